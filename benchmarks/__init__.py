@@ -1,0 +1,1 @@
+"""Side-by-side measurements. Each module runs alone: ``python -m benchmarks.NAME --help``."""

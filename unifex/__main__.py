@@ -1,0 +1,7 @@
+"""``python -m unifex``."""
+
+import sys
+
+from unifex.cli import main
+
+sys.exit(main())

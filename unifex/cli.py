@@ -1,0 +1,268 @@
+"""``python -m unifex COMMAND``: everything the app does, from a shell.
+
+With ``--json`` one JSON object goes to stdout and nothing else; progress and warnings go to stderr. Exit code 0: done,
+1: failed (the reason on stderr), 2: wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unifex import settings
+from unifex.text import duration, plural, size
+
+EXAMPLES = """examples:
+  python -m unifex index photos/ --gallery holiday
+  python -m unifex search query.jpg --gallery holiday -k 5
+  python -m unifex info holiday
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    options = _parser().parse_args(arguments)
+    from unifex.backbones import BackboneError
+    from unifex.embedder import ModelError
+    from unifex.gallery import GalleryError
+    from unifex.images import ImageError
+    from unifex.sources import SourceError
+
+    try:
+        answer = options.run(options)
+    except (BackboneError, ModelError, GalleryError, ImageError, SourceError, ValueError, OSError) as error:
+        print(f"unifex: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nunifex: stopped; what was done is kept, the same command goes on from here", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(answer, ensure_ascii=False))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m unifex",
+        description="A visual search engine of your images.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run, help: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=help)
+        added.set_defaults(run=run)
+        added.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        settings.add_options(added, everywhere_only=True)
+        return added
+
+    source = "folder, .zip, .csv (path,label[,domain,split]), image, or hf:owner/name[@split[:N]]"
+    index = command("index", _index, "build or update a gallery from images")
+    index.add_argument("source", help=source)
+    index.add_argument("--gallery", required=True, help="name of the gallery")
+    index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
+
+    search = command("search", _search, "find the items of a gallery that look like an image")
+    search.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    search.add_argument("--gallery", required=True, help="name of the gallery")
+    search.add_argument("-k", type=int, default=10, help="hits a query (default 10)")
+    search.add_argument("--domain", action="append", default=[], help="only this domain (may be repeated)")
+    search.add_argument("--split", action="append", default=[], help="only this split (may be repeated)")
+    search.add_argument("--min-score", type=float, help="only hits at least this similar (-1 to 1)")
+    search.add_argument("--dim", type=int, help="length of the embeddings (default: the gallery's)")
+    search.add_argument("--together", action="store_true", help="all images show one thing: search with their mean")
+
+    embed = command("embed", _embed, "write the embeddings of images to a file")
+    embed.add_argument("source", help=source)
+    embed.add_argument("--out", required=True, type=Path, help="FILE.npz: path, label, domain, split, embedding")
+    embed.add_argument("--dim", type=int, help="length of the embeddings (default: the model's)")
+
+    command("galleries", _galleries, "list the galleries")
+    command("models", _models, "list the models")
+    info = command("info", _info, "show what is in a gallery")
+    info.add_argument("gallery")
+    remove = command("remove", _remove, "remove items from a gallery (the image files stay)")
+    remove.add_argument("gallery")
+    remove.add_argument("paths", nargs="+", metavar="PATH", help="path or uri of an item")
+    return parser
+
+
+def _indexes(options: argparse.Namespace):
+    from unifex.indexes import Indexes
+
+    return Indexes(options.indexes)
+
+
+def _embedder(options: argparse.Namespace):
+    from unifex.embedder import Embedder
+
+    return Embedder.load(options.model, models=options.indexes / "models")
+
+
+def _say(options: argparse.Namespace, text: str) -> None:
+    if not options.json:
+        print(text)
+
+
+def _index(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.indexing import IndexReport, index
+    from unifex.sources import open_source
+
+    source = open_source(options.source)  # a wrong source must not leave an empty gallery behind
+    gallery = _indexes(options).get_or_create(options.gallery, _embedder(options))
+    for event in index(gallery, source, prune=options.prune):
+        if isinstance(event, IndexReport):
+            report = event
+        else:
+            _progress_line(event)
+    for refused in report.failed:
+        _say(options, f"  {refused.path}: {refused.reason}")
+    _say(
+        options,
+        f"gallery '{report.gallery}': {report.items} items, {report.added} added, {report.skipped} unchanged, "
+        f"{report.removed} removed, {len(report.failed)} refused, in {duration(report.seconds)}",
+    )
+    return asdict(report)
+
+
+def _progress_line(progress) -> None:
+    left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
+    total = "" if progress.total is None else f" of {progress.total:,}"
+    line = f"{progress.done:,}{total} images, {progress.images_per_second:.0f} images/s{left}"
+    finished = progress.done == progress.total
+    if sys.stderr.isatty():
+        print(f"\r{line:<70}", end="\n" if finished else "", file=sys.stderr, flush=True)
+    elif finished:  # a log file wants the outcome, not the animation
+        print(line, file=sys.stderr)
+
+
+def hit_as_json(hit) -> dict[str, Any]:
+    """One hit as the command line and the served endpoints give it."""
+    record = hit.record
+    return {
+        "rank": hit.rank,
+        "path": hit.path,
+        "uri": record.uri,
+        "label": hit.label,
+        "domain": hit.domain,
+        "score": round(hit.score, 6),
+    }
+
+
+def _search(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.search import Filters, search
+
+    gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
+    filters = Filters(tuple(options.domain), tuple(options.split), options.min_score)
+    queries = [options.images] if options.together else [[image] for image in options.images]
+    results = []
+    for query in queries:
+        result = search(gallery, query, options.k, filters, options.dim)
+        name = ", ".join(str(image) for image in query)
+        results.append({"query": name, "hits": [hit_as_json(hit) for hit in result.hits]})
+        _say(options, f"{name}: {len(result.hits)} hits in {result.items:,} items ({result.model}, {result.index})")
+        for hit in result.hits:
+            where = "/".join(part for part in (hit.domain, hit.label) if part)
+            _say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}  {where}")
+    return {"results": results}
+
+
+def _chosen_embedder(options: argparse.Namespace):
+    """The model that was asked for; otherwise a gallery is opened with its own."""
+    from unifex.embedder import DEFAULT_MODEL
+
+    return None if options.model == DEFAULT_MODEL else _embedder(options)
+
+
+def _embed(options: argparse.Namespace) -> dict[str, Any]:
+    import tempfile
+
+    import numpy as np
+
+    from unifex.gallery import Gallery
+    from unifex.indexing import IndexReport, index
+
+    embedder = _embedder(options)
+    dim = embedder.neck.check_dim(options.dim or embedder.default_dim)
+    with tempfile.TemporaryDirectory(prefix="unifex-embed-") as scratch:
+        gallery = Gallery.create(Path(scratch) / "embed", embedder, dim)
+        for event in index(gallery, options.source):
+            if not isinstance(event, IndexReport):
+                _progress_line(event)
+        snapshot = gallery.snapshot()
+        records = gallery.records(snapshot.columns.ids)
+    texts = ("path", "label", "domain", "split")
+    columns = {name: np.array([getattr(record, name) for record in records], str) for name in texts}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("wb") as file:
+        np.savez(file, **columns, embedding=snapshot.embeddings)
+    _say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(event.failed)} images refused")
+    return {
+        "out": str(options.out),
+        "items": len(records),
+        "dim": dim,
+        "failed": [asdict(refused) for refused in event.failed],
+        "seconds": event.seconds,
+    }
+
+
+def _galleries(options: argparse.Namespace) -> dict[str, Any]:
+    indexes = _indexes(options)
+    facts = [indexes.get(name).facts() for name in indexes.names()]
+    if not facts:
+        _say(options, f"no galleries in {options.indexes}/ yet: python -m unifex index FOLDER --gallery NAME makes one")
+    for fact in facts:
+        _say(options, f"{fact.name}: {plural(fact.items, 'item')}, {fact.model}, {size(fact.bytes)}")
+    return {"galleries": [asdict(fact) for fact in facts]}
+
+
+def _info(options: argparse.Namespace) -> dict[str, Any]:
+    gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
+    facts, index = gallery.facts(), gallery.snapshot().index
+    answer = asdict(facts) | {"index": {"kind": index.kind, "exact": index.exact, "recall_at_10": index.recall}}
+    for name, value in answer.items():
+        _say(options, f"{name:12} {value}")
+    return answer
+
+
+def _remove(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex import snapshot
+
+    gallery = _indexes(options).get(options.gallery)
+    with gallery.write() as writer:
+        found = writer.ids_of_paths(options.paths)
+        missing = [path for path, ids in found.items() if not ids]
+        if missing:
+            raise ValueError(f"nothing removed: gallery '{gallery.name}' has no item {', '.join(missing)}")
+        removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
+        snapshot.save(gallery)
+    _say(options, f"{removed} removed, {len(gallery)} left")
+    return {"gallery": gallery.name, "removed": removed, "items": len(gallery)}
+
+
+def _models(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.backbones import get
+    from unifex.embedder import list_models
+
+    models = [
+        {
+            "name": config.name,
+            "backbone": config.backbone,
+            "neck": config.neck,
+            "dims": list(config.dims),
+            "default_dim": config.default_dim,
+            "parameters": get(config.backbone).parameters,
+            "licence": get(config.backbone).licence,
+            "scores": config.scores,
+        }
+        for config in list_models(options.indexes / "models")
+    ]
+    for model in models:
+        _say(options, f"{model['name']}: {model['backbone']} + {model['neck']}, {model['dims']}, {model['licence']}")
+    return {"models": models}

@@ -1,0 +1,175 @@
+"""Embedder = preprocessing + frozen backbone + neck: what a model on disk becomes when it is loaded.
+
+A model is a folder of ``config.json`` and ``model.safetensors`` (the neck; the backbone's weights are named, not
+copied). Models shipped with the code live in ``assets/models``, a user's own in ``indexes/models``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from unifex import backbones, images, neck, runtime
+
+DEFAULT_MODEL = "unifex-lite"
+DEFAULT_DIM = 256
+BUNDLED_MODELS = Path(__file__).resolve().parent.parent / "assets" / "models"
+SCHEMA = 1
+
+ImageLike = Image.Image | bytes | str | Path
+
+
+class ModelError(RuntimeError):
+    """A model that is missing or cannot be loaded; the message names it, the reason and the remedy."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """``config.json`` of a model, read strictly: unknown or missing fields are refused."""
+
+    name: str
+    backbone: str
+    backbone_hash: str
+    neck: str
+    dims: tuple[int, ...]
+    default_dim: int
+    schema: int = SCHEMA
+    description: str = ""
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> ModelConfig:
+        """Read ``config.json``. Raises :class:`ModelError` naming the file and the field that is wrong."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read: {error}") from error
+        if not isinstance(values, dict):
+            raise ModelError(f"{path}: not a model configuration")
+        if values.get("schema") != SCHEMA:
+            raise ModelError(f"{path}: schema {values.get('schema')!r}, this program reads {SCHEMA}; update UniFEx")
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        missing = sorted({"name", "backbone", "backbone_hash", "neck", "dims", "default_dim"} - set(values))
+        if unknown or missing:
+            raise ModelError(f"{path}: unknown fields {unknown}, missing fields {missing}")
+        dims = values["dims"]
+        if not (isinstance(dims, list) and dims and all(isinstance(d, int) and 0 < d <= 65536 for d in dims)):
+            raise ModelError(f"{path}: dims {dims!r} is not a list of embedding sizes")
+        if values["default_dim"] not in dims:
+            raise ModelError(f"{path}: default_dim {values['default_dim']!r} is not among dims {dims}")
+        return cls(**{**values, "dims": tuple(dims)})
+
+
+class Embedder:
+    """Images -> embeddings. Thread-safe; the engine is prepared at the first image."""
+
+    def __init__(self, config: ModelConfig, projection: neck.Neck, engine: str | None = None):
+        self.config = config
+        self.name = config.name
+        self.neck = projection
+        self.backbone = backbones.get(config.backbone)
+        self.default_dim = config.default_dim
+        self._engine_name = engine
+
+    @classmethod
+    def load(cls, name: str = DEFAULT_MODEL, models: Path | None = None, engine: str | None = None) -> Embedder:
+        """Load a model by name (bundled, or a folder below ``models``) or by the path of its folder.
+
+        ``raw:BACKBONE`` is :meth:`raw`. Raises :class:`ModelError` when there is none, when its files are damaged, or
+        when the installed backbone is not the one that the neck was trained on.
+        """
+        if name.startswith("raw:"):
+            return cls.raw(name.removeprefix("raw:"), engine)
+        folder = find_model(name, models)
+        config = ModelConfig.read(folder / "config.json")
+        spec = backbones.get(config.backbone)
+        if config.backbone_hash != spec.weight_hash():
+            raise ModelError(
+                f"model '{config.name}' was trained on other weights of backbone '{spec.id}' than the installed ones "
+                f"({config.backbone_hash}, here {spec.weight_hash()}); train it again or install the release it is from"
+            )
+        projection = _read_neck(folder / "model.safetensors", config)
+        if projection.input_dim != spec.feature_dim:
+            raise ModelError(
+                f"model '{config.name}': its neck takes {projection.input_dim} features, "
+                f"backbone '{spec.id}' gives {spec.feature_dim}"
+            )
+        return cls(config, projection, engine)
+
+    @classmethod
+    def raw(cls, backbone: str, engine: str | None = None) -> Embedder:
+        """The backbone's own features, L2-normalised, as the embedding: the baseline of every neck."""
+        spec = backbones.get(backbone)
+        size = spec.feature_dim
+        identity = neck.Neck("identity", np.eye(size, dtype=np.float32), np.zeros(size, np.float32), (size,))
+        config = ModelConfig(f"raw:{backbone}", backbone, spec.weight_hash(), "identity", (size,), size)
+        return cls(config, identity, engine)
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a new or existing folder."""
+        from safetensors.numpy import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({"weight": self.neck.weight, "bias": self.neck.bias}, folder / "model.safetensors")
+        (folder / "model.safetensors").chmod(0o644)  # safetensors writes it for the owner alone
+        values = {**self.config.__dict__, "dims": list(self.config.dims)}
+        (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+    @cached_property
+    def engine(self) -> runtime.Engine:
+        """The backbone made ready for this machine."""
+        return runtime.load_engine(self.backbone, self._engine_name)
+
+    def pixels(self, pictures: Iterable[ImageLike]) -> np.ndarray:
+        """Decode and fit: uint8 [N, size, size, 3]. Raises ``images.ImageError`` with the reason."""
+        return np.stack([images.to_input(self._open(picture), self.backbone.preprocessing) for picture in pictures])
+
+    def _open(self, picture: ImageLike) -> Image.Image:
+        if isinstance(picture, Image.Image):
+            return images.upright_rgb(picture)
+        data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+        return images.decode(data, at_least=self.backbone.preprocessing.size).image
+
+    def features(self, pictures: Sequence[ImageLike]) -> np.ndarray:
+        """Backbone features float32 [N, D]. Raises ``images.ImageError`` with the reason."""
+        if not pictures:
+            return np.zeros((0, self.backbone.feature_dim), np.float32)
+        return np.concatenate([self.engine.features(self.pixels([picture])) for picture in pictures])
+
+    def embed(self, pictures: Sequence[ImageLike], dim: int | None = None) -> np.ndarray:
+        """Embeddings float32 [N, dim], L2 norm 1; ``dim`` is one of ``neck.dims`` (default ``default_dim``)."""
+        return self.neck.embed(self.features(pictures), dim or self.default_dim)
+
+
+def find_model(name: str, models: Path | None = None) -> Path:
+    """The folder of a model. Raises :class:`ModelError` that lists the models there are."""
+    places = [BUNDLED_MODELS / name, *([models / name] if models else []), Path(name)]
+    for place in places:
+        if (place / "config.json").is_file():
+            return place
+    known = ", ".join(sorted(config.name for config in list_models(models))) or "none"
+    raise ModelError(f"no model '{name}'; there are: {known}")
+
+
+def list_models(models: Path | None = None) -> list[ModelConfig]:
+    """Configurations of the bundled models and of those below ``models``, bundled first, by name."""
+    folders = [folder for root in (BUNDLED_MODELS, models) if root for folder in sorted(root.glob("*/config.json"))]
+    return [ModelConfig.read(path) for path in folders]
+
+
+def _read_neck(path: Path, config: ModelConfig) -> neck.Neck:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors = load_file(path)
+        return neck.Neck(config.neck, tensors["weight"], tensors["bias"], config.dims)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(f"model '{config.name}': {path.name} cannot be used: {error}") from error

@@ -1,0 +1,344 @@
+"""A gallery on disk: items, their backbone features, and what is derived from those.
+
+Two layers are kept: ``items.sqlite`` (labels, hashes, where the features lie) and ``features/*.npy`` (float16 shards).
+Embeddings and the FAISS index follow from them and the neck (``snapshot``); ``writer`` changes a gallery.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from unifex import snapshot
+from unifex.embedder import Embedder
+from unifex.snapshot import Snapshot
+from unifex.sources import Refused
+from unifex.vectors import VectorIndex
+from unifex.writer import Writer, write_atomically
+
+SCHEMA = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS state (version INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS sources (
+    id INTEGER PRIMARY KEY, spec TEXT UNIQUE NOT NULL, keep INTEGER NOT NULL, complete INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS features (
+    sha256 TEXT PRIMARY KEY, shard INTEGER NOT NULL, row INTEGER NOT NULL,
+    width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL, original TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT UNIQUE NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
+    label TEXT NOT NULL, domain TEXT NOT NULL, split TEXT NOT NULL, stamp TEXT NOT NULL, source INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS refused (
+    source INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (source, path)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS items_sha256 ON items (sha256);
+CREATE INDEX IF NOT EXISTS items_path ON items (path);
+CREATE INDEX IF NOT EXISTS features_shard ON features (shard);
+"""
+
+
+class GalleryError(RuntimeError):
+    """A gallery that is missing, busy, damaged or of another model; the message names the remedy."""
+
+
+@dataclass(frozen=True)
+class GalleryConfig:
+    """``gallery.json``: which model made the gallery."""
+
+    id: str
+    model: str
+    backbone: str
+    backbone_hash: str
+    neck_hash: str
+    dim: int
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class Record:
+    """One item as it is stored. ``original``: file name of the kept bytes, empty when ``uri`` is the place."""
+
+    id: int
+    uri: str
+    path: str
+    sha256: str
+    label: str
+    domain: str
+    split: str
+    width: int
+    height: int
+    bytes: int
+    original: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What there is to know about a gallery at a glance. ``bytes`` on disk; ``unfinished`` are source specs."""
+
+    name: str
+    items: int
+    images: int
+    domains: dict[str, int]
+    labels: int
+    splits: dict[str, int]
+    refused: int
+    model: str
+    backbone: str
+    dim: int
+    bytes: int
+    unfinished: list[str]
+
+
+class Gallery:
+    """One gallery. Any number of readers, one writer at a time (:meth:`write`), across threads and processes."""
+
+    def __init__(self, folder: Path, config: GalleryConfig, embedder: Embedder | None = None):
+        self.folder = folder
+        self.config = config
+        self._embedder = embedder
+        self._snapshot: Snapshot | None = None
+        self._at_dim: dict[int, tuple[Snapshot, VectorIndex]] = {}
+        self._lock = threading.RLock()
+
+    # --- opening -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, folder: str | Path, embedder: Embedder, dim: int | None = None) -> Gallery:
+        """Make an empty gallery. Raises :class:`GalleryError` if the folder is there already."""
+        folder = Path(folder)
+        dim = embedder.neck.check_dim(dim or embedder.default_dim)
+        config = GalleryConfig(
+            id=uuid.uuid4().hex,
+            model=embedder.name,
+            backbone=embedder.backbone.id,
+            backbone_hash=embedder.backbone.weight_hash(),
+            neck_hash=embedder.neck.hash,
+            dim=dim,
+        )
+        new = folder.with_name(f".new-{config.id}")
+        try:
+            (new / "features").mkdir(parents=True)
+            gallery = cls(new, config, embedder)
+            with gallery.connect() as database:
+                database.executescript(_TABLES)
+                database.execute("INSERT INTO state VALUES (0)")
+            gallery._write_config()
+            new.rename(folder)
+        except OSError as error:
+            shutil.rmtree(new, ignore_errors=True)
+            raise GalleryError(f"gallery '{folder.name}' cannot be made: {error.strerror or error}") from error
+        gallery.folder = folder
+        return gallery
+
+    @classmethod
+    def open(cls, folder: str | Path, embedder: Embedder | None = None) -> Gallery:
+        """Open a gallery, with another model if one is given.
+
+        Another backbone raises :class:`GalleryError`, since its features would have to be computed from the images;
+        another neck is taken over, and the embeddings follow at the next search.
+        """
+        folder = Path(folder)
+        config = _read_config(folder)
+        gallery = cls(folder, config, embedder)
+        if embedder and embedder.backbone.weight_hash() != config.backbone_hash:
+            raise GalleryError(
+                f"gallery '{folder.name}' holds features of backbone '{config.backbone}' ({config.backbone_hash}), "
+                f"model '{embedder.name}' needs '{embedder.backbone.id}' ({embedder.backbone.weight_hash()}): "
+                "use the gallery's own model or index the images again under another name"
+            )
+        if embedder and embedder.neck.hash != config.neck_hash:
+            dim = config.dim if config.dim in embedder.neck.dims else embedder.default_dim
+            gallery.config = replace(config, model=embedder.name, neck_hash=embedder.neck.hash, dim=dim)
+        return gallery
+
+    @classmethod
+    def open_or_create(cls, folder: str | Path, embedder: Embedder) -> Gallery:
+        """Open the gallery, or make it if it is not there."""
+        if (Path(folder) / "gallery.json").exists():
+            return cls.open(folder, embedder)
+        return cls.create(folder, embedder)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The model the gallery was opened with, else its own."""
+        return self._embedder or Embedder.load(self.config.model, models=self.folder.parent / "models")
+
+    def _write_config(self) -> None:
+        write_atomically(self.folder / "gallery.json", json.dumps(self.config.__dict__, indent=2).encode())
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one piece of work, which is one transaction."""
+        path = self.folder / "items.sqlite"
+        if not path.exists() and (self.folder / "gallery.json").exists():
+            raise GalleryError(f"gallery '{self.name}' has lost its items.sqlite; index its images again")
+        database = sqlite3.connect(path, timeout=30, check_same_thread=False)
+        try:
+            with database:
+                yield database
+        except sqlite3.DatabaseError as error:
+            raise GalleryError(f"gallery '{self.name}': items.sqlite: {error}") from error
+        finally:
+            database.close()
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        with self.connect() as database:
+            return database.execute("SELECT COUNT(*) FROM items").fetchone()[0]
+
+    def records(self, ids: Sequence[int] | np.ndarray) -> list[Record]:
+        """The items with these ids, in this order; ids that are no longer there are left out."""
+        query = """SELECT id, uri, path, sha256, label, domain, split, width, height, bytes, COALESCE(original, '')
+                   FROM items JOIN features USING (sha256) WHERE id = ?"""
+        with self.connect() as database:
+            rows = [database.execute(query, (int(i),)).fetchone() for i in ids]
+        return [Record(*row) for row in rows if row]
+
+    def refused(self) -> list[Refused]:
+        """Everything in its sources that could not be indexed, and why."""
+        with self.connect() as database:
+            return [Refused(*row) for row in database.execute("SELECT path, reason FROM refused ORDER BY source, path")]
+
+    def unfinished(self) -> list[tuple[str, bool]]:
+        """Sources whose indexing was cut off: (spec, keep)."""
+        with self.connect() as database:
+            rows = database.execute("SELECT spec, keep FROM sources WHERE NOT complete ORDER BY id").fetchall()
+        return [(spec, bool(keep)) for spec, keep in rows]
+
+    def original(self, record: Record) -> bytes:
+        """The image file's bytes. Raises :class:`GalleryError` when it was moved or deleted since."""
+        path = self.original_path(record.sha256, record.original) if record.original else Path(record.uri)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise GalleryError(f"the image file is no longer there ({error.strerror}: {record.path})") from error
+
+    def thumbnail(self, sha256: str) -> bytes:
+        """WebP bytes; empty when the file is lost."""
+        try:
+            return self.thumbnail_path(sha256).read_bytes()
+        except OSError:
+            return b""
+
+    def features(self, hashes: Sequence[str]) -> np.ndarray:
+        """Backbone features float16 [len(hashes), D] of stored images. Raises KeyError for one that is not stored."""
+        result = np.empty((len(hashes), self.embedder.backbone.feature_dim), np.float16)
+        query = "SELECT shard, row FROM features WHERE sha256 = ?"
+        with self.connect() as database:
+            database.execute("BEGIN")  # no writer may take a shard away in between
+            places = [database.execute(query, (sha256,)).fetchone() for sha256 in hashes]
+            if None in places:
+                raise KeyError(hashes[places.index(None)])
+            shards, rows = np.array(places, np.int64).reshape(-1, 2).T
+            for shard in np.unique(shards):
+                chosen = shards == shard
+                result[chosen] = self.load_shard(int(shard))[rows[chosen]]
+        return result
+
+    def snapshot(self) -> Snapshot:
+        """The gallery as it is committed now. Cheap when nothing changed; only new images are embedded."""
+        with self._lock:
+            self._snapshot = snapshot.take(self, self._snapshot)
+            return self._snapshot
+
+    def index(self, dim: int | None = None) -> tuple[Snapshot, VectorIndex]:
+        """The snapshot and an index over its embeddings at ``dim`` (default: the gallery's own)."""
+        with self._lock:
+            current = self.snapshot()
+            if dim in (None, self.config.dim):
+                return current, current.index
+            if self._at_dim.get(dim, (None,))[0] is not current:
+                self._at_dim[dim] = (current, snapshot.at_dim(self, current, dim))
+            return self._at_dim[dim]
+
+    def facts(self) -> Facts:
+        """Counts, model and size on disk."""
+        count = "SELECT {0}, COUNT(*) FROM items GROUP BY {0} ORDER BY {0}"
+        with self.connect() as database:
+            one = lambda query: database.execute(query).fetchone()[0]  # noqa: E731
+            return Facts(
+                name=self.name,
+                items=one("SELECT COUNT(*) FROM items"),
+                images=one("SELECT COUNT(*) FROM features"),
+                domains=dict(database.execute(count.format("domain")).fetchall()),
+                labels=one("SELECT COUNT(DISTINCT domain || '/' || label) FROM items WHERE label != ''"),
+                splits=dict(database.execute(count.format("split")).fetchall()),
+                refused=one("SELECT COUNT(*) FROM refused"),
+                model=self.config.model,
+                backbone=self.config.backbone,
+                dim=self.config.dim,
+                bytes=sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file()),
+                unfinished=[spec for spec, _ in self.unfinished()],
+            )
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Writer]:
+        """The right to change the gallery. Raises :class:`GalleryError` when another writer has it."""
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise GalleryError(
+                f"gallery '{self.name}' is being written by another process or tab; wait until it is done, or cancel it"
+            ) from None
+        try:
+            writer = Writer(self)
+            writer.sweep()
+            self._write_config()
+            yield writer
+            writer.close()
+        finally:
+            lock.release()
+
+    # --- files ---------------------------------------------------------------------------------------------------
+
+    def shard_path(self, shard: int) -> Path:
+        """Where the features of a shard lie."""
+        return self.folder / "features" / f"{shard:05d}.npy"
+
+    def load_shard(self, shard: int) -> np.ndarray:
+        """Features float16 [rows, D] of a shard, mapped, not read. Raises :class:`GalleryError` when damaged."""
+        try:
+            return np.load(self.shard_path(shard), mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise GalleryError(f"gallery '{self.name}': features/{shard:05d}.npy is damaged ({error})") from error
+
+    def thumbnail_path(self, sha256: str) -> Path:
+        """Where the thumbnail of an image lies."""
+        return self.folder / "thumbs" / sha256[:2] / f"{sha256}.webp"
+
+    def original_path(self, sha256: str, name: str) -> Path:
+        """Where the kept bytes of an image lie."""
+        return self.folder / "originals" / sha256[:2] / name
+
+
+def _read_config(folder: Path) -> GalleryConfig:
+    path = folder / "gallery.json"
+    if not path.is_file():
+        raise GalleryError(f"no gallery '{folder.name}' in {folder.parent}")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["schema"] != SCHEMA:
+            raise GalleryError(f"gallery '{folder.name}' has format {values['schema']}, this program reads {SCHEMA}")
+        return GalleryConfig(**values)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise GalleryError(f"gallery '{folder.name}': gallery.json is damaged ({error})") from error

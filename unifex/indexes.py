@@ -1,0 +1,95 @@
+"""The ``indexes/`` folder: the galleries in it, by name, and the models a user made."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import unicodedata
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery, GalleryError
+
+MODELS = "models"
+MAX_NAME = 80
+_RESERVED = {MODELS, "con", "prn", "aux", "nul"}
+
+
+def check_name(name: str) -> str:
+    """``name`` as a folder may be called. Raises :class:`GalleryError` that says which names are allowed."""
+    name = unicodedata.normalize("NFC", name.strip())
+    if not re.fullmatch(r"\w[\w .()+-]*", name) or len(name.encode()) > MAX_NAME or name.lower() in _RESERVED:
+        raise GalleryError(
+            f"'{name[:MAX_NAME]}' cannot name a gallery: use letters, digits, spaces and . _ - + ( ), "
+            f"start with a letter or digit, at most {MAX_NAME} bytes"
+        )
+    if name.endswith("."):
+        raise GalleryError("a gallery's name cannot end with a dot")
+    return name
+
+
+class Indexes:
+    """All galleries below one folder. Opened galleries are shared, so that their embeddings are in memory once."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self._open: dict[str, Gallery] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def models(self) -> Path:
+        """Where a user's own models lie."""
+        return self.folder / MODELS
+
+    def names(self) -> list[str]:
+        """Names of the galleries, sorted without regard to case."""
+        return sorted((path.parent.name for path in self.folder.glob("[!.]*/gallery.json")), key=str.casefold)
+
+    def get(self, name: str, embedder: Embedder | None = None) -> Gallery:
+        """Open a gallery by name. Raises :class:`GalleryError` that lists the names there are."""
+        folder = self.folder / check_name(name)
+        if not (folder / "gallery.json").is_file():
+            known = ", ".join(self.names()) or "none yet"
+            raise GalleryError(f"no gallery '{name}' in {self.folder}/ (there are: {known})")
+        fresh = Gallery.open(folder, embedder)
+        with self._lock:
+            opened = self._open.get(name)
+            if not opened or opened.config != fresh.config:
+                self._open[name] = opened = fresh
+            return opened
+
+    def get_or_create(self, name: str, embedder: Embedder) -> Gallery:
+        """Open a gallery, or make it."""
+        folder = self.folder / check_name(name)
+        if not (folder / "gallery.json").is_file():
+            Gallery.create(folder, embedder)
+        return self.get(name, embedder)
+
+    def rename(self, name: str, new: str) -> Gallery:
+        """Give a gallery another name. Raises :class:`GalleryError` if that is taken or the gallery is in use."""
+        source, target = self.get(name).folder, self.folder / check_name(new)
+        if target.exists():
+            raise GalleryError(f"there is a gallery '{target.name}' already; choose another name")
+        self._when_idle(source, lambda: source.rename(target))
+        self._open.pop(name, None)
+        return self.get(target.name)
+
+    def delete(self, name: str) -> None:
+        """Delete a gallery with all it holds. The images it was made from stay where they are."""
+        folder = self.get(name).folder
+        doomed = folder.with_name(f".deleted-{folder.name}")
+        shutil.rmtree(doomed, ignore_errors=True)
+        self._when_idle(folder, lambda: folder.rename(doomed))  # at once, so that a kill leaves no half gallery
+        self._open.pop(name, None)
+        shutil.rmtree(doomed)
+
+    @staticmethod
+    def _when_idle(folder: Path, action) -> None:
+        try:
+            with FileLock(folder / ".lock", timeout=0):
+                action()
+        except Timeout:
+            raise GalleryError(f"gallery '{folder.name}' is being written; wait for it, or cancel it") from None

@@ -1,0 +1,172 @@
+"""A gallery as searches see it: embeddings and FAISS index in memory, and their copy on disk for a quick start.
+
+An item's id always means the same image, so embeddings are kept by id: whatever changed in the gallery, only ids that
+have none yet are embedded. The copy on disk is a cache of that and needs no bookkeeping beyond the neck it is from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unifex import vectors
+from unifex.neck import truncate
+from unifex.writer import save_array, write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unifex.gallery import Gallery
+
+EMBED_ROWS = 8192
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Category:
+    """A text column: item i has the text ``names[codes[i]]``; ``names`` is sorted, ``codes`` int64 [N]."""
+
+    names: np.ndarray
+    codes: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Category:
+        """From one text an item."""
+        names, codes = np.unique(np.array(texts, object), return_inverse=True) if texts else (_EMPTY, _EMPTY)
+        return cls(names, codes.astype(np.int64))
+
+    def among(self, texts: Sequence[str]) -> np.ndarray:
+        """bool [N]: which items have one of these texts."""
+        return np.isin(self.names.astype(str), texts)[self.codes]
+
+
+_EMPTY = np.zeros(0, object)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The items as committed at ``version``, by ascending id: ids int64 [N], hashes bytes S64 [N], texts."""
+
+    version: int
+    ids: np.ndarray
+    hashes: np.ndarray
+    domains: Category
+    splits: Category
+    labels: Category
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Position i of every column and of ``index`` is one item."""
+
+    columns: Columns
+    neck_hash: str
+    index: vectors.VectorIndex
+
+    def __len__(self) -> int:
+        return len(self.columns.ids)
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """float32 [N, dim], L2 norm 1."""
+        return self.index.embeddings
+
+
+def take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
+    """The gallery as it is now; ``last`` itself when nothing changed since."""
+    for _ in range(ATTEMPTS):
+        if last and last.neck_hash == gallery.config.neck_hash and last.columns.version == _version(gallery):
+            return last
+        try:
+            return _take(gallery, last)
+        except KeyError:  # a writer removed an image between reading the items and reading their features
+            continue
+    raise RuntimeError(f"gallery '{gallery.name}' changes faster than it can be read; try again")
+
+
+def _take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
+    columns = _read_columns(gallery)
+    neck_hash = gallery.config.neck_hash
+    if last and last.neck_hash == neck_hash:
+        return Snapshot(columns, neck_hash, vectors.build(_embed(gallery, columns, last.columns.ids, last.embeddings)))
+    saved = _read_saved(gallery)
+    if not saved:
+        return Snapshot(columns, neck_hash, vectors.build(_embed(gallery, columns)))
+    stamp, ids, embeddings = saved
+    if np.array_equal(ids, columns.ids) and not stamp["exact"]:
+        index = vectors.load(embeddings, gallery.folder / "index.faiss", False, stamp["recall"])
+        return Snapshot(columns, neck_hash, index)
+    return Snapshot(columns, neck_hash, vectors.build(_embed(gallery, columns, ids, embeddings)))
+
+
+def at_dim(gallery: Gallery, snapshot: Snapshot, dim: int) -> vectors.VectorIndex:
+    """An index over ``dim``-d embeddings: the prefix of the snapshot's, or made from the features when wider."""
+    if dim <= gallery.config.dim:
+        return vectors.build(truncate(snapshot.embeddings, dim))
+    features = gallery.features([sha256.decode() for sha256 in snapshot.columns.hashes])
+    return vectors.build(gallery.embedder.neck.embed(features, dim))
+
+
+def save(gallery: Gallery) -> None:
+    """Keep embeddings and index on disk. The stamp goes first and comes last: files without it are not trusted."""
+    snapshot = gallery.snapshot()
+    stamp = gallery.folder / "derived.json"
+    stamp.unlink(missing_ok=True)
+    save_array(gallery.folder / "embeddings.npy", snapshot.embeddings)
+    save_array(gallery.folder / "ids.npy", snapshot.columns.ids)
+    index = gallery.folder / "index.faiss"
+    if snapshot.index.exact:  # rebuilding a flat index is as quick as reading one
+        index.unlink(missing_ok=True)
+    else:
+        snapshot.index.save(index.with_suffix(".tmp"))
+        index.with_suffix(".tmp").replace(index)
+    values = {"neck_hash": snapshot.neck_hash, "exact": snapshot.index.exact, "recall": snapshot.index.recall}
+    write_atomically(stamp, json.dumps(values).encode())
+
+
+def _version(gallery: Gallery) -> int:
+    with gallery.connect() as database:
+        return database.execute("SELECT version FROM state").fetchone()[0]
+
+
+def _read_columns(gallery: Gallery) -> Columns:
+    with gallery.connect() as database:
+        database.execute("BEGIN")  # both reads see one commit
+        version = database.execute("SELECT version FROM state").fetchone()[0]
+        rows = database.execute("SELECT id, sha256, domain, split, label FROM items ORDER BY id").fetchall()
+    ids, hashes, *texts = zip(*rows) if rows else [()] * 5
+    return Columns(version, np.array(ids, np.int64), np.array(hashes, "S64"), *map(Category.of, texts))
+
+
+def _read_saved(gallery: Gallery) -> tuple[dict, np.ndarray, np.ndarray] | None:
+    """Stamp, ids and embeddings of :func:`save`, or None when there are none of this neck that can be used."""
+    folder: Path = gallery.folder
+    try:
+        stamp = json.loads((folder / "derived.json").read_text())
+        ids, embeddings = np.load(folder / "ids.npy"), np.load(folder / "embeddings.npy")
+        usable = stamp["neck_hash"] == gallery.config.neck_hash and embeddings.shape == (len(ids), gallery.config.dim)
+    except (OSError, ValueError, EOFError, KeyError):
+        return None
+    return (stamp, ids, embeddings) if usable else None
+
+
+def _embed(
+    gallery: Gallery, columns: Columns, ids: np.ndarray | None = None, embeddings: np.ndarray | None = None
+) -> np.ndarray:
+    """Embeddings [N, dim] of all items, taken from those already known by id, computed for the rest."""
+    result = np.empty((len(columns.ids), gallery.config.dim), np.float32)
+    new = np.ones(len(columns.ids), bool)
+    if ids is not None and len(ids):
+        places = np.minimum(np.searchsorted(ids, columns.ids), len(ids) - 1)
+        new = ids[places] != columns.ids
+        result[~new] = embeddings[places[~new]]
+    missing = np.flatnonzero(new)
+    for start in range(0, len(missing), EMBED_ROWS):
+        block = missing[start : start + EMBED_ROWS]
+        features = gallery.features([sha256.decode() for sha256 in columns.hashes[block]])
+        result[block] = gallery.embedder.neck.embed(features, gallery.config.dim)
+    return result
