@@ -78,6 +78,10 @@ def open_source(spec: str, keep: bool = False) -> Source:
     """
     if spec.startswith("hf:"):
         return HubDataset(spec)
+    if spec == "demo:":
+        from unifex.demo import Demo  # it is a source itself, and imports Item from here
+
+        return Demo()
     path = Path(spec).expanduser()
     if path.is_dir():
         manifest = path / MANIFEST_NAME

@@ -1,0 +1,1 @@
+"""The browser app: one file a tab, and ``gradio`` nowhere else."""

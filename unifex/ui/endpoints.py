@@ -1,0 +1,46 @@
+"""The named endpoints that programs call (``gradio_client``), with the command line's JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from unifex.cli import hit_as_json
+from unifex.search import Filters, search
+from unifex.ui.context import Context
+from unifex.ui.search_tab import ERRORS
+
+
+def add_endpoints(context: Context) -> None:
+    """Register ``/search`` and ``/galleries`` on the page being built."""
+
+    def search_endpoint(
+        image: gr.FileData,
+        gallery: str = "",
+        k: int = 10,
+        domain: str = "",
+        min_score: float = -1.0,
+        dim: int = 0,
+    ) -> dict[str, Any]:
+        """Find the items of a gallery that look like an image."""
+        path = Path(image["path"] if isinstance(image, dict) else image.path).resolve()
+        if not path.is_relative_to(Path(get_upload_folder()).resolve()):
+            raise gr.Error("image: upload the file (gradio_client.handle_file), do not name a path")
+        filters = Filters((domain,) if domain else (), min_score=None if min_score <= -1 else min_score)
+        try:
+            opened = context.gallery(gallery or context.first_gallery())
+            result = search(opened, [path], int(k), filters, int(dim) or None)
+        except ERRORS as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return {"results": [{"query": path.name, "hits": [hit_as_json(hit) for hit in result.hits]}]}
+
+    def galleries_endpoint() -> dict[str, Any]:
+        """List the galleries and what is in them."""
+        return {"galleries": [asdict(context.gallery(name).facts()) for name in context.indexes.names()]}
+
+    gr.api(search_endpoint, api_name="search")
+    gr.api(galleries_endpoint, api_name="galleries")

@@ -1,0 +1,281 @@
+"""The Gallery tab: make a gallery from images, add to it, see what is in it, rename, remove, delete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from unifex import snapshot, sources, uploads
+from unifex.gallery import GalleryError
+from unifex.indexing import IndexReport, forecast, index
+from unifex.sources import Source, SourceError
+from unifex.ui import html
+from unifex.ui.context import Context, name_for
+from unifex.ui.search_tab import ERRORS
+from unifex.ui.theme import asset
+
+CANCEL_SECONDS = 15
+HUB_EXAMPLES = (
+    ("Beans: leaf diseases (MIT)", "hf:AI-Lab-Makerere/beans@train[:300]"),
+    ("Oxford flowers 102 (unknown licence)", "hf:nkirschi/oxford-flowers@train[:300]"),
+    ("Food-101 (unknown licence)", "hf:ethz/food101@train[:300]"),
+)
+
+
+@dataclass
+class GalleryTab:
+    """Components that the page needs, and the handlers."""
+
+    context: Context
+
+    def build(self) -> None:
+        """Lay the tab out and wire it."""
+        self.pending = gr.State("")  # the source to index next: a staged upload or what was typed
+        first = self.context.first_gallery()
+        local = not self.context.settings.public
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                gr.Markdown("### Add images")
+                self.drop = gr.HTML("", html_template=asset("drop.html"), js_on_load=asset("drop.js"), elem_id="drop")
+                self.path = gr.Textbox(
+                    label="or a folder, .zip or .csv on this computer, or hf:owner/name",
+                    placeholder="/home/me/Pictures",
+                    visible=local,
+                    elem_id="source-path",
+                )
+                self.name = gr.Textbox(
+                    label="Gallery to add to (a new name makes a new gallery)",
+                    placeholder="holiday",
+                    elem_id="gallery-name",
+                )
+                with gr.Row():
+                    self.try_out = gr.Button("Forecast", elem_id="forecast-button")
+                    self.start = gr.Button("Start", variant="primary", elem_id="start-button")
+                    self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel-button")
+                    self.resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-button")
+                self.outcome = gr.HTML(elem_id="index-outcome")
+                with gr.Accordion("Real photographs from the Hugging Face hub", open=False, visible=local):
+                    gr.Markdown("Needs a network. The first 300 images are streamed; mind each data set's licence.")
+                    self.examples = [gr.Button(title, size="sm") for title, _ in HUB_EXAMPLES]
+            with gr.Column(scale=2, min_width=300):
+                gr.Markdown("### Your galleries")
+                self.gallery = gr.Dropdown(
+                    self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="manage-gallery"
+                )
+                self.facts = gr.HTML(elem_id="gallery-facts")
+                with gr.Accordion("Rename", open=False):
+                    self.new_name = gr.Textbox(label="New name", elem_id="new-name")
+                    self.rename = gr.Button("Rename", elem_id="rename-button")
+                with gr.Accordion("Remove items", open=False):
+                    self.paths = gr.Textbox(
+                        label="Paths, one a line", info="As search results show them; image files stay", lines=3,
+                        elem_id="remove-paths",
+                    )  # fmt: skip
+                    self.remove = gr.Button("Remove these items", variant="stop", elem_id="remove-button")
+                with gr.Accordion("Delete this gallery", open=False):
+                    self.confirm = gr.Textbox(label="Type the gallery's name to delete it", elem_id="delete-confirm")
+                    self.delete = gr.Button("Delete for good", variant="stop", elem_id="delete-button")
+                self.notice = gr.HTML(elem_id="manage-notice")
+
+    def wire(self, search_gallery: gr.Dropdown) -> None:
+        """Connect the handlers; ``search_gallery`` is the Search tab's dropdown, which follows what happens here."""
+        private = {"api_visibility": "private"}
+        both = [self.gallery, search_gallery]
+        self.drop.upload(self.receive, [self.name], [self.pending, self.path, self.name, self.outcome], **private).then(
+            self.show_forecast, [self.pending], [self.outcome], show_progress="hidden", **private
+        )
+        self.path.input(lambda typed: typed.strip(), [self.path], [self.pending], show_progress="hidden", **private)
+        self.path.submit(self.show_forecast, [self.pending], [self.outcome], show_progress="hidden", **private)
+        self.try_out.click(self.show_forecast, [self.pending], [self.outcome], show_progress="hidden", **private)
+        buttons = [self.start, self.cancel, self.resume]
+        job = {
+            "outputs": [self.outcome, *buttons, self.pending],
+            "show_progress": "hidden",
+            "concurrency_id": "index",
+            **private,
+        }
+        started = self.start.click(self.run, [self.pending, self.name], **job)
+        resumed = self.resume.click(self.run_again, [self.gallery], **job)
+        cancelled = self.cancel.click(
+            self.stopped, [self.name, self.gallery], [self.outcome, *buttons],
+            cancels=[started, resumed], show_progress="hidden", **private,
+        )  # fmt: skip
+        for done in (started, resumed, cancelled):
+            done.then(self.refresh, [self.name, self.gallery], both, show_progress="hidden", **private).then(
+                self.show_facts, [self.gallery], [self.facts, self.resume], show_progress="hidden", **private
+            )
+        self.gallery.change(
+            self.show_facts, [self.gallery], [self.facts, self.resume], show_progress="hidden", **private
+        )
+        self.gallery.input(lambda name: name, [self.gallery], [self.name], show_progress="hidden", **private)
+        managed = [self.notice, *both]
+        self.rename.click(self.rename_gallery, [self.gallery, self.new_name], managed, **private)
+        self.delete.click(self.delete_gallery, [self.gallery, self.confirm], [*managed, self.confirm], **private)
+        self.remove.click(
+            self.remove_items, [self.gallery, self.paths], [self.notice, self.facts, self.paths], **private
+        )
+        for button, (title, spec) in zip(self.examples, HUB_EXAMPLES):
+            button.click(
+                lambda title=title, spec=spec: (spec, spec, title.partition(":")[0].partition("(")[0].strip().lower()),
+                None, [self.pending, self.path, self.name], show_progress="hidden", **private,
+            )  # fmt: skip
+
+    # --- handlers: adding ----------------------------------------------------------------------------------------
+
+    def receive(self, name: str, event: gr.EventData) -> tuple[str, str, str, str]:
+        """(gallery name; dropped files) -> pending source, typed path, gallery name, notice."""
+        try:
+            files = [uploads.UploadedFile(_checked(path), str(relative)) for path, relative in event.files]
+            staged = uploads.stage(self.context.indexes.folder, files)
+        except (ValueError, TypeError, OSError) as error:
+            return "", "", name, html.message("The upload cannot be used", str(error), "error")
+        suggested = name or name_for(str(event.files[0][1]).partition("/")[0])
+        return str(staged), "", suggested, html.message("Trying a few images for a forecast")
+
+    def _open(self, spec: str) -> Source:
+        if not spec:
+            raise SourceError("nothing to add yet: drop images above or name a folder")
+        if uploads.is_staged(self.context.indexes.folder, spec):
+            if self.context.settings.public and spec.endswith(".csv"):
+                raise SourceError("a CSV needs its images: drop the folder or .zip that holds both")
+            return uploads.open_staged(Path(spec))
+        if self.context.settings.public:
+            raise SourceError("paths on the server are not allowed here; upload the images")
+        return sources.open_source(spec)
+
+    def show_forecast(self, spec: str) -> Iterator[str]:
+        """(source) -> what indexing it would take."""
+        yield html.message("Trying a few images for a forecast")
+        try:
+            yield html.forecast(forecast(self.context.embedder, self._open(spec)))
+        except ERRORS as error:
+            yield html.message("No forecast", str(error), "error")
+
+    def run(self, spec: str, name: str) -> Iterator[tuple]:
+        """(source, gallery name) -> progress, start, cancel, resume, pending source."""
+        try:
+            source = self._open(spec)
+            gallery = self.context.indexes.get_or_create(name or name_for(spec), self.context.embedder)
+        except ERRORS as error:
+            yield html.message("Indexing cannot start", str(error), "error"), *_idle(), gr.skip()
+            return
+        yield html.message("Starting"), *_busy(), gr.skip()
+        try:
+            for event in index(gallery, source):
+                if isinstance(event, IndexReport):
+                    uploads.discard(self.context.indexes.folder, spec)
+                    yield html.report(event), *_idle(), ""
+                else:
+                    yield html.progress(event), *_busy(), gr.skip()
+        except ERRORS as error:
+            text = f"{error}. What was done is kept; Resume goes on from there."
+            yield html.message("Indexing stopped", text, "error"), *_idle(resume=True), gr.skip()
+
+    def run_again(self, name: str) -> Iterator[tuple]:
+        """(gallery) -> as :meth:`run`, for the source whose indexing was cut off."""
+        try:
+            waiting = self.context.gallery(name).unfinished()
+        except GalleryError as error:
+            yield html.message("Nothing to resume", str(error), "error"), *_idle(), gr.skip()
+            return
+        if not waiting:
+            yield html.message("Nothing to resume", "This gallery is complete."), *_idle(), gr.skip()
+            return
+        yield from self.run(waiting[0][0], name)
+
+    def stopped(self, name: str, chosen: str) -> tuple:
+        """(gallery name, chosen gallery) -> outcome and buttons after Cancel, once the last batch is committed."""
+        known = self.context.indexes.names()
+        gallery = self.context.gallery(name if name in known else chosen)
+        for _ in range(CANCEL_SECONDS * 10):
+            try:
+                with gallery.write() as writer:
+                    writer.close()
+                break
+            except GalleryError:
+                time.sleep(0.1)
+        text = f"{len(gallery):,} items of '{gallery.name}' can be searched now. Resume goes on where it stopped."
+        return html.message("Cancelled", text, "warning"), *_idle(resume=True)
+
+    # --- handlers: managing --------------------------------------------------------------------------------------
+
+    def refresh(self, name: str, chosen: str | None) -> tuple[dict, dict]:
+        """(gallery just written, gallery shown) -> both dropdowns."""
+        names = self.context.indexes.names()
+        value = next((candidate for candidate in (name, chosen, *names) if candidate in names), None)
+        return (gr.update(choices=names, value=value),) * 2
+
+    def show_facts(self, name: str | None) -> tuple[str, dict]:
+        """(gallery) -> its facts, and the resume button when a source was cut off."""
+        if not name or name not in self.context.indexes.names():
+            text = "Drop a folder of images on the left. Nothing leaves this computer."
+            return html.message("No gallery yet", text), gr.update(visible=False)
+        try:
+            gallery = self.context.gallery(name)
+            known, kind = gallery.facts(), gallery.snapshot().index
+        except ERRORS as error:
+            return html.message("This gallery cannot be opened", str(error), "error"), gr.update(visible=False)
+        recall = "" if kind.exact else f", recall@10 {kind.recall:.3f} of exact search"
+        return html.facts(known, kind.kind + recall), gr.update(visible=bool(known.unfinished))
+
+    def rename_gallery(self, name: str, new: str) -> tuple[str, dict, dict]:
+        """(gallery, new name) -> notice, both dropdowns."""
+        try:
+            renamed = self.context.indexes.rename(name, new).name
+        except ERRORS as error:
+            return html.message("Not renamed", str(error), "error"), *self.refresh(name, name)
+        return html.message(f"'{name}' is now '{renamed}'", kind="good"), *self.refresh(renamed, renamed)
+
+    def delete_gallery(self, name: str, typed: str) -> tuple[str, dict, dict, str]:
+        """(gallery, typed name) -> notice, both dropdowns, the box empty."""
+        if typed.strip() != name:
+            text = f"Type '{name}' exactly to delete it."
+            return html.message("Not deleted", text, "warning"), *self.refresh(name, name), typed
+        try:
+            self.context.indexes.delete(name)
+        except ERRORS as error:
+            return html.message("Not deleted", str(error), "error"), *self.refresh(name, name), typed
+        return (
+            html.message(f"'{name}' was deleted", "Your image files are untouched.", "good"),
+            *self.refresh("", ""),
+            "",
+        )
+
+    def remove_items(self, name: str, lines: str) -> tuple[str, str, str]:
+        """(gallery, paths) -> notice, facts, the box without what was removed."""
+        paths = [line.strip() for line in lines.splitlines() if line.strip()]
+        try:
+            gallery = self.context.gallery(name)
+            with gallery.write() as writer:
+                found = writer.ids_of_paths(paths)
+                removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
+                snapshot.save(gallery)
+        except ERRORS as error:
+            return html.message("Nothing removed", str(error), "error"), self.show_facts(name)[0], lines
+        missing = [path for path, ids in found.items() if not ids]
+        text = f"No item is called: {', '.join(missing)[:400]}" if missing else "The image files are untouched."
+        notice = html.message(f"{removed} removed", text, "warning" if missing else "good")
+        return notice, self.show_facts(name)[0], "\n".join(missing)
+
+
+def _checked(path: object) -> Path:
+    """A path that the browser claims to have uploaded to. Raises ValueError for any other place on the server."""
+    resolved = Path(str(path)).resolve()
+    if not resolved.is_relative_to(Path(get_upload_folder()).resolve()) or not resolved.is_file():
+        raise ValueError("a file was not uploaded through this page")
+    return resolved
+
+
+def _busy() -> tuple[dict, dict, dict]:
+    """Start hidden, Cancel shown, Resume hidden."""
+    return gr.update(visible=False), gr.update(visible=True), gr.update(visible=False)
+
+
+def _idle(resume: bool = False) -> tuple[dict, dict, dict]:
+    """Start shown, Cancel hidden, Resume as told."""
+    return gr.update(visible=True), gr.update(visible=False), gr.update(visible=resume)

@@ -1,0 +1,184 @@
+"""Everything the page shows that is not a Gradio component, as HTML text. Every text from outside is escaped.
+
+Pictures are embedded as data URIs: no file of a gallery has an address that a stranger could guess, and nothing of an
+image's metadata is served.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from unifex.gallery import Facts, Record
+from unifex.indexing import Forecast, IndexReport, Progress
+from unifex.search import Hit, SearchResult
+from unifex.sources import Refused
+from unifex.text import duration, plural, size
+from unifex.ui.theme import asset
+
+REPORT_LINES = 200
+# A spreadsheet runs a cell that begins like this as a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def image_uri(webp: bytes) -> str:
+    """WebP bytes as the ``src`` of an <img>."""
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
+
+
+def message(title: str, text: str = "", kind: str = "info") -> str:
+    """A short notice; ``kind`` is info, good, warning or error."""
+    body = f"<p>{escape(text)}</p>" if text else ""
+    role = "alert" if kind == "error" else "status"
+    return f'<div class="note {kind}" role="{role}"><strong>{escape(title)}</strong>{body}</div>'
+
+
+def _card(record: Record, thumbnail: bytes, action: str, score: float | None = None) -> str:
+    name = record.label or record.path.rpartition("/")[2]
+    number = f'<span class="score" title="cosine similarity">{score:.3f}</span>' if score is not None else ""
+    described = f"{name}, {record.domain or 'no domain'}" + (f", similarity {score:.3f}" if score is not None else "")
+    return (
+        f'<button type="button" class="card" data-item="{record.id}" title="{escape(record.path)}" '
+        f'aria-label="{action} {escape(described)}"><img src="{image_uri(thumbnail)}" alt="" loading="lazy">{number}'
+        f'<span class="name">{escape(name)}</span><span class="domain">{escape(record.domain) or "&nbsp;"}</span></button>'
+    )
+
+
+def hit_grid(hits: Sequence[tuple[Hit, bytes]]) -> str:
+    """The hits, best first, each with its thumbnail."""
+    cards = "".join(_card(hit.record, thumbnail, "Open", hit.score) for hit, thumbnail in hits)
+    return f'<div class="grid" data-kind="hits">{cards}</div>'
+
+
+def sample_grid(samples: Sequence[tuple[Record, bytes]]) -> str:
+    """Items to begin with, for who has no query yet."""
+    cards = "".join(_card(record, thumbnail, "Search with") for record, thumbnail in samples)
+    return f'<p class="hint">Drop an image into the box, or start with one of these:</p><div class="grid" data-kind="samples">{cards}</div>'
+
+
+def search_status(result: SearchResult, gallery: str, query: Sequence[bytes]) -> str:
+    """What was searched and how long it took, with the query's thumbnails and the hits as a CSV link."""
+    thumbnails = "".join(f'<img src="{image_uri(webp)}" alt="query">' for webp in query)
+    milliseconds = 1000 * (result.embed_seconds + result.search_seconds)
+    link = (
+        f'<a class="download" download="hits.csv" href="{hits_csv_uri(result.hits)}">Download CSV</a>'
+        if result.hits
+        else ""
+    )
+    return (
+        f'<div class="status"><span class="queries">{thumbnails}</span><span><strong>{plural(len(result.hits), "hit")}</strong> '
+        f"among {plural(result.items, 'item')} of <em>{escape(gallery)}</em> in {milliseconds:.0f} ms"
+        f"<small>{escape(result.model)} · {escape(result.index)} · embedding {1000 * result.embed_seconds:.1f} ms, "
+        f"search {1000 * result.search_seconds:.1f} ms</small></span>{link}</div>"
+    )
+
+
+def hits_csv_uri(hits: Iterable[Hit]) -> str:
+    """The hits as a CSV file in a data URI; cells that a spreadsheet would run are made harmless."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["rank", "path", "label", "domain", "score", "uri"])
+    for hit in hits:
+        cells = [hit.path, hit.label, hit.domain, f"{hit.score:.6f}", hit.record.uri]
+        writer.writerow([hit.rank, *(f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell for cell in cells)])
+    encoded = base64.b64encode(text.getvalue().encode("utf-8-sig")).decode()
+    return f"data:text/csv;base64,{encoded}"
+
+
+def detail(record: Record, picture: bytes, problem: str = "") -> str:
+    """One item, large, with everything known of it. ``problem`` says why only the thumbnail can be shown."""
+    rows = {
+        "Label": record.label or "none",
+        "Domain": record.domain or "none",
+        "Split": record.split or "none",
+        "Path": record.path,
+        "Size": f"{record.width} x {record.height} pixels, {size(record.bytes)}",
+    }
+    facts = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
+    warning = message("Only the thumbnail is left", problem, "warning") if problem else ""
+    shown = escape(record.label or record.path)
+    return f'<figure class="detail"><img src="{image_uri(picture)}" alt="{shown}">{warning}<dl>{facts}</dl></figure>'
+
+
+def progress(event: Progress, verb: str = "Indexing") -> str:
+    """A bar with counts, speed and time left."""
+    share = event.done / event.total if event.total else 0
+    known = f" of {event.total:,}" if event.total else ""
+    left = "" if event.seconds_left is None else f" · {duration(event.seconds_left)} left"
+    kind = "" if event.total else " endless"
+    return (
+        f'<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{100 * share:.0f}">'
+        f'<div class="bar{kind}"><div style="width:{100 * share:.1f}%"></div></div>'
+        f"<p><strong>{verb} {event.done:,}{known}</strong> · {event.images_per_second:.0f} images/s{left}"
+        f"<small>{event.added:,} added, {event.skipped:,} there already, {event.failed:,} refused</small></p></div>"
+    )
+
+
+def report(outcome: IndexReport) -> str:
+    """What came of indexing, with a line for everything that was refused."""
+    title = f"{plural(outcome.added, 'image')} added in {duration(outcome.seconds)}"
+    removed = f", {outcome.removed:,} removed" if outcome.removed else ""
+    text = f"{outcome.skipped:,} were there already{removed}. The gallery has {plural(outcome.items, 'item')}."
+    return message(title, text, "good") + refusals(outcome.failed)
+
+
+def refusals(refused: Sequence[Refused]) -> str:
+    """Why files were left out: counts by reason, then every file."""
+    if not refused:
+        return ""
+    reasons = "".join(
+        f"<li>{count:,} x {escape(reason)}</li>" for reason, count in Counter(r.reason for r in refused).most_common(12)
+    )
+    lines = "".join(f"<tr><td>{escape(r.path)}</td><td>{escape(r.reason)}</td></tr>" for r in refused[:REPORT_LINES])
+    more = f"<p>and {len(refused) - REPORT_LINES:,} more</p>" if len(refused) > REPORT_LINES else ""
+    return (
+        f'<details class="refused"><summary>{plural(len(refused), "file")} left out, and why</summary>'
+        f"<ul>{reasons}</ul><table><thead><tr><th>File</th><th>Reason</th></tr></thead><tbody>{lines}</tbody></table>{more}</details>"
+    )
+
+
+def forecast(outcome: Forecast) -> str:
+    """What indexing would take."""
+    if not outcome.images:
+        return message(
+            "No images found", "None of the files tried is an image that can be read. Choose another folder.", "warning"
+        )
+    left_out = f"; {outcome.refused} of {outcome.tried} files tried cannot be used" if outcome.refused else ""
+    return message(
+        f"About {plural(outcome.images, 'image')}: {duration(outcome.seconds)}, {size(outcome.bytes)} on disk",
+        f"Forecast from a trial with {outcome.tried} files{left_out}. Press Start to index.",
+    )
+
+
+def facts(known: Facts, index: str) -> str:
+    """A gallery at a glance."""
+    rows = {
+        "Items": f"{known.items:,}" + (f" ({known.images:,} different images)" if known.images != known.items else ""),
+        "Labels": f"{known.labels:,}",
+        "Splits": ", ".join(f"{name or 'none'}: {count:,}" for name, count in known.splits.items()) or "none",
+        "Model": f"{known.model}, {known.dim}-d, on {known.backbone}",
+        "Index": index,
+        "Refused files": f"{known.refused:,}",
+        "On disk": size(known.bytes),
+    }
+    table = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
+    largest = max(known.domains.values(), default=1)
+    bars = "".join(
+        f'<li><span>{escape(name) or "no domain"}</span><b style="--share:{count / largest:.3f}"></b><span>{count:,}</span></li>'
+        for name, count in known.domains.items()
+    )
+    return f'<div class="facts"><h3>{escape(known.name)}</h3><dl>{table}</dl><h4>Domains</h4><ul class="bars">{bars}</ul></div>'
+
+
+def header(model: str, state: str, busy: bool) -> str:
+    """Logo, name, and the model with its state."""
+    return (
+        f'<div class="head">{asset("logo.svg")}<div><h1>UniFEx</h1><p>Search, measure and teach your images</p></div>'
+        f'<div class="model {"busy" if busy else "ready"}"><span class="dot"></span><span><b>{escape(model)}</b>'
+        f"<small>{escape(state)}</small></span></div>"
+        '<button type="button" class="theme" title="Light or dark" aria-label="Switch between light and dark">◐</button></div>'
+    )
