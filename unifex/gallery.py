@@ -304,7 +304,11 @@ class Gallery:
             writer = Writer(self)
             writer.sweep()
             self._write_config()
-            yield writer
+            try:
+                yield writer
+            except GeneratorExit:  # cancelled between two commits: nothing is half done
+                writer.close()
+                raise
             writer.close()
         finally:
             lock.release()

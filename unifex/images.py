@@ -31,7 +31,9 @@ PREVIEW_SIZE = 1280
 WHITE = (255, 255, 255)
 
 # Only raster decoders without a scripting language behind them (Pillow would hand EPS to Ghostscript).
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "PPM")
+_WANTED = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "PPM")
+Image.init()  # Pillow registers its plugins lazily, and a format that is not registered cannot be asked for
+FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs "
     ".heic .heif .hif .ppm .pgm .pbm .pnm".split()
@@ -40,6 +42,7 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM
 _ISO_BRANDS = {b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"heim", b"heis"}
 _QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
+warnings.filterwarnings("ignore", module=r"PIL\.")  # broken EXIF and ICC blocks warn, and do not matter here
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # a truncated file is refused, not shown with a grey lower half
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before a pixel is decoded
 
@@ -105,9 +108,7 @@ def decode(data: bytes, at_least: int | None = None) -> Picture:
     if len(data) > MAX_BYTES:
         raise ImageError(f"larger than {MAX_BYTES // 2**20} MiB")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # broken EXIF and ICC blocks warn, and do not matter here
-            return _decode(data, at_least)
+        return _decode(data, at_least)
     except ImageError:
         raise
     except (MemoryError, RecursionError) as error:

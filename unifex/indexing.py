@@ -20,7 +20,7 @@ from unifex import images, snapshot
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery
 from unifex.sources import Item, Refused, Source, open_source
-from unifex.writer import Embedded, Writer
+from unifex.writer import Embedded, Stored, Writer
 
 COMMIT_IMAGES = 512
 COMMIT_SECONDS = 5.0
@@ -116,11 +116,12 @@ class _Run:
         self.source_id = writer.begin_source(source.spec, getattr(source, "keep", False))
         self._embedder = gallery.embedder
         self._stored = writer.stored()
+        self._contents = {(stored.path, stored.sha256) for stored in self._stored.values()}
         self._hashes = writer.stored_hashes()
         self._seen: set[str] = set()
         self._batch: list[Embedded] = []
         self._refused: list[Refused] = []
-        self._relabelled: list[tuple[int, tuple[str, str, str]]] = []
+        self._touched: list[tuple[Stored, Item]] = []
         self._started = self._committed = self._reported = time.monotonic()
         self._pool = ThreadPoolExecutor(self._embedder.engine.workers, thread_name_prefix="unifex-index")
         self._pending: deque[Future[list[Embedded | Refused]]] = deque()
@@ -168,14 +169,24 @@ class _Run:
     def _is_new(self, item: Item) -> bool:
         self._seen.add(item.uri)
         stored = self._stored.get(item.uri)
-        if stored is None or stored[1] != item.stamp:
+        if stored is None or stored.stamp != item.stamp:
             return True
-        labels = (item.label, item.domain, item.split)
-        if stored[2] != labels:
-            self._relabelled.append((stored[0], labels))
+        if stored.labels != (item.label, item.domain, item.split):
+            self._touched.append((stored, item))
+        self._skip()
+        return False
+
+    def _skip(self) -> None:
         self.counts.done += 1
         self.counts.skipped += 1
-        return False
+
+    def _is_unchanged(self, entry: Embedded) -> bool:
+        """A file that was only touched, or an upload that the gallery has kept before."""
+        stored = self._stored.get(entry.item.uri)
+        if stored and stored.sha256 == entry.sha256:
+            self._touched.append((stored, entry.item))
+            return True
+        return entry.item.keep and (entry.item.path, entry.sha256) in self._contents
 
     def _refuse(self, refused: Refused) -> None:
         self.counts.done += 1
@@ -187,6 +198,9 @@ class _Run:
             if isinstance(outcome, Refused):
                 self._refuse(outcome)
                 continue
+            if self._is_unchanged(outcome):
+                self._skip()
+                continue
             self.counts.done += 1
             self.counts.added += 1
             self._batch.append(outcome)
@@ -194,12 +208,12 @@ class _Run:
             self._commit()
 
     def _commit(self) -> None:
-        if self._relabelled:
-            self.writer.relabel(self._relabelled)
+        if self._touched:
+            self.writer.touch(self._touched)
         if self._batch or self._refused:
             self.writer.commit(self.source_id, self._batch, self._refused)
         self._hashes.update(entry.sha256 for entry in self._batch)
-        self._batch, self._refused, self._relabelled = [], [], []
+        self._batch, self._refused, self._touched = [], [], []
         self._committed = time.monotonic()
 
     def prune(self) -> int:

@@ -21,9 +21,9 @@ class DimensionError(ValueError):
 
 def truncate(embeddings: np.ndarray, dim: int) -> np.ndarray:
     """The first ``dim`` values of every row, L2-normalised: [N, D] -> float32 [N, dim]. Zero rows stay zero."""
-    cut = np.array(embeddings[..., :dim], dtype=np.float32)
-    norms = np.linalg.norm(cut, axis=-1, keepdims=True)
-    return np.divide(cut, norms, out=cut, where=norms > 0)
+    cut = embeddings[..., :dim]
+    norms = np.sqrt(np.einsum("...i,...i->...", cut, cut, dtype=np.float64))[..., None]
+    return np.divide(cut, norms, out=np.zeros(cut.shape), where=norms > 0).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,16 @@ class Neck:
         return dim
 
     def embed(self, features: np.ndarray, dim: int) -> np.ndarray:
-        """Features [N, in] of any float type -> embeddings float32 [N, dim], L2 norm 1."""
+        """Features [N, in] of any float type -> embeddings float32 [N, dim], L2 norm 1.
+
+        Computed in float64, so that after rounding an image has the same embedding in whatever batch it came.
+        """
         self.check_dim(dim)
-        projected = features.astype(np.float32, copy=False) @ self.weight[:dim].T + self.bias[:dim]
-        return truncate(projected, dim)
+        return truncate(features.astype(np.float64) @ self._weight64[:dim].T + self.bias[:dim], dim)
+
+    @cached_property
+    def _weight64(self) -> np.ndarray:
+        return self.weight.astype(np.float64)
 
 
 def pooling(input_dim: int, dim: int = 64) -> Neck:

@@ -44,6 +44,17 @@ class Embedded:
         return self.sha256 + self.original_suffix if self.original_suffix else ""
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What a source needs to know of an item that is there already. ``labels``: (label, domain, split)."""
+
+    id: int
+    path: str
+    sha256: str
+    stamp: str
+    labels: tuple[str, str, str]
+
+
 class Writer:
     """One holder of the lock. Every method leaves the gallery whole, even when killed half way."""
 
@@ -85,11 +96,11 @@ class Writer:
         with self.gallery.connect() as database:
             database.execute("UPDATE sources SET complete = 1 WHERE id = ?", (source,))
 
-    def stored(self) -> dict[str, tuple[int, str, tuple[str, str, str]]]:
-        """uri -> (id, stamp, (label, domain, split)) of every item."""
+    def stored(self) -> dict[str, Stored]:
+        """What is there already, by uri."""
         with self.gallery.connect() as database:
-            rows = database.execute("SELECT uri, id, stamp, label, domain, split FROM items")
-            return {uri: (item, stamp, tuple(labels)) for uri, item, stamp, *labels in rows}
+            rows = database.execute("SELECT uri, id, path, sha256, stamp, label, domain, split FROM items")
+            return {row[0]: Stored(*row[1:5], labels=row[5:]) for row in rows}
 
     def stored_hashes(self) -> set[str]:
         """sha256 of every image whose features are kept."""
@@ -130,12 +141,11 @@ class Writer:
         with self.gallery.connect() as database:
             database.execute("DELETE FROM refused WHERE source = ?", (source,))
 
-    def relabel(self, labels: Iterable[tuple[int, tuple[str, str, str]]]) -> None:
-        """Set (label, domain, split) of items by id."""
+    def touch(self, items: Iterable[tuple[Stored, Item]]) -> None:
+        """Take over labels and stamps that a source now gives for items whose image is unchanged."""
+        rows = [(new.label, new.domain, new.split, new.stamp, old.id) for old, new in items]
         with self.gallery.connect() as database:
-            database.executemany(
-                "UPDATE items SET label = ?, domain = ?, split = ? WHERE id = ?", [(*new, item) for item, new in labels]
-            )
+            database.executemany("UPDATE items SET label = ?, domain = ?, split = ?, stamp = ? WHERE id = ?", rows)
             database.execute("UPDATE state SET version = version + 1")
 
     def ids_of_source(self, source: int) -> dict[str, int]:

@@ -1,0 +1,54 @@
+"""Fixtures that most tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import drawing
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery
+from unifex.indexing import IndexReport, index
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Embedder:
+    """The shipped model."""
+    return Embedder.load()
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[Image.Image]:
+    """Real photographs that scikit-image and scikit-learn carry."""
+    import skimage.data
+    from sklearn.datasets import load_sample_images
+
+    arrays = [skimage.data.chelsea(), skimage.data.coffee(), skimage.data.astronaut(), *load_sample_images().images]
+    return [Image.fromarray(np.asarray(array)) for array in arrays]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """24 drawn pictures as domain/label/view.png."""
+    return drawing.write_folder(tmp_path / "pictures")
+
+
+def run_index(gallery: Gallery, source, **options) -> IndexReport:
+    """Index to the end; the report."""
+    *_, report = index(gallery, source if not isinstance(source, Path) else str(source), **options)
+    return report
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, folder: Path, embedder: Embedder) -> Gallery:
+    """A gallery of the drawn pictures."""
+    gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder)
+    run_index(gallery, folder)
+    return gallery

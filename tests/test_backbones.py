@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+
+from unifex import backbones, images
+from unifex.backbones import BACKBONES, BackboneError, timm_lite_name
+
+
+def test_weight_names_pair_as_their_order_does():
+    import timm
+
+    state = torch.load(BACKBONES["lite0"].weights_file(), map_location="cpu", weights_only=True)
+    expected = list(timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict())
+    assert [timm_lite_name(name) for name in state] == expected
+
+
+def test_the_weights_recognise_real_photographs(photographs):
+    """ImageNet classes: 281-285 are cats, 292 is the tiger, 967 espresso, 698 palace, 985 daisy."""
+    spec = BACKBONES["lite0"]
+    network = backbones.lite0_classifier(spec.weights_file())
+    cat, coffee, _, palace, flower = photographs
+    found = []
+    for photograph in (cat, coffee, palace, flower):
+        pixels = images.to_input(
+            photograph, images.Preprocessing(224, spec.preprocessing.mean, spec.preprocessing.std, "crop")
+        )
+        batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+        with torch.inference_mode():
+            found.append(int(network(batch).argmax()))
+    assert found[0] in {281, 282, 283, 284, 285}
+    assert found[1:] == [967, 698, 985]
+
+
+@pytest.mark.parametrize("spec", BACKBONES.values(), ids=lambda spec: spec.id)
+def test_spec_tells_the_truth(spec, photographs):
+    network = backbones.build(spec)
+    assert not network.training
+    assert sum(parameter.numel() for parameter in network.parameters()) == spec.parameters
+    pixels = torch.from_numpy(images.to_input(photographs[0], spec.preprocessing).copy())[None]
+    with torch.inference_mode():
+        features = network(pixels)
+    assert features.shape == (1, spec.feature_dim)
+    norms = [float(part.norm()) for part in features[0].split([pool.channels for pool in spec.pools])]
+    assert norms == pytest.approx([pool.weight for pool in spec.pools], abs=1e-4)
+
+
+def test_pooling_against_a_slow_computation(photographs):
+    """Generalised mean over positions, normalised, weighted, concatenated: with loops, from the stages' own maps."""
+    spec = BACKBONES["lite0"]
+    network = backbones.build(spec)
+    pixels = images.to_input(photographs[1], spec.preprocessing)
+    with torch.inference_mode():
+        features = network(torch.from_numpy(pixels.copy())[None])[0].numpy()
+        maps = network.stages((torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.5)
+    expected = []
+    for pool in spec.pools:
+        channels = []
+        for channel in maps[pool.stage][0].numpy().astype(np.float64):
+            values = [max(value, 1e-6) if pool.power != 1 else value for value in channel.flatten()]
+            channels.append((sum(value**pool.power for value in values) / len(values)) ** (1 / pool.power))
+        length = sum(value**2 for value in channels) ** 0.5
+        expected += [pool.weight * value / length for value in channels]
+    assert np.abs(features - expected).max() < 1e-5
+
+
+def test_hash_depends_on_the_recipe():
+    from dataclasses import replace
+
+    spec = BACKBONES["lite0"]
+    other = replace(spec, preprocessing=replace(spec.preprocessing, fit="squash"))
+    assert spec.weight_hash() == replace(spec, title="another title").weight_hash()
+    assert spec.weight_hash() != other.weight_hash()
+
+
+def test_unknown_backbone_lists_the_known():
+    with pytest.raises(BackboneError, match="lite0"):
+        backbones.get("resnet9000")

@@ -1,0 +1,95 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.drawing import encoded, picture
+from unifex.embedder import BUNDLED_MODELS, Embedder, ModelError, find_model, list_models
+from unifex.images import ImageError
+
+PICTURE = picture("shapes/disc", 0)
+
+
+def test_all_ways_to_give_an_image_agree(embedder, tmp_path):
+    data = encoded(PICTURE)
+    (tmp_path / "a.png").write_bytes(data)
+    embedded = embedder.embed([PICTURE, data, tmp_path / "a.png", str(tmp_path / "a.png")])
+    assert embedded.shape == (4, 256)
+    assert embedded.dtype == np.float32
+    assert np.allclose(embedded, embedded[0])
+    assert np.allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
+
+
+def test_similar_pictures_are_closer(embedder, photographs):
+    cat, coffee = photographs[:2]
+    same, other = (embedder.embed([cat, image], 64) for image in (cat.crop((30, 20, 430, 290)), coffee))
+    assert same[0] @ same[1] > 0.6 > other[0] @ other[1]
+
+
+def test_no_images_give_no_embeddings(embedder):
+    assert embedder.embed([]).shape == (0, 256)
+
+
+def test_a_bad_image_is_refused(embedder):
+    with pytest.raises(ImageError, match="not an image"):
+        embedder.embed([b"nonsense"])
+
+
+def test_save_and_load_give_the_same_embeddings(embedder, tmp_path):
+    embedder.save(tmp_path / "copy")
+    again = Embedder.load(str(tmp_path / "copy"))
+    assert np.array_equal(again.embed([PICTURE], 512), embedder.embed([PICTURE], 512))
+    assert not list((tmp_path / "copy").glob("*.p*"))  # no pickle
+
+
+def test_raw_features_are_an_embedding(embedder):
+    raw = Embedder.load("raw:lite0")
+    features = embedder.features([PICTURE])
+    assert np.allclose(raw.embed([PICTURE]), features / np.linalg.norm(features), atol=1e-6)
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """Copies the shipped model, changes one field of its config, and gives the folder."""
+
+    def make(**changes):
+        shutil.copytree(BUNDLED_MODELS / "unifex-lite", tmp_path / "model")
+        path = tmp_path / "model" / "config.json"
+        values = json.loads(path.read_text()) | changes
+        path.write_text(json.dumps({name: value for name, value in values.items() if value is not None}))
+        return str(tmp_path / "model")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"schema": 99}, "schema 99"),
+        ({"colour": "red"}, "unknown fields.*colour"),
+        ({"neck": None}, "missing fields.*neck"),
+        ({"dims": "many"}, "dims"),
+        ({"dims": [10**9]}, "dims"),
+        ({"default_dim": 7}, "default_dim 7"),
+        ({"dims": [64, 128]}, "default_dim|neck"),
+        ({"backbone_hash": "0" * 16}, "other weights"),
+    ],
+)
+def test_a_config_that_is_wrong_says_so(broken, changes, sentence):
+    with pytest.raises(ModelError, match=sentence):
+        Embedder.load(broken(**changes))
+
+
+def test_damaged_weights_are_refused(broken, tmp_path):
+    folder = broken()
+    path = tmp_path / "model" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        Embedder.load(folder)
+
+
+def test_a_missing_model_lists_those_there_are():
+    with pytest.raises(ModelError, match="unifex-lite"):
+        find_model("nowhere")
+    assert [config.name for config in list_models()] == ["unifex-lite"]

@@ -1,0 +1,339 @@
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import run_index
+from tests.drawing import encoded, picture
+from unifex import neck, snapshot
+from unifex.embedder import Embedder, ModelConfig
+from unifex.gallery import Gallery, GalleryError
+from unifex.indexes import Indexes, check_name
+from unifex.indexing import Progress, forecast, index
+from unifex.writer import SHARD_ROWS
+
+
+def everything(gallery: Gallery) -> dict[str, tuple]:
+    """path -> (label, domain, sha256, embedding bytes): all that a search depends on."""
+    view = gallery.snapshot()
+    records = gallery.records(view.columns.ids)
+    return {r.path: (r.label, r.domain, r.sha256, e.tobytes()) for r, e in zip(records, view.embeddings)}
+
+
+def files(gallery: Gallery) -> set[str]:
+    return {path.relative_to(gallery.folder).as_posix() for path in gallery.folder.rglob("*") if path.is_file()}
+
+
+def assert_no_orphans(gallery: Gallery) -> None:
+    """Every file belongs to a row, and every row has its file."""
+    with gallery.connect() as database:
+        shards = {f"features/{row[0]:05d}.npy" for row in database.execute("SELECT id FROM shards")}
+        images = database.execute("SELECT sha256, COALESCE(original, '') FROM features").fetchall()
+        used = {row[0] for row in database.execute("SELECT DISTINCT shard FROM features")}
+    expected = shards | {f"thumbs/{sha[:2]}/{sha}.webp" for sha, _ in images}
+    expected |= {f"originals/{sha[:2]}/{name}" for sha, name in images if name}
+    expected |= {"gallery.json", "items.sqlite", "derived.json", "embeddings.npy", "ids.npy", ".lock"}
+    assert files(gallery) == expected
+    assert {f"features/{shard:05d}.npy" for shard in used} == shards
+
+
+def test_index_once_and_again(gallery, folder, embedder):
+    before = everything(gallery)
+    assert len(gallery) == len(before) == 24
+    assert list(before) == sorted(before)
+    picked = before["signs/cross/2.png"]
+    assert picked[:2] == ("cross", "signs")
+    expected = embedder.embed([folder / "signs/cross/2.png"])[0]
+    assert np.abs(np.frombuffer(picked[3], np.float32) - expected).max() < 2e-3  # features are kept as float16
+    report = run_index(gallery, folder)
+    assert (report.added, report.skipped, report.items, report.failed) == (0, 24, 24, [])
+    assert everything(Gallery.open(gallery.folder)) == before
+    assert_no_orphans(gallery)
+
+
+def test_facts(gallery):
+    facts = gallery.facts()
+    assert (facts.items, facts.images, facts.labels, facts.refused, facts.dim) == (24, 24, 4, 0, 256)
+    assert facts.domains == {"shapes": 12, "signs": 12}
+    assert facts.bytes == sum(path.stat().st_size for path in gallery.folder.rglob("*") if path.is_file())
+    assert facts.unfinished == []
+
+
+def test_same_bytes_under_two_paths_share_one_feature(gallery, folder):
+    shutil.copy(folder / "shapes/disc/0.png", folder / "signs" / "stray.png")
+    run_index(gallery, folder)
+    facts = gallery.facts()
+    assert (facts.items, facts.images) == (25, 24)
+    stored = everything(gallery)
+    assert stored["signs/stray.png"][2:] == stored["shapes/disc/0.png"][2:]
+    assert stored["signs/stray.png"][0] == "signs"
+
+
+def test_changed_touched_and_relabelled_files(gallery, folder):
+    (folder / "shapes/disc/0.png").write_bytes(encoded(picture("signs/cross", 99)))
+    os.utime(folder / "shapes/disc/1.png", (1, 1))
+    report = run_index(gallery, folder)
+    assert (report.added, report.skipped) == (1, 23)
+    assert len(gallery) == 24
+    assert gallery.facts().images == 24  # the old image of disc/0 is gone
+    assert run_index(gallery, folder).added == 0
+    assert_no_orphans(gallery)
+    (folder / "list.csv").write_text("path,label,domain,split\nshapes/disc/1.png,ball,toys,query\n")
+    report = run_index(gallery, folder / "list.csv")
+    assert (report.added, report.skipped) == (0, 1)
+    record = next(r for r in gallery.records(gallery.snapshot().columns.ids) if r.label == "ball")
+    assert (record.domain, record.split) == ("toys", "query")
+
+
+def test_add_remove_and_prune(gallery, folder):
+    before = everything(gallery)
+    (folder / "signs/cross/9.png").write_bytes(encoded(picture("signs/cross", 9)))
+    assert run_index(gallery, folder).added == 1
+    with gallery.write() as writer:
+        found = writer.ids_of_paths(["shapes/disc/0.png", "no/such.png"])
+        assert found["no/such.png"] == []
+        assert writer.remove(found["shapes/disc/0.png"]) == 1
+        snapshot.save(gallery)
+    after = everything(gallery)
+    assert "shapes/disc/0.png" not in after
+    assert {path: after[path] for path in before if path in after} == {p: v for p, v in before.items() if p in after}
+    assert_no_orphans(gallery)
+    shutil.rmtree(folder / "signs")
+    assert run_index(gallery, folder).removed == 0  # nothing is lost unless asked
+    report = run_index(gallery, folder, prune=True)
+    assert (report.removed, report.items) == (13, 12)
+    assert_no_orphans(gallery)
+
+
+def test_two_items_of_one_image_outlive_each_other(gallery, folder):
+    shutil.copy(folder / "shapes/disc/0.png", folder / "copy.png")
+    run_index(gallery, folder)
+    with gallery.write() as writer:
+        writer.remove(writer.ids_of_paths(["shapes/disc/0.png"])["shapes/disc/0.png"])
+        snapshot.save(gallery)
+    assert "copy.png" in everything(gallery)
+    assert gallery.facts().images == 24
+
+
+def test_many_small_additions_are_merged(tmp_path, embedder):
+    gallery = Gallery.create(tmp_path / "g", embedder)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for view in range(14):
+        (pictures / f"{view:02d}.png").write_bytes(encoded(picture("shapes/disc", view)))
+        run_index(gallery, pictures)
+    assert len(list(gallery.folder.glob("features/*.npy"))) < 14
+    assert_no_orphans(gallery)
+    again = Gallery.create(tmp_path / "h", embedder)
+    run_index(again, pictures)
+    assert everything(again) == everything(gallery)
+
+
+def test_cancel_keeps_what_was_done_and_resume_adds_the_rest(tmp_path, folder, embedder, monkeypatch):
+    monkeypatch.setattr("unifex.indexing.COMMIT_IMAGES", 4)
+    monkeypatch.setattr("unifex.indexing.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("unifex.indexing.WINDOW_IMAGES", 2)
+    gallery = Gallery.create(tmp_path / "g", embedder)
+    events = index(gallery, str(folder))
+    for event in events:
+        if event.added >= 5:
+            break
+    events.close()
+    done = len(gallery)
+    assert 5 <= done < 24
+    assert [spec for spec, _ in gallery.unfinished()] == [str(folder)]
+    assert_no_orphans(gallery)
+    report = run_index(gallery, folder)
+    assert (report.skipped, report.added, report.items) == (done, 24 - done, 24)
+    assert gallery.unfinished() == []
+
+
+KILLED = """
+import sys
+from unifex import indexing
+indexing.COMMIT_IMAGES = 4
+indexing.WINDOW_IMAGES = 4
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery
+gallery = Gallery.open_or_create(sys.argv[1], Embedder.load())
+print("start", flush=True)
+for event in indexing.index(gallery, sys.argv[2]):
+    pass
+"""
+
+
+def test_kill_and_index_again_ends_with_the_same(tmp_path, embedder):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for view in range(120):
+        (pictures / f"{view:03d}.png").write_bytes(encoded(picture("shapes/disc", view)))
+    whole = Gallery.create(tmp_path / "whole", embedder)
+    run_index(whole, pictures)
+    target = tmp_path / "killed"
+    counts = []
+    for delay in (0.05, 0.2, 0.35, 0.3):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(target), str(pictures)], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        counts.append(len(Gallery.open(target, embedder)))
+        assert len(Gallery.open(target, embedder).snapshot()) == counts[-1]
+    assert counts == sorted(counts)
+    killed = Gallery.open(target, embedder)
+    run_index(killed, pictures)
+    assert everything(killed) == everything(whole)
+    assert_no_orphans(killed)
+
+
+def test_one_writer_many_readers(gallery, folder):
+    with gallery.write() as writer:
+        other = Gallery.open(gallery.folder)
+        with pytest.raises(GalleryError, match="written by another"), other.write():
+            pass
+        assert len(other.snapshot()) == 24
+        writer.close()
+    with Gallery.open(gallery.folder).write() as writer:
+        writer.close()
+
+
+def make_model(embedder: Embedder, name: str, dims=(16, 64)) -> Embedder:
+    rng = np.random.default_rng(1)
+    weight = rng.standard_normal((dims[-1], embedder.backbone.feature_dim)).astype(np.float32)
+    config = ModelConfig(name, "lite0", embedder.config.backbone_hash, "linear", dims, dims[-1])
+    return Embedder(config, neck.Neck("linear", weight, np.zeros(dims[-1], np.float32), dims))
+
+
+def test_another_neck_re_embeds_from_features(gallery, embedder, folder):
+    shutil.rmtree(folder)  # pixels are not needed again
+    other = make_model(embedder, "random")
+    reopened = Gallery.open(gallery.folder, other)
+    view = reopened.snapshot()
+    assert view.embeddings.shape == (24, 64)
+    features = reopened.features([sha.decode() for sha in view.columns.hashes])
+    assert np.allclose(view.embeddings, other.neck.embed(features, 64), atol=1e-6)
+    assert Gallery.open(gallery.folder).config.model == "unifex-lite"  # looking is not changing
+
+
+def test_another_backbone_is_refused(gallery, embedder, monkeypatch):
+    other = make_model(embedder, "random")
+    monkeypatch.setattr(type(other.backbone), "weight_hash", lambda self: "f" * 16)
+    with pytest.raises(GalleryError, match="index the images again"):
+        Gallery.open(gallery.folder, other)
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "other-neck", "rubbish"])
+def test_derived_files_are_rebuilt(gallery, damage):
+    before = everything(gallery)
+    path = gallery.folder / "embeddings.npy"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif damage == "rubbish":
+        (gallery.folder / "ids.npy").write_bytes(b"rubbish")
+    else:
+        stamp = json.loads((gallery.folder / "derived.json").read_text())
+        (gallery.folder / "derived.json").write_text(json.dumps(stamp | {"neck_hash": "0" * 16}))
+    assert everything(Gallery.open(gallery.folder)) == before
+
+
+def test_damaged_galleries_say_what_is_wrong(gallery, tmp_path):
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(gallery.folder, tmp_path / name))
+
+    (copy("a") / "gallery.json").write_text("{")
+    with pytest.raises(GalleryError, match=r"gallery\.json is damaged"):
+        Gallery.open(tmp_path / "a")
+    values = json.loads((copy("b") / "gallery.json").read_text())
+    (tmp_path / "b" / "gallery.json").write_text(json.dumps(values | {"schema": 7}))
+    with pytest.raises(GalleryError, match="format 7"):
+        Gallery.open(tmp_path / "b")
+    (copy("c") / "items.sqlite").unlink()
+    with pytest.raises(GalleryError, match=r"lost its items\.sqlite"):
+        len(Gallery.open(tmp_path / "c"))
+    (copy("d") / "items.sqlite").write_bytes(b"not a database at all, just text" * 100)
+    with pytest.raises(GalleryError, match="not a database"):
+        len(Gallery.open(tmp_path / "d"))
+    shard = next((copy("e") / "features").glob("*.npy"))
+    shard.write_bytes(shard.read_bytes()[:200])
+    (tmp_path / "e" / "derived.json").unlink()
+    with pytest.raises(GalleryError, match="damaged"):
+        Gallery.open(tmp_path / "e").snapshot()
+
+
+def test_forecast_is_about_right(folder, embedder, gallery):
+    expected = forecast(embedder, str(folder))
+    assert (expected.images, expected.refused) == (24, 0)
+    assert 0.2 < expected.bytes / gallery.facts().bytes < 5
+    (folder / "a.txt").write_text("x")
+    assert forecast(embedder, str(folder), trial=30).refused == 1
+    (folder / "empty").mkdir()
+    assert forecast(embedder, str(folder / "empty")).images == 0
+
+
+def test_progress_counts_up_to_the_total(tmp_path, folder, embedder):
+    gallery = Gallery.create(tmp_path / "g", embedder)
+    events = [event for event in index(gallery, str(folder)) if isinstance(event, Progress)]
+    assert [event.done for event in events] == sorted(event.done for event in events)
+    assert (events[-1].done, events[-1].total, events[-1].seconds_left) == (24, 24, 0)
+
+
+# --- the folder of galleries -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "a/b", "a\\b", ".hidden", "models", "x" * 81, "a\0b", "nul", "-x", "a\nb", "end."]
+)
+def test_names_that_are_refused(name):
+    with pytest.raises(GalleryError):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["holiday", "Ferien 2026", "日本", "demo (synthetic)", "a.b-c_d+e"])
+def test_names_that_are_taken(name, tmp_path, embedder):
+    indexes = Indexes(tmp_path)
+    indexes.get_or_create(name, embedder)
+    assert indexes.names() == [name]
+
+
+def test_rename_and_delete(gallery):
+    indexes = Indexes(gallery.folder.parent)
+    assert indexes.get("drawn") is indexes.get("drawn")
+    renamed = indexes.rename("drawn", "figures")
+    assert indexes.names() == ["figures"]
+    assert len(renamed.snapshot()) == 24
+    with pytest.raises(GalleryError, match="figures"):
+        indexes.get("drawn")
+    with renamed.write() as writer:
+        with pytest.raises(GalleryError, match="being written"):
+            indexes.delete("figures")
+        writer.close()
+    indexes.delete("figures")
+    assert indexes.names() == []
+    assert not gallery.folder.parent.joinpath("figures").exists()
+
+
+def test_a_gallery_made_anew_under_an_old_name_is_not_the_old_one(gallery, embedder):
+    indexes = Indexes(gallery.folder.parent)
+    assert len(indexes.get("drawn").snapshot()) == 24
+    shutil.rmtree(gallery.folder)
+    Gallery.create(gallery.folder, embedder)
+    assert len(indexes.get("drawn").snapshot()) == 0
+
+
+def test_shards_stay_small(tmp_path, embedder):
+    assert SHARD_ROWS * embedder.backbone.feature_dim * 2 < 64 * 2**20
+
+
+def test_sqlite_is_readable_by_itself(gallery):
+    with sqlite3.connect(gallery.folder / "items.sqlite") as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

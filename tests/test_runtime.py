@@ -1,0 +1,89 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from unifex import backbones, images, runtime
+from unifex.backbones import BACKBONES
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+@pytest.fixture(scope="module")
+def pixels(photographs) -> np.ndarray:
+    prep = BACKBONES["lite0"].preprocessing
+    crops = [photo.crop((20 * i, 10 * i, photo.width, photo.height)) for photo in photographs for i in range(2)]
+    return np.stack([images.to_input(crop, prep) for crop in crops])
+
+
+@pytest.fixture(scope="module")
+def engines() -> dict[str, runtime.Engine]:
+    return {name: make(BACKBONES["lite0"]) for name, make in runtime.ENGINES.items()}
+
+
+@pytest.mark.parametrize("name", runtime.ENGINES)
+def test_engine_equals_eager_torch_on_photographs(name, engines, pixels):
+    import torch
+
+    with torch.inference_mode():
+        expected = backbones.build(BACKBONES["lite0"])(torch.from_numpy(pixels)).numpy()
+    for path in (engines[name].features, engines[name].bulk):
+        assert cosine(path(pixels), expected).min() >= 0.999
+
+
+def test_features_do_not_depend_on_the_batch(engines, pixels):
+    engine = engines["openvino"]
+    alone = np.concatenate([engine.features(image[None]) for image in pixels])
+    assert np.array_equal(alone, engine.bulk(pixels))
+    assert np.array_equal(alone[::-1], engine.features(np.ascontiguousarray(pixels[::-1])))
+
+
+def test_engine_serves_many_threads(engines, pixels):
+    from concurrent.futures import ThreadPoolExecutor
+
+    engine = engines["openvino"]
+    expected = engine.bulk(pixels)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda i: engine.bulk(pixels[i % len(pixels)][None])[0], range(80)))
+    assert all(np.array_equal(result, expected[i % len(pixels)]) for i, result in enumerate(results))
+
+
+WATCH = """
+import json, socket, sys
+calls = []
+def refuse(*args, **kwargs):
+    calls.append(repr(args))
+    raise OSError("no network in this test")
+socket.socket.connect = refuse
+socket.getaddrinfo = refuse
+import numpy as np
+from unifex import runtime
+from unifex.backbones import BACKBONES
+engine = runtime.load_engine(BACKBONES["lite0"], "openvino")
+shape = engine.features(np.zeros((1, 224, 224, 3), np.uint8)).shape
+print(json.dumps({"shape": shape, "torch": "torch" in sys.modules, "network": calls,
+                  "telemetry": sys.modules.get("openvino_telemetry") is not None}))
+"""
+
+
+def test_first_start_traces_and_later_starts_do_without_torch_or_network(tmp_path):
+    environment = {**os.environ, "UNIFEX_CACHE": str(tmp_path)}
+    runs = [
+        json.loads(
+            subprocess.run([sys.executable, "-c", WATCH], env=environment, check=True, capture_output=True).stdout
+        )
+        for _ in range(2)
+    ]
+    assert [run["shape"] for run in runs] == [[1, 1600]] * 2
+    assert [run["torch"] for run in runs] == [True, False]
+    assert not any(run["telemetry"] or run["network"] for run in runs)
+
+
+def test_unknown_engine_is_named():
+    with pytest.raises(backbones.BackboneError, match="openvino"):
+        runtime.load_engine(BACKBONES["lite0"], "abacus")

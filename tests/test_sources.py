@@ -1,0 +1,291 @@
+import csv
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.drawing import encoded, picture
+from unifex import sources
+from unifex.images import ImageError, decode
+from unifex.sources import Item, Refused, SourceError, labels_from_layout, open_source
+
+DISC = encoded(picture("shapes/disc", 0))
+
+
+def walk(spec, **options) -> tuple[dict[str, Item], dict[str, str]]:
+    found = list(open_source(str(spec), **options))
+    items = {entry.path: entry for entry in found if isinstance(entry, Item)}
+    return items, {entry.path: entry.reason for entry in found if isinstance(entry, Refused)}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a.jpg", ("", "")),
+        ("cat/a.jpg", ("", "cat")),
+        ("pets/cat/a.jpg", ("pets", "cat")),
+        ("cars/audi/a4/a.jpg", ("cars", "audi/a4")),
+    ],
+)
+def test_layout_gives_labels(path, expected):
+    assert labels_from_layout(path) == expected
+
+
+def test_folder(folder):
+    items, refused = walk(folder)
+    assert len(items) == 24
+    assert not refused
+    assert list(items) == sorted(items)
+    item = items["shapes/disc/3.png"]
+    assert (item.domain, item.label, item.split, item.keep) == ("shapes", "disc", "", False)
+    assert item.read() == (folder / "shapes/disc/3.png").read_bytes()
+    assert open_source(str(folder)).count() == 24
+
+
+def test_folder_refuses_what_is_no_image_and_follows_no_link(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.png").write_bytes(DISC)
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / ".hidden.png").write_bytes(DISC)
+    (root / ".git").mkdir()
+    (root / "link.png").symlink_to(outside / "secret.png")
+    (root / "folder-link").symlink_to(outside)
+    (root / "notes.txt").write_text("hello")
+    (root / "photo.dat").write_bytes(DISC)
+    (root / "more.zip").write_bytes(b"PK")
+    os.mkfifo(root / "pipe.png")
+    items, refused = walk(root)
+    assert list(items) == ["photo.dat"]
+    assert refused == {
+        ".hidden.png": "hidden file",
+        ".git": "hidden file",
+        "link.png": "symbolic link, not followed",
+        "folder-link": "symbolic link, not followed",
+        "notes.txt": "not an image",
+        "more.zip": "archive inside the source; unpack it first",
+        "pipe.png": "not a regular file",
+    }
+
+
+def test_names_of_every_kind(tmp_path):
+    long = "x" * 240 + ".png"
+    for name in ("日本語 ünïcode.png", "with space & <b>.png", long, "new\nline.png"):
+        (tmp_path / name).write_bytes(DISC)
+    with open(os.fsencode(tmp_path) + b"/bad\xff.png", "wb") as file:
+        file.write(DISC)
+    items, refused = walk(tmp_path)
+    assert not refused
+    assert {"日本語 ünïcode.png", "with space & <b>.png", long, "new\ufffdline.png", "bad\ufffd.png"} == set(items)
+    assert all(item.read() == DISC for item in items.values())
+
+
+def write_zip(path: Path, entries: dict[str, bytes], **options) -> Path:
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_zip(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"pets/cat/1.png": DISC, "dog/2.png": DISC, "readme.txt": b"hello"})
+    items, refused = walk(path)
+    assert {name: (item.domain, item.label) for name, item in items.items()} == {
+        "dog/2.png": ("", "dog"),
+        "pets/cat/1.png": ("pets", "cat"),
+    }
+    assert items["dog/2.png"].read() == DISC
+    assert items["dog/2.png"].keep
+    assert refused == {"readme.txt": "not an image"}
+
+
+def test_zip_with_hostile_entries(tmp_path):
+    path = tmp_path / "evil.zip"
+    link = zipfile.ZipInfo("link.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    encrypted = zipfile.ZipInfo("locked.png")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("../escape.png", "/absolute.png", "C:/drive.png", "a/../../b.png", "..\\windows.png"):
+            archive.writestr(name, DISC)
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("bomb.png", b"\0" * 5_000_000)
+        archive.writestr("inner.zip", b"PK")
+        archive.writestr("__MACOSX/._x.png", b"x")
+        archive.writestr("twice.png", DISC)
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("twice.png", DISC)
+        archive.writestr(encrypted, DISC)
+        archive.writestr("good/fine.png", DISC)
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # set the encryption bit of locked.png in both headers
+        at = data.find(b"locked.png") if signature == b"PK\3\4" else data.rfind(b"locked.png")
+        start = data.rfind(signature, 0, at)
+        data[start + offset] |= 1
+    path.write_bytes(bytes(data))
+    items, refused = walk(path)
+    assert set(items) == {"twice.png", "good/fine.png"}
+    assert refused == {
+        "../escape.png": "path leaves the archive",
+        "/absolute.png": "absolute path in the archive",
+        "C:/drive.png": "absolute path in the archive",
+        "a/../../b.png": "path leaves the archive",
+        "..\\windows.png": "path leaves the archive",
+        "link.png": "symbolic link, not followed",
+        "bomb.png": "compressed more than 200-fold (zip bomb)",
+        "inner.zip": "archive inside the source; unpack it first",
+        "__MACOSX/._x.png": "hidden file",
+        "twice.png": "the same name twice in the archive",
+        "locked.png": "encrypted; unpack it first",
+    }
+
+
+def test_damaged_entry_and_damaged_archive(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"a.png": DISC, "b.png": DISC}, compression=zipfile.ZIP_STORED)
+    data = bytearray(path.read_bytes())
+    data[data.find(DISC) + 50] ^= 255
+    path.write_bytes(bytes(data))
+    items, _ = walk(path)
+    with pytest.raises(ImageError, match="damaged in the archive"):
+        items["a.png"].read()
+    assert items["b.png"].read() == DISC
+    path.write_bytes(bytes(data[:100]))
+    with pytest.raises(SourceError, match="not a zip archive"):
+        open_source(str(path))
+
+
+def write_csv(path: Path, rows: list[list[str]], delimiter: str = ",") -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv(folder, delimiter):
+    rows = [
+        ["path", "label", "domain", "split"],
+        ["shapes/disc/0.png", "a, b", "things", "query"],
+        ["shapes/disc/1.png"],
+    ]
+    items, refused = walk(write_csv(folder / "list.csv", rows, delimiter))
+    assert not refused
+    first, second = items.values()
+    assert (first.label, first.domain, first.split) == ("a, b", "things", "query")
+    assert (second.label, second.domain, second.split) == ("", "", "")
+    decode(first.read())
+
+
+def test_a_manifest_in_a_folder_gives_its_labels(folder):
+    write_csv(folder / "manifest.csv", [["path", "label"], ["shapes/disc/0.png", "special"]])
+    items, _ = walk(folder)
+    assert [item.label for item in items.values()] == ["special"]
+
+
+def test_csv_rows_that_cannot_be_used(folder):
+    (folder / "link.png").symlink_to(folder / "shapes/disc/0.png")
+    rows = [
+        ["path", "label", "split"],
+        ["nowhere.png", "a", ""],
+        ["", "a", ""],
+        ["shapes/disc/0.png", "a", ""],
+        ["shapes/disc/0.png", "a", ""],
+        ["shapes/disc/1.png", "a", "test"],
+        ["link.png", "a", ""],
+        ["shapes", "a", ""],
+    ]
+    _, refused = walk(write_csv(folder / "list.csv", rows))
+    assert refused == {
+        "nowhere.png": "file not found",
+        "line 3": "no path in this line",
+        "shapes/disc/0.png": "listed twice",
+        "shapes/disc/1.png": "split 'test' is none of train, query, index",
+        "link.png": "symbolic link, not followed",
+        "shapes": "file not found",
+    }
+
+
+def test_an_uploaded_csv_cannot_reach_outside(folder, tmp_path):
+    (tmp_path / "secret.png").write_bytes(DISC)
+    rows = [["path"], ["../secret.png"], [str(tmp_path / "secret.png")], ["shapes/disc/0.png"]]
+    items, refused = walk(write_csv(folder / "list.csv", rows), keep=True)
+    assert list(items) == ["shapes/disc/0.png"]
+    assert set(refused.values()) == {"path leaves the uploaded folder"}
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "no column 'path'"),
+        (b"image,label\n", "found: image, label"),
+        ("path,label\nü,x\n".encode("utf-16"), "UTF-8"),
+    ],
+)
+def test_unusable_csv(tmp_path, content, sentence):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(SourceError, match=sentence):
+        open_source(str(tmp_path / "a.csv"))
+
+
+def test_csv_with_an_endless_line(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"path\n" + b"x" * 3_000_000)
+    with pytest.raises(SourceError, match="line longer than 1 MiB"):
+        list(open_source(str(tmp_path / "a.csv")))
+
+
+@pytest.fixture
+def parquet(tmp_path) -> Path:
+    """A data set as the hub stores it: parquet files with an image column and a ClassLabel."""
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"id": datasets.Value("int64"), "photo": datasets.Image(), "kind": datasets.ClassLabel(names=["disc", "cross"])}
+    )
+    rows = {
+        "id": list(range(6)),
+        "photo": [
+            {"bytes": encoded(picture(("shapes/disc", "signs/cross")[i % 2], i)), "path": None} for i in range(6)
+        ],
+        "kind": [i % 2 for i in range(6)],
+    }
+    (tmp_path / "shapes" / "data").mkdir(parents=True)
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(
+        str(tmp_path / "shapes" / "data" / "train-00000-of-00001.parquet")
+    )
+    return tmp_path / "shapes"
+
+
+def test_hub_data_set(parquet):
+    items, refused = walk(f"hf:{parquet}")
+    assert not refused
+    assert [item.label for item in items.values()] == ["disc", "cross"] * 3
+    assert {item.domain for item in items.values()} == {"shapes"}
+    assert all(decode(item.read()).width == 160 for item in items.values())
+    assert len(walk(f"hf:{parquet}@train[:2]")[0]) == 2
+    assert open_source(f"hf:{parquet}@train[:2]").count() == 2
+
+
+def test_hub_data_set_that_is_not_there(tmp_path):
+    with pytest.raises(SourceError, match="cannot be opened"):
+        list(open_source(f"hf:{tmp_path / 'missing'}"))
+    with pytest.raises(SourceError, match="form hf:owner/name"):
+        open_source("hf:@train")
+
+
+def test_single_image_and_other_files(tmp_path):
+    (tmp_path / "a.png").write_bytes(DISC)
+    assert list(walk(tmp_path / "a.png")[0]) == ["a.png"]
+    (tmp_path / "a.doc").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"no folder, \.zip, \.csv or image"):
+        open_source(str(tmp_path / "a.doc"))
+    with pytest.raises(SourceError, match="does not exist"):
+        open_source(str(tmp_path / "missing"))
+
+
+@given(st.text(min_size=1))
+def test_shown_names_can_always_be_printed_and_stored(name):
+    shown = sources._printable(name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"))
+    assert shown.isprintable()
+    shown.encode("utf-8")
