@@ -17,6 +17,8 @@ def main() -> int:
     except (BackboneError, ModelError, OSError) as error:
         print(f"unifex: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 0
     return 0
 
 

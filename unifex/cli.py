@@ -142,19 +142,6 @@ def _progress_line(progress) -> None:
         print(line, file=sys.stderr)
 
 
-def hit_as_json(hit) -> dict[str, Any]:
-    """One hit as the command line and the served endpoints give it."""
-    record = hit.record
-    return {
-        "rank": hit.rank,
-        "path": hit.path,
-        "uri": record.uri,
-        "label": hit.label,
-        "domain": hit.domain,
-        "score": round(hit.score, 6),
-    }
-
-
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.search import Filters, search
 
@@ -165,7 +152,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     for query in queries:
         result = search(gallery, query, options.k, filters, options.dim)
         name = ", ".join(str(image) for image in query)
-        results.append({"query": name, "hits": [hit_as_json(hit) for hit in result.hits]})
+        results.append({"query": name, "hits": [hit.as_json() for hit in result.hits]})
         _say(options, f"{name}: {len(result.hits)} hits in {result.items:,} items ({result.model}, {result.index})")
         for hit in result.hits:
             where = "/".join(part for part in (hit.domain, hit.label) if part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,17 @@ class Hit:
     def domain(self) -> str:
         """Its domain; empty when unknown."""
         return self.record.domain
+
+    def as_json(self) -> dict[str, Any]:
+        """As the command line and the served endpoint give it."""
+        return {
+            "rank": self.rank,
+            "path": self.path,
+            "uri": self.record.uri,
+            "label": self.label,
+            "domain": self.domain,
+            "score": round(self.score, 6),
+        }
 
 
 @dataclass(frozen=True)

@@ -243,6 +243,7 @@ def write_atomically(path: Path, data: bytes, durable: bool = True) -> None:
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
+    """:func:`write_atomically` for an array, as ``.npy``."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
         np.save(file, array)

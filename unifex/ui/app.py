@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: nothing is reported
 
@@ -16,6 +17,7 @@ from unifex.ui.gallery_tab import GalleryTab
 from unifex.ui.search_tab import SearchTab
 
 MAX_FILE_SIZE = "20gb"
+PORTS_TRIED = 20
 CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS = 3600, 24 * 3600
 
 
@@ -69,7 +71,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
     page.queue(default_concurrency_limit=8)
     page.launch(
         server_name=settings.host,
-        server_port=settings.port if _is_free(settings) else None,
+        server_port=free_port(settings.host, settings.port),
         share=settings.share,
         auth=tuple(settings.auth.split(":", 1)) if settings.auth else None,
         prevent_thread_lock=not block,
@@ -86,13 +88,14 @@ def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
     return page, context
 
 
-def _is_free(settings: Settings) -> bool:
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError:
-            return False
-    return True
+def free_port(host: str, wanted: int) -> int:
+    """``wanted``, or the first free port after it. Raises OSError when twenty in a row are taken."""
+    for port in range(wanted, wanted + PORTS_TRIED):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"ports {wanted} to {wanted + PORTS_TRIED - 1} are all taken; give another with --port")

@@ -1,4 +1,7 @@
-"""The named endpoints that programs call (``gradio_client``), with the command line's JSON."""
+"""The named endpoints that programs call (``gradio_client``), with the command line's JSON.
+
+But for one name: ``gradio_client`` takes every object with a ``path`` for a file to download, so hits call it ``file``.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,7 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from unifex.cli import hit_as_json
-from unifex.search import Filters, search
+from unifex.search import Filters, Hit, search
 from unifex.ui.context import Context
 from unifex.ui.search_tab import ERRORS
 
@@ -36,7 +38,7 @@ def add_endpoints(context: Context) -> None:
             result = search(opened, [path], int(k), filters, int(dim) or None)
         except ERRORS as error:
             raise gr.Error(str(error), print_exception=False) from error
-        return {"results": [{"query": path.name, "hits": [hit_as_json(hit) for hit in result.hits]}]}
+        return {"results": [{"query": path.name, "hits": [_without_path(hit) for hit in result.hits]}]}
 
     def galleries_endpoint() -> dict[str, Any]:
         """List the galleries and what is in them."""
@@ -44,3 +46,7 @@ def add_endpoints(context: Context) -> None:
 
     gr.api(search_endpoint, api_name="search")
     gr.api(galleries_endpoint, api_name="galleries")
+
+
+def _without_path(hit: Hit) -> dict[str, Any]:
+    return {"file" if name == "path" else name: value for name, value in hit.as_json().items()}

@@ -1,0 +1,67 @@
+"""A real Chromium. Without one the tests are skipped, but on CI (``CI=true``), where they fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run"
+).split()
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = os.environ.get("UNIFEX_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    with sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        except Exception as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no Chromium (install it, or `playwright install chromium`): {error}")
+        yield started
+        started.close()
+
+
+def watch(page: Page, url: str) -> list[str]:
+    """Everything on the page that must not happen: console errors, and requests that leave the machine."""
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+
+    def outside(request) -> None:
+        if not request.url.startswith((url, "data:", "blob:", url.replace("http", "ws", 1))):
+            wrong.append(request.url)
+
+    page.on("request", outside)
+    return wrong
+
+
+@pytest.fixture
+def open_page(browser: Browser):
+    """Opens the app in a fresh context; afterwards nothing wrong may have happened on any of the pages."""
+    contexts: list[BrowserContext] = []
+    watched: list[list[str]] = []
+
+    def open_it(url: str, **options) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        context.set_default_timeout(30_000)
+        contexts.append(context)
+        page = context.new_page()
+        watched.append(watch(page, url))
+        page.goto(url)
+        page.wait_for_selector("#header .ready", timeout=90_000)
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert not [wrong for page in watched for wrong in page]

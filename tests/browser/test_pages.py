@@ -1,0 +1,242 @@
+"""What a person does, in a real browser, on the served app."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE
+from tests.drawing import LABELS, encoded, picture, write_folder
+from tests.serving import Server, serve
+
+pytestmark = pytest.mark.browser
+
+DROP_JS = """([selector, files]) => {
+  const transfer = new DataTransfer();
+  for (const [name, type, data] of files)
+    transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name, { type }));
+  const target = document.querySelector(selector);
+  for (const kind of ['dragenter', 'dragover', 'drop'])
+    target.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Server:
+    with serve(tmp_path_factory.mktemp("browser") / "indexes") as running:
+        yield running
+
+
+def drop(page: Page, selector: str, files: dict[str, bytes], kind: str = "image/png") -> None:
+    """Drop files on an element as a file manager does."""
+    encoded_files = [[name, kind, base64.b64encode(data).decode()] for name, data in files.items()]
+    page.evaluate(DROP_JS, [selector, encoded_files])
+
+
+def first_hit(page: Page):
+    return page.locator("#hits .grid[data-kind=hits] .card").first
+
+
+def go_to(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab).click()
+
+
+def test_drop_an_image_and_see_the_right_item_first(server, open_page):
+    from unifex.demo import render
+
+    page = open_page(server.url)
+    expect(page.locator("#hits .card").first).to_be_visible()  # samples to begin with
+    drop(page, "#query-image button", {"duck.jpg": render("toys", 1, 2)}, "image/jpeg")
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    expect(page.locator("#search-status")).to_contain_text("20 hits among 264 items of demo (synthetic)")
+    expect(page.locator("#search-status")).to_contain_text("unifex-lite · exact, 256-d")
+    first_hit(page).click()
+    expect(page.locator("#detail-card")).to_contain_text("toys/rubber duck/2.jpg")
+    expect(page.locator("#detail-card")).to_contain_text("320 x 320 pixels")
+    page.keyboard.press("Escape")
+    expect(page.locator("#detail-card")).to_be_hidden()
+    csv = page.locator("#search-status a.download").get_attribute("href")
+    lines = base64.b64decode(csv.partition(",")[2]).decode("utf-8-sig").splitlines()
+    assert lines[0] == "rank,path,label,domain,score,uri"
+    assert lines[1].startswith("1,toys/rubber duck/2.jpg,rubber duck,toys,")
+    assert len(lines) == 21
+
+
+def test_sample_hit_and_search_with_this_one(server, open_page):
+    page = open_page(server.url)
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    label = page.locator("#hits .card .name").nth(1).inner_text()
+    page.locator("#hits .card").nth(1).focus()
+    page.keyboard.press("Enter")  # the keyboard is enough
+    expect(page.locator("#detail-card")).to_contain_text(label)
+    page.locator("#search-with-this").click()
+    expect(page.locator("#detail-card")).to_be_hidden()
+    expect(page.locator("#search-status .queries img")).to_have_count(1)
+    page.locator("#clear-button").click()
+    expect(page.locator("#hits .grid[data-kind=samples]")).to_be_visible()
+
+
+def test_domain_filter_number_of_hits_and_several_queries(server, open_page, tmp_path):
+    from unifex.demo import render
+
+    page = open_page(server.url)
+    page.get_by_text("More images of the same thing").click()
+    for view in (0, 3):
+        (tmp_path / f"{view}.jpg").write_bytes(render("cars", 1, view))
+    page.locator("#more-images input[type=file]").set_input_files([tmp_path / "0.jpg", tmp_path / "3.jpg"])
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    expect(page.locator("#search-status .queries img")).to_have_count(2)
+    page.get_by_text("Number of hits, domains, least similarity").click()
+    page.locator("#search-domains input").click()
+    page.get_by_role("option", name="toys").click()
+    expect(first_hit(page)).to_contain_text("toys")
+    expect(page.locator("#hits .domain", has_not_text="toys")).to_have_count(0)
+    page.locator("#search-k input[type=number]").fill("5")
+    page.locator("#search-k input[type=number]").press("Enter")
+    page.locator("#search-button").click()
+    expect(page.locator("#hits .card")).to_have_count(5)
+
+
+def test_a_query_that_is_no_image_says_so(server, open_page):
+    page = open_page(server.url)
+    drop(page, "#query-image button", {"broken.png": b"\x89PNG\r\n\x1a\nrubbish"})
+    expect(page.locator("#search-status .note.error")).to_contain_text("This query cannot be read")
+
+
+@pytest.fixture
+def many(tmp_path) -> Path:
+    """A labelled folder large enough that indexing it can be watched."""
+    root = tmp_path / "figures"
+    for label in LABELS:
+        (root / label).mkdir(parents=True)
+        for view in range(130):
+            (root / label / f"{view:03d}.png").write_bytes(encoded(picture(label, view, side=700)))
+    (root / "notes.txt").write_text("not an image")
+    return root
+
+
+def test_upload_a_folder_watch_cancel_resume_and_search(server, open_page, many):
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    page.locator("#drop input.folder").set_input_files(many)
+    expect(page.locator("#index-outcome")).to_contain_text("About 5", timeout=90_000)
+    expect(page.locator("#index-outcome")).to_contain_text("Press Start")
+    page.locator("#gallery-name textarea, #gallery-name input").fill("figures")
+    page.locator("#start-button").click()
+    bar = page.locator("#index-outcome .progress")
+    expect(bar).to_contain_text("images/s")
+    expect(bar).to_contain_text("left")
+    page.wait_for_function("+document.querySelector('#index-outcome .progress')?.getAttribute('aria-valuenow') >= 15")
+    page.locator("#cancel-button").click()
+    expect(page.locator("#index-outcome")).to_contain_text("Cancelled")
+    expect(page.locator("#gallery-facts")).to_contain_text("figures")
+    resume = page.locator("#resume-button")
+    expect(resume).to_be_visible()
+    resume.click()
+    expect(page.locator("#index-outcome .note.good")).to_be_visible(timeout=90_000)
+    expect(page.locator("#index-outcome")).to_contain_text("The gallery has 520 items")
+    expect(page.locator("#index-outcome")).not_to_contain_text("\n0 were there already")
+    page.locator("#index-outcome summary").click()
+    expect(page.locator("#index-outcome")).to_contain_text("notes.txt")
+    expect(page.locator("#gallery-facts")).to_contain_text("520")
+    expect(page.locator("#gallery-facts .bars")).to_contain_text("shapes")
+    go_to(page, "Search")
+    expect(page.locator("#search-gallery input")).to_have_value("figures")
+    drop(page, "#query-image button", {"q.png": (many / "signs/cross/017.png").read_bytes()})
+    expect(page.locator("#search-status")).to_contain_text("among 520 items of figures")
+    expect(first_hit(page)).to_contain_text("cross")
+    first_hit(page).click()
+    expect(page.locator("#detail-card")).to_contain_text("signs/cross/017.png")
+    assert not list(server.indexes.glob(".uploads/*"))
+    stored = json.loads((server.indexes / "figures" / "gallery.json").read_text())
+    assert stored["model"] == "unifex-lite"
+
+
+def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
+    folder = write_folder(tmp_path / "small")
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    page.locator("#source-path input, #source-path textarea").fill(str(folder))
+    page.locator("#gallery-name input, #gallery-name textarea").fill("small")
+    page.locator("#start-button").click()
+    expect(page.locator("#index-outcome")).to_contain_text("24 images added")
+    expect(page.locator("#gallery-facts h3")).to_have_text("small")
+    page.get_by_role("button", name="Remove items").click()
+    page.locator("#remove-paths textarea").fill("shapes/disc/0.png\nno such.png")
+    page.locator("#remove-button").click()
+    expect(page.locator("#manage-notice")).to_contain_text("1 removed")
+    expect(page.locator("#manage-notice")).to_contain_text("no such.png")
+    expect(page.locator("#gallery-facts")).to_contain_text("23")
+    page.get_by_role("button", name="Rename").first.click()
+    page.locator("#new-name input, #new-name textarea").fill("tiny")
+    page.locator("#rename-button").click()
+    expect(page.locator("#gallery-facts h3")).to_have_text("tiny")
+    page.get_by_role("button", name="Delete this gallery").click()
+    page.locator("#delete-button").click()
+    expect(page.locator("#manage-notice")).to_contain_text("exactly")
+    page.locator("#delete-confirm input, #delete-confirm textarea").fill("tiny")
+    page.locator("#delete-button").click()
+    expect(page.locator("#manage-notice")).to_contain_text("'tiny' was deleted")
+    assert (folder / "shapes/disc/1.png").exists()
+    assert not (server.indexes / "tiny").exists()
+
+
+def test_names_with_markup_are_text(server, open_page, tmp_path):
+    folder = tmp_path / "evil"
+    label = "<img src=x onerror=document.title='owned'>"
+    (folder / label).mkdir(parents=True)
+    for view in range(3):
+        (folder / label / f"{view}.png").write_bytes(encoded(picture("shapes/disc", view)))
+    (folder / "<script>document.title='owned'</script>.txt").write_text("x")
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    page.locator("#source-path input, #source-path textarea").fill(str(folder))
+    page.locator("#gallery-name input, #gallery-name textarea").fill("evil")
+    page.locator("#start-button").click()
+    expect(page.locator("#index-outcome")).to_contain_text("3 images added")
+    go_to(page, "Search")
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_contain_text(label)
+    first_hit(page).click()
+    expect(page.locator("#detail-card")).to_contain_text(label)
+    assert page.title() == "UniFEx"
+
+
+@pytest.mark.parametrize("path", ["/nowhere/at/all", ""])
+def test_a_source_that_cannot_be_used(server, open_page, path):
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    page.locator("#source-path input, #source-path textarea").fill(path)
+    page.locator("#start-button").click()
+    expect(page.locator("#index-outcome .note.error")).to_contain_text(
+        "does not exist" if path else "nothing to add yet"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone(server, open_page, scheme):
+    page = open_page(server.url, **PHONE, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.locator("#hits .card").first.tap()
+    expect(first_hit(page)).to_be_visible()
+    first_hit(page).tap()
+    expect(page.locator("#search-with-this")).to_be_in_viewport()
+    page.locator("#close-detail").tap()
+    go_to(page, "Gallery")
+    expect(page.locator("#start-button")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_theme_can_be_switched_and_is_remembered(server, open_page):
+    page = open_page(server.url, color_scheme="light")
+    assert not page.evaluate("document.body.classList.contains('dark')")
+    page.locator(".theme").click()
+    assert page.evaluate("document.body.classList.contains('dark')")
+    page.reload()
+    page.wait_for_selector("#header .ready")
+    assert page.evaluate("document.body.classList.contains('dark')")

@@ -1,0 +1,94 @@
+"""The served app through ``gradio_client``."""
+
+import pytest
+
+from tests.conftest import run_index
+from tests.drawing import encoded, picture, write_folder
+from tests.serving import serve
+from unifex.gallery import Gallery
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder):
+    base = tmp_path_factory.mktemp("app")
+    gallery = Gallery.create(base / "indexes" / "drawn", embedder)
+    run_index(gallery, write_folder(base / "pictures"))
+    with serve(base / "indexes", expect_clean_log=False) as running:  # refused calls are logged
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    from gradio_client import Client
+
+    return Client(server.url, verbose=False)
+
+
+@pytest.fixture
+def query(tmp_path):
+    path = tmp_path / "query.png"
+    path.write_bytes(encoded(picture("signs/cross", 3)))
+    return path
+
+
+def test_search_endpoint(client, query):
+    from gradio_client import handle_file
+
+    answer = client.predict(handle_file(str(query)), gallery="drawn", k=3, api_name="/search")
+    hits = answer["results"][0]["hits"]
+    assert [hit["rank"] for hit in hits] == [1, 2, 3]
+    assert hits[0]["file"] == "signs/cross/3.png"
+    assert set(hits[0]) == {"rank", "file", "uri", "label", "domain", "score"}
+    filtered = client.predict(handle_file(str(query)), "drawn", 24, "shapes", api_name="/search")
+    assert {hit["domain"] for hit in filtered["results"][0]["hits"]} == {"shapes"}
+    assert len(filtered["results"][0]["hits"]) == 12
+
+
+def test_galleries_endpoint(client):
+    answer = client.predict(api_name="/galleries")
+    assert [(g["name"], g["items"]) for g in answer["galleries"]] == [("drawn", 24)]
+
+
+def test_only_the_named_endpoints_are_offered(client):
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == {"/search", "/galleries"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [({"gallery": "nope"}, "no gallery 'nope'"), ({"k": 0}, "1 to 1000"), ({"dim": 65}, "no 65-d")],
+)
+def test_wrong_calls_are_answered_with_a_sentence(client, query, changes, sentence):
+    from gradio_client import handle_file
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError, match=sentence):
+        client.predict(handle_file(str(query)), **{"gallery": "drawn", **changes}, api_name="/search")
+
+
+def test_a_file_that_is_no_image(client, tmp_path):
+    from gradio_client import handle_file
+    from gradio_client.exceptions import AppError
+
+    (tmp_path / "words.png").write_bytes(b"words")
+    with pytest.raises(AppError, match="not an image"):
+        client.predict(handle_file(str(tmp_path / "words.png")), "drawn", api_name="/search")
+
+
+def test_server_files_cannot_be_named(server, client):
+    import httpx
+
+    outside = {"path": str(server.indexes / "drawn" / "gallery.json"), "meta": {"_type": "gradio.FileData"}}
+    call = httpx.post(f"{server.url}gradio_api/call/search", json={"data": [outside, "drawn", 3, "", -1, 0]})
+    if call.status_code == 200:
+        answer = httpx.get(f"{server.url}gradio_api/call/search/{call.json()['event_id']}")
+        assert "event: error" in answer.text
+        assert "results" not in answer.text
+    for path in ("gallery.json", "items.sqlite"):
+        assert httpx.get(f"{server.url}gradio_api/file={server.indexes}/drawn/{path}").status_code == 403
+
+
+def test_port_in_use_takes_the_next(server, tmp_path):
+    taken = int(server.url.rstrip("/").rpartition(":")[2])
+    with serve(tmp_path / "indexes", "--port", str(taken)) as second:
+        assert taken < int(second.url.rstrip("/").rpartition(":")[2]) <= taken + 20

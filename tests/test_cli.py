@@ -1,0 +1,177 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.drawing import encoded, picture
+from unifex.cli import main
+
+
+@pytest.fixture
+def unifex(tmp_path, monkeypatch, capsys):
+    """Runs a command in this process: (exit code, JSON or text on stdout, stderr)."""
+    monkeypatch.setenv("UNIFEX_INDEXES", str(tmp_path / "indexes"))
+
+    def run(*arguments: str):
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if "--json" in arguments and out else out, err
+
+    return run
+
+
+@pytest.fixture
+def built(unifex, folder):
+    code, report, _ = unifex("index", folder, "--gallery", "drawn", "--json")
+    assert code == 0
+    return report
+
+
+def test_index(built, unifex, folder):
+    assert {name: built[name] for name in ("gallery", "items", "added", "skipped", "removed", "failed")} == {
+        "gallery": "drawn", "items": 24, "added": 24, "skipped": 0, "removed": 0, "failed": [],
+    }  # fmt: skip
+    assert built["seconds"] > 0
+    (folder / "bad.jpg").write_bytes(b"")
+    _, again, _ = unifex("index", folder, "--gallery", "drawn", "--json")
+    assert (again["added"], again["skipped"]) == (0, 24)
+    assert again["failed"] == [{"path": "bad.jpg", "reason": "empty file (0 bytes)"}]
+    code, text, _ = unifex("index", folder, "--gallery", "drawn")
+    assert code == 0
+    assert "24 items, 0 added, 24 unchanged" in text
+    assert "bad.jpg: empty file" in text
+
+
+def test_search(built, unifex, folder):
+    queries = [folder / "shapes/disc/0.png", folder / "signs/cross/1.png"]
+    code, answer, _ = unifex("search", *queries, "--gallery", "drawn", "-k", 3, "--json")
+    assert code == 0
+    assert [result["query"] for result in answer["results"]] == [str(query) for query in queries]
+    hit = answer["results"][0]["hits"][0]
+    assert {name: hit[name] for name in ("rank", "path", "label", "domain")} == {
+        "rank": 1, "path": "shapes/disc/0.png", "label": "disc", "domain": "shapes",
+    }  # fmt: skip
+    assert hit["score"] > 0.999
+    assert hit["uri"] == (folder / "shapes/disc/0.png").as_posix()
+    _, filtered, _ = unifex("search", queries[0], "--gallery", "drawn", "--domain", "signs", "--json")
+    assert {hit["domain"] for hit in filtered["results"][0]["hits"]} == {"signs"}
+    _, similar, _ = unifex("search", queries[0], "--gallery", "drawn", "--min-score", 0.999, "--json")
+    assert len(similar["results"][0]["hits"]) == 1
+    _, together, _ = unifex("search", *queries, "--gallery", "drawn", "--together", "--dim", 64, "--json")
+    assert len(together["results"]) == 1
+    code, text, _ = unifex("search", queries[0], "--gallery", "drawn", "-k", 2)
+    assert "2 hits in 24 items (unifex-lite, exact, 256-d)" in text
+
+
+def test_embed(unifex, folder, tmp_path):
+    code, answer, _ = unifex("embed", folder, "--out", tmp_path / "e.npz", "--dim", 128, "--json")
+    assert code == 0
+    assert (answer["items"], answer["dim"], answer["failed"]) == (24, 128, [])
+    arrays = np.load(tmp_path / "e.npz")
+    assert arrays["embedding"].shape == (24, 128)
+    assert arrays["embedding"].dtype == np.float32
+    assert np.allclose(np.linalg.norm(arrays["embedding"], axis=1), 1, atol=1e-5)
+    assert arrays["path"][0] == "shapes/disc/0.png"
+    assert set(arrays["label"]) == {"disc", "square", "cross", "stripes"}
+    assert set(arrays["domain"]) == {"shapes", "signs"}
+    assert set(arrays["split"]) == {""}
+    assert not (tmp_path / "indexes").exists()
+
+
+def test_galleries_info_remove_models(built, unifex):
+    _, answer, _ = unifex("galleries", "--json")
+    assert [(g["name"], g["items"], g["domains"]) for g in answer["galleries"]] == [
+        ("drawn", 24, {"shapes": 12, "signs": 12})
+    ]
+    _, info, _ = unifex("info", "drawn", "--json")
+    assert (info["items"], info["labels"]) == (24, 4)
+    assert info["index"] == {"kind": "exact, 256-d", "exact": True, "recall_at_10": 1.0}
+    _, removed, _ = unifex("remove", "drawn", "shapes/disc/0.png", "shapes/disc/1.png", "--json")
+    assert removed == {"gallery": "drawn", "removed": 2, "items": 22}
+    _, models, _ = unifex("models", "--json")
+    assert [(m["name"], m["backbone"], m["dims"]) for m in models["models"]] == [
+        ("unifex-lite", "lite0", [64, 128, 256, 512])
+    ]
+    for command in (["galleries"], ["info", "drawn"], ["models"]):
+        code, text, _ = unifex(*command)
+        assert code == 0
+        assert text.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["index", "/nowhere/at/all", "--gallery", "g"], "does not exist"),
+        (["index", "{folder}", "--gallery", "../up"], "cannot name a gallery"),
+        (["index", "{folder}", "--gallery", "g", "--model", "nope"], "there are: unifex-lite"),
+        (["search", "{folder}/shapes/disc/0.png", "--gallery", "nope"], "none yet"),
+        (["search", "{folder}/missing.png", "--gallery", "drawn"], "No such file"),
+        (["search", "{folder}/bad.png", "--gallery", "drawn"], "not an image"),
+        (["search", "{folder}/shapes/disc/0.png", "--gallery", "drawn", "--dim", "65"], "no 65-d"),
+        (["search", "{folder}/shapes/disc/0.png", "--gallery", "drawn", "-k", "0"], "1 to 1000"),
+        (["remove", "drawn", "no/such.png"], "no item no/such.png"),
+        (["info", "nope"], "no gallery 'nope'"),
+    ],
+)
+def test_failures_are_one_sentence_and_exit_code_1(unifex, folder, arguments, sentence):
+    (folder / "bad.png").write_bytes(b"words")
+    if "drawn" in arguments:
+        unifex("index", folder, "--gallery", "drawn")
+    code, out, err = unifex(*[argument.replace("{folder}", str(folder)) for argument in arguments], "--json")
+    assert code == 1
+    assert out == ""
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+def test_a_wrong_source_leaves_no_gallery(unifex, tmp_path):
+    unifex("index", "/nowhere", "--gallery", "g")
+    assert not (tmp_path / "indexes" / "g").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["index"], ["fly"], ["search", "x.png"], ["info", "a", "--volume", "11"]])
+def test_wrong_usage_is_exit_code_2(arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+def test_as_a_program_stdout_holds_json_alone(folder, tmp_path):
+    environment = {**os.environ, "UNIFEX_INDEXES": str(tmp_path / "i")}
+    command = [sys.executable, "-m", "unifex", "index", str(folder), "--gallery", "g", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["added"] == 24
+    assert done.stdout.count("\n") == 1
+
+
+def test_help_answers_without_heavy_imports():
+    probe = "import sys; from unifex import cli; cli._parser(); print({'torch', 'faiss', 'gradio'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_settings_from_the_environment(monkeypatch):
+    from unifex.settings import read_settings
+
+    monkeypatch.setenv("UNIFEX_PORT", "9001")
+    monkeypatch.setenv("UNIFEX_PUBLIC", "yes")
+    settings = read_settings(["--host", "0.0.0.0"])
+    assert (settings.port, settings.public, settings.host) == (9001, True, "0.0.0.0")
+    assert read_settings(["--port", "9002"]).port == 9002
+    monkeypatch.setenv("SPACE_ID", "me/space")
+    monkeypatch.delenv("UNIFEX_PUBLIC")
+    assert read_settings([]).public
+    monkeypatch.setenv("UNIFEX_PORT", "many")
+    with pytest.raises(SystemExit, match="UNIFEX_PORT='many'"):
+        read_settings([])
+
+
+def test_odd_query_formats(built, unifex, tmp_path):
+    path: Path = tmp_path / "q.webp"
+    path.write_bytes(encoded(picture("shapes/disc", 0), "WEBP", lossless=True))
+    _, answer, _ = unifex("search", path, "--gallery", "drawn", "-k", 1, "--json")
+    assert answer["results"][0]["hits"][0]["path"] == "shapes/disc/0.png"

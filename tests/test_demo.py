@@ -1,0 +1,36 @@
+import hashlib
+
+from PIL import ImageStat
+
+from tests.conftest import run_index
+from unifex import evaluation, images
+from unifex.demo import Demo, render
+from unifex.gallery import Gallery
+
+
+def test_demo_has_eleven_domains_and_is_drawn_the_same_every_time():
+    items = list(Demo())
+    assert len(items) == Demo().count() == 264
+    assert len({item.domain for item in items}) == 11
+    assert len({(item.domain, item.label) for item in items}) == 44
+    first = hashlib.sha256(render("toys", 1, 3)).hexdigest()
+    assert first == hashlib.sha256(render("toys", 1, 3)).hexdigest()
+    assert len({item.uri for item in items}) == 264
+
+
+def test_drawings_are_pictures():
+    for item in list(Demo())[::24]:
+        image = images.decode(item.read()).image
+        assert image.size == (320, 320)
+        assert max(ImageStat.Stat(image).stddev) > 15
+
+
+def test_demo_can_be_searched(tmp_path, embedder):
+    gallery = Gallery.create(tmp_path / "demo", embedder)
+    report = run_index(gallery, Demo())
+    assert (report.items, report.failed) == (264, [])
+    view = gallery.snapshot()
+    labels = view.columns.labels.codes
+    query = view.columns.splits.among(["query"])
+    scores = evaluation.precision_at_5(view.embeddings[query], labels[query], view.embeddings[~query], labels[~query])
+    assert scores.mean() > 0.6  # chance is below 0.03

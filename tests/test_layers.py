@@ -1,0 +1,76 @@
+"""The import direction of docs/design.md, checked on the source text."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent / "unifex"
+# Lowest first; a module imports only from rows above its own row's end.
+LAYERS = (
+    ("images", "text"),
+    ("backbones", "neck"),
+    ("runtime", "vectors"),
+    ("embedder",),
+    ("sources", "demo", "uploads"),
+    ("writer", "snapshot", "gallery"),
+    ("indexes", "indexing"),
+    ("search", "evaluation"),
+    ("settings",),
+    ("cli",),
+    ("ui",),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_run_downwards_and_gradio_stays_in_ui(path):
+    own = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    names = imported(path)
+    if own != "ui":
+        assert not [name for name in names if name.split(".")[0] == "gradio"]
+    inside = {name.split(".")[1] for name in names if name.startswith("unifex.")} & RANK.keys()
+    assert not [name for name in inside if RANK[name] > RANK[own]]
+
+
+def test_every_module_has_a_room():
+    found = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in MODULES}
+    assert found == RANK.keys()
+
+
+def public_functions(path: Path) -> list[ast.FunctionDef]:
+    """Module-level functions and methods of public classes, but for those that a Protocol beside them describes."""
+    body = ast.parse(path.read_text()).body
+    classes = [node for node in body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    described = {
+        method.name
+        for protocol in classes
+        if any(isinstance(base, ast.Name) and base.id == "Protocol" for base in protocol.bases)
+        for method in protocol.body
+        if isinstance(method, ast.FunctionDef)
+    }
+    methods = [node for cls in classes for node in cls.body if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    found = [*functions, *(method for method in methods if method.name not in described)]
+    return [function for function in found if not function.name.startswith("_")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_public_functions_are_typed_and_documented(path):
+    for function in public_functions(path):
+        drawing = path.name == "demo.py" and function.args.args and function.args.args[0].arg == "self"
+        assert ast.get_docstring(function) or drawing, function.name
+        assert function.returns is not None, function.name
+        untyped = [arg.arg for arg in function.args.args if arg.annotation is None and arg.arg not in ("self", "cls")]
+        assert not untyped or drawing, f"{function.name}: {untyped}"
