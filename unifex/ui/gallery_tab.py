@@ -35,7 +35,7 @@ class GalleryTab:
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
-        self.pending = gr.State("")  # the source to index next: a staged upload or what was typed
+        self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
         first = self.context.first_gallery()
         local = not self.context.settings.public
         with gr.Row():
@@ -86,12 +86,12 @@ class GalleryTab:
         """Connect the handlers; ``search_gallery`` is the Search tab's dropdown, which follows what happens here."""
         private = {"api_visibility": "private"}
         both = [self.gallery, search_gallery]
+        source = [self.path, self.pending]
         self.drop.upload(self.receive, [self.name], [self.pending, self.path, self.name, self.outcome], **private).then(
-            self.show_forecast, [self.pending], [self.outcome], show_progress="hidden", **private
+            self.show_forecast, source, [self.outcome], show_progress="hidden", **private
         )
-        self.path.input(lambda typed: typed.strip(), [self.path], [self.pending], show_progress="hidden", **private)
-        self.path.submit(self.show_forecast, [self.pending], [self.outcome], show_progress="hidden", **private)
-        self.try_out.click(self.show_forecast, [self.pending], [self.outcome], show_progress="hidden", **private)
+        self.path.submit(self.show_forecast, source, [self.outcome], show_progress="hidden", **private)
+        self.try_out.click(self.show_forecast, source, [self.outcome], show_progress="hidden", **private)
         buttons = [self.start, self.cancel, self.resume]
         job = {
             "outputs": [self.outcome, *buttons, self.pending],
@@ -99,12 +99,13 @@ class GalleryTab:
             "concurrency_id": "index",
             **private,
         }
-        started = self.start.click(self.run, [self.pending, self.name], **job)
+        started = self.start.click(self.run, [*source, self.name], **job)
         resumed = self.resume.click(self.run_again, [self.gallery], **job)
+        # Two listeners, in this order: the page runs one after the other, and the second waits for the effect.
+        self.cancel.click(None, cancels=[started, resumed], api_visibility="private")
         cancelled = self.cancel.click(
-            self.stopped, [self.name, self.gallery], [self.outcome, *buttons],
-            cancels=[started, resumed], show_progress="hidden", **private,
-        )  # fmt: skip
+            self.stopped, [self.name, self.gallery], [self.outcome, *buttons], show_progress="hidden", **private
+        )
         for done in (started, resumed, cancelled):
             done.then(self.refresh, [self.name, self.gallery], both, show_progress="hidden", **private).then(
                 self.show_facts, [self.gallery], [self.facts, self.resume], show_progress="hidden", **private
@@ -120,9 +121,10 @@ class GalleryTab:
             self.remove_items, [self.gallery, self.paths], [self.notice, self.facts, self.paths], **private
         )
         for button, (title, spec) in zip(self.examples, HUB_EXAMPLES):
+            name = title.partition(":")[0].partition("(")[0].strip().lower()
             button.click(
-                lambda title=title, spec=spec: (spec, spec, title.partition(":")[0].partition("(")[0].strip().lower()),
-                None, [self.pending, self.path, self.name], show_progress="hidden", **private,
+                lambda spec=spec, name=name: (spec, name),
+                None, [self.path, self.name], show_progress="hidden", **private,
             )  # fmt: skip
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
@@ -148,16 +150,17 @@ class GalleryTab:
             raise SourceError("paths on the server are not allowed here; upload the images")
         return sources.open_source(spec)
 
-    def show_forecast(self, spec: str) -> Iterator[str]:
-        """(source) -> what indexing it would take."""
+    def show_forecast(self, typed: str, staged: str) -> Iterator[str]:
+        """(typed path, staged upload) -> what indexing it would take."""
         yield html.message("Trying a few images for a forecast")
         try:
-            yield html.forecast(forecast(self.context.embedder, self._open(spec)))
+            yield html.forecast(forecast(self.context.embedder, self._open(typed.strip() or staged)))
         except ERRORS as error:
             yield html.message("No forecast", str(error), "error")
 
-    def run(self, spec: str, name: str) -> Iterator[tuple]:
-        """(source, gallery name) -> progress, start, cancel, resume, pending source."""
+    def run(self, typed: str, staged: str, name: str) -> Iterator[tuple]:
+        """(typed path, staged upload, gallery name) -> progress, start, cancel, resume, staged upload."""
+        spec = typed.strip() or staged
         try:
             source = self._open(spec)
             gallery = self.context.indexes.get_or_create(name or name_for(spec), self.context.embedder)
@@ -186,7 +189,7 @@ class GalleryTab:
         if not waiting:
             yield html.message("Nothing to resume", "This gallery is complete."), *_idle(), gr.skip()
             return
-        yield from self.run(waiting[0][0], name)
+        yield from self.run(waiting[0][0], "", name)
 
     def stopped(self, name: str, chosen: str) -> tuple:
         """(gallery name, chosen gallery) -> outcome and buttons after Cancel, once the last batch is committed."""
@@ -208,7 +211,7 @@ class GalleryTab:
         """(gallery just written, gallery shown) -> both dropdowns."""
         names = self.context.indexes.names()
         value = next((candidate for candidate in (name, chosen, *names) if candidate in names), None)
-        return (gr.update(choices=names, value=value),) * 2
+        return gr.update(choices=names, value=value), gr.update(choices=names, value=value)  # Gradio empties them
 
     def show_facts(self, name: str | None) -> tuple[str, dict]:
         """(gallery) -> its facts, and the resume button when a source was cut off."""
