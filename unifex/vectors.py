@@ -14,10 +14,10 @@ import numpy as np
 
 from unifex.neck import truncate
 
-FLAT_LIMIT = 100_000
+FLAT_LIMIT = 50_000  # here an exact search takes about as long as embedding the query does
 PREFIX_DIM = 64
-SHORTLIST = 400  # candidates a query, at least
-SHORTLIST_PER_HIT = 10
+SHORTLIST = 1000  # candidates a query, at least
+SHORTLIST_PER_HIT = 20
 RECALL_QUERIES = 100
 RECALL_AT = 10
 

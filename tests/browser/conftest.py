@@ -17,12 +17,16 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
+def chromium_path() -> str | None:
+    """The machine's own Chromium; None where Playwright's is to be used."""
+    return os.environ.get("UNIFEX_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = os.environ.get("UNIFEX_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     with sync_playwright() as playwright:
         try:
-            started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+            started = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         except Exception as error:
             if os.environ.get("CI"):
                 raise

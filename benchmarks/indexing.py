@@ -1,0 +1,105 @@
+"""Images a second from JPEG files to kept features, beside the plain timm + torchvision + DataLoader loop.
+
+    python -m benchmarks.indexing MANIFEST.csv [--images 1000] [--runs 3]
+
+Both run in the same process on the same files, taking turns; the medians and their ratio are printed. UniFEx also
+hashes, makes thumbnails and writes the gallery to disk in its time; the plain loop only makes features in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from unifex import backbones
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery
+from unifex.indexing import index
+from unifex.sources import Item, open_source
+
+
+class Chosen:
+    """The first images of a source, as a source."""
+
+    spec = "benchmark"
+
+    def __init__(self, items: list[Item]):
+        self.items = items
+
+    def __iter__(self):
+        return iter(self.items)
+
+    def count(self) -> int:
+        """How many."""
+        return len(self.items)
+
+
+def unifex_seconds(embedder: Embedder, items: list[Item]) -> float:
+    """Index into a new gallery."""
+    with tempfile.TemporaryDirectory() as scratch:
+        gallery = Gallery.create(Path(scratch) / "gallery", embedder)
+        started = time.perf_counter()
+        for _ in index(gallery, Chosen(items)):
+            pass
+        return time.perf_counter() - started
+
+
+def plain_seconds(items: list[Item], backbone: str) -> float:
+    """What a tutorial would write: torchvision transforms in two DataLoader workers, eager network, batches of 32."""
+    import torch
+    from PIL import Image
+    from torchvision import transforms
+
+    spec = backbones.get(backbone)
+    network = backbones.lite0_classifier(spec.weights_file())
+    network.reset_classifier(0)
+    prepare = transforms.Compose(
+        [
+            transforms.Resize(256, transforms.InterpolationMode.BICUBIC),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize(spec.preprocessing.mean, spec.preprocessing.std),
+        ]
+    )
+
+    class Files(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(items)
+
+        def __getitem__(self, place: int):
+            return prepare(Image.open(items[place].uri).convert("RGB"))
+
+    started = time.perf_counter()
+    with torch.inference_mode():
+        for batch in torch.utils.data.DataLoader(Files(), 32, num_workers=2):
+            network(batch)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source")
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    items = [item for item in open_source(arguments.source) if isinstance(item, Item)]
+    items = items[:: max(1, len(items) // arguments.images)][: arguments.images]
+    embedder = Embedder.load()
+    unifex_seconds(embedder, items[:50])  # warm caches and engine
+    ours, plain = [], []
+    for _ in range(arguments.runs):
+        plain.append(len(items) / plain_seconds(items, embedder.backbone.id))
+        ours.append(len(items) / unifex_seconds(embedder, items))
+    fast, slow = statistics.median(ours), statistics.median(plain)
+    print(f"{len(items)} images, median of {arguments.runs} runs, {embedder.engine.name}")
+    print(f"UniFEx, files to gallery on disk         {fast:7.1f} images/s")
+    print(f"timm + torchvision + DataLoader, eager   {slow:7.1f} images/s")
+    print(f"ratio                                    {fast / slow:7.1f}")
+
+
+if __name__ == "__main__":
+    main()

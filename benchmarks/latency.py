@@ -1,0 +1,98 @@
+"""How long one search takes, and how much of it is more than decoding, the engine and FAISS themselves.
+
+    python -m benchmarks.latency SOURCE [--items 5000 100000 1000000] [--searches 300]
+
+A gallery of n items is made of the features of 1,000 images of the source, with noise of a fifth of their length; the
+query is the source's first image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from unifex import images
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery
+from unifex.neck import truncate
+from unifex.search import search
+from unifex.sources import Item, open_source
+from unifex.writer import Embedded
+
+BATCH = 8192
+SEEDS = 1000
+NOISE = 0.2
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", help="folder or CSV")
+    parser.add_argument("--items", type=int, nargs="+", default=[5_000, 100_000])
+    parser.add_argument("--searches", type=int, default=300)
+    arguments = parser.parse_args()
+    embedder = Embedder.load()
+    items = [item for item in open_source(arguments.source) if isinstance(item, Item)]
+    data = items[0].read()
+    side = embedder.backbone.preprocessing.size
+    pixels = embedder.pixels([data])
+    decode = milliseconds(lambda: images.decode(data, at_least=side), arguments.searches)
+    engine = milliseconds(lambda: embedder.engine.features(pixels), arguments.searches)
+    embed = milliseconds(lambda: embedder.embed([data]), arguments.searches)
+    print(f"one image of {len(data):,} bytes, {embedder.engine.name}, median of {arguments.searches}")
+    print(f"decode {decode[0]:.2f} ms, engine {engine[0]:.2f} ms, bytes to embedding {embed[0]:.2f} ms: ", end="")
+    print(f"{embed[0] / (decode[0] + engine[0]):.2f} x the sum")
+    seeds = embedder.features([item.read() for item in items[:: max(1, len(items) // SEEDS)]])
+    for count in arguments.items:
+        with tempfile.TemporaryDirectory() as scratch:
+            gallery = fill(Gallery.create(Path(scratch) / "g", embedder), seeds, count)
+            index = gallery.snapshot().index
+            query = embedder.embed([data])
+            faiss = milliseconds(lambda index=index, query=query: index.search(query, 10), arguments.searches)
+            whole = milliseconds(lambda gallery=gallery: search(gallery, [data], 10), arguments.searches)
+            parts = decode[0] + engine[0] + faiss[0]
+            print(
+                f"{count:>9,} items: search p50 {whole[0]:6.2f} ms, p95 {whole[1]:6.2f} ms; "
+                f"FAISS alone {faiss[0]:6.2f} ms; {whole[0] / parts:.2f} x (decode + engine + FAISS); "
+                f"{index.kind}, recall@10 {index.recall:.3f}"
+            )
+
+
+def milliseconds(work: Callable[[], object], times: int) -> tuple[float, float]:
+    """(median, 95th percentile) of calling ``work``."""
+    work()
+    spent = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        spent.append(1000 * (time.perf_counter() - started))
+    return statistics.median(spent), statistics.quantiles(spent, n=20)[-1]
+
+
+def fill(gallery: Gallery, seeds: np.ndarray, count: int) -> Gallery:
+    """Commit ``count`` items whose features are the seeds with noise."""
+    rng = np.random.default_rng(0)
+    with gallery.write() as writer:
+        source = writer.begin_source("benchmark", keep=False)
+        for start in range(0, count, BATCH):
+            rows = range(start, min(count, start + BATCH))
+            noise = rng.standard_normal((len(rows), seeds.shape[1])).astype(np.float32)
+            features = seeds[rng.integers(0, len(seeds), len(rows))] + NOISE * truncate(noise, seeds.shape[1])
+            batch = [
+                Embedded(Item(f"item:{row}", f"{row}.jpg", bytes), f"{row:064x}", features=feature)
+                for row, feature in zip(rows, features)
+            ]
+            writer.commit(source, batch)
+        writer.finish_source(source)
+        writer.close()
+    return gallery
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The README's commands and examples, as they stand there."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tests.drawing import encoded, picture, write_folder
+from tests.serving import ROOT, serve
+from unifex.cli import main
+
+README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A working folder with ``photos/`` and ``query.jpg``, as the README assumes."""
+    write_folder(tmp_path / "photos")
+    (tmp_path / "photos" / "beach").mkdir()
+    (tmp_path / "photos" / "beach" / "1.jpg").write_bytes(encoded(picture("shapes/disc", 40), "JPEG"))
+    (tmp_path / "query.jpg").write_bytes(encoded(picture("signs/cross", 2), "JPEG", quality=95))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT))
+    return tmp_path
+
+
+def test_library_example(photos):
+    code = PYTHON[0]
+    assert len([line for line in code.splitlines() if line]) <= 12
+    done = subprocess.run(
+        [sys.executable, "-c", code + "\nprint(embeddings.shape)"], cwd=photos, env=_environment(), text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert "cross signs/cross/2.png" in done.stdout
+    assert done.stdout.endswith("(1, 64)\n")
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_client_example(photos, capsys):
+    main(["index", "photos/", "--gallery", "holiday"])
+    with serve(photos / "indexes") as server:
+        exec(PYTHON[1].replace("http://127.0.0.1:7860", server.url), {})
+    out = capsys.readouterr().out
+    assert "['holiday']" in out
+    assert "cross signs/cross/2.png" in out
+
+
+def test_shell_commands(photos):
+    commands = re.findall(r"^    (python -m unifex .*?)(?: +#.*)?$", README, re.M)
+    assert len(commands) == 7
+    for command in commands:
+        assert main(shlex.split(command)[3:]) == 0, command
+
+
+def test_front_matter_matches_the_requirements():
+    front = dict(re.findall(r"^(\w+): (.*)$", README.split("---")[1], re.M))
+    requirements = (ROOT / "requirements.txt").read_text()
+    assert f"gradio=={front['sdk_version']}" in requirements
+    assert (ROOT / front["app_file"]).is_file()
+    assert len(front["short_description"]) <= 60
+
+
+def test_every_file_that_is_linked_is_there():
+    for page in ("README.md", "docs/design.md", "CONTRIBUTING.md"):
+        text = (ROOT / page).read_text()
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+            assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
+    for benchmark in re.findall(r"python -m (benchmarks\.\w+)", README + (ROOT / "CONTRIBUTING.md").read_text()):
+        assert ROOT.joinpath(*benchmark.split(".")).with_suffix(".py").exists(), benchmark
