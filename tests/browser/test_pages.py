@@ -91,7 +91,7 @@ def test_domain_filter_number_of_hits_and_several_queries(server, open_page, tmp
     page.locator("#more-images input[type=file]").set_input_files([tmp_path / "0.jpg", tmp_path / "3.jpg"])
     expect(first_hit(page)).to_contain_text("yellow bus")
     expect(page.locator("#search-status .queries img")).to_have_count(2)
-    page.get_by_text("Number of hits, domains, least similarity").click()
+    page.get_by_text("Hits, domains, similarity").click()
     page.locator("#search-domains input").click()
     page.get_by_role("option", name="toys").click()
     expect(first_hit(page)).to_contain_text("toys")

@@ -7,6 +7,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from PIL import Image
+
 from unifex import demo, sources, uploads
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery, GalleryError
@@ -68,7 +70,7 @@ class Context:
     def _prepare(self) -> None:
         try:
             self.state = "loading the backbone"
-            self.embedder.engine  # noqa: B018  the first access builds it
+            self.embedder.embed([Image.new("RGB", (8, 8))])  # builds the engine, and spares the first query its start
             wanted, names = self.settings.gallery, self.indexes.names()
             if not names and not wanted:
                 self._index(DEMO_GALLERY, demo.Demo(), "drawing the demo gallery")

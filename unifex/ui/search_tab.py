@@ -46,7 +46,7 @@ class SearchTab:
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 self.image = gr.Image(
-                    label="Query image: drop, paste, take a photo or browse",
+                    label="Query image",
                     sources=["upload", "clipboard", "webcam"],
                     height=260,
                     elem_id="query-image",
@@ -65,7 +65,7 @@ class SearchTab:
                 with gr.Row():
                     self.go = gr.Button("Search", variant="primary", min_width=80, elem_id="search-button")
                     self.clear = gr.Button("Clear", min_width=80, elem_id="clear-button")
-                with gr.Accordion("Number of hits, domains, least similarity", open=False, elem_id="search-options"):
+                with gr.Accordion("Hits, domains, similarity", open=False, elem_id="search-options"):
                     self.k = gr.Slider(1, MAX_K, value=20, step=1, label="Number of hits", elem_id="search-k")
                     self.domains = gr.Dropdown(
                         [], value=[], multiselect=True, label="Domains", info="Empty: all", elem_id="search-domains"
