@@ -26,7 +26,7 @@ class Settings:
     port: int = _option(7860, "port to listen on; the next free one when taken", type=int)
     share: bool = _option(False, "make a public link through Gradio's servers", type=bool)
     auth: str = _option("", "USER:PASSWORD to ask for")
-    public: bool = _option(False, "serve strangers: no server paths, no changes to galleries", type=bool)
+    public: bool = _option(False, "serve strangers: galleries are read-only", type=bool)
 
 
 def add_options(parser: argparse.ArgumentParser, everywhere_only: bool = False) -> None:

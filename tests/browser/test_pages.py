@@ -166,6 +166,15 @@ def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
     page.locator("#start-button").click()
     expect(page.locator("#index-outcome")).to_contain_text("24 images added")
     expect(page.locator("#gallery-facts h3")).to_have_text("small")
+    page.reload()
+    page.wait_for_selector("#header .ready")
+    page.locator("#search-gallery input").click()
+    expect(page.get_by_role("option", name="small")).to_be_visible()
+    page.get_by_role("option", name="small").click()
+    go_to(page, "Gallery")
+    page.locator("#manage-gallery input").click()
+    page.get_by_role("option", name="small").click()
+    expect(page.locator("#gallery-facts h3")).to_have_text("small")
     page.get_by_role("button", name="Remove items").click()
     page.locator("#remove-paths textarea").fill("shapes/disc/0.png\nno such.png")
     page.locator("#remove-button").click()
@@ -240,3 +249,35 @@ def test_theme_can_be_switched_and_is_remembered(server, open_page):
     page.reload()
     page.wait_for_selector("#header .ready")
     assert page.evaluate("document.body.classList.contains('dark')")
+
+
+def test_public_server_is_read_only(open_page, tmp_path):
+    with serve(tmp_path / "indexes", "--public") as public:
+        page = open_page(public.url)
+        page.locator("#hits .grid[data-kind=samples] .card").first.click()
+        expect(first_hit(page)).to_be_visible()
+        go_to(page, "Gallery")
+        expect(page.locator("#gallery-facts")).to_contain_text("264")
+        for button in ("start", "delete", "rename", "remove"):
+            expect(page.locator(f"#{button}-button")).to_be_hidden()
+        page.context.close()
+
+
+def test_public_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedder):
+    from unifex.indexes import Indexes
+    from unifex.settings import Settings
+    from unifex.ui.context import Context
+    from unifex.ui.gallery_tab import GalleryTab
+
+    indexes = Indexes(tmp_path)
+    indexes.get_or_create("mine", embedder)
+    tab = GalleryTab(Context(Settings(indexes=tmp_path, public=True), indexes, embedder))
+    answers = [
+        next(tab.run(str(write_folder(tmp_path / "pictures")), "", "mine"))[0],
+        tab.rename_gallery("mine", "yours")[0],
+        tab.delete_gallery("mine", "mine")[0],
+        tab.remove_items("mine", "a.png")[0],
+    ]
+    assert all("read-only" in answer for answer in answers)
+    assert indexes.names() == ["mine"]
+    assert len(indexes.get("mine")) == 0

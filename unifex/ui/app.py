@@ -44,22 +44,21 @@ def build(context: Context) -> gr.Blocks:
             return html.header(context.embedder.name, context.state, not ready), gr.update(active=not ready)
 
         private = {"show_progress": "hidden", "api_visibility": "private"}
+        names = [gallery_tab.name, gallery_tab.gallery], [gallery_tab.gallery, search_tab.gallery]
+        chosen = [search_tab.query, search_tab.gallery], [search_tab.query, search_tab.domains]
         start = [search_tab.query, search_tab.gallery, search_tab.k, search_tab.domains, search_tab.min_score]
         shown = [search_tab.status, search_tab.grid]
-        ticker.tick(show_header, None, [header, ticker], **private).then(
-            gallery_tab.refresh,
-            [gallery_tab.name, gallery_tab.gallery],
-            [gallery_tab.gallery, search_tab.gallery],
-            **private,
-        ).then(search_tab.show, start, shown, **private)
-        page.load(show_header, None, [header, ticker], **private)
-        page.load(
-            search_tab.choose_gallery,
-            [search_tab.query, search_tab.gallery],
-            [search_tab.query, search_tab.domains],
-            **private,
-        ).then(search_tab.show, start, shown, **private)
-        page.load(gallery_tab.show_facts, [gallery_tab.gallery], [gallery_tab.facts, gallery_tab.resume], **private)
+        facts = [gallery_tab.gallery], [gallery_tab.facts, gallery_tab.resume]
+        for shown_now in (
+            page.load(show_header, None, [header, ticker], **private),
+            ticker.tick(show_header, None, [header, ticker], **private),
+        ):
+            (
+                shown_now.then(gallery_tab.refresh, *names, **private)
+                .then(search_tab.choose_gallery, *chosen, **private)
+                .then(search_tab.show, start, shown, **private)
+                .then(gallery_tab.show_facts, *facts, **private)
+            )
     return page
 
 

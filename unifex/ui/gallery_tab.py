@@ -21,9 +21,9 @@ from unifex.ui.theme import asset
 
 CANCEL_SECONDS = 15
 HUB_EXAMPLES = (
-    ("Beans: leaf diseases (MIT)", "hf:AI-Lab-Makerere/beans@train[:300]"),
-    ("Oxford flowers 102 (unknown licence)", "hf:nkirschi/oxford-flowers@train[:300]"),
-    ("Food-101 (unknown licence)", "hf:ethz/food101@train[:300]"),
+    ("Objects: Caltech-101 (CC BY 4.0)", "hf:flwrlabs/caltech101@train[:300]"),
+    ("Dishes: Food-101 (licence unknown, for research)", "hf:ethz/food101@train[:300]"),
+    ("Bean leaves (MIT)", "hf:AI-Lab-Makerere/beans@train[:300]"),
 )
 
 
@@ -39,13 +39,12 @@ class GalleryTab:
         first = self.context.first_gallery()
         local = not self.context.settings.public
         with gr.Row():
-            with gr.Column(scale=3, min_width=320):
+            with gr.Column(scale=3, min_width=320, visible=local):
                 gr.Markdown("### Add images")
                 self.drop = gr.HTML("", html_template=asset("drop.html"), js_on_load=asset("drop.js"), elem_id="drop")
                 self.path = gr.Textbox(
                     label="or a folder, .zip or .csv on this computer, or hf:owner/name",
                     placeholder="/home/me/Pictures",
-                    visible=local,
                     elem_id="source-path",
                 )
                 self.name = gr.Textbox(
@@ -59,25 +58,27 @@ class GalleryTab:
                     self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel-button")
                     self.resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-button")
                 self.outcome = gr.HTML(elem_id="index-outcome")
-                with gr.Accordion("Real photographs from the Hugging Face hub", open=False, visible=local):
+                with gr.Accordion("Real photographs from the Hugging Face hub", open=False):
                     gr.Markdown("Needs a network. The first 300 images are streamed; mind each data set's licence.")
                     self.examples = [gr.Button(title, size="sm") for title, _ in HUB_EXAMPLES]
             with gr.Column(scale=2, min_width=300):
-                gr.Markdown("### Your galleries")
+                gr.Markdown(
+                    "### Your galleries" if local else "### Galleries (this server is public: they are read-only)"
+                )
                 self.gallery = gr.Dropdown(
                     self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="manage-gallery"
                 )
                 self.facts = gr.HTML(elem_id="gallery-facts")
-                with gr.Accordion("Rename", open=False):
+                with gr.Accordion("Rename", open=False, visible=local):
                     self.new_name = gr.Textbox(label="New name", elem_id="new-name")
                     self.rename = gr.Button("Rename", elem_id="rename-button")
-                with gr.Accordion("Remove items", open=False):
+                with gr.Accordion("Remove items", open=False, visible=local):
                     self.paths = gr.Textbox(
                         label="Paths, one a line", info="As search results show them; image files stay", lines=3,
                         elem_id="remove-paths",
                     )  # fmt: skip
                     self.remove = gr.Button("Remove these items", variant="stop", elem_id="remove-button")
-                with gr.Accordion("Delete this gallery", open=False):
+                with gr.Accordion("Delete this gallery", open=False, visible=local):
                     self.confirm = gr.Textbox(label="Type the gallery's name to delete it", elem_id="delete-confirm")
                     self.delete = gr.Button("Delete for good", variant="stop", elem_id="delete-button")
                 self.notice = gr.HTML(elem_id="manage-notice")
@@ -132,22 +133,25 @@ class GalleryTab:
     def receive(self, name: str, event: gr.EventData) -> tuple[str, str, str, str]:
         """(gallery name; dropped files) -> pending source, typed path, gallery name, notice."""
         try:
+            self._refuse_strangers()
             files = [uploads.UploadedFile(_checked(path), str(relative)) for path, relative in event.files]
             staged = uploads.stage(self.context.indexes.folder, files)
-        except (ValueError, TypeError, OSError) as error:
+        except (GalleryError, ValueError, TypeError, OSError) as error:
             return "", "", name, html.message("The upload cannot be used", str(error), "error")
         suggested = name or name_for(str(event.files[0][1]).partition("/")[0])
         return str(staged), "", suggested, html.message("Trying a few images for a forecast")
 
+    def _refuse_strangers(self) -> None:
+        """Hidden buttons can still be called over HTTP."""
+        if self.context.settings.public:
+            raise GalleryError("this server is public: its galleries are read-only")
+
     def _open(self, spec: str) -> Source:
+        self._refuse_strangers()
         if not spec:
             raise SourceError("nothing to add yet: drop images above or name a folder")
         if uploads.is_staged(self.context.indexes.folder, spec):
-            if self.context.settings.public and spec.endswith(".csv"):
-                raise SourceError("a CSV needs its images: drop the folder or .zip that holds both")
             return uploads.open_staged(Path(spec))
-        if self.context.settings.public:
-            raise SourceError("paths on the server are not allowed here; upload the images")
         return sources.open_source(spec)
 
     def show_forecast(self, typed: str, staged: str) -> Iterator[str]:
@@ -229,6 +233,7 @@ class GalleryTab:
     def rename_gallery(self, name: str, new: str) -> tuple[str, dict, dict]:
         """(gallery, new name) -> notice, both dropdowns."""
         try:
+            self._refuse_strangers()
             renamed = self.context.indexes.rename(name, new).name
         except ERRORS as error:
             return html.message("Not renamed", str(error), "error"), *self.refresh(name, name)
@@ -240,6 +245,7 @@ class GalleryTab:
             text = f"Type '{name}' exactly to delete it."
             return html.message("Not deleted", text, "warning"), *self.refresh(name, name), typed
         try:
+            self._refuse_strangers()
             self.context.indexes.delete(name)
         except ERRORS as error:
             return html.message("Not deleted", str(error), "error"), *self.refresh(name, name), typed
@@ -253,6 +259,7 @@ class GalleryTab:
         """(gallery, paths) -> notice, facts, the box without what was removed."""
         paths = [line.strip() for line in lines.splitlines() if line.strip()]
         try:
+            self._refuse_strangers()
             gallery = self.context.gallery(name)
             with gallery.write() as writer:
                 found = writer.ids_of_paths(paths)
