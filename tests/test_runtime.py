@@ -84,6 +84,16 @@ def test_first_start_traces_and_later_starts_do_without_torch_or_network(tmp_pat
     assert not any(run["telemetry"] or run["network"] for run in runs)
 
 
+def test_all_models_share_one_engine_even_when_they_ask_at_once():
+    from concurrent.futures import ThreadPoolExecutor
+
+    from unifex.embedder import Embedder
+
+    with ThreadPoolExecutor(8) as pool:
+        engines = list(pool.map(lambda _: Embedder.load().engine, range(16)))
+    assert all(engine is engines[0] for engine in engines)
+
+
 def test_unknown_engine_is_named():
     with pytest.raises(backbones.BackboneError, match="openvino"):
         runtime.load_engine(BACKBONES["lite0"], "abacus")

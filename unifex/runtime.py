@@ -141,16 +141,28 @@ def _has_gpu() -> bool:
 ENGINES: dict[str, Callable[[BackboneSpec], Engine]] = {"openvino": OpenVINOEngine, "torch": TorchEngine}
 
 
+_engines: dict[tuple[str, str], Engine] = {}
+_engines_lock = threading.Lock()
+
+
 def load_engine(spec: BackboneSpec, name: str | None = None) -> Engine:
-    """The fastest engine there is for this backbone here, or the one named (also by ``UNIFEX_ENGINE``)."""
-    name = name or os.environ.get("UNIFEX_ENGINE")
-    if name:
-        if name not in ENGINES:
-            raise backbones.BackboneError(f"no engine '{name}'; there are: {', '.join(ENGINES)}")
-        return ENGINES[name](spec)
-    if _has_gpu() or importlib.util.find_spec("openvino") is None:
-        return TorchEngine(spec)
-    return OpenVINOEngine(spec)
+    """The fastest engine there is for this backbone here, or the one named (also by ``UNIFEX_ENGINE``).
+
+    Made once a process and shared by all models on this backbone: a second one would cost memory, and making it while
+    the first infers can deadlock (see :class:`OpenVINOEngine`).
+    """
+    name = name or os.environ.get("UNIFEX_ENGINE") or _fastest()
+    if name not in ENGINES:
+        raise backbones.BackboneError(f"no engine '{name}'; there are: {', '.join(ENGINES)}")
+    with _engines_lock:
+        key = (spec.weight_hash(), name)
+        if key not in _engines:
+            _engines[key] = ENGINES[name](spec)
+        return _engines[key]
+
+
+def _fastest() -> str:
+    return "torch" if _has_gpu() or importlib.util.find_spec("openvino") is None else "openvino"
 
 
 def _openvino():
