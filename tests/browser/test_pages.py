@@ -41,6 +41,13 @@ def first_hit(page: Page):
     return page.locator("#hits .grid[data-kind=hits] .card").first
 
 
+def reload(page: Page) -> None:
+    """Reload a page that is at rest: Gradio reports a call that a reload cuts off as an error on the console."""
+    page.wait_for_selector("#hits .card", state="attached")
+    page.wait_for_timeout(2000)
+    page.reload()
+
+
 def go_to(page: Page, tab: str) -> None:
     page.get_by_role("tab", name=tab).click()
 
@@ -166,7 +173,7 @@ def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
     page.locator("#start-button").click()
     expect(page.locator("#index-outcome")).to_contain_text("24 images added")
     expect(page.locator("#gallery-facts h3")).to_have_text("small")
-    page.reload()
+    reload(page)
     page.wait_for_selector("#header .ready")
     page.locator("#search-gallery input").click()
     expect(page.get_by_role("option", name="small")).to_be_visible()
@@ -246,7 +253,7 @@ def test_theme_can_be_switched_and_is_remembered(server, open_page):
     assert not page.evaluate("document.body.classList.contains('dark')")
     page.locator(".theme").click()
     assert page.evaluate("document.body.classList.contains('dark')")
-    page.reload()
+    reload(page)
     page.wait_for_selector("#header .ready")
     assert page.evaluate("document.body.classList.contains('dark')")
 
