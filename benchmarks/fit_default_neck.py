@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,6 @@ def main() -> None:
     train = splits == "train"
     whitening = choose_whitening(features[train], labels[train])
     fitted = neck.pca(features[train], whitening=whitening)
-    query, listed = splits == "query", splits == "index"
-    scores = {}
-    for dim in fitted.dims:
-        result = score(fitted, dim, features[query], labels[query], features[listed], labels[listed], domains[query])
-        scores[str(dim)] = {"mmp5": round(result.mmp5, 4), "macro_mmp5": round(result.macro_mmp5, 4)}
-        print(f"{dim:4d}-d  mMP@5 {result.mmp5:.3f}  macro {result.macro_mmp5:.3f}  ({result.queries} queries)")
     spec = Embedder.raw(arguments.backbone).backbone
     config = ModelConfig(
         name=arguments.out.name,
@@ -58,9 +53,16 @@ def main() -> None:
         default_dim=DEFAULT_DIM,
         description=f"Principal axes divided by variance^{whitening}, from {int(train.sum())} images of "
         f"{len(np.unique(labels[train]))} classes; mMP@5 on classes that were not among them.",
-        scores=scores,
     )
     Embedder(config, fitted).save(arguments.out)
+    saved = Embedder.load(str(arguments.out.resolve())).neck  # what is scored is what will be loaded
+    query, listed = splits == "query", splits == "index"
+    scores = {}
+    for dim in saved.dims:
+        result = score(saved, dim, features[query], labels[query], features[listed], labels[listed], domains[query])
+        scores[str(dim)] = {"mmp5": round(result.mmp5, 4), "macro_mmp5": round(result.macro_mmp5, 4)}
+        print(f"{dim:4d}-d  mMP@5 {result.mmp5:.3f}  macro {result.macro_mmp5:.3f}  ({result.queries} queries)")
+    Embedder(replace(config, scores=scores), saved).save(arguments.out)
 
 
 def choose_whitening(features: np.ndarray, labels: np.ndarray) -> float:

@@ -1,10 +1,12 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.drawing import encoded, picture
+from unifex import neck
 from unifex.embedder import BUNDLED_MODELS, Embedder, ModelError, find_model, list_models
 from unifex.images import ImageError
 
@@ -34,6 +36,21 @@ def test_no_images_give_no_embeddings(embedder):
 def test_a_bad_image_is_refused(embedder):
     with pytest.raises(ImageError, match="not an image"):
         embedder.embed([b"nonsense"])
+
+
+def test_a_fitted_neck_is_saved_as_it_is(embedder, tmp_path):
+    """PCA weights are a transposed array: its memory is not in the order of its rows."""
+    fitted = neck.pca(np.random.default_rng(0).standard_normal((200, embedder.backbone.feature_dim)), (64,))
+    config = replace(embedder.config, name="fitted", neck="pca", dims=(64,), default_dim=64)
+    Embedder(config, fitted).save(tmp_path / "fitted")
+    loaded = Embedder.load("fitted", models=tmp_path)
+    assert np.array_equal(loaded.neck.weight, fitted.weight)
+
+
+def test_the_shipped_neck_is_principal_axes(embedder):
+    """Scaled principal axes are orthogonal, which no scrambled array is."""
+    axes = embedder.neck.weight / np.linalg.norm(embedder.neck.weight, axis=1, keepdims=True)
+    assert np.abs(axes @ axes.T - np.eye(len(axes))).max() < 1e-3
 
 
 def test_save_and_load_give_the_same_embeddings(embedder, tmp_path):

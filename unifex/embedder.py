@@ -117,7 +117,9 @@ class Embedder:
         from safetensors.numpy import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({"weight": self.neck.weight, "bias": self.neck.bias}, folder / "model.safetensors")
+        # safetensors writes memory as it lies: an array that is not in C order would come back scrambled.
+        tensors = {"weight": np.ascontiguousarray(self.neck.weight), "bias": np.ascontiguousarray(self.neck.bias)}
+        save_file(tensors, folder / "model.safetensors")
         (folder / "model.safetensors").chmod(0o644)  # safetensors writes it for the owner alone
         values = {**self.config.__dict__, "dims": list(self.config.dims)}
         (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
