@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +21,17 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from unifex import snapshot
+from unifex import corrections, neighbours, snapshot
+from unifex.corrections import Correction
 from unifex.embedder import Embedder
+from unifex.neighbours import Kept, Neighbours, Searched
 from unifex.snapshot import Snapshot
 from unifex.sources import Refused
 from unifex.vectors import VectorIndex
 from unifex.writer import Writer, write_atomically
 
 SCHEMA = 1
+log = logging.getLogger("unifex")
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS state (version INTEGER NOT NULL);
@@ -46,6 +50,7 @@ CREATE INDEX IF NOT EXISTS items_sha256 ON items (sha256);
 CREATE INDEX IF NOT EXISTS items_path ON items (path);
 CREATE INDEX IF NOT EXISTS features_shard ON features (shard);
 """
+_TABLES += corrections.TABLE
 
 
 class GalleryError(RuntimeError):
@@ -93,6 +98,7 @@ class Facts:
     labels: int
     splits: dict[str, int]
     refused: int
+    corrections: int
     model: str
     backbone: str
     dim: int
@@ -105,9 +111,10 @@ class Gallery:
 
     def __init__(self, folder: Path, config: GalleryConfig, embedder: Embedder | None = None):
         self.folder = folder
-        self.config = config
+        self.config = self.stored_config = config
         self._embedder = embedder
         self._snapshot: Snapshot | None = None
+        self._neighbours: tuple[Snapshot, Neighbours] | None = None
         self._at_dim: dict[int, tuple[Snapshot, VectorIndex]] = {}
         self._lock = threading.RLock()
 
@@ -151,16 +158,23 @@ class Gallery:
         folder = Path(folder)
         config = _read_config(folder)
         gallery = cls(folder, config, embedder)
-        if embedder and embedder.backbone.weight_hash() != config.backbone_hash:
+        gallery._add_missing_tables()
+        if embedder:
+            gallery._adopt(embedder)
+        return gallery
+
+    def _adopt(self, embedder: Embedder) -> None:
+        """Take over a model: its neck may be another than the one that the kept embeddings are from."""
+        config = self.config
+        if embedder.backbone.weight_hash() != config.backbone_hash:
             raise GalleryError(
-                f"gallery '{folder.name}' holds features of backbone '{config.backbone}' ({config.backbone_hash}), "
+                f"gallery '{self.name}' holds features of backbone '{config.backbone}' ({config.backbone_hash}), "
                 f"model '{embedder.name}' needs '{embedder.backbone.id}' ({embedder.backbone.weight_hash()}): "
                 "use the gallery's own model or index the images again under another name"
             )
-        if embedder and embedder.neck.hash != config.neck_hash:
+        if embedder.neck.hash != config.neck_hash:
             dim = config.dim if config.dim in embedder.neck.dims else embedder.default_dim
-            gallery.config = replace(config, model=embedder.name, neck_hash=embedder.neck.hash, dim=dim)
-        return gallery
+            self.config = replace(config, model=embedder.name, neck_hash=embedder.neck.hash, dim=dim)
 
     @classmethod
     def open_or_create(cls, folder: str | Path, embedder: Embedder) -> Gallery:
@@ -169,6 +183,12 @@ class Gallery:
             return cls.open(folder, embedder)
         return cls.create(folder, embedder)
 
+    def is_of(self, embedder: Embedder | None) -> bool:
+        """Whether it was opened with this model (with its own when None)."""
+        if embedder is None:
+            return self._embedder is None or self.config == self.stored_config
+        return self.config.neck_hash == embedder.neck.hash
+
     @property
     def name(self) -> str:
         """The folder's name."""
@@ -176,11 +196,19 @@ class Gallery:
 
     @cached_property
     def embedder(self) -> Embedder:
-        """The model the gallery was opened with, else its own."""
-        return self._embedder or Embedder.load(self.config.model, models=self.folder.parent / "models")
+        """The model the gallery was opened with, else its own, which may have been trained anew since."""
+        embedder = self._embedder or Embedder.load(self.config.model, models=self.folder.parent / "models")
+        self._adopt(embedder)
+        return embedder
 
     def _write_config(self) -> None:
         write_atomically(self.folder / "gallery.json", json.dumps(self.config.__dict__, indent=2).encode())
+
+    def _add_missing_tables(self) -> None:
+        """Galleries made before there were corrections have no place for them."""
+        with self.connect() as database:
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'shown'").fetchone():
+                database.executescript(_TABLES)
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[sqlite3.Connection]:
@@ -201,12 +229,12 @@ class Gallery:
 
     def __len__(self) -> int:
         with self.connect() as database:
-            return database.execute("SELECT COUNT(*) FROM items").fetchone()[0]
+            return database.execute("SELECT COUNT(*) FROM shown").fetchone()[0]
 
     def records(self, ids: Sequence[int] | np.ndarray) -> list[Record]:
         """The items with these ids, in this order; ids that are no longer there are left out."""
         query = """SELECT id, uri, path, sha256, label, domain, split, width, height, bytes, COALESCE(original, '')
-                   FROM items JOIN features USING (sha256) WHERE id = ?"""
+                   FROM shown JOIN features USING (sha256) WHERE id = ?"""
         with self.connect() as database:
             rows = [database.execute(query, (int(i),)).fetchone() for i in ids]
         return [Record(*row) for row in rows if row]
@@ -215,6 +243,18 @@ class Gallery:
         """Everything in its sources that could not be indexed, and why."""
         with self.connect() as database:
             return [Refused(*row) for row in database.execute("SELECT path, reason FROM refused ORDER BY source, path")]
+
+    def ids_of_uris(self, uris: Iterable[str]) -> dict[str, int]:
+        """uri -> id of the items that are there."""
+        with self.connect() as database:
+            rows = [database.execute("SELECT uri, id FROM shown WHERE uri = ?", (uri,)).fetchone() for uri in uris]
+        return dict(row for row in rows if row)
+
+    def corrections(self) -> list[Correction]:
+        """What people said of its items, by kind and path."""
+        query = f"SELECT {', '.join(corrections.COLUMNS)} FROM corrections ORDER BY kind, path, other_path"
+        with self.connect() as database:
+            return [Correction(*row) for row in database.execute(query)]
 
     def unfinished(self) -> list[tuple[str, bool]]:
         """Sources whose indexing was cut off: (spec, keep)."""
@@ -255,6 +295,7 @@ class Gallery:
     def snapshot(self) -> Snapshot:
         """The gallery as it is committed now. Cheap when nothing changed; only new images are embedded."""
         with self._lock:
+            _ = self.embedder  # settles which neck
             self._snapshot = snapshot.take(self, self._snapshot)
             return self._snapshot
 
@@ -268,19 +309,52 @@ class Gallery:
                 self._at_dim[dim] = (current, snapshot.at_dim(self, current, dim))
             return self._at_dim[dim]
 
+    def find_neighbours(self) -> Iterator[Searched | Neighbours]:
+        """The neighbours of every item in the snapshot, in steps; at once when nothing changed since the last time."""
+        current = self.snapshot()
+        known = self._neighbours
+        if known and known[0] is current:
+            yield known[1]
+            return
+        path, ids = self.folder / "neighbours.npz", current.columns.ids
+        kept = Kept.read(path)
+        if kept and kept.neck_hash != f"{current.neck_hash}-{self.config.dim}":
+            kept = None
+        for event in neighbours.update(current.index, ids, current.columns.copies, kept):
+            if isinstance(event, Neighbours):
+                self._neighbours = (current, event)
+                if kept is None or not np.array_equal(kept.ids, ids):
+                    near = np.where(event.positions >= 0, ids[event.positions], -1) if len(ids) else event.positions
+                    self._keep(Kept(f"{current.neck_hash}-{self.config.dim}", ids, near, event.scores), path)
+            yield event
+
+    def _keep(self, derived, path: Path) -> None:
+        """Write what can be made again; on a read-only disk it has to be."""
+        try:
+            derived.write(path)
+        except OSError as error:
+            log.warning("gallery '%s': %s is not kept: %s", self.name, path.name, error)
+
+    def neighbours(self) -> tuple[Snapshot, Neighbours]:
+        """The snapshot and :meth:`find_neighbours` of it, waited for."""
+        with self._lock:
+            *_, found = self.find_neighbours()
+            return self._neighbours[0], found
+
     def facts(self) -> Facts:
         """Counts, model and size on disk."""
-        count = "SELECT {0}, COUNT(*) FROM items GROUP BY {0} ORDER BY {0}"
+        count = "SELECT {0}, COUNT(*) FROM shown GROUP BY {0} ORDER BY {0}"
         with self.connect() as database:
             one = lambda query: database.execute(query).fetchone()[0]  # noqa: E731
             return Facts(
                 name=self.name,
-                items=one("SELECT COUNT(*) FROM items"),
+                items=one("SELECT COUNT(*) FROM shown"),
                 images=one("SELECT COUNT(*) FROM features"),
                 domains=dict(database.execute(count.format("domain")).fetchall()),
-                labels=one("SELECT COUNT(DISTINCT domain || '/' || label) FROM items WHERE label != ''"),
+                labels=one("SELECT COUNT(DISTINCT domain || '/' || label) FROM shown WHERE label != ''"),
                 splits=dict(database.execute(count.format("split")).fetchall()),
                 refused=one("SELECT COUNT(*) FROM refused"),
+                corrections=one("SELECT COUNT(*) FROM corrections"),
                 model=self.config.model,
                 backbone=self.config.backbone,
                 dim=self.config.dim,

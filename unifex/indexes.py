@@ -57,7 +57,7 @@ class Indexes:
         fresh = Gallery.open(folder, embedder)
         with self._lock:
             opened = self._open.get(name)
-            if not opened or opened.config != fresh.config:
+            if not opened or opened.stored_config != fresh.stored_config or not opened.is_of(embedder):
                 self._open[name] = opened = fresh
             return opened
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,11 @@ class Category:
         names, codes = np.unique(np.array(texts, object), return_inverse=True) if texts else (_EMPTY, _EMPTY)
         return cls(names, codes.astype(np.int64))
 
+    @property
+    def texts(self) -> np.ndarray:
+        """One text an item, object [N]."""
+        return self.names[self.codes] if len(self.codes) else _EMPTY
+
     def among(self, texts: Sequence[str]) -> np.ndarray:
         """bool [N]: which items have one of these texts."""
         return np.isin(self.names.astype(str), texts)[self.codes]
@@ -57,6 +63,17 @@ class Columns:
     domains: Category
     splits: Category
     labels: Category
+
+    @cached_property
+    def copies(self) -> np.ndarray:
+        """int64 [N]: equal for items that show byte-identical images."""
+        return np.unique(self.hashes, return_inverse=True)[1]
+
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """int64 [N]: equal for items of one label in one domain; -1 without a label."""
+        codes = self.domains.codes * max(1, len(self.labels.names)) + self.labels.codes
+        return np.where(self.labels.texts == "", -1, codes)
 
 
 @dataclass(frozen=True)
@@ -137,7 +154,7 @@ def _read_columns(gallery: Gallery) -> Columns:
     with gallery.connect() as database:
         database.execute("BEGIN")  # both reads see one commit
         version = database.execute("SELECT version FROM state").fetchone()[0]
-        rows = database.execute("SELECT id, sha256, domain, split, label FROM items ORDER BY id").fetchall()
+        rows = database.execute("SELECT id, sha256, domain, split, label FROM shown ORDER BY id").fetchall()
     ids, hashes, *texts = zip(*rows) if rows else [()] * 5
     return Columns(version, np.array(ids, np.int64), np.array(hashes, "S64"), *map(Category.of, texts))
 

@@ -20,6 +20,11 @@ SHORTLIST = 1000  # candidates a query, at least
 SHORTLIST_PER_HIT = 20
 RECALL_QUERIES = 100
 RECALL_AT = 10
+SLACK = 8  # candidates beyond k, so that ties at the end can be told
+TIE = 1e-5  # FAISS's float32 similarities are this exact
+BLOCK_VALUES = 1 << 23  # candidates x dimensions that are rescored at once
+
+Groups = tuple[np.ndarray, np.ndarray]  # group of every query [Q] and of every item [N]
 
 
 @dataclass(frozen=True)
@@ -38,30 +43,41 @@ class VectorIndex:
         return f"exact, {dim}-d" if self.exact else f"{PREFIX_DIM}-d 8-bit shortlist, rescored at {dim}-d"
 
     def search(
-        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Best ``k`` positions of every query [Q, d]: (similarities float32, positions int64), one array a query.
+        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None, groups: Groups | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Best ``k`` positions of every query [Q, d]: similarities float32 [Q, w] and positions int64 [Q, w].
 
-        ``allowed``: bool [N]; only those are searched, so that a filter never loses a hit. Fewer than ``k`` come back
-        when fewer are allowed. Ordered by similarity, then by position.
+        ``allowed``: bool [N]; only those are searched, so that a filter never loses a hit. ``groups``: an item of a
+        query's own group is not found by it. w is ``k``, or the number of allowed items when that is smaller; a row
+        that has fewer ends with -inf and -1. Ordered by similarity (in float64, rounded to float32), then by position:
+        FAISS alone lets equal similarities come as they may, and rounds them differently in different batches.
         """
-        k = min(k, len(self.embeddings) if allowed is None else int(allowed.sum()))
-        if k <= 0:
-            return [np.zeros(0, np.float32)] * len(queries), [np.zeros(0, np.int64)] * len(queries)
-        depth = k if self.exact else min(len(self.embeddings), max(SHORTLIST, SHORTLIST_PER_HIT * k))
-        probe = queries if self.exact else truncate(queries, PREFIX_DIM)
+        count = len(self.embeddings) if allowed is None else int(allowed.sum())
+        width = min(k, count)
+        scores = np.full((len(queries), width), -np.inf, np.float32)
+        positions = np.full((len(queries), width), -1, np.int64)
+        waiting = np.arange(len(queries)) if width else np.zeros(0, np.int64)
+        depth = width + SLACK if self.exact else max(SHORTLIST, SHORTLIST_PER_HIT * k)
         parameters = _selector(allowed)
-        scores, positions = self.index.search(np.ascontiguousarray(probe, np.float32), depth, params=parameters)
-        ranked = [self._rank(*row, k) for row in zip(queries, scores, positions)]
-        return [scores for scores, _ in ranked], [positions for _, positions in ranked]
+        while len(waiting):  # nearly always once; again only for rows with many equals or many of their own group
+            depth = min(depth, count)
+            unsettled = []
+            block = max(1, BLOCK_VALUES // (depth * self.embeddings.shape[1]))
+            for rows in np.split(waiting, range(block, len(waiting), block)):
+                rough, candidates = self._candidates(queries[rows], depth, parameters)
+                own = groups[1][candidates] == groups[0][rows, None] if groups else False
+                ranked = rank(similarities(queries[rows], self.embeddings, candidates), candidates, own, width)
+                scores[rows], positions[rows] = ranked
+                settled = (ranked[0][:, -1] > (rough[:, -1] + TIE if self.exact else -np.inf)) | (depth == count)
+                unsettled.append(rows[~settled])
+            waiting = np.concatenate(unsettled)
+            depth *= 4
+        return scores, positions
 
-    def _rank(self, query: np.ndarray, scores: np.ndarray, positions: np.ndarray, k: int):
-        filled = positions >= 0  # FAISS fills what it cannot find with -1
-        scores, positions = scores[filled], positions[filled]
-        if not self.exact:
-            scores = self.embeddings[positions] @ query
-        order = np.lexsort((positions, -scores))[:k]
-        return scores[order], positions[order]
+    def _candidates(self, queries: np.ndarray, depth: int, parameters) -> tuple[np.ndarray, np.ndarray]:
+        """FAISS's own best ``depth``, at full length or by the prefix: similarities and positions [Q, depth]."""
+        probe = queries if self.exact else truncate(queries, PREFIX_DIM)
+        return self.index.search(np.ascontiguousarray(probe, np.float32), depth, params=parameters)
 
     def save(self, path: Path) -> None:
         """Write the FAISS part; the embeddings are the gallery's."""
@@ -98,6 +114,25 @@ def _recall(index: VectorIndex) -> float:
     _, found = index.search(queries, RECALL_AT)
     exact = faiss.knn(queries, index.embeddings, RECALL_AT, metric=faiss.METRIC_INNER_PRODUCT)[1]
     return float(np.mean([len(set(a) & set(b)) / RECALL_AT for a, b in zip(found, exact)]))
+
+
+def similarities(queries: np.ndarray, embeddings: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Cosine of every query [Q, d] with its candidates at ``positions`` [Q, c]: float32 [Q, c], the same in any batch.
+
+    Both are L2-normalised float32; the sum is in float64, so that equal vectors have equal similarities.
+    """
+    chosen = embeddings[positions].astype(np.float64)
+    return np.einsum("qd,qcd->qc", queries.astype(np.float64), chosen).astype(np.float32)
+
+
+def rank(
+    scores: np.ndarray, positions: np.ndarray, left_out: np.ndarray | bool, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first ``width`` of scores and positions [Q, c] by score, then position; what is left out is -inf and -1."""
+    scores = np.where(left_out, -np.inf, scores).astype(np.float32)
+    positions = np.where(left_out, -1, positions)
+    order = np.lexsort((positions, -scores), axis=1)[:, :width]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
 
 
 def _selector(allowed: np.ndarray | None) -> faiss.SearchParameters | None:

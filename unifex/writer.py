@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from unifex import corrections
+from unifex.corrections import Correction
 from unifex.sources import Item, Refused
 
 if TYPE_CHECKING:
@@ -148,6 +151,25 @@ class Writer:
             database.executemany("UPDATE items SET label = ?, domain = ?, split = ?, stamp = ? WHERE id = ?", rows)
             database.execute("UPDATE state SET version = version + 1")
 
+    def correct(self, said: Iterable[Correction]) -> None:
+        """Store corrections; one that says otherwise of the same item replaces what was said before."""
+        marks = ", ".join("?" * len(corrections.COLUMNS))
+        with self.gallery.connect() as database:
+            database.executemany(
+                f"INSERT OR REPLACE INTO corrections ({', '.join(corrections.COLUMNS)}) VALUES ({marks})",
+                [tuple(getattr(correction, name) for name in corrections.COLUMNS) for correction in said],
+            )
+            database.execute("UPDATE state SET version = version + 1")
+
+    def undo(self, said: Iterable[Correction]) -> None:
+        """Take corrections back; the items are again as their source has them."""
+        with self.gallery.connect() as database:
+            database.executemany(
+                "DELETE FROM corrections WHERE kind = ? AND uri = ? AND other_uri = ?",
+                [(correction.kind, correction.uri, correction.other_uri) for correction in said],
+            )
+            database.execute("UPDATE state SET version = version + 1")
+
     def ids_of_source(self, source: int) -> dict[str, int]:
         """uri -> id of the items that came from a source."""
         with self.gallery.connect() as database:
@@ -233,20 +255,20 @@ def _one(database: sqlite3.Connection, query: str, *values):
 
 def write_atomically(path: Path, data: bytes, durable: bool = True) -> None:
     """Write beside and rename, so that no reader ever sees half a file; ``durable`` waits for the disk."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
+    write_atomically_with(path, lambda file: file.write(data), durable)
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
     """:func:`write_atomically` for an array, as ``.npy``."""
-    temporary = path.with_name(path.name + ".tmp")
+    write_atomically_with(path, lambda file: np.save(file, array))
+
+
+def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
+    """:func:`write_atomically` for whatever ``write`` puts into the file it is given."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")  # readers write caches, too
     with temporary.open("wb") as file:
-        np.save(file, array)
-        file.flush()
-        os.fsync(file.fileno())
+        write(file)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     temporary.replace(path)

@@ -1,0 +1,73 @@
+"""What people say of a gallery's items that its source got wrong: stored beside the items and applied when reading.
+
+The source's own labels stay as they are, so that every correction can be undone, indexing the source again loses none,
+and the list can be exported. A correction belongs to an image: it ends when the file's content changes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+
+KINDS = {
+    "relabel": "the item has this label and domain",
+    "drop": "the item is left out of the gallery; its image stays",
+    "same": "both items show the same thing, whatever their labels say",
+}
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS corrections (
+    kind TEXT NOT NULL, uri TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
+    label TEXT NOT NULL, domain TEXT NOT NULL, other_uri TEXT NOT NULL, other_path TEXT NOT NULL,
+    PRIMARY KEY (kind, uri, other_uri)) WITHOUT ROWID;
+CREATE VIEW IF NOT EXISTS shown AS
+    SELECT items.id, items.uri, items.path, items.sha256, COALESCE(relabelled.label, items.label) AS label,
+        COALESCE(relabelled.domain, items.domain) AS domain, items.split
+    FROM items LEFT JOIN corrections AS relabelled
+        ON relabelled.kind = 'relabel' AND relabelled.uri = items.uri AND relabelled.sha256 = items.sha256
+    WHERE NOT EXISTS (SELECT 1 FROM corrections AS dropped
+        WHERE dropped.kind = 'drop' AND dropped.uri = items.uri AND dropped.sha256 = items.sha256);
+"""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """``kind`` is one of :data:`KINDS`; label and domain belong to relabel, the other item to same."""
+
+    kind: str
+    uri: str
+    path: str
+    sha256: str
+    label: str = ""
+    domain: str = ""
+    other_uri: str = ""
+    other_path: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"no correction '{self.kind}'; there are: {', '.join(KINDS)}")
+        if self.kind == "same" and self.uri == self.other_uri:
+            raise ValueError(f"'{self.path}' is one item; 'same' takes two")
+
+    @property
+    def sentence(self) -> str:
+        """What it says, for people."""
+        return {
+            "relabel": f"{self.path} is '{self.label}'" + (f" ({self.domain})" if self.domain else ""),
+            "drop": f"{self.path} is left out",
+            "same": f"{self.path} and {self.other_path} show the same thing",
+        }[self.kind]
+
+
+COLUMNS = tuple(field.name for field in fields(Correction))
+
+
+def as_csv(corrections: Iterable[Correction]) -> str:
+    """One line a correction, with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(map(asdict, corrections))
+    return text.getvalue()

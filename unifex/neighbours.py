@@ -1,0 +1,123 @@
+"""The nearest other items of every item: what the map, label errors, duplicates and context re-ranking are made from.
+
+They follow from the embeddings, so they are a cache like these. Items that came since the last time are searched for,
+and offered to the others; only items that lost a neighbour are searched for again. So adding to a gallery costs
+(added x all), not (all x all).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unifex import vectors
+from unifex.vectors import VectorIndex
+from unifex.writer import write_atomically_with
+
+NEIGHBOURS = 15
+SEARCHED_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest others of every item, best first: positions int64 [N, 15] (-1: no more), cosines float32 [N, 15].
+
+    An item's byte-identical copies are not among its own.
+    """
+
+    positions: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Searched:
+    """``done`` of ``total`` items have their neighbours."""
+
+    done: int
+    total: int
+
+
+def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None) -> Iterator[Searched | Neighbours]:
+    """Neighbours of the items at ``rows`` (all when None) among all; ``copies`` int [N]: equal for identical images."""
+    rows = np.arange(len(copies)) if rows is None else rows
+    positions = np.full((len(rows), NEIGHBOURS), -1, np.int64)
+    scores = np.full((len(rows), NEIGHBOURS), -np.inf, np.float32)
+    for start in range(0, len(rows), SEARCHED_AT_ONCE):
+        yield Searched(start, len(rows))
+        block = rows[start : start + SEARCHED_AT_ONCE]
+        found = index.search(index.embeddings[block], NEIGHBOURS, groups=(copies[block], copies))
+        width = found[0].shape[1]
+        scores[start : start + len(block), :width], positions[start : start + len(block), :width] = found
+    yield Neighbours(positions, scores)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Neighbours by item id, as they lie on disk: ids int64 [N], neighbour ids int64 [N, 15], cosines."""
+
+    neck_hash: str
+    ids: np.ndarray
+    near: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def read(cls, path: Path) -> Kept | None:
+        """What :meth:`write` wrote; None when there is none that can be read."""
+        try:
+            with np.load(path) as stored:
+                return cls(str(stored["neck_hash"]), stored["ids"], stored["near"], stored["scores"])
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+
+    def write(self, path: Path) -> None:
+        """Keep them beside the embeddings."""
+        write_atomically_with(path, lambda file: np.savez(file, **self.__dict__))
+
+
+def update(
+    index: VectorIndex, ids: np.ndarray, copies: np.ndarray, kept: Kept | None
+) -> Iterator[Searched | Neighbours]:
+    """Neighbours of all items, from those ``kept`` as far as they still hold. ``ids`` ascend."""
+    known = _places(kept.ids, ids) if kept else np.full(len(ids), -1)
+    new = np.flatnonzero(known < 0)
+    if kept is None or len(new) > len(ids) // 4:
+        yield from find(index, copies)
+        return
+    old = np.flatnonzero(known >= 0)
+    near = kept.near[known[old]]
+    positions = np.where(near >= 0, _places(ids, near), -1)
+    scores = kept.scores[known[old]].copy()
+    lost = ((near >= 0) & (positions < 0)).any(1)
+    again = np.sort(np.concatenate([new, old[lost]]))
+    whole = Neighbours(np.full((len(ids), NEIGHBOURS), -1, np.int64), np.full((len(ids), NEIGHBOURS), -np.inf, "f4"))
+    whole.positions[old], whole.scores[old] = positions, scores
+    for event in find(index, copies, again):
+        if isinstance(event, Searched):
+            yield event
+        else:
+            whole.positions[again], whole.scores[again] = event.positions, event.scores
+    if len(new):
+        _offer(index, copies, old[~lost], new, whole)
+    yield whole
+
+
+def _places(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where ``wanted`` stand in ascending ``ids``; -1 where they do not."""
+    if not len(ids):
+        return np.full(wanted.shape, -1)
+    places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+    return np.where(ids[places] == wanted, places, -1)
+
+
+def _offer(index: VectorIndex, copies: np.ndarray, old: np.ndarray, new: np.ndarray, whole: Neighbours) -> None:
+    """Let new items take the places of farther neighbours in the rows of old ones."""
+    among_new = vectors.build(np.ascontiguousarray(index.embeddings[new]))
+    for start in range(0, len(old), SEARCHED_AT_ONCE):
+        rows = old[start : start + SEARCHED_AT_ONCE]
+        scores, places = among_new.search(index.embeddings[rows], NEIGHBOURS, groups=(copies[rows], copies[new]))
+        positions = np.where(places >= 0, new[places], -1)
+        both = np.hstack([whole.positions[rows], positions]), np.hstack([whole.scores[rows], scores])
+        whole.scores[rows], whole.positions[rows] = vectors.rank(both[1], both[0], both[0] < 0, NEIGHBOURS)
