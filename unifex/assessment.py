@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from unifex.embedder import Embedder, list_models
-from unifex.evaluation import CHALLENGE_DIM, Evaluating, Evaluation, Protocol, Trial, difference, evaluate, trial
+from unifex.evaluation import CHALLENGE_DIM, Evaluating, Evaluation, Protocol, difference, evaluate, trial
 from unifex.gallery import Gallery, GalleryError
 from unifex.neck import pca, pooling, truncate
 from unifex.neighbours import Neighbours
+from unifex.snapshot import Columns
 
 BASELINES = {
     "raw": "the backbone's features as they are",
@@ -87,7 +88,7 @@ def assess(
     wanted += [(name, size, False) for name in compare for size in dict.fromkeys((dim, CHALLENGE_DIM))]
     results: dict[tuple[str, int, bool], Evaluation] = {}
     for name, size, in_context in wanted:
-        embeddings = embed_as(gallery, chosen, name, size)
+        embeddings = embed_as(gallery, chosen.columns, name, size, chosen.items)
         if embeddings is None or (name, embeddings.shape[1], in_context) in results:
             continue
         near = None
@@ -109,19 +110,19 @@ def _kept_neighbours(gallery: Gallery) -> Iterator[Evaluating]:
         yield Evaluating(event.done, event.total, "neighbours")
 
 
-def embed_as(gallery: Gallery, trial: Trial, name: str, dim: int) -> np.ndarray | None:
+def embed_as(gallery: Gallery, columns: Columns, name: str, dim: int, fit_on: np.ndarray) -> np.ndarray | None:
     """Embeddings float32 [N, d] of all items by the gallery's model or a rival, from the kept features.
 
-    None when the rival has no such dimension. The raw features have but one, whatever ``dim`` is. PCA is fitted on the
-    trial's index items, without labels.
+    None when the rival has no such dimension; the raw features have but one, whatever ``dim`` is. PCA is fitted on the
+    items at the positions ``fit_on``, without labels.
     """
     if name == gallery.config.model:
         return gallery.index(dim)[1].embeddings
-    features = gallery.features([sha256.decode() for sha256 in trial.columns.hashes])
+    features = gallery.features([sha256.decode() for sha256 in columns.hashes])
     if name == "raw":
         return truncate(features.astype(np.float32), features.shape[1])
     if name == "pca":
-        return pca(features[trial.items], (dim,), whitening=0).embed(features, dim)
+        return pca(features[fit_on], (dim,), whitening=0).embed(features, dim)
     if name == "pooling":
         return pooling(features.shape[1], dim).embed(features, dim)
     neck = Embedder.load(name, models=gallery.folder.parent / "models").neck

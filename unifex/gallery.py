@@ -22,6 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from unifex import corrections, neighbours, snapshot
+from unifex.calibration import Calibration, calibrate
 from unifex.corrections import Correction
 from unifex.embedder import Embedder
 from unifex.neighbours import Kept, Neighbours, Searched
@@ -114,6 +115,7 @@ class Gallery:
         self.config = self.stored_config = config
         self._embedder = embedder
         self._snapshot: Snapshot | None = None
+        self._calibration: Calibration | None = None
         self._neighbours: tuple[Snapshot, Neighbours] | None = None
         self._at_dim: dict[int, tuple[Snapshot, VectorIndex]] = {}
         self._lock = threading.RLock()
@@ -340,6 +342,19 @@ class Gallery:
         with self._lock:
             *_, found = self.find_neighbours()
             return self._neighbours[0], found
+
+    def calibration(self) -> Calibration:
+        """What similarity means here. Raises ``CalibrationError`` when the labels do not suffice to tell."""
+        with self._lock:
+            current = self.snapshot()
+            wanted = (current.columns.version, current.neck_hash, self.config.dim)
+            if self._calibration is None:
+                self._calibration = Calibration.read(self.folder / "calibration.json")
+            known = self._calibration
+            if known is None or (known.version, known.neck_hash, known.dim) != wanted:
+                self._calibration = calibrate(current)
+                self._keep(self._calibration, self.folder / "calibration.json")
+            return self._calibration
 
     def facts(self) -> Facts:
         """Counts, model and size on disk."""

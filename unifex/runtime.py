@@ -58,7 +58,8 @@ class OpenVINOEngine:
     """The traced graph on OpenVINO's CPU device, float32 (bfloat16 leaves the 0.999 parity on small convnets).
 
     Compiled twice, for the shortest wait and for the most images a second. All infer requests are made here, by one
-    thread: making one while another thread infers can deadlock (OpenVINO 2026.4 waits for it while holding the GIL).
+    thread, and the first images are inferred here, too: making a request while another thread infers, or two threads
+    inferring their first image, can deadlock (OpenVINO 2026.4 waits for a C++ static's guard while holding the GIL).
     """
 
     batch_size = 1  # measured: one image a stream, and as many streams as cores, is the fastest
@@ -81,6 +82,9 @@ class OpenVINOEngine:
 
         self._latency = requests(1, PERFORMANCE_HINT="LATENCY")
         self._throughput = requests(self.workers, PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS=str(streams))
+        blank = np.zeros((1, side, side, 3), np.uint8)
+        self.features(blank)
+        self.bulk(blank)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         return _infer(self._latency, pixels)

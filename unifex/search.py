@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from unifex import reranking, vectors
+from unifex.calibration import Calibration, CalibrationError
 from unifex.embedder import ImageLike
 from unifex.gallery import Gallery, GalleryError, Record
 from unifex.neck import truncate
 from unifex.snapshot import Snapshot
 
 MAX_HITS = 1000
+USUAL_FALSE_ACCEPTS = 0.05  # below this trust, a query is said to be of something that is not in the gallery
 
 
 @dataclass(frozen=True)
 class Hit:
-    """An item that was found. ``rank`` from 1; ``score`` is the cosine similarity, -1 to 1."""
+    """An item that was found. ``rank`` from 1; ``score`` is the cosine similarity, -1 to 1.
+
+    ``chance``: 0..1 that it is right, as the gallery's labels tell; None when they cannot.
+    """
 
     rank: int
     score: float
     record: Record
+    chance: float | None = None
 
     @property
     def path(self) -> str:
@@ -49,21 +56,27 @@ class Hit:
             "label": self.label,
             "domain": self.domain,
             "score": round(self.score, 6),
+            "chance": None if self.chance is None else round(self.chance, 4),
         }
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What may be found: only these domains and splits (all when empty), at least this similarity."""
+    """What may be found: only these domains, splits and items (all when empty), at least this similarity.
+
+    ``false_accepts``: only hits that no more than this share (0..1) of queries reach whose thing is not in the gallery.
+    """
 
     domains: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     min_score: float | None = None
     exclude: frozenset[int] = frozenset()
+    within: frozenset[int] = frozenset()
+    false_accepts: float | None = None
 
     def allowed(self, snapshot: Snapshot) -> np.ndarray | None:
         """bool [N], or None when everything is."""
-        if not (self.domains or self.splits or self.exclude):
+        if not (self.domains or self.splits or self.exclude or self.within):
             return None
         columns = snapshot.columns
         allowed = np.ones(len(snapshot), bool)
@@ -71,6 +84,8 @@ class Filters:
             allowed &= columns.domains.among(self.domains)
         if self.splits:
             allowed &= columns.splits.among(self.splits)
+        if self.within:
+            allowed &= np.isin(columns.ids, list(self.within))
         if self.exclude:
             allowed &= ~np.isin(columns.ids, list(self.exclude))
         return allowed
@@ -78,9 +93,16 @@ class Filters:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Hits, best first, and what was searched in how many seconds."""
+    """Hits, best first, and what was searched in how many seconds.
+
+    ``embedding`` float32 [dim]: the query. ``stranger``: True when even the best hit is not alike enough to be trusted,
+    so that the query's thing is probably not in the gallery; None when the gallery's labels cannot tell.
+    """
 
     hits: list[Hit]
+    embedding: np.ndarray
+    context: bool
+    stranger: bool | None
     items: int
     model: str
     index: str
@@ -95,21 +117,28 @@ def search(
     k: int = 10,
     filters: Filters = Filters(),
     dim: int | None = None,
+    context: bool = False,
 ) -> SearchResult:
     """Search with one image, or with several of the same thing (the mean of their embeddings).
 
-    Raises ``images.ImageError`` for a query that is no image, ``DimensionError`` for an unknown ``dim``, ValueError
-    for ``k`` outside 1..1000 or no query.
+    ``context``: re-rank by the gallery's own neighbourhood; the similarities stay those of the images. Raises
+    ``images.ImageError`` for a query that is no image, ``DimensionError`` for an unknown ``dim``, ValueError for ``k``
+    outside 1..1000, for no query, or for ``false_accepts`` in a gallery whose labels cannot tell.
     """
     if not pictures:
         raise ValueError("no query image given")
     started = time.perf_counter()
     features = gallery.embedder.features(list(pictures))
-    return search_features(gallery, features, k, filters, dim, embed_seconds=time.perf_counter() - started)
+    return search_features(gallery, features, k, filters, dim, context, time.perf_counter() - started)
 
 
 def search_items(
-    gallery: Gallery, ids: Sequence[int], k: int = 10, filters: Filters = Filters(), dim: int | None = None
+    gallery: Gallery,
+    ids: Sequence[int],
+    k: int = 10,
+    filters: Filters = Filters(),
+    dim: int | None = None,
+    context: bool = False,
 ) -> SearchResult:
     """Search with items of the gallery itself, from their kept features; they are not among the hits."""
     records = gallery.records(ids)
@@ -117,8 +146,8 @@ def search_items(
         raise GalleryError("the item is no longer in the gallery")
     started = time.perf_counter()
     features = gallery.features([record.sha256 for record in records])
-    without = Filters(filters.domains, filters.splits, filters.min_score, filters.exclude | frozenset(ids))
-    return search_features(gallery, features, k, without, dim, embed_seconds=time.perf_counter() - started)
+    without = replace(filters, exclude=filters.exclude | frozenset(ids))
+    return search_features(gallery, features, k, without, dim, context, time.perf_counter() - started)
 
 
 def search_features(
@@ -127,6 +156,7 @@ def search_features(
     k: int,
     filters: Filters,
     dim: int | None,
+    context: bool = False,
     embed_seconds: float = 0.0,
 ) -> SearchResult:
     """Search with backbone features [n, D] of one or several images of the same thing."""
@@ -136,17 +166,24 @@ def search_features(
     snapshot, index = gallery.index(dim)
     started = time.perf_counter()
     query = truncate(gallery.embedder.neck.embed(features, dim).mean(axis=0, keepdims=True), dim)
-    scores, positions = index.search(query, k, filters.allowed(snapshot))
-    found = [
-        (int(snapshot.columns.ids[position]), float(score))
-        for score, position in zip(scores[0], positions[0])
-        if filters.min_score is None or score >= filters.min_score
-    ]
-    records = {record.id: record for record in gallery.records([item for item, _ in found])}
+    positions = _positions(gallery, index, snapshot, query, k, filters.allowed(snapshot), context)
+    scores = vectors.similarities(query, index.embeddings, positions[None])[0]
+    meaning = _meaning(gallery, dim, required=filters.false_accepts is not None)
+    least = max(
+        -np.inf if filters.min_score is None else filters.min_score,
+        -np.inf if filters.false_accepts is None else meaning.threshold(filters.false_accepts),
+    )
+    enough = scores >= least
+    records = {record.id: record for record in gallery.records(snapshot.columns.ids[positions[enough]])}
+    found = zip(snapshot.columns.ids[positions[enough]].tolist(), scores[enough].tolist())
     alive = [(records[item], score) for item, score in found if item in records]
-    hits = [Hit(rank, score, record) for rank, (record, score) in enumerate(alive, start=1)]
+    chance = (lambda score: float(meaning.chance(score))) if meaning else (lambda score: None)
+    trusted = meaning and scores.max(initial=-1) >= meaning.threshold(USUAL_FALSE_ACCEPTS)
     return SearchResult(
-        hits=hits,
+        hits=[Hit(rank, score, record, chance(score)) for rank, (record, score) in enumerate(alive, start=1)],
+        embedding=query[0],
+        context=context,
+        stranger=None if meaning is None else not trusted,
         items=len(snapshot),
         model=gallery.embedder.name,
         index=index.kind,
@@ -154,3 +191,27 @@ def search_features(
         embed_seconds=embed_seconds,
         search_seconds=time.perf_counter() - started,
     )
+
+
+def _positions(gallery, index, snapshot, query, k, allowed, context) -> np.ndarray:
+    """Positions of the hits, best first."""
+    if not context:
+        found = index.search(query, k, allowed)[1][0]
+    else:
+        neighbourhood, near = gallery.neighbours()
+        if neighbourhood is not snapshot:  # a commit came in between
+            raise GalleryError("the gallery has just changed; search again")
+        found = reranking.search_in_context(index, near, query, k, allowed)[1][0]
+    return found[found >= 0]
+
+
+def _meaning(gallery: Gallery, dim: int, required: bool) -> Calibration | None:
+    """What similarity means here; fitted for the gallery's own dimension only."""
+    try:
+        if dim != gallery.config.dim:
+            raise CalibrationError(f"trust is told for the gallery's own {gallery.config.dim}-d embeddings only")
+        return gallery.calibration()
+    except CalibrationError:
+        if required:
+            raise
+        return None

@@ -1,0 +1,145 @@
+// The map of a gallery, in the app and in the page that can be mailed. `drawMap(root, data, actions)` fills `root`:
+//   data     what unifex/map_view.py makes: ids, places (and a second map's), and the columns to colour by
+//   actions  pick(id), choose(ids), card(id) -> Promise of { image, label, path }; each may be missing
+// It returns { query(star) } to show what is being searched with: { place: [x, y], hits: [id, ...] } or null.
+const MAP_COLOURS = ['#4f46e5', '#f97316', '#0d9488', '#db2777', '#65a30d', '#0284c7', '#ca8a04', '#9333ea', '#dc2626',
+  '#0891b2', '#7c2d12', '#16a34a', '#be185d', '#475569', '#d946ef', '#a16207', '#2563eb', '#e11d48', '#059669'];
+const MAP_SYMBOLS = ['circle', 'diamond', 'square', 'cross', 'triangle-up'];
+const MAP_VERDICTS = { right: '#16a34a', wrong: '#dc2626', 'no label': '#94a3b8' };
+const MAP_OTHERS = '#94a3b8';
+const MAP_HOVER_MS = 60;
+
+const mapArray = (encoded, Type) => new Type(Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0)).buffer);
+const mapEscape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+
+const drawMap = (root, data, actions = {}) => {
+  const find = (selector) => root.querySelector(selector);
+  const ids = mapArray(data.ids, Int32Array);
+  const places = mapArray(data.places, Float32Array);
+  const other = data.other && mapArray(data.other.places, Float32Array);
+  const at = new Map(Array.from(ids, (id, index) => [id, index]));
+  const columns = data.columns.map((column) => ({ ...column, codes: mapArray(column.codes, Int32Array) }));
+  const plot = find('.map-plot'), tip = find('.map-tip'), colour = find('.map-colour'), blend = find('.map-blend');
+  const phone = window.innerWidth < 640;
+  let share = 0, star = null, traces = [];
+
+  const x = (index) => places[2 * index] * (1 - share) + (other ? other[2 * index] * share : 0);
+  const y = (index) => places[2 * index + 1] * (1 - share) + (other ? other[2 * index + 1] * share : 0);
+  const theme = () => {
+    const style = getComputedStyle(root);
+    return { text: style.getPropertyValue('--map-text').trim(), line: style.getPropertyValue('--map-line').trim() };
+  };
+
+  const group = (column) => {
+    const members = new Map();
+    column.codes.forEach((code, index) => {
+      if (!members.has(code)) members.set(code, []);
+      members.get(code).push(index);
+    });
+    const ordered = [...members].sort((a, b) => b[1].length - a[1].length || a[0] - b[0]);
+    const most = MAP_COLOURS.length;
+    const shown = ordered.slice(0, most).map(([code, rows]) => [column.names[code] || `no ${column.title}`, rows]);
+    const rest = ordered.slice(most).flatMap(([, rows]) => rows);
+    if (rest.length) shown.push([`${ordered.length - most} others`, rest]);
+    return shown;
+  };
+  const size = ids.length > 30000 ? 3 : ids.length > 5000 ? 5 : ids.length > 800 ? 7 : 10;
+  const makeTraces = () => group(columns[Number(colour.value)]).map(([name, rows], order) => ({
+    type: 'scattergl', mode: 'markers', name: `${mapEscape(name)} (${rows.length})`, hoverinfo: 'none', rows,
+    x: rows.map(x), y: rows.map(y), customdata: rows.map((row) => ids[row]),
+    marker: { size, opacity: 0.85, line: { width: 0 },
+      symbol: MAP_SYMBOLS[Math.floor(order / 4) % MAP_SYMBOLS.length],
+      color: MAP_VERDICTS[name] || MAP_COLOURS[order] || MAP_OTHERS },
+    selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 0.15 } },
+  }));
+  const starTraces = () => {
+    if (!star) return [];
+    const lines = { x: [], y: [] };
+    star.hits.filter((id) => at.has(id)).forEach((id) => {
+      lines.x.push(star.place[0], x(at.get(id)), null);
+      lines.y.push(star.place[1], y(at.get(id)), null);
+    });
+    const { text } = theme();
+    return [
+      { type: 'scatter', mode: 'lines', ...lines, line: { color: text, width: 1 }, opacity: 0.6, hoverinfo: 'skip', showlegend: false },
+      { type: 'scatter', mode: 'markers', x: [star.place[0]], y: [star.place[1]], name: 'your query', hoverinfo: 'skip',
+        marker: { symbol: 'star', size: 20, color: '#facc15', line: { color: text, width: 1.5 } } },
+    ];
+  };
+  const layout = () => {
+    const { text, line } = theme();
+    const axis = { showgrid: false, zeroline: false, showticklabels: false, ticks: '', showline: true, linecolor: line, mirror: true };
+    return {
+      autosize: true, margin: { l: 4, r: 4, t: 4, b: 4 }, hovermode: 'closest', dragmode: phone ? 'pan' : 'lasso',
+      paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', font: { color: text, size: 12 },
+      xaxis: axis, yaxis: { ...axis, scaleanchor: 'x' }, uirevision: 'map',
+      legend: phone ? { orientation: 'h', y: -0.02, yanchor: 'top', itemsizing: 'constant' } : { itemsizing: 'constant' },
+    };
+  };
+  const draw = () => {
+    traces = makeTraces();
+    return Plotly.react(plot, [...traces, ...starTraces()], layout(), {
+      responsive: true, displaylogo: false, scrollZoom: true, modeBarButtonsToRemove: ['autoScale2d', 'toImage'],
+    });
+  };
+
+  colour.innerHTML = columns.map((column, number) => `<option value="${number}">${mapEscape(column.title)}</option>`).join('');
+  colour.addEventListener('change', draw);
+  const compare = find('.map-compare');
+  compare.hidden = !other;
+  if (other) {
+    find('.map-before').textContent = data.model;
+    find('.map-after').textContent = data.other.model;
+    blend.value = 0;
+    blend.addEventListener('input', () => {
+      share = blend.value / 100;
+      draw();
+    });
+  }
+
+  let hovered = 0;
+  const cards = new Map();
+  const showTip = async (event) => {
+    const point = event.points[0];
+    const id = point && point.customdata;
+    if (id === undefined || !actions.card) return;
+    hovered = id;
+    const { clientX, clientY } = event.event;
+    await new Promise((done) => setTimeout(done, MAP_HOVER_MS));
+    if (hovered !== id) return;
+    if (!cards.has(id)) cards.set(id, await actions.card(id));
+    const card = cards.get(id);
+    if (hovered !== id || !card) return;
+    tip.innerHTML = (card.image ? `<img src="${card.image}" alt="">` : '') +
+      `<b>${mapEscape(card.label || 'no label')}</b><small>${mapEscape(card.path)}</small>`;
+    tip.hidden = false;
+    const box = root.getBoundingClientRect();
+    tip.style.left = `${Math.min(clientX - box.left + 14, box.width - tip.offsetWidth - 6)}px`;
+    tip.style.top = `${Math.min(clientY - box.top + 14, box.height - tip.offsetHeight - 6)}px`;
+  };
+  const hideTip = () => {
+    hovered = 0;
+    tip.hidden = true;
+  };
+  draw().then(() => {
+    root.dataset.drawn = String(ids.length);
+    plot.on('plotly_hover', showTip);
+    plot.on('plotly_unhover', hideTip);
+    plot.on('plotly_click', (event) => {
+      const id = event.points.map((point) => point.customdata).find((value) => value !== undefined);
+      if (id !== undefined && actions.pick) actions.pick(id);
+    });
+    plot.on('plotly_selected', (event) => {
+      if (!event || !actions.choose) return;
+      actions.choose(event.points.map((point) => point.customdata).filter((id) => id !== undefined));
+    });
+    plot.on('plotly_deselect', () => actions.choose && actions.choose([]));
+  });
+  new MutationObserver(() => plot.isConnected && draw()).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+  return {
+    query: (now) => {
+      star = now;
+      draw();
+    },
+  };
+};

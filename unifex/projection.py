@@ -1,0 +1,247 @@
+"""The map of a gallery: every item a point, alike items close (UMAP: McInnes, Healy, Melville 2018).
+
+The neighbours are those that are kept with the gallery, the start is the first two principal axes, and the seed is
+fixed: the same gallery gives the same map. Items added later, and queries, are placed at the weighted mean of their
+neighbours' places, without fitting again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unifex import neighbours, vectors
+from unifex.assessment import embed_as
+from unifex.gallery import Gallery, GalleryError
+from unifex.neighbours import Neighbours
+from unifex.snapshot import Columns
+from unifex.writer import write_atomically_with
+
+SEED = 0
+FEWEST = 4
+EPOCHS, MANY, EPOCHS_OF_MANY = 400, 5_000, 200
+START_SPREAD = 10.0
+PLACED_BY = 5  # neighbours that say where a point without a place goes
+POLL_SECONDS = 0.3
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """What is being done, ``done`` of ``total`` (0 when that cannot be told), for how long already."""
+
+    doing: str
+    done: int
+    total: int
+    seconds: float
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the speed so far; None until it can be told."""
+        return self.seconds / self.done * (self.total - self.done) if self.done else None
+
+
+@dataclass(frozen=True)
+class Map:
+    """Places float32 [N, 2] of the items with these ids int64 [N]; ``placed``: how many came after the fit."""
+
+    ids: np.ndarray
+    places: np.ndarray
+    model: str
+    placed: int = 0
+
+
+def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator[Mapping | Map]:
+    """The map of a gallery by its own model or by a rival's name; yields a :class:`Map` last.
+
+    Fitted once and kept; ``afresh`` fits it again. A rival's map starts from the gallery's own, so that both have one
+    orientation. Closing the generator ends the work. Raises :class:`GalleryError` for fewer than four items.
+    """
+    own = not model or model == gallery.config.model
+    model = gallery.config.model if own else model
+    current = gallery.snapshot()
+    if len(current) < FEWEST:
+        raise GalleryError(f"a map needs {FEWEST} items, gallery '{gallery.name}' has {len(current)}")
+    if own:
+        index, near = current.index, (yield from _reporting(gallery.find_neighbours()))
+        stamp = f"{current.neck_hash}-{gallery.config.dim}"
+    else:
+        embeddings = embed_as(gallery, current.columns, model, gallery.config.dim, np.arange(len(current)))
+        if embeddings is None:
+            raise GalleryError(f"model '{model}' has no {gallery.config.dim}-d embedding to map")
+        index, near = vectors.build(embeddings), None
+        stamp = hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
+    path = _map_path(gallery, stamp)
+    kept = None if afresh else _read(path, model)
+    if kept and (found := _with_newcomers(kept, current.columns, near)):
+        yield found
+        return
+    if near is None:
+        near = yield from _reporting(neighbours.find(index, current.columns.copies))
+    start = principal_places(index.embeddings)
+    if not own:
+        first = yield from _last(project(gallery))
+        start = first.places / np.abs(first.places).max() * START_SPREAD
+    places = yield from _fit(near, start)
+    if not own:
+        places = aligned(places, first.places)
+    found = Map(current.columns.ids, places, model)
+    path.parent.mkdir(exist_ok=True)
+    write_atomically_with(path, lambda file: np.savez(file, ids=found.ids, places=found.places))
+    yield found
+
+
+def _map_path(gallery: Gallery, stamp: str) -> Path:
+    return gallery.folder / "maps" / f"{stamp}.npz"
+
+
+def _last(events: Iterator) -> Iterator:
+    """Pass on all events; the last one is the value."""
+    event = None
+    for event in events:
+        if isinstance(event, Mapping):
+            yield event
+    return event
+
+
+def _reporting(events: Iterator) -> Iterator[Mapping]:
+    started = time.monotonic()
+    for event in events:
+        if isinstance(event, Neighbours):
+            return event
+        yield Mapping("Finding neighbours", event.done, event.total, time.monotonic() - started)
+
+
+def _read(path: Path, model: str) -> Map | None:
+    try:
+        with np.load(path) as stored:
+            return Map(stored["ids"], stored["places"], model)
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def _with_newcomers(kept: Map, columns: Columns, near: Neighbours | None) -> Map | None:
+    """The kept map for the items there are now: those it lacks are placed. None when too few are on it."""
+    at = np.minimum(np.searchsorted(kept.ids, columns.ids), len(kept.ids) - 1)
+    known = kept.ids[at] == columns.ids
+    if known.all():
+        return Map(columns.ids, kept.places[at], kept.model)
+    if near is None or known.sum() < len(known) // 2:
+        return None
+    places = np.where(known[:, None], kept.places[at], np.nan).astype(np.float32)
+    missing = np.flatnonzero(~known)
+    for row in missing:
+        there = near.positions[row][near.positions[row] >= 0]
+        there = there[known[there]]
+        weights = near.scores[row][np.isin(near.positions[row], there)]
+        places[row] = place(places[there], weights) if len(there) else np.nanmean(places, axis=0)
+    return Map(columns.ids, places, kept.model, len(missing))
+
+
+def place(places: np.ndarray, similarities: np.ndarray) -> np.ndarray:
+    """Where a point goes whose nearest items are at ``places`` [k, 2]: their mean, weighted by similarity ** 8.
+
+    Takes microseconds, where umap's own ``transform`` compiles and optimises for seconds.
+    """
+    nearest = np.argsort(-similarities, kind="stable")[:PLACED_BY]
+    weights = np.maximum(similarities[nearest], 1e-3) ** 8
+    return (weights[:, None] * places[nearest]).sum(0) / weights.sum()
+
+
+def principal_places(embeddings: np.ndarray) -> np.ndarray:
+    """Embeddings [N, d] on their first two principal axes, within +-10: float32 [N, 2]."""
+    centred = embeddings - embeddings.mean(axis=0)
+    _, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    axes = axes[:, :-3:-1] if axes.shape[1] > 1 else np.repeat(axes, 2, axis=1)
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(2)])
+    found = centred @ axes
+    rng = np.random.default_rng(SEED)  # equal points would never part
+    found = found / max(np.abs(found).max(), 1e-12) * START_SPREAD + rng.normal(scale=1e-4, size=found.shape)
+    return found.astype(np.float32)
+
+
+def aligned(places: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """``places`` moved, turned, mirrored and scaled to lie as well as can be on ``to``, both [N, 2] (Procrustes)."""
+    centre, target = places - places.mean(axis=0), to - to.mean(axis=0)
+    left, strength, right = np.linalg.svd(centre.T @ target)
+    scale = strength.sum() / max(float((centre**2).sum()), 1e-12)
+    return (scale * centre @ left @ right + to.mean(axis=0)).astype(np.float32)
+
+
+def moved_most(before: Map, after: Map, most: int = 24) -> np.ndarray:
+    """Positions of the items that lie farthest from their old place, farthest first."""
+    return np.argsort(-np.linalg.norm(after.places - before.places, axis=1), kind="stable")[:most]
+
+
+def _fit(near: Neighbours, start: np.ndarray) -> Iterator[Mapping]:
+    """UMAP in a process of its own; returns float32 [N, 2]."""
+    count = len(start)
+    epochs = EPOCHS if count <= MANY else EPOCHS_OF_MANY
+    with tempfile.TemporaryDirectory(prefix="unifex-map-") as scratch:
+        work, out = Path(scratch) / "work.npz", Path(scratch) / "out.npy"
+        own, distances = _with_self(near)
+        np.savez(work, near=own, distances=distances, start=start, epochs=epochs, seed=SEED)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "unifex.umap_worker", str(work), str(out)],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=(log := (Path(scratch) / "log").open("w+")), text=True,
+        )  # fmt: skip
+        try:
+            yield from _following(process, epochs)
+            if process.wait() != 0:
+                log.seek(0)
+                raise GalleryError(f"the map could not be made: {log.read().strip().splitlines()[-1:] or 'UMAP died'}")
+            return np.load(out)
+        finally:
+            process.kill()
+            process.wait()
+            log.close()
+
+
+def _with_self(near: Neighbours) -> tuple[np.ndarray, np.ndarray]:
+    """Rows as umap wants them: the item itself first, cosine distances; rows that are short repeat their last."""
+    positions = np.column_stack([np.arange(len(near.positions)), near.positions])
+    distances = np.column_stack([np.zeros(len(positions)), 1 - near.scores])
+    width = int((positions >= 0).sum(1).max())
+    positions, distances = positions[:, :width], distances[:, :width]
+    for column in range(1, width):
+        empty = positions[:, column] < 0
+        positions[empty, column], distances[empty, column] = positions[empty, column - 1], distances[empty, column - 1]
+    return positions, np.maximum(distances, 0).astype(np.float32)
+
+
+def _following(process: subprocess.Popen, epochs: int) -> Iterator[Mapping]:
+    """Progress of the worker, which is silent while it compiles; ends when the worker does."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    started = fitting = time.monotonic()
+    epoch = 0
+    while True:
+        try:
+            line = lines.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            line = ""
+        if line is None:
+            return
+        if line.strip().isdecimal() and int(line) > 0:
+            fitting = fitting if epoch else time.monotonic()
+            epoch = int(line)
+        if epoch:
+            yield Mapping("Arranging the map", epoch, epochs, time.monotonic() - fitting)
+        else:
+            yield Mapping("Starting UMAP", 0, 0, time.monotonic() - started)
