@@ -76,12 +76,46 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--split", action="append", default=[], help="only this split (may be repeated)")
     search.add_argument("--min-score", type=float, help="only hits at least this similar (-1 to 1)")
     search.add_argument("--dim", type=int, help="length of the embeddings (default: the gallery's)")
+    search.add_argument("--context", action="store_true", help="re-rank by the gallery's own neighbourhood")
+    search.add_argument(
+        "--trust",
+        type=float,
+        metavar="N",
+        help="only matches that at most N %% of queries find whose thing is not here",
+    )
     search.add_argument("--together", action="store_true", help="all images show one thing: search with their mean")
 
     embed = command("embed", _embed, "write the embeddings of images to a file")
     embed.add_argument("source", help=source)
     embed.add_argument("--out", required=True, type=Path, help="FILE.npz: path, label, domain, split, embedding")
     embed.add_argument("--dim", type=int, help="length of the embeddings (default: the model's)")
+
+    evaluate = command("evaluate", _evaluate, "measure how well a gallery finds what belongs together (mMP@5 and more)")
+    evaluate.add_argument("--gallery", required=True, help="name of the gallery")
+    evaluate.add_argument("--dim", type=int, help="length of the embeddings (default: the gallery's)")
+    evaluate.add_argument("--protocol", default="auto", help="auto, split, leave-one-out or random (default auto)")
+    evaluate.add_argument("--seed", type=int, default=0, help="of the queries that are drawn")
+    evaluate.add_argument("--copies", action="store_true", help="byte-identical copies count as hits (leave-one-out)")
+    evaluate.add_argument("--context", action="store_true", help="re-rank by the neighbourhood, beside plain search")
+    evaluate.add_argument(
+        "--compare", action="append", default=[], metavar="MODEL", help="a model, raw, pca or pooling"
+    )
+    evaluate.add_argument("--labels", action="store_true", help="with --json: every label's figures, too")
+
+    map_ = command("map", _map, "write a map of a gallery as one HTML page")
+    map_.add_argument("--gallery", required=True, help="name of the gallery")
+    map_.add_argument("--out", required=True, type=Path, help="FILE.html")
+    map_.add_argument("--thumbnails", action="store_true", help="put every item's thumbnail into the page")
+    map_.add_argument("--compare", default="", metavar="MODEL", help="a second map, by a model, raw, pca or pooling")
+    map_.add_argument("--afresh", action="store_true", help="arrange it again, although there is one")
+
+    correct = command("correct", _correct, "say what a gallery's source got wrong, or list what was said")
+    correct.add_argument("gallery")
+    correct.add_argument("--relabel", nargs=2, action="append", default=[], metavar=("PATH", "LABEL"))
+    correct.add_argument("--drop", action="append", default=[], metavar="PATH", help="leave the item out")
+    correct.add_argument("--same", nargs=2, action="append", default=[], metavar=("PATH", "PATH"))
+    correct.add_argument("--undo", action="append", default=[], metavar="PATH", help="take back all said of an item")
+    correct.add_argument("--out", type=Path, help="FILE.csv: write the list of corrections")
 
     command("galleries", _galleries, "list the galleries")
     command("models", _models, "list the models")
@@ -146,14 +180,17 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.search import Filters, search
 
     gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
-    filters = Filters(tuple(options.domain), tuple(options.split), options.min_score)
+    trust = None if options.trust is None else options.trust / 100
+    filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accepts=trust)
     queries = [options.images] if options.together else [[image] for image in options.images]
     results = []
     for query in queries:
-        result = search(gallery, query, options.k, filters, options.dim)
+        result = search(gallery, query, options.k, filters, options.dim, options.context)
         name = ", ".join(str(image) for image in query)
-        results.append({"query": name, "hits": [hit.as_json() for hit in result.hits]})
+        results.append({"query": name, "stranger": result.stranger, "hits": [hit.as_json() for hit in result.hits]})
         _say(options, f"{name}: {len(result.hits)} hits in {result.items:,} items ({result.model}, {result.index})")
+        if result.stranger:
+            _say(options, "      probably not in this gallery: nothing is alike enough to be trusted")
         for hit in result.hits:
             where = "/".join(part for part in (hit.domain, hit.label) if part)
             _say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}  {where}")
@@ -197,6 +234,92 @@ def _embed(options: argparse.Namespace) -> dict[str, Any]:
         "failed": [asdict(refused) for refused in event.failed],
         "seconds": event.seconds,
     }
+
+
+def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.assessment import Assessment, assess
+    from unifex.evaluation import Protocol
+
+    gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
+    protocol = Protocol(options.protocol, options.seed, options.copies)
+    for event in assess(gallery, protocol, options.dim, options.context, options.compare):
+        if not isinstance(event, Assessment):
+            _step_line(event.doing, event.done, event.total)
+    _end_line()
+    main = event.main
+    protocol = f"{main.trial.protocol.kind}, {main.queries:,} queries among {len(main.trial.items):,} items"
+    _say(options, f"{gallery.name}: {protocol}, {main.skipped:,} without a relevant item left out\n")
+    columns = f"{'':32}{'dim':>5}{'mMP@5':>8}   95% interval{'macro':>9}{'R@1':>8}{'R@5':>8}{'mAP@R':>8}"
+    _say(options, columns)
+    for result in event.evaluations:
+        score, rest = result.overall(), [result.overall(name).value for name in ("recall1", "recall5", "map_r")]
+        name = result.model + (" + context" if result.context else "")
+        figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {result.macro().value:9.3f}"
+        _say(options, f"{name[:31]:32}{result.dim:5}{figures}{''.join(f'{value:8.3f}' for value in rest)}")
+    _say(options, f"\n{'domain':32}{'queries':>8}{'mMP@5':>8}   95% interval{'alone':>9}")
+    for row in main.domains:
+        score = row.mmp5
+        figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {row.alone.value:9.3f}"
+        _say(options, f"{(row.name or 'no domain')[:31]:32}{row.queries:8,}{figures}")
+    return event.as_json(options.labels)
+
+
+def _step_line(doing: str, done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(
+            f"\r{doing}: {done:,}{f' of {total:,}' if total else ''}"[:78].ljust(78),
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _end_line() -> None:
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+
+
+def _map(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex import map_view
+    from unifex.projection import Map, project
+
+    gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
+    maps = []
+    for model in ["", options.compare] if options.compare else [""]:
+        for event in project(gallery, model, options.afresh):
+            if not isinstance(event, Map):
+                _step_line(event.doing, event.done, event.total)
+        maps.append(event)
+    _end_line()
+    text = map_view.page(gallery, *maps, thumbnails=options.thumbnails)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(text, encoding="utf-8")
+    _say(options, f"{len(maps[0].ids):,} items in {options.out}, {size(len(text.encode()))}")
+    return {"out": str(options.out), "items": len(maps[0].ids), "models": [m.model for m in maps], "bytes": len(text)}
+
+
+def _correct(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.corrections import as_csv, drop, relabel, same
+
+    gallery = _indexes(options).get(options.gallery)
+    item = gallery.item_at
+    said = [relabel(item(path), label) for path, label in options.relabel]
+    said += [drop(item(path)) for path in options.drop]
+    said += [same(item(a), item(b)) for a, b in options.same]
+    undone = [c for c in gallery.corrections() if {c.path, c.uri, c.other_path, c.other_uri} & set(options.undo)]
+    if options.undo and not undone:
+        raise ValueError(f"nothing was said of {', '.join(options.undo)}")
+    if said or undone:
+        with gallery.write() as writer:
+            writer.undo(undone)
+            writer.correct(said)
+    stored = gallery.corrections()
+    if options.out:
+        options.out.write_text(as_csv(stored), encoding="utf-8")
+    for correction in stored:
+        _say(options, f"{correction.kind:8} {correction.sentence}")
+    _say(options, f"{plural(len(stored), 'correction')} in gallery '{gallery.name}'")
+    return {"gallery": gallery.name, "corrections": [asdict(correction) for correction in stored]}
 
 
 def _galleries(options: argparse.Namespace) -> dict[str, Any]:

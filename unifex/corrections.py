@@ -10,6 +10,10 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unifex.gallery import Record
 
 KINDS = {
     "relabel": "the item has this label and domain",
@@ -59,6 +63,24 @@ class Correction:
             "drop": f"{self.path} is left out",
             "same": f"{self.path} and {self.other_path} show the same thing",
         }[self.kind]
+
+
+def relabel(item: Record, label: str, domain: str | None = None) -> Correction:
+    """The item has this label, in this domain (its own when None). Raises ValueError without a label."""
+    if not label.strip():
+        raise ValueError("give the label that the item should have")
+    domain = item.domain if domain is None else domain
+    return Correction("relabel", item.uri, item.path, item.sha256, label.strip(), domain.strip())
+
+
+def drop(item: Record) -> Correction:
+    """The item is left out."""
+    return Correction("drop", item.uri, item.path, item.sha256)
+
+
+def same(item: Record, other: Record) -> Correction:
+    """Both show the same thing. Raises ValueError for one item twice."""
+    return Correction("same", item.uri, item.path, item.sha256, other_uri=other.uri, other_path=other.path)
 
 
 COLUMNS = tuple(field.name for field in fields(Correction))

@@ -241,6 +241,15 @@ class Gallery:
             rows = [database.execute(query, (int(i),)).fetchone() for i in ids]
         return [Record(*row) for row in rows if row]
 
+    def item_at(self, path: str) -> Record:
+        """The item of this path or uri. Raises :class:`GalleryError` when there is none, or more than one."""
+        with self.connect() as database:
+            found = database.execute("SELECT id FROM shown WHERE path = ? OR uri = ?", (path, path)).fetchall()
+        if len(found) != 1:
+            what = "no item" if not found else f"{len(found)} items (name one by its uri)"
+            raise GalleryError(f"gallery '{self.name}' has {what} '{path}'")
+        return self.records([found[0][0]])[0]
+
     def refused(self) -> list[Refused]:
         """Everything in its sources that could not be indexed, and why."""
         with self.connect() as database:
