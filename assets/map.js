@@ -70,16 +70,16 @@ const drawMap = (root, data, actions = {}) => {
     const { text, line } = theme();
     const axis = { showgrid: false, zeroline: false, showticklabels: false, ticks: '', showline: true, linecolor: line, mirror: true };
     return {
-      autosize: true, margin: { l: 4, r: 4, t: 4, b: 4 }, hovermode: 'closest', dragmode: phone ? 'pan' : 'lasso',
+      autosize: true, margin: { l: 4, r: 4, t: 30, b: 4 }, hovermode: 'closest', dragmode: phone ? 'pan' : 'lasso',
       paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', font: { color: text, size: 12 },
-      xaxis: axis, yaxis: { ...axis, scaleanchor: 'x' }, uirevision: 'map',
+      xaxis: axis, yaxis: { ...axis, scaleanchor: 'x' }, uirevision: 'map', modebar: { bgcolor: 'rgba(0,0,0,0)', color: text, activecolor: '#6366f1' },
       legend: phone ? { orientation: 'h', y: -0.02, yanchor: 'top', itemsizing: 'constant' } : { itemsizing: 'constant' },
     };
   };
   const draw = () => {
     traces = makeTraces();
     return Plotly.react(plot, [...traces, ...starTraces()], layout(), {
-      responsive: true, displaylogo: false, scrollZoom: true, modeBarButtonsToRemove: ['autoScale2d', 'toImage'],
+      responsive: true, displaylogo: false, scrollZoom: true, modeBarButtons: [['lasso2d', 'pan2d', 'zoomIn2d', 'zoomOut2d', 'resetScale2d']],
     });
   };
 

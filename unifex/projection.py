@@ -101,6 +101,13 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator
     yield found
 
 
+def kept_map(gallery: Gallery) -> Map | None:
+    """The map of the gallery by its own model as it is kept, if every item is on it."""
+    current = gallery.snapshot()
+    kept = _read(_map_path(gallery, f"{current.neck_hash}-{gallery.config.dim}"), gallery.config.model)
+    return kept and _with_newcomers(kept, current.columns, None)
+
+
 def _map_path(gallery: Gallery, stamp: str) -> Path:
     return gallery.folder / "maps" / f"{stamp}.npz"
 
@@ -132,6 +139,8 @@ def _read(path: Path, model: str) -> Map | None:
 
 def _with_newcomers(kept: Map, columns: Columns, near: Neighbours | None) -> Map | None:
     """The kept map for the items there are now: those it lacks are placed. None when too few are on it."""
+    if not len(kept.ids):
+        return None
     at = np.minimum(np.searchsorted(kept.ids, columns.ids), len(kept.ids) - 1)
     known = kept.ids[at] == columns.ids
     if known.all():

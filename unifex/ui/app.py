@@ -13,7 +13,10 @@ from unifex.settings import Settings
 from unifex.ui import html, theme
 from unifex.ui.context import Context
 from unifex.ui.endpoints import add_endpoints
+from unifex.ui.evaluate_tab import EvaluateTab
 from unifex.ui.gallery_tab import GalleryTab
+from unifex.ui.item_view import ItemView
+from unifex.ui.map_tab import MapTab, plotly_path
 from unifex.ui.search_tab import SearchTab
 
 MAX_FILE_SIZE = "20gb"
@@ -28,14 +31,20 @@ def build(context: Context) -> gr.Blocks:
     ) as page:
         header = gr.HTML(elem_id="header", js_on_load="")
         ticker = gr.Timer(0.7)
-        with gr.Tabs():
+        item_view = ItemView(context)
+        search_tab, map_tab = SearchTab(context, item_view), MapTab(context, item_view)
+        evaluate_tab, gallery_tab = EvaluateTab(context, item_view), GalleryTab(context)
+        item_view.build()
+        with gr.Tabs() as tabs:
             with gr.Tab("Search", id="search"):
-                search_tab = SearchTab(context)
                 search_tab.build()
             with gr.Tab("Gallery", id="gallery"):
-                gallery_tab = GalleryTab(context)
                 gallery_tab.build()
-        gallery_tab.wire(search_tab.gallery)
+            with gr.Tab("Evaluate", id="evaluate") as evaluate_page:
+                evaluate_tab.build()
+            with gr.Tab("Map", id="map") as map_page:
+                map_tab.build()
+        gallery_tab.wire([search_tab.gallery, evaluate_tab.gallery, map_tab.gallery])
         add_endpoints(context)
 
         def show_header() -> tuple[str, dict]:
@@ -43,11 +52,15 @@ def build(context: Context) -> gr.Blocks:
             ready = context.ready.is_set()
             return html.header(context.embedder.name, context.state, not ready), gr.update(active=not ready)
 
+        def within(ids: tuple, gallery: str) -> tuple:
+            """(chosen ids, gallery) -> the Search tab, restricted to them, its gallery, the button that undoes it."""
+            text = f"Searching within {len(ids):,} chosen items. Search everywhere"
+            return gr.update(selected="search"), ids, gallery, gr.update(visible=True, value=text)
+
         private = {"show_progress": "hidden", "api_visibility": "private"}
-        names = [gallery_tab.name, gallery_tab.gallery], [gallery_tab.gallery, search_tab.gallery]
+        names = [gallery_tab.name, gallery_tab.gallery], gallery_tab.dropdowns
         chosen = [search_tab.query, search_tab.gallery], [search_tab.query, search_tab.domains]
-        start = [search_tab.query, search_tab.gallery, search_tab.k, search_tab.domains, search_tab.min_score]
-        shown = [search_tab.status, search_tab.grid]
+        searched = {"fn": search_tab.show, "inputs": search_tab.settings, "outputs": search_tab.results, **private}
         facts = [gallery_tab.gallery], [gallery_tab.facts, gallery_tab.resume]
         for shown_now in (
             page.load(show_header, None, [header, ticker], **private),
@@ -56,9 +69,29 @@ def build(context: Context) -> gr.Blocks:
             (
                 shown_now.then(gallery_tab.refresh, *names, **private)
                 .then(search_tab.choose_gallery, *chosen, **private)
-                .then(search_tab.show, start, shown, **private)
+                .then(**searched)
                 .then(gallery_tab.show_facts, *facts, **private)
             )
+        item_view.again.click(
+            item_view.search_with,
+            [item_view.shown],
+            [search_tab.query, item_view.overlay, search_tab.gallery],
+            **private,
+        ).then(lambda: (gr.update(selected="search"), None), None, [tabs, search_tab.image], **private).then(**searched)
+        map_tab.within.click(
+            within, [map_tab.chosen, map_tab.gallery],
+            [tabs, search_tab.within, search_tab.gallery, search_tab.everywhere], **private,
+        ).then(**searched)  # fmt: skip
+        search_tab.found.change(map_tab.show_query, [search_tab.found, map_tab.gallery], [map_tab.star], **private)
+        # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
+        for tab, dropdown in ((evaluate_page, evaluate_tab.gallery), (map_page, map_tab.gallery)):
+            tab.select(lambda name: name, [search_tab.gallery], [dropdown], **private)
+            dropdown.input(lambda name: name, [dropdown], [search_tab.gallery], **private)
+        kept = [map_tab.gallery], [map_tab.status, map_tab.frame, map_tab.drawing, map_tab.compare]
+        map_page.select(map_tab.show_kept, *kept, **private)
+        evaluate_page.select(
+            evaluate_tab.choose_gallery, [evaluate_tab.gallery], [evaluate_tab.compare, evaluate_tab.dim], **private
+        )
     return page
 
 
@@ -77,7 +110,8 @@ def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
         show_error=True,
         max_file_size=MAX_FILE_SIZE,
         theme=theme.theme(),
-        css_paths=theme.CSS_PATH,
+        css_paths=theme.CSS_PATHS,
+        allowed_paths=[str(plotly_path())],
         favicon_path=theme.FAVICON_PATH,
         js=theme.PAGE_JS,
         footer_links=["api"],

@@ -9,14 +9,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from unifex import demo, sources, uploads
-from unifex.embedder import Embedder
+from unifex import demo, images, sources, uploads
+from unifex.backbones import BackboneError
+from unifex.embedder import Embedder, ModelError
 from unifex.gallery import Gallery, GalleryError
 from unifex.indexes import Indexes, check_name
 from unifex.indexing import Progress, index
 from unifex.settings import Settings
 
 DEMO_GALLERY = "demo (synthetic)"
+ERRORS = (GalleryError, ModelError, BackboneError, images.ImageError, ValueError, OSError)
 log = logging.getLogger("unifex")
 
 
@@ -30,6 +32,15 @@ class Query:
 
     def __bool__(self) -> bool:
         return bool(self.paths or self.items)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the last search found: ids of the hits, best first, and their similarities."""
+
+    gallery: str = ""
+    ids: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
 
 
 @dataclass
@@ -62,6 +73,12 @@ class Context:
     def gallery(self, name: str) -> Gallery:
         """Open a gallery with its own model. Raises ``GalleryError``."""
         return self.indexes.get(name)
+
+    def writable(self, name: str) -> Gallery:
+        """Open a gallery to change it. Raises ``GalleryError``, always so on a public server."""
+        if self.settings.public:  # hidden buttons can still be called over HTTP
+            raise GalleryError("this server is public: its galleries are read-only")
+        return self.gallery(name)
 
     def prepare(self) -> None:
         """Get the engine, the demo gallery and the asked-for source ready, in the background."""

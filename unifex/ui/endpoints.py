@@ -13,8 +13,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from unifex.search import Filters, Hit, search
-from unifex.ui.context import Context
-from unifex.ui.search_tab import ERRORS
+from unifex.ui.context import ERRORS, Context
 
 
 def add_endpoints(context: Context) -> None:

@@ -15,8 +15,7 @@ from unifex.gallery import GalleryError
 from unifex.indexing import IndexReport, forecast, index
 from unifex.sources import Source, SourceError
 from unifex.ui import html
-from unifex.ui.context import Context, name_for
-from unifex.ui.search_tab import ERRORS
+from unifex.ui.context import ERRORS, Context, name_for
 from unifex.ui.theme import asset
 
 CANCEL_SECONDS = 15
@@ -83,10 +82,10 @@ class GalleryTab:
                     self.delete = gr.Button("Delete for good", variant="stop", elem_id="delete-button")
                 self.notice = gr.HTML(elem_id="manage-notice")
 
-    def wire(self, search_gallery: gr.Dropdown) -> None:
-        """Connect the handlers; ``search_gallery`` is the Search tab's dropdown, which follows what happens here."""
+    def wire(self, followers: list[gr.Dropdown]) -> None:
+        """Connect the handlers; ``followers`` are the other tabs' dropdowns, which follow what happens here."""
         private = {"api_visibility": "private"}
-        both = [self.gallery, search_gallery]
+        self.dropdowns = both = [self.gallery, *followers]
         source = [self.path, self.pending]
         self.drop.upload(self.receive, [self.name], [self.pending, self.path, self.name, self.outcome], **private).then(
             self.show_forecast, source, [self.outcome], show_progress="hidden", **private
@@ -211,11 +210,11 @@ class GalleryTab:
 
     # --- handlers: managing --------------------------------------------------------------------------------------
 
-    def refresh(self, name: str, chosen: str | None) -> tuple[dict, dict]:
-        """(gallery just written, gallery shown) -> both dropdowns."""
+    def refresh(self, name: str, chosen: str | None) -> list[dict]:
+        """(gallery just written, gallery shown) -> every tab's dropdown."""
         names = self.context.indexes.names()
         value = next((candidate for candidate in (name, chosen, *names) if candidate in names), None)
-        return gr.update(choices=names, value=value), gr.update(choices=names, value=value)  # Gradio empties them
+        return [gr.update(choices=names, value=value) for _ in self.dropdowns]  # one each: Gradio empties them
 
     def show_facts(self, name: str | None) -> tuple[str, dict]:
         """(gallery) -> its facts, and the resume button when a source was cut off."""
@@ -230,8 +229,8 @@ class GalleryTab:
         recall = "" if kind.exact else f", recall@10 {kind.recall:.3f} of exact search"
         return html.facts(known, kind.kind + recall), gr.update(visible=bool(known.unfinished))
 
-    def rename_gallery(self, name: str, new: str) -> tuple[str, dict, dict]:
-        """(gallery, new name) -> notice, both dropdowns."""
+    def rename_gallery(self, name: str, new: str) -> tuple:
+        """(gallery, new name) -> notice, all dropdowns."""
         try:
             self._refuse_strangers()
             renamed = self.context.indexes.rename(name, new).name
@@ -239,8 +238,8 @@ class GalleryTab:
             return html.message("Not renamed", str(error), "error"), *self.refresh(name, name)
         return html.message(f"'{name}' is now '{renamed}'", kind="good"), *self.refresh(renamed, renamed)
 
-    def delete_gallery(self, name: str, typed: str) -> tuple[str, dict, dict, str]:
-        """(gallery, typed name) -> notice, both dropdowns, the box empty."""
+    def delete_gallery(self, name: str, typed: str) -> tuple:
+        """(gallery, typed name) -> notice, all dropdowns, the box empty."""
         if typed.strip() != name:
             text = f"Type '{name}' exactly to delete it."
             return html.message("Not deleted", text, "warning"), *self.refresh(name, name), typed

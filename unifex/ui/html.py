@@ -37,26 +37,34 @@ def message(title: str, text: str = "", kind: str = "info") -> str:
     return f'<div class="note {kind}" role="{role}"><strong>{escape(title)}</strong>{body}</div>'
 
 
-def _card(record: Record, thumbnail: bytes, action: str, score: float | None = None) -> str:
+def card(record: Record, thumbnail: bytes, action: str, badge: str = "", described: str = "", kind: str = "") -> str:
+    """A thumbnail that is a button; ``badge`` stands in its corner, ``kind`` is a class of its own."""
     name = record.label or record.path.rpartition("/")[2]
-    number = f'<span class="score" title="cosine similarity">{score:.3f}</span>' if score is not None else ""
-    described = f"{name}, {record.domain or 'no domain'}" + (f", similarity {score:.3f}" if score is not None else "")
+    number = f'<span class="score">{escape(badge)}</span>' if badge else ""
+    spoken = ", ".join(part for part in (name, record.domain or "no domain", described) if part)
     return (
-        f'<button type="button" class="card" data-item="{record.id}" title="{escape(record.path)}" '
-        f'aria-label="{action} {escape(described)}"><img src="{image_uri(thumbnail)}" alt="" loading="lazy">{number}'
+        f'<button type="button" class="card {kind}" data-item="{record.id}" title="{escape(record.path)}" '
+        f'aria-label="{action} {escape(spoken)}"><img src="{image_uri(thumbnail)}" alt="" loading="lazy">{number}'
         f'<span class="name">{escape(name)}</span><span class="domain">{escape(record.domain) or "&nbsp;"}</span></button>'
     )
 
 
+def _hit_card(hit: Hit, thumbnail: bytes) -> str:
+    if hit.chance is None:
+        return card(hit.record, thumbnail, "Open", f"{hit.score:.3f}", f"similarity {hit.score:.3f}")
+    described = f"similarity {hit.score:.3f}, {100 * hit.chance:.0f} % chance to be right"
+    return card(hit.record, thumbnail, "Open", f"{hit.score:.3f} · {100 * hit.chance:.0f} %", described)
+
+
 def hit_grid(hits: Sequence[tuple[Hit, bytes]]) -> str:
     """The hits, best first, each with its thumbnail."""
-    cards = "".join(_card(hit.record, thumbnail, "Open", hit.score) for hit, thumbnail in hits)
+    cards = "".join(_hit_card(hit, thumbnail) for hit, thumbnail in hits)
     return f'<div class="grid" data-kind="hits">{cards}</div>'
 
 
 def sample_grid(samples: Sequence[tuple[Record, bytes]]) -> str:
     """Items to begin with, for who has no query yet."""
-    cards = "".join(_card(record, thumbnail, "Search with") for record, thumbnail in samples)
+    cards = "".join(card(record, thumbnail, "Search with") for record, thumbnail in samples)
     return f'<p class="hint">Drop an image into the box, or start with one of these:</p><div class="grid" data-kind="samples">{cards}</div>'
 
 
@@ -72,7 +80,7 @@ def search_status(result: SearchResult, gallery: str, query: Sequence[bytes]) ->
     return (
         f'<div class="status"><span class="queries">{thumbnails}</span><span><strong>{plural(len(result.hits), "hit")}</strong> '
         f"among {plural(result.items, 'item')} of <em>{escape(gallery)}</em> in {milliseconds:.0f} ms"
-        f"<small>{escape(result.model)} · {escape(result.index)} · embedding {1000 * result.embed_seconds:.1f} ms, "
+        f"<small>{escape(result.model)} · {escape(result.index)}{' · re-ranked in context' if result.context else ''} · embedding {1000 * result.embed_seconds:.1f} ms, "
         f"search {1000 * result.search_seconds:.1f} ms</small></span>{link}</div>"
     )
 
@@ -81,12 +89,22 @@ def hits_csv_uri(hits: Iterable[Hit]) -> str:
     """The hits as a CSV file in a data URI; cells that a spreadsheet would run are made harmless."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["rank", "path", "label", "domain", "score", "uri"])
+    writer.writerow(["rank", "path", "label", "domain", "score", "chance", "uri"])
     for hit in hits:
-        cells = [hit.path, hit.label, hit.domain, f"{hit.score:.6f}", hit.record.uri]
-        writer.writerow([hit.rank, *(f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell for cell in cells)])
-    encoded = base64.b64encode(text.getvalue().encode("utf-8-sig")).decode()
-    return f"data:text/csv;base64,{encoded}"
+        chance = "" if hit.chance is None else f"{hit.chance:.4f}"
+        cells = [hit.path, hit.label, hit.domain, f"{hit.score:.6f}", chance, hit.record.uri]
+        writer.writerow([hit.rank, *map(harmless, cells)])
+    return csv_uri(text.getvalue())
+
+
+def harmless(cell: str) -> str:
+    """A cell that a spreadsheet would run as a formula, made text."""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+
+
+def csv_uri(text: str) -> str:
+    """CSV text as the ``href`` of a download link, with the mark that spreadsheets know UTF-8 by."""
+    return f"data:text/csv;base64,{base64.b64encode(text.encode('utf-8-sig')).decode()}"
 
 
 def detail(record: Record, picture: bytes, problem: str = "") -> str:
@@ -104,18 +122,23 @@ def detail(record: Record, picture: bytes, problem: str = "") -> str:
     return f'<figure class="detail"><img src="{image_uri(picture)}" alt="{shown}">{warning}<dl>{facts}</dl></figure>'
 
 
-def progress(event: Progress, verb: str = "Indexing") -> str:
-    """A bar with counts, speed and time left."""
-    share = event.done / event.total if event.total else 0
-    known = f" of {event.total:,}" if event.total else ""
-    left = "" if event.seconds_left is None else f" · {duration(event.seconds_left)} left"
-    kind = "" if event.total else " endless"
+def bar(title: str, done: int, total: int | None, detail: str, small: str = "") -> str:
+    """A progress bar; ``total`` None or 0: nobody can tell how long."""
+    share = done / total if total else 0
     return (
         f'<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{100 * share:.0f}">'
-        f'<div class="bar{kind}"><div style="width:{100 * share:.1f}%"></div></div>'
-        f"<p><strong>{verb} {event.done:,}{known}</strong> · {event.images_per_second:.0f} images/s{left}"
-        f"<small>{event.added:,} added, {event.skipped:,} there already, {event.failed:,} refused</small></p></div>"
+        f'<div class="bar{"" if total else " endless"}"><div style="width:{100 * share:.1f}%"></div></div>'
+        f"<p><strong>{escape(title)}</strong>{escape(detail)}<small>{escape(small)}</small></p></div>"
     )
+
+
+def progress(event: Progress) -> str:
+    """A bar with counts, speed and time left."""
+    known = f" of {event.total:,}" if event.total else ""
+    left = "" if event.seconds_left is None else f" · {duration(event.seconds_left)} left"
+    counts = f"{event.added:,} added, {event.skipped:,} there already, {event.failed:,} refused"
+    speed = f" · {event.images_per_second:.0f} images/s{left}"
+    return bar(f"Indexing {event.done:,}{known}", event.done, event.total, speed, counts)
 
 
 def report(outcome: IndexReport) -> str:

@@ -9,12 +9,11 @@ import gradio as gr
 import numpy as np
 
 from unifex import images
-from unifex.backbones import BackboneError
-from unifex.embedder import ModelError
 from unifex.gallery import GalleryError
-from unifex.search import Filters, SearchResult, search, search_items
+from unifex.search import USUAL_FALSE_ACCEPTS, Filters, SearchResult, search, search_items
 from unifex.ui import html
-from unifex.ui.context import Context, Query
+from unifex.ui.context import ERRORS, Context, Found, Query
+from unifex.ui.item_view import ItemView
 
 SAMPLES = 18
 MAX_K = 100
@@ -24,7 +23,8 @@ element.addEventListener('click', (event) => {
   if (card) trigger('select', { index: 0, value: card.closest('.grid').dataset.kind + ':' + card.dataset.item });
 });
 """
-ERRORS = (GalleryError, ModelError, BackboneError, images.ImageError, ValueError, OSError)
+TRUST = [("Show every hit", 0.0)]
+TRUST += [(f"Only matches I can trust at {percent} % false accepts", percent / 100) for percent in (1, 5, 10, 20)]
 
 
 def _path_as_uploaded(payload) -> str | None:
@@ -37,11 +37,13 @@ class SearchTab:
     """Components that other tabs and the page need, and the handlers."""
 
     context: Context
+    item_view: ItemView
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
         self.query = gr.State(Query())
-        self.opened = gr.State(0)
+        self.found = gr.State(Found())
+        self.within = gr.State(())
         first = self.context.first_gallery()
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
@@ -79,42 +81,52 @@ class SearchTab:
                         info="Cosine of the embeddings, -1 to 1",
                         elem_id="search-min-score",
                     )
+                    self.trust = gr.Dropdown(
+                        TRUST, value=0.0, label="Trust", elem_id="search-trust",
+                        info="Told from the gallery's labels: of queries whose thing is not here, how many may match",
+                    )  # fmt: skip
+                    self.in_context = gr.Checkbox(
+                        label="Re-rank in context", elem_id="search-context",
+                        info="The gallery's own neighbourhood improves the order; the Evaluate tab says by how much",
+                    )  # fmt: skip
             with gr.Column(scale=3, min_width=320):
+                self.everywhere = gr.Button(visible=False, size="sm", elem_id="search-everywhere")
                 self.status = gr.HTML(elem_id="search-status")
                 self.grid = gr.HTML(elem_id="hits", js_on_load=SELECT_CARD_JS)
-        with gr.Column(visible=False, elem_id="detail") as self.overlay, gr.Column(elem_id="detail-card"):
-            self.detail = gr.HTML()
-            with gr.Row():
-                self.again = gr.Button("Search with this one", variant="primary", elem_id="search-with-this")
-                self.close = gr.Button("Close", elem_id="close-detail")
         self._wire()
 
+    @property
+    def settings(self) -> list:
+        """What :meth:`show` takes."""
+        options = [self.k, self.domains, self.min_score, self.trust, self.in_context]
+        return [self.query, self.gallery, self.within, *options]
+
+    @property
+    def results(self) -> list:
+        """What :meth:`show` gives."""
+        return [self.status, self.grid, self.found]
+
     def _wire(self) -> None:
-        settings = [self.query, self.gallery, self.k, self.domains, self.min_score]
-        results = [self.status, self.grid]
         private = {"api_visibility": "private"}
+        shown = {"fn": self.show, "inputs": self.settings, "outputs": self.results, **private}
+        quietly = {**shown, "show_progress": "hidden"}
         take = {"fn": self.take_images, "inputs": [self.image, self.more], "outputs": [self.query], **private}
         gr.on([self.image.input, self.image.upload, self.more.upload, self.more.delete, self.go.click], **take).then(
-            self.show, settings, results, show_progress="minimal", **private
+            **{**shown, "show_progress": "minimal"}
         )
         gr.on(
             [self.image.clear, self.clear.click], self.forget, None, [self.query, self.image, self.more], **private
-        ).then(self.show, settings, results, show_progress="hidden", **private)
-        gr.on(
-            [self.k.release, self.domains.change, self.min_score.release],
-            self.show, settings, results, show_progress="hidden", **private,
-        )  # fmt: skip
+        ).then(**quietly)
+        changed = [self.k.release, self.domains.change, self.min_score.release, self.trust.input, self.in_context.input]
+        gr.on(changed, **quietly)
         self.gallery.change(
             self.choose_gallery, [self.query, self.gallery], [self.query, self.domains], **private
-        ).then(self.show, settings, results, show_progress="hidden", **private)
-        opened = [self.query, self.opened, self.overlay, self.detail, self.image]
-        self.grid.select(self.pick, [self.gallery], opened, show_progress="hidden", **private).then(
-            self.show, settings, results, show_progress="hidden", **private
-        )
-        self.again.click(
-            self.search_with, [self.opened, self.gallery], [self.query, self.overlay, self.image], **private
-        ).then(self.show, settings, results, show_progress="hidden", **private)
-        self.close.click(lambda: gr.update(visible=False), None, [self.overlay], show_progress="hidden", **private)
+        ).then(**quietly)
+        picked = [self.query, self.image, *self.item_view.outputs]
+        self.grid.select(self.pick, [self.gallery], picked, show_progress="hidden", **private).then(**quietly)
+        widened = [self.within, self.everywhere]
+        self.gallery.input(_everywhere, None, widened, **private)
+        self.everywhere.click(_everywhere, None, widened, **private).then(**quietly)
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
@@ -138,20 +150,36 @@ class SearchTab:
             choices=[(f"{name} ({count:,})", name) for name, count in known.items() if name], value=[]
         )
 
-    def show(self, query: Query, gallery: str | None, k: int, domains: list[str], min_score: float) -> tuple[str, str]:
-        """(query, gallery, hits, domains, least similarity) -> (status, grid)."""
+    def show(
+        self,
+        query: Query,
+        gallery: str | None,
+        within: tuple[int, ...],
+        k: int,
+        domains: list[str],
+        min_score: float,
+        trust: float,
+        in_context: bool,
+    ) -> tuple[str, str, Found]:
+        """:attr:`settings` -> status, grid, what was found."""
         if not gallery:
-            return html.message("No gallery yet", "Make one in the Gallery tab: drop a folder of images there."), ""
+            text = "Make one in the Gallery tab: drop a folder of images there."
+            return html.message("No gallery yet", text), "", Found()
         try:
             if not query:
-                return self._samples(gallery)
-            filters = Filters(domains=tuple(domains or ()), min_score=None if min_score <= -1 else min_score)
-            return self._hits(query, gallery, int(k), filters)
+                return *self._samples(gallery), Found()
+            filters = Filters(
+                domains=tuple(domains or ()),
+                min_score=None if min_score <= -1 else min_score,
+                within=frozenset(within),
+                false_accepts=float(trust) or None,
+            )
+            return self._hits(query, gallery, int(k), filters, in_context)
         except images.ImageError as error:
             text = f"Reason: {error}. Give a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF image."
-            return html.message("This query cannot be read", text, "error"), ""
+            return html.message("This query cannot be read", text, "error"), "", Found()
         except ERRORS as error:
-            return html.message("The search failed", str(error), "error"), ""
+            return html.message("The search failed", str(error), "error"), "", Found()
 
     def _samples(self, name: str) -> tuple[str, str]:
         if name not in self.context.indexes.names():
@@ -166,49 +194,44 @@ class SearchTab:
         records = gallery.records(columns.ids[_varied(columns.labels.codes)])
         return "", html.sample_grid([(record, gallery.thumbnail(record.sha256)) for record in records])
 
-    def _hits(self, query: Query, name: str, k: int, filters: Filters) -> tuple[str, str]:
+    def _hits(self, query: Query, name: str, k: int, filters: Filters, context: bool) -> tuple[str, str, Found]:
         gallery = self.context.gallery(name)
         if query.items:
-            result = search_items(gallery, query.items, k, filters)
+            result = search_items(gallery, query.items, k, filters, context=context)
             shown = [gallery.thumbnail(record.sha256) for record in gallery.records(query.items)]
         else:
-            result = search(gallery, query.paths, k, filters)
+            result = search(gallery, query.paths, k, filters, context=context)
             decoded = (images.decode(Path(path).read_bytes(), at_least=96).image for path in query.paths[:6])
             shown = [images.thumbnail(image, 96) for image in decoded]
+        found = Found(name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
         status = html.search_status(result, name, shown)
         if not result.hits:
-            return status + _why_nothing(result, filters), ""
-        return status, html.hit_grid([(hit, gallery.thumbnail(hit.record.sha256)) for hit in result.hits])
+            return status + _why_nothing(result, filters), "", found
+        if result.stranger:
+            status += _STRANGER
+        return status, html.hit_grid([(hit, gallery.thumbnail(hit.record.sha256)) for hit in result.hits]), found
 
     def pick(self, gallery: str, event: gr.SelectData) -> tuple:
-        """(gallery; card) -> query, opened id, overlay, large view, query image: a sample is searched, a hit opened."""
+        """(gallery; card) -> query, query image, large view: a sample is searched with, a hit is opened."""
         kind, _, number = str(event.value).partition(":")
         if not number.isdecimal():
             raise gr.Error("That card is not an item; reload the page.")
-        item = int(number)
         if kind == "samples":
-            return Query(items=(item,), gallery=gallery), 0, gr.update(visible=False), "", None
-        try:
-            view = self._detail(gallery, item)
-        except ERRORS as error:
-            view = html.message("This item cannot be shown", str(error), "error")
-        return gr.skip(), item, gr.update(visible=True), view, gr.skip()
+            return Query(items=(int(number),), gallery=gallery), None, *[gr.skip()] * len(self.item_view.outputs)
+        return gr.skip(), gr.skip(), *self.item_view.open(gallery, int(number))
 
-    def _detail(self, name: str, item: int) -> str:
-        gallery = self.context.gallery(name)
-        records = gallery.records([item])
-        if not records:
-            return html.message("This item was removed", "Search again to see what is left.", "warning")
-        record = records[0]
-        try:
-            picture = images.decode(gallery.original(record), at_least=images.PREVIEW_SIZE).image
-        except (GalleryError, images.ImageError) as error:
-            return html.detail(record, gallery.thumbnail(record.sha256), str(error))
-        return html.detail(record, images.thumbnail(picture, images.PREVIEW_SIZE, quality=85))
 
-    def search_with(self, item: int, gallery: str) -> tuple[Query, dict, None]:
-        """(opened id, gallery) -> the item as the query, overlay closed, query image empty."""
-        return Query(items=(int(item),), gallery=gallery), gr.update(visible=False), None
+_STRANGER = html.message(
+    "Probably not in this gallery",
+    f"Even the best hit is no more alike than what {100 * USUAL_FALSE_ACCEPTS:.0f} % of queries find whose thing is "
+    "not here. What follows is the nearest there is.",
+    "warning",
+)
+
+
+def _everywhere() -> tuple[tuple, dict]:
+    """-> no chosen items, the button that says so hidden."""
+    return (), gr.update(visible=False)
 
 
 def _varied(labels: np.ndarray) -> list[int]:
@@ -222,6 +245,13 @@ def _varied(labels: np.ndarray) -> list[int]:
 def _why_nothing(result: SearchResult, filters: Filters) -> str:
     if not result.items:
         return html.message("This gallery is empty", "Add images in the Gallery tab.", "warning")
+    if filters.false_accepts:
+        return html.message(
+            "No match that can be trusted",
+            f"Nothing here is more alike than what {100 * filters.false_accepts:.0f} % of queries find whose thing is "
+            "not in the gallery. Choose another setting under Trust to see the nearest.",
+            "warning",
+        )
     if filters.min_score is not None:
         return html.message(
             "Nothing is that similar", "Lower the least similarity, or choose other domains.", "warning"

@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
-CSS_PATH = ASSETS / "unifex.css"
+CSS_PATHS = [ASSETS / "unifex.css", ASSETS / "map.css"]
 FAVICON_PATH = ASSETS / "favicon.png"
 SYSTEM_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 MONO_FONTS = ["ui-monospace", "SFMono-Regular", "Menlo", "monospace"]

@@ -1,0 +1,27 @@
+// Binds the map to the app. Runs inside gr.HTML after map.js (`element`, `props`, `watch`, `trigger`, `server`).
+let view = null;
+const library = () => {
+  window.unifexPlotly ||= new Promise((done, fail) => {
+    const script = document.createElement('script');
+    script.src = props.library;
+    script.onload = done;
+    script.onerror = () => fail(new Error('Plotly could not be loaded'));
+    document.head.append(script);
+  });
+  return window.unifexPlotly;
+};
+const show = async () => {
+  const root = element.querySelector('.map');
+  if (!props.value || !root) return;
+  const data = JSON.parse(props.value);
+  await library();
+  view = drawMap(root, data, {
+    pick: (id) => trigger('select', { index: 0, value: String(id) }),
+    choose: (ids) => trigger('input', { ids }),
+    card: (id) => server.card([data.gallery, id]),
+  });
+  if (window.unifexStar) view.query(window.unifexStar);
+};
+watch('value', show);
+window.addEventListener('unifex-star', () => view && view.query(window.unifexStar));
+show();
