@@ -1,4 +1,5 @@
 // Binds the map to the app. Runs inside gr.HTML after map.js (`element`, `props`, `watch`, `trigger`, `server`).
+const blank = element.querySelector('.map').outerHTML;
 let view = null;
 const library = () => {
   window.unifexPlotly ||= new Promise((done, fail) => {
@@ -11,10 +12,13 @@ const library = () => {
   return window.unifexPlotly;
 };
 const show = async () => {
-  const root = element.querySelector('.map');
-  if (!props.value || !root) return;
+  if (!props.value) return;
   const data = JSON.parse(props.value);
   await library();
+  const old = element.querySelector('.map');
+  if (old.dataset.drawn) Plotly.purge(old.querySelector('.map-plot'));
+  old.outerHTML = blank;
+  const root = element.querySelector('.map');
   view = drawMap(root, data, {
     pick: (id) => trigger('select', { index: 0, value: String(id) }),
     choose: (ids) => trigger('input', { ids }),

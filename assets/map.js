@@ -21,7 +21,7 @@ const drawMap = (root, data, actions = {}) => {
   const columns = data.columns.map((column) => ({ ...column, codes: mapArray(column.codes, Int32Array) }));
   const plot = find('.map-plot'), tip = find('.map-tip'), colour = find('.map-colour'), blend = find('.map-blend');
   const phone = window.innerWidth < 640;
-  let share = 0, star = null, traces = [];
+  let share = 0, star = null, picked = null, quiet = false, waiting = false, drawings = 0;
 
   const x = (index) => places[2 * index] * (1 - share) + (other ? other[2 * index] * share : 0);
   const y = (index) => places[2 * index + 1] * (1 - share) + (other ? other[2 * index + 1] * share : 0);
@@ -45,11 +45,12 @@ const drawMap = (root, data, actions = {}) => {
   };
   const size = ids.length > 30000 ? 3 : ids.length > 5000 ? 5 : ids.length > 800 ? 7 : 10;
   const makeTraces = () => group(columns[Number(colour.value)]).map(([name, rows], order) => ({
-    type: 'scattergl', mode: 'markers', name: `${mapEscape(name)} (${rows.length})`, hoverinfo: 'none', rows,
+    type: 'scattergl', mode: 'markers', name: `${mapEscape(name)} (${rows.length})`, hoverinfo: 'none',
     x: rows.map(x), y: rows.map(y), customdata: rows.map((row) => ids[row]),
     marker: { size, opacity: 0.85, line: { width: 0 },
       symbol: MAP_SYMBOLS[Math.floor(order / 4) % MAP_SYMBOLS.length],
       color: MAP_VERDICTS[name] || MAP_COLOURS[order] || MAP_OTHERS },
+    selectedpoints: picked && rows.flatMap((row, index) => (picked.has(ids[row]) ? [index] : [])),
     selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 0.15 } },
   }));
   const starTraces = () => {
@@ -61,8 +62,8 @@ const drawMap = (root, data, actions = {}) => {
     });
     const { text } = theme();
     return [
-      { type: 'scatter', mode: 'lines', ...lines, line: { color: text, width: 1 }, opacity: 0.6, hoverinfo: 'skip', showlegend: false },
-      { type: 'scatter', mode: 'markers', x: [star.place[0]], y: [star.place[1]], name: 'your query', hoverinfo: 'skip',
+      { type: 'scattergl', mode: 'lines', ...lines, line: { color: text, width: 1 }, opacity: 0.6, hoverinfo: 'skip', showlegend: false },
+      { type: 'scattergl', mode: 'markers', x: [star.place[0]], y: [star.place[1]], name: 'your query', hoverinfo: 'skip',
         marker: { symbol: 'star', size: 20, color: '#facc15', line: { color: text, width: 1.5 } } },
     ];
   };
@@ -76,11 +77,17 @@ const drawMap = (root, data, actions = {}) => {
       legend: phone ? { orientation: 'h', y: -0.02, yanchor: 'top', itemsizing: 'constant' } : { itemsizing: 'constant' },
     };
   };
-  const draw = () => {
-    traces = makeTraces();
-    return Plotly.react(plot, [...traces, ...starTraces()], layout(), {
-      responsive: true, displaylogo: false, scrollZoom: true, modeBarButtons: [['lasso2d', 'pan2d', 'zoomIn2d', 'zoomOut2d', 'resetScale2d']],
+  const draw = async () => {
+    waiting = !plot.offsetWidth;  // hidden, as in another tab: a plot has no size there
+    if (waiting) return;
+    quiet = true;  // the outline of a lasso would catch the clicks on what is inside: it goes, what is chosen stays
+    await Plotly.react(plot, [...makeTraces(), ...starTraces()], { ...layout(), selections: [], selectionrevision: (drawings += 1) }, {
+      responsive: true, displaylogo: false, scrollZoom: true,
+      modeBarButtons: [['lasso2d', 'pan2d', 'zoomIn2d', 'zoomOut2d', 'resetScale2d']],
     });
+    quiet = false;
+    if (!root.dataset.drawn) listen();
+    root.dataset.drawn = String(ids.length);
   };
 
   colour.innerHTML = columns.map((column, number) => `<option value="${number}">${mapEscape(column.title)}</option>`).join('');
@@ -121,20 +128,27 @@ const drawMap = (root, data, actions = {}) => {
     hovered = 0;
     tip.hidden = true;
   };
-  draw().then(() => {
-    root.dataset.drawn = String(ids.length);
+  const listen = () => {
     plot.on('plotly_hover', showTip);
     plot.on('plotly_unhover', hideTip);
     plot.on('plotly_click', (event) => {
       const id = event.points.map((point) => point.customdata).find((value) => value !== undefined);
       if (id !== undefined && actions.pick) actions.pick(id);
     });
+    const choose = (chosen) => {
+      if (quiet || !actions.choose) return;
+      picked = chosen.length ? new Set(chosen) : null;
+      actions.choose(chosen);
+      setTimeout(draw);
+    };
     plot.on('plotly_selected', (event) => {
-      if (!event || !actions.choose) return;
-      actions.choose(event.points.map((point) => point.customdata).filter((id) => id !== undefined));
+      if (event) choose(event.points.map((point) => point.customdata).filter((id) => id !== undefined));
     });
-    plot.on('plotly_deselect', () => actions.choose && actions.choose([]));
-  });
+    plot.on('plotly_deselect', () => choose([]));
+  };
+  delete root.dataset.drawn;
+  draw();
+  new ResizeObserver(() => (waiting ? draw() : plot.offsetWidth && plot.layout && Plotly.Plots.resize(plot))).observe(plot);
   new MutationObserver(() => plot.isConnected && draw()).observe(document.body, { attributes: true, attributeFilter: ['class'] });
   return {
     query: (now) => {

@@ -29,12 +29,13 @@ class CalibrationError(ValueError):
 
 @dataclass(frozen=True)
 class Calibration:
-    """``slope`` and ``intercept`` of the chance; ``strangers``: quantiles of the best similarity that queries find
-    whose label is not in the gallery, and ``natives``: of the right first hits of queries whose label is; ``version``,
-    ``neck_hash`` and ``dim`` say what was calibrated."""
+    """``hit``: slope and intercept of the chance that a hit is right; ``here``: of the chance that the query's thing is
+    in the gallery, from its best similarity. ``strangers``: quantiles of the best similarity of queries whose label is
+    not in the gallery, ``natives``: of the right first hits of queries whose label is. ``version``, ``neck_hash`` and
+    ``dim`` say what was calibrated."""
 
-    slope: float
-    intercept: float
+    hit: tuple[float, float]
+    here: tuple[float, float]
     strangers: tuple[float, ...]
     natives: tuple[float, ...]
     pairs: int
@@ -44,7 +45,11 @@ class Calibration:
 
     def chance(self, similarity: np.ndarray | float) -> np.ndarray:
         """Chance 0..1 that a hit of this cosine similarity is right."""
-        return 1 / (1 + np.exp(-(self.slope * np.asarray(similarity, np.float64) + self.intercept)))
+        return _logistic(self.hit, similarity)
+
+    def chance_here(self, best_similarity: float) -> float:
+        """Chance 0..1 that the gallery has the thing of a query, when as many queries have theirs here as have not."""
+        return float(_logistic(self.here, best_similarity))
 
     def threshold(self, false_accepts: float) -> float:
         """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery."""
@@ -65,7 +70,7 @@ class Calibration:
         """What :meth:`write` wrote; None when there is none that can be read."""
         try:
             values = json.loads(path.read_text())
-            return cls(**{**values, "strangers": tuple(values["strangers"]), "natives": tuple(values["natives"])})
+            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -88,12 +93,18 @@ def calibrate(snapshot: Snapshot) -> Calibration:
             f"what similarity means is told from right and wrong hits: this gallery gives {right.sum()} and "
             f"{(found & ~right).sum()}, at least {FEWEST_PAIRS} of each are needed; add images of each label"
         )
-    slope, intercept = fit_chance(scores[found].astype(np.float64), right[found])
     strangers = snapshot.index.search(embeddings, 1, allowed, (classes[queries], classes))[0][:, 0]
+    best = np.concatenate([scores[right.any(1), 0], strangers])
+    native = np.arange(len(best)) < right.any(1).sum()
     return Calibration(
-        slope, intercept, _quantiles(strangers), _quantiles(scores[right[:, 0], 0]), int(found.sum()),
+        fit_chance(scores[found], right[found]), fit_chance(best[np.isfinite(best)], native[np.isfinite(best)]),
+        _quantiles(strangers), _quantiles(scores[right[:, 0], 0]), int(found.sum()),
         snapshot.columns.version, snapshot.neck_hash, snapshot.embeddings.shape[1],
     )  # fmt: skip
+
+
+def _logistic(fitted: tuple[float, float], similarity: np.ndarray | float) -> np.ndarray:
+    return 1 / (1 + np.exp(-(fitted[0] * np.asarray(similarity, np.float64) + fitted[1])))
 
 
 def _quantiles(values: np.ndarray) -> tuple[float, ...]:
@@ -107,6 +118,7 @@ def fit_chance(similarities: np.ndarray, right: np.ndarray) -> tuple[float, floa
     """Slope and intercept of the logistic chance, by Newton's method (Platt 1999, with his smoothed targets)."""
     wins, losses = right.sum(), (~right).sum()
     targets = np.where(right, (wins + 1) / (wins + 2), 1 / (losses + 2))
+    similarities = similarities.astype(np.float64)
     design = np.column_stack([similarities, np.ones_like(similarities)])
     weights = np.zeros(2)
     for _ in range(STEPS):

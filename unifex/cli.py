@@ -190,7 +190,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         results.append({"query": name, "stranger": result.stranger, "hits": [hit.as_json() for hit in result.hits]})
         _say(options, f"{name}: {len(result.hits)} hits in {result.items:,} items ({result.model}, {result.index})")
         if result.stranger:
-            _say(options, "      probably not in this gallery: nothing is alike enough to be trusted")
+            _say(options, "      probably not in this gallery: nothing is alike enough")
         for hit in result.hits:
             where = "/".join(part for part in (hit.domain, hit.label) if part)
             _say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}  {where}")

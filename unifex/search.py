@@ -17,7 +17,6 @@ from unifex.neck import truncate
 from unifex.snapshot import Snapshot
 
 MAX_HITS = 1000
-USUAL_FALSE_ACCEPTS = 0.05  # below this trust, a query is said to be of something that is not in the gallery
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,8 @@ class Filters:
 class SearchResult:
     """Hits, best first, and what was searched in how many seconds.
 
-    ``embedding`` float32 [dim]: the query. ``stranger``: True when even the best hit is not alike enough to be trusted,
-    so that the query's thing is probably not in the gallery; None when the gallery's labels cannot tell.
+    ``embedding`` float32 [dim]: the query. ``stranger``: True when even what is most alike is so little alike that the
+    query's thing is probably not in the gallery; None when the gallery's labels cannot tell.
     """
 
     hits: list[Hit]
@@ -178,12 +177,11 @@ def search_features(
     found = zip(snapshot.columns.ids[positions[enough]].tolist(), scores[enough].tolist())
     alive = [(records[item], score) for item, score in found if item in records]
     chance = (lambda score: float(meaning.chance(score))) if meaning else (lambda score: None)
-    trusted = meaning and scores.max(initial=-1) >= meaning.threshold(USUAL_FALSE_ACCEPTS)
     return SearchResult(
         hits=[Hit(rank, score, record, chance(score)) for rank, (record, score) in enumerate(alive, start=1)],
         embedding=query[0],
         context=context,
-        stranger=None if meaning is None else not trusted,
+        stranger=None if meaning is None else meaning.chance_here(scores.max(initial=-1)) < 0.5,
         items=len(snapshot),
         model=gallery.embedder.name,
         index=index.kind,

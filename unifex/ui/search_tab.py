@@ -10,7 +10,7 @@ import numpy as np
 
 from unifex import images
 from unifex.gallery import GalleryError
-from unifex.search import USUAL_FALSE_ACCEPTS, Filters, SearchResult, search, search_items
+from unifex.search import Filters, SearchResult, search, search_items
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context, Found, Query
 from unifex.ui.item_view import ItemView
@@ -223,8 +223,8 @@ class SearchTab:
 
 _STRANGER = html.message(
     "Probably not in this gallery",
-    f"Even the best hit is no more alike than what {100 * USUAL_FALSE_ACCEPTS:.0f} % of queries find whose thing is "
-    "not here. What follows is the nearest there is.",
+    "Even the best hit is only as alike as what queries find whose thing is not here, as this gallery tells. "
+    "What follows is the nearest there is.",
     "warning",
 )
 
