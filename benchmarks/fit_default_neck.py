@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex import evaluation, neck
+from unifex import neck
 from unifex.embedder import DEFAULT_DIM, Embedder, ModelConfig
+from unifex.evaluation import Evaluation, Protocol, Trial, evaluate
 from unifex.gallery import Gallery
 from unifex.indexing import index
+from unifex.snapshot import Columns
 
 WHITENINGS = (0.0, 0.125, 0.25, 0.375, 0.5)
 
@@ -37,11 +39,9 @@ def main() -> None:
         print(f"{last.items} images, {len(last.failed)} refused")
         columns = gallery.snapshot().columns
         features = gallery.features([sha256.decode() for sha256 in columns.hashes]).astype(np.float32)
-    domains = columns.domains.names[columns.domains.codes]
-    labels = domains + "/" + columns.labels.names[columns.labels.codes]
-    splits = columns.splits.names[columns.splits.codes]
+    splits = columns.splits.texts
     train = splits == "train"
-    whitening = choose_whitening(features[train], labels[train])
+    whitening = choose_whitening(features, columns, train)
     fitted = neck.pca(features[train], whitening=whitening)
     spec = Embedder.raw(arguments.backbone).backbone
     config = ModelConfig(
@@ -52,42 +52,46 @@ def main() -> None:
         dims=fitted.dims,
         default_dim=DEFAULT_DIM,
         description=f"Principal axes divided by variance^{whitening}, from {int(train.sum())} images of "
-        f"{len(np.unique(labels[train]))} classes; mMP@5 on classes that were not among them.",
+        f"{len(np.unique(columns.classes[train]))} classes; mMP@5 on classes that were not among them.",
     )
     Embedder(config, fitted).save(arguments.out)
     saved = Embedder.load(str(arguments.out.resolve())).neck  # what is scored is what will be loaded
-    query, listed = splits == "query", splits == "index"
+    at = np.flatnonzero
+    official = trial(columns, at(splits == "query"), at(splits == "index"))
     scores = {}
     for dim in saved.dims:
-        result = score(saved, dim, features[query], labels[query], features[listed], labels[listed], domains[query])
-        scores[str(dim)] = {"mmp5": round(result.mmp5, 4), "macro_mmp5": round(result.macro_mmp5, 4)}
-        print(f"{dim:4d}-d  mMP@5 {result.mmp5:.3f}  macro {result.macro_mmp5:.3f}  ({result.queries} queries)")
+        result = score(saved, dim, features, official)
+        mmp5, macro = result.overall().value, result.macro().value
+        scores[str(dim)] = {"mmp5": round(mmp5, 4), "macro_mmp5": round(macro, 4)}
+        print(f"{dim:4d}-d  mMP@5 {mmp5:.3f}  macro {macro:.3f}  ({result.queries} queries)")
     Embedder(replace(config, scores=scores), saved).save(arguments.out)
 
 
-def choose_whitening(features: np.ndarray, labels: np.ndarray) -> float:
+def choose_whitening(features: np.ndarray, columns: Columns, train: np.ndarray) -> float:
     """The whitening that serves unseen classes best: fitted on two thirds of the classes, scored on the others."""
-    classes = np.random.default_rng(0).permutation(np.unique(labels))
-    unseen = np.isin(labels, classes[: len(classes) // 3])
-    first = np.zeros(len(labels), bool)
-    first[np.unique(labels, return_index=True)[1]] = True  # one query a class, the rest is the index
-    query, listed = unseen & first, unseen & ~first
+    classes = np.random.default_rng(0).permutation(np.unique(columns.classes[train]))
+    unseen = train & np.isin(columns.classes, classes[: len(classes) // 3])
+    first = np.zeros(len(train), bool)
+    first[np.unique(np.where(unseen, columns.classes, -1), return_index=True)[1]] = True  # one query a class
+    held_out = trial(columns, np.flatnonzero(unseen & first), np.flatnonzero(unseen & ~first))
     means = {}
     for whitening in WHITENINGS:
-        fitted = neck.pca(features[~unseen], whitening=whitening)
-        results = [
-            score(fitted, dim, features[query], labels[query], features[listed], labels[listed], labels[query])
-            for dim in fitted.dims
-        ]
-        means[whitening] = float(np.mean([result.mmp5 for result in results]))
+        fitted = neck.pca(features[train & ~unseen], whitening=whitening)
+        values = [score(fitted, dim, features, held_out).overall().value for dim in fitted.dims]
+        means[whitening] = float(np.mean(values))
         print(f"whitening {whitening}: mMP@5 {means[whitening]:.3f} on unseen train classes, mean over dimensions")
     return max(means, key=means.get)
 
 
-def score(fitted, dim, query, query_labels, listed, listed_labels, domains) -> evaluation.Evaluation:
-    """mMP@5 of a neck at one dimension."""
-    scores = evaluation.precision_at_5(fitted.embed(query, dim), query_labels, fitted.embed(listed, dim), listed_labels)
-    return evaluation.summarise(scores, domains, dim)
+def trial(columns: Columns, queries: np.ndarray, items: np.ndarray) -> Trial:
+    """Queries against an index, both positions in the gallery."""
+    return Trial(Protocol("split"), columns, queries, items, None, np.zeros((0, 2), np.int64), {})
+
+
+def score(fitted: neck.Neck, dim: int, features: np.ndarray, chosen: Trial) -> Evaluation:
+    """A neck at one dimension on a trial."""
+    *_, result = evaluate(chosen, fitted.embed(features, dim))
+    return result
 
 
 if __name__ == "__main__":

@@ -1,46 +1,225 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unifex.evaluation import precision_at_5, summarise
-from unifex.neck import truncate
+from tests.conftest import run_index
+from tests.drawing import LABELS, encoded, picture
+from tests.trials import make_columns, make_trial, random_embeddings, slow_values
+from unifex.assessment import assess, rivals
+from unifex.evaluation import Protocol, difference, evaluate, trial
+from unifex.gallery import Gallery, GalleryError
+from unifex.measures import MEASURES
+from unifex.neck import DimensionError
 
 
-def slow_precision_at_5(query, query_labels, index, index_labels) -> list[float]:
-    scores = []
-    for vector, label in zip(query, query_labels):
-        relevant = sum(other == label for other in index_labels)
-        if relevant == 0:
-            scores.append(float("nan"))
-            continue
-        ranked = sorted(range(len(index)), key=lambda i: (-np.float32(vector @ index[i]), i))
-        depth = min(relevant, 5)
-        scores.append(sum(index_labels[i] == label for i in ranked[:depth]) / depth)
-    return scores
+def last(events):
+    *_, final = events
+    return final
+
+
+def assert_as_slow(chosen, embeddings):
+    found = last(evaluate(chosen, embeddings))
+    slow = slow_values(chosen, embeddings)
+    for name in MEASURES:
+        assert getattr(found.measures, name) == pytest.approx(slow[name], abs=1e-9, nan_ok=True), name
+    return found
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 30), st.integers(1, 60), st.integers(1, 8))
-def test_against_the_definition(queries, items, labels):
+@given(st.integers(1, 12), st.integers(1, 50), st.integers(1, 7), st.booleans())
+def test_split_against_the_definition(queries, items, labels, ties):
     rng = np.random.default_rng(queries * 100 + items)
-    query, index = (truncate(rng.standard_normal((n, 6)).astype(np.float32), 6) for n in (queries, items))
-    query_labels, index_labels = rng.integers(0, labels + 2, queries), rng.integers(0, labels, items)
-    ours = precision_at_5(query, query_labels, index, index_labels, block=7)
-    assert ours == pytest.approx(slow_precision_at_5(query, query_labels, index, index_labels), nan_ok=True)
+    columns = make_columns(rng.integers(0, labels, queries + items), [str(d) for d in rng.integers(0, 2, queries + items)])
+    chosen = make_trial(columns, range(queries), range(queries, queries + items))
+    assert_as_slow(chosen, random_embeddings(queries + items, 5, items, ties))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 40), st.integers(1, 6), st.integers(1, 40), st.booleans())
+def test_leave_one_out_against_brute_force(items, labels, images, ties):
+    """Neither the query itself nor its byte-identical copies are found, and they are not among what could be."""
+    rng = np.random.default_rng(items * 7 + labels)
+    columns = make_columns(rng.integers(0, labels, items), hashes=rng.integers(0, images, items))
+    embeddings = random_embeddings(items, 4, items, ties)
+    for groups in (columns.copies, np.arange(items)):
+        assert_as_slow(make_trial(columns, range(items), range(items), groups), embeddings)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_pairs_marked_the_same_count_as_right(seed):
+    rng = np.random.default_rng(seed)
+    columns = make_columns(rng.integers(0, 4, 20))
+    same = [tuple(rng.choice(20, 2, replace=False).tolist()) for _ in range(5)]
+    embeddings = random_embeddings(20, 4, seed)
+    assert_as_slow(make_trial(columns, range(8), range(8, 20), same=sorted(set(same))), embeddings)
+    assert_as_slow(make_trial(columns, range(20), range(20), np.arange(20), sorted(set(same))), embeddings)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_the_order_of_the_gallery_changes_nothing(seed):
+    rng = np.random.default_rng(seed)
+    labels, embeddings = rng.integers(0, 5, 40), random_embeddings(40, 6, seed)
+    order = np.concatenate([np.arange(10), 10 + rng.permutation(30)])
+    first = last(evaluate(make_trial(make_columns(labels), range(10), range(10, 40)), embeddings))
+    second = last(evaluate(make_trial(make_columns(labels[order]), range(10), range(10, 40)), embeddings[order]))
+    for name in MEASURES:
+        assert np.array_equal(getattr(first.measures, name), getattr(second.measures, name), equal_nan=True)
 
 
 def test_a_worked_example():
-    """Two relevant items: only the first two hits count. Seven relevant: five count. None: left out."""
-    index = truncate(np.array([[1, 0.1 * i] for i in range(10)], np.float32), 2)
-    index_labels = np.array(list("abaccccccc"))
-    query = np.array([[1, 0]] * 3, np.float32)
-    scores = precision_at_5(query, np.array(list("acz")), index, index_labels)
-    # hits in order 0..9: a b a c c ... ; a: {a, b} -> 1/2; c: {a, b, a, c, c} -> 2/5
-    assert scores[:2].tolist() == [0.5, 0.4]
-    assert np.isnan(scores[2])
-    result = summarise(scores, np.array(["x", "y", "y"]), 2)
-    assert (result.queries, result.skipped) == (2, 1)
-    assert result.mmp5 == pytest.approx(0.45)
-    assert result.domains == {"x": 0.5, "y": 0.4}
-    assert result.macro_mmp5 == pytest.approx(0.45)
+    """Three queries along a line of items whose labels are a b a c c c c c c c."""
+    angles = np.array([0, 0, 0, *(0.1 * np.arange(10))])
+    embeddings = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+    columns = make_columns(list("acz" + "abaccccccc"), list("xyy" + "xxxyyyyyyy"))
+    found = last(evaluate(make_trial(columns, range(3), range(3, 13)), embeddings))
+    assert found.measures.mmp5[:2].tolist() == [0.5, 0.4]
+    assert (found.queries, found.skipped) == (2, 1)
+    assert found.overall().value == pytest.approx(0.45)
+    assert found.macro().value == pytest.approx(0.45)
+    assert [(row.name, row.queries, row.items, row.mmp5.value) for row in found.domains] == [
+        ("x", 1, 3, 0.5), ("y", 1, 7, 0.4),
+    ]  # fmt: skip
+    assert found.alone[:2].tolist() == [0.5, 1.0]  # alone, y's query meets only c
+    names, table = found.confusion
+    assert (names, table.tolist()) == (["x", "y"], [[1, 0], [1, 0]])
+    assert [(row.label, row.taken_by) for row in found.labels] == [("c", "a"), ("a", "")]
+    assert found.hits[0].tolist() == [3, 4, 5, 6, 7]
+
+
+THEIRS = """
+import json, sys
+import numpy as np
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+data = np.load(sys.argv[1])
+calculator = AccuracyCalculator(include=("mean_average_precision_at_r", "precision_at_1"), k="max_bin_count")
+found = calculator.get_accuracy(data["embeddings"], data["labels"])
+print(json.dumps({name: float(value) for name, value in found.items()}))
+"""
+
+
+def test_map_at_r_against_pytorch_metric_learning(tmp_path):
+    """In a process of its own: importing it exchanges methods of FAISS."""
+    labels = np.sort(np.random.default_rng(3).integers(0, 9, 120))
+    embeddings = random_embeddings(120, 16, 3)
+    np.savez(tmp_path / "data.npz", embeddings=embeddings, labels=labels)
+    command = [sys.executable, "-c", THEIRS, str(tmp_path / "data.npz")]
+    theirs = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    ours = last(evaluate(make_trial(make_columns(labels), range(120), range(120), np.arange(120)), embeddings))
+    assert ours.overall("map_r").value == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-6)
+    assert ours.overall("recall1").value == pytest.approx(theirs["precision_at_1"], abs=1e-6)
+
+
+def test_labels_are_of_their_domain():
+    """The same word in two domains is two labels: a hit from another domain is wrong."""
+    columns = make_columns(["bat", "bat", "bat"], ["animals", "animals", "sports"])
+    embeddings = random_embeddings(3, 4, 0)
+    found = last(evaluate(make_trial(columns, [0], [1, 2]), embeddings))
+    assert found.trial.relevant().tolist() == [1]
+
+
+def test_differences_are_paired():
+    columns = make_columns(np.arange(60) % 6)
+    chosen = make_trial(columns, range(20), range(20, 60))
+    a, b = (last(evaluate(chosen, random_embeddings(60, 8, seed))) for seed in (1, 2))
+    gain = difference(a, b)
+    assert gain.value == pytest.approx(a.overall().value - b.overall().value)
+    assert difference(a, a).value == difference(a, a).low == 0
+    with pytest.raises(ValueError, match="one trial"):
+        difference(a, last(evaluate(replace(chosen), random_embeddings(60, 8, 2))))
+
+
+# --- on a gallery ------------------------------------------------------------------------------------------------
+
+
+def test_protocols_of_a_gallery(gallery):
+    loo = trial(gallery)
+    assert (loo.protocol.kind, len(loo.queries), len(loo.items)) == ("leave-one-out", 24, 24)
+    drawn = trial(gallery, Protocol("random", seed=1))
+    assert len(drawn.queries) == 4  # a fifth of six is one of each label
+    assert len(drawn.items) == 20
+    assert not set(drawn.queries) & set(drawn.items)
+    assert trial(gallery, Protocol("random", seed=1)).queries.tolist() == drawn.queries.tolist()
+    few = trial(gallery, Protocol("leave-one-out", max_queries=5))
+    assert (len(few.queries), len(few.items), few.left_out["queries not drawn"]) == (5, 24, 19)
+    with pytest.raises(GalleryError, match="no query and index split"):
+        trial(gallery, Protocol("split"))
+    with pytest.raises(ValueError, match="no protocol 'half'"):
+        Protocol("half")
+
+
+def test_the_gallerys_own_split_comes_first(tmp_path, embedder):
+    lines = ["path,label,domain,split"]
+    for number, label in enumerate(LABELS):
+        for view, split in enumerate(("query", "index", "index", "train")):
+            (tmp_path / f"{number}-{view}.png").write_bytes(encoded(picture(label, view)))
+            lines.append(f"{number}-{view}.png,{label},shapes,{split}")
+    lines.append("0-3.png,,,index")
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, tmp_path / "m.csv")
+    chosen = trial(gallery)
+    assert chosen.protocol.kind == "split"
+    assert (len(chosen.queries), len(chosen.items)) == (4, 8)
+    assert chosen.left_out["other split"] == 4
+    found = last(assess(gallery))
+    assert found.main.as_json()["left_out"]["other split"] == 4
+
+
+def test_unlabelled_galleries_say_what_they_need(tmp_path, embedder):
+    for view in range(4):
+        (tmp_path / f"{view}.png").write_bytes(encoded(picture("shapes/disc", view)))
+    gallery = Gallery.create(tmp_path / "indexes" / "flat", embedder)
+    run_index(gallery, tmp_path / "0.png")
+    with pytest.raises(GalleryError, match="no labels to measure with"):
+        trial(gallery)
+
+
+def test_an_assessment_measures_64_context_and_rivals_beside(gallery):
+    found = last(assess(gallery, context=True, compare=["raw"]))
+    assert [(e.model, e.dim, e.context) for e in found.evaluations] == [
+        ("unifex-lite", 256, True), ("unifex-lite", 256, False), ("unifex-lite", 64, False), ("raw", 1600, False),
+    ]  # fmt: skip
+
+
+def test_rivals_are_compared_in_pairs(gallery):
+    found = last(assess(gallery, dim=64, compare=["pooling", "raw"]))
+    assert [(e.model, e.dim) for e in found.evaluations] == [("unifex-lite", 64), ("pooling", 64), ("raw", 1600)]
+    brief = found.as_json()["compared"][0]
+    assert brief["difference"]["ci95"][0] <= brief["difference"]["mmp5"] <= brief["difference"]["ci95"][1]
+    assert set(rivals(gallery)) == {"raw", "pca", "pooling"}
+
+
+def test_wrong_wishes(gallery):
+    with pytest.raises(ValueError, match="PCA needs more than 24 images"):
+        last(assess(gallery, compare=["pca"]))
+    with pytest.raises(GalleryError, match="no model nothing"):
+        last(assess(gallery, compare=["nothing"]))
+    with pytest.raises(DimensionError, match="no 65-d"):
+        last(assess(gallery, dim=65))
+
+
+def test_a_model_trained_anew_re_embeds_its_galleries(gallery):
+    """A gallery opened with its own model must not mix the embeddings of two necks."""
+    from unifex.embedder import Embedder
+    from unifex.neck import Neck
+
+    models = gallery.folder.parent / "models"
+    old = gallery.embedder.neck
+    mine = replace(gallery.embedder.config, name="mine")
+    Embedder(mine, old).save(models / "mine")
+    first = Gallery.open(gallery.folder, Embedder.load("mine", models))
+    with first.write():
+        pass  # the gallery is now the model's
+    turned = Neck(old.kind, np.ascontiguousarray(old.weight[::-1]), old.bias[::-1].copy(), old.dims)
+    Embedder(mine, turned).save(models / "mine")
+    again = Gallery.open(gallery.folder)
+    features = again.features([sha256.decode() for sha256 in again.snapshot().columns.hashes])
+    assert np.array_equal(again.snapshot().embeddings, turned.embed(features, 256))

@@ -174,7 +174,7 @@ class Gallery:
                 f"model '{embedder.name}' needs '{embedder.backbone.id}' ({embedder.backbone.weight_hash()}): "
                 "use the gallery's own model or index the images again under another name"
             )
-        if embedder.neck.hash != config.neck_hash:
+        if (embedder.name, embedder.neck.hash) != (config.model, config.neck_hash):
             dim = config.dim if config.dim in embedder.neck.dims else embedder.default_dim
             self.config = replace(config, model=embedder.name, neck_hash=embedder.neck.hash, dim=dim)
 
@@ -189,7 +189,7 @@ class Gallery:
         """Whether it was opened with this model (with its own when None)."""
         if embedder is None:
             return self._embedder is None or self.config == self.stored_config
-        return self.config.neck_hash == embedder.neck.hash
+        return (self.config.model, self.config.neck_hash) == (embedder.name, embedder.neck.hash)
 
     @property
     def name(self) -> str:

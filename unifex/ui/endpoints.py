@@ -5,19 +5,21 @@ But for one name: ``gradio_client`` takes every object with a ``path`` for a fil
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from unifex.assessment import assess
+from unifex.evaluation import Protocol
 from unifex.search import Filters, Hit, search
 from unifex.ui.context import ERRORS, Context
 
 
-def add_endpoints(context: Context) -> None:
-    """Register ``/search`` and ``/galleries`` on the page being built."""
+def add_endpoints(app: Context) -> None:
+    """Register ``/search``, ``/galleries`` and ``/evaluate`` on the page being built."""
 
     def search_endpoint(
         image: gr.FileData,
@@ -26,25 +28,41 @@ def add_endpoints(context: Context) -> None:
         domain: str = "",
         min_score: float = -1.0,
         dim: int = 0,
+        context: bool = False,
+        trust: float = 0.0,
     ) -> dict[str, Any]:
         """Find the items of a gallery that look like an image."""
         path = Path(image["path"] if isinstance(image, dict) else image.path).resolve()
         if not path.is_relative_to(Path(get_upload_folder()).resolve()):
             raise gr.Error("image: upload the file (gradio_client.handle_file), do not name a path")
         filters = Filters((domain,) if domain else (), min_score=None if min_score <= -1 else min_score)
+        filters = replace(filters, false_accepts=trust / 100 or None)
         try:
-            opened = context.gallery(gallery or context.first_gallery())
-            result = search(opened, [path], int(k), filters, int(dim) or None)
+            opened = app.gallery(gallery or app.first_gallery())
+            result = search(opened, [path], int(k), filters, int(dim) or None, context)
         except ERRORS as error:
             raise gr.Error(str(error), print_exception=False) from error
-        return {"results": [{"query": path.name, "hits": [_without_path(hit) for hit in result.hits]}]}
+        hits = [_without_path(hit) for hit in result.hits]
+        return {"results": [{"query": path.name, "stranger": result.stranger, "hits": hits}]}
 
     def galleries_endpoint() -> dict[str, Any]:
         """List the galleries and what is in them."""
-        return {"galleries": [asdict(context.gallery(name).facts()) for name in context.indexes.names()]}
+        return {"galleries": [asdict(app.gallery(name).facts()) for name in app.indexes.names()]}
+
+    def evaluate_endpoint(
+        gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False
+    ) -> dict[str, Any]:
+        """Measure how well a gallery finds what belongs together."""
+        try:
+            opened = app.gallery(gallery or app.first_gallery())
+            *_, found = assess(opened, Protocol(protocol), int(dim) or None, context)
+        except ERRORS as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return found.as_json(labels)
 
     gr.api(search_endpoint, api_name="search")
     gr.api(galleries_endpoint, api_name="galleries")
+    gr.api(evaluate_endpoint, api_name="evaluate", concurrency_limit=1)
 
 
 def _without_path(hit: Hit) -> dict[str, Any]:

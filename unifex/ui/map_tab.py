@@ -49,10 +49,18 @@ class MapTab:
             with gr.Column(scale=3, min_width=320):
                 with gr.Row():
                     self.gallery = gr.Dropdown(
-                        self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="map-gallery"
+                        self.context.indexes.names() or [first],
+                        value=first,
+                        label="Gallery",
+                        elem_id="map-gallery",
+                        min_width=200,
                     )
                     self.compare = gr.Dropdown(
-                        [("none", NO_MODEL)], value=NO_MODEL, label="Second map, to compare", elem_id="map-compare"
+                        [("none", NO_MODEL)],
+                        value=NO_MODEL,
+                        label="Second map, to compare",
+                        elem_id="map-compare",
+                        min_width=200,
                     )
                 with gr.Row():
                     self.start = gr.Button("Make the map", variant="primary", elem_id="map-button")
