@@ -38,7 +38,7 @@ def test_search_endpoint(client, query):
     hits = answer["results"][0]["hits"]
     assert [hit["rank"] for hit in hits] == [1, 2, 3]
     assert hits[0]["file"] == "signs/cross/3.png"
-    assert set(hits[0]) == {"rank", "file", "uri", "label", "domain", "score"}
+    assert set(hits[0]) == {"rank", "file", "uri", "label", "domain", "score", "chance"}
     filtered = client.predict(handle_file(str(query)), "drawn", 24, "shapes", api_name="/search")
     assert {hit["domain"] for hit in filtered["results"][0]["hits"]} == {"shapes"}
     assert len(filtered["results"][0]["hits"]) == 12
@@ -49,9 +49,19 @@ def test_galleries_endpoint(client):
     assert [(g["name"], g["items"]) for g in answer["galleries"]] == [("drawn", 24)]
 
 
+def test_evaluate_endpoint(client):
+    from gradio_client.exceptions import AppError
+
+    answer = client.predict(gallery="drawn", context=True, api_name="/evaluate")
+    assert (answer["protocol"], answer["queries"], answer["context"]) == ("leave-one-out", 24, True)
+    assert set(answer["domains"]) == {"shapes", "signs"}
+    with pytest.raises(AppError, match="no protocol 'half'"):
+        client.predict(gallery="drawn", protocol="half", api_name="/evaluate")
+
+
 def test_only_the_named_endpoints_are_offered(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/search", "/galleries"}
+    assert set(named) == {"/search", "/galleries", "/evaluate"}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +89,7 @@ def test_server_files_cannot_be_named(server, client):
     import httpx
 
     outside = {"path": str(server.indexes / "drawn" / "gallery.json"), "meta": {"_type": "gradio.FileData"}}
-    call = httpx.post(f"{server.url}gradio_api/call/search", json={"data": [outside, "drawn", 3, "", -1, 0]})
+    call = httpx.post(f"{server.url}gradio_api/call/search", json={"data": [outside, "drawn", 3, "", -1, 0, False, 0]})
     if call.status_code == 200:
         answer = httpx.get(f"{server.url}gradio_api/call/search/{call.json()['event_id']}")
         assert "event: error" in answer.text

@@ -46,6 +46,72 @@ def test_index(built, unifex, folder):
     assert "bad.jpg: empty file" in text
 
 
+def test_evaluate(built, unifex):
+    code, answer, _ = unifex("evaluate", "--gallery", "drawn", "--context", "--compare", "raw", "--labels", "--json")
+    assert code == 0
+    assert (answer["protocol"], answer["dim"], answer["context"], answer["queries"]) == ("leave-one-out", 256, True, 24)
+    assert {"skipped", "mmp5", "macro_mmp5", "recall1", "recall5", "map_r", "left_out", "confusion"} <= set(answer)
+    assert set(answer["domains"]) == {"shapes", "signs"}
+    low, high = answer["domains"]["signs"]["ci95"]
+    assert low <= answer["domains"]["signs"]["mmp5"] <= high
+    assert [(c["model"], c["dim"], c["context"]) for c in answer["compared"]] == [
+        ("unifex-lite", 256, False), ("unifex-lite", 64, False), ("raw", 1600, False),
+    ]  # fmt: skip
+    assert len(answer["labels"]) == 4
+    code, text, _ = unifex("evaluate", "--gallery", "drawn", "--protocol", "random")
+    assert code == 0
+    assert "random, 4 queries among 20 items" in text
+    assert "signs" in text
+
+
+def test_evaluate_wrongly(built, unifex):
+    for arguments, sentence in (
+        (["--protocol", "half"], "no protocol 'half'"),
+        (["--protocol", "split"], "no query and index split"),
+        (["--dim", "65"], "no 65-d"),
+        (["--compare", "x"], "no model x"),
+    ):
+        code, _, err = unifex("evaluate", "--gallery", "drawn", *arguments)
+        assert code == 1
+        assert sentence in err
+
+
+def test_map(built, unifex, tmp_path):
+    out = tmp_path / "pages" / "map.html"
+    code, answer, _ = unifex("map", "--gallery", "drawn", "--out", out, "--thumbnails", "--json")
+    assert code == 0
+    assert (answer["items"], answer["models"]) == (24, ["unifex-lite"])
+    assert out.read_text().startswith("<!doctype html>")
+
+
+def test_corrections(built, unifex, tmp_path):
+    say = lambda *arguments: unifex("correct", "drawn", *arguments, "--json")  # noqa: E731
+    path, other = "shapes/disc/0.png", "signs/cross/1.png"
+    code, answer, _ = say("--relabel", path, "ball", "--drop", other, "--same", path, "shapes/square/0.png")
+    assert code == 0
+    assert sorted(c["kind"] for c in answer["corrections"]) == ["drop", "relabel", "same"]
+    _, info, _ = unifex("info", "drawn", "--json")
+    assert (info["items"], info["corrections"]) == (23, 3)
+    code, _, _ = say("--undo", path, "--out", tmp_path / "c.csv")
+    assert code == 0
+    assert len((tmp_path / "c.csv").read_text().splitlines()) == 2
+    assert say("--drop", "nothing")[0] == 1
+    assert "nothing was said of" in say("--undo", "nothing")[2]
+    code, text, _ = unifex("correct", "drawn")
+    assert "signs/cross/1.png is left out" in text
+
+
+def test_search_in_context_and_with_trust(built, unifex, folder):
+    query = folder / "signs/cross/1.png"
+    code, answer, _ = unifex("search", query, "--gallery", "drawn", "--context", "--trust", "5", "--json")
+    assert code == 0
+    assert answer["results"][0]["stranger"] is False
+    assert 0 < answer["results"][0]["hits"][0]["chance"] <= 1
+    code, _, err = unifex("search", query, "--gallery", "drawn", "--trust", "100")
+    assert code == 1
+    assert "between 0 and 100" in err
+
+
 def test_search(built, unifex, folder):
     queries = [folder / "shapes/disc/0.png", folder / "signs/cross/1.png"]
     code, answer, _ = unifex("search", *queries, "--gallery", "drawn", "-k", 3, "--json")

@@ -35,7 +35,9 @@ def assert_as_slow(chosen, embeddings):
 @given(st.integers(1, 12), st.integers(1, 50), st.integers(1, 7), st.booleans())
 def test_split_against_the_definition(queries, items, labels, ties):
     rng = np.random.default_rng(queries * 100 + items)
-    columns = make_columns(rng.integers(0, labels, queries + items), [str(d) for d in rng.integers(0, 2, queries + items)])
+    columns = make_columns(
+        rng.integers(0, labels, queries + items), [str(d) for d in rng.integers(0, 2, queries + items)]
+    )
     chosen = make_trial(columns, range(queries), range(queries, queries + items))
     assert_as_slow(chosen, random_embeddings(queries + items, 5, items, ties))
 

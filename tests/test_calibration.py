@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from tests.conftest import run_index
+from tests.drawing import encoded, picture, write_folder
+from unifex.calibration import Calibration, CalibrationError, fit_chance
+from unifex.gallery import Gallery
+from unifex.search import Filters, search, search_items
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory, embedder):
+    """A gallery with enough right and wrong pairs."""
+    base = tmp_path_factory.mktemp("calibration")
+    gallery = Gallery.create(base / "indexes" / "g", embedder)
+    run_index(gallery, write_folder(base / "pictures", views=12))
+    return gallery
+
+
+def test_the_chance_is_logistic_regression():
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    similarity = rng.uniform(-0.2, 1, 4000)
+    right = rng.random(4000) < 1 / (1 + np.exp(-(7 * similarity - 4)))
+    slope, intercept = fit_chance(similarity, right)
+    theirs = LogisticRegression(C=1e9, tol=1e-9).fit(similarity[:, None], right)
+    assert slope == pytest.approx(theirs.coef_[0, 0], rel=0.02)  # Platt's targets pull a little
+    assert intercept == pytest.approx(theirs.intercept_[0], rel=0.02)
+
+
+def test_separable_pairs_stay_finite():
+    slope, intercept = fit_chance(np.array([0.1] * 30 + [0.9] * 30), np.array([False] * 30 + [True] * 30))
+    assert np.isfinite([slope, intercept]).all()
+    assert 1 / (1 + np.exp(-(slope * 0.9 + intercept))) > 0.9
+
+
+def test_thresholds_mean_what_they_say(labelled):
+    """Against brute force: queries whose whole label is taken away pass a threshold as rarely as it promises."""
+    found, current = labelled.calibration(), labelled.snapshot()
+    classes = current.columns.classes
+    cosines = current.embeddings @ current.embeddings.T
+    strangers = np.array([row[classes != own].max() for row, own in zip(cosines, classes)])
+    for share in (0.05, 0.1, 0.25):
+        assert np.mean(strangers >= found.threshold(share)) == pytest.approx(share, abs=1.5 / len(classes))
+    assert found.threshold(0.01) >= found.threshold(0.2)
+    assert 0 <= found.kept(found.threshold(0.05)) <= found.kept(found.threshold(0.25)) <= 1
+    chances = found.chance(np.linspace(-1, 1, 9))
+    assert (np.diff(chances) > 0).all()
+    with pytest.raises(ValueError, match="between 0 and 100"):
+        found.threshold(0)
+
+
+def test_it_is_kept_and_follows_the_gallery(labelled, embedder):
+    first = labelled.calibration()
+    assert labelled.calibration() is first
+    assert Calibration.read(labelled.folder / "calibration.json") == first
+    (labelled.folder / "calibration.json").write_text("[]")
+    assert Gallery.open(labelled.folder, embedder).calibration() == first
+
+
+def test_search_says_what_it_trusts(labelled):
+    query = encoded(picture("signs/cross", 3))
+    result = search(labelled, [query], 10)
+    assert result.hits[0].chance == pytest.approx(float(labelled.calibration().chance(result.hits[0].score)))
+    assert result.stranger is False
+    assert result.hits[0].as_json()["chance"] == pytest.approx(result.hits[0].chance, abs=1e-4)
+    least = labelled.calibration().threshold(0.05)
+    trusted = search(labelled, [query], 48, Filters(false_accepts=0.05))
+    assert trusted.hits
+    assert all(hit.score >= least for hit in trusted.hits)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    from PIL import Image
+
+    strange = search(labelled, [Image.fromarray(noise)], 5)
+    assert strange.stranger is True
+    assert search(labelled, [Image.fromarray(noise)], 5, Filters(false_accepts=0.05)).hits == []
+
+
+def test_context_keeps_the_similarities(labelled):
+    ids = labelled.snapshot().columns.ids
+    plain, context = (search_items(labelled, [int(ids[0])], 47, context=c) for c in (False, True))
+    assert context.context
+    scores = {hit.record.id: hit.score for hit in plain.hits}
+    assert {hit.record.id: hit.score for hit in context.hits} == scores  # the order is what changes
+    assert int(ids[0]) not in scores
+
+
+def test_galleries_that_cannot_tell(gallery, tmp_path, embedder):
+    one = Gallery.create(tmp_path / "indexes" / "one", embedder)
+    path = tmp_path / "one.png"
+    path.write_bytes(encoded(picture("shapes/disc", 1)))
+    run_index(one, path)
+    with pytest.raises(CalibrationError, match="two of them"):
+        one.calibration()
+    assert search(one, [path], 1).hits[0].chance is None
+    with pytest.raises(CalibrationError):
+        search(one, [path], 1, Filters(false_accepts=0.05))
+    with pytest.raises(CalibrationError, match="own 256-d"):
+        search(gallery, [path], 1, Filters(false_accepts=0.05), dim=64)

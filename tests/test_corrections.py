@@ -1,0 +1,87 @@
+import csv
+import io
+
+import pytest
+
+from tests.conftest import run_index
+from unifex import corrections
+from unifex.corrections import Correction
+from unifex.evaluation import trial
+from unifex.gallery import Gallery, GalleryError
+from unifex.search import search_items
+
+
+def say(gallery, *said):
+    with gallery.write() as writer:
+        writer.correct(said)
+
+
+def test_relabel_drop_and_undo(gallery, folder):
+    item, other = gallery.item_at("shapes/disc/0.png"), gallery.item_at("signs/cross/1.png")
+    say(gallery, corrections.relabel(item, "ball", "toys"), corrections.drop(other))
+    assert (gallery.item_at("shapes/disc/0.png").label, gallery.item_at("shapes/disc/0.png").domain) == ("ball", "toys")
+    assert len(gallery) == gallery.facts().items == len(gallery.snapshot()) == 23
+    assert gallery.facts().corrections == 2
+    hits = search_items(gallery, [item.id], 24).hits
+    assert "signs/cross/1.png" not in [hit.path for hit in hits]
+    report = run_index(gallery, folder)  # the source does not bring back what was corrected
+    assert (report.added, report.skipped, len(gallery)) == (0, 24, 23)
+    assert gallery.item_at("shapes/disc/0.png").label == "ball"
+    with gallery.write() as writer:
+        writer.undo(gallery.corrections())
+    assert len(gallery) == 24
+    assert gallery.item_at("shapes/disc/0.png").label == "disc"
+    assert gallery.corrections() == []
+
+
+def test_what_is_said_last_counts(gallery):
+    item = gallery.item_at("shapes/disc/0.png")
+    say(gallery, corrections.relabel(item, "ball"))
+    say(gallery, corrections.relabel(item, "moon"))
+    assert [c.label for c in gallery.corrections()] == ["moon"]
+    assert gallery.item_at("shapes/disc/0.png").domain == "shapes"
+
+
+def test_a_correction_ends_when_the_image_changes(gallery, folder):
+    say(gallery, corrections.drop(gallery.item_at("shapes/disc/0.png")))
+    (folder / "shapes/disc/0.png").write_bytes((folder / "signs/cross/0.png").read_bytes())
+    run_index(gallery, folder)
+    assert len(gallery) == 24
+
+
+def test_same_pairs_reach_the_evaluation(gallery):
+    a, b = gallery.item_at("shapes/disc/0.png"), gallery.item_at("signs/cross/1.png")
+    say(gallery, corrections.same(a, b))
+    chosen = trial(gallery)
+    ids = chosen.columns.ids
+    assert {tuple(int(ids[p]) for p in pair) for pair in chosen.same} == {(a.id, b.id), (b.id, a.id)}
+    say(gallery, corrections.drop(b))
+    assert len(trial(gallery).same) == 0
+
+
+def test_export(gallery):
+    item = gallery.item_at("shapes/disc/0.png")
+    say(gallery, corrections.relabel(item, 'a "round", thing'))
+    (row,) = csv.DictReader(io.StringIO(corrections.as_csv(gallery.corrections())))
+    assert Correction(**row) == gallery.corrections()[0]
+    assert (row["path"], row["label"], row["domain"]) == (item.path, 'a "round", thing', "shapes")
+
+
+def test_nonsense_is_refused(gallery):
+    item = gallery.item_at("shapes/disc/0.png")
+    with pytest.raises(ValueError, match="no correction 'praise'"):
+        Correction("praise", "u", "p", "s")
+    with pytest.raises(ValueError, match="takes two"):
+        corrections.same(item, item)
+    with pytest.raises(ValueError, match="give the label"):
+        corrections.relabel(item, "  ")
+    with pytest.raises(GalleryError, match="no item 'nothing'"):
+        gallery.item_at("nothing")
+
+
+def test_a_gallery_from_before_there_were_corrections(gallery, embedder):
+    with gallery.connect() as database:
+        database.executescript("DROP VIEW shown; DROP TABLE corrections;")
+    reopened = Gallery.open(gallery.folder, embedder)
+    assert len(reopened) == 24
+    assert reopened.corrections() == []

@@ -1,0 +1,59 @@
+import numpy as np
+
+from tests.trials import make_columns, make_trial, random_embeddings
+from unifex import failures, neighbours, vectors
+from unifex.evaluation import evaluate
+from unifex.neck import truncate
+
+
+def last(events):
+    *_, final = events
+    return final
+
+
+def blobs(labels, spread=0.05, dim=16):
+    """Embeddings near a centre of their label's."""
+    centres, rng = random_embeddings(max(labels) + 1, dim, 0), np.random.default_rng(1)
+    return truncate(centres[labels] + spread * rng.standard_normal((len(labels), dim)).astype(np.float32), dim)
+
+
+def test_worst_queries_first_and_their_hits_marked():
+    labels = np.repeat(np.arange(4), 10)
+    embeddings = blobs(labels)
+    shown = labels.copy()
+    shown[[0, 11]] = [1, 3]  # two that look like another label
+    chosen = make_trial(make_columns(shown), range(40), range(40), np.arange(40))
+    found = failures.worst_queries(last(evaluate(chosen, embeddings)))
+    assert {failure.query for failure in found[:2]} == {0, 11}
+    assert found[0].mmp5 == 0
+    assert found[0].right == [False] * 5
+    assert [f.mmp5 for f in found] == sorted(f.mmp5 for f in found)
+    assert all(f.mmp5 < 1 for f in found)
+
+
+def test_label_errors_are_found_and_silenced():
+    labels = np.repeat(np.arange(4), 10)
+    embeddings, shown = blobs(labels), np.repeat(np.arange(4), 10)
+    shown[7] = 2
+    columns = make_columns(shown)
+    near = last(neighbours.find(vectors.build(embeddings), columns.copies))
+    chosen = make_trial(columns, range(40), range(40), np.arange(40))
+    assert [(e.item, shown[e.like]) for e in failures.label_errors(chosen, near)] == [(7, 0)]
+    silenced = make_trial(columns, range(40), range(40), np.arange(40), same=[(7, 0)])
+    assert failures.label_errors(silenced, near) == []
+
+
+def test_duplicates_between_query_and_index():
+    labels, hashes = np.repeat(np.arange(4), 10), np.arange(40)
+    embeddings = blobs(labels, spread=0.6)
+    embeddings[15] = embeddings[1]  # nearly: another file
+    embeddings[22], hashes[22] = embeddings[2], hashes[2]  # the same file
+    columns = make_columns(labels, hashes=hashes)
+    near = last(neighbours.find(vectors.build(embeddings), columns.copies))
+    split = make_trial(columns, range(10), range(10, 40))
+    found = sorted((d.query, d.item, d.identical) for d in failures.duplicates(split, near))
+    assert found == [(1, 15, False), (2, 22, True)]
+    alone = make_trial(columns, range(40), range(40), columns.copies)
+    assert [(d.query, d.item) for d in failures.duplicates(alone, near)] == [(1, 15)]
+    marked = make_trial(columns, range(10), range(10, 40), same=[(1, 15)])
+    assert [(d.query, d.item) for d in failures.duplicates(marked, near)] == [(2, 22)]

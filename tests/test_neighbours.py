@@ -1,0 +1,113 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import run_index
+from tests.drawing import encoded, picture
+from tests.trials import random_embeddings
+from unifex import neighbours, reranking, vectors
+from unifex.gallery import Gallery
+from unifex.neighbours import NEIGHBOURS, Kept, Neighbours
+
+
+def last(events):
+    *_, final = events
+    return final
+
+
+def slow_neighbours(embeddings, copies):
+    """For every item all others but its copies, by cosine, then position."""
+    rows = []
+    for item, own in enumerate(embeddings):
+        others = [o for o in range(len(embeddings)) if copies[o] != copies[item]]
+        cosine = {o: np.float32(sum(float(a) * float(b) for a, b in zip(own, embeddings[o]))) for o in others}
+        rows.append(sorted(others, key=lambda o, cosine=cosine: (-cosine[o], o))[:NEIGHBOURS])
+    return [row + [-1] * (NEIGHBOURS - len(row)) for row in rows]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.booleans())
+def test_against_brute_force(items, images, ties):
+    rng = np.random.default_rng(items)
+    copies, embeddings = rng.integers(0, images, items), random_embeddings(items, 4, items, ties)
+    found = last(neighbours.find(vectors.build(embeddings), copies))
+    assert found.positions.tolist() == slow_neighbours(embeddings, copies)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(20, 60), st.integers(0, 15), st.integers(0, 10), st.integers(0, 99))
+def test_an_update_is_the_same_as_from_the_start(before, added, removed, seed):
+    """Whatever came and went since the neighbours were kept."""
+    rng = np.random.default_rng(seed)
+    embeddings, copies = random_embeddings(before + added, 5, seed, ties=seed % 2), rng.integers(0, 50, before + added)
+    ids = np.cumsum(rng.integers(1, 4, before + added))
+    old = np.arange(before)
+    first = last(neighbours.find(vectors.build(embeddings[old]), copies[old]))
+    near = np.where(first.positions >= 0, ids[old][first.positions], -1)
+    kept = Kept("neck", ids[old], near, first.scores)
+    left = np.setdiff1d(np.arange(before + added), rng.choice(before, removed, replace=False))
+    index = vectors.build(np.ascontiguousarray(embeddings[left]))
+    updated = last(neighbours.update(index, ids[left], copies[left], kept))
+    afresh = last(neighbours.find(index, copies[left]))
+    assert np.array_equal(updated.positions, afresh.positions)
+    assert np.array_equal(updated.scores, afresh.scores)
+
+
+def test_a_gallery_keeps_them_and_adds_to_them(gallery, folder, embedder):
+    _, first = gallery.neighbours()
+    assert gallery.neighbours()[1] is first
+    for view in range(3):
+        (folder / "shapes/disc" / f"new{view}.png").write_bytes(encoded(picture("shapes/disc", 90 + view)))
+    run_index(gallery, folder)
+    current, updated = gallery.neighbours()
+    again = last(neighbours.find(current.index, current.columns.copies))
+    assert np.array_equal(updated.positions, again.positions)
+    reopened = Gallery.open(gallery.folder, embedder)
+    assert np.array_equal(reopened.neighbours()[1].positions, again.positions)
+    (gallery.folder / "neighbours.npz").write_bytes(b"rubbish")
+    assert np.array_equal(Gallery.open(gallery.folder, embedder).neighbours()[1].positions, again.positions)
+
+
+# --- context re-ranking, which is made from them -----------------------------------------------------------------
+
+
+def slow_context(embeddings, near: Neighbours, query, k, own=None, copies=None):
+    """Every item augmented, the query expanded, everything ranked again: by loops."""
+    unit = lambda v: v / np.linalg.norm(v)  # noqa: E731
+    items = [i for i in range(len(embeddings)) if own is None or copies[i] != own]
+    augmented = {}
+    for item in items:
+        used = [
+            (p, s) for p, s in zip(near.positions[item], near.scores[item])
+            if p >= 0 and (own is None or copies[p] != own)
+        ][:2]  # fmt: skip
+        augmented[item] = unit(embeddings[item] + sum((max(s, 0) ** 3 * embeddings[p] for p, s in used), np.zeros(1)))
+    scores = {item: float(query @ augmented[item]) for item in items}
+    nearest = sorted(items, key=lambda item: (-scores[item], item))[:2]
+    expanded = unit(query + sum((max(scores[i], 0) ** 3 * augmented[i] for i in nearest), np.zeros(1)))
+    final = {item: float(expanded @ augmented[item]) for item in items}
+    return sorted(items, key=lambda item: -final[item])[:k], final
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(3, 60), st.integers(0, 99), st.booleans())
+def test_context_against_loops(items, seed, leave_out):
+    rng = np.random.default_rng(seed)
+    embeddings, copies = random_embeddings(items, 8, seed), rng.integers(0, items, items)
+    index = vectors.build(embeddings)
+    near = last(neighbours.find(index, copies))
+    rows = np.arange(min(5, items))
+    groups = (copies[rows], copies) if leave_out else None
+    scores, positions = reranking.search_in_context(index, near, embeddings[rows], 4, groups=groups)
+    for row in rows:
+        expected, final = slow_context(embeddings, near, embeddings[row], 4, copies[row] if leave_out else None, copies)
+        found = positions[row][positions[row] >= 0].tolist()
+        assert len(found) == min(4, len(expected))
+        assert np.allclose([final[p] for p in found], [final[p] for p in expected], atol=1e-5)
+        assert np.allclose(scores[row][: len(found)], [final[p] for p in found], atol=1e-5)
+
+
+def test_context_of_nothing():
+    index = vectors.build(random_embeddings(5, 4, 0))
+    near = last(neighbours.find(index, np.arange(5)))
+    assert reranking.search_in_context(index, near, np.zeros((0, 4), np.float32), 3)[1].shape == (0, 3)

@@ -1,0 +1,148 @@
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tests.conftest import run_index
+from tests.drawing import encoded, picture
+from unifex import map_view, projection
+from unifex.gallery import Gallery, GalleryError
+from unifex.projection import Map, Mapping, aligned, kept_map, moved_most, place, project
+
+
+def last(events):
+    *_, final = events
+    return final
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory, embedder):
+    """A gallery with its map, and its pictures' folder."""
+    from tests.drawing import write_folder
+
+    base = tmp_path_factory.mktemp("map")
+    gallery = Gallery.create(base / "indexes" / "g", embedder)
+    run_index(gallery, write_folder(base / "pictures", views=10))
+    return gallery, base / "pictures", list(project(gallery))
+
+
+def test_a_map_shows_its_progress_and_brings_labels_together(mapped):
+    gallery, _, events = mapped
+    assert all(isinstance(event, Mapping) for event in events[:-1])
+    assert {event.doing for event in events[:-1]} >= {"Finding neighbours", "Starting UMAP"}
+    drawn, classes = events[-1], gallery.snapshot().columns.classes
+    assert drawn.places.shape == (40, 2)
+    assert drawn.places.dtype == np.float32
+    assert np.isfinite(drawn.places).all()
+    distances = np.linalg.norm(drawn.places[:, None] - drawn.places[None], axis=2)
+    same = classes[:, None] == classes[None]
+    assert distances[same].mean() < 0.7 * distances[~same].mean()
+
+
+def test_it_is_kept_and_the_same_again(mapped):
+    gallery, _, events = mapped
+    assert np.array_equal(last(project(gallery)).places, events[-1].places)
+    assert np.array_equal(kept_map(gallery).places, events[-1].places)
+    assert np.array_equal(last(project(gallery, afresh=True)).places, events[-1].places)
+
+
+def test_newcomers_are_placed_without_fitting_again(mapped, embedder):
+    gallery, pictures, events = mapped
+    (pictures / "signs/cross/new.png").write_bytes(encoded(picture("signs/cross", 70)))
+    run_index(gallery, pictures)
+    assert kept_map(gallery) is None
+    (found,) = [event for event in project(gallery) if isinstance(event, Map)]
+    assert found.placed == 1
+    assert np.array_equal(found.places[:40], events[-1].places)
+    near = gallery.neighbours()[1].positions[40][:5]
+    centre = found.places[near].mean(axis=0)
+    assert np.linalg.norm(found.places[40] - centre) < np.ptp(found.places, axis=0).max()
+
+
+def test_a_second_map_lies_on_the_first(mapped):
+    gallery = mapped[0]
+    first, second = last(project(gallery)), last(project(gallery, "raw"))
+    assert second.model == "raw"
+    assert np.array_equal(first.ids, second.ids)
+    moved = moved_most(first, second, 5)
+    distances = np.linalg.norm(first.places - second.places, axis=1)
+    assert distances[moved].min() >= np.sort(distances)[-5]
+    kept = last(project(gallery, "raw"))
+    assert np.array_equal(kept.places, second.places)
+
+
+def test_cancelling_ends_the_worker(gallery, monkeypatch):
+    started = []
+    popen = projection.subprocess.Popen
+    monkeypatch.setattr(projection.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    work = project(gallery)
+    for event in work:
+        if event.doing == "Starting UMAP":
+            break
+    assert started[0].poll() is None
+    work.close()
+    assert started[0].poll() is not None
+    assert kept_map(gallery) is None
+
+
+def test_too_few_items(tmp_path, embedder):
+    gallery = Gallery.create(tmp_path / "indexes" / "few", embedder)
+    with pytest.raises(GalleryError, match="needs 4 items"):
+        last(project(gallery))
+
+
+def test_alignment_undoes_turning_mirroring_and_scaling():
+    rng = np.random.default_rng(0)
+    to = rng.standard_normal((30, 2))
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]]) @ np.diag([1, -1])
+    assert np.allclose(aligned(3 * to @ turn + 5, to), to, atol=1e-5)
+
+
+def test_placing_is_a_weighted_mean():
+    places = np.array([[0, 0], [10, 0], [0, 10.0]])
+    assert np.allclose(place(places, np.array([0.9, 0.9, 0.9])), [10 / 3, 10 / 3])
+    assert np.linalg.norm(place(places, np.array([0.9, 0.3, 0.3]))) < 0.1
+    assert np.allclose(place(places[:1], np.array([-0.5])), [0, 0])
+
+
+def decoded(text, kind):
+    return np.frombuffer(base64.b64decode(text), kind)
+
+
+def test_the_page_holds_everything(mapped):
+    gallery = mapped[0]
+    drawn = last(project(gallery))
+    page = map_view.page(gallery, drawn, thumbnails=True)
+    data = json.loads(re.search(r"const MAP = (.*);\n", page)[1])
+    assert np.array_equal(decoded(data["ids"], np.int32), drawn.ids)
+    assert np.array_equal(decoded(data["places"], np.float32).reshape(-1, 2), drawn.places)
+    columns = {column["title"]: column for column in data["columns"]}
+    labels = gallery.snapshot().columns.labels
+    assert [columns["label"]["names"][code] for code in decoded(columns["label"]["codes"], np.int32)] == list(
+        labels.texts
+    )
+    assert data["cards"][0][3].startswith("data:image/webp;base64,")
+    assert not re.search(r"""<(?:script|link|img)[^>]*(?:src|href)\s*=\s*["']?https?:""", page)
+
+
+def test_no_name_can_end_the_script(tmp_path, embedder):
+    evil = "</script><script>alert(1)</script><!--"
+    lines = ["path,label,domain", *(f'{view}.png,"{evil}",d' for view in range(5))]
+    for view in range(5):
+        (tmp_path / f"{view}.png").write_bytes(encoded(picture("shapes/disc", view)))
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    gallery = Gallery.create(tmp_path / "indexes" / "evil", embedder)
+    run_index(gallery, tmp_path / "m.csv")
+    ids = gallery.snapshot().columns.ids
+    page = map_view.page(gallery, Map(ids, np.zeros((5, 2), np.float32), "m"))
+    assert evil not in page
+    assert page.count("</script>") == 2
+
+
+def test_first_hits_right_or_wrong(mapped):
+    columns, near = mapped[0].snapshot().columns, mapped[0].neighbours()[1]
+    verdicts = map_view.first_hits(columns, near)
+    for item, text in enumerate(verdicts.texts):
+        assert text == ("right" if columns.classes[near.positions[item, 0]] == columns.classes[item] else "wrong")
