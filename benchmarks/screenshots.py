@@ -57,7 +57,27 @@ def gallery_report(page: Page) -> None:
     page.locator("#index-outcome summary").click()
 
 
-SCENES = {scene.__name__: scene for scene in (search_hits, search_empty, detail, gallery, gallery_report)}
+def evaluate(page: Page) -> None:
+    """The Evaluate tab with its figures and failures."""
+    page.get_by_role("tab", name="Evaluate").click()
+    page.wait_for_timeout(1000)
+    page.locator("#evaluate-context input").check()
+    page.locator("#evaluate-button").click()
+    page.wait_for_selector("#worst-queries .failure")
+
+
+def map_(page: Page) -> None:
+    """The Map tab with a query as a star."""
+    search_hits(page)
+    page.get_by_role("tab", name="Map").click()
+    page.wait_for_timeout(1000)
+    page.locator("#map-button").click()
+    page.wait_for_selector(".map[data-drawn]", timeout=120_000)
+
+
+SCENES = {
+    scene.__name__: scene for scene in (search_hits, search_empty, detail, gallery, gallery_report, evaluate, map_)
+}
 
 
 def take(browser: Browser, url: str, out: Path) -> None:

@@ -1,0 +1,220 @@
+"""Evaluate and Map in a real browser, on the served app."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE
+from tests.browser.test_pages import drop, go_to
+from tests.conftest import run_index
+from tests.drawing import encoded, picture, write_folder
+from tests.serving import Server, serve
+from unifex.gallery import Gallery
+
+pytestmark = pytest.mark.browser
+
+EVIL = '<img src=x onerror="window.hacked=1">'
+POINT_JS = """(id) => {
+  const plot = document.querySelector('.map-plot');
+  const { xaxis, yaxis } = plot._fullLayout;
+  const box = plot.getBoundingClientRect();
+  for (const trace of plot.data) {
+    const index = [...(trace.customdata || [])].indexOf(id);
+    if (index < 0) continue;
+    return [box.left + xaxis._offset + xaxis.d2p(trace.x[index]), box.top + yaxis._offset + yaxis.d2p(trace.y[index])];
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder) -> Server:
+    """A server with one gallery: 40 drawn pictures, one of them wrongly labelled, one label full of markup."""
+    base = tmp_path_factory.mktemp("measure")
+    write_folder(base / "pictures", views=9)
+    lines = ["path,label,domain"]
+    for path in sorted((base / "pictures").rglob("*.png")):
+        domain, label, name = path.relative_to(base / "pictures").parts
+        wrong = (label, name) == ("cross", "0.png")
+        lines.append(f"{path.relative_to(base / 'pictures')},{'stripes' if wrong else label},{domain}")
+    for view in range(4):
+        (base / "pictures" / f"evil{view}.png").write_bytes(encoded(picture("shapes/disc", 50 + view)))
+        lines.append(f'evil{view}.png,"{EVIL.replace(chr(34), chr(34) * 2)}",shapes')
+    (base / "pictures" / "manifest.csv").write_text("\n".join(lines))
+    gallery = Gallery.create(base / "indexes" / "drawn", embedder)
+    run_index(gallery, base / "pictures")
+    with serve(base / "indexes") as running:
+        yield running
+
+
+def evaluate(page: Page) -> None:
+    go_to(page, "Evaluate")
+    page.wait_for_timeout(800)  # the tab asks what the gallery can be compared with
+    page.locator("#evaluate-button").click()
+    expect(page.locator("#domains-table")).to_be_visible(timeout=60_000)
+    expect(page.locator("#worst-queries .failure").first).to_be_visible()
+
+
+def link_text(page: Page, selector: str) -> str:
+    return base64.b64decode(page.locator(selector).get_attribute("href").partition(",")[2]).decode("utf-8-sig")
+
+
+def test_read_the_table_sort_it_and_take_it_home(server, open_page):
+    page = open_page(server.url)
+    evaluate(page)
+    expect(page.locator("#evaluation")).to_contain_text("every labelled item against all others")
+    rows = page.locator("#domains-table tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("shapes")
+    page.locator("#domains-table th button", has_text="Domain").click()  # once: from z to a
+    expect(rows.first).to_contain_text("signs")
+    expect(page.locator("#models-table tbody tr")).to_have_count(2)  # 256-d, and 64-d beside it
+    table = list(csv.DictReader(io.StringIO(link_text(page, "a[download='evaluation.csv']"))))
+    data = json.loads(base64.b64decode(
+        page.locator("a[download='evaluation.json']").get_attribute("href").partition(",")[2]))  # fmt: skip
+    assert float(table[0]["mmp5"]) == pytest.approx(data["mmp5"])
+    assert f"{data['mmp5']:.3f}" in page.locator("#evaluation .tiles").inner_text()
+    page.get_by_text("labels, worst first").click()
+    expect(page.locator("#labels-table")).to_contain_text(EVIL)
+    assert page.evaluate("window.hacked") is None
+
+
+def test_context_is_scored_beside_plain_search(server, open_page):
+    page = open_page(server.url)
+    go_to(page, "Evaluate")
+    page.wait_for_timeout(800)
+    page.locator("#evaluate-context input").check()
+    page.locator("#evaluate-compare input").click()
+    page.get_by_role("option", name="raw").click()
+    page.locator("#evaluate-button").click()
+    expect(page.locator("#models-table tbody tr")).to_have_count(4, timeout=60_000)
+    expect(page.locator("#models-table")).to_contain_text("unifex-lite + context")
+    expect(page.locator("#evaluation")).to_contain_text("Context re-ranking changes mMP@5 here by")
+
+
+def test_open_a_failure_mend_it_and_score_again(server, open_page):
+    page = open_page(server.url)
+    evaluate(page)
+    row = page.locator("#worst-queries .failure").first
+    expect(row.locator(".answers .card.bad").first).to_contain_text("wrong")
+    row.locator(".answers .card").first.click()
+    expect(page.locator("#detail-card")).to_contain_text("160 x 160 pixels")
+    page.keyboard.press("Escape")
+    expect(page.locator("#detail-card")).to_be_hidden()
+    page.get_by_role("tab", name="Likely label errors").click()
+    error = page.locator("#label-errors .failure", has=page.locator('[title="signs/cross/0.png"]')).first
+    expect(error).to_contain_text("cross")
+    error.locator("[data-act=relabel]").click()
+    expect(page.locator("#correction-notice")).to_contain_text("signs/cross/0.png is 'cross'")
+    page.get_by_role("tab", name="Corrections").click()
+    expect(page.locator("#corrections li")).to_have_count(1)
+    assert "signs/cross/0.png" in link_text(page, "#corrections a")
+    before = page.locator("#evaluation .tiles b").first.inner_text()
+    page.locator("#evaluate-button").click()
+    expect(page.locator("#evaluation .tiles b").first).not_to_have_text(before)
+    page.get_by_role("tab", name="Corrections").click()
+    page.locator("#corrections [data-act=undo]").click()
+    expect(page.locator("#correction-notice")).to_contain_text("Taken back")
+    expect(page.locator("#corrections li")).to_have_count(0)
+
+
+def make_map(page: Page) -> None:
+    go_to(page, "Map")
+    page.wait_for_timeout(1000)
+    if not page.locator(".map[data-drawn]").is_visible():
+        page.locator("#map-button").click()
+    expect(page.locator(".map[data-drawn='40']")).to_be_visible(timeout=120_000)
+    page.wait_for_timeout(500)
+
+
+def test_click_a_point_and_land_in_search_with_its_hits(server, open_page):
+    page = open_page(server.url)
+    make_map(page)
+    item = page.evaluate("document.querySelector('.map-plot').data[0].customdata[0]")
+    x, y = page.evaluate(POINT_JS, item)
+    page.mouse.move(x, y)
+    expect(page.locator(".map-tip img")).to_be_visible()
+    expect(page.locator(".map-tip")).to_contain_text(".png")
+    page.mouse.click(x, y)
+    expect(page.locator("#detail-card")).to_contain_text("160 x 160 pixels")
+    page.locator("#search-with-this").click()
+    expect(page.locator("#hits .grid[data-kind=hits] .card").first).to_be_visible()
+    expect(page.locator("#search-status")).to_contain_text("among 40 items")
+    go_to(page, "Map")  # the query is a star there
+    page.wait_for_function("document.querySelector('.map-plot').data.some((trace) => trace.name === 'your query')")
+    page.locator(".map-colour").select_option(label="first hit")
+    page.wait_for_function("document.querySelector('.map-plot').data.some((trace) => /^right/.test(trace.name))")
+    page.locator(".map-colour").select_option(label="label")
+    expect(page.locator(".map-plot .legendtext", has_text="onerror")).to_be_visible()
+    assert page.evaluate("window.hacked") is None
+
+
+def test_lasso_list_export_and_search_within(server, open_page):
+    page = open_page(server.url)
+    make_map(page)
+    box = page.locator(".map-plot .nsewdrag").first.bounding_box()
+    corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.5), (0.01, 0.5), (0.01, 0.02)]
+    path = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in corners]
+    page.mouse.move(*path[0])
+    page.mouse.down()
+    for x, y in path[1:]:
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()
+    expect(page.locator("#map-chosen .chosen-head")).to_contain_text("items chosen")
+    count = int(page.locator("#map-chosen .chosen-head strong").inner_text().split()[0])
+    assert 0 < count < 40
+    rows = list(csv.DictReader(io.StringIO(link_text(page, "#map-chosen a"))))
+    assert len(rows) == count
+    page.locator("#search-within").click()
+    expect(page.locator("#search-everywhere")).to_contain_text(f"Searching within {count} chosen items")
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(page.locator("#hits .grid[data-kind=hits] .card").first).to_be_visible()
+    found = page.locator("#hits .grid[data-kind=hits] .card")
+    paths = {row["path"] for row in rows}
+    assert {card.get_attribute("title") for card in found.all()} <= paths
+    page.locator("#search-everywhere").click()
+    expect(page.locator("#search-everywhere")).to_be_hidden()
+
+
+def test_a_query_that_is_not_in_the_gallery_says_so(server, open_page):
+    page = open_page(server.url)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    drop(page, "#query-image button", {"noise.png": encoded(noise)})
+    expect(page.locator("#search-status")).to_contain_text("Probably not in this gallery")
+    page.get_by_text("Hits, domains, similarity").click()
+    page.locator("#search-trust input").click()
+    page.get_by_role("option", name="at 5 %").click()
+    expect(page.locator("#search-status")).to_contain_text("No match that can be trusted")
+
+
+def test_the_phone_shows_both_tabs_without_sideways_scrolling(server, open_page):
+    page = open_page(server.url, **PHONE)
+    evaluate(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    make_map(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_public_server_measures_but_corrects_nothing(server, open_page, tmp_path):
+    import shutil
+
+    shutil.copytree(server.indexes, tmp_path / "indexes")
+    with serve(tmp_path / "indexes", "--public") as public:
+        page = open_page(public.url)
+        evaluate(page)
+        expect(page.locator("#worst-queries .act")).to_have_count(0)
+        page.evaluate("""() => {
+          const row = document.querySelector('#worst-queries .failure p');
+          row.innerHTML = '<button class="act" data-act="drop" data-item="1" data-other="0">x</button>';
+        }""")  # a stranger who makes the button that is not there
+        page.locator("#worst-queries .act").click()
+        expect(page.locator("#correction-notice")).to_contain_text("its galleries are read-only")
+        page.close()
+    assert len(Gallery.open(tmp_path / "indexes" / "drawn")) == 40
