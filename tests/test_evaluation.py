@@ -184,6 +184,25 @@ def test_unlabelled_galleries_say_what_they_need(tmp_path, embedder):
         trial(gallery)
 
 
+def test_labels_that_stand_alone_say_what_is_missing(tmp_path, embedder):
+    for label in LABELS:
+        path = tmp_path / "pictures" / label / "0.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(encoded(picture(label, 0)))
+    gallery = Gallery.create(tmp_path / "indexes" / "single", embedder)
+    run_index(gallery, tmp_path / "pictures")
+    with pytest.raises(GalleryError, match="add more images of the same labels"):
+        trial(gallery)
+
+
+def test_a_domain_without_items_of_its_own_is_json(tmp_path):
+    columns = make_columns(list("aab"), ["x", "x", "y"])
+    found = last(evaluate(make_trial(columns, [0, 2], [1], same=[(2, 1)]), random_embeddings(3, 4, 0)))
+    answer = json.loads(json.dumps(found.as_json(labels=True), allow_nan=False))
+    assert answer["domains"]["y"]["alone_mmp5"] is None
+    assert answer["domains"]["y"]["mmp5"] == 1
+
+
 def test_an_assessment_measures_64_context_and_rivals_beside(gallery):
     found = last(assess(gallery, context=True, compare=["raw"]))
     assert [(e.model, e.dim, e.context) for e in found.evaluations] == [

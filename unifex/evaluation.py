@@ -127,7 +127,15 @@ def trial(gallery: Gallery, protocol: Protocol = Protocol()) -> Trial:
     groups = None
     if kind == "leave-one-out":
         groups = np.arange(len(columns.ids)) if protocol.copies else columns.copies
-    return Trial(replace(protocol, kind=kind), columns, queries, items, groups, _same_pairs(gallery, columns), left_out)
+    chosen = Trial(
+        replace(protocol, kind=kind), columns, queries, items, groups, _same_pairs(gallery, columns), left_out
+    )
+    if not chosen.relevant().any():
+        raise GalleryError(
+            f"gallery '{gallery.name}' has nothing to measure with: no query's label stands in the index again; "
+            "add more images of the same labels"
+        )
+    return chosen
 
 
 def _times(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -276,7 +284,7 @@ class Evaluation:
             "ci95": {name: [score.low, score.high] for name, score in overall.items()},
             "macro_mmp5": self.macro().value,
             "macro_ci95": [self.macro().low, self.macro().high],
-            "alone_mmp5": measures.mean(self.alone).value,
+            "alone_mmp5": _number(measures.mean(self.alone).value),
             "domains": {row.name: _domain_json(row) for row in self.domains},
             "confusion": {"domains": names, "first_hits": table.tolist()},
         }
@@ -289,8 +297,13 @@ def _domain_json(row: DomainScore) -> dict[str, Any]:
         "items": row.items,
         **{name: getattr(row, name).value for name in MEASURES},
         "ci95": [row.mmp5.low, row.mmp5.high],
-        "alone_mmp5": row.alone.value,
+        "alone_mmp5": _number(row.alone.value),
     }
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN: a domain without items of its own has no score alone."""
+    return None if np.isnan(value) else value
 
 
 def difference(new: Evaluation, old: Evaluation, name: str = "mmp5") -> Score:

@@ -119,6 +119,7 @@ class Gallery:
         self._neighbours: tuple[Snapshot, Neighbours] | None = None
         self._at_dim: dict[int, tuple[Snapshot, VectorIndex]] = {}
         self._lock = threading.RLock()
+        self._neighbours_lock, self._calibration_lock = threading.Lock(), threading.Lock()
 
     # --- opening -------------------------------------------------------------------------------------------------
 
@@ -312,13 +313,17 @@ class Gallery:
 
     def index(self, dim: int | None = None) -> tuple[Snapshot, VectorIndex]:
         """The snapshot and an index over its embeddings at ``dim`` (default: the gallery's own)."""
+        current = self.snapshot()
+        return current, self.index_of(current, dim)
+
+    def index_of(self, current: Snapshot, dim: int | None = None) -> VectorIndex:
+        """An index over a snapshot's embeddings at ``dim``."""
+        if dim in (None, self.config.dim):
+            return current.index
         with self._lock:
-            current = self.snapshot()
-            if dim in (None, self.config.dim):
-                return current, current.index
             if self._at_dim.get(dim, (None,))[0] is not current:
                 self._at_dim[dim] = (current, snapshot.at_dim(self, current, dim))
-            return self._at_dim[dim]
+            return self._at_dim[dim][1]
 
     def find_neighbours(self) -> Iterator[Searched | Neighbours]:
         """The neighbours of every item in the snapshot, in steps; at once when nothing changed since the last time."""
@@ -348,22 +353,27 @@ class Gallery:
 
     def neighbours(self) -> tuple[Snapshot, Neighbours]:
         """The snapshot and :meth:`find_neighbours` of it, waited for."""
-        with self._lock:
+        with self._neighbours_lock:  # its own: nobody's search waits for it
             *_, found = self.find_neighbours()
             return self._neighbours[0], found
 
     def calibration(self) -> Calibration:
-        """What similarity means here. Raises ``CalibrationError`` when the labels do not suffice to tell."""
-        with self._lock:
+        """What similarity means here. Raises ``CalibrationError`` when the labels do not suffice to tell.
+
+        While the gallery is being written the last one serves, lest every commit costs the next search a new one.
+        """
+        with self._calibration_lock:
             current = self.snapshot()
-            wanted = (current.columns.version, current.neck_hash, self.config.dim)
             if self._calibration is None:
                 self._calibration = Calibration.read(self.folder / "calibration.json")
-            known = self._calibration
-            if known is None or (known.version, known.neck_hash, known.dim) != wanted:
-                self._calibration = calibrate(current)
-                self._keep(self._calibration, self.folder / "calibration.json")
-            return self._calibration
+            known, neck = self._calibration, (current.neck_hash, self.config.dim)
+            if known is None or (known.neck_hash, known.dim) != neck:
+                known = None
+            being_written = (self.folder / ".writing").exists()
+            if known is None or (known.version != current.columns.version and not being_written):
+                self._calibration = known = calibrate(current)
+                self._keep(known, self.folder / "calibration.json")
+            return known
 
     def facts(self) -> Facts:
         """Counts, model and size on disk."""

@@ -8,6 +8,7 @@ neighbours' places, without fitting again.
 from __future__ import annotations
 
 import hashlib
+import os
 import queue
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from unifex import neighbours, vectors
 from unifex.assessment import embed_as
 from unifex.gallery import Gallery, GalleryError
 from unifex.neighbours import Neighbours
+from unifex.runtime import cache_directory
 from unifex.snapshot import Columns
 from unifex.writer import write_atomically_with
 
@@ -202,7 +204,7 @@ def _fit(near: Neighbours, start: np.ndarray) -> Iterator[Mapping]:
         np.savez(work, near=own, distances=distances, start=start, epochs=epochs, seed=SEED)
         process = subprocess.Popen(
             [sys.executable, "-m", "unifex.umap_worker", str(work), str(out)],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=(log := (Path(scratch) / "log").open("w+")), text=True,
+            cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, stderr=(log := (Path(scratch) / "log").open("w+")), text=True,
         )  # fmt: skip
         try:
             yield from _following(process, epochs)
@@ -214,6 +216,16 @@ def _fit(near: Neighbours, start: np.ndarray) -> Iterator[Mapping]:
             process.kill()
             process.wait()
             log.close()
+
+
+def _environment() -> dict[str, str]:
+    """The worker's: with a place for what numba compiles, if there can be one."""
+    place_for_compiled = cache_directory() / "numba"
+    try:
+        place_for_compiled.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return dict(os.environ)
+    return {**os.environ, "NUMBA_CACHE_DIR": str(place_for_compiled)}
 
 
 def _with_self(near: Neighbours) -> tuple[np.ndarray, np.ndarray]:

@@ -162,10 +162,15 @@ def search_features(
     if not 1 <= k <= MAX_HITS:
         raise ValueError(f"k must be 1 to {MAX_HITS}, not {k}")
     dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
-    snapshot, index = gallery.index(dim)
+    snapshot, near = gallery.neighbours() if context else (gallery.snapshot(), None)
+    index = gallery.index_of(snapshot, dim)
     started = time.perf_counter()
     query = truncate(gallery.embedder.neck.embed(features, dim).mean(axis=0, keepdims=True), dim)
-    positions = _positions(gallery, index, snapshot, query, k, filters.allowed(snapshot), context)
+    if near is None:
+        positions = index.search(query, k, filters.allowed(snapshot))[1][0]
+    else:
+        positions = reranking.search_in_context(index, near, query, k, filters.allowed(snapshot))[1][0]
+    positions = positions[positions >= 0]
     scores = vectors.similarities(query, index.embeddings, positions[None])[0]
     meaning = _meaning(gallery, dim, required=filters.false_accepts is not None)
     least = max(
@@ -189,18 +194,6 @@ def search_features(
         embed_seconds=embed_seconds,
         search_seconds=time.perf_counter() - started,
     )
-
-
-def _positions(gallery, index, snapshot, query, k, allowed, context) -> np.ndarray:
-    """Positions of the hits, best first."""
-    if not context:
-        found = index.search(query, k, allowed)[1][0]
-    else:
-        neighbourhood, near = gallery.neighbours()
-        if neighbourhood is not snapshot:  # a commit came in between
-            raise GalleryError("the gallery has just changed; search again")
-        found = reranking.search_in_context(index, near, query, k, allowed)[1][0]
-    return found[found >= 0]
 
 
 def _meaning(gallery: Gallery, dim: int, required: bool) -> Calibration | None:

@@ -186,6 +186,7 @@ def facts(known: Facts, index: str) -> str:
         "Model": f"{known.model}, {known.dim}-d, on {known.backbone}",
         "Index": index,
         "Refused files": f"{known.refused:,}",
+        "Corrections": f"{known.corrections:,}",
         "On disk": size(known.bytes),
     }
     table = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
