@@ -1,4 +1,4 @@
-"""Pictures of every tab, desktop and phone, light and dark; the first one is the README's.
+"""Pictures of every tab, desktop and phone, light and dark; three of them are the README's.
 
 python -m benchmarks.screenshots [--out FOLDER]
 """
@@ -17,7 +17,7 @@ from tests.serving import ROOT, serve
 from unifex.demo import render
 
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
-README_PICTURE = ROOT / "assets" / "screenshot.webp"
+README_PICTURES = {"search_hits": "screenshot.webp", "evaluate": "evaluate.webp", "map_": "map.webp"}
 
 
 def search_empty(page: Page) -> None:
@@ -105,9 +105,10 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         with serve(Path(scratch) / "indexes") as server:
             take(browser, server.url, arguments.out)
-    picture = Image.open(arguments.out / "search_hits-desktop-light.png").convert("RGB")
-    picture.crop((0, 0, 1280, min(picture.height, 800))).save(README_PICTURE, quality=82, method=6)
-    print(f"{len(SIZES) * 2 * len(SCENES)} pictures in {arguments.out}/, README picture renewed")
+    for scene, name in README_PICTURES.items():
+        picture = Image.open(arguments.out / f"{scene}-desktop-light.png").convert("RGB")
+        picture.crop((0, 0, 1280, min(picture.height, 940))).save(ROOT / "assets" / name, quality=80, method=6)
+    print(f"{len(SIZES) * 2 * len(SCENES)} pictures in {arguments.out}/, README pictures renewed")
 
 
 if __name__ == "__main__":

@@ -202,9 +202,10 @@ def _fit(near: Neighbours, start: np.ndarray) -> Iterator[Mapping]:
         work, out = Path(scratch) / "work.npz", Path(scratch) / "out.npy"
         own, distances = _with_self(near)
         np.savez(work, near=own, distances=distances, start=start, epochs=epochs, seed=SEED)
+        log = (Path(scratch) / "log").open("w+")
         process = subprocess.Popen(
             [sys.executable, "-m", "unifex.umap_worker", str(work), str(out)],
-            cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, stderr=(log := (Path(scratch) / "log").open("w+")), text=True,
+            cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, stderr=log, text=True,
         )  # fmt: skip
         try:
             yield from _following(process, epochs)

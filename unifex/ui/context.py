@@ -76,9 +76,13 @@ class Context:
 
     def writable(self, name: str) -> Gallery:
         """Open a gallery to change it. Raises ``GalleryError``, always so on a public server."""
-        if self.settings.public:  # hidden buttons can still be called over HTTP
-            raise GalleryError("this server is public: its galleries are read-only")
+        self.refuse_strangers()
         return self.gallery(name)
+
+    def refuse_strangers(self) -> None:
+        """Raises ``GalleryError`` on a public server: hidden buttons can still be called over HTTP."""
+        if self.settings.public:
+            raise GalleryError("this server is public: its galleries are read-only")
 
     def prepare(self) -> None:
         """Get the engine, the demo gallery and the asked-for source ready, in the background."""

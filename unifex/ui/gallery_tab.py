@@ -132,7 +132,7 @@ class GalleryTab:
     def receive(self, name: str, event: gr.EventData) -> tuple[str, str, str, str]:
         """(gallery name; dropped files) -> pending source, typed path, gallery name, notice."""
         try:
-            self._refuse_strangers()
+            self.context.refuse_strangers()
             files = [uploads.UploadedFile(_checked(path), str(relative)) for path, relative in event.files]
             staged = uploads.stage(self.context.indexes.folder, files)
         except (GalleryError, ValueError, TypeError, OSError) as error:
@@ -140,13 +140,8 @@ class GalleryTab:
         suggested = name or name_for(str(event.files[0][1]).partition("/")[0])
         return str(staged), "", suggested, html.message("Trying a few images for a forecast")
 
-    def _refuse_strangers(self) -> None:
-        """Hidden buttons can still be called over HTTP."""
-        if self.context.settings.public:
-            raise GalleryError("this server is public: its galleries are read-only")
-
     def _open(self, spec: str) -> Source:
-        self._refuse_strangers()
+        self.context.refuse_strangers()
         if not spec:
             raise SourceError("nothing to add yet: drop images above or name a folder")
         if uploads.is_staged(self.context.indexes.folder, spec):
@@ -232,7 +227,7 @@ class GalleryTab:
     def rename_gallery(self, name: str, new: str) -> tuple:
         """(gallery, new name) -> notice, all dropdowns."""
         try:
-            self._refuse_strangers()
+            self.context.refuse_strangers()
             renamed = self.context.indexes.rename(name, new).name
         except ERRORS as error:
             return html.message("Not renamed", str(error), "error"), *self.refresh(name, name)
@@ -244,7 +239,7 @@ class GalleryTab:
             text = f"Type '{name}' exactly to delete it."
             return html.message("Not deleted", text, "warning"), *self.refresh(name, name), typed
         try:
-            self._refuse_strangers()
+            self.context.refuse_strangers()
             self.context.indexes.delete(name)
         except ERRORS as error:
             return html.message("Not deleted", str(error), "error"), *self.refresh(name, name), typed
@@ -258,8 +253,7 @@ class GalleryTab:
         """(gallery, paths) -> notice, facts, the box without what was removed."""
         paths = [line.strip() for line in lines.splitlines() if line.strip()]
         try:
-            self._refuse_strangers()
-            gallery = self.context.gallery(name)
+            gallery = self.context.writable(name)
             with gallery.write() as writer:
                 found = writer.ids_of_paths(paths)
                 removed = writer.remove(sorted({item for ids in found.values() for item in ids}))

@@ -65,7 +65,7 @@ class MapTab:
                 with gr.Row():
                     self.start = gr.Button("Make the map", variant="primary", elem_id="map-button")
                     self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="map-cancel")
-                self.status = gr.HTML(elem_id="map-status")
+                self.status = gr.HTML(elem_id="map-status", js_on_load=_OPEN_CARD_JS)
                 with gr.Column(visible="hidden", elem_id="map-frame") as self.frame:
                     self.drawing = gr.HTML(
                         "",
@@ -103,8 +103,8 @@ class MapTab:
         self.gallery.change(self.show_kept, [self.gallery], [*shown, self.compare], **private).then(
             self.list_chosen, [self.gallery, self.chosen], [self.chosen, self.listed, self.actions], **private
         )
-        self.drawing.select(self.open_item, [self.gallery], self.item_view.outputs, **private)
-        self.listed.select(self.open_item, [self.gallery], self.item_view.outputs, **private)
+        for shows_items in (self.drawing, self.listed, self.status):
+            shows_items.select(self.open_item, [self.gallery], self.item_view.outputs, **private)
         chosen = [self.chosen, self.listed, self.actions]
         self.drawing.input(self.choose, [self.gallery], chosen, **private)
         done = [self.notice, self.chosen, self.listed, self.actions]

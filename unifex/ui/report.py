@@ -225,10 +225,12 @@ def _act(action: str, item: int, other: int, text: str, title: str) -> str:
 def _acts(item: Shown, other: Shown, editable: bool) -> str:
     if not editable:
         return ""
-    label = other.record.label
-    buttons = _act("relabel", item.record.id, other.record.id, f"Relabel as {label}", "The first item gets this label")
-    buttons += _act("same", item.record.id, other.record.id, "Same thing", "Both show the same thing: counts as right")
-    return buttons + _act("drop", item.record.id, 0, "Leave out", "Leave the first item out of the gallery")
+    one, two = item.record, other.record
+    buttons = _act("same", one.id, two.id, "Same thing", "Both show the same thing: counts as right")
+    buttons += _act("drop", one.id, 0, "Leave out", "Leave the first item out of the gallery")
+    if (one.label, one.domain) == (two.label, two.domain):
+        return buttons
+    return _act("relabel", one.id, two.id, f"Relabel as {two.label}", "The first item gets this label") + buttons
 
 
 def _row(left: str, right: str, head: str, acts: str) -> str:
