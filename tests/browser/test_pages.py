@@ -68,7 +68,7 @@ def test_drop_an_image_and_see_the_right_item_first(server, open_page):
     expect(page.locator("#detail-card")).to_be_hidden()
     csv = page.locator("#search-status a.download").get_attribute("href")
     lines = base64.b64decode(csv.partition(",")[2]).decode("utf-8-sig").splitlines()
-    assert lines[0] == "rank,path,label,domain,score,uri"
+    assert lines[0] == "rank,path,label,domain,score,chance,uri"
     assert lines[1].startswith("1,toys/rubber duck/2.jpg,rubber duck,toys,")
     assert len(lines) == 21
 

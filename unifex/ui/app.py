@@ -11,7 +11,7 @@ import gradio as gr
 
 from unifex.settings import Settings
 from unifex.ui import html, theme
-from unifex.ui.context import Context
+from unifex.ui.context import Chosen, Context
 from unifex.ui.endpoints import add_endpoints
 from unifex.ui.evaluate_tab import EvaluateTab
 from unifex.ui.gallery_tab import GalleryTab
@@ -52,10 +52,10 @@ def build(context: Context) -> gr.Blocks:
             ready = context.ready.is_set()
             return html.header(context.embedder.name, context.state, not ready), gr.update(active=not ready)
 
-        def within(ids: tuple, gallery: str) -> tuple:
-            """(chosen ids, gallery) -> the Search tab, restricted to them, its gallery, the button that undoes it."""
-            text = f"Searching within {len(ids):,} chosen items. Search everywhere"
-            return gr.update(selected="search"), ids, gallery, gr.update(visible=True, value=text)
+        def within(chosen: Chosen) -> tuple:
+            """(chosen items) -> the Search tab, restricted to them, their gallery, the button that undoes it."""
+            text = f"Searching within {len(chosen.ids):,} chosen items. Search everywhere"
+            return gr.update(selected="search"), chosen, chosen.gallery, gr.update(visible=True, value=text)
 
         private = {"show_progress": "hidden", "api_visibility": "private"}
         names = [gallery_tab.name, gallery_tab.gallery], gallery_tab.dropdowns
@@ -79,19 +79,18 @@ def build(context: Context) -> gr.Blocks:
             **private,
         ).then(lambda: (gr.update(selected="search"), None), None, [tabs, search_tab.image], **private).then(**searched)
         map_tab.within.click(
-            within, [map_tab.chosen, map_tab.gallery],
+            within, [map_tab.chosen],
             [tabs, search_tab.within, search_tab.gallery, search_tab.everywhere], **private,
         ).then(**searched)  # fmt: skip
-        search_tab.found.change(map_tab.show_query, [search_tab.found, map_tab.gallery], [map_tab.star], **private)
+        for changed in (search_tab.found.change, map_tab.drawing.change):
+            changed(map_tab.show_query, [search_tab.found, map_tab.gallery], [map_tab.star], **private)
         # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
-        for tab, dropdown in ((evaluate_page, evaluate_tab.gallery), (map_page, map_tab.gallery)):
-            tab.select(lambda name: name, [search_tab.gallery], [dropdown], **private)
-            dropdown.input(lambda name: name, [dropdown], [search_tab.gallery], **private)
-        kept = [map_tab.gallery], [map_tab.status, map_tab.frame, map_tab.drawing, map_tab.compare]
-        map_page.select(map_tab.show_kept, *kept, **private)
-        evaluate_page.select(
-            evaluate_tab.choose_gallery, [evaluate_tab.gallery], [evaluate_tab.compare, evaluate_tab.dim], **private
-        )
+        for tab, dropdown, opened in (
+            (evaluate_page, evaluate_tab.gallery, evaluate_tab.opened),
+            (map_page, map_tab.gallery, map_tab.opened),
+        ):
+            tab.select(lambda name: name, [search_tab.gallery], [dropdown], **private).then(**opened, **private)
+            dropdown.input(lambda name: name, [dropdown], [search_tab.gallery], **private).then(**opened, **private)
     return page
 
 

@@ -35,6 +35,18 @@ class Query:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Items that were chosen on the map of a gallery, by id."""
+
+    gallery: str = ""
+    ids: tuple[int, ...] = ()
+
+    def of(self, gallery: str | None) -> tuple[int, ...]:
+        """The ids, if they are of this gallery."""
+        return self.ids if self.gallery == gallery else ()
+
+
+@dataclass(frozen=True)
 class Found:
     """What the last search found: ids of the hits, best first, and their similarities."""
 
@@ -70,8 +82,10 @@ class Context:
             return name_for(wanted)
         return next((name for name in names if name != DEMO_GALLERY), DEMO_GALLERY)
 
-    def gallery(self, name: str) -> Gallery:
+    def gallery(self, name: str | None) -> Gallery:
         """Open a gallery with its own model. Raises ``GalleryError``."""
+        if not name:
+            raise GalleryError("no gallery yet; make one in the Gallery tab: drop a folder of images there")
         return self.indexes.get(name)
 
     def writable(self, name: str) -> Gallery:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gradio as gr
+import numpy as np
 
 from unifex import corrections, failures
 from unifex.assessment import BASELINES, Assessment, assess, rivals
@@ -74,6 +75,11 @@ class EvaluateTab:
     def _lists(self) -> list:
         return [self.worst, self.errors, self.duplicates, self.corrections]
 
+    @property
+    def opened(self) -> dict:
+        """What is called when the tab is opened or its gallery chosen."""
+        return {"fn": self.choose_gallery, "inputs": [self.gallery], "outputs": [self.compare, self.dim]}
+
     def _wire(self) -> None:
         private = {"show_progress": "hidden", "api_visibility": "private"}
         asked = [self.gallery, self.protocol, self.seed, self.copies, self.dim, self.in_context, self.compare]
@@ -85,12 +91,11 @@ class EvaluateTab:
         self.cancel.click(None, cancels=[started], api_visibility="private")
         self.cancel.click(lambda: (html.message("Cancelled", "Nothing was kept."), *_idle()), None,
                           [self.outcome, *buttons], **private)  # fmt: skip
-        self.gallery.change(self.choose_gallery, [self.gallery], [self.compare, self.dim], **private).then(
-            lambda: (_INVITATION, None, gr.update(visible=False)),
-            None,
-            [self.outcome, self.found, self.failures],
-            **private,
-        )
+        cleared = [self.outcome, self.found, self.failures, self.compare, self.dim]
+        self.gallery.change(
+            lambda: (_INVITATION, None, gr.update(visible=False), gr.update(value=[]), gr.update(value=0)),
+            None, cleared, **private,
+        )  # fmt: skip
         self.protocol.change(lambda kind: gr.update(info=PROTOCOLS[kind]), [self.protocol], [self.protocol], **private)
         for listed in self._lists:
             listed.select(self.open_item, [self.gallery], self.item_view.outputs, **private)
@@ -106,8 +111,8 @@ class EvaluateTab:
                 (f"the gallery's, {gallery.config.dim}", 0),
                 *((str(dim), dim) for dim in gallery.embedder.neck.dims),
             ]
-            return gr.update(choices=rivals(gallery), value=[]), gr.update(choices=dims, value=0)
-        except (*ERRORS, AttributeError):
+            return gr.update(choices=rivals(gallery)), gr.update(choices=dims)
+        except ERRORS:
             return gr.update(choices=[], value=[]), gr.update(choices=[("the gallery's", 0)], value=0)
 
     def run(
@@ -123,7 +128,7 @@ class EvaluateTab:
                     yield report.report(event, name), event, *_idle()
                 else:
                     yield html.bar("Measuring", event.done, event.total, f" · {event.doing}"), gr.skip(), *_busy()
-        except (*ERRORS, AttributeError) as error:
+        except ERRORS as error:
             yield html.message("This gallery cannot be measured", str(error), "warning"), None, *_idle()
 
     def show_failures(self, name: str, found: Assessment | None) -> tuple:
@@ -135,7 +140,7 @@ class EvaluateTab:
         if current.columns is not trial.columns:
             changed = html.message("The gallery has changed", "Evaluate again to see its failures.", "warning")
             return gr.update(visible=True), changed, changed, changed, self._corrections(gallery)
-        see = _Shop(gallery, trial.columns.ids)
+        see = _Shelf(gallery, trial.columns.ids)
         worst = [(w, see(w.query), [see(h) for h in w.hits]) for w in failures.worst_queries(found.main, ROWS)]
         errors = [(e, see(e.item), [see(n) for n in e.neighbours]) for e in failures.label_errors(trial, near, ROWS)]
         pairs = [(d, see(d.query), see(d.item)) for d in failures.duplicates(trial, near, ROWS)]
@@ -165,10 +170,10 @@ class EvaluateTab:
         return html.message(sentence, "Press Evaluate to score again.", "good"), self._corrections(gallery)
 
 
-class _Shop:
-    """Cards by position, each item read once."""
+class _Shelf:
+    """What cards show, by position; each item is read once."""
 
-    def __init__(self, gallery: Gallery, ids):
+    def __init__(self, gallery: Gallery, ids: np.ndarray):
         self.gallery, self.ids, self.known = gallery, ids, {}
 
     def __call__(self, position: int) -> report.Shown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
@@ -31,6 +31,7 @@ class GalleryTab:
     """Components that the page needs, and the handlers."""
 
     context: Context
+    dropdowns: list[gr.Dropdown] = field(default_factory=list)  # of all tabs: they offer the same galleries
 
     def build(self) -> None:
         """Lay the tab out and wire it."""

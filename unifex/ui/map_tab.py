@@ -19,7 +19,7 @@ from unifex.gallery import Gallery
 from unifex.projection import Map, Mapping, kept_map, moved_most, place, project
 from unifex.text import duration, plural
 from unifex.ui import html
-from unifex.ui.context import ERRORS, Context, Found
+from unifex.ui.context import ERRORS, Chosen, Context, Found
 from unifex.ui.item_view import ItemView
 from unifex.ui.theme import asset
 
@@ -44,7 +44,7 @@ class MapTab:
     def build(self) -> None:
         """Lay the tab out and wire it."""
         first = self.context.first_gallery()
-        self.chosen = gr.State(())
+        self.chosen = gr.State(Chosen())
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 with gr.Row():
@@ -87,6 +87,12 @@ class MapTab:
                 self.notice = gr.HTML(elem_id="map-notice")
         self._wire()
 
+    @property
+    def opened(self) -> dict:
+        """What is called when the tab is opened or its gallery chosen."""
+        outputs = [self.status, self.frame, self.drawing, self.compare, self.chosen, self.listed, self.actions]
+        return {"fn": self.show_gallery, "inputs": [self.gallery, self.chosen], "outputs": outputs}
+
     def _wire(self) -> None:
         private = {"show_progress": "hidden", "api_visibility": "private"}
         shown = [self.status, self.frame, self.drawing]
@@ -100,9 +106,6 @@ class MapTab:
             lambda: (html.message("Cancelled", "Make the map whenever you like."), *_idle()), None,
             [self.status, *buttons], **private,
         )  # fmt: skip
-        self.gallery.change(self.show_kept, [self.gallery], [*shown, self.compare], **private).then(
-            self.list_chosen, [self.gallery, self.chosen], [self.chosen, self.listed, self.actions], **private
-        )
         for shows_items in (self.drawing, self.listed, self.status):
             shows_items.select(self.open_item, [self.gallery], self.item_view.outputs, **private)
         chosen = [self.chosen, self.listed, self.actions]
@@ -129,9 +132,13 @@ class MapTab:
                 text = f"{plural(len(gallery), 'item')}: neighbours, then UMAP; it is kept with the gallery afterwards."
                 return html.message("No map of this gallery yet", text), gr.update(visible="hidden"), "", compare
             return "", gr.update(visible=True), _drawing(gallery, kept), compare
-        except (*ERRORS, AttributeError) as error:
+        except ERRORS as error:
             empty = gr.update(choices=[("none", NO_MODEL)], value=NO_MODEL)
             return html.message("No map", str(error), "warning"), gr.update(visible="hidden"), "", empty
+
+    def show_gallery(self, name: str | None, chosen: Chosen) -> tuple:
+        """(gallery, chosen items) -> as :meth:`show_kept`, then those of the chosen that are in this gallery."""
+        return *self.show_kept(name), *self.list_chosen(name, chosen)
 
     def run(self, name: str, compare: str) -> Iterator[tuple]:
         """(gallery, second model) -> status, frame, drawing, start, cancel."""
@@ -147,51 +154,51 @@ class MapTab:
                     else:
                         yield _mapping(event), skip, skip, *_busy()
             yield _summary(gallery, maps), gr.update(visible=True), _drawing(gallery, *maps), *_idle()
-        except (*ERRORS, AttributeError) as error:
+        except ERRORS as error:
             yield html.message("The map was not made", str(error), "error"), skip, skip, *_idle()
 
     def open_item(self, name: str, event: gr.SelectData) -> tuple:
         """(gallery; point or card) -> the large view."""
         return self.item_view.open(name, int(event.value))
 
-    def choose(self, name: str, event: gr.EventData) -> tuple[tuple[int, ...], str, dict]:
-        """(gallery; points in the lasso) -> chosen ids, their list, actions."""
-        return self.list_chosen(name, tuple(int(item) for item in event.ids))
+    def choose(self, name: str, event: gr.EventData) -> tuple[Chosen, str, dict]:
+        """(gallery; points in the lasso) -> what is chosen, its list, actions."""
+        return self.list_chosen(name, Chosen(name, tuple(int(item) for item in event.ids)))
 
-    def list_chosen(self, name: str, ids: tuple[int, ...]) -> tuple[tuple[int, ...], str, dict]:
-        """(gallery, ids) -> those that are there, their list, actions."""
+    def list_chosen(self, name: str, chosen: Chosen) -> tuple[Chosen, str, dict]:
+        """(gallery, chosen items) -> those that are there, their list, actions."""
         try:
             gallery = self.context.gallery(name)
-            records = gallery.records(ids)
-        except (*ERRORS, AttributeError):
+            records = gallery.records(chosen.of(name))
+        except ERRORS:
             records = []
         if not records:
-            return (), _HELP, gr.update(visible=False)
+            return Chosen(), _HELP, gr.update(visible=False)
         cards = "".join(html.card(r, gallery.thumbnail(r.sha256), "Open") for r in records[:MOST_CARDS])
         more = f"<p>and {len(records) - MOST_CARDS:,} more</p>" if len(records) > MOST_CARDS else ""
         link = f'<a class="download" download="chosen.csv" href="{html.csv_uri(_chosen_csv(records))}">Download CSV</a>'
         head = f'<p class="chosen-head"><strong>{plural(len(records), "item")} chosen</strong>{link}</p>'
         listed = f'{head}<div class="grid small">{cards}</div>{more}'
-        return tuple(record.id for record in records), listed, gr.update(visible=True)
+        return Chosen(name, tuple(record.id for record in records)), listed, gr.update(visible=True)
 
-    def label_chosen(self, name: str, ids: tuple[int, ...], label: str) -> tuple:
-        """(gallery, chosen ids, label) -> notice, chosen, list, actions."""
-        return self._correct(name, ids, lambda record: corrections.relabel(record, label), f"now labelled '{label}'")
+    def label_chosen(self, name: str, chosen: Chosen, label: str) -> tuple:
+        """(gallery, chosen items, label) -> notice, chosen, list, actions."""
+        return self._correct(name, chosen, lambda record: corrections.relabel(record, label), f"now labelled '{label}'")
 
-    def drop_chosen(self, name: str, ids: tuple[int, ...]) -> tuple:
-        """(gallery, chosen ids) -> notice, chosen, list, actions."""
-        return self._correct(name, ids, corrections.drop, "left out of the gallery")
+    def drop_chosen(self, name: str, chosen: Chosen) -> tuple:
+        """(gallery, chosen items) -> notice, chosen, list, actions."""
+        return self._correct(name, chosen, corrections.drop, "left out of the gallery")
 
-    def _correct(self, name: str, ids: tuple[int, ...], say, done: str) -> tuple:
+    def _correct(self, name: str, chosen: Chosen, say, done: str) -> tuple:
         try:
             gallery = self.context.writable(name)
-            said = [say(record) for record in gallery.records(ids)]
+            said = [say(record) for record in gallery.records(chosen.of(name))]
             with gallery.write() as writer:
                 writer.correct(said)
         except ERRORS as error:
             return html.message("Not corrected", str(error), "error"), *[gr.skip()] * 3
         text = "The Evaluate tab lists all corrections and can undo them."
-        return html.message(f"{plural(len(said), 'item')} {done}", text, "good"), *self.list_chosen(name, ids)
+        return html.message(f"{plural(len(said), 'item')} {done}", text, "good"), *self.list_chosen(name, chosen)
 
     def show_query(self, found: Found, name: str | None) -> str:
         """(what the Search tab found, gallery) -> where the query's star goes, and the hits it is joined to."""

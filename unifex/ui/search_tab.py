@@ -12,7 +12,7 @@ from unifex import images
 from unifex.gallery import GalleryError
 from unifex.search import Filters, SearchResult, search, search_items
 from unifex.ui import html
-from unifex.ui.context import ERRORS, Context, Found, Query
+from unifex.ui.context import ERRORS, Chosen, Context, Found, Query
 from unifex.ui.item_view import ItemView
 
 SAMPLES = 18
@@ -43,7 +43,7 @@ class SearchTab:
         """Lay the tab out and wire it."""
         self.query = gr.State(Query())
         self.found = gr.State(Found())
-        self.within = gr.State(())
+        self.within = gr.State(Chosen())
         first = self.context.first_gallery()
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
@@ -124,9 +124,13 @@ class SearchTab:
         ).then(**quietly)
         picked = [self.query, self.image, *self.item_view.outputs]
         self.grid.select(self.pick, [self.gallery], picked, show_progress="hidden", **private).then(**quietly)
-        widened = [self.within, self.everywhere]
-        self.gallery.input(_everywhere, None, widened, **private)
-        self.everywhere.click(_everywhere, None, widened, **private).then(**quietly)
+        self.everywhere.click(
+            lambda: (Chosen(), gr.update(visible=False)), None, [self.within, self.everywhere], **private
+        ).then(**quietly)
+        self.gallery.change(
+            lambda within, gallery: gr.update(visible=bool(within.of(gallery))),
+            [self.within, self.gallery], [self.everywhere], show_progress="hidden", **private,
+        )  # fmt: skip
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
@@ -154,7 +158,7 @@ class SearchTab:
         self,
         query: Query,
         gallery: str | None,
-        within: tuple[int, ...],
+        within: Chosen,
         k: int,
         domains: list[str],
         min_score: float,
@@ -171,7 +175,7 @@ class SearchTab:
             filters = Filters(
                 domains=tuple(domains or ()),
                 min_score=None if min_score <= -1 else min_score,
-                within=frozenset(within),
+                within=frozenset(within.of(gallery)),
                 false_accepts=float(trust) or None,
             )
             return self._hits(query, gallery, int(k), filters, in_context)
@@ -227,11 +231,6 @@ _STRANGER = html.message(
     "What follows is the nearest there is.",
     "warning",
 )
-
-
-def _everywhere() -> tuple[tuple, dict]:
-    """-> no chosen items, the button that says so hidden."""
-    return (), gr.update(visible=False)
 
 
 def _varied(labels: np.ndarray) -> list[int]:
