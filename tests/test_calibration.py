@@ -74,6 +74,7 @@ def test_search_says_what_it_trusts(labelled):
 
     strange = search(labelled, [Image.fromarray(noise)], 5)
     assert strange.stranger is True
+    assert search(labelled, [Image.fromarray(noise)], 5, Filters(domains=("signs",))).stranger is None  # a part of it
     assert search(labelled, [Image.fromarray(noise)], 5, Filters(false_accepts=0.05)).hits == []
 
 

@@ -38,7 +38,7 @@ def test_label_errors_are_found_and_silenced():
     columns = make_columns(shown)
     near = last(neighbours.find(vectors.build(embeddings), columns.copies))
     chosen = make_trial(columns, range(40), range(40), np.arange(40))
-    assert [(e.item, shown[e.like]) for e in failures.label_errors(chosen, near)] == [(7, 0)]
+    assert [(e.item, shown[e.neighbours[0]]) for e in failures.label_errors(chosen, near)] == [(7, 0)]
     silenced = make_trial(columns, range(40), range(40), np.arange(40), same=[(7, 0)])
     assert failures.label_errors(silenced, near) == []
 

@@ -19,7 +19,7 @@ def make_columns(labels, domains=None, splits=None, hashes=None) -> Columns:
 
 def make_trial(columns: Columns, queries, items, groups=None, same=()) -> Trial:
     """A trial of these positions."""
-    pairs = [pair for one in same for pair in (one, one[::-1])]
+    pairs = sorted({tuple(pair) for one in same for pair in (one, one[::-1])})
     return Trial(
         Protocol("split" if groups is None else "leave-one-out"), columns, np.asarray(queries), np.asarray(items),
         groups, np.array(pairs, np.int64).reshape(-1, 2), {},

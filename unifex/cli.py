@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,18 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--out", required=True, type=Path, help="FILE.npz: path, label, domain, split, embedding")
     embed.add_argument("--dim", type=int, help="length of the embeddings (default: the model's)")
 
+    _add_measuring(command)
+    command("galleries", _galleries, "list the galleries")
+    command("models", _models, "list the models")
+    info = command("info", _info, "show what is in a gallery")
+    info.add_argument("gallery")
+    remove = command("remove", _remove, "remove items from a gallery (the image files stay)")
+    remove.add_argument("gallery")
+    remove.add_argument("paths", nargs="+", metavar="PATH", help="path or uri of an item")
+    return parser
+
+
+def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
     evaluate = command("evaluate", _evaluate, "measure how well a gallery finds what belongs together (mMP@5 and more)")
     evaluate.add_argument("--gallery", required=True, help="name of the gallery")
     evaluate.add_argument("--dim", type=int, help="length of the embeddings (default: the gallery's)")
@@ -116,15 +128,6 @@ def _parser() -> argparse.ArgumentParser:
     correct.add_argument("--same", nargs=2, action="append", default=[], metavar=("PATH", "PATH"))
     correct.add_argument("--undo", action="append", default=[], metavar="PATH", help="take back all said of an item")
     correct.add_argument("--out", type=Path, help="FILE.csv: write the list of corrections")
-
-    command("galleries", _galleries, "list the galleries")
-    command("models", _models, "list the models")
-    info = command("info", _info, "show what is in a gallery")
-    info.add_argument("gallery")
-    remove = command("remove", _remove, "remove items from a gallery (the image files stay)")
-    remove.add_argument("gallery")
-    remove.add_argument("paths", nargs="+", metavar="PATH", help="path or uri of an item")
-    return parser
 
 
 def _indexes(options: argparse.Namespace):

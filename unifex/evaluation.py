@@ -54,8 +54,8 @@ class Trial:
     """Who is searched for among whom. ``queries`` [Q] and ``items`` [M] are positions in ``columns``.
 
     ``groups`` int64 [N]: a query never finds an item of its own group (itself, its copies); None when it may find any.
-    ``same``: pairs of positions [P, 2] that show the same thing whatever their labels say. ``left_out``: how many
-    items take no part, by reason.
+    ``same``: pairs of positions [P, 2] that show the same thing whatever their labels say, each once either way round.
+    ``left_out``: how many items take no part, by reason.
     """
 
     protocol: Protocol

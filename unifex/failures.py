@@ -27,10 +27,9 @@ class WorstQuery:
 
 @dataclass(frozen=True)
 class LabelError:
-    """An item (position) whose nearest neighbours all have the label of ``like`` (a position), not its own."""
+    """An item (position) whose nearest neighbours (positions, nearest first) all have one other label."""
 
     item: int
-    like: int
     neighbours: list[int]
     similarity: float
 
@@ -72,7 +71,7 @@ def label_errors(trial: Trial, near: Neighbours, most: int = MOST) -> list[Label
     suspect[trial.same[:, 0]] = False
     similarity = np.where(suspect, scores.mean(axis=1), -np.inf)
     order = np.lexsort((np.arange(len(classes)), -similarity))[: min(most, int(suspect.sum()))]
-    return [LabelError(int(i), int(positions[i, 0]), positions[i].tolist(), float(similarity[i])) for i in order]
+    return [LabelError(int(i), positions[i].tolist(), float(similarity[i])) for i in order]
 
 
 def duplicates(trial: Trial, near: Neighbours, most: int = MOST) -> list[Duplicate]:

@@ -94,12 +94,11 @@ class Filters:
 class SearchResult:
     """Hits, best first, and what was searched in how many seconds.
 
-    ``embedding`` float32 [dim]: the query. ``stranger``: True when even what is most alike is so little alike that the
-    query's thing is probably not in the gallery; None when the gallery's labels cannot tell.
+    ``stranger``: True when even what is most alike is so little alike that the query's thing is probably not in the
+    gallery; None when only a part of it was searched, or its labels cannot tell.
     """
 
     hits: list[Hit]
-    embedding: np.ndarray
     context: bool
     stranger: bool | None
     items: int
@@ -181,12 +180,12 @@ def search_features(
     records = {record.id: record for record in gallery.records(snapshot.columns.ids[positions[enough]])}
     found = zip(snapshot.columns.ids[positions[enough]].tolist(), scores[enough].tolist())
     alive = [(records[item], score) for item, score in found if item in records]
+    partial = filters.domains or filters.splits or filters.within
     chance = (lambda score: float(meaning.chance(score))) if meaning else (lambda score: None)
     return SearchResult(
         hits=[Hit(rank, score, record, chance(score)) for rank, (record, score) in enumerate(alive, start=1)],
-        embedding=query[0],
         context=context,
-        stranger=None if meaning is None else meaning.chance_here(scores.max(initial=-1)) < 0.5,
+        stranger=None if partial or not meaning else meaning.chance_here(scores.max(initial=-1)) < 0.5,
         items=len(snapshot),
         model=gallery.embedder.name,
         index=index.kind,

@@ -65,8 +65,10 @@ class VectorIndex:
             block = max(1, BLOCK_VALUES // (depth * self.embeddings.shape[1]))
             for rows in np.split(waiting, range(block, len(waiting), block)):
                 rough, candidates = self._candidates(queries[rows], depth, parameters)
-                own = groups[1][candidates] == groups[0][rows, None] if groups else False
-                ranked = rank(similarities(queries[rows], self.embeddings, candidates), candidates, own, width)
+                left_out = candidates < 0  # FAISS fills with these what it cannot find
+                if groups:
+                    left_out |= groups[1][candidates] == groups[0][rows, None]
+                ranked = rank(similarities(queries[rows], self.embeddings, candidates), candidates, left_out, width)
                 scores[rows], positions[rows] = ranked
                 settled = (ranked[0][:, -1] > (rough[:, -1] + TIE if self.exact else -np.inf)) | (depth == count)
                 unsettled.append(rows[~settled])
@@ -125,9 +127,7 @@ def similarities(queries: np.ndarray, embeddings: np.ndarray, positions: np.ndar
     return np.einsum("qd,qcd->qc", queries.astype(np.float64), chosen).astype(np.float32)
 
 
-def rank(
-    scores: np.ndarray, positions: np.ndarray, left_out: np.ndarray | bool, width: int
-) -> tuple[np.ndarray, np.ndarray]:
+def rank(scores: np.ndarray, positions: np.ndarray, left_out: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """The first ``width`` of scores and positions [Q, c] by score, then position; what is left out is -inf and -1."""
     scores = np.where(left_out, -np.inf, scores).astype(np.float32)
     positions = np.where(left_out, -1, positions)

@@ -37,6 +37,11 @@ def message(title: str, text: str = "", kind: str = "info") -> str:
     return f'<div class="note {kind}" role="{role}"><strong>{escape(title)}</strong>{body}</div>'
 
 
+def hint(text: str) -> str:
+    """A line in the background."""
+    return f'<p class="hint">{escape(text)}</p>'
+
+
 def card(record: Record, thumbnail: bytes, action: str, badge: str = "", described: str = "", kind: str = "") -> str:
     """A thumbnail that is a button; ``badge`` stands in its corner, ``kind`` is a class of its own."""
     name = record.label or record.path.rpartition("/")[2]

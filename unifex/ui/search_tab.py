@@ -209,6 +209,12 @@ class SearchTab:
             shown = [images.thumbnail(image, 96) for image in decoded]
         found = Found(name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
         status = html.search_status(result, name, shown)
+        if filters.false_accepts:
+            meaning = gallery.calibration()
+            least = meaning.threshold(filters.false_accepts)
+            status += html.hint(
+                f"Similarity {least:.2f} and more: that keeps {meaning.kept(least):.0%} of right first hits."
+            )
         if not result.hits:
             return status + _why_nothing(result, filters), "", found
         if result.stranger:
