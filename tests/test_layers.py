@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent / "unifex"
 LAYERS = (
     ("images", "text"),
     ("backbones", "neck", "measures"),
+    ("recipes", "losses"),
     ("runtime", "vectors"),
     ("embedder",),
     ("sources", "demo", "uploads"),
@@ -17,6 +18,7 @@ LAYERS = (
     ("indexes", "indexing", "reranking"),
     ("search", "evaluation"),
     ("assessment", "failures"),
+    ("training_data", "training", "views", "model_card", "finetuning", "curves"),
     ("projection", "umap_worker"),
     ("map_view",),
     ("settings",),

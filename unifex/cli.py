@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--dim", type=int, help="length of the embeddings (default: the model's)")
 
     _add_measuring(command)
+    _add_training(command)
     command("galleries", _galleries, "list the galleries")
     command("models", _models, "list the models")
     info = command("info", _info, "show what is in a gallery")
@@ -128,6 +130,40 @@ def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
     correct.add_argument("--same", nargs=2, action="append", default=[], metavar=("PATH", "PATH"))
     correct.add_argument("--undo", action="append", default=[], metavar="PATH", help="take back all said of an item")
     correct.add_argument("--out", type=Path, help="FILE.csv: write the list of corrections")
+
+
+def _add_training(command: Callable[..., argparse.ArgumentParser]) -> None:
+    from dataclasses import fields
+
+    from unifex.recipes import PRESET_ADVICE, Recipe
+
+    train = command("train", _train, "teach a neck what a gallery's labels say, and measure it on classes it never saw")
+    train.add_argument("--gallery", required=True, help="name of the gallery")
+    train.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
+    train.add_argument(
+        "--preset", default="best", choices=PRESET_ADVICE,
+        help="; ".join(f"{name}: {advice}" for name, advice in PRESET_ADVICE.items()) + " (default best)",
+    )  # fmt: skip
+    train.add_argument("--recipe", type=Path, metavar="FILE.yaml", help="a configuration of the public UniFEx instead")
+    train.add_argument("--hold-out", type=float, default=0.3, help="share of classes to measure on (default 0.3)")
+    train.add_argument("--hold-out-label", action="append", default=[], metavar="LABEL", help="this class instead")
+    train.add_argument("--dim", type=int, help="dimension of before and after (default: 64 if the neck has it)")
+    train.add_argument("--use", action="store_true", help="search the gallery with it from now on, unless it is worse")
+    train.add_argument("--finish", action="store_true", help="measure and save what a stopped training had reached")
+    train.add_argument("--log", choices=("tensorboard", "trackio"), help="write the curves there, too")
+    recipe = train.add_argument_group("the recipe (defaults: the preset's)")
+    for setting in fields(Recipe):
+        known = setting.metadata
+        limits = "" if known["low"] is None else f", {known['low']:g} to {known['high']:g}"
+        recipe.add_argument(
+            f"--{setting.name.replace('_', '-')}",
+            choices=known["choices"] and tuple(known["choices"]),
+            help=f"{known['help']} ({known['unit'] or 'no unit'}{limits})",
+        )
+
+    use = command("use", _use, "search a gallery with another model on the same backbone")
+    use.add_argument("gallery")
+    use.add_argument("wanted", nargs="?", metavar="MODEL", help="without it: back to the model before")
 
 
 def _indexes(options: argparse.Namespace):
@@ -323,6 +359,75 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
         _say(options, f"{correction.kind:8} {correction.sentence}")
     _say(options, f"{plural(len(stored), 'correction')} in gallery '{gallery.name}'")
     return {"gallery": gallery.name, "corrections": [asdict(correction) for correction in stored]}
+
+
+def _train(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.curves import log_curves
+    from unifex.finetuning import Doing, Point, finetune
+    from unifex.training_data import HoldOut
+
+    gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
+    recipe = _recipe_of(options)
+    hold_out = HoldOut(options.hold_out, tuple(options.hold_out_label))
+    with log_curves(options.log, options.indexes / "models" / ".curves" / options.save, options.save) as log:
+        for event in finetune(gallery, options.save, recipe, hold_out, options.finish):
+            if isinstance(event, Doing):
+                _step_line(event.what, event.done, event.total)
+            elif isinstance(event, Point):
+                log(event)
+                _epoch_line(event)
+    _end_line()
+    data = event.data
+    _say(options, f"{event.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(event.seconds)}")
+    for result in event.evaluations:
+        score = result.overall()
+        figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {result.macro().value:9.3f}"
+        _say(options, f"  {result.model[:29]:30}{result.dim:5}{figures}")
+    _say(options, event.advice)
+    answer = event.as_json(options.dim)
+    if options.use and event.verdict != "worse":
+        answer["used"] = _switch(options, gallery.name, event.model)
+    return answer
+
+
+def _recipe_of(options: argparse.Namespace):
+    from dataclasses import fields, replace
+
+    from unifex.recipes import PRESETS, read_public_yaml, setting_from_text
+
+    recipe = read_public_yaml(options.recipe) if options.recipe else PRESETS[options.preset]
+    said = {setting.name: getattr(options, setting.name) for setting in fields(recipe)}
+    return replace(recipe, **{name: setting_from_text(name, text) for name, text in said.items() if text is not None})
+
+
+def _epoch_line(point) -> None:
+    epoch = point.epoch
+    scores = "".join(f", held-out mMP@5 {dim}-d {value:.3f}" for dim, value in point.scores.items())
+    left = f", {duration(epoch.seconds_left)} left" if epoch.number < epoch.total else ""
+    print(f"epoch {epoch.number} of {epoch.total}: loss {epoch.loss:.3f}{scores}{left}", file=sys.stderr, flush=True)
+
+
+def _use(options: argparse.Namespace) -> dict[str, Any]:
+    gallery = _indexes(options).get(options.gallery)
+    wanted = options.wanted or gallery.config.previous
+    if not wanted:
+        raise ValueError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
+    return _switch(options, gallery.name, wanted)
+
+
+def _switch(options: argparse.Namespace, name: str, model: str) -> dict[str, Any]:
+    from unifex.embedder import Embedder
+    from unifex.snapshot import Embedding
+
+    indexes, began = _indexes(options), time.perf_counter()
+    for event in indexes.use(name, Embedder.load(model, models=indexes.models)):
+        if isinstance(event, Embedding):
+            _step_line("embedding", event.done, event.total)
+    _end_line()
+    seconds, config = time.perf_counter() - began, event.config
+    back = f"; `python -m unifex use {name}` goes back to '{config.previous}'" if config.previous else ""
+    _say(options, f"gallery '{name}' is searched with '{model}', {config.dim}-d, after {duration(seconds)}{back}")
+    return {"gallery": name, "model": model, "dim": config.dim, "previous": config.previous, "seconds": seconds}
 
 
 def _galleries(options: argparse.Namespace) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class ModelConfig:
     schema: int = SCHEMA
     description: str = ""
     scores: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> ModelConfig:

@@ -128,7 +128,7 @@ def trial(gallery: Gallery, protocol: Protocol = Protocol()) -> Trial:
     if kind == "leave-one-out":
         groups = np.arange(len(columns.ids)) if protocol.copies else columns.copies
     chosen = Trial(
-        replace(protocol, kind=kind), columns, queries, items, groups, _same_pairs(gallery, columns), left_out
+        replace(protocol, kind=kind), columns, queries, items, groups, same_pairs(gallery, columns), left_out
     )
     if not chosen.relevant().any():
         raise GalleryError(
@@ -154,7 +154,7 @@ def _drawn(classes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[chosen]), np.sort(order[~chosen])
 
 
-def _same_pairs(gallery: Gallery, columns: Columns) -> np.ndarray:
+def same_pairs(gallery: Gallery, columns: Columns) -> np.ndarray:
     """Positions [P, 2] of the pairs that were marked as the same thing, both ways round."""
     said = [(c.uri, c.other_uri) for c in gallery.corrections() if c.kind == "same"]
     if not said:
@@ -361,6 +361,14 @@ def evaluate(
             done += len(rows)
     alone = yield from _alone(trial, embeddings, context, f"{doing}: each domain alone")
     yield Evaluation(trial, model, dim, context, Measures(*values), alone, hits, scores)
+
+
+def mmp5(trial: Trial, embeddings: np.ndarray) -> float:
+    """Mean mMP@5 alone, 0..1: what a training is watched by."""
+    index = vectors.build(np.ascontiguousarray(embeddings[trial.items]), flat_limit=len(trial.items))
+    rows = np.arange(len(trial.queries))
+    positions = _search(trial, index, embeddings, rows, CUTOFF, None)[1]
+    return measures.mean(measures.measure(trial.right(rows, positions), trial.relevant()).mmp5).value
 
 
 def _search(trial, index, embeddings, rows, depth, near, allowed=None) -> tuple[np.ndarray, np.ndarray]:

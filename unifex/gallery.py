@@ -26,7 +26,7 @@ from unifex.calibration import Calibration, calibrate
 from unifex.corrections import Correction
 from unifex.embedder import Embedder
 from unifex.neighbours import Kept, Neighbours, Searched
-from unifex.snapshot import Snapshot
+from unifex.snapshot import Embedding, Snapshot
 from unifex.sources import Refused
 from unifex.vectors import VectorIndex
 from unifex.writer import Writer, write_atomically
@@ -60,7 +60,7 @@ class GalleryError(RuntimeError):
 
 @dataclass(frozen=True)
 class GalleryConfig:
-    """``gallery.json``: which model made the gallery."""
+    """``gallery.json``: which model the gallery is searched with; ``previous``: with which it was before that."""
 
     id: str
     model: str
@@ -68,6 +68,7 @@ class GalleryConfig:
     backbone_hash: str
     neck_hash: str
     dim: int
+    previous: str = ""
     schema: int = SCHEMA
 
 
@@ -177,7 +178,8 @@ class Gallery:
             )
         if (embedder.name, embedder.neck.hash) != (config.model, config.neck_hash):
             dim = config.dim if config.dim in embedder.neck.dims else embedder.default_dim
-            self.config = replace(config, model=embedder.name, neck_hash=embedder.neck.hash, dim=dim)
+            previous = config.previous if embedder.name == config.model else config.model
+            self.config = replace(config, model=embedder.name, neck_hash=embedder.neck.hash, dim=dim, previous=previous)
 
     @classmethod
     def open_or_create(cls, folder: str | Path, embedder: Embedder) -> Gallery:
@@ -206,6 +208,7 @@ class Gallery:
 
     def _write_config(self) -> None:
         write_atomically(self.folder / "gallery.json", json.dumps(self.config.__dict__, indent=2).encode())
+        self.stored_config = self.config
 
     def _add_missing_tables(self) -> None:
         """Galleries made before there were corrections have no place for them."""
@@ -310,6 +313,14 @@ class Gallery:
             _ = self.embedder  # settles which neck
             self._snapshot = snapshot.take(self, self._snapshot)
             return self._snapshot
+
+    def embed_afresh(self) -> Iterator[Embedding | Snapshot]:
+        """:meth:`snapshot` with every item embedded anew, in steps: for a gallery opened with another neck."""
+        _ = self.embedder
+        for event in snapshot.take_afresh(self):
+            if isinstance(event, Snapshot):
+                self._snapshot = event
+            yield event
 
     def index(self, dim: int | None = None) -> tuple[Snapshot, VectorIndex]:
         """The snapshot and an index over its embeddings at ``dim`` (default: the gallery's own)."""
@@ -437,6 +448,10 @@ class Gallery:
     def thumbnail_path(self, sha256: str) -> Path:
         """Where the thumbnail of an image lies."""
         return self.folder / "thumbs" / sha256[:2] / f"{sha256}.webp"
+
+    def views_path(self, sha256: str) -> Path:
+        """Where the features of an image's other views lie (:mod:`unifex.views`)."""
+        return self.folder / "views" / sha256[:2] / f"{sha256}.npy"
 
     def original_path(self, sha256: str, name: str) -> Path:
         """Where the kept bytes of an image lie."""

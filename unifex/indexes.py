@@ -6,28 +6,31 @@ import re
 import shutil
 import threading
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from unifex import snapshot
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery, GalleryError
+from unifex.snapshot import Embedding
 
 MODELS = "models"
 MAX_NAME = 80
 _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
 
 
-def check_name(name: str) -> str:
+def check_name(name: str, what: str = "gallery") -> str:
     """``name`` as a folder may be called. Raises :class:`GalleryError` that says which names are allowed."""
     name = unicodedata.normalize("NFC", name.strip())
     if not re.fullmatch(r"\w[\w .()+-]*", name) or len(name.encode()) > MAX_NAME or name.lower() in _RESERVED:
         raise GalleryError(
-            f"'{name[:MAX_NAME]}' cannot name a gallery: use letters, digits, spaces and . _ - + ( ), "
+            f"'{name[:MAX_NAME]}' cannot name a {what}: use letters, digits, spaces and . _ - + ( ), "
             f"start with a letter or digit, at most {MAX_NAME} bytes"
         )
     if name.endswith("."):
-        raise GalleryError("a gallery's name cannot end with a dot")
+        raise GalleryError(f"a {what}'s name cannot end with a dot")
     return name
 
 
@@ -67,6 +70,21 @@ class Indexes:
         if not (folder / "gallery.json").is_file():
             Gallery.create(folder, embedder)
         return self.get(name, embedder)
+
+    def use(self, name: str, embedder: Embedder) -> Iterator[Embedding | Gallery]:
+        """Search a gallery with another neck from now on; yields the gallery last. Its ``previous`` goes back.
+
+        Nothing changes before all is embedded. Raises :class:`GalleryError` for another backbone or a busy gallery.
+        """
+        gallery = Gallery.open(self.get(name).folder, embedder)
+        for event in gallery.embed_afresh():
+            if isinstance(event, Embedding):
+                yield event
+        with gallery.write():
+            snapshot.save(gallery)
+        with self._lock:
+            self._open[name] = gallery
+        yield gallery
 
     def rename(self, name: str, new: str) -> Gallery:
         """Give a gallery another name. Raises :class:`GalleryError` if that is taken or the gallery is in use."""

@@ -7,7 +7,7 @@ have none yet are embedded. The copy on disk is a cache of that and needs no boo
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -109,15 +109,33 @@ def _take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
     columns = _read_columns(gallery)
     neck_hash = gallery.config.neck_hash
     if last and last.neck_hash == neck_hash:
-        return Snapshot(columns, neck_hash, vectors.build(_embed(gallery, columns, last.columns.ids, last.embeddings)))
-    saved = _read_saved(gallery)
-    if not saved:
-        return Snapshot(columns, neck_hash, vectors.build(_embed(gallery, columns)))
-    stamp, ids, embeddings = saved
-    if np.array_equal(ids, columns.ids) and not stamp["exact"]:
-        index = vectors.load(embeddings, gallery.folder / "index.faiss", False, stamp["recall"])
-        return Snapshot(columns, neck_hash, index)
-    return Snapshot(columns, neck_hash, vectors.build(_embed(gallery, columns, ids, embeddings)))
+        known = last.columns.ids, last.embeddings
+    elif saved := _read_saved(gallery):
+        stamp, *known = saved
+        if np.array_equal(known[0], columns.ids) and not stamp["exact"]:
+            index = vectors.load(known[1], gallery.folder / "index.faiss", False, stamp["recall"])
+            return Snapshot(columns, neck_hash, index)
+    else:
+        known = ()
+    *_, embeddings = _embed(gallery, columns, *known)
+    return Snapshot(columns, neck_hash, vectors.build(embeddings))
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """``done`` of ``total`` items are embedded with another neck."""
+
+    done: int
+    total: int
+
+
+def take_afresh(gallery: Gallery) -> Iterator[Embedding | Snapshot]:
+    """The gallery as it is now, every item embedded anew, in steps."""
+    columns = _read_columns(gallery)
+    for event in _embed(gallery, columns):
+        if isinstance(event, Embedding):
+            yield event
+    yield Snapshot(columns, gallery.config.neck_hash, vectors.build(event))
 
 
 def at_dim(gallery: Gallery, snapshot: Snapshot, dim: int) -> vectors.VectorIndex:
@@ -173,8 +191,8 @@ def _read_saved(gallery: Gallery) -> tuple[dict, np.ndarray, np.ndarray] | None:
 
 def _embed(
     gallery: Gallery, columns: Columns, ids: np.ndarray | None = None, embeddings: np.ndarray | None = None
-) -> np.ndarray:
-    """Embeddings [N, dim] of all items, taken from those already known by id, computed for the rest."""
+) -> Iterator[Embedding | np.ndarray]:
+    """Embeddings [N, dim] of all items, taken from those already known by id, computed for the rest; last."""
     result = np.empty((len(columns.ids), gallery.config.dim), np.float32)
     new = np.ones(len(columns.ids), bool)
     if ids is not None and len(ids):
@@ -183,7 +201,8 @@ def _embed(
         result[~new] = embeddings[places[~new]]
     missing = np.flatnonzero(new)
     for start in range(0, len(missing), EMBED_ROWS):
+        yield Embedding(start, len(missing))
         block = missing[start : start + EMBED_ROWS]
         features = gallery.features([sha256.decode() for sha256 in columns.hashes[block]])
         result[block] = gallery.embedder.neck.embed(features, gallery.config.dim)
-    return result
+    yield result

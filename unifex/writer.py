@@ -75,7 +75,7 @@ class Writer:
             for path in [*folder.glob("features/*"), *folder.glob("*.tmp")]:
                 if path.suffix != ".npy" or int(path.stem) not in shards:
                     path.unlink()
-            for path in [*folder.glob("thumbs/*/*"), *folder.glob("originals/*/*")]:
+            for path in [file for kind in ("thumbs", "originals", "views") for file in folder.glob(f"{kind}/*/*")]:
                 if path.name.partition(".")[0] not in hashes:
                     path.unlink()
         dirty.touch()
@@ -182,7 +182,7 @@ class Writer:
             return {p: [row[0] for row in database.execute(query, (p, p))] for p in paths}
 
     def remove(self, ids: Iterable[int]) -> int:
-        """Remove items, and with the last item of an image its features, thumbnail and kept file; how many went."""
+        """Remove items, and with the last item of an image all that is kept of that; how many went."""
         with self.gallery.connect() as database:
             before = _one(database, "SELECT COUNT(*) FROM items")
             database.executemany("DELETE FROM items WHERE id = ?", [(int(i),) for i in ids])
@@ -202,6 +202,7 @@ class Writer:
         self._rewrite({row[1] for row in unused})
         for sha256, _, original in unused:
             self.gallery.thumbnail_path(sha256).unlink(missing_ok=True)
+            self.gallery.views_path(sha256).unlink(missing_ok=True)
             if original:
                 self.gallery.original_path(sha256, original).unlink(missing_ok=True)
 

@@ -1,0 +1,242 @@
+"""A gallery teaches its neck: before and after, saving, stopping, going on, using it, and going back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ImageOps
+
+from tests.conftest import run_index
+from tests.drawing import LABELS, encoded, picture
+from unifex import cli, images
+from unifex.embedder import Embedder, ModelError
+from unifex.evaluation import evaluate
+from unifex.finetuning import Doing, Outcome, Point, finetune, unfinished
+from unifex.gallery import Gallery, GalleryError
+from unifex.indexes import Indexes
+from unifex.neck import truncate
+from unifex.recipes import PRESETS
+from unifex.snapshot import Embedding
+from unifex.views import features_of_views, view
+
+QUICK = PRESETS["quick"]
+
+
+def last(events):
+    *_, event = events
+    return event
+
+
+@pytest.fixture
+def indexes(gallery) -> Indexes:
+    return Indexes(gallery.folder.parent)
+
+
+def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
+    events = list(finetune(gallery, "mine", QUICK))
+    points, outcome = [e for e in events if isinstance(e, Point)], events[-1]
+    assert [p.epoch.number for p in points] == [1, 2, 3]
+    assert all(0 <= p.scores[dim] <= 1 for p in points for dim in (64, 256))
+    assert any(isinstance(e, Doing) and "mine 64-d" in e.what for e in events)
+    assert {(e.model, e.dim) for e in outcome.evaluations} == {
+        ("raw", 1600), ("unifex-lite", 64), ("unifex-lite", 256),
+        *(("mine", dim) for dim in (64, 128, 256, 512)),
+    }  # fmt: skip
+    assert outcome.data.held_out_classes == 1
+    assert outcome.verdict in ("better", "worse", "no difference")
+    folder = gallery.folder.parent / "models" / "mine"
+    saved = Embedder.load("mine", models=folder.parent)
+    np.testing.assert_array_equal(saved.neck.weight, outcome.neck.weight)
+    assert saved.config.training["recipe"]["loss"] == "arcface"
+    card = (folder / "README.md").read_text()
+    assert "18 images of 3 classes in 2 domains" in card
+    assert all(f"| {e.overall().value:.3f} |" in card for e in outcome.evaluations)
+    lines = list(csv.DictReader((folder / "training.csv").open()))
+    assert [float(line["loss"]) for line in lines] == pytest.approx([p.epoch.loss for p in points], abs=1e-5)
+    assert [float(line["held_out_mmp5_256"]) for line in lines] == pytest.approx(
+        [p.scores[256] for p in points], abs=1e-5
+    )
+
+
+def test_before_and_after_are_of_the_same_queries_and_true(gallery):
+    outcome = last(finetune(gallery, "mine", QUICK))
+    columns = outcome.data.columns
+    features = gallery.features([h.decode() for h in columns.hashes])
+    new = last(evaluate(outcome.data.trial, outcome.neck.embed(features, 256)))
+    old = last(evaluate(outcome.data.trial, gallery.embedder.neck.embed(features, 256)))
+    raw = last(evaluate(outcome.data.trial, truncate(features.astype(np.float32), 1600)))
+    assert outcome.gain.value == pytest.approx(np.mean(new.measures.mmp5 - old.measures.mmp5))
+    assert outcome.of("raw", 256).overall() == raw.overall()
+    assert outcome.points[-1].scores[256] == pytest.approx(new.overall().value)
+    answer = outcome.as_json()
+    assert answer["before"]["dim"] == answer["after"]["dim"] == 64
+    assert answer["after"]["mmp5"] == outcome.of("mine", 64).overall().value
+    for changed in outcome.changed():
+        row = np.flatnonzero(new.trial.queries == changed.query)[0]
+        assert changed.gain == pytest.approx(new.measures.mmp5[row] - old.measures.mmp5[row])
+        assert [hit for hit, _ in changed.after] == new.hits[row].tolist()
+
+
+def noise(outcome: Outcome, seed: int = 0) -> Outcome:
+    """The same outcome with a neck of random directions."""
+    rng = np.random.default_rng(seed)
+    embeddings = truncate(rng.normal(size=(len(outcome.data.columns.ids), 256)), 256)
+    bad = last(evaluate(outcome.data.trial, embeddings, outcome.model))
+    return replace(outcome, evaluations=[e for e in outcome.evaluations if e.model != outcome.model] + [bad])
+
+
+def test_a_worse_neck_is_advised_against(gallery):
+    outcome = last(finetune(gallery, "mine", QUICK))
+    bad = noise(outcome)
+    assert bad.verdict == "worse"
+    assert bad.advice.startswith("Do not use it")
+    better = replace(bad, before="mine", model="unifex-lite")
+    assert better.verdict == "better"
+    same = replace(outcome, model="unifex-lite")
+    assert same.verdict == "no difference"
+    assert same.advice.startswith("Better keep 'unifex-lite'")
+
+
+def test_stopped_gone_on_and_finished(gallery):
+    models = gallery.folder.parent / "models"
+    whole = last(finetune(gallery, "whole", QUICK)).neck
+    events = finetune(gallery, "cut", QUICK)
+    first = next(e for e in events if isinstance(e, Point))
+    events.close()
+    assert unfinished(models) == ["cut"]
+    assert not (models / "cut").exists()
+    rest = list(finetune(gallery, "cut", QUICK))
+    assert [e.epoch.number for e in rest if isinstance(e, Point)] == [2, 3]
+    np.testing.assert_array_equal(rest[-1].neck.weight, whole.weight)
+    assert unfinished(models) == []
+    next(e for e in finetune(gallery, "early", QUICK) if isinstance(e, Point))
+    early = last(finetune(gallery, "early", QUICK, finish=True))
+    np.testing.assert_array_equal(early.neck.weight, first.epoch.neck.weight)
+    assert early.evaluations
+
+
+def test_a_killed_process_leaves_a_checkpoint(gallery):
+    code = (
+        "import os, sys\nfrom unifex.finetuning import Point, finetune\nfrom unifex.gallery import Gallery\n"
+        "from unifex.recipes import PRESETS\n"
+        "for event in finetune(Gallery.open(sys.argv[1]), 'killed', PRESETS['quick']):\n"
+        "    if isinstance(event, Point) and event.epoch.number == 2:\n        os.kill(os.getpid(), 9)\n"
+    )
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run([sys.executable, "-c", code, str(gallery.folder)], cwd=root, timeout=120)
+    assert done.returncode == -9
+    rest = [e.epoch.number for e in finetune(gallery, "killed", QUICK) if isinstance(e, Point)]
+    assert rest == [3]
+
+
+def test_two_classes_of_three_images_work(tmp_path, embedder):
+    for label in list(LABELS)[:2]:
+        (tmp_path / "few" / label).mkdir(parents=True)
+        for number in range(3):
+            (tmp_path / "few" / label / f"{number}.png").write_bytes(encoded(picture(label, number)))
+    gallery = Gallery.create(tmp_path / "indexes" / "few", embedder)
+    run_index(gallery, tmp_path / "few")
+    outcome = last(finetune(gallery, "few", PRESETS["best"]))
+    assert outcome.verdict == "unmeasured"
+    assert "fewer than 4 classes" in outcome.advice
+    assert outcome.as_json()["before"] is None
+    assert "Not measured" in (tmp_path / "indexes" / "models" / "few" / "README.md").read_text()
+
+
+def test_names_that_are_taken_or_impossible_are_refused(gallery):
+    last(finetune(gallery, "mine", QUICK))
+    for name, why in (("mine", "already"), ("unifex-lite", "already"), ("../x", "cannot name"), ("", "cannot name")):
+        with pytest.raises((ModelError, GalleryError), match=why):
+            next(finetune(gallery, name, QUICK))
+
+
+def test_views_are_computed_once_and_told_apart(gallery):
+    records = gallery.records(gallery.snapshot().columns.ids[:3])
+    made = last(features_of_views(gallery, records, 3))
+    engine, prep = gallery.embedder.engine, gallery.embedder.backbone.preprocessing
+    image = images.decode(gallery.original(records[0]), at_least=prep.size).image
+    mirrored = engine.features(images.to_input(ImageOps.mirror(image), prep)[None])[0]
+    np.testing.assert_allclose(made[0, 0], mirrored, atol=2e-3)
+    assert len({view(image, records[0].sha256, number).tobytes() for number in range(4)}) == 4
+    for record in records:  # the pixels are not needed any more
+        Path(record.uri).unlink()
+    np.testing.assert_array_equal(last(features_of_views(gallery, records, 2)), made[:, :2])
+    with pytest.raises(GalleryError, match="no longer there"):
+        last(features_of_views(gallery, records, 4))
+    with gallery.write() as writer:
+        writer.remove([records[0].id])
+    assert not gallery.views_path(records[0].sha256).exists()
+    outcome_records = gallery.records(gallery.snapshot().columns.ids[:2])
+    assert last(features_of_views(gallery, outcome_records, 2)).shape == (2, 2, 1600)
+
+
+def test_training_with_views(gallery):
+    events = list(finetune(gallery, "seen", replace(QUICK, views=2)))
+    assert any(isinstance(e, Doing) and e.what == "crops and mirror images" for e in events)
+    assert events[-1].neck.dims == (64, 128, 256, 512)
+
+
+def test_a_gallery_uses_the_model_and_goes_back(gallery, indexes):
+    outcome = last(finetune(indexes.get("drawn"), "mine", QUICK))
+    before = indexes.get("drawn").snapshot().embeddings.copy()
+    events = list(indexes.use("drawn", Embedder.load("mine", models=indexes.models)))
+    assert isinstance(events[0], Embedding)
+    now = indexes.get("drawn")
+    assert events[-1] is now
+    assert (now.config.model, now.config.previous, now.config.dim) == ("mine", "unifex-lite", 256)
+    hashes = [h.decode() for h in now.snapshot().columns.hashes]
+    np.testing.assert_allclose(now.snapshot().embeddings, outcome.neck.embed(now.features(hashes), 256), atol=1e-6)
+    reopened = Gallery.open(gallery.folder)
+    np.testing.assert_array_equal(reopened.snapshot().embeddings, now.snapshot().embeddings)
+    last(indexes.use("drawn", Embedder.load(now.config.previous, models=indexes.models)))
+    np.testing.assert_array_equal(indexes.get("drawn").snapshot().embeddings, before)
+    assert indexes.get("drawn").config.previous == "mine"
+
+
+def run(capsys, *arguments: str) -> tuple[int, dict, str]:
+    code = cli.main([*arguments, "--json"])
+    captured = capsys.readouterr()
+    return code, json.loads(captured.out) if captured.out else {}, captured.err
+
+
+def test_the_command_line_trains_uses_and_goes_back(gallery, capsys, tmp_path, embedder):
+    where = ("--indexes", str(gallery.folder.parent))
+    train = ("train", "--gallery", "drawn", *where)
+    code, answer, errors = run(capsys, *train, "--save", "cheap", "--preset", "quick", "--epochs", "2", "--seed", "4")
+    assert code == 0
+    assert {"model", "images", "classes", "epochs", "seconds", "loss", "before", "after"} <= answer.keys()
+    assert (answer["model"], answer["classes"], answer["images"], answer["epochs"]) == ("cheap", 3, 18, 2)
+    assert "epoch 2 of 2: loss" in errors
+    code, answer, _ = run(capsys, "use", "drawn", "cheap", *where)
+    assert (code, answer["model"], answer["previous"]) == (0, "cheap", "unifex-lite")
+    image = tmp_path / "query.png"
+    image.write_bytes(encoded(picture("signs/cross", 77)))
+    code, answer, _ = run(capsys, "search", str(image), "--gallery", "drawn", *where)
+    model = Embedder.load("cheap", models=gallery.folder.parent / "models")
+    query = model.embed([image])[0]
+    items = model.embed([gallery.original(gallery.item_at(hit["path"])) for hit in answer["results"][0]["hits"]])
+    assert [hit["score"] for hit in answer["results"][0]["hits"]] == pytest.approx((items @ query).tolist(), abs=2e-3)
+    code, answer, _ = run(capsys, "use", "drawn", *where)
+    assert answer["model"] == "unifex-lite"
+    code, answer, _ = run(
+        capsys, *train, "--save", "held", "--preset", "quick", "--hold-out-label", "signs/cross", "--use"
+    )
+    assert answer["held_out_classes"] == 1
+    assert ("used" in answer) == (answer["verdict"] != "worse")
+    for options, why in (
+        (("--save", "cheap"), "already"),
+        (("--save", "x", "--learning-rate", "fast"), "not a number"),
+        (("--save", "x", "--hold-out", "1"), "share"),
+        (("--save", "x", "--recipe", str(tmp_path / "none.yaml")), "none.yaml"),
+        (("--save", "x", "--log", "trackio"), "pip install trackio"),
+    ):
+        code, _, errors = run(capsys, *train, *options)
+        assert code == 1
+        assert why in errors

@@ -1,0 +1,206 @@
+"""Fitting a neck: seeds, checkpoints, schedules, and the same result as training on pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from tests.drawing import LABELS, picture
+from unifex import backbones, images, training
+from unifex.losses import NestedLoss, Settings
+from unifex.neck import Neck, pca
+from unifex.recipes import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS, Recipe
+from unifex.training import Samples, TrainingError, fit, learning_rate_share, reached
+
+SMALL = Recipe(dims=(8, 16), epochs=3, batch_size=32, learning_rate=1e-2, loss="arcface", sub_centres=1)
+
+
+def samples(classes: int = 12, images_a_class: int = 8, width: int = 48, noise: float = 1.0, views: int = 0) -> Samples:
+    """Gaussian clusters; the first 40 values of the features tell nothing."""
+    rng = np.random.default_rng(5)
+    labels = np.repeat(np.arange(classes), images_a_class)
+    features = rng.normal(size=(classes, width))[labels] + noise * rng.normal(size=(len(labels), width))
+    seen = features[:, None] + 0.1 * rng.normal(size=(len(labels), views, width)) if views else None
+    return Samples(features.astype(np.float16), labels, labels % 3, None if seen is None else seen.astype(np.float16))
+
+
+def last(events) -> training.Epoch:
+    *_, event = events
+    return event
+
+
+def test_the_same_seed_gives_the_same_neck():
+    first, again = (last(fit(samples(), SMALL)).neck for _ in range(2))
+    other = last(fit(samples(), replace(SMALL, seed=1))).neck
+    np.testing.assert_array_equal(first.weight, again.weight)
+    assert not np.array_equal(first.weight, other.weight)
+
+
+def test_epochs_are_counted_and_each_has_what_was_reached():
+    epochs = list(fit(samples(), replace(SMALL, runs=2)))
+    assert [e.number for e in epochs] == [1, 2, 3, 4, 5, 6]
+    assert {e.total for e in epochs} == {6}
+    assert epochs[2].loss < epochs[0].loss
+    assert epochs[-1].seconds_left == 0
+    assert all(e.neck.dims == (8, 16) and e.neck.weight.shape == (16, 48) for e in epochs)
+
+
+def test_several_runs_are_averaged():
+    alone = [last(fit(samples(), replace(SMALL, seed=seed))).neck.weight for seed in (0, 1)]
+    both = last(fit(samples(), replace(SMALL, runs=2))).neck.weight
+    np.testing.assert_allclose(both, np.mean(alone, axis=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("stops", [(1,), (2, 1), (4,)])
+@pytest.mark.parametrize("optimiser", ["adam", "sam"])
+def test_a_killed_training_goes_on_to_the_same_neck(tmp_path, stops, optimiser):
+    recipe = replace(SMALL, runs=2, optimiser=optimiser, loss="adacos")
+    whole = last(fit(samples(), recipe)).neck
+    checkpoint, numbers = tmp_path / "a" / "training.pt", []
+    for stop in (*stops, 99):
+        for event in fit(samples(), recipe, checkpoint=checkpoint):
+            numbers.append(event.number)
+            stop -= 1
+            if not stop:
+                break
+    assert numbers == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_array_equal(event.neck.weight, whole.weight)
+
+
+def test_what_a_stopped_training_reached_can_be_had(tmp_path):
+    checkpoint = tmp_path / "training.pt"
+    event = next(fit(samples(), SMALL, checkpoint=checkpoint))
+    np.testing.assert_array_equal(reached(samples(), SMALL, checkpoint).weight, event.neck.weight)
+    assert reached(samples(), replace(SMALL, seed=3), checkpoint) is None
+    assert reached(samples(noise=0.5), SMALL, checkpoint) is None
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"not a checkpoint", "cut"])
+def test_a_damaged_checkpoint_starts_anew(tmp_path, rubbish):
+    checkpoint = tmp_path / "training.pt"
+    next(fit(samples(), SMALL, checkpoint=checkpoint))
+    checkpoint.write_bytes(checkpoint.read_bytes()[:500] if rubbish == "cut" else rubbish)
+    assert [event.number for event in fit(samples(), SMALL, checkpoint=checkpoint)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("optimiser", name) for name in OPTIMISERS),
+        *(("sampling", name) for name in SAMPLING),
+        *(("start", name) for name in STARTS),
+        *(("warmup", name) for name in WARMUPS),
+        *(("schedule", name) for name in SCHEDULES),
+        ("distillation", 10.0),
+        ("sub_centres", 4),
+        ("views", 3),
+        ("iterations", 20),
+    ],
+)
+def test_every_setting_learns(field, value):
+    recipe = replace(SMALL, epochs=8, **{field: value})
+    data = samples(views=recipe.views)
+    current = pca(data.features, (16,))
+    events = list(fit(data, recipe, current))
+    assert events[-1].loss < events[0].loss
+    assert np.isfinite(events[-1].neck.weight).all()
+
+
+def nearest_right(neck: Neck, data: Samples, dim: int) -> float:
+    embeddings = neck.embed(data.features, dim)
+    similar = embeddings @ embeddings.T - 2 * np.eye(len(embeddings))
+    return float((data.labels[similar.argmax(1)] == data.labels).mean())
+
+
+def test_training_finds_what_tells_classes_apart():
+    rng = np.random.default_rng(0)
+    data = samples(width=64)
+    noisy = data.features.copy()
+    noisy[:, :40] = 6 * rng.normal(size=(len(noisy), 40))  # large and meaningless
+    data = replace(data, features=noisy)
+    before = nearest_right(pca(data.features, (8, 16)), data, 8)
+    after = nearest_right(last(fit(data, replace(SMALL, epochs=30))).neck, data, 8)
+    assert after > before + 0.3
+
+
+@pytest.mark.parametrize(
+    ("warmup", "schedule"), [("linear", "cosine"), ("exponential", "cosine"), ("none", "constant")]
+)
+def test_learning_rates_are_those_of_torch(warmup, schedule):
+    recipe = replace(SMALL, warmup=warmup, schedule=schedule, final_share=0.05, learning_rate=0.02)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([parameter], lr=recipe.learning_rate)
+    if schedule == "cosine":
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps(96), eta_min=1e-3)
+    else:
+        scheduler = torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
+    for step in range(recipe.steps(96)):
+        damping = {"linear": min(1, (step + 1) / 3), "exponential": 1 - np.exp(-(step + 1) / 3), "none": 1}[warmup]
+        expected = optimiser.param_groups[0]["lr"] * damping
+        assert recipe.learning_rate * learning_rate_share(recipe, step, 96) == pytest.approx(expected, rel=1e-6)
+        optimiser.step()
+        scheduler.step()
+
+
+def test_sampling_makes_groups_equally_likely():
+    labels = np.repeat([0, 1, 2], [2, 30, 8])
+    data = Samples(np.zeros((40, 4), np.float16), labels, np.array([0] * 32 + [1] * 8))
+    by_class = training.chances(data, replace(SMALL, sampling="classes"))
+    by_domain = training.chances(data, replace(SMALL, sampling="domains"))
+    assert np.bincount(labels, by_class) == pytest.approx([1, 1, 1])
+    assert np.bincount(data.domains, by_domain) == pytest.approx([1, 1])
+    assert training.chances(data, SMALL) is None
+
+
+def test_training_on_cached_features_is_training_on_pixels():
+    """The public code's loop, written out: the frozen network looks at the pixels anew in every step."""
+    spec = backbones.get("lite0")
+    pixels = [images.to_input(picture(label, view), spec.preprocessing) for label in LABELS for view in range(4)]
+    labels = torch.arange(len(LABELS)).repeat_interleave(4)
+    recipe = replace(
+        SMALL, dropout=0.0, batch_size=16, warmup="none", optimiser="sgd", learning_rate=0.5, centre_learning_rate=0.5
+    )
+    network = backbones.build(spec)
+    with torch.inference_mode():
+        cached = network(torch.from_numpy(np.stack(pixels))).numpy()
+    found = last(fit(Samples(cached, labels.numpy(), np.zeros(16, np.int64)), recipe)).neck
+
+    generator = torch.Generator().manual_seed(recipe.seed)
+    neck = torch.nn.Linear(spec.feature_dim, 16)
+    for parameter in neck.parameters():
+        torch.nn.init.uniform_(parameter, -(spec.feature_dim**-0.5), spec.feature_dim**-0.5, generator=generator)
+    loss = NestedLoss("arcface", torch.full((4,), 4), (8, 16), Settings(0.5, 30), 1, generator)
+    # Not Adam: it divides gradients by their size, so that rounding becomes steps where a gradient is next to nothing.
+    parameters = [*neck.parameters(), *loss.parameters()]
+    optimiser = torch.optim.SGD(parameters, lr=0.5, momentum=0.9, weight_decay=recipe.weight_decay)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.epochs, eta_min=0.05 * 0.5)
+    for _ in range(recipe.epochs):
+        order = torch.randperm(16, generator=generator)
+        with torch.no_grad():
+            features = network(torch.from_numpy(np.stack([pixels[i] for i in order])))
+        optimiser.zero_grad()
+        loss(neck(features), labels[order]).backward()
+        optimiser.step()
+        scheduler.step()
+    expected = normalize(neck(torch.from_numpy(cached))).detach().numpy()
+    np.testing.assert_allclose(found.embed(cached, 16), expected, atol=1e-4)
+
+
+def test_too_little_is_refused_with_what_is_missing():
+    with pytest.raises(TrainingError, match="at least 2 classes"):
+        next(fit(samples(classes=1), SMALL))
+    few = samples(classes=2, images_a_class=3)
+    with pytest.raises(TrainingError, match="need 17 training images, there are 6: start from"):
+        next(fit(few, replace(SMALL, start="pca")))
+
+
+def test_two_classes_of_three_images_train_from_the_current_neck():
+    few = samples(classes=2, images_a_class=3)
+    current = pca(samples().features, (8, 16))
+    epochs = list(fit(few, replace(PRESETS["best"], dims=(8, 16)), current))
+    assert np.isfinite(epochs[-1].neck.weight).all()
+    assert nearest_right(epochs[-1].neck, few, 16) == 1

@@ -1,0 +1,161 @@
+"""Who is trained on and who is held out: never the same class, never the same bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import run_index
+from tests.drawing import encoded, picture
+from tests.trials import make_columns
+from unifex import training_data
+from unifex.gallery import Gallery, GalleryError
+from unifex.recipes import Recipe
+from unifex.training_data import HoldOut, choose
+
+
+class Stand:
+    """A gallery that is nothing but its columns."""
+
+    name = "stand-in"
+
+    def __init__(self, columns):
+        self.columns = columns
+
+    def snapshot(self):
+        return self
+
+    def corrections(self):
+        return []
+
+
+def chosen(items, domains=None, splits=None, hashes=None, recipe=Recipe(), **hold_out):
+    return choose(Stand(make_columns(items, domains, splits, hashes)), recipe, HoldOut(**hold_out))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30)), min_size=2, max_size=80),
+    st.floats(0, 0.9), st.integers(0, 5), st.integers(1, 3),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_training_and_measuring_share_no_class_and_no_bytes(items, share, seed, min_images):
+    labels, hashes = zip(*items)
+    try:
+        data = chosen(labels, hashes=hashes, recipe=Recipe(seed=seed, min_images=min_images), share=share)
+    except GalleryError:
+        return
+    columns, train = data.columns, data.train
+    assert len(np.unique(columns.classes[train])) >= 2
+    sizes = Counter(columns.classes[train].tolist())
+    assert min(sizes.values()) >= min_images
+    pairs = list(zip(columns.classes[train], columns.copies[train]))
+    assert len(set(pairs)) == len(pairs)
+    if data.trial is not None:
+        held_out = data.trial.queries
+        assert not set(columns.classes[held_out]) & set(columns.classes[train])
+        assert not set(columns.copies[held_out]) & set(columns.copies[train])
+        assert data.trial.relevant().any()
+
+
+def test_the_gallerys_own_split_is_what_is_measured_on():
+    labels = ["a"] * 4 + ["b"] * 4 + ["c"] * 4
+    splits = ["train"] * 8 + ["query", "index", "index", "index"]
+    data = chosen(labels, splits=splits)
+    assert data.held_out_by == "split"
+    assert data.train.tolist() == list(range(8))
+    assert data.trial.queries.tolist() == [8]
+    assert data.trial.items.tolist() == [9, 10, 11]
+
+
+def test_queries_of_trained_classes_are_not_measured_on():
+    labels = ["a"] * 4 + ["b"] * 4 + ["c"] * 2
+    splits = ["train", "train", "query", "index"] * 2 + ["query", "index"]
+    data = chosen(labels, splits=splits)
+    assert data.trial.queries.tolist() == [8]
+    assert sorted(data.trial.items.tolist()) == [3, 7, 9]
+
+
+def test_without_train_rows_classes_are_drawn():
+    data = chosen(["a", "b", "c", "d", "e"] * 3, splits=["query", "index", "index"] * 5)
+    assert data.held_out_by == "drawn"
+
+
+def test_a_third_is_drawn_evenly_over_domains_by_seed():
+    labels = np.repeat(np.arange(40), 3)
+    domains = ["cars" if label >= 30 else "shoes" for label in labels]
+    first, again, other = (chosen(labels, domains, recipe=Recipe(seed=seed)) for seed in (1, 1, 2))
+    held = np.unique(labels[first.trial.queries])
+    assert (first.classes, first.held_out_classes) == (28, 12)
+    assert (held >= 30).sum() == 3
+    assert first.trial.queries.tolist() == again.trial.queries.tolist() != other.trial.queries.tolist()
+    assert len(first.trial.items) == len(labels)  # they are looked for among everything
+    assert first.trial.groups is not None  # but never find themselves
+
+
+def test_labels_can_be_named():
+    labels, domains = ["mug", "mug", "cup", "cup", "pot", "pot", "mug", "mug"], ["red"] * 6 + ["blue"] * 2
+    data = chosen(labels, domains, labels=("red/mug",))
+    assert data.trial.queries.tolist() == [0, 1]
+    assert chosen(labels, domains, labels=("mug",)).trial.queries.tolist() == [0, 1, 6, 7]
+    with pytest.raises(GalleryError, match="no label 'jug' to hold out"):
+        chosen(labels, domains, labels=("jug",))
+
+
+def test_sizes_are_heeded():
+    labels = ["a"] * 9 + ["b"] * 5 + ["c"] * 2 + ["d"]
+    data = chosen(labels, recipe=Recipe(min_images=3, max_images=6), share=0)
+    assert Counter(np.array(labels)[data.train]) == {"a": 6, "b": 5}
+    assert [(small.name, small.images) for small in data.small] == [("c", 2), ("d", 1)]
+
+
+def test_copies_and_clashes_are_counted():
+    data = chosen(["a", "a", "a", "b", "b"], hashes=[1, 1, 2, 2, 3], share=0)
+    assert data.copies == 1
+    assert data.clashes == 1
+    assert len(data.train) == 4
+
+
+def test_nothing_is_held_out_of_few_classes_and_it_says_so():
+    data = chosen(["a"] * 3 + ["b"] * 3)
+    assert data.trial is None
+    assert len(data.train) == 6
+    assert "all are trained on" in data.unmeasured
+
+
+@pytest.mark.parametrize(
+    ("labels", "recipe", "why"),
+    [
+        (["", ""], Recipe(), "has 0 labels; training needs at least 2"),
+        (["a", "a"], Recipe(), "has 1 labels"),
+        (["a", "b", "c"], Recipe(), "0 classes of at least 2 different images"),
+        (["a", "a", "b", "b"], Recipe(min_images=3), "0 classes of at least 3"),
+    ],
+)
+def test_what_is_missing_is_said(labels, recipe, why):
+    with pytest.raises(GalleryError, match=why):
+        chosen(labels, recipe=recipe)
+
+
+def test_a_share_of_everything_is_refused():
+    with pytest.raises(ValueError, match="share of classes"):
+        HoldOut(1.0)
+
+
+def test_suspicious_labels_are_training_images_among_strangers(tmp_path: Path, embedder):
+    lines = ["path,label"]
+    for label in ("shapes/disc", "signs/stripes"):
+        for view in range(9):
+            name = f"{label.partition('/')[2]}{view}.png"
+            (tmp_path / name).write_bytes(encoded(picture(label, view)))
+            lines.append(f"{name},{'signs/stripes' if name == 'disc0.png' else label}")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, str(tmp_path / "list.csv"))
+    data = choose(gallery, Recipe())
+    found = training_data.suspicious_labels(gallery, data)
+    assert [record.path for record in gallery.records(data.columns.ids[[e.item for e in found]])] == ["disc0.png"]

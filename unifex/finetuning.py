@@ -1,0 +1,311 @@
+"""A gallery teaches its neck: from labels to a saved model with an honest before and after.
+
+Everything the new neck is compared with is measured on the same queries, whose classes it never saw.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unifex import training, training_data
+from unifex.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
+from unifex.evaluation import CHALLENGE_DIM, Evaluating, Evaluation, Trial, difference, evaluate, mmp5
+from unifex.gallery import Gallery
+from unifex.indexes import check_name
+from unifex.measures import Score
+from unifex.model_card import write_card
+from unifex.neck import Neck, pca, truncate
+from unifex.recipes import Recipe
+from unifex.training import Epoch, Samples
+from unifex.training_data import HoldOut, TrainingData
+from unifex.views import Viewing, features_of_views
+
+UNFINISHED = ".training"
+WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
+MOST_CHANGED = 12
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What is being done between epochs: ``done`` of ``total``."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """One epoch on the training's curves; ``scores``: mMP@5 of held-out queries by dimension, empty without any."""
+
+    epoch: Epoch
+    scores: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A held-out query (position) with its hits (positions) and what of them is right, before and after."""
+
+    query: int
+    before: list[tuple[int, bool]]
+    after: list[tuple[int, bool]]
+    gain: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained model and what it is worth. ``evaluations`` of raw features, PCA, the neck before and the new one, all
+    of one trial; empty when nothing was held out. ``dim`` is what the gallery will be searched with."""
+
+    model: str
+    before: str
+    dim: int
+    neck: Neck
+    recipe: Recipe
+    data: TrainingData
+    points: list[Point]
+    seconds: float
+    evaluations: list[Evaluation]
+
+    def of(self, model: str, dim: int) -> Evaluation | None:
+        """The evaluation of a model at a dimension, or at the only one it has."""
+        own = [e for e in self.evaluations if e.model == model]
+        return next((e for e in own if e.dim == dim), own[0] if len(own) == 1 else None)
+
+    @cached_property
+    def gain(self) -> Score | None:
+        """mMP@5 of the new neck less that of the one before, on the same queries, at the gallery's dimension."""
+        new, old = self.of(self.model, self.dim), self.of(self.before, self.dim)
+        return difference(new, old) if new and old else None
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse``, ``no difference`` (the interval holds 0) or ``unmeasured``."""
+        if self.gain is None:
+            return "unmeasured"
+        return "better" if self.gain.low > 0 else "worse" if self.gain.high < 0 else "no difference"
+
+    @property
+    def advice(self) -> str:
+        """What to do with the model, in one sentence."""
+        if self.gain is None:
+            why = self.data.unmeasured or "nothing was held out"
+            return f"Not measured: {why}. Look at your own searches before you rely on it."
+        gain = f"{self.gain.value:+.3f} ({self.gain.low:+.3f} to {self.gain.high:+.3f})"
+        return {
+            "better": f"Use it: on classes it never saw, mMP@5 changes by {gain}.",
+            "worse": f"Do not use it: on classes it never saw, mMP@5 changes by {gain}.",
+            "no difference": f"Better keep '{self.before}': on classes it never saw, mMP@5 changes by {gain}, which "
+            "may be chance. More classes, or more images a class, help most.",
+        }[self.verdict]
+
+    def changed(self, most: int = MOST_CHANGED) -> list[Changed]:
+        """Queries whose score changed most, gains and losses, largest change first."""
+        new, old = self.of(self.model, self.dim), self.of(self.before, self.dim)
+        if not (new and old):
+            return []
+        gains = np.nan_to_num(new.measures.mmp5 - old.measures.mmp5)
+        order = np.lexsort((np.arange(len(gains)), -np.abs(gains)))[:most]
+        return [
+            Changed(int(new.trial.queries[row]), _hits(old, row), _hits(new, row), float(gains[row]))
+            for row in order
+            if gains[row]
+        ]
+
+    def curves_csv(self) -> str:
+        """A line an epoch: loss, learning rate, held-out mMP@5 by dimension."""
+        text = io.StringIO()
+        dims = list(self.points[0].scores) if self.points else []
+        lines = csv.writer(text)
+        lines.writerow(["epoch", "loss", "learning_rate", "seconds", *(f"held_out_mmp5_{dim}" for dim in dims)])
+        for point in self.points:
+            e = point.epoch
+            scores = [f"{value:.6f}" for value in point.scores.values()]
+            lines.writerow([e.number, f"{e.loss:.6f}", f"{e.learning_rate:.6g}", f"{e.seconds:.3f}", *scores])
+        return text.getvalue()
+
+    def as_json(self, dim: int | None = None) -> dict[str, Any]:
+        """As the command line gives it; ``before`` and ``after`` at ``dim`` (default: 64, else the gallery's)."""
+        dim = dim or (CHALLENGE_DIM if CHALLENGE_DIM in self.neck.dims else self.dim)
+        before, after = self.of(self.before, dim), self.of(self.model, dim)
+        return {
+            "model": self.model,
+            "images": len(self.data.train),
+            "classes": self.data.classes,
+            "held_out_classes": self.data.held_out_classes,
+            "epochs": self.points[-1].epoch.number if self.points else 0,
+            "seconds": self.seconds,
+            "loss": self.points[-1].epoch.loss if self.points else None,
+            "before": before and before.as_json(),
+            "after": after and after.as_json(),
+            "compared": [_brief(e) for e in self.evaluations],
+            "verdict": self.verdict,
+            "gain": self.gain and {"dim": self.dim, "mmp5": self.gain.value, "ci95": [self.gain.low, self.gain.high]},
+            "advice": self.advice,
+        }
+
+
+def _hits(evaluation: Evaluation, row: int) -> list[tuple[int, bool]]:
+    hits = evaluation.hits[row]
+    right = evaluation.trial.right(np.array([row]), hits[None])[0]
+    return [(int(hit), bool(r)) for hit, r in zip(hits, right) if hit >= 0]
+
+
+def _brief(e: Evaluation) -> dict[str, Any]:
+    score = e.overall()
+    return {
+        "model": e.model,
+        "dim": e.dim,
+        "mmp5": score.value,
+        "ci95": [score.low, score.high],
+        "macro_mmp5": e.macro().value,
+    }
+
+
+def unfinished(models: Path) -> list[str]:
+    """Names of models whose training was stopped or killed and can go on."""
+    return sorted(path.stem for path in (models / UNFINISHED).glob("*.pt"))
+
+
+def check_model_name(models: Path, name: str) -> None:
+    """Raises ``GalleryError`` for a name that no folder can have, :class:`ModelError` for one that is taken."""
+    check_name(name, "model")
+    if (BUNDLED_MODELS / name).exists() or (models / name).exists():
+        raise ModelError(f"there is a model '{name}' already; choose another name")
+
+
+def finetune(
+    gallery: Gallery,
+    name: str,
+    recipe: Recipe = Recipe(),
+    hold_out: HoldOut = HoldOut(),
+    finish: bool = False,
+) -> Iterator[Doing | Point | Outcome]:
+    """Train a neck on a gallery's labels and save it as ``indexes/models/NAME``; yields an :class:`Outcome` last.
+
+    A training that was stopped goes on when called again alike; with ``finish`` what it had reached is measured and
+    saved instead. Raises ``GalleryError``, ``TrainingError`` or ``ModelError`` with what is missing.
+    """
+    models = gallery.folder.parent / "models"
+    check_model_name(models, name)
+    checkpoint = models / UNFINISHED / f"{name}.pt"
+    data = training_data.choose(gallery, recipe, hold_out)
+    samples = yield from _samples(gallery, data, recipe)
+    current = gallery.embedder.neck
+    features = gallery.features([sha256.decode() for sha256 in data.columns.hashes])
+    dim = _gallery_dim(gallery, recipe)
+    watched = data.trial and _sample(data.trial, recipe.seed)
+    points: list[Point] = []
+    neck = training.reached(samples, recipe, checkpoint, current) if finish else None
+    if neck is None:
+        for epoch in training.fit(samples, recipe, current, checkpoint):
+            sizes = dict.fromkeys((recipe.dims[0], dim)) if watched else ()
+            points.append(Point(epoch, {size: _watch(watched, features, epoch.neck, size) for size in sizes}))
+            yield points[-1]
+        neck = epoch.neck
+    evaluations = yield from _compare(gallery, data, features, neck, name, dim)
+    seconds = points[-1].epoch.seconds if points else 0.0
+    outcome = Outcome(name, gallery.config.model, dim, neck, recipe, data, points, seconds, evaluations)
+    save(outcome, gallery.embedder, models / name)
+    checkpoint.unlink(missing_ok=True)
+    yield outcome
+
+
+def _gallery_dim(gallery: Gallery, recipe: Recipe) -> int:
+    """What the gallery will be searched with: its own dimension if the new neck has it."""
+    if gallery.config.dim in recipe.dims:
+        return gallery.config.dim
+    return max((d for d in recipe.dims if d <= DEFAULT_DIM), default=recipe.dims[0])
+
+
+def _samples(gallery: Gallery, data: TrainingData, recipe: Recipe) -> Iterator[Doing]:
+    """Features and, if the recipe wants any, views of the training images."""
+    hashes = [sha256.decode() for sha256 in data.columns.hashes[data.train]]
+    views = None
+    if recipe.views:
+        records = gallery.records(data.columns.ids[data.train])
+        for event in features_of_views(gallery, records, recipe.views):
+            if isinstance(event, Viewing):
+                yield Doing("crops and mirror images", event.done, event.total)
+            else:
+                views = event
+    labels = np.unique(data.columns.classes[data.train], return_inverse=True)[1]
+    return Samples(gallery.features(hashes), labels, data.columns.domains.codes[data.train], views)
+
+
+def _sample(trial: Trial, seed: int) -> Trial:
+    """So much of a trial as is scored after every epoch."""
+    rng = np.random.default_rng(seed)
+
+    def some(positions: np.ndarray, most: int) -> np.ndarray:
+        return positions if len(positions) <= most else np.sort(rng.choice(positions, most, replace=False))
+
+    queries = some(trial.queries, WATCHED_QUERIES)
+    own = trial.items[np.isin(trial.columns.classes[trial.items], trial.columns.classes[queries])]
+    items = np.union1d(own, some(trial.items, WATCHED_ITEMS))
+    return replace(trial, queries=queries, items=items)
+
+
+def _watch(trial: Trial, features: np.ndarray, neck: Neck, dim: int) -> float:
+    rows = np.union1d(trial.queries, trial.items)
+    embeddings = np.zeros((len(features), dim), np.float32)
+    embeddings[rows] = neck.embed(features[rows], dim)
+    return mmp5(trial, embeddings)
+
+
+def _compare(
+    gallery: Gallery, data: TrainingData, features: np.ndarray, neck: Neck, name: str, dim: int
+) -> Iterator[Doing]:
+    """Evaluations of raw features, PCA, the current neck and the new one: at 64-d, at the gallery's dimension, and of
+    the new one at all that it has."""
+    if data.trial is None:
+        return []
+    current, train = gallery.embedder.neck, features[data.train]
+    sizes = sorted({CHALLENGE_DIM, dim})
+    axes = [size for size in sizes if size < min(len(train), features.shape[1])]
+    contenders = [("raw", lambda: truncate(features.astype(np.float32), features.shape[1]))]
+    contenders += [("pca", lambda d=d: pca(train, (d,), whitening=0).embed(features, d)) for d in axes]
+    contenders += [
+        (gallery.config.model, lambda d=d: current.embed(features, d))
+        for d in sorted({gallery.config.dim, *sizes})
+        if d in current.dims and not gallery.config.model.startswith("raw:")
+    ]
+    contenders += [(name, lambda d=d: neck.embed(features, d)) for d in neck.dims]
+    found = []
+    for model, embed in contenders:
+        for event in evaluate(data.trial, embed(), model):
+            if isinstance(event, Evaluating):
+                yield Doing(f"measuring {event.doing}", event.done, event.total)
+        found.append(event)
+    return found
+
+
+def save(outcome: Outcome, embedder: Embedder, folder: Path) -> None:
+    """Write the model: config.json, model.safetensors, README.md (its card) and training.csv, at once or not at all."""
+    own = [e for e in outcome.evaluations if e.model == outcome.model]
+    scores = {str(e.dim): {"mmp5": round(e.overall().value, 4), "macro_mmp5": round(e.macro().value, 4)} for e in own}
+    config = ModelConfig(
+        name=folder.name,
+        backbone=embedder.config.backbone,
+        backbone_hash=embedder.config.backbone_hash,
+        neck=outcome.neck.kind,
+        dims=outcome.neck.dims,
+        default_dim=outcome.dim,
+        description=f"Trained on {len(outcome.data.train)} images of {outcome.data.classes} classes; scores on "
+        f"{outcome.data.held_out_classes} classes that were not among them.",
+        scores=scores,
+        training={"recipe": asdict(outcome.recipe), "verdict": outcome.verdict},
+    )
+    made = folder.with_name(f".new-{folder.name}")
+    Embedder(config, outcome.neck).save(made)
+    (made / "training.csv").write_text(outcome.curves_csv(), encoding="utf-8")
+    write_card(made / "README.md", outcome, embedder)
+    made.rename(folder)

@@ -1,0 +1,366 @@
+"""Fitting a neck on cached features: a frozen backbone gives the same features every epoch, so pixels are never read.
+
+The neck is trained as x -> M (A x + b) + c, where A, b is where it starts (principal axes, or the features as they are)
+and M, c is learned; the product is one affine map, and that is what is kept. Class centres are dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import pickle
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from unifex.losses import NestedLoss, Settings
+from unifex.neck import Neck, mean_of, pca
+from unifex.recipes import Recipe
+
+START_LENGTH = 8.0  # of a PCA start's outputs: so long that a dropped-out input does not upset Adam's first steps
+SAM_RADIUS = 0.05
+MOMENTUM = 0.9
+
+
+class TrainingError(ValueError):
+    """Samples that nothing can be learned from; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a neck learns from. ``features`` [N, D] and ``views`` [N, V, D] (or None) of any float type; ``labels``
+    int64 [N] from 0 without gaps; ``domains`` int64 [N]."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    domains: np.ndarray
+    views: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def class_sizes(self) -> np.ndarray:
+        """Images of every class, int64 [C]."""
+        return np.bincount(self.labels)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """``number`` of ``total`` epochs are done; ``loss``: mean of the last one's steps; ``neck``: what was reached.
+
+    ``learning_rate``: of the neck, at the end of the epoch. ``seconds`` since the start (or since it went on).
+    """
+
+    number: int
+    total: int
+    loss: float
+    learning_rate: float
+    neck: Neck
+    seconds: float
+    seconds_left: float
+
+
+class _Student(nn.Module):
+    """The trained map M, c. Dropout draws from a generator of its own, so that a seed fixes it."""
+
+    def __init__(self, start: Neck | None, input_dim: int, dim: int, dropout: float, generator: torch.Generator):
+        super().__init__()
+        self.dropout, self.generator = dropout, generator
+        self.weight = nn.Parameter(torch.empty(dim, input_dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        if start:
+            nn.init.eye_(self.weight)
+        else:  # as torch.nn.Linear starts
+            for parameter in (self.weight, self.bias):
+                nn.init.uniform_(parameter, -1 / math.sqrt(input_dim), 1 / math.sqrt(input_dim), generator=generator)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.dropout:
+            kept = torch.rand(inputs.shape, generator=self.generator) >= self.dropout
+            inputs = inputs * kept / (1 - self.dropout)
+        return inputs @ self.weight.T + self.bias
+
+
+class _Run:
+    """One training from one seed, with all that a checkpoint needs to go on exactly where it was."""
+
+    def __init__(self, samples: Samples, recipe: Recipe, seed: int, current: Neck | None):
+        self.samples, self.recipe = samples, recipe
+        self.generator = torch.Generator().manual_seed(seed)
+        self.dims = recipe.dims
+        self.start = _start(samples, recipe, current)
+        self.labels = torch.from_numpy(samples.labels)
+        self.inputs = [self._as_inputs(features) for features in _faces(samples)]
+        width = self.inputs[0].shape[1]
+        self.student = _Student(self.start, width, self.dims[-1], recipe.dropout, self.generator)
+        self.loss = NestedLoss(
+            recipe.loss,
+            torch.from_numpy(samples.class_sizes),
+            self.dims,
+            Settings(recipe.margin, recipe.scale, recipe.smallest_margin),
+            recipe.sub_centres,
+            self.generator,
+        )
+        if self.start:
+            self._start_centres_at_class_means()
+        self.optimiser = _optimiser(recipe, self.student, self.loss)
+        self.chances = chances(samples, recipe)
+        self.step = 0
+
+    def _as_inputs(self, features: np.ndarray) -> Tensor:
+        if self.start is None:
+            return torch.from_numpy(features)  # float16 as cached; a step makes its own rows float32
+        return torch.from_numpy((features @ self.start.weight.T + self.start.bias).astype(np.float32))
+
+    @torch.no_grad()
+    def _start_centres_at_class_means(self) -> None:
+        """Sub-centres start around the mean, so that they part."""
+        centres = self.loss.centres
+        outputs = normalize(self.inputs[0])
+        means = torch.zeros(len(self.samples.class_sizes), outputs.shape[1]).index_add_(0, self.labels, outputs)
+        means = normalize(means).repeat_interleave(centres.sub_centres, 0)
+        if centres.sub_centres > 1:
+            means += 0.3 / math.sqrt(means.shape[1]) * torch.randn(means.shape, generator=self.generator)
+        centres.weight.copy_(means)
+
+    def neck(self) -> Neck:
+        """What was learned so far, as one affine map."""
+        weight, bias = (parameter.detach().double().numpy() for parameter in (self.student.weight, self.student.bias))
+        if self.start:
+            weight, bias = weight @ self.start.weight, weight @ self.start.bias + bias
+        return Neck("linear", weight.astype(np.float32), bias.astype(np.float32), self.dims)
+
+    def epoch(self, steps: int) -> float:
+        """Take so many steps; their mean loss."""
+        losses = []
+        order = self._order()
+        for start in range(0, steps * self.recipe.batch_size, self.recipe.batch_size):
+            self._set_learning_rate()
+            losses.append(self._take_step(order[start : start + self.recipe.batch_size]))
+            self.step += 1
+        return float(np.mean(losses))
+
+    def _order(self) -> Tensor:
+        if self.chances is None:
+            return torch.randperm(len(self.samples), generator=self.generator)
+        return torch.multinomial(self.chances, len(self.samples), replacement=True, generator=self.generator)
+
+    def _set_learning_rate(self) -> None:
+        share = learning_rate_share(self.recipe, self.step, len(self.samples))
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["full"] * share
+
+    def _take_step(self, rows: Tensor) -> float:
+        self.optimiser.zero_grad()
+        loss = self._loss(rows)
+        loss.backward()
+        if self.recipe.optimiser == "sam":
+            self._climb_and_look_again(rows)
+        self.optimiser.step()
+        return float(loss.detach())
+
+    def _climb_and_look_again(self, rows: Tensor) -> None:
+        """The gradient from a step uphill, kept for a step from here (Foret et al. 2021, arXiv 2010.01412, eq. 2)."""
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        here = [parameter.detach().clone() for parameter in parameters]
+        length = torch.stack([parameter.grad.norm() for parameter in parameters]).norm() + 1e-12
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.add_(parameter.grad, alpha=float(SAM_RADIUS / length))
+        self.optimiser.zero_grad()
+        self._loss(rows).backward()
+        with torch.no_grad():
+            for parameter, old in zip(parameters, here):
+                parameter.copy_(old)
+
+    def _loss(self, rows: Tensor) -> Tensor:
+        embeddings = self.student(self._draw_inputs(rows))
+        loss = self.loss(embeddings, self.labels[rows])
+        if self.recipe.distillation:
+            loss = loss + self.recipe.distillation * self._dissimilarity(embeddings, rows)
+        return loss
+
+    def _draw_inputs(self, rows: Tensor) -> Tensor:
+        if len(self.inputs) == 1:
+            return self.inputs[0][rows].float()
+        drawn = torch.randint(len(self.inputs), (len(rows),), generator=self.generator)
+        return torch.stack([self.inputs[face][row] for face, row in zip(drawn.tolist(), rows.tolist())]).float()
+
+    def _dissimilarity(self, embeddings: Tensor, rows: Tensor) -> Tensor:
+        """Mean squared difference between the batch's cosines in the embeddings and in the features."""
+        features = normalize(torch.from_numpy(self.samples.features[rows.numpy()]).float())
+        wanted = features @ features.T
+        parts = [normalize(embeddings[:, :dim]) for dim in self.dims]
+        return torch.stack([(part @ part.T - wanted).square().mean() for part in parts]).mean()
+
+    def state(self) -> dict:
+        """Everything that changes from step to step."""
+        return {
+            "student": self.student.state_dict(),
+            "loss": self.loss.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+        }
+
+    def go_on_from(self, state: dict) -> None:
+        """Put back what :meth:`state` gave."""
+        self.student.load_state_dict(state["student"])
+        self.loss.load_state_dict(state["loss"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+        self.step = state["step"]
+
+
+def fit(
+    samples: Samples, recipe: Recipe, current: Neck | None = None, checkpoint: Path | None = None
+) -> Iterator[Epoch]:
+    """Train a neck; yields after every epoch with what was reached, so that whoever stops listening keeps that.
+
+    ``current`` is the neck that ``recipe.start`` may go out from. With ``checkpoint`` every epoch is written there, and
+    a training of the same samples by the same recipe goes on from what lies there to the same result. Raises
+    :class:`TrainingError` when there is nothing to learn from, or too little for the start.
+    """
+    if len(samples.class_sizes) < 2:
+        raise TrainingError(f"training needs at least 2 classes of {recipe.min_images} images; there are fewer")
+    began = time.perf_counter()
+    per_epoch = recipe.steps_an_epoch(len(samples))
+    steps = recipe.steps(len(samples))
+    epochs = math.ceil(steps / per_epoch)
+    saved = _Checkpoint.read(checkpoint, samples, recipe) if checkpoint else None
+    finished = list(saved.finished) if saved else []
+    first_done = done = len(finished) * epochs
+    for number in range(len(finished), recipe.runs):
+        run = _Run(samples, recipe, recipe.seed + number, current)
+        if saved and saved.run:
+            run.go_on_from(saved.run)
+            first_done = done = done + run.step // per_epoch
+            saved = None
+        while run.step < steps:
+            loss = run.epoch(min(per_epoch, steps - run.step))
+            done += 1
+            if checkpoint:
+                _Checkpoint(finished, run.state()).write(checkpoint, samples, recipe)
+            seconds = time.perf_counter() - began
+            left = seconds / (done - first_done) * (epochs * recipe.runs - done)
+            rate = recipe.learning_rate * learning_rate_share(recipe, run.step - 1, len(samples))
+            neck = mean_of([*finished, run.neck()])
+            yield Epoch(done, epochs * recipe.runs, loss, rate, neck, seconds, left)
+        finished.append(run.neck())
+
+
+def learning_rate_share(recipe: Recipe, step: int, images: int) -> float:
+    """What share of the full learning rate step ``step`` (from 0) takes: 0..1."""
+    total, rising = recipe.steps(images), recipe.warmup_epochs * recipe.steps_an_epoch(images)
+    share = 1.0
+    if recipe.schedule == "cosine":
+        share = recipe.final_share + (1 - recipe.final_share) * (1 + math.cos(math.pi * step / total)) / 2
+    if recipe.warmup == "none" or rising <= 0:
+        return share
+    return (
+        share
+        * {"linear": min(1.0, (step + 1) / rising), "exponential": 1 - math.exp(-(step + 1) / rising)}[recipe.warmup]
+    )
+
+
+def reached(samples: Samples, recipe: Recipe, checkpoint: Path, current: Neck | None = None) -> Neck | None:
+    """The neck of a training that was stopped; None when there is no checkpoint of these samples and this recipe."""
+    saved = _Checkpoint.read(checkpoint, samples, recipe)
+    if saved is None:
+        return None
+    run = _Run(samples, recipe, recipe.seed + len(saved.finished), current)
+    run.go_on_from(saved.run)
+    return mean_of([*saved.finished, run.neck()])
+
+
+def _start(samples: Samples, recipe: Recipe, current: Neck | None) -> Neck | None:
+    """The affine map that training goes out from, at a length that suits it; None: the features themselves."""
+    if recipe.start == "random":
+        return None
+    dim = recipe.dims[-1]
+    if recipe.start == "current" and current and len(current.bias) >= dim and current.kind != "identity":
+        axes = current
+    elif len(samples) > dim:
+        axes = pca(samples.features, (dim,), recipe.whitening)
+    else:
+        raise TrainingError(
+            f"principal axes for {dim} dimensions need {dim + 1} training images, there are {len(samples)}: "
+            "start from the current neck or from random weights, or train fewer dimensions"
+        )
+    length = np.linalg.norm(samples.features @ axes.weight.T + axes.bias, axis=1).mean()
+    return Neck(axes.kind, axes.weight * (START_LENGTH / length), axes.bias * (START_LENGTH / length), axes.dims)
+
+
+def _faces(samples: Samples) -> list[np.ndarray]:
+    """What a sample may look like: its features, then each of its views; [N, D] each."""
+    views = () if samples.views is None else np.moveaxis(samples.views, 1, 0)
+    return [np.ascontiguousarray(features) for features in (samples.features, *views)]
+
+
+def _optimiser(recipe: Recipe, student: nn.Module, loss: NestedLoss) -> torch.optim.Optimizer:
+    groups = [
+        {"params": list(student.parameters()), "full": recipe.learning_rate},
+        {"params": [loss.centres.weight], "full": recipe.centre_learning_rate},
+    ]
+    shared = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    match recipe.optimiser:
+        case "sgd":
+            return torch.optim.SGD(groups, momentum=MOMENTUM, **shared)
+        case "adam":
+            return torch.optim.Adam(groups, fused=True, **shared)
+        case _:  # AdamW, and SAM around it
+            return torch.optim.AdamW(groups, fused=True, **shared)
+
+
+def chances(samples: Samples, recipe: Recipe) -> Tensor | None:
+    """How likely each sample is drawn next, float64 [N] up to a factor; None: every sample once an epoch."""
+    if recipe.sampling == "images":
+        return None
+    groups = samples.labels if recipe.sampling == "classes" else samples.domains
+    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return torch.from_numpy(1 / sizes[codes])
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """Necks of finished runs, and the state of the one that was going on."""
+
+    finished: list[Neck]
+    run: dict | None
+
+    def write(self, path: Path, samples: Samples, recipe: Recipe) -> None:
+        """At once or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        necks = [{"weight": torch.from_numpy(n.weight), "bias": torch.from_numpy(n.bias)} for n in self.finished]
+        unfinished = path.with_suffix(".tmp")
+        torch.save({"of": _fingerprint(samples, recipe), "finished": necks, "run": self.run}, unfinished)
+        unfinished.replace(path)
+
+    @classmethod
+    def read(cls, path: Path, samples: Samples, recipe: Recipe) -> _Checkpoint | None:
+        """None when there is none of the same samples and recipe, or it cannot be read."""
+        try:
+            stored = torch.load(path, weights_only=True)
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+            return None
+        if stored["of"] != _fingerprint(samples, recipe):
+            return None
+        necks = [Neck("linear", n["weight"].numpy(), n["bias"].numpy(), recipe.dims) for n in stored["finished"]]
+        return cls(necks, stored["run"])
+
+
+def _fingerprint(samples: Samples, recipe: Recipe) -> str:
+    """sha256 of all that a training depends on."""
+    digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
+    for array in (samples.features, samples.labels, samples.domains, samples.views):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
