@@ -1,16 +1,6 @@
-// Binds the map to the app. Runs inside gr.HTML after map.js (`element`, `props`, `watch`, `trigger`, `server`).
+// Binds the map to the app. Runs inside gr.HTML after plotly.js and map.js (`element`, `props`, `watch`, `trigger`, `server`).
 const blank = element.querySelector('.map').outerHTML;
 let view = null;
-const library = () => {
-  window.unifexPlotly ||= new Promise((done, fail) => {
-    const script = document.createElement('script');
-    script.src = props.library;
-    script.onload = done;
-    script.onerror = () => fail(new Error('Plotly could not be loaded'));
-    document.head.append(script);
-  });
-  return window.unifexPlotly;
-};
 const show = async () => {
   if (!props.value) return;
   const data = JSON.parse(props.value);

@@ -24,6 +24,7 @@ from unifex.indexes import Indexes
 from unifex.neck import truncate
 from unifex.recipes import PRESETS
 from unifex.snapshot import Embedding
+from unifex.training_data import HoldOut
 from unifex.views import features_of_views, view
 
 QUICK = PRESETS["quick"]
@@ -110,7 +111,9 @@ def test_stopped_gone_on_and_finished(gallery):
     events = finetune(gallery, "cut", QUICK)
     first = next(e for e in events if isinstance(e, Point))
     events.close()
-    assert unfinished(models) == ["cut"]
+    assert [(o.name, o.gallery, o.recipe, o.hold_out) for o in unfinished(models)] == [
+        ("cut", "drawn", QUICK, HoldOut())
+    ]
     assert not (models / "cut").exists()
     rest = list(finetune(gallery, "cut", QUICK))
     assert [e.epoch.number for e in rest if isinstance(e, Point)] == [2, 3]

@@ -55,19 +55,21 @@ def test_every_module_has_a_room():
 
 
 def public_functions(path: Path) -> list[ast.FunctionDef]:
-    """Module-level functions and methods of public classes, but for those that a Protocol beside them describes."""
+    """Module-level functions and methods of public classes, but for those that a class they derive from describes."""
     body = ast.parse(path.read_text()).body
     classes = [node for node in body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
-    described = {
+    named = {cls.name: cls for cls in classes}
+    described = {  # of an engine's methods, the Protocol beside it; of a loss's, the loss it derives from
         method.name
-        for protocol in classes
-        if any(isinstance(base, ast.Name) and base.id == "Protocol" for base in protocol.bases)
-        for method in protocol.body
-        if isinstance(method, ast.FunctionDef)
+        for cls in classes
+        for base in cls.bases
+        if isinstance(base, ast.Name) and (base.id in named or base.id == "Protocol")
+        for method in named.get(base.id, cls).body
+        if isinstance(method, ast.FunctionDef) and ast.get_docstring(method)
     }
     methods = [node for cls in classes for node in cls.body if isinstance(node, ast.FunctionDef)]
     functions = [node for node in body if isinstance(node, ast.FunctionDef)]
-    found = [*functions, *(method for method in methods if method.name not in described)]
+    found = [*functions, *(m for m in methods if m.name not in described or ast.get_docstring(m))]
     return [function for function in found if not function.name.startswith("_")]
 
 

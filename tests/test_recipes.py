@@ -6,7 +6,16 @@ from dataclasses import fields, replace
 
 import pytest
 
-from unifex.recipes import PRESET_ADVICE, PRESETS, Recipe, RecipeError, read_public_yaml, setting_from_text
+from unifex.recipes import (
+    DEFAULT_MARGIN,
+    LOSS_MARGINS,
+    PRESET_ADVICE,
+    PRESETS,
+    Recipe,
+    RecipeError,
+    read_public_yaml,
+    setting_from_text,
+)
 
 PUBLISHED = """
 MODEL:
@@ -106,6 +115,13 @@ def test_settings_are_read_from_text():
     assert setting_from_text("loss", "cosface") == "cosface"
     with pytest.raises(RecipeError, match="learning rate 'fast' is not a number"):
         setting_from_text("learning_rate", "fast")
+
+
+def test_margins_are_those_of_the_losses():
+    from unifex.losses import LOSSES
+
+    own = {name: loss.margin for name, loss in LOSSES.items() if loss.margin}
+    assert own == {name: LOSS_MARGINS.get(name, DEFAULT_MARGIN) for name in own}
 
 
 def test_every_setting_and_preset_explains_itself():

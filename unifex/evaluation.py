@@ -306,11 +306,15 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def difference(new: Evaluation, old: Evaluation, name: str = "mmp5") -> Score:
-    """Mean gain of ``new`` over ``old``, query by query, with its interval. Both must be of the same trial."""
+def difference(new: Evaluation, old: Evaluation, name: str = "mmp5", domain: str | None = None) -> Score:
+    """Mean gain of ``new`` over ``old``, query by query, with its interval; of all queries or of one domain's.
+
+    Raises ValueError unless both are of the same trial.
+    """
     if new.trial is not old.trial:
         raise ValueError("paired differences need two evaluations of one trial")
-    return measures.mean(getattr(new.measures, name) - getattr(old.measures, name))
+    gains = getattr(new.measures, name) - getattr(old.measures, name)
+    return measures.mean(gains if domain is None else gains[new.trial.domains == domain])
 
 
 @dataclass(frozen=True)

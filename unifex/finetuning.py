@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -27,6 +28,7 @@ from unifex.recipes import Recipe
 from unifex.training import Epoch, Samples
 from unifex.training_data import HoldOut, TrainingData
 from unifex.views import Viewing, features_of_views
+from unifex.writer import write_atomically
 
 UNFINISHED = ".training"
 WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
@@ -170,9 +172,38 @@ def _brief(e: Evaluation) -> dict[str, Any]:
     }
 
 
-def unfinished(models: Path) -> list[str]:
-    """Names of models whose training was stopped or killed and can go on."""
-    return sorted(path.stem for path in (models / UNFINISHED).glob("*.pt"))
+@dataclass(frozen=True)
+class Order:
+    """What was asked for, so that a stopped training can go on without being told again."""
+
+    name: str
+    gallery: str
+    recipe: Recipe
+    hold_out: HoldOut
+
+    def write(self, models: Path) -> None:
+        """Keep it beside the checkpoint."""
+        path = models / UNFINISHED / f"{self.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(asdict(self)).encode())
+
+    @classmethod
+    def read(cls, path: Path) -> Order | None:
+        """None when it cannot be read, or is of another version of the program."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            recipe, hold_out = values["recipe"], values["hold_out"]
+            recipe = Recipe(**{**recipe, "dims": tuple(recipe["dims"])})
+            hold_out = HoldOut(hold_out["share"], tuple(hold_out["labels"]))
+            return cls(values["name"], values["gallery"], recipe, hold_out)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+def unfinished(models: Path) -> list[Order]:
+    """Trainings that were stopped or killed after an epoch at least and can go on, the last one first."""
+    checkpoints = sorted((models / UNFINISHED).glob("*.pt"), key=lambda path: -path.stat().st_mtime)
+    return [order for path in checkpoints if (order := Order.read(path.with_suffix(".json")))]
 
 
 def check_model_name(models: Path, name: str) -> None:
@@ -198,6 +229,7 @@ def finetune(
     check_model_name(models, name)
     checkpoint = models / UNFINISHED / f"{name}.pt"
     data = training_data.choose(gallery, recipe, hold_out)
+    Order(name, gallery.name, recipe, hold_out).write(models)
     samples = yield from _samples(gallery, data, recipe)
     current = gallery.embedder.neck
     features = gallery.features([sha256.decode() for sha256 in data.columns.hashes])
@@ -215,7 +247,8 @@ def finetune(
     seconds = points[-1].epoch.seconds if points else 0.0
     outcome = Outcome(name, gallery.config.model, dim, neck, recipe, data, points, seconds, evaluations)
     save(outcome, gallery.embedder, models / name)
-    checkpoint.unlink(missing_ok=True)
+    for file in (checkpoint, checkpoint.with_suffix(".json")):
+        file.unlink(missing_ok=True)
     yield outcome
 
 

@@ -7,7 +7,6 @@ Pooling: the mean of neighbouring features. This module is the only place where 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -100,10 +99,3 @@ def pca(features: np.ndarray, dims: tuple[int, ...] = NESTED_DIMS, whitening: fl
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])  # one sign on every machine
     weight = (axes / np.maximum(variance, 1e-12) ** whitening).T
     return Neck("pca", weight.astype(np.float32), (-weight @ mean).astype(np.float32), dims)
-
-
-def mean_of(necks: Sequence[Neck]) -> Neck:
-    """One neck with the mean weights of several trained from one start (Wortsman et al. 2022, Model soups)."""
-    first = necks[0]
-    weight, bias = (np.mean([getattr(n, name) for n in necks], axis=0, dtype=np.float64) for name in ("weight", "bias"))
-    return Neck(first.kind, weight.astype(np.float32), bias.astype(np.float32), first.dims)

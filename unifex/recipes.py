@@ -24,6 +24,8 @@ LOSS_ADVICE = {
     "adaface": "AdaFace: margins by image quality, as the length of the embedding tells it",
     "softmax": "Softmax of cosines without any margin: the control that a margin has to beat",
 }
+LOSS_MARGINS = {"cosface": 0.35, "li-arcface": 0.45, "adaface": 0.4}  # where the paper's is another than ArcFace's
+DEFAULT_MARGIN = 0.5
 OPTIMISERS = {
     "adam": "Adam with L2 weight decay, the paper's choice",
     "adamw": "Adam with decoupled weight decay",
@@ -81,7 +83,6 @@ class Recipe:
     sampling: str = _setting("images", "which images come how often", choices=SAMPLING)
     min_images: int = _setting(2, "smaller classes are left out", 1, 1000, "images a class")
     max_images: int = _setting(0, "of larger classes as many are drawn; 0: all", 0, 1_000_000, "images a class")
-    runs: int = _setting(1, "trainings with different seeds whose necks are averaged", 1, 20)
     seed: int = _setting(0, "of all that is drawn; the same seed gives the same neck", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:

@@ -25,6 +25,6 @@ def size(count: float) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 image``, ``1,234 images``, ``2 galleries``."""
-    many = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    """``1 image``, ``1,234 images``, ``2 galleries``, ``3 classes``."""
+    many = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
     return f"{count:,} {noun if count == 1 else many}"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from unifex.losses import NestedLoss, Settings
-from unifex.neck import Neck, mean_of, pca
+from unifex.neck import Neck, pca
 from unifex.recipes import Recipe
 
 START_LENGTH = 8.0  # of a PCA start's outputs: so long that a dropped-out input does not upset Adam's first steps
@@ -90,11 +90,11 @@ class _Student(nn.Module):
 
 
 class _Run:
-    """One training from one seed, with all that a checkpoint needs to go on exactly where it was."""
+    """One training, with all that a checkpoint needs to go on exactly where it was."""
 
-    def __init__(self, samples: Samples, recipe: Recipe, seed: int, current: Neck | None):
+    def __init__(self, samples: Samples, recipe: Recipe, current: Neck | None):
         self.samples, self.recipe = samples, recipe
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
         self.dims = recipe.dims
         self.start = _start(samples, recipe, current)
         self.labels = torch.from_numpy(samples.labels)
@@ -192,7 +192,10 @@ class _Run:
         if len(self.inputs) == 1:
             return self.inputs[0][rows].float()
         drawn = torch.randint(len(self.inputs), (len(rows),), generator=self.generator)
-        return torch.stack([self.inputs[face][row] for face, row in zip(drawn.tolist(), rows.tolist())]).float()
+        inputs = self.inputs[0][rows].float()
+        for face, features in enumerate(self.inputs[1:], 1):
+            inputs[drawn == face] = features[rows[drawn == face]].float()
+        return inputs
 
     def _dissimilarity(self, embeddings: Tensor, rows: Tensor) -> Tensor:
         """Mean squared difference between the batch's cosines in the embeddings and in the features."""
@@ -232,29 +235,21 @@ def fit(
     if len(samples.class_sizes) < 2:
         raise TrainingError(f"training needs at least 2 classes of {recipe.min_images} images; there are fewer")
     began = time.perf_counter()
-    per_epoch = recipe.steps_an_epoch(len(samples))
-    steps = recipe.steps(len(samples))
+    per_epoch, steps = recipe.steps_an_epoch(len(samples)), recipe.steps(len(samples))
     epochs = math.ceil(steps / per_epoch)
-    saved = _Checkpoint.read(checkpoint, samples, recipe) if checkpoint else None
-    finished = list(saved.finished) if saved else []
-    first_done = done = len(finished) * epochs
-    for number in range(len(finished), recipe.runs):
-        run = _Run(samples, recipe, recipe.seed + number, current)
-        if saved and saved.run:
-            run.go_on_from(saved.run)
-            first_done = done = done + run.step // per_epoch
-            saved = None
-        while run.step < steps:
-            loss = run.epoch(min(per_epoch, steps - run.step))
-            done += 1
-            if checkpoint:
-                _Checkpoint(finished, run.state()).write(checkpoint, samples, recipe)
-            seconds = time.perf_counter() - began
-            left = seconds / (done - first_done) * (epochs * recipe.runs - done)
-            rate = recipe.learning_rate * learning_rate_share(recipe, run.step - 1, len(samples))
-            neck = mean_of([*finished, run.neck()])
-            yield Epoch(done, epochs * recipe.runs, loss, rate, neck, seconds, left)
-        finished.append(run.neck())
+    run = _Run(samples, recipe, current)
+    of = _fingerprint(samples, recipe) if checkpoint else ""
+    if checkpoint and (state := _read_checkpoint(checkpoint, of)):
+        run.go_on_from(state)
+    first = run.step // per_epoch
+    for number in range(first + 1, epochs + 1):
+        loss = run.epoch(min(per_epoch, steps - run.step))
+        if checkpoint:
+            _write_checkpoint(checkpoint, run.state(), of)
+        seconds = time.perf_counter() - began
+        left = seconds / (number - first) * (epochs - number)
+        rate = recipe.learning_rate * learning_rate_share(recipe, run.step - 1, len(samples))
+        yield Epoch(number, epochs, loss, rate, run.neck(), seconds, left)
 
 
 def learning_rate_share(recipe: Recipe, step: int, images: int) -> float:
@@ -273,12 +268,12 @@ def learning_rate_share(recipe: Recipe, step: int, images: int) -> float:
 
 def reached(samples: Samples, recipe: Recipe, checkpoint: Path, current: Neck | None = None) -> Neck | None:
     """The neck of a training that was stopped; None when there is no checkpoint of these samples and this recipe."""
-    saved = _Checkpoint.read(checkpoint, samples, recipe)
-    if saved is None:
+    state = _read_checkpoint(checkpoint, _fingerprint(samples, recipe))
+    if state is None:
         return None
-    run = _Run(samples, recipe, recipe.seed + len(saved.finished), current)
-    run.go_on_from(saved.run)
-    return mean_of([*saved.finished, run.neck()])
+    run = _Run(samples, recipe, current)
+    run.go_on_from(state)
+    return run.neck()
 
 
 def _start(samples: Samples, recipe: Recipe, current: Neck | None) -> Neck | None:
@@ -329,32 +324,21 @@ def chances(samples: Samples, recipe: Recipe) -> Tensor | None:
     return torch.from_numpy(1 / sizes[codes])
 
 
-@dataclass(frozen=True)
-class _Checkpoint:
-    """Necks of finished runs, and the state of the one that was going on."""
+def _write_checkpoint(path: Path, state: dict, of: str) -> None:
+    """At once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    torch.save({"of": of, "state": state}, unfinished)
+    unfinished.replace(path)
 
-    finished: list[Neck]
-    run: dict | None
 
-    def write(self, path: Path, samples: Samples, recipe: Recipe) -> None:
-        """At once or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        necks = [{"weight": torch.from_numpy(n.weight), "bias": torch.from_numpy(n.bias)} for n in self.finished]
-        unfinished = path.with_suffix(".tmp")
-        torch.save({"of": _fingerprint(samples, recipe), "finished": necks, "run": self.run}, unfinished)
-        unfinished.replace(path)
-
-    @classmethod
-    def read(cls, path: Path, samples: Samples, recipe: Recipe) -> _Checkpoint | None:
-        """None when there is none of the same samples and recipe, or it cannot be read."""
-        try:
-            stored = torch.load(path, weights_only=True)
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
-            return None
-        if stored["of"] != _fingerprint(samples, recipe):
-            return None
-        necks = [Neck("linear", n["weight"].numpy(), n["bias"].numpy(), recipe.dims) for n in stored["finished"]]
-        return cls(necks, stored["run"])
+def _read_checkpoint(path: Path, of: str) -> dict | None:
+    """The state of the same training, by its fingerprint; None when there is none that can be read."""
+    try:
+        stored = torch.load(path, weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+        return None
+    return stored["state"] if stored["of"] == of else None
 
 
 def _fingerprint(samples: Samples, recipe: Recipe) -> str:

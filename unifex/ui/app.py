@@ -16,11 +16,13 @@ from unifex.ui.endpoints import add_endpoints
 from unifex.ui.evaluate_tab import EvaluateTab
 from unifex.ui.gallery_tab import GalleryTab
 from unifex.ui.item_view import ItemView
-from unifex.ui.map_tab import MapTab, plotly_path
+from unifex.ui.map_tab import MapTab
 from unifex.ui.search_tab import SearchTab
+from unifex.ui.train_tab import TrainTab
 
 MAX_FILE_SIZE = "20gb"
 PORTS_TRIED = 20
+PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS = 3600, 24 * 3600
 
 
@@ -31,67 +33,99 @@ def build(context: Context) -> gr.Blocks:
     ) as page:
         header = gr.HTML(elem_id="header", js_on_load="")
         ticker = gr.Timer(0.7)
-        item_view = ItemView(context)
-        search_tab, map_tab = SearchTab(context, item_view), MapTab(context, item_view)
-        evaluate_tab, gallery_tab = EvaluateTab(context, item_view), GalleryTab(context)
-        item_view.build()
-        with gr.Tabs() as tabs:
+        app = _Tabs(context)
+        app.item_view.build()
+        with gr.Tabs() as app.bar:
             with gr.Tab("Search", id="search"):
-                search_tab.build()
+                app.search.build()
             with gr.Tab("Gallery", id="gallery"):
-                gallery_tab.build()
+                app.gallery.build()
             with gr.Tab("Evaluate", id="evaluate") as evaluate_page:
-                evaluate_tab.build()
+                app.evaluate.build()
             with gr.Tab("Map", id="map") as map_page:
-                map_tab.build()
-        gallery_tab.wire([search_tab.gallery, evaluate_tab.gallery, map_tab.gallery])
+                app.map.build()
+            with gr.Tab("Train", id="train") as train_page:
+                app.train.build()
+        app.gallery.wire([app.search.gallery, app.evaluate.gallery, app.map.gallery, app.train.gallery])
+        app.train.wire()
         add_endpoints(context)
+        app.get_ready(page, header, ticker)
+        app.search_from_elsewhere()
+        app.follow_the_model()
+        # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
+        for opened_page, tab in ((evaluate_page, app.evaluate), (map_page, app.map), (train_page, app.train)):
+            app.share_gallery(opened_page, tab)
+    return page
+
+
+class _Tabs:
+    """All tabs, and what one does to another."""
+
+    def __init__(self, context: Context):
+        self.context = context
+        self.bar: gr.Tabs
+        self.item_view = ItemView(context)
+        self.search, self.map = SearchTab(context, self.item_view), MapTab(context, self.item_view)
+        self.evaluate, self.gallery = EvaluateTab(context, self.item_view), GalleryTab(context)
+        self.train = TrainTab(context, self.item_view, self.gallery)
+
+    @property
+    def _searched(self) -> dict:
+        return {"fn": self.search.show, "inputs": self.search.settings, "outputs": self.search.results, **PRIVATE}
+
+    def get_ready(self, page: gr.Blocks, header: gr.HTML, ticker: gr.Timer) -> None:
+        """The header tells what the server is doing; galleries appear as they are made."""
 
         def show_header() -> tuple[str, dict]:
             """-> header, and the ticker that stops when the model is ready."""
-            ready = context.ready.is_set()
-            return html.header(context.embedder.name, context.state, not ready), gr.update(active=not ready)
+            ready = self.context.ready.is_set()
+            return html.header(self.context.embedder.name, self.context.state, not ready), gr.update(active=not ready)
+
+        names = [self.gallery.name, self.gallery.gallery], self.gallery.dropdowns
+        chosen = [self.search.query, self.search.gallery], [self.search.query, self.search.domains]
+        facts = [self.gallery.gallery], [self.gallery.facts, self.gallery.resume]
+        for shown_now in (
+            page.load(show_header, None, [header, ticker], **PRIVATE),
+            ticker.tick(show_header, None, [header, ticker], **PRIVATE),
+        ):
+            (
+                shown_now.then(self.gallery.refresh, *names, **PRIVATE)
+                .then(self.search.choose_gallery, *chosen, **PRIVATE)
+                .then(**self._searched)
+                .then(self.gallery.show_facts, *facts, **PRIVATE)
+            )
+
+    def search_from_elsewhere(self) -> None:
+        """An item can be searched with from every tab, chosen items searched within; the map shows the query."""
 
         def within(chosen: Chosen) -> tuple:
             """(chosen items) -> the Search tab, restricted to them, their gallery, the button that undoes it."""
             text = f"Searching within {len(chosen.ids):,} chosen items. Search everywhere"
             return gr.update(selected="search"), chosen, chosen.gallery, gr.update(visible=True, value=text)
 
-        private = {"show_progress": "hidden", "api_visibility": "private"}
-        names = [gallery_tab.name, gallery_tab.gallery], gallery_tab.dropdowns
-        chosen = [search_tab.query, search_tab.gallery], [search_tab.query, search_tab.domains]
-        searched = {"fn": search_tab.show, "inputs": search_tab.settings, "outputs": search_tab.results, **private}
-        facts = [gallery_tab.gallery], [gallery_tab.facts, gallery_tab.resume]
-        for shown_now in (
-            page.load(show_header, None, [header, ticker], **private),
-            ticker.tick(show_header, None, [header, ticker], **private),
-        ):
-            (
-                shown_now.then(gallery_tab.refresh, *names, **private)
-                .then(search_tab.choose_gallery, *chosen, **private)
-                .then(**searched)
-                .then(gallery_tab.show_facts, *facts, **private)
-            )
-        item_view.again.click(
-            item_view.search_with,
-            [item_view.shown],
-            [search_tab.query, item_view.overlay, search_tab.gallery],
-            **private,
-        ).then(lambda: (gr.update(selected="search"), None), None, [tabs, search_tab.image], **private).then(**searched)
-        map_tab.within.click(
-            within, [map_tab.chosen],
-            [tabs, search_tab.within, search_tab.gallery, search_tab.everywhere], **private,
-        ).then(**searched)  # fmt: skip
-        for changed in (search_tab.found.change, map_tab.drawing.change):
-            changed(map_tab.show_query, [search_tab.found, map_tab.gallery], [map_tab.star], **private)
-        # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
-        for tab, dropdown, opened in (
-            (evaluate_page, evaluate_tab.gallery, evaluate_tab.opened),
-            (map_page, map_tab.gallery, map_tab.opened),
-        ):
-            tab.select(lambda name: name, [search_tab.gallery], [dropdown], **private).then(**opened, **private)
-            dropdown.input(lambda name: name, [dropdown], [search_tab.gallery], **private).then(**opened, **private)
-    return page
+        taken = [self.search.query, self.item_view.overlay, self.search.gallery]
+        self.item_view.again.click(
+            self.item_view.search_with, [self.item_view.shown], taken, **PRIVATE,
+        ).then(
+            lambda: (gr.update(selected="search"), None), None, [self.bar, self.search.image], **PRIVATE
+        ).then(**self._searched)  # fmt: skip
+        restricted = [self.bar, self.search.within, self.search.gallery, self.search.everywhere]
+        self.map.within.click(within, [self.map.chosen], restricted, **PRIVATE).then(**self._searched)
+        for changed in (self.search.found.change, self.map.drawing.change):
+            changed(self.map.show_query, [self.search.found, self.map.gallery], [self.map.star], **PRIVATE)
+
+    def follow_the_model(self) -> None:
+        """Galleries are searched with another neck: what was found and measured with the old one goes."""
+        facts = [self.gallery.gallery], [self.gallery.facts, self.gallery.resume]
+        self.train.used.change(**self._searched).then(self.gallery.show_facts, *facts, **PRIVATE)
+        self.train.used.change(self.evaluate.clear, None, self.evaluate.cleared, **PRIVATE)
+
+    def share_gallery(self, page: gr.Tab, tab: EvaluateTab | MapTab | TrainTab) -> None:
+        """The gallery of a tab is the one that is searched, both ways."""
+        page.select(lambda name: name, [self.search.gallery], [tab.gallery], **PRIVATE).then(**tab.opened, **PRIVATE)
+        tab.gallery.input(lambda name: name, [tab.gallery], [self.search.gallery], **PRIVATE).then(
+            **tab.opened, **PRIVATE
+        )
 
 
 def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
@@ -110,7 +144,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
         max_file_size=MAX_FILE_SIZE,
         theme=theme.theme(),
         css_paths=theme.CSS_PATHS,
-        allowed_paths=[str(plotly_path())],
+        allowed_paths=[str(theme.plotly_path())],
         favicon_path=theme.FAVICON_PATH,
         js=theme.PAGE_JS,
         footer_links=["api"],

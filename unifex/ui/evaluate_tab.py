@@ -76,6 +76,11 @@ class EvaluateTab:
         return [self.worst, self.errors, self.duplicates, self.corrections]
 
     @property
+    def cleared(self) -> list:
+        """What :meth:`clear` gives."""
+        return [self.outcome, self.found, self.failures, self.compare, self.dim]
+
+    @property
     def opened(self) -> dict:
         """What is called when the tab is opened or its gallery chosen."""
         return {"fn": self.choose_gallery, "inputs": [self.gallery], "outputs": [self.compare, self.dim]}
@@ -91,15 +96,15 @@ class EvaluateTab:
         self.cancel.click(None, cancels=[started], api_visibility="private")
         self.cancel.click(lambda: (html.message("Cancelled", "Nothing was kept."), *_idle()), None,
                           [self.outcome, *buttons], **private)  # fmt: skip
-        cleared = [self.outcome, self.found, self.failures, self.compare, self.dim]
-        self.gallery.change(
-            lambda: (_INVITATION, None, gr.update(visible=False), gr.update(value=[]), gr.update(value=0)),
-            None, cleared, **private,
-        )  # fmt: skip
+        self.gallery.change(self.clear, None, self.cleared, **private)
         self.protocol.change(lambda kind: gr.update(info=PROTOCOLS[kind]), [self.protocol], [self.protocol], **private)
         for listed in self._lists:
             listed.select(self.open_item, [self.gallery], self.item_view.outputs, **private)
             listed.input(self.correct, [self.gallery, self.found], [self.notice, self.corrections], **private)
+
+    def clear(self) -> tuple:
+        """-> :attr:`cleared`, for another gallery or another model."""
+        return _INVITATION, None, gr.update(visible=False), gr.update(value=[]), gr.update(value=0)
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
@@ -140,7 +145,7 @@ class EvaluateTab:
         if current.columns is not trial.columns:
             changed = html.message("The gallery has changed", "Evaluate again to see its failures.", "warning")
             return gr.update(visible=True), changed, changed, changed, self._corrections(gallery)
-        see = _Shelf(gallery, trial.columns.ids)
+        see = Shelf(gallery, trial.columns.ids)
         worst = [(w, see(w.query), [see(h) for h in w.hits]) for w in failures.worst_queries(found.main, ROWS)]
         errors = [(e, see(e.item), [see(n) for n in e.neighbours]) for e in failures.label_errors(trial, near, ROWS)]
         pairs = [(d, see(d.query), see(d.item)) for d in failures.duplicates(trial, near, ROWS)]
@@ -170,7 +175,7 @@ class EvaluateTab:
         return html.message(sentence, "Press Evaluate to score again.", "good"), self._corrections(gallery)
 
 
-class _Shelf:
+class Shelf:
     """What cards show, by position; each item is read once."""
 
     def __init__(self, gallery: Gallery, ids: np.ndarray):

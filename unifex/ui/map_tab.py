@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -21,17 +20,10 @@ from unifex.text import duration, plural
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Chosen, Context, Found
 from unifex.ui.item_view import ItemView
-from unifex.ui.theme import asset
+from unifex.ui.theme import asset, plotly_path
 
 MOST_CARDS = 48
 NO_MODEL = ""
-
-
-def plotly_path() -> Path:
-    """Plotly's own script, from the package: the page needs no CDN."""
-    import importlib.util
-
-    return Path(importlib.util.find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"
 
 
 @dataclass
@@ -70,7 +62,7 @@ class MapTab:
                     self.drawing = gr.HTML(
                         "",
                         html_template=asset("map.html"),
-                        js_on_load=asset("map.js") + asset("map-in-app.js"),
+                        js_on_load=asset("plotly.js") + asset("map.js") + asset("map-in-app.js"),
                         server_functions=[_card_server(self.context)],
                         library=f"gradio_api/file={plotly_path()}",
                         elem_id="map-drawing",

@@ -89,7 +89,7 @@ def _whisker(score: Score) -> str:
     )
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[tuple[float | str, str]]], name: str) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[float | str, str]]], name: str) -> str:
     """``rows`` of (value to sort by, HTML); a click on a head sorts."""
     top = "".join(f'<th scope="col"><button type="button" data-sort>{head}</button></th>' for head in heads)
     body = "".join(
@@ -102,11 +102,13 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[tuple[float | str, str]
     )
 
 
-def _number(value: float, digits: int = 3) -> tuple[float, str]:
+def number(value: float, digits: int = 3) -> tuple[float, str]:
+    """A cell for :func:`table`."""
     return (-1, "–") if np.isnan(value) else (value, f"{value:.{digits}f}")
 
 
-def _interval(score: Score) -> tuple[float, str]:
+def interval(score: Score) -> tuple[float, str]:
+    """A cell with a 95% interval drawn and written."""
     return score.value, f'{_whisker(score)}<small class="range">{score.low:.3f}–{score.high:.3f}</small>'
 
 
@@ -120,13 +122,13 @@ def _models(found: Assessment) -> str:
             gain = difference(result, found.main)
             word = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no clear difference"
             against = (gain.value, f"{gain.value:+.3f} <small>{gain.low:+.3f} to {gain.high:+.3f}, {word}</small>")
-        rest = [_number(result.overall(measure).value) for measure in ("recall1", "recall5", "map_r")]
+        rest = [number(result.overall(measure).value) for measure in ("recall1", "recall5", "map_r")]
         score = result.overall()
         size = (result.dim, str(result.dim))
         rows.append(
-            [(name, name), size, _number(score.value), _interval(score), against, _number(result.macro().value), *rest]
+            [(name, name), size, number(score.value), interval(score), against, number(result.macro().value), *rest]
         )
-    return _table(heads, rows, "models-table")
+    return table(heads, rows, "models-table")
 
 
 def _domains(main: Evaluation) -> str:
@@ -136,29 +138,29 @@ def _domains(main: Evaluation) -> str:
             (row.name, escape(row.name) or "no domain"),
             (row.queries, f"{row.queries:,}"),
             (row.items, f"{row.items:,}"),
-            _number(row.mmp5.value),
-            _interval(row.mmp5),
-            _number(row.alone.value),
-            *(_number(getattr(row, name).value) for name in ("recall1", "recall5", "map_r")),
+            number(row.mmp5.value),
+            interval(row.mmp5),
+            number(row.alone.value),
+            *(number(getattr(row, name).value) for name in ("recall1", "recall5", "map_r")),
         ]
         for row in main.domains
     ]
     hint = '<p class="hint">Alone: mMP@5 when only this domain is searched. What it is higher by, searching everything at once costs.</p>'
-    return _table(heads, rows, "domains-table") + hint
+    return table(heads, rows, "domains-table") + hint
 
 
 def _confusion(main: Evaluation) -> str:
-    names, table = main.confusion
+    names, counts = main.confusion
     if len(names) < 2:
         return ""
-    shares = table / np.maximum(1, table.sum(axis=1, keepdims=True))
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     heads = "".join(f'<th scope="col"><span>{escape(name) or "no domain"}</span></th>' for name in names)
     rows = ""
     for row, name in enumerate(names):
         cells = "".join(
             f'<td class="{"own" if row == column else ""}" style="--share:{shares[row, column]:.3f}" '
-            f'title="{table[row, column]:,} of {table[row].sum():,} queries of {escape(name)}: first hit is {escape(names[column])}">'
-            f"{f'{100 * shares[row, column]:.0f}' if table[row, column] else ''}</td>"
+            f'title="{counts[row, column]:,} of {counts[row].sum():,} queries of {escape(name)}: first hit is {escape(names[column])}">'
+            f"{f'{100 * shares[row, column]:.0f}' if counts[row, column] else ''}</td>"
             for column in range(len(names))
         )
         rows += f'<tr><th scope="row">{escape(name) or "no domain"}</th>{cells}</tr>'
@@ -176,8 +178,8 @@ def _labels(main: Evaluation) -> str:
             (row.label, escape(row.label)),
             (row.domain, escape(row.domain)),
             (row.queries, f"{row.queries:,}"),
-            _number(row.mmp5),
-            _number(row.recall1),
+            number(row.mmp5),
+            number(row.recall1),
             (row.taken_by, escape(row.taken_by) or "–"),
         ]
         for row in main.labels[:MOST_LABELS]
@@ -185,7 +187,7 @@ def _labels(main: Evaluation) -> str:
     more = f" (the worst {MOST_LABELS})" if len(main.labels) > MOST_LABELS else ""
     return (
         f"<details><summary>{plural(len(main.labels), 'label')}, worst first{more}</summary>"
-        f"{_table(heads, rows, 'labels-table')}</details>"
+        f"{table(heads, rows, 'labels-table')}</details>"
     )
 
 
@@ -233,7 +235,8 @@ def _acts(item: Shown, other: Shown, editable: bool) -> str:
     return _act("relabel", one.id, two.id, f"Relabel as {two.label}", "The first item gets this label") + buttons
 
 
-def _row(left: str, right: str, head: str, acts: str) -> str:
+def hits_row(left: str, right: str, head: str, acts: str) -> str:
+    """A query's card, the cards of its hits, a line above and a line of buttons below."""
     return (
         f'<section class="failure"><p>{head}</p><div><div class="asked">{left}</div><div class="answers">{right}</div>'
         f"</div><p>{acts}</p></section>"
@@ -254,7 +257,7 @@ def worst(rows: Sequence[tuple[WorstQuery, Shown, list[Shown]]], editable: bool)
         first_wrong = next((hit for hit, right in zip(hits, failure.right) if not right), None)
         acts = _acts(query, first_wrong, editable) if first_wrong else ""
         head = f"<strong>{failure.mmp5:.2f}</strong> of what was possible"
-        parts.append(_row(card(query.record, query.thumbnail, "Open", "query"), cards, head, acts))
+        parts.append(hits_row(card(query.record, query.thumbnail, "Open", "query"), cards, head, acts))
     return f'<div class="failures">{"".join(parts)}</div>'
 
 
@@ -269,7 +272,7 @@ def label_errors(rows: Sequence[tuple[LabelError, Shown, list[Shown]]], editable
             f"Labelled <strong>{escape(item.record.label)}</strong>, but its {len(near)} nearest are all "
             f"<strong>{escape(near[0].record.label)}</strong> (similarity {error.similarity:.2f})"
         )
-        parts.append(_row(card(item.record, item.thumbnail, "Open"), cards, head, _acts(item, near[0], editable)))
+        parts.append(hits_row(card(item.record, item.thumbnail, "Open"), cards, head, _acts(item, near[0], editable)))
     return f'<div class="failures">{"".join(parts)}</div>'
 
 
@@ -282,7 +285,7 @@ def duplicates(rows: Sequence[tuple[Duplicate, Shown, Shown]], editable: bool) -
         word = "the same file" if pair.identical else f"similarity {pair.similarity:.3f}"
         other = card(item.record, item.thumbnail, "Open", "index")
         left = card(query.record, query.thumbnail, "Open", "query")
-        parts.append(_row(left, other, f"In query and index: {word}", _acts(query, item, editable)))
+        parts.append(hits_row(left, other, f"In query and index: {word}", _acts(query, item, editable)))
     return f'<div class="failures">{"".join(parts)}</div>'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import gradio as gr
@@ -32,6 +33,11 @@ PAGE_JS = """
 def asset(name: str) -> str:
     """The text of a file in ``assets/``."""
     return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def plotly_path() -> Path:
+    """Plotly's own script, from the package: the page needs no CDN."""
+    return Path(importlib.util.find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"
 
 
 def theme() -> gr.themes.Base:

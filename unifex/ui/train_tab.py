@@ -1,0 +1,369 @@
+"""The Train tab: labels teach the neck; what it is worth is measured before anybody uses it."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import gradio as gr
+
+from unifex import training_data
+from unifex.embedder import Embedder, list_models
+from unifex.finetuning import Doing, Outcome, Point, finetune, unfinished
+from unifex.gallery import Gallery
+from unifex.recipes import (
+    DEFAULT_MARGIN,
+    LOSS_ADVICE,
+    LOSS_MARGINS,
+    PRESET_ADVICE,
+    PRESETS,
+    Recipe,
+    setting_from_text,
+)
+from unifex.snapshot import Embedding
+from unifex.text import plural
+from unifex.training_data import HOLD_OUT_SHARE, HoldOut
+from unifex.ui import html, training_report
+from unifex.ui.context import ERRORS, Context
+from unifex.ui.evaluate_tab import Shelf
+from unifex.ui.gallery_tab import GalleryTab
+from unifex.ui.item_view import ItemView
+from unifex.ui.theme import asset, plotly_path
+
+FIRST_PRESET = "best"
+SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would keep people waiting
+ADVANCED = tuple(setting for setting in fields(Recipe) if setting.name != "loss")
+
+
+@dataclass
+class TrainTab:
+    """Components that the page needs, and the handlers."""
+
+    context: Context
+    item_view: ItemView
+    gallery_tab: GalleryTab
+
+    def build(self) -> None:
+        """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
+        first = self.context.first_gallery()
+        self.found, self.used, self.pending, self.nowhere = gr.State(None), gr.State(0), gr.State(""), gr.State("")
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                gr.Markdown("### 1 · Data")
+                self.gallery = gr.Dropdown(
+                    self.context.indexes.names() or [first], value=first, label="Labels of this gallery",
+                    elem_id="train-gallery",
+                )  # fmt: skip
+                with gr.Accordion("or upload labelled folders", open=False, visible=not self.context.settings.public):
+                    self.drop = gr.HTML(
+                        "", html_template=asset("drop.html"), js_on_load=asset("drop.js"), elem_id="train-drop"
+                    )
+                    self.upload_name = gr.Textbox(
+                        label="They become this gallery", placeholder="the folder's name", elem_id="train-upload-name"
+                    )
+                self.share = gr.Slider(
+                    0, 0.6, HOLD_OUT_SHARE, step=0.05, label="Held-out classes",
+                    info="Share of the classes that is only measured on; a split of the gallery comes first",
+                    elem_id="train-hold-out",
+                )  # fmt: skip
+                gr.Markdown("### 2 · Recipe")
+                self.preset = gr.Dropdown(
+                    [(name.capitalize(), name) for name in PRESETS], value=FIRST_PRESET, label="Preset",
+                    info=PRESET_ADVICE[FIRST_PRESET], elem_id="train-preset",
+                )  # fmt: skip
+                loss = PRESETS[FIRST_PRESET].loss
+                self.loss = gr.Dropdown(
+                    list(LOSS_ADVICE), value=loss, label="Loss", info=LOSS_ADVICE[loss], elem_id="train-loss"
+                )
+                with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
+                    self.advanced = [_field(setting) for setting in ADVANCED]
+                gr.Markdown("### 3 · Train")
+                self.name = gr.Textbox(label="Name of the new model", placeholder="my-model", elem_id="train-name")
+                with gr.Row():
+                    self.start = gr.Button("Train", variant="primary", elem_id="train-button")
+                    self.cancel = gr.Button("Stop", variant="stop", visible=False, elem_id="train-cancel")
+                with gr.Row():
+                    self.resume = gr.Button("Go on", visible=False, elem_id="train-resume")
+                    self.finish = gr.Button("Keep what was reached", visible=False, elem_id="train-finish")
+            with gr.Column(scale=3, min_width=320):
+                self.summary = gr.HTML(_INVITATION, elem_id="train-data", js_on_load=asset("evaluate.js"))
+                self.status = gr.HTML(elem_id="train-status")
+                self.curves = gr.HTML(
+                    "", html_template='<div class="curves" role="img" aria-label="Training curves" hidden></div>',
+                    js_on_load=asset("plotly.js") + asset("curves.js"), library=f"gradio_api/file={plotly_path()}",
+                    elem_id="train-curves",
+                )  # fmt: skip
+                self.outcome = gr.HTML(elem_id="train-outcome", js_on_load=asset("evaluate.js"))
+                with gr.Column(visible=False, elem_id="train-result") as self.result:
+                    self.others = gr.CheckboxGroup(
+                        [], label="Galleries that shall be searched with it", elem_id="train-galleries"
+                    )
+                    with gr.Row():
+                        self.use = gr.Button("Use it", variant="primary", elem_id="train-use")
+                        self.back = gr.Button("Go back", visible=False, elem_id="train-back")
+                        self.download = gr.DownloadButton("Download the model", elem_id="train-download")
+                    self.notice = gr.HTML(elem_id="train-notice")
+                self.changed = gr.HTML(elem_id="train-changed", js_on_load=asset("evaluate.js"))
+
+    @property
+    def opened(self) -> dict:
+        """What is called when the tab is opened or its gallery chosen."""
+        outputs = [self.summary, self.name, self.resume, self.finish, self.back]
+        return {"fn": self.show_data, "inputs": [self.gallery, self.share], "outputs": outputs}
+
+    def wire(self) -> None:
+        """Connect the handlers."""
+        private = {"show_progress": "hidden", "api_visibility": "private"}
+        buttons = [self.start, self.cancel, self.resume, self.finish]
+        outputs = [self.status, self.curves, self.outcome, self.found, *buttons]
+        job = {"outputs": outputs, "concurrency_id": "train", **private}
+        asked = [self.gallery, self.name, self.share, self.loss, *self.advanced]
+        runs = [
+            self.start.click(self.run, asked, **job),
+            self.resume.click(self.go_on, [self.gallery], **job),
+            self.finish.click(self.keep, [self.gallery], **job),
+        ]
+        shown = [self.result, self.others, self.use, self.back, self.download, self.notice, self.changed]
+        for run in runs:
+            run.then(self.show_result, [self.gallery, self.found], shown, **private)
+        received = self.drop.upload(
+            self.gallery_tab.receive, [self.upload_name],
+            [self.pending, self.nowhere, self.upload_name, self.summary], **private,
+        )  # fmt: skip
+        indexed = received.then(
+            self.gallery_tab.run, [self.nowhere, self.pending, self.upload_name],
+            [self.summary, self.start, self.cancel, self.nowhere, self.pending], concurrency_id="index", **private,
+        )  # fmt: skip
+        indexed.then(
+            self.gallery_tab.refresh, [self.upload_name, self.gallery], self.gallery_tab.dropdowns, **private
+        ).then(**self.opened, **private)
+        # Two listeners, in this order: the second one puts back what the cancelled first one left.
+        self.cancel.click(None, cancels=[*runs, indexed], api_visibility="private")
+        self.cancel.click(self.stopped, [self.gallery], [self.status, *buttons], **private)
+        cleared = [self.status, self.curves, self.outcome, self.found, self.result, self.changed]
+        self.gallery.change(self.clear, None, cleared, **private)
+        self.share.release(self.show_data, [self.gallery, self.share], [self.summary], **private)
+        self.preset.input(self.choose_preset, [self.preset], [self.preset, self.loss, *self.advanced], **private)
+        named = {setting.name: component for setting, component in zip(ADVANCED, self.advanced)}
+        self.loss.input(self.choose_loss, [self.loss], [self.loss, named["margin"], named["sub_centres"]], **private)
+        switched = [self.notice, self.back, self.used]
+        self.use.click(self.switch, [self.others, self.found, self.used], switched, concurrency_id="train", **private)
+        self.back.click(self.go_back, [self.gallery, self.used], switched, concurrency_id="train", **private)
+        for listed in (self.summary, self.changed):
+            listed.select(self.open_item, [self.gallery], self.item_view.outputs, **private)
+
+    # --- data and recipe -----------------------------------------------------------------------------------------
+
+    def show_data(self, name: str | None, share: float) -> Iterator[tuple]:
+        """(gallery, share held out) -> summary, a name for the model, resume, finish, back."""
+        try:
+            gallery = self.context.gallery(name)
+            orders = [order for order in unfinished(self.context.indexes.models) if order.gallery == gallery.name]
+            waiting = bool(orders) and not self.context.settings.public
+            named = orders[0].name if orders else self._free_name(gallery.name)
+            shown = (
+                gr.update(value=named),
+                gr.update(visible=waiting, value=f"Go on with '{named}'"),
+                gr.update(visible=waiting),
+                _back(gallery),
+            )
+            data = training_data.choose(gallery, PRESETS[FIRST_PRESET], HoldOut(share))
+        except ERRORS as error:
+            yield html.message("Nothing to learn from yet", str(error), "warning"), *[gr.skip()] * 4
+            return
+        yield training_report.summary(data, None), *shown
+        if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
+            see = Shelf(gallery, data.columns.ids)
+            suspects = [see(error.item) for error in training_data.suspicious_labels(gallery, data)]
+            yield training_report.summary(data, suspects), *[gr.skip()] * 4
+
+    def _free_name(self, gallery: str) -> str:
+        taken = {config.name for config in list_models(self.context.indexes.models)}
+        names = [f"{gallery[:60]}-neck", *(f"{gallery[:60]}-neck-{number}" for number in range(2, 1000))]
+        return next(name for name in names if name not in taken)
+
+    def choose_preset(self, preset: str) -> tuple:
+        """(preset) -> its advice, its loss, every advanced field."""
+        recipe = PRESETS[preset]
+        values = [gr.update(value=_shown(getattr(recipe, setting.name))) for setting in ADVANCED]
+        loss = gr.update(value=recipe.loss, info=LOSS_ADVICE[recipe.loss])
+        return gr.update(info=PRESET_ADVICE[preset]), loss, *values
+
+    def choose_loss(self, loss: str) -> tuple:
+        """(loss) -> its advice, its margin, its sub-centres."""
+        centres = Recipe().sub_centres if loss == "subcentre-arcface" else 1
+        return gr.update(info=LOSS_ADVICE[loss]), LOSS_MARGINS.get(loss, DEFAULT_MARGIN), centres
+
+    # --- training ------------------------------------------------------------------------------------------------
+
+    def run(self, gallery: str, name: str, share: float, loss: str, *advanced) -> Iterator[tuple]:
+        """(gallery, model name, share held out, loss, advanced fields) -> status, curves, outcome, found, buttons."""
+        try:
+            values = {s.name: setting_from_text(s.name, str(value)) for s, value in zip(ADVANCED, advanced)}
+            recipe = Recipe(loss=loss, **values)
+        except ERRORS as error:
+            yield html.message("Training cannot start", str(error), "error"), *[gr.skip()] * 3, *_idle()
+            return
+        yield from self._train(gallery, name.strip(), recipe, HoldOut(share))
+
+    def go_on(self, gallery: str) -> Iterator[tuple]:
+        """(gallery) -> as :meth:`run`, for the training of it that was stopped last."""
+        yield from self._again(gallery, finish=False)
+
+    def keep(self, gallery: str) -> Iterator[tuple]:
+        """(gallery) -> as :meth:`run`: measure and save what the stopped training had reached."""
+        yield from self._again(gallery, finish=True)
+
+    def _again(self, gallery: str, finish: bool) -> Iterator[tuple]:
+        orders = [order for order in unfinished(self.context.indexes.models) if order.gallery == gallery]
+        if not orders:
+            yield html.message("Nothing to go on with", "Press Train."), *[gr.skip()] * 3, *_idle()
+            return
+        yield from self._train(gallery, orders[0].name, orders[0].recipe, orders[0].hold_out, finish)
+
+    def _train(self, name: str, model: str, recipe: Recipe, hold_out: HoldOut, finish: bool = False) -> Iterator[tuple]:
+        points: list[Point] = []
+        try:
+            gallery = self.context.writable(name)
+            yield html.message("Reading the gallery"), "", "", None, *_busy()
+            for event in finetune(gallery, model, recipe, hold_out, finish):
+                if isinstance(event, Doing):
+                    yield html.bar(event.what.capitalize(), event.done, event.total, ""), *[gr.skip()] * 3, *_busy()
+                elif isinstance(event, Point):
+                    points.append(event)
+                    curves = training_report.curves(points)
+                    yield training_report.progress(event), curves, gr.skip(), gr.skip(), *_busy()
+                else:
+                    yield "", gr.skip(), training_report.outcome(event), event, *_idle()
+        except ERRORS as error:
+            waiting = any(order.name == model for order in unfinished(self.context.indexes.models))
+            text = f"{error}. What was reached is kept." if waiting else str(error)
+            yield html.message("Not trained", text, "error"), *[gr.skip()] * 3, *_idle(waiting)
+
+    def stopped(self, gallery: str) -> tuple:
+        """(gallery) -> status and buttons after Stop."""
+        waiting = any(order.gallery == gallery for order in unfinished(self.context.indexes.models))
+        text = "Go on where it stopped, now or after a restart, or keep what was reached." if waiting else ""
+        return html.message("Stopped", text or "It had not come to the end of an epoch.", "warning"), *_idle(waiting)
+
+    def clear(self) -> tuple:
+        """-> nothing of another gallery's training is shown."""
+        return "", "", "", None, gr.update(visible=False), ""
+
+    # --- result --------------------------------------------------------------------------------------------------
+
+    def show_result(self, name: str, found: Outcome | None) -> tuple:
+        """(gallery, outcome) -> result, galleries, use, back, download, notice, queries that changed."""
+        if found is None:
+            return gr.update(visible=False), *[gr.skip()] * 5, ""
+        gallery = self.context.gallery(name)
+        fitting = self._fitting(gallery)
+        see = Shelf(gallery, found.data.columns.ids)
+        advised = found.verdict == "better"
+        return (
+            gr.update(visible=True),
+            gr.update(choices=fitting, value=[name], visible=len(fitting) > 1),
+            gr.update(value="Use it" if advised else "Use it anyway", variant="primary" if advised else "secondary"),
+            _back(gallery),
+            gr.update(value=str(_zipped(self.context.indexes.models / found.model))),
+            "",
+            training_report.changed(found.changed(), see, found.before, found.model),
+        )
+
+    def _fitting(self, gallery: Gallery) -> list[str]:
+        """Galleries on the same backbone."""
+        names = self.context.indexes.names()
+        opened = [self.context.gallery(name) for name in names]
+        return [g.name for g in opened if g.config.backbone_hash == gallery.config.backbone_hash]
+
+    def switch(self, names: list[str], found: Outcome | None, used: int) -> Iterator[tuple]:
+        """(galleries, outcome, how often) -> notice, back, how often a model was changed."""
+        if found is None:
+            yield html.message("Nothing trained yet"), gr.skip(), gr.skip()
+            return
+        yield from self._switch(names, found.model, used)
+
+    def go_back(self, name: str, used: int) -> Iterator[tuple]:
+        """(gallery, how often) -> as :meth:`switch`, to the model before."""
+        try:
+            previous = self.context.gallery(name).config.previous
+        except ERRORS as error:
+            yield html.message("Not changed", str(error), "error"), gr.skip(), gr.skip()
+            return
+        yield from self._switch([name], previous, used)
+
+    def _switch(self, names: list[str], model: str, used: int) -> Iterator[tuple]:
+        lines = []
+        try:
+            self.context.refuse_strangers()
+            embedder = Embedder.load(model, models=self.context.indexes.models)
+            for name in names:
+                items = 0
+                for event in self.context.indexes.use(name, embedder):
+                    if isinstance(event, Embedding):
+                        items = event.total
+                        yield html.bar(f"Embedding {name}", event.done, event.total, ""), gr.skip(), gr.skip()
+                lines.append(f"'{name}': {plural(items, 'item')}")
+        except ERRORS as error:
+            yield html.message("Not changed", str(error), "error"), gr.skip(), gr.skip()
+            return
+        text = f"{', '.join(lines)}. Search, Evaluate and Map follow."
+        back = _back(event) if names else gr.skip()
+        yield html.message(f"Searching with '{model}' now", text, "good"), back, used + 1
+
+    def open_item(self, name: str, event: gr.SelectData) -> tuple:
+        """(gallery; card) -> the large view."""
+        return self.item_view.open(name, int(event.value))
+
+
+def _field(setting) -> gr.components.Component:
+    """The component for one field of the recipe, made from its metadata."""
+    known, value = setting.metadata, getattr(PRESETS[FIRST_PRESET], setting.name)
+    label, identity = setting.name.replace("_", " ").capitalize(), f"train-{setting.name.replace('_', '-')}"
+    if known["choices"]:
+        info = "; ".join(f"{name}: {text}" for name, text in known["choices"].items())
+        return gr.Dropdown(list(known["choices"]), value=value, label=label, info=info, elem_id=identity)
+    unit = f" {known['unit']}," if known["unit"] else ""
+    info = f"{known['help'].capitalize()} ({unit.strip() + ' ' if unit else ''}{known['low']:g} to {known['high']:g})"
+    if isinstance(value, tuple):
+        return gr.Textbox(_shown(value), label=label, info=info, elem_id=identity)
+    limits = {"precision": 0, "step": 1} if isinstance(value, int) else {"step": 0.001}
+    return gr.Number(value, label=label, info=info, elem_id=identity, **limits)
+
+
+def _shown(value):
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _back(gallery: Gallery) -> dict:
+    previous = gallery.config.previous
+    return gr.update(visible=bool(previous), value=f"Go back to '{previous}'")
+
+
+def _zipped(folder: Path) -> Path:
+    """The model's folder as a zip beside Gradio's other temporary files."""
+    path = Path(tempfile.mkdtemp(prefix="unifex-model-")) / f"{folder.name}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, f"{folder.name}/{file.name}")
+    return path
+
+
+_INVITATION = html.message(
+    "Teach this gallery",
+    "Labels tell what belongs together. Some classes are held out and only measured on, so that you see what the new "
+    "neck is worth for things it never saw, before you use it.",
+)
+
+
+def _busy() -> tuple[dict, dict, dict, dict]:
+    """Start hidden, Stop shown, Go on and Keep hidden."""
+    return gr.update(visible=False), gr.update(visible=True), gr.update(visible=False), gr.update(visible=False)
+
+
+def _idle(waiting: bool = False) -> tuple[dict, dict, dict, dict]:
+    """Start shown, Stop hidden, Go on and Keep as told."""
+    return gr.update(visible=True), gr.update(visible=False), gr.update(visible=waiting), gr.update(visible=waiting)
