@@ -125,6 +125,15 @@ def test_stopped_gone_on_and_finished(gallery):
     assert early.evaluations
 
 
+def test_a_model_is_trained_once_at_a_time(gallery):
+    first = finetune(gallery, "twice", QUICK)
+    next(event for event in first if isinstance(event, Point))
+    with pytest.raises(ModelError, match="is being trained in another tab"):
+        next(finetune(gallery, "twice", QUICK))
+    first.close()
+    assert isinstance(last(finetune(gallery, "twice", QUICK)), Outcome)
+
+
 def test_a_killed_process_leaves_a_checkpoint(gallery):
     code = (
         "import os, sys\nfrom unifex.finetuning import Point, finetune\nfrom unifex.gallery import Gallery\n"

@@ -5,9 +5,11 @@ Everything the new neck is compared with is measured on the same queries, whose 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from unifex import training, training_data
 from unifex.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
@@ -206,6 +209,24 @@ def unfinished(models: Path) -> list[Order]:
     return [order for path in checkpoints if (order := Order.read(path.with_suffix(".json")))]
 
 
+@contextlib.contextmanager
+def right_to_train(models: Path, name: str, seconds: float = 0) -> Iterator[None]:
+    """Only one training makes a model at a time, across processes; waits so long for another to end.
+
+    Raises :class:`ModelError` when it did not.
+    """
+    (models / UNFINISHED).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(models / UNFINISHED / f"{name}.lock", timeout=seconds)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ModelError(f"model '{name}' is being trained in another tab or process; wait, or stop it there") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def check_model_name(models: Path, name: str) -> None:
     """Raises ``GalleryError`` for a name that no folder can have, :class:`ModelError` for one that is taken."""
     check_name(name, "model")
@@ -227,6 +248,13 @@ def finetune(
     """
     models = gallery.folder.parent / "models"
     check_model_name(models, name)
+    with right_to_train(models, name):
+        yield from _finetune(gallery, models, name, recipe, hold_out, finish)
+
+
+def _finetune(
+    gallery: Gallery, models: Path, name: str, recipe: Recipe, hold_out: HoldOut, finish: bool
+) -> Iterator[Doing | Point | Outcome]:
     checkpoint = models / UNFINISHED / f"{name}.pt"
     data = training_data.choose(gallery, recipe, hold_out)
     Order(name, gallery.name, recipe, hold_out).write(models)
@@ -245,11 +273,16 @@ def finetune(
         neck = epoch.neck
     evaluations = yield from _compare(gallery, data, features, neck, name, dim)
     seconds = points[-1].epoch.seconds if points else 0.0
-    outcome = Outcome(name, gallery.config.model, dim, neck, recipe, data, points, seconds, evaluations)
+    outcome = Outcome(name, _before(gallery), dim, neck, recipe, data, points, seconds, evaluations)
     save(outcome, gallery.embedder, models / name)
     for file in (checkpoint, checkpoint.with_suffix(".json")):
         file.unlink(missing_ok=True)
     yield outcome
+
+
+def _before(gallery: Gallery) -> str:
+    """What the new neck is compared with: the gallery's model; without a neck, its raw features."""
+    return "raw" if gallery.embedder.neck.kind == "identity" else gallery.config.model
 
 
 def _gallery_dim(gallery: Gallery, recipe: Recipe) -> int:
@@ -309,7 +342,7 @@ def _compare(
     contenders += [
         (gallery.config.model, lambda d=d: current.embed(features, d))
         for d in sorted({gallery.config.dim, *sizes})
-        if d in current.dims and not gallery.config.model.startswith("raw:")
+        if d in current.dims and current.kind != "identity"
     ]
     contenders += [(name, lambda d=d: neck.embed(features, d)) for d in neck.dims]
     found = []
@@ -321,8 +354,9 @@ def _compare(
     return found
 
 
-def save(outcome: Outcome, embedder: Embedder, folder: Path) -> None:
-    """Write the model: config.json, model.safetensors, README.md (its card) and training.csv, at once or not at all."""
+def save(outcome: Outcome, embedder: Embedder, folder: Path, note: str = "") -> None:
+    """Write the model: config.json, model.safetensors, README.md (its card, with a ``note`` on the data) and
+    training.csv, at once or not at all."""
     own = [e for e in outcome.evaluations if e.model == outcome.model]
     scores = {str(e.dim): {"mmp5": round(e.overall().value, 4), "macro_mmp5": round(e.macro().value, 4)} for e in own}
     config = ModelConfig(
@@ -338,7 +372,8 @@ def save(outcome: Outcome, embedder: Embedder, folder: Path) -> None:
         training={"recipe": asdict(outcome.recipe), "verdict": outcome.verdict},
     )
     made = folder.with_name(f".new-{folder.name}")
+    shutil.rmtree(made, ignore_errors=True)
     Embedder(config, outcome.neck).save(made)
     (made / "training.csv").write_text(outcome.curves_csv(), encoding="utf-8")
-    write_card(made / "README.md", outcome, embedder)
+    write_card(made / "README.md", outcome, embedder, note)
     made.rename(folder)

@@ -135,7 +135,7 @@ _FROM_WHAT_THERE_IS = Recipe(
     dropout=0.3,
     start="current",
     whitening=0.25,
-    distillation=20.0,
+    distillation=40.0,
 )
 PRESETS: dict[str, Recipe] = {
     "quick": replace(_FROM_WHAT_THERE_IS, epochs=3),

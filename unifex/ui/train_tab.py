@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from pathlib import Path
 import gradio as gr
 
 from unifex import training_data
-from unifex.embedder import Embedder, list_models
-from unifex.finetuning import Doing, Outcome, Point, finetune, unfinished
+from unifex.embedder import Embedder, ModelError, list_models
+from unifex.finetuning import Doing, Outcome, Point, finetune, right_to_train, unfinished
 from unifex.gallery import Gallery
 from unifex.recipes import (
     DEFAULT_MARGIN,
@@ -34,6 +35,7 @@ from unifex.ui.item_view import ItemView
 from unifex.ui.theme import asset, plotly_path
 
 FIRST_PRESET = "best"
+STOP_SECONDS = 30
 SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would keep people waiting
 ADVANCED = tuple(setting for setting in fields(Recipe) if setting.name != "loss")
 
@@ -142,7 +144,7 @@ class TrainTab:
         ).then(**self.opened, **private)
         # Two listeners, in this order: the second one puts back what the cancelled first one left.
         self.cancel.click(None, cancels=[*runs, indexed], api_visibility="private")
-        self.cancel.click(self.stopped, [self.gallery], [self.status, *buttons], **private)
+        self.cancel.click(self.stopped, [self.gallery, self.name], [self.status, *buttons], **private)
         cleared = [self.status, self.curves, self.outcome, self.found, self.result, self.changed]
         self.gallery.change(self.clear, None, cleared, **private)
         self.share.release(self.show_data, [self.gallery, self.share], [self.summary], **private)
@@ -243,8 +245,10 @@ class TrainTab:
             text = f"{error}. What was reached is kept." if waiting else str(error)
             yield html.message("Not trained", text, "error"), *[gr.skip()] * 3, *_idle(waiting)
 
-    def stopped(self, gallery: str) -> tuple:
-        """(gallery) -> status and buttons after Stop."""
+    def stopped(self, gallery: str, name: str) -> tuple:
+        """(gallery, model name) -> status and buttons after Stop, once the epoch has come to its end."""
+        with contextlib.suppress(ModelError), right_to_train(self.context.indexes.models, name, STOP_SECONDS):
+            pass
         waiting = any(order.gallery == gallery for order in unfinished(self.context.indexes.models))
         text = "Go on where it stopped, now or after a restart, or keep what was reached." if waiting else ""
         return html.message("Stopped", text or "It had not come to the end of an epoch.", "warning"), *_idle(waiting)

@@ -1,0 +1,189 @@
+"""Training in a real browser: upload, train, watch, use, go back; stop, go on, keep; what cannot be done."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE
+from tests.browser.test_pages import drop, first_hit, go_to
+from tests.conftest import run_index
+from tests.drawing import LABELS, encoded, picture, write_folder
+from tests.serving import Server, serve
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery
+
+pytestmark = pytest.mark.browser
+
+QUERY = encoded(picture("signs/cross", 90))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder) -> Server:
+    """A server with a labelled gallery and one without any label."""
+    base = tmp_path_factory.mktemp("train")
+    write_folder(base / "pictures", views=8)
+    run_index(Gallery.create(base / "indexes" / "drawn", embedder), base / "pictures")
+    (base / "plain").mkdir()
+    for view in range(5):
+        (base / "plain" / f"{view}.png").write_bytes(encoded(picture("shapes/disc", view)))
+    run_index(Gallery.create(base / "indexes" / "plain", embedder), base / "plain")
+    with serve(base / "indexes") as running:
+        yield running
+
+
+def choose(page: Page, box: str, option: str) -> None:
+    page.locator(f"{box} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def field(page: Page, name: str):
+    return page.locator(f"#{name} input, #{name} textarea").first
+
+
+def open_training(page: Page, gallery: str) -> None:
+    go_to(page, "Train")
+    page.wait_for_timeout(800)  # the tab takes over the gallery that is being searched
+    if field(page, "train-gallery").input_value() != gallery:
+        choose(page, "#train-gallery", gallery)
+
+
+def scores(page: Page) -> list[str]:
+    return page.locator("#hits .grid[data-kind=hits] .card .score").all_inner_texts()
+
+
+def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_page, tmp_path):
+    for label in LABELS:
+        for view in range(7):
+            path = tmp_path / "figures" / label.replace("/", "-") / f"{view}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded(picture(label, 20 + view)))
+    page = open_page(server.url)
+    open_training(page, "drawn")
+    expect(page.locator("#train-data")).to_contain_text("looked for among all labelled items")
+    page.get_by_text("or upload labelled folders").click()
+    page.locator("#train-drop input.folder").set_input_files(tmp_path / "figures")
+    expect(field(page, "train-gallery")).to_have_value("figures", timeout=60_000)
+    expect(page.locator("#train-data .tiles")).to_contain_text(
+        "21"
+    )  # images of the three classes that are not held out
+    expect(field(page, "train-name")).to_have_value("figures-neck")
+    go_to(page, "Search")
+    expect(field(page, "search-gallery")).to_have_value("figures")
+    drop(page, "#query-image button", {"cross.png": QUERY})
+    expect(first_hit(page)).to_contain_text("cross")
+    expect(page.locator("#search-status")).to_contain_text("unifex-lite")
+    before = scores(page)
+
+    go_to(page, "Train")
+    choose(page, "#train-preset", "Quick")
+    expect(page.locator("#train-preset")).to_contain_text("seconds")
+    page.locator("#train-button").click()
+    expect(page.locator("#before-after-table")).to_be_visible(timeout=60_000)
+    curves = page.locator("#train-curves .curves")
+    expect(curves.locator(".scatterlayer .trace")).to_have_count(3)
+    assert curves.evaluate("(plot) => plot.data.map((trace) => trace.y.length)") == [3, 3, 3]
+    expect(page.locator("#train-outcome")).to_contain_text(re.compile("Use it|keep|Do not use it"))
+    expect(page.locator("#before-after-table")).to_contain_text("figures-neck")
+    with page.expect_download() as download:
+        page.locator("#train-download").click()
+    archive = zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes()))
+    assert {"figures-neck/config.json", "figures-neck/model.safetensors"} <= set(archive.namelist())
+    assert json.loads(archive.read("figures-neck/config.json"))["name"] == "figures-neck"
+
+    page.locator("#train-use").click()
+    expect(page.locator("#train-notice")).to_contain_text("Searching with 'figures-neck' now")
+    expect(page.locator("#train-notice")).to_contain_text("'figures': 28 items")
+    go_to(page, "Search")
+    expect(page.locator("#search-status")).to_contain_text("figures-neck")
+    after = scores(page)
+    assert after != before
+    model = Embedder.load("figures-neck", models=server.indexes / "models")
+    gallery = Gallery.open(server.indexes / "figures")
+    items = gallery.snapshot().embeddings
+    expected = sorted((items @ model.embed([QUERY])[0]).tolist(), reverse=True)[:20]
+    assert [float(text.split()[0]) for text in after] == pytest.approx(expected, abs=6e-4)
+
+    go_to(page, "Train")
+    page.get_by_role("button", name="Go back to 'unifex-lite'").click()
+    expect(page.locator("#train-notice")).to_contain_text("Searching with 'unifex-lite' now")
+    go_to(page, "Search")
+    expect(page.locator("#search-status")).to_contain_text("unifex-lite")
+    assert scores(page) == before
+
+
+def test_stop_go_on_later_and_keep_while_another_searches(server, open_page):
+    page, other = open_page(server.url), open_page(server.url)
+    open_training(page, "drawn")
+    expect(field(page, "train-name")).to_have_value("drawn-neck")
+    page.locator("#train-advanced").get_by_text("Advanced").click()
+    field(page, "train-epochs").fill("1000")
+    page.locator("#train-button").click()
+    expect(page.locator("#train-status")).to_contain_text(re.compile("Epoch [3-9] of 1000"), timeout=60_000)
+    choose(other, "#search-gallery", "drawn")
+    drop(other, "#query-image button", {"cross.png": QUERY})
+    expect(first_hit(other)).to_contain_text("cross", timeout=10_000)
+    page.locator("#train-cancel").click()
+    expect(page.locator("#train-status")).to_contain_text("Stopped")
+    expect(page.locator("#train-button")).to_be_visible()
+
+    later = open_page(server.url)  # as after a restart
+    open_training(later, "drawn")
+    expect(later.locator("#train-resume")).to_have_text("Go on with 'drawn-neck'")
+    later.locator("#train-resume").click()
+    expect(later.locator("#train-status")).to_contain_text(re.compile(r"Epoch \d+ of 1000"), timeout=60_000)
+    number = int(re.search(r"Epoch (\d+)", later.locator("#train-status").inner_text())[1])
+    assert number > 3
+    later.locator("#train-cancel").click()
+    expect(later.locator("#train-finish")).to_be_visible()
+    later.locator("#train-finish").click()
+    expect(later.locator("#before-after-table")).to_be_visible(timeout=60_000)
+    assert (server.indexes / "models" / "drawn-neck" / "model.safetensors").is_file()
+    expect(later.locator("#train-finish")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("box", "text", "why"),
+    [
+        ("train-name", "unifex-lite", "there is a model 'unifex-lite' already"),
+        ("train-name", "a/b", "cannot name a model"),
+        ("train-dropout", "3", "dropout 3.0 is not between 0 and 0.95"),
+        ("train-dims", "wide", "dims 'wide' is not a number"),
+        ("train-min-images", "99", "not enough to train on"),
+    ],
+)
+def test_what_cannot_be_trained_says_why(server, open_page, box, text, why):
+    page = open_page(server.url)
+    open_training(page, "drawn")
+    page.locator("#train-advanced").get_by_text("Advanced").click()
+    page.wait_for_timeout(500)
+    field(page, box).fill(text)
+    page.locator("#train-button").click()
+    expect(page.locator("#train-status")).to_contain_text(why)
+    expect(page.locator("#train-button")).to_be_visible()
+
+
+def test_a_gallery_without_labels_says_what_it_needs(server, open_page):
+    page = open_page(server.url, **PHONE)
+    open_training(page, "plain")
+    expect(page.locator("#train-data")).to_contain_text("training needs at least 2")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_presets_and_losses_set_their_fields(server, open_page):
+    page = open_page(server.url)
+    open_training(page, "drawn")
+    page.locator("#train-advanced").get_by_text("Advanced").click()
+    choose(page, "#train-preset", "Paper")
+    expect(field(page, "train-loss")).to_have_value("subcentre-arcface")
+    expect(field(page, "train-dims")).to_have_value("64")
+    expect(field(page, "train-sub-centres")).to_have_value("3")
+    choose(page, "#train-loss", "cosface")
+    expect(field(page, "train-margin")).to_have_value("0.35")
+    expect(field(page, "train-sub-centres")).to_have_value("1")
+    expect(page.locator("#train-loss")).to_contain_text("CosFace: a cosine")
