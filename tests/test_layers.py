@@ -11,7 +11,7 @@ LAYERS = (
     ("images", "text"),
     ("backbones", "neck", "measures"),
     ("recipes", "losses"),
-    ("runtime", "vectors"),
+    ("runtime", "vectors", "torchscript"),
     ("embedder",),
     ("sources", "demo", "uploads"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),

@@ -44,7 +44,8 @@ class MapPool:
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """One backbone. ``parameters`` counts the deployed network without its classifier."""
+    """One backbone. ``parameters`` counts the deployed network without its classifier; ``engine``: the only one
+    that runs it, empty for whichever is fastest."""
 
     id: str
     title: str
@@ -56,6 +57,7 @@ class BackboneSpec:
     preprocessing: Preprocessing
     parameters: int
     licence: str
+    engine: str = ""
 
     @property
     def feature_dim(self) -> int:

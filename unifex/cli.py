@@ -161,6 +161,11 @@ def _add_training(command: Callable[..., argparse.ArgumentParser]) -> None:
             help=f"{known['help']} ({known['unit'] or 'no unit'}{limits})",
         )
 
+    taken = command("import", _import, "make a model of a TorchScript file of the public UniFEx code")
+    taken.add_argument("file", type=Path, metavar="FILE.pt")
+    taken.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
+    taken.add_argument("--size", type=int, help="side of its images in pixels (default: what the file says, else 224)")
+
     use = command("use", _use, "search a gallery with another model on the same backbone")
     use.add_argument("gallery")
     use.add_argument("wanted", nargs="?", metavar="MODEL", help="without it: back to the model before")
@@ -407,6 +412,21 @@ def _epoch_line(point) -> None:
     print(f"epoch {epoch.number} of {epoch.total}: loss {epoch.loss:.3f}{scores}{left}", file=sys.stderr, flush=True)
 
 
+def _import(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.embedder import Embedder
+    from unifex.finetuning import check_model_name
+
+    models = options.indexes / "models"
+    check_model_name(models, options.save)
+    model = Embedder.take_in(options.file, options.save, models, options.size)
+    size, dim = model.backbone.preprocessing.size, model.default_dim
+    _say(
+        options,
+        f"model '{model.name}': images of {size} pixels to {dim} values, on {model.backbone.parameters:,} weights",
+    )
+    return {"model": model.name, "size": size, "dim": dim, "parameters": model.backbone.parameters}
+
+
 def _use(options: argparse.Namespace) -> dict[str, Any]:
     gallery = _indexes(options).get(options.gallery)
     wanted = options.wanted or gallery.config.previous
@@ -465,9 +485,9 @@ def _remove(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _models(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.backbones import get
-    from unifex.embedder import list_models
+    from unifex.embedder import backbone_of, list_models
 
+    folder = options.indexes / "models"
     models = [
         {
             "name": config.name,
@@ -475,11 +495,11 @@ def _models(options: argparse.Namespace) -> dict[str, Any]:
             "neck": config.neck,
             "dims": list(config.dims),
             "default_dim": config.default_dim,
-            "parameters": get(config.backbone).parameters,
-            "licence": get(config.backbone).licence,
+            "parameters": backbone_of(config, folder).parameters,
+            "licence": backbone_of(config, folder).licence,
             "scores": config.scores,
         }
-        for config in list_models(options.indexes / "models")
+        for config in list_models(folder)
     ]
     for model in models:
         _say(options, f"{model['name']}: {model['backbone']} + {model['neck']}, {model['dims']}, {model['licence']}")

@@ -7,6 +7,7 @@ copied). Models shipped with the code live in ``assets/models``, a user's own in
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unifex import backbones, images, neck, runtime
+from unifex import backbones, images, neck, runtime, torchscript
 
 DEFAULT_MODEL = "unifex-lite"
 DEFAULT_DIM = 256
@@ -71,11 +72,17 @@ class ModelConfig:
 class Embedder:
     """Images -> embeddings. Thread-safe; the engine is prepared at the first image."""
 
-    def __init__(self, config: ModelConfig, projection: neck.Neck, engine: str | None = None):
+    def __init__(
+        self,
+        config: ModelConfig,
+        projection: neck.Neck,
+        engine: str | None = None,
+        backbone: backbones.BackboneSpec | None = None,
+    ):
         self.config = config
         self.name = config.name
         self.neck = projection
-        self.backbone = backbones.get(config.backbone)
+        self.backbone = backbone or backbones.get(config.backbone)
         self.default_dim = config.default_dim
         self._engine_name = engine
 
@@ -90,7 +97,7 @@ class Embedder:
             return cls.raw(name.removeprefix("raw:"), engine)
         folder = find_model(name, models)
         config = ModelConfig.read(folder / "config.json")
-        spec = backbones.get(config.backbone)
+        spec = backbone_of(config, folder.parent)
         if config.backbone_hash != spec.weight_hash():
             raise ModelError(
                 f"model '{config.name}' was trained on other weights of backbone '{spec.id}' than the installed ones "
@@ -102,7 +109,23 @@ class Embedder:
                 f"model '{config.name}': its neck takes {projection.input_dim} features, "
                 f"backbone '{spec.id}' gives {spec.feature_dim}"
             )
-        return cls(config, projection, engine)
+        return cls(config, projection, engine, spec)
+
+    @classmethod
+    def take_in(cls, file: Path, name: str, models: Path, size: int | None = None) -> Embedder:
+        """Make a model of a public UniFEx TorchScript file, saved as ``models/name``: :func:`torchscript.take_in`."""
+        made = models / f".new-{name}" / name
+        shutil.rmtree(made.parent, ignore_errors=True)
+        spec = torchscript.take_in(file, made, size)
+        dim = spec.feature_dim
+        identity = neck.Neck("identity", np.eye(dim, dtype=np.float32), np.zeros(dim, np.float32), (dim,))
+        config = ModelConfig(
+            name, spec.id, spec.weight_hash(), "identity", (dim,), dim, description=f"Imported from {file.name}."
+        )
+        cls(config, identity, backbone=spec).save(made)
+        made.rename(models / name)
+        made.parent.rmdir()
+        return cls.load(name, models)
 
     @classmethod
     def raw(cls, backbone: str, engine: str | None = None) -> Embedder:
@@ -149,6 +172,13 @@ class Embedder:
     def embed(self, pictures: Sequence[ImageLike], dim: int | None = None) -> np.ndarray:
         """Embeddings float32 [N, dim], L2 norm 1; ``dim`` is one of ``neck.dims`` (default ``default_dim``)."""
         return self.neck.embed(self.features(pictures), dim or self.default_dim)
+
+
+def backbone_of(config: ModelConfig, models: Path) -> backbones.BackboneSpec:
+    """The backbone of a model: a row of the zoo, or a TorchScript file imported into ``models``."""
+    if config.backbone.startswith(torchscript.PREFIX):
+        return torchscript.backbone(models / config.backbone.removeprefix(torchscript.PREFIX))
+    return backbones.get(config.backbone)
 
 
 def find_model(name: str, models: Path | None = None) -> Path:

@@ -373,7 +373,7 @@ def save(outcome: Outcome, embedder: Embedder, folder: Path, note: str = "") -> 
     )
     made = folder.with_name(f".new-{folder.name}")
     shutil.rmtree(made, ignore_errors=True)
-    Embedder(config, outcome.neck).save(made)
+    Embedder(config, outcome.neck, backbone=embedder.backbone).save(made)
     (made / "training.csv").write_text(outcome.curves_csv(), encoding="utf-8")
     write_card(made / "README.md", outcome, embedder, note)
     made.rename(folder)

@@ -155,7 +155,7 @@ def load_engine(spec: BackboneSpec, name: str | None = None) -> Engine:
     Made once a process and shared by all models on this backbone: a second one would cost memory, and making it while
     the first infers can deadlock (see :class:`OpenVINOEngine`).
     """
-    name = name or os.environ.get("UNIFEX_ENGINE") or _fastest()
+    name = name or spec.engine or os.environ.get("UNIFEX_ENGINE") or _fastest()
     if name not in ENGINES:
         raise backbones.BackboneError(f"no engine '{name}'; there are: {', '.join(ENGINES)}")
     with _engines_lock:

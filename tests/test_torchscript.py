@@ -1,0 +1,123 @@
+"""Files as the public UniFEx code writes them: imported, searched with, trained upon."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as transforms
+
+from tests.conftest import run_index
+from tests.drawing import encoded, picture
+from unifex import cli
+from unifex.backbones import BackboneError
+from unifex.embedder import Embedder
+from unifex.finetuning import finetune
+from unifex.gallery import Gallery
+from unifex.images import to_input
+from unifex.recipes import PRESETS
+from unifex.search import search
+
+
+class Public(torch.nn.Module):
+    """The shape of the public inference model: resize, normalise, backbone, projection."""
+
+    def __init__(self, size: int = 32, dim: int = 64):
+        super().__init__()
+        self.img_size = size
+        self.mean, self.std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+        self.backbone = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 24, 5, stride=2), torch.nn.ReLU(), torch.nn.Conv2d(24, 40, 3)
+        )
+        self.head = torch.nn.Sequential(torch.nn.Dropout(0.2), torch.nn.Linear(40, dim))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        size = [self.img_size, self.img_size]
+        images = transforms.resize(images, size, interpolation=InterpolationMode.BICUBIC, antialias=True)
+        images = transforms.normalize(images / 255.0, self.mean, self.std)
+        return self.head(self.backbone(images).mean([2, 3]))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    torch.manual_seed(3)
+    torch.jit.script(Public().eval()).save(tmp_path / "public.pt")
+    return tmp_path / "public.pt"
+
+
+def test_an_imported_file_embeds_as_it_does_itself(file, tmp_path):
+    model = Embedder.take_in(file, "public", tmp_path / "indexes" / "models")
+    assert (model.default_dim, model.backbone.preprocessing.size) == (64, 32)
+    image = picture("shapes/disc", 1, side=90)
+    pixels = to_input(image, model.backbone.preprocessing)
+    itself = torch.jit.load(file)(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float())[0].detach().numpy()
+    np.testing.assert_allclose(model.embed([image])[0], itself / np.linalg.norm(itself), atol=1e-5)
+    whole = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None].float()
+    resized_inside = torch.jit.load(file)(whole)[0].detach().numpy()
+    assert model.embed([image])[0] @ resized_inside / np.linalg.norm(resized_inside) > 0.999
+
+
+def test_it_serves_galleries_and_a_neck_is_trained_upon_it(file, tmp_path, folder):
+    models = tmp_path / "indexes" / "models"
+    model = Embedder.take_in(file, "public", models)
+    gallery = Gallery.create(tmp_path / "indexes" / "g", model)
+    run_index(gallery, folder)
+    query = encoded(picture("signs/cross", 3))
+    found = search(Gallery.open(gallery.folder), [query], k=1)
+    assert found.hits[0].score == pytest.approx(1, abs=1e-3)  # that very picture is there
+    recipe = replace(PRESETS["best"], dims=(16, 32), start="random", epochs=3)
+    *_, outcome = finetune(Gallery.open(gallery.folder), "upon", recipe)
+    upon = Embedder.load("upon", models)
+    assert upon.backbone.id == "torchscript:public"
+    expected = outcome.neck.embed(model.features([query]), 32)
+    np.testing.assert_allclose(upon.embed([query], 32), expected, atol=1e-5)
+
+
+def test_the_command_line_imports_and_lists(file, tmp_path, capsys):
+    where = ["--indexes", str(tmp_path / "indexes"), "--json"]
+    assert cli.main(["import", str(file), "--save", "public", "--size", "48", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == 48
+    assert cli.main(["models", *where]) == 0
+    listed = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
+    assert listed["public"]["parameters"] == sum(p.numel() for p in Public().parameters())
+    assert cli.main(["import", str(file), "--save", "public", *where]) == 1
+    assert "already" in capsys.readouterr().err
+
+
+class Maps(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"", "not a TorchScript file"), (b"PK\x03\x04 rubbish", "not a TorchScript file"), ("maps", "into vectors")],
+)
+def test_other_files_are_refused_and_leave_nothing(tmp_path, content, why):
+    file = tmp_path / "other.pt"
+    if content == "maps":
+        torch.jit.script(Maps()).save(file)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(BackboneError, match=why):
+        Embedder.take_in(file, "other", tmp_path / "models")
+    assert not (tmp_path / "models" / "other").exists()
+
+
+def test_a_pickle_is_refused(tmp_path):
+    torch.save({"weights": torch.ones(3)}, tmp_path / "pickle.pt")
+    with pytest.raises(BackboneError, match="not a TorchScript file"):
+        Embedder.take_in(tmp_path / "pickle.pt", "other", tmp_path / "models")
+
+
+def test_a_damaged_import_says_so(file, tmp_path):
+    models = tmp_path / "models"
+    Embedder.take_in(file, "public", models)
+    (models / "public" / "backbone.pt").unlink()
+    with pytest.raises(BackboneError, match="import it again"):
+        Embedder.load("public", models)
