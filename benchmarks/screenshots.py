@@ -1,4 +1,4 @@
-"""Pictures of every tab, desktop and phone, light and dark; three of them are the README's.
+"""Pictures of every tab, desktop and phone, light and dark; four of them are the README's.
 
 python -m benchmarks.screenshots [--out FOLDER]
 """
@@ -17,7 +17,12 @@ from tests.serving import ROOT, serve
 from unifex.demo import render
 
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
-README_PICTURES = {"search_hits": "screenshot.webp", "evaluate": "evaluate.webp", "map_": "map.webp"}
+README_PICTURES = {
+    "search_hits": "screenshot.webp",
+    "evaluate": "evaluate.webp",
+    "map_": "map.webp",
+    "train": "train.webp",
+}
 
 
 def search_empty(page: Page) -> None:
@@ -75,8 +80,20 @@ def map_(page: Page) -> None:
     page.wait_for_selector(".map[data-drawn]", timeout=120_000)
 
 
+def train(page: Page) -> None:
+    """The Train tab after a quick training."""
+    page.get_by_role("tab", name="Train").click()
+    page.wait_for_timeout(1500)
+    page.locator("#train-preset input").click()
+    page.get_by_role("option", name="Quick", exact=True).click()
+    page.wait_for_timeout(500)
+    page.locator("#train-button").click()
+    page.wait_for_selector("#train-changed .failure", timeout=120_000)
+
+
 SCENES = {
-    scene.__name__: scene for scene in (search_hits, search_empty, detail, gallery, gallery_report, evaluate, map_)
+    scene.__name__: scene
+    for scene in (search_hits, search_empty, detail, gallery, gallery_report, evaluate, map_, train)
 }
 
 

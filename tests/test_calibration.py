@@ -41,8 +41,8 @@ def test_thresholds_mean_what_they_say(labelled):
     classes = current.columns.classes
     cosines = current.embeddings @ current.embeddings.T
     strangers = np.array([row[classes != own].max() for row, own in zip(cosines, classes)])
-    for share in (0.05, 0.1, 0.25):
-        assert np.mean(strangers >= found.threshold(share)) == pytest.approx(share, abs=1.5 / len(classes))
+    for share in (0.05, 0.1, 0.25):  # two strangers that are nearest to each other pass or fail together
+        assert np.mean(strangers >= found.threshold(share)) == pytest.approx(share, abs=2 / len(classes))
     assert found.threshold(0.01) >= found.threshold(0.2)
     assert 0 <= found.kept(found.threshold(0.05)) <= found.kept(found.threshold(0.25)) <= 1
     chances = found.chance(np.linspace(-1, 1, 9))

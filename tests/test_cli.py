@@ -220,6 +220,12 @@ def test_help_answers_without_heavy_imports():
     assert done.stdout.strip() == "set()"
 
 
+def test_the_page_is_built_without_torch():
+    probe = "import sys; import unifex.ui.app; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_settings_from_the_environment(monkeypatch):
     from unifex.settings import read_settings
 

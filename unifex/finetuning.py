@@ -10,16 +10,16 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from unifex import training, training_data
+from unifex import training_data
 from unifex.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
 from unifex.evaluation import CHALLENGE_DIM, Evaluating, Evaluation, Trial, difference, evaluate, mmp5
 from unifex.gallery import Gallery
@@ -28,10 +28,12 @@ from unifex.measures import Score
 from unifex.model_card import write_card
 from unifex.neck import Neck, pca, truncate
 from unifex.recipes import Recipe
-from unifex.training import Epoch, Samples
 from unifex.training_data import HoldOut, TrainingData
 from unifex.views import Viewing, features_of_views
 from unifex.writer import write_atomically
+
+if TYPE_CHECKING:
+    from unifex.training import Epoch, Samples
 
 UNFINISHED = ".training"
 WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
@@ -255,6 +257,8 @@ def finetune(
 def _finetune(
     gallery: Gallery, models: Path, name: str, recipe: Recipe, hold_out: HoldOut, finish: bool
 ) -> Iterator[Doing | Point | Outcome]:
+    from unifex import training  # imports torch, which a start of the app does without
+
     checkpoint = models / UNFINISHED / f"{name}.pt"
     data = training_data.choose(gallery, recipe, hold_out)
     Order(name, gallery.name, recipe, hold_out).write(models)
@@ -292,8 +296,10 @@ def _gallery_dim(gallery: Gallery, recipe: Recipe) -> int:
     return max((d for d in recipe.dims if d <= DEFAULT_DIM), default=recipe.dims[0])
 
 
-def _samples(gallery: Gallery, data: TrainingData, recipe: Recipe) -> Iterator[Doing]:
+def _samples(gallery: Gallery, data: TrainingData, recipe: Recipe) -> Generator[Doing, None, Samples]:
     """Features and, if the recipe wants any, views of the training images."""
+    from unifex.training import Samples
+
     hashes = [sha256.decode() for sha256 in data.columns.hashes[data.train]]
     views = None
     if recipe.views:
@@ -329,7 +335,7 @@ def _watch(trial: Trial, features: np.ndarray, neck: Neck, dim: int) -> float:
 
 def _compare(
     gallery: Gallery, data: TrainingData, features: np.ndarray, neck: Neck, name: str, dim: int
-) -> Iterator[Doing]:
+) -> Generator[Doing, None, list[Evaluation]]:
     """Evaluations of raw features, PCA, the current neck and the new one: at 64-d, at the gallery's dimension, and of
     the new one at all that it has."""
     if data.trial is None:

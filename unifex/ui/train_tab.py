@@ -34,6 +34,7 @@ from unifex.ui.gallery_tab import GalleryTab
 from unifex.ui.item_view import ItemView
 from unifex.ui.theme import asset, plotly_path
 
+PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 FIRST_PRESET = "best"
 STOP_SECONDS = 30
 SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would keep people waiting
@@ -50,65 +51,80 @@ class TrainTab:
 
     def build(self) -> None:
         """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
-        first = self.context.first_gallery()
-        self.found, self.used, self.pending, self.nowhere = gr.State(None), gr.State(0), gr.State(""), gr.State("")
+        self.found, self.used, self.pending, self.typed = gr.State(None), gr.State(0), gr.State(""), gr.State("")
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
-                gr.Markdown("### 1 · Data")
-                self.gallery = gr.Dropdown(
-                    self.context.indexes.names() or [first], value=first, label="Labels of this gallery",
-                    elem_id="train-gallery",
-                )  # fmt: skip
-                with gr.Accordion("or upload labelled folders", open=False, visible=not self.context.settings.public):
-                    self.drop = gr.HTML(
-                        "", html_template=asset("drop.html"), js_on_load=asset("drop.js"), elem_id="train-drop"
-                    )
-                    self.upload_name = gr.Textbox(
-                        label="They become this gallery", placeholder="the folder's name", elem_id="train-upload-name"
-                    )
-                self.share = gr.Slider(
-                    0, 0.6, HOLD_OUT_SHARE, step=0.05, label="Held-out classes",
-                    info="Share of the classes that is only measured on; a split of the gallery comes first",
-                    elem_id="train-hold-out",
-                )  # fmt: skip
-                gr.Markdown("### 2 · Recipe")
-                self.preset = gr.Dropdown(
-                    [(name.capitalize(), name) for name in PRESETS], value=FIRST_PRESET, label="Preset",
-                    info=PRESET_ADVICE[FIRST_PRESET], elem_id="train-preset",
-                )  # fmt: skip
-                loss = PRESETS[FIRST_PRESET].loss
-                self.loss = gr.Dropdown(
-                    list(LOSS_ADVICE), value=loss, label="Loss", info=LOSS_ADVICE[loss], elem_id="train-loss"
-                )
-                with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
-                    self.advanced = [_field(setting) for setting in ADVANCED]
-                gr.Markdown("### 3 · Train")
-                self.name = gr.Textbox(label="Name of the new model", placeholder="my-model", elem_id="train-name")
-                with gr.Row():
-                    self.start = gr.Button("Train", variant="primary", elem_id="train-button")
-                    self.cancel = gr.Button("Stop", variant="stop", visible=False, elem_id="train-cancel")
-                with gr.Row():
-                    self.resume = gr.Button("Go on", visible=False, elem_id="train-resume")
-                    self.finish = gr.Button("Keep what was reached", visible=False, elem_id="train-finish")
+                self._build_data()
+                self._build_recipe()
+                self._build_start()
             with gr.Column(scale=3, min_width=320):
-                self.summary = gr.HTML(_INVITATION, elem_id="train-data", js_on_load=asset("evaluate.js"))
-                self.status = gr.HTML(elem_id="train-status")
-                self.curves = gr.HTML(
-                    "", html_template='<div class="curves" role="img" aria-label="Training curves" hidden></div>',
-                    js_on_load=asset("plotly.js") + asset("curves.js"), library=f"gradio_api/file={plotly_path()}",
-                    elem_id="train-curves",
-                )  # fmt: skip
-                self.outcome = gr.HTML(elem_id="train-outcome", js_on_load=asset("evaluate.js"))
-                with gr.Column(visible=False, elem_id="train-result") as self.result:
-                    self.others = gr.CheckboxGroup(
-                        [], label="Galleries that shall be searched with it", elem_id="train-galleries"
-                    )
-                    with gr.Row():
-                        self.use = gr.Button("Use it", variant="primary", elem_id="train-use")
-                        self.back = gr.Button("Go back", visible=False, elem_id="train-back")
-                        self.download = gr.DownloadButton("Download the model", elem_id="train-download")
-                    self.notice = gr.HTML(elem_id="train-notice")
-                self.changed = gr.HTML(elem_id="train-changed", js_on_load=asset("evaluate.js"))
+                self._build_results()
+
+    @property
+    def _local(self) -> bool:
+        return not self.context.settings.public
+
+    def _build_data(self) -> None:
+        first = self.context.first_gallery()
+        gr.Markdown("### 1 · Data")
+        self.gallery = gr.Dropdown(
+            self.context.indexes.names() or [first], value=first, label="Labels of this gallery",
+            elem_id="train-gallery",
+        )  # fmt: skip
+        self.back = gr.Button("Go back", size="sm", visible=False, elem_id="train-back")
+        with gr.Accordion("or upload labelled folders", open=False, visible=self._local):
+            self.drop = gr.HTML("", html_template=asset("drop.html"), js_on_load=asset("drop.js"), elem_id="train-drop")
+            self.upload_name = gr.Textbox(
+                label="They become this gallery", placeholder="the folder's name", elem_id="train-upload-name"
+            )
+        self.share = gr.Slider(
+            0, 0.6, HOLD_OUT_SHARE, step=0.05, label="Held-out classes",
+            info="Share of the classes that is only measured on; a split of the gallery comes first",
+            elem_id="train-hold-out",
+        )  # fmt: skip
+
+    def _build_recipe(self) -> None:
+        gr.Markdown("### 2 · Recipe")
+        self.preset = gr.Dropdown(
+            [(name.capitalize(), name) for name in PRESETS], value=FIRST_PRESET, label="Preset",
+            info=PRESET_ADVICE[FIRST_PRESET], elem_id="train-preset",
+        )  # fmt: skip
+        loss = PRESETS[FIRST_PRESET].loss
+        self.loss = gr.Dropdown(
+            list(LOSS_ADVICE), value=loss, label="Loss", info=LOSS_ADVICE[loss], elem_id="train-loss"
+        )
+        with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
+            self.advanced = [_field(setting) for setting in ADVANCED]
+
+    def _build_start(self) -> None:
+        gr.Markdown("### 3 · Train")
+        self.name = gr.Textbox(label="Name of the new model", placeholder="my-model", elem_id="train-name")
+        with gr.Row():
+            self.start = gr.Button("Train", variant="primary", visible=self._local, elem_id="train-button")
+            self.cancel = gr.Button("Stop", variant="stop", visible=False, elem_id="train-cancel")
+        with gr.Row():
+            self.resume = gr.Button("Go on", visible=False, elem_id="train-resume")
+            self.finish = gr.Button("Keep what was reached", visible=False, elem_id="train-finish")
+
+    def _build_results(self) -> None:
+        invitation = _INVITATION if self._local else _READ_ONLY
+        self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=asset("evaluate.js"))
+        self.status = gr.HTML(elem_id="train-status")
+        self.curves = gr.HTML(
+            "", html_template='<div class="curves" role="img" aria-label="Training curves" hidden></div>',
+            js_on_load=asset("plotly.js") + asset("curves.js"), library=f"gradio_api/file={plotly_path()}",
+            elem_id="train-curves",
+        )  # fmt: skip
+        self.outcome = gr.HTML(elem_id="train-outcome", js_on_load=asset("evaluate.js"))
+        with gr.Column(visible=False, elem_id="train-result") as self.result:
+            self.others = gr.CheckboxGroup(
+                [], label="Galleries that shall be searched with it", elem_id="train-galleries"
+            )
+            with gr.Row():
+                self.use = gr.Button("Use it", variant="primary", elem_id="train-use")
+                self.download = gr.DownloadButton("Download the model", elem_id="train-download")
+        self.notice = gr.HTML(elem_id="train-notice")
+        self.changed = gr.HTML(elem_id="train-changed", js_on_load=asset("evaluate.js"))
 
     @property
     def opened(self) -> dict:
@@ -118,46 +134,62 @@ class TrainTab:
 
     def wire(self) -> None:
         """Connect the handlers."""
-        private = {"show_progress": "hidden", "api_visibility": "private"}
+        indexed = self._wire_data()
+        self._wire_recipe()
+        self._wire_training(indexed)
+        switched = [self.notice, self.back, self.used]
+        self.use.click(self.switch, [self.others, self.found, self.used], switched, concurrency_id="train", **PRIVATE)
+        self.back.click(self.go_back, [self.gallery, self.used], switched, concurrency_id="train", **PRIVATE)
+        for listed in (self.summary, self.changed):
+            listed.select(self.open_item, [self.gallery], self.item_view.outputs, **PRIVATE)
+
+    def _wire_data(self) -> gr.events.Dependency:
+        """What is dropped becomes a gallery; the indexing, so that it can be stopped."""
+        received = self.drop.upload(
+            self.gallery_tab.receive, [self.upload_name],
+            [self.pending, self.typed, self.upload_name, self.summary], **PRIVATE,
+        )  # fmt: skip
+        indexed = received.then(
+            self.take_in, [self.typed, self.pending, self.upload_name],
+            [self.summary, self.start, self.cancel, self.pending], concurrency_id="index", **PRIVATE,
+        )  # fmt: skip
+        indexed.then(
+            self.gallery_tab.refresh, [self.upload_name, self.gallery], self.gallery_tab.dropdowns, **PRIVATE
+        ).then(**self.opened, **PRIVATE)
+        cleared = [self.status, self.curves, self.outcome, self.found, self.result, self.notice, self.changed]
+        self.gallery.change(self.clear, None, cleared, **PRIVATE)
+        self.share.release(self.show_summary, [self.gallery, self.share], [self.summary], **PRIVATE)
+        return indexed
+
+    def _wire_recipe(self) -> None:
+        self.preset.input(self.choose_preset, [self.preset], [self.preset, self.loss, *self.advanced], **PRIVATE)
+        named = {setting.name: component for setting, component in zip(ADVANCED, self.advanced)}
+        follow = [self.loss, named["margin"], named["sub_centres"]]
+        self.loss.input(self.choose_loss, [self.loss], follow, **PRIVATE)
+
+    def _wire_training(self, indexed: gr.events.Dependency) -> None:
         buttons = [self.start, self.cancel, self.resume, self.finish]
         outputs = [self.status, self.curves, self.outcome, self.found, *buttons]
-        job = {"outputs": outputs, "concurrency_id": "train", **private}
+        job = {"outputs": outputs, "concurrency_id": "train", **PRIVATE}
         asked = [self.gallery, self.name, self.share, self.loss, *self.advanced]
         runs = [
             self.start.click(self.run, asked, **job),
             self.resume.click(self.go_on, [self.gallery], **job),
             self.finish.click(self.keep, [self.gallery], **job),
         ]
-        shown = [self.result, self.others, self.use, self.back, self.download, self.notice, self.changed]
+        shown = [self.result, self.others, self.use, self.name, self.download, self.notice, self.changed]
         for run in runs:
-            run.then(self.show_result, [self.gallery, self.found], shown, **private)
-        received = self.drop.upload(
-            self.gallery_tab.receive, [self.upload_name],
-            [self.pending, self.nowhere, self.upload_name, self.summary], **private,
-        )  # fmt: skip
-        indexed = received.then(
-            self.gallery_tab.run, [self.nowhere, self.pending, self.upload_name],
-            [self.summary, self.start, self.cancel, self.nowhere, self.pending], concurrency_id="index", **private,
-        )  # fmt: skip
-        indexed.then(
-            self.gallery_tab.refresh, [self.upload_name, self.gallery], self.gallery_tab.dropdowns, **private
-        ).then(**self.opened, **private)
-        # Two listeners, in this order: the second one puts back what the cancelled first one left.
+            run.then(self.show_result, [self.gallery, self.found], shown, **PRIVATE)
+        # Two listeners, in this order: the page runs one after the other, and the second waits for the effect.
         self.cancel.click(None, cancels=[*runs, indexed], api_visibility="private")
-        self.cancel.click(self.stopped, [self.gallery, self.name], [self.status, *buttons], **private)
-        cleared = [self.status, self.curves, self.outcome, self.found, self.result, self.changed]
-        self.gallery.change(self.clear, None, cleared, **private)
-        self.share.release(self.show_data, [self.gallery, self.share], [self.summary], **private)
-        self.preset.input(self.choose_preset, [self.preset], [self.preset, self.loss, *self.advanced], **private)
-        named = {setting.name: component for setting, component in zip(ADVANCED, self.advanced)}
-        self.loss.input(self.choose_loss, [self.loss], [self.loss, named["margin"], named["sub_centres"]], **private)
-        switched = [self.notice, self.back, self.used]
-        self.use.click(self.switch, [self.others, self.found, self.used], switched, concurrency_id="train", **private)
-        self.back.click(self.go_back, [self.gallery, self.used], switched, concurrency_id="train", **private)
-        for listed in (self.summary, self.changed):
-            listed.select(self.open_item, [self.gallery], self.item_view.outputs, **private)
+        self.cancel.click(self.stopped, [self.gallery, self.name], [self.status, *buttons], **PRIVATE)
 
     # --- data and recipe -----------------------------------------------------------------------------------------
+
+    def take_in(self, typed: str, staged: str, name: str) -> Iterator[tuple]:
+        """(typed path, staged upload, gallery name) -> progress, start, stop, staged upload."""
+        for shown, start, cancel, _, pending in self.gallery_tab.run(typed, staged, name):
+            yield shown, start, cancel, pending
 
     def show_data(self, name: str | None, share: float) -> Iterator[tuple]:
         """(gallery, share held out) -> summary, a name for the model, resume, finish, back."""
@@ -181,6 +213,11 @@ class TrainTab:
             see = Shelf(gallery, data.columns.ids)
             suspects = [see(error.item) for error in training_data.suspicious_labels(gallery, data)]
             yield training_report.summary(data, suspects), *[gr.skip()] * 4
+
+    def show_summary(self, name: str | None, share: float) -> Iterator[str]:
+        """(gallery, share held out) -> summary."""
+        for summary, *_ in self.show_data(name, share):
+            yield summary
 
     def _free_name(self, gallery: str) -> str:
         taken = {config.name for config in list_models(self.context.indexes.models)}
@@ -251,16 +288,17 @@ class TrainTab:
             pass
         waiting = any(order.gallery == gallery for order in unfinished(self.context.indexes.models))
         text = "Go on where it stopped, now or after a restart, or keep what was reached." if waiting else ""
-        return html.message("Stopped", text or "It had not come to the end of an epoch.", "warning"), *_idle(waiting)
+        text = text or "Nothing is trained yet. An upload that was stopped goes on in the Gallery tab."
+        return html.message("Stopped", text, "warning"), *_idle(waiting)
 
     def clear(self) -> tuple:
         """-> nothing of another gallery's training is shown."""
-        return "", "", "", None, gr.update(visible=False), ""
+        return "", "", "", None, gr.update(visible=False), "", ""
 
     # --- result --------------------------------------------------------------------------------------------------
 
     def show_result(self, name: str, found: Outcome | None) -> tuple:
-        """(gallery, outcome) -> result, galleries, use, back, download, notice, queries that changed."""
+        """(gallery, outcome) -> result, galleries, use, next name, download, notice, queries that changed."""
         if found is None:
             return gr.update(visible=False), *[gr.skip()] * 5, ""
         gallery = self.context.gallery(name)
@@ -271,7 +309,7 @@ class TrainTab:
             gr.update(visible=True),
             gr.update(choices=fitting, value=[name], visible=len(fitting) > 1),
             gr.update(value="Use it" if advised else "Use it anyway", variant="primary" if advised else "secondary"),
-            _back(gallery),
+            self._free_name(gallery.name),
             gr.update(value=str(_zipped(self.context.indexes.models / found.model))),
             "",
             training_report.changed(found.changed(), see, found.before, found.model),
@@ -314,7 +352,7 @@ class TrainTab:
         except ERRORS as error:
             yield html.message("Not changed", str(error), "error"), gr.skip(), gr.skip()
             return
-        text = f"{', '.join(lines)}. Search, Evaluate and Map follow."
+        text = f"{', '.join(lines)}. Search, Evaluate and Map follow; the button under the gallery goes back."
         back = _back(event) if names else gr.skip()
         yield html.message(f"Searching with '{model}' now", text, "good"), back, used + 1
 
@@ -360,6 +398,10 @@ _INVITATION = html.message(
     "Teach this gallery",
     "Labels tell what belongs together. Some classes are held out and only measured on, so that you see what the new "
     "neck is worth for things it never saw, before you use it.",
+)
+
+_READ_ONLY = html.message(
+    "This server is public: its galleries are read-only", "Run it yourself, or duplicate the Space, to train."
 )
 
 

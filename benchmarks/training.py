@@ -1,0 +1,138 @@
+"""From pixels to a trained neck, beside the loop of the public UniFEx code, which reads pixels in every epoch.
+
+    python -m benchmarks.training MANIFEST.csv [--epochs 10] [--steps 5] [--runs 3]
+
+Both train on the manifest's ``train`` rows with the paper's recipe. The rival is that loop written out: images decoded
+and squashed by two DataLoader workers, the frozen backbone in training mode, in eager torch, in every step, batches of
+128. It takes minutes an epoch, so ``--steps`` of its steps are timed (after one that is not) and multiplied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from unifex import backbones
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery
+from unifex.indexing import index
+from unifex.recipes import PRESETS, Recipe
+from unifex.sources import Item, open_source
+from unifex.training import Samples, fit
+
+BATCH = 128
+
+
+class Rows:
+    """Some items as a source."""
+
+    def __init__(self, items: list[Item]):
+        self.items, self.spec, self.keep = items, "benchmark", False
+
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.items)
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    items = [item for item in open_source(arguments.manifest) if isinstance(item, Item) and item.split == "train"]
+    embedder = Embedder.raw("lite0")
+    embedder.embed([items[0].read()])  # the engine is made once a machine
+    paper = replace(PRESETS["paper"], epochs=arguments.epochs)
+    ours, trainings, theirs = [], {}, []
+    for _ in range(arguments.runs):
+        theirs.append(public_seconds(items, paper, arguments.steps) * arguments.epochs)
+        features_seconds, samples = cached(items, embedder)
+        for name, recipe in {"paper": paper, "best": replace(PRESETS["best"], start="pca")}.items():
+            started = time.perf_counter()
+            for _ in fit(samples, replace(recipe, epochs=arguments.epochs)):
+                pass
+            trainings.setdefault(name, []).append(time.perf_counter() - started)
+        ours.append(features_seconds)
+    print(f"{len(items)} images, {arguments.epochs} epochs, medians of {arguments.runs} runs, {embedder.engine.name}")
+    slow, cache = statistics.median(theirs), statistics.median(ours)
+    print(f"the public loop: {slow:8.1f} s ({len(items) * arguments.epochs / slow:.1f} images/s)")
+    print(f"UniFEx, pixels to features in a gallery: {cache:.1f} s")
+    for name, seconds in trainings.items():
+        spent = statistics.median(seconds)
+        print(
+            f"UniFEx, preset {name}: {spent:.1f} s, from pixels {cache + spent:.1f} s, {slow / (cache + spent):.0f} x"
+        )
+
+
+def cached(items: list[Item], embedder: Embedder) -> tuple[float, Samples]:
+    """Seconds to a gallery on disk, and what is trained on."""
+    with tempfile.TemporaryDirectory() as scratch:
+        started = time.perf_counter()
+        gallery = Gallery.create(Path(scratch) / "g", embedder)
+        for _ in index(gallery, Rows(items)):
+            pass
+        columns = gallery.snapshot().columns
+        features = gallery.features([sha256.decode() for sha256 in columns.hashes])
+        seconds = time.perf_counter() - started
+    labels = np.unique(columns.classes, return_inverse=True)[1]
+    return seconds, Samples(features, labels, columns.domains.codes)
+
+
+def public_seconds(items: list[Item], recipe: Recipe, steps: int) -> float:
+    """Seconds an epoch of the public loop."""
+    import torch
+    from PIL import Image
+    from torchvision import transforms
+
+    from unifex.losses import NestedLoss, Settings
+
+    spec = backbones.get("lite0")
+    network = backbones.lite0_classifier(spec.weights_file())
+    network.reset_classifier(0)
+    network.requires_grad_(False).train()
+    classes = {label: number for number, label in enumerate(sorted({(item.domain, item.label) for item in items}))}
+    prepare = transforms.Compose(
+        [
+            transforms.Resize((224, 224), transforms.InterpolationMode.BICUBIC),
+            transforms.ToTensor(),
+            transforms.Normalize(spec.preprocessing.mean, spec.preprocessing.std),
+        ]
+    )
+
+    class Images(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(items)
+
+        def __getitem__(self, place: int):
+            item = items[place]
+            return prepare(Image.open(item.uri).convert("RGB")), classes[item.domain, item.label]
+
+    neck = torch.nn.Sequential(torch.nn.Dropout(recipe.dropout), torch.nn.Linear(1280, 64))
+    settings = Settings(recipe.margin, recipe.scale)
+    loss = NestedLoss(recipe.loss, torch.ones(len(classes)), (64,), settings, recipe.sub_centres)
+    optimiser = torch.optim.Adam([*neck.parameters(), *loss.parameters()], lr=recipe.learning_rate, weight_decay=1e-4)
+    batches = iter(torch.utils.data.DataLoader(Images(), BATCH, shuffle=True, num_workers=2))
+    for step in range(steps + 1):
+        if step == 1:
+            started = time.perf_counter()
+        pictures, labels = next(batches)
+        optimiser.zero_grad()
+        loss(neck(network(pictures)), labels).backward()
+        optimiser.step()
+    return (time.perf_counter() - started) / steps * (len(items) / BATCH)
+
+
+if __name__ == "__main__":
+    main()
