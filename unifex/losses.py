@@ -38,8 +38,8 @@ class Centres(nn.Module):
         """
         found = normalize(embeddings[:, :dim]) @ normalize(self.weight[:, :dim]).T
         if self.sub_centres > 1:
-            found = found.view(len(found), -1, self.sub_centres).amax(2)
-        return found.clamp(-1, 1)
+            found = found.view(len(found), -1, self.sub_centres).max(2).values  # keeps indices, not its large input
+        return found
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class NormalisedSoftmax(nn.Module):
         """What the cross-entropy is taken of: [B, C]."""
         right = labels[:, None]
         target = self.target(cosines.gather(1, right), labels, norms)
-        return cosines.scatter(1, right, target) * self.scale
+        return (cosines * self.scale).scatter_(1, right, target * self.scale)  # in place: [B, C] is large
 
     def target(self, cosines: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         """The right class's cosine [B, 1], made harder to reach."""
@@ -158,7 +158,7 @@ class AdaCos(FixedAdaCos):
         return cosines * self.current
 
     def _follow(self, cosines: Tensor, right: Tensor) -> None:
-        angle = cosines.gather(1, right).acos().median().clamp(max=math.pi / 4)
+        angle = cosines.gather(1, right).clamp(-1, 1).acos().median().clamp(max=math.pi / 4)
         wrong = (self.current * cosines).scatter(1, right, -torch.inf)
         log_mean = torch.logsumexp(wrong.flatten(), 0) - math.log(len(cosines))
         # Beneath the log of one wrong class at cosine 0 a scale would turn the loss upside down.
