@@ -23,6 +23,7 @@ README_PICTURES = {
     "map_": "map.webp",
     "train": "train.webp",
 }
+TALL = {"train": 1420}  # pixels; the others are as high as a screen
 
 
 def search_empty(page: Page) -> None:
@@ -124,7 +125,9 @@ def main() -> None:
             take(browser, server.url, arguments.out)
     for scene, name in README_PICTURES.items():
         picture = Image.open(arguments.out / f"{scene}-desktop-light.png").convert("RGB")
-        picture.crop((0, 0, 1280, min(picture.height, 940))).save(ROOT / "assets" / name, quality=80, method=6)
+        picture.crop((0, 0, 1280, min(picture.height, TALL.get(scene, 940)))).save(
+            ROOT / "assets" / name, quality=80, method=6
+        )
     print(f"{len(SIZES) * 2 * len(SCENES)} pictures in {arguments.out}/, README pictures renewed")
 
 

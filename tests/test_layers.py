@@ -22,6 +22,8 @@ LAYERS = (
     ("projection", "umap_worker"),
     ("map_view",),
     ("settings",),
+    ("cli_shared",),
+    ("cli_training",),
     ("cli",),
     ("ui",),
 )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex import settings
+from unifex import cli_training, settings
+from unifex.cli_shared import chosen_embedder, embedder, end_line, indexes, say, step_line
 from unifex.text import duration, plural, size
 
 EXAMPLES = """examples:
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--dim", type=int, help="length of the embeddings (default: the model's)")
 
     _add_measuring(command)
-    _add_training(command)
+    cli_training.add_commands(command)
     command("galleries", _galleries, "list the galleries")
     command("models", _models, "list the models")
     info = command("info", _info, "show what is in a gallery")
@@ -132,76 +132,20 @@ def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
     correct.add_argument("--out", type=Path, help="FILE.csv: write the list of corrections")
 
 
-def _add_training(command: Callable[..., argparse.ArgumentParser]) -> None:
-    from dataclasses import fields
-
-    from unifex.recipes import PRESET_ADVICE, Recipe
-
-    train = command("train", _train, "teach a neck what a gallery's labels say, and measure it on classes it never saw")
-    train.add_argument("--gallery", required=True, help="name of the gallery")
-    train.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
-    train.add_argument(
-        "--preset", default="best", choices=PRESET_ADVICE,
-        help="; ".join(f"{name}: {advice}" for name, advice in PRESET_ADVICE.items()) + " (default best)",
-    )  # fmt: skip
-    train.add_argument("--recipe", type=Path, metavar="FILE.yaml", help="a configuration of the public UniFEx instead")
-    train.add_argument("--hold-out", type=float, default=0.3, help="share of classes to measure on (default 0.3)")
-    train.add_argument("--hold-out-label", action="append", default=[], metavar="LABEL", help="this class instead")
-    train.add_argument("--dim", type=int, help="dimension of before and after (default: 64 if the neck has it)")
-    train.add_argument("--use", action="store_true", help="search the gallery with it from now on, unless it is worse")
-    train.add_argument("--finish", action="store_true", help="measure and save what a stopped training had reached")
-    train.add_argument("--log", choices=("tensorboard", "trackio"), help="write the curves there, too")
-    recipe = train.add_argument_group("the recipe (defaults: the preset's)")
-    for setting in fields(Recipe):
-        known = setting.metadata
-        limits = "" if known["low"] is None else f", {known['low']:g} to {known['high']:g}"
-        recipe.add_argument(
-            f"--{setting.name.replace('_', '-')}",
-            choices=known["choices"] and tuple(known["choices"]),
-            help=f"{known['help']} ({known['unit'] or 'no unit'}{limits})",
-        )
-
-    taken = command("import", _import, "make a model of a TorchScript file of the public UniFEx code")
-    taken.add_argument("file", type=Path, metavar="FILE.pt")
-    taken.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
-    taken.add_argument("--size", type=int, help="side of its images in pixels (default: what the file says, else 224)")
-
-    use = command("use", _use, "search a gallery with another model on the same backbone")
-    use.add_argument("gallery")
-    use.add_argument("wanted", nargs="?", metavar="MODEL", help="without it: back to the model before")
-
-
-def _indexes(options: argparse.Namespace):
-    from unifex.indexes import Indexes
-
-    return Indexes(options.indexes)
-
-
-def _embedder(options: argparse.Namespace):
-    from unifex.embedder import Embedder
-
-    return Embedder.load(options.model, models=options.indexes / "models")
-
-
-def _say(options: argparse.Namespace, text: str) -> None:
-    if not options.json:
-        print(text)
-
-
 def _index(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.indexing import IndexReport, index
     from unifex.sources import open_source
 
     source = open_source(options.source)  # a wrong source must not leave an empty gallery behind
-    gallery = _indexes(options).get_or_create(options.gallery, _embedder(options))
+    gallery = indexes(options).get_or_create(options.gallery, embedder(options))
     for event in index(gallery, source, prune=options.prune):
         if isinstance(event, IndexReport):
             report = event
         else:
             _progress_line(event)
     for refused in report.failed:
-        _say(options, f"  {refused.path}: {refused.reason}")
-    _say(
+        say(options, f"  {refused.path}: {refused.reason}")
+    say(
         options,
         f"gallery '{report.gallery}': {report.items} items, {report.added} added, {report.skipped} unchanged, "
         f"{report.removed} removed, {len(report.failed)} refused, in {duration(report.seconds)}",
@@ -223,7 +167,7 @@ def _progress_line(progress) -> None:
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.search import Filters, search
 
-    gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
+    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     trust = None if options.trust is None else options.trust / 100
     filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accepts=trust)
     queries = [options.images] if options.together else [[image] for image in options.images]
@@ -232,20 +176,13 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         result = search(gallery, query, options.k, filters, options.dim, options.context)
         name = ", ".join(str(image) for image in query)
         results.append({"query": name, "stranger": result.stranger, "hits": [hit.as_json() for hit in result.hits]})
-        _say(options, f"{name}: {len(result.hits)} hits in {result.items:,} items ({result.model}, {result.index})")
+        say(options, f"{name}: {len(result.hits)} hits in {result.items:,} items ({result.model}, {result.index})")
         if result.stranger:
-            _say(options, "      probably not in this gallery: nothing is alike enough")
+            say(options, "      probably not in this gallery: nothing is alike enough")
         for hit in result.hits:
             where = "/".join(part for part in (hit.domain, hit.label) if part)
-            _say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}  {where}")
+            say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}  {where}")
     return {"results": results}
-
-
-def _chosen_embedder(options: argparse.Namespace):
-    """The model that was asked for; otherwise a gallery is opened with its own."""
-    from unifex.embedder import DEFAULT_MODEL
-
-    return None if options.model == DEFAULT_MODEL else _embedder(options)
 
 
 def _embed(options: argparse.Namespace) -> dict[str, Any]:
@@ -256,10 +193,10 @@ def _embed(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery import Gallery
     from unifex.indexing import IndexReport, index
 
-    embedder = _embedder(options)
-    dim = embedder.neck.check_dim(options.dim or embedder.default_dim)
+    model = embedder(options)
+    dim = model.neck.check_dim(options.dim or model.default_dim)
     with tempfile.TemporaryDirectory(prefix="unifex-embed-") as scratch:
-        gallery = Gallery.create(Path(scratch) / "embed", embedder, dim)
+        gallery = Gallery.create(Path(scratch) / "embed", model, dim)
         for event in index(gallery, options.source):
             if not isinstance(event, IndexReport):
                 _progress_line(event)
@@ -270,7 +207,7 @@ def _embed(options: argparse.Namespace) -> dict[str, Any]:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("wb") as file:
         np.savez(file, **columns, embedding=snapshot.embeddings)
-    _say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(event.failed)} images refused")
+    say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(event.failed)} images refused")
     return {
         "out": str(options.out),
         "items": len(records),
@@ -284,68 +221,53 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.assessment import Assessment, assess
     from unifex.evaluation import Protocol
 
-    gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
+    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     protocol = Protocol(options.protocol, options.seed, options.copies)
     for event in assess(gallery, protocol, options.dim, options.context, options.compare):
         if not isinstance(event, Assessment):
-            _step_line(event.doing, event.done, event.total)
-    _end_line()
+            step_line(event.doing, event.done, event.total)
+    end_line()
     main = event.main
     protocol = f"{main.trial.protocol.kind}, {main.queries:,} queries among {len(main.trial.items):,} items"
-    _say(options, f"{gallery.name}: {protocol}, {main.skipped:,} without a relevant item left out\n")
+    say(options, f"{gallery.name}: {protocol}, {main.skipped:,} without a relevant item left out\n")
     columns = f"{'':32}{'dim':>5}{'mMP@5':>8}   95% interval{'macro':>9}{'R@1':>8}{'R@5':>8}{'mAP@R':>8}"
-    _say(options, columns)
+    say(options, columns)
     for result in event.evaluations:
         score, rest = result.overall(), [result.overall(name).value for name in ("recall1", "recall5", "map_r")]
         name = result.model + (" + context" if result.context else "")
         figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {result.macro().value:9.3f}"
-        _say(options, f"{name[:31]:32}{result.dim:5}{figures}{''.join(f'{value:8.3f}' for value in rest)}")
-    _say(options, f"\n{'domain':32}{'queries':>8}{'mMP@5':>8}   95% interval{'alone':>9}")
+        say(options, f"{name[:31]:32}{result.dim:5}{figures}{''.join(f'{value:8.3f}' for value in rest)}")
+    say(options, f"\n{'domain':32}{'queries':>8}{'mMP@5':>8}   95% interval{'alone':>9}")
     for row in main.domains:
         score = row.mmp5
         figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {row.alone.value:9.3f}"
-        _say(options, f"{(row.name or 'no domain')[:31]:32}{row.queries:8,}{figures}")
+        say(options, f"{(row.name or 'no domain')[:31]:32}{row.queries:8,}{figures}")
     return event.as_json(options.labels)
-
-
-def _step_line(doing: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(
-            f"\r{doing}: {done:,}{f' of {total:,}' if total else ''}"[:78].ljust(78),
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def _end_line() -> None:
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
 
 
 def _map(options: argparse.Namespace) -> dict[str, Any]:
     from unifex import map_view
     from unifex.projection import Map, project
 
-    gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
+    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     maps = []
     for model in ["", options.compare] if options.compare else [""]:
         for event in project(gallery, model, options.afresh):
             if not isinstance(event, Map):
-                _step_line(event.doing, event.done, event.total)
+                step_line(event.doing, event.done, event.total)
         maps.append(event)
-    _end_line()
+    end_line()
     text = map_view.page(gallery, *maps, thumbnails=options.thumbnails)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text, encoding="utf-8")
-    _say(options, f"{len(maps[0].ids):,} items in {options.out}, {size(len(text.encode()))}")
+    say(options, f"{len(maps[0].ids):,} items in {options.out}, {size(len(text.encode()))}")
     return {"out": str(options.out), "items": len(maps[0].ids), "models": [m.model for m in maps], "bytes": len(text)}
 
 
 def _correct(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.corrections import as_csv, drop, relabel, same
 
-    gallery = _indexes(options).get(options.gallery)
+    gallery = indexes(options).get(options.gallery)
     item = gallery.item_at
     said = [relabel(item(path), label) for path, label in options.relabel]
     said += [drop(item(path)) for path in options.drop]
@@ -361,118 +283,34 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
     if options.out:
         options.out.write_text(as_csv(stored), encoding="utf-8")
     for correction in stored:
-        _say(options, f"{correction.kind:8} {correction.sentence}")
-    _say(options, f"{plural(len(stored), 'correction')} in gallery '{gallery.name}'")
+        say(options, f"{correction.kind:8} {correction.sentence}")
+    say(options, f"{plural(len(stored), 'correction')} in gallery '{gallery.name}'")
     return {"gallery": gallery.name, "corrections": [asdict(correction) for correction in stored]}
 
 
-def _train(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.curves import log_curves
-    from unifex.finetuning import Doing, Point, finetune
-    from unifex.training_data import HoldOut
-
-    gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
-    recipe = _recipe_of(options)
-    hold_out = HoldOut(options.hold_out, tuple(options.hold_out_label))
-    with log_curves(options.log, options.indexes / "models" / ".curves" / options.save, options.save) as log:
-        for event in finetune(gallery, options.save, recipe, hold_out, options.finish):
-            if isinstance(event, Doing):
-                _step_line(event.what, event.done, event.total)
-            elif isinstance(event, Point):
-                log(event)
-                _epoch_line(event)
-    _end_line()
-    data = event.data
-    _say(options, f"{event.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(event.seconds)}")
-    for result in event.evaluations:
-        score = result.overall()
-        figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {result.macro().value:9.3f}"
-        _say(options, f"  {result.model[:29]:30}{result.dim:5}{figures}")
-    _say(options, event.advice)
-    answer = event.as_json(options.dim)
-    if options.use and event.verdict != "worse":
-        answer["used"] = _switch(options, gallery.name, event.model)
-    return answer
-
-
-def _recipe_of(options: argparse.Namespace):
-    from dataclasses import fields, replace
-
-    from unifex.recipes import PRESETS, read_public_yaml, setting_from_text
-
-    recipe = read_public_yaml(options.recipe) if options.recipe else PRESETS[options.preset]
-    said = {setting.name: getattr(options, setting.name) for setting in fields(recipe)}
-    return replace(recipe, **{name: setting_from_text(name, text) for name, text in said.items() if text is not None})
-
-
-def _epoch_line(point) -> None:
-    epoch = point.epoch
-    scores = "".join(f", held-out mMP@5 {dim}-d {value:.3f}" for dim, value in point.scores.items())
-    left = f", {duration(epoch.seconds_left)} left" if epoch.number < epoch.total else ""
-    print(f"epoch {epoch.number} of {epoch.total}: loss {epoch.loss:.3f}{scores}{left}", file=sys.stderr, flush=True)
-
-
-def _import(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.embedder import Embedder
-    from unifex.finetuning import check_model_name
-
-    models = options.indexes / "models"
-    check_model_name(models, options.save)
-    model = Embedder.take_in(options.file, options.save, models, options.size)
-    size, dim = model.backbone.preprocessing.size, model.default_dim
-    _say(
-        options,
-        f"model '{model.name}': images of {size} pixels to {dim} values, on {model.backbone.parameters:,} weights",
-    )
-    return {"model": model.name, "size": size, "dim": dim, "parameters": model.backbone.parameters}
-
-
-def _use(options: argparse.Namespace) -> dict[str, Any]:
-    gallery = _indexes(options).get(options.gallery)
-    wanted = options.wanted or gallery.config.previous
-    if not wanted:
-        raise ValueError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
-    return _switch(options, gallery.name, wanted)
-
-
-def _switch(options: argparse.Namespace, name: str, model: str) -> dict[str, Any]:
-    from unifex.embedder import Embedder
-    from unifex.snapshot import Embedding
-
-    indexes, began = _indexes(options), time.perf_counter()
-    for event in indexes.use(name, Embedder.load(model, models=indexes.models)):
-        if isinstance(event, Embedding):
-            _step_line("embedding", event.done, event.total)
-    _end_line()
-    seconds, config = time.perf_counter() - began, event.config
-    back = f"; `python -m unifex use {name}` goes back to '{config.previous}'" if config.previous else ""
-    _say(options, f"gallery '{name}' is searched with '{model}', {config.dim}-d, after {duration(seconds)}{back}")
-    return {"gallery": name, "model": model, "dim": config.dim, "previous": config.previous, "seconds": seconds}
-
-
 def _galleries(options: argparse.Namespace) -> dict[str, Any]:
-    indexes = _indexes(options)
-    facts = [indexes.get(name).facts() for name in indexes.names()]
+    galleries = indexes(options)
+    facts = [galleries.get(name).facts() for name in galleries.names()]
     if not facts:
-        _say(options, f"no galleries in {options.indexes}/ yet: python -m unifex index FOLDER --gallery NAME makes one")
+        say(options, f"no galleries in {options.indexes}/ yet: python -m unifex index FOLDER --gallery NAME makes one")
     for fact in facts:
-        _say(options, f"{fact.name}: {plural(fact.items, 'item')}, {fact.model}, {size(fact.bytes)}")
+        say(options, f"{fact.name}: {plural(fact.items, 'item')}, {fact.model}, {size(fact.bytes)}")
     return {"galleries": [asdict(fact) for fact in facts]}
 
 
 def _info(options: argparse.Namespace) -> dict[str, Any]:
-    gallery = _indexes(options).get(options.gallery, _chosen_embedder(options))
+    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     facts, index = gallery.facts(), gallery.snapshot().index
     answer = asdict(facts) | {"index": {"kind": index.kind, "exact": index.exact, "recall_at_10": index.recall}}
     for name, value in answer.items():
-        _say(options, f"{name:12} {value}")
+        say(options, f"{name:12} {value}")
     return answer
 
 
 def _remove(options: argparse.Namespace) -> dict[str, Any]:
     from unifex import snapshot
 
-    gallery = _indexes(options).get(options.gallery)
+    gallery = indexes(options).get(options.gallery)
     with gallery.write() as writer:
         found = writer.ids_of_paths(options.paths)
         missing = [path for path, ids in found.items() if not ids]
@@ -480,7 +318,7 @@ def _remove(options: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(f"nothing removed: gallery '{gallery.name}' has no item {', '.join(missing)}")
         removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
         snapshot.save(gallery)
-    _say(options, f"{removed} removed, {len(gallery)} left")
+    say(options, f"{removed} removed, {len(gallery)} left")
     return {"gallery": gallery.name, "removed": removed, "items": len(gallery)}
 
 
@@ -502,5 +340,5 @@ def _models(options: argparse.Namespace) -> dict[str, Any]:
         for config in list_models(folder)
     ]
     for model in models:
-        _say(options, f"{model['name']}: {model['backbone']} + {model['neck']}, {model['dims']}, {model['licence']}")
+        say(options, f"{model['name']}: {model['backbone']} + {model['neck']}, {model['dims']}, {model['licence']}")
     return {"models": models}

@@ -117,7 +117,7 @@ def setting_from_text(name: str, text: str) -> Any:
 
 
 PRESET_ADVICE = {
-    "quick": "seconds; from principal axes, all dimensions at once: to see whether it is worth while",
+    "quick": "seconds; a short training of all dimensions at once: to see whether it is worth while",
     "paper": "the recipe of arXiv 2409.13513: 64 dimensions from random weights",
     "best": "what did best on classes never seen: a slow neck and fast centres, all dimensions at once",
 }
