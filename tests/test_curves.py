@@ -1,0 +1,48 @@
+"""Curves in other people's tools: what is told to them, and what is said when they are missing."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from unifex.curves import log_curves
+from unifex.finetuning import Point
+from unifex.neck import Neck
+from unifex.training import Epoch
+
+NECK = Neck("linear", np.eye(2, dtype=np.float32), np.zeros(2, np.float32), (2,))
+POINTS = [Point(Epoch(n, 2, 1 / n, 0.1, NECK, 1.0, 0.0), {64: 0.5 + n / 10}) for n in (1, 2)]
+
+
+def test_trackio_is_told_every_epoch_and_the_end(tmp_path, monkeypatch):
+    calls = []
+    stand_in = types.ModuleType("trackio")
+    stand_in.__spec__ = importlib.machinery.ModuleSpec("trackio", None)
+    stand_in.init = lambda **options: calls.append(options)
+    stand_in.log = lambda values, step: calls.append((step, values))
+    stand_in.finish = lambda: calls.append("finished")
+    monkeypatch.setitem(sys.modules, "trackio", stand_in)
+    with log_curves("trackio", tmp_path, "mine") as log:
+        for point in POINTS:
+            log(point)
+    assert calls[0] == {"project": "unifex", "name": "mine"}
+    assert calls[1] == (1, {"loss": 1.0, "learning rate": 0.1, "held-out mMP@5/64-d": 0.6})
+    assert [call[0] for call in calls[1:3]] == [1, 2]
+    assert calls[3] == "finished"
+
+
+def test_nothing_is_logged_unless_asked_for(tmp_path):
+    with log_curves(None, tmp_path, "mine") as log:
+        log(POINTS[0])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("tool", ["tensorboard", "trackio"])
+def test_a_missing_package_is_named(tool, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=f"pip install {tool}"), log_curves(tool, tmp_path, "mine"):
+        pass
