@@ -6,16 +6,12 @@ import importlib.machinery
 import sys
 import types
 
-import numpy as np
 import pytest
 
 from unifex.curves import log_curves
 from unifex.finetuning import Point
-from unifex.neck import Neck
-from unifex.training import Epoch
 
-NECK = Neck("linear", np.eye(2, dtype=np.float32), np.zeros(2, np.float32), (2,))
-POINTS = [Point(Epoch(n, 2, 1 / n, 0.1, NECK, 1.0, 0.0), {64: 0.5 + n / 10}) for n in (1, 2)]
+POINTS = [Point(n, 2, 1 / n, 0.1, 1.0, 0.0, {64: 0.5 + n / 10}) for n in (1, 2)]
 
 
 def test_trackio_is_told_every_epoch_and_the_end(tmp_path, monkeypatch):

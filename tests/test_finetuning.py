@@ -43,7 +43,7 @@ def indexes(gallery) -> Indexes:
 def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
     events = list(finetune(gallery, "mine", QUICK))
     points, outcome = [e for e in events if isinstance(e, Point)], events[-1]
-    assert [p.epoch.number for p in points] == [1, 2, 3]
+    assert [p.number for p in points] == [1, 2, 3]
     assert all(0 <= p.scores[dim] <= 1 for p in points for dim in (64, 256))
     assert any(isinstance(e, Doing) and "mine 64-d" in e.what for e in events)
     assert {(e.model, e.dim) for e in outcome.evaluations} == {
@@ -60,7 +60,7 @@ def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
     assert "18 images of 3 classes in 2 domains" in card
     assert all(f"| {e.overall().value:.3f} |" in card for e in outcome.evaluations)
     lines = list(csv.DictReader((folder / "training.csv").open()))
-    assert [float(line["loss"]) for line in lines] == pytest.approx([p.epoch.loss for p in points], abs=1e-5)
+    assert [float(line["loss"]) for line in lines] == pytest.approx([p.loss for p in points], abs=1e-5)
     assert [float(line["held_out_mmp5_256"]) for line in lines] == pytest.approx(
         [p.scores[256] for p in points], abs=1e-5
     )
@@ -109,20 +109,33 @@ def test_stopped_gone_on_and_finished(gallery):
     models = gallery.folder.parent / "models"
     whole = last(finetune(gallery, "whole", QUICK)).neck
     events = finetune(gallery, "cut", QUICK)
-    first = next(e for e in events if isinstance(e, Point))
+    next(e for e in events if isinstance(e, Point))
     events.close()
     assert [(o.name, o.gallery, o.recipe, o.hold_out) for o in unfinished(models)] == [
         ("cut", "drawn", QUICK, HoldOut())
     ]
     assert not (models / "cut").exists()
     rest = list(finetune(gallery, "cut", QUICK))
-    assert [e.epoch.number for e in rest if isinstance(e, Point)] == [2, 3]
+    assert [e.number for e in rest if isinstance(e, Point)] == [2, 3]
     np.testing.assert_array_equal(rest[-1].neck.weight, whole.weight)
+    assert [point.number for point in rest[-1].points] == [1, 2, 3]  # the curves are whole, too
     assert unfinished(models) == []
     next(e for e in finetune(gallery, "early", QUICK) if isinstance(e, Point))
     early = last(finetune(gallery, "early", QUICK, finish=True))
-    np.testing.assert_array_equal(early.neck.weight, first.epoch.neck.weight)
+    assert early.as_json()["epochs"] == 1
+    assert not np.array_equal(early.neck.weight, whole.weight)
     assert early.evaluations
+
+
+def test_killed_after_the_last_epoch_it_only_measures(gallery):
+    whole = last(finetune(gallery, "whole", QUICK)).neck
+    events = finetune(gallery, "late", QUICK)
+    next(e for e in events if isinstance(e, Point) and e.number == 3)
+    events.close()
+    rest = list(finetune(gallery, "late", QUICK))
+    assert not any(isinstance(e, Point) for e in rest)
+    np.testing.assert_array_equal(rest[-1].neck.weight, whole.weight)
+    assert [point.number for point in rest[-1].points] == [1, 2, 3]
 
 
 def test_a_model_is_trained_once_at_a_time(gallery):
@@ -139,12 +152,12 @@ def test_a_killed_process_leaves_a_checkpoint(gallery):
         "import os, sys\nfrom unifex.finetuning import Point, finetune\nfrom unifex.gallery import Gallery\n"
         "from unifex.recipes import PRESETS\n"
         "for event in finetune(Gallery.open(sys.argv[1]), 'killed', PRESETS['quick']):\n"
-        "    if isinstance(event, Point) and event.epoch.number == 2:\n        os.kill(os.getpid(), 9)\n"
+        "    if isinstance(event, Point) and event.number == 2:\n        os.kill(os.getpid(), 9)\n"
     )
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code, str(gallery.folder)], cwd=root, timeout=120)
     assert done.returncode == -9
-    rest = [e.epoch.number for e in finetune(gallery, "killed", QUICK) if isinstance(e, Point)]
+    rest = [e.number for e in finetune(gallery, "killed", QUICK) if isinstance(e, Point)]
     assert rest == [3]
 
 

@@ -90,10 +90,9 @@ def _recipe_of(options: argparse.Namespace):
 
 
 def _epoch_line(point) -> None:
-    epoch = point.epoch
     scores = "".join(f", held-out mMP@5 {dim}-d {value:.3f}" for dim, value in point.scores.items())
-    left = f", {duration(epoch.seconds_left)} left" if epoch.number < epoch.total else ""
-    print(f"epoch {epoch.number} of {epoch.total}: loss {epoch.loss:.3f}{scores}{left}", file=sys.stderr, flush=True)
+    left = f", {duration(point.seconds_left)} left" if point.number < point.total else ""
+    print(f"epoch {point.number} of {point.total}: loss {point.loss:.3f}{scores}{left}", file=sys.stderr, flush=True)
 
 
 def _import(options: argparse.Namespace) -> dict[str, Any]:

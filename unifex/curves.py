@@ -25,12 +25,12 @@ def log_curves(tool: str | None, folder: Path, run: str) -> Iterator[Callable[[P
     if importlib.util.find_spec(PACKAGES[tool]) is None:
         raise ValueError(f"{tool} is not installed: `pip install {PACKAGES[tool]}`")
     with {"tensorboard": _tensorboard, "trackio": _trackio}[tool](folder, run) as write:
-        yield lambda point: write(_values(point), point.epoch.number)
+        yield lambda point: write(_values(point), point.number)
 
 
 def _values(point: Point) -> dict[str, float]:
     scores = {f"held-out mMP@5/{dim}-d": value for dim, value in point.scores.items()}
-    return {"loss": point.epoch.loss, "learning rate": point.epoch.learning_rate, **scores}
+    return {"loss": point.loss, "learning rate": point.learning_rate, **scores}
 
 
 @contextlib.contextmanager

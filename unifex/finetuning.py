@@ -51,9 +51,15 @@ class Doing:
 
 @dataclass(frozen=True)
 class Point:
-    """One epoch on the training's curves; ``scores``: mMP@5 of held-out queries by dimension, empty without any."""
+    """One epoch on the training's curves, as :class:`unifex.training.Epoch` has it; ``scores``: mMP@5 of held-out
+    queries by dimension, empty without any."""
 
-    epoch: Epoch
+    number: int
+    total: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    seconds_left: float
     scores: dict[int, float]
 
 
@@ -134,9 +140,9 @@ class Outcome:
         lines = csv.writer(text)
         lines.writerow(["epoch", "loss", "learning_rate", "seconds", *(f"held_out_mmp5_{dim}" for dim in dims)])
         for point in self.points:
-            e = point.epoch
             scores = [f"{value:.6f}" for value in point.scores.values()]
-            lines.writerow([e.number, f"{e.loss:.6f}", f"{e.learning_rate:.6g}", f"{e.seconds:.3f}", *scores])
+            figures = (f"{point.loss:.6f}", f"{point.learning_rate:.6g}", f"{point.seconds:.3f}")
+            lines.writerow([point.number, *figures, *scores])
         return text.getvalue()
 
     def as_json(self, dim: int | None = None) -> dict[str, Any]:
@@ -148,9 +154,9 @@ class Outcome:
             "images": len(self.data.train),
             "classes": self.data.classes,
             "held_out_classes": self.data.held_out_classes,
-            "epochs": self.points[-1].epoch.number if self.points else 0,
+            "epochs": self.points[-1].number if self.points else 0,
             "seconds": self.seconds,
-            "loss": self.points[-1].epoch.loss if self.points else None,
+            "loss": self.points[-1].loss if self.points else None,
             "before": before and before.as_json(),
             "after": after and after.as_json(),
             "compared": [_brief(e) for e in self.evaluations],
@@ -211,6 +217,25 @@ def unfinished(models: Path) -> list[Order]:
     return [order for path in checkpoints if (order := Order.read(path.with_suffix(".json")))]
 
 
+def _points_path(models: Path, name: str) -> Path:
+    return models / UNFINISHED / f"{name}.points"
+
+
+def points_so_far(models: Path, name: str) -> list[Point]:
+    """The curves of a training that was stopped or killed; empty when there are none."""
+    try:
+        stored = json.loads(_points_path(models, name).read_text(encoding="utf-8"))
+        scores = [{int(dim): value for dim, value in values["scores"].items()} for values in stored]
+        return [Point(**{**values, "scores": own}) for values, own in zip(stored, scores)]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+
+
+def _point(epoch: Epoch, scores: dict[int, float]) -> Point:
+    e = epoch
+    return Point(e.number, e.total, e.loss, e.learning_rate, e.seconds, e.seconds_left, scores)
+
+
 @contextlib.contextmanager
 def right_to_train(models: Path, name: str, seconds: float = 0) -> Iterator[None]:
     """Only one training makes a model at a time, across processes; waits so long for another to end.
@@ -267,19 +292,20 @@ def _finetune(
     features = gallery.features([sha256.decode() for sha256 in data.columns.hashes])
     dim = _gallery_dim(gallery, recipe)
     watched = data.trial and _sample(data.trial, recipe.seed)
-    points: list[Point] = []
-    neck = training.reached(samples, recipe, checkpoint, current) if finish else None
-    if neck is None:
+    neck = training.reached(samples, recipe, checkpoint, current)
+    points = points_so_far(models, name) if neck else []
+    if neck is None or not finish:
         for epoch in training.fit(samples, recipe, current, checkpoint):
+            neck = epoch.neck
             sizes = dict.fromkeys((recipe.dims[0], dim)) if watched else ()
-            points.append(Point(epoch, {size: _watch(watched, features, epoch.neck, size) for size in sizes}))
+            points.append(_point(epoch, {size: _watch(watched, features, neck, size) for size in sizes}))
+            write_atomically(_points_path(models, name), json.dumps([asdict(point) for point in points]).encode())
             yield points[-1]
-        neck = epoch.neck
     evaluations = yield from _compare(gallery, data, features, neck, name, dim)
-    seconds = points[-1].epoch.seconds if points else 0.0
+    seconds = points[-1].seconds if points else 0.0
     outcome = Outcome(name, _before(gallery), dim, neck, recipe, data, points, seconds, evaluations)
     save(outcome, gallery.embedder, models / name)
-    for file in (checkpoint, checkpoint.with_suffix(".json")):
+    for file in (checkpoint, checkpoint.with_suffix(".json"), _points_path(models, name)):
         file.unlink(missing_ok=True)
     yield outcome
 

@@ -13,7 +13,7 @@ import gradio as gr
 
 from unifex import training_data
 from unifex.embedder import Embedder, ModelError, list_models
-from unifex.finetuning import Doing, Outcome, Point, finetune, right_to_train, unfinished
+from unifex.finetuning import Doing, Outcome, Point, finetune, points_so_far, right_to_train, unfinished
 from unifex.gallery import Gallery
 from unifex.recipes import (
     DEFAULT_MARGIN,
@@ -264,16 +264,17 @@ class TrainTab:
         yield from self._train(gallery, orders[0].name, orders[0].recipe, orders[0].hold_out, finish)
 
     def _train(self, name: str, model: str, recipe: Recipe, hold_out: HoldOut, finish: bool = False) -> Iterator[tuple]:
-        points: list[Point] = []
         try:
             gallery = self.context.writable(name)
+            before = points_so_far(self.context.indexes.models, model)
+            points: dict[int, Point] = {point.number: point for point in before}
             yield html.message("Reading the gallery"), "", "", None, *_busy()
             for event in finetune(gallery, model, recipe, hold_out, finish):
                 if isinstance(event, Doing):
                     yield html.bar(event.what.capitalize(), event.done, event.total, ""), *[gr.skip()] * 3, *_busy()
                 elif isinstance(event, Point):
-                    points.append(event)
-                    curves = training_report.curves(points)
+                    points = {n: point for n, point in points.items() if n < event.number} | {event.number: event}
+                    curves = training_report.curves(list(points.values()))
                     yield training_report.progress(event), curves, gr.skip(), gr.skip(), *_busy()
                 else:
                     yield "", gr.skip(), training_report.outcome(event), event, *_idle()

@@ -54,12 +54,11 @@ def summary(data: TrainingData, suspicious: Sequence[Shown] | None) -> str:
 
 def progress(point: Point) -> str:
     """Epoch, loss, time left."""
-    epoch = point.epoch
-    left = f" · {duration(epoch.seconds_left)} left" if epoch.number < epoch.total else ""
+    left = f" · {duration(point.seconds_left)} left" if point.number < point.total else ""
     scores = ", ".join(f"{dim}-d {value:.3f}" for dim, value in point.scores.items())
     small = f"held-out mMP@5: {scores}" if scores else "nothing is held out"
-    title = f"Epoch {epoch.number} of {epoch.total}"
-    return bar(title, epoch.number, epoch.total, f" · loss {epoch.loss:.3f}{left}", small)
+    title = f"Epoch {point.number} of {point.total}"
+    return bar(title, point.number, point.total, f" · loss {point.loss:.3f}{left}", small)
 
 
 def curves(points: Sequence[Point]) -> str:
@@ -67,9 +66,8 @@ def curves(points: Sequence[Point]) -> str:
     if not points:
         return ""
     scores = {dim: [point.scores[dim] for point in points] for dim in points[0].scores}
-    epochs = [point.epoch.number for point in points]
-    losses = [point.epoch.loss for point in points]
-    return json.dumps({"epochs": epochs, "total": points[-1].epoch.total, "loss": losses, "scores": scores})
+    epochs, losses = [point.number for point in points], [point.loss for point in points]
+    return json.dumps({"epochs": epochs, "total": points[-1].total, "loss": losses, "scores": scores})
 
 
 def outcome(found: Outcome) -> str:
