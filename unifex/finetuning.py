@@ -299,7 +299,8 @@ def _finetune(
             neck = epoch.neck
             sizes = dict.fromkeys((recipe.dims[0], dim)) if watched else ()
             points.append(_point(epoch, {size: _watch(watched, features, neck, size) for size in sizes}))
-            write_atomically(_points_path(models, name), json.dumps([asdict(point) for point in points]).encode())
+            curves = json.dumps([asdict(point) for point in points]).encode()
+            write_atomically(_points_path(models, name), curves, durable=False)
             yield points[-1]
     evaluations = yield from _compare(gallery, data, features, neck, name, dim)
     seconds = points[-1].seconds if points else 0.0
