@@ -205,7 +205,7 @@ class Order:
             values = json.loads(path.read_text(encoding="utf-8"))
             recipe, hold_out = values["recipe"], values["hold_out"]
             recipe = Recipe(**{**recipe, "dims": tuple(recipe["dims"])})
-            hold_out = HoldOut(hold_out["share"], tuple(hold_out["labels"]))
+            hold_out = HoldOut(**{**hold_out, "labels": tuple(hold_out["labels"])})
             return cls(values["name"], values["gallery"], recipe, hold_out)
         except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -25,10 +25,15 @@ MAX_QUERIES = 5000
 
 @dataclass(frozen=True)
 class HoldOut:
-    """``share`` of the classes, 0 for none, or the ``labels`` that are named (``label`` or ``domain/label``)."""
+    """``share`` of the classes, 0 for none, or the ``labels`` that are named (``label`` or ``domain/label``).
+
+    ``seed`` draws them. It is not the recipe's: a neck that is trained on from another must not be measured on classes
+    that the other saw.
+    """
 
     share: float = HOLD_OUT_SHARE
     labels: tuple[str, ...] = ()
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
@@ -86,7 +91,7 @@ def choose(gallery: Gallery, recipe: Recipe, hold_out: HoldOut = HoldOut()) -> T
             f"gallery '{gallery.name}' has {np.count_nonzero(sizes)} labels; training needs at least 2, so index a "
             "folder that is laid out as label/image or domain/label/image, or a CSV with a label column"
         )
-    queries, items, by = _held_out(gallery, columns, sizes, recipe.seed, hold_out)
+    queries, items, by = _held_out(gallery, columns, sizes, hold_out)
     seen = np.setdiff1d(labelled, np.union1d(queries, items)) if by == "split" else labelled
     seen = seen[~np.isin(classes[seen], classes[queries])]
     train, copies = _without_copies(columns, seen, queries)
@@ -97,7 +102,7 @@ def choose(gallery: Gallery, recipe: Recipe, hold_out: HoldOut = HoldOut()) -> T
             f"least {recipe.min_images} different images are left beside {len(np.unique(classes[queries]))} held-out; "
             "add images, or hold out less"
         )
-    trial, why = _trial(gallery, columns, queries, items, by, recipe.seed)
+    trial, why = _trial(gallery, columns, queries, items, by, hold_out.seed)
     return TrainingData(
         columns, train, trial, why, by, small, copies, _clashes(columns, labelled), len(classes) - len(labelled)
     )
@@ -119,7 +124,7 @@ def suspicious_labels(gallery: Gallery, data: TrainingData) -> list[LabelError]:
 
 
 def _held_out(
-    gallery: Gallery, columns: Columns, sizes: np.ndarray, seed: int, hold_out: HoldOut
+    gallery: Gallery, columns: Columns, sizes: np.ndarray, hold_out: HoldOut
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Queries, index and how they were found: ``split``, ``named``, ``drawn`` or ``none``."""
     classes, splits = columns.classes, columns.splits.texts
@@ -139,7 +144,7 @@ def _held_out(
     eligible = np.flatnonzero(sizes >= 2)
     if len(eligible) < FEWEST_TO_HOLD_OUT:
         return nobody, nobody, "none"
-    drawn = _spread(columns, eligible, seed, hold_out.share)
+    drawn = _spread(columns, eligible, hold_out.seed, hold_out.share)
     return labelled[np.isin(classes[labelled], drawn)], labelled, "drawn"
 
 
