@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from unifex.embedder import Embedder
-from unifex.finetuning import Outcome, finetune, save
+from unifex.finetuning import finetune, save
 from unifex.gallery import Gallery
 from unifex.indexing import index
+from unifex.outcome import Outcome
 from unifex.recipes import PRESETS
 
 SEEDS = range(5)

@@ -9,7 +9,7 @@ import types
 import pytest
 
 from unifex.curves import log_curves
-from unifex.finetuning import Point
+from unifex.outcome import Point
 
 POINTS = [Point(n, 2, 1 / n, 0.1, 1.0, 0.0, {64: 0.5 + n / 10}) for n in (1, 2)]
 

@@ -18,13 +18,15 @@ from tests.drawing import LABELS, encoded, picture
 from unifex import cli, images
 from unifex.embedder import Embedder, ModelError
 from unifex.evaluation import evaluate
-from unifex.finetuning import Doing, Outcome, Point, finetune, unfinished
+from unifex.finetuning import Doing, finetune
 from unifex.gallery import Gallery, GalleryError
 from unifex.indexes import Indexes
 from unifex.neck import truncate
+from unifex.outcome import Outcome, Point
 from unifex.recipes import PRESETS
 from unifex.snapshot import Embedding
 from unifex.training_data import HoldOut
+from unifex.unfinished import unfinished
 from unifex.views import features_of_views, view
 
 QUICK = PRESETS["quick"]
@@ -159,6 +161,19 @@ def test_a_killed_process_leaves_a_checkpoint(gallery):
     assert done.returncode == -9
     rest = [e.number for e in finetune(gallery, "killed", QUICK) if isinstance(e, Point)]
     assert rest == [3]
+
+
+def test_the_verdict_is_on_what_the_gallery_would_be_searched_with(gallery):
+    outcome = last(finetune(gallery, "small", replace(QUICK, dims=(64,))))
+    assert (outcome.before_dim, outcome.dim) == (256, 64)
+    new, old = outcome.of("small", 64), outcome.of("unifex-lite", 256)
+    assert outcome.gain.value == pytest.approx(np.mean(new.measures.mmp5 - old.measures.mmp5))
+
+
+def test_nothing_to_keep_is_said_and_nothing_trained(gallery):
+    with pytest.raises(ModelError, match="no stopped training 'never'"):
+        last(finetune(gallery, "never", QUICK, finish=True))
+    assert not (gallery.folder.parent / "models" / "never").exists()
 
 
 def test_two_classes_of_three_images_work(tmp_path, embedder):

@@ -73,6 +73,14 @@ def test_what_a_stopped_training_reached_can_be_had(tmp_path):
     assert reached(samples(noise=0.5), SMALL, checkpoint) is None
 
 
+def test_what_started_from_another_neck_does_not_go_on_from_here(tmp_path):
+    checkpoint, recipe = tmp_path / "training.pt", replace(SMALL, start="current")
+    first, other = (pca(samples(noise=noise).features, (16,)) for noise in (1.0, 0.5))
+    next(fit(samples(), recipe, first, checkpoint))
+    assert reached(samples(), recipe, checkpoint, other) is None
+    assert reached(samples(), recipe, checkpoint, first) is not None
+
+
 @pytest.mark.parametrize("rubbish", [b"", b"not a checkpoint", "cut"])
 def test_a_damaged_checkpoint_starts_anew(tmp_path, rubbish):
     checkpoint = tmp_path / "training.pt"
@@ -108,6 +116,14 @@ def nearest_right(neck: Neck, data: Samples, dim: int) -> float:
     embeddings = neck.embed(data.features, dim)
     similar = embeddings @ embeddings.T - 2 * np.eye(len(embeddings))
     return float((data.labels[similar.argmax(1)] == data.labels).mean())
+
+
+def test_fewer_dimensions_than_the_current_neck_has():
+    data = samples()
+    recipe = replace(SMALL, start="current", dims=(4,), learning_rate=1e-4, epochs=1)
+    current = pca(data.features, (16,))
+    started = last(fit(data, recipe, current)).neck.embed(data.features, 4)
+    assert np.einsum("nd,nd->n", started, current.embed(data.features, 16)[:, :4]).min() > 0  # still its first axes
 
 
 def test_training_finds_what_tells_classes_apart():

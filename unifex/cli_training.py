@@ -54,7 +54,8 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.curves import log_curves
-    from unifex.finetuning import Doing, Point, finetune
+    from unifex.finetuning import Doing, finetune
+    from unifex.outcome import Point
     from unifex.training_data import HoldOut
 
     gallery = indexes(options).get(options.gallery, chosen_embedder(options))

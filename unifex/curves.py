@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from unifex.finetuning import Point
+from unifex.outcome import Point
 
 PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio"}
 

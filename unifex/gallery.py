@@ -317,10 +317,13 @@ class Gallery:
     def embed_afresh(self) -> Iterator[Embedding | Snapshot]:
         """:meth:`snapshot` with every item embedded anew, in steps: for a gallery opened with another neck."""
         _ = self.embedder
-        for event in snapshot.take_afresh(self):
-            if isinstance(event, Snapshot):
-                self._snapshot = event
-            yield event
+        try:
+            for event in snapshot.take_afresh(self):
+                if isinstance(event, Snapshot):
+                    self._snapshot = event
+                yield event
+        except KeyError:  # a writer removed an image meanwhile
+            raise GalleryError(f"gallery '{self.name}' changed while it was embedded; try again") from None
 
     def index(self, dim: int | None = None) -> tuple[Snapshot, VectorIndex]:
         """The snapshot and an index over its embeddings at ``dim`` (default: the gallery's own)."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from unifex.embedder import Embedder
 from unifex.measures import Score
+from unifex.outcome import Outcome
 from unifex.recipes import Recipe
-
-if TYPE_CHECKING:
-    from unifex.finetuning import Outcome
 
 
 def write_card(path: Path, outcome: Outcome, embedder: Embedder, note: str = "") -> None:

@@ -124,7 +124,7 @@ class _Run:
     def _start_centres_at_class_means(self) -> None:
         """Sub-centres start around the mean, so that they part."""
         centres = self.loss.centres
-        outputs = normalize(self.inputs[0])
+        outputs = normalize(self.inputs[0][:, : self.dims[-1]])  # as the neck gives them before the first step
         means = torch.zeros(len(self.samples.class_sizes), outputs.shape[1]).index_add_(0, self.labels, outputs)
         means = normalize(means).repeat_interleave(centres.sub_centres, 0)
         if centres.sub_centres > 1:
@@ -238,7 +238,7 @@ def fit(
     per_epoch, steps = recipe.steps_an_epoch(len(samples)), recipe.steps(len(samples))
     epochs = math.ceil(steps / per_epoch)
     run = _Run(samples, recipe, current)
-    of = _fingerprint(samples, recipe) if checkpoint else ""
+    of = _fingerprint(samples, recipe, current) if checkpoint else ""
     if checkpoint and (state := _read_checkpoint(checkpoint, of)):
         run.go_on_from(state)
     first = run.step // per_epoch
@@ -267,8 +267,8 @@ def learning_rate_share(recipe: Recipe, step: int, images: int) -> float:
 
 
 def reached(samples: Samples, recipe: Recipe, checkpoint: Path, current: Neck | None = None) -> Neck | None:
-    """The neck of a training that was stopped; None when there is no checkpoint of these samples and this recipe."""
-    state = _read_checkpoint(checkpoint, _fingerprint(samples, recipe))
+    """The neck of a training that was stopped; None when there is no checkpoint of just this training."""
+    state = _read_checkpoint(checkpoint, _fingerprint(samples, recipe, current))
     if state is None:
         return None
     run = _Run(samples, recipe, current)
@@ -341,10 +341,12 @@ def _read_checkpoint(path: Path, of: str) -> dict | None:
     return stored["state"] if stored["of"] == of else None
 
 
-def _fingerprint(samples: Samples, recipe: Recipe) -> str:
+def _fingerprint(samples: Samples, recipe: Recipe, current: Neck | None) -> str:
     """sha256 of all that a training depends on."""
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
     for array in (samples.features, samples.labels, samples.domains, samples.views):
         if array is not None:
             digest.update(np.ascontiguousarray(array).data)
+    if recipe.start == "current" and current:
+        digest.update(current.hash.encode())
     return digest.hexdigest()

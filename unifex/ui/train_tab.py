@@ -13,8 +13,9 @@ import gradio as gr
 
 from unifex import training_data
 from unifex.embedder import Embedder, ModelError, list_models
-from unifex.finetuning import Doing, Outcome, Point, finetune, points_so_far, right_to_train, unfinished
+from unifex.finetuning import Doing, finetune
 from unifex.gallery import Gallery
+from unifex.outcome import Outcome, Point
 from unifex.recipes import (
     DEFAULT_MARGIN,
     LOSS_ADVICE,
@@ -33,6 +34,7 @@ from unifex.ui.evaluate_tab import Shelf
 from unifex.ui.gallery_tab import GalleryTab
 from unifex.ui.item_view import ItemView
 from unifex.ui.theme import asset, plotly_path
+from unifex.unfinished import points_so_far, right_to_train, unfinished
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 FIRST_PRESET = "best"

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from html import escape
 
-from unifex.evaluation import Evaluation, difference
-from unifex.finetuning import Changed, Outcome, Point
+from unifex.evaluation import difference
 from unifex.measures import Score
+from unifex.outcome import Changed, Outcome, Point
 from unifex.text import duration, plural
 from unifex.training_data import TrainingData
 from unifex.ui.html import bar, card, message
@@ -107,12 +107,10 @@ def _gain(gain: Score) -> tuple[float, str]:
 
 
 def _domains(found: Outcome) -> str:
-    columns = {"Raw": "raw", "PCA": "pca", "Before": found.before, "After": found.model}
-    shown: list[tuple[str, Evaluation]] = [
-        (head, e) for head, name in columns.items() if (e := found.of(name, found.dim))
-    ]
+    old, new = found.of(found.before, found.before_dim), found.of(found.model, found.dim)
+    columns = {"Raw": found.of("raw", found.dim), "PCA": found.of("pca", found.dim), "Before": old, "After": new}
+    shown = [(head, e) for head, e in columns.items() if e and not (head == "Before" and found.before == "raw")]
     heads = ["Domain", "Queries", *(f"{head}, {e.dim}-d" for head, e in shown), "Change"]
-    old, new = found.of(found.before, found.dim), found.of(found.model, found.dim)
     rows = []
     for parts in zip(*(e.domains for _, e in shown)):
         name = parts[0].name
