@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
@@ -15,16 +15,9 @@ from unifex import training_data
 from unifex.embedder import Embedder, ModelError, list_models
 from unifex.finetuning import Doing, finetune
 from unifex.gallery import Gallery
+from unifex.indexes import MAX_NAME
 from unifex.outcome import Outcome, Point
-from unifex.recipes import (
-    DEFAULT_MARGIN,
-    LOSS_ADVICE,
-    LOSS_MARGINS,
-    PRESET_ADVICE,
-    PRESETS,
-    Recipe,
-    setting_from_text,
-)
+from unifex.recipes import PRESETS, Recipe
 from unifex.snapshot import Embedding
 from unifex.text import plural
 from unifex.training_data import HOLD_OUT_SHARE, HoldOut
@@ -33,14 +26,13 @@ from unifex.ui.context import ERRORS, Context
 from unifex.ui.evaluate_tab import Shelf
 from unifex.ui.gallery_tab import GalleryTab
 from unifex.ui.item_view import ItemView
+from unifex.ui.recipe_form import FIRST_PRESET, RecipeForm, recipe_of
 from unifex.ui.theme import asset, plotly_path
 from unifex.unfinished import points_so_far, right_to_train, unfinished
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
-FIRST_PRESET = "best"
 STOP_SECONDS = 30
 SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would keep people waiting
-ADVANCED = tuple(setting for setting in fields(Recipe) if setting.name != "loss")
 
 
 @dataclass
@@ -50,6 +42,10 @@ class TrainTab:
     context: Context
     item_view: ItemView
     gallery_tab: GalleryTab
+    form: RecipeForm = field(default_factory=RecipeForm)
+    downloads: tempfile.TemporaryDirectory = field(  # of models as zips; goes with the server
+        default_factory=lambda: tempfile.TemporaryDirectory(prefix="unifex-models-")
+    )
 
     def build(self) -> None:
         """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
@@ -57,7 +53,7 @@ class TrainTab:
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 self._build_data()
-                self._build_recipe()
+                self.form.build()
                 self._build_start()
             with gr.Column(scale=3, min_width=320):
                 self._build_results()
@@ -84,19 +80,6 @@ class TrainTab:
             info="Share of the classes that is only measured on; a split of the gallery comes first",
             elem_id="train-hold-out",
         )  # fmt: skip
-
-    def _build_recipe(self) -> None:
-        gr.Markdown("### 2 · Recipe")
-        self.preset = gr.Dropdown(
-            [(name.capitalize(), name) for name in PRESETS], value=FIRST_PRESET, label="Preset",
-            info=PRESET_ADVICE[FIRST_PRESET], elem_id="train-preset",
-        )  # fmt: skip
-        loss = PRESETS[FIRST_PRESET].loss
-        self.loss = gr.Dropdown(
-            list(LOSS_ADVICE), value=loss, label="Loss", info=LOSS_ADVICE[loss], elem_id="train-loss"
-        )
-        with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
-            self.advanced = [_field(setting) for setting in ADVANCED]
 
     def _build_start(self) -> None:
         gr.Markdown("### 3 · Train")
@@ -137,7 +120,7 @@ class TrainTab:
     def wire(self) -> None:
         """Connect the handlers."""
         indexed = self._wire_data()
-        self._wire_recipe()
+        self.form.wire()
         self._wire_training(indexed)
         switched = [self.notice, self.back, self.used]
         self.use.click(self.switch, [self.others, self.found, self.used], switched, concurrency_id="train", **PRIVATE)
@@ -163,17 +146,11 @@ class TrainTab:
         self.share.release(self.show_summary, [self.gallery, self.share], [self.summary], **PRIVATE)
         return indexed
 
-    def _wire_recipe(self) -> None:
-        self.preset.input(self.choose_preset, [self.preset], [self.preset, self.loss, *self.advanced], **PRIVATE)
-        named = {setting.name: component for setting, component in zip(ADVANCED, self.advanced)}
-        follow = [self.loss, named["margin"], named["sub_centres"]]
-        self.loss.input(self.choose_loss, [self.loss], follow, **PRIVATE)
-
     def _wire_training(self, indexed: gr.events.Dependency) -> None:
         buttons = [self.start, self.cancel, self.resume, self.finish]
         outputs = [self.status, self.curves, self.outcome, self.found, *buttons]
         job = {"outputs": outputs, "concurrency_id": "train", **PRIVATE}
-        asked = [self.gallery, self.name, self.share, self.loss, *self.advanced]
+        asked = [self.gallery, self.name, self.share, *self.form.fields]
         runs = [
             self.start.click(self.run, asked, **job),
             self.resume.click(self.go_on, [self.gallery], **job),
@@ -223,28 +200,15 @@ class TrainTab:
 
     def _free_name(self, gallery: str) -> str:
         taken = {config.name for config in list_models(self.context.indexes.models)}
-        names = [f"{gallery[:60]}-neck", *(f"{gallery[:60]}-neck-{number}" for number in range(2, 1000))]
-        return next(name for name in names if name not in taken)
-
-    def choose_preset(self, preset: str) -> tuple:
-        """(preset) -> its advice, its loss, every advanced field."""
-        recipe = PRESETS[preset]
-        values = [gr.update(value=_shown(getattr(recipe, setting.name))) for setting in ADVANCED]
-        loss = gr.update(value=recipe.loss, info=LOSS_ADVICE[recipe.loss])
-        return gr.update(info=PRESET_ADVICE[preset]), loss, *values
-
-    def choose_loss(self, loss: str) -> tuple:
-        """(loss) -> its advice, its margin, its sub-centres."""
-        centres = Recipe().sub_centres if loss == "subcentre-arcface" else 1
-        return gr.update(info=LOSS_ADVICE[loss]), LOSS_MARGINS.get(loss, DEFAULT_MARGIN), centres
+        stem = gallery.encode()[: MAX_NAME - 10].decode(errors="ignore").strip() + "-neck"
+        return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if name not in taken)
 
     # --- training ------------------------------------------------------------------------------------------------
 
-    def run(self, gallery: str, name: str, share: float, loss: str, *advanced) -> Iterator[tuple]:
-        """(gallery, model name, share held out, loss, advanced fields) -> status, curves, outcome, found, buttons."""
+    def run(self, gallery: str, name: str, share: float, *values) -> Iterator[tuple]:
+        """(gallery, model name, share held out, the form's fields) -> status, curves, outcome, found, buttons."""
         try:
-            values = {s.name: setting_from_text(s.name, str(value)) for s, value in zip(ADVANCED, advanced)}
-            recipe = Recipe(loss=loss, **values)
+            recipe = recipe_of(values)
         except ERRORS as error:
             yield html.message("Training cannot start", str(error), "error"), *[gr.skip()] * 3, *_idle()
             return
@@ -313,7 +277,7 @@ class TrainTab:
             gr.update(choices=fitting, value=[name], visible=len(fitting) > 1),
             gr.update(value="Use it" if advised else "Use it anyway", variant="primary" if advised else "secondary"),
             self._free_name(gallery.name),
-            gr.update(value=str(_zipped(self.context.indexes.models / found.model))),
+            gr.update(value=str(_zipped(self.context.indexes.models / found.model, Path(self.downloads.name)))),
             "",
             training_report.changed(found.changed(), see, found.before, found.model),
         )
@@ -364,33 +328,14 @@ class TrainTab:
         return self.item_view.open(name, int(event.value))
 
 
-def _field(setting) -> gr.components.Component:
-    """The component for one field of the recipe, made from its metadata."""
-    known, value = setting.metadata, getattr(PRESETS[FIRST_PRESET], setting.name)
-    label, identity = setting.name.replace("_", " ").capitalize(), f"train-{setting.name.replace('_', '-')}"
-    if known["choices"]:
-        info = "; ".join(f"{name}: {text}" for name, text in known["choices"].items())
-        return gr.Dropdown(list(known["choices"]), value=value, label=label, info=info, elem_id=identity)
-    unit = f" {known['unit']}," if known["unit"] else ""
-    info = f"{known['help'].capitalize()} ({unit.strip() + ' ' if unit else ''}{known['low']:g} to {known['high']:g})"
-    if isinstance(value, tuple):
-        return gr.Textbox(_shown(value), label=label, info=info, elem_id=identity)
-    limits = {"precision": 0, "step": 1} if isinstance(value, int) else {"step": 0.001}
-    return gr.Number(value, label=label, info=info, elem_id=identity, **limits)
-
-
-def _shown(value):
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
-
-
 def _back(gallery: Gallery) -> dict:
     previous = gallery.config.previous
     return gr.update(visible=bool(previous), value=f"Go back to '{previous}'")
 
 
-def _zipped(folder: Path) -> Path:
-    """The model's folder as a zip beside Gradio's other temporary files."""
-    path = Path(tempfile.mkdtemp(prefix="unifex-model-")) / f"{folder.name}.zip"
+def _zipped(folder: Path, downloads: Path) -> Path:
+    """The model's folder as a zip among the downloads."""
+    path = downloads / f"{folder.name}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(folder.iterdir()):
             archive.write(file, f"{folder.name}/{file.name}")
