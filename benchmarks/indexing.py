@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from unifex import backbones
+from unifex import lite0, zoo
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery
 from unifex.indexing import index
@@ -53,8 +53,8 @@ def plain_seconds(items: list[Item], backbone: str) -> float:
     from PIL import Image
     from torchvision import transforms
 
-    spec = backbones.get(backbone)
-    network = backbones.lite0_classifier(spec.weights_file())
+    spec = zoo.get(backbone)
+    network = lite0.lite0_classifier(spec.weights_file())
     network.reset_classifier(0)
     prepare = transforms.Compose(
         [

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex import backbones
+from unifex import lite0, zoo
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery
 from unifex.indexing import index
@@ -98,8 +98,8 @@ def public_seconds(items: list[Item], recipe: Recipe, steps: int) -> float:
 
     from unifex.losses import NestedLoss, Settings
 
-    spec = backbones.get("lite0")
-    network = backbones.lite0_classifier(spec.weights_file())
+    spec = zoo.get("lite0")
+    network = lite0.lite0_classifier(spec.weights_file())
     network.reset_classifier(0)
     network.requires_grad_(False).train()
     classes = {label: number for number, label in enumerate(sorted({(item.domain, item.label) for item in items}))}

@@ -2,22 +2,22 @@ import numpy as np
 import pytest
 import torch
 
-from unifex import backbones, images
-from unifex.backbones import BACKBONES, BackboneError, timm_lite_name
+from unifex import backbones, images, lite0
+from unifex.lite0 import LITE0, timm_lite_name
 
 
 def test_weight_names_pair_as_their_order_does():
     import timm
 
-    state = torch.load(BACKBONES["lite0"].weights_file(), map_location="cpu", weights_only=True)
+    state = torch.load(LITE0.weights_file(), map_location="cpu", weights_only=True)
     expected = list(timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict())
     assert [timm_lite_name(name) for name in state] == expected
 
 
 def test_the_weights_recognise_real_photographs(photographs):
     """ImageNet classes: 281-285 are cats, 292 is the tiger, 967 espresso, 698 palace, 985 daisy."""
-    spec = BACKBONES["lite0"]
-    network = backbones.lite0_classifier(spec.weights_file())
+    spec = LITE0
+    network = lite0.lite0_classifier(spec.weights_file())
     cat, coffee, _, palace, flower = photographs
     found = []
     for photograph in (cat, coffee, palace, flower):
@@ -31,8 +31,8 @@ def test_the_weights_recognise_real_photographs(photographs):
     assert found[1:] == [967, 698, 985]
 
 
-@pytest.mark.parametrize("spec", BACKBONES.values(), ids=lambda spec: spec.id)
-def test_spec_tells_the_truth(spec, photographs):
+def test_spec_tells_the_truth(photographs):
+    spec = LITE0
     network = backbones.build(spec)
     assert not network.training
     assert sum(parameter.numel() for parameter in network.parameters()) == spec.parameters
@@ -46,7 +46,7 @@ def test_spec_tells_the_truth(spec, photographs):
 
 def test_pooling_against_a_slow_computation(photographs):
     """Generalised mean over positions, normalised, weighted, concatenated: with loops, from the stages' own maps."""
-    spec = BACKBONES["lite0"]
+    spec = LITE0
     network = backbones.build(spec)
     pixels = images.to_input(photographs[1], spec.preprocessing)
     with torch.inference_mode():
@@ -66,12 +66,7 @@ def test_pooling_against_a_slow_computation(photographs):
 def test_hash_depends_on_the_recipe():
     from dataclasses import replace
 
-    spec = BACKBONES["lite0"]
+    spec = LITE0
     other = replace(spec, preprocessing=replace(spec.preprocessing, fit="squash"))
     assert spec.weight_hash() == replace(spec, title="another title").weight_hash()
     assert spec.weight_hash() != other.weight_hash()
-
-
-def test_unknown_backbone_lists_the_known():
-    with pytest.raises(BackboneError, match="lite0"):
-        backbones.get("resnet9000")

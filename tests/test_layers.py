@@ -9,7 +9,9 @@ ROOT = Path(__file__).resolve().parent.parent / "unifex"
 # Lowest first; a module imports only from rows above its own row's end.
 LAYERS = (
     ("images", "text"),
-    ("backbones", "neck", "measures"),
+    ("hub", "towers", "neck", "measures"),
+    ("backbones",),
+    ("lite0", "zoo"),
     ("recipes", "losses"),
     ("runtime", "vectors", "torchscript"),
     ("embedder",),
@@ -26,7 +28,7 @@ LAYERS = (
     ("map_view",),
     ("settings",),
     ("cli_shared",),
-    ("cli_training",),
+    ("cli_training", "cli_models"),
     ("cli",),
     ("ui",),
 )

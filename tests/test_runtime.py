@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unifex import backbones, images, runtime
-from unifex.backbones import BACKBONES
+from unifex.lite0 import LITE0
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -16,14 +16,14 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def pixels(photographs) -> np.ndarray:
-    prep = BACKBONES["lite0"].preprocessing
+    prep = LITE0.preprocessing
     crops = [photo.crop((20 * i, 10 * i, photo.width, photo.height)) for photo in photographs for i in range(2)]
     return np.stack([images.to_input(crop, prep) for crop in crops])
 
 
 @pytest.fixture(scope="module")
 def engines() -> dict[str, runtime.Engine]:
-    return {name: make(BACKBONES["lite0"]) for name, make in runtime.ENGINES.items()}
+    return {name: make(LITE0) for name, make in runtime.ENGINES.items()}
 
 
 @pytest.mark.parametrize("name", runtime.ENGINES)
@@ -31,7 +31,7 @@ def test_engine_equals_eager_torch_on_photographs(name, engines, pixels):
     import torch
 
     with torch.inference_mode():
-        expected = backbones.build(BACKBONES["lite0"])(torch.from_numpy(pixels)).numpy()
+        expected = backbones.build(LITE0)(torch.from_numpy(pixels)).numpy()
     for path in (engines[name].features, engines[name].bulk):
         assert cosine(path(pixels), expected).min() >= 0.999
 
@@ -63,8 +63,8 @@ socket.socket.connect = refuse
 socket.getaddrinfo = refuse
 import numpy as np
 from unifex import runtime
-from unifex.backbones import BACKBONES
-engine = runtime.load_engine(BACKBONES["lite0"], "openvino")
+from unifex.lite0 import LITE0
+engine = runtime.load_engine(LITE0, "openvino")
 shape = engine.features(np.zeros((1, 224, 224, 3), np.uint8)).shape
 print(json.dumps({"shape": shape, "torch": "torch" in sys.modules, "network": calls,
                   "telemetry": sys.modules.get("openvino_telemetry") is not None}))
@@ -96,4 +96,4 @@ def test_all_models_share_one_engine_even_when_they_ask_at_once():
 
 def test_unknown_engine_is_named():
     with pytest.raises(backbones.BackboneError, match="openvino"):
-        runtime.load_engine(BACKBONES["lite0"], "abacus")
+        runtime.load_engine(LITE0, "abacus")

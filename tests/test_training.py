@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import normalize
 
 from tests.drawing import LABELS, picture
-from unifex import backbones, images, training
+from unifex import backbones, images, training, zoo
 from unifex.losses import NestedLoss, Settings
 from unifex.neck import Neck, pca
 from unifex.recipes import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS, Recipe
@@ -168,7 +168,7 @@ def test_sampling_makes_groups_equally_likely():
 
 def test_training_on_cached_features_is_training_on_pixels():
     """The public code's loop, written out: the frozen network looks at the pixels anew in every step."""
-    spec = backbones.get("lite0")
+    spec = zoo.get("lite0")
     pixels = [images.to_input(picture(label, view), spec.preprocessing) for label in LABELS for view in range(4)]
     labels = torch.arange(len(LABELS)).repeat_interleave(4)
     recipe = replace(

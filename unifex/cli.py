@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex import cli_training, settings
+from unifex import cli_models, cli_training, settings
 from unifex.cli_shared import chosen_embedder, embedder, end_line, indexes, say, step_line
 from unifex.text import duration, plural, size
 
@@ -31,12 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from unifex.backbones import BackboneError
     from unifex.embedder import ModelError
     from unifex.gallery import GalleryError
+    from unifex.hub import HubError
     from unifex.images import ImageError
     from unifex.sources import SourceError
 
     try:
         answer = options.run(options)
-    except (BackboneError, ModelError, GalleryError, ImageError, SourceError, ValueError, OSError) as error:
+    except (BackboneError, ModelError, GalleryError, HubError, ImageError, SourceError, ValueError, OSError) as error:
         print(f"unifex: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -93,8 +94,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_measuring(command)
     cli_training.add_commands(command)
+    cli_models.add_commands(command)
     command("galleries", _galleries, "list the galleries")
-    command("models", _models, "list the models")
     info = command("info", _info, "show what is in a gallery")
     info.add_argument("gallery")
     remove = command("remove", _remove, "remove items from a gallery (the image files stay)")
@@ -320,25 +321,3 @@ def _remove(options: argparse.Namespace) -> dict[str, Any]:
         snapshot.save(gallery)
     say(options, f"{removed} removed, {len(gallery)} left")
     return {"gallery": gallery.name, "removed": removed, "items": len(gallery)}
-
-
-def _models(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.embedder import backbone_of, list_models
-
-    folder = options.indexes / "models"
-    models = [
-        {
-            "name": config.name,
-            "backbone": config.backbone,
-            "neck": config.neck,
-            "dims": list(config.dims),
-            "default_dim": config.default_dim,
-            "parameters": backbone_of(config, folder).parameters,
-            "licence": backbone_of(config, folder).licence,
-            "scores": config.scores,
-        }
-        for config in list_models(folder)
-    ]
-    for model in models:
-        say(options, f"{model['name']}: {model['backbone']} + {model['neck']}, {model['dims']}, {model['licence']}")
-    return {"models": models}

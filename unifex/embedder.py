@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unifex import backbones, images, neck, runtime, torchscript
+from unifex import backbones, images, neck, runtime, torchscript, zoo
 
 DEFAULT_MODEL = "unifex-lite"
 DEFAULT_DIM = 256
@@ -82,7 +82,7 @@ class Embedder:
         self.config = config
         self.name = config.name
         self.neck = projection
-        self.backbone = backbone or backbones.get(config.backbone)
+        self.backbone = backbone or zoo.get(config.backbone)
         self.default_dim = config.default_dim
         self._engine_name = engine
 
@@ -130,10 +130,10 @@ class Embedder:
     @classmethod
     def raw(cls, backbone: str, engine: str | None = None) -> Embedder:
         """The backbone's own features, L2-normalised, as the embedding: the baseline of every neck."""
-        spec = backbones.get(backbone)
+        spec = zoo.get(backbone)
         size = spec.feature_dim
         identity = neck.Neck("identity", np.eye(size, dtype=np.float32), np.zeros(size, np.float32), (size,))
-        config = ModelConfig(f"raw:{backbone}", backbone, spec.weight_hash(), "identity", (size,), size)
+        config = ModelConfig(f"raw:{spec.id}", spec.id, spec.weight_hash(), "identity", (size,), size)
         return cls(config, identity, engine)
 
     def save(self, folder: Path) -> None:
@@ -178,7 +178,7 @@ def backbone_of(config: ModelConfig, models: Path) -> backbones.BackboneSpec:
     """The backbone of a model: a row of the zoo, or a TorchScript file imported into ``models``."""
     if config.backbone.startswith(torchscript.PREFIX):
         return torchscript.backbone(models / config.backbone.removeprefix(torchscript.PREFIX))
-    return backbones.get(config.backbone)
+    return zoo.get(config.backbone)
 
 
 def find_model(name: str, models: Path | None = None) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -183,7 +184,8 @@ def _openvino_version() -> str:
 
 def _cached_graph(spec: BackboneSpec) -> Path:
     """The traced graph's file, made now if this machine has none for these weights and versions."""
-    folder = cache_directory() / "graphs" / f"{spec.id}-{spec.weight_hash()}-openvino{_openvino_version()}"
+    name = re.sub(r"[^\w.-]+", "-", spec.id)[-80:]
+    folder = cache_directory() / "graphs" / f"{name}-{spec.weight_hash()}-openvino{_openvino_version()}"
     if not (folder / "graph.xml").exists():
         _trace(spec, folder)
     return folder / "graph.xml"

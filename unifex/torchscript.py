@@ -100,6 +100,6 @@ def _stages(file: Path) -> torch.nn.Module:
             self.module = module
 
         def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"embedding": self.module(images)[:, :, None, None]}
+            return {"embedding": self.module(images)}
 
     return Embedding(_load(file))

@@ -1,0 +1,146 @@
+"""A small Hugging Face hub on loopback: repositories are folders, spoken to through ``HF_ENDPOINT``."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CHUNK = 1 << 16
+
+
+class StubHub:
+    """``requests`` are the (method, path) that came; ``chunk_seconds`` slows every 64 KiB of a download down."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.requests: list[tuple[str, str]] = []
+        self.chunk_seconds = 0.0
+        self.gated: set[str] = set()
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *arguments) -> None:
+                pass
+
+            def do_HEAD(self) -> None:
+                hub.requests.append(("HEAD", self.path))
+                hub.resolve(self, body=False)
+
+            def do_GET(self) -> None:
+                hub.requests.append(("GET", self.path))
+                if "/resolve/" in self.path:
+                    hub.resolve(self, body=True)
+                else:
+                    hub.describe(self)
+
+            def do_POST(self) -> None:
+                hub.requests.append(("POST", self.path))
+                hub.receive(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def resolve(self, request: BaseHTTPRequestHandler, body: bool) -> None:
+        """One file of a repository, from where the client wants to go on."""
+        path = unquote(urlsplit(request.path).path).strip("/")
+        repo, _, rest = path.partition("/resolve/")
+        file = self.root / repo / rest.partition("/")[2]
+        if repo in self.gated:
+            self.answer(request, 403, {}, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"})
+        elif not (self.root / repo).is_dir():
+            self.answer(request, 404, {}, {"X-Error-Code": "RepoNotFound"})
+        elif not file.is_file():
+            self.answer(request, 404, {}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        else:
+            data = file.read_bytes()
+            start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+            request.send_response(206 if start else 200)
+            headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT}
+            headers |= {"Content-Length": str(len(data) - start), "Accept-Ranges": "bytes"}
+            if start:
+                headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            for name, value in headers.items():
+                request.send_header(name, value)
+            request.end_headers()
+            for at in range(start, len(data), CHUNK) if body else ():
+                request.wfile.write(data[at : at + CHUNK])
+                time.sleep(self.chunk_seconds)
+
+    def describe(self, request: BaseHTTPRequestHandler) -> None:
+        """What ``/api/models/OWNER/NAME[/revision/main]`` tells: the files of a repository."""
+        parts = urlsplit(request.path).path.strip("/").split("/")
+        repo = "/".join(parts[2:4])
+        folder = self.root / repo
+        if parts[:1] != ["api"] or not folder.is_dir():
+            self.answer(request, 404, {}, {"X-Error-Code": "RepoNotFound"})
+            return
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        if "tree" in parts:
+            listed = [
+                {"type": "file", "path": f, "size": (folder / f).stat().st_size, "oid": COMMIT} for f in files
+            ]
+            self.answer(request, 200, listed)
+            return
+        self.answer(request, 200, {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]})
+
+    def receive(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Making a repository, and commits whose files come in the request."""
+        parts = urlsplit(request.path).path.strip("/").split("/")
+        if parts[-2:] == ["repos", "create"]:
+            asked = json.loads(body)
+            repo = f"{asked.get('organization') or 'me'}/{asked['name']}"
+            (self.root / repo).mkdir(parents=True, exist_ok=True)
+            self.answer(request, 200, {"url": f"{self.url}/{repo}", "name": repo, "id": repo})
+        elif parts[-1] == "validate-yaml":
+            self.answer(request, 200, {"errors": [], "warnings": []})
+        elif "preupload" in parts:
+            files = [{**file, "uploadMode": "regular", "shouldIgnore": False} for file in json.loads(body)["files"]]
+            self.answer(request, 200, {"files": files})
+        elif "commit" in parts:
+            repo = "/".join(parts[2:4])
+            for line in body.decode().splitlines():
+                entry = json.loads(line)
+                if entry["key"] == "file":
+                    file = self.root / repo / entry["value"]["path"]
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(base64.b64decode(entry["value"]["content"]))
+            commit = {"commitUrl": f"{self.url}/{repo}/commit/{COMMIT}", "commitOid": COMMIT, "pullRequestUrl": None}
+            self.answer(request, 200, {"success": True, "hookOutput": "", **commit})
+        else:
+            self.answer(request, 404, {})
+
+    @staticmethod
+    def answer(request: BaseHTTPRequestHandler, status: int, value: object, headers: dict[str, str] = {}) -> None:
+        """One JSON answer."""
+        body = json.dumps(value).encode()
+        request.send_response(status)
+        for name, text in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
+            request.send_header(name, text)
+        request.end_headers()
+        if request.command != "HEAD":
+            request.wfile.write(body)
+
+
+@contextmanager
+def running(root: Path) -> Iterator[StubHub]:
+    """A hub whose repositories are the folders ``root/OWNER/NAME``."""
+    hub = StubHub(root)
+    thread = threading.Thread(target=hub.server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.server.shutdown()
+        hub.server.server_close()
+        thread.join()

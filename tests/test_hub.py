@@ -1,0 +1,123 @@
+"""Backbones from the hub: the real client against a hub on loopback, in processes of their own, as users run it."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import drawing, stub_hub, tiny_clip
+from unifex import hub
+
+REPO = "someone/tiny"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    root = tmp_path_factory.mktemp("hub")
+    tiny_clip.write(root / REPO)
+    with stub_hub.running(root) as running:
+        yield running
+
+
+@pytest.fixture
+def unifex(server, tmp_path):
+    """Runs ``python -m unifex`` with a fresh cache against the stub hub: (exit code, stdout as JSON or None, stderr)."""
+
+    def run(*arguments: str, **environment: str):
+        env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+        env |= {"UNIFEX_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
+        command = [sys.executable, "-m", "unifex", *arguments, "--indexes", str(tmp_path / "indexes"), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+        return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+
+    return run
+
+
+def test_a_backbone_is_fetched_once_and_then_serves_offline(unifex, server, tmp_path):
+    name = f"hf-hub:{REPO}"
+    pictures = drawing.write_folder(tmp_path / "pictures")
+    code, _, said = unifex("index", str(pictures), "--gallery", "tiny", "--model", f"raw:{name}")
+    assert code == 1
+    assert f"python -m unifex download {name}" in said
+    code, answer, said = unifex("download", name)
+    assert code == 0, said
+    assert answer["bytes"] == (server.root / REPO / "open_clip_model.safetensors").stat().st_size
+    server.requests.clear()
+    offline = {"HF_HUB_OFFLINE": "1"}
+    assert unifex("download", name, **offline)[0] == 0
+    code, answer, said = unifex("index", str(pictures), "--gallery", "tiny", "--model", f"raw:{name}", **offline)
+    assert (code, answer["items"]) == (0, 24), said
+    query = str(next(pictures.rglob("*.png")))
+    code, answer, _ = unifex("search", query, "--gallery", "tiny", **offline)
+    assert answer["results"][0]["hits"][0]["score"] == pytest.approx(1, abs=1e-4)
+    code, answer, _ = unifex("backbones", name, **offline)
+    facts = answer["backbones"][0]
+    assert (facts["features"], facts["here"], facts["words"]) == (tiny_clip.DIM, True, True)
+    assert not server.requests
+
+
+def test_the_hash_is_told_without_reading_gigabytes(unifex, server):
+    """The cache names a file by its sha256; the features' fingerprint is that of a file read in full."""
+    _, answer, _ = unifex("download", f"hf-hub:{REPO}")
+    data = (server.root / REPO / "open_clip_model.safetensors").read_bytes()
+    assert hub.sha256_of(Path(answer["path"])) == hashlib.sha256(data).digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("hf-hub:nobody/nothing", "nobody/nothing: there is no such repository"),
+        ("hf-hub:someone/gated", "accept its licence at https://huggingface.co/someone/gated"),
+        ("hf-hub:someone/empty", "does not have the file"),
+        ("hf-hub:../../etc", "namespace/repo_name"),
+    ],
+)
+def test_what_cannot_be_had_is_said(unifex, server, name, sentence):
+    (server.root / "someone" / "empty").mkdir(exist_ok=True)
+    server.gated = {"someone/gated"}
+    code, _, said = unifex("download", name)
+    assert code == 1
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
+def test_offline_it_fails_at_once_with_a_remedy(unifex, environment):
+    began = time.monotonic()
+    code, _, said = unifex("download", "open_clip:ViT-SO400M-14-SigLIP-384:webli", **environment)
+    assert time.monotonic() - began < 5
+    assert code == 1
+    assert "ViT-SO400M-14-SigLIP-384" in said
+    assert "unset" in said or "bundled model" in said
+
+
+STOPPED = """
+import sys, time
+from unifex import hub
+from unifex.hub import Fetched, HubFile, fetch, find
+file = HubFile("someone/tiny", ("absent.bin", "open_clip_model.safetensors"))
+going = fetch(file)
+for event in going:
+    if event.done > event.total // 4:
+        break
+going.close()
+print(event.done < event.total, find(file), flush=True)
+*_, last = fetch(file)
+print(last.done == last.total, find(file) is not None)
+"""
+
+
+def test_a_stopped_download_goes_on_where_it_was(server, tmp_path):
+    server.chunk_seconds = 0.02
+    server.requests.clear()
+    env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    try:
+        done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, env=env, timeout=60)
+    finally:
+        server.chunk_seconds = 0.0
+    assert done.stdout.split() == ["True", "None", "True", "True"], done.stderr

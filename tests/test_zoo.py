@@ -1,0 +1,178 @@
+"""Every backbone of the table against the library it is built with: architecture, width, work, preprocessing."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny_clip
+from unifex import backbones, runtime, towers, zoo
+from unifex.backbones import BackboneError
+from unifex.embedder import Embedder
+from unifex.zoo import Name
+
+ROWS = [spec for spec in zoo.table().values() if spec.id != "lite0"]
+FAMILIES = "SigLIP|OpenCLIP ViT|OpenCLIP ConvNeXt|CLIPA|EVA-02-CLIP|MetaCLIP|DINOv2|SAM|SigLIP 2|PE-Core|DINOv3|MobileCLIP2"
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
+
+
+@pytest.mark.parametrize("spec", ROWS, ids=lambda spec: spec.id)
+def test_a_row_says_what_its_library_says(spec):
+    name = Name.parse(spec.id)
+    with torch.device("meta"):
+        tower = zoo.build_tower(name, None)
+    assert not tower.training
+    assert count(tower) == spec.parameters
+    dim, gigaflops = towers.count_gigaflops(tower, spec.preprocessing.size)
+    assert dim == spec.feature_dim
+    assert gigaflops == pytest.approx(spec.gigaflops, rel=0.02)
+    if name.library == "timm":
+        import timm
+
+        assert spec.preprocessing == towers.timm_preprocessing(name.name, name.size)
+        assert spec.hub_file.repo == timm.get_pretrained_cfg(name.name).hf_hub_id
+        return
+    from open_clip.pretrained import get_pretrained_cfg
+
+    pretrained = get_pretrained_cfg(name.name, name.tag)
+    assert spec.preprocessing == towers.open_clip_preprocessing(name.name, pretrained, name.size)
+    assert spec.hub_file.repo == pretrained["hf_hub"].rstrip("/")
+    config = towers.open_clip_config(name.name)
+    assert bool(config.get("quick_gelu")) == bool(pretrained.get("quick_gelu"))
+    assert spec.tokenizer == config["text_cfg"].get("hf_tokenizer_name", "")
+    with torch.device("meta"):
+        assert count(towers.open_clip_model(name.name, None)) == spec.parameters + spec.text_parameters
+
+
+def test_the_papers_families_and_todays_are_there():
+    titles = " ".join(spec.title for spec in ROWS)
+    assert all(re.search(rf"\b{family}\b", titles) for family in FAMILIES.split("|"))
+    assert zoo.get("vit_so400m_patch14_siglip_384").id == ROWS[0].id  # the paper's own name, and it comes first
+
+
+@pytest.mark.parametrize(
+    ("id", "name"),
+    [
+        ("open_clip:ViT-B-16:openai", Name("open_clip", "ViT-B-16", "openai")),
+        ("open_clip:ViT-B-16:openai@336+tower", Name("open_clip", "ViT-B-16", "openai", 336, False)),
+        ("timm:samvit_base_patch16.sa1b@224+tower", Name("timm", "samvit_base_patch16.sa1b", "", 224, False)),
+        ("hf-hub:a/b@64", Name("hf-hub", "a/b", "", 64)),
+        ("local-dir:/x/y z", Name("local-dir", "/x/y z")),
+        ("resnet", None),
+        ("tf:resnet", None),
+        ("timm:", None),
+    ],
+)
+def test_ids(id, name):
+    assert Name.parse(id) == name
+
+
+@pytest.mark.parametrize(
+    ("id", "sentence"),
+    [
+        ("resnet9000", "no backbone 'resnet9000'"),
+        ("siglip", "open_clip:ViT-SO400M-14-SigLIP-384:webli"),
+        ("timm:resnet18x", "alike: resnet18"),
+        ("open_clip:ViT-B-17:openai", "alike: ViT-B-16"),
+        ("open_clip:ViT-B-16:nothing", "there are: openai"),
+        ("open_clip:ViT-L-14:metaclip_fullcc", "ViT-L-14-quickgelu:metaclip_fullcc"),
+        ("open_clip:RN50-quickgelu:openai+tower", "no projection"),
+        ("hf-hub:nobody/nothing", "python -m unifex download hf-hub:nobody/nothing"),
+        ("local-dir:/nowhere", "must hold open_clip_config.json"),
+    ],
+)
+def test_a_name_that_is_wrong_says_what_is_right(id, sentence):
+    with pytest.raises(BackboneError, match=re.escape(sentence)):
+        zoo.get(id)
+
+
+def test_any_other_name_of_the_libraries_is_described_by_them():
+    spec = zoo.get("timm:resnet18.a1_in1k")
+    assert (spec.feature_dim, spec.parameters) == (512, 11_176_512)
+    assert (spec.preprocessing.size, spec.preprocessing.crop_fraction) == (224, 0.95)
+    larger = zoo.get("timm:resnet18.a1_in1k@288")
+    assert larger.gigaflops == pytest.approx(spec.gigaflops * (288 / 224) ** 2, rel=0.05)
+    clip = zoo.get("open_clip:RN50-quickgelu:openai")
+    assert (clip.feature_dim, clip.preprocessing.fit, clip.text is not None) == (1024, "crop", True)
+
+
+@pytest.mark.parametrize("id", ["open_clip:ViT-B-16:laion2b_s34b_b88k", "open_clip:convnext_base_w:laion2b_s13b_b82k"])
+def test_the_tower_without_its_projection_is_as_wide_as_the_network(id):
+    """768 and 1024 are the widths of ViT-B and of ConvNeXt-B; upstream's ``proj_layer: False``."""
+    bare = zoo.get(f"{id}+tower")
+    assert bare.feature_dim == {"ViT-B-16": 768, "convnext_base_w": 1024}[Name.parse(id).name]
+    assert bare.text is None  # words live in the projected space
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> str:
+    return f"local-dir:{tiny_clip.write(tmp_path_factory.mktemp('models') / 'tiny')}"
+
+
+def test_features_are_the_librarys_own(tiny, photographs):
+    """Decoded, fitted, normalised, embedded by open_clip alone, from the same folder."""
+    import open_clip
+
+    embedder = Embedder.load(f"raw:{tiny}", engine="torch")
+    model, _, transform = open_clip.create_model_and_transforms(tiny)
+    with torch.inference_mode():
+        expected = model.eval().encode_image(torch.stack([transform(image) for image in photographs]), normalize=True)
+    ours = embedder.embed(photographs)
+    assert (ours * expected.numpy()).sum(1).min() > 0.999
+
+
+@pytest.mark.parametrize("id", ["{tiny}", "{tiny}+tower", "{tiny}@48"])
+def test_engines_agree_on_transformers(id, tiny, photographs):
+    spec = zoo.get(id.format(tiny=tiny))
+    pixels = Embedder.raw(spec.id).pixels(photographs)
+    found = {name: make(spec).features(pixels) for name, make in runtime.ENGINES.items()}
+    with torch.inference_mode():
+        expected = backbones.build(spec)(torch.from_numpy(pixels)).numpy()
+    for name, features in found.items():
+        assert (features * expected).sum(1).min() > 0.999, name
+
+
+@pytest.mark.parametrize("architecture", ["vit_tiny_patch16_224", "vit_tiny_patch16_dinov3_qkvb", "convnext_atto"])
+def test_engines_agree_on_small_networks_of_timm(architecture, photographs, tmp_path):
+    """With random weights; those that transformers of DINOv2's and v3's kind are made of."""
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    network = timm.create_model(architecture, num_classes=0).eval()
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    dim = network.num_features
+    spec = replace(
+        zoo.get("timm:vit_small_patch16_dinov3.lvd1689m"),
+        id=f"timm:{architecture}", architecture=architecture, hub_file=None,
+        weights_file=lambda: tmp_path / "model.safetensors", pools=(backbones.MapPool("tower", dim),),
+        stages=lambda file: towers.as_stage(towers.timm_images(architecture, file, None, True)),
+    )  # fmt: skip
+    size = timm.get_pretrained_cfg(architecture).input_size[-1]
+    spec = replace(spec, preprocessing=replace(spec.preprocessing, size=size))
+    from unifex import images
+
+    pixels = np.stack([images.to_input(image, spec.preprocessing) for image in photographs[:2]])
+    mean, std = (np.array(values, np.float32) for values in (spec.preprocessing.mean, spec.preprocessing.std))
+    batch = torch.from_numpy(((pixels / 255 - mean) / std).astype(np.float32)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(network(batch), dim=1).numpy()
+    for name, make in runtime.ENGINES.items():
+        assert (make(spec).bulk(pixels) * expected).sum(1).min() > 0.999, name
+
+
+def test_words_and_images_share_a_space(tiny, photographs):
+    import open_clip
+
+    spec = zoo.get(tiny)
+    words = spec.text(spec.weights_file()).embed(["a cat", "a cup of coffee"])
+    model = open_clip.create_model(tiny).eval()
+    with torch.inference_mode():
+        expected = model.encode_text(open_clip.get_tokenizer(tiny)(["a cat", "a cup of coffee"]), normalize=True)
+    assert words.shape == (2, spec.feature_dim)
+    assert np.abs(words - expected.numpy()).max() < 1e-5

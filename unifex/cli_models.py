@@ -1,0 +1,90 @@
+"""The commands about models and the backbones they stand on: ``models``, ``backbones``, ``download``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from unifex.cli_shared import end_line, say, step_line
+from unifex.text import size
+
+
+def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add their parsers; ``command`` makes one."""
+    command("models", _models, "list the models")
+    listed = command("backbones", _backbones, "list the backbones: parameters, features, work, licence, download")
+    listed.add_argument("wanted", nargs="*", metavar="BACKBONE", help="only these, also such as are not in the table")
+    download = command("download", _download, "fetch a backbone's weights from the Hugging Face hub")
+    download.add_argument("backbone", help="a name of `backbones`, timm:NAME, open_clip:NAME:PRETRAINED, hf-hub:REPO")
+
+
+def _models(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.embedder import backbone_of, list_models
+
+    folder = options.indexes / "models"
+    models = [
+        {
+            "name": config.name,
+            "backbone": config.backbone,
+            "neck": config.neck,
+            "dims": list(config.dims),
+            "default_dim": config.default_dim,
+            "parameters": backbone_of(config, folder).parameters,
+            "licence": backbone_of(config, folder).licence,
+            "scores": config.scores,
+        }
+        for config in list_models(folder)
+    ]
+    for model in models:
+        say(options, f"{model['name']}: {model['backbone']} + {model['neck']}, {model['dims']}, {model['licence']}")
+    return {"models": models}
+
+
+def _backbones(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex import zoo
+
+    specs = [zoo.get(name) for name in options.wanted] or list(zoo.table().values())
+    say(options, f"{'backbone':58}{'weights':>8}{'features':>9}{'px':>5}{'GFLOPs':>8}  words  here  licence")
+    for spec in specs:
+        words, here = "yes" if spec.text else "", "yes" if spec.here else size(spec.download_bytes)
+        numbers = f"{_millions(spec.parameters):>8}{spec.feature_dim:9}{spec.preprocessing.size:5}{spec.gigaflops:8.1f}"
+        say(options, f"{spec.id:58}{numbers}  {words:5}  {here:6}  {spec.licence}")
+    say(options, "\n`--model raw:BACKBONE` indexes with one as it is; `download BACKBONE` fetches its weights first.")
+    return {"backbones": [_facts(spec) for spec in specs]}
+
+
+def _facts(spec) -> dict[str, Any]:
+    return {
+        "id": spec.id,
+        "title": spec.title,
+        "weights": spec.weights,
+        "parameters": spec.parameters,
+        "text_parameters": spec.text_parameters,
+        "features": spec.feature_dim,
+        "size": spec.preprocessing.size,
+        "gigaflops": spec.gigaflops,
+        "words": spec.text is not None,
+        "licence": spec.licence,
+        "download_bytes": spec.download_bytes,
+        "here": spec.here,
+        "paper_name": spec.paper_name,
+    }
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.0f} M" if count >= 1e7 else f"{count / 1e6:.1f} M"
+
+
+def _download(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex import zoo
+    from unifex.hub import Fetched
+
+    for event in zoo.download(options.backbone):
+        if isinstance(event, Fetched):
+            step_line(event.file, event.done, event.total)
+    end_line()
+    path = event.weights_file()
+    say(options, f"{event.id} is here: {path}")
+    say(options, f"index with it: python -m unifex index FOLDER --gallery NAME --model raw:{event.id}")
+    return {"backbone": event.id, "path": str(path), "bytes": path.stat().st_size}
