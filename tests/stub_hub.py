@@ -14,11 +14,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-CHUNK = 1 << 16
+CHUNK = 1 << 20
 
 
 class StubHub:
-    """``requests`` are the (method, path) that came; ``chunk_seconds`` slows every 64 KiB of a download down."""
+    """``requests`` are the (method, path) that came; ``chunk_seconds`` slows a download's MiB down."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -52,7 +52,7 @@ class StubHub:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def resolve(self, request: BaseHTTPRequestHandler, body: bool) -> None:
-        """One file of a repository, from where the client wants to go on."""
+        """One file of a repository."""
         path = unquote(urlsplit(request.path).path).strip("/")
         repo, _, rest = path.partition("/resolve/")
         file = self.root / repo / rest.partition("/")[2]
@@ -64,17 +64,17 @@ class StubHub:
             self.answer(request, 404, {}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
         else:
             data = file.read_bytes()
-            start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
-            request.send_response(206 if start else 200)
+            request.send_response(200)
             headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT}
-            headers |= {"Content-Length": str(len(data) - start), "Accept-Ranges": "bytes"}
-            if start:
-                headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            headers |= {"Content-Length": str(len(data))}
             for name, value in headers.items():
                 request.send_header(name, value)
             request.end_headers()
-            for at in range(start, len(data), CHUNK) if body else ():
-                request.wfile.write(data[at : at + CHUNK])
+            for at in range(0, len(data), CHUNK) if body else ():
+                try:
+                    request.wfile.write(data[at : at + CHUNK])
+                except ConnectionError:  # the client has hung up: that is what stopping is
+                    return
                 time.sleep(self.chunk_seconds)
 
     def describe(self, request: BaseHTTPRequestHandler) -> None:
@@ -87,9 +87,7 @@ class StubHub:
             return
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         if "tree" in parts:
-            listed = [
-                {"type": "file", "path": f, "size": (folder / f).stat().st_size, "oid": COMMIT} for f in files
-            ]
+            listed = [{"type": "file", "path": f, "size": (folder / f).stat().st_size, "oid": COMMIT} for f in files]
             self.answer(request, 200, listed)
             return
         self.answer(request, 200, {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]})
@@ -121,11 +119,17 @@ class StubHub:
             self.answer(request, 404, {})
 
     @staticmethod
-    def answer(request: BaseHTTPRequestHandler, status: int, value: object, headers: dict[str, str] = {}) -> None:
+    def answer(
+        request: BaseHTTPRequestHandler, status: int, value: object, headers: dict[str, str] | None = None
+    ) -> None:
         """One JSON answer."""
         body = json.dumps(value).encode()
         request.send_response(status)
-        for name, text in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
+        for name, text in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **(headers or {}),
+        }.items():
             request.send_header(name, text)
         request.end_headers()
         if request.command != "HEAD":

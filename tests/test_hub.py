@@ -26,7 +26,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def unifex(server, tmp_path):
-    """Runs ``python -m unifex`` with a fresh cache against the stub hub: (exit code, stdout as JSON or None, stderr)."""
+    """Runs ``python -m unifex`` with a fresh cache against the stub hub: (exit code, JSON or None, stderr)."""
 
     def run(*arguments: str, **environment: str):
         env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
@@ -100,10 +100,10 @@ STOPPED = """
 import sys, time
 from unifex import hub
 from unifex.hub import Fetched, HubFile, fetch, find
-file = HubFile("someone/tiny", ("absent.bin", "open_clip_model.safetensors"))
+file = HubFile("someone/large", ("absent.bin", "weights.bin"))
 going = fetch(file)
 for event in going:
-    if event.done > event.total // 4:
+    if 0 < event.done < event.total:
         break
 going.close()
 print(event.done < event.total, find(file), flush=True)
@@ -112,8 +112,10 @@ print(last.done == last.total, find(file) is not None)
 """
 
 
-def test_a_stopped_download_goes_on_where_it_was(server, tmp_path):
-    server.chunk_seconds = 0.02
+def test_a_stopped_download_leaves_nothing_half_and_can_be_had_again(server, tmp_path):
+    (server.root / "someone" / "large").mkdir()
+    (server.root / "someone" / "large" / "weights.bin").write_bytes(os.urandom(1 << 20) * 45)
+    server.chunk_seconds = 0.04  # the client reports, and can be stopped, every 10 MB
     server.requests.clear()
     env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
     try:
@@ -121,3 +123,4 @@ def test_a_stopped_download_goes_on_where_it_was(server, tmp_path):
     finally:
         server.chunk_seconds = 0.0
     assert done.stdout.split() == ["True", "None", "True", "True"], done.stderr
+    assert not list(tmp_path.rglob("*.incomplete"))

@@ -97,3 +97,38 @@ def test_all_models_share_one_engine_even_when_they_ask_at_once():
 def test_unknown_engine_is_named():
     with pytest.raises(backbones.BackboneError, match="openvino"):
         runtime.load_engine(LITE0, "abacus")
+
+
+SPACES = """
+import multiprocessing, pickle
+
+def GPU(function):
+    def run(*arguments):
+        receiver, sender = multiprocessing.get_context("fork").Pipe(False)
+        packed = pickle.dumps(arguments)
+        def work():
+            sender.send_bytes(pickle.dumps(function(*pickle.loads(packed))))
+        worker = multiprocessing.get_context("fork").Process(target=work)
+        worker.start()
+        result = pickle.loads(receiver.recv_bytes())
+        worker.join()
+        return result
+    return run
+"""
+
+
+def test_a_lent_gpu_is_used_in_a_forked_worker_with_pickled_arguments(tmp_path):
+    """As ZeroGPU does it; the package is there only on such a Space, so a stand-in forks and pickles."""
+    (tmp_path / "spaces.py").write_text(SPACES)
+    code = """
+import numpy as np, os, torch
+torch.set_num_threads(1)
+from unifex import runtime
+from unifex.lite0 import LITE0
+engine = runtime.load_engine(LITE0)
+pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+print("ZeroGPU" in engine.name, np.array_equal(engine.bulk(pixels), runtime.TorchEngine(LITE0).features(pixels)))
+"""
+    env = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.getcwd()}"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=120)
+    assert done.stdout.split() == ["True", "True"], done.stderr

@@ -14,7 +14,9 @@ from unifex.embedder import Embedder
 from unifex.zoo import Name
 
 ROWS = [spec for spec in zoo.table().values() if spec.id != "lite0"]
-FAMILIES = "SigLIP|OpenCLIP ViT|OpenCLIP ConvNeXt|CLIPA|EVA-02-CLIP|MetaCLIP|DINOv2|SAM|SigLIP 2|PE-Core|DINOv3|MobileCLIP2"
+FAMILIES = (
+    "SigLIP|OpenCLIP ViT|OpenCLIP ConvNeXt|CLIPA|EVA-02-CLIP|MetaCLIP|DINOv2|SAM|SigLIP 2|PE-Core|DINOv3|MobileCLIP2"
+)
 
 
 def count(module: torch.nn.Module) -> int:
@@ -164,6 +166,44 @@ def test_engines_agree_on_small_networks_of_timm(architecture, photographs, tmp_
         expected = torch.nn.functional.normalize(network(batch), dim=1).numpy()
     for name, make in runtime.ENGINES.items():
         assert (make(spec).bulk(pixels) * expected).sum(1).min() > 0.999, name
+
+
+def test_sixteen_bits_keep_a_transformers_features(tiny, photographs):
+    """What GPUs compute in, through the same code on the CPU."""
+    spec = zoo.get(tiny)
+    pixels = Embedder.raw(spec.id).pixels(photographs)
+    exact, low = (runtime.TorchEngine(spec, "cpu", precision).features(pixels) for precision in ("float32", "bfloat16"))
+    assert low.dtype == np.float32
+    assert not np.array_equal(exact, low)
+    assert np.allclose(np.linalg.norm(low, axis=1), 1, atol=1e-5)
+    assert (exact * low).sum(1).min() > 0.999
+
+
+def test_a_second_backbone_is_made_while_the_first_infers(tiny, photographs):
+    """OpenVINO can deadlock there; a process of its own, so that it fails and does not hang."""
+    import subprocess
+    import sys
+
+    code = f"""
+import threading
+import numpy as np
+from unifex import runtime, zoo
+first = runtime.load_engine(zoo.get("lite0"), "openvino")
+going = threading.Event()
+def infer():
+    while not going.is_set():
+        first.bulk(np.zeros((4, 224, 224, 3), np.uint8))
+threads = [threading.Thread(target=infer) for _ in range(4)]
+for thread in threads: thread.start()
+for size in (32, 40, 48, 56):
+    second = runtime.load_engine(zoo.get("{tiny}@" + str(size)), "openvino")
+    second.features(np.zeros((1, size, size, 3), np.uint8))
+going.set()
+for thread in threads: thread.join()
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "done", done.stderr
 
 
 def test_words_and_images_share_a_space(tiny, photographs):

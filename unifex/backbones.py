@@ -110,7 +110,8 @@ def _file_hash(path: Path) -> bytes:
 def build(spec: BackboneSpec) -> torch.nn.Module:
     """The frozen network of a row: uint8 pixels [B, size, size, 3] -> float32 features [B, feature_dim].
 
-    Normalisation, pooling and concatenation are inside, so that every engine and every export computes the same.
+    Normalisation, pooling and concatenation are inside, so that every engine and every export computes the same; the
+    latter two in 32 bits, whatever the network runs in.
     """
     import torch
     from torch.nn.functional import normalize
@@ -126,7 +127,7 @@ def build(spec: BackboneSpec) -> torch.nn.Module:
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             images = (pixels.permute(0, 3, 1, 2).float() - self.mean) * self.scale
             maps = self.stages(images)
-            return torch.cat([self._pool(maps[pool.stage], pool) for pool in spec.pools], dim=1)
+            return torch.cat([self._pool(maps[pool.stage].float(), pool) for pool in spec.pools], dim=1)
 
         @staticmethod
         def _pool(maps: torch.Tensor, pool: MapPool) -> torch.Tensor:

@@ -97,7 +97,9 @@ def explain(error: Exception, repo: str) -> HubError:
 
 
 def fetch(file: HubFile) -> Iterator[Fetched]:
-    """Fetch a file into the hub's cache, unless it is there. Closing the generator stops; the next goes on.
+    """Fetch a file into the hub's cache, unless it is there. Closing the generator stops, within ten megabytes.
+
+    What was fetched of the file until then is lost: the hub's client starts a file anew.
 
     Raises :class:`HubError`.
     """
@@ -169,5 +171,3 @@ def _watched(repo: str, name: str, total: int) -> Iterator[Fetched]:
     if outcome[0] is not None:
         raise explain(outcome[0], repo) from outcome[0]
     yield Fetched(f"{repo}/{name}", total, total, 0.0)
-
-

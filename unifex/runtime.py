@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from queue import SimpleQueue
@@ -55,12 +55,50 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "unifex"
 
 
+class _Gate:
+    """Many may infer at a time; who makes an engine waits until nobody does, and keeps others waiting."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inferring = 0
+        self._makers = 0
+
+    @contextlib.contextmanager
+    def inferring(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._makers)
+            self._inferring += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inferring -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def making(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._makers)
+            self._makers += 1
+            self._changed.wait_for(lambda: not self._inferring)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._makers -= 1
+                self._changed.notify_all()
+
+
+_gate = _Gate()
+
+
 class OpenVINOEngine:
     """The traced graph on OpenVINO's CPU device, float32 (bfloat16 leaves the 0.999 parity on small convnets).
 
     Compiled twice, for the shortest wait and for the most images a second. All infer requests are made here, by one
     thread, and the first images are inferred here, too: making a request while another thread infers, or two threads
     inferring their first image, can deadlock (OpenVINO 2026.4 waits for a C++ static's guard while holding the GIL).
+    So another backbone is made ready while no image is being inferred: see :class:`_Gate`.
     """
 
     batch_size = 1  # measured: one image a stream, and as many streams as cores, is the fastest
@@ -69,9 +107,13 @@ class OpenVINOEngine:
         streams = os.cpu_count() or 1
         self.workers = streams + 1  # one decodes while the others infer
         self.name = f"OpenVINO {_openvino_version()} on {streams} CPU cores"
+        path = _cached_graph(spec)
+        with _gate.making():
+            self._make(path, spec.preprocessing.size, streams)
+
+    def _make(self, path: Path, side: int, streams: int) -> None:
         core = _openvino().Core()
-        graph = core.read_model(_cached_graph(spec))
-        side = spec.preprocessing.size
+        graph = core.read_model(path)
         graph.reshape([self.batch_size, side, side, 3])  # a fixed shape is 5 to 10 % faster than an open one
 
         def requests(count: int, **options: str) -> SimpleQueue[openvino.InferRequest]:
@@ -84,14 +126,16 @@ class OpenVINOEngine:
         self._latency = requests(1, PERFORMANCE_HINT="LATENCY")
         self._throughput = requests(self.workers, PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS=str(streams))
         blank = np.zeros((1, side, side, 3), np.uint8)
-        self.features(blank)
-        self.bulk(blank)
+        _infer(self._latency, blank)
+        _infer(self._throughput, blank)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
-        return _infer(self._latency, pixels)
+        with _gate.inferring():
+            return _infer(self._latency, pixels)
 
     def bulk(self, pixels: np.ndarray) -> np.ndarray:
-        return _infer(self._throughput, pixels)
+        with _gate.inferring():
+            return _infer(self._throughput, pixels)
 
 
 def _infer(requests: SimpleQueue[openvino.InferRequest], pixels: np.ndarray) -> np.ndarray:
@@ -105,26 +149,83 @@ def _infer(requests: SimpleQueue[openvino.InferRequest], pixels: np.ndarray) -> 
 
 
 class TorchEngine:
-    """torch eager on CUDA, on an Apple GPU, or as the fallback on the CPU."""
+    """torch on CUDA or an Apple GPU, in 16 bits and channels-last; on the CPU, in 32 bits, the fallback."""
 
-    def __init__(self, spec: BackboneSpec, device: str | None = None):
+    def __init__(self, spec: BackboneSpec, device: str | None = None, precision: str | None = None):
         import torch
 
         self._torch = torch
         self._device = torch.device(device or _torch_device())
-        self._network = backbones.build(spec).to(self._device)
+        self._precision = getattr(torch, precision or _torch_precision(self._device.type))
+        network = backbones.build(spec).to(self._device)
+        self._network = network.to(memory_format=torch.channels_last) if self._device.type != "cpu" else network
         on_gpu = self._device.type != "cpu"
         self.batch_size = 64 if on_gpu else 8
         self.workers = max(2, (os.cpu_count() or 1) // 2) if on_gpu else 2
-        self.name = f"torch {torch.__version__.split('+')[0]} on {self._device.type}"
+        kind = str(self._precision).removeprefix("torch.")
+        self.name = f"torch {torch.__version__.split('+')[0]} on {self._device.type}, {kind}"
         self._lock = threading.Lock()
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
-        with self._lock, self._torch.inference_mode():
-            batch = self._torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device)
+        torch = self._torch
+        low = self._precision != torch.float32
+        with self._lock, torch.inference_mode(), torch.autocast(self._device.type, self._precision, enabled=low):
+            batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device)
             return self._network(batch).float().cpu().numpy()
 
     bulk = features
+
+
+def _lent_gpu(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """On a ZeroGPU Space, the function in a forked worker that has a GPU; everywhere else the function itself.
+
+    Spaces looks for such functions while the app starts, so this is done at import. Arguments and result are pickled.
+    """
+    if not on_zero_gpu():
+        return function
+    import spaces
+
+    return spaces.GPU(function)
+
+
+def on_zero_gpu() -> bool:
+    """Whether this is a Space that is lent a GPU for each call (its ``spaces`` package says how)."""
+    return bool(os.environ.get("SPACES_ZERO_GPU")) and importlib.util.find_spec("spaces") is not None
+
+
+_lent: dict[str, TorchEngine] = {}
+
+
+@_lent_gpu
+def _features_on_lent_gpu(key: str, pixels: np.ndarray) -> np.ndarray:
+    """The engine is found by name in the worker, which was forked from a process that holds it."""
+    return _lent[key].features(pixels)
+
+
+class ZeroGPUEngine:
+    """torch on the GPU that a Space is lent for the length of a call."""
+
+    batch_size = 64
+    workers = 2
+
+    def __init__(self, spec: BackboneSpec):
+        self._key = spec.weight_hash()
+        _lent[self._key] = TorchEngine(spec)
+        self.name = f"{_lent[self._key].name}, lent for each call (ZeroGPU)"
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        return _features_on_lent_gpu(self._key, pixels)
+
+    bulk = features
+
+
+def _torch_precision(device: str) -> str:
+    """bfloat16 where the GPU computes in it, else float16; both keep the features' direction to 0.999."""
+    import torch
+
+    if device == "cpu":
+        return "float32"
+    return "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported() else "float16"
 
 
 def _torch_device() -> str:
@@ -143,7 +244,9 @@ def _has_gpu() -> bool:
     return _torch_device() != "cpu"
 
 
-ENGINES: dict[str, Callable[[BackboneSpec], Engine]] = {"openvino": OpenVINOEngine, "torch": TorchEngine}
+ENGINES: dict[str, Callable[[BackboneSpec], Engine]] = {
+    "openvino": OpenVINOEngine, "torch": TorchEngine, "zerogpu": ZeroGPUEngine,
+}  # fmt: skip
 
 
 _engines: dict[tuple[str, str], Engine] = {}
@@ -167,6 +270,8 @@ def load_engine(spec: BackboneSpec, name: str | None = None) -> Engine:
 
 
 def _fastest() -> str:
+    if on_zero_gpu():
+        return "zerogpu"
     return "torch" if _has_gpu() or importlib.util.find_spec("openvino") is None else "openvino"
 
 

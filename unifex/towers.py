@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,7 +36,7 @@ def open_clip_model(name: str, weights: Path | None, size: int | None = None) ->
     import open_clip
     import torch
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")
         model = open_clip.create_model(
             name, load_weights=False, pretrained_text=False, force_image_size=size,
@@ -42,6 +45,17 @@ def open_clip_model(name: str, weights: Path | None, size: int | None = None) ->
     if weights:
         open_clip.load_checkpoint(model, str(weights))
     return model.eval()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without open_clip's warnings, on the root logger, that a model has no weights yet."""
+    not_its = lambda record: "open_clip" not in record.pathname  # noqa: E731
+    logging.getLogger().addFilter(not_its)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeFilter(not_its)
 
 
 def open_clip_images(name: str, weights: Path | None, size: int | None, projection: bool) -> torch.nn.Module:

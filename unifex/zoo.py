@@ -50,7 +50,9 @@ class Name:
     size: int | None = None
     projection: bool = True
 
-    _FORM = re.compile(r"(?P<library>open_clip|timm|hf-hub|local-dir):(?P<rest>.+?)(@(?P<size>\d+))?(?P<tower>\+tower)?")
+    _FORM = re.compile(
+        r"(?P<library>open_clip|timm|hf-hub|local-dir):(?P<rest>.+?)(@(?P<size>\d+))?(?P<tower>\+tower)?"
+    )
 
     @classmethod
     def parse(cls, text: str) -> Name | None:
@@ -242,7 +244,7 @@ def _measured(id: str, name: Name, weights: HubFile | Path, prep: Preprocessing,
 def download(id: str) -> Iterator[Fetched | BackboneSpec]:
     """Fetch a backbone's weights, and its tokenizer's files, from the hub; yields the backbone last.
 
-    Closing the generator stops; the next call goes on. Raises ``HubError`` and :class:`BackboneError`.
+    Closing the generator stops. Raises ``HubError`` and :class:`BackboneError`.
     """
     name = Name.parse(id)
     if name and name.library == "hf-hub":
