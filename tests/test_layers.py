@@ -18,7 +18,7 @@ LAYERS = (
     ("sources", "demo", "uploads"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "reranking"),
-    ("search", "evaluation"),
+    ("search", "word_search", "evaluation"),
     ("assessment", "failures"),
     ("training_data", "training", "views"),
     ("outcome",),

@@ -71,7 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
 
     search = command("search", _search, "find the items of a gallery that look like an image")
-    search.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    search.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
+    search.add_argument(
+        "--words", default="", help="search with words, where the backbone knows some; also with images"
+    )
+    search.add_argument("--balance", type=float, default=0.5, help="of images (0) and --words (1); default 0.5")
     search.add_argument("--gallery", required=True, help="name of the gallery")
     search.add_argument("-k", type=int, default=10, help="hits a query (default 10)")
     search.add_argument("--domain", action="append", default=[], help="only this domain (may be repeated)")
@@ -167,15 +171,22 @@ def _progress_line(progress) -> None:
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.search import Filters, search
+    from unifex.word_search import search_words
 
     gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     trust = None if options.trust is None else options.trust / 100
     filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accepts=trust)
-    queries = [options.images] if options.together else [[image] for image in options.images]
+    if not options.images and not options.words:
+        raise ValueError("give an image, or --words")
+    together = options.together or not options.images
+    queries = [options.images] if together else [[image] for image in options.images]
     results = []
     for query in queries:
-        result = search(gallery, query, options.k, filters, options.dim, options.context)
-        name = ", ".join(str(image) for image in query)
+        if options.words:
+            result = search_words(gallery, options.words, query, (), options.k, filters, options.balance)
+        else:
+            result = search(gallery, query, options.k, filters, options.dim, options.context)
+        name = ", ".join([*map(str, query), *([repr(options.words)] if options.words else [])])
         results.append({"query": name, "stranger": result.stranger, "hits": [hit.as_json() for hit in result.hits]})
         say(options, f"{name}: {len(result.hits)} hits in {result.items:,} items ({result.model}, {result.index})")
         if result.stranger:

@@ -169,6 +169,15 @@ class Embedder:
             return np.zeros((0, self.backbone.feature_dim), np.float32)
         return np.concatenate([self.engine.features(self.pixels([picture])) for picture in pictures])
 
+    @property
+    def knows_words(self) -> bool:
+        """Whether the backbone has a text tower, so that words can be searched with."""
+        return self.backbone.text is not None
+
+    def words(self, texts: list[str]) -> np.ndarray:
+        """Words in the space of the *features*: float32 [n, D], L2 norm 1. Raises ``BackboneError``."""
+        return runtime.load_text_tower(self.backbone).embed(texts)
+
     def embed(self, pictures: Sequence[ImageLike], dim: int | None = None) -> np.ndarray:
         """Embeddings float32 [N, dim], L2 norm 1; ``dim`` is one of ``neck.dims`` (default ``default_dim``)."""
         return self.neck.embed(self.features(pictures), dim or self.default_dim)

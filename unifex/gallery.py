@@ -25,6 +25,7 @@ from unifex import corrections, neighbours, snapshot
 from unifex.calibration import Calibration, calibrate
 from unifex.corrections import Correction
 from unifex.embedder import Embedder
+from unifex.neck import truncate
 from unifex.neighbours import Kept, Neighbours, Searched
 from unifex.snapshot import Embedding, Snapshot
 from unifex.sources import Refused
@@ -119,8 +120,10 @@ class Gallery:
         self._calibration: Calibration | None = None
         self._neighbours: tuple[Snapshot, Neighbours] | None = None
         self._at_dim: dict[int, tuple[Snapshot, VectorIndex]] = {}
+        self._unit_features: tuple[Snapshot, np.ndarray] | None = None
         self._lock = threading.RLock()
         self._neighbours_lock, self._calibration_lock = threading.Lock(), threading.Lock()
+        self._features_lock = threading.Lock()
 
     # --- opening -------------------------------------------------------------------------------------------------
 
@@ -306,6 +309,17 @@ class Gallery:
                 chosen = shards == shard
                 result[chosen] = self.load_shard(int(shard))[rows[chosen]]
         return result
+
+    def unit_features(self, current: Snapshot) -> np.ndarray:
+        """Features float16 [N, D] of a snapshot's items, L2 norm 1, in memory: what words are compared with."""
+        with self._features_lock:
+            if self._unit_features is None or self._unit_features[0] is not current:
+                features = self.features([sha256.decode() for sha256 in current.columns.hashes])
+                for start in range(0, len(features), snapshot.EMBED_ROWS):
+                    block = features[start : start + snapshot.EMBED_ROWS]
+                    block[:] = truncate(block.astype(np.float32), block.shape[1])
+                self._unit_features = (current, features)
+            return self._unit_features[1]
 
     def snapshot(self) -> Snapshot:
         """The gallery as it is committed now. Cheap when nothing changed; only new images are embedded."""

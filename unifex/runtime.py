@@ -29,6 +29,8 @@ from unifex.backbones import BackboneSpec
 if TYPE_CHECKING:
     import openvino
 
+    from unifex.towers import TextTower
+
 
 class Engine(Protocol):
     """A backbone made ready for this machine.
@@ -247,6 +249,29 @@ def _has_gpu() -> bool:
 ENGINES: dict[str, Callable[[BackboneSpec], Engine]] = {
     "openvino": OpenVINOEngine, "torch": TorchEngine, "zerogpu": ZeroGPUEngine,
 }  # fmt: skip
+
+
+_text_towers: dict[str, TextTower] = {}
+_text_lock = threading.Lock()
+
+
+def load_text_tower(spec: BackboneSpec) -> TextTower:
+    """The backbone's text tower, on the CPU with torch; made once a process.
+
+    Raises ``BackboneError`` when it has none, or when its weights or its tokenizer are not on this computer.
+    """
+    if spec.text is None:
+        raise backbones.BackboneError(
+            f"backbone '{spec.id}' knows no words; index with one that does (`python -m unifex backbones`)"
+        )
+    with _text_lock:
+        key = spec.weight_hash()
+        if key not in _text_towers:
+            try:
+                _text_towers[key] = spec.text(spec.weights_file())
+            except RuntimeError as error:
+                raise backbones.BackboneError(f"{error}: `python -m unifex download {spec.id}` fetches it") from error
+        return _text_towers[key]
 
 
 _engines: dict[tuple[str, str], Engine] = {}

@@ -73,6 +73,11 @@ class Filters:
     within: frozenset[int] = frozenset()
     false_accepts: float | None = None
 
+    @property
+    def least_score(self) -> float:
+        """``min_score``, or minus infinity."""
+        return -np.inf if self.min_score is None else self.min_score
+
     def allowed(self, snapshot: Snapshot) -> np.ndarray | None:
         """bool [N], or None when everything is."""
         if not (self.domains or self.splits or self.exclude or self.within):
@@ -172,18 +177,10 @@ def search_features(
     positions = positions[positions >= 0]
     scores = vectors.similarities(query, index.embeddings, positions[None])[0]
     meaning = _meaning(gallery, dim, required=filters.false_accepts is not None)
-    least = max(
-        -np.inf if filters.min_score is None else filters.min_score,
-        -np.inf if filters.false_accepts is None else meaning.threshold(filters.false_accepts),
-    )
-    enough = scores >= least
-    records = {record.id: record for record in gallery.records(snapshot.columns.ids[positions[enough]])}
-    found = zip(snapshot.columns.ids[positions[enough]].tolist(), scores[enough].tolist())
-    alive = [(records[item], score) for item, score in found if item in records]
+    least = -np.inf if filters.false_accepts is None else meaning.threshold(filters.false_accepts)
     partial = filters.domains or filters.splits or filters.within
-    chance = (lambda score: float(meaning.chance(score))) if meaning else (lambda score: None)
     return SearchResult(
-        hits=[Hit(rank, score, record, chance(score)) for rank, (record, score) in enumerate(alive, start=1)],
+        hits=hits_at(gallery, snapshot, positions, scores, max(least, filters.least_score), meaning),
         context=context,
         stranger=None if partial or not meaning else meaning.chance_here(scores.max(initial=-1)) < 0.5,
         items=len(snapshot),
@@ -193,6 +190,22 @@ def search_features(
         embed_seconds=embed_seconds,
         search_seconds=time.perf_counter() - started,
     )
+
+
+def hits_at(
+    gallery: Gallery,
+    snapshot: Snapshot,
+    positions: np.ndarray,
+    scores: np.ndarray,
+    least: float,
+    meaning: Calibration | None = None,
+) -> list[Hit]:
+    """The items at these positions of the snapshot, best first, whose score is at least ``least``."""
+    ids, scores = snapshot.columns.ids[positions[scores >= least]].tolist(), scores[scores >= least].tolist()
+    records = {record.id: record for record in gallery.records(ids)}
+    alive = [(records[item], score) for item, score in zip(ids, scores) if item in records]
+    chance = (lambda score: float(meaning.chance(score))) if meaning else (lambda score: None)
+    return [Hit(rank, score, record, chance(score)) for rank, (record, score) in enumerate(alive, start=1)]
 
 
 def _meaning(gallery: Gallery, dim: int, required: bool) -> Calibration | None:

@@ -82,7 +82,7 @@ class _Tabs:
             return html.header(self.context.embedder.name, self.context.state, not ready), gr.update(active=not ready)
 
         names = [self.gallery.name, self.gallery.gallery], self.gallery.dropdowns
-        chosen = [self.search.query, self.search.gallery], [self.search.query, self.search.domains]
+        chosen = [self.search.query, self.search.gallery], self.search.chosen
         facts = [self.gallery.gallery], [self.gallery.facts, self.gallery.resume]
         for shown_now in (
             page.load(show_header, None, [header, ticker], **PRIVATE),

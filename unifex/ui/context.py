@@ -13,12 +13,13 @@ from unifex import demo, images, sources, uploads
 from unifex.backbones import BackboneError
 from unifex.embedder import Embedder, ModelError
 from unifex.gallery import Gallery, GalleryError
+from unifex.hub import HubError
 from unifex.indexes import Indexes, check_name
 from unifex.indexing import Progress, index
 from unifex.settings import Settings
 
 DEMO_GALLERY = "demo (synthetic)"
-ERRORS = (GalleryError, ModelError, BackboneError, images.ImageError, ValueError, OSError)
+ERRORS = (GalleryError, ModelError, BackboneError, HubError, images.ImageError, ValueError, OSError)
 log = logging.getLogger("unifex")
 
 

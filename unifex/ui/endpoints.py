@@ -16,10 +16,11 @@ from unifex.assessment import assess
 from unifex.evaluation import Protocol
 from unifex.search import Filters, Hit, search
 from unifex.ui.context import ERRORS, Context
+from unifex.word_search import search_words
 
 
 def add_endpoints(app: Context) -> None:
-    """Register ``/search``, ``/galleries`` and ``/evaluate`` on the page being built."""
+    """Register ``/search``, ``/search_words``, ``/galleries`` and ``/evaluate`` on the page being built."""
 
     def search_endpoint(
         image: gr.FileData,
@@ -45,6 +46,17 @@ def add_endpoints(app: Context) -> None:
         hits = [_without_path(hit) for hit in result.hits]
         return {"results": [{"query": path.name, "stranger": result.stranger, "hits": hits}]}
 
+    def words_endpoint(
+        words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0
+    ) -> dict[str, Any]:
+        """Find the items of a gallery that show what words say, where its backbone knows words."""
+        filters = Filters((domain,) if domain else (), min_score=None if min_score <= -1 else min_score)
+        try:
+            result = search_words(app.gallery(gallery or app.first_gallery()), words, k=int(k), filters=filters)
+        except ERRORS as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return {"results": [{"query": words, "hits": [_without_path(hit) for hit in result.hits]}]}
+
     def galleries_endpoint() -> dict[str, Any]:
         """List the galleries and what is in them."""
         return {"galleries": [asdict(app.gallery(name).facts()) for name in app.indexes.names()]}
@@ -61,6 +73,7 @@ def add_endpoints(app: Context) -> None:
         return found.as_json(labels)
 
     gr.api(search_endpoint, api_name="search")
+    gr.api(words_endpoint, api_name="search_words")
     gr.api(galleries_endpoint, api_name="galleries")
     gr.api(evaluate_endpoint, api_name="evaluate", concurrency_limit=1)
 

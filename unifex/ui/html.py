@@ -73,8 +73,9 @@ def sample_grid(samples: Sequence[tuple[Record, bytes]]) -> str:
     return f'<p class="hint">Drop an image into the box, or start with one of these:</p><div class="grid" data-kind="samples">{cards}</div>'
 
 
-def search_status(result: SearchResult, gallery: str, query: Sequence[bytes]) -> str:
-    """What was searched and how long it took, with the query's thumbnails and the hits as a CSV link."""
+def search_status(result: SearchResult, gallery: str, query: Sequence[bytes], words: str = "") -> str:
+    """What was searched and how long it took, with the query's thumbnails and words, and the hits as a CSV link."""
+    said = f"for <q>{escape(words)}</q> " if words else ""
     thumbnails = "".join(f'<img src="{image_uri(webp)}" alt="query">' for webp in query)
     milliseconds = 1000 * (result.embed_seconds + result.search_seconds)
     link = (
@@ -83,7 +84,7 @@ def search_status(result: SearchResult, gallery: str, query: Sequence[bytes]) ->
         else ""
     )
     return (
-        f'<div class="status"><span class="queries">{thumbnails}</span><span><strong>{plural(len(result.hits), "hit")}</strong> '
+        f'<div class="status"><span class="queries">{thumbnails}</span><span><strong>{plural(len(result.hits), "hit")}</strong> {said}'
         f"among {plural(result.items, 'item')} of <em>{escape(gallery)}</em> in {milliseconds:.0f} ms"
         f"<small>{escape(result.model)} · {escape(result.index)}{' · re-ranked in context' if result.context else ''} · embedding {1000 * result.embed_seconds:.1f} ms, "
         f"search {1000 * result.search_seconds:.1f} ms</small></span>{link}</div>"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 
 from unifex import images
-from unifex.gallery import GalleryError
 from unifex.search import Filters, SearchResult, search, search_items
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Chosen, Context, Found, Query
 from unifex.ui.item_view import ItemView
+from unifex.word_search import MAX_WORDS, search_words
 
 SAMPLES = 18
 MAX_K = 100
@@ -55,6 +55,15 @@ class SearchTab:
                     buttons=[],
                 )
                 self.image.preprocess = _path_as_uploaded
+                with gr.Column(visible=False) as self.wording:
+                    self.words = gr.Textbox(
+                        label="Words", placeholder="a red bicycle", elem_id="search-words", max_length=MAX_WORDS,
+                        info="Alone, or with an image: like this image, and what the words say",
+                    )  # fmt: skip
+                    self.balance = gr.Slider(
+                        0, 1, value=0.5, step=0.05, label="Image or words", elem_id="search-balance",
+                        info="With both: 0 is the image only, 1 the words only",
+                    )  # fmt: skip
                 with gr.Accordion("More images of the same thing", open=False, elem_id="more-images"):
                     self.more = gr.File(
                         label="They are searched together: the mean of all embeddings",
@@ -99,7 +108,12 @@ class SearchTab:
     def settings(self) -> list:
         """What :meth:`show` takes."""
         options = [self.k, self.domains, self.min_score, self.trust, self.in_context]
-        return [self.query, self.gallery, self.within, *options]
+        return [self.query, self.gallery, self.within, self.words, self.balance, *options]
+
+    @property
+    def chosen(self) -> list:
+        """What :meth:`choose_gallery` gives."""
+        return [self.query, self.domains, self.wording, self.words]
 
     @property
     def results(self) -> list:
@@ -114,14 +128,13 @@ class SearchTab:
         gr.on([self.image.input, self.image.upload, self.more.upload, self.more.delete, self.go.click], **take).then(
             **{**shown, "show_progress": "minimal"}
         )
-        gr.on(
-            [self.image.clear, self.clear.click], self.forget, None, [self.query, self.image, self.more], **private
-        ).then(**quietly)
+        self.image.clear(self.forget_images, None, [self.query, self.more], **private).then(**quietly)
+        self.clear.click(self.forget, None, [self.query, self.image, self.more, self.words], **private).then(**quietly)
+        self.words.submit(**{**shown, "show_progress": "minimal"})
+        self.balance.release(**quietly)
         changed = [self.k.release, self.domains.change, self.min_score.release, self.trust.input, self.in_context.input]
         gr.on(changed, **quietly)
-        self.gallery.change(
-            self.choose_gallery, [self.query, self.gallery], [self.query, self.domains], **private
-        ).then(**quietly)
+        self.gallery.change(self.choose_gallery, [self.query, self.gallery], self.chosen, **private).then(**quietly)
         picked = [self.query, self.image, *self.item_view.outputs]
         self.grid.select(self.pick, [self.gallery], picked, show_progress="hidden", **private).then(**quietly)
         self.everywhere.click(
@@ -139,19 +152,28 @@ class SearchTab:
         paths = tuple(path for path in [image, *(more or [])] if path)
         return Query(paths=paths) if paths else gr.skip()
 
-    def forget(self) -> tuple[Query, None, None]:
-        """-> an empty query, and both image boxes empty."""
-        return Query(), None, None
+    def forget_images(self) -> tuple[Query, None]:
+        """-> an empty query, and the box of further images empty."""
+        return Query(), None
 
-    def choose_gallery(self, query: Query, gallery: str | None) -> tuple[Query, dict]:
-        """(query, gallery) -> the query without items of another gallery, the domains to choose from."""
+    def forget(self) -> tuple[Query, None, None, str]:
+        """-> an empty query, and all boxes empty."""
+        return Query(), None, None, ""
+
+    def choose_gallery(self, query: Query, gallery: str | None) -> tuple[Query, dict, dict, str | dict]:
+        """(query, gallery) -> the query without items of another gallery, domains to choose from, words if it knows."""
         try:
-            known = self.context.gallery(gallery).facts().domains if gallery else {}
-        except GalleryError:
-            known = {}
+            opened = self.context.gallery(gallery) if gallery else None
+            known = opened.facts().domains if opened else {}
+            knows_words = opened is not None and opened.embedder.knows_words
+        except ERRORS:
+            known, knows_words = {}, False
         kept = query if query.paths or query.gallery == gallery else Query()
-        return kept, gr.update(
-            choices=[(f"{name} ({count:,})", name) for name, count in known.items() if name], value=[]
+        return (
+            kept,
+            gr.update(choices=[(f"{name} ({count:,})", name) for name, count in known.items() if name], value=[]),
+            gr.update(visible=knows_words),
+            gr.skip() if knows_words else "",
         )
 
     def show(
@@ -159,6 +181,8 @@ class SearchTab:
         query: Query,
         gallery: str | None,
         within: Chosen,
+        words: str,
+        balance: float,
         k: int,
         domains: list[str],
         min_score: float,
@@ -170,7 +194,8 @@ class SearchTab:
             text = "Make one in the Gallery tab: drop a folder of images there."
             return html.message("No gallery yet", text), "", Found()
         try:
-            if not query:
+            words = words.strip()
+            if not query and not words:
                 return *self._samples(gallery), Found()
             filters = Filters(
                 domains=tuple(domains or ()),
@@ -178,7 +203,7 @@ class SearchTab:
                 within=frozenset(within.of(gallery)),
                 false_accepts=float(trust) or None,
             )
-            return self._hits(query, gallery, int(k), filters, in_context)
+            return self._hits(query, words, float(balance), gallery, int(k), filters, in_context)
         except images.ImageError as error:
             text = f"Reason: {error}. Give a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF image."
             return html.message("This query cannot be read", text, "error"), "", Found()
@@ -198,17 +223,24 @@ class SearchTab:
         records = gallery.records(columns.ids[_varied(columns.labels.codes)])
         return "", html.sample_grid([(record, gallery.thumbnail(record.sha256)) for record in records])
 
-    def _hits(self, query: Query, name: str, k: int, filters: Filters, context: bool) -> tuple[str, str, Found]:
+    def _hits(
+        self, query: Query, words: str, balance: float, name: str, k: int, filters: Filters, context: bool
+    ) -> tuple[str, str, Found]:
         gallery = self.context.gallery(name)
-        if query.items:
+        if words:
+            filters = replace(filters, false_accepts=None)
+            result = search_words(gallery, words, query.paths, query.items, k, filters, balance)
+        elif query.items:
             result = search_items(gallery, query.items, k, filters, context=context)
-            shown = [gallery.thumbnail(record.sha256) for record in gallery.records(query.items)]
         else:
             result = search(gallery, query.paths, k, filters, context=context)
+        if query.items:
+            shown = [gallery.thumbnail(record.sha256) for record in gallery.records(query.items)]
+        else:
             decoded = (images.decode(Path(path).read_bytes(), at_least=96).image for path in query.paths[:6])
             shown = [images.thumbnail(image, 96) for image in decoded]
         found = Found(name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
-        status = html.search_status(result, name, shown)
+        status = html.search_status(result, name, shown, words)
         if filters.false_accepts:
             meaning = gallery.calibration()
             least = meaning.threshold(filters.false_accepts)

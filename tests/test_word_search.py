@@ -1,0 +1,136 @@
+"""Words search a gallery whose backbone knows words: against a slow computation by open_clip itself."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests import drawing, tiny_clip
+from tests.conftest import run_index
+from unifex.backbones import BackboneError
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery
+from unifex.search import Filters, search
+from unifex.word_search import search_words
+
+
+@pytest.fixture(scope="module")
+def folder_of_tiny(tmp_path_factory):
+    return tiny_clip.write(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def worded(tmp_path_factory, folder_of_tiny):
+    root = tmp_path_factory.mktemp("worded")
+    gallery = Gallery.create(root / "worded", Embedder.load(f"raw:local-dir:{folder_of_tiny}"))
+    run_index(gallery, drawing.write_folder(root / "pictures"))
+    return gallery
+
+
+@pytest.fixture(scope="module")
+def reference(worded, folder_of_tiny):
+    """Cosines of every item, by path, with texts and with pictures, item by item."""
+    import open_clip
+    from PIL import Image
+
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder_of_tiny}")
+    model.eval()
+    records = worded.records(worded.snapshot().columns.ids)
+    with torch.inference_mode():
+        features = {
+            record.path: model.encode_image(transform(Image.open(record.uri).convert("RGB"))[None], normalize=True)[0]
+            for record in records
+        }
+
+        def cosines(text: str = "", path: str = "") -> dict[str, float]:
+            query = features[path]
+            if text:
+                query = model.encode_text(open_clip.tokenize([text]), normalize=True)[0]
+            return {name: float(feature @ query) for name, feature in features.items()}
+
+        yield cosines
+
+
+def first(worded) -> str:
+    return worded.records(worded.snapshot().columns.ids[:1])[0].path
+
+
+def test_words_find_what_the_library_finds(worded, reference):
+    expected = reference(text="a red disc", path=first(worded))
+    result = search_words(worded, "a red disc", k=24)
+    assert {hit.path: hit.score for hit in result.hits} == pytest.approx(expected, abs=3e-3)
+    scores = [hit.score for hit in result.hits]
+    assert scores == sorted(scores, reverse=True)
+    assert [hit.rank for hit in result.hits] == list(range(1, 25))
+    assert result.stranger is None
+    assert all(hit.chance is None for hit in result.hits)
+
+
+@pytest.mark.parametrize("balance", [0.2, 0.5, 0.9])
+def test_words_and_an_image_count_in_units_of_their_spread(worded, reference, balance):
+    path = first(worded)
+    words, image = reference(text="a red disc", path=path), reference(path=path)
+    mixed = {
+        name: balance * words[name] / np.std(list(words.values()))
+        + (1 - balance) * image[name] / np.std(list(image.values()))
+        for name in words
+    }
+    record = worded.item_at(path)
+    result = search_words(worded, "a red disc", pictures=[record.uri], k=24, balance=balance)
+    found = [mixed[hit.path] for hit in result.hits]
+    spread = max(mixed.values()) - min(mixed.values())
+    assert np.diff(found).max() < 0.01 * spread  # the same order, but for what float16 features cannot tell apart
+    by_item = search_words(worded, "a red disc", items=[record.id], k=24, balance=balance)
+    assert path not in [hit.path for hit in by_item.hits]
+    assert len(by_item.hits) == 23
+
+
+def test_at_the_ends_of_the_balance_only_one_counts(worded):
+    picture = worded.item_at(first(worded)).uri
+    words = [hit.path for hit in search_words(worded, "a dog", k=24).hits]
+    assert [hit.path for hit in search_words(worded, "a dog", [picture], k=24, balance=1).hits] == words
+    alone = [hit.path for hit in search(worded, [picture], 5).hits]
+    assert [hit.path for hit in search_words(worded, "a dog", [picture], k=5, balance=0).hits] == alone
+
+
+def test_filters_hold_for_words(worded):
+    everything = search_words(worded, "a dog", k=24).hits
+    domain = everything[0].domain
+    inside = search_words(worded, "a dog", k=24, filters=Filters(domains=(domain,))).hits
+    assert [hit.path for hit in inside] == [hit.path for hit in everything if hit.domain == domain]
+    least = everything[3].score
+    assert len(search_words(worded, "a dog", k=24, filters=Filters(min_score=least)).hits) == 4
+
+
+def test_new_items_are_found_by_words_at_once(worded, tmp_path):
+    drawing.picture("shapes/disc", 77).save(tmp_path / "new.png")
+    run_index(worded, tmp_path / "new.png")
+    try:
+        assert "new.png" in [hit.path for hit in search_words(worded, "a dog", k=100).hits]
+    finally:
+        with worded.write() as writer:
+            writer.remove([worded.item_at("new.png").id])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"words": "  "}, "characters of words"),
+        ({"words": "x" * 2000}, "characters of words"),
+        ({"words": "dog", "k": 0}, "k must be"),
+        ({"words": "dog", "balance": 1.5}, "balance must be"),
+        ({"words": "dog", "filters": Filters(false_accepts=0.1)}, "nothing about words"),
+    ],
+)
+def test_a_query_that_is_wrong_says_so(worded, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        search_words(worded, **options)
+
+
+def test_a_backbone_without_words_says_so(gallery):
+    with pytest.raises(BackboneError, match="knows no words"):
+        search_words(gallery, "a dog")
+
+
+def test_an_empty_gallery_has_no_hits(tmp_path, folder_of_tiny):
+    empty = Gallery.create(tmp_path / "empty", Embedder.load(f"raw:local-dir:{folder_of_tiny}"))
+    assert search_words(empty, "a dog").hits == []
