@@ -35,14 +35,16 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serve(indexes: Path, *arguments: str, expect_clean_log: bool = True) -> Iterator[Server]:
+def serve(
+    indexes: Path, *arguments: str, expect_clean_log: bool = True, environment: dict[str, str] | None = None
+) -> Iterator[Server]:
     """Run the app until the block ends; unless told otherwise, no exception may be in its log then."""
     places = {
         "UNIFEX_INDEXES": str(indexes),
         "GRADIO_TEMP_DIR": str(indexes.parent / "gradio"),
         "PYTHONUNBUFFERED": "1",
     }
-    environment = {**os.environ, **places}
+    environment = {**os.environ, **places, **(environment or {})}
     log = indexes.parent / "app.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

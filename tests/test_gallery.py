@@ -301,7 +301,7 @@ def test_names_that_are_refused(name):
 @pytest.mark.parametrize("name", ["holiday", "Ferien 2026", "日本", "demo (synthetic)", "a.b-c_d+e"])
 def test_names_that_are_taken(name, tmp_path, embedder):
     indexes = Indexes(tmp_path)
-    indexes.get_or_create(name, embedder)
+    indexes.get_or_create(name, lambda: embedder)
     assert indexes.names() == [name]
 
 

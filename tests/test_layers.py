@@ -14,6 +14,7 @@ LAYERS = (
     ("lite0", "zoo"),
     ("recipes", "losses"),
     ("runtime", "vectors", "torchscript"),
+    ("speed",),
     ("embedder",),
     ("sources", "demo", "uploads"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),

@@ -142,7 +142,8 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.sources import open_source
 
     source = open_source(options.source)  # a wrong source must not leave an empty gallery behind
-    gallery = indexes(options).get_or_create(options.gallery, embedder(options))
+    indexes(options).get_or_create(options.gallery, lambda: embedder(options))
+    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     for event in index(gallery, source, prune=options.prune):
         if isinstance(event, IndexReport):
             report = event

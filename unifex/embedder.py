@@ -90,10 +90,10 @@ class Embedder:
     def load(cls, name: str = DEFAULT_MODEL, models: Path | None = None, engine: str | None = None) -> Embedder:
         """Load a model by name (bundled, or a folder below ``models``) or by the path of its folder.
 
-        ``raw:BACKBONE`` is :meth:`raw`. Raises :class:`ModelError` when there is none, when its files are damaged, or
-        when the installed backbone is not the one that the neck was trained on.
+        ``raw:BACKBONE``, or a backbone's id, is :meth:`raw`. Raises :class:`ModelError` when there is none,
+        when its files are damaged, or when the installed backbone is not the one that the neck was trained on.
         """
-        if name.startswith("raw:"):
+        if name.startswith("raw:") or zoo.Name.parse(name):
             return cls.raw(name.removeprefix("raw:"), engine)
         folder = find_model(name, models)
         config = ModelConfig.read(folder / "config.json")

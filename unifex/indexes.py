@@ -6,7 +6,7 @@ import re
 import shutil
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -64,12 +64,12 @@ class Indexes:
                 self._open[name] = opened = fresh
             return opened
 
-    def get_or_create(self, name: str, embedder: Embedder) -> Gallery:
-        """Open a gallery, or make it."""
+    def get_or_create(self, name: str, embedder: Callable[[], Embedder]) -> Gallery:
+        """Open a gallery with its own model, or make it with the one given."""
         folder = self.folder / check_name(name)
         if not (folder / "gallery.json").is_file():
-            Gallery.create(folder, embedder)
-        return self.get(name, embedder)
+            Gallery.create(folder, embedder())
+        return self.get(name)
 
     def use(self, name: str, embedder: Embedder) -> Iterator[Embedding | Gallery]:
         """Search a gallery with another neck from now on; yields the gallery last. Its ``previous`` goes back.

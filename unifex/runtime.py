@@ -238,8 +238,11 @@ def _torch_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _has_gpu() -> bool:
-    """Without importing torch where no driver is present: that alone would cost three seconds at every start."""
+def on_gpu() -> bool:
+    """Whether backbones run on a GPU here.
+
+    Told without importing torch where no driver is present: that alone would cost three seconds at every start.
+    """
     drivers = (Path("/dev/nvidiactl"), Path("/proc/driver/nvidia/version"), Path("/dev/kfd"))
     if sys.platform.startswith("linux") and not any(driver.exists() for driver in drivers):
         return False
@@ -297,7 +300,7 @@ def load_engine(spec: BackboneSpec, name: str | None = None) -> Engine:
 def _fastest() -> str:
     if on_zero_gpu():
         return "zerogpu"
-    return "torch" if _has_gpu() or importlib.util.find_spec("openvino") is None else "openvino"
+    return "torch" if on_gpu() or importlib.util.find_spec("openvino") is None else "openvino"
 
 
 def _openvino():

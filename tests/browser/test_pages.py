@@ -278,7 +278,7 @@ def test_public_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedder)
     from unifex.ui.gallery_tab import GalleryTab
 
     indexes = Indexes(tmp_path)
-    indexes.get_or_create("mine", embedder)
+    indexes.get_or_create("mine", lambda: embedder)
     tab = GalleryTab(Context(Settings(indexes=tmp_path, public=True), indexes, embedder))
     answers = [
         next(tab.run(str(write_folder(tmp_path / "pictures")), "", "mine"))[0],

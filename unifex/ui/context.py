@@ -123,7 +123,7 @@ class Context:
             self.ready.set()
 
     def _index(self, name: str, source: sources.Source, doing: str) -> None:
-        gallery = self.indexes.get_or_create(name, self.embedder)
+        gallery = self.indexes.get_or_create(name, lambda: self.embedder)
         for event in index(gallery, source):
             if isinstance(event, Progress):
                 self.state = f"{doing}: {event.done:,} of {event.total:,}" if event.total else doing

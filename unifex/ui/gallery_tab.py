@@ -11,11 +11,13 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from unifex import snapshot, sources, uploads
+from unifex.embedder import Embedder
 from unifex.gallery import GalleryError
 from unifex.indexing import IndexReport, forecast, index
 from unifex.sources import Source, SourceError
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context, name_for
+from unifex.ui.model_picker import ModelPicker
 from unifex.ui.theme import asset
 
 CANCEL_SECONDS = 15
@@ -35,6 +37,7 @@ class GalleryTab:
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
+        self.picker = ModelPicker(self.context)
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
         first = self.context.first_gallery()
         local = not self.context.settings.public
@@ -52,6 +55,7 @@ class GalleryTab:
                     placeholder="holiday",
                     elem_id="gallery-name",
                 )
+                self.picker.build()
                 with gr.Row():
                     self.try_out = gr.Button("Forecast", elem_id="forecast-button")
                     self.start = gr.Button("Start", variant="primary", elem_id="start-button")
@@ -87,12 +91,14 @@ class GalleryTab:
         """Connect the handlers; ``followers`` are the other tabs' dropdowns, which follow what happens here."""
         private = {"api_visibility": "private"}
         self.dropdowns = both = [self.gallery, *followers]
+        self.picker.wire()
         source = [self.path, self.pending]
+        tried = [*source, self.name, self.picker.model]
         self.drop.upload(self.receive, [self.name], [self.pending, self.path, self.name, self.outcome], **private).then(
-            self.show_forecast, source, [self.outcome], show_progress="hidden", **private
+            self.show_forecast, tried, [self.outcome], show_progress="hidden", **private
         )
-        self.path.submit(self.show_forecast, source, [self.outcome], show_progress="hidden", **private)
-        self.try_out.click(self.show_forecast, source, [self.outcome], show_progress="hidden", **private)
+        self.path.submit(self.show_forecast, tried, [self.outcome], show_progress="hidden", **private)
+        self.try_out.click(self.show_forecast, tried, [self.outcome], show_progress="hidden", **private)
         buttons = [self.start, self.cancel, self.resume]
         job = {
             "outputs": [self.outcome, *buttons, self.pending],
@@ -100,7 +106,7 @@ class GalleryTab:
             "concurrency_id": "index",
             **private,
         }
-        started = self.start.click(self.run, [*source, self.name], **job)
+        started = self.start.click(self.run, tried, **job)
         resumed = self.resume.click(self.run_again, [self.gallery], **job)
         # Two listeners, in this order: the page runs one after the other, and the second waits for the effect.
         self.cancel.click(None, cancels=[started, resumed], api_visibility="private")
@@ -149,20 +155,28 @@ class GalleryTab:
             return uploads.open_staged(Path(spec))
         return sources.open_source(spec)
 
-    def show_forecast(self, typed: str, staged: str) -> Iterator[str]:
-        """(typed path, staged upload) -> what indexing it would take."""
+    def _embedder(self, name: str, model: str) -> Embedder:
+        """The model of the gallery to add to, or that of a new one."""
+        if name.strip() in self.context.indexes.names():
+            return self.context.gallery(name.strip()).embedder
+        return self.picker.embedder(model)
+
+    def show_forecast(self, typed: str, staged: str, name: str, model: str) -> Iterator[str]:
+        """(typed path, staged upload, gallery name, model of a new one) -> what indexing it would take."""
         yield html.message("Trying a few images for a forecast")
         try:
-            yield html.forecast(forecast(self.context.embedder, self._open(typed.strip() or staged)))
+            source = self._open(typed.strip() or staged)
+            yield html.forecast(forecast(self._embedder(name, model), source))
         except ERRORS as error:
             yield html.message("No forecast", str(error), "error")
 
-    def run(self, typed: str, staged: str, name: str) -> Iterator[tuple]:
-        """(typed path, staged upload, gallery name) -> progress, start, cancel, resume, staged upload."""
+    def run(self, typed: str, staged: str, name: str, model: str = "") -> Iterator[tuple]:
+        """(typed path, staged upload, gallery name, model) -> progress, start, cancel, resume, staged upload."""
         spec = typed.strip() or staged
         try:
             source = self._open(spec)
-            gallery = self.context.indexes.get_or_create(name or name_for(spec), self.context.embedder)
+            name = name.strip() or name_for(spec)
+            gallery = self.context.indexes.get_or_create(name, lambda: self.picker.embedder(model))
         except ERRORS as error:
             yield html.message("Indexing cannot start", str(error), "error"), *_idle(), gr.skip()
             return

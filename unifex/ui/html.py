@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from unifex.gallery import Facts, Record
+from unifex.hub import Fetched
 from unifex.indexing import Forecast, IndexReport, Progress
 from unifex.search import Hit, SearchResult
 from unifex.sources import Refused
@@ -136,6 +137,17 @@ def bar(title: str, done: int, total: int | None, detail: str, small: str = "") 
         f'<div class="bar{"" if total else " endless"}"><div style="width:{100 * share:.1f}%"></div></div>'
         f"<p><strong>{escape(title)}</strong>{escape(detail)}<small>{escape(small)}</small></p></div>"
     )
+
+
+def download_bar(event: Fetched) -> str:
+    """How much of a file has been fetched, and the time left."""
+    left = "" if event.seconds_left is None else f", {duration(event.seconds_left)} left"
+    return bar(f"{size(event.done)} of {size(event.total)}", event.done, event.total, left, event.file)
+
+
+def definition_list(rows: dict[str, str]) -> str:
+    """Facts under their names."""
+    return f'<div class="facts"><dl>{"".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows.items())}</dl></div>'
 
 
 def progress(event: Progress) -> str:

@@ -1,0 +1,79 @@
+"""Another backbone, from its download to words that search, in a real browser; the hub is on loopback."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests import stub_hub, tiny_clip
+from tests.browser.conftest import PHONE
+from tests.browser.test_pages import first_hit, go_to
+from tests.drawing import write_folder
+from tests.serving import serve
+
+pytestmark = pytest.mark.browser
+NAME = "raw:hf-hub:someone/tiny"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("pictures") / "drawn")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    tiny_clip.write(root / "hub" / "someone" / "tiny")
+    with stub_hub.running(root / "hub") as hub:
+        online = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(root / "hf")}
+        with serve(root / "indexes", environment=online) as running:
+            yield running
+
+
+def pick(page, name: str) -> None:
+    field = page.locator("#picked-model input")
+    field.fill(name)
+    field.press("Enter")
+
+
+def test_fetch_a_backbone_index_with_it_and_search_with_words(server, open_page, pictures):
+    page = open_page(server.url)
+    expect(page.locator("#search-words")).to_be_hidden()  # the bundled backbone knows none
+    go_to(page, "Gallery")
+    page.locator("#model-picker button").first.click()
+    pick(page, NAME)
+    expect(page.locator("#model-facts")).to_contain_text("is not on this computer")
+    page.locator("#model-download").click()
+    expect(page.locator("#model-facts")).to_contain_text("116,736 and 1,597,825 for words", timeout=60_000)
+    expect(page.locator("#model-facts")).to_contain_text("on this computer")
+    expect(page.locator("#model-download")).to_be_hidden()
+    page.locator("#source-path textarea, #source-path input").fill(str(pictures))
+    page.locator("#gallery-name textarea, #gallery-name input").fill("worded")
+    page.locator("#start-button").click()
+    expect(page.locator("#index-outcome")).to_contain_text("24 items", timeout=60_000)
+    go_to(page, "Search")
+    words = page.locator("#search-words textarea, #search-words input")
+    expect(words).to_be_visible()
+    words.fill("a red disc <b>now</b>")
+    words.press("Enter")
+    status = page.locator("#search-status")
+    expect(status).to_contain_text("20 hits for a red disc <b>now</b> among 24 items of worded", timeout=60_000)
+    first_hit(page).click()
+    page.get_by_role("button", name="Search with this one").click()
+    expect(page.locator("#search-status")).to_contain_text("20 hits for a red disc")
+    page.locator("#clear-button").click()
+    expect(words).to_have_value("")
+    expect(page.locator("#hits .grid[data-kind=samples]")).to_be_visible()
+
+
+def test_what_cannot_be_fetched_says_why_and_words_go_with_the_gallery(server, open_page):
+    page = open_page(server.url, **PHONE)
+    go_to(page, "Gallery")
+    page.locator("#model-picker button").first.click()
+    pick(page, "raw:hf-hub:nobody/nothing")
+    page.locator("#model-download").click()
+    expect(page.locator("#model-facts")).to_contain_text("nobody/nothing: there is no such repository")
+    pick(page, "raw:open_clip:ViT-SO400M-14-SigLIP-384:webli")
+    expect(page.locator("#model-facts")).to_contain_text("3.5 GB from timm/ViT-SO400M-14-SigLIP-384")
+    expect(page.locator("#model-facts")).to_contain_text("428,225,600")
+    expect(page.locator("#model-download")).to_contain_text("Download 3.5 GB")

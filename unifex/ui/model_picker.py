@@ -1,0 +1,127 @@
+"""Which model a new gallery is made with: what it is, what it costs, and fetching it when it is not here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import gradio as gr
+
+from unifex import speed, zoo
+from unifex.backbones import BackboneSpec
+from unifex.embedder import Embedder, backbone_of, list_models
+from unifex.hub import Fetched
+from unifex.text import size
+from unifex.ui import html
+from unifex.ui.context import ERRORS, Context
+
+PRIVATE = {"api_visibility": "private"}
+
+
+@dataclass
+class ModelPicker:
+    """A dropdown, what is known of the model chosen, and a button that fetches it."""
+
+    context: Context
+
+    def build(self) -> None:
+        """Lay it out."""
+        chosen = self.context.embedder.name
+        with gr.Accordion("Model", open=False, elem_id="model-picker"):
+            self.model = gr.Dropdown(
+                self.choices(), value=chosen, label="Model of a new gallery", elem_id="picked-model",
+                allow_custom_value=True,
+                info="A gallery keeps its model. raw: is a backbone without a neck; any timm:NAME, "
+                "open_clip:NAME:PRETRAINED or hf-hub:OWNER/NAME can be typed",
+            )  # fmt: skip
+            self.facts = gr.HTML(elem_id="model-facts")
+            self.fetch = gr.Button("Download", visible=False, elem_id="model-download")
+            self.stop = gr.Button("Stop", variant="stop", visible=False, elem_id="model-stop")
+
+    def wire(self) -> None:
+        """Connect the handlers."""
+        shown = [self.facts, self.fetch, self.stop]
+        self.model.change(self.show, [self.model], shown, show_progress="hidden", **PRIVATE)
+        fetching = self.fetch.click(
+            self.download, [self.model], shown, concurrency_id="download", show_progress="hidden", **PRIVATE
+        )
+        self.stop.click(None, cancels=[fetching], api_visibility="private")
+        self.stop.click(self.show, [self.model], shown, concurrency_id="download", show_progress="hidden", **PRIVATE)
+
+    def choices(self) -> list[tuple[str, str]]:
+        """(as shown, name) of every model and backbone that is known."""
+        own = [(config.name, config.name) for config in list_models(self.context.indexes.models)]
+        backbones = [
+            (f"{spec.title}{', words' if spec.text else ''}", f"raw:{spec.id}") for spec in zoo.table().values()
+        ]
+        return own + backbones
+
+    def embedder(self, name: str | None) -> Embedder:
+        """The model chosen, loaded. Raises what ``Embedder.load`` raises."""
+        if not name or name == self.context.embedder.name:
+            return self.context.embedder
+        return Embedder.load(name, models=self.context.indexes.models)
+
+    # --- handlers ------------------------------------------------------------------------------------------------
+
+    def show(self, name: str | None) -> tuple[str, dict, dict]:
+        """(model) -> its facts, the download button if it is not here, stop hidden."""
+        try:
+            self.context.refuse_strangers()
+            backbone, dims = self._parts(name)
+        except ERRORS as error:
+            wanted = str(name or "").removeprefix("raw:").startswith("hf-hub:")  # what it is, is in the repository
+            return (
+                html.message("This model", str(error), "warning"),
+                _button("Download", wanted),
+                _button("Stop", False),
+            )
+        cost = f"Download {size(backbone.download_bytes)}"
+        return _facts(backbone, dims), _button(cost, not backbone.here), _button("Stop", False)
+
+    def _parts(self, name: str | None) -> tuple[BackboneSpec, tuple[int, ...]]:
+        """Backbone and dimensions of the neck, which is none for a bare backbone."""
+        name = (name or "").strip()
+        if name.startswith("raw:"):
+            return zoo.get(name.removeprefix("raw:")), ()
+        known = {config.name: config for config in list_models(self.context.indexes.models)}
+        if name not in known:
+            return zoo.get(name), ()
+        return backbone_of(known[name], self.context.indexes.models), known[name].dims
+
+    def download(self, name: str | None) -> Iterator[tuple[str, dict, dict]]:
+        """(model) -> progress, then its facts; both buttons."""
+        try:
+            self.context.refuse_strangers()
+            yield html.message("Asking the hub"), _button("Download", False), _button("Stop", True)
+            for event in zoo.download((name or "").removeprefix("raw:")):
+                if isinstance(event, Fetched):
+                    fetched = html.message(f"{event.file} is here", "Looking into it")
+                    shown = fetched if event.done == event.total else html.download_bar(event)
+                    yield shown, _button("Download", False), _button("Stop", True)
+        except ERRORS as error:
+            yield html.message("Not fetched", str(error), "error"), _button("Try again", True), _button("Stop", False)
+            return
+        yield self.show(name)
+
+
+def _button(text: str, visible: bool) -> dict:
+    return gr.update(value=text, visible=visible)
+
+
+def _facts(spec: BackboneSpec, dims: tuple[int, ...]) -> str:
+    """What a model is and costs. Deployed is what runs for an image; trained is a neck of 512 values."""
+    rate = speed.images_per_second(spec)
+    rows = {
+        "Backbone": spec.title,
+        "Parameters": f"{spec.parameters:,}" + (f" and {spec.text_parameters:,} for words" if spec.text else ""),
+        "Trained with a neck": f"{512 * (spec.feature_dim + 1):,}",
+        "Image, features": f"{spec.preprocessing.size} px, {spec.feature_dim:,} values",
+        "Neck": ", ".join(f"{dim}-d" for dim in dims) or "none: the features themselves",
+        "Work an image": f"{spec.gigaflops:,.1f} GFLOPs" if spec.gigaflops else "unknown",
+        "Speed here, about": f"{rate:,.2g} images/s" if rate else "not known before it is tried",
+        "Words": "can be searched with" if spec.text else "no",
+        "Licence": spec.licence,
+        "Weights": "on this computer" if spec.here else f"{size(spec.download_bytes)} from {spec.hub_file.repo}",
+    }
+    return html.definition_list(rows)
