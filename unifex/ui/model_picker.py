@@ -119,9 +119,16 @@ def _facts(spec: BackboneSpec, dims: tuple[int, ...]) -> str:
         "Image, features": f"{spec.preprocessing.size} px, {spec.feature_dim:,} values",
         "Neck": ", ".join(f"{dim}-d" for dim in dims) or "none: the features themselves",
         "Work an image": f"{spec.gigaflops:,.1f} GFLOPs" if spec.gigaflops else "unknown",
-        "Speed here, about": f"{rate:,.2g} images/s" if rate else "not known before it is tried",
+        "Speed here, about": _speed(rate) if rate else "not known before it is tried",
         "Words": "can be searched with" if spec.text else "no",
         "Licence": spec.licence,
         "Weights": "on this computer" if spec.here else f"{size(spec.download_bytes)} from {spec.hub_file.repo}",
     }
     return html.definition_list(rows)
+
+
+def _speed(images_per_second: float) -> str:
+    """Images a second, or seconds an image when that is the larger number."""
+    if images_per_second < 1:
+        return f"{1 / images_per_second:,.2g} s an image"
+    return f"{images_per_second:,.2g} images/s"
