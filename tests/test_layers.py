@@ -16,7 +16,7 @@ LAYERS = (
     ("runtime", "vectors", "torchscript"),
     ("speed",),
     ("embedder",),
-    ("sources", "demo", "uploads"),
+    ("sources", "demo", "uploads", "datasets", "curation"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "reranking"),
     ("search", "word_search", "evaluation"),
@@ -29,7 +29,7 @@ LAYERS = (
     ("map_view",),
     ("settings",),
     ("cli_shared",),
-    ("cli_training", "cli_models"),
+    ("cli_training", "cli_models", "cli_data"),
     ("cli",),
     ("ui",),
 )

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex import cli_models, cli_training, settings
+from unifex import cli_data, cli_models, cli_training, settings
 from unifex.cli_shared import chosen_embedder, embedder, end_line, indexes, say, step_line
 from unifex.text import duration, plural, size
 
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         settings.add_options(added, everywhere_only=True)
         return added
 
-    source = "folder, .zip, .csv (path,label[,domain,split]), image, or hf:owner/name[@split[:N]]"
+    source = "folder, .zip, .csv (path,label[,domain,split]), image, hf:owner/name[@split[:N]] or m4d:DIR[?sets=...]"
     index = command("index", _index, "build or update a gallery from images")
     index.add_argument("source", help=source)
     index.add_argument("--gallery", required=True, help="name of the gallery")
@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_measuring(command)
     cli_training.add_commands(command)
     cli_models.add_commands(command)
+    cli_data.add_commands(command)
     command("galleries", _galleries, "list the galleries")
     info = command("info", _info, "show what is in a gallery")
     info.add_argument("gallery")

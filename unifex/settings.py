@@ -21,6 +21,7 @@ class Settings:
 
     indexes: Path = _option(Path("indexes"), "folder of galleries and trained models", type=Path, everywhere=True)
     model: str = _option(DEFAULT_MODEL, "model to index and search with", everywhere=True)
+    data: Path | None = _option(None, "folder of public data sets (M4D-35k and its peers)", type=Path)
     gallery: str = _option("", "gallery to open first, or a source to index and open")
     host: str = _option("127.0.0.1", "address to listen on (0.0.0.0 for the network)")
     port: int = _option(7860, "port to listen on; the next free one when taken", type=int)

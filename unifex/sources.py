@@ -71,13 +71,18 @@ class Source(Protocol):
 
 
 def open_source(spec: str, keep: bool = False) -> Source:
-    """Open ``FOLDER``, ``FILE.zip``, ``FILE.csv``, one image file or ``hf:owner/name[:config][@split[[:N]]]``.
+    """Open ``FOLDER``, ``FILE.zip``, ``FILE.csv``, one image file, ``hf:owner/name[:config][@split[[:N]]]`` or
+    ``m4d:DIR[?sets=...]`` (:mod:`unifex.datasets`).
 
     ``keep`` makes galleries keep the bytes of what they index (for files that will not stay).
     Raises :class:`SourceError`.
     """
     if spec.startswith("hf:"):
         return HubDataset(spec)
+    if spec.startswith("m4d:"):
+        from unifex.datasets import PublicSets  # sources themselves, as the demo is
+
+        return PublicSets(spec)
     if spec == "demo:":
         from unifex.demo import Demo  # it is a source itself, and imports Item from here
 
@@ -87,7 +92,7 @@ def open_source(spec: str, keep: bool = False) -> Source:
         manifest = path / MANIFEST_NAME
         return Manifest(manifest, keep) if manifest.is_file() else Folder(path, keep)
     if not path.exists():
-        raise SourceError(f"'{spec}' does not exist; give a folder, a .zip, a .csv or hf:owner/name")
+        raise SourceError(f"'{spec}' does not exist; give a folder, a .zip, a .csv, hf:owner/name or m4d:DIR")
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return Manifest(path, keep)
@@ -111,7 +116,8 @@ def labels_from_layout(path: str) -> tuple[str, str]:
     return folders[0], "/".join(folders[1:])
 
 
-def _file_item(path: Path, shown: str, keep: bool, label: str, domain: str, split: str = "") -> Item:
+def file_item(path: Path, shown: str, keep: bool, label: str, domain: str, split: str = "") -> Item:
+    """The item of a file. Raises OSError when it is not there."""
     status = path.stat()
     return Item(
         uri=path.as_posix(),
@@ -151,7 +157,7 @@ class Folder:
                 continue
             domain, label = labels_from_layout(_printable(shown))
             try:
-                yield _file_item(Path(entry.path), _printable(shown), self.keep, label, domain)
+                yield file_item(Path(entry.path), _printable(shown), self.keep, label, domain)
             except OSError as error:
                 yield Refused(_printable(shown), f"cannot be read ({error.strerror})")
 
@@ -207,7 +213,7 @@ class SingleImage:
         return 1
 
     def __iter__(self) -> Iterator[Item | Refused]:
-        yield _file_item(self.path, _printable(self.path.name), self.keep, "", "")
+        yield file_item(self.path, _printable(self.path.name), self.keep, "", "")
 
 
 class Archive:
@@ -330,7 +336,7 @@ class Manifest:
                 continue
             try:
                 texts = (row.get(column, "") for column in ("label", "domain", "split"))
-                yield _file_item(self._locate(name), shown, self.keep, *texts)
+                yield file_item(self._locate(name), shown, self.keep, *texts)
             except (OSError, ValueError) as error:
                 yield Refused(shown, f"cannot be read ({getattr(error, 'strerror', None) or error})")
 

@@ -10,6 +10,7 @@ from tests.browser.conftest import PHONE
 from tests.browser.test_pages import first_hit, go_to
 from tests.drawing import write_folder
 from tests.serving import serve
+from tests.test_datasets import write as write_public
 
 pytestmark = pytest.mark.browser
 NAME = "raw:hf-hub:someone/tiny"
@@ -77,3 +78,22 @@ def test_what_cannot_be_fetched_says_why_and_words_go_with_the_gallery(server, o
     expect(page.locator("#model-facts")).to_contain_text("3.5 GB from timm/ViT-SO400M-14-SigLIP-384")
     expect(page.locator("#model-facts")).to_contain_text("428,225,600")
     expect(page.locator("#model-download")).to_contain_text("Download 3.5 GB")
+
+
+@pytest.fixture(scope="module")
+def server_with_data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("public")
+    data = write_public(root / "data", "food101", "rp2k")
+    with serve(root / "indexes", "--data", str(data)) as running:
+        yield running
+
+
+def test_public_data_sets_that_are_there_are_one_click(server_with_data, open_page):
+    page = open_page(server_with_data.url)
+    go_to(page, "Gallery")
+    page.locator("#public-sets button").first.click()
+    page.get_by_role("button", name="Food-101", exact=True).click()
+    expect(page.locator("#gallery-name textarea, #gallery-name input")).to_have_value("food101")
+    page.locator("#start-button").click()
+    expect(page.locator("#index-outcome")).to_contain_text("2 items", timeout=60_000)
+    expect(page.locator("#gallery-facts")).to_contain_text("dishes")

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from unifex import snapshot, sources, uploads
+from unifex.datasets import DATASETS
 from unifex.embedder import Embedder
 from unifex.gallery import GalleryError
 from unifex.indexing import IndexReport, forecast, index
@@ -26,6 +27,9 @@ HUB_EXAMPLES = (
     ("Dishes: Food-101 (licence unknown, for research)", "hf:ethz/food101@train[:300]"),
     ("Bean leaves (MIT)", "hf:AI-Lab-Makerere/beans@train[:300]"),
 )
+
+_NO_SETS = """{} Put the data sets into one folder as the public UniFEx code documents it, and start with
+`python app.py --data DIR`. `python -m unifex datasets` lists them, where to get each, and what is missing."""
 
 
 @dataclass
@@ -46,7 +50,7 @@ class GalleryTab:
                 gr.Markdown("### Add images")
                 self.drop = gr.HTML("", html_template=asset("drop.html"), js_on_load=asset("drop.js"), elem_id="drop")
                 self.path = gr.Textbox(
-                    label="or a folder, .zip or .csv on this computer, or hf:owner/name",
+                    label="or a folder, .zip or .csv on this computer, hf:owner/name or m4d:DIR",
                     placeholder="/home/me/Pictures",
                     elem_id="source-path",
                 )
@@ -62,6 +66,8 @@ class GalleryTab:
                     self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel-button")
                     self.resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-button")
                 self.outcome = gr.HTML(elem_id="index-outcome")
+                with gr.Accordion("M4D-35k and other public data sets", open=False, elem_id="public-sets"):
+                    self.sets = self._public_sets()
                 with gr.Accordion("Real photographs from the Hugging Face hub", open=False):
                     gr.Markdown("Needs a network. The first 300 images are streamed; mind each data set's licence.")
                     self.examples = [gr.Button(title, size="sm") for title, _ in HUB_EXAMPLES]
@@ -129,10 +135,31 @@ class GalleryTab:
         )
         for button, (title, spec) in zip(self.examples, HUB_EXAMPLES):
             name = title.partition(":")[0].partition("(")[0].strip().lower()
-            button.click(
-                lambda spec=spec, name=name: (spec, name),
-                None, [self.path, self.name], show_progress="hidden", **private,
-            )  # fmt: skip
+            self._fill_in(button, spec, name)
+        for button, spec, name in self.sets:
+            self._fill_in(button, spec, name)
+
+    def _fill_in(self, button: gr.Button, spec: str, name: str) -> None:
+        """A press names the source and the gallery; Forecast and Start are the user's."""
+        named = [self.path, self.name]
+        button.click(lambda: (spec, name), None, named, show_progress="hidden", api_visibility="private")
+
+    def _public_sets(self) -> list[tuple[gr.Button, str, str]]:
+        """A button for each set that is in the data folder: what it is, its source, a name."""
+        data = self.context.settings.data
+        here = [dataset for dataset in DATASETS.values() if data and not dataset.missing(data)]
+        if not here:
+            gr.Markdown(_NO_SETS.format(f"Nothing of them is in {data}." if data else "No data folder was given."))
+            return []
+        gr.Markdown(
+            "A sample takes 5 images of 100 classes in each domain; change the numbers in the path as you like."
+        )
+        made = []
+        for dataset in here:
+            for title, key, query in (("", "", ""), (", a sample", " sample", "&classes=100&least=5&most=5")):
+                spec = f"m4d:{data.resolve()}?sets={dataset.key}{query}"
+                made.append((gr.Button(dataset.title + title, size="sm"), spec, dataset.key.replace("_", "-") + key))
+        return made
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,87 @@
+"""The commands about public data sets: ``datasets``, ``curate``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unifex.cli_shared import end_line, say, step_line
+
+
+def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add their parsers; ``command`` makes one."""
+    listed = command(
+        "datasets", _datasets, "list M4D-35k and its peers: what they are, where to get them, what is here"
+    )
+    listed.add_argument("--data", type=Path, metavar="DIR", help="the folder they lie in")
+    made = command("curate", _curate, "write a manifest of some classes and images of a source: an M4D of one's own")
+    made.add_argument("source", help="what `index` takes, such as m4d:DIR?sets=gldv2,met_art")
+    made.add_argument("--out", required=True, type=Path, help="FILE.csv: path,label,domain,split")
+    made.add_argument("--domain", action="append", default=[], help="only this domain (may be repeated)")
+    made.add_argument("--classes", type=int, default=0, help="classes of a domain, drawn (default: all)")
+    made.add_argument("--least", type=int, default=3, help="images that a class must have (default 3, as the paper)")
+    made.add_argument("--most", type=int, default=0, help="images of a class, drawn (default: all)")
+    made.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    made.add_argument("--keep-copies", action="store_true", help="images with the same bytes stay, and none is read")
+
+
+def _datasets(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.datasets import DATASETS
+
+    found = []
+    for dataset in DATASETS.values():
+        missing = dataset.missing(options.data) if options.data else list(dataset.needs)
+        here = bool(options.data) and not missing
+        found.append(
+            {
+                "key": dataset.key,
+                "title": dataset.title,
+                "domain": dataset.domain,
+                "classes": dataset.classes,
+                "images": dataset.images,
+                "licence": dataset.licence,
+                "url": dataset.url,
+                "here": here,
+                "missing": missing,
+            }
+        )
+        counts = ", ".join(
+            f"{count:,} {what}" for count, what in ((dataset.classes, "classes"), (dataset.images, "images")) if count
+        )
+        say(
+            options,
+            f"{dataset.key:16}{dataset.title}: {dataset.domain}{'; ' if counts else ''}{counts}; {dataset.licence}",
+        )
+        say(options, f"{'':16}{dataset.url}")
+        say(options, f"{'':16}{'here' if here else 'needs ' + ', '.join(missing)}")
+    if not options.data:
+        say(
+            options,
+            "\n--data DIR tells which are there; `index m4d:DIR?sets=KEY --gallery NAME` makes a gallery of one.",
+        )
+    return {"data": str(options.data or ""), "datasets": found}
+
+
+def _curate(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.curation import Looking, Rule, curate
+    from unifex.sources import open_source
+
+    rule = Rule(tuple(options.domain), options.classes, options.least, options.most, options.seed)
+    for event in curate(open_source(options.source), rule, options.out, options.keep_copies):
+        if isinstance(event, Looking):
+            step_line("looking for copies", event.done, event.total)
+    end_line()
+    for entry in event.refused:
+        say(options, f"  {entry.path}: {entry.reason}")
+    say(options, f"{'domain':32}{'classes':>9}{'images':>10}{'smallest':>10}{'median':>8}{'largest':>9}")
+    for name, row in event.domains.items():
+        sizes = f"{row.classes:9,}{row.images:10,}{row.smallest:10,}{row.median:8g}{row.largest:9,}"
+        say(options, f"{(name or 'no domain')[:31]:32}{sizes}")
+    say(
+        options,
+        f"{event.images:,} images of {event.classes:,} classes in {event.path}; {event.copies:,} copies left out",
+    )
+    return asdict(event)
