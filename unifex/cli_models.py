@@ -1,12 +1,14 @@
-"""The commands about models and the backbones they stand on: ``models``, ``backbones``, ``download``."""
+"""The commands about models and the backbones they stand on: ``models``, ``backbones``, ``download``, ``export``."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from unifex.cli_shared import end_line, say, step_line
+from unifex.cli_shared import embedder, end_line, say, step_line
 from unifex.text import size
 
 
@@ -17,6 +19,11 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     listed.add_argument("wanted", nargs="*", metavar="BACKBONE", help="only these, also such as are not in the table")
     download = command("download", _download, "fetch a backbone's weights from the Hugging Face hub")
     download.add_argument("backbone", help="a name of `backbones`, timm:NAME, open_clip:NAME:PRETRAINED, hf-hub:REPO")
+
+    export = command("export", _export, "write a model as one file that needs nothing of this program")
+    export.add_argument("--format", required=True, choices=("torchscript", "onnx", "safetensors"))
+    export.add_argument("--out", required=True, type=Path, help="FILE.pt, FILE.onnx, or a folder for safetensors")
+    export.add_argument("--dim", type=int, help="length of the embeddings (default 64, as the challenge wants it)")
 
 
 def _models(options: argparse.Namespace) -> dict[str, Any]:
@@ -88,3 +95,12 @@ def _download(options: argparse.Namespace) -> dict[str, Any]:
     say(options, f"{event.id} is here: {path}")
     say(options, f"index with it: python -m unifex index FOLDER --gallery NAME --model raw:{event.id}")
     return {"backbone": event.id, "path": str(path), "bytes": path.stat().st_size}
+
+
+def _export(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.export import export
+
+    made = export(embedder(options), options.format, options.out, options.dim)
+    say(options, f"{made.path}: images [B, 3, H, W] of 0-255 to embeddings [B, {made.dim}], {size(made.bytes)}")
+    say(options, f"compared with the app on a few pictures: cosine {made.cosine:.5f} or more")
+    return asdict(made)
