@@ -25,6 +25,7 @@ class StubHub:
         self.requests: list[tuple[str, str]] = []
         self.chunk_seconds = 0.0
         self.gated: set[str] = set()
+        self.closed = False  # nobody may write
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,10 +78,15 @@ class StubHub:
                     return
                 time.sleep(self.chunk_seconds)
 
+    @staticmethod
+    def repo_of(parts: list[str]) -> str:
+        """``api/models/OWNER/NAME/...`` -> OWNER/NAME; ``api/datasets/...`` -> datasets/OWNER/NAME."""
+        return "/".join([*(["datasets"] if parts[1:2] == ["datasets"] else []), *parts[2:4]])
+
     def describe(self, request: BaseHTTPRequestHandler) -> None:
         """What ``/api/models/OWNER/NAME[/revision/main]`` tells: the files of a repository."""
         parts = urlsplit(request.path).path.strip("/").split("/")
-        repo = "/".join(parts[2:4])
+        repo = self.repo_of(parts)
         folder = self.root / repo
         if parts[:1] != ["api"] or not folder.is_dir():
             self.answer(request, 404, {}, {"X-Error-Code": "RepoNotFound"})
@@ -95,10 +101,13 @@ class StubHub:
     def receive(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         """Making a repository, and commits whose files come in the request."""
         parts = urlsplit(request.path).path.strip("/").split("/")
-        if parts[-2:] == ["repos", "create"]:
+        if self.closed:
+            self.answer(request, 401, {"error": "Invalid username or password."})
+        elif parts[-2:] == ["repos", "create"]:
             asked = json.loads(body)
             repo = f"{asked.get('organization') or 'me'}/{asked['name']}"
-            (self.root / repo).mkdir(parents=True, exist_ok=True)
+            kind = "datasets/" if asked.get("type") == "dataset" else ""
+            (self.root / f"{kind}{repo}").mkdir(parents=True, exist_ok=True)
             self.answer(request, 200, {"url": f"{self.url}/{repo}", "name": repo, "id": repo})
         elif parts[-1] == "validate-yaml":
             self.answer(request, 200, {"errors": [], "warnings": []})
@@ -106,7 +115,7 @@ class StubHub:
             files = [{**file, "uploadMode": "regular", "shouldIgnore": False} for file in json.loads(body)["files"]]
             self.answer(request, 200, {"files": files})
         elif "commit" in parts:
-            repo = "/".join(parts[2:4])
+            repo = self.repo_of(parts)
             for line in body.decode().splitlines():
                 entry = json.loads(line)
                 if entry["key"] == "file":

@@ -32,7 +32,7 @@ def test_images_are_fitted_as_pillow_does(fit, interpolation, size, photographs)
         expected = images.to_input(image, prep).astype(float)
         found = module(torch.from_numpy(batch(image)))[0].permute(1, 2, 0).numpy()
         difference = np.abs(found - expected)
-        assert difference.max() <= 2  # of 255
+        assert difference.max() <= 3  # of 255
         assert difference.mean() < 0.3  # the mean of boxes is rounded, too
 
 

@@ -96,6 +96,59 @@ def test_offline_it_fails_at_once_with_a_remedy(unifex, environment):
     assert "unset" in said or "bundled model" in said
 
 
+def test_a_model_and_a_gallery_go_to_the_hub_and_come_back(unifex, server, tmp_path):
+    pictures = drawing.write_folder(tmp_path / "pictures")
+    query = str(next(pictures.rglob("*.png")))
+    signed = {"HF_TOKEN": "hf_test"}
+    assert unifex("index", str(pictures), "--gallery", "drawn")[0] == 0
+    code, answer, said = unifex("export", "--out", "hf:me/lite", "--public", **signed)
+    assert code == 0, said
+    assert answer["address"] == f"{server.url}/me/lite"
+    assert sorted(path.name for path in (server.root / "me/lite").iterdir()) == [
+        "README.md", "config.json", "model.safetensors",
+    ]  # fmt: skip
+    card = (server.root / "me/lite/README.md").read_text()
+    assert "mMP@5" in card
+    assert 'Embedder.from_pretrained("me/lite")' in card
+    assert unifex("import", "hf:me/lite", "--save", "again")[0] == 0
+    assert unifex("use", "drawn", "again")[0] == 0
+    code, answer, said = unifex("pack", "drawn", "--out", "hf:me/gallery", **signed)
+    assert (code, answer) == (0, {"gallery": "drawn", "address": f"{server.url}/datasets/me/gallery", "private": True})
+    code, answer, said = unifex("unpack", "hf:me/gallery", "--gallery", "back")
+    assert (code, answer["items"], answer["model"]) == (0, 24, "again"), said
+    first, second = (unifex("search", query, "--gallery", name)[1]["results"][0]["hits"] for name in ("drawn", "back"))
+    assert [(hit["path"], hit["score"]) for hit in first] == [(hit["path"], hit["score"]) for hit in second]
+
+
+def test_from_pretrained_fetches_the_backbone_too(unifex, server, tmp_path):
+    """A neck on a backbone of the hub: one call brings both."""
+    name = f"hf-hub:{REPO}"
+    assert unifex("download", name)[0] == 0
+    made = unifex("export", "--model", f"raw:{name}", "--out", str(tmp_path / "model"))
+    assert made[0] == 0, made[2]
+    (server.root / "me").mkdir(exist_ok=True)
+    (tmp_path / "model").rename(server.root / "me" / "tiny-neck")
+    code = """
+from unifex.embedder import Embedder
+from PIL import Image
+print(Embedder.from_pretrained("me/tiny-neck").embed([Image.new("RGB", (40, 30), "red")]).shape)
+"""
+    env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "new"), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=120)
+    assert done.stdout.strip() == f"(1, {tiny_clip.DIM})", done.stderr
+
+
+def test_pushing_without_a_token_says_how_to_get_one(unifex, server):
+    server.closed = True
+    try:
+        code, _, said = unifex("export", "--out", "hf:me/lite")
+    finally:
+        server.closed = False
+    assert code == 1
+    assert "hf auth login" in said
+    assert "Traceback" not in said
+
+
 STOPPED = """
 import sys, time
 from unifex import hub

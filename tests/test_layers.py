@@ -19,6 +19,7 @@ LAYERS = (
     ("sources", "demo", "uploads", "datasets", "curation"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "reranking"),
+    ("bundle",),
     ("search", "word_search", "evaluation", "export"),
     ("assessment", "failures"),
     ("training_data", "training", "views"),

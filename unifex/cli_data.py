@@ -1,4 +1,4 @@
-"""The commands about public data sets: ``datasets``, ``curate``."""
+"""The commands about data from and for elsewhere: ``datasets``, ``curate``, ``pack``, ``unpack``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex.cli_shared import end_line, say, step_line
+from unifex.cli_shared import end_line, indexes, say, step_line
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -26,6 +26,15 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--most", type=int, default=0, help="images of a class, drawn (default: all)")
     made.add_argument("--seed", type=int, default=0, help="of what is drawn")
     made.add_argument("--keep-copies", action="store_true", help="images with the same bytes stay, and none is read")
+
+    packed = command("pack", _pack, "write a gallery as one zip that opens elsewhere, or put it on the hub")
+    packed.add_argument("gallery")
+    packed.add_argument("--out", required=True, help="FILE.zip or hf:OWNER/NAME")
+    packed.add_argument("--images", action="store_true", help="the images themselves, too, not only thumbnails")
+    packed.add_argument("--public", action="store_true", help="on the hub, for everyone to see (default: private)")
+    taken = command("unpack", _unpack, "make a gallery of what `pack` wrote")
+    taken.add_argument("source", metavar="FILE.zip|hf:OWNER/NAME")
+    taken.add_argument("--gallery", required=True, help="name of the new gallery")
 
 
 def _datasets(options: argparse.Namespace) -> dict[str, Any]:
@@ -85,3 +94,41 @@ def _curate(options: argparse.Namespace) -> dict[str, Any]:
         f"{event.images:,} images of {event.classes:,} classes in {event.path}; {event.copies:,} copies left out",
     )
     return asdict(event)
+
+
+def _pack(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex import bundle
+    from unifex.text import plural, size
+
+    gallery = indexes(options).get(options.gallery)
+    if options.out.startswith("hf:"):
+        for event in bundle.push(gallery, options.out.removeprefix("hf:"), options.images, not options.public):
+            if isinstance(event, bundle.Packing):
+                step_line("packing", event.done, event.total)
+        end_line()
+        say(options, f"gallery '{gallery.name}' is at {event}")
+        return {"gallery": gallery.name, "address": event, "private": not options.public}
+    for event in bundle.pack(gallery, Path(options.out), options.images):
+        if isinstance(event, bundle.Packing):
+            step_line("packing", event.done, event.total)
+    end_line()
+    say(options, f"gallery '{gallery.name}': {plural(event.items, 'item')}, {size(event.bytes)} in {event.path}")
+    return {"gallery": gallery.name, **asdict(event)}
+
+
+def _unpack(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex import bundle
+    from unifex.gallery import Gallery
+    from unifex.hub import Fetched
+    from unifex.text import plural
+
+    repo = options.source.removeprefix("hf:") if options.source.startswith("hf:") else ""
+    galleries = indexes(options)
+    here = lambda: bundle.unpack(Path(options.source), options.gallery, galleries)  # noqa: E731
+    for event in bundle.pull(repo, options.gallery, galleries) if repo else here():
+        if not isinstance(event, Gallery):
+            step_line(event.file if isinstance(event, Fetched) else "unpacking", event.done, event.total)
+    end_line()
+    facts = event.facts()
+    say(options, f"gallery '{event.name}': {plural(facts.items, 'item')}, searched with {facts.model}")
+    return asdict(facts)

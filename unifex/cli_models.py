@@ -21,8 +21,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     download.add_argument("backbone", help="a name of `backbones`, timm:NAME, open_clip:NAME:PRETRAINED, hf-hub:REPO")
 
     export = command("export", _export, "write a model as one file that needs nothing of this program")
-    export.add_argument("--format", required=True, choices=("torchscript", "onnx", "safetensors"))
-    export.add_argument("--out", required=True, type=Path, help="FILE.pt, FILE.onnx, or a folder for safetensors")
+    export.add_argument("--format", choices=("torchscript", "onnx", "safetensors"), default="safetensors")
+    export.add_argument("--out", required=True, help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME")
+    export.add_argument("--public", action="store_true", help="on the hub, for everyone to see (default: private)")
     export.add_argument("--dim", type=int, help="length of the embeddings (default 64, as the challenge wants it)")
 
 
@@ -97,10 +98,36 @@ def _download(options: argparse.Namespace) -> dict[str, Any]:
     return {"backbone": event.id, "path": str(path), "bytes": path.stat().st_size}
 
 
+def _push(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.embedder import find_model
+
+    if options.format != "safetensors":
+        raise ValueError("a model goes to the hub as safetensors; give no --format")
+    model = embedder(options)
+    card = find_model(options.model, options.indexes / "models") / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {model.name}\n"
+    repo = options.out.removeprefix("hf:")
+    address = model.push_to_hub(repo, text + _HOW.format(repo=repo), private=not options.public)
+    say(options, f"model '{model.name}' is at {address}")
+    return {"model": model.name, "address": address, "private": not options.public}
+
+
+_HOW = """
+## How to use
+
+    python -m unifex import hf:{repo} --save NAME
+
+    from unifex.embedder import Embedder
+    embeddings = Embedder.from_pretrained("{repo}").embed(["photo.jpg"])
+"""
+
+
 def _export(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.export import export
 
-    made = export(embedder(options), options.format, options.out, options.dim)
+    if options.out.startswith("hf:"):
+        return _push(options)
+    made = export(embedder(options), options.format, Path(options.out), options.dim)
     say(options, f"{made.path}: images [B, 3, H, W] of 0-255 to embeddings [B, {made.dim}], {size(made.bytes)}")
     say(options, f"compared with the app on a few pictures: cosine {made.cosine:.5f} or more")
     return asdict(made)

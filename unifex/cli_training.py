@@ -42,8 +42,8 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
             help=f"{known['help']} ({known['unit'] or 'no unit'}{limits})",
         )
 
-    taken = command("import", _import, "make a model of a TorchScript file of the public UniFEx code")
-    taken.add_argument("file", type=Path, metavar="FILE.pt")
+    taken = command("import", _import, "take a model in: from the hub, or a TorchScript file of the public UniFEx code")
+    taken.add_argument("file", metavar="hf:OWNER/NAME|FILE.pt")
     taken.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
     taken.add_argument("--size", type=int, help="side of its images in pixels (default: what the file says, else 224)")
 
@@ -102,7 +102,10 @@ def _import(options: argparse.Namespace) -> dict[str, Any]:
 
     models = options.indexes / "models"
     check_model_name(models, options.save)
-    model = Embedder.take_in(options.file, options.save, models, options.size)
+    if options.file.startswith("hf:"):
+        model = Embedder.from_pretrained(options.file.removeprefix("hf:")).save_as(options.save, models)
+    else:
+        model = Embedder.take_in(Path(options.file), options.save, models, options.size)
     size, dim = model.backbone.preprocessing.size, model.default_dim
     say(
         options,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unifex import backbones, images, neck, runtime, torchscript, zoo
+from unifex import backbones, hub, images, neck, runtime, torchscript, zoo
+from unifex.hub import HubFile
 
 DEFAULT_MODEL = "unifex-lite"
 DEFAULT_DIM = 256
 BUNDLED_MODELS = Path(__file__).resolve().parent.parent / "assets" / "models"
 SCHEMA = 1
+FILES = ("config.json", "model.safetensors")
 
 ImageLike = Image.Image | bytes | str | Path
 
@@ -96,14 +99,14 @@ class Embedder:
         if name.startswith("raw:") or zoo.Name.parse(name):
             return cls.raw(name.removeprefix("raw:"), engine)
         folder = find_model(name, models)
-        config = ModelConfig.read(folder / "config.json")
+        config = ModelConfig.read(folder / FILES[0])
         spec = backbone_of(config, folder.parent)
         if config.backbone_hash != spec.weight_hash():
             raise ModelError(
                 f"model '{config.name}' was trained on other weights of backbone '{spec.id}' than the installed ones "
                 f"({config.backbone_hash}, here {spec.weight_hash()}); train it again or install the release it is from"
             )
-        projection = _read_neck(folder / "model.safetensors", config)
+        projection = read_neck(folder)
         if projection.input_dim != spec.feature_dim:
             raise ModelError(
                 f"model '{config.name}': its neck takes {projection.input_dim} features, "
@@ -136,6 +139,36 @@ class Embedder:
         config = ModelConfig(f"raw:{spec.id}", spec.id, spec.weight_hash(), "identity", (size,), size)
         return cls(config, identity, engine)
 
+    @classmethod
+    def from_pretrained(cls, repo: str) -> Embedder:
+        """A model from the hub (``owner/name``), with the weights of its backbone where these come from the hub, too.
+
+        What is on this computer is not fetched again. Raises ``HubError`` and :class:`ModelError`.
+        """
+        for name in FILES:
+            for _ in hub.fetch(HubFile(repo, (name,))):
+                pass
+        folder = hub.find(HubFile(repo, (FILES[0],))).parent
+        for _ in zoo.download(ModelConfig.read(folder / FILES[0]).backbone):
+            pass
+        return cls.load(str(folder))
+
+    def push_to_hub(self, repo: str, card: str = "", private: bool = False) -> str:
+        """Put the model into a repository of the hub, with its card (:mod:`unifex.model_card`); its address.
+
+        Raises ``HubError``.
+        """
+        with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
+            self.save(Path(scratch))
+            (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
+            return hub.push(Path(scratch), repo, private=private)
+
+    def save_as(self, name: str, models: Path) -> Embedder:
+        """The same model under another name, saved as ``models/name``."""
+        named = Embedder(replace(self.config, name=name), self.neck, self._engine_name, self.backbone)
+        named.save(models / name)
+        return named
+
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a new or existing folder."""
         from safetensors.numpy import save_file
@@ -143,10 +176,10 @@ class Embedder:
         folder.mkdir(parents=True, exist_ok=True)
         # safetensors writes memory as it lies: an array that is not in C order would come back scrambled.
         tensors = {"weight": np.ascontiguousarray(self.neck.weight), "bias": np.ascontiguousarray(self.neck.bias)}
-        save_file(tensors, folder / "model.safetensors")
-        (folder / "model.safetensors").chmod(0o644)  # safetensors writes it for the owner alone
+        save_file(tensors, folder / FILES[1])
+        (folder / FILES[1]).chmod(0o644)  # safetensors writes it for the owner alone
         values = {**self.config.__dict__, "dims": list(self.config.dims)}
-        (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        (folder / FILES[0]).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
     @cached_property
     def engine(self) -> runtime.Engine:
@@ -206,12 +239,14 @@ def list_models(models: Path | None = None) -> list[ModelConfig]:
     return [ModelConfig.read(path) for path in folders]
 
 
-def _read_neck(path: Path, config: ModelConfig) -> neck.Neck:
+def read_neck(folder: Path) -> neck.Neck:
+    """The neck of a model's folder, without its backbone. Raises :class:`ModelError` when it is damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    config = ModelConfig.read(folder / FILES[0])
     try:
-        tensors = load_file(path)
+        tensors = load_file(folder / FILES[1])
         return neck.Neck(config.neck, tensors["weight"], tensors["bias"], config.dims)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ModelError(f"model '{config.name}': {path.name} cannot be used: {error}") from error
+        raise ModelError(f"model '{config.name}': {FILES[1]} cannot be used: {error}") from error

@@ -25,10 +25,11 @@ class HubError(RuntimeError):
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a repository, under the first of ``names`` that it has."""
+    """One file of a repository, under the first of ``names`` that it has. ``kind``: ``model`` or ``dataset``."""
 
     repo: str
     names: tuple[str, ...]
+    kind: str = "model"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def find(file: HubFile) -> Path | None:
     """The file in the hub's cache on this computer, or None. Asks nobody."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = (try_to_load_from_cache(file.repo, name) for name in file.names)
+    found = (try_to_load_from_cache(file.repo, name, repo_type=file.kind) for name in file.names)
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
@@ -107,7 +108,7 @@ def fetch(file: HubFile) -> Iterator[Fetched]:
         return
     check_reachable(file.repo)
     name, total = _look_up(file)
-    yield from _watched(file.repo, name, total)
+    yield from _watched(file.repo, name, total, file.kind)
 
 
 def _look_up(file: HubFile) -> tuple[str, int]:
@@ -116,7 +117,7 @@ def _look_up(file: HubFile) -> tuple[str, int]:
 
     for name in file.names:
         try:
-            return name, hf_hub_download(file.repo, name, dry_run=True).file_size
+            return name, hf_hub_download(file.repo, name, repo_type=file.kind, dry_run=True).file_size
         except (errors.HFValidationError, errors.RepositoryNotFoundError) as error:
             raise explain(error, file.repo) from error
         except errors.EntryNotFoundError as error:
@@ -130,7 +131,7 @@ class _Stopped(Exception):
     """Raised inside the client, when nobody wants the file any more."""
 
 
-def _watched(repo: str, name: str, total: int) -> Iterator[Fetched]:
+def _watched(repo: str, name: str, total: int, kind: str) -> Iterator[Fetched]:
     from huggingface_hub import hf_hub_download
     from tqdm.auto import tqdm
 
@@ -153,7 +154,7 @@ def _watched(repo: str, name: str, total: int) -> Iterator[Fetched]:
 
     def run() -> None:
         try:
-            hf_hub_download(repo, name, tqdm_class=Counter)
+            hf_hub_download(repo, name, repo_type=kind, tqdm_class=Counter)
             outcome.append(None)
         except Exception as error:  # handed over to the caller's thread, below
             outcome.append(error)
@@ -171,3 +172,25 @@ def _watched(repo: str, name: str, total: int) -> Iterator[Fetched]:
     if outcome[0] is not None:
         raise explain(outcome[0], repo) from outcome[0]
     yield Fetched(f"{repo}/{name}", total, total, 0.0)
+
+
+def push(folder: Path, repo: str, kind: str = "model", private: bool = False) -> str:
+    """Put all files of a folder into a repository, made if it is not there; its address.
+
+    Raises :class:`HubError`: not logged in, not allowed, not reachable.
+    """
+    from huggingface_hub import HfApi, errors
+
+    check_reachable(repo)
+    api = HfApi()
+    try:
+        api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=folder, repo_type=kind, commit_message="From UniFEx")
+    except errors.LocalTokenNotFoundError as error:
+        raise HubError(f"{repo}: `hf auth login`, or set HF_TOKEN, first: the hub must know who you are") from error
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
+        if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
+            raise HubError(f"{repo}: this token may not write there; `hf auth login` with one that may") from error
+        raise explain(error, repo) from error
+    place = "datasets/" if kind == "dataset" else ""
+    return f"{api.endpoint}/{place}{repo}"

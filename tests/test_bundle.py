@@ -1,0 +1,186 @@
+"""Galleries that travel: packed here, unpacked there, the same hits; and what must not travel."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import drawing, tiny_clip
+from tests.conftest import run_index
+from unifex import bundle, neck
+from unifex.bundle import Packed, pack, unpack
+from unifex.corrections import drop, relabel, same
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery, GalleryError
+from unifex.indexes import Indexes
+from unifex.search import search
+
+
+def packed(gallery: Gallery, out: Path, images: bool = False) -> Packed:
+    *_, last = pack(gallery, out, images)
+    return last
+
+
+def unpacked(file: Path, name: str, indexes: Indexes) -> Gallery:
+    *_, last = unpack(file, name, indexes)
+    return last
+
+
+def hits(gallery: Gallery, query) -> list[tuple[str, str, float]]:
+    return [(hit.path, hit.label, round(hit.score, 6)) for hit in search(gallery, [query], 24).hits]
+
+
+@pytest.fixture
+def there(tmp_path) -> Indexes:
+    """The galleries of somebody else."""
+    return Indexes(tmp_path / "there")
+
+
+QUERY = drawing.picture("signs/cross", 3)
+
+
+def test_the_same_hits_there_as_here(gallery, there, tmp_path):
+    made = packed(gallery, tmp_path / "g.zip")
+    assert (made.items, made.images, made.bytes) == (24, False, (tmp_path / "g.zip").stat().st_size)
+    other = unpacked(tmp_path / "g.zip", "theirs", there)
+    assert hits(other, QUERY) == hits(gallery, QUERY)
+    assert other.facts().domains == gallery.facts().domains
+    record = other.records(other.snapshot().columns.ids[:1])[0]
+    assert other.thumbnail(record.sha256) == gallery.thumbnail(record.sha256)
+    assert run_index(other, drawing.write_folder(tmp_path / "more", 7)).added == 28  # it is a gallery like any other
+    assert there.names() == ["theirs"]
+
+
+def test_nothing_in_it_tells_where_the_images_lay(gallery, tmp_path):
+    with gallery.write() as writer:
+        first, second = (record.path for record in gallery.records(gallery.snapshot().columns.ids[:2]))
+        writer.correct([same(gallery.item_at(first), gallery.item_at(second))])
+    packed(gallery, tmp_path / "g.zip")
+    assert str(tmp_path).encode() not in (tmp_path / "g.zip").read_bytes()  # stored, not compressed
+
+
+def test_corrections_travel(gallery, there, tmp_path):
+    paths = [record.path for record in gallery.records(gallery.snapshot().columns.ids[:4])]
+    with gallery.write() as writer:
+        items = [gallery.item_at(path) for path in paths]
+        writer.correct([relabel(items[0], "circle"), drop(items[1]), same(items[2], items[3])])
+    packed(gallery, tmp_path / "g.zip")
+    other = unpacked(tmp_path / "g.zip", "theirs", there)
+    assert other.item_at(paths[0]).label == "circle"
+    assert len(other) == 23
+    assert [c.sentence for c in other.corrections()] == [c.sentence for c in gallery.corrections()]
+
+
+def test_images_travel_when_asked(gallery, there, tmp_path):
+    packed(gallery, tmp_path / "g.zip", images=True)
+    other = unpacked(tmp_path / "g.zip", "theirs", there)
+    for record in other.records(other.snapshot().columns.ids):
+        assert other.original(record) == Path(gallery.item_at(record.path).uri).read_bytes()
+
+
+def test_an_image_that_is_gone_cannot_travel(gallery, tmp_path):
+    Path(gallery.records(gallery.snapshot().columns.ids[:1])[0].uri).unlink()
+    with pytest.raises(GalleryError, match="no longer where it was"):
+        packed(gallery, tmp_path / "g.zip", images=True)
+    assert not [path for path in tmp_path.iterdir() if "g.zip" in path.name]
+    assert packed(gallery, tmp_path / "g.zip").items == 24
+
+
+def own_model(embedder, folder: Path, name: str, seed: int) -> Embedder:
+    """A neck of its own, saved below a folder of models."""
+    fitted = neck.pca(np.random.default_rng(seed).standard_normal((200, embedder.backbone.feature_dim)), (64,))
+    config = replace(embedder.config, name=name, neck="pca", dims=(64,), default_dim=64)
+    Embedder(config, fitted).save(folder / name)
+    return Embedder.load(name, models=folder)
+
+
+def test_the_neck_travels_and_takes_no_name_from_another(embedder, there, tmp_path):
+    here = Indexes(tmp_path / "here")
+    model = own_model(embedder, here.models, "mine", seed=1)
+    gallery = here.get_or_create("drawn", lambda: model)
+    run_index(gallery, drawing.write_folder(tmp_path / "pictures"))
+    own_model(embedder, there.models, "mine", seed=2)  # theirs is another
+    packed(gallery, tmp_path / "g.zip")
+    first = unpacked(tmp_path / "g.zip", "one", there)
+    second = unpacked(tmp_path / "g.zip", "two", there)
+    assert first.config.model == second.config.model == "mine-2"
+    assert hits(first, QUERY) == hits(gallery, QUERY)
+    assert sorted(path.name for path in there.models.iterdir()) == ["mine", "mine-2"]
+    *_, switched = there.use("two", embedder)  # another neck: it embeds again
+    assert (switched.config.model, switched.config.dim) == ("unifex-lite", 64)
+
+
+def test_another_backbone_is_refused(embedder, there, tmp_path):
+    tiny = Embedder.load(f"raw:local-dir:{tiny_clip.write(tmp_path / 'tiny')}")
+    gallery = Gallery.create(tmp_path / "here" / "tiny", tiny)
+    run_index(gallery, drawing.write_folder(tmp_path / "pictures"))
+    packed(gallery, tmp_path / "g.zip")
+    other = unpacked(tmp_path / "g.zip", "theirs", there)
+    assert len(hits(other, QUERY)) == 24  # the backbone is on this computer
+    with pytest.raises(GalleryError, match=r"holds features of backbone 'local-dir:.*index the images again"):
+        there.get("theirs", embedder)
+
+
+def rewrite(file: Path, change) -> Path:
+    """The bundle with its files changed: {name: bytes} -> {name: bytes}."""
+    with zipfile.ZipFile(file) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in change(files).items():
+            archive.writestr(name, data)
+    return file
+
+
+def with_contents(bundled: dict[str, bytes], **changes) -> dict[str, bytes]:
+    return {**bundled, "bundle.json": json.dumps(json.loads(bundled["bundle.json"]) | changes).encode()}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda f: {**f, "items.sqlite": f["items.sqlite"][:-1] + b"?"}, "items.sqlite is damaged"),
+        (lambda f: {name: data for name, data in f.items() if name != "gallery.json"}, "no item named 'gallery.json'"),
+        (lambda f: {name: data for name, data in f.items() if name != "bundle.json"}, "not a bundle"),
+        (lambda f: {**f, "bundle.json": b"{"}, "not a bundle"),
+        (lambda f: with_contents(f, schema=9), "format 9"),
+        (lambda f: with_contents(f, files={"../evil": "0"}) | {"../evil": b"x"}, "leaves the gallery"),
+        (lambda f: with_contents(f, files={"/etc/evil": "0"}) | {"/etc/evil": b"x"}, "leaves the gallery"),
+        (lambda f: with_contents(f, files={"items.sqlite": "0"}), "damaged"),
+    ],
+)
+def test_a_bundle_that_is_wrong_says_so_and_leaves_nothing(gallery, there, tmp_path, change, sentence):
+    packed(gallery, tmp_path / "g.zip")
+    with pytest.raises(GalleryError, match=sentence):
+        unpacked(rewrite(tmp_path / "g.zip", change), "theirs", there)
+    assert there.names() == []
+    assert not [path for path in there.folder.rglob("*") if path.is_file()]
+
+
+def test_no_zip_and_a_name_that_is_taken(gallery, there, tmp_path):
+    (tmp_path / "g.zip").write_bytes(b"nonsense")
+    with pytest.raises(GalleryError, match=r"g\.zip is not a gallery that can be used"):
+        unpacked(tmp_path / "g.zip", "theirs", there)
+    packed(gallery, tmp_path / "g.zip")
+    unpacked(tmp_path / "g.zip", "theirs", there)
+    with pytest.raises(GalleryError, match="there is a gallery 'theirs' already"):
+        unpacked(tmp_path / "g.zip", "theirs", there)
+
+
+def test_packing_waits_for_no_writer(gallery, tmp_path):
+    with gallery.write(), pytest.raises(GalleryError, match="is being written"):
+        packed(gallery, tmp_path / "g.zip")
+
+
+def test_stopping_leaves_nothing_half(gallery, there, tmp_path):
+    going = pack(gallery, tmp_path / "g.zip")
+    next(going)
+    going.close()
+    assert not [path for path in tmp_path.iterdir() if "g.zip" in path.name]
+    packed(gallery, tmp_path / "g.zip")
+    going = bundle.unpack(tmp_path / "g.zip", "theirs", there)
+    next(going)
+    going.close()
+    assert there.names() == []
