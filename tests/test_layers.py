@@ -19,7 +19,7 @@ LAYERS = (
     ("sources", "demo", "uploads", "datasets", "curation"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "reranking"),
-    ("bundle",),
+    ("bundle", "clip_retrieval"),
     ("search", "word_search", "evaluation", "export"),
     ("assessment", "failures"),
     ("training_data", "training", "views"),

@@ -1,4 +1,4 @@
-"""The commands about data from and for elsewhere: ``datasets``, ``curate``, ``pack``, ``unpack``."""
+"""The commands about data from and for elsewhere: ``datasets``, ``curate``, ``pack``, ``unpack``, ``clip``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex.cli_shared import end_line, indexes, say, step_line
+from unifex.cli_shared import chosen_embedder, embedder, end_line, indexes, say, step_line
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -35,6 +35,13 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     taken = command("unpack", _unpack, "make a gallery of what `pack` wrote")
     taken.add_argument("source", metavar="FILE.zip|hf:OWNER/NAME")
     taken.add_argument("--gallery", required=True, help="name of the new gallery")
+
+    clip = command("clip", _clip, "clip-retrieval's layout (img_emb_N.npy + metadata_N.parquet): read it, or write it")
+    clip.add_argument("folder", type=Path)
+    clip.add_argument("--gallery", required=True, help="to add to (its --model must have made the embeddings)")
+    clip.add_argument("--write", action="store_true", help="write the gallery there instead")
+    clip.add_argument("--features", action="store_true", help="with --write: the backbone's features, not embeddings")
+    clip.add_argument("--dim", type=int, help="with --write: length of the embeddings (default: the gallery's)")
 
 
 def _datasets(options: argparse.Namespace) -> dict[str, Any]:
@@ -132,3 +139,23 @@ def _unpack(options: argparse.Namespace) -> dict[str, Any]:
     facts = event.facts()
     say(options, f"gallery '{event.name}': {plural(facts.items, 'item')}, searched with {facts.model}")
     return asdict(facts)
+
+
+def _clip(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex import clip_retrieval
+
+    galleries = indexes(options)
+    if not options.write:
+        galleries.get_or_create(options.gallery, lambda: embedder(options))
+    gallery = galleries.get(options.gallery, chosen_embedder(options))
+    if options.write:
+        events = clip_retrieval.write(gallery, options.folder, options.features, options.dim)
+    else:
+        events = clip_retrieval.take_in(options.folder, gallery)
+    for event in events:
+        if isinstance(event, clip_retrieval.Rows):
+            step_line("rows", event.done, event.total)
+    end_line()
+    what = "written to" if options.write else f"added, {event.pictures:,} with their image, to"
+    say(options, f"{event.rows:,} rows of {event.dim} values {what} {event.path}")
+    return asdict(event)

@@ -1,0 +1,109 @@
+"""clip-retrieval's layout: what it wrote becomes a gallery, and a gallery becomes what it reads."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests import drawing
+from unifex.cli import main
+from unifex.clip_retrieval import Moved, take_in, write
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery
+from unifex.search import search
+from unifex.sources import SourceError
+
+
+def last(events) -> Moved:
+    *_, event = events
+    return event
+
+
+def layout(folder, vectors: np.ndarray, rows: list[dict], nested: bool = True, number: int = 0) -> None:
+    """As clip-retrieval writes it."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    places = (folder / "img_emb", folder / "metadata") if nested else (folder, folder)
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+    np.save(places[0] / f"img_emb_{number}.npy", vectors)
+    parquet.write_table(pa.Table.from_pylist(rows), places[1] / f"metadata_{number}.parquet")
+
+
+@pytest.fixture
+def raw(tmp_path) -> Gallery:
+    return Gallery.create(tmp_path / "indexes" / "raw", Embedder.load("raw:lite0"))
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_gallery_of_what_was_computed_elsewhere(raw, tmp_path, nested):
+    pictures = [drawing.picture(label, 0) for label in drawing.LABELS]
+    vectors = raw.embedder.features(pictures)
+    (tmp_path / "made").mkdir()
+    pictures[0].save(tmp_path / "made" / "0.png")
+    rows = [{"image_path": f"{i}.png", "caption": "a thing"} for i in range(4)]
+    layout(tmp_path / "made", vectors[:2].astype(np.float16), rows[:2], nested)
+    layout(tmp_path / "made", vectors[2:].astype(np.float16), rows[2:], nested, number=1)
+    assert last(take_in(tmp_path / "made", raw)) == Moved("raw", 4, 1600, 1)
+    assert last(take_in(tmp_path / "made", raw)).rows == 0  # they are there already
+    hits = search(raw, [pictures[2]], 4).hits
+    assert hits[0].path == "2.png"
+    assert hits[0].score == pytest.approx(1, abs=1e-3)
+    first = raw.item_at("0.png")
+    assert raw.thumbnail(first.sha256)  # its image is here
+    assert not raw.thumbnail(raw.item_at("1.png").sha256)
+
+
+def test_there_and_back_with_labels(gallery, raw, tmp_path):
+    assert last(write(gallery, tmp_path / "out", features=True)).rows == 24
+    assert last(take_in(tmp_path / "out", raw)).pictures == 24
+    query = drawing.picture("signs/cross", 3)
+    expected = search(Gallery.open(gallery.folder, raw.embedder), [query], 24).hits
+    found = search(raw, [query], 24).hits
+    assert {h.record.uri: round(h.score, 2) for h in found} == {h.record.uri: round(h.score, 2) for h in expected}
+    assert raw.facts().domains == gallery.facts().domains
+    assert raw.facts().labels == gallery.facts().labels
+
+
+def test_embeddings_are_those_that_are_searched(gallery, tmp_path):
+    from pyarrow import parquet
+
+    assert last(write(gallery, tmp_path / "out", dim=64)) == Moved(str(tmp_path / "out"), 24, 64)
+    vectors = np.load(tmp_path / "out/img_emb/img_emb_0.npy")
+    paths = parquet.read_table(tmp_path / "out/metadata/metadata_0.parquet")["image_path"].to_pylist()
+    assert vectors.dtype == np.float16
+    expected = gallery.embedder.embed(paths, 64)
+    assert (vectors.astype(np.float32) * expected).sum(1).min() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda f: None, "no img_emb_N.npy"),
+        (lambda f: layout(f, np.zeros((2, 8)), [{"image_path": "a"}] * 2), "this gallery's backbone gives 1600"),
+        (lambda f: layout(f, np.zeros((2, 1600)), [{"image_path": "a"}]), "has 2 rows, metadata_0.parquet 1"),
+        (lambda f: layout(f, np.zeros((1, 1600)), [{"text": "a"}]), "no column image_path or path"),
+        (lambda f: (layout(f, np.zeros((1, 1600)), [{"url": "a"}]), (f / "metadata/metadata_0.parquet").unlink()),
+         "number 0 has no other half"),
+        (lambda f: (layout(f, np.zeros((1, 1600)), [{"url": "a"}]),
+                    (f / "img_emb/img_emb_0.npy").write_bytes(b"x")), "img_emb_0.npy cannot be read"),
+        (lambda f: (layout(f, np.zeros((1, 1600)), [{"url": "a"}]),
+                    (f / "metadata/metadata_0.parquet").write_bytes(b"x")), "metadata_0.parquet cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_is_wrong_says_so(raw, tmp_path, change, sentence):
+    (tmp_path / "made").mkdir()
+    change(tmp_path / "made")
+    with pytest.raises(SourceError, match=sentence):
+        last(take_in(tmp_path / "made", raw))
+    assert len(raw) == 0
+
+
+def test_the_command(gallery, tmp_path, capsys):
+    places = ["--indexes", str(gallery.folder.parent), "--json"]
+    assert main(["clip", str(tmp_path / "out"), "--gallery", "drawn", "--write", "--features", *places]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 24
+    again = ["clip", str(tmp_path / "out"), "--gallery", "again", "--model", "raw:lite0", *places]
+    assert main(again) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == 24

@@ -1,0 +1,167 @@
+"""The layout of clip-retrieval (github.com/rom1504/clip-retrieval), in and out.
+
+Row i of ``img_emb_N.npy`` belongs to row i of ``metadata_N.parquet``; the arrays lie in ``img_emb/`` and the tables in
+``metadata/``, or all in one folder. Its embeddings are a backbone's *features* here, so that necks, words and everything else work on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unifex import images, snapshot
+from unifex.gallery import Gallery
+from unifex.sources import Item, SourceError
+from unifex.writer import Embedded
+
+SHARD_ROWS = 100_000
+BATCH_ROWS = 4096
+PATH_COLUMNS = ("image_path", "path", "url", "key")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """``done`` of ``total`` rows are read or written."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The outcome: ``rows`` of ``dim`` values; ``pictures`` of them were found and have a thumbnail."""
+
+    path: str
+    rows: int
+    dim: int
+    pictures: int = 0
+
+
+def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None = None) -> Iterator[Rows | Moved]:
+    """Write a gallery's embeddings (``dim``: other than its own) or its ``features``, L2 norm 1, float16, and its table.
+
+    Columns of the table: image_path, label, domain, split, sha256.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    current = gallery.snapshot()
+    ids = current.columns.ids
+    vectors = (
+        gallery.unit_features(current) if features else gallery.index_of(current, dim or gallery.config.dim).embeddings
+    )
+    for folder in ("img_emb", "metadata"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for number, start in enumerate(range(0, len(ids), SHARD_ROWS)):
+        yield Rows(start, len(ids))
+        stop = start + SHARD_ROWS
+        records = gallery.records(ids[start:stop])
+        columns = {
+            name: [getattr(record, name) for record in records] for name in ("label", "domain", "split", "sha256")
+        }
+        table = pa.table({"image_path": [record.uri for record in records], **columns})
+        np.save(out / "img_emb" / f"img_emb_{number}.npy", vectors[start:stop].astype(np.float16))
+        parquet.write_table(table, out / "metadata" / f"metadata_{number}.parquet")
+    yield Moved(str(out), len(ids), vectors.shape[1])
+
+
+def take_in(folder: Path, gallery: Gallery) -> Iterator[Rows | Moved]:
+    """Add everything in a folder to a gallery whose backbone made it; images that are here get thumbnails.
+
+    Rows that are there already are skipped. Raises ``SourceError`` for a folder of another kind, arrays of another
+    width than the backbone's features, and tables that do not fit their arrays.
+    """
+    shards = _shards(folder)
+    total = sum(len(_array(path, gallery.embedder.backbone.feature_dim)) for path, _ in shards)
+    done = added = pictures = 0
+    with gallery.write() as writer:
+        source = writer.begin_source(f"clip-retrieval:{folder.resolve()}", keep=False)
+        known = writer.stored()
+        try:
+            for path, table in shards:
+                vectors, rows = _array(path, gallery.embedder.backbone.feature_dim), _table(table)
+                if len(vectors) != len(rows):
+                    raise SourceError(f"{path.name} has {len(vectors):,} rows, {table.name} {len(rows):,}")
+                for start in range(0, len(rows), BATCH_ROWS):
+                    yield Rows(done, total)
+                    batch = [
+                        _embedded(row, vector, folder)
+                        for row, vector in zip(rows[start : start + BATCH_ROWS], vectors[start : start + BATCH_ROWS])
+                    ]
+                    done += len(batch)
+                    batch = [entry for entry in batch if entry.item.uri not in known]
+                    writer.commit(source, batch)
+                    added += len(batch)
+                    pictures += sum(bool(entry.thumbnail) for entry in batch)
+            writer.finish_source(source)
+        finally:
+            snapshot.save(gallery)
+    yield Moved(gallery.name, added, gallery.embedder.backbone.feature_dim, pictures)
+
+
+def _shards(folder: Path) -> list[tuple[Path, Path]]:
+    """(array, table) of every number. Raises ``SourceError`` when there are none, or one lacks its other half."""
+    found: dict[str, dict[int, Path]] = {"img_emb": {}, "metadata": {}}
+    for path in folder.rglob("*"):
+        match = re.fullmatch(r"(img_emb|metadata)_(\d+)\.(npy|parquet)", path.name)
+        if match:
+            found[match[1]][int(match[2])] = path
+    arrays, tables = found["img_emb"], found["metadata"]
+    if not arrays or arrays.keys() != tables.keys():
+        odd = sorted(arrays.keys() ^ tables.keys())
+        what = f"number {odd[0]} has no other half" if odd else "it has no img_emb_N.npy and metadata_N.parquet"
+        raise SourceError(f"{folder} is not in clip-retrieval's layout: {what}")
+    return [(arrays[number], tables[number]) for number in sorted(arrays)]
+
+
+def _array(path: Path, dim: int) -> np.ndarray:
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path.name} cannot be read: {error}") from error
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        raise SourceError(f"{path.name} holds {vectors.shape}; this gallery's backbone gives {dim} features an image")
+    return vectors
+
+
+def _table(path: Path) -> list[dict[str, object]]:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (OSError, ArrowException) as error:
+        raise SourceError(f"{path.name} cannot be read: {error}") from error
+    names = [name for name in PATH_COLUMNS if name in table.column_names]
+    if not names:
+        raise SourceError(f"{path.name} has no column {' or '.join(PATH_COLUMNS)} (found: {table.column_names})")
+    kept = [name for name in ("label", "domain", "split", "caption", "sha256") if name in table.column_names]
+    return [{**row, "place": str(row[names[0]])} for row in table.select([names[0], *kept]).to_pylist()]
+
+
+def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path) -> Embedded:
+    place = str(row["place"])
+    file = folder / place  # an absolute path stays one
+    text = {name: str(row.get(name) or "") for name in ("label", "domain", "split")}
+    vector = np.asarray(vector, np.float32)
+    try:
+        data = file.read_bytes() if file.is_file() else b""
+        picture = images.decode(data, at_least=images.THUMBNAIL_SIZE) if data else None
+    except (OSError, images.ImageError):
+        data, picture = b"", None  # its embedding was made elsewhere and is as good as before
+    if picture is None:
+        sha256 = str(row.get("sha256") or hashlib.sha256(place.encode() + vector.tobytes()).hexdigest())
+        uri = f"clip-retrieval:{place}"
+        return Embedded(Item(uri, place, _gone, **text), sha256, features=vector)
+    item = Item(file.absolute().as_posix(), place, file.read_bytes, **text)
+    thumbnail = images.thumbnail(picture.image)
+    sha256 = images.content_hash(data)
+    return Embedded(item, sha256, picture.width, picture.height, len(data), vector, thumbnail)
+
+
+def _gone() -> bytes:
+    raise images.ImageError("the image is not on this computer")
