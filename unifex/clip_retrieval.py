@@ -1,7 +1,8 @@
 """The layout of clip-retrieval (github.com/rom1504/clip-retrieval), in and out.
 
 Row i of ``img_emb_N.npy`` belongs to row i of ``metadata_N.parquet``; the arrays lie in ``img_emb/`` and the tables in
-``metadata/``, or all in one folder. Its embeddings are a backbone's *features* here, so that necks, words and everything else work on them.
+``metadata/``, or all in one folder. Its embeddings are a backbone's *features* here, so that necks, words and
+everything else work on them.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Moved:
 
 
 def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None = None) -> Iterator[Rows | Moved]:
-    """Write a gallery's embeddings (``dim``: other than its own) or its ``features``, L2 norm 1, float16, and its table.
+    """Write a gallery's embeddings (``dim``: other than its own) or ``features``, L2 norm 1, float16, and its table.
 
     Columns of the table: image_path, label, domain, split, sha256.
     """
@@ -61,9 +62,8 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
         yield Rows(start, len(ids))
         stop = start + SHARD_ROWS
         records = gallery.records(ids[start:stop])
-        columns = {
-            name: [getattr(record, name) for record in records] for name in ("label", "domain", "split", "sha256")
-        }
+        names = ("label", "domain", "split", "sha256")
+        columns = {name: [getattr(record, name) for record in records] for name in names}
         table = pa.table({"image_path": [record.uri for record in records], **columns})
         np.save(out / "img_emb" / f"img_emb_{number}.npy", vectors[start:stop].astype(np.float16))
         parquet.write_table(table, out / "metadata" / f"metadata_{number}.parquet")

@@ -11,6 +11,7 @@ separable, and so every runtime computes the same, whatever its own resize would
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ def module_of(embedder: Embedder, dim: int) -> torch.nn.Module:
 
 
 Run = Callable[[np.ndarray], np.ndarray]
+_one_at_a_time = threading.Lock()  # torch's exporter keeps its state in globals
 
 
 @contextlib.contextmanager
@@ -210,7 +212,8 @@ def export(embedder: Embedder, format: str, out: Path, dim: int | None = None) -
     dims = embedder.neck.dims
     dim = embedder.neck.check_dim(dim or (CHALLENGE_DIM if CHALLENGE_DIM in dims else embedder.default_dim))
     out.parent.mkdir(parents=True, exist_ok=True)
-    run = FORMATS[format](embedder, dim, out)
+    with _one_at_a_time:
+        run = FORMATS[format](embedder, dim, out)
     pictures = [images.decode(demo.render("toys", 1, view)).image.resize(size) for view, size in enumerate(_PROBES)]
     expected = embedder.embed(pictures, dim)
     batches = (np.asarray(picture, np.float32).transpose(2, 0, 1)[None] for picture in pictures)

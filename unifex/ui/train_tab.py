@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import gradio as gr
 
@@ -26,6 +23,7 @@ from unifex.ui.context import ERRORS, Context
 from unifex.ui.evaluate_tab import Shelf
 from unifex.ui.gallery_tab import GalleryTab
 from unifex.ui.item_view import ItemView
+from unifex.ui.model_download import ModelDownload
 from unifex.ui.recipe_form import FIRST_PRESET, RecipeForm, recipe_of
 from unifex.ui.theme import asset, plotly_path
 from unifex.unfinished import points_so_far, right_to_train, unfinished
@@ -43,9 +41,10 @@ class TrainTab:
     item_view: ItemView
     gallery_tab: GalleryTab
     form: RecipeForm = field(default_factory=RecipeForm)
-    downloads: tempfile.TemporaryDirectory = field(  # of models as zips; goes with the server
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="unifex-models-")
-    )
+    download: ModelDownload = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.download = ModelDownload(self.context)
 
     def build(self) -> None:
         """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
@@ -105,9 +104,9 @@ class TrainTab:
             self.others = gr.CheckboxGroup(
                 [], label="Galleries that shall be searched with it", elem_id="train-galleries"
             )
-            with gr.Row():
-                self.use = gr.Button("Use it", variant="primary", elem_id="train-use")
-                self.download = gr.DownloadButton("Download the model", elem_id="train-download")
+            self.use = gr.Button("Use it", variant="primary", elem_id="train-use")
+            with gr.Row(equal_height=True):
+                self.download.build()
         self.notice = gr.HTML(elem_id="train-notice")
         self.changed = gr.HTML(elem_id="train-changed", js_on_load=asset("evaluate.js"))
 
@@ -125,6 +124,7 @@ class TrainTab:
         switched = [self.notice, self.back, self.used]
         self.use.click(self.switch, [self.others, self.found, self.used], switched, concurrency_id="train", **PRIVATE)
         self.back.click(self.go_back, [self.gallery, self.used], switched, concurrency_id="train", **PRIVATE)
+        self.download.wire(self.found, self.notice)
         for listed in (self.summary, self.changed):
             listed.select(self.open_item, [self.gallery], self.item_view.outputs, **PRIVATE)
 
@@ -156,7 +156,7 @@ class TrainTab:
             self.resume.click(self.go_on, [self.gallery], **job),
             self.finish.click(self.keep, [self.gallery], **job),
         ]
-        shown = [self.result, self.others, self.use, self.name, self.download, self.notice, self.changed]
+        shown = [self.result, self.others, self.use, self.name, *self.download.shown, self.notice, self.changed]
         for run in runs:
             run.then(self.show_result, [self.gallery, self.found], shown, **PRIVATE)
         # Two listeners, in this order: the page runs one after the other, and the second waits for the effect.
@@ -265,9 +265,9 @@ class TrainTab:
     # --- result --------------------------------------------------------------------------------------------------
 
     def show_result(self, name: str, found: Outcome | None) -> tuple:
-        """(gallery, outcome) -> result, galleries, use, next name, download, notice, queries that changed."""
+        """(gallery, outcome) -> result, galleries, use, next name, kind, download, notice, queries."""
         if found is None:
-            return gr.update(visible=False), *[gr.skip()] * 5, ""
+            return gr.update(visible=False), *[gr.skip()] * 6, ""
         gallery = self.context.gallery(name)
         fitting = self._fitting(gallery)
         see = Shelf(gallery, found.data.columns.ids)
@@ -277,7 +277,7 @@ class TrainTab:
             gr.update(choices=fitting, value=[name], visible=len(fitting) > 1),
             gr.update(value="Use it" if advised else "Use it anyway", variant="primary" if advised else "secondary"),
             self._free_name(gallery.name),
-            gr.update(value=str(_zipped(self.context.indexes.models / found.model, Path(self.downloads.name)))),
+            *self.download.of(found.model),
             "",
             training_report.changed(found.changed(), see, found.before, found.model),
         )
@@ -331,15 +331,6 @@ class TrainTab:
 def _back(gallery: Gallery) -> dict:
     previous = gallery.config.previous
     return gr.update(visible=bool(previous), value=f"Go back to '{previous}'")
-
-
-def _zipped(folder: Path, downloads: Path) -> Path:
-    """The model's folder as a zip among the downloads."""
-    path = downloads / f"{folder.name}.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(folder.iterdir()):
-            archive.write(file, f"{folder.name}/{file.name}")
-    return path
 
 
 _INVITATION = html.message(
