@@ -55,7 +55,7 @@ def test_client_example(photos, capsys):
 
 def test_shell_commands(photos):
     commands = re.findall(r"^    (python -m unifex .*?)(?: +#.*)?$", README, re.M)
-    assert len(commands) == 12
+    assert len(commands) == 19
     for command in commands:
         assert main(shlex.split(command)[3:]) == 0, command
 
@@ -69,7 +69,7 @@ def test_front_matter_matches_the_requirements():
 
 
 def test_every_file_that_is_linked_is_there():
-    for page in ("README.md", "docs/design.md", "docs/training.md", "CONTRIBUTING.md"):
+    for page in ("README.md", "docs/design.md", "docs/training.md", "docs/backbones.md", "CONTRIBUTING.md"):
         text = (ROOT / page).read_text()
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
             assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
