@@ -61,7 +61,14 @@ def test_evaluate_endpoint(client):
 
 def test_only_the_named_endpoints_are_offered(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/search", "/galleries", "/evaluate"}
+    assert set(named) == {"/search", "/search_words", "/galleries", "/evaluate"}
+
+
+def test_words_for_a_gallery_that_knows_none(client):
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError, match="knows no words"):
+        client.predict("a red disc", gallery="drawn", api_name="/search_words")
 
 
 @pytest.mark.parametrize(

@@ -289,3 +289,11 @@ def test_shown_names_can_always_be_printed_and_stored(name):
     shown = sources._printable(name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"))
     assert shown.isprintable()
     shown.encode("utf-8")
+
+
+def test_a_packed_gallery_is_not_taken_for_images(tmp_path):
+    """Its thumbnails would be."""
+    with zipfile.ZipFile(tmp_path / "g.zip", "w") as archive:
+        archive.writestr("bundle.json", "{}")
+    with pytest.raises(SourceError, match=r"packed gallery.*unpack"):
+        open_source(str(tmp_path / "g.zip"))

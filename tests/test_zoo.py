@@ -168,6 +168,27 @@ def test_engines_agree_on_small_networks_of_timm(architecture, photographs, tmp_
         assert (make(spec).bulk(pixels) * expected).sum(1).min() > 0.999, name
 
 
+@pytest.mark.parametrize("vision", [None, tiny_clip.TIMM_TOWER], ids=["open_clip's tower", "timm's tower"])
+def test_weights_are_loaded_for_another_image_size(vision, tmp_path, photographs):
+    folder = tiny_clip.write(tmp_path / "model", vision=vision)
+    usual, larger = (Embedder.load(f"raw:local-dir:{folder}{size}", engine="torch") for size in ("", "@256"))
+    assert larger.backbone.preprocessing.size == 256
+    assert larger.embed(photographs).shape == usual.embed(photographs).shape
+    assert larger.backbone.weight_hash() != usual.backbone.weight_hash()
+
+
+def test_sams_weights_are_loaded_for_the_papers_size(tmp_path):
+    """They are for 1024 pixels, and the paper runs it at 224."""
+    import timm
+    from safetensors.torch import save_file
+
+    network = timm.create_model("samvit_base_patch16.sa1b", num_classes=0)
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    tower = towers.timm_images("samvit_base_patch16.sa1b", tmp_path / "model.safetensors", 224, whole=False)
+    with torch.inference_mode():
+        assert tower(torch.zeros(1, 3, 224, 224)).shape == (1, 768)
+
+
 def test_sixteen_bits_keep_a_transformers_features(tiny, photographs):
     """What GPUs compute in, through the same code on the CPU."""
     spec = zoo.get(tiny)

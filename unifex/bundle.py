@@ -22,9 +22,9 @@ from unifex.embedder import FILES, ModelConfig, ModelError, find_model, read_nec
 from unifex.gallery import Gallery, GalleryConfig, GalleryError
 from unifex.hub import Fetched, HubFile
 from unifex.indexes import Indexes, check_name
+from unifex.sources import BUNDLE_CONTENTS as CONTENTS
 
 SCHEMA = 1
-CONTENTS = "bundle.json"
 ON_HUB = "gallery.zip"
 _DERIVED = ("embeddings.npy", "ids.npy", "derived.json", "index.faiss", "neighbours.npz", "calibration.json")
 # Items are named by the bundle; corrections and refusals follow; where they came from is nobody's business.
@@ -155,6 +155,15 @@ def _originals(gallery: Gallery, items: sqlite3.Connection) -> dict[str, Path]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file is what :func:`pack` writes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return CONTENTS in archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return False
 
 
 def unpack(bundle: Path, name: str, indexes: Indexes) -> Iterator[Packing | Gallery]:

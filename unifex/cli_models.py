@@ -28,24 +28,22 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _models(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.backbones import BackboneError
     from unifex.embedder import backbone_of, list_models
 
     folder = options.indexes / "models"
-    models = [
-        {
-            "name": config.name,
-            "backbone": config.backbone,
-            "neck": config.neck,
-            "dims": list(config.dims),
-            "default_dim": config.default_dim,
-            "parameters": backbone_of(config, folder).parameters,
-            "licence": backbone_of(config, folder).licence,
-            "scores": config.scores,
-        }
-        for config in list_models(folder)
-    ]
-    for model in models:
-        say(options, f"{model['name']}: {model['backbone']} + {model['neck']}, {model['dims']}, {model['licence']}")
+    models = []
+    for config in list_models(folder):
+        facts = {"name": config.name, "backbone": config.backbone, "neck": config.neck, "dims": list(config.dims)}
+        facts |= {"default_dim": config.default_dim, "parameters": None, "licence": None, "scores": config.scores}
+        try:
+            backbone = backbone_of(config, folder)
+            facts |= {"parameters": backbone.parameters, "licence": backbone.licence}
+        except BackboneError as error:  # the others are worth listing
+            say(options, f"{config.name}: {error}")
+        else:
+            say(options, f"{config.name}: {config.backbone} + {config.neck}, {list(config.dims)}, {backbone.licence}")
+        models.append(facts)
     return {"models": models}
 
 

@@ -21,6 +21,7 @@ from unifex import images
 
 SPLITS = ("", "train", "query", "index")
 MANIFEST_NAME = "manifest.csv"
+BUNDLE_CONTENTS = "bundle.json"  # in an archive: it is a packed gallery
 MAX_ARCHIVE_ENTRIES = 2_000_000
 MAX_ARCHIVE_BYTES = 500 * 2**30
 MAX_COMPRESSION = 200  # no photograph compresses 200-fold; a bomb does
@@ -227,6 +228,8 @@ class Archive:
             infos = self._zip.infolist()
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise SourceError(f"'{path.name}' is a damaged zip archive ({error})") from error
+        if any(info.filename == BUNDLE_CONTENTS for info in infos):
+            raise SourceError(f"'{path.name}' is a packed gallery, not images: `python -m unifex unpack` opens it")
         if len(infos) > MAX_ARCHIVE_ENTRIES:
             raise SourceError(f"'{path.name}' has {len(infos):,} entries, more than {MAX_ARCHIVE_ENTRIES:,}")
         if sum(info.file_size for info in infos) > MAX_ARCHIVE_BYTES:

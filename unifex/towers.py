@@ -36,14 +36,17 @@ def open_clip_model(name: str, weights: Path | None, size: int | None = None) ->
     import open_clip
     import torch
 
+    by_timm = "timm_model_name" in open_clip_config(name)["vision_cfg"]  # timm resizes after loading, open_clip while
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")
         model = open_clip.create_model(
-            name, load_weights=False, pretrained_text=False, force_image_size=size,
+            name, load_weights=False, pretrained_text=False, force_image_size=None if by_timm else size,
             device=torch.get_default_device(),
         )  # fmt: skip
     if weights:
         open_clip.load_checkpoint(model, str(weights))
+    if size and by_timm:
+        model.visual.set_input_size(size)
     return model.eval()
 
 
@@ -158,8 +161,9 @@ def timm_images(name: str, weights: Path | None, size: int | None, whole: bool) 
     options: dict[str, Any] = {"pretrained": bool(weights), "num_classes": 0}
     if weights:
         options["pretrained_cfg_overlay"] = {"file": str(weights)}
+    told = size and not name.startswith("samvit")  # SAM resamples its positions itself, but not when weights are loaded
     try:
-        network = timm.create_model(name, **options, **({"img_size": size} if size else {}))
+        network = timm.create_model(name, **options, **({"img_size": size} if told else {}))
     except TypeError:  # a convolutional network, which takes any size, does not want to be told
         network = timm.create_model(name, **options)
     if not whole:

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests import stub_hub, tiny_clip
 from tests.browser.conftest import PHONE
-from tests.browser.test_pages import first_hit, go_to
+from tests.browser.test_pages import drop, first_hit, go_to
 from tests.drawing import write_folder
 from tests.serving import serve
 from tests.test_datasets import write as write_public
@@ -80,6 +80,30 @@ def test_what_cannot_be_fetched_says_why_and_words_go_with_the_gallery(server, o
     expect(page.locator("#model-download")).to_contain_text("Download 3.5 GB")
 
 
+def test_a_gallery_is_packed_and_opened_again(server, open_page, pictures, tmp_path):
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    page.locator("#source-path textarea, #source-path input").fill(str(pictures))
+    page.locator("#gallery-name textarea, #gallery-name input").fill("travelling")
+    page.locator("#start-button").click()
+    expect(page.locator("#index-outcome")).to_contain_text("24 items", timeout=60_000)
+    expect(page.locator("#gallery-facts")).to_contain_text("travelling")
+    page.locator("#gallery-pack button").first.click()
+    page.locator("#pack-button").click()
+    expect(page.locator("#pack-notice")).to_contain_text("24 items")
+    with page.expect_download() as download:
+        page.locator("#pack-download").click()
+    assert download.value.suggested_filename == "travelling.zip"
+    drop(page, "#drop .drop", {"travelling.zip": download.value.path().read_bytes()}, "application/zip")
+    expect(page.locator("#index-outcome")).to_contain_text("A packed gallery", timeout=30_000)
+    page.locator("#gallery-name textarea, #gallery-name input").fill("arrived")
+    page.locator("#start-button").click()
+    expect(page.locator("#index-outcome")).to_contain_text("Gallery 'arrived' is open24 items")
+    expect(page.locator("#gallery-facts")).to_contain_text("arrived")
+    go_to(page, "Search")
+    expect(page.locator("#hits .grid[data-kind=samples] .card")).to_have_count(18)
+
+
 @pytest.fixture(scope="module")
 def server_with_data(tmp_path_factory):
     root = tmp_path_factory.mktemp("public")
@@ -97,3 +121,14 @@ def test_public_data_sets_that_are_there_are_one_click(server_with_data, open_pa
     page.locator("#start-button").click()
     expect(page.locator("#index-outcome")).to_contain_text("2 items", timeout=60_000)
     expect(page.locator("#gallery-facts")).to_contain_text("dishes")
+
+
+def test_without_its_backbone_the_app_goes_on_with_the_bundled_one(tmp_path_factory, open_page):
+    root = tmp_path_factory.mktemp("offline")
+    asked = "raw:vit_so400m_patch14_siglip_384"
+    with serve(root / "indexes", "--model", asked, environment={"HF_HOME": str(root / "hf")}) as running:
+        page = open_page(running.url)
+        expect(page.locator("#header")).to_contain_text("unifex-lite")
+        expect(page.locator("#header")).to_contain_text("is not on this computer")
+        expect(page.locator("#hits .card").first).to_be_visible()
+        page.close()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from unifex import demo, images, sources, uploads
 from unifex.backbones import BackboneError
-from unifex.embedder import Embedder, ModelError
+from unifex.embedder import DEFAULT_MODEL, Embedder, ModelError
 from unifex.gallery import Gallery, GalleryError
 from unifex.hub import HubError
 from unifex.indexes import Indexes, check_name
@@ -58,20 +58,31 @@ class Found:
 
 @dataclass
 class Context:
-    """Made once a server. ``state`` tells people what is being prepared; ``ready`` is set when nothing is."""
+    """Made once a server. ``state`` tells people what is being prepared; ``ready`` is set when nothing is.
+
+    ``problem``: why the model that was asked for does not serve.
+    """
 
     settings: Settings
     indexes: Indexes
     embedder: Embedder
     state: str = "preparing"
     ready: threading.Event = field(default_factory=threading.Event)
+    problem: str = ""
 
     @classmethod
     def create(cls, settings: Settings) -> Context:
-        """Raises ``ModelError`` when the model cannot be loaded and OSError when the folder cannot be made."""
+        """Raises ``ModelError`` when the model cannot be loaded and OSError when the folder cannot be made.
+
+        A model whose backbone is not on this computer is told of, and the bundled one serves.
+        """
         indexes = Indexes(settings.indexes.resolve())
         indexes.folder.mkdir(parents=True, exist_ok=True)
-        return cls(settings, indexes, Embedder.load(settings.model, models=indexes.models))
+        try:
+            return cls(settings, indexes, Embedder.load(settings.model, models=indexes.models))
+        except BackboneError as error:
+            log.warning("%s; going on with %s", error, DEFAULT_MODEL)
+            return cls(settings, indexes, Embedder.load(DEFAULT_MODEL), problem=str(error))
 
     def first_gallery(self) -> str:
         """The gallery to show first: the one asked for, else the user's own, else the demo."""
@@ -115,7 +126,7 @@ class Context:
             self.gallery(self.first_gallery()).snapshot()
             waiting = [spec for name in self.indexes.names() for spec, _ in self.gallery(name).unfinished()]
             uploads.sweep(self.indexes.folder, waiting)
-            self.state = self.embedder.engine.name
+            self.state = self.problem or self.embedder.engine.name
         except Exception as error:  # a thread of its own: nobody else would tell the user
             log.exception("preparing failed")
             self.state = str(error)

@@ -10,7 +10,8 @@ from pathlib import Path
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from unifex import snapshot, sources, uploads
+from unifex import bundle, snapshot, sources, uploads
+from unifex.bundle import Packing
 from unifex.datasets import DATASETS
 from unifex.embedder import Embedder
 from unifex.gallery import GalleryError
@@ -18,6 +19,7 @@ from unifex.indexing import IndexReport, forecast, index
 from unifex.sources import Source, SourceError
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context, name_for
+from unifex.ui.gallery_pack import GalleryPack
 from unifex.ui.model_picker import ModelPicker
 from unifex.ui.theme import asset
 
@@ -41,7 +43,7 @@ class GalleryTab:
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
-        self.picker = ModelPicker(self.context)
+        self.picker, self.packer = ModelPicker(self.context), GalleryPack(self.context)
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
         first = self.context.first_gallery()
         local = not self.context.settings.public
@@ -82,6 +84,8 @@ class GalleryTab:
                 with gr.Accordion("Rename", open=False, visible=local):
                     self.new_name = gr.Textbox(label="New name", elem_id="new-name")
                     self.rename = gr.Button("Rename", elem_id="rename-button")
+                with gr.Accordion("Take it elsewhere", open=False, visible=local, elem_id="gallery-pack"):
+                    self.packer.build()
                 with gr.Accordion("Remove items", open=False, visible=local):
                     self.paths = gr.Textbox(
                         label="Paths, one a line", info="As search results show them; image files stay", lines=3,
@@ -98,6 +102,7 @@ class GalleryTab:
         private = {"api_visibility": "private"}
         self.dropdowns = both = [self.gallery, *followers]
         self.picker.wire()
+        self.packer.wire(self.gallery)
         source = [self.path, self.pending]
         tried = [*source, self.name, self.picker.model]
         self.drop.upload(self.receive, [self.name], [self.pending, self.path, self.name, self.outcome], **private).then(
@@ -190,6 +195,9 @@ class GalleryTab:
 
     def show_forecast(self, typed: str, staged: str, name: str, model: str) -> Iterator[str]:
         """(typed path, staged upload, gallery name, model of a new one) -> what indexing it would take."""
+        if self._is_packed(typed.strip() or staged):
+            yield html.message("A packed gallery", "Press Start to open it under the name below.")
+            return
         yield html.message("Trying a few images for a forecast")
         try:
             source = self._open(typed.strip() or staged)
@@ -200,6 +208,9 @@ class GalleryTab:
     def run(self, typed: str, staged: str, name: str, model: str = "") -> Iterator[tuple]:
         """(typed path, staged upload, gallery name, model) -> progress, start, cancel, resume, staged upload."""
         spec = typed.strip() or staged
+        if self._is_packed(spec):
+            yield from self._unpack(spec, name)
+            return
         try:
             source = self._open(spec)
             name = name.strip() or name_for(spec)
@@ -218,6 +229,21 @@ class GalleryTab:
         except ERRORS as error:
             text = f"{error}. What was done is kept; Resume goes on from there."
             yield html.message("Indexing stopped", text, "error"), *_idle(resume=True), gr.skip()
+
+    def _is_packed(self, spec: str) -> bool:
+        return not self.context.settings.public and bundle.is_bundle(Path(spec))
+
+    def _unpack(self, spec: str, name: str) -> Iterator[tuple]:
+        """As :meth:`run`, for a gallery that was packed."""
+        try:
+            self.context.refuse_strangers()
+            for event in bundle.unpack(Path(spec), name.strip() or name_for(spec), self.context.indexes):
+                if isinstance(event, Packing):
+                    yield html.bar("Opening the packed gallery", event.done, event.total, ""), *_busy(), gr.skip()
+            uploads.discard(self.context.indexes.folder, spec)
+            yield html.message(f"Gallery '{event.name}' is open", f"{len(event):,} items", "good"), *_idle(), ""
+        except ERRORS as error:
+            yield html.message("Not opened", str(error), "error"), *_idle(), gr.skip()
 
     def run_again(self, name: str) -> Iterator[tuple]:
         """(gallery) -> as :meth:`run`, for the source whose indexing was cut off."""
