@@ -128,8 +128,11 @@ def test_stop_go_on_later_and_keep_while_another_searches(server, open_page):
     open_training(page, "drawn")
     expect(field(page, "train-name")).to_have_value("drawn-neck")
     page.locator("#train-advanced").get_by_text("Advanced").click()
+    page.wait_for_timeout(1000)  # fields that have just appeared take their first value once more
     field(page, "train-epochs").fill("1000")
     field(page, "train-batch-size").fill("2")  # so that it takes minutes
+    page.wait_for_timeout(500)
+    expect(field(page, "train-epochs")).to_have_value("1000")
     page.locator("#train-button").click()
     expect(page.locator("#train-status")).to_contain_text(re.compile(r"Epoch ([3-9]|\d\d+) of 1000"), timeout=60_000)
     choose(other, "#search-gallery", "drawn")
