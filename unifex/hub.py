@@ -6,6 +6,7 @@ Nothing is ever fetched by accident: :func:`find` only looks, :func:`fetch` is c
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import threading
@@ -141,7 +142,7 @@ def _watched(repo: str, name: str, total: int, kind: str) -> Iterator[Fetched]:
         """The client's progress bar, unseen."""
 
         def __init__(self, *arguments, **options):
-            super().__init__(*arguments, **{**options, "disable": False, "file": open(os.devnull, "w")})  # noqa: SIM115
+            super().__init__(*arguments, **{**options, "disable": False, "file": io.StringIO()})
 
         def update(self, n=1):
             nonlocal done

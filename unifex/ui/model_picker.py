@@ -41,6 +41,7 @@ class ModelPicker:
     def wire(self) -> None:
         """Connect the handlers."""
         shown = [self.facts, self.fetch, self.stop]
+        self.model.focus(lambda: gr.update(choices=self.choices()), None, [self.model], **PRIVATE)  # one may be new
         self.model.change(self.show, [self.model], shown, show_progress="hidden", **PRIVATE)
         fetching = self.fetch.click(
             self.download, [self.model], shown, concurrency_id="download", show_progress="hidden", **PRIVATE
