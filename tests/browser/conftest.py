@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
     "--disable-sync --no-first-run"
 ).split()
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+expect.set_options(timeout=20_000)  # two test processes share the machine with their servers
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 

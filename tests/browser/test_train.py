@@ -97,7 +97,7 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     assert json.loads(archive.read("figures-neck/config.json"))["name"] == "figures-neck"
 
     choose(page, "#train-file", "ONNX, 64-d")
-    expect(page.locator("#train-notice")).to_contain_text("ONNX is ready to download", timeout=60_000)
+    expect(page.locator("#train-file-notice")).to_contain_text("ONNX is ready to download", timeout=60_000)
     with page.expect_download() as download:
         page.locator("#train-download").click()
     assert download.value.suggested_filename == "figures-neck.onnx"

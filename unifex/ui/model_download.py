@@ -38,19 +38,23 @@ class ModelDownload:
         )  # fmt: skip
         self.button = gr.DownloadButton("Download the model", elem_id="train-download")
 
+    def build_notice(self) -> None:
+        """What is told of the file. Its own place: a stream's last message comes once more when the stream ends."""
+        self.notice = gr.HTML(elem_id="train-file-notice")
+
     @property
     def shown(self) -> list:
         """What :meth:`of` updates."""
-        return [self.kind, self.button]
+        return [self.kind, self.button, self.notice]
 
-    def wire(self, found: gr.State, notice: gr.HTML) -> None:
+    def wire(self, found: gr.State) -> None:
         """Connect the handler: another kind makes another file."""
-        asked = [found, self.kind], [notice, self.button]
+        asked = [found, self.kind], [self.notice, self.button]
         self.kind.input(self.make, *asked, concurrency_id="export", show_progress="hidden", api_visibility="private")
 
-    def of(self, model: str) -> tuple[dict, dict]:
-        """Both components for a model that was just trained."""
-        return gr.update(value=ZIP), gr.update(value=str(self._zipped(model)))
+    def of(self, model: str) -> tuple[dict, dict, str]:
+        """:attr:`shown` for a model that was just trained."""
+        return gr.update(value=ZIP), gr.update(value=str(self._zipped(model))), ""
 
     def make(self, found: Outcome | None, kind: str) -> Iterator[tuple]:
         """(outcome, kind) -> notice, download."""

@@ -107,6 +107,7 @@ class TrainTab:
             self.use = gr.Button("Use it", variant="primary", elem_id="train-use")
             with gr.Row(equal_height=True):
                 self.download.build()
+            self.download.build_notice()
         self.notice = gr.HTML(elem_id="train-notice")
         self.changed = gr.HTML(elem_id="train-changed", js_on_load=asset("evaluate.js"))
 
@@ -124,7 +125,7 @@ class TrainTab:
         switched = [self.notice, self.back, self.used]
         self.use.click(self.switch, [self.others, self.found, self.used], switched, concurrency_id="train", **PRIVATE)
         self.back.click(self.go_back, [self.gallery, self.used], switched, concurrency_id="train", **PRIVATE)
-        self.download.wire(self.found, self.notice)
+        self.download.wire(self.found)
         for listed in (self.summary, self.changed):
             listed.select(self.open_item, [self.gallery], self.item_view.outputs, **PRIVATE)
 
@@ -265,9 +266,9 @@ class TrainTab:
     # --- result --------------------------------------------------------------------------------------------------
 
     def show_result(self, name: str, found: Outcome | None) -> tuple:
-        """(gallery, outcome) -> result, galleries, use, next name, kind, download, notice, queries."""
+        """(gallery, outcome) -> result, galleries, use, next name, kind, download, its notice, notice, queries."""
         if found is None:
-            return gr.update(visible=False), *[gr.skip()] * 6, ""
+            return gr.update(visible=False), *[gr.skip()] * 7, ""
         gallery = self.context.gallery(name)
         fitting = self._fitting(gallery)
         see = Shelf(gallery, found.data.columns.ids)
