@@ -19,7 +19,7 @@ LAYERS = (
     ("sources", "demo", "uploads", "datasets", "curation"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "reranking"),
-    ("bundle", "clip_retrieval"),
+    ("bundle", "clip_retrieval", "workspaces"),
     ("search", "word_search", "evaluation", "export"),
     ("assessment", "failures"),
     ("training_data", "training", "views"),

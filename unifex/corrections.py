@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
+
+from unifex.text import harmless
 
 if TYPE_CHECKING:
     from unifex.gallery import Record
@@ -87,9 +89,9 @@ COLUMNS = tuple(field.name for field in fields(Correction))
 
 
 def as_csv(corrections: Iterable[Correction]) -> str:
-    """One line a correction, with a header."""
+    """One line a correction, with a header; cells that a spreadsheet would run are made harmless."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
-    writer.writeheader()
-    writer.writerows(map(asdict, corrections))
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows(map(harmless, astuple(correction)) for correction in corrections)
     return text.getvalue()

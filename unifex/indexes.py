@@ -35,10 +35,16 @@ def check_name(name: str, what: str = "gallery") -> str:
 
 
 class Indexes:
-    """All galleries below one folder. Opened galleries are shared, so that their embeddings are in memory once."""
+    """All galleries below one folder. Opened galleries are shared, so that their embeddings are in memory once.
 
-    def __init__(self, folder: str | Path):
+    ``builtin``: further galleries that are there to read only. ``refusal``: why nothing may be changed; empty when it
+    may be.
+    """
+
+    def __init__(self, folder: str | Path, builtin: Indexes | None = None, refusal: str = ""):
         self.folder = Path(folder)
+        self.builtin = builtin
+        self.refusal = refusal
         self._open: dict[str, Gallery] = {}
         self._lock = threading.Lock()
 
@@ -49,14 +55,30 @@ class Indexes:
 
     def names(self) -> list[str]:
         """Names of the galleries, sorted without regard to case."""
-        return sorted((path.parent.name for path in self.folder.glob("[!.]*/gallery.json")), key=str.casefold)
+        own = {path.parent.name for path in self.folder.glob("[!.]*/gallery.json")}
+        return sorted(own.union(self.builtin.names() if self.builtin else ()), key=str.casefold)
+
+    def check_writable(self) -> None:
+        """Raises :class:`GalleryError` when nothing may be changed here."""
+        if self.refusal:
+            raise GalleryError(self.refusal)
+
+    def writable(self, name: str) -> Gallery:
+        """Open a gallery that may be changed. Raises :class:`GalleryError` where it may not."""
+        self.check_writable()
+        gallery = self.get(name)
+        if gallery.folder.parent != self.folder:
+            raise GalleryError(f"'{name}' belongs to this server and is read-only; make a gallery of your own")
+        return gallery
 
     def get(self, name: str, embedder: Embedder | None = None) -> Gallery:
         """Open a gallery by name. Raises :class:`GalleryError` that lists the names there are."""
         folder = self.folder / check_name(name)
         if not (folder / "gallery.json").is_file():
+            if self.builtin and name in self.builtin.names():
+                return self.builtin.get(name, embedder)
             known = ", ".join(self.names()) or "none yet"
-            raise GalleryError(f"no gallery '{name}' in {self.folder}/ (there are: {known})")
+            raise GalleryError(f"no gallery '{name}' here (there are: {known})")
         fresh = Gallery.open(folder, embedder)
         with self._lock:
             opened = self._open.get(name)
@@ -65,18 +87,20 @@ class Indexes:
             return opened
 
     def get_or_create(self, name: str, embedder: Callable[[], Embedder]) -> Gallery:
-        """Open a gallery with its own model, or make it with the one given."""
+        """Open a gallery to add to it, with its own model, or make it with the one given."""
+        self.check_writable()
         folder = self.folder / check_name(name)
-        if not (folder / "gallery.json").is_file():
+        if folder.name not in self.names():
+            folder.parent.mkdir(parents=True, exist_ok=True)
             Gallery.create(folder, embedder())
-        return self.get(name)
+        return self.writable(folder.name)
 
     def use(self, name: str, embedder: Embedder) -> Iterator[Embedding | Gallery]:
         """Search a gallery with another neck from now on; yields the gallery last. Its ``previous`` goes back.
 
         Nothing changes before all is embedded. Raises :class:`GalleryError` for another backbone or a busy gallery.
         """
-        gallery = Gallery.open(self.get(name).folder, embedder)
+        gallery = Gallery.open(self.writable(name).folder, embedder)
         for event in gallery.embed_afresh():
             if isinstance(event, Embedding):
                 yield event
@@ -88,8 +112,8 @@ class Indexes:
 
     def rename(self, name: str, new: str) -> Gallery:
         """Give a gallery another name. Raises :class:`GalleryError` if that is taken or the gallery is in use."""
-        source, target = self.get(name).folder, self.folder / check_name(new)
-        if target.exists():
+        source, target = self.writable(name).folder, self.folder / check_name(new)
+        if target.exists() or target.name in self.names():
             raise GalleryError(f"there is a gallery '{target.name}' already; choose another name")
         self._when_idle(source, lambda: source.rename(target))
         self._open.pop(name, None)
@@ -97,7 +121,7 @@ class Indexes:
 
     def delete(self, name: str) -> None:
         """Delete a gallery with all it holds. The images it was made from stay where they are."""
-        folder = self.get(name).folder
+        folder = self.writable(name).folder
         doomed = folder.with_name(f".deleted-{folder.name}")
         shutil.rmtree(doomed, ignore_errors=True)
         self._when_idle(folder, lambda: folder.rename(doomed))  # at once, so that a kill leaves no half gallery

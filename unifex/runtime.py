@@ -51,9 +51,11 @@ class Engine(Protocol):
 
 
 def cache_directory() -> Path:
-    """Where traced graphs are kept: ``UNIFEX_CACHE``, else the user's cache directory."""
+    """Where traced graphs are kept: ``UNIFEX_CACHE``, else ``UNIFEX_HOME/cache``, else the user's cache directory."""
     if "UNIFEX_CACHE" in os.environ:
         return Path(os.environ["UNIFEX_CACHE"])
+    if "UNIFEX_HOME" in os.environ:
+        return Path(os.environ["UNIFEX_HOME"]) / "cache"
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "unifex"
 
 

@@ -27,7 +27,14 @@ class Settings:
     port: int = _option(7860, "port to listen on; the next free one when taken", type=int)
     share: bool = _option(False, "make a public link through Gradio's servers", type=bool)
     auth: str = _option("", "USER:PASSWORD to ask for")
-    public: bool = _option(False, "serve strangers: galleries are read-only", type=bool)
+    public: bool = _option(False, "serve strangers: each has a private workspace, galleries are read-only", type=bool)
+    read_only: bool = _option(False, "nobody changes anything", type=bool)
+    visitor_images: int = _option(5000, "public: images that a visitor may keep", type=int)
+    visitor_megabytes: int = _option(1000, "public: megabytes that a visitor may keep", type=int)
+    visitor_trainings: int = _option(10, "public: trainings of a visitor", type=int)
+    visitor_hours: float = _option(6.0, "public: hours after the last use when a visitor's data is deleted", type=float)
+    rate: int = _option(240, "public: requests a minute of one visitor", type=int)
+    health_token: str = _option("", "who gives it sees /health; without it only this computer does")
 
 
 def add_options(parser: argparse.ArgumentParser, everywhere_only: bool = False) -> None:
@@ -38,11 +45,19 @@ def add_options(parser: argparse.ArgumentParser, everywhere_only: bool = False) 
         kind = setting.metadata.get("type", str)
         variable = f"UNIFEX_{setting.name.upper()}"
         default = _from_environment(variable, kind, setting.default)
+        if setting.name == "indexes" and variable not in os.environ:
+            default = home() / default
         text = f"{setting.metadata['help']} (or {variable}; default: {setting.default or 'none'})"
+        option = f"--{setting.name.replace('_', '-')}"
         if kind is bool:
-            parser.add_argument(f"--{setting.name}", action="store_true", default=default, help=text)
+            parser.add_argument(option, action="store_true", default=default, help=text)
         else:
-            parser.add_argument(f"--{setting.name}", type=kind, default=default, help=text)
+            parser.add_argument(option, type=kind, default=default, help=text)
+
+
+def home() -> Path:
+    """Where galleries, models and caches lie: ``UNIFEX_HOME``, else here."""
+    return Path(os.environ.get("UNIFEX_HOME", ""))
 
 
 def _from_environment(variable: str, kind: type, default):

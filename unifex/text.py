@@ -24,6 +24,15 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+# A spreadsheet runs a cell that begins like this as a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def harmless(cell: str) -> str:
+    """A cell that a spreadsheet would run as a formula, made text."""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+
+
 def plural(count: int, noun: str) -> str:
     """``1 image``, ``1,234 images``, ``2 galleries``, ``3 classes``."""
     many = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")

@@ -55,20 +55,22 @@ def open_staged(path: Path) -> Source:
 
 def is_staged(indexes: Path, spec: str) -> bool:
     """Whether a source is a staged upload."""
-    return Path(spec).is_absolute() and Path(spec).is_relative_to((indexes / STAGE).resolve())
+    return Path(spec).is_absolute() and Path(spec).resolve().is_relative_to((indexes / STAGE).resolve())
 
 
 def discard(indexes: Path, spec: str) -> None:
     """Delete a staged upload; anything else is left alone."""
     if is_staged(indexes, spec):
-        inside = Path(spec).relative_to((indexes / STAGE).resolve())
+        inside = Path(spec).resolve().relative_to((indexes / STAGE).resolve())
         shutil.rmtree(indexes / STAGE / inside.parts[0], ignore_errors=True)
 
 
 def sweep(indexes: Path, unfinished: Iterable[str]) -> None:
     """Delete staged uploads older than a day that no gallery waits for."""
     waiting = {
-        Path(spec).relative_to((indexes / STAGE).resolve()).parts[0] for spec in unfinished if is_staged(indexes, spec)
+        Path(spec).resolve().relative_to((indexes / STAGE).resolve()).parts[0]
+        for spec in unfinished
+        if is_staged(indexes, spec)
     }
     for folder in (indexes / STAGE).glob("*"):
         if folder.name not in waiting and time.time() - folder.stat().st_mtime > FORGOTTEN_SECONDS:

@@ -8,6 +8,7 @@ import socket
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: nothing is reported
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from unifex.settings import Settings
 from unifex.ui import html, theme
@@ -15,6 +16,8 @@ from unifex.ui.context import Chosen, Context
 from unifex.ui.endpoints import add_endpoints
 from unifex.ui.evaluate_tab import EvaluateTab
 from unifex.ui.gallery_tab import GalleryTab
+from unifex.ui.guard import Guard
+from unifex.ui.health import health_route
 from unifex.ui.item_view import ItemView
 from unifex.ui.map_tab import MapTab
 from unifex.ui.search_tab import SearchTab
@@ -50,6 +53,7 @@ def build(context: Context) -> gr.Blocks:
         app.train.wire()
         add_endpoints(context)
         app.get_ready(page, header, ticker)
+        page.load(**app.gallery.visit.shown)
         app.search_from_elsewhere()
         app.follow_the_model()
         # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
@@ -134,14 +138,14 @@ def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
     page = build(context)
     context.prepare()
     page.queue(default_concurrency_limit=8)
-    page.launch(
+    served, _, _ = page.launch(
         server_name=settings.host,
         server_port=free_port(settings.host, settings.port),
         share=settings.share,
         auth=tuple(settings.auth.split(":", 1)) if settings.auth else None,
-        prevent_thread_lock=not block,
+        prevent_thread_lock=True,
         show_error=True,
-        max_file_size=MAX_FILE_SIZE,
+        max_file_size=context.workspaces.limits.bytes if context.workspaces else MAX_FILE_SIZE,
         theme=theme.theme(),
         css_paths=theme.CSS_PATHS,
         allowed_paths=[str(theme.plotly_path())],
@@ -150,8 +154,19 @@ def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
         footer_links=["api"],
         ssr_mode=False,
         pwa=False,
+        app_kwargs={"middleware": _middleware(context)},
     )
+    served.add_api_route("/health", health_route(context), include_in_schema=False)
+    if block:
+        page.block_thread()
     return page, context
+
+
+def _middleware(context: Context) -> list[Middleware]:
+    """What every request passes on a public server."""
+    if not context.workspaces:
+        return []
+    return [Middleware(Guard, workspaces=context.workspaces, files=context.files, rate=context.settings.rate)]
 
 
 def free_port(host: str, wanted: int) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from unifex import demo, images, sources, uploads
@@ -17,9 +21,14 @@ from unifex.hub import HubError
 from unifex.indexes import Indexes, check_name
 from unifex.indexing import Progress, index
 from unifex.settings import Settings
+from unifex.ui.guard import Files, token_now
+from unifex.workspaces import VISITORS, Limits, Workspace, Workspaces
 
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (GalleryError, ModelError, BackboneError, HubError, images.ImageError, ValueError, OSError)
+READ_ONLY = "this server is read-only"
+MADE = ".made"
+SWEEP_SECONDS = 60
 log = logging.getLogger("unifex")
 
 
@@ -60,15 +69,29 @@ class Found:
 class Context:
     """Made once a server. ``state`` tells people what is being prepared; ``ready`` is set when nothing is.
 
-    ``problem``: why the model that was asked for does not serve.
+    ``own``: the server's own galleries. ``problem``: why the model that was asked for does not serve.
     """
 
     settings: Settings
-    indexes: Indexes
+    own: Indexes
     embedder: Embedder
     state: str = "preparing"
     ready: threading.Event = field(default_factory=threading.Event)
     problem: str = ""
+    files: Files = field(default_factory=Files)
+    workspaces: Workspaces | None = None
+    started: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        if self.settings.public:
+            limits = Limits(
+                self.settings.visitor_images,
+                self.settings.visitor_megabytes * 10**6,
+                self.settings.visitor_trainings,
+                self.settings.visitor_hours * 3600,
+            )
+            self.workspaces = Workspaces(self.own, limits)
+        self._read_only = Indexes(self.own.folder / VISITORS / ".nobody", self.own, READ_ONLY)
 
     @classmethod
     def create(cls, settings: Settings) -> Context:
@@ -83,6 +106,75 @@ class Context:
         except BackboneError as error:
             log.warning("%s; going on with %s", error, DEFAULT_MODEL)
             return cls(settings, indexes, Embedder.load(DEFAULT_MODEL), problem=str(error))
+
+    # --- whose ---------------------------------------------------------------------------------------------------
+
+    @property
+    def visitor(self) -> str:
+        """Who asks on a public server; empty when nobody can tell."""
+        return self.workspaces.visitor(token_now()) if self.workspaces else ""
+
+    @property
+    def workspace(self) -> Workspace | None:
+        """The private workspace of who asks, if there is one."""
+        return self.workspaces.of(self.visitor) if self.workspaces and self.visitor else None
+
+    @property
+    def indexes(self) -> Indexes:
+        """The galleries and models of who asks."""
+        if self.settings.read_only:
+            return self._read_only
+        if not self.workspaces:
+            return self.own
+        workspace = self.workspace
+        return workspace.indexes if workspace else self.workspaces.nobody
+
+    def can_change(self, name: str | None) -> bool:
+        """Whether who asks may change a gallery."""
+        try:
+            return bool(name and self.writable(name))
+        except ERRORS:
+            return False
+
+    def writable(self, name: str) -> Gallery:
+        """Open a gallery to change it. Raises ``GalleryError`` where who asks may not."""
+        self.check_writable()
+        return self.indexes.writable(name)
+
+    def check_writable(self) -> None:
+        """Something is going to be kept for who asks. Raises ``GalleryError`` where nothing may be.
+
+        Hidden buttons can still be called over HTTP, so every handler that keeps something asks.
+        """
+        self.indexes.check_writable()
+        if workspace := self.workspace:
+            workspace.touch()
+            self._lend_model(workspace)
+
+    def _lend_model(self, workspace: Workspace) -> None:
+        """New galleries are made with the server's model, which may be one of its owner's own."""
+        model, lent = self.own.models / self.embedder.name, workspace.indexes.models / self.embedder.name
+        if model.is_dir() and not lent.exists():
+            shutil.copytree(model, lent)
+
+    def check_local(self, what: str) -> None:
+        """Raises ``GalleryError`` on a public server: ``what`` is for who runs it."""
+        if self.settings.public:
+            raise GalleryError(f"{what} on a public server; run UniFEx yourself for that")
+
+    def hand_out(self, path: Path) -> str:
+        """A file to download, for who asks alone; its address for a component."""
+        cached = save_file_to_cache(str(path), get_upload_folder())
+        self.files.made.add(str(Path(cached).resolve()), self.visitor)
+        return cached
+
+    def scratch(self) -> Path:
+        """A folder for files that are made for who asks; they go with the workspace, or at the next start."""
+        folder = self.indexes.folder / MADE
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    # --- galleries -----------------------------------------------------------------------------------------------
 
     def first_gallery(self) -> str:
         """The gallery to show first: the one asked for, else the user's own, else the demo."""
@@ -100,16 +192,6 @@ class Context:
             raise GalleryError("no gallery yet; make one in the Gallery tab: drop a folder of images there")
         return self.indexes.get(name)
 
-    def writable(self, name: str) -> Gallery:
-        """Open a gallery to change it. Raises ``GalleryError``, always so on a public server."""
-        self.refuse_strangers()
-        return self.gallery(name)
-
-    def refuse_strangers(self) -> None:
-        """Raises ``GalleryError`` on a public server: hidden buttons can still be called over HTTP."""
-        if self.settings.public:
-            raise GalleryError("this server is public: its galleries are read-only")
-
     def prepare(self) -> None:
         """Get the engine, the demo gallery and the asked-for source ready, in the background."""
         threading.Thread(target=self._prepare, name="unifex-prepare", daemon=True).start()
@@ -118,14 +200,17 @@ class Context:
         try:
             self.state = "loading the backbone"
             self.embedder.embed([Image.new("RGB", (8, 8))])  # builds the engine, and spares the first query its start
-            wanted, names = self.settings.gallery, self.indexes.names()
+            wanted, names = self.settings.gallery, self.own.names()
+            shutil.rmtree(self.own.folder / MADE, ignore_errors=True)
             if not names and not wanted:
                 self._index(DEMO_GALLERY, demo.Demo(), "drawing the demo gallery")
             elif wanted and wanted not in names:
                 self._index(name_for(wanted), sources.open_source(wanted), f"indexing {wanted}")
             self.gallery(self.first_gallery()).snapshot()
-            waiting = [spec for name in self.indexes.names() for spec, _ in self.gallery(name).unfinished()]
-            uploads.sweep(self.indexes.folder, waiting)
+            waiting = [spec for name in self.own.names() for spec, _ in self.own.get(name).unfinished()]
+            uploads.sweep(self.own.folder, waiting)
+            if self.workspaces:
+                threading.Thread(target=self._sweep, name="unifex-sweep", daemon=True).start()
             self.state = self.problem or self.embedder.engine.name
         except Exception as error:  # a thread of its own: nobody else would tell the user
             log.exception("preparing failed")
@@ -134,10 +219,20 @@ class Context:
             self.ready.set()
 
     def _index(self, name: str, source: sources.Source, doing: str) -> None:
-        gallery = self.indexes.get_or_create(name, lambda: self.embedder)
+        gallery = self.own.get_or_create(name, lambda: self.embedder)
         for event in index(gallery, source):
             if isinstance(event, Progress):
                 self.state = f"{doing}: {event.done:,} of {event.total:,}" if event.total else doing
+
+    def _sweep(self) -> None:
+        """Visitors' data goes when its time has come."""
+        while True:
+            try:
+                for visitor in self.workspaces.sweep():
+                    self.files.forget(visitor)
+            except OSError:
+                log.exception("sweeping visitors' workspaces failed; tried again in a minute")
+            time.sleep(SWEEP_SECONDS)
 
 
 def name_for(source: str) -> str:

@@ -43,7 +43,7 @@ def add_endpoints(app: Context) -> None:
             result = search(opened, [path], int(k), filters, int(dim) or None, context)
         except ERRORS as error:
             raise gr.Error(str(error), print_exception=False) from error
-        hits = [_without_path(hit) for hit in result.hits]
+        hits = [_hit(hit, app.settings.public) for hit in result.hits]
         return {"results": [{"query": path.name, "stranger": result.stranger, "hits": hits}]}
 
     def words_endpoint(
@@ -55,11 +55,14 @@ def add_endpoints(app: Context) -> None:
             result = search_words(app.gallery(gallery or app.first_gallery()), words, k=int(k), filters=filters)
         except ERRORS as error:
             raise gr.Error(str(error), print_exception=False) from error
-        return {"results": [{"query": words, "hits": [_without_path(hit) for hit in result.hits]}]}
+        return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
 
     def galleries_endpoint() -> dict[str, Any]:
         """List the galleries and what is in them."""
-        return {"galleries": [asdict(app.gallery(name).facts()) for name in app.indexes.names()]}
+        listed = [app.gallery(name).facts() for name in app.indexes.names()]
+        if app.settings.public:  # where a gallery's images come from is the owner's to know
+            listed = [replace(facts, unfinished=[]) for facts in listed]
+        return {"galleries": [asdict(facts) for facts in listed]}
 
     def evaluate_endpoint(
         gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False
@@ -78,5 +81,7 @@ def add_endpoints(app: Context) -> None:
     gr.api(evaluate_endpoint, api_name="evaluate", concurrency_limit=1)
 
 
-def _without_path(hit: Hit) -> dict[str, Any]:
-    return {"file" if name == "path" else name: value for name, value in hit.as_json().items()}
+def _hit(hit: Hit, public: bool) -> dict[str, Any]:
+    """``public``: where the image lies is not told."""
+    values = {"file" if name == "path" else name: value for name, value in hit.as_json().items()}
+    return {**values, "uri": ""} if public else values

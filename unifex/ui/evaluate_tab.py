@@ -140,7 +140,7 @@ class EvaluateTab:
         """(gallery, assessment) -> whether there is anything, worst queries, label errors, duplicates, corrections."""
         if found is None:
             return gr.update(visible=False), "", "", "", ""
-        gallery, trial, editable = self.context.gallery(name), found.main.trial, not self.context.settings.public
+        gallery, trial, editable = self.context.gallery(name), found.main.trial, self.context.can_change(name)
         current, near = gallery.neighbours()
         if current.columns is not trial.columns:
             changed = html.message("The gallery has changed", "Evaluate again to see its failures.", "warning")
@@ -159,7 +159,7 @@ class EvaluateTab:
 
     def _corrections(self, gallery: Gallery) -> str:
         said = gallery.corrections()
-        return report.corrections(said, corrections.as_csv(said), not self.context.settings.public)
+        return report.corrections(said, corrections.as_csv(said), self.context.can_change(gallery.name))
 
     def open_item(self, name: str, event: gr.SelectData) -> tuple:
         """(gallery; card) -> the large view."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import gradio as gr
 
@@ -18,12 +16,9 @@ from unifex.ui.context import ERRORS, Context
 
 @dataclass
 class GalleryPack:
-    """A switch, a button that packs and one that has the file; the files go with the server."""
+    """A switch, a button that packs and one that has the file."""
 
     context: Context
-    folder: tempfile.TemporaryDirectory = field(
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="unifex-packed-")
-    )
 
     def build(self) -> None:
         """Lay it out."""
@@ -47,11 +42,14 @@ class GalleryPack:
         """(gallery, with images) -> progress and outcome, download."""
         try:
             gallery = self.context.writable(name)
-            for event in bundle.pack(gallery, Path(self.folder.name) / f"{gallery.name}.zip", images):
+            for event in bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images):
                 if isinstance(event, Packing):
                     yield html.bar("Packing", event.done, event.total, ""), gr.update(visible=False)
         except ERRORS as error:
             yield html.message("Not packed", str(error), "error"), gr.update(visible=False)
             return
         text = f"{plural(event.items, 'item')}, {size(event.bytes)}"
-        yield html.message("Ready to download", text, "good"), gr.update(visible=True, value=event.path)
+        yield (
+            html.message("Ready to download", text, "good"),
+            gr.update(visible=True, value=self.context.hand_out(event.path)),
+        )

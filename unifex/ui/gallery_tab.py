@@ -22,6 +22,7 @@ from unifex.ui.context import ERRORS, Context, name_for
 from unifex.ui.gallery_pack import GalleryPack
 from unifex.ui.model_picker import ModelPicker
 from unifex.ui.theme import asset
+from unifex.ui.visit import Visit
 
 CANCEL_SECONDS = 15
 HUB_EXAMPLES = (
@@ -44,55 +45,60 @@ class GalleryTab:
     def build(self) -> None:
         """Lay the tab out and wire it."""
         self.picker, self.packer = ModelPicker(self.context), GalleryPack(self.context)
+        self.visit = Visit(self.context)
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
         first = self.context.first_gallery()
-        local = not self.context.settings.public
+        local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
+        writable = not self.context.settings.read_only
         with gr.Row():
-            with gr.Column(scale=3, min_width=320, visible=local):
-                gr.Markdown("### Add images")
+            with gr.Column(scale=3, min_width=320, visible=writable):
+                gr.Markdown("### Add images" if local else "### Add images to a private gallery")
                 self.drop = gr.HTML("", html_template=asset("drop.html"), js_on_load=asset("drop.js"), elem_id="drop")
                 self.path = gr.Textbox(
                     label="or a folder, .zip or .csv on this computer, hf:owner/name or m4d:DIR",
                     placeholder="/home/me/Pictures",
                     elem_id="source-path",
+                    visible=local,
                 )
                 self.name = gr.Textbox(
                     label="Gallery to add to (a new name makes a new gallery)",
                     placeholder="holiday",
                     elem_id="gallery-name",
                 )
-                self.picker.build()
+                with gr.Column(visible=local):
+                    self.picker.build()
                 with gr.Row():
                     self.try_out = gr.Button("Forecast", elem_id="forecast-button")
                     self.start = gr.Button("Start", variant="primary", elem_id="start-button")
                     self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel-button")
                     self.resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-button")
                 self.outcome = gr.HTML(elem_id="index-outcome")
-                with gr.Accordion("M4D-35k and other public data sets", open=False, elem_id="public-sets"):
+                with gr.Accordion(
+                    "M4D-35k and other public data sets", open=False, visible=local, elem_id="public-sets"
+                ):
                     self.sets = self._public_sets()
-                with gr.Accordion("Real photographs from the Hugging Face hub", open=False):
+                with gr.Accordion("Real photographs from the Hugging Face hub", open=False, visible=local):
                     gr.Markdown("Needs a network. The first 300 images are streamed; mind each data set's licence.")
                     self.examples = [gr.Button(title, size="sm") for title, _ in HUB_EXAMPLES]
             with gr.Column(scale=2, min_width=300):
-                gr.Markdown(
-                    "### Your galleries" if local else "### Galleries (this server is public: they are read-only)"
-                )
+                gr.Markdown("### Your galleries" if local and writable else "### Galleries")
+                self.visit.build()
                 self.gallery = gr.Dropdown(
                     self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="manage-gallery"
                 )
                 self.facts = gr.HTML(elem_id="gallery-facts")
-                with gr.Accordion("Rename", open=False, visible=local):
+                with gr.Accordion("Rename", open=False, visible=writable):
                     self.new_name = gr.Textbox(label="New name", elem_id="new-name")
                     self.rename = gr.Button("Rename", elem_id="rename-button")
-                with gr.Accordion("Take it elsewhere", open=False, visible=local, elem_id="gallery-pack"):
+                with gr.Accordion("Take it elsewhere", open=False, visible=writable, elem_id="gallery-pack"):
                     self.packer.build()
-                with gr.Accordion("Remove items", open=False, visible=local):
+                with gr.Accordion("Remove items", open=False, visible=writable):
                     self.paths = gr.Textbox(
                         label="Paths, one a line", info="As search results show them; image files stay", lines=3,
                         elem_id="remove-paths",
                     )  # fmt: skip
                     self.remove = gr.Button("Remove these items", variant="stop", elem_id="remove-button")
-                with gr.Accordion("Delete this gallery", open=False, visible=local):
+                with gr.Accordion("Delete this gallery", open=False, visible=writable):
                     self.confirm = gr.Textbox(label="Type the gallery's name to delete it", elem_id="delete-confirm")
                     self.delete = gr.Button("Delete for good", variant="stop", elem_id="delete-button")
                 self.notice = gr.HTML(elem_id="manage-notice")
@@ -127,7 +133,7 @@ class GalleryTab:
         for done in (started, resumed, cancelled):
             done.then(self.refresh, [self.name, self.gallery], both, show_progress="hidden", **private).then(
                 self.show_facts, [self.gallery], [self.facts, self.resume], show_progress="hidden", **private
-            )
+            ).then(**self.visit.shown)
         self.gallery.change(
             self.show_facts, [self.gallery], [self.facts, self.resume], show_progress="hidden", **private
         )
@@ -171,7 +177,7 @@ class GalleryTab:
     def receive(self, name: str, event: gr.EventData) -> tuple[str, str, str, str]:
         """(gallery name; dropped files) -> pending source, typed path, gallery name, notice."""
         try:
-            self.context.refuse_strangers()
+            self.context.check_writable()
             files = [uploads.UploadedFile(_checked(path), str(relative)) for path, relative in event.files]
             staged = uploads.stage(self.context.indexes.folder, files)
         except (GalleryError, ValueError, TypeError, OSError) as error:
@@ -180,12 +186,17 @@ class GalleryTab:
         return str(staged), "", suggested, html.message("Trying a few images for a forecast")
 
     def _open(self, spec: str) -> Source:
-        self.context.refuse_strangers()
+        """Raises ``SourceError``, and ``GalleryError`` for what is not a visitor's own upload on a public server."""
+        self.context.check_writable()
         if not spec:
             raise SourceError("nothing to add yet: drop images above or name a folder")
-        if uploads.is_staged(self.context.indexes.folder, spec):
-            return uploads.open_staged(Path(spec))
-        return sources.open_source(spec)
+        if not uploads.is_staged(self.context.indexes.folder, spec):
+            self.context.check_local("folders of the server and data sets are not read")
+            return sources.open_source(spec)
+        if Path(spec).suffix.lower() == ".csv":
+            self.context.check_local("a .csv alone, which names files of the server, is not read")
+        source = uploads.open_staged(Path(spec))
+        return self.context.workspace.limited(source) if self.context.workspace else source
 
     def _embedder(self, name: str, model: str) -> Embedder:
         """The model of the gallery to add to, or that of a new one."""
@@ -236,7 +247,7 @@ class GalleryTab:
     def _unpack(self, spec: str, name: str) -> Iterator[tuple]:
         """As :meth:`run`, for a gallery that was packed."""
         try:
-            self.context.refuse_strangers()
+            self.context.check_writable()
             for event in bundle.unpack(Path(spec), name.strip() or name_for(spec), self.context.indexes):
                 if isinstance(event, Packing):
                     yield html.bar("Opening the packed gallery", event.done, event.total, ""), *_busy(), gr.skip()
@@ -260,7 +271,10 @@ class GalleryTab:
     def stopped(self, name: str, chosen: str) -> tuple:
         """(gallery name, chosen gallery) -> outcome and buttons after Cancel, once the last batch is committed."""
         known = self.context.indexes.names()
-        gallery = self.context.gallery(name if name in known else chosen)
+        try:
+            gallery = self.context.writable(name if name in known else chosen)
+        except ERRORS as error:
+            return html.message("Cancelled", str(error), "warning"), *_idle()
         for _ in range(CANCEL_SECONDS * 10):
             try:
                 with gallery.write() as writer:
@@ -282,7 +296,7 @@ class GalleryTab:
     def show_facts(self, name: str | None) -> tuple[str, dict]:
         """(gallery) -> its facts, and the resume button when a source was cut off."""
         if not name or name not in self.context.indexes.names():
-            text = "Drop a folder of images on the left. Nothing leaves this computer."
+            text = "Drop a folder of images on the left. Nobody else sees it."
             return html.message("No gallery yet", text), gr.update(visible=False)
         try:
             gallery = self.context.gallery(name)
@@ -290,12 +304,13 @@ class GalleryTab:
         except ERRORS as error:
             return html.message("This gallery cannot be opened", str(error), "error"), gr.update(visible=False)
         recall = "" if kind.exact else f", recall@10 {kind.recall:.3f} of exact search"
-        return html.facts(known, kind.kind + recall), gr.update(visible=bool(known.unfinished))
+        return html.facts(known, kind.kind + recall), gr.update(
+            visible=bool(known.unfinished) and self.context.can_change(name)
+        )
 
     def rename_gallery(self, name: str, new: str) -> tuple:
         """(gallery, new name) -> notice, all dropdowns."""
         try:
-            self.context.refuse_strangers()
             renamed = self.context.indexes.rename(name, new).name
         except ERRORS as error:
             return html.message("Not renamed", str(error), "error"), *self.refresh(name, name)
@@ -307,7 +322,6 @@ class GalleryTab:
             text = f"Type '{name}' exactly to delete it."
             return html.message("Not deleted", text, "warning"), *self.refresh(name, name), typed
         try:
-            self.context.refuse_strangers()
             self.context.indexes.delete(name)
         except ERRORS as error:
             return html.message("Not deleted", str(error), "error"), *self.refresh(name, name), typed

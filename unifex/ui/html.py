@@ -18,12 +18,10 @@ from unifex.hub import Fetched
 from unifex.indexing import Forecast, IndexReport, Progress
 from unifex.search import Hit, SearchResult
 from unifex.sources import Refused
-from unifex.text import duration, plural, size
+from unifex.text import duration, harmless, plural, size
 from unifex.ui.theme import asset
 
 REPORT_LINES = 200
-# A spreadsheet runs a cell that begins like this as a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def image_uri(webp: bytes) -> str:
@@ -74,13 +72,18 @@ def sample_grid(samples: Sequence[tuple[Record, bytes]]) -> str:
     return f'<p class="hint">Drop an image into the box, or start with one of these:</p><div class="grid" data-kind="samples">{cards}</div>'
 
 
-def search_status(result: SearchResult, gallery: str, query: Sequence[bytes], words: str = "") -> str:
-    """What was searched and how long it took, with the query's thumbnails and words, and the hits as a CSV link."""
+def search_status(
+    result: SearchResult, gallery: str, query: Sequence[bytes], words: str = "", places: bool = True
+) -> str:
+    """What was searched and how long it took, with the query's thumbnails and words, and the hits as a CSV link.
+
+    ``places``: the CSV tells where the image files lie.
+    """
     said = f"for <q>{escape(words)}</q> " if words else ""
     thumbnails = "".join(f'<img src="{image_uri(webp)}" alt="query">' for webp in query)
     milliseconds = 1000 * (result.embed_seconds + result.search_seconds)
     link = (
-        f'<a class="download" download="hits.csv" href="{hits_csv_uri(result.hits)}">Download CSV</a>'
+        f'<a class="download" download="hits.csv" href="{hits_csv_uri(result.hits, places)}">Download CSV</a>'
         if result.hits
         else ""
     )
@@ -92,21 +95,16 @@ def search_status(result: SearchResult, gallery: str, query: Sequence[bytes], wo
     )
 
 
-def hits_csv_uri(hits: Iterable[Hit]) -> str:
+def hits_csv_uri(hits: Iterable[Hit], places: bool = True) -> str:
     """The hits as a CSV file in a data URI; cells that a spreadsheet would run are made harmless."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["rank", "path", "label", "domain", "score", "chance", "uri"])
     for hit in hits:
         chance = "" if hit.chance is None else f"{hit.chance:.4f}"
-        cells = [hit.path, hit.label, hit.domain, f"{hit.score:.6f}", chance, hit.record.uri]
+        cells = [hit.path, hit.label, hit.domain, f"{hit.score:.6f}", chance, hit.record.uri if places else ""]
         writer.writerow([hit.rank, *map(harmless, cells)])
     return csv_uri(text.getvalue())
-
-
-def harmless(cell: str) -> str:
-    """A cell that a spreadsheet would run as a formula, made text."""
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
 def csv_uri(text: str) -> str:

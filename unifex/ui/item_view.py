@@ -27,7 +27,7 @@ class ItemView:
             with gr.Row():
                 self.again = gr.Button("Search with this one", variant="primary", elem_id="search-with-this")
                 self.close = gr.Button("Close", elem_id="close-detail")
-            with gr.Accordion("Correct it", open=False, visible=not self.context.settings.public, elem_id="correct"):
+            with gr.Accordion("Correct it", open=False, elem_id="correct") as self.correction:
                 with gr.Row():
                     self.label = gr.Textbox(label="Label", elem_id="correct-label")
                     self.domain = gr.Textbox(label="Domain", elem_id="correct-domain")
@@ -44,21 +44,24 @@ class ItemView:
     @property
     def outputs(self) -> list:
         """What :meth:`open` gives."""
-        return [self.shown, self.overlay, self.picture, self.label, self.domain]
+        return [self.shown, self.overlay, self.picture, self.label, self.domain, self.correction]
 
     def open(self, gallery: str, item: int) -> tuple:
         """-> :attr:`outputs` with this item shown."""
+        label = domain = ""
+        changeable = self.context.can_change(gallery)
         try:
             opened = self.context.gallery(gallery)
             records = opened.records([item])
-            if not records:
+            if records:
+                label, domain = records[0].label, records[0].domain
+                view = _large(opened, records[0])
+            else:
                 view = html.message("This item was removed", "Search again to see what is left.", "warning")
-                return (gallery, item), gr.update(visible=True), view, "", ""
-            record = records[0]
-            return (gallery, item), gr.update(visible=True), _large(opened, record), record.label, record.domain
+                changeable = False
         except ERRORS as error:
             view = html.message("This item cannot be shown", str(error), "error")
-            return (gallery, item), gr.update(visible=True), view, "", ""
+        return (gallery, item), gr.update(visible=True), view, label, domain, gr.update(visible=changeable)
 
     def search_with(self, shown: tuple[str, int]) -> tuple[Query, dict, str]:
         """(shown item) -> the item as the query, overlay closed, its gallery."""

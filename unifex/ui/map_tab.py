@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,9 @@ import numpy as np
 
 from unifex import corrections, map_view
 from unifex.assessment import rivals
-from unifex.gallery import Gallery
+from unifex.gallery import Gallery, Record
 from unifex.projection import Map, Mapping, kept_map, moved_most, place, project
-from unifex.text import duration, plural
+from unifex.text import duration, harmless, plural
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Chosen, Context, Found
 from unifex.ui.item_view import ItemView
@@ -72,7 +72,7 @@ class MapTab:
                 self.listed = gr.HTML(_HELP, elem_id="map-chosen", js_on_load=_OPEN_CARD_JS)
                 with gr.Column(visible=False, elem_id="map-actions") as self.actions:
                     self.within = gr.Button("Search within these", variant="primary", elem_id="search-within")
-                    with gr.Column(visible=not self.context.settings.public):
+                    with gr.Column(visible=not self.context.settings.read_only):
                         self.label = gr.Textbox(label="Label for all of them", elem_id="map-label")
                         self.relabel = gr.Button("Label them", elem_id="map-relabel")
                         self.drop = gr.Button("Leave them out of the gallery", variant="stop", elem_id="map-drop")
@@ -168,7 +168,8 @@ class MapTab:
             return Chosen(), _HELP, gr.update(visible=False)
         cards = "".join(html.card(r, gallery.thumbnail(r.sha256), "Open") for r in records[:MOST_CARDS])
         more = f"<p>and {len(records) - MOST_CARDS:,} more</p>" if len(records) > MOST_CARDS else ""
-        link = f'<a class="download" download="chosen.csv" href="{html.csv_uri(_chosen_csv(records))}">Download CSV</a>'
+        table = html.csv_uri(_chosen_csv(records, places=not self.context.settings.public))
+        link = f'<a class="download" download="chosen.csv" href="{table}">Download CSV</a>'
         head = f'<p class="chosen-head"><strong>{plural(len(records), "item")} chosen</strong>{link}</p>'
         listed = f'{head}<div class="grid small">{cards}</div>{more}'
         return Chosen(name, tuple(record.id for record in records)), listed, gr.update(visible=True)
@@ -254,13 +255,14 @@ def _mapping(event: Mapping) -> str:
     return html.bar(event.doing, event.done, event.total, known)
 
 
-def _chosen_csv(records) -> str:
+def _chosen_csv(records: Iterable[Record], places: bool) -> str:
+    """``places``: it tells where the image files lie."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["path", "label", "domain", "split", "uri"])
     for record in records:
-        cells = (record.path, record.label, record.domain, record.split, record.uri)
-        writer.writerow([html.harmless(cell) for cell in cells])
+        cells = (record.path, record.label, record.domain, record.split, record.uri if places else "")
+        writer.writerow([harmless(cell) for cell in cells])
     return text.getvalue()
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -23,12 +22,9 @@ KINDS = {ZIP: "", "TorchScript, 64-d (the challenge)": "torchscript", "ONNX, 64-
 
 @dataclass
 class ModelDownload:
-    """A dropdown of kinds and the button that has the file; the files go with the server."""
+    """A dropdown of kinds and the button that has the file."""
 
     context: Context
-    folder: tempfile.TemporaryDirectory = field(
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="unifex-models-")
-    )
 
     def build(self) -> None:
         """Lay it out."""
@@ -54,7 +50,7 @@ class ModelDownload:
 
     def of(self, model: str) -> tuple[dict, dict, str]:
         """:attr:`shown` for a model that was just trained."""
-        return gr.update(value=ZIP), gr.update(value=str(self._zipped(model))), ""
+        return gr.update(value=ZIP), gr.update(value=self._zipped(model)), ""
 
     def make(self, found: Outcome | None, kind: str) -> Iterator[tuple]:
         """(outcome, kind) -> notice, download."""
@@ -62,22 +58,25 @@ class ModelDownload:
             yield html.message("Nothing trained yet"), gr.skip()
             return
         if kind == ZIP:
-            yield "", gr.update(value=str(self._zipped(found.model)))
+            yield "", gr.update(value=self._zipped(found.model))
             return
         yield html.message("Making the file", "It is compared with the app on a few pictures."), gr.skip()
         format = KINDS[kind]
         try:
             model = Embedder.load(found.model, models=self.context.indexes.models)
-            made = export(model, format, Path(self.folder.name) / f"{found.model}{SUFFIXES[format]}")
+            made = export(model, format, self.context.scratch() / f"{found.model}{SUFFIXES[format]}")
         except ERRORS as error:
             yield html.message("No file", str(error), "error"), gr.skip()
             return
         text = f"{size(made.bytes)}, {made.dim}-d; cosine with the app's embeddings {made.cosine:.4f} or more."
-        yield html.message(f"{kind.partition(',')[0]} is ready to download", text, "good"), gr.update(value=made.path)
+        yield (
+            html.message(f"{kind.partition(',')[0]} is ready to download", text, "good"),
+            gr.update(value=self.context.hand_out(Path(made.path))),
+        )
 
-    def _zipped(self, model: str) -> Path:
-        path = Path(self.folder.name) / f"{model}.zip"
+    def _zipped(self, model: str) -> str:
+        path = self.context.scratch() / f"{model}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted((self.context.indexes.models / model).iterdir()):
                 archive.write(file, f"{model}/{file.name}")
-        return path
+        return self.context.hand_out(path)

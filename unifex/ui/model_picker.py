@@ -61,6 +61,7 @@ class ModelPicker:
         """The model chosen, loaded. Raises what ``Embedder.load`` raises."""
         if not name or name == self.context.embedder.name:
             return self.context.embedder
+        self.context.check_local("other models are not loaded")
         return Embedder.load(name, models=self.context.indexes.models)
 
     # --- handlers ------------------------------------------------------------------------------------------------
@@ -68,7 +69,7 @@ class ModelPicker:
     def show(self, name: str | None) -> tuple[str, dict, dict]:
         """(model) -> its facts, the download button if it is not here, stop hidden."""
         try:
-            self.context.refuse_strangers()
+            self.context.check_local("other models are not loaded")
             backbone, dims = self._parts(name)
         except ERRORS as error:
             wanted = str(name or "").removeprefix("raw:").startswith("hf-hub:")  # what it is, is in the repository
@@ -93,7 +94,8 @@ class ModelPicker:
     def download(self, name: str | None) -> Iterator[tuple[str, dict, dict]]:
         """(model) -> progress, then its facts; both buttons."""
         try:
-            self.context.refuse_strangers()
+            self.context.check_local("other models are not loaded")
+            self.context.check_writable()
             yield html.message("Asking the hub"), _button("Download", False), _button("Stop", True)
             for event in zoo.download((name or "").removeprefix("raw:")):
                 if isinstance(event, Fetched):

@@ -18,8 +18,8 @@ from unifex.evaluation import Evaluation, difference
 from unifex.failures import Duplicate, LabelError, WorstQuery
 from unifex.gallery import Record
 from unifex.measures import Score
-from unifex.text import plural
-from unifex.ui.html import card, csv_uri, harmless, message
+from unifex.text import harmless, plural
+from unifex.ui.html import card, csv_uri, message
 
 MOST_LABELS = 300
 PROTOCOL_WORDS = {

@@ -240,7 +240,7 @@ class SearchTab:
             decoded = (images.decode(Path(path).read_bytes(), at_least=96).image for path in query.paths[:6])
             shown = [images.thumbnail(image, 96) for image in decoded]
         found = Found(name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
-        status = html.search_status(result, name, shown, words)
+        status = html.search_status(result, name, shown, words, places=not self.context.settings.public)
         if filters.false_accepts:
             meaning = gallery.calibration()
             least = meaning.threshold(filters.false_accepts)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,7 +13,7 @@ import gradio as gr
 from unifex import training_data
 from unifex.embedder import Embedder, ModelError, list_models
 from unifex.finetuning import Doing, finetune
-from unifex.gallery import Gallery
+from unifex.gallery import Gallery, GalleryError
 from unifex.indexes import MAX_NAME
 from unifex.outcome import Outcome, Point
 from unifex.recipes import PRESETS, Recipe
@@ -30,6 +32,7 @@ from unifex.unfinished import points_so_far, right_to_train, unfinished
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 STOP_SECONDS = 30
+VISITOR_MINUTES = 30
 SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would keep people waiting
 
 
@@ -58,8 +61,8 @@ class TrainTab:
                 self._build_results()
 
     @property
-    def _local(self) -> bool:
-        return not self.context.settings.public
+    def _writable(self) -> bool:
+        return not self.context.settings.read_only
 
     def _build_data(self) -> None:
         first = self.context.first_gallery()
@@ -69,7 +72,7 @@ class TrainTab:
             elem_id="train-gallery",
         )  # fmt: skip
         self.back = gr.Button("Go back", size="sm", visible=False, elem_id="train-back")
-        with gr.Accordion("or upload labelled folders", open=False, visible=self._local):
+        with gr.Accordion("or upload labelled folders", open=False, visible=self._writable):
             self.drop = gr.HTML("", html_template=asset("drop.html"), js_on_load=asset("drop.js"), elem_id="train-drop")
             self.upload_name = gr.Textbox(
                 label="They become this gallery", placeholder="the folder's name", elem_id="train-upload-name"
@@ -84,14 +87,14 @@ class TrainTab:
         gr.Markdown("### 3 · Train")
         self.name = gr.Textbox(label="Name of the new model", placeholder="my-model", elem_id="train-name")
         with gr.Row():
-            self.start = gr.Button("Train", variant="primary", visible=self._local, elem_id="train-button")
+            self.start = gr.Button("Train", variant="primary", visible=self._writable, elem_id="train-button")
             self.cancel = gr.Button("Stop", variant="stop", visible=False, elem_id="train-cancel")
         with gr.Row():
             self.resume = gr.Button("Go on", visible=False, elem_id="train-resume")
             self.finish = gr.Button("Keep what was reached", visible=False, elem_id="train-finish")
 
     def _build_results(self) -> None:
-        invitation = _INVITATION if self._local else _READ_ONLY
+        invitation = _INVITATION if self._writable else _READ_ONLY
         self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=asset("evaluate.js"))
         self.status = gr.HTML(elem_id="train-status")
         self.curves = gr.HTML(
@@ -159,7 +162,8 @@ class TrainTab:
         ]
         shown = [self.result, self.others, self.use, self.name, *self.download.shown, self.notice, self.changed]
         for run in runs:
-            run.then(self.show_result, [self.gallery, self.found], shown, **PRIVATE)
+            done = run.then(self.show_result, [self.gallery, self.found], shown, **PRIVATE)
+            done.then(**self.gallery_tab.visit.shown)
         # Two listeners, in this order: the page runs one after the other, and the second waits for the effect.
         self.cancel.click(None, cancels=[*runs, indexed], api_visibility="private")
         self.cancel.click(self.stopped, [self.gallery, self.name], [self.status, *buttons], **PRIVATE)
@@ -176,13 +180,13 @@ class TrainTab:
         try:
             gallery = self.context.gallery(name)
             orders = [order for order in unfinished(self.context.indexes.models) if order.gallery == gallery.name]
-            waiting = bool(orders) and not self.context.settings.public
+            waiting = bool(orders) and self.context.can_change(name)
             named = orders[0].name if orders else self._free_name(gallery.name)
             shown = (
                 gr.update(value=named),
                 gr.update(visible=waiting, value=f"Go on with '{named}'"),
                 gr.update(visible=waiting),
-                _back(gallery),
+                _back(gallery) if self.context.can_change(name) else gr.update(visible=False),
             )
             data = training_data.choose(gallery, PRESETS[FIRST_PRESET], HoldOut(share))
         except ERRORS as error:
@@ -236,7 +240,12 @@ class TrainTab:
             before = points_so_far(self.context.indexes.models, model)
             points: dict[int, Point] = {point.number: point for point in before}
             yield html.message("Reading the gallery"), "", "", None, *_busy()
+            deadline = self._deadline(finish)
             for event in finetune(gallery, model, recipe, hold_out, finish):
+                if time.monotonic() > deadline and isinstance(event, Point):
+                    raise GalleryError(
+                        f"a training may take {VISITOR_MINUTES} minutes on this server; keep it, or go on"
+                    )
                 if isinstance(event, Doing):
                     yield html.bar(event.what.capitalize(), event.done, event.total, ""), *[gr.skip()] * 3, *_busy()
                 elif isinstance(event, Point):
@@ -249,6 +258,13 @@ class TrainTab:
             waiting = any(order.name == model for order in unfinished(self.context.indexes.models))
             text = f"{error}. What was reached is kept." if waiting else str(error)
             yield html.message("Not trained", text, "error"), *[gr.skip()] * 3, *_idle(waiting)
+
+    def _deadline(self, finish: bool) -> float:
+        """When a visitor's training has to end, which is counted; never for who runs the server."""
+        workspace = self.context.workspace
+        if workspace and not finish:
+            workspace.begin_training()
+        return time.monotonic() + VISITOR_MINUTES * 60 if workspace else math.inf
 
     def stopped(self, gallery: str, name: str) -> tuple:
         """(gallery, model name) -> status and buttons after Stop, once the epoch has come to its end."""
@@ -308,7 +324,6 @@ class TrainTab:
     def _switch(self, names: list[str], model: str, used: int) -> Iterator[tuple]:
         lines = []
         try:
-            self.context.refuse_strangers()
             embedder = Embedder.load(model, models=self.context.indexes.models)
             for name in names:
                 items = 0
@@ -340,9 +355,7 @@ _INVITATION = html.message(
     "neck is worth for things it never saw, before you use it.",
 )
 
-_READ_ONLY = html.message(
-    "This server is public: its galleries are read-only", "Run it yourself, or duplicate the Space, to train."
-)
+_READ_ONLY = html.message("This server is read-only", "Run it yourself, or duplicate the Space, to train.")
 
 
 def _busy() -> tuple[dict, dict, dict, dict]:

@@ -1,0 +1,301 @@
+"""Strangers on a public server, over raw HTTP: what is one visitor's is not there for any other."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+import zipfile
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.conftest import run_index
+from tests.drawing import encoded, picture, write_folder
+from tests.serving import serve
+from tests.visiting import Visitor
+from unifex.gallery import Gallery, GalleryError
+from unifex.indexes import Indexes
+from unifex.sources import Refused, open_source
+from unifex.ui.guard import Ownership, Rate, Refusal
+from unifex.workspaces import VISITORS, Limits, Workspaces
+
+CROSSES = {f"signs/cross/{view}.png": encoded(picture("signs/cross", view)) for view in range(3)}
+DISCS = {f"shapes/disc/{view}.png": encoded(picture("shapes/disc", view)) for view in range(2)}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder):
+    base = tmp_path_factory.mktemp("public")
+    gallery = Gallery.create(base / "indexes" / "drawn", embedder)
+    run_index(gallery, write_folder(base / "pictures"))
+    limits = ("--visitor-images", "20", "--visitor-megabytes", "3", "--visitor-trainings", "1", "--rate", "5000")
+    with serve(base / "indexes", "--public", *limits, expect_clean_log=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def anna(server):
+    visitor = Visitor(server.url)
+    assert "3 images added" in visitor.index("private", CROSSES)
+    return visitor
+
+
+@pytest.fixture
+def mallory(server):
+    return Visitor(server.url)
+
+
+def as_file(path: str) -> dict:
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def search(visitor: Visitor, path: str, gallery: str) -> list[dict]:
+    return visitor.call("search", as_file(path), gallery, 5, "", -1, 0, False, 0)["results"][0]["hits"]
+
+
+def test_everybody_sees_the_servers_galleries_and_only_the_own_ones(anna, mallory, server):
+    assert anna.galleries() == ["drawn", "private"]
+    assert mallory.galleries() == ["drawn"]
+    assert Visitor(server.url, cookies=False).galleries() == ["drawn"]
+    path = mallory.upload(CROSSES["signs/cross/0.png"])
+    assert search(mallory, path, "drawn")[0]["label"] == "cross"
+    with pytest.raises(RuntimeError, match="no gallery 'private' here"):
+        search(mallory, path, "private")
+    for way in ("../private", "..", f"../{VISITORS}", "private/../private", "/etc", "drawn/.."):
+        with pytest.raises(RuntimeError, match="cannot name a gallery"):
+            search(mallory, path, way)
+
+
+def test_the_same_name_is_another_gallery(anna, mallory):
+    assert "2 images added" in mallory.index("private", DISCS)
+    assert {hit["label"] for hit in search(mallory, mallory.upload(DISCS["shapes/disc/0.png"]), "private")} == {"disc"}
+    assert {hit["label"] for hit in search(anna, anna.upload(DISCS["shapes/disc/0.png"]), "private")} == {"cross"}
+
+
+def test_an_upload_is_its_owners_alone(anna, mallory, server):
+    path = anna.upload(encoded(picture("signs/stripes", 70)), "secret.png")
+    shown = anna.show(path)
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "image/webp")
+    folder, name = path.rsplit("/", 1)
+    for other in (mallory, Visitor(server.url, cookies=False)):
+        for way in (path, f"/{path}", f"{folder}/./{name}", f"{folder}/x/../{name}", path.replace("/", "%2F")):
+            assert other.show(way).status_code in (403, 404), way
+        for way in (f"/gradio_api/file/{path}", f"/file={path}", f"//gradio_api/file={path}", f"/gradio_api//file={path}"):
+            assert other.http.get(way).status_code in (403, 404), way
+        with pytest.raises(httpx.HTTPStatusError, match="403"):
+            search(other, path, "drawn")
+        with pytest.raises(httpx.HTTPStatusError, match="403"):
+            search(other, f"{folder}/../{folder.rsplit('/', 1)[1]}/{name}", "drawn")
+        with pytest.raises(httpx.HTTPStatusError, match="403"):
+            other.fire("drop", "upload", "stolen", event_data={"files": [[path, "stolen/x.png"]]})
+
+
+def test_gps_and_all_other_metadata_stay_out_of_what_is_served(anna):
+    exif = Image.Exif()
+    exif[0x010F] = "SECRETCAMERA"
+    exif.get_ifd(0x8825)[2] = (52.0, 30.0, 59.0)
+    data = encoded(picture("signs/cross", 71), "JPEG", exif=exif, comment=b"SECRETCOMMENT")
+    assert b"SECRETCAMERA" in data
+    shown = anna.show(anna.upload(data)).content
+    assert b"SECRET" not in shown
+    assert not Image.open(io.BytesIO(shown)).getexif()
+
+
+def test_files_of_the_server_are_not_served(anna, server, tmp_path):
+    key = server.indexes / VISITORS / "key"
+    assert oct(key.stat().st_mode)[-3:] == "600"
+    (own,) = [folder for folder in (server.indexes / VISITORS).glob("*/private") if len(Gallery.open(folder)) == 3]
+    link = tmp_path / "link.png"
+    link.symlink_to(key)
+    for path in ("/etc/passwd", key, link, own / "items.sqlite", own / "gallery.json", "app.py", "../../etc/passwd"):
+        assert anna.show(str(path)).status_code in (403, 404), path
+        with pytest.raises((RuntimeError, httpx.HTTPStatusError)):
+            search(anna, str(path), "drawn")
+
+
+@pytest.mark.parametrize("spec", ["/etc", "hf:owner/name", "m4d:/data", "demo:", ".", "~"])
+def test_sources_other_than_uploads_are_refused(mallory, spec):
+    shown = mallory.fire("start-button", "click", spec, None, "x", None)[0]
+    assert "on a public server" in shown
+    assert mallory.galleries() == ["drawn"]
+
+
+def test_a_way_out_of_the_staged_folder(anna, mallory, server):
+    (theirs,) = [folder for folder in (server.indexes / VISITORS).glob("*/private") if len(Gallery.open(folder)) == 3]
+    mallory.index("mine", DISCS)
+    (own,) = [folder.parent for folder in (server.indexes / VISITORS).glob("*/mine") if folder.is_dir()]
+    for spec in (f"{own}/.uploads/../../{theirs.parent.name}/private", f"{theirs}", f"{own}/.uploads/../../../.."):
+        assert "on a public server" in mallory.fire("start-button", "click", spec, None, "x", None)[0]
+    listed = f"path,label\n{theirs}/thumbs,x\n/etc/hostname,y\n../../../../../../etc/hostname,z\n"
+    assert "on a public server" in mallory.index("y", {"list.csv": listed.encode()})
+    shown = mallory.index("z", {"a/manifest.csv": listed.encode(), "a/0.png": DISCS["shapes/disc/0.png"]})
+    assert "0 images added" in shown
+    assert "leaves the uploaded folder" in shown
+
+
+def test_the_servers_galleries_are_read_only(mallory):
+    for element, data in (
+        ("rename-button", ("drawn", "mine")),
+        ("delete-button", ("drawn", "drawn")),
+        ("remove-button", ("drawn", "signs/cross/0.png")),
+        ("pack-button", ("drawn", True)),
+    ):
+        assert "read-only" in mallory.fire(element, "click", *data)[0], element
+    assert "read-only" in mallory.index("drawn", DISCS)
+    assert mallory.call("galleries")["galleries"][0]["items"] == 24
+
+
+def test_without_a_cookie_there_is_nothing_to_keep(server):
+    nobody = Visitor(server.url, cookies=False)
+    shown = nobody.fire("drop", "upload", "x", event_data={"files": [[nobody.upload(b"x"), "x.png"]]})[3]
+    assert "keeps no cookie" in shown
+
+
+def test_forged_and_stolen_identities(anna, server):
+    token = anna.http.cookies["unifex_visitor"]
+    (folder,) = [folder for folder in (server.indexes / VISITORS).glob("*/private") if len(Gallery.open(folder)) == 3]
+    name, _, signature = token.partition(".")
+    assert folder.parent.name not in token
+    forged = (folder.parent.name, f"{name}.", name, f"{name}.{'0' * 64}", f"{name[:-1]}.{signature}", f"x.{signature}", "é.x")
+    for cookie in forged:
+        client = httpx.Client(base_url=server.url, headers={"Cookie": f"unifex_visitor={cookie}".encode("latin-1")})
+        event = client.post("/gradio_api/call/galleries", json={"data": []}).json()["event_id"]
+        assert '"private"' not in client.get(f"/gradio_api/call/galleries/{event}").text
+    mallory = Visitor(server.url)
+    mallory.session = anna.session
+    with pytest.raises(httpx.HTTPStatusError, match="403"):
+        mallory.fire("start-button", "click", "", None, "x", None)
+    for path in (f"queue/data?session_hash={anna.session}", f"heartbeat/{anna.session}"):
+        assert mallory.http.get(f"/gradio_api/{path}").status_code == 403
+    cancelled = {"session_hash": anna.session, "fn_index": 0, "event_id": "x"}
+    assert mallory.http.post("/gradio_api/cancel", json=cancelled).status_code == 403
+    untyped = mallory.http.post("/gradio_api/cancel", content=json.dumps(cancelled), headers={"Content-Type": "text/plain"})
+    assert untyped.status_code == 403
+
+
+def test_other_sites_pages_cannot_act_for_a_visitor(anna, server):
+    for origin, status in (("https://evil.example", 403), ("null", 403), (server.url.rstrip("/"), 200)):
+        answer = anna.http.post("/gradio_api/call/galleries", json={"data": []}, headers={"Origin": origin})
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/gradio_api/proxy=http://127.0.0.1/"), ("GET", "/gradio_api/file=http://127.0.0.1:1/"),
+        ("POST", "/gradio_api/vibe-edit"), ("GET", "/monitoring"), ("GET", "/gradio_api/deep_link"),
+        ("GET", "/gradio_api/stream/x/0/0/playlist.m3u8"), ("POST", "/gradio_api/process_recording"),
+        ("PUT", "/gradio_api/upload"), ("GET", "/docs"), ("GET", "/gradio_api/../indexes"),
+    ],
+)  # fmt: skip
+def test_what_the_page_does_not_need_is_not_there(anna, method, path):
+    assert anna.http.request(method, path).status_code in (403, 404)
+
+
+def test_a_visitors_limits(server):
+    greedy = Visitor(server.url)
+    many = {f"a/cross/{view}.png": encoded(picture("signs/cross", 100 + view)) for view in range(25)}
+    shown = greedy.index("many", many)
+    assert "20 images added" in shown
+    assert "more than the 20 images of a visitor" in shown
+    assert greedy.http.post("/gradio_api/upload", files={"files": ("x", bytes(4_000_000))}).status_code == 413
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for number in range(12):  # small as it comes, large once it is unpacked
+            noise = Image.effect_noise((10, 10), 50).resize((600, 600)).convert("RGB")
+            file.writestr(f"bmp/{number}.bmp", encoded(noise, "BMP"))
+    fat = Visitor(server.url)
+    assert "more than the 3.0 MB of a visitor" in fat.index("fat", {"fat.zip": archive.getvalue()})
+
+
+def test_delete_my_data_now(server):
+    visitor = Visitor(server.url)
+    visitor.index("gone", DISCS)
+    path = visitor.upload(CROSSES["signs/cross/1.png"], "q.png")
+    assert list((server.indexes / VISITORS).glob("*/gone"))
+    assert "is deleted" in visitor.fire("delete-my-data", "click")[0]
+    assert not list((server.indexes / VISITORS).glob("*/gone"))
+    assert visitor.galleries() == ["drawn"]
+    assert visitor.show(path).status_code == 403
+    assert not os.path.exists(path)
+
+
+def test_health_is_the_owners(server):
+    known = httpx.get(f"{server.url}health").json()
+    assert known["galleries"] == 1
+    assert min(known["memory_bytes"], known["disk_free_bytes"], known["visitors"]) > 0
+    assert httpx.get(f"{server.url}health", headers={"X-Forwarded-For": "1.2.3.4"}).status_code == 404
+
+
+# --- the parts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workspaces(tmp_path):
+    return Workspaces(Indexes(tmp_path / "indexes"), Limits(images=3, bytes=10**6, trainings=2, seconds=100))
+
+
+def test_what_nobody_uses_comes_to_its_end(workspaces, embedder):
+    kept, ended = (workspaces.of(workspaces.visitor(workspaces.new_token())) for _ in range(2))
+    for workspace in (kept, ended):
+        workspace.touch()
+        workspace.indexes.get_or_create("g", lambda: embedder)
+    long_ago = time.time() - 101
+    os.utime(ended.folder / "used", (long_ago, long_ago))
+    assert workspaces.sweep() == [ended.folder.name]
+    assert (kept.folder.exists(), ended.folder.exists()) == (True, False)
+    with pytest.raises(GalleryError, match="was deleted"):
+        ended.touch()
+    assert workspaces.count() == 1
+
+
+def test_tokens_are_this_servers_own_and_outlive_a_restart(workspaces, tmp_path):
+    token = workspaces.new_token()
+    again = Workspaces(Indexes(tmp_path / "indexes"), workspaces.limits)
+    other = Workspaces(Indexes(tmp_path / "other"), workspaces.limits)
+    assert again.visitor(token) == workspaces.visitor(token) != ""
+    assert other.visitor(token) == ""
+    assert [workspaces.visitor(wrong) for wrong in (None, "", ".", "a.b", token + "0", "é" * 9)] == [""] * 6
+
+
+def test_trainings_are_counted(workspaces):
+    workspace = workspaces.of(workspaces.visitor(workspaces.new_token()))
+    workspace.begin_training()
+    workspace.begin_training()
+    with pytest.raises(GalleryError, match="trains 2 times"):
+        workspace.begin_training()
+    assert workspace.usage().trainings == 2
+
+
+def test_a_source_ends_when_its_owners_data_is_deleted(workspaces, tmp_path):
+    visitor = workspaces.visitor(workspaces.new_token())
+    workspace = workspaces.of(visitor)
+    source = workspace.limited(open_source(str(write_folder(tmp_path / "pictures"))))
+    found = list(source)
+    assert [isinstance(one, Refused) for one in found] == [False] * 3 + [True] * 21
+    items = iter(source)
+    next(items)
+    workspaces.forget(visitor)
+    with pytest.raises(GalleryError, match="was deleted"):
+        next(items)
+
+
+def test_rates_and_owners_are_bounded():
+    rate = Rate(2)
+    for _ in range(2):
+        rate.check("a")
+    rate.check("b")
+    with pytest.raises(Refusal, match="2 requests a minute"):
+        rate.check("a")
+    owners = Ownership(most=2)
+    assert owners.claim("x", "anna")
+    assert not owners.claim("x", "mallory")
+    owners.add("y", "anna")
+    owners.add("z", "anna")
+    assert list(owners.owners) == ["y", "z"]
+    owners.add("z", "bert")
+    assert owners.take_away("anna") == ["y"]
+    assert owners.has("z", "bert")

@@ -1,0 +1,87 @@
+"""A visitor of a public server over raw HTTP: what the page does, and what it would never do."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+
+@dataclass
+class Visitor:
+    """One browser. ``cookies=False``: one that keeps none."""
+
+    url: str
+    cookies: bool = True
+    session: str = field(default_factory=lambda: secrets.token_hex(6))
+
+    def __post_init__(self) -> None:
+        self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.http.get("/")
+        if not self.cookies:
+            self.http.cookies.clear()
+        self.config = self.http.get("/config").json()
+        self._ids = {
+            name: part["id"] for part in self.config["components"] if (name := part["props"].get("elem_id"))
+        }
+
+    def upload(self, data: bytes, name: str = "query.jpg") -> str:
+        """Where the server put it. Raises ``httpx.HTTPStatusError``."""
+        answer = self.http.post("/gradio_api/upload", files={"files": (name, data)})
+        return answer.raise_for_status().json()[0]
+
+    def show(self, path: str, **options) -> httpx.Response:
+        """What the server gives for a file's address."""
+        return self.http.get(f"/gradio_api/file={path}", **options)
+
+    def listeners(self, element: str, event: str) -> list[dict]:
+        """What happens at an event of a component of the page."""
+        target = [self._ids[element], event]
+        return [one for one in self.config["dependencies"] if target in one["targets"]]
+
+    def fire(self, element: str, event: str, *data: Any, event_data: Any = None, which: int = 0) -> list[Any]:
+        """Run a listener of the page to its end; what it gave last. Raises RuntimeError with the server's sentence."""
+        listener = self.listeners(element, event)[which]
+        asked = {
+            "data": list(data),
+            "event_data": event_data,
+            "fn_index": listener["id"],
+            "session_hash": self.session,
+            "trigger_id": self._ids[element],
+        }
+        return self.join(asked)
+
+    def join(self, asked: dict) -> list[Any]:
+        """Queue a request and wait for its result."""
+        event = self.http.post("/gradio_api/queue/join", json=asked).raise_for_status().json()["event_id"]
+        with self.http.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as stream:
+            stream.raise_for_status()
+            for line in stream.iter_lines():
+                message = json.loads(line.removeprefix("data: ")) if line else {}
+                if message.get("msg") == "process_completed" and message.get("event_id") == event:
+                    if not message["success"]:
+                        raise RuntimeError(str(message["output"]))
+                    return message["output"]["data"]
+        raise RuntimeError("the stream ended")
+
+    def call(self, name: str, *data: Any) -> Any:
+        """A named endpoint. Raises ``httpx.HTTPStatusError``, and RuntimeError with the endpoint's sentence."""
+        event = self.http.post(f"/gradio_api/call/{name}", json={"data": list(data)}).raise_for_status()
+        answer = self.http.get(f"/gradio_api/call/{name}/{event.json()['event_id']}").text
+        kind, _, body = answer.partition("\n")
+        if kind != "event: complete":
+            raise RuntimeError(answer)
+        return json.loads(body.removeprefix("data: "))[0]
+
+    def galleries(self) -> list[str]:
+        """Names of the galleries that this visitor sees."""
+        return [gallery["name"] for gallery in self.call("galleries")["galleries"]]
+
+    def index(self, name: str, files: dict[str, bytes]) -> str:
+        """Drop files on the page and press Start; the report, as the page shows it."""
+        places = [[self.upload(data, path.rpartition("/")[2]), path] for path, data in files.items()]
+        self.fire("drop", "upload", name, event_data={"files": places})
+        return self.fire("start-button", "click", "", None, name, None)[0]
