@@ -83,7 +83,12 @@ def test_an_upload_is_its_owners_alone(anna, mallory, server):
     for other in (mallory, Visitor(server.url, cookies=False)):
         for way in (path, f"/{path}", f"{folder}/./{name}", f"{folder}/x/../{name}", path.replace("/", "%2F")):
             assert other.show(way).status_code in (403, 404), way
-        for way in (f"/gradio_api/file/{path}", f"/file={path}", f"//gradio_api/file={path}", f"/gradio_api//file={path}"):
+        for way in (
+            f"/gradio_api/file/{path}",
+            f"/file={path}",
+            f"//gradio_api/file={path}",
+            f"/gradio_api//file={path}",
+        ):
             assert other.http.get(way).status_code in (403, 404), way
         with pytest.raises(httpx.HTTPStatusError, match="403"):
             search(other, path, "drawn")
@@ -159,7 +164,15 @@ def test_forged_and_stolen_identities(anna, server):
     (folder,) = [folder for folder in (server.indexes / VISITORS).glob("*/private") if len(Gallery.open(folder)) == 3]
     name, _, signature = token.partition(".")
     assert folder.parent.name not in token
-    forged = (folder.parent.name, f"{name}.", name, f"{name}.{'0' * 64}", f"{name[:-1]}.{signature}", f"x.{signature}", "é.x")
+    forged = (
+        folder.parent.name,
+        f"{name}.",
+        name,
+        f"{name}.{'0' * 64}",
+        f"{name[:-1]}.{signature}",
+        f"x.{signature}",
+        "é.x",
+    )
     for cookie in forged:
         client = httpx.Client(base_url=server.url, headers={"Cookie": f"unifex_visitor={cookie}".encode("latin-1")})
         event = client.post("/gradio_api/call/galleries", json={"data": []}).json()["event_id"]
@@ -172,7 +185,9 @@ def test_forged_and_stolen_identities(anna, server):
         assert mallory.http.get(f"/gradio_api/{path}").status_code == 403
     cancelled = {"session_hash": anna.session, "fn_index": 0, "event_id": "x"}
     assert mallory.http.post("/gradio_api/cancel", json=cancelled).status_code == 403
-    untyped = mallory.http.post("/gradio_api/cancel", content=json.dumps(cancelled), headers={"Content-Type": "text/plain"})
+    untyped = mallory.http.post(
+        "/gradio_api/cancel", content=json.dumps(cancelled), headers={"Content-Type": "text/plain"}
+    )
     assert untyped.status_code == 403
 
 

@@ -24,9 +24,7 @@ class Visitor:
         if not self.cookies:
             self.http.cookies.clear()
         self.config = self.http.get("/config").json()
-        self._ids = {
-            name: part["id"] for part in self.config["components"] if (name := part["props"].get("elem_id"))
-        }
+        self._ids = {name: part["id"] for part in self.config["components"] if (name := part["props"].get("elem_id"))}
 
     def upload(self, data: bytes, name: str = "query.jpg") -> str:
         """Where the server put it. Raises ``httpx.HTTPStatusError``."""

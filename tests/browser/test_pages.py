@@ -259,19 +259,20 @@ def test_theme_can_be_switched_and_is_remembered(server, open_page):
     assert page.evaluate("document.body.classList.contains('dark')")
 
 
-def test_public_server_is_read_only(open_page, tmp_path):
-    with serve(tmp_path / "indexes", "--public") as public:
-        page = open_page(public.url)
+def test_a_read_only_server_offers_nothing_to_change(open_page, tmp_path):
+    with serve(tmp_path / "indexes", "--read-only") as running:
+        page = open_page(running.url)
         page.locator("#hits .grid[data-kind=samples] .card").first.click()
         expect(first_hit(page)).to_be_visible()
         go_to(page, "Gallery")
         expect(page.locator("#gallery-facts")).to_contain_text("264")
         for button in ("start", "delete", "rename", "remove"):
             expect(page.locator(f"#{button}-button")).to_be_hidden()
+        expect(page.locator("#visit")).to_be_hidden()
         page.context.close()
 
 
-def test_public_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedder):
+def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedder):
     from unifex.indexes import Indexes
     from unifex.settings import Settings
     from unifex.ui.context import Context
@@ -279,7 +280,7 @@ def test_public_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedder)
 
     indexes = Indexes(tmp_path)
     indexes.get_or_create("mine", lambda: embedder)
-    tab = GalleryTab(Context(Settings(indexes=tmp_path, public=True), indexes, embedder))
+    tab = GalleryTab(Context(Settings(indexes=tmp_path, read_only=True), indexes, embedder))
     answers = [
         next(tab.run(str(write_folder(tmp_path / "pictures")), "", "mine"))[0],
         tab.rename_gallery("mine", "yours")[0],
