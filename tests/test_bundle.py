@@ -1,7 +1,10 @@
 """Galleries that travel: packed here, unpacked there, the same hits; and what must not travel."""
 
+import hashlib
 import json
+import sqlite3
 import zipfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,6 +160,31 @@ def test_a_bundle_that_is_wrong_says_so_and_leaves_nothing(gallery, there, tmp_p
         unpacked(rewrite(tmp_path / "g.zip", change), "theirs", there)
     assert there.names() == []
     assert not [path for path in there.folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "UPDATE features SET sha256 = '../../../../tmp/x' WHERE rowid_is_first",
+        "UPDATE features SET original = '../../../../etc/passwd' WHERE rowid_is_first",
+        "CREATE TRIGGER t AFTER DELETE ON items BEGIN DELETE FROM features; END",
+    ],
+)
+def test_a_bundle_whose_rows_reach_outside_is_refused(gallery, there, tmp_path, evil):
+    packed(gallery, tmp_path / "g.zip")
+
+    def change(files: dict[str, bytes]) -> dict[str, bytes]:
+        path = tmp_path / "items.sqlite"
+        path.write_bytes(files["items.sqlite"])
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(evil.replace("rowid_is_first", "sha256 = (SELECT MIN(sha256) FROM features)"))
+        items = path.read_bytes()
+        hashes = json.loads(files["bundle.json"])["files"] | {"items.sqlite": hashlib.sha256(items).hexdigest()}
+        return with_contents({**files, "items.sqlite": items}, files=hashes)
+
+    with pytest.raises(GalleryError, match="not one that UniFEx wrote"):
+        unpacked(rewrite(tmp_path / "g.zip", change), "theirs", there)
+    assert there.names() == []
 
 
 def test_no_zip_and_a_name_that_is_taken(gallery, there, tmp_path):

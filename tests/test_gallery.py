@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -18,6 +19,7 @@ from unifex.embedder import Embedder, ModelConfig
 from unifex.gallery import Gallery, GalleryError
 from unifex.indexes import Indexes, check_name
 from unifex.indexing import Progress, forecast, index
+from unifex.soundness import sealed, unsealed
 from unifex.writer import SHARD_ROWS
 
 
@@ -40,7 +42,7 @@ def assert_no_orphans(gallery: Gallery) -> None:
         used = {row[0] for row in database.execute("SELECT DISTINCT shard FROM features")}
     expected = shards | {f"thumbs/{sha[:2]}/{sha}.webp" for sha, _ in images}
     expected |= {f"originals/{sha[:2]}/{name}" for sha, name in images if name}
-    expected |= {"gallery.json", "items.sqlite", "derived.json", "embeddings.npy", "ids.npy", ".lock"}
+    expected |= {"gallery.json", "items.sqlite", "items.json", "derived.json", "embeddings.npy", "ids.npy", ".lock"}
     assert files(gallery) == expected
     assert {f"features/{shard:05d}.npy" for shard in used} == shards
 
@@ -246,6 +248,43 @@ def test_derived_files_are_rebuilt(gallery, damage):
     assert everything(Gallery.open(gallery.folder)) == before
 
 
+def with_a_flipped_bit(gallery: Gallery, copy: Path, name: str, seed: int) -> Path:
+    rng = random.Random(f"{name}-{seed}")
+    shutil.copytree(gallery.folder, copy)
+    data = bytearray((copy / name).read_bytes())
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    (copy / name).write_bytes(data)
+    return copy
+
+
+@pytest.mark.parametrize("name", ["derived.json", "embeddings.npy", "ids.npy"])
+def test_one_flipped_bit_in_what_is_derived_changes_no_answer(gallery, tmp_path, name):
+    before = everything(gallery)
+    for seed in range(8):
+        assert everything(Gallery.open(with_a_flipped_bit(gallery, tmp_path / str(seed), name, seed))) == before
+
+
+@pytest.mark.parametrize("name", ["gallery.json", "items.sqlite", "features/00001.npy"])
+def test_one_flipped_bit_in_what_is_kept_is_told(gallery, tmp_path, name):
+    for seed in range(8):
+        copy = with_a_flipped_bit(gallery, tmp_path / str(seed), name, seed)
+        (copy / "derived.json").unlink()  # so that the features are needed
+        with pytest.raises(GalleryError, match=r"index its images again under another name|items\.sqlite"):
+            everything(Gallery.open(copy))
+
+
+def test_a_gallery_from_before_there_were_checksums(gallery):
+    before = everything(gallery)
+    with gallery.connect() as database:
+        database.execute("ALTER TABLE shards DROP COLUMN checksum")
+    (gallery.folder / "items.json").unlink()
+    for name in ("gallery.json", "derived.json"):
+        values = unsealed((gallery.folder / name).read_bytes())
+        values.pop("files", None)
+        (gallery.folder / name).write_text(json.dumps(values))
+    assert everything(Gallery.open(gallery.folder)) == before
+
+
 def test_damaged_galleries_say_what_is_wrong(gallery, tmp_path):
     def copy(name: str) -> Path:
         return Path(shutil.copytree(gallery.folder, tmp_path / name))
@@ -253,8 +292,8 @@ def test_damaged_galleries_say_what_is_wrong(gallery, tmp_path):
     (copy("a") / "gallery.json").write_text("{")
     with pytest.raises(GalleryError, match=r"gallery\.json is damaged"):
         Gallery.open(tmp_path / "a")
-    values = json.loads((copy("b") / "gallery.json").read_text())
-    (tmp_path / "b" / "gallery.json").write_text(json.dumps(values | {"schema": 7}))
+    values = unsealed((copy("b") / "gallery.json").read_bytes())
+    (tmp_path / "b" / "gallery.json").write_bytes(sealed(values | {"schema": 7}))
     with pytest.raises(GalleryError, match="format 7"):
         Gallery.open(tmp_path / "b")
     (copy("c") / "items.sqlite").unlink()

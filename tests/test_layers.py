@@ -17,7 +17,7 @@ LAYERS = (
     ("speed",),
     ("embedder",),
     ("sources", "demo", "uploads", "datasets", "curation"),
-    ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
+    ("corrections", "soundness", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "reranking"),
     ("bundle", "clip_retrieval", "workspaces"),
     ("search", "word_search", "evaluation", "export"),

@@ -6,7 +6,6 @@ lay, and ``bundle.json`` has the sha256 of every file, which unpacking checks. T
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sqlite3
@@ -22,6 +21,7 @@ from unifex.embedder import FILES, ModelConfig, ModelError, find_model, read_nec
 from unifex.gallery import Gallery, GalleryConfig, GalleryError
 from unifex.hub import Fetched, HubFile
 from unifex.indexes import Indexes, check_name
+from unifex.soundness import file_hash, sealed, unsealed
 from unifex.sources import BUNDLE_CONTENTS as CONTENTS
 
 SCHEMA = 1
@@ -91,7 +91,7 @@ def pack(gallery: Gallery, out: Path, images: bool = False) -> Iterator[Packing 
                 for done, (name, path) in enumerate(sorted(files.items())):
                     if done % 64 == 0:
                         yield Packing(done, len(files))
-                    hashes[name] = _sha256(path)
+                    hashes[name] = file_hash(path)
                     archive.write(path, name)
                 archive.writestr(CONTENTS, json.dumps(asdict(replace(contents, files=hashes))))
         unfinished.replace(out)
@@ -114,7 +114,7 @@ def _files(gallery: Gallery, scratch: Path, images: bool) -> dict[str, Path]:
         found |= {path.relative_to(folder).as_posix(): path for path in places}
     found["items.sqlite"] = _items(gallery, scratch / "items.sqlite")
     config = scratch / "gallery.json"
-    config.write_text(json.dumps(asdict(gallery.config)), encoding="utf-8")
+    config.write_bytes(sealed(asdict(gallery.config)))
     found["gallery.json"] = config
     if not gallery.config.model.startswith("raw:"):  # a bare backbone has no neck
         gallery.embedder.save(scratch / "model")
@@ -152,11 +152,6 @@ def _originals(gallery: Gallery, items: sqlite3.Connection) -> dict[str, Path]:
     return found
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def is_bundle(path: Path) -> bool:
     """Whether a file is what :func:`pack` writes."""
     try:
@@ -184,9 +179,10 @@ def unpack(bundle: Path, name: str, indexes: Indexes) -> Iterator[Packing | Gall
                 if done % 64 == 0:
                     yield Packing(done, len(contents.files))
                 _unpack_file(archive, file, sha256, new)
+        _check_items(new / "items.sqlite")
         _adopt_model(new, indexes)
         new.rename(folder)
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError, ModelError) as error:
+    except (zipfile.BadZipFile, sqlite3.Error, KeyError, OSError, ValueError, ModelError) as error:
         raise GalleryError(f"{bundle.name} is not a gallery that can be used: {error}") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -212,13 +208,25 @@ def _unpack_file(archive: zipfile.ZipFile, name: str, sha256: str, folder: Path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(name) as source, path.open("wb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
-    if _sha256(path) != sha256:
+    if file_hash(path) != sha256:
         raise ValueError(f"{name} is damaged")
+
+
+def _check_items(path: Path) -> None:
+    """Raises ValueError for rows that would name files outside the gallery, and for a database with code of its own."""
+    with closing(sqlite3.connect(path)) as database:
+        odd = database.execute(
+            "SELECT COUNT(*) FROM features WHERE length(sha256) != 64 OR sha256 GLOB '*[^0-9a-f]*' "
+            "OR (COALESCE(original, '') != '' AND original NOT GLOB sha256 || '.[a-z0-9]*') OR original GLOB '*/*'"
+        ).fetchone()[0]
+        triggers = database.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'trigger'").fetchone()[0]
+    if odd or triggers:
+        raise ValueError("items.sqlite is not one that UniFEx wrote")
 
 
 def _adopt_model(folder: Path, indexes: Indexes) -> None:
     """The neck in the bundle becomes a model here, under a free name where its own means another neck."""
-    config = GalleryConfig(**json.loads((folder / "gallery.json").read_text(encoding="utf-8")))
+    config = GalleryConfig(**unsealed((folder / "gallery.json").read_bytes()))
     packed = folder / "model"
     if packed.is_dir():
         model = ModelConfig.read(packed / FILES[0])
@@ -234,8 +242,7 @@ def _adopt_model(folder: Path, indexes: Indexes) -> None:
             packed.rename(indexes.models / name)
         shutil.rmtree(packed, ignore_errors=True)
         config = replace(config, model=name)
-    text = json.dumps(asdict(replace(config, previous="")), indent=2)
-    (folder / "gallery.json").write_text(text, encoding="utf-8")
+    (folder / "gallery.json").write_bytes(sealed(asdict(replace(config, previous=""))))
 
 
 def _neck_here(name: str, models: Path) -> str | None:

@@ -6,13 +6,13 @@ with everything of their own label taken away: what they then find best is what 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unifex.snapshot import Snapshot
+from unifex.soundness import sealed, unsealed
 from unifex.writer import write_atomically
 
 MAX_QUERIES = 2000
@@ -63,13 +63,13 @@ class Calibration:
 
     def write(self, path: Path) -> None:
         """Keep it beside the embeddings."""
-        write_atomically(path, json.dumps(asdict(self)).encode())
+        write_atomically(path, sealed(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> Calibration | None:
         """What :meth:`write` wrote; None when there is none that can be read."""
         try:
-            values = json.loads(path.read_text())
+            values = unsealed(path.read_bytes())
             return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
         except (OSError, ValueError, TypeError, AttributeError):
             return None

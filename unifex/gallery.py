@@ -7,7 +7,6 @@ Embeddings and the FAISS index follow from them and the neck (``snapshot``); ``w
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shutil
 import sqlite3
@@ -21,16 +20,17 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from unifex import corrections, neighbours, snapshot
+from unifex import corrections, images, neighbours, snapshot
 from unifex.calibration import Calibration, calibrate
 from unifex.corrections import Correction
 from unifex.embedder import Embedder
 from unifex.neck import truncate
 from unifex.neighbours import Kept, Neighbours, Searched
 from unifex.snapshot import Embedding, Snapshot
+from unifex.soundness import file_hash, sealed, unsealed
 from unifex.sources import Refused
 from unifex.vectors import VectorIndex
-from unifex.writer import Writer, write_atomically
+from unifex.writer import ITEMS_SEAL, Writer, write_atomically
 
 SCHEMA = 1
 log = logging.getLogger("unifex")
@@ -39,7 +39,8 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS state (version INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sources (
     id INTEGER PRIMARY KEY, spec TEXT UNIQUE NOT NULL, keep INTEGER NOT NULL, complete INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS shards (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER NOT NULL, checksum TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS features (
     sha256 TEXT PRIMARY KEY, shard INTEGER NOT NULL, row INTEGER NOT NULL,
     width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL, original TEXT) WITHOUT ROWID;
@@ -124,6 +125,7 @@ class Gallery:
         self._lock = threading.RLock()
         self._neighbours_lock, self._calibration_lock = threading.Lock(), threading.Lock()
         self._features_lock = threading.Lock()
+        self._sound: set[int] = set()  # shards whose checksum was right
 
     # --- opening -------------------------------------------------------------------------------------------------
 
@@ -210,12 +212,15 @@ class Gallery:
         return embedder
 
     def _write_config(self) -> None:
-        write_atomically(self.folder / "gallery.json", json.dumps(self.config.__dict__, indent=2).encode())
+        write_atomically(self.folder / "gallery.json", sealed(self.config.__dict__))
         self.stored_config = self.config
 
     def _add_missing_tables(self) -> None:
-        """Galleries made before there were corrections have no place for them."""
+        """Galleries made before there were corrections and checksums have no place for them."""
         with self.connect() as database:
+            columns = [row[1] for row in database.execute("PRAGMA table_info(shards)")]
+            if columns and "checksum" not in columns:
+                database.execute("ALTER TABLE shards ADD COLUMN checksum TEXT NOT NULL DEFAULT ''")
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'shown'").fetchone():
                 database.executescript(_TABLES)
 
@@ -284,7 +289,10 @@ class Gallery:
         """The image file's bytes. Raises :class:`GalleryError` when it was moved or deleted since."""
         path = self.original_path(record.sha256, record.original) if record.original else Path(record.uri)
         try:
-            return path.read_bytes()
+            data = path.read_bytes()
+            if record.original and images.content_hash(data) != record.sha256:
+                raise GalleryError(f"the image that was kept is damaged ({record.path})")
+            return data
         except OSError as error:
             raise GalleryError(f"the image file is no longer there ({error.strerror}: {record.path})") from error
 
@@ -456,11 +464,41 @@ class Gallery:
         return self.folder / "features" / f"{shard:05d}.npy"
 
     def load_shard(self, shard: int) -> np.ndarray:
-        """Features float16 [rows, D] of a shard, mapped, not read. Raises :class:`GalleryError` when damaged."""
+        """Features float16 [rows, D] of a shard, mapped, checked once. Raises :class:`GalleryError` when damaged."""
+        path = self.shard_path(shard)
         try:
-            return np.load(self.shard_path(shard), mmap_mode="r")
+            if shard not in self._sound:
+                if (checksum := self._checksum(shard)) and file_hash(path) != checksum:
+                    raise ValueError("its checksum is wrong")
+                self._sound.add(shard)
+            return np.load(path, mmap_mode="r")
         except (OSError, ValueError) as error:
-            raise GalleryError(f"gallery '{self.name}': features/{shard:05d}.npy is damaged ({error})") from error
+            raise GalleryError(
+                f"gallery '{self.name}': features/{path.name} is damaged ({error}); "
+                "index its images again under another name"
+            ) from error
+
+    def _checksum(self, shard: int) -> str:
+        with self.connect() as database:
+            row = database.execute("SELECT checksum FROM shards WHERE id = ?", (shard,)).fetchone()
+        return row[0] if row else ""
+
+    def check_items(self) -> None:
+        """Raises :class:`GalleryError` when items.sqlite is not what the last writer left."""
+        seal = self.folder / ITEMS_SEAL
+        try:
+            said = unsealed(seal.read_bytes())["sha256"]
+            if file_hash(self.folder / "items.sqlite") == said or unsealed(seal.read_bytes())["sha256"] != said:
+                return
+        except OSError:  # somebody is writing, or was killed: SQLite's own journal keeps it whole
+            return
+        except (ValueError, KeyError, TypeError):
+            log.warning("gallery '%s': %s is damaged; the items are not checked", self.name, seal.name)
+            return
+        raise GalleryError(
+            f"gallery '{self.name}': items.sqlite is damaged (its checksum is wrong); "
+            "index its images again under another name"
+        )
 
     def thumbnail_path(self, sha256: str) -> Path:
         """Where the thumbnail of an image lies."""
@@ -480,9 +518,11 @@ def _read_config(folder: Path) -> GalleryConfig:
     if not path.is_file():
         raise GalleryError(f"no gallery '{folder.name}' in {folder.parent}")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = unsealed(path.read_bytes())
         if values["schema"] != SCHEMA:
             raise GalleryError(f"gallery '{folder.name}' has format {values['schema']}, this program reads {SCHEMA}")
         return GalleryConfig(**values)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise GalleryError(f"gallery '{folder.name}': gallery.json is damaged ({error})") from error
+        raise GalleryError(
+            f"gallery '{folder.name}': gallery.json is damaged ({error}); index its images again under another name"
+        ) from error

@@ -6,7 +6,7 @@ have none yet are embedded. The copy on disk is a cache of that and needs no boo
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,7 @@ import numpy as np
 
 from unifex import vectors
 from unifex.neck import truncate
+from unifex.soundness import file_hash, sealed, unsealed
 from unifex.writer import save_array, write_atomically
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from unifex.gallery import Gallery
 
 EMBED_ROWS = 8192
+log = logging.getLogger("unifex")
 ATTEMPTS = 5
 
 
@@ -98,6 +100,8 @@ def take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
     for _ in range(ATTEMPTS):
         if last and last.neck_hash == gallery.config.neck_hash and last.columns.version == _version(gallery):
             return last
+        if last is None:
+            gallery.check_items()
         try:
             return _take(gallery, last)
         except KeyError:  # a writer removed an image between reading the items and reading their features
@@ -159,8 +163,13 @@ def save(gallery: Gallery) -> None:
     else:
         snapshot.index.save(index.with_suffix(".tmp"))
         index.with_suffix(".tmp").replace(index)
+    hashes = {name: file_hash(gallery.folder / name) for name in _files(snapshot.index.exact)}
     values = {"neck_hash": snapshot.neck_hash, "exact": snapshot.index.exact, "recall": snapshot.index.recall}
-    write_atomically(stamp, json.dumps(values).encode())
+    write_atomically(stamp, sealed({**values, "files": hashes}))
+
+
+def _files(exact: bool) -> tuple[str, ...]:
+    return ("embeddings.npy", "ids.npy") if exact else ("embeddings.npy", "ids.npy", "index.faiss")
 
 
 def _version(gallery: Gallery) -> int:
@@ -178,13 +187,19 @@ def _read_columns(gallery: Gallery) -> Columns:
 
 
 def _read_saved(gallery: Gallery) -> tuple[dict, np.ndarray, np.ndarray] | None:
-    """Stamp, ids and embeddings of :func:`save`, or None when there are none of this neck that can be used."""
+    """Stamp, ids and embeddings of :func:`save`, or None when there are none of this neck that can be used.
+
+    What is damaged is made anew from the features.
+    """
     folder: Path = gallery.folder
     try:
-        stamp = json.loads((folder / "derived.json").read_text())
+        stamp = unsealed((folder / "derived.json").read_bytes())
+        if any(file_hash(folder / name) != stamp["files"][name] for name in _files(stamp["exact"])):
+            log.warning("gallery '%s': what was derived from it is damaged and is made anew", gallery.name)
+            return None
         ids, embeddings = np.load(folder / "ids.npy"), np.load(folder / "embeddings.npy")
         usable = stamp["neck_hash"] == gallery.config.neck_hash and embeddings.shape == (len(ids), gallery.config.dim)
-    except (OSError, ValueError, EOFError, KeyError):
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
     return (stamp, ids, embeddings) if usable else None
 

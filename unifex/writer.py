@@ -6,6 +6,8 @@ without rows is rubbish of a killed writer, and the next writer sweeps it away.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import sqlite3
 import threading
@@ -18,6 +20,7 @@ import numpy as np
 
 from unifex import corrections
 from unifex.corrections import Correction
+from unifex.soundness import file_hash, sealed
 from unifex.sources import Item, Refused
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 SHARD_ROWS = 8192
 FEW_SHARDS = 8
+ITEMS_SEAL = "items.json"
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Writer:
     def sweep(self) -> None:
         """Delete what a killed writer left: shards without rows, files of images that were never committed."""
         dirty = self.gallery.folder / ".writing"
+        (self.gallery.folder / ITEMS_SEAL).unlink(missing_ok=True)  # it is going to change
         if dirty.exists():
             with self.gallery.connect() as database:
                 shards = {row[0] for row in database.execute("SELECT id FROM shards")}
@@ -81,8 +86,10 @@ class Writer:
         dirty.touch()
 
     def close(self) -> None:
-        """Everything is committed: the next writer need not look for rubbish."""
-        (self.gallery.folder / ".writing").unlink(missing_ok=True)
+        """Everything is committed: the next writer need not look for rubbish, and a reader can check the items."""
+        folder = self.gallery.folder
+        write_atomically(folder / ITEMS_SEAL, sealed({"sha256": file_hash(folder / "items.sqlite")}))
+        (folder / ".writing").unlink(missing_ok=True)
 
     def begin_source(self, spec: str, keep: bool) -> int:
         """Note that this source is being indexed; its id."""
@@ -235,8 +242,12 @@ class Writer:
             self.gallery.shard_path(shard).unlink(missing_ok=True)
 
     def _new_shard(self, database: sqlite3.Connection, features: Sequence[np.ndarray]) -> int:
-        shard = database.execute("INSERT INTO shards (rows) VALUES (?)", (len(features),)).lastrowid
-        save_array(self.gallery.shard_path(shard), np.asarray(features, np.float16))
+        data = io.BytesIO()
+        np.save(data, np.asarray(features, np.float16))
+        checksum = hashlib.sha256(data.getbuffer()).hexdigest()
+        values = (len(features), checksum)
+        shard = database.execute("INSERT INTO shards (rows, checksum) VALUES (?, ?)", values).lastrowid
+        write_atomically(self.gallery.shard_path(shard), data.getbuffer())
         return shard
 
     def _write_files(self, entry: Embedded) -> None:
@@ -254,7 +265,7 @@ def _one(database: sqlite3.Connection, query: str, *values):
     return row[0] if row else None
 
 
-def write_atomically(path: Path, data: bytes, durable: bool = True) -> None:
+def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:
     """Write beside and rename, so that no reader ever sees half a file; ``durable`` waits for the disk."""
     write_atomically_with(path, lambda file: file.write(data), durable)
 
