@@ -39,8 +39,13 @@ def browser() -> Iterator[Browser]:
 def watch(page: Page, url: str) -> list[str]:
     """Everything on the page that must not happen: console errors, and requests that leave the machine."""
     wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+
+    def note(text: str) -> None:
+        if not text.startswith("AbortError"):  # a page that is left cuts its own stream off
+            wrong.append(text)
+
+    page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: note(str(error)))
 
     def outside(request) -> None:
         if not request.url.startswith((url, "data:", "blob:", url.replace("http", "ws", 1))):

@@ -1,0 +1,125 @@
+"""``kill -9`` at random moments of a gallery's life, and what was lost.
+
+    python -m benchmarks.kills [--kills 50] [--seed 0]
+
+A process indexes a folder, removes half of the items, indexes again and searches with another neck, round and round; it
+says when each begins and ends. After every kill the gallery must open, hold what was committed, and serve nothing half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tests.drawing import LABELS, encoded, picture
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery
+from unifex.indexes import Indexes
+from unifex.indexing import index
+
+GALLERY = "lived"
+VIEWS = 60
+
+
+def live(folder: Path, pictures: Path) -> None:
+    """Change the gallery until killed."""
+    indexes, lite, raw = Indexes(folder), Embedder.load(), Embedder.raw("lite0")
+    lite.embed([picture("signs/cross", 0)])
+    print("ready", flush=True)
+    while True:
+        for name, change in (("index", _index), ("remove", _remove), ("index", _index), ("use", _use)):
+            print("begin", name, flush=True)
+            change(indexes, pictures, lite, raw)
+            print("end", name, flush=True)
+
+
+def _index(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+    for _ in index(indexes.get_or_create(GALLERY, lambda: lite), str(pictures)):
+        pass
+
+
+def _remove(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+    with indexes.get(GALLERY).write() as writer:
+        writer.remove(indexes.get(GALLERY).snapshot().columns.ids[::2])
+
+
+def _use(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+    wanted = raw if indexes.get(GALLERY).config.model == lite.name else lite
+    for _ in indexes.use(GALLERY, wanted):
+        pass
+
+
+def check(folder: Path, said: list[str], before: int, total: int) -> tuple[int, list[str]]:
+    """How many items there are now, and what is wrong with the gallery."""
+    wrong = []
+    gallery = Gallery.open(folder / GALLERY)
+    current = gallery.snapshot()
+    records = gallery.records(current.columns.ids)
+    if len(records) != len(current):
+        wrong.append("an item without a record")
+    features = gallery.features([record.sha256 for record in records]) if records else np.zeros((0, 1))
+    if records:
+        fresh = gallery.embedder.neck.embed(features, gallery.config.dim)
+        if not np.allclose(fresh, current.embeddings, atol=1e-6):
+            wrong.append("an embedding that is not its features'")
+        if np.linalg.norm(current.embeddings, axis=1).min() < 0.999:
+            wrong.append("an empty embedding")
+    if not all(gallery.thumbnail(record.sha256) for record in records):
+        wrong.append("an item without a thumbnail")
+    count, done, going = len(records), before, ""
+    for line in said:
+        kind, _, name = line.partition(" ")
+        going = name if kind == "begin" else ""
+        if kind == "end":
+            done = total if name == "index" else done // 2 if name == "remove" else done
+    allowed = {"index": range(done, total + 1), "remove": (done, done // 2)}.get(going, (done,))
+    if count not in allowed:
+        wrong.append(f"{count} items after {said[-2:]}, {done} were committed")
+    return count, wrong
+
+
+def main() -> None:
+    """Print a line a kill and the sum; exit code 1 when anything was lost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        live(*arguments.child)
+    rng, lost, total, before = random.Random(arguments.seed), [], len(LABELS) * VIEWS, 0
+    with tempfile.TemporaryDirectory(prefix="unifex-kills-") as scratch:
+        folder, pictures = Path(scratch) / "indexes", Path(scratch) / "pictures"
+        folder.mkdir()
+        for label in LABELS:
+            (pictures / label).mkdir(parents=True)
+            for view in range(VIEWS):
+                (pictures / label / f"{view}.png").write_bytes(encoded(picture(label, view)))
+        moments: dict[str, int] = {}
+        for number in range(arguments.kills):
+            command = [sys.executable, "-m", "benchmarks.kills", "--child", str(folder), str(pictures)]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(rng.uniform(0.0, 3.0))
+            process.kill()
+            said = process.communicate()[0].splitlines()
+            if not (folder / GALLERY / "gallery.json").is_file():
+                continue  # killed before there was a gallery
+            before, wrong = check(folder, said, before, total)
+            moment = said[-1] if said else "ready"
+            moments[moment] = moments.get(moment, 0) + 1
+            lost += [f"kill {number}: {what}" for what in wrong]
+        print(f"{arguments.kills} kills: " + ", ".join(f"{count} after '{name}'" for name, count in moments.items()))
+        print("\n".join(lost) or "nothing was lost, nothing half was served")
+    raise SystemExit(bool(lost))
+
+
+if __name__ == "__main__":
+    main()
