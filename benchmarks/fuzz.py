@@ -28,14 +28,13 @@ def seeds() -> dict[str, list[bytes]]:
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "camera"
     small, large = picture("signs/stripes", 1, side=40), picture("signs/cross", 2, side=300)
-    frames = {"save_all": True, "append_images": [picture("signs/cross", 3, side=40)] * 2}
     made: dict[str, list[bytes]] = {}
     for format, variants in {
         "JPEG": [{}, {"exif": exif, "icc_profile": b"x" * 200}, {"progressive": True}],
-        "PNG": [{}, {"exif": exif}, frames],
-        "WEBP": [{}, {"lossless": True, "exif": exif}, frames],
-        "GIF": [{}, frames],
-        "TIFF": [{}, {"compression": "tiff_lzw"}, {"compression": "jpeg"}, frames],
+        "PNG": [{}, {"exif": exif}, {"save_all": True}],
+        "WEBP": [{}, {"lossless": True, "exif": exif}, {"save_all": True}],
+        "GIF": [{}, {"save_all": True}],
+        "TIFF": [{}, {"compression": "tiff_lzw"}, {"compression": "jpeg"}, {"save_all": True}],
         "BMP": [{}],
         "AVIF": [{}],
         "HEIF": [{}],
@@ -43,10 +42,11 @@ def seeds() -> dict[str, list[bytes]]:
     }.items():
         for options in variants:
             for image in (small, large, small.convert("L"), small.convert("I;16")):
+                more = {"append_images": [image.rotate(90)] * 2} if "save_all" in options else {}
                 try:
                     stream = io.BytesIO()
-                    image.save(stream, format, **options)
-                except (OSError, ValueError, KeyError, TypeError):  # not every format holds every kind of pixel
+                    image.save(stream, format, **options, **more)
+                except (OSError, ValueError, KeyError):  # not every format holds every kind of pixel
                     continue
                 made.setdefault(format, []).append(stream.getvalue())
     return made

@@ -299,12 +299,16 @@ def test_a_source_ends_when_its_owners_data_is_deleted(workspaces, tmp_path):
 
 
 def test_rates_and_owners_are_bounded():
-    rate = Rate(2)
+    rate = Rate(2, 60)
     for _ in range(2):
-        rate.check("a")
-    rate.check("b")
-    with pytest.raises(Refusal, match="2 requests a minute"):
-        rate.check("a")
+        rate.check("a", 1, "too many")
+    rate.check("b", 2, "too many")
+    with pytest.raises(Refusal, match="too many"):
+        rate.check("a", 1, "too many")
+    quick = Rate(2, 0.2)
+    quick.check("a", 2, "too many")
+    time.sleep(0.3)
+    quick.check("a", 2, "too many")
     owners = Ownership(most=2)
     assert owners.claim("x", "anna")
     assert not owners.claim("x", "mallory")

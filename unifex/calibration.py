@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from unifex.snapshot import Snapshot
-from unifex.soundness import sealed, unsealed
-from unifex.writer import write_atomically
+from unifex.soundness import sealed, unsealed, write_atomically
 
 MAX_QUERIES = 2000
 HITS_EACH = (10, 40, 160)

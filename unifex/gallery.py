@@ -27,10 +27,10 @@ from unifex.embedder import Embedder
 from unifex.neck import truncate
 from unifex.neighbours import Kept, Neighbours, Searched
 from unifex.snapshot import Embedding, Snapshot
-from unifex.soundness import file_hash, sealed, unsealed
+from unifex.soundness import file_hash, is_as_sealed, sealed, unsealed, write_atomically
 from unifex.sources import Refused
 from unifex.vectors import VectorIndex
-from unifex.writer import ITEMS_SEAL, Writer, write_atomically
+from unifex.writer import Writer
 
 SCHEMA = 1
 log = logging.getLogger("unifex")
@@ -485,15 +485,11 @@ class Gallery:
 
     def check_items(self) -> None:
         """Raises :class:`GalleryError` when items.sqlite is not what the last writer left."""
-        seal = self.folder / ITEMS_SEAL
         try:
-            said = unsealed(seal.read_bytes())["sha256"]
-            if file_hash(self.folder / "items.sqlite") == said or unsealed(seal.read_bytes())["sha256"] != said:
+            if is_as_sealed(self.folder / "items.sqlite"):
                 return
-        except OSError:  # somebody is writing, or was killed: SQLite's own journal keeps it whole
-            return
-        except (ValueError, KeyError, TypeError):
-            log.warning("gallery '%s': %s is damaged; the items are not checked", self.name, seal.name)
+        except (ValueError, KeyError) as error:  # the seal itself is damaged: SQLite's own checks have to do
+            log.warning("gallery '%s': items.json: %s; the items are not checked", self.name, error)
             return
         raise GalleryError(
             f"gallery '{self.name}': items.sqlite is damaged (its checksum is wrong); "

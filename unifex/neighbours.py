@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from unifex import vectors
+from unifex.soundness import write_atomically_with
 from unifex.vectors import VectorIndex
-from unifex.writer import write_atomically_with
 
 NEIGHBOURS = 15
 SEARCHED_AT_ONCE = 2048

@@ -27,7 +27,7 @@ from unifex.gallery import Gallery, GalleryError
 from unifex.neighbours import Neighbours
 from unifex.runtime import cache_directory
 from unifex.snapshot import Columns
-from unifex.writer import write_atomically_with
+from unifex.soundness import write_atomically_with
 
 SEED = 0
 FEWEST = 4

@@ -16,8 +16,7 @@ import numpy as np
 
 from unifex import vectors
 from unifex.neck import truncate
-from unifex.soundness import file_hash, sealed, unsealed
-from unifex.writer import save_array, write_atomically
+from unifex.soundness import file_hash, save_array, sealed, unsealed, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

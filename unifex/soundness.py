@@ -1,13 +1,39 @@
-"""Checksums: what a disk or a copy has changed is noticed before anything is made of it."""
+"""Files that are whole: written beside and renamed, with checksums that tell what a disk or a copy has changed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
 
 _FIELD = "checksum"
+
+
+def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:
+    """Write beside and rename, so that no reader ever sees half a file; ``durable`` waits for the disk."""
+    write_atomically_with(path, lambda file: file.write(data), durable)
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """:func:`write_atomically` for an array, as ``.npy``."""
+    write_atomically_with(path, lambda file: np.save(file, array))
+
+
+def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
+    """:func:`write_atomically` for whatever ``write`` puts into the file it is given."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")  # readers write caches, too
+    with temporary.open("wb") as file:
+        write(file)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def file_hash(path: Path) -> str:
@@ -33,6 +59,30 @@ def unsealed(data: bytes) -> dict[str, Any]:
     if said is not None and said != _hash(values):
         raise ValueError("its checksum is wrong")
     return values
+
+
+def seal_file(path: Path) -> None:
+    """Note beside a file what is in it now."""
+    write_atomically(_seal(path), sealed({"sha256": file_hash(path)}))
+
+
+def break_seal(path: Path) -> None:
+    """The file is going to change."""
+    _seal(path).unlink(missing_ok=True)
+
+
+def is_as_sealed(path: Path) -> bool:
+    """False when the file is not what was sealed; True as well where there is no seal, since somebody is writing."""
+    try:
+        before = _seal(path).read_bytes()
+        said = unsealed(before)["sha256"]
+        return file_hash(path) == said or _seal(path).read_bytes() != before
+    except FileNotFoundError:
+        return True
+
+
+def _seal(path: Path) -> Path:
+    return path.with_suffix(".json")
 
 
 def _hash(values: dict[str, Any]) -> str:

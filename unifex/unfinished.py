@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 from unifex.embedder import ModelError
 from unifex.outcome import Point
 from unifex.recipes import Recipe
+from unifex.soundness import write_atomically
 from unifex.training_data import HoldOut
-from unifex.writer import write_atomically
 
 UNFINISHED = ".training"
 

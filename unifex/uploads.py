@@ -48,6 +48,13 @@ def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
     return root
 
 
+def scratch(indexes: Path) -> Path:
+    """An empty folder for a file that is being made for a download; it goes like a staged upload."""
+    folder = indexes / STAGE / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    return folder
+
+
 def open_staged(path: Path) -> Source:
     """The staged files as a source. Images are kept by the gallery; a lone CSV names files that stay where they are."""
     return open_source(str(path), keep=path.suffix.lower() != ".csv")

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from unifex import images
 from unifex.gallery import Gallery, Record
-from unifex.writer import save_array
+from unifex.soundness import save_array
 
 AREA = (0.55, 0.95)  # of the image, that a crop keeps
 AT_ONCE = 64

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from unifex import uploads
 from unifex.gallery import GalleryError
 from unifex.images import ImageError
 from unifex.indexes import Indexes
@@ -45,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a visitor keeps now."""
+    """What a visitor keeps now, without uploads that wait to be indexed."""
 
     images: int
     bytes: int
@@ -81,17 +82,17 @@ class Workspace:
         own = [name for name in self.indexes.names() if (self.folder / name).is_dir()]
         return Usage(
             sum(len(self.indexes.get(name)) for name in own),
-            sum(_bytes(path) for path in self.folder.rglob("*")),
+            _bytes_below(self.folder) - _bytes_below(self.folder / uploads.STAGE),
             _bytes(self.folder / _TRAININGS),
         )
 
-    def check_room(self, more: int = 0) -> None:
-        """Raises :class:`GalleryError` when so many further bytes are not to be had."""
-        used = self.usage().bytes
-        if used + more > self.limits.bytes:
+    def check_room(self) -> None:
+        """Raises :class:`GalleryError` when uploads that wait and what is kept are more than twice what may be kept."""
+        used = _bytes_below(self.folder)
+        if used > 2 * self.limits.bytes:
             raise GalleryError(
-                f"that would be more than the {size(self.limits.bytes)} that this server keeps for a visitor "
-                f"({size(used)} are in use): delete a gallery, or run UniFEx yourself"
+                f"{size(used)} of yours are here, and this server keeps {size(self.limits.bytes)} for a visitor: "
+                "delete a gallery or all of your data, or run UniFEx yourself"
             )
 
     def begin_training(self) -> None:
@@ -210,11 +211,21 @@ class Workspaces:
             shutil.rmtree(doomed, ignore_errors=True)
         ended = []
         for folder in self.folder.glob("[!.]*/"):
-            visitor = folder.name
-            if self.of(visitor).expires < time.time() or not (folder / _USED).exists():
-                self.forget(visitor)
-                ended.append(visitor)
+            if self._last_use(folder) + self.limits.seconds < time.time():
+                self.forget(folder.name)
+                ended.append(folder.name)
+        with self._lock:  # who only looked leaves nothing in memory, either
+            self._open = {visitor: open for visitor, open in self._open.items() if open.folder.exists()}
         return ended
+
+    @staticmethod
+    def _last_use(folder: Path) -> float:
+        used = folder / _USED
+        return (used if used.exists() else folder).stat().st_mtime
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(_bytes(path) for path in folder.rglob("*"))
 
 
 def _bytes(path: Path) -> int:

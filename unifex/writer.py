@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unifex import corrections
 from unifex.corrections import Correction
-from unifex.soundness import file_hash, sealed
+from unifex.soundness import break_seal, seal_file, write_atomically
 from unifex.sources import Item, Refused
 
 if TYPE_CHECKING:
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
 
 SHARD_ROWS = 8192
 FEW_SHARDS = 8
-ITEMS_SEAL = "items.json"
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class Writer:
     def sweep(self) -> None:
         """Delete what a killed writer left: shards without rows, files of images that were never committed."""
         dirty = self.gallery.folder / ".writing"
-        (self.gallery.folder / ITEMS_SEAL).unlink(missing_ok=True)  # it is going to change
+        break_seal(self.gallery.folder / "items.sqlite")
         if dirty.exists():
             with self.gallery.connect() as database:
                 shards = {row[0] for row in database.execute("SELECT id FROM shards")}
@@ -88,7 +84,7 @@ class Writer:
     def close(self) -> None:
         """Everything is committed: the next writer need not look for rubbish, and a reader can check the items."""
         folder = self.gallery.folder
-        write_atomically(folder / ITEMS_SEAL, sealed({"sha256": file_hash(folder / "items.sqlite")}))
+        seal_file(folder / "items.sqlite")
         (folder / ".writing").unlink(missing_ok=True)
 
     def begin_source(self, spec: str, keep: bool) -> int:
@@ -263,24 +259,3 @@ class Writer:
 def _one(database: sqlite3.Connection, query: str, *values):
     row = database.execute(query, values).fetchone()
     return row[0] if row else None
-
-
-def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:
-    """Write beside and rename, so that no reader ever sees half a file; ``durable`` waits for the disk."""
-    write_atomically_with(path, lambda file: file.write(data), durable)
-
-
-def save_array(path: Path, array: np.ndarray) -> None:
-    """:func:`write_atomically` for an array, as ``.npy``."""
-    write_atomically_with(path, lambda file: np.save(file, array))
-
-
-def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
-    """:func:`write_atomically` for whatever ``write`` puts into the file it is given."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")  # readers write caches, too
-    with temporary.open("wb") as file:
-        write(file)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)

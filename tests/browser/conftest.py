@@ -7,14 +7,13 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
     "--disable-sync --no-first-run"
 ).split()
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-expect.set_options(timeout=20_000)  # two test processes share the machine with their servers
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -36,12 +35,15 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-def watch(page: Page, url: str) -> list[str]:
-    """Everything on the page that must not happen: console errors, and requests that leave the machine."""
+def watch(page: Page, url: str, reloads: bool) -> list[str]:
+    """Everything on the page that must not happen: console errors, and requests that leave the machine.
+
+    ``reloads``: the page reloads itself, which cuts its own stream off.
+    """
     wrong: list[str] = []
 
     def note(text: str) -> None:
-        if not text.startswith("AbortError"):  # a page that is left cuts its own stream off
+        if not (reloads and text.startswith("AbortError")):
             wrong.append(text)
 
     page.on("console", lambda message: note(message.text) if message.type == "error" else None)
@@ -61,12 +63,12 @@ def open_page(browser: Browser):
     contexts: list[BrowserContext] = []
     watched: list[list[str]] = []
 
-    def open_it(url: str, **options) -> Page:
+    def open_it(url: str, reloads: bool = False, **options) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
-        watched.append(watch(page, url))
+        watched.append(watch(page, url, reloads))
         page.goto(url)
         page.wait_for_selector("#header .ready", timeout=90_000)
         return page

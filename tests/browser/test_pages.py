@@ -100,7 +100,6 @@ def test_domain_filter_number_of_hits_and_several_queries(server, open_page, tmp
     expect(first_hit(page)).to_contain_text("yellow bus")
     expect(page.locator("#search-status .queries img")).to_have_count(2)
     page.get_by_text("Hits, domains, similarity").click()
-    page.wait_for_timeout(1000)  # fields that have just appeared take their first value once more
     page.locator("#search-domains input").click()
     page.get_by_role("option", name="toys").click()
     expect(first_hit(page)).to_contain_text("toys")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
@@ -42,9 +43,9 @@ def upload(page: Page, name: str, files: dict[str, bytes]) -> None:
     go_to(page, "Gallery")
     page.locator("#gallery-name input, #gallery-name textarea").fill(name)
     drop(page, "#drop .drop", files)
-    expect(page.locator("#index-outcome")).to_contain_text("About")
+    expect(page.locator("#index-outcome")).to_contain_text("About", timeout=30_000)
     page.locator("#start-button").click()
-    expect(page.locator("#index-outcome")).to_contain_text("added in")
+    expect(page.locator("#index-outcome")).to_contain_text("added in", timeout=30_000)
 
 
 def galleries(page: Page) -> list[str]:
@@ -57,7 +58,7 @@ def galleries(page: Page) -> list[str]:
 
 
 def test_each_has_a_workspace_that_the_other_never_sees_and_can_delete_it(server, open_page):
-    anna, bert = open_page(server.url), open_page(server.url, **PHONE)
+    anna, bert = open_page(server.url, reloads=True), open_page(server.url, **PHONE)
     go_to(anna, "Gallery")
     expect(anna.locator("#visit")).to_contain_text("yours alone")
     for hidden in ("#source-path", "#picked-model", "#public-sets"):
@@ -132,7 +133,5 @@ def test_names_are_shown_and_never_run(server, open_page):
     page.wait_for_timeout(500)
     assert page.evaluate("window.hurt") is None
     hits = page.locator("#search-status a.download").get_attribute("href")
-    import base64
-
     lines = base64.b64decode(hits.partition(",")[2]).decode("utf-8-sig").splitlines()
     assert not [line for line in lines if re.search(r"(^|,)\"?[=+@-]", line)]

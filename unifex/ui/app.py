@@ -25,6 +25,7 @@ from unifex.ui.train_tab import TrainTab
 
 MAX_FILE_SIZE = "20gb"
 PORTS_TRIED = 20
+TICK_SECONDS = 1.5
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS = 3600, 24 * 3600
 
@@ -35,7 +36,7 @@ def build(context: Context) -> gr.Blocks:
         title="UniFEx", analytics_enabled=False, fill_width=True, delete_cache=(CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS)
     ) as page:
         header = gr.HTML(elem_id="header", js_on_load="")
-        ticker = gr.Timer(0.7)
+        ticker = gr.Timer(TICK_SECONDS)
         app = _Tabs(context)
         app.item_view.build()
         with gr.Tabs() as app.bar:
@@ -86,7 +87,7 @@ class _Tabs:
             return html.header(self.context.embedder.name, self.context.state, not ready), gr.update(active=not ready)
 
         names = [self.gallery.name, self.gallery.gallery], self.gallery.dropdowns
-        chosen = [self.search.query, self.search.gallery], self.search.chosen
+        chosen = self.search.choosing, self.search.chosen
         facts = [self.gallery.gallery], [self.gallery.facts, self.gallery.resume]
         for shown_now in (
             page.load(show_header, None, [header, ticker], **PRIVATE),

@@ -27,7 +27,6 @@ from unifex.workspaces import VISITORS, Limits, Workspace, Workspaces
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (GalleryError, ModelError, BackboneError, HubError, images.ImageError, ValueError, OSError)
 READ_ONLY = "this server is read-only"
-MADE = ".made"
 SWEEP_SECONDS = 60
 log = logging.getLogger("unifex")
 
@@ -132,7 +131,7 @@ class Context:
     def can_change(self, name: str | None) -> bool:
         """Whether who asks may change a gallery."""
         try:
-            return bool(name and self.writable(name))
+            return bool(name and self.indexes.writable(name))  # which, unlike our own, leaves no trace
         except ERRORS:
             return False
 
@@ -162,17 +161,16 @@ class Context:
         if self.settings.public:
             raise GalleryError(f"{what} on a public server; run UniFEx yourself for that")
 
+    def scratch(self) -> Path:
+        """An empty folder for a file that is made for who asks, and :meth:`hand_out` gives away."""
+        return uploads.scratch(self.indexes.folder)
+
     def hand_out(self, path: Path) -> str:
-        """A file to download, for who asks alone; its address for a component."""
+        """A file of :meth:`scratch` to download, for who asks alone; its address for a component."""
         cached = save_file_to_cache(str(path), get_upload_folder())
         self.files.made.add(str(Path(cached).resolve()), self.visitor)
+        uploads.discard(self.indexes.folder, str(path.absolute()))
         return cached
-
-    def scratch(self) -> Path:
-        """A folder for files that are made for who asks; they go with the workspace, or at the next start."""
-        folder = self.indexes.folder / MADE
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
 
     # --- galleries -----------------------------------------------------------------------------------------------
 
@@ -190,7 +188,10 @@ class Context:
         """Open a gallery with its own model. Raises ``GalleryError``."""
         if not name:
             raise GalleryError("no gallery yet; make one in the Gallery tab: drop a folder of images there")
-        return self.indexes.get(name)
+        gallery = self.indexes.get(name)
+        if gallery.folder.parent != self.own.folder and self.workspace:
+            self.workspace.touch()  # looking at what is one's own is using it
+        return gallery
 
     def prepare(self) -> None:
         """Get the engine, the demo gallery and the asked-for source ready, in the background."""
@@ -201,7 +202,6 @@ class Context:
             self.state = "loading the backbone"
             self.embedder.embed([Image.new("RGB", (8, 8))])  # builds the engine, and spares the first query its start
             wanted, names = self.settings.gallery, self.own.names()
-            shutil.rmtree(self.own.folder / MADE, ignore_errors=True)
             if not names and not wanted:
                 self._index(DEMO_GALLERY, demo.Demo(), "drawing the demo gallery")
             elif wanted and wanted not in names:

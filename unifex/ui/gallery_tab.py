@@ -178,6 +178,8 @@ class GalleryTab:
         """(gallery name; dropped files) -> pending source, typed path, gallery name, notice."""
         try:
             self.context.check_writable()
+            if self.context.workspace:
+                self.context.workspace.check_room()
             files = [uploads.UploadedFile(_checked(path), str(relative)) for path, relative in event.files]
             staged = uploads.stage(self.context.indexes.folder, files)
         except (GalleryError, ValueError, TypeError, OSError) as error:

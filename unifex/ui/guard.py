@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import json
 import re
+import shutil
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator
@@ -27,22 +28,23 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unifex import images
-from unifex.gallery import GalleryError
 from unifex.workspaces import Workspaces
 
 COOKIE = "unifex_visitor"
 COOKIE_SECONDS = 30 * 24 * 3600
 MAX_BODY_BYTES = 8 * 2**20
 MAX_SESSIONS = 100_000
-MAX_ADDRESSES = 100_000
+MAX_NAMES = 100_000
+BLOCK_BYTES = 4096  # a file takes so much of a disk at least
+MIN_FREE_BYTES = 10**9  # of the disk, which uploads leave alone
+STEPS = 60  # so many steps of a window are told apart
 PREFIX = "/gradio_api"
 SHARED_ADDRESS = 8  # so many visitors may sit behind one address
 _OPEN = {
     "GET": r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*|/health|"
     r"/(svelte|static|assets)/.*|/login_check/?|/gradio_api/(info/?|app_id/?|theme\.css|startup-events|"
     r"upload_progress|queue/data|heartbeat/[\w-]+|call/(v2/)?\w+/\w+|file=.*|login_check/?|user/?|token/?)|/logout",
-    "POST": r"/login/?|/gradio_api/(upload|queue/join|cancel|reset/?|component_server/?|call/(v2/)?\w+/?|"
-    r"run/\w+/?|api/\w+/?)",
+    "POST": r"/login/?|/gradio_api/(upload|queue/join|cancel|reset/?|component_server/?|call/(v2/)?\w+/?)",
 }
 _OPEN["HEAD"] = _OPEN["GET"]
 
@@ -98,22 +100,25 @@ class Ownership:
 
 @dataclass
 class Rate:
-    """At most ``a_minute`` requests of one name in any minute."""
+    """At most so much of one name in any so many seconds."""
 
-    a_minute: int
-    seen: OrderedDict[str, deque[float]] = field(default_factory=OrderedDict)
+    most: int
+    seconds: float
+    seen: OrderedDict[str, deque[list[int]]] = field(default_factory=OrderedDict)  # [step, amount] by name
 
-    def check(self, name: str) -> None:
-        """Count a request. Raises :class:`Refusal` when there were too many."""
-        now, times = time.monotonic(), self.seen.setdefault(name, deque())
+    def check(self, name: str, amount: int, sentence: str) -> None:
+        """Count it. Raises :class:`Refusal` with the sentence when it is too much, and then does not count it."""
+        now, counted = int(time.monotonic() / self.seconds * STEPS), self.seen.setdefault(name, deque())
         self.seen.move_to_end(name)
-        while len(self.seen) > MAX_ADDRESSES:
+        while len(self.seen) > MAX_NAMES:
             self.seen.popitem(last=False)
-        while times and now - times[0] > 60:
-            times.popleft()
-        if len(times) >= self.a_minute:
-            raise Refusal(429, f"more than {self.a_minute} requests a minute; wait a moment")
-        times.append(now)
+        while counted and now - counted[0][0] > STEPS:
+            counted.popleft()
+        if sum(count for _, count in counted) + amount > self.most:
+            raise Refusal(429, sentence)
+        if not counted or counted[-1][0] != now:
+            counted.append([now, 0])
+        counted[-1][1] += amount
 
 
 class Files:
@@ -171,7 +176,8 @@ class Guard:
         self.workspaces = workspaces
         self.files = files
         self.sessions = Ownership()
-        self.rates, self.addresses = Rate(rate), Rate(rate * SHARED_ADDRESS)
+        self.rates, self.addresses = Rate(rate, 60), Rate(rate * SHARED_ADDRESS, 60)
+        self.uploaded = Rate(2 * workspaces.limits.bytes, 3600)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is refused; let the rest through."""
@@ -195,16 +201,16 @@ class Guard:
         visitor = self.workspaces.visitor(request.cookies.get(COOKIE))
         if method == "POST":
             self._check_origin(request)
-            self.addresses.check(_address(request))
-            self.rates.check(visitor or _address(request))
         if path.startswith(f"{PREFIX}/file="):
             if picture := await self._picture(path.partition("=")[2], visitor):
                 await Response(picture, media_type="image/webp", headers=_HEADERS)(scope, receive, send)
                 return
         elif path.startswith(f"{PREFIX}/upload") and method == "POST":
-            self._check_room(request, visitor)
+            self._check_room(request, visitor)  # a folder comes as a request a file: bytes count, not requests
             send = self._noting_uploads(send, visitor)
         elif method == "POST":
+            for rate, name in ((self.addresses, _address(request)), (self.rates, visitor or _address(request))):
+                rate.check(name, 1, f"more than {rate.most} requests a minute; wait a moment")
             receive = await self._checked_body(request, visitor)
         else:
             self._check_session(_session_of(request), visitor)
@@ -240,11 +246,10 @@ class Guard:
             raise Refusal(411, "say how long the upload is")
         if int(length) > limits.bytes:
             raise Refusal(413, f"an upload may have {limits.bytes // 10**6:,} MB here")
-        if visitor:
-            try:
-                self.workspaces.of(visitor).check_room(int(length))
-            except GalleryError as error:
-                raise Refusal(413, str(error)) from error
+        bytes = max(int(length), BLOCK_BYTES)
+        self.uploaded.check(visitor or _address(request), bytes, "that is much for an hour; go on in the next one")
+        if shutil.disk_usage(self.workspaces.folder).free < bytes + MIN_FREE_BYTES:
+            raise Refusal(507, "this server's disk is full; try again later")
 
     def _noting_uploads(self, send: Send, visitor: str) -> Send:
         """Remember whose the files are that an upload's answer names, before the answer is out."""

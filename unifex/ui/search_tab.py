@@ -111,6 +111,11 @@ class SearchTab:
         return [self.query, self.gallery, self.within, self.words, self.balance, *options]
 
     @property
+    def choosing(self) -> list:
+        """What :meth:`choose_gallery` takes."""
+        return [self.query, self.gallery, self.domains]
+
+    @property
     def chosen(self) -> list:
         """What :meth:`choose_gallery` gives."""
         return [self.query, self.domains, self.wording, self.words]
@@ -134,7 +139,7 @@ class SearchTab:
         self.balance.release(**quietly)
         changed = [self.k.release, self.domains.change, self.min_score.release, self.trust.input, self.in_context.input]
         gr.on(changed, **quietly)
-        self.gallery.change(self.choose_gallery, [self.query, self.gallery], self.chosen, **private).then(**quietly)
+        self.gallery.change(self.choose_gallery, self.choosing, self.chosen, **private).then(**quietly)
         picked = [self.query, self.image, *self.item_view.outputs]
         self.grid.select(self.pick, [self.gallery], picked, show_progress="hidden", **private).then(**quietly)
         self.everywhere.click(
@@ -160,8 +165,11 @@ class SearchTab:
         """-> an empty query, and all boxes empty."""
         return Query(), None, None, ""
 
-    def choose_gallery(self, query: Query, gallery: str | None) -> tuple[Query, dict, dict, str | dict]:
-        """(query, gallery) -> the query without items of another gallery, domains to choose from, words if it knows."""
+    def choose_gallery(
+        self, query: Query, gallery: str | None, domains: list[str] | None
+    ) -> tuple[Query, dict, dict, str | dict]:
+        """(query, gallery, domains) -> the query without items of another gallery, domains to choose from, words if it
+        knows some. Domains that the gallery has stay chosen: galleries are listed anew while people choose."""
         try:
             opened = self.context.gallery(gallery) if gallery else None
             known = opened.facts().domains if opened else {}
@@ -169,9 +177,11 @@ class SearchTab:
         except ERRORS:
             known, knows_words = {}, False
         kept = query if query.paths or query.gallery == gallery else Query()
+        left = [name for name in domains or [] if name in known]
+        value = {} if left == (domains or []) else {"value": left}
         return (
             kept,
-            gr.update(choices=[(f"{name} ({count:,})", name) for name, count in known.items() if name], value=[]),
+            gr.update(choices=[(f"{name} ({count:,})", name) for name, count in known.items() if name], **value),
             gr.update(visible=knows_words),
             gr.skip() if knows_words else "",
         )
