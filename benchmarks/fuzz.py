@@ -42,6 +42,8 @@ def seeds() -> dict[str, list[bytes]]:
     }.items():
         for options in variants:
             for image in (small, large, small.convert("L"), small.convert("I;16")):
+                if image.mode == "I;16" and options.get("compression") == "jpeg":
+                    continue  # writing this damages libtiff's memory; reading is what is tried here
                 more = {"append_images": [image.rotate(90)] * 2} if "save_all" in options else {}
                 try:
                     stream = io.BytesIO()

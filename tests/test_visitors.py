@@ -238,6 +238,37 @@ def test_delete_my_data_now(server):
     assert not os.path.exists(path)
 
 
+def test_looking_leaves_no_trace_and_using_keeps_alive(server):
+    def folders() -> set[str]:
+        return {path.name for path in (server.indexes / VISITORS).glob("[!.]*/")}
+
+    before = folders()
+    visitor = Visitor(server.url)
+    visitor.call("evaluate", "drawn", "auto", 0, False, False)
+    search(visitor, visitor.upload(DISCS["shapes/disc/0.png"]), "drawn")
+    assert folders() == before
+    visitor.index("mine", DISCS)
+    (used,) = [server.indexes / VISITORS / name / "used" for name in folders() - before]
+    long_ago = time.time() - 3600
+    os.utime(used, (long_ago, long_ago))
+    search(visitor, visitor.upload(DISCS["shapes/disc/0.png"]), "drawn")
+    assert used.stat().st_mtime == pytest.approx(long_ago, abs=1)
+    search(visitor, visitor.upload(DISCS["shapes/disc/0.png"]), "mine")
+    assert used.stat().st_mtime > long_ago + 3000
+
+
+def test_uploads_are_bounded_by_bytes_and_not_by_requests(tmp_path):
+    with serve(tmp_path / "indexes", "--public", "--rate", "10", "--visitor-megabytes", "1") as running:
+        visitor = Visitor(running.url)
+        for _ in range(30):
+            visitor.upload(b"small")
+        for _ in range(2):
+            visitor.upload(bytes(800_000))
+        assert visitor.http.post("/gradio_api/upload", files={"files": ("x", bytes(800_000))}).status_code == 429
+        asked = [visitor.http.post("/gradio_api/call/galleries", json={"data": []}).status_code for _ in range(12)]
+        assert asked == [200] * 10 + [429] * 2
+
+
 def test_health_is_the_owners(server):
     known = httpx.get(f"{server.url}health").json()
     assert known["galleries"] == 1

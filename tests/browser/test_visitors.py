@@ -13,7 +13,9 @@ from tests.browser.test_pages import drop, first_hit, go_to, reload
 from tests.conftest import run_index
 from tests.drawing import LABELS, encoded, picture, write_folder
 from tests.serving import Server, serve
+from tests.visiting import Visitor
 from unifex.gallery import Gallery
+from unifex.workspaces import VISITORS
 
 pytestmark = pytest.mark.browser
 
@@ -105,6 +107,8 @@ def test_a_visitor_trains_and_takes_the_model_home(server, open_page):
         page.locator("#train-download").click()
     assert download.value.suggested_filename == "figures-neck.zip"
     assert download.value.path().read_bytes()[:2] == b"PK"
+    assert Visitor(server.url).http.get(download.value.url).status_code == 403
+    assert not list((server.indexes / VISITORS).glob("*/.uploads/*/*.zip"))
     page.locator("#train-use").click()
     expect(page.locator("#train-notice")).to_contain_text("Searching with 'figures-neck' now")
 
