@@ -126,6 +126,7 @@ def test_names_are_shown_and_never_run(server, open_page):
     first_hit(page).click()
     expect(page.locator("#detail-card dl")).to_contain_text("Path")
     page.locator("#correct").get_by_text("Correct it").click()
+    page.wait_for_timeout(1000)  # fields that have just appeared take their first value once more
     page.locator("#correct-label input, #correct-label textarea").fill(SCRIPT)
     page.locator("#save-label").click()
     expect(page.locator("#detail-card dl")).to_contain_text(SCRIPT)

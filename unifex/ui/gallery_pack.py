@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import gradio as gr
 
@@ -51,5 +52,5 @@ class GalleryPack:
         text = f"{plural(event.items, 'item')}, {size(event.bytes)}"
         yield (
             html.message("Ready to download", text, "good"),
-            gr.update(visible=True, value=self.context.hand_out(event.path)),
+            gr.update(visible=True, value=self.context.hand_out(Path(event.path))),
         )
