@@ -3,6 +3,7 @@
 import sys
 
 from unifex.settings import read_settings
+from unifex.text import reason
 
 
 def main() -> int:
@@ -15,7 +16,7 @@ def main() -> int:
     try:
         serve(settings)
     except (BackboneError, ModelError, OSError) as error:
-        print(f"unifex: {error}", file=sys.stderr)
+        print(f"unifex: {reason(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "unifex"
 # Lowest first; a module imports only from rows above its own row's end.
 LAYERS = (
-    ("images", "text"),
+    ("images", "text", "soundness"),
     ("hub", "towers", "neck", "measures"),
     ("backbones",),
     ("lite0", "zoo"),
@@ -17,7 +17,7 @@ LAYERS = (
     ("speed",),
     ("embedder",),
     ("sources", "demo", "uploads", "datasets", "curation"),
-    ("corrections", "soundness", "calibration", "neighbours", "writer", "snapshot", "gallery"),
+    ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "reranking"),
     ("bundle", "clip_retrieval", "workspaces"),
     ("search", "word_search", "evaluation", "export"),

@@ -8,6 +8,9 @@ import pytest
 
 from unifex import backbones, images, runtime
 from unifex.lite0 import LITE0
+from unifex.soundness import file_hash
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -82,6 +85,25 @@ def test_first_start_traces_and_later_starts_do_without_torch_or_network(tmp_pat
     assert [run["shape"] for run in runs] == [[1, 1600]] * 2
     assert [run["torch"] for run in runs] == [True, False]
     assert not any(run["telemetry"] or run["network"] for run in runs)
+
+
+@pytest.mark.parametrize("name", ["graph.bin", "graph.xml", "hashes.json"])
+def test_a_kept_graph_that_is_damaged_is_made_anew(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("UNIFEX_CACHE", str(tmp_path))
+    before = runtime.OpenVINOEngine(LITE0).features(PIXELS)
+    kept = next(tmp_path.rglob(name))
+    sound = kept.read_bytes()
+    kept.write_bytes(sound[: len(sound) // 2] + bytes([sound[len(sound) // 2] ^ 64]) + sound[len(sound) // 2 + 1 :])
+    assert np.array_equal(runtime.OpenVINOEngine(LITE0).features(PIXELS), before)
+    hashes = json.loads(next(tmp_path.rglob("hashes.json")).read_bytes())
+    assert all(file_hash(kept.with_name(file)) == hashes[file] for file in ("graph.bin", "graph.xml"))
+
+
+def test_without_a_place_to_keep_the_graph_the_engine_works(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("UNIFEX_CACHE", str(tmp_path / "file"))
+    assert runtime.OpenVINOEngine(LITE0).features(PIXELS).shape == (1, 1600)
+    assert "is not kept, so that every start takes longer" in caplog.text
 
 
 def test_all_models_share_one_engine_even_when_they_ask_at_once():

@@ -21,7 +21,7 @@ from unifex.embedder import FILES, ModelConfig, ModelError, find_model, read_nec
 from unifex.gallery import Gallery, GalleryConfig, GalleryError
 from unifex.hub import Fetched, HubFile
 from unifex.indexes import Indexes, check_name
-from unifex.soundness import file_hash, sealed, unsealed
+from unifex.soundness import file_hash, new_folder, sealed, unsealed
 from unifex.sources import BUNDLE_CONTENTS as CONTENTS
 
 SCHEMA = 1
@@ -170,22 +170,18 @@ def unpack(bundle: Path, name: str, indexes: Indexes) -> Iterator[Packing | Gall
     folder = indexes.folder / check_name(name)
     if folder.exists():
         raise GalleryError(f"there is a gallery '{folder.name}' already; give another name")
-    new = indexes.folder / f".new-{folder.name}"
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        with zipfile.ZipFile(bundle) as archive:
-            contents = _read_contents(archive, bundle)
-            for done, (file, sha256) in enumerate(contents.files.items()):
-                if done % 64 == 0:
-                    yield Packing(done, len(contents.files))
-                _unpack_file(archive, file, sha256, new)
-        _check_items(new / "items.sqlite")
-        _adopt_model(new, indexes)
-        new.rename(folder)
-    except (zipfile.BadZipFile, sqlite3.Error, KeyError, OSError, ValueError, ModelError) as error:
-        raise GalleryError(f"{bundle.name} is not a gallery that can be used: {error}") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    with new_folder(folder) as new:
+        try:
+            with zipfile.ZipFile(bundle) as archive:
+                contents = _read_contents(archive, bundle)
+                for done, (file, sha256) in enumerate(contents.files.items()):
+                    if done % 64 == 0:
+                        yield Packing(done, len(contents.files))
+                    _unpack_file(archive, file, sha256, new)
+            _check_items(new / "items.sqlite")
+            _adopt_model(new, indexes)
+        except (zipfile.BadZipFile, sqlite3.Error, KeyError, ValueError, ModelError) as error:
+            raise GalleryError(f"{bundle.name} is not a gallery that can be used: {error}") from error
     yield indexes.get(folder.name)
 
 

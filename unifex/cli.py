@@ -16,7 +16,7 @@ from typing import Any
 
 from unifex import cli_data, cli_models, cli_training, settings
 from unifex.cli_shared import chosen_embedder, embedder, end_line, indexes, say, step_line
-from unifex.text import duration, plural, size
+from unifex.text import duration, plural, reason, size
 
 EXAMPLES = """examples:
   python -m unifex index photos/ --gallery holiday
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         answer = options.run(options)
     except (BackboneError, ModelError, GalleryError, HubError, ImageError, SourceError, ValueError, OSError) as error:
-        print(f"unifex: {error}", file=sys.stderr)
+        print(f"unifex: {reason(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nunifex: stopped; what was done is kept, the same command goes on from here", file=sys.stderr)

@@ -7,7 +7,6 @@ copied). Models shipped with the code live in ``assets/models``, a user's own in
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from PIL import Image
 
 from unifex import backbones, hub, images, neck, runtime, torchscript, zoo
 from unifex.hub import HubFile
+from unifex.soundness import new_folder
 
 DEFAULT_MODEL = "unifex-lite"
 DEFAULT_DIM = 256
@@ -117,17 +117,14 @@ class Embedder:
     @classmethod
     def take_in(cls, file: Path, name: str, models: Path, size: int | None = None) -> Embedder:
         """Make a model of a public UniFEx TorchScript file, saved as ``models/name``: :func:`torchscript.take_in`."""
-        made = models / f".new-{name}" / name
-        shutil.rmtree(made.parent, ignore_errors=True)
-        spec = torchscript.take_in(file, made, size)
-        dim = spec.feature_dim
-        identity = neck.Neck("identity", np.eye(dim, dtype=np.float32), np.zeros(dim, np.float32), (dim,))
-        config = ModelConfig(
-            name, spec.id, spec.weight_hash(), "identity", (dim,), dim, description=f"Imported from {file.name}."
-        )
-        cls(config, identity, backbone=spec).save(made)
-        made.rename(models / name)
-        made.parent.rmdir()
+        with new_folder(models / name) as made:
+            spec = torchscript.take_in(file, made, size)
+            dim = spec.feature_dim
+            identity = neck.Neck("identity", np.eye(dim, dtype=np.float32), np.zeros(dim, np.float32), (dim,))
+            config = ModelConfig(
+                name, spec.id, spec.weight_hash(), "identity", (dim,), dim, description=f"Imported from {file.name}."
+            )
+            cls(config, identity, backbone=spec).save(made)
         return cls.load(name, models)
 
     @classmethod
@@ -166,18 +163,18 @@ class Embedder:
     def save_as(self, name: str, models: Path) -> Embedder:
         """The same model under another name, saved as ``models/name``."""
         named = Embedder(replace(self.config, name=name), self.neck, self._engine_name, self.backbone)
-        named.save(models / name)
+        with new_folder(models / name) as made:
+            named.save(made)
         return named
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a new or existing folder."""
-        from safetensors.numpy import save_file
+        from safetensors import numpy as safetensors
 
         folder.mkdir(parents=True, exist_ok=True)
         # safetensors writes memory as it lies: an array that is not in C order would come back scrambled.
         tensors = {"weight": np.ascontiguousarray(self.neck.weight), "bias": np.ascontiguousarray(self.neck.bias)}
-        save_file(tensors, folder / FILES[1])
-        (folder / FILES[1]).chmod(0o644)  # safetensors writes it for the owner alone
+        (folder / FILES[1]).write_bytes(safetensors.save(tensors))
         values = {**self.config.__dict__, "dims": list(self.config.dims)}
         (folder / FILES[0]).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 

@@ -5,7 +5,6 @@ Everything the new neck is compared with is measured on the same queries, whose 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from unifex.model_card import write_card
 from unifex.neck import Neck, pca, truncate
 from unifex.outcome import Outcome, Point
 from unifex.recipes import Recipe
+from unifex.soundness import new_folder
 from unifex.training_data import HoldOut, TrainingData
 from unifex.unfinished import UNFINISHED, Order, forget, points_so_far, right_to_train, write_points
 from unifex.views import Viewing, features_of_views
@@ -198,9 +198,7 @@ def save(outcome: Outcome, embedder: Embedder, folder: Path, note: str = "") -> 
         scores=scores,
         training={"recipe": asdict(outcome.recipe), "verdict": outcome.verdict},
     )
-    made = folder.with_name(f".new-{folder.name}")
-    shutil.rmtree(made, ignore_errors=True)
-    Embedder(config, outcome.neck, backbone=embedder.backbone).save(made)
-    (made / "training.csv").write_text(outcome.curves_csv(), encoding="utf-8")
-    write_card(made / "README.md", outcome, embedder, note)
-    made.rename(folder)
+    with new_folder(folder) as made:
+        Embedder(config, outcome.neck, backbone=embedder.backbone).save(made)
+        (made / "training.csv").write_text(outcome.curves_csv(), encoding="utf-8")
+        write_card(made / "README.md", outcome, embedder, note)

@@ -7,8 +7,9 @@ Embeddings and the FAISS index follow from them and the neck (``snapshot``); ``w
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
-import shutil
+import os
 import sqlite3
 import threading
 import uuid
@@ -27,12 +28,14 @@ from unifex.embedder import Embedder
 from unifex.neck import truncate
 from unifex.neighbours import Kept, Neighbours, Searched
 from unifex.snapshot import Embedding, Snapshot
-from unifex.soundness import file_hash, is_as_sealed, sealed, unsealed, write_atomically
+from unifex.soundness import file_hash, is_as_sealed, new_folder, sealed, unsealed, write_atomically
 from unifex.sources import Refused
+from unifex.text import reason
 from unifex.vectors import VectorIndex
 from unifex.writer import Writer
 
 SCHEMA = 1
+_SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 log = logging.getLogger("unifex")
 
 _TABLES = """
@@ -142,18 +145,16 @@ class Gallery:
             neck_hash=embedder.neck.hash,
             dim=dim,
         )
-        new = folder.with_name(f".new-{config.id}")
         try:
-            (new / "features").mkdir(parents=True)
-            gallery = cls(new, config, embedder)
-            with gallery.connect() as database:
-                database.executescript(_TABLES)
-                database.execute("INSERT INTO state VALUES (0)")
-            gallery._write_config()
-            new.rename(folder)
+            with new_folder(folder) as new:
+                (new / "features").mkdir()
+                gallery = cls(new, config, embedder)
+                with gallery.connect() as database:
+                    database.executescript(_TABLES)
+                    database.execute("INSERT INTO state VALUES (0)")
+                gallery._write_config()
         except OSError as error:
-            shutil.rmtree(new, ignore_errors=True)
-            raise GalleryError(f"gallery '{folder.name}' cannot be made: {error.strerror or error}") from error
+            raise GalleryError(f"gallery '{folder.name}' cannot be made: {reason(error)}") from error
         gallery.folder = folder
         return gallery
 
@@ -235,6 +236,9 @@ class Gallery:
             with database:
                 yield database
         except sqlite3.DatabaseError as error:
+            code = _SQLITE_CODES.get(error.sqlite_errorcode & 0xFF if hasattr(error, "sqlite_errorcode") else None)
+            if code:
+                raise OSError(code, os.strerror(code), str(path)) from error
             raise GalleryError(f"gallery '{self.name}': items.sqlite: {error}") from error
         finally:
             database.close()
@@ -385,7 +389,7 @@ class Gallery:
         try:
             derived.write(path)
         except OSError as error:
-            log.warning("gallery '%s': %s is not kept: %s", self.name, path.name, error)
+            log.warning("gallery '%s': %s is not kept: %s", self.name, path.name, reason(error))
 
     def neighbours(self) -> tuple[Snapshot, Neighbours]:
         """The snapshot and :meth:`find_neighbours` of it, waited for."""

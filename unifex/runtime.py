@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import re
+import shutil
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,11 +26,16 @@ import numpy as np
 
 from unifex import backbones
 from unifex.backbones import BackboneSpec
+from unifex.soundness import file_hash, new_folder, sealed, unsealed, write_atomically
+from unifex.text import reason
 
 if TYPE_CHECKING:
     import openvino
 
     from unifex.towers import TextTower
+
+GRAPH_HASHES = "hashes.json"
+log = logging.getLogger("unifex")
 
 
 class Engine(Protocol):
@@ -111,13 +117,12 @@ class OpenVINOEngine:
         streams = os.cpu_count() or 1
         self.workers = streams + 1  # one decodes while the others infer
         self.name = f"OpenVINO {_openvino_version()} on {streams} CPU cores"
-        path = _cached_graph(spec)
-        with _gate.making():
-            self._make(path, spec.preprocessing.size, streams)
-
-    def _make(self, path: Path, side: int, streams: int) -> None:
         core = _openvino().Core()
-        graph = core.read_model(path)
+        graph = _graph(spec, core)
+        with _gate.making():
+            self._make(core, graph, spec.preprocessing.size, streams)
+
+    def _make(self, core: openvino.Core, graph: openvino.Model, side: int, streams: int) -> None:
         graph.reshape([self.batch_size, side, side, 3])  # a fixed shape is 5 to 10 % faster than an open one
 
         def requests(count: int, **options: str) -> SimpleQueue[openvino.InferRequest]:
@@ -317,16 +322,29 @@ def _openvino_version() -> str:
     return metadata.version("openvino").split("-")[0]
 
 
-def _cached_graph(spec: BackboneSpec) -> Path:
-    """The traced graph's file, made now if this machine has none for these weights and versions."""
+def _graph(spec: BackboneSpec, core: openvino.Core) -> openvino.Model:
+    """As it was traced before with these weights and versions; else traced now and kept, where that can be."""
     name = re.sub(r"[^\w.-]+", "-", spec.id)[-80:]
     folder = cache_directory() / "graphs" / f"{name}-{spec.weight_hash()}-openvino{_openvino_version()}"
-    if not (folder / "graph.xml").exists():
-        _trace(spec, folder)
-    return folder / "graph.xml"
+    if _is_sound(folder):
+        return core.read_model(folder / "graph.xml")
+    graph = _trace(spec)
+    try:
+        _keep(graph, folder)
+    except (OSError, RuntimeError) as error:  # OpenVINO says RuntimeError of a full disk
+        log.warning("the graph of %s is not kept, so that every start takes longer: %s", spec.id, reason(error))
+    return graph
 
 
-def _trace(spec: BackboneSpec, folder: Path) -> None:
+def _is_sound(folder: Path) -> bool:
+    try:
+        hashes = unsealed((folder / GRAPH_HASHES).read_bytes())
+        return all(file_hash(folder / name) == sha256 for name, sha256 in hashes.items())
+    except (OSError, ValueError):
+        return False
+
+
+def _trace(spec: BackboneSpec) -> openvino.Model:
     import torch
 
     side = spec.preprocessing.size
@@ -335,9 +353,12 @@ def _trace(spec: BackboneSpec, folder: Path) -> None:
         warnings.simplefilter("ignore")  # torch.jit.trace announces its retirement; OpenVINO still traces with it
         graph = _openvino().convert_model(backbones.build(spec), example_input=example)
     graph.reshape([-1, side, side, 3])
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as made:
-        _openvino().save_model(graph, Path(made) / "graph" / "graph.xml", compress_to_fp16=False)
-        # Another process may have been first: its folder is the same, and stays.
-        with contextlib.suppress(OSError):
-            (Path(made) / "graph").rename(folder)
+    return graph
+
+
+def _keep(graph: openvino.Model, folder: Path) -> None:
+    with new_folder(folder) as made:
+        _openvino().save_model(graph, made / "graph.xml", compress_to_fp16=False)
+        hashes = {file.name: file_hash(file) for file in made.iterdir()}
+        write_atomically(made / GRAPH_HASHES, sealed(hashes))
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or of another process that was first

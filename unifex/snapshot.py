@@ -160,8 +160,7 @@ def save(gallery: Gallery) -> None:
     if snapshot.index.exact:  # rebuilding a flat index is as quick as reading one
         index.unlink(missing_ok=True)
     else:
-        snapshot.index.save(index.with_suffix(".tmp"))
-        index.with_suffix(".tmp").replace(index)
+        snapshot.index.save(index)
     hashes = {name: file_hash(gallery.folder / name) for name in _files(snapshot.index.exact)}
     values = {"neck_hash": snapshot.neck_hash, "exact": snapshot.index.exact, "recall": snapshot.index.recall}
     write_atomically(stamp, sealed({**values, "files": hashes}))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 _FIELD = "checksum"
+_NEW = ".new-"
+LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that was killed
 
 
 def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:
@@ -22,18 +28,45 @@ def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True)
 
 def save_array(path: Path, array: np.ndarray) -> None:
     """:func:`write_atomically` for an array, as ``.npy``."""
-    write_atomically_with(path, lambda file: np.save(file, array))
+
+    def write(file: BinaryIO) -> None:  # numpy's own writing of files does not say why it failed
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(np.ascontiguousarray(array).data)
+
+    write_atomically_with(path, write)
 
 
 def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
     """:func:`write_atomically` for whatever ``write`` puts into the file it is given."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")  # readers write caches, too
-    with temporary.open("wb") as file:
-        write(file)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # on a full disk it is in the way
+        raise
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill, which becomes ``path`` when the block ends, and goes when the block fails.
+
+    Raises OSError, also when ``path`` is there already and not empty.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{_NEW}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if left.stat().st_mtime < time.time() - LEFT_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=_NEW, ignore_cleanup_errors=True) as scratch:
+        made = Path(scratch) / path.name
+        made.mkdir()
+        yield made
+        made.rename(path)
 
 
 def file_hash(path: Path) -> str:

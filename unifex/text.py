@@ -1,6 +1,23 @@
-"""Quantities as people read them."""
+"""Quantities and errors as people read them."""
 
 from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+_DISK = {
+    errno.ENOSPC: "the disk is full; make room and do it again",
+    errno.EDQUOT: "the disk quota is used up; make room and do it again",
+    errno.EROFS: "nothing can be written there, it is read-only",
+}
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed. Of a path only the name: strangers may read it."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    what = _DISK.get(error.errno, error.strerror)
+    return f"{what} ({Path(str(error.filename)).name})" if error.filename else what
 
 
 def duration(seconds: float) -> str:

@@ -35,7 +35,7 @@ def backbone(folder: Path) -> BackboneSpec:
 
 
 def take_in(file: Path, folder: Path, size: int | None = None) -> BackboneSpec:
-    """Try a TorchScript file out and copy it into a new folder.
+    """Try a TorchScript file out and copy it into a folder.
 
     ``size``: side in pixels of the images it is given; None takes the file's own ``img_size``, else 224. Raises
     :class:`BackboneError` when it is not a function from images [B, 3, H, W] to vectors [B, D].
@@ -44,7 +44,6 @@ def take_in(file: Path, folder: Path, size: int | None = None) -> BackboneSpec:
     size = size or int(getattr(module, "img_size", DEFAULT_SIZE))
     dim = _try_out(module, file, size)
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    folder.mkdir(parents=True)
     shutil.copyfile(file, folder / FILE)
     (folder / FACTS).write_text(json.dumps({"size": size, "dim": dim, "parameters": parameters}), encoding="utf-8")
     return _spec(folder.name, folder / FILE, size, dim, parameters)

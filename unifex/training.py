@@ -23,6 +23,7 @@ from torch.nn.functional import normalize
 from unifex.losses import NestedLoss, Settings
 from unifex.neck import Neck, pca
 from unifex.recipes import Recipe
+from unifex.soundness import write_atomically_with
 
 START_LENGTH = 8.0  # of a PCA start's outputs: so long that a dropped-out input does not upset Adam's first steps
 SAM_RADIUS = 0.05
@@ -325,11 +326,13 @@ def chances(samples: Samples, recipe: Recipe) -> Tensor | None:
 
 
 def _write_checkpoint(path: Path, state: dict, of: str) -> None:
-    """At once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    torch.save({"of": of, "state": state}, unfinished)
-    unfinished.replace(path)
+    try:
+        write_atomically_with(path, lambda file: torch.save({"of": of, "state": state}, file))
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # torch hides why it could not write
+            raise error.__context__ from None
+        raise
 
 
 def _read_checkpoint(path: Path, of: str) -> dict | None:

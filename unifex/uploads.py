@@ -38,10 +38,14 @@ def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
         raise SourceError("nothing was uploaded; drop a folder, a .zip, a .csv or images")
     root = indexes / STAGE / uuid.uuid4().hex
     names = _without_common_folder([_safe_parts(file.name) for file in files])
-    for file, parts in zip(files, names):
-        target = root.joinpath(*parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(file.temporary, target)
+    try:
+        for file, parts in zip(files, names):
+            target = root.joinpath(*parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(file.temporary, target)
+    except OSError:
+        shutil.rmtree(root, ignore_errors=True)  # half an upload is of no use, and the disk may be full
+        raise
     only = root.joinpath(*names[0])
     if len(files) == 1 and only.suffix.lower() in (".zip", ".csv"):
         return only

@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 
 from unifex.neck import truncate
+from unifex.soundness import write_atomically_with
 
 FLAT_LIMIT = 50_000  # here an exact search takes about as long as embedding the query does
 PREFIX_DIM = 64
@@ -82,8 +83,8 @@ class VectorIndex:
         return self.index.search(np.ascontiguousarray(probe, np.float32), depth, params=parameters)
 
     def save(self, path: Path) -> None:
-        """Write the FAISS part; the embeddings are the gallery's."""
-        faiss.write_index(self.index, str(path))
+        """Write the FAISS part at once or not at all; the embeddings are the gallery's."""
+        write_atomically_with(path, lambda file: faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write)))
 
 
 def build(embeddings: np.ndarray, flat_limit: int = FLAT_LIMIT) -> VectorIndex:

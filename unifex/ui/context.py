@@ -21,6 +21,7 @@ from unifex.hub import HubError
 from unifex.indexes import Indexes, check_name
 from unifex.indexing import Progress, index
 from unifex.settings import Settings
+from unifex.text import reason
 from unifex.ui.guard import Files, token_now
 from unifex.workspaces import VISITORS, Limits, Workspace, Workspaces
 
@@ -104,7 +105,7 @@ class Context:
             return cls(settings, indexes, Embedder.load(settings.model, models=indexes.models))
         except BackboneError as error:
             log.warning("%s; going on with %s", error, DEFAULT_MODEL)
-            return cls(settings, indexes, Embedder.load(DEFAULT_MODEL), problem=str(error))
+            return cls(settings, indexes, Embedder.load(DEFAULT_MODEL), problem=reason(error))
 
     # --- whose ---------------------------------------------------------------------------------------------------
 
@@ -214,7 +215,7 @@ class Context:
             self.state = self.problem or self.embedder.engine.name
         except Exception as error:  # a thread of its own: nobody else would tell the user
             log.exception("preparing failed")
-            self.state = str(error)
+            self.state = reason(error)
         finally:
             self.ready.set()
 

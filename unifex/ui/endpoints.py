@@ -15,6 +15,7 @@ from gradio.utils import get_upload_folder
 from unifex.assessment import assess
 from unifex.evaluation import Protocol
 from unifex.search import Filters, Hit, search
+from unifex.text import reason
 from unifex.ui.context import ERRORS, Context
 from unifex.word_search import search_words
 
@@ -42,7 +43,7 @@ def add_endpoints(app: Context) -> None:
             opened = app.gallery(gallery or app.first_gallery())
             result = search(opened, [path], int(k), filters, int(dim) or None, context)
         except ERRORS as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(reason(error), print_exception=False) from error
         hits = [_hit(hit, app.settings.public) for hit in result.hits]
         return {"results": [{"query": path.name, "stranger": result.stranger, "hits": hits}]}
 
@@ -54,7 +55,7 @@ def add_endpoints(app: Context) -> None:
         try:
             result = search_words(app.gallery(gallery or app.first_gallery()), words, k=int(k), filters=filters)
         except ERRORS as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(reason(error), print_exception=False) from error
         return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
 
     def galleries_endpoint() -> dict[str, Any]:
@@ -72,7 +73,7 @@ def add_endpoints(app: Context) -> None:
             opened = app.gallery(gallery or app.first_gallery())
             *_, found = assess(opened, Protocol(protocol), int(dim) or None, context)
         except ERRORS as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(reason(error), print_exception=False) from error
         return found.as_json(labels)
 
     gr.api(search_endpoint, api_name="search")

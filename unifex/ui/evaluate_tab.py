@@ -12,6 +12,7 @@ from unifex import corrections, failures
 from unifex.assessment import BASELINES, Assessment, assess, rivals
 from unifex.evaluation import PROTOCOLS, Protocol
 from unifex.gallery import Gallery
+from unifex.text import reason
 from unifex.ui import html, report
 from unifex.ui.context import ERRORS, Context
 from unifex.ui.item_view import ItemView
@@ -134,7 +135,7 @@ class EvaluateTab:
                 else:
                     yield html.bar("Measuring", event.done, event.total, f" · {event.doing}"), gr.skip(), *_busy()
         except ERRORS as error:
-            yield html.message("This gallery cannot be measured", str(error), "warning"), None, *_idle()
+            yield html.message("This gallery cannot be measured", reason(error), "warning"), None, *_idle()
 
     def show_failures(self, name: str, found: Assessment | None) -> tuple:
         """(gallery, assessment) -> whether there is anything, worst queries, label errors, duplicates, corrections."""
@@ -171,7 +172,7 @@ class EvaluateTab:
             gallery = self.context.writable(name)
             sentence = _apply(gallery, str(event.act), int(event.item), int(event.other))
         except ERRORS as error:
-            return html.message("Not corrected", str(error), "error"), gr.skip()
+            return html.message("Not corrected", reason(error), "error"), gr.skip()
         return html.message(sentence, "Press Evaluate to score again.", "good"), self._corrections(gallery)
 
 

@@ -10,7 +10,7 @@ import gradio as gr
 
 from unifex import bundle
 from unifex.bundle import Packing
-from unifex.text import plural, size
+from unifex.text import plural, reason, size
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context
 
@@ -47,7 +47,7 @@ class GalleryPack:
                 if isinstance(event, Packing):
                     yield html.bar("Packing", event.done, event.total, ""), gr.update(visible=False)
         except ERRORS as error:
-            yield html.message("Not packed", str(error), "error"), gr.update(visible=False)
+            yield html.message("Not packed", reason(error), "error"), gr.update(visible=False)
             return
         text = f"{plural(event.items, 'item')}, {size(event.bytes)}"
         yield (

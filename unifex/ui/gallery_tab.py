@@ -17,6 +17,7 @@ from unifex.embedder import Embedder
 from unifex.gallery import GalleryError
 from unifex.indexing import IndexReport, forecast, index
 from unifex.sources import Source, SourceError
+from unifex.text import reason
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context, name_for
 from unifex.ui.gallery_pack import GalleryPack
@@ -183,7 +184,7 @@ class GalleryTab:
             files = [uploads.UploadedFile(_checked(path), str(relative)) for path, relative in event.files]
             staged = uploads.stage(self.context.indexes.folder, files)
         except (GalleryError, ValueError, TypeError, OSError) as error:
-            return "", "", name, html.message("The upload cannot be used", str(error), "error")
+            return "", "", name, html.message("The upload cannot be used", reason(error), "error")
         suggested = name or name_for(str(event.files[0][1]).partition("/")[0])
         return str(staged), "", suggested, html.message("Trying a few images for a forecast")
 
@@ -216,7 +217,7 @@ class GalleryTab:
             source = self._open(typed.strip() or staged)
             yield html.forecast(forecast(self._embedder(name, model), source))
         except ERRORS as error:
-            yield html.message("No forecast", str(error), "error")
+            yield html.message("No forecast", reason(error), "error")
 
     def run(self, typed: str, staged: str, name: str, model: str = "") -> Iterator[tuple]:
         """(typed path, staged upload, gallery name, model) -> progress, start, cancel, resume, staged upload."""
@@ -229,7 +230,7 @@ class GalleryTab:
             name = name.strip() or name_for(spec)
             gallery = self.context.indexes.get_or_create(name, lambda: self.picker.embedder(model))
         except ERRORS as error:
-            yield html.message("Indexing cannot start", str(error), "error"), *_idle(), gr.skip()
+            yield html.message("Indexing cannot start", reason(error), "error"), *_idle(), gr.skip()
             return
         yield html.message("Starting"), *_busy(), gr.skip()
         try:
@@ -240,7 +241,7 @@ class GalleryTab:
                 else:
                     yield html.progress(event), *_busy(), gr.skip()
         except ERRORS as error:
-            text = f"{error}. What was done is kept; Resume goes on from there."
+            text = f"{reason(error)}. What was done is kept; Resume goes on from there."
             yield html.message("Indexing stopped", text, "error"), *_idle(resume=True), gr.skip()
 
     def _is_packed(self, spec: str) -> bool:
@@ -256,14 +257,14 @@ class GalleryTab:
             uploads.discard(self.context.indexes.folder, spec)
             yield html.message(f"Gallery '{event.name}' is open", f"{len(event):,} items", "good"), *_idle(), ""
         except ERRORS as error:
-            yield html.message("Not opened", str(error), "error"), *_idle(), gr.skip()
+            yield html.message("Not opened", reason(error), "error"), *_idle(), gr.skip()
 
     def run_again(self, name: str) -> Iterator[tuple]:
         """(gallery) -> as :meth:`run`, for the source whose indexing was cut off."""
         try:
             waiting = self.context.gallery(name).unfinished()
         except GalleryError as error:
-            yield html.message("Nothing to resume", str(error), "error"), *_idle(), gr.skip()
+            yield html.message("Nothing to resume", reason(error), "error"), *_idle(), gr.skip()
             return
         if not waiting:
             yield html.message("Nothing to resume", "This gallery is complete."), *_idle(), gr.skip()
@@ -276,7 +277,7 @@ class GalleryTab:
         try:
             gallery = self.context.writable(name if name in known else chosen)
         except ERRORS as error:
-            return html.message("Cancelled", str(error), "warning"), *_idle()
+            return html.message("Cancelled", reason(error), "warning"), *_idle()
         for _ in range(CANCEL_SECONDS * 10):
             try:
                 with gallery.write() as writer:
@@ -304,7 +305,7 @@ class GalleryTab:
             gallery = self.context.gallery(name)
             known, kind = gallery.facts(), gallery.snapshot().index
         except ERRORS as error:
-            return html.message("This gallery cannot be opened", str(error), "error"), gr.update(visible=False)
+            return html.message("This gallery cannot be opened", reason(error), "error"), gr.update(visible=False)
         recall = "" if kind.exact else f", recall@10 {kind.recall:.3f} of exact search"
         return html.facts(known, kind.kind + recall), gr.update(
             visible=bool(known.unfinished) and self.context.can_change(name)
@@ -315,7 +316,7 @@ class GalleryTab:
         try:
             renamed = self.context.indexes.rename(name, new).name
         except ERRORS as error:
-            return html.message("Not renamed", str(error), "error"), *self.refresh(name, name)
+            return html.message("Not renamed", reason(error), "error"), *self.refresh(name, name)
         return html.message(f"'{name}' is now '{renamed}'", kind="good"), *self.refresh(renamed, renamed)
 
     def delete_gallery(self, name: str, typed: str) -> tuple:
@@ -326,7 +327,7 @@ class GalleryTab:
         try:
             self.context.indexes.delete(name)
         except ERRORS as error:
-            return html.message("Not deleted", str(error), "error"), *self.refresh(name, name), typed
+            return html.message("Not deleted", reason(error), "error"), *self.refresh(name, name), typed
         return (
             html.message(f"'{name}' was deleted", "Your image files are untouched.", "good"),
             *self.refresh("", ""),
@@ -343,7 +344,7 @@ class GalleryTab:
                 removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
                 snapshot.save(gallery)
         except ERRORS as error:
-            return html.message("Nothing removed", str(error), "error"), self.show_facts(name)[0], lines
+            return html.message("Nothing removed", reason(error), "error"), self.show_facts(name)[0], lines
         missing = [path for path, ids in found.items() if not ids]
         text = f"No item is called: {', '.join(missing)[:400]}" if missing else "The image files are untouched."
         notice = html.message(f"{removed} removed", text, "warning" if missing else "good")

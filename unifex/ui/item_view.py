@@ -9,6 +9,7 @@ import gradio as gr
 
 from unifex import corrections, images
 from unifex.gallery import Gallery, GalleryError
+from unifex.text import reason
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context, Query
 
@@ -60,7 +61,7 @@ class ItemView:
                 view = html.message("This item was removed", "Search again to see what is left.", "warning")
                 changeable = False
         except ERRORS as error:
-            view = html.message("This item cannot be shown", str(error), "error")
+            view = html.message("This item cannot be shown", reason(error), "error")
         return (gallery, item), gr.update(visible=True), view, label, domain, gr.update(visible=changeable)
 
     def search_with(self, shown: tuple[str, int]) -> tuple[Query, dict, str]:
@@ -88,12 +89,12 @@ class ItemView:
         except IndexError:
             return html.message("This item was removed", "Search again to see what is left.", "warning")
         except ERRORS as error:
-            return html.message("Not corrected", str(error), "error")
+            return html.message("Not corrected", reason(error), "error")
 
 
 def _large(gallery: Gallery, record) -> str:
     try:
         picture = images.decode(gallery.original(record), at_least=images.PREVIEW_SIZE).image
     except (GalleryError, images.ImageError) as error:
-        return html.detail(record, gallery.thumbnail(record.sha256), str(error))
+        return html.detail(record, gallery.thumbnail(record.sha256), reason(error))
     return html.detail(record, images.thumbnail(picture, images.PREVIEW_SIZE, quality=85))

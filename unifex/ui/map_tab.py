@@ -16,7 +16,7 @@ from unifex import corrections, map_view
 from unifex.assessment import rivals
 from unifex.gallery import Gallery, Record
 from unifex.projection import Map, Mapping, kept_map, moved_most, place, project
-from unifex.text import duration, harmless, plural
+from unifex.text import duration, harmless, plural, reason
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Chosen, Context, Found
 from unifex.ui.item_view import ItemView
@@ -126,7 +126,7 @@ class MapTab:
             return "", gr.update(visible=True), _drawing(gallery, kept), compare
         except ERRORS as error:
             empty = gr.update(choices=[("none", NO_MODEL)], value=NO_MODEL)
-            return html.message("No map", str(error), "warning"), gr.update(visible="hidden"), "", empty
+            return html.message("No map", reason(error), "warning"), gr.update(visible="hidden"), "", empty
 
     def show_gallery(self, name: str | None, chosen: Chosen) -> tuple:
         """(gallery, chosen items) -> as :meth:`show_kept`, then those of the chosen that are in this gallery."""
@@ -147,7 +147,7 @@ class MapTab:
                         yield _mapping(event), skip, skip, *_busy()
             yield _summary(gallery, maps), gr.update(visible=True), _drawing(gallery, *maps), *_idle()
         except ERRORS as error:
-            yield html.message("The map was not made", str(error), "error"), skip, skip, *_idle()
+            yield html.message("The map was not made", reason(error), "error"), skip, skip, *_idle()
 
     def open_item(self, name: str, event: gr.SelectData) -> tuple:
         """(gallery; point or card) -> the large view."""
@@ -189,7 +189,7 @@ class MapTab:
             with gallery.write() as writer:
                 writer.correct(said)
         except ERRORS as error:
-            return html.message("Not corrected", str(error), "error"), *[gr.skip()] * 3
+            return html.message("Not corrected", reason(error), "error"), *[gr.skip()] * 3
         text = "The Evaluate tab lists all corrections and can undo them."
         return html.message(f"{plural(len(said), 'item')} {done}", text, "good"), *self.list_chosen(name, chosen)
 

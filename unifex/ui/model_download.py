@@ -12,7 +12,7 @@ import gradio as gr
 from unifex.embedder import Embedder
 from unifex.export import SUFFIXES, export
 from unifex.outcome import Outcome
-from unifex.text import size
+from unifex.text import reason, size
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context
 
@@ -66,7 +66,7 @@ class ModelDownload:
             model = Embedder.load(found.model, models=self.context.indexes.models)
             made = export(model, format, self.context.scratch() / f"{found.model}{SUFFIXES[format]}")
         except ERRORS as error:
-            yield html.message("No file", str(error), "error"), gr.skip()
+            yield html.message("No file", reason(error), "error"), gr.skip()
             return
         text = f"{size(made.bytes)}, {made.dim}-d; cosine with the app's embeddings {made.cosine:.4f} or more."
         yield (

@@ -11,7 +11,7 @@ from unifex import speed, zoo
 from unifex.backbones import BackboneSpec
 from unifex.embedder import Embedder, backbone_of, list_models
 from unifex.hub import Fetched
-from unifex.text import size
+from unifex.text import reason, size
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context
 
@@ -74,7 +74,7 @@ class ModelPicker:
         except ERRORS as error:
             wanted = str(name or "").removeprefix("raw:").startswith("hf-hub:")  # what it is, is in the repository
             return (
-                html.message("This model", str(error), "warning"),
+                html.message("This model", reason(error), "warning"),
                 _button("Download", wanted),
                 _button("Stop", False),
             )
@@ -103,7 +103,11 @@ class ModelPicker:
                     shown = fetched if event.done == event.total else html.download_bar(event)
                     yield shown, _button("Download", False), _button("Stop", True)
         except ERRORS as error:
-            yield html.message("Not fetched", str(error), "error"), _button("Try again", True), _button("Stop", False)
+            yield (
+                html.message("Not fetched", reason(error), "error"),
+                _button("Try again", True),
+                _button("Stop", False),
+            )
             return
         yield self.show(name)
 

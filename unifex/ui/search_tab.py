@@ -10,6 +10,7 @@ import numpy as np
 
 from unifex import images
 from unifex.search import Filters, SearchResult, search, search_items
+from unifex.text import reason
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Chosen, Context, Found, Query
 from unifex.ui.item_view import ItemView
@@ -218,7 +219,7 @@ class SearchTab:
             text = f"Reason: {error}. Give a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF image."
             return html.message("This query cannot be read", text, "error"), "", Found()
         except ERRORS as error:
-            return html.message("The search failed", str(error), "error"), "", Found()
+            return html.message("The search failed", reason(error), "error"), "", Found()
 
     def _samples(self, name: str) -> tuple[str, str]:
         if name not in self.context.indexes.names():

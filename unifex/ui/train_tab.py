@@ -18,7 +18,7 @@ from unifex.indexes import MAX_NAME
 from unifex.outcome import Outcome, Point
 from unifex.recipes import PRESETS, Recipe
 from unifex.snapshot import Embedding
-from unifex.text import plural
+from unifex.text import plural, reason
 from unifex.training_data import HOLD_OUT_SHARE, HoldOut
 from unifex.ui import html, training_report
 from unifex.ui.context import ERRORS, Context
@@ -190,7 +190,7 @@ class TrainTab:
             )
             data = training_data.choose(gallery, PRESETS[FIRST_PRESET], HoldOut(share))
         except ERRORS as error:
-            yield html.message("Nothing to learn from yet", str(error), "warning"), *[gr.skip()] * 4
+            yield html.message("Nothing to learn from yet", reason(error), "warning"), *[gr.skip()] * 4
             return
         yield training_report.summary(data, None), *shown
         if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
@@ -215,7 +215,7 @@ class TrainTab:
         try:
             recipe = recipe_of(values)
         except ERRORS as error:
-            yield html.message("Training cannot start", str(error), "error"), *[gr.skip()] * 3, *_idle()
+            yield html.message("Training cannot start", reason(error), "error"), *[gr.skip()] * 3, *_idle()
             return
         yield from self._train(gallery, name.strip(), recipe, HoldOut(share))
 
@@ -256,7 +256,7 @@ class TrainTab:
                     yield "", gr.skip(), training_report.outcome(event), event, *_idle()
         except ERRORS as error:
             waiting = any(order.name == model for order in unfinished(self.context.indexes.models))
-            text = f"{error}. What was reached is kept." if waiting else str(error)
+            text = f"{reason(error)}. What was reached is kept." if waiting else reason(error)
             yield html.message("Not trained", text, "error"), *[gr.skip()] * 3, *_idle(waiting)
 
     def _deadline(self, finish: bool) -> float:
@@ -317,7 +317,7 @@ class TrainTab:
         try:
             previous = self.context.gallery(name).config.previous
         except ERRORS as error:
-            yield html.message("Not changed", str(error), "error"), gr.skip(), gr.skip()
+            yield html.message("Not changed", reason(error), "error"), gr.skip(), gr.skip()
             return
         yield from self._switch([name], previous, used)
 
@@ -333,7 +333,7 @@ class TrainTab:
                         yield html.bar(f"Embedding {name}", event.done, event.total, ""), gr.skip(), gr.skip()
                 lines.append(f"'{name}': {plural(items, 'item')}")
         except ERRORS as error:
-            yield html.message("Not changed", str(error), "error"), gr.skip(), gr.skip()
+            yield html.message("Not changed", reason(error), "error"), gr.skip(), gr.skip()
             return
         text = f"{', '.join(lines)}. Search, Evaluate and Map follow; the button under the gallery goes back."
         back = _back(event) if names else gr.skip()
