@@ -45,6 +45,28 @@ def test_a_dropped_folder_is_the_root(upload):
     assert {item.label for item in uploads.open_staged(root)} == {"disc", "square"}
 
 
+def test_a_file_that_the_server_keeps_once_can_be_wanted_twice(tmp_path, monkeypatch):
+    kept = tmp_path / "kept"
+    kept.write_bytes(b"x")
+    for other_disk in (False, True):
+        if other_disk:
+            monkeypatch.setattr(
+                "pathlib.Path.hardlink_to", lambda self, target: exec("raise OSError(18, 'other disk')")
+            )
+        root = stage(tmp_path / "indexes", [UploadedFile(kept, "a/1.png"), UploadedFile(kept, "b/1.png")])
+        assert sorted(path.read_bytes() for path in root.rglob("*.png")) == [b"x", b"x"]
+    assert kept.exists()
+
+
+def test_two_files_of_one_name_are_not_mixed_up(tmp_path):
+    (tmp_path / "1").write_bytes(b"1")
+    (tmp_path / "2").write_bytes(b"2")
+    files = [UploadedFile(tmp_path / number, "x/same.png") for number in "12"]
+    with pytest.raises(SourceError, match=r"two of the files are called 'same\.png'"):
+        stage(tmp_path / "indexes", files)
+    assert not list((tmp_path / "indexes").rglob("*.png"))
+
+
 def test_several_dropped_folders_are_labels(upload):
     root = upload({"cat/1.png": b"a", "dog/1.png": b"b"})
     assert [item.label for item in uploads.open_staged(root)] == ["cat", "dog"]

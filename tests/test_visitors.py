@@ -98,6 +98,17 @@ def test_an_upload_is_its_owners_alone(anna, mallory, server):
             other.fire("drop", "upload", "stolen", event_data={"files": [[path, "stolen/x.png"]]})
 
 
+def test_equal_uploads_do_not_take_each_other_away(server, anna):
+    twice = {"a/x/1.png": CROSSES["signs/cross/0.png"], "a/y/1.png": CROSSES["signs/cross/0.png"]}
+    one, other = Visitor(server.url), Visitor(server.url)
+    path = other.upload(CROSSES["signs/cross/0.png"], "1.png")
+    assert "2 images added" in one.index("double", twice)
+    assert other.show(path).status_code == 200
+    other.fire("drop", "upload", "again", event_data={"files": [[path, "1.png"]]})
+    assert "1 image added" in other.press("start-button", {"source-path": "", "gallery-name": "again"})[0]
+    assert other.show(path).status_code == 403
+
+
 def test_gps_and_all_other_metadata_stay_out_of_what_is_served(anna):
     exif = Image.Exif()
     exif[0x010F] = "SECRETCAMERA"

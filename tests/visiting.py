@@ -24,7 +24,9 @@ class Visitor:
         if not self.cookies:
             self.http.cookies.clear()
         self.config = self.http.get("/config").json()
-        self._ids = {name: part["id"] for part in self.config["components"] if (name := part["props"].get("elem_id"))}
+        parts = self.config["components"]
+        self._ids = {name: part["id"] for part in parts if (name := part["props"].get("elem_id"))}
+        self._values = {part["id"]: part["props"].get("value") for part in parts}
 
     def upload(self, data: bytes, name: str = "query.jpg") -> str:
         """Where the server put it. Raises ``httpx.HTTPStatusError``."""
@@ -52,6 +54,24 @@ class Visitor:
         }
         return self.join(asked)
 
+    def press(self, element: str, fields: dict[str, Any] | None = None) -> list[Any]:
+        """Click as the page does, with all fields as they stand, and with what follows; what the click gave last."""
+        self._values.update({self._ids[name]: value for name, value in (fields or {}).items()})
+        listener = self.listeners(element, "click")[0]
+        given = self._run(listener, self._ids[element])
+        while listener := next((n for n in self.config["dependencies"] if n["trigger_after"] == listener["id"]), None):
+            self._run(listener)
+        return given
+
+    def _run(self, listener: dict, trigger: int | None = None) -> list[Any]:
+        fields = [self._values.get(identity) for identity in listener["inputs"]]
+        asked = {"data": fields, "fn_index": listener["id"], "session_hash": self.session, "trigger_id": trigger}
+        given = self.join(asked)
+        for identity, value in zip(listener["outputs"], given):
+            changes = value if isinstance(value, dict) and value.get("__type__") == "update" else {"value": value}
+            self._values[identity] = changes.get("value", self._values.get(identity))
+        return given
+
     def join(self, asked: dict) -> list[Any]:
         """Queue a request and wait for its result."""
         event = self.http.post("/gradio_api/queue/join", json=asked).raise_for_status().json()["event_id"]
@@ -66,13 +86,9 @@ class Visitor:
         raise RuntimeError("the stream ended")
 
     def call(self, name: str, *data: Any) -> Any:
-        """A named endpoint. Raises ``httpx.HTTPStatusError``, and RuntimeError with the endpoint's sentence."""
-        event = self.http.post(f"/gradio_api/call/{name}", json={"data": list(data)}).raise_for_status()
-        answer = self.http.get(f"/gradio_api/call/{name}/{event.json()['event_id']}").text
-        kind, _, body = answer.partition("\n")
-        if kind != "event: complete":
-            raise RuntimeError(answer)
-        return json.loads(body.removeprefix("data: "))[0]
+        """A named endpoint, in this browser's session. Raises RuntimeError with the endpoint's sentence."""
+        endpoint = next(one for one in self.config["dependencies"] if one["api_name"] == name)
+        return self.join({"data": list(data), "fn_index": endpoint["id"], "session_hash": self.session})[0]
 
     def galleries(self) -> list[str]:
         """Names of the galleries that this visitor sees."""
@@ -81,5 +97,17 @@ class Visitor:
     def index(self, name: str, files: dict[str, bytes]) -> str:
         """Drop files on the page and press Start; the report, as the page shows it."""
         places = [[self.upload(data, path.rpartition("/")[2]), path] for path, data in files.items()]
-        self.fire("drop", "upload", name, event_data={"files": places})
-        return self.fire("start-button", "click", "", None, name, None)[0]
+        notice = self.fire("drop", "upload", name, event_data={"files": places})[3]
+        if 'role="alert"' in notice:
+            return notice
+        return self.press("start-button", {"source-path": "", "gallery-name": name})[0]
+
+    def train(self, gallery: str, model: str, epochs: int = 3) -> str:
+        """Train a neck on a gallery of one's own; the table of what it was and is, as the page shows it."""
+        fields = {"train-gallery": gallery, "train-name": model, "train-epochs": epochs}
+        status, _, outcome, *_ = self.press("train-button", fields)
+        return outcome or status
+
+    def delete(self, gallery: str) -> str:
+        """Delete a gallery of one's own; what the page says."""
+        return str(self.press("delete-button", {"manage-gallery": gallery, "delete-confirm": gallery})[0])

@@ -30,9 +30,10 @@ class UploadedFile:
 
 
 def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
-    """Move uploaded files into a folder of their own; the path to open as a source (a folder, a .zip or a .csv).
+    """Put uploaded files into a folder of their own; the path to open as a source (a folder, a .zip or a .csv).
 
-    Raises SourceError when there is nothing, or a name that leaves the folder.
+    The server keeps equal files at one place, so that one may be wanted twice: they stay there. Raises SourceError
+    when there is nothing, or a name that leaves the folder.
     """
     if not files:
         raise SourceError("nothing was uploaded; drop a folder, a .zip, a .csv or images")
@@ -42,14 +43,24 @@ def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
         for file, parts in zip(files, names):
             target = root.joinpath(*parts)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(file.temporary, target)
-    except OSError:
+            _link(file.temporary, target)
+    except (OSError, SourceError):
         shutil.rmtree(root, ignore_errors=True)  # half an upload is of no use, and the disk may be full
         raise
     only = root.joinpath(*names[0])
     if len(files) == 1 and only.suffix.lower() in (".zip", ".csv"):
         return only
     return root
+
+
+def _link(file: Path, target: Path) -> None:
+    """The same file at a second place; a copy where the disk is another, or cannot do that."""
+    try:
+        target.hardlink_to(file)
+    except FileExistsError:
+        raise SourceError(f"two of the files are called '{target.name}'; drop them one after the other") from None
+    except OSError:
+        shutil.copyfile(file, target)
 
 
 def scratch(indexes: Path) -> Path:

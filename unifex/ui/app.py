@@ -23,6 +23,7 @@ from unifex.ui.map_tab import MapTab
 from unifex.ui.search_tab import SearchTab
 from unifex.ui.train_tab import TrainTab
 
+SESSIONS = 500  # of pages that are open; Gradio keeps 0.4 MB of each, also of those that were closed
 MAX_FILE_SIZE = "20gb"
 PORTS_TRIED = 20
 TICK_SECONDS = 1.5
@@ -146,6 +147,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
         auth=tuple(settings.auth.split(":", 1)) if settings.auth else None,
         prevent_thread_lock=True,
         show_error=True,
+        state_session_capacity=SESSIONS,
         max_file_size=context.workspaces.limits.bytes if context.workspaces else MAX_FILE_SIZE,
         theme=theme.theme(),
         css_paths=theme.CSS_PATHS,

@@ -183,6 +183,8 @@ class GalleryTab:
                 self.context.workspace.check_room()
             files = [uploads.UploadedFile(_checked(path), str(relative)) for path, relative in event.files]
             staged = uploads.stage(self.context.indexes.folder, files)
+            for file in files:
+                self.context.files.release(file.temporary, self.context.visitor)
         except (GalleryError, ValueError, TypeError, OSError) as error:
             return "", "", name, html.message("The upload cannot be used", reason(error), "error")
         suggested = name or name_for(str(event.files[0][1]).partition("/")[0])

@@ -87,15 +87,18 @@ class Ownership:
             self.add(thing, visitor)
         return self.has(thing, visitor)
 
+    def leave(self, thing: str, visitor: str) -> bool:
+        """It is this visitor's no more; whether it is nobody's now."""
+        owners = self.owners.get(thing, set())
+        owners.discard(visitor)
+        if not owners:
+            self.owners.pop(thing, None)
+        return not owners
+
     def take_away(self, visitor: str) -> list[str]:
         """Everything that was this visitor's alone."""
         own = [thing for thing, owners in self.owners.items() if visitor in owners]
-        for thing in own:
-            self.owners[thing].discard(visitor)
-        alone = [thing for thing in own if not self.owners[thing]]
-        for thing in alone:
-            del self.owners[thing]
-        return alone
+        return [thing for thing in own if self.leave(thing, visitor)]
 
 
 @dataclass
@@ -147,6 +150,11 @@ class Files:
             place = self.place(text) if len(text) < 4096 and "\0" not in text else None
             if place and not (self.uploads.has(place, visitor) or self.made.has(place, visitor)):
                 raise Refusal(403, "that file is not yours")
+
+    def release(self, place: Path, visitor: str) -> None:
+        """An upload has been taken in; it goes, unless another visitor has uploaded the same."""
+        if self.uploads.leave(str(place), visitor):
+            place.unlink(missing_ok=True)
 
     def forget(self, visitor: str) -> None:
         """Delete what this visitor uploaded and was handed."""
