@@ -2,31 +2,39 @@
 
     python -m benchmarks.kills [--kills 50] [--seed 0]
 
-A process indexes a folder, removes half of the items, indexes again and searches with another neck, round and round; it
-says when each begins and ends. After every kill the gallery must open, hold what was committed, and serve nothing half.
+A process indexes a folder, removes half of the items, adds them again, trains a neck, re-embeds the gallery with
+another and saves a model, round and round; it says when each begins and ends. After every kill the gallery must open,
+hold what was committed, and serve nothing half; every model must load, and none that was saved may be missing; a
+training that was begun goes on in the next round.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 import numpy as np
 
 from tests.drawing import LABELS, encoded, picture
 from unifex.embedder import Embedder
+from unifex.finetuning import finetune
 from unifex.gallery import Gallery
 from unifex.indexes import Indexes
 from unifex.indexing import index
+from unifex.recipes import Recipe
 
 GALLERY = "lived"
 VIEWS = 15  # few, so that indexing ends now and then
-SECONDS = {"index": 0.8, "remove": 0.06, "use": 0.06}  # about what each takes: it is killed within
+SECONDS = {"index": 0.8, "remove": 0.06, "use": 0.06, "train": 1.5, "save": 0.02}  # about what each takes
+RECIPE = Recipe(dims=(64,), epochs=20, batch_size=8, start="random")
+MODEL = "taught"
 
 
 def live(folder: Path, pictures: Path) -> None:
@@ -35,7 +43,7 @@ def live(folder: Path, pictures: Path) -> None:
     lite.embed([picture("signs/cross", 0)])
     print("ready", flush=True)
     while True:
-        for name, change in (("index", _index), ("remove", _remove), ("index", _index), ("use", _use)):
+        for name, change in ROUND:
             print("begin", name, flush=True)
             change(indexes, pictures, lite, raw)
             print("end", name, flush=True)
@@ -55,6 +63,23 @@ def _use(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> Non
     wanted = raw if indexes.get(GALLERY).config.model == lite.name else lite
     for _ in indexes.use(GALLERY, wanted):
         pass
+
+
+def _train(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+    if (indexes.models / MODEL).exists():
+        gone = (indexes.models / MODEL).rename(indexes.models / f".gone-{uuid.uuid4().hex}")
+        shutil.rmtree(gone)
+    for _ in finetune(indexes.get(GALLERY), MODEL, RECIPE):
+        pass
+
+
+def _save(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+    lite.save_as(f"copy-{len(list(indexes.models.glob('copy-*')))}", indexes.models)
+
+
+ROUND = (
+    ("index", _index), ("remove", _remove), ("index", _index), ("train", _train), ("use", _use), ("save", _save)
+)  # fmt: skip
 
 
 def wait_for(process: subprocess.Popen, begun: int) -> list[str]:
@@ -96,6 +121,21 @@ def check(folder: Path, said: list[str], before: int, total: int) -> tuple[int, 
     return count, wrong
 
 
+def check_models(folder: Path, said: list[str], before: int) -> tuple[int, list[str]]:
+    """How many saved models there are now, and what is wrong with them. Raises what loading one raises."""
+    models = folder / "models"
+    wrong = [f"half a model: {path.name}" for path in models.glob("[!.]*/") if not (path / "config.json").is_file()]
+    for path in models.glob("[!.]*/config.json"):
+        Embedder.load(path.parent.name, models=models)
+    copies = len(list(models.glob("copy-*")))
+    if copies < before + said.count("end save"):
+        wrong.append(f"{copies} models after {said[-2:]}, {before + said.count('end save')} were saved")
+    trainings = [line for line in said if line.endswith("train")]
+    if trainings[-1:] == ["end train"] and not (models / MODEL).is_dir():
+        wrong.append("a trained model is missing")
+    return copies, wrong
+
+
 def main() -> None:
     """Print a line a kill and the sum; exit code 1 when anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,7 +145,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child:
         live(*arguments.child)
-    rng, lost, total, before = random.Random(arguments.seed), [], len(LABELS) * VIEWS, 0
+    rng, lost, total, before, copies = random.Random(arguments.seed), [], len(LABELS) * VIEWS, 0, 0
     with tempfile.TemporaryDirectory(prefix="unifex-kills-") as scratch:
         folder, pictures = Path(scratch) / "indexes", Path(scratch) / "pictures"
         folder.mkdir()
@@ -117,15 +157,16 @@ def main() -> None:
         for number in range(arguments.kills):
             command = [sys.executable, "-m", "benchmarks.kills", "--child", str(folder), str(pictures)]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            said = wait_for(process, rng.randint(1, 8))
+            said = wait_for(process, rng.randint(1, 2 * len(ROUND)))
             time.sleep(rng.uniform(0.0, SECONDS[said[-1].partition(" ")[2]]))
             process.kill()
             said += process.communicate()[0].splitlines()
             if not (folder / GALLERY / "gallery.json").is_file():
                 continue  # killed before there was a gallery
             before, wrong = check(folder, said, before, total)
+            copies, broken = check_models(folder, said, copies)
             moments[said[-1]] = moments.get(said[-1], 0) + 1
-            lost += [f"kill {number}: {what}" for what in wrong]
+            lost += [f"kill {number}: {what}" for what in wrong + broken]
         print(f"{arguments.kills} kills: " + ", ".join(f"{count} at '{name}'" for name, count in moments.items()))
         print("\n".join(lost) or "nothing was lost, nothing half was served")
     raise SystemExit(bool(lost))

@@ -1,4 +1,5 @@
 import json
+import pickle
 import shutil
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.drawing import LABELS, encoded, picture
 from unifex import neck
+from unifex.backbones import BackboneError
 from unifex.embedder import BUNDLED_MODELS, Embedder, ModelError, find_model, list_models
 from unifex.images import ImageError
 
@@ -72,6 +74,16 @@ def test_raw_features_are_an_embedding(embedder):
     assert np.allclose(raw.embed([PICTURE]), features / np.linalg.norm(features), atol=1e-6)
 
 
+class Trap:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
 @pytest.fixture
 def broken(tmp_path):
     """Copies the shipped model, changes one field of its config, and gives the folder."""
@@ -94,14 +106,46 @@ def broken(tmp_path):
         ({"neck": None}, "missing fields.*neck"),
         ({"dims": "many"}, "dims"),
         ({"dims": [10**9]}, "dims"),
+        ({"dims": [True]}, "dims"),
+        ({"dims": {}}, "dims '{}' is no list"),
+        ({"dims": []}, "dims"),
+        ({"name": 7}, "name '7' is no str"),
+        ({"backbone": ["lite0"]}, "backbone .* is no str"),
+        ({"backbone": "nothing/of-the-kind"}, "nothing/of-the-kind"),
+        ({"neck": "abacus"}, "abacus"),
+        ({"scores": [1]}, "scores"),
+        ({"default_dim": "64"}, "default_dim '64' is no int"),
+        ({"default_dim": -64}, "default_dim -64"),
         ({"default_dim": 7}, "default_dim 7"),
         ({"dims": [64, 128]}, "default_dim|neck"),
         ({"backbone_hash": "0" * 16}, "other weights"),
     ],
 )
 def test_a_config_that_is_wrong_says_so(broken, changes, sentence):
-    with pytest.raises(ModelError, match=sentence):
+    with pytest.raises((ModelError, BackboneError), match=sentence):
         Embedder.load(broken(**changes))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\0", '"x"', "[" * 100_000, "9" * 10_000])
+def test_a_config_that_is_no_config(broken, tmp_path, text):
+    folder = broken()
+    (tmp_path / "model" / "config.json").write_text(text)
+    with pytest.raises(ModelError, match=r"config\.json"):
+        Embedder.load(folder)
+
+
+def test_a_broken_model_does_not_hide_the_others(broken, tmp_path, caplog):
+    broken(schema=99)
+    assert [config.name for config in list_models(tmp_path)] == ["unifex-lite"]
+    assert "schema 99" in caplog.text
+
+
+def test_a_pickle_in_the_place_of_the_weights_is_not_opened(broken, tmp_path):
+    folder = broken()
+    (tmp_path / "model" / "model.safetensors").write_bytes(pickle.dumps(Trap(str(tmp_path / "sprung"))))
+    with pytest.raises(ModelError, match=r"model\.safetensors cannot be used"):
+        Embedder.load(folder)
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_damaged_weights_are_refused(broken, tmp_path):

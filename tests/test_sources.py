@@ -1,6 +1,8 @@
 import csv
 import os
 import stat
+import subprocess
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -221,13 +223,78 @@ def test_an_uploaded_csv_cannot_reach_outside(folder, tmp_path):
     [
         (b"", "no column 'path'"),
         (b"image,label\n", "found: image, label"),
-        ("path,label\nü,x\n".encode("utf-16"), "UTF-8"),
+        ("path,label\na.png,x\nü.png,y\n".encode("latin-1"), "line 3: not UTF-8; save it as UTF-8"),
+        ("path,label\nü.png,x\n".encode("utf-16")[:-1], "not UTF-8"),
+        (b"\xff" * 1000, "UTF-8|no column"),
     ],
 )
 def test_unusable_csv(tmp_path, content, sentence):
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(SourceError, match=sentence):
         open_source(str(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_csv_in_the_encodings_that_spreadsheets_write(tmp_path, encoding):
+    (tmp_path / "ü.png").write_bytes(encoded(picture("shapes/disc", 0)))
+    start = "\ufeff" if encoding.endswith("le") else ""
+    (tmp_path / "a.csv").write_bytes(f"{start}path;label\r\nü.png;Größe\r\n".encode(encoding))
+    (item,) = open_source(str(tmp_path / "a.csv"))
+    assert (item.path, item.label) == ("ü.png", "Größe")
+
+
+def test_csv_with_a_line_of_a_gigabyte(tmp_path):
+    with (tmp_path / "a.csv").open("wb") as file:
+        file.write(b"path,label\n")
+        file.seek(2**30)
+        file.write(b"\nx.png,y\n")
+    tracemalloc.start()
+    with pytest.raises(SourceError, match="line longer than 1 MiB"):
+        list(open_source(str(tmp_path / "a.csv")))
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_a_zip_of_a_hundred_thousand_entries(tmp_path):
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for number in range(100_000):
+            archive.writestr(f"{number}.txt", b"")
+        archive.writestr("good/1.png", encoded(picture("shapes/disc", 0)))
+    source = open_source(str(tmp_path / "many.zip"))
+    found = list(source)
+    assert source.count() == 100_001
+    assert [item.path for item in found if isinstance(item, Item)] == ["good/1.png"]
+
+
+def test_folders_a_thousand_deep(tmp_path):
+    here = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        for _ in range(1200):
+            os.mkdir("d")
+            os.chdir("d")
+        Path("1.png").write_bytes(encoded(picture("shapes/disc", 0)))
+    finally:
+        os.chdir(here)
+    try:
+        (item,) = open_source(str(tmp_path))
+        assert item.read()
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # Python's own way down is not that long
+
+
+def test_a_folder_that_cannot_be_read_is_named(folder, monkeypatch):
+    readable = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "signs":
+            raise PermissionError(13, "Permission denied")
+        return readable(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = list(open_source(str(folder)))
+    assert [entry for entry in found if isinstance(entry, Refused)] == [Refused("signs", "folder that cannot be read")]
+    assert len(found) == 13
 
 
 def test_csv_with_an_endless_line(tmp_path):

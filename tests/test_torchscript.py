@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,10 +110,16 @@ def test_other_files_are_refused_and_leave_nothing(tmp_path, content, why):
     assert not (tmp_path / "models" / "other").exists()
 
 
-def test_a_pickle_is_refused(tmp_path):
-    torch.save({"weights": torch.ones(3)}, tmp_path / "pickle.pt")
-    with pytest.raises(BackboneError, match="not a TorchScript file"):
-        Embedder.take_in(tmp_path / "pickle.pt", "other", tmp_path / "models")
+@pytest.mark.parametrize("kind", ["checkpoint", "old checkpoint", "pickle"])
+def test_a_pickle_is_refused_by_name(tmp_path, kind):
+    file = tmp_path / "weights.pt"
+    if kind == "pickle":
+        file.write_bytes(pickle.dumps({"weights": [1, 2]}))
+    else:
+        torch.save({"weights": torch.ones(3)}, file, _use_new_zipfile_serialization=kind == "checkpoint")
+    with pytest.raises(BackboneError, match=r"weights\.pt is a pickle, which may run anything"):
+        Embedder.take_in(file, "other", tmp_path / "models")
+    assert not list((tmp_path / "models").glob("*"))
 
 
 def test_a_damaged_import_says_so(file, tmp_path):

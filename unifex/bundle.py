@@ -23,6 +23,7 @@ from unifex.hub import Fetched, HubFile
 from unifex.indexes import Indexes, check_name
 from unifex.soundness import file_hash, new_folder, sealed, unsealed
 from unifex.sources import BUNDLE_CONTENTS as CONTENTS
+from unifex.text import is_of_disk
 
 SCHEMA = 1
 ON_HUB = "gallery.zip"
@@ -180,7 +181,9 @@ def unpack(bundle: Path, name: str, indexes: Indexes) -> Iterator[Packing | Gall
                     _unpack_file(archive, file, sha256, new)
             _check_items(new / "items.sqlite")
             _adopt_model(new, indexes)
-        except (zipfile.BadZipFile, sqlite3.Error, KeyError, ValueError, ModelError) as error:
+        except (zipfile.BadZipFile, sqlite3.Error, KeyError, OSError, ValueError, ModelError) as error:
+            if is_of_disk(error):
+                raise
             raise GalleryError(f"{bundle.name} is not a gallery that can be used: {error}") from error
     yield indexes.get(folder.name)
 

@@ -7,6 +7,7 @@ copied). Models shipped with the code live in ``assets/models``, a user's own in
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,9 +26,16 @@ DEFAULT_MODEL = "unifex-lite"
 DEFAULT_DIM = 256
 BUNDLED_MODELS = Path(__file__).resolve().parent.parent / "assets" / "models"
 SCHEMA = 1
+log = logging.getLogger("unifex")
 FILES = ("config.json", "model.safetensors")
 
 ImageLike = Image.Image | bytes | str | Path
+
+
+_KINDS = {
+    **dict.fromkeys(("name", "backbone", "backbone_hash", "neck", "description"), str),
+    "dims": list, "default_dim": int, "scores": dict, "training": dict,
+}  # fmt: skip
 
 
 class ModelError(RuntimeError):
@@ -54,7 +62,7 @@ class ModelConfig:
         """Read ``config.json``. Raises :class:`ModelError` naming the file and the field that is wrong."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"{path} cannot be read: {error}") from error
         if not isinstance(values, dict):
             raise ModelError(f"{path}: not a model configuration")
@@ -64,8 +72,11 @@ class ModelConfig:
         missing = sorted({"name", "backbone", "backbone_hash", "neck", "dims", "default_dim"} - set(values))
         if unknown or missing:
             raise ModelError(f"{path}: unknown fields {unknown}, missing fields {missing}")
+        for name, kind in _KINDS.items():
+            if name in values and type(values[name]) is not kind:
+                raise ModelError(f"{path}: {name} {str(values[name])[:80]!r} is no {kind.__name__}")
         dims = values["dims"]
-        if not (isinstance(dims, list) and dims and all(isinstance(d, int) and 0 < d <= 65536 for d in dims)):
+        if not (dims and all(type(d) is int and 0 < d <= 65536 for d in dims)):
             raise ModelError(f"{path}: dims {dims!r} is not a list of embedding sizes")
         if values["default_dim"] not in dims:
             raise ModelError(f"{path}: default_dim {values['default_dim']!r} is not among dims {dims}")
@@ -231,9 +242,17 @@ def find_model(name: str, models: Path | None = None) -> Path:
 
 
 def list_models(models: Path | None = None) -> list[ModelConfig]:
-    """Configurations of the bundled models and of those below ``models``, bundled first, by name."""
-    folders = [folder for root in (BUNDLED_MODELS, models) if root for folder in sorted(root.glob("*/config.json"))]
-    return [ModelConfig.read(path) for path in folders]
+    """Configurations of the bundled models and of those below ``models``, bundled first, by name.
+
+    One that cannot be read is logged and left out, so that it does not hide the others.
+    """
+    found = []
+    for path in [path for root in (BUNDLED_MODELS, models) if root for path in sorted(root.glob("*/config.json"))]:
+        try:
+            found.append(ModelConfig.read(path))
+        except ModelError as error:
+            log.warning("a model is left out: %s", error)
+    return found
 
 
 def read_neck(folder: Path) -> neck.Neck:

@@ -239,7 +239,8 @@ class Gallery:
             code = _SQLITE_CODES.get(error.sqlite_errorcode & 0xFF if hasattr(error, "sqlite_errorcode") else None)
             if code:
                 raise OSError(code, os.strerror(code), str(path)) from error
-            raise GalleryError(f"gallery '{self.name}': items.sqlite: {error}") from error
+            text = str(error).partition("\n")[0][:200]
+            raise GalleryError(f"gallery '{self.name}': items.sqlite: {text}") from error
         finally:
             database.close()
 

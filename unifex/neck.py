@@ -26,6 +26,9 @@ def truncate(embeddings: np.ndarray, dim: int) -> np.ndarray:
     return np.divide(cut, norms, out=np.zeros(cut.shape), where=norms > 0).astype(np.float32)
 
 
+KINDS = ("linear", "pca", "pooling", "identity")
+
+
 @dataclass(frozen=True)
 class Neck:
     """``weight`` float32 [out, in], ``bias`` float32 [out]; ``dims`` ascending, the last one equal to ``out``."""
@@ -36,6 +39,10 @@ class Neck:
     dims: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"neck: no kind '{self.kind}'; there are {', '.join(KINDS)}")
+        if (self.weight.dtype, self.bias.dtype) != (np.float32, np.float32):
+            raise ValueError(f"neck: weight {self.weight.dtype} and bias {self.bias.dtype} are not float32")
         if self.weight.ndim != 2 or self.bias.shape != (self.weight.shape[0],):
             raise ValueError(f"neck: weight {self.weight.shape} and bias {self.bias.shape} do not belong together")
         if not self.dims or list(self.dims) != sorted(set(self.dims)) or self.dims[-1] != len(self.bias):

@@ -85,7 +85,10 @@ def unsealed(data: bytes) -> dict[str, Any]:
 
     A text without a checksum is from before there was one, and is taken as it is.
     """
-    values = json.loads(data)
+    try:
+        values = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     said = values.pop(_FIELD, None)

@@ -6,6 +6,7 @@ A source is an iterable that can be walked several times, always in the same ord
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
 import re
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from unifex import images
 
@@ -147,10 +148,10 @@ class Folder:
         self.keep = keep
 
     def count(self) -> int:
-        return sum(1 for _ in self._walk(self.root))
+        return sum(1 for _ in self._walk())
 
     def __iter__(self) -> Iterator[Item | Refused]:
-        for entry in self._walk(self.root):
+        for entry in self._walk():
             shown = Path(entry.path).relative_to(self.root).as_posix()
             refusal = _refuse_entry(entry)
             if refusal:
@@ -162,19 +163,27 @@ class Folder:
             except OSError as error:
                 yield Refused(_printable(shown), f"cannot be read ({error.strerror})")
 
-    def _walk(self, folder: Path) -> Iterator[os.DirEntry]:
+    def _walk(self) -> Iterator[os.DirEntry]:
         try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            waiting = self._entries(self.root)
         except OSError as error:
-            if folder == self.root:
-                raise SourceError(f"folder '{folder}' cannot be read ({error.strerror})") from error
-            return
-        for entry in entries:
+            raise SourceError(f"folder '{self.root}' cannot be read ({error.strerror})") from error
+        # a stack: folders can lie deeper in each other than functions can
+        while waiting:
+            entry = waiting.pop()
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                yield from self._walk(Path(entry.path))
+                try:
+                    waiting += self._entries(entry.path)
+                except OSError:
+                    yield entry
             else:
                 yield entry
+
+    @staticmethod
+    def _entries(folder: str | Path) -> list[os.DirEntry]:
+        """By name, the first last."""
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name, reverse=True)
 
 
 def _refuse_entry(entry: os.DirEntry) -> str | None:
@@ -182,6 +191,8 @@ def _refuse_entry(entry: os.DirEntry) -> str | None:
         return "symbolic link, not followed"
     if entry.name.startswith("."):
         return "hidden file"
+    if entry.is_dir(follow_symlinks=False):
+        return "folder that cannot be read"
     if not entry.is_file(follow_symlinks=False):
         return "not a regular file"
     suffix = os.path.splitext(entry.name)[1].lower()
@@ -234,7 +245,9 @@ class Archive:
             raise SourceError(f"'{path.name}' has {len(infos):,} entries, more than {MAX_ARCHIVE_ENTRIES:,}")
         if sum(info.file_size for info in infos) > MAX_ARCHIVE_BYTES:
             raise SourceError(f"'{path.name}' would unpack to more than {MAX_ARCHIVE_BYTES // 2**30} GiB")
-        self._infos = sorted((info for info in infos if not info.is_dir()), key=lambda info: info.filename)
+        self._infos = sorted(
+            (info for info in infos if not info.filename.endswith("/")), key=lambda info: info.filename
+        )
 
     def count(self) -> int:
         return len(self._infos)
@@ -274,6 +287,7 @@ def _refuse_zipped(info: zipfile.ZipInfo) -> str | None:
     name, parts = info.filename, PurePosixPath(info.filename.replace("\\", "/")).parts
     suffix = PurePosixPath(name).suffix.lower()
     checks = (
+        (not name, "no name"),
         (name.startswith(("/", "\\")) or name[1:2] == ":", "absolute path in the archive"),
         (".." in parts, "path leaves the archive"),
         (stat.S_ISLNK(info.external_attr >> 16), "symbolic link, not followed"),
@@ -298,10 +312,9 @@ class Manifest:
 
     def _header(self) -> tuple[str, list[str]]:
         try:
-            with self.path.open(encoding="utf-8-sig", newline="") as file:
+            self._encoding = self._check_encoding()
+            with self._open() as file:
                 first = file.readline(MAX_CSV_LINE)
-        except UnicodeDecodeError as error:
-            raise SourceError(f"'{self.path.name}' is not UTF-8; save it as UTF-8 CSV") from error
         except OSError as error:
             raise SourceError(f"'{self.path.name}' cannot be read ({error.strerror})") from error
         delimiter = max(",;\t", key=first.count)
@@ -316,8 +329,28 @@ class Manifest:
     def count(self) -> int:
         return sum(1 for _ in self._rows())
 
+    def _check_encoding(self) -> str:
+        """Of the whole file, lest a label in another encoding comes in garbled."""
+        lines = 1
+        with self.path.open("rb") as file:
+            start = file.read(2)
+            file.seek(0)
+            encoding = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+            decoder = codecs.getincrementaldecoder(encoding)()
+            try:
+                while block := file.read(MAX_CSV_LINE):
+                    lines += decoder.decode(block).count("\n")
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError as error:
+                lines += error.object[: error.start].count(b"\n")
+                raise SourceError(f"'{self.path.name}', line {lines}: not UTF-8; save it as UTF-8 CSV") from error
+        return encoding
+
+    def _open(self) -> TextIO:
+        return self.path.open(encoding=self._encoding, newline="")
+
     def _rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        with self.path.open(encoding="utf-8-sig", newline="", errors="replace") as file:
+        with self._open() as file:
             reader = csv.reader(_bounded_lines(file), delimiter=self._delimiter)
             try:
                 next(reader)

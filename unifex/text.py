@@ -12,6 +12,11 @@ _DISK = {
 }
 
 
+def is_of_disk(error: BaseException) -> bool:
+    """Whether it is the disk that something failed at, and not what was read."""
+    return isinstance(error, OSError) and error.errno in _DISK
+
+
 def reason(error: BaseException) -> str:
     """Why something failed. Of a path only the name: strangers may read it."""
     if not isinstance(error, OSError) or not error.strerror:

@@ -7,7 +7,9 @@ its own, so that galleries, evaluation and training treat it like any other; its
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,11 +71,30 @@ def _spec(name: str, file: Path, size: int, dim: int, parameters: int) -> Backbo
 def _load(file: Path) -> torch.jit.ScriptModule:
     import torch
 
+    if _is_pickle(file):
+        raise BackboneError(
+            f"{file} is a pickle, which may run anything when it is opened, and is not opened here: give a TorchScript "
+            "file (torch.jit.save), or the weights as safetensors"
+        )
     try:
         return torch.jit.load(file, map_location="cpu").eval()
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise BackboneError(f"{file} is not a TorchScript file: {reason}") from error
+
+
+def _is_pickle(file: Path) -> bool:
+    """A checkpoint of ``torch.save``, old or new, or any other pickle. A TorchScript file has code beside its data."""
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+            return any(name.endswith("data.pkl") for name in names) and not any("/code/" in name for name in names)
+        with file.open("rb") as opened:
+            start = opened.read(2)
+        return len(start) == 2 and start[0] == pickle.PROTO[0] and start[1] <= pickle.HIGHEST_PROTOCOL
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _try_out(module: torch.jit.ScriptModule, file: Path, size: int) -> int:

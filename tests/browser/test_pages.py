@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
 from tests.drawing import LABELS, encoded, picture, write_folder
 from tests.serving import Server, serve
+from unifex.gallery import Gallery
 
 pytestmark = pytest.mark.browser
 
@@ -51,6 +53,11 @@ def reload(page: Page) -> None:
 
 def go_to(page: Page, tab: str) -> None:
     page.get_by_role("tab", name=tab).click()
+
+
+def choose(page: Page, box: str, option: str) -> None:
+    page.locator(f"{box} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
 
 
 def test_drop_an_image_and_see_the_right_item_first(server, open_page):
@@ -163,6 +170,25 @@ def test_upload_a_folder_watch_cancel_resume_and_search(server, open_page, many)
     assert not list(server.indexes.glob(".uploads/*"))
     stored = json.loads((server.indexes / "figures" / "gallery.json").read_text())
     assert stored["model"] == "unifex-lite"
+
+
+def test_a_closed_tab_ends_its_indexing_and_another_resumes_it(server, open_page, many):
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    page.locator("#source-path textarea, #source-path input").fill(str(many))
+    page.locator("#gallery-name textarea, #gallery-name input").fill("left behind")
+    page.locator("#start-button").click()
+    page.wait_for_function("+document.querySelector('#index-outcome .progress')?.getAttribute('aria-valuenow') >= 15")
+    page.close()
+    gallery = Gallery.open(server.indexes / "left behind")
+    with FileLock(gallery.folder / ".lock", timeout=30):  # the server lets go of it
+        pass
+    assert 0 < len(gallery) < 520
+    later = open_page(server.url)
+    go_to(later, "Gallery")
+    choose(later, "#manage-gallery", "left behind")
+    later.locator("#resume-button").click()
+    expect(later.locator("#index-outcome")).to_contain_text("The gallery has 520 items", timeout=90_000)
 
 
 def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):

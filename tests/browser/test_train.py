@@ -11,12 +11,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
-from tests.browser.test_pages import drop, first_hit, go_to
+from tests.browser.test_pages import choose, drop, first_hit, go_to
 from tests.conftest import run_index
 from tests.drawing import LABELS, encoded, picture, write_folder
 from tests.serving import Server, serve
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery
+from unifex.unfinished import right_to_train
 
 pytestmark = pytest.mark.browser
 
@@ -35,11 +36,6 @@ def server(tmp_path_factory, embedder) -> Server:
     run_index(Gallery.create(base / "indexes" / "plain", embedder), base / "plain")
     with serve(base / "indexes") as running:
         yield running
-
-
-def choose(page: Page, box: str, option: str) -> None:
-    page.locator(f"{box} input").click()
-    page.get_by_role("option", name=option, exact=True).click()
 
 
 def field(page: Page, name: str):
@@ -155,6 +151,27 @@ def test_stop_go_on_later_and_keep_while_another_searches(server, open_page):
     expect(later.locator("#before-after-table")).to_be_visible(timeout=60_000)
     assert (server.indexes / "models" / "drawn-neck" / "model.safetensors").is_file()
     expect(later.locator("#train-finish")).to_be_hidden()
+
+
+def test_a_closed_tab_ends_its_training_and_another_goes_on(server, open_page):
+    page = open_page(server.url)
+    open_training(page, "drawn")
+    field(page, "train-name").fill("left-behind")
+    page.locator("#train-advanced").get_by_text("Advanced").click()
+    page.wait_for_timeout(1000)
+    field(page, "train-epochs").fill("1000")
+    field(page, "train-batch-size").fill("2")
+    page.wait_for_timeout(500)
+    page.locator("#train-button").click()
+    expect(page.locator("#train-status")).to_contain_text(re.compile(r"Epoch ([3-9]|\d\d+) of 1000"), timeout=60_000)
+    page.close()
+    with right_to_train(server.indexes / "models", "left-behind", seconds=30):  # the server lets go of it
+        pass
+    later = open_page(server.url)
+    open_training(later, "drawn")
+    expect(later.locator("#train-resume")).to_have_text("Go on with 'left-behind'")
+    later.locator("#train-finish").click()
+    expect(later.locator("#before-after-table")).to_be_visible(timeout=60_000)
 
 
 @pytest.mark.parametrize(
