@@ -36,7 +36,11 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serve(
-    indexes: Path, *arguments: str, expect_clean_log: bool = True, environment: dict[str, str] | None = None
+    indexes: Path,
+    *arguments: str,
+    expect_clean_log: bool = True,
+    environment: dict[str, str] | None = None,
+    log: Path | None = None,
 ) -> Iterator[Server]:
     """Run the app until the block ends; unless told otherwise, no exception may be in its log then."""
     places = {
@@ -45,7 +49,7 @@ def serve(
         "PYTHONUNBUFFERED": "1",
     }
     environment = {**os.environ, **places, **(environment or {})}
-    log = indexes.parent / "app.log"
+    log = log or indexes.parent / "app.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "app.py", "--port", str(free_port()), *arguments],

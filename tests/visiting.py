@@ -12,14 +12,17 @@ import httpx
 
 @dataclass
 class Visitor:
-    """One browser. ``cookies=False``: one that keeps none."""
+    """One browser. ``cookies=False``: one that keeps none; ``token``: the cookie that it brings."""
 
     url: str
     cookies: bool = True
     session: str = field(default_factory=lambda: secrets.token_hex(6))
+    token: str = ""
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(base_url=self.url, timeout=60)
+        if self.token:
+            self.http.cookies.set("unifex_visitor", self.token)
         self.http.get("/")
         if not self.cookies:
             self.http.cookies.clear()
@@ -60,7 +63,8 @@ class Visitor:
         listener = self.listeners(element, "click")[0]
         given = self._run(listener, self._ids[element])
         while listener := next((n for n in self.config["dependencies"] if n["trigger_after"] == listener["id"]), None):
-            self._run(listener)
+            if listener["backend_fn"]:
+                self._run(listener)
         return given
 
     def _run(self, listener: dict, trigger: int | None = None) -> list[Any]:

@@ -63,6 +63,10 @@ class GalleryError(RuntimeError):
     """A gallery that is missing, busy, damaged or of another model; the message names the remedy."""
 
 
+class GalleryBusy(GalleryError):
+    """Somebody else is writing the gallery."""
+
+
 @dataclass(frozen=True)
 class GalleryConfig:
     """``gallery.json``: which model the gallery is searched with; ``previous``: with which it was before that."""
@@ -441,12 +445,12 @@ class Gallery:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Writer]:
-        """The right to change the gallery. Raises :class:`GalleryError` when another writer has it."""
+        """The right to change the gallery. Raises :class:`GalleryBusy` when another writer has it."""
         lock = FileLock(self.folder / ".lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            raise GalleryError(
+            raise GalleryBusy(
                 f"gallery '{self.name}' is being written by another process or tab; wait until it is done, or cancel it"
             ) from None
         try:

@@ -16,7 +16,7 @@ from PIL import Image
 from unifex import demo, images, sources, uploads
 from unifex.backbones import BackboneError
 from unifex.embedder import DEFAULT_MODEL, Embedder, ModelError
-from unifex.gallery import Gallery, GalleryError
+from unifex.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.hub import HubError
 from unifex.indexes import Indexes, check_name
 from unifex.indexing import Progress, index
@@ -221,9 +221,12 @@ class Context:
 
     def _index(self, name: str, source: sources.Source, doing: str) -> None:
         gallery = self.own.get_or_create(name, lambda: self.embedder)
-        for event in index(gallery, source):
-            if isinstance(event, Progress):
-                self.state = f"{doing}: {event.done:,} of {event.total:,}" if event.total else doing
+        try:
+            for event in index(gallery, source):
+                if isinstance(event, Progress):
+                    self.state = f"{doing}: {event.done:,} of {event.total:,}" if event.total else doing
+        except GalleryBusy:
+            log.info("gallery '%s' is being written by another process, which goes on with it", name)
 
     def _sweep(self) -> None:
         """Visitors' data goes when its time has come."""

@@ -14,7 +14,7 @@ from unifex import bundle, snapshot, sources, uploads
 from unifex.bundle import Packing
 from unifex.datasets import DATASETS
 from unifex.embedder import Embedder
-from unifex.gallery import GalleryError
+from unifex.gallery import GalleryBusy, GalleryError
 from unifex.indexing import IndexReport, forecast, index
 from unifex.sources import Source, SourceError
 from unifex.text import reason
@@ -285,7 +285,7 @@ class GalleryTab:
                 with gallery.write() as writer:
                     writer.close()
                 break
-            except GalleryError:
+            except GalleryBusy:
                 time.sleep(0.1)
         text = f"{len(gallery):,} items of '{gallery.name}' can be searched now. Resume goes on where it stopped."
         return html.message("Cancelled", text, "warning"), *_idle(resume=True)
