@@ -1,5 +1,4 @@
 import json
-import pickle
 import shutil
 from dataclasses import replace
 
@@ -7,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.drawing import LABELS, encoded, picture
+from tests.trap import trap
 from unifex import neck
 from unifex.backbones import BackboneError
 from unifex.embedder import BUNDLED_MODELS, Embedder, ModelError, find_model, list_models
@@ -74,16 +74,6 @@ def test_raw_features_are_an_embedding(embedder):
     assert np.allclose(raw.embed([PICTURE]), features / np.linalg.norm(features), atol=1e-6)
 
 
-class Trap:
-    """Unpickled, it makes a file."""
-
-    def __init__(self, path: str):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (self.path, "w")
-
-
 @pytest.fixture
 def broken(tmp_path):
     """Copies the shipped model, changes one field of its config, and gives the folder."""
@@ -142,7 +132,7 @@ def test_a_broken_model_does_not_hide_the_others(broken, tmp_path, caplog):
 
 def test_a_pickle_in_the_place_of_the_weights_is_not_opened(broken, tmp_path):
     folder = broken()
-    (tmp_path / "model" / "model.safetensors").write_bytes(pickle.dumps(Trap(str(tmp_path / "sprung"))))
+    (tmp_path / "model" / "model.safetensors").write_bytes(trap(tmp_path / "sprung"))
     with pytest.raises(ModelError, match=r"model\.safetensors cannot be used"):
         Embedder.load(folder)
     assert not (tmp_path / "sprung").exists()

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tests import tiny_clip
+from tests.trap import trap
 from unifex import backbones, runtime, towers, zoo
 from unifex.backbones import BackboneError
 from unifex.embedder import Embedder
@@ -175,6 +177,23 @@ def test_weights_are_loaded_for_another_image_size(vision, tmp_path, photographs
     assert larger.backbone.preprocessing.size == 256
     assert larger.embed(photographs).shape == usual.embed(photographs).shape
     assert larger.backbone.weight_hash() != usual.backbone.weight_hash()
+
+
+@pytest.mark.parametrize("vision", [None, tiny_clip.TIMM_TOWER], ids=["open_clip's tower", "timm's tower"])
+@pytest.mark.parametrize("damage", ["half", "rubbish", "pickle", "checkpoint"])
+def test_weights_that_cannot_be_used_say_so_and_run_nothing(vision, damage, tmp_path):
+    folder, sprung = tiny_clip.write(tmp_path / "model", vision=vision), tmp_path / "sprung"
+    sound = folder / "open_clip_model.safetensors"
+    if damage in ("half", "rubbish"):
+        sound.write_bytes(sound.read_bytes()[:5000] if damage == "half" else b"rubbish")
+    else:
+        sound.unlink()
+        (folder / "open_clip_pytorch_model.bin").write_bytes(trap(sprung))
+    if damage == "checkpoint":
+        torch.save({"state_dict": torch.zeros(3), "more": Path}, folder / "open_clip_pytorch_model.bin")
+    with pytest.raises(BackboneError, match="cannot be used"):
+        Embedder.load(f"raw:local-dir:{folder}", engine="torch").embed([tmp_path / "never read"])
+    assert not sprung.exists()
 
 
 def test_sams_weights_are_loaded_for_the_papers_size(tmp_path):

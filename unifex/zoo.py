@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import csv
 import difflib
+import pickle
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
 
 from unifex import hub, towers
 from unifex.backbones import BackboneError, BackboneSpec, MapPool
@@ -128,6 +131,9 @@ def build_tower(name: Name, weights: Path | None) -> torch.nn.Module:
         return towers.open_clip_images(name.name, weights, name.size, name.projection)
     except RuntimeError as error:
         raise BackboneError(str(error)) from error
+    except (SafetensorError, pickle.UnpicklingError, OSError, EOFError, ValueError, LookupError) as error:
+        text = str(error).strip().partition("\n")[0][:200]
+        raise BackboneError(f"{weights and weights.name} of {name.name} cannot be used: {text}") from error
 
 
 def _stages(name: Name, weights: Path) -> torch.nn.Module:
