@@ -39,21 +39,27 @@ def serve(
     indexes: Path,
     *arguments: str,
     expect_clean_log: bool = True,
-    environment: dict[str, str] | None = None,
+    environment: dict[str, str | None] | None = None,
     log: Path | None = None,
+    root: Path = ROOT,
+    python: str = sys.executable,
 ) -> Iterator[Server]:
-    """Run the app until the block ends; unless told otherwise, no exception may be in its log then."""
+    """Run the app until the block ends; unless told otherwise, no exception may be in its log then.
+
+    ``environment``: variables to set, or with None to take away; ``root``: where ``app.py`` is.
+    """
     places = {
         "UNIFEX_INDEXES": str(indexes),
         "GRADIO_TEMP_DIR": str(indexes.parent / "gradio"),
         "PYTHONUNBUFFERED": "1",
     }
-    environment = {**os.environ, **places, **(environment or {})}
+    wanted = {**os.environ, **places, **(environment or {})}
+    environment = {name: value for name, value in wanted.items() if value is not None}
     log = log or indexes.parent / "app.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(free_port()), *arguments],
-            cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT,
+            [python, "app.py", "--port", str(free_port()), *arguments],
+            cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             yield Server(_wait_for_url(process, log), indexes)

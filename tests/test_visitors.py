@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import run_index
+from tests.crowd import own_images
 from tests.drawing import encoded, picture, write_folder
 from tests.serving import serve
 from tests.visiting import Visitor
@@ -31,7 +32,9 @@ def server(tmp_path_factory, embedder):
     base = tmp_path_factory.mktemp("public")
     gallery = Gallery.create(base / "indexes" / "drawn", embedder)
     run_index(gallery, write_folder(base / "pictures"))
-    limits = ("--visitor-images", "20", "--visitor-megabytes", "3", "--visitor-trainings", "1", "--rate", "5000")
+    limits = (
+        "--visitor-images 20 --visitor-megabytes 3 --visitor-trainings 1 --visitor-minutes 0.05 --rate 5000".split()
+    )
     with serve(base / "indexes", "--public", *limits, expect_clean_log=False) as running:
         yield running
 
@@ -237,6 +240,15 @@ def test_a_visitors_limits(server):
     assert "more than the 3.0 MB of a visitor" in fat.index("fat", {"fat.zip": archive.getvalue()})
 
 
+def test_a_long_training_ends_and_what_it_reached_can_be_kept(server):
+    visitor = Visitor(server.url)
+    assert "20 images added" in visitor.index("taught", own_images())
+    shown = visitor.train("taught", "learned", epochs=1000)
+    assert "a training may take 3.0 s on this server; keep it, or go on. What was reached is kept" in shown
+    assert "trained in" in visitor.press("train-finish")[2]
+    assert "trains 1 times for a visitor" in visitor.train("taught", "another")
+
+
 def test_delete_my_data_now(server):
     visitor = Visitor(server.url)
     visitor.index("gone", DISCS)
@@ -292,7 +304,9 @@ def test_health_is_the_owners(server):
 
 @pytest.fixture
 def workspaces(tmp_path):
-    return Workspaces(Indexes(tmp_path / "indexes"), Limits(images=3, bytes=10**6, trainings=2, seconds=100))
+    return Workspaces(
+        Indexes(tmp_path / "indexes"), Limits(images=3, bytes=10**6, trainings=2, training_seconds=60, seconds=100)
+    )
 
 
 def test_what_nobody_uses_comes_to_its_end(workspaces, embedder):

@@ -110,7 +110,7 @@ class Visitor:
         """Train a neck on a gallery of one's own; the table of what it was and is, as the page shows it."""
         fields = {"train-gallery": gallery, "train-name": model, "train-epochs": epochs}
         status, _, outcome, *_ = self.press("train-button", fields)
-        return outcome or status
+        return outcome if isinstance(outcome, str) and outcome else status
 
     def delete(self, gallery: str) -> str:
         """Delete a gallery of one's own; what the page says."""

@@ -32,6 +32,7 @@ class Settings:
     visitor_images: int = _option(5000, "public: images that a visitor may keep", type=int)
     visitor_megabytes: int = _option(1000, "public: megabytes that a visitor may keep", type=int)
     visitor_trainings: int = _option(10, "public: trainings of a visitor", type=int)
+    visitor_minutes: float = _option(30.0, "public: minutes that a training may take", type=float)
     visitor_hours: float = _option(6.0, "public: hours after the last use when a visitor's data is deleted", type=float)
     rate: int = _option(600, "public: requests a minute of one visitor", type=int)
     health_token: str = _option("", "who gives it sees /health; without it only this computer does")

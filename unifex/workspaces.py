@@ -36,11 +36,13 @@ NO_VISITOR = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What one visitor may keep: images, bytes on disk, trainings; all of it for so long after the last use."""
+    """What one visitor may keep: images, bytes on disk, trainings of so many seconds each; all of it for ``seconds``
+    after the last use."""
 
     images: int
     bytes: int
     trainings: int
+    training_seconds: float
     seconds: float
 
 

@@ -140,6 +140,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
     page = build(context)
     context.prepare()
     page.queue(default_concurrency_limit=8)
+    page.space_id = None  # else Gradio's page sends every visitor of a Space to the hub and to Google's fonts
     served, _, _ = page.launch(
         server_name=settings.host,
         server_port=free_port(settings.host, settings.port),

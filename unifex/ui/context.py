@@ -88,6 +88,7 @@ class Context:
                 self.settings.visitor_images,
                 self.settings.visitor_megabytes * 10**6,
                 self.settings.visitor_trainings,
+                self.settings.visitor_minutes * 60,
                 self.settings.visitor_hours * 3600,
             )
             self.workspaces = Workspaces(self.own, limits)

@@ -18,7 +18,7 @@ from unifex.indexes import MAX_NAME
 from unifex.outcome import Outcome, Point
 from unifex.recipes import PRESETS, Recipe
 from unifex.snapshot import Embedding
-from unifex.text import plural, reason
+from unifex.text import duration, plural, reason
 from unifex.training_data import HOLD_OUT_SHARE, HoldOut
 from unifex.ui import html, training_report
 from unifex.ui.context import ERRORS, Context
@@ -32,7 +32,6 @@ from unifex.unfinished import points_so_far, right_to_train, unfinished
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 STOP_SECONDS = 30
-VISITOR_MINUTES = 30
 SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would keep people waiting
 
 
@@ -243,9 +242,8 @@ class TrainTab:
             deadline = self._deadline(finish)
             for event in finetune(gallery, model, recipe, hold_out, finish):
                 if time.monotonic() > deadline and isinstance(event, Point):
-                    raise GalleryError(
-                        f"a training may take {VISITOR_MINUTES} minutes on this server; keep it, or go on"
-                    )
+                    most = duration(self.context.workspace.limits.training_seconds)
+                    raise GalleryError(f"a training may take {most} on this server; keep it, or go on")
                 if isinstance(event, Doing):
                     yield html.bar(event.what.capitalize(), event.done, event.total, ""), *[gr.skip()] * 3, *_busy()
                 elif isinstance(event, Point):
@@ -264,7 +262,7 @@ class TrainTab:
         workspace = self.context.workspace
         if workspace and not finish:
             workspace.begin_training()
-        return time.monotonic() + VISITOR_MINUTES * 60 if workspace else math.inf
+        return time.monotonic() + workspace.limits.training_seconds if workspace else math.inf
 
     def stopped(self, gallery: str, name: str) -> tuple:
         """(gallery, model name) -> status and buttons after Stop, once the epoch has come to its end."""
