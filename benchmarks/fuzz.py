@@ -223,7 +223,7 @@ def main() -> None:
     print(f"{'kind':24}{'files':>8}{'read':>8}{'refused':>9}{'wrong':>7}", flush=True)
     with tempfile.TemporaryDirectory(prefix="unifex-fuzz-") as scratch:
         pictures = images()
-        kinds = [(name, kind, arguments.files // len(pictures)) for name, kind in pictures.items()]
+        kinds = [(name, kind, -(-arguments.files // len(pictures))) for name, kind in pictures.items()]
         kinds += [(name, kind, arguments.others) for name, kind in others(Path(scratch)).items()]
         for name, kind, files in kinds:
             assert all(outcome(kind, seed) == "read" for seed in kind.seeds), f"the sound {name} is not read"

@@ -32,10 +32,8 @@ def server(tmp_path_factory, embedder):
     base = tmp_path_factory.mktemp("public")
     gallery = Gallery.create(base / "indexes" / "drawn", embedder)
     run_index(gallery, write_folder(base / "pictures"))
-    limits = (
-        "--visitor-images 20 --visitor-megabytes 3 --visitor-trainings 1 --visitor-minutes 0.05 --rate 5000".split()
-    )
-    with serve(base / "indexes", "--public", *limits, expect_clean_log=False) as running:
+    limits = "--visitor-images 20 --visitor-megabytes 3 --visitor-trainings 1 --visitor-minutes 0.05 --rate 5000"
+    with serve(base / "indexes", "--public", *limits.split(), expect_clean_log=False) as running:
         yield running
 
 
@@ -304,9 +302,8 @@ def test_health_is_the_owners(server):
 
 @pytest.fixture
 def workspaces(tmp_path):
-    return Workspaces(
-        Indexes(tmp_path / "indexes"), Limits(images=3, bytes=10**6, trainings=2, training_seconds=60, seconds=100)
-    )
+    limits = Limits(images=3, bytes=10**6, trainings=2, training_seconds=60, seconds=100)
+    return Workspaces(Indexes(tmp_path / "indexes"), limits)
 
 
 def test_what_nobody_uses_comes_to_its_end(workspaces, embedder):

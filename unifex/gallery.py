@@ -245,6 +245,8 @@ class Gallery:
                 raise OSError(code, os.strerror(code), str(path)) from error
             text = str(error).partition("\n")[0][:200]
             raise GalleryError(f"gallery '{self.name}': items.sqlite: {text}") from error
+        except UnicodeDecodeError as error:  # of what SQLite would have said
+            raise GalleryError(f"gallery '{self.name}': items.sqlite is damaged") from error
         finally:
             database.close()
 
