@@ -9,6 +9,7 @@ import pytest
 
 from tests.drawing import encoded, picture, write_folder
 from tests.serving import ROOT, serve
+from unifex import zoo
 from unifex.cli import main
 
 README = (ROOT / "README.md").read_text()
@@ -66,6 +67,15 @@ def test_front_matter_matches_the_requirements():
     assert f"gradio=={front['sdk_version']}" in requirements
     assert (ROOT / front["app_file"]).is_file()
     assert len(front["short_description"]) <= 60
+    assert front["suggested_hardware"] == "cpu-basic"
+    served = {spec.hub_file.repo for spec in zoo.table().values() if spec.hub_file}
+    assert set(front["models"].strip("[]").split(", ")) <= served
+
+
+def test_what_a_space_preloads_is_what_its_model_needs():
+    model, repo, name = re.search(r"`raw:(\S+)`.*`preload_from_hub: \[(\S+) (\S+)\]`", README, re.S).groups()
+    file = zoo.get(model).hub_file
+    assert (file.repo, file.names[0]) == (repo, name)
 
 
 def test_every_file_that_is_linked_is_there():
