@@ -54,7 +54,7 @@ class GalleryTab:
         with gr.Row():
             with gr.Column(scale=3, min_width=320, visible=writable):
                 gr.Markdown("### Add images" if local else "### Add images to a private gallery")
-                self.drop = gr.HTML("", html_template=asset("drop.html"), js_on_load=asset("drop.js"), elem_id="drop")
+                self.drop = drop_zone(self.context, "drop")
                 self.path = gr.Textbox(
                     label="or a folder, .zip or .csv on this computer, hf:owner/name or m4d:DIR",
                     placeholder="/home/me/Pictures",
@@ -351,6 +351,13 @@ class GalleryTab:
         text = f"No item is called: {', '.join(missing)[:400]}" if missing else "The image files are untouched."
         notice = html.message(f"{removed} removed", text, "warning" if missing else "good")
         return notice, self.show_facts(name)[0], "\n".join(missing)
+
+
+def drop_zone(context: Context, elem_id: str) -> gr.HTML:
+    """Where files are dropped. A lone CSV names files of the computer that the app runs on: strangers give none."""
+    takes = f"a folder, a .zip{'' if context.settings.public else ', a .csv'} or images"
+    template, script = asset("drop.html"), asset("drop.js")
+    return gr.HTML("", html_template=template, js_on_load=script, elem_id=elem_id, takes=takes)
 
 
 def _checked(path: object) -> Path:

@@ -23,7 +23,7 @@ from unifex.training_data import HOLD_OUT_SHARE, HoldOut
 from unifex.ui import html, training_report
 from unifex.ui.context import ERRORS, Context
 from unifex.ui.evaluate_tab import Shelf
-from unifex.ui.gallery_tab import GalleryTab
+from unifex.ui.gallery_tab import GalleryTab, drop_zone
 from unifex.ui.item_view import ItemView
 from unifex.ui.model_download import ModelDownload
 from unifex.ui.recipe_form import FIRST_PRESET, RecipeForm, recipe_of
@@ -72,7 +72,7 @@ class TrainTab:
         )  # fmt: skip
         self.back = gr.Button("Go back", size="sm", visible=False, elem_id="train-back")
         with gr.Accordion("or upload labelled folders", open=False, visible=self._writable):
-            self.drop = gr.HTML("", html_template=asset("drop.html"), js_on_load=asset("drop.js"), elem_id="train-drop")
+            self.drop = drop_zone(self.context, "train-drop")
             self.upload_name = gr.Textbox(
                 label="They become this gallery", placeholder="the folder's name", elem_id="train-upload-name"
             )
