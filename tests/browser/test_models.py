@@ -8,9 +8,11 @@ from playwright.sync_api import expect
 from tests import stub_hub, tiny_clip
 from tests.browser.conftest import PHONE
 from tests.browser.test_pages import drop, first_hit, go_to
+from tests.conftest import run_index
 from tests.drawing import write_folder
 from tests.serving import serve
 from tests.test_datasets import write as write_public
+from unifex.gallery import Gallery
 
 pytestmark = pytest.mark.browser
 NAME = "raw:hf-hub:someone/tiny"
@@ -105,8 +107,9 @@ def test_a_gallery_is_packed_and_opened_again(server, open_page, pictures, tmp_p
 
 
 @pytest.fixture(scope="module")
-def server_with_data(tmp_path_factory):
+def server_with_data(tmp_path_factory, embedder, pictures):
     root = tmp_path_factory.mktemp("public")
+    run_index(Gallery.create(root / "indexes" / "drawn", embedder), pictures)
     data = write_public(root / "data", "food101", "rp2k")
     with serve(root / "indexes", "--data", str(data)) as running:
         yield running
@@ -123,8 +126,9 @@ def test_public_data_sets_that_are_there_are_one_click(server_with_data, open_pa
     expect(page.locator("#gallery-facts")).to_contain_text("dishes")
 
 
-def test_without_its_backbone_the_app_goes_on_with_the_bundled_one(tmp_path_factory, open_page):
+def test_without_its_backbone_the_app_goes_on_with_the_bundled_one(tmp_path_factory, open_page, embedder, pictures):
     root = tmp_path_factory.mktemp("offline")
+    run_index(Gallery.create(root / "indexes" / "drawn", embedder), pictures)
     asked = "raw:vit_so400m_patch14_siglip_384"
     with serve(root / "indexes", "--model", asked, environment={"HF_HOME": str(root / "hf")}) as running:
         page = open_page(running.url)

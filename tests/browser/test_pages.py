@@ -285,13 +285,13 @@ def test_theme_can_be_switched_and_is_remembered(server, open_page):
     assert page.evaluate("document.body.classList.contains('dark')")
 
 
-def test_a_read_only_server_offers_nothing_to_change(open_page, tmp_path):
+def test_a_read_only_server_offers_nothing_to_change(open_page, gallery, tmp_path):
     with serve(tmp_path / "indexes", "--read-only") as running:
         page = open_page(running.url)
         page.locator("#hits .grid[data-kind=samples] .card").first.click()
         expect(first_hit(page)).to_be_visible()
         go_to(page, "Gallery")
-        expect(page.locator("#gallery-facts")).to_contain_text("264")
+        expect(page.locator("#gallery-facts")).to_contain_text("24")
         for button in ("start", "delete", "rename", "remove"):
             expect(page.locator(f"#{button}-button")).to_be_hidden()
         expect(page.locator("#visit")).to_be_hidden()
