@@ -87,7 +87,7 @@ def spend(url: str, gallery: str, visitors: int, seconds: float, pause: float = 
         visitor = Visitor(url)
         _expect(day, f"{len(own)} images added", visitor.index("taught", own))
         while time.monotonic() < end:
-            _expect(day, f"neck-{day.trained}", visitor.train("taught", f"neck-{day.trained}"))
+            _expect(day, "trained in", visitor.train("taught", f"neck-{day.trained}"))
             day.trained += 1
 
     jobs: list[tuple[Callable[[int], None], int]] = [(searching, number) for number in range(visitors)]

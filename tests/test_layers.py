@@ -16,7 +16,7 @@ LAYERS = (
     ("runtime", "vectors", "torchscript"),
     ("speed",),
     ("embedder",),
-    ("sources", "demo", "uploads", "datasets", "curation"),
+    ("sources", "manifest", "demo", "uploads", "datasets", "curation"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "reranking"),
     ("bundle", "clip_retrieval", "workspaces"),

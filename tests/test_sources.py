@@ -353,7 +353,7 @@ def test_single_image_and_other_files(tmp_path):
 
 @given(st.text(min_size=1))
 def test_shown_names_can_always_be_printed_and_stored(name):
-    shown = sources._printable(name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"))
+    shown = sources.printable(name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"))
     assert shown.isprintable()
     shown.encode("utf-8")
 

@@ -240,8 +240,7 @@ class Gallery:
             with database:
                 yield database
         except sqlite3.DatabaseError as error:
-            code = _SQLITE_CODES.get(error.sqlite_errorcode & 0xFF if hasattr(error, "sqlite_errorcode") else None)
-            if code:
+            if code := _SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF):
                 raise OSError(code, os.strerror(code), str(path)) from error
             text = str(error).partition("\n")[0][:200]
             raise GalleryError(f"gallery '{self.name}': items.sqlite: {text}") from error

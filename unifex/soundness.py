@@ -29,9 +29,11 @@ def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True)
 def save_array(path: Path, array: np.ndarray) -> None:
     """:func:`write_atomically` for an array, as ``.npy``."""
 
+    array = np.ascontiguousarray(array)  # the header says how it lies
+
     def write(file: BinaryIO) -> None:  # numpy's own writing of files does not say why it failed
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(np.ascontiguousarray(array).data)
+        file.write(array.data)
 
     write_atomically_with(path, write)
 

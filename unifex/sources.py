@@ -6,8 +6,6 @@ A source is an iterable that can be walked several times, always in the same ord
 
 from __future__ import annotations
 
-import codecs
-import csv
 import os
 import re
 import stat
@@ -16,17 +14,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from unifex import images
 
-SPLITS = ("", "train", "query", "index")
 MANIFEST_NAME = "manifest.csv"
 BUNDLE_CONTENTS = "bundle.json"  # in an archive: it is a packed gallery
 MAX_ARCHIVE_ENTRIES = 2_000_000
 MAX_ARCHIVE_BYTES = 500 * 2**30
 MAX_COMPRESSION = 200  # no photograph compresses 200-fold; a bomb does
-MAX_CSV_LINE = 2**20
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 
 
@@ -89,6 +85,8 @@ def open_source(spec: str, keep: bool = False) -> Source:
         from unifex.demo import Demo  # it is a source itself, and imports Item from here
 
         return Demo()
+    from unifex.manifest import Manifest  # so is this
+
     path = Path(spec).expanduser()
     if path.is_dir():
         manifest = path / MANIFEST_NAME
@@ -155,13 +153,13 @@ class Folder:
             shown = Path(entry.path).relative_to(self.root).as_posix()
             refusal = _refuse_entry(entry)
             if refusal:
-                yield Refused(_printable(shown), refusal)
+                yield Refused(printable(shown), refusal)
                 continue
-            domain, label = labels_from_layout(_printable(shown))
+            domain, label = labels_from_layout(printable(shown))
             try:
-                yield file_item(Path(entry.path), _printable(shown), self.keep, label, domain)
+                yield file_item(Path(entry.path), printable(shown), self.keep, label, domain)
             except OSError as error:
-                yield Refused(_printable(shown), f"cannot be read ({error.strerror})")
+                yield Refused(printable(shown), f"cannot be read ({error.strerror})")
 
     def _walk(self) -> Iterator[os.DirEntry]:
         try:
@@ -207,7 +205,7 @@ def _refuse_entry(entry: os.DirEntry) -> str | None:
         return f"cannot be read ({error.strerror})"
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """A file name that is not valid UTF-8 (or holds control characters) as text that can be stored and shown."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
@@ -225,7 +223,7 @@ class SingleImage:
         return 1
 
     def __iter__(self) -> Iterator[Item | Refused]:
-        yield file_item(self.path, _printable(self.path.name), self.keep, "", "")
+        yield file_item(self.path, printable(self.path.name), self.keep, "", "")
 
 
 class Archive:
@@ -255,7 +253,7 @@ class Archive:
     def __iter__(self) -> Iterator[Item | Refused]:
         seen: set[str] = set()
         for info in self._infos:
-            name = _printable(info.filename)
+            name = printable(info.filename)
             reason = "the same name twice in the archive" if name in seen else _refuse_zipped(info)
             seen.add(name)
             if reason:
@@ -299,111 +297,6 @@ def _refuse_zipped(info: zipfile.ZipInfo) -> str | None:
         (info.file_size > MAX_COMPRESSION * max(1, info.compress_size), "compressed more than 200-fold (zip bomb)"),
     )
     return next((reason for wrong, reason in checks if wrong), None)
-
-
-class Manifest:
-    """A CSV with the columns ``path,label`` and optionally ``domain,split``; paths are relative to the file."""
-
-    def __init__(self, path: Path, keep: bool = False):
-        self.path = path.resolve()
-        self.spec = str(self.path)
-        self.keep = keep
-        self._delimiter, self._columns = self._header()
-
-    def _header(self) -> tuple[str, list[str]]:
-        try:
-            self._encoding = self._check_encoding()
-            with self._open() as file:
-                first = file.readline(MAX_CSV_LINE)
-        except OSError as error:
-            raise SourceError(f"'{self.path.name}' cannot be read ({error.strerror})") from error
-        delimiter = max(",;\t", key=first.count)
-        columns = [name.strip().lower() for name in next(csv.reader([first], delimiter=delimiter), [])]
-        if "path" not in columns:
-            raise SourceError(
-                f"'{self.path.name}' has no column 'path' (found: {', '.join(columns)[:200] or 'nothing'}); "
-                "the first line must be path,label or path,label,domain,split"
-            )
-        return delimiter, columns
-
-    def count(self) -> int:
-        return sum(1 for _ in self._rows())
-
-    def _check_encoding(self) -> str:
-        """Of the whole file, lest a label in another encoding comes in garbled."""
-        lines = 1
-        with self.path.open("rb") as file:
-            start = file.read(2)
-            file.seek(0)
-            encoding = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-            decoder = codecs.getincrementaldecoder(encoding)()
-            try:
-                while block := file.read(MAX_CSV_LINE):
-                    lines += decoder.decode(block).count("\n")
-                decoder.decode(b"", final=True)
-            except UnicodeDecodeError as error:
-                lines += error.object[: error.start].count(b"\n")
-                raise SourceError(f"'{self.path.name}', line {lines}: not UTF-8; save it as UTF-8 CSV") from error
-        return encoding
-
-    def _open(self) -> TextIO:
-        return self.path.open(encoding=self._encoding, newline="")
-
-    def _rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        with self._open() as file:
-            reader = csv.reader(_bounded_lines(file), delimiter=self._delimiter)
-            try:
-                next(reader)
-                for values in reader:
-                    if any(values):
-                        yield reader.line_num, dict(zip(self._columns, (value.strip() for value in values)))
-            except csv.Error as error:
-                raise SourceError(f"'{self.path.name}', line {reader.line_num}: {error}") from error
-
-    def __iter__(self) -> Iterator[Item | Refused]:
-        seen: set[str] = set()
-        for line, row in self._rows():
-            name = row.get("path", "")
-            shown = _printable(name) or f"line {line}"
-            reason = self._refuse(name, row.get("split", ""), seen)
-            seen.add(name)
-            if reason:
-                yield Refused(shown, reason)
-                continue
-            try:
-                texts = (row.get(column, "") for column in ("label", "domain", "split"))
-                yield file_item(self._locate(name), shown, self.keep, *texts)
-            except (OSError, ValueError) as error:
-                yield Refused(shown, f"cannot be read ({getattr(error, 'strerror', None) or error})")
-
-    def _locate(self, name: str) -> Path:
-        return (self.path.parent / name).absolute()
-
-    def _refuse(self, name: str, split: str, seen: set[str]) -> str | None:
-        if not name:
-            return "no path in this line"
-        if "\0" in name:
-            return "path holds a NUL character"
-        if name in seen:
-            return "listed twice"
-        if split not in SPLITS:
-            return f"split '{split[:40]}' is none of train, query, index"
-        path = self._locate(name)
-        if self.keep and not path.resolve().is_relative_to(self.path.parent):
-            return "path leaves the uploaded folder"
-        try:
-            if path.is_symlink():
-                return "symbolic link, not followed"
-            return None if path.is_file() else "file not found"
-        except OSError as error:
-            return f"cannot be read ({error.strerror})"
-
-
-def _bounded_lines(file) -> Iterator[str]:
-    while line := file.readline(MAX_CSV_LINE):
-        if len(line) == MAX_CSV_LINE:
-            raise csv.Error("line longer than 1 MiB")
-        yield line.replace("\0", "\ufffd")
 
 
 class HubDataset:

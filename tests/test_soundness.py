@@ -1,0 +1,48 @@
+"""Files written beside and renamed, against numpy's own reading."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from unifex.soundness import LEFT_SECONDS, new_folder, save_array
+
+ANY = arrays.arrays(
+    st.sampled_from(["<f4", "<f2", "<i8", "S64"]), arrays.array_shapes(min_dims=1, max_dims=3, min_side=0)
+)
+
+
+@given(ANY, st.sampled_from([np.asarray, np.asfortranarray, lambda array: array[::-1], np.transpose]))
+def test_an_array_comes_back_however_it_lies_in_memory(tmp_path_factory, array, laid):
+    path = tmp_path_factory.getbasetemp() / "array.npy"
+    save_array(path, laid(array))
+    back = np.load(path, allow_pickle=False)
+    assert back.dtype == array.dtype
+    np.testing.assert_array_equal(back, laid(array))
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
+    with new_folder(tmp_path / "made") as folder:
+        (folder / "file").write_text("x")
+        assert not (tmp_path / "made").exists()
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "failed") as folder:
+        (folder / "file").write_text("x")
+        raise RuntimeError
+    with pytest.raises(OSError, match="not empty"), new_folder(tmp_path / "made") as folder:
+        (folder / "other").write_text("y")
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["made", "made/file"]
+
+
+def test_what_a_killed_process_began_goes_after_a_day(tmp_path):
+    for name, age in ((".new-old", LEFT_SECONDS + 60), (".new-recent", 60)):
+        (tmp_path / name / "half").mkdir(parents=True)
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with new_folder(tmp_path / "made"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".new-recent", "made"]
