@@ -31,9 +31,8 @@ def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
     with new_folder(tmp_path / "made") as folder:
         (folder / "file").write_text("x")
         assert not (tmp_path / "made").exists()
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "failed") as folder:
-        (folder / "file").write_text("x")
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "failed") as folder:
+        (folder / "file").write_text(f"{1 / 0}")
     with pytest.raises(OSError, match="not empty"), new_folder(tmp_path / "made") as folder:
         (folder / "other").write_text("y")
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["made", "made/file"]
