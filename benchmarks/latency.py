@@ -60,7 +60,7 @@ def main() -> None:
             print(
                 f"{count:>9,} items: search p50 {whole[0]:6.2f} ms, p95 {whole[1]:6.2f} ms; "
                 f"FAISS alone {faiss[0]:6.2f} ms; {whole[0] / parts:.2f} x (decode + engine + FAISS); "
-                f"{index.kind}, recall@10 {index.recall:.3f}"
+                f"{index.shortlist.kind}, recall@10 {index.shortlist.recall:.3f}"
             )
 
 

@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.drawing import encoded, picture
 from unifex import vectors
@@ -91,64 +89,20 @@ def test_bad_queries(gallery):
             search(gallery, [encoded(picture("shapes/disc", 0))], k)
 
 
-def unit(rows: int, dim: int, seed: int) -> np.ndarray:
-    return truncate(np.random.default_rng(seed).standard_normal((rows, dim)).astype(np.float32), dim)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 200), st.integers(1, 30), st.floats(0, 1))
-def test_vectors_against_sorting(rows, k, share):
-    embeddings, queries = unit(rows, 16, 1), unit(3, 16, 2)
-    allowed = np.random.default_rng(3).random(rows) < share
-    scores, positions = vectors.build(embeddings).search(queries, k, allowed)
-    for query, found, score in zip(queries, positions, scores):
-        similarity = np.where(allowed, embeddings @ query, -np.inf)
-        expected = np.argsort(-similarity, kind="stable")[: min(k, allowed.sum())]
-        assert np.array_equal(found, expected)
-        assert np.allclose(score, similarity[expected], atol=1e-5)
-
-
-def test_equal_vectors_come_in_order_of_position():
-    embeddings = np.repeat(unit(3, 16, 1), 4, axis=0)
-    _, positions = vectors.build(embeddings).search(embeddings[:1], 4)
-    assert positions[0].tolist() == [0, 1, 2, 3]
-
-
-def test_shortlist_index_finds_what_exact_search_finds(tmp_path):
-    rng = np.random.default_rng(0)
-    scale = np.linspace(1.5, 0.3, 256, dtype=np.float32)
-    centres = rng.standard_normal((300, 256)).astype(np.float32) * scale
-    noise = rng.standard_normal((6000, 256)).astype(np.float32) * scale
-    embeddings = truncate(centres[rng.integers(0, 300, 6000)] + 0.7 * noise, 256)
-    quick, exact = vectors.build(embeddings, flat_limit=0), vectors.build(embeddings)
-    assert not quick.exact
-    assert quick.recall >= 0.99
-    allowed = rng.random(6000) < 0.1
-    for mask in (None, allowed):
-        found, expected = (index.search(embeddings[:40], 10, mask)[1] for index in (quick, exact))
-        overlap = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, expected)])
-        assert overlap >= 0.99
-        assert mask is None or all(mask[row].all() for row in found)
-    quick.save(tmp_path / "index.faiss")
-    loaded = vectors.load(embeddings, tmp_path / "index.faiss", False, quick.recall)
-    assert np.array_equal(loaded.search(embeddings[:5], 10)[1], quick.search(embeddings[:5], 10)[1])
-    with pytest.raises(RuntimeError, match="expected 10"):
-        vectors.load(embeddings[:10], tmp_path / "index.faiss", False, 1.0)
-
-
 def test_a_large_gallery_uses_the_shortlist_and_keeps_it(gallery, monkeypatch):
     from unifex import snapshot
     from unifex.gallery import Gallery
 
     monkeypatch.setattr(vectors, "FLAT_LIMIT", 10)
-    monkeypatch.setattr(vectors.build, "__defaults__", (10,))
     opened = Gallery.open(gallery.folder)
-    assert opened.snapshot().index.kind == "64-d 8-bit shortlist, rescored at 256-d"
+    assert opened.snapshot().index.shortlist.kind.endswith("lists of 64-d 8-bit prefixes, rescored at 256-d")
     snapshot.save(opened)
     assert (gallery.folder / "index.faiss").exists()
     again = Gallery.open(gallery.folder).snapshot().index
-    assert not again.exact
-    assert again.recall == 1.0
+    assert again.shortlist.kind == opened.snapshot().index.shortlist.kind
+    assert again.shortlist.recall >= 0.99
+    assert isinstance(again.embeddings, np.memmap)
+    assert not isinstance(opened.snapshot().embeddings, np.memmap)
 
 
 def test_chosen_domains_survive_a_new_list_of_galleries(gallery):

@@ -13,6 +13,7 @@ import numpy as np
 
 from unifex.snapshot import Snapshot
 from unifex.soundness import sealed, unsealed, write_atomically
+from unifex.vectors import EVERYTHING
 
 MAX_QUERIES = 2000
 HITS_EACH = (10, 40, 160)
@@ -95,7 +96,8 @@ def calibrate(snapshot: Snapshot) -> Calibration:
             f"what similarity means is told from right and wrong hits: this gallery gives {right.sum()} and "
             f"{(found & ~right).sum()}, at least {FEWEST_PAIRS} of each are needed; add images of each label"
         )
-    strangers = snapshot.index.search(embeddings, 1, allowed, (classes[queries], classes))[0][:, 0]
+    alone = snapshot.index.search(embeddings, 1, allowed, (classes[queries], classes), effort=EVERYTHING)
+    strangers = alone[0][:, 0]
     best = np.concatenate([scores[right.any(1), 0], strangers])
     native = np.arange(len(best)) < right.any(1).sum()
     return Calibration(

@@ -185,7 +185,7 @@ def search_features(
         stranger=None if partial or not meaning else meaning.chance_here(scores.max(initial=-1)) < 0.5,
         items=len(snapshot),
         model=gallery.embedder.name,
-        index=index.kind,
+        index=index.shortlist.kind,
         dim=dim,
         embed_seconds=embed_seconds,
         search_seconds=time.perf_counter() - started,

@@ -16,6 +16,7 @@ import numpy as np
 
 from unifex import vectors
 from unifex.neck import truncate
+from unifex.shortlists import Lists
 from unifex.soundness import file_hash, save_array, sealed, unsealed, write_atomically
 
 if TYPE_CHECKING:
@@ -112,16 +113,16 @@ def _take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
     columns = _read_columns(gallery)
     neck_hash = gallery.config.neck_hash
     if last and last.neck_hash == neck_hash:
-        known = last.columns.ids, last.embeddings
+        ids, index = last.columns.ids, last.index
     elif saved := _read_saved(gallery):
-        stamp, *known = saved
-        if np.array_equal(known[0], columns.ids) and not stamp["exact"]:
-            index = vectors.load(known[1], gallery.folder / "index.faiss", False, stamp["recall"])
-            return Snapshot(columns, neck_hash, index)
+        ids, index = saved
     else:
-        known = ()
-    *_, embeddings = _embed(gallery, columns, *known)
-    return Snapshot(columns, neck_hash, vectors.build(embeddings))
+        *_, embeddings = _embed(gallery, columns)
+        return Snapshot(columns, neck_hash, vectors.build(embeddings, keys=columns.ids))
+    if np.array_equal(ids, columns.ids):  # labels alone changed, if anything
+        return Snapshot(columns, neck_hash, index)
+    *_, embeddings = _embed(gallery, columns, ids, index.embeddings)
+    return Snapshot(columns, neck_hash, vectors.renewed(index, embeddings, columns.ids))
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def take_afresh(gallery: Gallery) -> Iterator[Embedding | Snapshot]:
     for event in _embed(gallery, columns):
         if isinstance(event, Embedding):
             yield event
-    yield Snapshot(columns, gallery.config.neck_hash, vectors.build(event))
+    yield Snapshot(columns, gallery.config.neck_hash, vectors.build(event, keys=columns.ids))
 
 
 def at_dim(gallery: Gallery, snapshot: Snapshot, dim: int) -> vectors.VectorIndex:
@@ -156,18 +157,17 @@ def save(gallery: Gallery) -> None:
     stamp.unlink(missing_ok=True)
     save_array(gallery.folder / "embeddings.npy", snapshot.embeddings)
     save_array(gallery.folder / "ids.npy", snapshot.columns.ids)
-    index = gallery.folder / "index.faiss"
-    if snapshot.index.exact:  # rebuilding a flat index is as quick as reading one
+    lists, index = None, gallery.folder / "index.faiss"
+    if isinstance(snapshot.index.shortlist, Lists):
+        lists = snapshot.index.shortlist.save(index)
+    else:  # rebuilding a flat index is as quick as reading one
         index.unlink(missing_ok=True)
-    else:
-        snapshot.index.save(index)
-    hashes = {name: file_hash(gallery.folder / name) for name in _files(snapshot.index.exact)}
-    values = {"neck_hash": snapshot.neck_hash, "exact": snapshot.index.exact, "recall": snapshot.index.recall}
-    write_atomically(stamp, sealed({**values, "files": hashes}))
+    hashes = {name: file_hash(gallery.folder / name) for name in _files(lists)}
+    write_atomically(stamp, sealed({"neck_hash": snapshot.neck_hash, "lists": lists, "files": hashes}))
 
 
-def _files(exact: bool) -> tuple[str, ...]:
-    return ("embeddings.npy", "ids.npy") if exact else ("embeddings.npy", "ids.npy", "index.faiss")
+def _files(lists: dict | None) -> tuple[str, ...]:
+    return ("embeddings.npy", "ids.npy", "index.faiss") if lists else ("embeddings.npy", "ids.npy")
 
 
 def _version(gallery: Gallery) -> int:
@@ -184,22 +184,27 @@ def _read_columns(gallery: Gallery) -> Columns:
     return Columns(version, np.array(ids, np.int64), np.array(hashes, "S64"), *map(Category.of, texts))
 
 
-def _read_saved(gallery: Gallery) -> tuple[dict, np.ndarray, np.ndarray] | None:
-    """Stamp, ids and embeddings of :func:`save`, or None when there are none of this neck that can be used.
+def _read_saved(gallery: Gallery) -> tuple[np.ndarray, vectors.VectorIndex] | None:
+    """Ids and index of :func:`save`, or None when there are none of this neck that can be used.
 
-    What is damaged is made anew from the features.
+    What is damaged is made anew from the features. Beside lists the embeddings are looked up only: on disk.
     """
     folder: Path = gallery.folder
     try:
         stamp = unsealed((folder / "derived.json").read_bytes())
-        if any(file_hash(folder / name) != stamp["files"][name] for name in _files(stamp["exact"])):
+        lists = stamp["lists"]
+        if any(file_hash(folder / name) != stamp["files"][name] for name in _files(lists)):
             log.warning("gallery '%s': what was derived from it is damaged and is made anew", gallery.name)
             return None
-        ids, embeddings = np.load(folder / "ids.npy"), np.load(folder / "embeddings.npy")
-        usable = stamp["neck_hash"] == gallery.config.neck_hash and embeddings.shape == (len(ids), gallery.config.dim)
-    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        ids = np.load(folder / "ids.npy")
+        embeddings = np.load(folder / "embeddings.npy", mmap_mode="r" if lists else None)
+        if stamp["neck_hash"] != gallery.config.neck_hash or embeddings.shape != (len(ids), gallery.config.dim):
+            return None
+        if lists is None:
+            return ids, vectors.build(embeddings, keys=ids)
+        return ids, vectors.VectorIndex(embeddings, Lists.load(folder / "index.faiss", ids, lists))
+    except (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError):
         return None
-    return (stamp, ids, embeddings) if usable else None
 
 
 def _embed(

@@ -305,7 +305,7 @@ class GalleryTab:
             return html.message("No gallery yet", text), gr.update(visible=False)
         try:
             gallery = self.context.gallery(name)
-            known, kind = gallery.facts(), gallery.snapshot().index
+            known, kind = gallery.facts(), gallery.snapshot().index.shortlist
         except ERRORS as error:
             return html.message("This gallery cannot be opened", reason(error), "error"), gr.update(visible=False)
         recall = "" if kind.exact else f", recall@10 {kind.recall:.3f} of exact search"
