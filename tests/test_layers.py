@@ -14,7 +14,7 @@ LAYERS = (
     ("lite0", "zoo"),
     ("recipes", "losses"),
     ("runtime", "shortlists", "torchscript"),
-    ("vectors",),
+    ("vectors", "milvus"),
     ("speed",),
     ("embedder",),
     ("sources", "manifest", "demo", "uploads", "datasets", "curation"),

@@ -94,7 +94,7 @@ def test_adding_and_removing_gives_what_building_anew_gives(embeddings):
     keys = np.arange(0, 2 * len(embeddings), 2) + 7
     index = vectors.build(embeddings[:5000], 0, keys[:5000])
     stays = np.r_[0:1000, 1500:6000]
-    changed = vectors.renewed(index, embeddings[stays], keys[stays])
+    changed = vectors.renewed(index.shortlist, embeddings[stays], keys[stays])
     assert changed.shortlist.made_for == 5000
     assert changed.shortlist.index.ntotal == len(stays)
     queries = clustered(40, seed=1)
@@ -107,7 +107,7 @@ def test_adding_and_removing_gives_what_building_anew_gives(embeddings):
 def test_lists_that_are_outgrown_are_made_anew(embeddings, monkeypatch):
     monkeypatch.setattr(vectors, "FLAT_LIMIT", 0)
     index = vectors.build(embeddings[:2000])
-    assert vectors.renewed(index, embeddings, np.arange(6000)).shortlist.made_for == 6000
+    assert vectors.renewed(index.shortlist, embeddings, np.arange(6000)).shortlist.made_for == 6000
 
 
 def test_lists_are_kept_on_disk(lists, embeddings, tmp_path):

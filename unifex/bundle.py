@@ -115,7 +115,7 @@ def _files(gallery: Gallery, scratch: Path, images: bool) -> dict[str, Path]:
         found |= {path.relative_to(folder).as_posix(): path for path in places}
     found["items.sqlite"] = _items(gallery, scratch / "items.sqlite")
     config = scratch / "gallery.json"
-    config.write_bytes(sealed(asdict(gallery.config)))
+    config.write_bytes(sealed(asdict(replace(gallery.config, store="", collection=""))))
     found["gallery.json"] = config
     if not gallery.config.model.startswith("raw:"):  # a bare backbone has no neck
         gallery.embedder.save(scratch / "model")
@@ -241,7 +241,7 @@ def _adopt_model(folder: Path, indexes: Indexes) -> None:
             packed.rename(indexes.models / name)
         shutil.rmtree(packed, ignore_errors=True)
         config = replace(config, model=name)
-    (folder / "gallery.json").write_bytes(sealed(asdict(replace(config, previous=""))))
+    (folder / "gallery.json").write_bytes(sealed(asdict(replace(config, previous="", store="", collection=""))))
 
 
 def _neck_here(name: str, models: Path) -> str | None:

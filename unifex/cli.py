@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     index = command("index", _index, "build or update a gallery from images")
     index.add_argument("source", help=source)
     index.add_argument("--gallery", required=True, help="name of the gallery")
+    index.add_argument("--store", help="where its vectors are searched: faiss (default), milvus or milvus:URI")
     index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
 
     search = command("search", _search, "find the items of a gallery that look like an image")
@@ -103,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     command("galleries", _galleries, "list the galleries")
     info = command("info", _info, "show what is in a gallery")
     info.add_argument("gallery")
+    store = command("store", _store, "search a gallery's vectors in FAISS or in Milvus from now on")
+    store.add_argument("gallery")
+    store.add_argument("store", help="faiss, milvus (a file in the gallery) or milvus:URI (MILVUS_TOKEN: its token)")
     remove = command("remove", _remove, "remove items from a gallery (the image files stay)")
     remove.add_argument("gallery")
     remove.add_argument("paths", nargs="+", metavar="PATH", help="path or uri of an item")
@@ -144,6 +148,8 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
 
     source = open_source(options.source)  # a wrong source must not leave an empty gallery behind
     indexes(options).get_or_create(options.gallery, lambda: embedder(options))
+    if options.store:
+        indexes(options).move_to(options.gallery, options.store)
     gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     for event in index(gallery, source, prune=options.prune):
         if isinstance(event, IndexReport):
@@ -319,6 +325,13 @@ def _info(options: argparse.Namespace) -> dict[str, Any]:
     for name, value in answer.items():
         say(options, f"{name:12} {value}")
     return answer
+
+
+def _store(options: argparse.Namespace) -> dict[str, Any]:
+    gallery = indexes(options).move_to(options.gallery, options.store)
+    kind = gallery.snapshot().index.shortlist.kind
+    say(options, f"gallery '{gallery.name}': {plural(len(gallery), 'item')}, {kind}")
+    return {"gallery": gallery.name, "store": gallery.config.store or "faiss", "kind": kind}
 
 
 def _remove(options: argparse.Namespace) -> dict[str, Any]:

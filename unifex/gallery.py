@@ -69,7 +69,11 @@ class GalleryBusy(GalleryError):
 
 @dataclass(frozen=True)
 class GalleryConfig:
-    """``gallery.json``: which model the gallery is searched with; ``previous``: with which it was before that."""
+    """``gallery.json``: which model the gallery is searched with; ``previous``: with which it was before that.
+
+    ``store``: where its vectors are searched, see :mod:`unifex.milvus`; empty for FAISS. ``collection``: what the names
+    of its collections there begin with.
+    """
 
     id: str
     model: str
@@ -78,6 +82,8 @@ class GalleryConfig:
     neck_hash: str
     dim: int
     previous: str = ""
+    store: str = ""
+    collection: str = ""
     schema: int = SCHEMA
 
 
@@ -156,7 +162,7 @@ class Gallery:
                 with gallery.connect() as database:
                     database.executescript(_TABLES)
                     database.execute("INSERT INTO state VALUES (0)")
-                gallery._write_config()
+                gallery.keep_config()
         except OSError as error:
             raise GalleryError(f"gallery '{folder.name}' cannot be made: {reason(error)}") from error
         gallery.folder = folder
@@ -216,7 +222,8 @@ class Gallery:
         self._adopt(embedder)
         return embedder
 
-    def _write_config(self) -> None:
+    def keep_config(self) -> None:
+        """Make the configuration that it is used with its own, on disk. By a writer."""
         write_atomically(self.folder / "gallery.json", sealed(self.config.__dict__))
         self.stored_config = self.config
 
@@ -457,7 +464,7 @@ class Gallery:
         try:
             writer = Writer(self)
             writer.sweep()
-            self._write_config()
+            self.keep_config()
             try:
                 yield writer
             except GeneratorExit:  # cancelled between two commits: nothing is half done

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import threading
 import unicodedata
+import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from unifex import snapshot
+from unifex import milvus, snapshot
 from unifex.embedder import Embedder
-from unifex.gallery import Gallery, GalleryError
+from unifex.gallery import Gallery, GalleryConfig, GalleryError
 from unifex.snapshot import Embedding
 
 MODELS = "models"
+FAISS = "faiss"
 MAX_NAME = 80
+log = logging.getLogger("unifex")
 _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
 
 
@@ -110,11 +115,37 @@ class Indexes:
             self._open[name] = gallery
         yield gallery
 
+    def move_to(self, name: str, store: str) -> Gallery:
+        """Search a gallery in another store from now on: ``faiss``, ``milvus`` or ``milvus:URI``.
+
+        Nothing changes before all its vectors are there. Raises ValueError for another kind of store,
+        ``milvus.StoreError`` when it does not answer, :class:`GalleryError` for a gallery that is busy.
+        """
+        gallery = self.writable(name)
+        before = gallery.config
+        if store == FAISS:
+            after = replace(before, store="", collection="")
+        else:
+            milvus.location(store, gallery.folder)
+            after = replace(before, store=store, collection=f"unifex_{uuid.uuid4().hex}")
+        if (before.store or FAISS) == store:
+            return gallery
+        with gallery.write():
+            moved = Gallery(gallery.folder, after, gallery.embedder)
+            snapshot.save(moved)
+            moved.keep_config()
+            with self._lock:
+                self._open[name] = moved
+        self._leave_store(gallery.folder, before)
+        return moved
+
     def rename(self, name: str, new: str) -> Gallery:
         """Give a gallery another name. Raises :class:`GalleryError` if that is taken or the gallery is in use."""
         source, target = self.writable(name).folder, self.folder / check_name(new)
         if target.exists() or target.name in self.names():
             raise GalleryError(f"there is a gallery '{target.name}' already; choose another name")
+        if (config := self.get(name).config).store:
+            milvus.release(config.store, source)
         self._when_idle(source, lambda: source.rename(target))
         self._open.pop(name, None)
         return self.get(target.name)
@@ -124,9 +155,21 @@ class Indexes:
         folder = self.writable(name).folder
         doomed = folder.with_name(f".deleted-{folder.name}")
         shutil.rmtree(doomed, ignore_errors=True)
+        self._leave_store(folder, self.get(name).config)
         self._when_idle(folder, lambda: folder.rename(doomed))  # at once, so that a kill leaves no half gallery
         self._open.pop(name, None)
         shutil.rmtree(doomed)
+
+    @staticmethod
+    def _leave_store(folder: Path, config: GalleryConfig) -> None:
+        """Drop what a gallery has in Milvus. Where that does not answer, the gallery need not wait for it."""
+        if not config.store:
+            return
+        try:
+            milvus.forget(config.store, folder, config.collection)
+        except milvus.StoreError as error:
+            log.warning("gallery '%s': its collections %s* stay in Milvus: %s", folder.name, config.collection, error)
+        milvus.release(config.store, folder)
 
     @staticmethod
     def _when_idle(folder: Path, action) -> None:

@@ -29,10 +29,13 @@ OUTGROWN = 2.0  # lists are made anew for this many times the vectors they were 
 
 
 class Shortlist(Protocol):
-    """``exact``: its similarities are those of the whole embeddings, of all of them, to float32's precision."""
+    """``exact``: its similarities are those of the whole embeddings, of all of them, to float32's precision.
+
+    ``recall``: share of the exact ten nearest that are among the candidates, if that was measured.
+    """
 
     exact: bool
-    recall: float
+    recall: float | None
 
     @property
     def kind(self) -> str:

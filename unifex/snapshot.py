@@ -10,19 +10,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from unifex import vectors
+from unifex import milvus, vectors
 from unifex.neck import truncate
-from unifex.shortlists import Lists
+from unifex.shortlists import Lists, Shortlist
 from unifex.soundness import file_hash, save_array, sealed, unsealed, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unifex.gallery import Gallery
+    from unifex.gallery import Gallery, GalleryConfig
 
 EMBED_ROWS = 8192
 log = logging.getLogger("unifex")
@@ -109,20 +109,48 @@ def take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
     raise RuntimeError(f"gallery '{gallery.name}' changes faster than it can be read; try again")
 
 
+class _Known(NamedTuple):
+    """What is there to start from: ids int64 [M], their embeddings, and who proposes candidates among these."""
+
+    ids: np.ndarray
+    embeddings: np.ndarray
+    shortlist: Shortlist | None
+
+
 def _take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
     columns = _read_columns(gallery)
     neck_hash = gallery.config.neck_hash
     if last and last.neck_hash == neck_hash:
-        ids, index = last.columns.ids, last.index
-    elif saved := _read_saved(gallery):
-        ids, index = saved
+        known = _Known(last.columns.ids, last.embeddings, last.index.shortlist)
     else:
-        *_, embeddings = _embed(gallery, columns)
-        return Snapshot(columns, neck_hash, vectors.build(embeddings, keys=columns.ids))
-    if np.array_equal(ids, columns.ids):  # labels alone changed, if anything
-        return Snapshot(columns, neck_hash, index)
-    *_, embeddings = _embed(gallery, columns, ids, index.embeddings)
-    return Snapshot(columns, neck_hash, vectors.renewed(index, embeddings, columns.ids))
+        known = _read_saved(gallery)
+    if known and np.array_equal(known.ids, columns.ids):  # labels alone changed, if anything
+        embeddings = known.embeddings
+    else:
+        *_, embeddings = _embed(gallery, columns, known)
+    return Snapshot(columns, neck_hash, _index(gallery, columns, embeddings, known))
+
+
+def _index(
+    gallery: Gallery, columns: Columns, embeddings: np.ndarray, known: _Known | None = None
+) -> vectors.VectorIndex:
+    """Over a gallery's embeddings, in its store; from what is known where that is quicker."""
+    config = gallery.config
+    if config.store:
+        rows = milvus.Rows(columns.ids, columns.domains.texts, columns.splits.texts, embeddings)
+        return vectors.VectorIndex(
+            embeddings, milvus.follow(config.store, gallery.folder, collection_name(config), rows)
+        )
+    if known is None or known.shortlist is None:
+        return vectors.build(embeddings, keys=columns.ids)
+    if known.embeddings is embeddings:
+        return vectors.VectorIndex(embeddings, known.shortlist)
+    return vectors.renewed(known.shortlist, embeddings, columns.ids)
+
+
+def collection_name(config: GalleryConfig) -> str:
+    """What the collection of a gallery's embeddings is called in Milvus."""
+    return f"{config.collection}_{config.neck_hash[:16]}_{config.dim}"
 
 
 @dataclass(frozen=True)
@@ -139,7 +167,7 @@ def take_afresh(gallery: Gallery) -> Iterator[Embedding | Snapshot]:
     for event in _embed(gallery, columns):
         if isinstance(event, Embedding):
             yield event
-    yield Snapshot(columns, gallery.config.neck_hash, vectors.build(event, keys=columns.ids))
+    yield Snapshot(columns, gallery.config.neck_hash, _index(gallery, columns, event))
 
 
 def at_dim(gallery: Gallery, snapshot: Snapshot, dim: int) -> vectors.VectorIndex:
@@ -162,6 +190,9 @@ def save(gallery: Gallery) -> None:
         lists = snapshot.index.shortlist.save(index)
     else:  # rebuilding a flat index is as quick as reading one
         index.unlink(missing_ok=True)
+    if gallery.config.store:
+        name = collection_name(gallery.config)
+        milvus.forget(gallery.config.store, gallery.folder, gallery.config.collection, but=name)
     hashes = {name: file_hash(gallery.folder / name) for name in _files(lists)}
     write_atomically(stamp, sealed({"neck_hash": snapshot.neck_hash, "lists": lists, "files": hashes}))
 
@@ -184,10 +215,10 @@ def _read_columns(gallery: Gallery) -> Columns:
     return Columns(version, np.array(ids, np.int64), np.array(hashes, "S64"), *map(Category.of, texts))
 
 
-def _read_saved(gallery: Gallery) -> tuple[np.ndarray, vectors.VectorIndex] | None:
-    """Ids and index of :func:`save`, or None when there are none of this neck that can be used.
+def _read_saved(gallery: Gallery) -> _Known | None:
+    """What :func:`save` wrote, or None when there are none of this neck that can be used.
 
-    What is damaged is made anew from the features. Beside lists the embeddings are looked up only: on disk.
+    What is damaged is made anew from the features. Beside lists or a store, embeddings stay on disk.
     """
     folder: Path = gallery.folder
     try:
@@ -197,26 +228,23 @@ def _read_saved(gallery: Gallery) -> tuple[np.ndarray, vectors.VectorIndex] | No
             log.warning("gallery '%s': what was derived from it is damaged and is made anew", gallery.name)
             return None
         ids = np.load(folder / "ids.npy")
-        embeddings = np.load(folder / "embeddings.npy", mmap_mode="r" if lists else None)
+        looked_up = lists or gallery.config.store
+        embeddings = np.load(folder / "embeddings.npy", mmap_mode="r" if looked_up else None)
         if stamp["neck_hash"] != gallery.config.neck_hash or embeddings.shape != (len(ids), gallery.config.dim):
             return None
-        if lists is None:
-            return ids, vectors.build(embeddings, keys=ids)
-        return ids, vectors.VectorIndex(embeddings, Lists.load(folder / "index.faiss", ids, lists))
+        return _Known(ids, embeddings, lists and Lists.load(folder / "index.faiss", ids, lists))
     except (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError):
         return None
 
 
-def _embed(
-    gallery: Gallery, columns: Columns, ids: np.ndarray | None = None, embeddings: np.ndarray | None = None
-) -> Iterator[Embedding | np.ndarray]:
+def _embed(gallery: Gallery, columns: Columns, known: _Known | None = None) -> Iterator[Embedding | np.ndarray]:
     """Embeddings [N, dim] of all items, taken from those already known by id, computed for the rest; last."""
     result = np.empty((len(columns.ids), gallery.config.dim), np.float32)
     new = np.ones(len(columns.ids), bool)
-    if ids is not None and len(ids):
-        places = np.minimum(np.searchsorted(ids, columns.ids), len(ids) - 1)
-        new = ids[places] != columns.ids
-        result[~new] = embeddings[places[~new]]
+    if known and len(known.ids):
+        places = np.minimum(np.searchsorted(known.ids, columns.ids), len(known.ids) - 1)
+        new = known.ids[places] != columns.ids
+        result[~new] = known.embeddings[places[~new]]
     missing = np.flatnonzero(new)
     for start in range(0, len(missing), EMBED_ROWS):
         yield Embedding(start, len(missing))

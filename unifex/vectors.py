@@ -108,9 +108,9 @@ def build(embeddings: np.ndarray, flat_limit: int | None = None, keys: np.ndarra
     return VectorIndex(embeddings, Lists.of(embeddings, keys, queries, nearest))
 
 
-def renewed(last: VectorIndex, embeddings: np.ndarray, keys: np.ndarray) -> VectorIndex:
-    """As :func:`build`, from an index of which some vectors were removed, or others added, since."""
-    if isinstance(last.shortlist, Lists) and (moved := last.shortlist.moved_to(embeddings, keys)):
+def renewed(last: Shortlist, embeddings: np.ndarray, keys: np.ndarray) -> VectorIndex:
+    """As :func:`build`, from the shortlist of an index of which vectors were removed, or to which some were added."""
+    if isinstance(last, Lists) and (moved := last.moved_to(embeddings, keys)):
         return VectorIndex(embeddings, moved)
     return build(embeddings, keys=keys)
 

@@ -308,7 +308,7 @@ class GalleryTab:
             known, kind = gallery.facts(), gallery.snapshot().index.shortlist
         except ERRORS as error:
             return html.message("This gallery cannot be opened", reason(error), "error"), gr.update(visible=False)
-        recall = "" if kind.exact else f", recall@10 {kind.recall:.3f} of exact search"
+        recall = "" if kind.exact or kind.recall is None else f", recall@10 {kind.recall:.3f} of exact search"
         return html.facts(known, kind.kind + recall), gr.update(
             visible=bool(known.unfinished) and self.context.can_change(name)
         )

@@ -1,0 +1,209 @@
+"""A gallery whose vectors are searched in Milvus (Lite, a real one) gives the answers that FAISS gives."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.drawing import encoded, picture
+from tests.test_vectors import clustered, overlap
+from unifex import bundle, milvus, snapshot, vectors
+from unifex.assessment import assess
+from unifex.cli import main
+from unifex.corrections import Correction
+from unifex.embedder import Embedder
+from unifex.gallery import Gallery
+from unifex.indexes import Indexes
+from unifex.search import Filters, search, search_items
+
+DOMAINS, SPLITS = ('quo"ted \\', "päckchen", ""), ("index", "query")
+
+
+def rows(embeddings: np.ndarray, keys: np.ndarray | None = None) -> milvus.Rows:
+    keys = np.arange(len(embeddings)) + 5 if keys is None else keys
+    domains = np.array(DOMAINS, object)[keys % 3]
+    return milvus.Rows(keys, domains, np.array(SPLITS, object)[keys % 2], embeddings)
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    yield milvus.follow("milvus", folder, "unifex_test", rows(clustered(3000)))
+    milvus.release("milvus", folder)
+
+
+def held(collection: milvus.Collection) -> dict[int, tuple[str, str]]:
+    """What Milvus itself says that it holds."""
+    fields = ["id", "domain", "split"]
+    found = collection.client.query(collection.name, filter="id >= 0", output_fields=fields, limit=16_000)
+    return {row["id"]: (row["domain"], row["split"]) for row in found}
+
+
+def test_nearest_with_filters_against_exact_search(collection):
+    embeddings, queries = collection.rows.embeddings, clustered(30, seed=1)
+    index, exact = vectors.VectorIndex(embeddings, collection), vectors.build(embeddings)
+    rng = np.random.default_rng(0)
+    one_domain = collection.rows.domains == DOMAINS[0]
+    split_of_domain = one_domain & (collection.rows.splits == "query")
+    without_some, some = np.ones(3000, bool), np.zeros(3000, bool)
+    without_some[rng.choice(3000, 20, False)], some[rng.choice(3000, 20, False)] = False, True
+    masks = [None, one_domain, ~one_domain, split_of_domain, one_domain & without_some, some, split_of_domain | some]
+    for allowed in [*masks, np.zeros(3000, bool)]:
+        (scores, found), (right_scores, right) = (each.search(queries, 10, allowed) for each in (index, exact))
+        assert found.shape == right.shape
+        if found.size:
+            assert overlap(found, right) >= 0.99
+            assert np.abs(scores - right_scores).max() < 0.01
+
+
+def test_a_filter_that_would_name_too_many_items_is_scanned(collection, monkeypatch):
+    allowed = np.random.default_rng(0).random(3000) < 0.5
+    monkeypatch.setattr(milvus, "NAMED_AT_MOST", 100)
+    assert collection.expression(allowed) is None
+    embeddings, queries = collection.rows.embeddings, clustered(5, seed=1)
+    found = vectors.VectorIndex(embeddings, collection).search(queries, 10, allowed)[1]
+    assert np.array_equal(found, vectors.build(embeddings).search(queries, 10, allowed)[1])
+
+
+def test_deeper_than_milvus_goes_is_scanned(collection, monkeypatch):
+    monkeypatch.setattr(milvus, "DEEPEST", 100)
+    embeddings, queries = collection.rows.embeddings, clustered(5, seed=1)
+    found = vectors.VectorIndex(embeddings, collection).search(queries, 200)[1]
+    assert np.array_equal(found, vectors.build(embeddings).search(queries, 200)[1])
+
+
+def test_the_collection_follows(tmp_path):
+    embeddings = clustered(300)
+    keys = np.arange(300)
+    first = milvus.follow("milvus", tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
+    assert sorted(held(first)) == list(range(200))
+    now = rows(embeddings[50:], keys[50:])
+    now.domains[:10] = "moved"
+    second = milvus.follow("milvus", tmp_path, "unifex_test", now)
+    assert held(second) == {int(k): (d, s) for k, d, s in zip(now.keys, now.domains, now.splits)}
+    sent = []
+    second.client.upsert, upsert = lambda *given: sent.append(given), second.client.upsert
+    milvus.follow("milvus", tmp_path, "unifex_test", now)
+    assert not sent
+    second.client.upsert = upsert
+    second.client.delete("unifex_test", ids=[60])  # somebody else
+    assert sorted(held(milvus.follow("milvus", tmp_path, "unifex_test", now))) == list(range(50, 300))
+    (tmp_path / "unifex_test.npz").write_bytes(b"damaged")
+    assert sorted(held(milvus.follow("milvus", tmp_path, "unifex_test", now))) == list(range(50, 300))
+    milvus.follow("milvus", tmp_path, "unifex_other", rows(embeddings[:5], keys[:5]))
+    milvus.forget("milvus", tmp_path, "unifex_", but="unifex_other")
+    assert second.client.list_collections() == ["unifex_other"]
+    milvus.release("milvus", tmp_path)
+
+
+@pytest.fixture
+def both(gallery):
+    """The drawn gallery in FAISS and, the same one, in Milvus."""
+    indexes = Indexes(gallery.folder.parent)
+    yield gallery, indexes.move_to(gallery.name, "milvus"), indexes
+    milvus.release("milvus", gallery.folder)
+
+
+def test_a_gallery_in_milvus_answers_as_in_faiss(both, folder):
+    faiss, moved, _ = both
+    assert moved.snapshot().index.shortlist.kind.startswith("Milvus")
+    query = encoded(picture("shapes/disc", 50))
+    ids = moved.snapshot().columns.ids
+    asked = [
+        Filters(), Filters(domains=("signs",)), Filters(splits=("nothing",)), Filters(min_score=0.5),
+        Filters(within=frozenset(ids[:7].tolist())), Filters(exclude=frozenset(ids[3:5].tolist())),
+        Filters(("shapes",), exclude=frozenset(ids[:2].tolist())),
+    ]  # fmt: skip
+    for filters in asked:
+        for context in (False, True):
+            here, there = (search(one, [query], 12, filters, context=context) for one in (faiss, moved))
+            assert [hit.as_json() for hit in there.hits] == [hit.as_json() for hit in here.hits]
+            assert there.stranger == here.stranger
+    here, there = (search_items(one, ids[:2].tolist(), 5).hits for one in (faiss, moved))
+    assert [hit.as_json() for hit in there] == [hit.as_json() for hit in here]
+    (*_, here), (*_, there) = assess(faiss), assess(moved)
+    assert there.as_json() == here.as_json()
+
+
+def test_what_is_added_removed_and_corrected_is_so_in_milvus(both, folder, tmp_path):
+    _, moved, indexes = both
+    picture("shapes/disc", 99).save(folder / "shapes" / "disc" / "99.png")
+    (folder / "signs" / "cross" / "4.png").unlink()
+    assert main(["index", str(folder), "--gallery", "drawn", "--prune", "--indexes", str(indexes.folder)]) == 0
+    hits = search(moved, [encoded(picture("shapes/disc", 99))], 24).hits
+    assert hits[0].path == "shapes/disc/99.png"
+    assert len(hits) == 24
+    collection = moved.snapshot().index.shortlist
+    assert sorted(held(collection)) == moved.snapshot().columns.ids.tolist()
+    item = moved.item_at("shapes/disc/99.png")
+    with moved.write() as writer:
+        writer.correct([Correction("drop", item.uri, item.path, item.sha256)])
+    assert search(moved, [encoded(picture("shapes/disc", 99))], 24).hits[0].path != "shapes/disc/99.png"
+    assert item.id not in held(moved.snapshot().index.shortlist)
+
+
+def test_another_neck_gets_another_collection_and_the_old_one_goes(both, embedder):
+    _, moved, indexes = both
+    assert main(["store", "drawn", "milvus", "--indexes", str(indexes.folder)]) == 0  # there already: nothing to do
+    before = moved.snapshot().index.shortlist.name
+    other = Embedder.raw("lite0")
+    *_, used = indexes.use("drawn", other)
+    collection = used.snapshot().index.shortlist
+    assert collection.name != before
+    assert collection.client.list_collections() == [collection.name]
+
+
+def test_names_and_deletion(both):
+    _, _, indexes = both
+    renamed = indexes.rename("drawn", "again")
+    assert len(search(renamed, [encoded(picture("shapes/disc", 50))], 3).hits) == 3
+    back = indexes.move_to("again", "faiss")
+    assert back.snapshot().index.shortlist.exact
+    assert not list(back.folder.glob("unifex_*"))
+    assert Gallery.open(back.folder).config.store == ""
+    indexes.move_to("again", "milvus")
+    indexes.delete("again")
+    assert not renamed.folder.exists()
+
+
+def test_a_restart_finds_what_was_kept(both):
+    _, moved, indexes = both
+    snapshot.save(moved)
+    milvus.release("milvus", moved.folder)
+    command = [sys.executable, "-m", "unifex", "info", "drawn", "--indexes", str(indexes.folder)]
+    assert "Milvus, HNSW" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_errors_name_the_remedy(gallery, tmp_path, capsys, monkeypatch):
+    def run(store: str) -> str:
+        assert main(["store", gallery.name, store, "--indexes", str(gallery.folder.parent)]) == 1
+        return capsys.readouterr().err
+
+    assert "no store 'postgres'; there are: faiss, milvus" in run("postgres")
+    assert "neither a URL nor a file that ends in .db" in run("milvus:here")
+    (tmp_path / "odd.db").write_bytes(b"not a database")
+    assert "python -m unifex store GALLERY faiss" in run(f"milvus:{tmp_path}/odd.db")
+    assert Gallery.open(gallery.folder).config.store == ""
+    monkeypatch.setitem(sys.modules, "pymilvus", None)
+    assert "pip install -r requirements-scale.txt" in run(f"milvus:{tmp_path}/new.db")
+
+
+def test_a_gallery_whose_milvus_is_gone_can_go_back_to_faiss(both, caplog):
+    _, moved, indexes = both
+    milvus.release("milvus", moved.folder)
+    (moved.folder / milvus.LITE_FILE / "LOCK").parent.rename(moved.folder / "elsewhere")
+    (moved.folder / milvus.LITE_FILE).write_bytes(b"not a database")
+    back = Indexes(indexes.folder).move_to("drawn", "faiss")
+    assert "stay in Milvus" in caplog.text
+    assert len(search(back, [encoded(picture("shapes/disc", 50))], 3).hits) == 3
+
+
+def test_a_packed_gallery_says_nothing_of_its_store(both, tmp_path):
+    _, moved, _ = both
+    *_, packed = bundle.pack(moved, tmp_path / "drawn.zip")
+    assert b"milvus" not in (tmp_path / "drawn.zip").read_bytes().lower()
+    there = Indexes(tmp_path / "there")
+    *_, taken = bundle.unpack(tmp_path / "drawn.zip", "drawn", there)
+    assert there.get("drawn").config.store == ""
+    assert there.get("drawn").snapshot().index.shortlist.exact
