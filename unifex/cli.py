@@ -66,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
 
     source = "folder, .zip, .csv (path,label[,domain,split]), image, hf:owner/name[@split[:N]] or m4d:DIR[?sets=...]"
     index = command("index", _index, "build or update a gallery from images")
-    index.add_argument("source", help=source)
+    index.add_argument("source", nargs="?", help=source)
+    index.add_argument("--from-embeddings", type=Path, metavar="DIR", help="instead: what `embed --engine ray` wrote")
     index.add_argument("--gallery", required=True, help="name of the gallery")
     index.add_argument("--store", help="where its vectors are searched: faiss (default), milvus or milvus:URI")
     index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
@@ -93,9 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--together", action="store_true", help="all images show one thing: search with their mean")
 
     embed = command("embed", _embed, "write the embeddings of images to a file")
-    embed.add_argument("source", help=source)
-    embed.add_argument("--out", required=True, type=Path, help="FILE.npz: path, label, domain, split, embedding")
-    embed.add_argument("--dim", type=int, help="length of the embeddings (default: the model's)")
+    embed.add_argument("source", help=f"{source}; with --engine ray also .tar and .parquet files, and s3://...")
+    embed.add_argument("--out", required=True, help="FILE.npz: path, label, domain, split, embedding; ray: a folder")
+    embed.add_argument("--dim", type=int, help="length of the embeddings (default: the model's; with ray: features)")
+    embed.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on many machines, in shards")
+    embed.add_argument("--address", help="of a Ray cluster (default: this machine)")
 
     _add_measuring(command)
     cli_training.add_commands(command)
@@ -143,6 +146,10 @@ def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _index(options: argparse.Namespace) -> dict[str, Any]:
+    if bool(options.source) == bool(options.from_embeddings):
+        raise ValueError("give a source, or --from-embeddings DIR")
+    if options.from_embeddings:
+        return cli_data.take_in(options, options.from_embeddings)
     from unifex.indexing import IndexReport, index
     from unifex.sources import open_source
 
@@ -206,6 +213,27 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _embed(options: argparse.Namespace) -> dict[str, Any]:
+    return {"local": _embed_here, "ray": _embed_on_ray}[options.engine](options)
+
+
+def _embed_on_ray(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex import ray_embedding
+    from unifex.clip_retrieval import Rows
+
+    model = embedder(options)
+    dim = options.dim and model.neck.check_dim(options.dim)
+    for event in ray_embedding.embed(options.source, options.out, model, dim, options.address):
+        if isinstance(event, Rows):
+            step_line("parts", event.done, event.total)
+    end_line()
+    for refused in event.failed:
+        say(options, f"  {refused.path}: {refused.reason}")
+    shards = f"{plural(event.shards, 'shard')} ({event.kept} were there)"
+    say(options, f"{event.images:,} images in {shards} below {event.out}, {len(event.failed)} refused")
+    return asdict(event)
+
+
+def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     import tempfile
 
     import numpy as np
@@ -224,12 +252,13 @@ def _embed(options: argparse.Namespace) -> dict[str, Any]:
         records = gallery.records(snapshot.columns.ids)
     texts = ("path", "label", "domain", "split")
     columns = {name: np.array([getattr(record, name) for record in records], str) for name in texts}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with options.out.open("wb") as file:
+    out = Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("wb") as file:
         np.savez(file, **columns, embedding=snapshot.embeddings)
     say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(event.failed)} images refused")
     return {
-        "out": str(options.out),
+        "out": options.out,
         "items": len(records),
         "dim": dim,
         "failed": [asdict(refused) for refused in event.failed],

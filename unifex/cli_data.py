@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -144,18 +144,31 @@ def _unpack(options: argparse.Namespace) -> dict[str, Any]:
 def _clip(options: argparse.Namespace) -> dict[str, Any]:
     from unifex import clip_retrieval
 
-    galleries = indexes(options)
     if not options.write:
-        galleries.get_or_create(options.gallery, lambda: embedder(options))
+        return take_in(options, options.folder)
+    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
+    return _moved(options, clip_retrieval.write(gallery, options.folder, options.features, options.dim), "written to")
+
+
+def take_in(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Add shards of features to the gallery that was asked for."""
+    from unifex import clip_retrieval
+
+    galleries = indexes(options)
+    galleries.get_or_create(options.gallery, lambda: embedder(options))
+    if getattr(options, "store", None):
+        galleries.move_to(options.gallery, options.store)
     gallery = galleries.get(options.gallery, chosen_embedder(options))
-    if options.write:
-        events = clip_retrieval.write(gallery, options.folder, options.features, options.dim)
-    else:
-        events = clip_retrieval.take_in(options.folder, gallery)
+    return _moved(options, clip_retrieval.take_in(folder, gallery), "added, {pictures:,} with their image, to")
+
+
+def _moved(options: argparse.Namespace, events: Iterator[Any], what: str) -> dict[str, Any]:
+    from unifex.clip_retrieval import Rows
+
     for event in events:
-        if isinstance(event, clip_retrieval.Rows):
+        if isinstance(event, Rows):
             step_line("rows", event.done, event.total)
     end_line()
-    what = "written to" if options.write else f"added, {event.pictures:,} with their image, to"
-    say(options, f"{event.rows:,} rows of {event.dim} values {what} {event.path}")
+    said = what.format(pictures=event.pictures)
+    say(options, f"{event.rows:,} rows of {event.dim} values {said} {event.path}")
     return asdict(event)

@@ -8,6 +8,7 @@ everything else work on them.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from unifex.writer import Embedded
 SHARD_ROWS = 100_000
 BATCH_ROWS = 4096
 PATH_COLUMNS = ("image_path", "path", "url", "key")
+KEPT_COLUMNS = ("label", "domain", "split", "caption", "sha256", "path", "width", "height", "bytes", "thumbnail")
+PLAN = "plan.json"  # what `embed --engine ray` notes beside its shards
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def take_in(folder: Path, gallery: Gallery) -> Iterator[Rows | Moved]:
     Rows that are there already are skipped. Raises ``SourceError`` for a folder of another kind, arrays of another
     width than the backbone's features, and tables that do not fit their arrays.
     """
+    _check_plan(folder, gallery)
     shards = _shards(folder)
     total = sum(len(_array(path, gallery.embedder.backbone.feature_dim)) for path, _ in shards)
     done = added = pictures = 0
@@ -139,12 +143,14 @@ def _table(path: Path) -> list[dict[str, object]]:
     names = [name for name in PATH_COLUMNS if name in table.column_names]
     if not names:
         raise SourceError(f"{path.name} has no column {' or '.join(PATH_COLUMNS)} (found: {table.column_names})")
-    kept = [name for name in ("label", "domain", "split", "caption", "sha256") if name in table.column_names]
+    kept = [name for name in KEPT_COLUMNS if name in table.column_names and name != names[0]]
     return [{**row, "place": str(row[names[0]])} for row in table.select([names[0], *kept]).to_pylist()]
 
 
 def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path) -> Embedded:
     place = str(row["place"])
+    if row.get("thumbnail") and row.get("sha256"):
+        return _whole(row, vector)
     file = folder / place  # an absolute path stays one
     text = {name: str(row.get(name) or "") for name in ("label", "domain", "split")}
     vector = np.asarray(vector, np.float32)
@@ -161,6 +167,35 @@ def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path) -> Embed
     thumbnail = images.thumbnail(picture.image)
     sha256 = images.content_hash(data)
     return Embedded(item, sha256, picture.width, picture.height, len(data), vector, thumbnail)
+
+
+def _whole(row: dict[str, object], vector: np.ndarray) -> Embedded:
+    """A row that says all of its image, which need not be read again."""
+    text = {name: str(row.get(name) or "") for name in ("label", "domain", "split")}
+    width, height, size = (int(row.get(name) or 0) for name in ("width", "height", "bytes"))
+    item = Item(str(row["place"]), str(row.get("path") or row["place"]), _gone, **text)
+    vector = np.asarray(vector, np.float32)
+    return Embedded(item, str(row["sha256"]), width, height, size, vector, bytes(row["thumbnail"]))
+
+
+def _check_plan(folder: Path, gallery: Gallery) -> None:
+    """Raises ``SourceError`` when the shards say that they are of another backbone, or of no whole features."""
+    try:
+        made_of = json.loads((folder / PLAN).read_bytes())
+        theirs, dim = made_of["backbone_hash"], made_of["dim"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{PLAN} is damaged ({error})") from error
+    if theirs != gallery.config.backbone_hash:
+        raise SourceError(
+            f"these are features of backbone '{made_of['backbone']}' ({theirs}), gallery '{gallery.name}' has "
+            f"'{gallery.config.backbone}' ({gallery.config.backbone_hash}): take them into another gallery"
+        )
+    if dim:
+        raise SourceError(f"these are {dim}-d embeddings; a gallery needs features: embed without --dim")
+    if len(list(folder.glob("metadata/*.parquet"))) < made_of["parts"]:
+        raise SourceError("not all of its shards are there yet; run `embed` again, it goes on where it stopped")
 
 
 def _gone() -> bytes:

@@ -1,0 +1,243 @@
+"""A source in parts that many machines can read: image files, webdataset tars or parquet tables, on disk or in a store.
+
+Paths are local or fsspec's (``s3://bucket/folder``). A part is small to send and says all that a worker must know.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from unifex import images
+from unifex.sources import Item, Refused, SourceError, labels_from_layout, open_source, printable
+
+FILES_PER_PART = 1000
+PARQUET_IMAGE = ("image", "img", "bytes", "jpg", "png")
+PARQUET_PATH = ("path", "image_path", "url", "key", "__key__")
+TEXTS = ("label", "domain", "split")
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+
+@dataclass(frozen=True)
+class Part:
+    """``kind`` of :data:`READERS`. ``rows``: (uri, path, label, domain, split) of files; ``place``: tar or table.
+
+    ``group``: which row group of a table.
+    """
+
+    number: int
+    kind: str
+    place: str = ""
+    group: int = 0
+    rows: tuple[tuple[str, str, str, str, str], ...] = ()
+
+    def __iter__(self) -> Iterator[Item | Refused]:
+        """Its images, read as they are asked for, and what it cannot give."""
+        yield from READERS[self.kind](self)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All parts of a source, and what could not be put into one."""
+
+    parts: list[Part]
+    refused: list[Refused]
+
+    @property
+    def hash(self) -> str:
+        """Equal for the same parts: work on them can go on."""
+        text = json.dumps([asdict(part) for part in self.parts], ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def plan(spec: str) -> Plan:
+    """Parts of a local source that is made of files, of a ``scheme://`` folder, or of .tar or .parquet files in either.
+
+    Raises :class:`SourceError`.
+    """
+    shards = _shards(spec)
+    if shards:
+        return Plan([Part(number, *place) for number, place in enumerate(shards)], [])
+    found = list(_far_files(spec) if "://" in spec else open_source(spec))
+    refused = [one for one in found if isinstance(one, Refused)]
+    items = [one for one in found if isinstance(one, Item)]
+    if any("://" not in item.uri and not Path(item.uri).is_file() for item in items[:1]):
+        raise SourceError(f"'{spec}' cannot be read in parts: give a folder, a .csv of files, .tar or .parquet files")
+    if not items:
+        raise SourceError(f"'{spec}' has no images")
+    rows = [(item.uri, item.path, item.label, item.domain, item.split) for item in items]
+    starts = range(0, len(rows), FILES_PER_PART)
+    parts = [Part(number, "files", rows=tuple(rows[at : at + FILES_PER_PART])) for number, at in enumerate(starts)]
+    return Plan(parts, refused)
+
+
+def file_system(place: str) -> tuple[AbstractFileSystem, str]:
+    """fsspec's file system of a path or URL, and the path in it. Raises :class:`SourceError` for an unknown scheme."""
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(place)
+    except (ImportError, ValueError) as error:
+        raise SourceError(f"'{place}': {error}") from error
+
+
+class Unreachable(RuntimeError):
+    """A store that does not answer: no fault of the image, so that it must not be refused for it."""
+
+
+def read_url(url: str) -> bytes:
+    """A file's bytes.
+
+    Raises ``images.ImageError`` when it is too large, OSError for a file that is not there or not ours to read, and
+    :class:`Unreachable`.
+    """
+    files, path = file_system(url)
+    try:
+        with files.open(path, "rb") as file:
+            data = file.read(images.MAX_BYTES + 1)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # every store's library has classes of its own
+        if "://" in url:
+            raise Unreachable(f"'{url}' cannot be read ({error})") from error
+        raise
+    if len(data) > images.MAX_BYTES:
+        raise images.ImageError(f"larger than {images.MAX_BYTES // 2**20} MiB")
+    return data
+
+
+def _shards(spec: str) -> list[tuple[str, str, int]]:
+    """(kind, place, row group) of every .tar and .parquet in a place, or of the one that it is."""
+    if "://" not in spec and not Path(spec).exists():
+        return []
+    files, root = file_system(spec)
+    try:
+        names = files.find(root)
+    except OSError as error:
+        raise SourceError(f"'{spec}' cannot be read ({error.strerror or error})") from error
+    found = []
+    for name in sorted(names):
+        if name.endswith((".tar", ".tar.gz", ".tgz")):
+            found.append(("tar", files.unstrip_protocol(name), 0))
+        elif name.endswith(".parquet"):
+            place = files.unstrip_protocol(name)
+            found += [("parquet", place, group) for group in range(_groups(place))]
+    return found
+
+
+def _far_files(spec: str) -> Iterator[Item | Refused]:
+    files, root = file_system(spec)
+    names = sorted(files.find(root))
+    if not names:
+        raise SourceError(f"'{spec}' is empty, or cannot be seen with these credentials")
+    for name in names:
+        shown = printable(str(PurePosixPath(name).relative_to(root)) if name != root else PurePosixPath(name).name)
+        if PurePosixPath(name).suffix.lower() not in images.EXTENSIONS:
+            yield Refused(shown, "not an image")
+            continue
+        domain, label = labels_from_layout(shown)
+        url = files.unstrip_protocol(name)
+        yield Item(url, shown, partial(read_url, url), label, domain)
+
+
+def _groups(place: str) -> int:
+    from pyarrow import ArrowException, parquet
+
+    files, path = file_system(place)
+    try:
+        with files.open(path, "rb") as file:
+            return parquet.ParquetFile(file).num_row_groups
+    except (OSError, ArrowException) as error:
+        raise SourceError(f"'{place}' is no parquet file that can be read ({error})") from error
+
+
+def _read_files(part: Part) -> Iterator[Item]:
+    for uri, path, *texts in part.rows:
+        yield Item(uri, path, partial(read_url, uri), *texts)
+
+
+def _read_tar(part: Part) -> Iterator[Item | Refused]:
+    """webdataset: files of one sample follow each other and have the same name up to the first dot of the base name."""
+    files, path = file_system(part.place)
+    shown = PurePosixPath(path).name
+    try:
+        with files.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+            sample: dict[str, bytes] = {}
+            key = None
+            for member in tar:
+                folder, _, name = member.name.rpartition("/")
+                stem, _, suffix = name.partition(".")
+                if not member.isfile() or name.startswith("."):
+                    continue
+                if key != f"{folder}/{stem}" and sample:
+                    yield _sample(part, key, sample)
+                    sample = {}
+                key = f"{folder}/{stem}"
+                sample[suffix.lower()] = tar.extractfile(member).read(images.MAX_BYTES + 1)
+            if sample:
+                yield _sample(part, key, sample)
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        yield Refused(shown, f"damaged after the images above ({error})")
+
+
+def _sample(part: Part, key: str, sample: dict[str, bytes]) -> Item | Refused:
+    name = printable(key.lstrip("/"))
+    suffix = next((suffix for suffix in sample if f".{suffix.rpartition('.')[2]}" in images.EXTENSIONS), None)
+    if suffix is None:
+        return Refused(f"{PurePosixPath(part.place).name}/{name}", "no image in this sample")
+    texts = dict.fromkeys(TEXTS, "")
+    texts["domain"], texts["label"] = labels_from_layout(name)
+    if "cls" in sample:
+        texts["label"] = sample["cls"].decode("utf-8", "replace").strip()
+    if "json" in sample:
+        try:
+            said = json.loads(sample["json"])
+            texts |= {column: str(said[column]) for column in TEXTS if said.get(column) is not None}
+        except (ValueError, AttributeError, TypeError):
+            return Refused(f"{PurePosixPath(part.place).name}/{name}.json", "not a JSON object")
+    return Item(f"{part.place}!{name}.{suffix}", f"{name}.{suffix}", partial(bytes, sample[suffix]), **texts)
+
+
+def _read_table(part: Part) -> Iterator[Item | Refused]:
+    from pyarrow import parquet
+
+    files, path = file_system(part.place)
+    with files.open(path, "rb") as file:
+        table = parquet.ParquetFile(file)
+        names = table.schema_arrow.names
+        image = next((name for name in PARQUET_IMAGE if name in names), None)
+        if image is None:
+            yield Refused(PurePosixPath(path).name, f"has no column {' or '.join(PARQUET_IMAGE)} (found: {names})")
+            return
+        given = next((name for name in PARQUET_PATH if name in names), None)
+        columns = [name for name in (image, given, *TEXTS) if name in names]
+        rows = table.read_row_group(part.group, columns).to_pylist()
+    for number, row in enumerate(rows):
+        yield _row(part, number, row, row[image], given)
+
+
+def _row(part: Part, number: int, row: dict[str, Any], cell: Any, given: str | None) -> Item | Refused:
+    """Hugging Face keeps an image as {bytes, path}, others as bytes."""
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    own = cell.get("path") if isinstance(cell, dict) else None
+    place = f"{PurePosixPath(part.place).name}/{part.group}/{number}"
+    name = printable(str((row[given] if given else own) or place))
+    if not isinstance(data, bytes):
+        return Refused(place, "no image bytes in this row")
+    texts = {column: "" if row.get(column) is None else str(row[column]) for column in TEXTS}
+    return Item(f"{part.place}!{part.group}/{number}", name, partial(bytes, data), **texts)
+
+
+READERS: dict[str, Callable[[Part], Iterator[Item | Refused]]] = {
+    "files": _read_files, "tar": _read_tar, "parquet": _read_table,
+}  # fmt: skip
