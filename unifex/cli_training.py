@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +32,10 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     train.add_argument("--dim", type=int, help="dimension of before and after (default: 64 if the neck has it)")
     train.add_argument("--use", action="store_true", help="search the gallery with it from now on, unless it is worse")
     train.add_argument("--finish", action="store_true", help="measure and save what a stopped training had reached")
+    train.add_argument(
+        "--from-disk", action="store_true", default=None,
+        help="read features from disk in every epoch (default: where they would take more than half the memory)",
+    )  # fmt: skip
     train.add_argument("--log", choices=("tensorboard", "trackio"), help="write the curves there, too")
     recipe = train.add_argument_group("the recipe (defaults: the preset's)")
     for setting in fields(Recipe):
@@ -56,18 +61,26 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.curves import log_curves
     from unifex.finetuning import Doing, finetune
     from unifex.outcome import Point
+    from unifex.processes import joined
     from unifex.training_data import HoldOut
 
     gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     recipe = _recipe_of(options)
     hold_out = HoldOut(options.hold_out, tuple(options.hold_out_label))
-    with log_curves(options.log, options.indexes / "models" / ".curves" / options.save, options.save) as log:
-        for event in finetune(gallery, options.save, recipe, hold_out, options.finish):
+    with joined() as processes, contextlib.ExitStack() as logging:
+        curves = options.indexes / "models" / ".curves" / options.save
+        log = logging.enter_context(log_curves(options.log if processes.first else None, curves, options.save))
+        events = finetune(gallery, options.save, recipe, hold_out, options.finish, options.from_disk, processes)
+        event = None
+        for event in events:
             if isinstance(event, Doing):
                 step_line(event.what, event.done, event.total)
             elif isinstance(event, Point):
                 log(event)
                 _epoch_line(event)
+    if event is None:  # the first of several processes tells
+        options.json = False
+        return {}
     end_line()
     data = event.data
     say(options, f"{event.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(event.seconds)}")

@@ -5,8 +5,10 @@ Everything the new neck is compared with is measured on the same queries, whose 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,13 @@ import numpy as np
 from unifex import training_data
 from unifex.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
 from unifex.evaluation import CHALLENGE_DIM, Evaluating, Evaluation, Trial, evaluate, mmp5
-from unifex.gallery import Gallery
+from unifex.feature_table import BLOCK_ROWS, Features, FeatureTable, part
+from unifex.gallery import Gallery, GalleryError
 from unifex.indexes import check_name
 from unifex.model_card import write_card
 from unifex.neck import Neck, pca, truncate
 from unifex.outcome import Outcome, Point
+from unifex.processes import ALONE, Processes
 from unifex.recipes import Recipe
 from unifex.soundness import new_folder
 from unifex.training_data import HoldOut, TrainingData
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from unifex.training import Epoch, Samples
 
 WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
+MEMORY_SHARE = 0.5  # of this computer's, for features
 
 
 @dataclass(frozen=True)
@@ -54,33 +59,77 @@ def finetune(
     recipe: Recipe = Recipe(),
     hold_out: HoldOut = HoldOut(),
     finish: bool = False,
+    from_disk: bool | None = None,
+    processes: Processes = ALONE,
 ) -> Iterator[Doing | Point | Outcome]:
     """Train a neck on a gallery's labels and save it as ``indexes/models/NAME``; yields an :class:`Outcome` last.
 
     A training that was stopped goes on when called again alike; with ``finish`` what it had reached is measured and
-    saved instead. Raises ``GalleryError``, ``TrainingError`` or ``ModelError`` with what is missing.
+    saved instead. ``from_disk``: features are read in every epoch; None: where they would take more than half the
+    memory. Of several ``processes`` the first measures, saves and yields. Raises ``GalleryError``, ``TrainingError`` or
+    ``ModelError`` with what is missing.
     """
     models = gallery.folder.parent / "models"
     check_model_name(models, name)
+    if not processes.first:
+        _help(gallery, models, name, recipe, hold_out, from_disk, processes)
+        return
     with right_to_train(models, name):
-        yield from _finetune(gallery, models, name, recipe, hold_out, finish)
+        yield from _finetune(gallery, models, name, recipe, hold_out, finish, from_disk, processes)
+
+
+def _help(
+    gallery: Gallery,
+    models: Path,
+    name: str,
+    recipe: Recipe,
+    hold_out: HoldOut,
+    from_disk: bool | None,
+    processes: Processes,
+) -> None:
+    """Take part in the training of the first process."""
+    from unifex import training
+
+    data = training_data.choose(gallery, recipe, hold_out)
+    features = _features(gallery, data, from_disk)
+    processes.wait()  # for the views, which it keeps with the gallery
+    samples = _result(_samples(gallery, data, recipe, features))
+    for _ in training.fit(samples, recipe, gallery.embedder.neck, models / UNFINISHED / f"{name}.pt", processes):
+        pass
+
+
+def _result(work: Generator[Doing, None, Samples]) -> Samples:
+    """What it returns, without what it reports."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
 
 
 def _finetune(
-    gallery: Gallery, models: Path, name: str, recipe: Recipe, hold_out: HoldOut, finish: bool
+    gallery: Gallery,
+    models: Path,
+    name: str,
+    recipe: Recipe,
+    hold_out: HoldOut,
+    finish: bool,
+    from_disk: bool | None,
+    processes: Processes,
 ) -> Iterator[Doing | Point | Outcome]:
     from unifex import training  # imports torch, which a start of the app does without
 
     checkpoint = models / UNFINISHED / f"{name}.pt"
     data = training_data.choose(gallery, recipe, hold_out)
     Order(name, gallery.name, recipe, hold_out).write(models)
-    features = gallery.features([sha256.decode() for sha256 in data.columns.hashes])
+    features = _features(gallery, data, from_disk)
     samples = yield from _samples(gallery, data, recipe, features)
+    processes.wait()
     current, dim = gallery.embedder.neck, _gallery_dim(gallery, recipe)
     watched = data.trial and _sample(data.trial, recipe.seed)
     sizes = dict.fromkeys((recipe.dims[0], dim)) if watched else ()
     points, neck, earlier = points_so_far(models, name), None, None
-    for epoch in () if finish else training.fit(samples, recipe, current, checkpoint):
+    for epoch in () if finish else training.fit(samples, recipe, current, checkpoint, processes):
         neck = epoch.neck
         if earlier is None:  # what was on the curves when it was stopped; nothing when it starts anew
             points = [point for point in points if point.number < epoch.number]
@@ -116,13 +165,25 @@ def _gallery_dim(gallery: Gallery, recipe: Recipe) -> int:
     return max((d for d in recipe.dims if d <= DEFAULT_DIM), default=recipe.dims[0])
 
 
+def _features(gallery: Gallery, data: TrainingData, from_disk: bool | None) -> Features:
+    """Of all items, in memory where they leave enough of it."""
+    hashes = [sha256.decode() for sha256 in data.columns.hashes]
+    table = gallery.feature_table(hashes)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if from_disk or (from_disk is None and table.nbytes > MEMORY_SHARE * memory):
+        return table
+    return gallery.features(hashes)
+
+
 def _samples(
-    gallery: Gallery, data: TrainingData, recipe: Recipe, features: np.ndarray
+    gallery: Gallery, data: TrainingData, recipe: Recipe, features: Features
 ) -> Generator[Doing, None, Samples]:
     """Features and, if the recipe wants any, views of the training images."""
     from unifex.training import Samples
 
     views = None
+    if recipe.views and isinstance(features, FeatureTable):
+        raise GalleryError("crops and mirror images are trained on in memory only: set views to 0 (--views 0)")
     if recipe.views:
         records = gallery.records(data.columns.ids[data.train])
         for event in features_of_views(gallery, records, recipe.views):
@@ -131,7 +192,7 @@ def _samples(
             else:
                 views = event
     labels = np.unique(data.columns.classes[data.train], return_inverse=True)[1]
-    return Samples(features[data.train], labels, data.columns.domains.codes[data.train], views)
+    return Samples(part(features, data.train), labels, data.columns.domains.codes[data.train], views)
 
 
 def _sample(trial: Trial, seed: int) -> Trial:
@@ -147,34 +208,41 @@ def _sample(trial: Trial, seed: int) -> Trial:
     return replace(trial, queries=queries, items=items)
 
 
-def _watch(trial: Trial, features: np.ndarray, neck: Neck, dim: int) -> float:
-    rows = np.union1d(trial.queries, trial.items)
+def _watch(trial: Trial, features: Features, neck: Neck, dim: int) -> float:
+    return mmp5(trial, _embeddings(trial, features, lambda rows: neck.embed(rows, dim), dim))
+
+
+def _embeddings(trial: Trial, features: Features, embed: Callable[[np.ndarray], np.ndarray], dim: int) -> np.ndarray:
+    """float32 [N, dim] of all items; zeros for those that have no part in the trial."""
     embeddings = np.zeros((len(features), dim), np.float32)
-    embeddings[rows] = neck.embed(features[rows], dim)
-    return mmp5(trial, embeddings)
+    taking_part = np.union1d(trial.queries, trial.items)
+    for start in range(0, len(taking_part), BLOCK_ROWS):
+        rows = taking_part[start : start + BLOCK_ROWS]
+        embeddings[rows] = embed(features[rows])
+    return embeddings
 
 
 def _compare(
-    gallery: Gallery, data: TrainingData, features: np.ndarray, neck: Neck, name: str, dim: int
+    gallery: Gallery, data: TrainingData, features: Features, neck: Neck, name: str, dim: int
 ) -> Generator[Doing, None, list[Evaluation]]:
     """Evaluations of raw features, PCA, the current neck and the new one: at 64-d, at the gallery's dimension, and of
     the new one at all that it has."""
     if data.trial is None:
         return []
-    current, train = gallery.embedder.neck, features[data.train]
+    current, train, width = gallery.embedder.neck, part(features, data.train), features.shape[1]
     sizes = sorted({CHALLENGE_DIM, dim})
-    axes = [size for size in sizes if size < min(len(train), features.shape[1])]
-    contenders = [("raw", lambda: truncate(features.astype(np.float32), features.shape[1]))]
-    contenders += [("pca", lambda d=d: pca(train, (d,), whitening=0).embed(features, d)) for d in axes]
+    axes = [size for size in sizes if size < min(len(train), width)]
+    contenders = [("raw", width, lambda rows: truncate(rows.astype(np.float32), width))]
+    contenders += [("pca", d, partial(pca(train, (d,), whitening=0).embed, dim=d)) for d in axes]
     contenders += [
-        (gallery.config.model, lambda d=d: current.embed(features, d))
+        (gallery.config.model, d, partial(current.embed, dim=d))
         for d in sorted({gallery.config.dim, *sizes})
         if d in current.dims and current.kind != "identity"
     ]
-    contenders += [(name, lambda d=d: neck.embed(features, d)) for d in neck.dims]
+    contenders += [(name, d, partial(neck.embed, dim=d)) for d in neck.dims]
     found = []
-    for model, embed in contenders:
-        for event in evaluate(data.trial, embed(), model):
+    for model, size, embed in contenders:
+        for event in evaluate(data.trial, _embeddings(data.trial, features, embed, size), model):
             if isinstance(event, Evaluating):
                 yield Doing(f"measuring {event.doing}", event.done, event.total)
         found.append(event)

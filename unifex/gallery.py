@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import logging
 import os
 import sqlite3
@@ -25,6 +26,7 @@ from unifex import corrections, images, neighbours, snapshot
 from unifex.calibration import Calibration, calibrate
 from unifex.corrections import Correction
 from unifex.embedder import Embedder
+from unifex.feature_table import FeatureTable
 from unifex.neck import truncate
 from unifex.neighbours import Kept, Neighbours, Searched
 from unifex.snapshot import Embedding, Snapshot
@@ -322,18 +324,23 @@ class Gallery:
 
     def features(self, hashes: Sequence[str]) -> np.ndarray:
         """Backbone features float16 [len(hashes), D] of stored images. Raises KeyError for one that is not stored."""
-        result = np.empty((len(hashes), self.embedder.backbone.feature_dim), np.float16)
-        query = "SELECT shard, row FROM features WHERE sha256 = ?"
         with self.connect() as database:
             database.execute("BEGIN")  # no writer may take a shard away in between
-            places = [database.execute(query, (sha256,)).fetchone() for sha256 in hashes]
-            if None in places:
-                raise KeyError(hashes[places.index(None)])
-            shards, rows = np.array(places, np.int64).reshape(-1, 2).T
-            for shard in np.unique(shards):
-                chosen = shards == shard
-                result[chosen] = self.load_shard(int(shard))[rows[chosen]]
-        return result
+            return self._table(database, hashes)[:]
+
+    def feature_table(self, hashes: Sequence[str]) -> FeatureTable:
+        """The same, read from disk where it is looked at: for more than memory holds, while nobody writes."""
+        with self.connect() as database:
+            return self._table(database, hashes)
+
+    def _table(self, database: sqlite3.Connection, hashes: Sequence[str]) -> FeatureTable:
+        query = "SELECT shard, row FROM features WHERE sha256 = ?"
+        places = [database.execute(query, (sha256,)).fetchone() for sha256 in hashes]
+        if None in places:
+            raise KeyError(hashes[places.index(None)])
+        shards, rows = np.array(places, np.int64).reshape(-1, 2).T
+        content = hashlib.sha256("".join([self.config.backbone_hash, *hashes]).encode()).hexdigest()
+        return FeatureTable(shards, rows, self.embedder.backbone.feature_dim, self.load_shard, content)
 
     def unit_features(self, current: Snapshot) -> np.ndarray:
         """Features float16 [N, D] of a snapshot's items, L2 norm 1, in memory: what words are compared with."""

@@ -58,6 +58,7 @@ class NormalisedSoftmax(nn.Module):
     """
 
     margin, scale, sub_centres = 0.0, 30.0, 1
+    everyone = staticmethod(lambda own: own)  # rows of this process -> of all that share a batch (processes.py)
 
     def __init__(self, class_sizes: Tensor, settings: Settings = Settings()):
         super().__init__()
@@ -153,14 +154,17 @@ class AdaCos(FixedAdaCos):
         self.register_buffer("current", torch.tensor(float(self.scale)))
 
     def logits(self, cosines: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
-        if self.training and cosines.shape[1] > 1 and len(labels):
+        if self.training and cosines.shape[1] > 1:
             self._follow(cosines.detach(), labels[:, None])
         return cosines * self.current
 
     def _follow(self, cosines: Tensor, right: Tensor) -> None:
-        angle = cosines.gather(1, right).clamp(-1, 1).acos().median().clamp(max=math.pi / 4)
+        angles = self.everyone(cosines.gather(1, right)).clamp(-1, 1).acos()
+        if not len(angles):
+            return
+        angle = angles.median().clamp(max=math.pi / 4)
         wrong = (self.current * cosines).scatter(1, right, -torch.inf)
-        log_mean = torch.logsumexp(wrong.flatten(), 0) - math.log(len(cosines))
+        log_mean = torch.logsumexp(self.everyone(torch.logsumexp(wrong, 1)), 0) - math.log(len(angles))
         # Beneath the log of one wrong class at cosine 0 a scale would turn the loss upside down.
         self.current = (log_mean / angle.cos()).clamp(min=math.sqrt(2) * math.log(2))
 
@@ -192,8 +196,8 @@ class CurricularFace(ArcFace):
         right = labels[:, None]
         target = cosines.gather(1, right)
         harder = _add_angle(target, self.margin)
-        if self.training and len(labels):
-            self.difficulty = torch.lerp(target.detach().mean(), self.difficulty, self.momentum)
+        if self.training and len(seen := self.everyone(target.detach())):
+            self.difficulty = torch.lerp(seen.mean(), self.difficulty, self.momentum)
         weighted = torch.where(cosines > harder, cosines * (self.difficulty + cosines), cosines)
         return weighted.scatter(1, right, harder) * self.scale
 
@@ -215,9 +219,9 @@ class AdaFace(NormalisedSoftmax):
 
     def target(self, cosines: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         lengths = norms.detach().clamp(1e-3, 100)
-        if self.training and len(lengths):
-            self.mean = self._moved(self.mean, lengths.mean())
-            self.deviation = self._moved(self.deviation, lengths.std(correction=0))
+        if self.training and len(seen := self.everyone(lengths)):
+            self.mean = self._moved(self.mean, seen.mean())
+            self.deviation = self._moved(self.deviation, seen.std(correction=0))
         quality = (self.concentration * (lengths - self.mean) / (self.deviation + 1e-3)).nan_to_num().clamp(-1, 1)
         angles = cosines.clamp(-1 + _EPSILON, 1 - _EPSILON).acos() - self.margin * quality[:, None]
         return angles.clamp(1e-3, math.pi - 1e-3).cos() - self.margin * (1 + quality[:, None])

@@ -12,6 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
+from unifex.feature_table import Features, blocks
+
 NESTED_DIMS = (64, 128, 256, 512)
 
 
@@ -88,20 +90,19 @@ def pooling(input_dim: int, dim: int = 64) -> Neck:
     return Neck("pooling", weight, np.zeros(dim, np.float32), (dim,))
 
 
-def pca(features: np.ndarray, dims: tuple[int, ...] = NESTED_DIMS, whitening: float = 0.5) -> Neck:
+def pca(features: Features, dims: tuple[int, ...] = NESTED_DIMS, whitening: float = 0.5) -> Neck:
     """Principal axes of ``features`` [N, D], each divided by variance ** ``whitening``.
 
     0 is plain PCA, 0.5 gives every axis the same variance, 0.25 lies half way. Fewer images than outputs leave the
     missing axes out of ``dims``. Raises ValueError when not even the smallest dimension can be had.
     """
-    centred = features.astype(np.float64)
-    mean = centred.mean(axis=0)
-    centred -= mean
     rank = min(len(features) - 1, features.shape[1])
     dims = tuple(dim for dim in dims if dim <= rank)
     if not dims:
         raise ValueError(f"PCA needs more than {rank + 1} images for its smallest dimension")
-    variance, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+    mean = sum(block.astype(np.float64).sum(axis=0) for _, block in blocks(features)) / len(features)
+    centred = (block.astype(np.float64) - mean for _, block in blocks(features))
+    variance, axes = np.linalg.eigh(sum(block.T @ block for block in centred) / len(features))
     variance, axes = variance[::-1][: dims[-1]], axes[:, ::-1][:, : dims[-1]]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])  # one sign on every machine
     weight = (axes / np.maximum(variance, 1e-12) ** whitening).T

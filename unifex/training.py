@@ -20,14 +20,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from unifex.feature_table import BLOCK_ROWS, Features, FeatureTable, blocks
 from unifex.losses import NestedLoss, Settings
 from unifex.neck import Neck, pca
+from unifex.processes import ALONE, Processes
 from unifex.recipes import Recipe
 from unifex.soundness import write_atomically_with
 
 START_LENGTH = 8.0  # of a PCA start's outputs: so long that a dropped-out input does not upset Adam's first steps
 SAM_RADIUS = 0.05
 MOMENTUM = 0.9
+SHUFFLED_ROWS, WINDOW_BLOCKS = 1024, 64  # from disk: rows that are read together, blocks that are mixed
 
 
 class TrainingError(ValueError):
@@ -37,9 +40,9 @@ class TrainingError(ValueError):
 @dataclass(frozen=True)
 class Samples:
     """What a neck learns from. ``features`` [N, D] and ``views`` [N, V, D] (or None) of any float type; ``labels``
-    int64 [N] from 0 without gaps; ``domains`` int64 [N]."""
+    int64 [N] from 0 without gaps; ``domains`` int64 [N]. Features may stay on disk, and have no views then."""
 
-    features: np.ndarray
+    features: Features
     labels: np.ndarray
     domains: np.ndarray
     views: np.ndarray | None = None
@@ -83,23 +86,43 @@ class _Student(nn.Module):
             for parameter in (self.weight, self.bias):
                 nn.init.uniform_(parameter, -1 / math.sqrt(input_dim), 1 / math.sqrt(input_dim), generator=generator)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, batch: int, share: slice) -> Tensor:
+        """``inputs`` are the rows ``share`` of a batch of so many."""
         if self.dropout:
-            kept = torch.rand(inputs.shape, generator=self.generator) >= self.dropout
+            kept = torch.rand((batch, inputs.shape[1]), generator=self.generator)[share] >= self.dropout
             inputs = inputs * kept / (1 - self.dropout)
         return inputs @ self.weight.T + self.bias
+
+
+class _FromDisk:
+    """Inputs of the student as a tensor has them, made of features when they are asked for."""
+
+    def __init__(self, features: FeatureTable, start: Neck | None):
+        self.features, self.start = features, start
+        self.shape = (len(features), len(start.bias) if start else features.dim)
+
+    def __getitem__(self, rows: Tensor | slice) -> Tensor:
+        return _as_inputs(self.features[rows if isinstance(rows, slice) else rows.numpy()], self.start)
+
+
+def _as_inputs(features: np.ndarray, start: Neck | None) -> Tensor:
+    if start is None:
+        return torch.from_numpy(features)  # float16 as cached; a step makes its own rows float32
+    return torch.from_numpy((features @ start.weight.T + start.bias).astype(np.float32))
 
 
 class _Run:
     """One training, with all that a checkpoint needs to go on exactly where it was."""
 
-    def __init__(self, samples: Samples, recipe: Recipe, current: Neck | None):
-        self.samples, self.recipe = samples, recipe
+    def __init__(self, samples: Samples, recipe: Recipe, current: Neck | None, processes: Processes = ALONE):
+        self.samples, self.recipe, self.processes = samples, recipe, processes
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.dims = recipe.dims
         self.start = _start(samples, recipe, current)
         self.labels = torch.from_numpy(samples.labels)
-        self.inputs = [self._as_inputs(features) for features in _faces(samples)]
+        self.on_disk = isinstance(samples.features, FeatureTable)
+        made = _FromDisk if self.on_disk else _as_inputs
+        self.inputs = [made(features, self.start) for features in _faces(samples)]
         width = self.inputs[0].shape[1]
         self.student = _Student(self.start, width, self.dims[-1], recipe.dropout, self.generator)
         self.loss = NestedLoss(
@@ -110,23 +133,23 @@ class _Run:
             recipe.sub_centres,
             self.generator,
         )
+        for loss in self.loss.losses:
+            loss.everyone = processes.everyone
         if self.start:
             self._start_centres_at_class_means()
         self.optimiser = _optimiser(recipe, self.student, self.loss)
         self.chances = chances(samples, recipe)
         self.step = 0
 
-    def _as_inputs(self, features: np.ndarray) -> Tensor:
-        if self.start is None:
-            return torch.from_numpy(features)  # float16 as cached; a step makes its own rows float32
-        return torch.from_numpy((features @ self.start.weight.T + self.start.bias).astype(np.float32))
-
     @torch.no_grad()
     def _start_centres_at_class_means(self) -> None:
         """Sub-centres start around the mean, so that they part."""
         centres = self.loss.centres
-        outputs = normalize(self.inputs[0][:, : self.dims[-1]])  # as the neck gives them before the first step
-        means = torch.zeros(len(self.samples.class_sizes), outputs.shape[1]).index_add_(0, self.labels, outputs)
+        means = torch.zeros(len(self.samples.class_sizes), self.dims[-1])
+        for start in range(0, len(self.samples), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            outputs = normalize(self.inputs[0][rows][:, : self.dims[-1]])  # as the neck gives them at first
+            means.index_add_(0, self.labels[rows], outputs)
         means = normalize(means).repeat_interleave(centres.sub_centres, 0)
         if centres.sub_centres > 1:
             means += 0.3 / math.sqrt(means.shape[1]) * torch.randn(means.shape, generator=self.generator)
@@ -150,8 +173,16 @@ class _Run:
         return float(np.mean(losses))
 
     def _order(self) -> Tensor:
+        if self.on_disk:
+            return _by_blocks(self._drawn(), self.generator)
         if self.chances is None:
             return torch.randperm(len(self.samples), generator=self.generator)
+        return self._drawn()
+
+    def _drawn(self) -> Tensor:
+        """Who takes part in an epoch."""
+        if self.chances is None:
+            return torch.arange(len(self.samples))
         return torch.multinomial(self.chances, len(self.samples), replacement=True, generator=self.generator)
 
     def _set_learning_rate(self) -> None:
@@ -160,13 +191,20 @@ class _Run:
             group["lr"] = group["full"] * share
 
     def _take_step(self, rows: Tensor) -> float:
-        self.optimiser.zero_grad()
-        loss = self._loss(rows)
-        loss.backward()
+        loss = self._slope(rows)
         if self.recipe.optimiser == "sam":
             self._climb_and_look_again(rows)
         self.optimiser.step()
-        return float(loss.detach())
+        return loss
+
+    def _slope(self, rows: Tensor) -> float:
+        """Leave the gradient of a batch in the parameters; its loss."""
+        self.optimiser.zero_grad()
+        loss = self._loss(rows)
+        loss.backward()
+        value = loss.detach()
+        self.processes.add_up([value, *(p.grad for group in self.optimiser.param_groups for p in group["params"])])
+        return float(value)
 
     def _climb_and_look_again(self, rows: Tensor) -> None:
         """The gradient from a step uphill, kept for a step from here (Foret et al. 2021, arXiv 2010.01412, eq. 2)."""
@@ -176,34 +214,45 @@ class _Run:
         with torch.no_grad():
             for parameter in parameters:
                 parameter.add_(parameter.grad, alpha=float(SAM_RADIUS / length))
-        self.optimiser.zero_grad()
-        self._loss(rows).backward()
+        self._slope(rows)
         with torch.no_grad():
             for parameter, old in zip(parameters, here):
                 parameter.copy_(old)
 
     def _loss(self, rows: Tensor) -> Tensor:
-        embeddings = self.student(self._draw_inputs(rows))
-        loss = self.loss(embeddings, self.labels[rows])
+        """This process's part of a batch's loss: those of all are added."""
+        share = self.processes.share(len(rows))
+        embeddings = self.student(self._draw_inputs(rows, share), len(rows), share)
+        own = rows[share]
+        loss = self.loss(embeddings, self.labels[own]) * (len(own) / len(rows))
         if self.recipe.distillation:
-            loss = loss + self.recipe.distillation * self._dissimilarity(embeddings, rows)
+            loss = loss + self.recipe.distillation * self._dissimilarity(embeddings, rows, share)
         return loss
 
-    def _draw_inputs(self, rows: Tensor) -> Tensor:
+    def _draw_inputs(self, rows: Tensor, share: slice) -> Tensor:
+        own = rows[share]
         if len(self.inputs) == 1:
-            return self.inputs[0][rows].float()
-        drawn = torch.randint(len(self.inputs), (len(rows),), generator=self.generator)
-        inputs = self.inputs[0][rows].float()
+            return self.inputs[0][own].float()
+        drawn = torch.randint(len(self.inputs), (len(rows),), generator=self.generator)[share]
+        inputs = self.inputs[0][own].float()
         for face, features in enumerate(self.inputs[1:], 1):
-            inputs[drawn == face] = features[rows[drawn == face]].float()
+            inputs[drawn == face] = features[own[drawn == face]].float()
         return inputs
 
-    def _dissimilarity(self, embeddings: Tensor, rows: Tensor) -> Tensor:
-        """Mean squared difference between the batch's cosines in the embeddings and in the features."""
+    def _dissimilarity(self, embeddings: Tensor, rows: Tensor, share: slice) -> Tensor:
+        """Mean squared difference between the batch's cosines in the embeddings and in the features.
+
+        In a process's rows of that matrix, others' embeddings are constants. The matrix is symmetric, so its slope is
+        twice theirs.
+        """
         features = normalize(torch.from_numpy(self.samples.features[rows.numpy()]).float())
-        wanted = features @ features.T
-        parts = [normalize(embeddings[:, :dim]) for dim in self.dims]
-        return torch.stack([(part @ part.T - wanted).square().mean() for part in parts]).mean()
+        wanted, parts = features[share] @ features.T, []
+        for dim in self.dims:
+            own = normalize(embeddings[:, :dim])
+            everyone = own if self.processes.count == 1 else normalize(self.processes.everyone(embeddings)[:, :dim])
+            parts.append((own @ everyone.T - wanted).square().sum() / len(rows) ** 2)
+        found = torch.stack(parts).mean()
+        return found if self.processes.count == 1 else 2 * found - found.detach()
 
     def state(self) -> dict:
         """Everything that changes from step to step."""
@@ -225,27 +274,32 @@ class _Run:
 
 
 def fit(
-    samples: Samples, recipe: Recipe, current: Neck | None = None, checkpoint: Path | None = None
+    samples: Samples,
+    recipe: Recipe,
+    current: Neck | None = None,
+    checkpoint: Path | None = None,
+    processes: Processes = ALONE,
 ) -> Iterator[Epoch]:
     """Train a neck; yields after every epoch with what was reached, so that whoever stops listening keeps that.
 
     ``current`` is the neck that ``recipe.start`` may go out from. With ``checkpoint`` every epoch is written there, and
-    a training of the same samples by the same recipe goes on from what lies there to the same result. Raises
-    :class:`TrainingError` when there is nothing to learn from, or too little for the start.
+    a training of the same samples by the same recipe goes on from what lies there to the same result. All of
+    ``processes`` call this with the same arguments, and the first writes the checkpoint. Raises :class:`TrainingError`
+    when there is nothing to learn from, or too little for the start.
     """
     if len(samples.class_sizes) < 2:
         raise TrainingError(f"training needs at least 2 classes of {recipe.min_images} images; there are fewer")
     began = time.perf_counter()
     per_epoch, steps = recipe.steps_an_epoch(len(samples)), recipe.steps(len(samples))
     epochs = math.ceil(steps / per_epoch)
-    run = _Run(samples, recipe, current)
+    run = _Run(samples, recipe, current, processes)
     of = _fingerprint(samples, recipe, current) if checkpoint else ""
-    if checkpoint and (state := _read_checkpoint(checkpoint, of)):
+    if state := processes.told(_read_checkpoint(checkpoint, of) if checkpoint and processes.first else None):
         run.go_on_from(state)
     first = run.step // per_epoch
     for number in range(first + 1, epochs + 1):
         loss = run.epoch(min(per_epoch, steps - run.step))
-        if checkpoint:
+        if checkpoint and processes.first:
             _write_checkpoint(checkpoint, run.state(), of)
         seconds = time.perf_counter() - began
         left = seconds / (number - first) * (epochs - number)
@@ -291,12 +345,24 @@ def _start(samples: Samples, recipe: Recipe, current: Neck | None) -> Neck | Non
             f"principal axes for {dim} dimensions need {dim + 1} training images, there are {len(samples)}: "
             "start from the current neck or from random weights, or train fewer dimensions"
         )
-    length = np.linalg.norm(samples.features @ axes.weight.T + axes.bias, axis=1).mean()
+    lengths = (np.linalg.norm(rows @ axes.weight.T + axes.bias, axis=1).sum() for _, rows in blocks(samples.features))
+    length = sum(lengths) / len(samples)
     return Neck(axes.kind, axes.weight * (START_LENGTH / length), axes.bias * (START_LENGTH / length), axes.dims)
 
 
-def _faces(samples: Samples) -> list[np.ndarray]:
+def _by_blocks(rows: Tensor, generator: torch.Generator) -> Tensor:
+    """``rows`` in an order that reads a disk well: blocks come shuffled, and rows shuffled within windows of blocks."""
+    block = rows // SHUFFLED_ROWS
+    place = torch.randperm(int(block.max()) + 1, generator=generator)[block]
+    rows = rows[torch.argsort(place, stable=True)]
+    windows = rows.split(SHUFFLED_ROWS * WINDOW_BLOCKS)
+    return torch.cat([window[torch.randperm(len(window), generator=generator)] for window in windows])
+
+
+def _faces(samples: Samples) -> list[Features]:
     """What a sample may look like: its features, then each of its views; [N, D] each."""
+    if isinstance(samples.features, FeatureTable):
+        return [samples.features]
     views = () if samples.views is None else np.moveaxis(samples.views, 1, 0)
     return [np.ascontiguousarray(features) for features in (samples.features, *views)]
 
@@ -348,7 +414,9 @@ def _fingerprint(samples: Samples, recipe: Recipe, current: Neck | None) -> str:
     """sha256 of all that a training depends on."""
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
     for array in (samples.features, samples.labels, samples.domains, samples.views):
-        if array is not None:
+        if isinstance(array, FeatureTable):
+            digest.update(array.fingerprint.encode())
+        elif array is not None:
             digest.update(np.ascontiguousarray(array).data)
     if recipe.start == "current" and current:
         digest.update(current.hash.encode())

@@ -1,0 +1,144 @@
+"""Several processes train the neck that one trains; features on disk train as well as features in memory."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.test_training import SMALL, last, nearest_right, samples
+from unifex import training
+from unifex.cli import main
+from unifex.embedder import Embedder
+from unifex.feature_table import FeatureTable
+from unifex.losses import LOSSES
+from unifex.neck import pca
+from unifex.processes import joined
+from unifex.training import fit
+
+RECIPES = {name: replace(SMALL, loss=name, batch_size=19) for name in LOSSES}  # 96 samples: the last batch has one
+RECIPES |= {
+    "distilled": replace(SMALL, distillation=20, batch_size=19), "sam": replace(SMALL, optimiser="sam"),
+    "dropped out": replace(SMALL, dropout=0.3, start="random"), "by class": replace(SMALL, sampling="classes"),
+}  # fmt: skip
+
+
+def train_all(out: Path) -> None:
+    """Every recipe's neck and loss, by as many processes as there are; written by each of them."""
+    torch.set_num_threads(1)
+    found = {}
+    with joined() as processes:
+        for name, recipe in RECIPES.items():
+            epoch = last(fit(samples(views=2), recipe, processes=processes))
+            found |= {f"{name} neck": epoch.neck.weight, f"{name} loss": epoch.loss}
+    np.savez(out / f"{processes.rank} of {processes.count}.npz", **found)
+
+
+@pytest.fixture(scope="module")
+def necks(tmp_path_factory) -> dict[str, dict]:
+    """What one process finds, and each of two."""
+    out = tmp_path_factory.mktemp("necks")
+    train_all(out)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([*command, "-m", "tests.test_processes", str(out)], check=True, capture_output=True)
+    return {path.stem: dict(np.load(path)) for path in out.glob("*.npz")}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_as_one_process_does(necks, name):
+    alone = necks["0 of 1"]
+    assert len(necks) == 3
+    for who, found in necks.items():
+        assert np.abs(found[f"{name} neck"] - alone[f"{name} neck"]).max() <= 1e-4, who
+        assert found[f"{name} loss"] == pytest.approx(alone[f"{name} loss"], rel=1e-4), who
+
+
+def test_torchrun_on_a_gallery(gallery, tmp_path):
+    where = ["--gallery", gallery.name, "--indexes", str(gallery.folder.parent), "--preset", "quick", "--epochs", "3"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "unifex"]
+    done = subprocess.run(
+        [*command, "train", *where, "--save", "two", "--json"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["model"] == "two"
+    assert main(["train", *where, "--save", "one"]) == 0
+    one, two = (Embedder.load(name, models=gallery.folder.parent / "models").neck for name in ("one", "two"))
+    assert np.abs(one.weight - two.weight).max() <= 1e-4
+
+
+# --- features on disk ----------------------------------------------------------------------------------------------
+
+
+def table_of(features: np.ndarray, folder: Path, rows: int = 50) -> FeatureTable:
+    """The same on disk, in shards of so many rows."""
+    for number, start in enumerate(range(0, len(features), rows)):
+        np.save(folder / f"{number}.npy", features[start : start + rows])
+    places = np.arange(len(features))
+    load = lambda shard: np.load(folder / f"{shard}.npy", mmap_mode="r")  # noqa: E731
+    return FeatureTable(places // rows, places % rows, features.shape[1], load, "x")
+
+
+def test_a_table_is_read_as_an_array_is(tmp_path):
+    features = np.random.default_rng(0).standard_normal((230, 6)).astype(np.float16)
+    table = table_of(features, tmp_path)
+    assert table.shape == features.shape
+    assert table.nbytes == features.nbytes
+    rows = np.array([229, 3, 3, 120])
+    assert np.array_equal(table[rows], features[rows])
+    assert np.array_equal(table[10:60], features[10:60])
+    assert np.array_equal(table.part(rows)[:], features[rows])
+    assert table.part(rows).fingerprint != table.part(rows[::-1]).fingerprint
+
+
+def test_principal_axes_of_a_table(tmp_path, monkeypatch):
+    from unifex import feature_table
+
+    features = np.random.default_rng(0).standard_normal((230, 6)).astype(np.float16)
+    expected = pca(features, (4,))
+    monkeypatch.setattr(feature_table, "BLOCK_ROWS", 64)
+    found = pca(table_of(features, tmp_path), (4,))
+    assert np.allclose(found.weight, expected.weight, atol=1e-5)
+    assert np.allclose(found.bias, expected.bias, atol=1e-5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 400), st.integers(0, 5), st.integers(1, 40), st.integers(1, 4))
+def test_by_blocks_every_row_comes_once_and_windows_are_whole_blocks(count, seed, rows, blocks):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "SHUFFLED_ROWS", rows)
+        patch.setattr(training, "WINDOW_BLOCKS", blocks)
+        order = training._by_blocks(torch.arange(count), torch.Generator().manual_seed(seed)).numpy()
+    assert np.array_equal(np.sort(order), np.arange(count))
+    for start in range(0, count, rows * blocks):
+        touched = np.unique(order[start : start + rows * blocks] // rows)
+        assert len(touched) <= blocks + 1  # one more where the last, shorter block is among them
+
+
+@pytest.mark.parametrize("start", ["pca", "random"])
+def test_training_from_disk_learns_as_much(tmp_path, monkeypatch, start):
+    monkeypatch.setattr(training, "SHUFFLED_ROWS", 16)
+    data, recipe = samples(), replace(SMALL, epochs=30, start=start)
+    on_disk = replace(data, features=table_of(data.features, tmp_path, 20))
+    here, there = (nearest_right(last(fit(one, recipe)).neck, data, 8) for one in (data, on_disk))
+    assert there >= here - 0.05
+    whole = last(fit(on_disk, recipe)).neck
+    next(fit(on_disk, recipe, checkpoint=tmp_path / "c.pt"))
+    assert np.array_equal(last(fit(on_disk, recipe, checkpoint=tmp_path / "c.pt")).neck.weight, whole.weight)
+
+
+def test_a_gallery_trained_from_disk(gallery, capsys):
+    where = ["--gallery", gallery.name, "--indexes", str(gallery.folder.parent), "--epochs", "3"]
+    assert main(["train", *where, "--save", "m", "--preset", "quick", "--from-disk", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["model"] == "m"
+    assert main(["train", *where, "--save", "n", "--views", "2", "--from-disk"]) == 1
+    assert "set views to 0" in capsys.readouterr().err
+
+
+if __name__ == "__main__":
+    train_all(Path(sys.argv[1]))
