@@ -8,13 +8,14 @@ Angles are in radians. Centres and losses are dropped when a neck is saved.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
+CLASSES_AT_ONCE = 2048  # so that their cosines to a batch stay in the cache
 _EPSILON = 1e-6  # keeps angles off 0 and pi, where the slope of acos is infinite
 
 
@@ -36,10 +37,60 @@ class Centres(nn.Module):
 
         Deng et al. 2020, Sub-center ArcFace, section 3.3: cos(theta_j) = max over k of W_jk . x.
         """
-        found = normalize(embeddings[:, :dim]) @ normalize(self.weight[:, :dim]).T
-        if self.sub_centres > 1:
-            found = found.view(len(found), -1, self.sub_centres).max(2).values  # keeps indices, not its large input
-        return found
+        embeddings, weight = normalize(embeddings[:, :dim]), self.weight[:, :dim]
+        if self.sub_centres == 1:
+            return embeddings @ normalize(weight).T
+        return _Nearest.apply(embeddings, weight, self.sub_centres)
+
+
+class _Nearest(torch.autograd.Function):
+    """Cosines to the nearest of k sub-centres, and their slopes, some classes at a time.
+
+    The cosines to all sub-centres, [B, C k], would be written and read several times, which takes longer than computing
+    them; here they stay in the processor's cache, and only which was the nearest is kept.
+    """
+
+    @staticmethod
+    def forward(ctx, embeddings: Tensor, weight: Tensor, sub_centres: int) -> Tensor:
+        lengths = weight.norm(dim=1, keepdim=True).clamp_(min=1e-12)  # as torch's normalize does
+        units = weight / lengths
+        best = embeddings.new_empty(len(embeddings), len(weight) // sub_centres)
+        which = torch.empty(best.shape, dtype=torch.uint8)
+        for classes, rows in _chunks(best.shape[1], sub_centres):
+            nearest = embeddings @ units[rows[0]].T
+            for k, own in enumerate(rows[1:], 1):
+                found = embeddings @ units[own].T
+                nearer = (found > nearest).view(torch.uint8)
+                which[:, classes] = nearer if k == 1 else torch.maximum(which[:, classes], nearer * k)
+                torch.maximum(nearest, found, out=nearest)
+            best[:, classes] = nearest
+        ctx.save_for_backward(embeddings, units, lengths, which)
+        ctx.sub_centres = sub_centres
+        return best
+
+    @staticmethod
+    def backward(ctx, slopes: Tensor) -> tuple[Tensor, Tensor, None]:
+        embeddings, units, lengths, which = ctx.saved_tensors
+        of_embeddings, of_weight = torch.zeros_like(embeddings), torch.empty_like(units)
+        for classes, rows in _chunks(which.shape[1], ctx.sub_centres):
+            slope, number = slopes[:, classes], which[:, classes]
+            for k, own in enumerate(rows):
+                part, unit = slope * (number == k), units[own]
+                of_embeddings.addmm_(part, unit)
+                of_unit = part.T @ embeddings
+                inward = (unit * of_unit).sum(1, keepdim=True)
+                of_weight[own] = of_unit.addcmul_(unit, inward, value=-1).div_(lengths[own])
+        return of_embeddings, of_weight, None
+
+
+def _chunks(classes: int, sub_centres: int) -> Iterator[tuple[slice, list[slice]]]:
+    """Some classes, and the rows of the table that are their first, second, ... sub-centres."""
+    for start in range(0, classes, CLASSES_AT_ONCE):
+        stop = min(start + CLASSES_AT_ONCE, classes)
+        yield (
+            slice(start, stop),
+            [slice(start * sub_centres + k, stop * sub_centres, sub_centres) for k in range(sub_centres)],
+        )
 
 
 @dataclass(frozen=True)
