@@ -3,18 +3,23 @@
     python -m benchmarks.indexing MANIFEST.csv [--images 1000] [--runs 3]
 
 Both run in the same process on the same files, taking turns; the medians and their ratio are printed. UniFEx also
-hashes, makes thumbnails and writes the gallery to disk in its time; the plain loop only makes features in memory.
+hashes, makes thumbnails and writes the gallery to disk in its time; the plain loop only makes features in memory. The
+machine's limit is its cores over the core-seconds that an image's decoding, resizing and backbone take, each measured
+alone, on one core; the backbone alone on all cores at once bounds what any program can reach with it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from unifex import lite0, zoo
+from benchmarks.table import Row, tell
+from unifex import images, lite0, zoo
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery
 from unifex.indexing import index
@@ -79,6 +84,21 @@ def plain_seconds(items: list[Item], backbone: str) -> float:
     return time.perf_counter() - started
 
 
+def machine_limit(embedder: Embedder, items: list[Item]) -> tuple[float, float]:
+    """Images a second if every core did nothing but decode, resize and infer; and of the engine alone."""
+    side, cores = embedder.backbone.preprocessing.size, os.cpu_count() or 1
+    data = [item.read() for item in items]
+    started = time.perf_counter()
+    decoded = [images.decode(one, at_least=side).image for one in data]
+    decode, started = time.perf_counter() - started, time.perf_counter()
+    pixels = [images.to_input(one, embedder.backbone.preprocessing)[None] for one in decoded]
+    resize, started = time.perf_counter() - started, time.perf_counter()
+    with ThreadPoolExecutor(embedder.engine.workers) as pool:
+        list(pool.map(embedder.engine.bulk, pixels))
+    engine = time.perf_counter() - started
+    return len(items) * cores / (decode + resize + engine * cores), len(items) / engine
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,10 +115,22 @@ def main() -> None:
         plain.append(len(items) / plain_seconds(items, embedder.backbone.id))
         ours.append(len(items) / unifex_seconds(embedder, items))
     fast, slow = statistics.median(ours), statistics.median(plain)
+    limit, engine = machine_limit(embedder, items[:200])
     print(f"{len(items)} images, median of {arguments.runs} runs, {embedder.engine.name}")
     print(f"UniFEx, files to gallery on disk         {fast:7.1f} images/s")
     print(f"timm + torchvision + DataLoader, eager   {slow:7.1f} images/s")
-    print(f"ratio                                    {fast / slow:7.1f}")
+    print(f"the machine's limit                      {limit:7.1f} images/s")
+    print(f"the backbone alone, all cores            {engine:7.1f} images/s, {engine / slow:.1f} times the plain loop")
+    tell(
+        Row("folder to features", f"{fast:.0f} images/s", f"plain loop {slow:.1f} images/s", fast / slow, 10),
+        Row(
+            "folder to features, share of the limit",
+            f"{fast:.0f} images/s",
+            f"{limit:.0f} images/s",
+            fast / limit,
+            0.85,
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import time
 
+from benchmarks.table import Row, tell
+
 BATCH, DIM, CENTRES = 128, 64, 3
 
 
@@ -34,9 +36,14 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.losses", "--child", name]
             command += ["--classes", str(arguments.classes), "--steps", str(arguments.steps)]
             found[name].append([float(part) for part in subprocess.check_output(command, text=True).split()])
-    for name, values in found.items():
-        seconds, megabytes = (statistics.median(column) for column in zip(*values))
+    medians = {name: [statistics.median(column) for column in zip(*values)] for name, values in found.items()}
+    for name, (seconds, megabytes) in medians.items():
         print(f"{name:26} {1000 * seconds:7.1f} ms a step, {megabytes:6.0f} MB above the libraries at the peak")
+    (seconds, megabytes), (theirs, their_megabytes) = medians.values()
+    tell(
+        Row("loss step", f"{1000 * seconds:.0f} ms", f"metric-learning {1000 * theirs:.0f} ms", theirs / seconds, 1.5),
+        Row("loss step, memory", f"{megabytes:.0f} MB", f"{their_megabytes:.0f} MB", their_megabytes / megabytes, 1),
+    )
 
 
 def measure(name: str, classes: int, steps: int) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.latency import fill
+from benchmarks.table import Row, tell
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery
 from unifex.projection import Map, place, project
@@ -64,6 +65,14 @@ def main() -> None:
             if transform:
                 placing = place_milliseconds(gallery, drawn)
                 print(f"        placing one query: {placing:.2f} ms; umap's first transform {transform:.1f} s")
+                ratio = 1000 * transform / placing
+                tell(
+                    Row(
+                        "placing a query on a map", f"{placing:.2f} ms", f"umap transform {transform:.1f} s", ratio, 100
+                    )
+                )
+            if count == 10_000:
+                tell(Row("map of 10,000 points", f"{ours:.1f} s", f"umap-learn {alone:.1f} s", alone / ours, 8))
 
 
 def umap_alone(path: Path, transform: bool) -> tuple[float, float | None]:
