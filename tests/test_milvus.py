@@ -20,10 +20,10 @@ from unifex.search import Filters, search, search_items
 DOMAINS, SPLITS = ('quo"ted \\', "päckchen", ""), ("index", "query")
 
 
-def rows(embeddings: np.ndarray, keys: np.ndarray | None = None) -> milvus.Rows:
+def rows(embeddings: np.ndarray, keys: np.ndarray | None = None, version: int = 1) -> milvus.Rows:
     keys = np.arange(len(embeddings)) + 5 if keys is None else keys
     domains = np.array(DOMAINS, object)[keys % 3]
-    return milvus.Rows(keys, domains, np.array(SPLITS, object)[keys % 2], embeddings)
+    return milvus.Rows(version, keys, domains, np.array(SPLITS, object)[keys % 2], embeddings)
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +78,14 @@ def test_the_collection_follows(tmp_path):
     keys = np.arange(300)
     first = milvus.follow("milvus", tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
     assert sorted(held(first)) == list(range(200))
-    now = rows(embeddings[50:], keys[50:])
+    now = rows(embeddings[50:], keys[50:], version=2)
     now.domains[:10] = "moved"
     second = milvus.follow("milvus", tmp_path, "unifex_test", now)
     assert held(second) == {int(k): (d, s) for k, d, s in zip(now.keys, now.domains, now.splits)}
+    older = milvus.follow("milvus", tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
+    assert sorted(held(older)) == list(range(50, 300))  # a process that is behind undoes nothing
+    found = vectors.VectorIndex(embeddings[:200], older).search(embeddings[:5], 10)[1]
+    assert found.max() < 200
     sent = []
     second.client.upsert, upsert = lambda *given: sent.append(given), second.client.upsert
     milvus.follow("milvus", tmp_path, "unifex_test", now)

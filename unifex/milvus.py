@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import faiss
 import numpy as np
@@ -41,8 +41,12 @@ class StoreError(ConnectionError):
 
 @dataclass(frozen=True)
 class Rows:
-    """What a collection holds: ascending keys int64 [N], domains and splits object [N], embeddings float32 [N, d]."""
+    """What a collection holds: ascending keys int64 [N], domains and splits object [N], embeddings float32 [N, d].
 
+    ``version`` of the gallery, which grows.
+    """
+
+    version: int
     keys: np.ndarray
     domains: np.ndarray
     splits: np.ndarray
@@ -142,30 +146,19 @@ def location(store: str, folder: Path) -> str:
 def follow(store: str, folder: Path, name: str, rows: Rows) -> Collection:
     """The collection ``name`` in a store, made to hold just these rows; ``folder`` remembers what it holds.
 
-    Raises :class:`StoreError`.
+    A collection that another process has taken further stays as it is. Raises :class:`StoreError`.
     """
     parts = rows.parts()
     note = folder / f"{name}.npz"
     with _told(name):
         client = _client(location(store, folder))
         with FileLock(folder / ".store-lock"):
-            keys, known = _noted(client, name, note)
-            if len(keys) == 0 and not client.has_collection(name):
+            noted = _noted(client, name, note)
+            if noted is None:
                 _create(client, name, rows.embeddings.shape[1])
-            places = np.searchsorted(rows.keys, keys)
-            places[places == len(rows.keys)] = 0
-            here = rows.keys[places] == keys if len(rows.keys) else np.zeros(len(keys), bool)
-            gone = keys[~here]
-            stays = places[here][parts[places[here]] == known[here]]
-            send = np.setdiff1d(np.arange(len(rows.keys)), stays)
-            for start in range(0, len(gone), ROWS_AT_ONCE):
-                client.delete(name, ids=gone[start : start + ROWS_AT_ONCE].tolist())
-            for start in range(0, len(send), ROWS_AT_ONCE):
-                client.upsert(name, _payload(rows, parts, send[start : start + ROWS_AT_ONCE]))
-            if len(send) >= ROWS_AT_ONCE:
-                client.flush(name)
-            if len(gone) or len(send):
-                write_atomically_with(note, lambda file: np.savez(file, keys=rows.keys, parts=parts))
+                noted = _Noted(-1, np.zeros(0, np.int64), np.zeros(0, np.int64))
+            if noted.version <= rows.version:
+                _send(client, name, rows, parts, noted, note)
             client.load_collection(name)
     return Collection(client, name, rows, parts)
 
@@ -230,22 +223,47 @@ def _told(name: str) -> Iterator[None]:
         ) from error
 
 
-def _noted(client: MilvusClient, name: str, note: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Keys and parts that the collection holds; none, and the collection is dropped, when that cannot be told."""
-    nothing = np.zeros(0, np.int64), np.zeros(0, np.int64)
+class _Noted(NamedTuple):
+    """What a collection holds: keys and parts, as of a gallery's version."""
+
+    version: int
+    keys: np.ndarray
+    parts: np.ndarray
+
+
+def _noted(client: MilvusClient, name: str, note: Path) -> _Noted | None:
+    """None, and there is no such collection, when what it holds cannot be told."""
     if not client.has_collection(name):
-        return nothing
+        return None
     try:
-        with np.load(note) as noted:
-            keys, parts = noted["keys"], noted["parts"]
+        with np.load(note) as kept:
+            noted = _Noted(int(kept["version"]), kept["keys"], kept["parts"])
         client.load_collection(name)
         held = client.query(name, filter="", output_fields=["count(*)"], consistency_level="Strong")[0]["count(*)"]
-        if held == len(keys) == len(parts):
-            return keys, parts
+        if held == len(noted.keys) == len(noted.parts):
+            return noted
     except (OSError, ValueError, KeyError, EOFError):
         pass
     client.drop_collection(name)
-    return nothing
+    return None
+
+
+def _send(client: MilvusClient, name: str, rows: Rows, parts: np.ndarray, noted: _Noted, note: Path) -> None:
+    """Delete what is gone, write what is new or has another part now, and note that."""
+    places = np.minimum(np.searchsorted(rows.keys, noted.keys), max(0, len(rows.keys) - 1))
+    here = rows.keys[places] == noted.keys if len(rows.keys) else np.zeros(len(noted.keys), bool)
+    gone = noted.keys[~here]
+    same = places[here][parts[places[here]] == noted.parts[here]]
+    new = np.setdiff1d(np.arange(len(rows.keys)), same)
+    for start in range(0, len(gone), ROWS_AT_ONCE):
+        client.delete(name, ids=gone[start : start + ROWS_AT_ONCE].tolist())
+    for start in range(0, len(new), ROWS_AT_ONCE):
+        client.upsert(name, _payload(rows, parts, new[start : start + ROWS_AT_ONCE]))
+    if len(new) >= ROWS_AT_ONCE:
+        client.flush(name)
+    if len(gone) or len(new) or noted.version < 0:
+        kept = {"version": rows.version, "keys": rows.keys, "parts": parts}
+        write_atomically_with(note, lambda file: np.savez(file, **kept))
 
 
 def _create(client: MilvusClient, name: str, dim: int) -> None:

@@ -137,7 +137,7 @@ def _index(
     """Over a gallery's embeddings, in its store; from what is known where that is quicker."""
     config = gallery.config
     if config.store:
-        rows = milvus.Rows(columns.ids, columns.domains.texts, columns.splits.texts, embeddings)
+        rows = milvus.Rows(columns.version, columns.ids, columns.domains.texts, columns.splits.texts, embeddings)
         return vectors.VectorIndex(
             embeddings, milvus.follow(config.store, gallery.folder, collection_name(config), rows)
         )
