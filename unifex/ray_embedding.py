@@ -75,7 +75,8 @@ def embed(
     waiting = [part for part in plan.parts if part.number not in there]
     failed, count, done = list(plan.refused), 0, len(there)
     yield Rows(done, len(plan.parts))
-    for _ in _results(waiting, out, embedder, dim, address) if waiting else ():
+    place = files.unstrip_protocol(root)  # workers may have another working directory
+    for _ in _results(waiting, place, embedder, dim, address) if waiting else ():
         done += 1
         yield Rows(done, len(plan.parts))
     for number in range(len(plan.parts)):
