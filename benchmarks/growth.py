@@ -71,7 +71,7 @@ def own_megabytes() -> float:
 
 def plot(sizes: list[int], found: list[dict[str, float]]) -> str:
     """An SVG of one panel a measure, both axes logarithmic; a straight grey line is growth in proportion."""
-    width, height, pad = 250, 170, 46
+    width, height, pad = 240, 170, 60
     parts = []
     for number, (name, unit) in enumerate(PANELS.items()):
         left, top = number % 3 * (width + pad) + pad, number // 3 * (height + 64) + 34
@@ -90,8 +90,11 @@ def plot(sizes: list[int], found: list[dict[str, float]]) -> str:
             path = " ".join(f"{x(size):.1f},{y(value):.1f}" for size, value in points)
             parts.append(f'<polyline points="{path}" class="{kind}"/>')
         for size, value in zip(sizes, values):
+            anchor = {sizes[0]: "start", sizes[-1]: "end"}.get(size, "middle")
             parts.append(f'<circle cx="{x(size):.1f}" cy="{y(value):.1f}" r="3" class="dot"/>')
-            parts.append(text(x(size), y(value) - 8, f"{value:.3g}", "value"))
+            parts.append(
+                text(x(size), y(value) - 8, f"{value:,.0f}" if value >= 100 else f"{value:.3g}", "value", anchor)
+            )
     style = (
         "text{font:12px system-ui,sans-serif;fill:#808590}.title{font-weight:600}.value{font-size:11px}"
         ".frame{fill:none;stroke:#80859055}.proportion{fill:none;stroke:#80859077;stroke-dasharray:4 4}"
