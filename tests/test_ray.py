@@ -50,6 +50,7 @@ def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_
     (folder / "many" / "broken.jpg").write_bytes(encoded(picture("shapes/disc", 0), "JPEG")[:300])
     monkeypatch.setattr(partitions, "FILES_PER_PART", 20)
     out = str(tmp_path / "shards")
+    embedder.embed([picture("shapes/disc", 0)])  # its engine is there, and stays here
     killed = []
     for event in ray_embedding.embed(str(folder), out, embedder):
         if isinstance(event, Rows) and event.done == 2:

@@ -20,7 +20,7 @@ from tests.visiting import Visitor
 from unifex.gallery import Gallery, GalleryError
 from unifex.indexes import Indexes
 from unifex.sources import Refused, open_source
-from unifex.ui.guard import Ownership, Rate, Refusal
+from unifex.ui.guard import Files, Ownership, Rate, Refusal
 from unifex.workspaces import VISITORS, Limits, Workspaces
 
 CROSSES = {f"signs/cross/{view}.png": encoded(picture("signs/cross", view)) for view in range(3)}
@@ -369,5 +369,20 @@ def test_rates_and_owners_are_bounded():
     owners.add("z", "anna")
     assert list(owners.owners) == ["y", "z"]
     owners.add("z", "bert")
-    assert owners.take_away("anna") == ["y"]
+    assert [thing for thing, _ in owners.take_away("anna")] == ["y"]
     assert owners.has("z", "bert")
+
+
+def test_an_upload_that_came_again_before_it_was_noted_stays(tmp_path):
+    files, upload = Files(), tmp_path / "picture.png"
+    upload.write_bytes(b"one")
+    files.uploads.add(str(upload), "anna")
+    upload.unlink()
+    upload.write_bytes(b"one")  # Ben's, equal, whose answer is not out yet
+    os.utime(upload, (time.time() + 1, time.time() + 1))
+    files.release(upload, "anna")
+    assert upload.exists()
+    files.uploads.add(str(upload), "ben")
+    os.utime(upload, (1, 1))
+    files.release(upload, "ben")
+    assert not upload.exists()

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unifex import partitions, zoo
+from unifex import partitions
 from unifex.clip_retrieval import PLAN, Rows
 from unifex.embedder import Embedder
 from unifex.indexing import embed_items
@@ -128,7 +128,7 @@ def _results(
 
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    known = embedder.backbone.id  # enough for features, where any machine can make it
+    fresh = Embedder(embedder.config, embedder.neck, backbone=embedder.backbone)  # an engine cannot travel
     try:
         machines = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
         cores = max(1, int(min(count for count in machines if count)))
@@ -137,7 +137,7 @@ def _results(
         )
         done = dataset.map_batches(
             Worker,
-            fn_constructor_args=(out, known if dim is None and zoo.Name.parse(known) else embedder, dim),
+            fn_constructor_args=(out, fresh, dim),
             batch_size=1,
             num_cpus=cores,  # the backbone uses all cores of a machine
             compute=ActorPoolStrategy(min_size=1, max_size=sum(count >= cores for count in machines)),
@@ -173,9 +173,9 @@ def _start(address: str | None):
 class Worker:
     """What one actor does: a part in, its shard on disk, a row about it out."""
 
-    def __init__(self, out: str, model: Embedder | str, dim: int | None):
+    def __init__(self, out: str, embedder: Embedder, dim: int | None):
         self.files, self.root = file_system(out)
-        self.embedder, self.dim = Embedder.raw(model) if isinstance(model, str) else model, dim
+        self.embedder, self.dim = embedder, dim
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list]:
         """For Ray Data."""

@@ -65,14 +65,14 @@ def token_now() -> str | None:
 
 @dataclass
 class Ownership:
-    """Who made what. The oldest are forgotten first: whoever comes back to them has to begin anew."""
+    """Who made what, and when. The oldest are forgotten first: whoever comes back to them has to begin anew."""
 
     most: int = MAX_SESSIONS
-    owners: OrderedDict[str, set[str]] = field(default_factory=OrderedDict)
+    owners: OrderedDict[str, dict[str, float]] = field(default_factory=OrderedDict)
 
     def add(self, thing: str, visitor: str) -> None:
         """``visitor`` has made it, too (equal uploads are one file)."""
-        self.owners.setdefault(thing, set()).add(visitor)
+        self.owners.setdefault(thing, {})[visitor] = time.time()
         self.owners.move_to_end(thing)
         while len(self.owners) > self.most:
             self.owners.popitem(last=False)
@@ -87,18 +87,20 @@ class Ownership:
             self.add(thing, visitor)
         return self.has(thing, visitor)
 
-    def leave(self, thing: str, visitor: str) -> bool:
-        """It is this visitor's no more; whether it is nobody's now."""
-        owners = self.owners.get(thing, set())
-        owners.discard(visitor)
-        if not owners:
-            self.owners.pop(thing, None)
-        return not owners
+    def leave(self, thing: str, visitor: str) -> float | None:
+        """It is this visitor's no more; since when it was (in seconds of Unix time), if it is nobody's now."""
+        owners = self.owners.get(thing, {})
+        since = owners.pop(visitor, time.time())
+        if owners:
+            return None
+        self.owners.pop(thing, None)
+        return since
 
-    def take_away(self, visitor: str) -> list[str]:
-        """Everything that was this visitor's alone."""
+    def take_away(self, visitor: str) -> list[tuple[str, float]]:
+        """Everything that was this visitor's alone, and since when."""
         own = [thing for thing, owners in self.owners.items() if visitor in owners]
-        return [thing for thing in own if self.leave(thing, visitor)]
+        left = [(thing, self.leave(thing, visitor)) for thing in own]
+        return [(thing, since) for thing, since in left if since is not None]
 
 
 @dataclass
@@ -153,13 +155,21 @@ class Files:
 
     def release(self, place: Path, visitor: str) -> None:
         """An upload has been taken in; it goes, unless another visitor has uploaded the same."""
-        if self.uploads.leave(str(place), visitor):
-            place.unlink(missing_ok=True)
+        since = self.uploads.leave(str(place), visitor)
+        if since is not None:
+            _delete(place, since)
 
     def forget(self, visitor: str) -> None:
         """Delete what this visitor uploaded and was handed."""
-        for place in [*self.uploads.take_away(visitor), *self.made.take_away(visitor)]:
-            Path(place).unlink(missing_ok=True)
+        for place, since in [*self.uploads.take_away(visitor), *self.made.take_away(visitor)]:
+            _delete(Path(place), since)
+
+
+def _delete(place: Path, since: float) -> None:
+    """A file that was noted as somebody's then. One that is newer came from another visitor, who is not noted yet."""
+    with contextlib.suppress(FileNotFoundError):
+        if place.stat().st_mtime <= since:
+            place.unlink()
 
 
 def _texts(value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
