@@ -191,7 +191,7 @@ def main() -> None:
             started = time.perf_counter()
             contender = make(cut, asked, right)
             found[make] = measure(contender, asked, right, time.perf_counter() - started)
-        judge(dim, found)
+        judge(f"{len(data):,} x {dim}-d", dim, found)
 
 
 def graphs() -> list[Callable]:
@@ -200,18 +200,23 @@ def graphs() -> list[Callable]:
     return [make for name, make in makers.items() if importlib.util.find_spec(name)]
 
 
-def judge(dim: int, found: dict[Callable, Measured]) -> None:
+def judge(what: str, dim: int, found: dict[Callable, Measured]) -> None:
     """The rows of the suite."""
     exact, mine, quick = found[flat], found[ours], found[ours_at_recall]
     if dim == DIMS[0]:
         rivals = [value for make, value in found.items() if make not in (ours, ours_at_recall)]
         for how in ("one", "batch"):
             best, own = min(getattr(rival, how) for rival in rivals), getattr(quick, how)
-            tell(Row(f"1M x {dim}-d, top 10, {how}", f"{own:.2f} ms", f"fastest rival {best:.2f} ms", best / own, 0.9))
+            tell(Row(f"{what}, top 10, {how}", f"{own:.2f} ms", f"fastest rival {best:.2f} ms", best / own, 0.9))
         return
-    what = f"1M x {dim}-d, recall {mine.recall:.3f}"
     tell(
-        Row(what, f"{mine.one:.2f} ms", f"exact {exact.one:.1f} ms", exact.one / mine.one, 4),
+        Row(
+            f"{what}, recall {mine.recall:.3f}",
+            f"{mine.one:.2f} ms",
+            f"exact {exact.one:.1f} ms",
+            exact.one / mine.one,
+            4,
+        ),
         Row(
             "its memory", f"{mine.bytes / 1e6:.0f} MB", f"flat {exact.bytes / 1e6:.0f} MB", exact.bytes / mine.bytes, 3
         ),
