@@ -211,3 +211,17 @@ def test_a_packed_gallery_says_nothing_of_its_store(both, tmp_path):
     list(bundle.unpack(tmp_path / "drawn.zip", "drawn", there))
     assert there.get("drawn").config.store == ""
     assert there.get("drawn").snapshot().index.shortlist.exact
+
+
+def test_a_new_gallery_in_a_file_that_is_named_from_another_folder(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    indexes = ["--indexes", str(tmp_path / "indexes")]
+    assert main(["index", str(folder), "--gallery", "new", "--store", "milvus:here.db", *indexes]) == 0
+    stored = Gallery.open(tmp_path / "indexes" / "new").config.store
+    assert stored == f"milvus:{tmp_path / 'elsewhere' / 'here.db'}"
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert main(["search", str(folder / "signs/cross/4.png"), "--gallery", "new", "-k", "1", *indexes]) == 0
+    assert "signs/cross/4.png" in capsys.readouterr().out
+    milvus.release(stored, tmp_path / "indexes" / "new")

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nunifex: stopped; what was done is kept, the same command goes on from here", file=sys.stderr)
         return 1
-    if options.json:
+    if options.json and answer is not None:
         print(json.dumps(answer, ensure_ascii=False))
     return 0
 
@@ -149,7 +149,7 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if bool(options.source) == bool(options.from_embeddings):
         raise ValueError("give a source, or --from-embeddings DIR")
     if options.from_embeddings:
-        return cli_data.take_in(options, options.from_embeddings)
+        return cli_data.take_in(options, options.from_embeddings, options.store)
     from unifex.indexing import IndexReport, index
     from unifex.sources import open_source
 

@@ -150,14 +150,14 @@ def _clip(options: argparse.Namespace) -> dict[str, Any]:
     return _moved(options, clip_retrieval.write(gallery, options.folder, options.features, options.dim), "written to")
 
 
-def take_in(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Add shards of features to the gallery that was asked for."""
+def take_in(options: argparse.Namespace, folder: Path, store: str | None = None) -> dict[str, Any]:
+    """Add shards of features to the gallery that was asked for, in a ``store`` if one is named."""
     from unifex import clip_retrieval
 
     galleries = indexes(options)
     galleries.get_or_create(options.gallery, lambda: embedder(options))
-    if getattr(options, "store", None):
-        galleries.move_to(options.gallery, options.store)
+    if store:
+        galleries.move_to(options.gallery, store)
     gallery = galleries.get(options.gallery, chosen_embedder(options))
     return _moved(options, clip_retrieval.take_in(folder, gallery), "added, {pictures:,} with their image, to")
 

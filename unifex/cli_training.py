@@ -57,7 +57,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     use.add_argument("wanted", nargs="?", metavar="MODEL", help="without it: back to the model before")
 
 
-def _train(options: argparse.Namespace) -> dict[str, Any]:
+def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     from unifex.curves import log_curves
     from unifex.finetuning import Doing, finetune
     from unifex.outcome import Point
@@ -79,8 +79,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
                 log(event)
                 _epoch_line(event)
     if event is None:  # the first of several processes tells
-        options.json = False
-        return {}
+        return None
     end_line()
     data = event.data
     say(options, f"{event.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(event.seconds)}")

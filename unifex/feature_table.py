@@ -32,11 +32,6 @@ class FeatureTable:
         """(N, D)."""
         return len(self.rows), self.dim
 
-    @property
-    def nbytes(self) -> int:
-        """What it would take in memory."""
-        return 2 * len(self.rows) * self.dim
-
     def __getitem__(self, wanted: np.ndarray | slice) -> np.ndarray:
         """Float16 [len(wanted), D], in memory."""
         shards, rows = self.shards[wanted], self.rows[wanted]

@@ -71,8 +71,11 @@ def finetune(
     """
     models = gallery.folder.parent / "models"
     check_model_name(models, name)
+    if finish and processes.first:  # there is nothing that others could help with
+        processes = ALONE
     if not processes.first:
-        _help(gallery, models, name, recipe, hold_out, from_disk, processes)
+        if not finish:
+            _help(gallery, models, name, recipe, hold_out, from_disk, processes)
         return
     with right_to_train(models, name):
         yield from _finetune(gallery, models, name, recipe, hold_out, finish, from_disk, processes)
@@ -168,10 +171,10 @@ def _gallery_dim(gallery: Gallery, recipe: Recipe) -> int:
 def _features(gallery: Gallery, data: TrainingData, from_disk: bool | None) -> Features:
     """Of all items, in memory where they leave enough of it."""
     hashes = [sha256.decode() for sha256 in data.columns.hashes]
-    table = gallery.feature_table(hashes)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if from_disk or (from_disk is None and table.nbytes > MEMORY_SHARE * memory):
-        return table
+    needed = len(hashes) * gallery.embedder.backbone.feature_dim * np.dtype(np.float16).itemsize
+    if from_disk or (from_disk is None and needed > MEMORY_SHARE * memory):
+        return gallery.feature_table(hashes)
     return gallery.features(hashes)
 
 

@@ -121,7 +121,7 @@ class Indexes:
         Nothing changes before all its vectors are there. Raises ValueError for another kind of store,
         ``milvus.StoreError`` when it does not answer, :class:`GalleryError` for a gallery that is busy.
         """
-        gallery = self.writable(name)
+        gallery, store = self.writable(name), milvus.settled(store)
         before = gallery.config
         if store == FAISS:
             after = replace(before, store="", collection="")

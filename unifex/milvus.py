@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -113,12 +114,17 @@ class Collection:
         )
         return scores, np.where(places < 0, -1, chosen[places])
 
+    @cached_property
+    def _numbered(self) -> tuple[np.ndarray, np.ndarray]:
+        """The parts there are, and which of them every row has: sorted once, not at every search."""
+        return np.unique(self.parts, return_inverse=True)
+
     def expression(self, allowed: np.ndarray) -> str | None:
         """The filter, in Milvus's words, that leaves bool [N] ``allowed``; None when it would name too many items.
 
         A part (all of one domain and split) is taken or left as a whole, and exceptions are named.
         """
-        numbers, part = np.unique(self.parts, return_inverse=True)
+        numbers, part = self._numbered
         taken = 2 * np.bincount(part[allowed], minlength=len(numbers)) > np.bincount(part, minlength=len(numbers))
         without, besides = self.rows.keys[taken[part] & ~allowed], self.rows.keys[~taken[part] & allowed]
         if len(without) + len(besides) > NAMED_AT_MOST:
@@ -141,6 +147,12 @@ def location(store: str, folder: Path) -> str:
     if path.suffix != ".db":
         raise ValueError(f"'{uri}' is neither a URL nor a file that ends in .db")
     return str(path.resolve())
+
+
+def settled(store: str) -> str:
+    """A store as it is kept: a file's path whole, so that it is the same from every working directory."""
+    kind, _, uri = store.partition(":")
+    return store if not uri or "://" in uri else f"{kind}:{Path(uri).resolve()}"
 
 
 def follow(store: str, folder: Path, name: str, rows: Rows) -> Collection:
