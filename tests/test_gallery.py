@@ -40,7 +40,7 @@ def assert_no_orphans(gallery: Gallery) -> None:
         shards = {f"features/{row[0]:05d}.npy" for row in database.execute("SELECT id FROM shards")}
         images = database.execute("SELECT sha256, COALESCE(original, '') FROM features").fetchall()
         used = {row[0] for row in database.execute("SELECT DISTINCT shard FROM features")}
-    expected = shards | {f"thumbs/{sha[:2]}/{sha}.webp" for sha, _ in images}
+    expected = shards | {f"thumbs/{sha[:2]}/{sha}.jpg" for sha, _ in images}
     expected |= {f"originals/{sha[:2]}/{name}" for sha, name in images if name}
     expected |= {"gallery.json", "items.sqlite", "items.json", "derived.json", "embeddings.npy", "ids.npy", ".lock"}
     assert files(gallery) == expected

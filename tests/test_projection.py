@@ -123,7 +123,7 @@ def test_the_page_holds_everything(mapped):
     assert [columns["label"]["names"][code] for code in decoded(columns["label"]["codes"], np.int32)] == list(
         labels.texts
     )
-    assert data["cards"][0][3].startswith("data:image/webp;base64,")
+    assert data["cards"][0][3].startswith("data:image/jpeg;base64,")
     assert not re.search(r"""<(?:script|link|img)[^>]*(?:src|href)\s*=\s*["']?https?:""", page)
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -205,10 +206,18 @@ class Embedder:
         return images.decode(data, at_least=self.backbone.preprocessing.size).image
 
     def features(self, pictures: Sequence[ImageLike]) -> np.ndarray:
-        """Backbone features float32 [N, D]. Raises ``images.ImageError`` with the reason."""
+        """Backbone features float32 [N, D]; many pictures are decoded and inferred side by side.
+
+        Raises ``images.ImageError`` with the reason.
+        """
         if not pictures:
             return np.zeros((0, self.backbone.feature_dim), np.float32)
-        return np.concatenate([self.engine.features(self.pixels([picture])) for picture in pictures])
+        engine, size = self.engine, self.engine.batch_size
+        if len(pictures) <= engine.workers:
+            return np.concatenate([engine.features(self.pixels([picture])) for picture in pictures])
+        chunks = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+        with ThreadPoolExecutor(engine.workers) as pool:
+            return np.concatenate(list(pool.map(lambda chunk: engine.bulk(self.pixels(chunk)), chunks)))
 
     @property
     def knows_words(self) -> bool:

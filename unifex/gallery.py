@@ -316,11 +316,11 @@ class Gallery:
             raise GalleryError(f"the image file is no longer there ({error.strerror}: {record.path})") from error
 
     def thumbnail(self, sha256: str) -> bytes:
-        """WebP bytes; empty when the file is lost."""
-        try:
-            return self.thumbnail_path(sha256).read_bytes()
-        except OSError:
-            return b""
+        """JPEG bytes (WebP in a gallery of an earlier version); empty when the file is lost."""
+        for path in self.thumbnail_paths(sha256):
+            with contextlib.suppress(OSError):
+                return path.read_bytes()
+        return b""
 
     def features(self, hashes: Sequence[str]) -> np.ndarray:
         """Backbone features float16 [len(hashes), D] of stored images. Raises KeyError for one that is not stored."""
@@ -520,9 +520,10 @@ class Gallery:
             "index its images again under another name"
         )
 
-    def thumbnail_path(self, sha256: str) -> Path:
-        """Where the thumbnail of an image lies."""
-        return self.folder / "thumbs" / sha256[:2] / f"{sha256}.webp"
+    def thumbnail_paths(self, sha256: str) -> tuple[Path, Path]:
+        """Where the thumbnail of an image lies, and where one of an earlier version may lie instead."""
+        folder = self.folder / "thumbs" / sha256[:2]
+        return folder / f"{sha256}.jpg", folder / f"{sha256}.webp"
 
     def views_path(self, sha256: str) -> Path:
         """Where the features of an image's other views lie (:mod:`unifex.views`)."""

@@ -6,6 +6,7 @@ all give the same pixels, the same refusals and the same hash.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import warnings
@@ -213,9 +214,22 @@ def _resize(image: Image.Image, size: tuple[int, int], resample: Image.Resamplin
 
 
 def thumbnail(image: Image.Image, size: int = THUMBNAIL_SIZE, quality: int = 80) -> bytes:
-    """WebP bytes of the image shrunk to fit ``size`` x ``size`` pixels, without any metadata."""
-    small = image.copy()
-    small.thumbnail((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    """JPEG bytes of the RGB image shrunk to fit ``size`` x ``size`` pixels, without any metadata.
+
+    WebP would save a sixth of the bytes and take six times as long, a tenth of all indexing.
+    """
+    scale = min(1.0, size / max(image.size))
+    small = _resize(image, tuple(max(1, round(side * scale)) for side in image.size), Image.Resampling.BILINEAR)
     stream = io.BytesIO()
-    small.save(stream, "WEBP", quality=quality, method=0, exif=b"", icc_profile=b"")
+    small.save(stream, "JPEG", quality=quality, exif=b"", icc_profile=b"", comment=b"")
     return stream.getvalue()
+
+
+def data_uri(picture: bytes) -> str:
+    """What :func:`thumbnail` made as the ``src`` of an <img>."""
+    return f"data:{media_type(picture)};base64,{base64.b64encode(picture).decode()}"
+
+
+def media_type(picture: bytes) -> str:
+    """Of what :func:`thumbnail` makes, or made: thumbnails used to be WebP."""
+    return "image/webp" if picture[:4] == b"RIFF" else "image/jpeg"

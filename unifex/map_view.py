@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unifex import images
 from unifex.gallery import Gallery
 from unifex.neighbours import Neighbours
 from unifex.projection import Map
@@ -64,7 +65,7 @@ def page(gallery: Gallery, drawn: Map, other: Map | None = None, thumbnails: boo
     current, near = gallery.neighbours()
     data = map_data(current.columns, near, drawn, other)
     data["cards"] = [
-        [record.id, record.label, record.path, _image(gallery, record.sha256) if thumbnails else ""]
+        [record.id, record.label, record.path, images.data_uri(gallery.thumbnail(record.sha256)) if thumbnails else ""]
         for record in gallery.records(current.columns.ids)
     ]
     title = f"{escape(gallery.name)}: {len(current):,} items, {escape(drawn.model)}"
@@ -81,7 +82,3 @@ def page(gallery: Gallery, drawn: Map, other: Map | None = None, thumbnails: boo
 
 def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
-
-
-def _image(gallery: Gallery, sha256: str) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(gallery.thumbnail(sha256)).decode()}"

@@ -204,8 +204,8 @@ class Writer:
             database.executemany("DELETE FROM features WHERE sha256 = ?", [(row[0],) for row in unused])
         self._rewrite({row[1] for row in unused})
         for sha256, _, original in unused:
-            self.gallery.thumbnail_path(sha256).unlink(missing_ok=True)
-            self.gallery.views_path(sha256).unlink(missing_ok=True)
+            for path in (*self.gallery.thumbnail_paths(sha256), self.gallery.views_path(sha256)):
+                path.unlink(missing_ok=True)
             if original:
                 self.gallery.original_path(sha256, original).unlink(missing_ok=True)
 
@@ -247,7 +247,7 @@ class Writer:
         return shard
 
     def _write_files(self, entry: Embedded) -> None:
-        path = self.gallery.thumbnail_path(entry.sha256)
+        path = self.gallery.thumbnail_paths(entry.sha256)[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, entry.thumbnail, durable=False)  # it can be made again
         if entry.original:

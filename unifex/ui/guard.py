@@ -221,7 +221,7 @@ class Guard:
             self._check_origin(request)
         if path.startswith(f"{PREFIX}/file="):
             if picture := await self._picture(path.partition("=")[2], visitor):
-                await Response(picture, media_type="image/webp", headers=_HEADERS)(scope, receive, send)
+                await Response(picture, media_type=images.media_type(picture), headers=_HEADERS)(scope, receive, send)
                 return
         elif path.startswith(f"{PREFIX}/upload") and method == "POST":
             self._check_room(request, visitor)  # a folder comes as a request a file: bytes count, not requests

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from unifex import images
 from unifex.gallery import Facts, Record
 from unifex.hub import Fetched
 from unifex.indexing import Forecast, IndexReport, Progress
@@ -22,11 +23,6 @@ from unifex.text import duration, harmless, plural, size
 from unifex.ui.theme import asset
 
 REPORT_LINES = 200
-
-
-def image_uri(webp: bytes) -> str:
-    """WebP bytes as the ``src`` of an <img>."""
-    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
 
 
 def message(title: str, text: str = "", kind: str = "info") -> str:
@@ -48,7 +44,7 @@ def card(record: Record, thumbnail: bytes, action: str, badge: str = "", describ
     spoken = ", ".join(part for part in (name, record.domain or "no domain", described) if part)
     return (
         f'<button type="button" class="card {kind}" data-item="{record.id}" title="{escape(record.path)}" '
-        f'aria-label="{action} {escape(spoken)}"><img src="{image_uri(thumbnail)}" alt="" loading="lazy">{number}'
+        f'aria-label="{action} {escape(spoken)}"><img src="{images.data_uri(thumbnail)}" alt="" loading="lazy">{number}'
         f'<span class="name">{escape(name)}</span><span class="domain">{escape(record.domain) or "&nbsp;"}</span></button>'
     )
 
@@ -80,7 +76,7 @@ def search_status(
     ``places``: the CSV tells where the image files lie.
     """
     said = f"for <q>{escape(words)}</q> " if words else ""
-    thumbnails = "".join(f'<img src="{image_uri(webp)}" alt="query">' for webp in query)
+    thumbnails = "".join(f'<img src="{images.data_uri(thumbnail)}" alt="query">' for thumbnail in query)
     milliseconds = 1000 * (result.embed_seconds + result.search_seconds)
     link = (
         f'<a class="download" download="hits.csv" href="{hits_csv_uri(result.hits, places)}">Download CSV</a>'
@@ -124,7 +120,9 @@ def detail(record: Record, picture: bytes, problem: str = "") -> str:
     facts = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
     warning = message("Only the thumbnail is left", problem, "warning") if problem else ""
     shown = escape(record.label or record.path)
-    return f'<figure class="detail"><img src="{image_uri(picture)}" alt="{shown}">{warning}<dl>{facts}</dl></figure>'
+    return (
+        f'<figure class="detail"><img src="{images.data_uri(picture)}" alt="{shown}">{warning}<dl>{facts}</dl></figure>'
+    )
 
 
 def bar(title: str, done: int, total: int | None, detail: str, small: str = "") -> str:

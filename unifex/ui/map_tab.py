@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from unifex import corrections, map_view
+from unifex import corrections, images, map_view
 from unifex.assessment import rivals
 from unifex.gallery import Gallery, Record
 from unifex.projection import Map, Mapping, kept_map, moved_most, place, project
@@ -224,7 +224,7 @@ def _card_server(context: Context):
         except (*ERRORS, IndexError, TypeError):
             return {}
         return {
-            "image": html.image_uri(gallery.thumbnail(record.sha256)),
+            "image": images.data_uri(gallery.thumbnail(record.sha256)),
             "label": record.label,
             "path": record.path,
         }
