@@ -25,8 +25,9 @@ from unifex.gallery import Gallery
 from unifex.indexing import index
 from unifex.neck import Neck, pca
 from unifex.recipes import PRESETS, Recipe
+from unifex.samples import Samples
 from unifex.snapshot import Columns
-from unifex.training import Samples, fit
+from unifex.training import fit
 from unifex.views import features_of_views
 
 DIMS = (64, 256)

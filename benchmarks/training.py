@@ -24,8 +24,9 @@ from unifex.embedder import Embedder
 from unifex.gallery import Gallery
 from unifex.indexing import index
 from unifex.recipes import PRESETS, Recipe
+from unifex.samples import Samples
 from unifex.sources import Item, open_source
-from unifex.training import Samples, fit
+from unifex.training import fit
 
 BATCH = 128
 

@@ -25,7 +25,7 @@ LAYERS = (
     ("ray_embedding",),
     ("search", "word_search", "evaluation", "export"),
     ("assessment", "failures"),
-    ("training_data", "training", "views"),
+    ("training_data", "samples", "training", "views"),
     ("outcome",),
     ("unfinished", "model_card", "curves"),
     ("finetuning",),

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_training import SMALL, last, nearest_right, samples
-from unifex import training
 from unifex.cli import main
 from unifex.embedder import Embedder
 from unifex.feature_table import FeatureTable
 from unifex.losses import LOSSES
 from unifex.neck import pca
 from unifex.processes import joined
+from unifex.samples import Sampler, Samples
 from unifex.training import fit
 
 RECIPES = {name: replace(SMALL, loss=name, batch_size=19) for name in LOSSES}  # 96 samples: the last batch has one
@@ -110,11 +110,13 @@ def test_principal_axes_of_a_table(tmp_path, monkeypatch):
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 400), st.integers(0, 5), st.integers(1, 40), st.integers(1, 4))
-def test_by_blocks_every_row_comes_once_and_windows_are_whole_blocks(count, seed, rows, blocks):
+def test_from_disk_every_row_comes_once_and_windows_are_whole_blocks(count, seed, rows, blocks):
+    zeros = np.zeros(count, np.int64)
+    on_disk = Samples(FeatureTable(zeros, np.arange(count), 4, load=lambda shard: None, fingerprint=""), zeros, zeros)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "SHUFFLED_ROWS", rows)
-        patch.setattr(training, "WINDOW_BLOCKS", blocks)
-        order = training._by_blocks(torch.arange(count), torch.Generator().manual_seed(seed)).numpy()
+        patch.setattr("unifex.samples.SHUFFLED_ROWS", rows)
+        patch.setattr("unifex.samples.WINDOW_BLOCKS", blocks)
+        order = Sampler(on_disk, SMALL, torch.Generator().manual_seed(seed)).draw().numpy()
     assert np.array_equal(np.sort(order), np.arange(count))
     for start in range(0, count, rows * blocks):
         touched = np.unique(order[start : start + rows * blocks] // rows)
@@ -123,7 +125,7 @@ def test_by_blocks_every_row_comes_once_and_windows_are_whole_blocks(count, seed
 
 @pytest.mark.parametrize("start", ["pca", "random"])
 def test_training_from_disk_learns_as_much(tmp_path, monkeypatch, start):
-    monkeypatch.setattr(training, "SHUFFLED_ROWS", 16)
+    monkeypatch.setattr("unifex.samples.SHUFFLED_ROWS", 16)
     data, recipe = samples(), replace(SMALL, epochs=30, start=start)
     on_disk = replace(data, features=table_of(data.features, tmp_path, 20))
     here, there = (nearest_right(last(fit(one, recipe)).neck, data, 8) for one in (data, on_disk))

@@ -14,7 +14,8 @@ from unifex import backbones, images, training, zoo
 from unifex.losses import NestedLoss, Settings
 from unifex.neck import Neck, pca
 from unifex.recipes import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS, Recipe
-from unifex.training import Samples, TrainingError, fit, learning_rate_share, reached
+from unifex.samples import Samples, chances
+from unifex.training import TrainingError, fit, learning_rate_share, reached
 
 SMALL = Recipe(dims=(8, 16), epochs=3, batch_size=32, learning_rate=1e-2, loss="arcface", sub_centres=1)
 
@@ -159,11 +160,11 @@ def test_learning_rates_are_those_of_torch(warmup, schedule):
 def test_sampling_makes_groups_equally_likely():
     labels = np.repeat([0, 1, 2], [2, 30, 8])
     data = Samples(np.zeros((40, 4), np.float16), labels, np.array([0] * 32 + [1] * 8))
-    by_class = training.chances(data, replace(SMALL, sampling="classes"))
-    by_domain = training.chances(data, replace(SMALL, sampling="domains"))
+    by_class = chances(data, replace(SMALL, sampling="classes"))
+    by_domain = chances(data, replace(SMALL, sampling="domains"))
     assert np.bincount(labels, by_class) == pytest.approx([1, 1, 1])
     assert np.bincount(data.domains, by_domain) == pytest.approx([1, 1])
-    assert training.chances(data, SMALL) is None
+    assert chances(data, SMALL) is None
 
 
 def test_training_on_cached_features_is_training_on_pixels():

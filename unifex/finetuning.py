@@ -31,7 +31,8 @@ from unifex.unfinished import UNFINISHED, Order, forget, points_so_far, right_to
 from unifex.views import Viewing, features_of_views
 
 if TYPE_CHECKING:
-    from unifex.training import Epoch, Samples
+    from unifex.samples import Samples
+    from unifex.training import Epoch
 
 WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
 MEMORY_SHARE = 0.5  # of this computer's, for features
@@ -182,7 +183,7 @@ def _samples(
     gallery: Gallery, data: TrainingData, recipe: Recipe, features: Features
 ) -> Generator[Doing, None, Samples]:
     """Features and, if the recipe wants any, views of the training images."""
-    from unifex.training import Samples
+    from unifex.samples import Samples
 
     views = None
     if recipe.views and isinstance(features, FeatureTable):

@@ -7,6 +7,7 @@ neighbours' places, without fitting again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import queue
@@ -75,26 +76,28 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator
     if len(current) < FEWEST:
         raise GalleryError(f"a map needs {FEWEST} items, gallery '{gallery.name}' has {len(current)}")
     if own:
-        index, near = current.index, (yield from _reporting(gallery.find_neighbours()))
-        stamp = f"{current.neck_hash}-{gallery.config.dim}"
+        index, stamp = current.index, f"{current.neck_hash}-{gallery.config.dim}"
     else:
         embeddings = embed_as(gallery, current.columns, model, gallery.config.dim, np.arange(len(current)))
         if embeddings is None:
             raise GalleryError(f"model '{model}' has no {gallery.config.dim}-d embedding to map")
-        index, near = vectors.build(embeddings), None
-        stamp = hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
+        index, stamp = vectors.build(embeddings), hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
     path = _map_path(gallery, stamp)
     kept = None if afresh else _read(path, model)
-    if kept and (found := _with_newcomers(kept, current.columns, near)):
-        yield found
-        return
-    if near is None:
-        near = yield from _reporting(neighbours.find(index, current.columns.copies))
-    start = principal_places(index.embeddings)
-    if not own:
-        first = yield from _last(project(gallery))
-        start = first.places / np.abs(first.places).max() * START_SPREAD
-    places = yield from _fit(near, start)
+    with _Worker() as worker:
+        if kept is None:
+            worker.start()
+        near = (yield from _reporting(gallery.find_neighbours())) if own else None
+        if kept and (found := _with_newcomers(kept, current.columns, near)):
+            yield found
+            return
+        if near is None:
+            near = yield from _reporting(neighbours.find(index, current.columns.copies))
+        start = principal_places(index.embeddings)
+        if not own:
+            first = yield from _last(project(gallery))
+            start = first.places / np.abs(first.places).max() * START_SPREAD
+        places = yield from worker.fit(near, start)
     if not own:
         places = aligned(places, first.places)
     found = Map(current.columns.ids, places, model)
@@ -194,29 +197,47 @@ def moved_most(before: Map, after: Map, most: int = 24) -> np.ndarray:
     return np.argsort(-np.linalg.norm(after.places - before.places, axis=1), kind="stable")[:most]
 
 
-def _fit(near: Neighbours, start: np.ndarray) -> Iterator[Mapping]:
-    """UMAP in a process of its own; returns float32 [N, 2]."""
-    count = len(start)
-    epochs = EPOCHS if count <= MANY else EPOCHS_OF_MANY
-    with tempfile.TemporaryDirectory(prefix="unifex-map-") as scratch:
-        work, out = Path(scratch) / "work.npz", Path(scratch) / "out.npy"
+class _Worker:
+    """UMAP in a process of its own, which can be started before there is work: to import UMAP takes seconds."""
+
+    def __enter__(self) -> _Worker:
+        self._scratch = tempfile.TemporaryDirectory(prefix="unifex-map-")
+        self._folder = Path(self._scratch.name)
+        self._process: subprocess.Popen | None = None
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._scratch.cleanup()
+
+    def start(self) -> None:
+        """Have it import UMAP, if it has not begun."""
+        if self._process is None:
+            with (self._folder / "log").open("w") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "unifex.umap_worker", str(self._folder / "out.npy")],
+                    cwd=ROOT, env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                )  # fmt: skip
+
+    def fit(self, near: Neighbours, start: np.ndarray) -> Iterator[Mapping]:
+        """Have it fit; returns float32 [N, 2]. Raises :class:`GalleryError` with what it said when it died."""
+        self.start()
+        epochs = EPOCHS if len(start) <= MANY else EPOCHS_OF_MANY
         own, distances = _with_self(near)
+        work = self._folder / "work.npz"
         np.savez(work, near=own, distances=distances, start=start, epochs=epochs, seed=SEED)
-        log = (Path(scratch) / "log").open("w+")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "unifex.umap_worker", str(work), str(out)],
-            cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, stderr=log, text=True,
-        )  # fmt: skip
-        try:
-            yield from _following(process, epochs)
-            if process.wait() != 0:
-                log.seek(0)
-                raise GalleryError(f"the map could not be made: {log.read().strip().splitlines()[-1:] or 'UMAP died'}")
-            return np.load(out)
-        finally:
-            process.kill()
-            process.wait()
-            log.close()
+        with contextlib.suppress(BrokenPipeError):  # it died; the log says why
+            self._process.stdin.write(f"{work}\n")
+            self._process.stdin.flush()
+        yield from _following(self._process, epochs)
+        if self._process.wait() != 0:
+            said = (self._folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
+            raise GalleryError(f"the map could not be made: {said or 'UMAP died'}")
+        return np.load(self._folder / "out.npy")
 
 
 def _environment() -> dict[str, str]:

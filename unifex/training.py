@@ -20,40 +20,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from unifex.feature_table import BLOCK_ROWS, Features, FeatureTable, blocks
+from unifex.feature_table import BLOCK_ROWS, FeatureTable, blocks
 from unifex.losses import NestedLoss, Settings
 from unifex.neck import Neck, pca
 from unifex.processes import ALONE, Processes
 from unifex.recipes import Recipe
+from unifex.samples import Sampler, Samples, inputs
 from unifex.soundness import write_atomically_with
 
 START_LENGTH = 8.0  # of a PCA start's outputs: so long that a dropped-out input does not upset Adam's first steps
 SAM_RADIUS = 0.05
 MOMENTUM = 0.9
-SHUFFLED_ROWS, WINDOW_BLOCKS = 1024, 64  # from disk: rows that are read together, blocks that are mixed
 
 
 class TrainingError(ValueError):
     """Samples that nothing can be learned from; the message says what is missing."""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What a neck learns from. ``features`` [N, D] and ``views`` [N, V, D] (or None) of any float type; ``labels``
-    int64 [N] from 0 without gaps; ``domains`` int64 [N]. Features may stay on disk, and have no views then."""
-
-    features: Features
-    labels: np.ndarray
-    domains: np.ndarray
-    views: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def class_sizes(self) -> np.ndarray:
-        """Images of every class, int64 [C]."""
-        return np.bincount(self.labels)
 
 
 @dataclass(frozen=True)
@@ -94,23 +75,6 @@ class _Student(nn.Module):
         return inputs @ self.weight.T + self.bias
 
 
-class _FromDisk:
-    """Inputs of the student as a tensor has them, made of features when they are asked for."""
-
-    def __init__(self, features: FeatureTable, start: Neck | None):
-        self.features, self.start = features, start
-        self.shape = (len(features), len(start.bias) if start else features.dim)
-
-    def __getitem__(self, rows: Tensor | slice) -> Tensor:
-        return _as_inputs(self.features[rows if isinstance(rows, slice) else rows.numpy()], self.start)
-
-
-def _as_inputs(features: np.ndarray, start: Neck | None) -> Tensor:
-    if start is None:
-        return torch.from_numpy(features)  # float16 as cached; a step makes its own rows float32
-    return torch.from_numpy((features @ start.weight.T + start.bias).astype(np.float32))
-
-
 class _Run:
     """One training, with all that a checkpoint needs to go on exactly where it was."""
 
@@ -120,9 +84,7 @@ class _Run:
         self.dims = recipe.dims
         self.start = _start(samples, recipe, current)
         self.labels = torch.from_numpy(samples.labels)
-        self.on_disk = isinstance(samples.features, FeatureTable)
-        made = _FromDisk if self.on_disk else _as_inputs
-        self.inputs = [made(features, self.start) for features in _faces(samples)]
+        self.inputs = inputs(samples, self.start)
         width = self.inputs[0].shape[1]
         self.student = _Student(self.start, width, self.dims[-1], recipe.dropout, self.generator)
         self.loss = NestedLoss(
@@ -138,7 +100,7 @@ class _Run:
         if self.start:
             self._start_centres_at_class_means()
         self.optimiser = _optimiser(recipe, self.student, self.loss)
-        self.chances = chances(samples, recipe)
+        self.sampler = Sampler(samples, recipe, self.generator)
         self.step = 0
 
     @torch.no_grad()
@@ -165,25 +127,12 @@ class _Run:
     def epoch(self, steps: int) -> float:
         """Take so many steps; their mean loss."""
         losses = []
-        order = self._order()
+        order = self.sampler.draw()
         for start in range(0, steps * self.recipe.batch_size, self.recipe.batch_size):
             self._set_learning_rate()
             losses.append(self._take_step(order[start : start + self.recipe.batch_size]))
             self.step += 1
         return float(np.mean(losses))
-
-    def _order(self) -> Tensor:
-        if self.on_disk:
-            return _by_blocks(self._drawn(), self.generator)
-        if self.chances is None:
-            return torch.randperm(len(self.samples), generator=self.generator)
-        return self._drawn()
-
-    def _drawn(self) -> Tensor:
-        """Who takes part in an epoch."""
-        if self.chances is None:
-            return torch.arange(len(self.samples))
-        return torch.multinomial(self.chances, len(self.samples), replacement=True, generator=self.generator)
 
     def _set_learning_rate(self) -> None:
         share = learning_rate_share(self.recipe, self.step, len(self.samples))
@@ -350,23 +299,6 @@ def _start(samples: Samples, recipe: Recipe, current: Neck | None) -> Neck | Non
     return Neck(axes.kind, axes.weight * (START_LENGTH / length), axes.bias * (START_LENGTH / length), axes.dims)
 
 
-def _by_blocks(rows: Tensor, generator: torch.Generator) -> Tensor:
-    """``rows`` in an order that reads a disk well: blocks come shuffled, and rows shuffled within windows of blocks."""
-    block = rows // SHUFFLED_ROWS
-    place = torch.randperm(int(block.max()) + 1, generator=generator)[block]
-    rows = rows[torch.argsort(place, stable=True)]
-    windows = rows.split(SHUFFLED_ROWS * WINDOW_BLOCKS)
-    return torch.cat([window[torch.randperm(len(window), generator=generator)] for window in windows])
-
-
-def _faces(samples: Samples) -> list[Features]:
-    """What a sample may look like: its features, then each of its views; [N, D] each."""
-    if isinstance(samples.features, FeatureTable):
-        return [samples.features]
-    views = () if samples.views is None else np.moveaxis(samples.views, 1, 0)
-    return [np.ascontiguousarray(features) for features in (samples.features, *views)]
-
-
 def _optimiser(recipe: Recipe, student: nn.Module, loss: NestedLoss) -> torch.optim.Optimizer:
     groups = [
         {"params": list(student.parameters()), "full": recipe.learning_rate},
@@ -380,15 +312,6 @@ def _optimiser(recipe: Recipe, student: nn.Module, loss: NestedLoss) -> torch.op
             return torch.optim.Adam(groups, fused=True, **shared)
         case _:  # AdamW, and SAM around it
             return torch.optim.AdamW(groups, fused=True, **shared)
-
-
-def chances(samples: Samples, recipe: Recipe) -> Tensor | None:
-    """How likely each sample is drawn next, float64 [N] up to a factor; None: every sample once an epoch."""
-    if recipe.sampling == "images":
-        return None
-    groups = samples.labels if recipe.sampling == "classes" else samples.domains
-    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return torch.from_numpy(1 / sizes[codes])
 
 
 def _write_checkpoint(path: Path, state: dict, of: str) -> None:

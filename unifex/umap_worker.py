@@ -1,9 +1,10 @@
 """UMAP in a process of its own, so that it can be ended at once and its compilation stops nobody's search.
 
-    python -m unifex.umap_worker WORK.npz OUT.npy
+    python -m unifex.umap_worker OUT.npy
 
-WORK.npz: ``near`` int [N, k] and ``distances`` float [N, k] (each row begins with the item itself), ``start`` float
-[N, 2], ``epochs``, ``seed``. Prints the number of the epoch it is in, a line each, and writes float32 [N, 2].
+Once UMAP is imported, the path of its work is read from standard input, a .npz of ``near`` int [N, k] and
+``distances`` float [N, k] (each row begins with the item itself), ``start`` float [N, 2], ``epochs``, ``seed``. Prints
+the number of the epoch it is in, a line each, and writes float32 [N, 2] to OUT.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ def keep_compiled() -> None:
 
 
 def main() -> None:
-    """Read the work, fit, write the result."""
+    """Import, read the work, fit, write the result."""
     warnings.filterwarnings("ignore")
     if "NUMBA_CACHE_DIR" in os.environ:
         keep_compiled()
     import umap
 
-    with np.load(sys.argv[1]) as work:
+    if not (path := sys.stdin.readline().strip()):  # nobody waits any more
+        return
+    with np.load(path) as work:
         near, distances, start = work["near"], work["distances"], work["start"]
         epochs, seed = int(work["epochs"]), int(work["seed"])
     print("0", flush=True)
@@ -56,7 +59,7 @@ def main() -> None:
         force_approximation_algorithm=True,  # umap forgets precomputed neighbours of fewer than 4,096 points
         tqdm_kwds={"file": EpochLines(), "disable": False, "bar_format": "{n_fmt}", "mininterval": 0.2},
     ).fit(start)  # the data itself is not looked at: neighbours and start are given
-    np.save(sys.argv[2], fitted.embedding_.astype(np.float32))
+    np.save(sys.argv[1], fitted.embedding_.astype(np.float32))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from unifex.shortlists import FLAT_LIMIT, Flat, Lists, Shortlist
 RECALL_QUERIES = 200
 RECALL_AT = 10
 SLACK = 8  # candidates beyond k, so that ties at the end can be told
+FEW = 64  # candidates that are ranked exactly at once; of more, the best are picked in float32 first
 TIE = 1e-5  # float32 similarities are this exact
 BLOCK_VALUES = 1 << 23  # candidates x dimensions that are rescored at once
 EVERYTHING = float("inf")
@@ -44,22 +45,37 @@ class VectorIndex:
         """
         count = len(self.embeddings) if allowed is None else int(allowed.sum())
         width = min(k, count)
-        scores = np.full((len(queries), width), -np.inf, np.float32)
-        positions = np.full((len(queries), width), -1, np.int64)
-        waiting = np.arange(len(queries)) if width else np.zeros(0, np.int64)
+        if not (width and len(queries)):
+            return np.zeros((len(queries), width), np.float32), np.zeros((len(queries), width), np.int64)
         depth = self.shortlist.depth(width + SLACK)
-        while len(waiting):  # nearly always once; again only for rows with many equals or many of their own group
-            if depth >= count:
-                depth, effort = count, EVERYTHING
-            unsettled = []
-            block = max(1, BLOCK_VALUES // (depth * self.embeddings.shape[1]))
-            for rows in np.split(waiting, range(block, len(waiting), block)):
-                own = groups and (groups[0][rows], groups[1])
-                scores[rows], positions[rows], settled = self._among(queries[rows], depth, width, allowed, own, effort)
-                unsettled.append(rows[~settled & (depth < count)])
-            waiting = np.concatenate(unsettled)
-            depth, effort = depth * 4, effort * 4
+        depth, effort = (depth, effort) if depth < count else (count, EVERYTHING)
+        scores, positions, settled = self._in_blocks(queries, depth, width, allowed, groups, effort)
+        waiting = np.flatnonzero(~settled)
+        while len(waiting) and depth < count:  # rows with many equals, or with many of their own group
+            depth, effort = (4 * depth, 4 * effort) if 4 * depth < count else (count, EVERYTHING)
+            own = groups and (groups[0][waiting], groups[1])
+            found = self._in_blocks(queries[waiting], depth, width, allowed, own, effort)
+            scores[waiting], positions[waiting], settled = found
+            waiting = waiting[~settled]
         return scores, positions
+
+    def _in_blocks(
+        self,
+        queries: np.ndarray,
+        depth: int,
+        width: int,
+        allowed: np.ndarray | None,
+        groups: Groups | None,
+        effort: float,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """:meth:`_among` for few enough queries at a time."""
+        size = max(1, BLOCK_VALUES // (depth * self.embeddings.shape[1]))
+        if len(queries) <= size:
+            return self._among(queries, depth, width, allowed, groups, effort)
+        blocks = [slice(start, start + size) for start in range(0, len(queries), size)]
+        own = [groups and (groups[0][block], groups[1]) for block in blocks]
+        found = [self._among(queries[b], depth, width, allowed, g, effort) for b, g in zip(blocks, own)]
+        return tuple(np.concatenate(parts) for parts in zip(*found))
 
     def _among(
         self,
@@ -72,16 +88,17 @@ class VectorIndex:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The best ``width`` among ``depth`` candidates, and bool [Q]: whether more candidates cannot change that."""
         rough, candidates = self.shortlist.nearest(queries, depth, allowed, effort)
-        own = np.zeros(candidates.shape, bool) if groups is None else groups[1][candidates] == groups[0][:, None]
-        left_out = own | (candidates < 0)
+        left_out, enough = candidates < 0, True
+        if groups is not None:
+            own = groups[1][candidates] == groups[0][:, None]
+            left_out, enough = left_out | own, own.sum(1) <= depth // 2
         if not self.shortlist.exact:
-            candidates, left_out = self._best(queries, candidates, left_out, width + SLACK)
+            candidates, left_out = self._best(queries, candidates, left_out, max(width + SLACK, FEW))
         scores, positions = rank(similarities(queries, self.embeddings, candidates), candidates, left_out, width)
         if self.shortlist.exact:
-            settled = scores[:, -1] > rough[:, -1] + TIE
-        else:  # where most candidates are of the own group, the rest is too few to have been chosen well
-            settled = (scores[:, -1] > -np.inf) & (own.sum(1) <= depth // 2)
-        return scores, positions, settled
+            return scores, positions, scores[:, -1] > rough[:, -1] + TIE
+        # Where most candidates are of the own group, the rest is too few to have been chosen well.
+        return scores, positions, enough & (positions[:, -1] >= 0)
 
     def _best(
         self, queries: np.ndarray, candidates: np.ndarray, left_out: np.ndarray, width: int
@@ -90,8 +107,10 @@ class VectorIndex:
         if candidates.shape[1] <= width:
             return candidates, left_out
         rough = np.matmul(self.embeddings[candidates], queries[:, :, None])[..., 0]
-        best = np.argpartition(np.where(left_out, np.inf, -rough), width - 1, axis=1)[:, :width]
-        return np.take_along_axis(candidates, best, 1), np.take_along_axis(left_out, best, 1)
+        rough[left_out] = -np.inf
+        best = np.argpartition(-rough, width - 1, axis=1)[:, :width]
+        rows = np.arange(len(best))[:, None]
+        return candidates[rows, best], left_out[rows, best]
 
 
 def build(embeddings: np.ndarray, flat_limit: int | None = None, keys: np.ndarray | None = None) -> VectorIndex:
@@ -126,7 +145,8 @@ def similarities(queries: np.ndarray, embeddings: np.ndarray, positions: np.ndar
 
 def rank(scores: np.ndarray, positions: np.ndarray, left_out: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """The first ``width`` of scores and positions [Q, c] by score, then position; what is left out is -inf and -1."""
-    scores = np.where(left_out, -np.inf, scores).astype(np.float32)
-    positions = np.where(left_out, -1, positions)
+    if left_out.any():
+        scores, positions = np.where(left_out, np.float32(-np.inf), scores), np.where(left_out, -1, positions)
     order = np.lexsort((positions, -scores), axis=1)[:, :width]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
+    rows = np.arange(len(order))[:, None]
+    return scores[rows, order], positions[rows, order]
