@@ -43,40 +43,40 @@ def main() -> None:
     data = items[0].read()
     side = embedder.backbone.preprocessing.size
     pixels = embedder.pixels([data])
-    decode = milliseconds(lambda: images.decode(data, at_least=side), arguments.searches)
-    engine = milliseconds(lambda: embedder.engine.features(pixels), arguments.searches)
-    embed = milliseconds(lambda: embedder.embed([data]), arguments.searches)
-    print(f"one image of {len(data):,} bytes, {embedder.engine.name}, median of {arguments.searches}")
-    print(f"decode {decode[0]:.2f} ms, engine {engine[0]:.2f} ms, bytes to embedding {embed[0]:.2f} ms: ", end="")
-    print(f"{embed[0] / (decode[0] + engine[0]):.2f} x the sum")
+    print(f"one image of {len(data):,} bytes, {embedder.engine.name}, median of {arguments.searches}, taking turns")
     seeds = embedder.features([item.read() for item in items[:: max(1, len(items) // SEEDS)]])
     for count in arguments.items:
         with tempfile.TemporaryDirectory() as scratch:
             gallery = fill(Gallery.create(Path(scratch) / "g", embedder), seeds, count)
-            index = gallery.snapshot().index
-            query = embedder.embed([data])
-            faiss = milliseconds(lambda index=index, query=query: index.search(query, 10), arguments.searches)
-            whole = milliseconds(lambda gallery=gallery: search(gallery, [data], 10), arguments.searches)
-            parts = decode[0] + engine[0] + faiss[0]
-            print(
-                f"{count:>9,} items: search p50 {whole[0]:6.2f} ms, p95 {whole[1]:6.2f} ms; "
-                f"FAISS alone {faiss[0]:6.2f} ms; {whole[0] / parts:.2f} x (decode + engine + FAISS); "
-                f"{index.shortlist.kind}, recall@10 {index.shortlist.recall:.3f}"
-            )
+            index, query = gallery.snapshot().index, embedder.embed([data])
+            works = {
+                "decode": lambda: images.decode(data, at_least=side),
+                "engine": lambda: embedder.engine.features(pixels),
+                "FAISS": lambda index=index, query=query: index.search(query, 10),
+                "bytes to embedding": lambda: embedder.embed([data]),
+                "search": lambda gallery=gallery: search(gallery, [data], 10),
+            }
+            spent = milliseconds(works, arguments.searches)
+            parts = sum(spent[name][0] for name in ("decode", "engine", "FAISS"))
+            whole = spent["search"][0]
+            print(f"{count:>9,} items: {index.shortlist.kind}, recall@10 {index.shortlist.recall:.3f}")
+            for name, (median, late) in spent.items():
+                print(f"          {name:20} p50 {median:6.2f} ms, p95 {late:6.2f} ms")
+            print(f"          {whole / parts:.2f} x (decode + engine + FAISS)", flush=True)
             if count >= 100_000:
                 rival = f"decode + engine + FAISS {parts:.1f} ms"
-                tell(Row(f"a query, {count:,} items", f"{whole[0]:.1f} ms", rival, whole[0] / parts, 1.3, at_most=True))
+                tell(Row(f"a query, {count:,} items", f"{whole:.1f} ms", rival, whole / parts, 1.3, at_most=True))
 
 
-def milliseconds(work: Callable[[], object], times: int) -> tuple[float, float]:
-    """(median, 95th percentile) of calling ``work``."""
-    work()
-    spent = []
+def milliseconds(works: dict[str, Callable[[], object]], times: int) -> dict[str, tuple[float, float]]:
+    """(median, 95th percentile) of each. They take turns: all meet the caches as the others leave them."""
+    spent = {name: [] for name in works}
     for _ in range(times):
-        started = time.perf_counter()
-        work()
-        spent.append(1000 * (time.perf_counter() - started))
-    return statistics.median(spent), statistics.quantiles(spent, n=20)[-1]
+        for name, work in works.items():
+            started = time.perf_counter()
+            work()
+            spent[name].append(1000 * (time.perf_counter() - started))
+    return {name: (statistics.median(s), statistics.quantiles(s, n=20)[-1]) for name, s in spent.items()}
 
 
 def fill(gallery: Gallery, seeds: np.ndarray, count: int) -> Gallery:

@@ -92,8 +92,9 @@ def test_galleries_that_cannot_tell(gallery, tmp_path, embedder):
     path = tmp_path / "one.png"
     path.write_bytes(encoded(picture("shapes/disc", 1)))
     run_index(one, path)
-    with pytest.raises(CalibrationError, match="two of them"):
-        one.calibration()
+    for _ in range(2):  # the second time it is known
+        with pytest.raises(CalibrationError, match="two of them"):
+            one.calibration()
     assert search(one, [path], 1).hits[0].chance is None
     with pytest.raises(CalibrationError):
         search(one, [path], 1, Filters(false_accepts=0.05))

@@ -25,6 +25,15 @@ def test_all_ways_to_give_an_image_agree(embedder, tmp_path):
     assert np.allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
 
 
+def test_many_pictures_at_once_are_as_one_by_one(embedder, photographs):
+    many = [*photographs, *(picture(label, 1) for label in LABELS)] * 3
+    assert len(many) > embedder.engine.workers
+    one_by_one = np.concatenate([embedder.features([one]) for one in many])
+    assert np.abs(embedder.features(many) - one_by_one).max() < 1e-5 * np.abs(one_by_one).max()
+    with pytest.raises(ImageError, match="not an image"):
+        embedder.features([*many, b"nonsense", *many])
+
+
 def test_similar_pictures_are_closer(embedder, photographs):
     cat, coffee = photographs[:2]
     same, other = (embedder.embed([cat, image], 64) for image in (cat.crop((30, 20, 430, 290)), coffee))

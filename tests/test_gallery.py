@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import run_index
 from tests.drawing import encoded, picture
-from unifex import neck, snapshot
+from unifex import images, neck, snapshot
 from unifex.embedder import Embedder, ModelConfig
 from unifex.gallery import Gallery, GalleryError
 from unifex.indexes import Indexes, check_name
@@ -113,6 +114,21 @@ def test_add_remove_and_prune(gallery, folder):
     report = run_index(gallery, folder, prune=True)
     assert (report.removed, report.items) == (13, 12)
     assert_no_orphans(gallery)
+
+
+def test_thumbnails_of_an_earlier_version_are_shown_and_go_with_their_image(gallery):
+    record = gallery.records([1])[0]
+    new, old = gallery.thumbnail_paths(record.sha256)
+    with Image.open(new) as opened:
+        opened.save(old)
+    new.unlink()
+    assert gallery.thumbnail(record.sha256) == old.read_bytes()
+    assert images.data_uri(old.read_bytes()).startswith("data:image/webp;base64,")
+    with gallery.write() as writer:
+        writer.remove([record.id])
+        snapshot.save(gallery)
+    assert_no_orphans(gallery)
+    assert gallery.thumbnail(record.sha256) == b""
 
 
 def test_two_items_of_one_image_outlive_each_other(gallery, folder):

@@ -23,7 +23,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from unifex import corrections, images, neighbours, snapshot
-from unifex.calibration import Calibration, calibrate
+from unifex.calibration import Calibration, CalibrationError, calibrate
 from unifex.corrections import Correction
 from unifex.embedder import Embedder
 from unifex.feature_table import FeatureTable
@@ -134,6 +134,7 @@ class Gallery:
         self._embedder = embedder
         self._snapshot: Snapshot | None = None
         self._calibration: Calibration | None = None
+        self._uncalibrated: tuple[Snapshot, str] | None = None
         self._neighbours: tuple[Snapshot, Neighbours] | None = None
         self._at_dim: dict[int, tuple[Snapshot, VectorIndex]] = {}
         self._unit_features: tuple[Snapshot, np.ndarray] | None = None
@@ -269,6 +270,7 @@ class Gallery:
         query = """SELECT id, uri, path, sha256, label, domain, split, width, height, bytes, COALESCE(original, '')
                    FROM shown JOIN features USING (sha256) WHERE id = ?"""
         with self.connect() as database:
+            database.execute("BEGIN")  # one lock, not one an item
             rows = [database.execute(query, (int(i),)).fetchone() for i in ids]
         return [Record(*row) for row in rows if row]
 
@@ -417,13 +419,15 @@ class Gallery:
             *_, found = self.find_neighbours()
             return self._neighbours[0], found
 
-    def calibration(self) -> Calibration:
-        """What similarity means here. Raises ``CalibrationError`` when the labels do not suffice to tell.
+    def calibration(self, current: Snapshot | None = None) -> Calibration:
+        """What similarity means here (in ``current``). Raises ``CalibrationError`` when the labels cannot tell.
 
         While the gallery is being written the last one serves, lest every commit costs the next search a new one.
         """
+        current = current or self.snapshot()
         with self._calibration_lock:
-            current = self.snapshot()
+            if self._uncalibrated and self._uncalibrated[0] is current:
+                raise CalibrationError(self._uncalibrated[1])
             if self._calibration is None:
                 self._calibration = Calibration.read(self.folder / "calibration.json")
             known, neck = self._calibration, (current.neck_hash, self.config.dim)
@@ -431,7 +435,11 @@ class Gallery:
                 known = None
             being_written = (self.folder / ".writing").exists()
             if known is None or (known.version != current.columns.version and not being_written):
-                self._calibration = known = calibrate(current)
+                try:
+                    self._calibration = known = calibrate(current)
+                except CalibrationError as error:
+                    self._uncalibrated = current, str(error)
+                    raise
                 self._keep(known, self.folder / "calibration.json")
             return known
 

@@ -176,7 +176,7 @@ def search_features(
         positions = reranking.search_in_context(index, near, query, k, filters.allowed(snapshot))[1][0]
     positions = positions[positions >= 0]
     scores = vectors.similarities(query, index.embeddings, positions[None])[0]
-    meaning = _meaning(gallery, dim, required=filters.false_accepts is not None)
+    meaning = _meaning(gallery, snapshot, dim, required=filters.false_accepts is not None)
     least = -np.inf if filters.false_accepts is None else meaning.threshold(filters.false_accepts)
     partial = filters.domains or filters.splits or filters.within
     return SearchResult(
@@ -208,12 +208,12 @@ def hits_at(
     return [Hit(rank, score, record, chance(score)) for rank, (record, score) in enumerate(alive, start=1)]
 
 
-def _meaning(gallery: Gallery, dim: int, required: bool) -> Calibration | None:
+def _meaning(gallery: Gallery, snapshot: Snapshot, dim: int, required: bool) -> Calibration | None:
     """What similarity means here; fitted for the gallery's own dimension only."""
     try:
         if dim != gallery.config.dim:
             raise CalibrationError(f"trust is told for the gallery's own {gallery.config.dim}-d embeddings only")
-        return gallery.calibration()
+        return gallery.calibration(snapshot)
     except CalibrationError:
         if required:
             raise

@@ -154,9 +154,9 @@ class Lists:
             parameters = faiss.SearchParametersIVF(nprobe=self.index.nlist, sel=self._selector(allowed))
         asked = queries if queries.shape[1] == self.index.d else truncate(queries, self.index.d)
         scores, keys = self.index.search(np.ascontiguousarray(asked, np.float32), depth, params=parameters)
-        if self.keys[-1] == len(self.keys) - 1 and self.keys[0] == 0:
-            return scores, keys
-        return scores, np.where(keys < 0, -1, np.searchsorted(self.keys, keys))
+        first, last = self.keys[0], self.keys[-1]
+        positions = keys - first if last - first == len(self.keys) - 1 else np.searchsorted(self.keys, keys)
+        return scores, np.where(keys < 0, -1, positions)
 
     def _selector(self, allowed: np.ndarray) -> faiss.IDSelector:
         by_key = np.zeros(int(self.keys[-1]) + 1, bool)
