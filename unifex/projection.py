@@ -1,6 +1,6 @@
 """The map of a gallery: every item a point, alike items close (UMAP: McInnes, Healy, Melville 2018).
 
-The neighbours are those that are kept with the gallery, the start is the first two principal axes, and the seed is
+The neighbours are the nearest of those that are kept with the gallery, the start is the first two principal axes, and the seed is
 fixed: the same gallery gives the same map. Items added later, and queries, are placed at the weighted mean of their
 neighbours' places, without fitting again.
 """
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +29,14 @@ from unifex.neighbours import Neighbours
 from unifex.runtime import cache_directory
 from unifex.snapshot import Columns
 from unifex.soundness import write_atomically_with
+from unifex.umap_worker import DONE
 
 SEED = 0
 FEWEST = 4
-EPOCHS, MANY, EPOCHS_OF_MANY = 400, 5_000, 200
+# On m4d-mini's 5,229 images as trustworthy as 15 neighbours and 200 epochs (0.963), nearer to the labels (0.592 of five
+# neighbours share it, 0.574 then), and 1.7 times as fast.
+MAP_NEIGHBOURS = 9
+EPOCHS, MANY, EPOCHS_OF_MANY = 400, 5_000, 150
 START_SPREAD = 10.0
 PLACED_BY = 5  # neighbours that say where a point without a place goes
 POLL_SECONDS = 0.3
@@ -233,8 +237,8 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):  # it died; the log says why
             self._process.stdin.write(f"{work}\n")
             self._process.stdin.flush()
-        yield from _following(self._process, epochs)
-        if self._process.wait() != 0:
+        if not (yield from _following(self._process, epochs)):
+            self._process.wait()
             said = (self._folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
             raise GalleryError(f"the map could not be made: {said or 'UMAP died'}")
         return np.load(self._folder / "out.npy")
@@ -252,8 +256,9 @@ def _environment() -> dict[str, str]:
 
 def _with_self(near: Neighbours) -> tuple[np.ndarray, np.ndarray]:
     """Rows as umap wants them: the item itself first, cosine distances; rows that are short repeat their last."""
-    positions = np.column_stack([np.arange(len(near.positions)), near.positions])
-    distances = np.column_stack([np.zeros(len(positions)), 1 - near.scores])
+    own, used = np.arange(len(near.positions)), slice(MAP_NEIGHBOURS)
+    positions = np.column_stack([own, near.positions[:, used]])
+    distances = np.column_stack([np.zeros(len(positions)), 1 - near.scores[:, used]])
     width = int((positions >= 0).sum(1).max())
     positions, distances = positions[:, :width], distances[:, :width]
     for column in range(1, width):
@@ -262,8 +267,8 @@ def _with_self(near: Neighbours) -> tuple[np.ndarray, np.ndarray]:
     return positions, np.maximum(distances, 0).astype(np.float32)
 
 
-def _following(process: subprocess.Popen, epochs: int) -> Iterator[Mapping]:
-    """Progress of the worker, which is silent while it compiles; ends when the worker does."""
+def _following(process: subprocess.Popen, epochs: int) -> Generator[Mapping, None, bool]:
+    """Progress of the worker, which is silent while it compiles; returns whether it was done before it ended."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -279,8 +284,8 @@ def _following(process: subprocess.Popen, epochs: int) -> Iterator[Mapping]:
             line = lines.get(timeout=POLL_SECONDS)
         except queue.Empty:
             line = ""
-        if line is None:
-            return
+        if line is None or line.strip() == DONE:
+            return line is not None
         if line.strip().isdecimal() and int(line) > 0:
             fitting = fitting if epoch else time.monotonic()
             epoch = int(line)

@@ -21,6 +21,19 @@ Groups = tuple[np.ndarray, np.ndarray]  # group of every query [Q] and of every 
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """What :meth:`VectorIndex.search` was asked."""
+
+    queries: np.ndarray
+    allowed: np.ndarray | None
+    groups: Groups | None
+
+    def part(self, rows: np.ndarray | slice) -> _Asked:
+        """Some of the queries."""
+        return _Asked(self.queries[rows], self.allowed, self.groups and (self.groups[0][rows], self.groups[1]))
+
+
+@dataclass(frozen=True)
 class VectorIndex:
     """``embeddings`` float32 [N, d], L2 norm 1, in memory or mapped, and who proposes candidates among them."""
 
@@ -47,50 +60,34 @@ class VectorIndex:
         width = min(k, count)
         if not (width and len(queries)):
             return np.zeros((len(queries), width), np.float32), np.zeros((len(queries), width), np.int64)
-        depth = self.shortlist.depth(width + SLACK)
+        asked, depth = _Asked(queries, allowed, groups), self.shortlist.depth(width + SLACK)
         depth, effort = (depth, effort) if depth < count else (count, EVERYTHING)
-        scores, positions, settled = self._in_blocks(queries, depth, width, allowed, groups, effort)
+        scores, positions, settled = self._in_blocks(asked, width, depth, effort)
         waiting = np.flatnonzero(~settled)
         while len(waiting) and depth < count:  # rows with many equals, or with many of their own group
             depth, effort = (4 * depth, 4 * effort) if 4 * depth < count else (count, EVERYTHING)
-            own = groups and (groups[0][waiting], groups[1])
-            found = self._in_blocks(queries[waiting], depth, width, allowed, own, effort)
+            found = self._in_blocks(asked.part(waiting), width, depth, effort)
             scores[waiting], positions[waiting], settled = found
             waiting = waiting[~settled]
         return scores, positions
 
     def _in_blocks(
-        self,
-        queries: np.ndarray,
-        depth: int,
-        width: int,
-        allowed: np.ndarray | None,
-        groups: Groups | None,
-        effort: float,
+        self, asked: _Asked, width: int, depth: int, effort: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """:meth:`_among` for few enough queries at a time."""
         size = max(1, BLOCK_VALUES // (depth * self.embeddings.shape[1]))
-        if len(queries) <= size:
-            return self._among(queries, depth, width, allowed, groups, effort)
-        blocks = [slice(start, start + size) for start in range(0, len(queries), size)]
-        own = [groups and (groups[0][block], groups[1]) for block in blocks]
-        found = [self._among(queries[b], depth, width, allowed, g, effort) for b, g in zip(blocks, own)]
-        return tuple(np.concatenate(parts) for parts in zip(*found))
+        if len(asked.queries) <= size:
+            return self._among(asked, width, depth, effort)
+        parts = (asked.part(slice(start, start + size)) for start in range(0, len(asked.queries), size))
+        return tuple(np.concatenate(found) for found in zip(*(self._among(p, width, depth, effort) for p in parts)))
 
-    def _among(
-        self,
-        queries: np.ndarray,
-        depth: int,
-        width: int,
-        allowed: np.ndarray | None,
-        groups: Groups | None,
-        effort: float,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _among(self, asked: _Asked, width: int, depth: int, effort: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The best ``width`` among ``depth`` candidates, and bool [Q]: whether more candidates cannot change that."""
-        rough, candidates = self.shortlist.nearest(queries, depth, allowed, effort)
+        queries = asked.queries
+        rough, candidates = self.shortlist.nearest(queries, depth, asked.allowed, effort)
         left_out, enough = candidates < 0, True
-        if groups is not None:
-            own = groups[1][candidates] == groups[0][:, None]
+        if asked.groups is not None:
+            own = asked.groups[1][candidates] == asked.groups[0][:, None]
             left_out, enough = left_out | own, own.sum(1) <= depth // 2
         if not self.shortlist.exact:
             candidates, left_out = self._best(queries, candidates, left_out, max(width + SLACK, FEW))
