@@ -77,7 +77,7 @@ def plot(sizes: list[int], found: list[dict[str, float]]) -> str:
         left, top = number % 3 * (width + pad) + pad, number // 3 * (height + 64) + 34
         values = [row[name] for row in found]
         low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-        high = max(high, low + 1)
+        high = max(high, low + 1, math.ceil(math.log10(max(values)) + 0.1))  # room for the highest one's figure
         x = lambda size: left + width * math.log10(size / sizes[0]) / math.log10(sizes[-1] / sizes[0])  # noqa: E731, B023
         y = lambda value: top + height * (1 - (math.log10(value) - low) / (high - low))  # noqa: E731, B023
         parts.append(f'<rect x="{left}" y="{top}" width="{width}" height="{height}" class="frame"/>')

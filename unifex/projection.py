@@ -1,8 +1,8 @@
 """The map of a gallery: every item a point, alike items close (UMAP: McInnes, Healy, Melville 2018).
 
-The neighbours are the nearest of those that are kept with the gallery, the start is the first two principal axes, and the seed is
-fixed: the same gallery gives the same map. Items added later, and queries, are placed at the weighted mean of their
-neighbours' places, without fitting again.
+The neighbours are the nearest of those that are kept with the gallery, the start is the first two principal axes, and
+the seed is fixed: the same gallery gives the same map. Items added later, and queries, are placed at the weighted mean
+of their neighbours' places, without fitting again.
 """
 
 from __future__ import annotations
