@@ -160,14 +160,17 @@ def test_every_size_fits(width, height, fit):
     assert to_input(image, Preprocessing(32, HALF, HALF, fit=fit)).shape == (32, 32, 3)
 
 
-def test_thumbnail_is_small_jpeg_without_metadata():
+@pytest.mark.parametrize("side", [900, 100])
+def test_thumbnail_is_small_jpeg_without_metadata(side):
     exif = Image.Exif()
     exif[0x010E] = "secret place"
-    noisy = Image.open(io.BytesIO(encoded(picture("shapes/disc", 0, side=900), "JPEG", exif=exif)))
-    data = images.thumbnail(noisy)
+    told = {"exif": exif, "comment": "secret comment", "xmp": b"<secret/>", "icc_profile": b"secret profile"}
+    data = encoded(picture("shapes/disc", 0, side=side), "JPEG", **told)
+    assert data.count(b"secret") == 4
+    data = images.thumbnail(images.decode(data).image)
     opened = Image.open(io.BytesIO(data))
     assert opened.format == "JPEG"
-    assert max(opened.size) == images.THUMBNAIL_SIZE
+    assert max(opened.size) == min(side, images.THUMBNAIL_SIZE)
     assert not opened.getexif()
     assert b"secret" not in data
 

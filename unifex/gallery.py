@@ -134,7 +134,7 @@ class Gallery:
         self._embedder = embedder
         self._snapshot: Snapshot | None = None
         self._calibration: Calibration | None = None
-        self._uncalibrated: tuple[Snapshot, str] | None = None
+        self._uncalibrated: tuple[tuple, str] | None = None
         self._neighbours: tuple[Snapshot, Neighbours] | None = None
         self._at_dim: dict[int, tuple[Snapshot, VectorIndex]] = {}
         self._unit_features: tuple[Snapshot, np.ndarray] | None = None
@@ -426,19 +426,20 @@ class Gallery:
         """
         current = current or self.snapshot()
         with self._calibration_lock:
-            if self._uncalibrated and self._uncalibrated[0] is current:
+            version, neck = current.columns.version, (current.neck_hash, self.config.dim)
+            if self._uncalibrated and self._uncalibrated[0] == (version, neck):
                 raise CalibrationError(self._uncalibrated[1])
             if self._calibration is None:
                 self._calibration = Calibration.read(self.folder / "calibration.json")
-            known, neck = self._calibration, (current.neck_hash, self.config.dim)
+            known = self._calibration
             if known is None or (known.neck_hash, known.dim) != neck:
                 known = None
             being_written = (self.folder / ".writing").exists()
-            if known is None or (known.version != current.columns.version and not being_written):
+            if known is None or (known.version != version and not being_written):
                 try:
                     self._calibration = known = calibrate(current)
                 except CalibrationError as error:
-                    self._uncalibrated = current, str(error)
+                    self._uncalibrated = (version, neck), str(error)
                     raise
                 self._keep(known, self.folder / "calibration.json")
             return known

@@ -221,7 +221,7 @@ def thumbnail(image: Image.Image, size: int = THUMBNAIL_SIZE, quality: int = 80)
     scale = min(1.0, size / max(image.size))
     small = _resize(image, tuple(max(1, round(side * scale)) for side in image.size), Image.Resampling.BILINEAR)
     stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=quality, exif=b"", icc_profile=b"", comment=b"")
+    small.save(stream, "JPEG", quality=quality, exif=b"", icc_profile=b"", comment=b"", xmp=b"")
     return stream.getvalue()
 
 
