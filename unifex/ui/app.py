@@ -8,6 +8,7 @@ import socket
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: nothing is reported
 
 import gradio as gr
+from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
 from unifex.settings import Settings
@@ -141,7 +142,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
     context.prepare()
     page.queue(default_concurrency_limit=8)
     page.space_id = None  # else Gradio's page sends every visitor of a Space to the hub and to Google's fonts
-    served, _, _ = page.launch(
+    page.launch(
         server_name=settings.host,
         server_port=free_port(settings.host, settings.port),
         share=settings.share,
@@ -158,9 +159,11 @@ def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
         footer_links=["api"],
         ssr_mode=False,
         pwa=False,
-        app_kwargs={"middleware": _middleware(context)},
+        app_kwargs={  # once it is launched it is served: a route that is added later is missing for a moment
+            "middleware": _middleware(context),
+            "routes": [APIRoute("/health", health_route(context), include_in_schema=False)],
+        },
     )
-    served.add_api_route("/health", health_route(context), include_in_schema=False)
     if block:
         page.block_thread()
     return page, context
