@@ -33,10 +33,10 @@ from unifex.umap_worker import DONE
 
 SEED = 0
 FEWEST = 4
-# On m4d-mini's 5,229 images as trustworthy as 15 neighbours and 200 epochs (0.963), nearer to the labels (0.592 of five
-# neighbours share it, 0.574 then), and 1.7 times as fast.
-MAP_NEIGHBOURS = 9
-EPOCHS, MANY, EPOCHS_OF_MANY = 400, 5_000, 150
+MANY = 5_000
+# (neighbours, epochs). Of many items fewer neighbours are enough: on m4d-mini's 5,229 images as trustworthy as 15 and
+# 200 (0.963), nearer to the labels (0.592 of five neighbours share it, 0.574 then), and 1.7 times as fast.
+EFFORT, EFFORT_OF_MANY = (neighbours.NEIGHBOURS, 400), (9, 150)
 START_SPREAD = 10.0
 PLACED_BY = 5  # neighbours that say where a point without a place goes
 POLL_SECONDS = 0.3
@@ -230,8 +230,8 @@ class _Worker:
     def fit(self, near: Neighbours, start: np.ndarray) -> Iterator[Mapping]:
         """Have it fit; returns float32 [N, 2]. Raises :class:`GalleryError` with what it said when it died."""
         self.start()
-        epochs = EPOCHS if len(start) <= MANY else EPOCHS_OF_MANY
-        own, distances = _with_self(near)
+        count, epochs = EFFORT if len(start) <= MANY else EFFORT_OF_MANY
+        own, distances = _with_self(near, count)
         work = self._folder / "work.npz"
         np.savez(work, near=own, distances=distances, start=start, epochs=epochs, seed=SEED)
         with contextlib.suppress(BrokenPipeError):  # it died; the log says why
@@ -254,11 +254,10 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "NUMBA_CACHE_DIR": str(place_for_compiled)}
 
 
-def _with_self(near: Neighbours) -> tuple[np.ndarray, np.ndarray]:
+def _with_self(near: Neighbours, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows as umap wants them: the item itself first, cosine distances; rows that are short repeat their last."""
-    own, used = np.arange(len(near.positions)), slice(MAP_NEIGHBOURS)
-    positions = np.column_stack([own, near.positions[:, used]])
-    distances = np.column_stack([np.zeros(len(positions)), 1 - near.scores[:, used]])
+    positions = np.column_stack([np.arange(len(near.positions)), near.positions[:, :count]])
+    distances = np.column_stack([np.zeros(len(positions)), 1 - near.scores[:, :count]])
     width = int((positions >= 0).sum(1).max())
     positions, distances = positions[:, :width], distances[:, :width]
     for column in range(1, width):
