@@ -2,7 +2,7 @@
 
     python -m benchmarks SOURCE.csv [--only indexing latency ...]
 
-SOURCE is a manifest with a train split. Takes about an hour on two cores. `pip install hnswlib usearch` adds these two
+SOURCE is a manifest with a train split. Takes half an hour on two cores. `pip install hnswlib usearch` adds these two
 to the rivals of nearest-neighbour search.
 """
 
