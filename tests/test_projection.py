@@ -48,6 +48,21 @@ def test_it_is_kept_and_the_same_again(mapped):
     assert np.array_equal(last(project(gallery, afresh=True)).places, events[-1].places)
 
 
+def test_a_kept_map_starts_nothing(mapped, monkeypatch):
+    gallery, _, events = mapped
+    for module, name in ((projection.subprocess, "Popen"), (projection.tempfile, "TemporaryDirectory")):
+        monkeypatch.setattr(module, name, None)
+    assert np.array_equal(last(project(gallery)).places, events[-1].places)
+
+
+def test_a_worker_that_dies_says_why(gallery, tmp_path, monkeypatch):
+    (tmp_path / "umap.py").write_text("raise ImportError('numba is too old')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(GalleryError, match=r"could not be made.*numba is too old"):
+        last(project(gallery))
+    assert kept_map(gallery) is None
+
+
 def test_newcomers_are_placed_without_fitting_again(mapped, embedder):
     gallery, pictures, events = mapped
     (pictures / "signs/cross/new.png").write_bytes(encoded(picture("signs/cross", 70)))

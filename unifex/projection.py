@@ -204,28 +204,34 @@ def moved_most(before: Map, after: Map, most: int = 24) -> np.ndarray:
 class _Worker:
     """UMAP in a process of its own, which can be started before there is work: to import UMAP takes seconds."""
 
-    def __enter__(self) -> _Worker:
-        self._scratch = tempfile.TemporaryDirectory(prefix="unifex-map-")
-        self._folder = Path(self._scratch.name)
+    def __init__(self) -> None:
+        self._exit = contextlib.ExitStack()
         self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> _Worker:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-        self._scratch.cleanup()
+        self._exit.close()
 
     def start(self) -> None:
         """Have it import UMAP, if it has not begun."""
-        if self._process is None:
-            with (self._folder / "log").open("w") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "unifex.umap_worker", str(self._folder / "out.npy")],
-                    cwd=ROOT, env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                )  # fmt: skip
+        if self._process:
+            return
+        scratch = self._exit.enter_context(tempfile.TemporaryDirectory(prefix="unifex-map-"))
+        self._folder = Path(scratch)
+        with (self._folder / "log").open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "unifex.umap_worker", str(self._folder / "out.npy")],
+                cwd=ROOT, env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+            )  # fmt: skip
+        self._exit.callback(self._end)
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def fit(self, near: Neighbours, start: np.ndarray) -> Iterator[Mapping]:
         """Have it fit; returns float32 [N, 2]. Raises :class:`GalleryError` with what it said when it died."""
