@@ -32,7 +32,7 @@ class EpochLines:
 
 
 def keep_compiled() -> None:
-    """Have numba keep everything that umap compiles in ``NUMBA_CACHE_DIR``: ten to twenty seconds, paid once a machine."""
+    """Have numba keep all that umap compiles in ``NUMBA_CACHE_DIR``: ten to twenty seconds, paid once a machine."""
     import numba
 
     njit = numba.njit
