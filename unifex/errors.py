@@ -1,0 +1,9 @@
+"""The one root of what this program says no with.
+
+A message of it is a sentence for people: what is wrong, and what to do. Everything else that is raised, a ``ValueError``
+of numpy included, is a defect and is shown as one.
+"""
+
+
+class UnifexError(Exception):
+    """Something that a user can mend; the message names the cause and the remedy."""
