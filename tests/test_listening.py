@@ -1,0 +1,42 @@
+"""Which of several events counts, as the page's configuration tells it to the browser."""
+
+import gradio as gr
+import pytest
+
+from unifex.ui.listening import follow, listen
+
+
+def same(value: float) -> float:
+    return value
+
+
+@pytest.fixture
+def slider():
+    with gr.Blocks():
+        yield gr.Slider()
+
+
+def test_what_counts_is_what_the_browser_is_told(slider):
+    value = listen(slider.release, same, [slider], [slider])
+    command = listen(slider.release, same, [slider], [slider], counts="every")
+    start = listen(slider.release, same, [slider], [slider], counts="first", show_progress="minimal")
+    after = follow(start, same, [slider], [slider])
+    modes = [listener["trigger_mode"] for listener in (value, command, start, after)]
+    assert modes == ["always_last", "multiple", "once", "always_last"]
+    assert {listener["api_visibility"] for listener in (value, command, start, after)} == {"private"}
+    assert (value["show_progress"], start["show_progress"]) == ("hidden", "minimal")
+
+
+def test_after_a_failure_nothing_follows_unless_it_is_asked_for(slider):
+    before = listen(slider.release, same, [slider], [slider])
+    assert follow(before, same, [slider], [slider])["trigger_only_on_success"]
+    assert not follow(before, same, [slider], [slider], always=True)["trigger_only_on_success"]
+
+
+def test_an_event_with_data_of_its_own_cannot_count_last(slider):
+    def act(event: gr.EventData) -> str:
+        return str(event)
+
+    with pytest.raises(ValueError, match="with that of the first"):
+        listen(slider.release, act, None, [slider])
+    listen(slider.release, act, None, [slider], counts="every")

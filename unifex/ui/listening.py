@@ -1,0 +1,71 @@
+"""How the page listens: which of several events counts when they come faster than the answers.
+
+Gradio throws away every event that comes while the last answer is on its way, so a box could say one thing and the hits
+another. What is right depends on what an event is, and is said by one word, ``counts``:
+
+last    a value: what a slider, a dropdown or an upload says in the end is what the answer is for
+every   a command that brings its own data, such as a press on one row of a list: none may be lost; they run in turn
+first   a press that starts something: pressed twice, it starts once
+
+Three things of Gradio shape the rest. Of listeners that write the same outputs each has a queue of its own, so that
+outputs which several values decide want **one** listener. An event that was put off comes again with the data of the
+event before it: what is read from ``gr.EventData`` cannot count "last" (let the script put it into a component's
+value). An event that was put off is lost when the one before it raises: handlers return their errors as messages.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.events import Dependency
+
+MODES = {"last": "always_last", "every": "multiple", "first": "once"}
+
+
+def listen(
+    triggers: Callable | Sequence[Callable],
+    fn: Callable | None,
+    inputs: Sequence | None = None,
+    outputs: Sequence | None = None,
+    counts: str = "last",
+    **options: Any,
+) -> Dependency:
+    """Call ``fn`` when one of the events comes; ``counts`` is one of :data:`MODES`, the rest as ``gr.on`` has it.
+
+    Raises ValueError for a handler that reads an event's own data and would count "last".
+    """
+    if counts == "last" and fn and _reads_the_event(fn):
+        raise ValueError(f"{fn.__qualname__} reads the event's data: the last event would come with that of the first")
+    return gr.on(triggers, fn, inputs, outputs, **_policy(counts, options))
+
+
+def follow(
+    before: Dependency,
+    fn: Callable | None,
+    inputs: Sequence | None = None,
+    outputs: Sequence | None = None,
+    always: bool = False,
+    **options: Any,
+) -> Dependency:
+    """Call ``fn`` after another handler, with the values of then; ``always``: also when that one failed."""
+    after = before.then if always else before.success
+    return after(fn, inputs, outputs, **_policy("last", options))
+
+
+def _policy(counts: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Nothing of the page's own is offered to programs, and answers come without a spinner over what is shown."""
+    return {
+        "trigger_mode": MODES[counts],
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        **({"concurrency_limit": 1} if counts == "every" else {}),
+        **options,
+    }
+
+
+def _reads_the_event(fn: Callable) -> bool:
+    annotations = [parameter.annotation for parameter in inspect.signature(fn).parameters.values()]
+    return any(getattr(kind, "__name__", str(kind)).endswith(("EventData", "SelectData")) for kind in annotations)
