@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent / "unifex"
 # Lowest first; a module imports only from rows above its own row's end.
 LAYERS = (
     ("errors",),
+    ("disk",),
     ("images", "text", "soundness", "feature_table", "processes"),
     ("hub", "towers", "neck", "measures"),
     ("backbones",),

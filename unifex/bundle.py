@@ -21,7 +21,7 @@ from unifex.embedder import FILES, ModelConfig, ModelError, find_model, read_nec
 from unifex.gallery import Gallery, GalleryConfig, GalleryError
 from unifex.hub import Fetched, HubFile
 from unifex.indexes import Indexes, check_name
-from unifex.soundness import file_hash, new_folder, sealed, unsealed
+from unifex.soundness import file_hash, new_folder, sealed, unsealed, whole_file
 from unifex.sources import BUNDLE_CONTENTS as CONTENTS
 from unifex.text import is_of_disk
 
@@ -82,8 +82,7 @@ def pack(gallery: Gallery, out: Path, images: bool = False) -> Iterator[Packing 
     ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    try:
+    with whole_file(out) as unfinished:
         with gallery.write(), tempfile.TemporaryDirectory(prefix="unifex-pack-") as scratch:
             snapshot.save(gallery)
             files = _files(gallery, Path(scratch), images)
@@ -95,9 +94,6 @@ def pack(gallery: Gallery, out: Path, images: bool = False) -> Iterator[Packing 
                     hashes[name] = file_hash(path)
                     archive.write(path, name)
                 archive.writestr(CONTENTS, json.dumps(asdict(replace(contents, files=hashes))))
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
     yield Packed(str(out), contents.items, out.stat().st_size, images)
 
 

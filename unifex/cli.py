@@ -16,6 +16,7 @@ from typing import Any
 
 from unifex import cli_data, cli_models, cli_training, settings
 from unifex.cli_shared import chosen_embedder, embedder, end_line, indexes, say, step_line
+from unifex.soundness import write_atomically, write_atomically_with
 from unifex.text import duration, plural, reason, size
 
 EXAMPLES = """examples:
@@ -254,8 +255,7 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     columns = {name: np.array([getattr(record, name) for record in records], str) for name in texts}
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("wb") as file:
-        np.savez(file, **columns, embedding=snapshot.embeddings)
+    write_atomically_with(out, lambda file: np.savez(file, **columns, embedding=snapshot.embeddings))
     say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(event.failed)} images refused")
     return {
         "out": options.out,
@@ -308,7 +308,7 @@ def _map(options: argparse.Namespace) -> dict[str, Any]:
     end_line()
     text = map_view.page(gallery, *maps, thumbnails=options.thumbnails)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
+    write_atomically(options.out, text.encode())
     say(options, f"{len(maps[0].ids):,} items in {options.out}, {size(len(text.encode()))}")
     return {"out": str(options.out), "items": len(maps[0].ids), "models": [m.model for m in maps], "bytes": len(text)}
 
@@ -330,7 +330,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
             writer.correct(said)
     stored = gallery.corrections()
     if options.out:
-        options.out.write_text(as_csv(stored), encoding="utf-8")
+        write_atomically(options.out, as_csv(stored).encode())
     for correction in stored:
         say(options, f"{correction.kind:8} {correction.sentence}")
     say(options, f"{plural(len(stored), 'correction')} in gallery '{gallery.name}'")

@@ -18,6 +18,7 @@ import numpy as np
 
 from unifex import images, snapshot
 from unifex.gallery import Gallery
+from unifex.soundness import save_array, whole_file
 from unifex.sources import Item, SourceError
 from unifex.writer import Embedded
 
@@ -68,8 +69,9 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
         names = ("label", "domain", "split", "sha256")
         columns = {name: [getattr(record, name) for record in records] for name in names}
         table = pa.table({"image_path": [record.uri for record in records], **columns})
-        np.save(out / "img_emb" / f"img_emb_{number}.npy", vectors[start:stop].astype(np.float16))
-        parquet.write_table(table, out / "metadata" / f"metadata_{number}.parquet")
+        save_array(out / "img_emb" / f"img_emb_{number}.npy", vectors[start:stop].astype(np.float16))
+        with whole_file(out / "metadata" / f"metadata_{number}.parquet") as place:
+            parquet.write_table(table, place)
     yield Moved(str(out), len(ids), vectors.shape[1])
 
 

@@ -17,6 +17,7 @@ from statistics import median
 from typing import Protocol, TypeVar
 
 from unifex import images
+from unifex.soundness import whole_file, write_atomically
 from unifex.sources import Item, Refused, Source, SourceError
 
 
@@ -151,7 +152,7 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
 def _write(items: Sequence[Item], out: Path) -> None:
     """``path,label,domain,split`` with paths relative to the manifest."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(out) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "label", "domain", "split"])
         for item in items:
@@ -160,6 +161,6 @@ def _write(items: Sequence[Item], out: Path) -> None:
                 data = item.read()
                 place = out.parent / f"{out.stem}-images" / f"{images.content_hash(data)}.jpg"
                 place.parent.mkdir(exist_ok=True)
-                place.write_bytes(data)
+                write_atomically(place, data)
             relative = os.path.relpath(place.absolute(), out.parent.absolute())
             writer.writerow([Path(relative).as_posix(), item.label, item.domain, item.split])

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unifex import backbones, hub, images, neck, runtime, torchscript, zoo
+from unifex import backbones, disk, hub, images, neck, runtime, torchscript, zoo
 from unifex.hub import HubFile
-from unifex.soundness import new_folder
+from unifex.soundness import new_folder, write_atomically
 
 DEFAULT_MODEL = "unifex-lite"
 DEFAULT_DIM = 256
@@ -183,12 +183,12 @@ class Embedder:
         """Write ``config.json`` and ``model.safetensors`` into a new or existing folder."""
         from safetensors import numpy as safetensors
 
-        folder.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(folder)
         # safetensors writes memory as it lies: an array that is not in C order would come back scrambled.
         tensors = {"weight": np.ascontiguousarray(self.neck.weight), "bias": np.ascontiguousarray(self.neck.bias)}
-        (folder / FILES[1]).write_bytes(safetensors.save(tensors))
+        write_atomically(folder / FILES[1], safetensors.save(tensors))
         values = {**self.config.__dict__, "dims": list(self.config.dims)}
-        (folder / FILES[0]).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        write_atomically(folder / FILES[0], (json.dumps(values, indent=2) + "\n").encode())
 
     @cached_property
     def engine(self) -> runtime.Engine:

@@ -24,6 +24,7 @@ from PIL import Image
 from unifex import backbones, demo, images
 from unifex.embedder import Embedder, ModelError
 from unifex.images import REDUCING_GAP, Preprocessing
+from unifex.soundness import whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -212,14 +213,20 @@ def export(embedder: Embedder, format: str, out: Path, dim: int | None = None) -
     dims = embedder.neck.dims
     dim = embedder.neck.check_dim(dim or (CHALLENGE_DIM if CHALLENGE_DIM in dims else embedder.default_dim))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time:
-        run = FORMATS[format](embedder, dim, out)
+    place = whole_file(out) if SUFFIXES[format] else contextlib.nullcontext(out)
+    with _one_at_a_time, place as unfinished:
+        run = FORMATS[format](embedder, dim, unfinished)
+        cosine = _agreement(embedder, dim, run)
+        if not cosine >= PARITY:
+            raise ModelError(f"{out} gives other embeddings than the app (cosine {cosine:.4f}); please report this")
+    size = sum(file.stat().st_size for file in ([out] if out.is_file() else out.iterdir()))
+    return Exported(str(out), format, dim, size, cosine)
+
+
+def _agreement(embedder: Embedder, dim: int, run: Run) -> float:
+    """The least cosine between what the app and what was written give for a few pictures."""
     pictures = [images.decode(demo.render("toys", 1, view)).image.resize(size) for view, size in enumerate(_PROBES)]
     expected = embedder.embed(pictures, dim)
     batches = (np.asarray(picture, np.float32).transpose(2, 0, 1)[None] for picture in pictures)
     found = np.concatenate([run(np.ascontiguousarray(batch)) for batch in batches])
-    cosine = float((found * expected).sum(axis=1).min())
-    if not cosine >= PARITY:
-        raise ModelError(f"{out} gives other embeddings than the app (cosine {cosine:.4f}); please report this")
-    size = sum(file.stat().st_size for file in ([out] if out.is_file() else out.iterdir()))
-    return Exported(str(out), format, dim, size, cosine)
+    return float((found * expected).sum(axis=1).min())

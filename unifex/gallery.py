@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from unifex import corrections, images, neighbours, snapshot
+from unifex import corrections, disk, images, neighbours, snapshot
 from unifex.calibration import Calibration, CalibrationError, calibrate
 from unifex.corrections import Correction
 from unifex.embedder import Embedder
@@ -243,6 +243,7 @@ class Gallery:
     def connect(self) -> Iterator[sqlite3.Connection]:
         """A connection for one piece of work, which is one transaction."""
         path = self.folder / "items.sqlite"
+        disk.check_open(path)
         if not path.exists() and (self.folder / "gallery.json").exists():
             raise GalleryError(f"gallery '{self.name}' has lost its items.sqlite; index its images again")
         database = sqlite3.connect(path, timeout=30, check_same_thread=False)
@@ -469,7 +470,9 @@ class Gallery:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Writer]:
-        """The right to change the gallery. Raises :class:`GalleryBusy` when another writer has it."""
+        """The right to change the gallery. Raises :class:`GalleryBusy` when another writer has it, and
+        ``disk.FolderClosed`` where nothing is kept any more."""
+        disk.check_open(self.folder)
         lock = FileLock(self.folder / ".lock", timeout=0)
         try:
             lock.acquire()

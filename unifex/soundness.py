@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from unifex import disk
+
 _FIELD = "checksum"
 _NEW = ".new-"
 LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that was killed
@@ -40,13 +42,28 @@ def save_array(path: Path, array: np.ndarray) -> None:
 
 def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
     """:func:`write_atomically` for whatever ``write`` puts into the file it is given."""
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        write(file)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to, which becomes ``path`` when the block ends, and goes when the block fails.
+
+    What is no file (``/dev/stdout``, a pipe) is written to as it is. Raises OSError, and
+    :class:`~unifex.disk.FolderClosed` where nothing is kept any more.
+    """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    disk.check(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")  # readers write caches, too
     try:
-        with temporary.open("wb") as file:
-            write(file)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+        yield temporary
+        disk.check(path)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)  # on a full disk it is in the way
@@ -57,8 +74,9 @@ def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durab
 def new_folder(path: Path) -> Iterator[Path]:
     """An empty folder to fill, which becomes ``path`` when the block ends, and goes when the block fails.
 
-    Raises OSError, also when ``path`` is there already and not empty.
+    Raises OSError, also when ``path`` is there already and not empty, and :class:`~unifex.disk.FolderClosed`.
     """
+    disk.check(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f"{_NEW}*"):
         with contextlib.suppress(FileNotFoundError):
@@ -68,6 +86,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         made = Path(scratch) / path.name
         made.mkdir()
         yield made
+        disk.check(path)
         made.rename(path)
 
 

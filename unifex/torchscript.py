@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from unifex.backbones import BackboneError, BackboneSpec, MapPool
 from unifex.images import Preprocessing
+from unifex.soundness import whole_file, write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -46,8 +47,10 @@ def take_in(file: Path, folder: Path, size: int | None = None) -> BackboneSpec:
     size = size or int(getattr(module, "img_size", DEFAULT_SIZE))
     dim = _try_out(module, file, size)
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    shutil.copyfile(file, folder / FILE)
-    (folder / FACTS).write_text(json.dumps({"size": size, "dim": dim, "parameters": parameters}), encoding="utf-8")
+    with whole_file(folder / FILE) as place:
+        shutil.copyfile(file, place)
+    facts = {"size": size, "dim": dim, "parameters": parameters}
+    write_atomically(folder / FACTS, json.dumps(facts).encode())
     return _spec(folder.name, folder / FILE, size, dim, parameters)
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from unifex import disk
 from unifex.feature_table import BLOCK_ROWS, FeatureTable, blocks
 from unifex.losses import NestedLoss, Settings
 from unifex.neck import Neck, pca
@@ -315,7 +316,7 @@ def _optimiser(recipe: Recipe, student: nn.Module, loss: NestedLoss) -> torch.op
 
 
 def _write_checkpoint(path: Path, state: dict, of: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(path.parent)
     try:
         write_atomically_with(path, lambda file: torch.save({"of": of, "state": state}, file))
     except RuntimeError as error:

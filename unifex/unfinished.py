@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from unifex import disk
 from unifex.embedder import ModelError
 from unifex.outcome import Point
 from unifex.recipes import Recipe
@@ -35,7 +36,7 @@ class Order:
     def write(self, models: Path) -> None:
         """Keep it beside the checkpoint."""
         path = models / UNFINISHED / f"{self.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(path.parent)
         write_atomically(path, json.dumps(asdict(self)).encode())
 
     @classmethod
@@ -89,7 +90,7 @@ def right_to_train(models: Path, name: str, seconds: float = 0) -> Iterator[None
 
     Raises :class:`ModelError` when it did not.
     """
-    (models / UNFINISHED).mkdir(parents=True, exist_ok=True)
+    disk.make_folder(models / UNFINISHED)
     lock = FileLock(models / UNFINISHED / f"{name}.lock", timeout=seconds)
     try:
         lock.acquire()

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from unifex import disk
 from unifex.sources import Source, SourceError, open_source
 
 STAGE = ".uploads"
@@ -42,7 +43,7 @@ def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
     try:
         for file, parts in zip(files, names):
             target = root.joinpath(*parts)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(target.parent)
             _link(file.temporary, target)
     except (OSError, SourceError):
         shutil.rmtree(root, ignore_errors=True)  # half an upload is of no use, and the disk may be full
@@ -66,7 +67,7 @@ def _link(file: Path, target: Path) -> None:
 def scratch(indexes: Path) -> Path:
     """An empty folder for a file that is being made for a download; it goes like a staged upload."""
     folder = indexes / STAGE / uuid.uuid4().hex
-    folder.mkdir(parents=True)
+    disk.make_folder(folder)
     return folder
 
 

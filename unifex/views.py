@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from unifex import images
+from unifex import disk, images
 from unifex.gallery import Gallery, Record
 from unifex.soundness import save_array
 
@@ -69,6 +69,6 @@ def _of_one(gallery: Gallery, record: Record, count: int) -> np.ndarray:
         new = [view(image, record.sha256, number) for number in range(len(known), count)]
         made = [engine.bulk(images.to_input(one, prep)[None])[0] for one in new]
         known = np.concatenate([known, np.stack(made).astype(np.float16)])
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(path.parent)
         save_array(path, known)
     return known[:count]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unifex import corrections
+from unifex import corrections, disk
 from unifex.corrections import Correction
 from unifex.soundness import break_seal, seal_file, write_atomically
 from unifex.sources import Item, Refused
@@ -116,6 +116,7 @@ class Writer:
     def commit(self, source: int, batch: Sequence[Embedded], refused: Sequence[Refused] = ()) -> None:
         """Make a batch durable. An item whose uri is there already is replaced; images already known are not stored."""
         fresh = {entry.sha256: entry for entry in batch if entry.features is not None}
+        disk.check(self.gallery.folder, sum(len(entry.original) + len(entry.thumbnail) for entry in fresh.values()))
         with self.gallery.connect() as database:
             for sha256 in [h for h in fresh if _one(database, "SELECT 1 FROM features WHERE sha256 = ?", h)]:
                 del fresh[sha256]
@@ -248,11 +249,11 @@ class Writer:
 
     def _write_files(self, entry: Embedded) -> None:
         path = self.gallery.thumbnail_paths(entry.sha256)[0]
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(path.parent)
         write_atomically(path, entry.thumbnail, durable=False)  # it can be made again
         if entry.original:
             path = self.gallery.original_path(entry.sha256, entry.original_name)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(path.parent)
             write_atomically(path, entry.original)
 
 

@@ -1,0 +1,97 @@
+"""What a closed folder and a disk that is nearly full let nobody write."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+
+import pytest
+
+from tests.conftest import run_index
+from tests.drawing import write_folder
+from unifex import disk
+from unifex.finetuning import finetune
+from unifex.gallery import Gallery
+from unifex.indexing import Progress, index
+from unifex.recipes import Recipe
+from unifex.soundness import new_folder, whole_file, write_atomically
+from unifex.views import features_of_views
+
+
+@pytest.fixture
+def closed(tmp_path):
+    """A folder with a gallery in it, a generator that is half way, and then nothing but the generator."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    yield folder
+    disk.reopen(folder)
+
+
+def ends_at_once(work, folder):
+    """What is running for a folder that is closed and deleted ends, and makes nothing of it anew."""
+    disk.close(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(disk.FolderClosed, match="your data was deleted"):
+        list(work)
+    assert not folder.exists()
+
+
+def test_an_indexing_of_a_closed_workspace_commits_nothing(closed, tmp_path, embedder):
+    work = index(Gallery.create(closed / "drawn", embedder), str(write_folder(tmp_path / "pictures")))
+    assert isinstance(next(work), Progress)
+    ends_at_once(work, closed)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_training_of_a_closed_workspace_saves_nothing(closed, tmp_path, embedder, steps):
+    gallery = Gallery.create(closed / "drawn", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures"))
+    work = finetune(gallery, "learned", Recipe(dims=(64,), epochs=6, batch_size=16, start="current"))
+    for _ in range(steps):
+        next(work)
+    ends_at_once(work, closed)
+
+
+def test_nor_does_anything_else(closed, tmp_path, embedder):
+    gallery = Gallery.create(closed / "drawn", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures"))
+    ends_at_once(features_of_views(gallery, gallery.records(gallery.snapshot().columns.ids), 1), closed)
+    for write in (
+        lambda: write_atomically(closed / "a.json", b""),
+        lambda: new_folder(closed / "models" / "b").__enter__(),
+        lambda: disk.make_folder(closed / "c"),
+        lambda: gallery.write().__enter__(),
+        lambda: len(gallery),
+        lambda: embedder.save(closed / "models" / "d"),
+    ):
+        with pytest.raises(disk.FolderClosed):
+            write()
+    assert not closed.exists()
+    disk.reopen(closed)
+    disk.make_folder(closed)
+
+
+def test_the_last_bytes_of_a_disk_are_left_alone_and_can_be_read(tmp_path, embedder):
+    gallery = Gallery.create(tmp_path / "drawn", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures"))
+    more = write_folder(tmp_path / "more", views=1)
+    disk.keep_free(10**18)
+    try:
+        for write in (lambda: write_atomically(tmp_path / "a", b""), lambda: run_index(gallery, more)):
+            with pytest.raises(OSError) as caught:
+                write()
+            assert caught.value.errno == errno.ENOSPC
+        assert len(Gallery.open(gallery.folder).snapshot()) == 24
+    finally:
+        disk.keep_free(0)
+
+
+def test_a_file_that_is_handed_out_is_whole_or_not_there(tmp_path):
+    out = tmp_path / "page.html"
+    with pytest.raises(RuntimeError), whole_file(out) as unfinished:
+        unfinished.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with whole_file(out) as unfinished:
+        unfinished.write_text("all")
+    assert out.read_text() == "all"
