@@ -4,6 +4,7 @@ import pytest
 from tests.conftest import run_index
 from tests.drawing import encoded, picture, write_folder
 from unifex.calibration import Calibration, CalibrationError, fit_chance
+from unifex.errors import UnifexError
 from unifex.gallery import Gallery
 from unifex.search import Filters, search, search_items
 
@@ -47,7 +48,7 @@ def test_thresholds_mean_what_they_say(labelled):
     assert 0 <= found.kept(found.threshold(0.05)) <= found.kept(found.threshold(0.25)) <= 1
     chances = found.chance(np.linspace(-1, 1, 9))
     assert (np.diff(chances) > 0).all()
-    with pytest.raises(ValueError, match="between 0 and 100"):
+    with pytest.raises(UnifexError, match="between 0 and 100"):
         found.threshold(0)
 
 

@@ -6,6 +6,7 @@ import pytest
 from tests.conftest import run_index
 from unifex import corrections
 from unifex.corrections import Correction
+from unifex.errors import UnifexError
 from unifex.evaluation import trial
 from unifex.gallery import Gallery, GalleryError
 from unifex.search import search_items
@@ -71,9 +72,9 @@ def test_nonsense_is_refused(gallery):
     item = gallery.item_at("shapes/disc/0.png")
     with pytest.raises(ValueError, match="no correction 'praise'"):
         Correction("praise", "u", "p", "s")
-    with pytest.raises(ValueError, match="takes two"):
+    with pytest.raises(UnifexError, match="takes two"):
         corrections.same(item, item)
-    with pytest.raises(ValueError, match="give the label"):
+    with pytest.raises(UnifexError, match="give the label"):
         corrections.relabel(item, "  ")
     with pytest.raises(GalleryError, match="no item 'nothing'"):
         gallery.item_at("nothing")

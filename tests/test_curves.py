@@ -9,6 +9,7 @@ import types
 import pytest
 
 from unifex.curves import log_curves
+from unifex.errors import UnifexError
 from unifex.outcome import Point
 
 POINTS = [Point(n, 2, 1 / n, 0.1, 1.0, 0.0, {64: 0.5 + n / 10}) for n in (1, 2)]
@@ -40,5 +41,5 @@ def test_nothing_is_logged_unless_asked_for(tmp_path):
 @pytest.mark.parametrize("tool", ["tensorboard", "trackio"])
 def test_a_missing_package_is_named(tool, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=f"pip install {tool}"), log_curves(tool, tmp_path, "mine"):
+    with pytest.raises(UnifexError, match=f"pip install {tool}"), log_curves(tool, tmp_path, "mine"):
         pass

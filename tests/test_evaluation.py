@@ -12,6 +12,7 @@ from tests.conftest import run_index
 from tests.drawing import LABELS, encoded, picture
 from tests.trials import make_columns, make_trial, random_embeddings, slow_values
 from unifex.assessment import assess, rivals
+from unifex.errors import UnifexError
 from unifex.evaluation import Protocol, difference, evaluate, trial
 from unifex.gallery import Gallery, GalleryError
 from unifex.measures import MEASURES
@@ -153,7 +154,7 @@ def test_protocols_of_a_gallery(gallery):
     assert (len(few.queries), len(few.items), few.left_out["queries not drawn"]) == (5, 24, 19)
     with pytest.raises(GalleryError, match="no query and index split"):
         trial(gallery, Protocol("split"))
-    with pytest.raises(ValueError, match="no protocol 'half'"):
+    with pytest.raises(UnifexError, match="no protocol 'half'"):
         Protocol("half")
 
 
@@ -219,7 +220,7 @@ def test_rivals_are_compared_in_pairs(gallery):
 
 
 def test_wrong_wishes(gallery):
-    with pytest.raises(ValueError, match="PCA needs more than 24 images"):
+    with pytest.raises(DimensionError, match="PCA needs more than 24 images"):
         last(assess(gallery, compare=["pca"]))
     with pytest.raises(GalleryError, match="no model nothing"):
         last(assess(gallery, compare=["nothing"]))

@@ -33,7 +33,7 @@ LAYERS = (
     ("finetuning",),
     ("projection", "umap_worker"),
     ("map_view",),
-    ("settings",),
+    ("settings", "console"),
     ("cli_shared",),
     ("cli_training", "cli_models", "cli_data"),
     ("cli",),

@@ -61,7 +61,7 @@ def test_a_zero_row_stays_zero():
 
 def test_few_images_give_fewer_dimensions(features):
     assert neck.pca(features[:40], dims=(16, 32, 64)).dims == (16, 32)
-    with pytest.raises(ValueError, match="more than 10 images"):
+    with pytest.raises(DimensionError, match="more than 10 images"):
         neck.pca(features[:10], dims=(16,))
 
 

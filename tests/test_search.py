@@ -3,6 +3,7 @@ import pytest
 
 from tests.drawing import encoded, picture
 from unifex import vectors
+from unifex.errors import UnifexError
 from unifex.images import ImageError
 from unifex.neck import DimensionError, truncate
 from unifex.search import Filters, search, search_items
@@ -82,10 +83,10 @@ def test_search_with_an_item_leaves_it_out(gallery):
 def test_bad_queries(gallery):
     with pytest.raises(ImageError, match="not an image"):
         search(gallery, [b"nonsense"])
-    with pytest.raises(ValueError, match="no query"):
+    with pytest.raises(UnifexError, match="no query"):
         search(gallery, [])
     for k in (0, 1001):
-        with pytest.raises(ValueError, match="1 to 1000"):
+        with pytest.raises(UnifexError, match="1 to 1000"):
             search(gallery, [encoded(picture("shapes/disc", 0))], k)
 
 

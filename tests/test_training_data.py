@@ -15,7 +15,7 @@ from tests.drawing import encoded, picture
 from tests.trials import make_columns
 from unifex import training_data
 from unifex.gallery import Gallery, GalleryError
-from unifex.recipes import Recipe
+from unifex.recipes import Recipe, RecipeError
 from unifex.training_data import HoldOut, choose
 
 
@@ -143,7 +143,7 @@ def test_what_is_missing_is_said(labels, recipe, why):
 
 
 def test_a_share_of_everything_is_refused():
-    with pytest.raises(ValueError, match="share of classes"):
+    with pytest.raises(RecipeError, match="share of classes"):
         HoldOut(1.0)
 
 

@@ -8,6 +8,7 @@ from tests import drawing, tiny_clip
 from tests.conftest import run_index
 from unifex.backbones import BackboneError
 from unifex.embedder import Embedder
+from unifex.errors import UnifexError
 from unifex.gallery import Gallery
 from unifex.search import Filters, search
 from unifex.word_search import search_words
@@ -122,7 +123,7 @@ def test_new_items_are_found_by_words_at_once(worded, tmp_path):
     ],
 )
 def test_a_query_that_is_wrong_says_so(worded, options, sentence):
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(UnifexError, match=sentence):
         search_words(worded, **options)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unifex import hub
+from unifex.errors import UnifexError
 from unifex.hub import HubFile
 from unifex.images import Preprocessing
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 GRAPH_VERSION = 1  # raise it when the way features are computed changes: cached graphs and old galleries depend on it
 
 
-class BackboneError(RuntimeError):
+class BackboneError(UnifexError):
     """A backbone that is not known or whose weights cannot be had; the message names the remedy."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unifex.errors import UnifexError
 from unifex.snapshot import Snapshot
 from unifex.soundness import sealed, unsealed, write_atomically
 from unifex.vectors import EVERYTHING
@@ -23,7 +24,7 @@ STEPS = 50
 RIDGE = 1e-6
 
 
-class CalibrationError(ValueError):
+class CalibrationError(UnifexError):
     """A gallery whose labels cannot tell right from wrong; the message says what is missing."""
 
 
@@ -54,7 +55,7 @@ class Calibration:
     def threshold(self, false_accepts: float) -> float:
         """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery."""
         if not 0 < false_accepts < 1:
-            raise ValueError(f"false accepts must be between 0 and 100 %, not {100 * false_accepts:g} %")
+            raise UnifexError(f"false accepts must be between 0 and 100 %, not {100 * false_accepts:g} %")
         return float(np.quantile(self.strangers, 1 - false_accepts))
 
     def kept(self, threshold: float) -> float:

@@ -14,10 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex import cli_data, cli_models, cli_training, settings
+from unifex import cli_data, cli_models, cli_training, console, settings
 from unifex.cli_shared import chosen_embedder, embedder, end_line, indexes, say, step_line
+from unifex.errors import UnifexError
 from unifex.soundness import write_atomically, write_atomically_with
-from unifex.text import duration, plural, reason, size
+from unifex.text import duration, plural, size
 
 EXAMPLES = """examples:
   python -m unifex index photos/ --gallery holiday
@@ -28,22 +29,12 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    options = _parser().parse_args(arguments)
-    from unifex.backbones import BackboneError
-    from unifex.embedder import ModelError
-    from unifex.gallery import GalleryError
-    from unifex.hub import HubError
-    from unifex.images import ImageError
-    from unifex.sources import SourceError
+    return console.run(lambda: _run(arguments), "what was done is kept, the same command goes on from here")
 
-    try:
-        answer = options.run(options)
-    except (BackboneError, ModelError, GalleryError, HubError, ImageError, SourceError, ValueError, OSError) as error:
-        print(f"unifex: {reason(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nunifex: stopped; what was done is kept, the same command goes on from here", file=sys.stderr)
-        return 1
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = _parser().parse_args(arguments)
+    answer = options.run(options)
     if options.json and answer is not None:
         print(json.dumps(answer, ensure_ascii=False))
     return 0
@@ -148,7 +139,7 @@ def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _index(options: argparse.Namespace) -> dict[str, Any]:
     if bool(options.source) == bool(options.from_embeddings):
-        raise ValueError("give a source, or --from-embeddings DIR")
+        raise UnifexError("give a source, or --from-embeddings DIR")
     if options.from_embeddings:
         return cli_data.take_in(options, options.from_embeddings, options.store)
     from unifex.indexing import IndexReport, index
@@ -193,7 +184,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     trust = None if options.trust is None else options.trust / 100
     filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accepts=trust)
     if not options.images and not options.words:
-        raise ValueError("give an image, or --words")
+        raise UnifexError("give an image, or --words")
     together = options.together or not options.images
     queries = [options.images] if together else [[image] for image in options.images]
     results = []
@@ -323,7 +314,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
     said += [same(item(a), item(b)) for a, b in options.same]
     undone = [c for c in gallery.corrections() if {c.path, c.uri, c.other_path, c.other_uri} & set(options.undo)]
     if options.undo and not undone:
-        raise ValueError(f"nothing was said of {', '.join(options.undo)}")
+        raise UnifexError(f"nothing was said of {', '.join(options.undo)}")
     if said or undone:
         with gallery.write() as writer:
             writer.undo(undone)
@@ -371,7 +362,7 @@ def _remove(options: argparse.Namespace) -> dict[str, Any]:
         found = writer.ids_of_paths(options.paths)
         missing = [path for path, ids in found.items() if not ids]
         if missing:
-            raise ValueError(f"nothing removed: gallery '{gallery.name}' has no item {', '.join(missing)}")
+            raise UnifexError(f"nothing removed: gallery '{gallery.name}' has no item {', '.join(missing)}")
         removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
         snapshot.save(gallery)
     say(options, f"{removed} removed, {len(gallery)} left")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unifex.cli_shared import embedder, end_line, say, step_line
+from unifex.errors import UnifexError
 from unifex.text import size
 
 
@@ -100,7 +101,7 @@ def _push(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.embedder import find_model
 
     if options.format != "safetensors":
-        raise ValueError("a model goes to the hub as safetensors; give no --format")
+        raise UnifexError("a model goes to the hub as safetensors; give no --format")
     model = embedder(options)
     card = find_model(options.model, options.indexes / "models") / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# {model.name}\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unifex.cli_shared import chosen_embedder, end_line, indexes, say, step_line
+from unifex.errors import UnifexError
 from unifex.text import duration
 
 
@@ -130,7 +131,7 @@ def _use(options: argparse.Namespace) -> dict[str, Any]:
     gallery = indexes(options).get(options.gallery)
     wanted = options.wanted or gallery.config.previous
     if not wanted:
-        raise ValueError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
+        raise UnifexError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
     return _switch(options, gallery.name, wanted)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
+from unifex.errors import UnifexError
 from unifex.text import harmless
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Correction:
         if self.kind not in KINDS:
             raise ValueError(f"no correction '{self.kind}'; there are: {', '.join(KINDS)}")
         if self.kind == "same" and self.uri == self.other_uri:
-            raise ValueError(f"'{self.path}' is one item; 'same' takes two")
+            raise UnifexError(f"'{self.path}' is one item; 'same' takes two")
 
     @property
     def sentence(self) -> str:
@@ -68,9 +69,9 @@ class Correction:
 
 
 def relabel(item: Record, label: str, domain: str | None = None) -> Correction:
-    """The item has this label, in this domain (its own when None). Raises ValueError without a label."""
+    """The item has this label, in this domain (its own when None). Raises ``UnifexError`` without a label."""
     if not label.strip():
-        raise ValueError("give the label that the item should have")
+        raise UnifexError("give the label that the item should have")
     domain = item.domain if domain is None else domain
     return Correction("relabel", item.uri, item.path, item.sha256, label.strip(), domain.strip())
 
@@ -81,7 +82,7 @@ def drop(item: Record) -> Correction:
 
 
 def same(item: Record, other: Record) -> Correction:
-    """Both show the same thing. Raises ValueError for one item twice."""
+    """Both show the same thing. Raises ``UnifexError`` for one item twice."""
     return Correction("same", item.uri, item.path, item.sha256, other_uri=other.uri, other_path=other.path)
 
 

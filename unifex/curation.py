@@ -51,7 +51,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         if self.classes < 0 or self.least < 1 or self.most < 0 or 0 < self.most < self.least:
-            raise ValueError(
+            raise SourceError(
                 f"classes ({self.classes}) and most ({self.most}) must be 0 (all) or more, "
                 f"least ({self.least}) at least 1 and not above most"
             )

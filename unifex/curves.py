@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from unifex.errors import UnifexError
 from unifex.outcome import Point
 
 PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio"}
@@ -17,13 +18,13 @@ PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio"}
 def log_curves(tool: str | None, folder: Path, run: str) -> Iterator[Callable[[Point], None]]:
     """A function that takes every point. ``tool`` is one of :data:`PACKAGES`, or None for nothing at all.
 
-    Raises ValueError that names the package to install.
+    Raises ``UnifexError`` that names the package to install.
     """
     if tool is None:
         yield lambda point: None
         return
     if importlib.util.find_spec(PACKAGES[tool]) is None:
-        raise ValueError(f"{tool} is not installed: `pip install {PACKAGES[tool]}`")
+        raise UnifexError(f"{tool} is not installed: `pip install {PACKAGES[tool]}`")
     with {"tensorboard": _tensorboard, "trackio": _trackio}[tool](folder, run) as write:
         yield lambda point: write(_values(point), point.number)
 

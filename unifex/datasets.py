@@ -364,9 +364,10 @@ def _rule(asked: dict[str, str]) -> Rule:
         raise SourceError(f"m4d: knows no '{unknown[0]}'; after ? there are: sets, {', '.join(names)}")
     domains = tuple(domain for domain in asked.pop("domains", "").split(",") if domain)
     try:
-        return Rule(domains, **{name: int(value) for name, value in asked.items()})
+        numbers = {name: int(value) for name, value in asked.items()}
     except ValueError as error:
         raise SourceError(f"m4d: {error}") from error
+    return Rule(domains, **numbers)
 
 
 def _cropped(read: Callable[[], bytes], box: Box) -> bytes:

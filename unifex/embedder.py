@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from unifex import backbones, disk, hub, images, neck, runtime, torchscript, zoo
+from unifex.errors import UnifexError
 from unifex.hub import HubFile
 from unifex.soundness import new_folder, write_atomically
 
@@ -39,7 +40,7 @@ _KINDS = {
 }  # fmt: skip
 
 
-class ModelError(RuntimeError):
+class ModelError(UnifexError):
     """A model that is missing or cannot be loaded; the message names it, the reason and the remedy."""
 
 

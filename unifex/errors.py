@@ -1,7 +1,7 @@
 """The one root of what this program says no with.
 
-A message of it is a sentence for people: what is wrong, and what to do. Everything else that is raised, a ``ValueError``
-of numpy included, is a defect and is shown as one.
+A message of it is a sentence for people: what is wrong, and what to do. Everything else that is raised, a
+``ValueError`` of numpy included, is a defect and is shown as one (``text.explain``).
 """
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from unifex import measures, neighbours, reranking, vectors
+from unifex.errors import UnifexError
 from unifex.gallery import Gallery, GalleryError
 from unifex.measures import CUTOFF, MEASURES, Measures, Score
 from unifex.neighbours import Neighbours
@@ -46,7 +47,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.kind not in PROTOCOLS:
-            raise ValueError(f"no protocol '{self.kind}'; there are: {', '.join(PROTOCOLS)}")
+            raise UnifexError(f"no protocol '{self.kind}'; there are: {', '.join(PROTOCOLS)}")
 
 
 @dataclass(frozen=True)

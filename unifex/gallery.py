@@ -26,6 +26,7 @@ from unifex import corrections, disk, images, neighbours, snapshot
 from unifex.calibration import Calibration, CalibrationError, calibrate
 from unifex.corrections import Correction
 from unifex.embedder import Embedder
+from unifex.errors import UnifexError
 from unifex.feature_table import FeatureTable
 from unifex.neck import truncate
 from unifex.neighbours import Kept, Neighbours, Searched
@@ -61,7 +62,7 @@ CREATE INDEX IF NOT EXISTS features_shard ON features (shard);
 _TABLES += corrections.TABLE
 
 
-class GalleryError(RuntimeError):
+class GalleryError(UnifexError):
     """A gallery that is missing, busy, damaged or of another model; the message names the remedy."""
 
 

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from unifex.errors import UnifexError
+
 REACHABLE_SECONDS = 3
 REPORT_SECONDS = 0.3
 
 
-class HubError(RuntimeError):
+class HubError(UnifexError):
     """Something that cannot be had from (or put on) the hub; the message names it, the reason and the remedy."""
 
 

@@ -16,6 +16,8 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps
 
+from unifex.errors import UnifexError
+
 try:  # HEIC/HEIF is an extra: `pip install pillow-heif`
     import pillow_heif
 
@@ -49,7 +51,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False  # a truncated file is refused, not show
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before a pixel is decoded
 
 
-class ImageError(ValueError):
+class ImageError(UnifexError):
     """An image that cannot or must not be read; the message is the reason, fit for a report."""
 
 

@@ -118,7 +118,7 @@ class Indexes:
     def move_to(self, name: str, store: str) -> Gallery:
         """Search a gallery in another store from now on: ``faiss``, ``milvus`` or ``milvus:URI``.
 
-        Nothing changes before all its vectors are there. Raises ValueError for another kind of store,
+        Nothing changes before all its vectors are there. Raises ``StoreError`` for another kind of store,
         ``milvus.StoreError`` when it does not answer, :class:`GalleryError` for a gallery that is busy.
         """
         gallery, store = self.writable(name), milvus.settled(store)

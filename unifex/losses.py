@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
+from unifex.errors import UnifexError
+
 CLASSES_AT_ONCE = 2048  # so that their cosines to a batch stay in the cache
 _EPSILON = 1e-6  # keeps angles off 0 and pi, where the slope of acos is infinite
 
 
-class LossError(ValueError):
+class LossError(UnifexError):
     """A loss that is not known, or a setting it cannot work with; the message lists what there is."""
 
 

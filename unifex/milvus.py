@@ -21,6 +21,7 @@ import faiss
 import numpy as np
 from filelock import FileLock
 
+from unifex.errors import UnifexError
 from unifex.soundness import write_atomically_with
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ LEAST_EFFORT, MOST_EFFORT = 128, 32_768  # HNSW's ef
 TEXT_LENGTH = 256
 
 
-class StoreError(ConnectionError):
+class StoreError(UnifexError):
     """Milvus is not installed, does not answer or refuses; the message names the remedy."""
 
 
@@ -137,15 +138,15 @@ class Collection:
 
 
 def location(store: str, folder: Path) -> str:
-    """Where a store is: a URL, or an absolute path. Raises ValueError for another kind of store."""
+    """Where a store is: a URL, or an absolute path. Raises :class:`StoreError` for another kind of store."""
     kind, _, uri = store.partition(":")
     if kind != STORE:
-        raise ValueError(f"no store '{store}'; there are: faiss, {STORE} (a file in the gallery) and {STORE}:URI")
+        raise StoreError(f"no store '{store}'; there are: faiss, {STORE} (a file in the gallery) and {STORE}:URI")
     if "://" in uri:
         return uri
     path = (folder / LITE_FILE) if not uri else Path(uri)
     if path.suffix != ".db":
-        raise ValueError(f"'{uri}' is neither a URL nor a file that ends in .db")
+        raise StoreError(f"'{uri}' is neither a URL nor a file that ends in .db")
     return str(path.resolve())
 
 

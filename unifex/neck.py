@@ -12,12 +12,13 @@ from functools import cached_property
 
 import numpy as np
 
+from unifex.errors import UnifexError
 from unifex.feature_table import Features, blocks
 
 NESTED_DIMS = (64, 128, 256, 512)
 
 
-class DimensionError(ValueError):
+class DimensionError(UnifexError):
     """An embedding size that the neck does not have; the message lists those it has."""
 
 
@@ -94,12 +95,12 @@ def pca(features: Features, dims: tuple[int, ...] = NESTED_DIMS, whitening: floa
     """Principal axes of ``features`` [N, D], each divided by variance ** ``whitening``.
 
     0 is plain PCA, 0.5 gives every axis the same variance, 0.25 lies half way. Fewer images than outputs leave the
-    missing axes out of ``dims``. Raises ValueError when not even the smallest dimension can be had.
+    missing axes out of ``dims``. Raises :class:`DimensionError` when not even the smallest dimension can be had.
     """
     rank = min(len(features) - 1, features.shape[1])
     dims = tuple(dim for dim in dims if dim <= rank)
     if not dims:
-        raise ValueError(f"PCA needs more than {rank + 1} images for its smallest dimension")
+        raise DimensionError(f"PCA needs more than {rank + 1} images for its smallest dimension")
     mean = sum(block.astype(np.float64).sum(axis=0) for _, block in blocks(features)) / len(features)
     centred = (block.astype(np.float64) - mean for _, block in blocks(features))
     variance, axes = np.linalg.eigh(sum(block.T @ block for block in centred) / len(features))

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unifex import images
+from unifex.errors import UnifexError
 from unifex.sources import Item, Refused, SourceError, labels_from_layout, open_source, printable
 
 FILES_PER_PART = 1000
@@ -91,7 +92,7 @@ def file_system(place: str) -> tuple[AbstractFileSystem, str]:
         raise SourceError(f"'{place}': {error}") from error
 
 
-class Unreachable(RuntimeError):
+class Unreachable(UnifexError):
     """A store that does not answer: no fault of the image, so that it must not be refused for it."""
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from unifex import partitions
 from unifex.clip_retrieval import PLAN, Rows
 from unifex.embedder import Embedder
+from unifex.errors import UnifexError
 from unifex.indexing import embed_items
 from unifex.partitions import Part, file_system
 from unifex.sources import Refused, SourceError
@@ -38,7 +39,7 @@ WINDOW = 256  # images in flight in an actor
 CONNECT_SECONDS = 10
 
 
-class ClusterError(ConnectionError):
+class ClusterError(UnifexError):
     """Ray is not installed or does not answer; the message names the remedy."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from unifex.errors import UnifexError
 from unifex.neck import NESTED_DIMS
 
 LOSS_ADVICE = {
@@ -46,7 +47,7 @@ WARMUPS = {"linear": "in equal steps", "exponential": "fast at first", "none": "
 SCHEDULES = {"cosine": "falls along a cosine", "constant": "stays"}
 
 
-class RecipeError(ValueError):
+class RecipeError(UnifexError):
     """A setting that is unknown or out of its range; the message names it and what is allowed."""
 
 
@@ -168,8 +169,8 @@ def read_public_yaml(path: Path) -> Recipe:
         raise RecipeError(f"{path}: not a UniFEx training configuration (no MODEL section)")
     try:
         return _from_public(_Section(values, str(path)))
-    except (TypeError, ValueError) as error:
-        raise error if isinstance(error, RecipeError) else RecipeError(f"{path}: {error}") from error
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise RecipeError(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from unifex import backbones
+from unifex import backbones, towers
 from unifex.backbones import BackboneSpec
 from unifex.soundness import file_hash, new_folder, sealed, unsealed, write_atomically
 from unifex.text import reason
@@ -282,7 +282,7 @@ def load_text_tower(spec: BackboneSpec) -> TextTower:
         if key not in _text_towers:
             try:
                 _text_towers[key] = spec.text(spec.weights_file())
-            except RuntimeError as error:
+            except towers.TowerError as error:
                 raise backbones.BackboneError(f"{error}: `python -m unifex download {spec.id}` fetches it") from error
         return _text_towers[key]
 

@@ -12,6 +12,7 @@ import numpy as np
 from unifex import reranking, vectors
 from unifex.calibration import Calibration, CalibrationError
 from unifex.embedder import ImageLike
+from unifex.errors import UnifexError
 from unifex.gallery import Gallery, GalleryError, Record
 from unifex.neck import truncate
 from unifex.snapshot import Snapshot
@@ -129,7 +130,7 @@ def search(
     outside 1..1000, for no query, or for ``false_accepts`` in a gallery whose labels cannot tell.
     """
     if not pictures:
-        raise ValueError("no query image given")
+        raise UnifexError("no query image given")
     started = time.perf_counter()
     features = gallery.embedder.features(list(pictures))
     return search_features(gallery, features, k, filters, dim, context, time.perf_counter() - started)
@@ -164,7 +165,7 @@ def search_features(
 ) -> SearchResult:
     """Search with backbone features [n, D] of one or several images of the same thing."""
     if not 1 <= k <= MAX_HITS:
-        raise ValueError(f"k must be 1 to {MAX_HITS}, not {k}")
+        raise UnifexError(f"k must be 1 to {MAX_HITS}, not {k}")
     dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
     snapshot, near = gallery.neighbours() if context else (gallery.snapshot(), None)
     index = gallery.index_of(snapshot, dim)

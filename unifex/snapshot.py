@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from unifex import milvus, vectors
+from unifex.errors import UnifexError
 from unifex.neck import truncate
 from unifex.shortlists import Lists, Shortlist
 from unifex.soundness import file_hash, save_array, sealed, unsealed, write_atomically
@@ -106,7 +107,7 @@ def take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
             return _take(gallery, last)
         except KeyError:  # a writer removed an image between reading the items and reading their features
             continue
-    raise RuntimeError(f"gallery '{gallery.name}' changes faster than it can be read; try again")
+    raise UnifexError(f"gallery '{gallery.name}' changes faster than it can be read; try again")
 
 
 class _Known(NamedTuple):

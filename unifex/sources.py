@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from unifex import images
+from unifex.errors import UnifexError
 
 MANIFEST_NAME = "manifest.csv"
 BUNDLE_CONTENTS = "bundle.json"  # in an archive: it is a packed gallery
@@ -26,7 +27,7 @@ MAX_COMPRESSION = 200  # no photograph compresses 200-fold; a bomb does
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 
 
-class SourceError(ValueError):
+class SourceError(UnifexError):
     """A source that cannot be read at all; the message names it, the reason and the remedy."""
 
 

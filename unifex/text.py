@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+import logging
+from dataclasses import dataclass
 from pathlib import Path
 
+from unifex.errors import UnifexError
+
+log = logging.getLogger("unifex")
 _DISK = {
     errno.ENOSPC: "the disk is full; make room and do it again",
     errno.EDQUOT: "the disk quota is used up; make room and do it again",
@@ -23,6 +28,29 @@ def reason(error: BaseException) -> str:
         return str(error)
     what = _DISK.get(error.errno, error.strerror)
     return f"{what} ({Path(str(error.filename)).name})" if error.filename else what
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What people are told of something that failed; ``defect``: of the program, and nothing that they did."""
+
+    title: str
+    sentence: str
+    defect: bool
+
+
+def explain(error: BaseException) -> Explanation:
+    """For whoever catches everything: a sentence of whatever was raised. A defect's traceback goes to the log.
+
+    A user can mend what the program itself says no to, and what the system does (files, disks, networks, memory).
+    """
+    if isinstance(error, UnifexError | OSError):
+        return Explanation("Not done", reason(error), False)
+    if isinstance(error, MemoryError):
+        return Explanation("Not done", "there is not enough memory; close other programs, or ask for less", False)
+    log.error("a defect of the program", exc_info=error)
+    sentence = f"internal error ({type(error).__name__}), please report it with the traceback in the program's log"
+    return Explanation("A defect of the program", sentence, True)
 
 
 def duration(seconds: float) -> str:

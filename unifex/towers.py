@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from unifex.errors import UnifexError
 from unifex.images import Preprocessing
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _FIT_OF_RESIZE = {"squash": "squash", "shortest": "crop", "longest": "pad"}  # open_clip's names
 _FIT_OF_CROP = {"squash": "squash", "center": "crop", "border": "pad"}  # timm's
+
+
+class TowerError(UnifexError):
+    """A network that its library does not have, or that cannot be used here; the message says which and why."""
 
 
 class TextTower(Protocol):
@@ -32,7 +37,10 @@ class TextTower(Protocol):
 
 
 def open_clip_model(name: str, weights: Path | None, size: int | None = None) -> torch.nn.Module:
-    """Both towers, in evaluation mode. Raises RuntimeError for an unknown name or weights of another model."""
+    """Both towers, in evaluation mode.
+
+    Raises :class:`TowerError` for an unknown name, RuntimeError for weights of another model.
+    """
     import open_clip
     import torch
 
@@ -79,12 +87,12 @@ def open_clip_images(name: str, weights: Path | None, size: int | None, projecti
         else:  # the projection is the trunk's own classifier
             tower.trunk.reset_classifier(0)
     else:
-        raise RuntimeError(f"{name} has no projection that can be taken off")
+        raise TowerError(f"{name} has no projection that can be taken off")
     return tower
 
 
 class OpenClipText:
-    """The text tower with its tokenizer, on the CPU. Raises RuntimeError when the tokenizer's files are missing."""
+    """The text tower with its tokenizer, on the CPU. Raises :class:`TowerError` when the tokenizer's files miss."""
 
     def __init__(self, name: str, weights: Path | None):
         model = open_clip_model(name, weights)
@@ -102,7 +110,7 @@ class OpenClipText:
 def tokenizer(name: str, fetch: bool) -> Any:
     """open_clip's tokenizer of a model; ``fetch`` allows to get its files from the hub.
 
-    Raises RuntimeError when they are not on this computer and may not be fetched.
+    Raises :class:`TowerError` when they are not on this computer and may not be fetched.
     """
     import open_clip
 
@@ -110,11 +118,11 @@ def tokenizer(name: str, fetch: bool) -> Any:
     try:
         return open_clip.get_tokenizer(name, **({} if fetch or not wanted else {"local_files_only": True}))
     except (OSError, ValueError) as error:
-        raise RuntimeError(f"the tokenizer {wanted} is not on this computer") from error
+        raise TowerError(f"the tokenizer {wanted} is not on this computer") from error
 
 
 def open_clip_config(name: str) -> dict[str, Any]:
-    """The configuration of a model. Raises RuntimeError that lists the like-named."""
+    """The configuration of a model. Raises :class:`TowerError` that lists the like-named."""
     import difflib
     import json
 
@@ -125,7 +133,7 @@ def open_clip_config(name: str) -> dict[str, Any]:
     config = open_clip.get_model_config(name)
     if config is None:
         near = difflib.get_close_matches(name, open_clip.list_models(), 5, 0.4)
-        raise RuntimeError(f"open_clip has no model '{name}'; alike: {', '.join(near) or 'none'}")
+        raise TowerError(f"open_clip has no model '{name}'; alike: {', '.join(near) or 'none'}")
     return config
 
 
@@ -136,7 +144,7 @@ def open_clip_preprocessing(name: str, pretrained: dict[str, Any], size: int | N
     side = size or open_clip_config(name)["vision_cfg"]["image_size"]
     if isinstance(side, list | tuple):
         if len(set(side)) > 1:
-            raise RuntimeError(f"open_clip:{name} takes images of {side}, UniFEx squares only")
+            raise TowerError(f"open_clip:{name} takes images of {side}, UniFEx squares only")
         side = side[0]
     return Preprocessing(
         size=side,
@@ -152,8 +160,8 @@ def open_clip_preprocessing(name: str, pretrained: dict[str, Any], size: int | N
 def timm_images(name: str, weights: Path | None, size: int | None, whole: bool) -> torch.nn.Module:
     """A timm network without classifier: normalised images [B, 3, size, size] -> [B, D].
 
-    ``whole`` False leaves out what SAM puts behind its transformer (as the paper does). Raises RuntimeError for a
-    network that has no such thing, or weights of another network.
+    ``whole`` False leaves out what SAM puts behind its transformer (as the paper does). Raises :class:`TowerError`
+    for a network that has no such thing, RuntimeError for weights of another network.
     """
     import timm
     import torch
@@ -168,13 +176,13 @@ def timm_images(name: str, weights: Path | None, size: int | None, whole: bool) 
         network = timm.create_model(name, **options)
     if not whole:
         if not hasattr(network, "neck"):
-            raise RuntimeError(f"timm:{name} has nothing behind its tower that could be left out")
+            raise TowerError(f"timm:{name} has nothing behind its tower that could be left out")
         network.neck = torch.nn.Identity()
     return network.eval()
 
 
 def timm_preprocessing(name: str, size: int | None) -> Preprocessing:
-    """As the library's configuration says. Raises RuntimeError that lists the like-named."""
+    """As the library's configuration says. Raises :class:`TowerError` that lists the like-named."""
     import difflib
 
     import timm
@@ -183,11 +191,11 @@ def timm_preprocessing(name: str, size: int | None) -> Preprocessing:
     known = timm.get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
     if known is None:
         near = difflib.get_close_matches(name, timm.list_models(pretrained=True), 5, 0.4)
-        raise RuntimeError(f"timm has no model '{name}' with weights; alike: {', '.join(near) or 'none'}")
+        raise TowerError(f"timm has no model '{name}' with weights; alike: {', '.join(near) or 'none'}")
     config = resolve_data_config(pretrained_cfg=known.to_dict())
     _, height, width = config["input_size"]
     if height != width:
-        raise RuntimeError(f"timm:{name} takes images of {height} x {width}, UniFEx squares only")
+        raise TowerError(f"timm:{name} takes images of {height} x {width}, UniFEx squares only")
     return Preprocessing(
         size=size or height,
         mean=tuple(config["mean"]),

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from unifex import disk
+from unifex.errors import UnifexError
 from unifex.feature_table import BLOCK_ROWS, FeatureTable, blocks
 from unifex.losses import NestedLoss, Settings
 from unifex.neck import Neck, pca
@@ -34,7 +35,7 @@ SAM_RADIUS = 0.05
 MOMENTUM = 0.9
 
 
-class TrainingError(ValueError):
+class TrainingError(UnifexError):
     """Samples that nothing can be learned from; the message says what is missing."""
 
 

@@ -15,7 +15,7 @@ from unifex import failures
 from unifex.evaluation import Protocol, Trial, same_pairs
 from unifex.failures import LabelError
 from unifex.gallery import Gallery, GalleryError
-from unifex.recipes import Recipe
+from unifex.recipes import Recipe, RecipeError
 from unifex.snapshot import Columns
 
 HOLD_OUT_SHARE = 0.3
@@ -37,7 +37,7 @@ class HoldOut:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
-            raise ValueError(f"the share of classes to hold out is 0 to below 1, not {self.share}")
+            raise RecipeError(f"the share of classes to hold out is 0 to below 1, not {self.share}")
 
 
 @dataclass(frozen=True)

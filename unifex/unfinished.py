@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from unifex import disk
 from unifex.embedder import ModelError
 from unifex.outcome import Point
-from unifex.recipes import Recipe
+from unifex.recipes import Recipe, RecipeError
 from unifex.soundness import write_atomically
 from unifex.training_data import HoldOut
 
@@ -48,7 +48,7 @@ class Order:
             recipe = Recipe(**{**recipe, "dims": tuple(recipe["dims"])})
             hold_out = HoldOut(**{**hold_out, "labels": tuple(hold_out["labels"])})
             return cls(values["name"], values["gallery"], recipe, hold_out)
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecipeError):
             return None
 
 

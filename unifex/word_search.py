@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unifex.embedder import ImageLike
+from unifex.errors import UnifexError
 from unifex.gallery import Gallery
 from unifex.neck import truncate
 from unifex.search import MAX_HITS, Filters, SearchResult, hits_at
@@ -32,18 +33,18 @@ def search_words(
     """Search with words; with images or items besides, for what is like these *and* what the words say.
 
     ``balance``: 0 is images only, 1 is words only. The two kinds of similarity spread differently over a gallery, so
-    each counts in units of its own standard deviation there. Raises ValueError for no words, ``BackboneError`` when the
-    backbone has no text tower, ``images.ImageError`` for a query that is no image.
+    each counts in units of its own standard deviation there. Raises ``UnifexError`` for no words, ``BackboneError``
+    when the backbone has no text tower, ``images.ImageError`` for a query that is no image.
     """
     words = words.strip()
     if not words or len(words) > MAX_WORDS:
-        raise ValueError(f"give 1 to {MAX_WORDS} characters of words")
+        raise UnifexError(f"give 1 to {MAX_WORDS} characters of words")
     if not 1 <= k <= MAX_HITS:
-        raise ValueError(f"k must be 1 to {MAX_HITS}, not {k}")
+        raise UnifexError(f"k must be 1 to {MAX_HITS}, not {k}")
     if not 0 <= balance <= 1:
-        raise ValueError(f"balance must be 0 (images) to 1 (words), not {balance}")
+        raise UnifexError(f"balance must be 0 (images) to 1 (words), not {balance}")
     if filters.false_accepts is not None:
-        raise ValueError("trust is told from images that search for each other; it says nothing about words")
+        raise UnifexError("trust is told from images that search for each other; it says nothing about words")
     started = time.perf_counter()
     query = gallery.embedder.words([words])
     parts, weights = [query], [1.0]

@@ -27,6 +27,7 @@ from unifex.hub import Fetched, HubFile
 from unifex.images import Preprocessing
 from unifex.lite0 import LITE0
 from unifex.text import size as bytes_text
+from unifex.towers import TowerError
 
 if TYPE_CHECKING:
     import torch
@@ -129,9 +130,9 @@ def build_tower(name: Name, weights: Path | None) -> torch.nn.Module:
         if name.library == "timm":
             return towers.timm_images(name.name, weights, name.size, name.projection)
         return towers.open_clip_images(name.name, weights, name.size, name.projection)
-    except RuntimeError as error:
+    except TowerError as error:
         raise BackboneError(str(error)) from error
-    except (SafetensorError, pickle.UnpicklingError, OSError, EOFError, ValueError, LookupError) as error:
+    except (SafetensorError, pickle.UnpicklingError, OSError, EOFError, RuntimeError, ValueError, LookupError) as error:
         text = str(error).strip().partition("\n")[0][:200]
         raise BackboneError(f"{weights and weights.name} of {name.name} cannot be used: {text}") from error
 
@@ -166,9 +167,7 @@ def _from_library(id: str) -> BackboneSpec:
     """A backbone that is not in the table: the library is asked for everything the table would say."""
     try:
         return _LIBRARIES[Name.parse(id).library](id, Name.parse(id))
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        if isinstance(error, BackboneError):
-            raise
+    except (TowerError, RuntimeError, OSError, ValueError, KeyError) as error:
         raise BackboneError(f"backbone '{id}': {error}") from error
 
 
@@ -178,7 +177,7 @@ def _of_timm(id: str, name: Name) -> BackboneSpec:
 
     config = timm.get_pretrained_cfg(name.name)
     if not config.hf_hub_id:
-        raise RuntimeError("its weights are not on the hub")
+        raise TowerError("its weights are not on the hub")
     return _measured(id, name, HubFile(config.hf_hub_id, TIMM_FILES), prep, licence=config.license or "unknown")
 
 
@@ -189,9 +188,9 @@ def _of_open_clip(id: str, name: Name) -> BackboneSpec:
     config = get_pretrained_cfg(name.name, name.tag)
     if not config or not config.get("hf_hub"):
         tags = ", ".join(list_pretrained_tags_by_model(name.name)) or "none"
-        raise RuntimeError(f"open_clip has no weights '{name.tag}' of it on the hub; there are: {tags}")
+        raise TowerError(f"open_clip has no weights '{name.tag}' of it on the hub; there are: {tags}")
     if bool(config.get("quick_gelu")) != bool(towers.open_clip_config(name.name).get("quick_gelu")):
-        raise RuntimeError(f"these weights want the other activation: open_clip:{name.name}-quickgelu:{name.tag}")
+        raise TowerError(f"these weights want the other activation: open_clip:{name.name}-quickgelu:{name.tag}")
     repo, _, file = config["hf_hub"].rpartition("/")
     prep = towers.open_clip_preprocessing(name.name, config, name.size)
     return _measured(id, name, HubFile(repo, (file,) if file else OPEN_CLIP_FILES), prep, licence="see its page")
@@ -201,7 +200,7 @@ def _of_folder(id: str, name: Name) -> BackboneSpec:
     folder = Path(name.name).expanduser().resolve()
     weights = next((folder / file for file in OPEN_CLIP_FILES if (folder / file).is_file()), None)
     if weights is None or not (folder / OPEN_CLIP_CONFIG).is_file():
-        raise RuntimeError(f"{folder} must hold {OPEN_CLIP_CONFIG} and {' or '.join(OPEN_CLIP_FILES)}")
+        raise TowerError(f"{folder} must hold {OPEN_CLIP_CONFIG} and {' or '.join(OPEN_CLIP_FILES)}")
     return _in_folder(id, name, folder, weights)
 
 
@@ -268,6 +267,6 @@ def fetch_tokenizer(spec: BackboneSpec) -> None:
     name = spec.text.args[0]
     try:
         towers.tokenizer(name, fetch=False)
-    except RuntimeError:
+    except TowerError:
         hub.check_reachable(f"the tokenizer of {spec.id}")
         towers.tokenizer(name, fetch=True)

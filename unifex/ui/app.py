@@ -21,6 +21,7 @@ from unifex.ui.guard import Guard
 from unifex.ui.health import health_route
 from unifex.ui.item_view import ItemView
 from unifex.ui.map_tab import MapTab
+from unifex.ui.page import Page
 from unifex.ui.search_tab import SearchTab
 from unifex.ui.train_tab import TrainTab
 
@@ -32,9 +33,9 @@ PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS = 3600, 24 * 3600
 
 
-def build(context: Context) -> gr.Blocks:
+def build(context: Context) -> Page:
     """The whole app, not yet served."""
-    with gr.Blocks(
+    with Page(
         title="UniFEx", analytics_enabled=False, fill_width=True, delete_cache=(CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS)
     ) as page:
         header = gr.HTML(elem_id="header", js_on_load="")
@@ -80,7 +81,7 @@ class _Tabs:
     def _searched(self) -> dict:
         return {"fn": self.search.show, "inputs": self.search.settings, "outputs": self.search.results, **PRIVATE}
 
-    def get_ready(self, page: gr.Blocks, header: gr.HTML, ticker: gr.Timer) -> None:
+    def get_ready(self, page: Page, header: gr.HTML, ticker: gr.Timer) -> None:
         """The header tells what the server is doing; galleries appear as they are made."""
 
         def show_header() -> tuple[str, dict]:
@@ -135,7 +136,7 @@ class _Tabs:
         )
 
 
-def serve(settings: Settings, block: bool = True) -> tuple[gr.Blocks, Context]:
+def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
     """Build the page, start getting ready in the background and serve it; returns at Ctrl+C, or at once."""
     context = Context.create(settings)
     page = build(context)

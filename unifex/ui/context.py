@@ -13,20 +13,20 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from unifex import demo, images, sources, uploads
+from unifex import demo, sources, uploads
 from unifex.backbones import BackboneError
-from unifex.embedder import DEFAULT_MODEL, Embedder, ModelError
+from unifex.embedder import DEFAULT_MODEL, Embedder
+from unifex.errors import UnifexError
 from unifex.gallery import Gallery, GalleryBusy, GalleryError
-from unifex.hub import HubError
 from unifex.indexes import Indexes, check_name
 from unifex.indexing import Progress, index
 from unifex.settings import Settings
-from unifex.text import reason
+from unifex.text import explain, reason
 from unifex.ui.guard import Files, token_now
 from unifex.workspaces import VISITORS, Limits, Workspace, Workspaces
 
 DEMO_GALLERY = "demo (synthetic)"
-ERRORS = (GalleryError, ModelError, BackboneError, HubError, images.ImageError, ValueError, OSError)
+ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, which `page.Page` tells of
 READ_ONLY = "this server is read-only"
 SWEEP_SECONDS = 60
 log = logging.getLogger("unifex")
@@ -215,8 +215,9 @@ class Context:
                 threading.Thread(target=self._sweep, name="unifex-sweep", daemon=True).start()
             self.state = self.problem or self.embedder.engine.name
         except Exception as error:  # a thread of its own: nobody else would tell the user
-            log.exception("preparing failed")
-            self.state = reason(error)
+            told = explain(error)
+            log.error("preparing failed: %s", told.sentence)
+            self.state = told.sentence
         finally:
             self.ready.set()
 

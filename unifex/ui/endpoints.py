@@ -15,8 +15,7 @@ from gradio.utils import get_upload_folder
 from unifex.assessment import assess
 from unifex.evaluation import Protocol
 from unifex.search import Filters, Hit, search
-from unifex.text import reason
-from unifex.ui.context import ERRORS, Context
+from unifex.ui.context import Context
 from unifex.word_search import search_words
 
 
@@ -39,11 +38,8 @@ def add_endpoints(app: Context) -> None:
             raise gr.Error("image: upload the file (gradio_client.handle_file), do not name a path")
         filters = Filters((domain,) if domain else (), min_score=None if min_score <= -1 else min_score)
         filters = replace(filters, false_accepts=trust / 100 or None)
-        try:
-            opened = app.gallery(gallery or app.first_gallery())
-            result = search(opened, [path], int(k), filters, int(dim) or None, context)
-        except ERRORS as error:
-            raise gr.Error(reason(error), print_exception=False) from error
+        opened = app.gallery(gallery or app.first_gallery())
+        result = search(opened, [path], int(k), filters, int(dim) or None, context)
         hits = [_hit(hit, app.settings.public) for hit in result.hits]
         return {"results": [{"query": path.name, "stranger": result.stranger, "hits": hits}]}
 
@@ -52,10 +48,7 @@ def add_endpoints(app: Context) -> None:
     ) -> dict[str, Any]:
         """Find the items of a gallery that show what words say, where its backbone knows words."""
         filters = Filters((domain,) if domain else (), min_score=None if min_score <= -1 else min_score)
-        try:
-            result = search_words(app.gallery(gallery or app.first_gallery()), words, k=int(k), filters=filters)
-        except ERRORS as error:
-            raise gr.Error(reason(error), print_exception=False) from error
+        result = search_words(app.gallery(gallery or app.first_gallery()), words, k=int(k), filters=filters)
         return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
 
     def galleries_endpoint() -> dict[str, Any]:
@@ -69,11 +62,8 @@ def add_endpoints(app: Context) -> None:
         gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False
     ) -> dict[str, Any]:
         """Measure how well a gallery finds what belongs together."""
-        try:
-            opened = app.gallery(gallery or app.first_gallery())
-            *_, found = assess(opened, Protocol(protocol), int(dim) or None, context)
-        except ERRORS as error:
-            raise gr.Error(reason(error), print_exception=False) from error
+        opened = app.gallery(gallery or app.first_gallery())
+        *_, found = assess(opened, Protocol(protocol), int(dim) or None, context)
         return found.as_json(labels)
 
     gr.api(search_endpoint, api_name="search")

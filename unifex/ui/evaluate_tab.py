@@ -10,8 +10,9 @@ import numpy as np
 
 from unifex import corrections, failures
 from unifex.assessment import BASELINES, Assessment, assess, rivals
+from unifex.errors import UnifexError
 from unifex.evaluation import PROTOCOLS, Protocol
-from unifex.gallery import Gallery
+from unifex.gallery import Gallery, GalleryError
 from unifex.text import reason
 from unifex.ui import html, report
 from unifex.ui.context import ERRORS, Context
@@ -198,7 +199,7 @@ def _apply(gallery: Gallery, act: str, item: int, other: int) -> str:
         return f"Taken back: {said.sentence}"
     found = gallery.records([item, other] if other else [item])
     if len(found) < (2 if other else 1):
-        raise ValueError("the item is no longer in the gallery; evaluate again")
+        raise GalleryError("the item is no longer in the gallery; evaluate again")
     first, last = found[0], found[-1]
     make = {
         "relabel": lambda: corrections.relabel(first, last.label, last.domain),
@@ -206,7 +207,7 @@ def _apply(gallery: Gallery, act: str, item: int, other: int) -> str:
         "same": lambda: corrections.same(first, last),
     }
     if act not in make:
-        raise ValueError(f"no action '{act}'")
+        raise UnifexError(f"no action '{act}'")
     said = make[act]()
     with gallery.write() as writer:
         writer.correct([said])

@@ -185,7 +185,7 @@ class GalleryTab:
             staged = uploads.stage(self.context.indexes.folder, files)
             for file in files:
                 self.context.files.release(file.temporary, self.context.visitor)
-        except (GalleryError, ValueError, TypeError, OSError) as error:
+        except ERRORS as error:
             return "", "", name, html.message("The upload cannot be used", reason(error), "error")
         suggested = name or name_for(str(event.files[0][1]).partition("/")[0])
         return str(staged), "", suggested, html.message("Trying a few images for a forecast")
@@ -361,10 +361,10 @@ def drop_zone(context: Context, elem_id: str) -> gr.HTML:
 
 
 def _checked(path: object) -> Path:
-    """A path that the browser claims to have uploaded to. Raises ValueError for any other place on the server."""
+    """A path that the browser claims to have uploaded to. Raises ``SourceError`` for any other place on the server."""
     resolved = Path(str(path)).resolve()
     if not resolved.is_relative_to(Path(get_upload_folder()).resolve()) or not resolved.is_file():
-        raise ValueError("a file was not uploaded through this page")
+        raise SourceError("a file was not uploaded through this page")
     return resolved
 
 

@@ -1,0 +1,27 @@
+"""The page as Gradio serves it, which tells people of every error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from unifex.text import explain
+
+
+class Page(gr.Blocks):
+    """Blocks, for handlers that may raise anything.
+
+    A handler that has a place for its errors catches those that a user can mend (``context.ERRORS``) and shows them
+    there. Whatever else comes out of one, here or over HTTP, is a sentence with a title, and never Python's own words.
+    """
+
+    async def process_api(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Raises ``gr.Error`` alone."""
+        try:
+            return await super().process_api(*arguments, **options)
+        except gr.Error:
+            raise
+        except Exception as error:
+            told = explain(error)
+            raise gr.Error(told.sentence, title=told.title, print_exception=False) from error
