@@ -19,7 +19,7 @@ LAYERS = (
     ("vectors", "milvus"),
     ("speed",),
     ("embedder",),
-    ("sources", "manifest", "demo", "uploads", "datasets", "curation"),
+    ("sources", "tree", "folder", "archive", "manifest", "demo", "uploads", "datasets", "curation"),
     ("partitions",),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "reranking"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.drawing import encoded, picture
 from unifex import sources
 from unifex.images import ImageError, decode
-from unifex.sources import Item, Refused, SourceError, labels_from_layout, open_source
+from unifex.sources import Item, Refused, SourceError, Unread, labels_from_layout, open_source
 
 DISC = encoded(picture("shapes/disc", 0))
 
@@ -65,10 +65,10 @@ def test_folder_refuses_what_is_no_image_and_follows_no_link(tmp_path):
     items, refused = walk(root)
     assert list(items) == ["photo.dat"]
     assert refused == {
-        ".hidden.png": "hidden file",
-        ".git": "hidden file",
-        "link.png": "symbolic link, not followed",
-        "folder-link": "symbolic link, not followed",
+        ".hidden.png": "skipped: hidden",
+        ".git": "skipped: history of git",
+        "link.png": "symbolic link, not followed; --follow-links follows it",
+        "folder-link": "symbolic link, not followed; --follow-links follows it",
         "notes.txt": "not an image",
         "more.zip": "archive inside the source; unpack it first",
         "pipe.png": "not a regular file",
@@ -136,11 +136,11 @@ def test_zip_with_hostile_entries(tmp_path):
         "/absolute.png": "absolute path in the archive",
         "C:/drive.png": "absolute path in the archive",
         "a/../../b.png": "path leaves the archive",
-        "..\\windows.png": "path leaves the archive",
-        "link.png": "symbolic link, not followed",
+        "../windows.png": "path leaves the archive",
+        "link.png": "symbolic link, not followed in an archive",
         "bomb.png": "compressed more than 200-fold (zip bomb)",
         "inner.zip": "archive inside the source; unpack it first",
-        "__MACOSX/._x.png": "hidden file",
+        "__MACOSX": "skipped: notes of macOS",
         "twice.png": "the same name twice in the archive",
         "locked.png": "encrypted; unpack it first",
     }
@@ -195,18 +195,18 @@ def test_csv_rows_that_cannot_be_used(folder):
         ["", "a", ""],
         ["shapes/disc/0.png", "a", ""],
         ["shapes/disc/0.png", "a", ""],
-        ["shapes/disc/1.png", "a", "test"],
+        ["shapes/disc/1.png", "a", "holdout"],
         ["link.png", "a", ""],
         ["shapes", "a", ""],
     ]
     _, refused = walk(write_csv(folder / "list.csv", rows))
     assert refused == {
-        "nowhere.png": "file not found",
-        "line 3": "no path in this line",
-        "shapes/disc/0.png": "listed twice",
-        "shapes/disc/1.png": "split 'test' is none of train, query, index",
-        "link.png": "symbolic link, not followed",
-        "shapes": "file not found",
+        "nowhere.png": "line 2: file not found",
+        "line 3": "line 3: no path in this line",
+        "shapes/disc/0.png": "line 5: listed twice; line 4 names it, too",
+        "shapes/disc/1.png": "line 6: split 'holdout' is none of train, query, index",
+        "link.png": "line 7: symbolic link, not followed; --follow-links follows it",
+        "shapes": "line 8: a folder; a row names one file",
     }
 
 
@@ -215,14 +215,14 @@ def test_an_uploaded_csv_cannot_reach_outside(folder, tmp_path):
     rows = [["path"], ["../secret.png"], [str(tmp_path / "secret.png")], ["shapes/disc/0.png"]]
     items, refused = walk(write_csv(folder / "list.csv", rows), keep=True)
     assert list(items) == ["shapes/disc/0.png"]
-    assert set(refused.values()) == {"path leaves the uploaded folder"}
+    assert set(refused.values()) == {f"line {line}: path leaves the uploaded folder" for line in (2, 3)}
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
         (b"", "no column 'path'"),
-        (b"image,label\n", "found: image, label"),
+        (b"picture of,label\n", "found: picture of, label"),
         ("path,label\na.png,x\nü.png,y\n".encode("latin-1"), "line 3: not UTF-8; save it as UTF-8"),
         ("path,label\nü.png,x\n".encode("utf-16")[:-1], "not UTF-8"),
         (b"\xff" * 1000, "UTF-8|no column"),
@@ -293,7 +293,7 @@ def test_a_folder_that_cannot_be_read_is_named(folder, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
     found = list(open_source(str(folder)))
-    assert [entry for entry in found if isinstance(entry, Refused)] == [Refused("signs", "folder that cannot be read")]
+    assert [entry for entry in found if isinstance(entry, Refused)] == [Unread("signs", "folder that cannot be read")]
     assert len(found) == 13
 
 
@@ -354,7 +354,7 @@ def test_single_image_and_other_files(tmp_path):
 @given(st.text(min_size=1))
 def test_shown_names_can_always_be_printed_and_stored(name):
     shown = sources.printable(name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"))
-    assert shown.isprintable()
+    assert not any(map(sources.is_control, shown))
     shown.encode("utf-8")
 
 

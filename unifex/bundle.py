@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from unifex import hub, snapshot
+from unifex.archive import BUNDLE_CONTENTS as CONTENTS
 from unifex.embedder import FILES, ModelConfig, ModelError, find_model, read_neck
 from unifex.gallery import Gallery, GalleryConfig, GalleryError
 from unifex.hub import Fetched, HubFile
 from unifex.indexes import Indexes, check_name
 from unifex.soundness import file_hash, new_folder, sealed, unsealed, whole_file
-from unifex.sources import BUNDLE_CONTENTS as CONTENTS
 from unifex.text import is_of_disk
 
 SCHEMA = 1

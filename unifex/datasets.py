@@ -18,7 +18,8 @@ from urllib.parse import parse_qsl
 
 from unifex import images
 from unifex.curation import Rule, choose
-from unifex.sources import Item, Refused, SourceError, file_item
+from unifex.folder import file_item
+from unifex.sources import Item, Options, Refused, SourceError
 
 MARGIN = 0.02  # of a box's sides is added around a crop, as the public code's preprocessing does
 Box = tuple[float, float, float, float]
@@ -300,7 +301,7 @@ DATASETS: dict[str, Dataset] = {dataset.key: dataset for dataset in _ROWS}
 class PublicSets:
     """``m4d:DIR`` or ``m4d:DIR?sets=KEY,KEY&domains=...&classes=...&least=...&most=...&seed=...``."""
 
-    keep = False
+    options = Options()
 
     def __init__(self, spec: str):
         self.spec = spec

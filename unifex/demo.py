@@ -16,7 +16,7 @@ from functools import partial
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from unifex.sources import Item
+from unifex.sources import Item, Options
 
 SPEC = "demo:"
 SIDE = 320  # of a view, in pixels
@@ -445,7 +445,7 @@ class Demo:
     """The drawn pictures as a source. The first view of every instance is a query, the others are the index."""
 
     spec = SPEC
-    keep = True
+    options = Options(keep=True)
 
     def count(self) -> int:
         """11 domains x 4 instances x 6 views."""

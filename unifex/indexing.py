@@ -113,7 +113,7 @@ class _Run:
     def __init__(self, gallery: Gallery, writer: Writer, source: Source):
         self.gallery, self.writer, self.source = gallery, writer, source
         self.counts = _Counts()
-        self.source_id = writer.begin_source(source.spec, getattr(source, "keep", False))
+        self.source_id = writer.begin_source(source.spec, source.options.keep)
         self._embedder = gallery.embedder
         self._stored = writer.stored()
         self._contents = {(stored.path, stored.sha256) for stored in self._stored.values()}

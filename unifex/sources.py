@@ -6,12 +6,12 @@ A source is an iterable that can be walked several times, always in the same ord
 
 from __future__ import annotations
 
-import os
+import json
 import re
-import stat
+import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -19,12 +19,7 @@ from typing import Protocol
 from unifex import images
 from unifex.errors import UnifexError
 
-MANIFEST_NAME = "manifest.csv"
-BUNDLE_CONTENTS = "bundle.json"  # in an archive: it is a packed gallery
-MAX_ARCHIVE_ENTRIES = 2_000_000
-MAX_ARCHIVE_BYTES = 500 * 2**30
-MAX_COMPRESSION = 200  # no photograph compresses 200-fold; a bomb does
-_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
+MOST_REASONS = 3
 
 
 class SourceError(UnifexError):
@@ -33,11 +28,11 @@ class SourceError(UnifexError):
 
 @dataclass(frozen=True)
 class Item:
-    """One image with its labels.
+    """One image with its labels; label and domain are in Unicode's composed form, however they were written.
 
     ``uri`` identifies it within a gallery, ``path`` is how the source calls it (relative, with ``/``). ``stamp``
     changes when the content may have changed. ``keep``: the gallery must keep the bytes, because ``uri`` cannot be
-    opened later.
+    opened later. ``notes``: what a report of indexing says of it.
     """
 
     uri: str
@@ -48,6 +43,11 @@ class Item:
     split: str = ""
     stamp: str = ""
     keep: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("label", "domain"):
+            object.__setattr__(self, name, unicodedata.normalize("NFC", getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,44 @@ class Refused:
     reason: str
 
 
+class Unread(Refused):
+    """It could not be looked at: nobody knows what it is, or what lies below it. It is not gone."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the files of a source are read. A gallery remembers it with the source, so that a resume reads the same.
+
+    ``keep`` makes galleries keep the bytes of what they index (for files that will not stay). ``exclude``: globs; one
+    without ``/`` is compared with every file and folder name, one with ``/`` with the whole path. ``follow_links``:
+    of symbolic links. ``max_rows``, ``max_seconds``: as far as a CSV is read, and as long.
+    """
+
+    keep: bool = False
+    exclude: tuple[str, ...] = ()
+    follow_links: bool = False
+    max_rows: int | None = None
+    max_seconds: float | None = None
+
+    def to_json(self) -> str:
+        """As text, for :meth:`from_json`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Options:
+        """What :meth:`to_json` gave. Raises ValueError for anything else."""
+        try:
+            values = json.loads(text)
+            return cls(**{**values, "exclude": tuple(map(str, values["exclude"]))})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not the options of a source: {text[:80]}") from error
+
+
 class Source(Protocol):
-    """``spec`` is the text that :func:`open_source` takes to open it again."""
+    """``spec`` is the text, and ``options`` the rest, that :func:`open_source` takes to open it again."""
 
     spec: str
+    options: Options
 
     def __iter__(self) -> Iterator[Item | Refused]: ...
 
@@ -69,41 +103,74 @@ class Source(Protocol):
         """How many items and refusals there will be, quickly; None when that cannot be known."""
 
 
-def open_source(spec: str, keep: bool = False) -> Source:
+def open_source(
+    spec: str,
+    keep: bool = False,
+    exclude: Sequence[str] = (),
+    follow_links: bool = False,
+    options: Options | None = None,
+) -> Source:
     """Open ``FOLDER``, ``FILE.zip``, ``FILE.csv``, one image file, ``hf:owner/name[:config][@split[[:N]]]`` or
     ``m4d:DIR[?sets=...]`` (:mod:`unifex.datasets`).
 
-    ``keep`` makes galleries keep the bytes of what they index (for files that will not stay).
+    ``keep``, ``exclude`` and ``follow_links`` are of :class:`Options`; ``options`` gives all of them at once.
     Raises :class:`SourceError`.
     """
-    if spec.startswith("hf:"):
-        return HubDataset(spec)
-    if spec.startswith("m4d:"):
-        from unifex.datasets import PublicSets  # sources themselves, as the demo is
+    options = options or Options(keep, tuple(exclude), follow_links)
+    for start, opener in _OPENERS.items():
+        if spec.startswith(start):
+            if options.exclude:
+                raise SourceError(f"'{spec}' has no files to exclude; exclude is for folders, archives and CSV files")
+            return opener(spec)
+    return _open_files(Path(spec).expanduser(), options)
 
-        return PublicSets(spec)
-    if spec == "demo:":
-        from unifex.demo import Demo  # it is a source itself, and imports Item from here
 
-        return Demo()
-    from unifex.manifest import Manifest  # so is this
+def _open_files(path: Path, options: Options) -> Source:
+    from unifex.archive import Archive, open_archive  # sources themselves, they import Item from here
+    from unifex.folder import open_folder, open_image
+    from unifex.manifest import open_manifest
+    from unifex.tree import ARCHIVES, RAW, TABLES
 
-    path = Path(spec).expanduser()
+    name = printable(path.name or str(path))
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise SourceError(f"the path of '{name}' is not UTF-8, so no gallery can remember it; rename it") from error
     if path.is_dir():
-        manifest = path / MANIFEST_NAME
-        return Manifest(manifest, keep) if manifest.is_file() else Folder(path, keep)
+        return open_folder(path, options)
     if not path.exists():
-        raise SourceError(f"'{spec}' does not exist; give a folder, a .zip, a .csv, hf:owner/name or m4d:DIR")
+        raise SourceError(f"'{path}' does not exist; give a folder, a .zip, a .csv, hf:owner/name or m4d:DIR")
     suffix = path.suffix.lower()
-    if suffix == ".csv":
-        return Manifest(path, keep)
+    if suffix in TABLES:
+        return open_manifest(path, options)
+    if suffix in images.EXTENSIONS or suffix in RAW:
+        return open_image(path, options)
     if zipfile.is_zipfile(path):
-        return Archive(path)
-    if suffix in _ARCHIVES:
-        raise SourceError(f"'{path.name}' is not a zip archive that can be read; unpack it and give the folder")
-    if suffix in images.EXTENSIONS:
-        return SingleImage(path, keep)
-    raise SourceError(f"'{path.name}' is no folder, .zip, .csv or image")
+        return open_archive(Archive(path), options)
+    if suffix in ARCHIVES:
+        raise SourceError(f"'{name}' is not a zip archive that can be read; unpack it and give the folder")
+    raise SourceError(f"'{name}' is no folder, .zip, .csv or image")
+
+
+def require_items(source: Source) -> None:
+    """Raises :class:`SourceError` that says what is there instead, when a source has not one image to offer.
+
+    To be asked before a gallery is made for it.
+    """
+    refused: list[Refused] = []
+    count = 0
+    for found in source:
+        if isinstance(found, Item):
+            return
+        count += 1
+        if len(refused) < MOST_REASONS:
+            refused.append(found)
+    name = printable(source.spec)
+    if not count:
+        raise SourceError(f"'{name}' is empty; give a folder, a .zip or a .csv with images in it")
+    what = "; ".join(f"{one.path}: {one.reason}" for one in refused)
+    more = f"; and {count - len(refused):,} more" if count > len(refused) else ""
+    raise SourceError(f"'{name}' has no image that could be indexed ({what}{more})")
 
 
 def labels_from_layout(path: str) -> tuple[str, str]:
@@ -117,187 +184,19 @@ def labels_from_layout(path: str) -> tuple[str, str]:
     return folders[0], "/".join(folders[1:])
 
 
-def file_item(path: Path, shown: str, keep: bool, label: str, domain: str, split: str = "") -> Item:
-    """The item of a file. Raises OSError when it is not there."""
-    status = path.stat()
-    return Item(
-        uri=path.as_posix(),
-        path=shown,
-        read=partial(_read_limited, path, status.st_size),
-        label=label,
-        domain=domain,
-        split=split,
-        stamp=f"{status.st_size}-{status.st_mtime_ns}",
-        keep=keep,
-    )
-
-
-def _read_limited(path: Path, size: int) -> bytes:
-    if size > images.MAX_BYTES:
-        raise images.ImageError(f"larger than {images.MAX_BYTES // 2**20} MiB")
-    return path.read_bytes()
-
-
-class Folder:
-    """All images below a folder; the layout gives the labels. Hidden files and symbolic links are refused."""
-
-    def __init__(self, root: Path, keep: bool = False):
-        self.root = root.resolve()
-        self.spec = str(self.root)
-        self.keep = keep
-
-    def count(self) -> int:
-        return sum(1 for _ in self._walk())
-
-    def __iter__(self) -> Iterator[Item | Refused]:
-        for entry in self._walk():
-            shown = Path(entry.path).relative_to(self.root).as_posix()
-            refusal = _refuse_entry(entry)
-            if refusal:
-                yield Refused(printable(shown), refusal)
-                continue
-            domain, label = labels_from_layout(printable(shown))
-            try:
-                yield file_item(Path(entry.path), printable(shown), self.keep, label, domain)
-            except OSError as error:
-                yield Refused(printable(shown), f"cannot be read ({error.strerror})")
-
-    def _walk(self) -> Iterator[os.DirEntry]:
-        try:
-            waiting = self._entries(self.root)
-        except OSError as error:
-            raise SourceError(f"folder '{self.root}' cannot be read ({error.strerror})") from error
-        # a stack: folders can lie deeper in each other than functions can
-        while waiting:
-            entry = waiting.pop()
-            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                try:
-                    waiting += self._entries(entry.path)
-                except OSError:
-                    yield entry
-            else:
-                yield entry
-
-    @staticmethod
-    def _entries(folder: str | Path) -> list[os.DirEntry]:
-        """By name, the first last."""
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name, reverse=True)
-
-
-def _refuse_entry(entry: os.DirEntry) -> str | None:
-    if entry.is_symlink():
-        return "symbolic link, not followed"
-    if entry.name.startswith("."):
-        return "hidden file"
-    if entry.is_dir(follow_symlinks=False):
-        return "folder that cannot be read"
-    if not entry.is_file(follow_symlinks=False):
-        return "not a regular file"
-    suffix = os.path.splitext(entry.name)[1].lower()
-    if suffix in images.EXTENSIONS:
-        return None
-    if suffix in _ARCHIVES:
-        return "archive inside the source; unpack it first"
-    try:
-        with open(entry.path, "rb") as file:
-            return None if images.looks_like_image(file.read(32)) else "not an image"
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-
-
 def printable(name: str) -> str:
-    """A file name that is not valid UTF-8 (or holds control characters) as text that can be stored and shown."""
+    """A file name as text that can be stored, shown and typed again: composed, without controls; what is not UTF-8,
+    or would only confuse a screen, becomes U+FFFD."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+    return "".join("\ufffd" if is_control(char) else char for char in unicodedata.normalize("NFC", text))
 
 
-class SingleImage:
-    """One image file without a label."""
-
-    def __init__(self, path: Path, keep: bool = False):
-        self.path = path.resolve()
-        self.spec = str(self.path)
-        self.keep = keep
-
-    def count(self) -> int:
-        return 1
-
-    def __iter__(self) -> Iterator[Item | Refused]:
-        yield file_item(self.path, printable(self.path.name), self.keep, "", "")
+def is_control(char: str) -> bool:
+    """Whether a character steers rather than shows: controls, line breaks, turns of direction, half characters."""
+    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _TURNS
 
 
-class Archive:
-    """The images of a zip archive, read in place. Nothing is unpacked to disk, so nothing can escape."""
-
-    def __init__(self, path: Path):
-        self.path = path.resolve()
-        self.spec = str(self.path)
-        try:
-            self._zip = zipfile.ZipFile(self.path)
-            infos = self._zip.infolist()
-        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise SourceError(f"'{path.name}' is a damaged zip archive ({error})") from error
-        if any(info.filename == BUNDLE_CONTENTS for info in infos):
-            raise SourceError(f"'{path.name}' is a packed gallery, not images: `python -m unifex unpack` opens it")
-        if len(infos) > MAX_ARCHIVE_ENTRIES:
-            raise SourceError(f"'{path.name}' has {len(infos):,} entries, more than {MAX_ARCHIVE_ENTRIES:,}")
-        if sum(info.file_size for info in infos) > MAX_ARCHIVE_BYTES:
-            raise SourceError(f"'{path.name}' would unpack to more than {MAX_ARCHIVE_BYTES // 2**30} GiB")
-        self._infos = sorted(
-            (info for info in infos if not info.filename.endswith("/")), key=lambda info: info.filename
-        )
-
-    def count(self) -> int:
-        return len(self._infos)
-
-    def __iter__(self) -> Iterator[Item | Refused]:
-        seen: set[str] = set()
-        for info in self._infos:
-            name = printable(info.filename)
-            reason = "the same name twice in the archive" if name in seen else _refuse_zipped(info)
-            seen.add(name)
-            if reason:
-                yield Refused(name, reason)
-                continue
-            domain, label = labels_from_layout(name)
-            yield Item(
-                uri=f"zip:{self.path.as_posix()}!{name}",
-                path=name,
-                read=partial(self._read, info),
-                label=label,
-                domain=domain,
-                stamp=f"{info.file_size}-{info.CRC:08x}",
-                keep=True,
-            )
-
-    def _read(self, info: zipfile.ZipInfo) -> bytes:
-        try:
-            with self._zip.open(info) as file:
-                data = file.read(images.MAX_BYTES + 1)  # the header's size may lie; this bound does not
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-            raise images.ImageError(f"damaged in the archive ({error})") from error
-        except Exception as error:  # zlib, lzma and bz2 each raise their own
-            raise images.ImageError(f"damaged in the archive ({type(error).__name__})") from error
-        return data
-
-
-def _refuse_zipped(info: zipfile.ZipInfo) -> str | None:
-    name, parts = info.filename, PurePosixPath(info.filename.replace("\\", "/")).parts
-    suffix = PurePosixPath(name).suffix.lower()
-    checks = (
-        (not name, "no name"),
-        (name.startswith(("/", "\\")) or name[1:2] == ":", "absolute path in the archive"),
-        (".." in parts, "path leaves the archive"),
-        (stat.S_ISLNK(info.external_attr >> 16), "symbolic link, not followed"),
-        (any(part.startswith(".") or part == "__MACOSX" for part in parts), "hidden file"),
-        (bool(info.flag_bits & 1), "encrypted; unpack it first"),
-        (suffix in _ARCHIVES, "archive inside the source; unpack it first"),
-        (suffix not in images.EXTENSIONS, "not an image"),
-        (info.file_size > images.MAX_BYTES, f"larger than {images.MAX_BYTES // 2**20} MiB"),
-        (info.file_size > MAX_COMPRESSION * max(1, info.compress_size), "compressed more than 200-fold (zip bomb)"),
-    )
-    return next((reason for wrong, reason in checks if wrong), None)
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 
 class HubDataset:
@@ -313,7 +212,7 @@ class HubDataset:
         match = self._SPEC.fullmatch(spec)
         if not match:
             raise SourceError(f"'{spec}' is not of the form hf:owner/name, hf:owner/name:config or hf:owner/name@split")
-        self.spec = spec
+        self.spec, self.options = spec, Options()
         self.name, self.config = match["name"], match["config"]
         self.split = match["split"] or "train"
         self.limit = int(match["limit"]) if match["limit"] else None
@@ -361,3 +260,18 @@ class HubDataset:
         if self.limit:
             rows = rows.take(self.limit)
         return rows, pictures[0], label, features[classes[0]].names if classes else None
+
+
+def _public_sets(spec: str) -> Source:
+    from unifex.datasets import PublicSets  # it imports Item from here
+
+    return PublicSets(spec)
+
+
+def _demo(spec: str) -> Source:
+    from unifex.demo import Demo
+
+    return Demo()
+
+
+_OPENERS: dict[str, Callable[[str], Source]] = {"hf:": HubDataset, "m4d:": _public_sets, "demo:": _demo}

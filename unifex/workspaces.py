@@ -23,7 +23,7 @@ from unifex import uploads
 from unifex.gallery import GalleryError
 from unifex.images import ImageError
 from unifex.indexes import Indexes
-from unifex.sources import Item, Refused, Source
+from unifex.sources import Item, Options, Refused, Source
 from unifex.text import size
 
 VISITORS = ".visitors"
@@ -123,6 +123,10 @@ class _Limited:
     @property
     def spec(self) -> str:
         return self.source.spec
+
+    @property
+    def options(self) -> Options:
+        return self.source.options
 
     def count(self) -> int | None:
         return self.source.count()
