@@ -1,6 +1,9 @@
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,16 +42,31 @@ def test_heic_is_read_when_its_library_is_there():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation):
-    upright = Image.new("RGB", (60, 40), "white")
-    upright.paste((250, 0, 0), (0, 0, 20, 20))  # a red corner at the top left
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "HEIF with EXIF alone"])
+def test_a_turned_camera_is_turned_back_once(format, orientation):
+    if format.startswith("HEIF"):
+        pytest.importorskip("pillow_heif")
+    upright = Image.new("RGB", (64, 48), "white")
+    upright.paste((250, 0, 0), (0, 0, 24, 16))  # a red corner at the top left
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpose that the camera's turn would need
     stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    decoded = decode(encoded(stored, "PNG", exif=exif))
+    # Given as bytes, the turn is written into the container as well; given as an object into EXIF alone.
+    written = exif.tobytes() if format == "HEIF" else exif
+    decoded = decode(encoded(stored, format.split()[0], exif=written))
+    assert (decoded.width, decoded.height) == (64, 48) == decoded.image.size
+    assert np.abs(np.array(decoded.image, int) - np.array(upright, int)).mean() < 3
+
+
+def test_a_turned_tiff_of_high_depth():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    deep = np.zeros((60, 40), np.float32)
+    deep[:20, :10] = 1  # bottom left before the turn, top left after it
+    decoded = decode(encoded(Image.fromarray(deep[::-1]), "TIFF", exif=exif))
     assert (decoded.width, decoded.height) == (60, 40) == decoded.image.size
-    assert decoded.image.getpixel((5, 5)) == (250, 0, 0)
+    assert decoded.image.getpixel((5, 5)) == (255, 255, 255)
 
 
 def test_exif_turn_of_a_draft_jpeg_keeps_the_full_size():
@@ -70,7 +88,7 @@ def test_sixteen_bit_and_float():
     deep = Image.fromarray(np.full((30, 40), 32896, np.uint16))  # 32896 / 257 = 128
     assert pixel(encoded(deep)) == (128, 128, 128)
     assert pixel(encoded(deep, "TIFF")) == (128, 128, 128)
-    assert pixel(encoded(Image.fromarray(np.full((30, 40), 0.5, np.float32)), "TIFF")) == (127, 127, 127)
+    assert pixel(encoded(Image.fromarray(np.full((30, 40), 0.5, np.float32)), "TIFF")) == (128, 128, 128)
     stretched = Image.fromarray(np.linspace(-5, 5, 1200, dtype=np.float32).reshape(30, 40))
     values = np.array(decode(encoded(stretched, "TIFF")).image)
     assert values.min() == 0
@@ -114,6 +132,84 @@ def _png_header(width: int, height: int) -> bytes:
 def test_bad_files_are_refused_with_the_reason(data, reason):
     with pytest.raises(ImageError, match=reason):
         decode(data)
+
+
+PEAK = """
+import resource, sys
+from unifex import images
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    print(images.decode(sys.stdin.buffer.read(), at_least=224).image.size)
+except images.ImageError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def _peak(data: bytes) -> tuple[str, int]:
+    """What decoding said, and the MiB it took at most."""
+    done = subprocess.run([sys.executable, "-c", PEAK], input=data, capture_output=True, check=True)
+    assert not done.stderr
+    said, peak = done.stdout.decode().splitlines()
+    return said, int(peak)
+
+
+def test_a_bomb_is_refused_before_a_pixel_is_decoded():
+    said, peak = _peak(_png_header(14_140, 14_140))
+    assert "14140 x 14140" in said
+    assert "600 MB allowed" in said
+    assert peak < 50
+
+
+@pytest.mark.parametrize(("mode", "held"), [("RGBA", 4), ("P", 1), ("I;16", 8)])
+def test_a_big_picture_is_shrunk_before_it_is_composited(mode, held):
+    options = {"transparency": 0} if mode == "P" else {}
+    said, peak = _peak(encoded(Image.new(mode, (6000, 5000)), compress_level=1, **options))
+    assert said.startswith("(")
+    assert peak < held * 6000 * 5000 / 2**20 + 60
+
+
+def test_what_decoding_takes_is_told_from_the_header(monkeypatch):
+    """A progressive JPEG keeps all coefficients, a WebP several frames; a plain JPEG is decoded at a fraction."""
+    monkeypatch.setattr(images, "_limits", images.Limits(memory=30 * 10**6))
+    plain = Image.new("RGB", (3000, 2000), "navy")
+    assert decode(encoded(plain, "JPEG"), at_least=200).width == 3000
+    for format, options in (("JPEG", {"progressive": True, "subsampling": 0}), ("WEBP", {"method": 0})):
+        with pytest.raises(ImageError, match=r"3000 x 2000 pixels take \d+ MB to decode, more than the 30 MB allowed"):
+            decode(encoded(plain, format, **options), at_least=200)
+
+
+def test_limits_are_set_at_one_place():
+    data = encoded(RED)
+    images.set_limits(images.Limits(pixels=1000))
+    try:
+        with pytest.raises(ImageError, match="megapixels"):
+            decode(data)
+    finally:
+        images.set_limits(images.Limits())
+    assert decode(data).width == 40
+
+
+def test_importing_it_changes_nothing_of_the_program_around_it():
+    code = (
+        "import logging, os, warnings, PIL.Image as I, PIL.ImageFile as F\n"
+        "state = lambda: (I.MAX_IMAGE_PIXELS, F.LOAD_TRUNCATED_IMAGES, list(warnings.filters), dict(os.environ),"
+        " logging.root.level, list(logging.root.handlers))\n"
+        "import numpy, faiss\n"  # they have filters of their own
+        "before = state()\nimport unifex.images, unifex.gallery, unifex.search, unifex.indexing\n"
+        "assert state() == before, (before, state())"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_formats_are_listed_from_one_table():
+    assert images.FORMAT_NAMES.startswith("JPEG, PNG, WebP, ")
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+    assert all(f"{kind.name}" in readme for kind in images.FORMATS)
+    for kind in images.FORMATS:
+        data = encoded(RED, kind.plugins[0])
+        assert images.looks_like_image(data[:32])
+        assert decode(data).width == 40
 
 
 @settings(max_examples=300, deadline=None)

@@ -10,7 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent / "unifex"
 LAYERS = (
     ("errors",),
     ("disk",),
-    ("images", "text", "soundness", "feature_table", "processes"),
+    ("high_depth", "colour", "text", "soundness", "feature_table", "processes"),
+    ("tiff",),
+    ("images",),
     ("hub", "towers", "neck", "measures"),
     ("backbones",),
     ("lite0", "zoo"),

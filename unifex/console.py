@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 
 from unifex.text import explain
@@ -15,6 +16,7 @@ def run(program: Callable[[], int], stopped: str) -> int:
 
     Nothing that is raised leaves it: each is a sentence on stderr, and a defect of the program has its traceback there.
     """
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # broken EXIF and ICC blocks, which do not matter here
     try:
         return program()
     except KeyboardInterrupt:

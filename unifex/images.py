@@ -1,22 +1,28 @@
 """Bytes -> a safe RGB image, and the few things made from one: network input, thumbnail, preview.
 
 Everything that reads a picture goes through :func:`decode`, so that a file, its upload and its copy in an archive
-all give the same pixels, the same refusals and the same hash.
+all give the same pixels, the same refusals and the same hash. Nothing of Pillow's is switched for the whole process:
+our limits are checked on the header, before a pixel is decoded.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
-import warnings
+import struct
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile
 
+from unifex import colour, tiff
 from unifex.errors import UnifexError
+from unifex.high_depth import Told, to_eight_bits
 
 try:  # HEIC/HEIF is an extra: `pip install pillow-heif`
     import pillow_heif
@@ -27,28 +33,68 @@ except ImportError:
     HEIC_AVAILABLE = False
 
 MAX_BYTES = 256 * 2**20
-MAX_PIXELS = 200_000_000  # a 200 megapixel phone camera still passes; decoded RGB stays below 600 MB
 MAX_ASPECT = 100  # 1 x 100,000 pixels shows nothing once it is fitted to a square
 THUMBNAIL_SIZE = 192
 PREVIEW_SIZE = 1280
 WHITE = (255, 255, 255)
 REDUCING_GAP = 3.0  # very large images are shrunk by a mean of boxes to three times the size first: much faster
+BIG = 100 * 10**6  # bytes: of pictures that take more, one is decoded at a time
+STRIP_PIXELS = 2**20  # a big picture is turned to RGB in strips of so many
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one picture may cost. ``memory``: bytes while it is decoded, told from its header."""
+
+    pixels: int = 200_000_000  # a JPEG of a 200 megapixel phone camera still passes: it is decoded at a fraction
+    memory: int = 600 * 10**6  # 150 megapixels of a PNG, 60 of a HEIC, 37 of a WebP
+
+
+PUBLIC_LIMITS = Limits(memory=256 * 10**6)  # for strangers: 64 megapixels of a PNG, 25 of a HEIC, 16 of a WebP
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: what people call it, its names in Pillow, its extensions."""
+
+    name: str
+    plugins: tuple[str, ...]
+    extensions: str
+
 
 # Only raster decoders without a scripting language behind them (Pillow would hand EPS to Ghostscript).
-_WANTED = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "PPM")
-Image.init()  # Pillow registers its plugins lazily, and a format that is not registered cannot be asked for
-FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
-EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs "
-    ".heic .heif .hif .ppm .pgm .pbm .pnm".split()
+_WANTED = (
+    Format("JPEG", ("JPEG", "MPO"), ".jpg .jpeg .jpe .jfif .mpo"),
+    Format("PNG", ("PNG",), ".png .apng"),
+    Format("WebP", ("WEBP",), ".webp"),
+    Format("GIF", ("GIF",), ".gif"),
+    Format("BMP", ("BMP",), ".bmp .dib"),
+    Format("TIFF", ("TIFF",), ".tif .tiff"),
+    Format("AVIF", ("AVIF",), ".avif .avifs"),
+    Format("HEIC", ("HEIF",), ".heic .heics .heif .heifs .hif"),
+    Format("PPM", ("PPM",), ".ppm .pgm .pbm .pnm"),
 )
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*")
+Image.init()  # Pillow registers its plugins lazily, and a format that is not registered cannot be asked for
+FORMATS = tuple(kind for kind in _WANTED if kind.plugins[0] in Image.OPEN)
+FORMAT_NAMES = ", ".join(kind.name for kind in FORMATS[:-1]) + f" or {FORMATS[-1].name}"
+EXTENSIONS = frozenset(extension for kind in _WANTED for extension in kind.extensions.split())
+_PLUGINS = tuple(plugin for kind in FORMATS for plugin in kind.plugins if plugin in Image.OPEN)
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", *tiff.MAGIC)
 _ISO_BRANDS = {b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"heim", b"heis"}
-_QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_TURNS = {  # EXIF orientation -> how to undo it
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+_QUARTER_TURNS = (5, 6, 7, 8)  # those that swap width and height
+# Bytes a pixel in Pillow's memory and, of high depth, while it is scaled; others 4.
+_MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 8, "I;16L": 8, "I;16B": 8, "I": 16, "F": 16}
+# Bytes a pixel that a decoder holds beside Pillow's: frames and their copies.
+_DECODER_BYTES = {"WEBP": 12, "AVIF": 6, "HEIF": 6}  # measured
+_DARK = 63  # 16-bit colours are read as their high bytes; a picture of which none is higher has fewer bits
 
-warnings.filterwarnings("ignore", module=r"PIL\.")  # broken EXIF and ICC blocks warn, and do not matter here
-ImageFile.LOAD_TRUNCATED_IMAGES = False  # a truncated file is refused, not shown with a grey lower half
-Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before a pixel is decoded
+_limits = Limits()
+_one_big = threading.Lock()
 
 
 class ImageError(UnifexError):
@@ -57,11 +103,21 @@ class ImageError(UnifexError):
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image. ``image`` is RGB, upright, and may be smaller than ``width`` x ``height`` (JPEG draft)."""
+    """A decoded image. ``image`` is sRGB, upright, and may be smaller than ``width`` x ``height``.
+
+    ``note`` tells what the file has that was not taken: pages, the raw data behind a preview; mostly empty.
+    """
 
     image: Image.Image
     width: int
     height: int
+    note: str = ""
+
+
+def set_limits(limits: Limits) -> None:
+    """What pictures may cost from now on in this process; a server for strangers takes :data:`PUBLIC_LIMITS`."""
+    global _limits
+    _limits = limits
 
 
 @dataclass(frozen=True)
@@ -102,8 +158,8 @@ def decode(data: bytes, at_least: int | None = None) -> Picture:
     """Decode one image file.
 
     ``at_least``: both sides of the result may shrink down to this many pixels (JPEG is then decoded at 1/2, 1/4 or
-    1/8 scale, which is several times faster). First frame of animations, EXIF turn applied, transparency on white,
-    CMYK, palette, grey and 16-bit reduced to 8-bit RGB.
+    1/8 scale, which is several times faster). First frame of animations and first page, turned upright, colours in
+    sRGB, transparency on white; CMYK, palette, grey and samples of any depth become 8-bit RGB.
 
     Raises :class:`ImageError` with the reason: empty, not an image, truncated, too large, too thin.
     """
@@ -115,70 +171,199 @@ def decode(data: bytes, at_least: int | None = None) -> Picture:
         return _decode(data, at_least)
     except ImageError:
         raise
+    except tiff.TiffError as error:
+        raise ImageError(str(error)) from error
+    except Image.DecompressionBombError as error:  # of a TIFF or GIF, where Pillow looks again
+        raise ImageError("more pixels than Pillow decodes") from error
     except (MemoryError, RecursionError) as error:
         raise ImageError("needs more memory to decode than is allowed") from error
     except Exception as error:  # decoders raise many kinds on rubbish; every one of them means the same here
         raise ImageError(_reason(error, data)) from error
 
 
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An opened image as :func:`decode` would give it: turned upright, sRGB, transparency on white."""
+    return _upright(_rgb(image), image.getexif().get(ExifTags.Base.Orientation, 1))
+
+
 def _decode(data: bytes, at_least: int | None) -> Picture:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+    try:
+        opened = _open(data)
+    except Image.UnidentifiedImageError:
+        if not data.startswith(tiff.MAGIC):
+            raise
+        return _deep_tiff(data, at_least)
+    with opened:
         width, height = opened.size
         _check_size(width, height)
+        note = tiff.note(opened) if opened.format == "TIFF" else ""
+        if opened.format == "TIFF" and tiff.is_deep(opened):
+            return _deep_tiff(data, at_least, opened, note)
         if at_least and opened.format in ("JPEG", "MPO"):
             opened.draft("RGB", (at_least, at_least))
-        opened.seek(0)
-        opened.load()
-        if opened.getexif().get(ExifTags.Base.Orientation, 1) in _QUARTER_TURNS:
-            width, height = height, width
-        return Picture(upright_rgb(opened), width, height)
+        with _room_for(_memory(opened, width * height), (width, height)):
+            opened.load()
+            orientation = _orientation(opened, data)
+            image = _reduced_rgb(_of_eight_bits(opened, data), at_least)
+    return _picture(image, (width, height), orientation if opened.format != "TIFF" else 1, note)
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """An opened image as :func:`decode` would give it: EXIF turn applied, RGB, transparency on white."""
-    return _to_rgb(ImageOps.exif_transpose(image))
+def _picture(image: Image.Image, size: tuple[int, int], orientation: int, note: str) -> Picture:
+    return Picture(_upright(image, orientation), *(size[::-1] if orientation in _QUARTER_TURNS else size), note)
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
+    """As ``Image.open``, without Pillow's limit of pixels, which is one for the whole process."""
+    for plugin in _PLUGINS:
+        factory, accept = Image.OPEN[plugin]
+        if accept and accept(data[:16]) is not True:
+            continue
+        try:
+            return factory(io.BytesIO(data), "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue  # Pillow's own way of saying "not mine"
+    raise Image.UnidentifiedImageError
 
 
 def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{width} x {height} pixels: more than {MAX_PIXELS // 10**6} megapixels")
+    if width * height > _limits.pixels:
+        raise ImageError(f"{width} x {height} pixels: more than {_limits.pixels // 10**6} megapixels")
     if max(width, height) > MAX_ASPECT * max(1, min(width, height)):
         raise ImageError(f"{width} x {height} pixels: too thin to show anything")
 
 
+@contextlib.contextmanager
+def _room_for(memory: int, size: tuple[int, int]) -> Iterator[None]:
+    """Big pictures one after the other, too big ones not at all; ``memory`` in bytes."""
+    if memory > _limits.memory:
+        needed, allowed = (f"{value / 1e6:,.0f} MB" for value in (memory, _limits.memory))
+        raise ImageError(
+            f"{size[0]} x {size[1]} pixels take {needed} to decode, more than the {allowed} allowed; "
+            "save it smaller or as a JPEG"
+        )
+    with _one_big if memory > BIG else contextlib.nullcontext():
+        yield
+
+
+def _memory(opened: ImageFile.ImageFile, pixels: int) -> int:
+    """Bytes that decoding takes, after ``draft``; ``pixels`` are those before it."""
+    needed = opened.width * opened.height * (_MODE_BYTES.get(opened.mode, 4) + _DECODER_BYTES.get(opened.format, 0))
+    if opened.info.get("progressive"):  # the coefficients of the whole picture wait for the last scan
+        sampled = [across * down for _, across, down, _ in opened.layer]
+        needed += 2 * pixels * sum(sampled) // max(sampled)
+    return needed + (tiff.buffer(opened) if opened.format == "TIFF" else 0)
+
+
+def _orientation(opened: ImageFile.ImageFile, data: bytes) -> int:
+    """The turn that is still to be undone, as EXIF numbers it."""
+    if opened.format == "HEIF":  # its library obeys the container and forgets EXIF, which counts where that is silent
+        return 1 if _turns_itself(data) else opened.info.get("original_orientation") or 1
+    return opened.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def _turns_itself(data: bytes) -> bool:
+    at = data.find(b"meta")
+    meta = data[at : at - 4 + int.from_bytes(data[at - 4 : at], "big")]
+    return b"irot" in meta or b"imir" in meta
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def _deep_tiff(data: bytes, at_least: int | None, opened: ImageFile.ImageFile | None = None, note: str = "") -> Picture:
+    """A TIFF of high depth, by tifffile; where that lacks a decompressor by Pillow's ``opened``."""
+    with tiff.first_page(data) as page:
+        size = page.imagewidth, page.imagelength
+        _check_size(*size)
+        with _room_for(tiff.memory(page), size):
+            try:
+                values, orientation = tiff.samples(page), tiff.orientation(page)
+            except tiff.TiffError:
+                if opened is None:
+                    raise
+                opened.load()
+                values, orientation = np.asarray(opened), 1  # Pillow turns a TIFF itself
+            size = values.shape[1::-1]
+            image = Image.fromarray(to_eight_bits(values, tiff.told(page)))
+            del values
+            image.info["icc_profile"] = tiff.profile(page)
+            return _picture(_reduced_rgb(image, at_least), size, orientation, note)
+
+
+def _of_eight_bits(opened: ImageFile.ImageFile, data: bytes) -> Image.Image:
+    """The loaded picture, with its deeper samples scaled to 8 bits: as a whole, since they have one black and white."""
+    sixteen = opened.format == "PNG" and data[24] == 16
+    if opened.mode.startswith(("I", "F")):
+        values = np.asarray(opened)
+    elif sixteen and max(high for _, high in opened.getextrema()[:3]) <= _DARK:
+        values = _all_sixteen_bits(opened, data)
+    else:
+        return opened
+    image = Image.fromarray(to_eight_bits(values, Told(_significant_bits(data) if sixteen else 0)))
+    image.info["icc_profile"] = opened.info.get("icc_profile")
+    return image
+
+
+def _all_sixteen_bits(opened: ImageFile.ImageFile, data: bytes) -> np.ndarray:
+    """A PNG's colours, of which Pillow keeps the high bytes: uint16 [H, W, 2 | 3 | 4]."""
+    again = _open(data)
+    tile = again.tile[0]
+    if tile.args == "LA;16B":  # all four bytes as if they were colours
+        again.tile = [tile._replace(args="RGBA")]
+        both = np.asarray(again).astype(np.uint16)
+        return both[..., ::2] << 8 | both[..., 1::2]
+    again.tile = [tile._replace(args=tile.args.removesuffix("16B") + "16L")]  # takes the other byte of each
+    return np.asarray(opened).astype(np.uint16) << 8 | np.asarray(again)
+
+
+def _significant_bits(data: bytes) -> int:
+    """What a PNG's sBIT chunk says; 0 without one."""
+    head = data[: data.find(b"IDAT")]
+    at = head.find(b"sBIT")
+    return max(head[at + 4 : at + 4 + int.from_bytes(head[at - 4 : at], "big")], default=0) if at > 0 else 0
+
+
+def _reduced_rgb(image: Image.Image, at_least: int | None) -> Image.Image:
+    """The whole image as RGB; a big one in strips, each shrunk at once, so that it is never held twice."""
+    plain = image.mode == "RGB" and "transparency" not in image.info
+    if plain and colour.keeps(image.info.get("icc_profile"), "RGB"):
+        return image
+    if 4 * image.width * image.height <= BIG:
+        return _rgb(image)
+    factor = max(1, int(min(image.size) / (at_least * REDUCING_GAP))) if at_least else 1
+    rows = max(1, STRIP_PIXELS // image.width // factor) * factor
+    out = Image.new("RGB", tuple(-(-side // factor) for side in image.size))
+    for top in range(0, image.height, rows):
+        strip = _rgb(image.crop((0, top, image.width, min(image.height, top + rows))))
+        out.paste(strip.reduce(factor), (0, top // factor))
+    return out
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Any image as sRGB on white, not turned."""
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(to_eight_bits(np.asarray(image)))
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (*WHITE, 255))
+        image = Image.alpha_composite(ground, image).convert("RGB")
+    elif image.mode not in ("RGB", "CMYK", "LAB", "L"):
+        image = image.convert("RGB")
+    return colour.to_srgb(image.convert("L") if grey else image, profile).convert("RGB")
+
+
 def _reason(error: Exception, data: bytes) -> str:
     text = str(error)
-    if "truncated" in text or "unexpected end" in text.lower() or "Truncated" in text:
+    if any(sign in text.lower() for sign in ("truncated", "unexpected end", "failed to read")):
         return "truncated file"
     if isinstance(error, Image.UnidentifiedImageError):
         if data[4:8] == b"ftyp" and not HEIC_AVAILABLE:
             return "HEIC image: `pip install pillow-heif` to read it"
         return "damaged image" if looks_like_image(data[:32]) else "not an image"
     return f"damaged image ({text[:80] or type(error).__name__})"
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith(("I", "F")):
-        return _high_depth_to_grey(image).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (*WHITE, 255))
-        return Image.alpha_composite(ground, image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _high_depth_to_grey(image: Image.Image) -> Image.Image:
-    """16-bit integers lose their low byte; 32-bit and float pictures have no agreed range and are stretched."""
-    values = np.asarray(image).astype(np.float32)
-    if image.mode.startswith("I;16") or (image.mode == "I" and 255 < values.max() <= 65535):
-        return Image.fromarray((values / 257 + 0.5).astype(np.uint8))
-    values = np.nan_to_num(values, posinf=0, neginf=0)
-    low, high = float(values.min()), float(values.max())
-    if 0 <= low and high <= 255:
-        return Image.fromarray((values * (255 if high <= 1 else 1)).astype(np.uint8))
-    return Image.fromarray(((values - low) / (high - low) * 255).astype(np.uint8))
 
 
 def to_input(image: Image.Image, prep: Preprocessing) -> np.ndarray:

@@ -11,6 +11,7 @@ import gradio as gr
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
+from unifex import images
 from unifex.settings import Settings
 from unifex.ui import html, theme
 from unifex.ui.context import Chosen, Context
@@ -138,6 +139,8 @@ class _Tabs:
 
 def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
     """Build the page, start getting ready in the background and serve it; returns at Ctrl+C, or at once."""
+    if settings.public:
+        images.set_limits(images.PUBLIC_LIMITS)
     context = Context.create(settings)
     page = build(context)
     context.prepare()

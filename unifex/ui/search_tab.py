@@ -216,7 +216,7 @@ class SearchTab:
             )
             return self._hits(query, words, float(balance), gallery, int(k), filters, in_context)
         except images.ImageError as error:
-            text = f"Reason: {error}. Give a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF image."
+            text = f"Reason: {error}. Give a {images.FORMAT_NAMES} image."
             return html.message("This query cannot be read", text, "error"), "", Found()
         except ERRORS as error:
             return html.message("The search failed", reason(error), "error"), "", Found()
