@@ -8,10 +8,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "unifex"
 # Lowest first; a module imports only from rows above its own row's end.
 LAYERS = (
-    ("errors",),
+    ("errors", "progress"),
     ("disk",),
     ("high_depth", "colour", "text", "soundness", "feature_table", "processes"),
-    ("tiff",),
+    ("tiff", "jobs"),
     ("images",),
     ("hub", "towers", "neck", "measures"),
     ("backbones",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,16 +102,33 @@ class Visitor:
     def index(self, name: str, files: dict[str, bytes]) -> str:
         """Drop files on the page and press Start; the report, as the page shows it."""
         places = [[self.upload(data, path.rpartition("/")[2]), path] for path, data in files.items()]
-        notice = self.fire("drop", "upload", name, event_data={"files": places})[3]
+        notice = self.fire("drop", "upload", name, None, "", event_data={"files": places})[4]
         if 'role="alert"' in notice:
             return notice
-        return self.press("start-button", {"source-path": "", "gallery-name": name})[0]
+        begun = self.press("start-button", {"source-path": "", "gallery-name": name})[0]
+        return begun or self.outcome("index", "index-progress", name, None)[0]
 
     def train(self, gallery: str, model: str, epochs: int = 3) -> str:
         """Train a neck on a gallery of one's own; the table of what it was and is, as the page shows it."""
         fields = {"train-gallery": gallery, "train-name": model, "train-epochs": epochs}
-        status, _, outcome, *_ = self.press("train-button", fields)
-        return outcome if isinstance(outcome, str) and outcome else status
+        begun = self.press("train-button", fields)[0]
+        if begun:
+            return begun
+        _, status, _, outcome, *_ = self.outcome("train", "train-progress", gallery, None, None, None)
+        return status or outcome
+
+    def ask(self, element: str, function: str, data: Any = 0) -> Any:
+        """What a function of the server answers that a component of the page may call."""
+        asked = {"session_hash": self.session, "component_id": self._ids[element], "fn_name": function, "data": data}
+        return self.http.post("/gradio_api/component_server/", json=asked).raise_for_status().json()
+
+    def outcome(self, kind: str, panel: str, *data: Any) -> list[Any]:
+        """Wait for the newest job of a kind, as the page does; what its panel shows then."""
+        while True:
+            mine = [job for job in self.ask("jobs", "jobs")["jobs"] if job["kind"] == kind]
+            if mine and mine[-1]["state"] not in ("waiting", "running", "stopping"):
+                return self.fire(panel, "input", *data, event_data={})
+            time.sleep(0.05)
 
     def delete(self, gallery: str) -> str:
         """Delete a gallery of one's own; what the page says."""

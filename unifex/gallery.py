@@ -39,6 +39,7 @@ from unifex.writer import Writer
 
 SCHEMA = 1
 _SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
+LOCK_SECONDS = 0.2  # more than whoever only looks whether it is being written holds the lock
 log = logging.getLogger("unifex")
 
 _TABLES = """
@@ -474,7 +475,7 @@ class Gallery:
         """The right to change the gallery. Raises :class:`GalleryBusy` when another writer has it, and
         ``disk.FolderClosed`` where nothing is kept any more."""
         disk.check_open(self.folder)
-        lock = FileLock(self.folder / ".lock", timeout=0)
+        lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
         try:
             lock.acquire()
         except Timeout:
@@ -493,6 +494,14 @@ class Gallery:
             writer.close()
         finally:
             lock.release()
+
+    def is_being_written(self) -> bool:
+        """Whether somebody, here or in another process, holds the right to change it now."""
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                return False
+        except Timeout:
+            return True
 
     # --- files ---------------------------------------------------------------------------------------------------
 

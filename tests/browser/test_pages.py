@@ -8,13 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
 from tests.drawing import LABELS, encoded, picture, write_folder
 from tests.serving import Server, serve
-from unifex.gallery import Gallery
 
 pytestmark = pytest.mark.browser
 
@@ -53,6 +51,20 @@ def reload(page: Page) -> None:
 
 def go_to(page: Page, tab: str) -> None:
     page.get_by_role("tab", name=tab).click()
+
+
+def start_indexing(page: Page, source: Path, name: str) -> None:
+    """In the Gallery tab."""
+    go_to(page, "Gallery")
+    page.locator("#source-path textarea, #source-path input").fill(str(source))
+    page.locator("#gallery-name textarea, #gallery-name input").fill(name)
+    page.locator("#start-button").click()
+
+
+def wait_for_share(page: Page, percent: int, place: str = "#index-progress") -> None:
+    """Until a job has come so far."""
+    bar = f"document.querySelector('{place} .progress')?.getAttribute('aria-valuenow')"
+    page.wait_for_function(f"+{bar} >= {percent}")
 
 
 def choose(page: Page, box: str, option: str) -> None:
@@ -140,15 +152,15 @@ def test_upload_a_folder_watch_cancel_resume_and_search(server, open_page, many)
     go_to(page, "Gallery")
     page.locator("#drop input.folder").set_input_files(many)
     expect(page.locator("#index-outcome")).to_contain_text("About", timeout=90_000)
-    expect(page.locator("#index-outcome")).to_contain_text("Press Start")
+    expect(page.locator("#index-outcome")).to_contain_text("Press Start to add them to a new gallery 'figures'")
     page.locator("#gallery-name textarea, #gallery-name input").fill("figures")
     page.locator("#start-button").click()
-    bar = page.locator("#index-outcome .progress")
+    bar = page.locator("#index-progress .progress")
     expect(bar).to_contain_text("images/s")
     expect(bar).to_contain_text("left")
-    page.wait_for_function("+document.querySelector('#index-outcome .progress')?.getAttribute('aria-valuenow') >= 15")
-    page.locator("#cancel-button").click()
-    expect(page.locator("#index-outcome")).to_contain_text("Cancelled")
+    wait_for_share(page, 15)
+    page.locator("#index-progress .cancel").click()
+    expect(page.locator("#index-outcome")).to_contain_text("'figures' was cancelled")
     expect(page.locator("#gallery-facts")).to_contain_text("figures")
     resume = page.locator("#resume-button")
     expect(resume).to_be_visible()
@@ -170,25 +182,6 @@ def test_upload_a_folder_watch_cancel_resume_and_search(server, open_page, many)
     assert not list(server.indexes.glob(".uploads/*"))
     stored = json.loads((server.indexes / "figures" / "gallery.json").read_text())
     assert stored["model"] == "unifex-lite"
-
-
-def test_a_closed_tab_ends_its_indexing_and_another_resumes_it(server, open_page, many):
-    page = open_page(server.url)
-    go_to(page, "Gallery")
-    page.locator("#source-path textarea, #source-path input").fill(str(many))
-    page.locator("#gallery-name textarea, #gallery-name input").fill("left behind")
-    page.locator("#start-button").click()
-    page.wait_for_function("+document.querySelector('#index-outcome .progress')?.getAttribute('aria-valuenow') >= 15")
-    page.close()
-    gallery = Gallery.open(server.indexes / "left behind")
-    with FileLock(gallery.folder / ".lock", timeout=30):  # the server lets go of it
-        pass
-    assert 0 < len(gallery) < 520
-    later = open_page(server.url)
-    go_to(later, "Gallery")
-    choose(later, "#manage-gallery", "left behind")
-    later.locator("#resume-button").click()
-    expect(later.locator("#index-outcome")).to_contain_text("The gallery has 520 items", timeout=90_000)
 
 
 def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
@@ -299,6 +292,8 @@ def test_a_read_only_server_offers_nothing_to_change(open_page, gallery, tmp_pat
 
 
 def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedder):
+    import gradio as gr
+
     from unifex.indexes import Indexes
     from unifex.settings import Settings
     from unifex.ui.context import Context
@@ -307,10 +302,12 @@ def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedd
     indexes = Indexes(tmp_path)
     indexes.get_or_create("mine", lambda: embedder)
     tab = GalleryTab(Context(Settings(indexes=tmp_path, read_only=True), indexes, embedder))
+    with gr.Blocks():
+        tab.build()
     answers = [
-        next(tab.run(str(write_folder(tmp_path / "pictures")), "", "mine"))[0],
-        tab.rename_gallery("mine", "yours")[0],
-        tab.delete_gallery("mine", "mine")[0],
+        tab.begin(str(write_folder(tmp_path / "pictures")), "", "mine", "", "")[tab.outcome],
+        tab.rename_gallery("mine", "yours", "")[tab.notice],
+        tab.delete_gallery("mine", "mine", "")[tab.notice],
         tab.remove_items("mine", "a.png")[0],
     ]
     assert all("read-only" in answer for answer in answers)

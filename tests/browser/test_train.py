@@ -17,7 +17,6 @@ from tests.drawing import LABELS, encoded, picture, write_folder
 from tests.serving import Server, serve
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery
-from unifex.unfinished import right_to_train
 
 pytestmark = pytest.mark.browser
 
@@ -130,11 +129,12 @@ def test_stop_go_on_later_and_keep_while_another_searches(server, open_page):
     page.wait_for_timeout(500)
     expect(field(page, "train-epochs")).to_have_value("1000")
     page.locator("#train-button").click()
-    expect(page.locator("#train-status")).to_contain_text(re.compile(r"Epoch ([3-9]|\d\d+) of 1000"), timeout=60_000)
+    panel = page.locator("#train-progress")
+    expect(panel).to_contain_text(re.compile(r"epoch ([3-9]|\d\d+) "), timeout=60_000)
     choose(other, "#search-gallery", "drawn")
     drop(other, "#query-image button", {"cross.png": QUERY})
     expect(first_hit(other)).to_contain_text("cross", timeout=10_000)
-    page.locator("#train-cancel").click()
+    other.locator("#jobs .cancel").click()  # any page of the owner's
     expect(page.locator("#train-status")).to_contain_text("Stopped")
     expect(page.locator("#train-button")).to_be_visible()
 
@@ -142,10 +142,10 @@ def test_stop_go_on_later_and_keep_while_another_searches(server, open_page):
     open_training(later, "drawn")
     expect(later.locator("#train-resume")).to_have_text("Go on with 'drawn-neck'")
     later.locator("#train-resume").click()
-    expect(later.locator("#train-status")).to_contain_text(re.compile(r"Epoch \d+ of 1000"), timeout=60_000)
-    number = int(re.search(r"Epoch (\d+)", later.locator("#train-status").inner_text())[1])
-    assert number > 3
-    later.locator("#train-cancel").click()
+    panel = later.locator("#train-progress")
+    expect(panel).to_contain_text(re.compile(r"epoch \d+"), timeout=60_000)
+    assert int(re.search(r"epoch (\d+)", panel.inner_text())[1]) > 3
+    panel.locator(".cancel").click()
     expect(later.locator("#train-finish")).to_be_visible()
     later.locator("#train-finish").click()
     expect(later.locator("#before-after-table")).to_be_visible(timeout=60_000)
@@ -153,7 +153,7 @@ def test_stop_go_on_later_and_keep_while_another_searches(server, open_page):
     expect(later.locator("#train-finish")).to_be_hidden()
 
 
-def test_a_closed_tab_ends_its_training_and_another_goes_on(server, open_page):
+def test_a_training_goes_on_without_its_page_and_another_sees_it(server, open_page):
     page = open_page(server.url)
     open_training(page, "drawn")
     field(page, "train-name").fill("left-behind")
@@ -163,12 +163,17 @@ def test_a_closed_tab_ends_its_training_and_another_goes_on(server, open_page):
     field(page, "train-batch-size").fill("2")
     page.wait_for_timeout(500)
     page.locator("#train-button").click()
-    expect(page.locator("#train-status")).to_contain_text(re.compile(r"Epoch ([3-9]|\d\d+) of 1000"), timeout=60_000)
+    panel = page.locator("#train-progress")
+    expect(panel).to_contain_text(re.compile(r"epoch ([3-9]|\d\d+) "), timeout=60_000)
+    before = int(re.search(r"epoch (\d+)", panel.inner_text())[1])
     page.close()
-    with right_to_train(server.indexes / "models", "left-behind", seconds=30):  # the server lets go of it
-        pass
     later = open_page(server.url)
     open_training(later, "drawn")
+    panel = later.locator("#train-progress")
+    expect(panel).to_contain_text(re.compile(r"epoch \d+ "), timeout=60_000)
+    assert int(re.search(r"epoch (\d+)", panel.inner_text())[1]) > before
+    expect(later.locator("#train-curves .scatterlayer .trace")).to_have_count(3)
+    panel.locator(".cancel").click()
     expect(later.locator("#train-resume")).to_have_text("Go on with 'left-behind'")
     later.locator("#train-finish").click()
     expect(later.locator("#before-after-table")).to_be_visible(timeout=60_000)

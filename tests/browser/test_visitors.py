@@ -47,7 +47,7 @@ def upload(page: Page, name: str, files: dict[str, bytes]) -> None:
     drop(page, "#drop .drop", files)
     expect(page.locator("#index-outcome")).to_contain_text("About", timeout=30_000)
     page.locator("#start-button").click()
-    expect(page.locator("#index-outcome")).to_contain_text("added in", timeout=30_000)
+    expect(page.locator("#index-outcome")).to_contain_text("added to", timeout=30_000)
 
 
 def galleries(page: Page) -> list[str]:

@@ -21,6 +21,8 @@ from unifex.ui.gallery_tab import GalleryTab
 from unifex.ui.guard import Guard
 from unifex.ui.health import health_route
 from unifex.ui.item_view import ItemView
+from unifex.ui.job_tray import JobTray
+from unifex.ui.listening import follow, listen
 from unifex.ui.map_tab import MapTab
 from unifex.ui.page import Page
 from unifex.ui.search_tab import SearchTab
@@ -29,7 +31,6 @@ from unifex.ui.train_tab import TrainTab
 SESSIONS = 500  # of pages that are open; Gradio keeps 0.4 MB of each, also of those that were closed
 MAX_FILE_SIZE = "20gb"
 PORTS_TRIED = 20
-TICK_SECONDS = 1.5
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS = 3600, 24 * 3600
 
@@ -40,8 +41,8 @@ def build(context: Context) -> Page:
         title="UniFEx", analytics_enabled=False, fill_width=True, delete_cache=(CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS)
     ) as page:
         header = gr.HTML(elem_id="header", js_on_load="")
-        ticker = gr.Timer(TICK_SECONDS)
         app = _Tabs(context)
+        app.tray.build()
         app.item_view.build()
         with gr.Tabs() as app.bar:
             with gr.Tab("Search", id="search"):
@@ -57,7 +58,7 @@ def build(context: Context) -> Page:
         app.gallery.wire([app.search.gallery, app.evaluate.gallery, app.map.gallery, app.train.gallery])
         app.train.wire()
         add_endpoints(context)
-        app.get_ready(page, header, ticker)
+        app.get_ready(page, header)
         page.load(**app.gallery.visit.shown)
         app.search_from_elsewhere()
         app.follow_the_model()
@@ -77,32 +78,30 @@ class _Tabs:
         self.search, self.map = SearchTab(context, self.item_view), MapTab(context, self.item_view)
         self.evaluate, self.gallery = EvaluateTab(context, self.item_view), GalleryTab(context)
         self.train = TrainTab(context, self.item_view, self.gallery)
+        resume = {"index": self.gallery.resume_index, "train": self.train.resume_training}
+        self.tray = JobTray(context, resume)
 
     @property
     def _searched(self) -> dict:
         return {"fn": self.search.show, "inputs": self.search.settings, "outputs": self.search.results, **PRIVATE}
 
-    def get_ready(self, page: Page, header: gr.HTML, ticker: gr.Timer) -> None:
+    def get_ready(self, page: Page, header: gr.HTML) -> None:
         """The header tells what the server is doing; galleries appear as they are made."""
 
-        def show_header() -> tuple[str, dict]:
-            """-> header, and the ticker that stops when the model is ready."""
-            ready = self.context.ready.is_set()
-            return html.header(self.context.embedder.name, self.context.state, not ready), gr.update(active=not ready)
+        def show(chosen: str | None) -> dict:
+            """(gallery) -> header, every tab's galleries, the facts of the one that is shown."""
+            facts, resume = self.gallery.show_facts(chosen)
+            return {
+                header: html.header(self.context.embedder.name, self.context.state, not self.context.ready.is_set()),
+                **self.gallery.listed(chosen),
+                self.gallery.facts: facts,
+                self.gallery.resume: resume,
+            }
 
-        names = [self.gallery.name, self.gallery.gallery], self.gallery.dropdowns
+        shown = [header, *self.gallery.dropdowns, self.gallery.facts, self.gallery.resume]
         chosen = self.search.choosing, self.search.chosen
-        facts = [self.gallery.gallery], [self.gallery.facts, self.gallery.resume]
-        for shown_now in (
-            page.load(show_header, None, [header, ticker], **PRIVATE),
-            ticker.tick(show_header, None, [header, ticker], **PRIVATE),
-        ):
-            (
-                shown_now.then(self.gallery.refresh, *names, **PRIVATE)
-                .then(self.search.choose_gallery, *chosen, **PRIVATE)
-                .then(**self._searched)
-                .then(self.gallery.show_facts, *facts, **PRIVATE)
-            )
+        news = listen([page.load, self.tray.news.input], show, [self.gallery.gallery], shown)
+        follow(follow(news, self.search.choose_gallery, *chosen), **self._searched)
 
     def search_from_elsewhere(self) -> None:
         """An item can be searched with from every tab, chosen items searched within; the map shows the query."""
@@ -126,8 +125,9 @@ class _Tabs:
     def follow_the_model(self) -> None:
         """Galleries are searched with another neck: what was found and measured with the old one goes."""
         facts = [self.gallery.gallery], [self.gallery.facts, self.gallery.resume]
-        self.train.used.change(**self._searched).then(self.gallery.show_facts, *facts, **PRIVATE)
-        self.train.used.change(self.evaluate.clear, None, self.evaluate.cleared, **PRIVATE)
+        changed = listen(self.train.used.change, self.search.show, self.search.settings, self.search.results)
+        follow(changed, self.gallery.show_facts, *facts)
+        follow(changed, **self.evaluate.shown, always=True)
 
     def share_gallery(self, page: gr.Tab, tab: EvaluateTab | MapTab | TrainTab) -> None:
         """The gallery of a tab is the one that is searched, both ways."""
@@ -169,7 +169,10 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
         },
     )
     if block:
-        page.block_thread()
+        try:
+            page.block_thread()
+        finally:
+            context.jobs.close()
     return page, context
 
 

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gradio.context import LocalContext
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 from PIL import Image
@@ -19,15 +20,19 @@ from unifex.embedder import DEFAULT_MODEL, Embedder
 from unifex.errors import UnifexError
 from unifex.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.indexes import Indexes, check_name
-from unifex.indexing import Progress, index
+from unifex.indexing import index
+from unifex.jobs import Job, Jobs, Work
 from unifex.settings import Settings
-from unifex.text import explain, reason
+from unifex.text import explain, plural, reason
 from unifex.ui.guard import Files, token_now
+from unifex.ui.steps import steps
+from unifex.unfinished import unfinished
 from unifex.workspaces import VISITORS, Limits, Workspace, Workspaces
 
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, which `page.Page` tells of
 READ_ONLY = "this server is read-only"
+SERVER = ""  # owns the jobs of a server that has no visitors
 SWEEP_SECONDS = 60
 log = logging.getLogger("unifex")
 
@@ -65,6 +70,16 @@ class Found:
     scores: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True)
+class Interrupted:
+    """Work that was cut off and can go on: a job of ``kind`` about ``name``; what to say, and on the button."""
+
+    kind: str
+    name: str
+    text: str
+    action: str
+
+
 @dataclass
 class Context:
     """Made once a server. ``state`` tells people what is being prepared; ``ready`` is set when nothing is.
@@ -79,6 +94,7 @@ class Context:
     ready: threading.Event = field(default_factory=threading.Event)
     problem: str = ""
     files: Files = field(default_factory=Files)
+    jobs: Jobs = field(default_factory=Jobs)
     workspaces: Workspaces | None = None
     started: float = field(default_factory=time.time)
 
@@ -114,6 +130,35 @@ class Context:
     def visitor(self) -> str:
         """Who asks on a public server; empty when nobody can tell."""
         return self.workspaces.visitor(token_now()) if self.workspaces else ""
+
+    @property
+    def owner(self) -> str:
+        """Whose jobs those of the running request are. Where there are no visitors, all pages are the user's own; who
+        keeps no cookie is known by the address."""
+        if not self.workspaces:
+            return SERVER
+        request = LocalContext.request.get(None)
+        return self.visitor or f"address {request.client.host if request is not None and request.client else ''}"
+
+    def start(self, kind: str, name: str, work: Work, source: str = "") -> Job:
+        """Take a job for who asks. Raises ``JobError`` when it is not taken."""
+        return self.jobs.start(self.owner, kind, name, work, source)
+
+    def interrupted(self) -> list[Interrupted]:
+        """Indexing and trainings of who asks that were cut off, by Cancel or by the end of the server."""
+        found = []
+        for name in self.indexes.names():
+            if not self.can_change(name) or self.jobs.is_busy(self.owner, "index", name):
+                continue
+            gallery = self.gallery(name)
+            if gallery.unfinished() and not gallery.is_being_written():
+                text = f"Indexing '{name}' was interrupted; {plural(len(gallery), 'item')} are there."
+                found.append(Interrupted("index", name, text, "Resume"))
+        for order in unfinished(self.indexes.models):
+            if not self.jobs.is_busy(self.owner, "train", order.name) and self.can_change(order.gallery):
+                text = f"Training '{order.name}' on '{order.gallery}' was interrupted."
+                found.append(Interrupted("train", order.name, text, "Go on"))
+        return found
 
     @property
     def workspace(self) -> Workspace | None:
@@ -222,13 +267,15 @@ class Context:
             self.ready.set()
 
     def _index(self, name: str, source: sources.Source, doing: str) -> None:
+        """A job as any other, which the page shows and can cancel; what comes next needs its gallery."""
+        self.state = doing
         gallery = self.own.get_or_create(name, lambda: self.embedder)
-        try:
-            for event in index(gallery, source):
-                if isinstance(event, Progress):
-                    self.state = f"{doing}: {event.done:,} of {event.total:,}" if event.total else doing
-        except GalleryBusy:
+        job = self.jobs.start(SERVER, "index", name, steps(index(gallery, source)), source.spec)
+        job.finished.wait()
+        if isinstance(job.error, GalleryBusy):
             log.info("gallery '%s' is being written by another process, which goes on with it", name)
+        elif job.error:
+            raise job.error
 
     def _sweep(self) -> None:
         """Visitors' data goes when its time has come."""

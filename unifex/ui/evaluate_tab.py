@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gradio as gr
@@ -13,10 +12,14 @@ from unifex.assessment import BASELINES, Assessment, assess, rivals
 from unifex.errors import UnifexError
 from unifex.evaluation import PROTOCOLS, Protocol
 from unifex.gallery import Gallery, GalleryError
+from unifex.jobs import State
 from unifex.text import reason
 from unifex.ui import html, report
 from unifex.ui.context import ERRORS, Context
 from unifex.ui.item_view import ItemView
+from unifex.ui.job_tray import JobPanel, seen_at_once
+from unifex.ui.listening import listen
+from unifex.ui.steps import steps
 from unifex.ui.theme import asset
 
 ROWS = 24
@@ -32,7 +35,8 @@ class EvaluateTab:
     def build(self) -> None:
         """Lay the tab out and wire it."""
         first = self.context.first_gallery()
-        self.found = gr.State(None)
+        self.panel = JobPanel(("evaluate",), "evaluate-progress")
+        self.drawn = gr.State("")  # the job whose outcome is on the page
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 self.gallery = gr.Dropdown(
@@ -55,10 +59,9 @@ class EvaluateTab:
                     )
                     self.seed = gr.Number(0, label="Seed", precision=0, info="Of queries that are drawn")
                     self.copies = gr.Checkbox(label="Byte-identical copies count", info="In leave-one-out")
-                with gr.Row():
-                    self.start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-button")
-                    self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="evaluate-cancel")
+                self.start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-button")
             with gr.Column(scale=3, min_width=320):
+                self.panel.build()
                 self.outcome = gr.HTML(_INVITATION, elem_id="evaluation", js_on_load=asset("evaluate.js"))
                 with gr.Column(visible=False, elem_id="failures") as self.failures:
                     self.notice = gr.HTML(elem_id="correction-notice")
@@ -78,9 +81,10 @@ class EvaluateTab:
         return [self.worst, self.errors, self.duplicates, self.corrections]
 
     @property
-    def cleared(self) -> list:
-        """What :meth:`clear` gives."""
-        return [self.outcome, self.found, self.failures, self.compare, self.dim]
+    def shown(self) -> dict:
+        """What is called when another gallery is chosen, or its model has changed."""
+        outputs = [self.drawn, self.outcome, self.failures, *self._lists]
+        return {"fn": self.show_job, "inputs": [self.gallery, self.drawn], "outputs": outputs}
 
     @property
     def opened(self) -> dict:
@@ -88,25 +92,15 @@ class EvaluateTab:
         return {"fn": self.choose_gallery, "inputs": [self.gallery], "outputs": [self.compare, self.dim]}
 
     def _wire(self) -> None:
-        private = {"show_progress": "hidden", "api_visibility": "private"}
         asked = [self.gallery, self.protocol, self.seed, self.copies, self.dim, self.in_context, self.compare]
-        buttons = [self.start, self.cancel]
-        outputs = [self.outcome, self.found, *buttons]
-        started = self.start.click(self.run, asked, outputs, concurrency_id="evaluate", **private)
-        started.then(self.show_failures, [self.gallery, self.found], [self.failures, *self._lists], **private)
-        # Two listeners, in this order: the second one puts back what the cancelled first one left.
-        self.cancel.click(None, cancels=[started], api_visibility="private")
-        self.cancel.click(lambda: (html.message("Cancelled", "Nothing was kept."), *_idle()), None,
-                          [self.outcome, *buttons], **private)  # fmt: skip
-        self.gallery.change(self.clear, None, self.cleared, **private)
-        self.protocol.change(lambda kind: gr.update(info=PROTOCOLS[kind]), [self.protocol], [self.protocol], **private)
+        begun = [self.outcome, self.failures, self.drawn]
+        seen_at_once(listen(self.start.click, self.begin, asked, begun, counts="first"))
+        listen([self.gallery.change, self.panel.further.input], **self.shown)
+        listen(self.gallery.change, lambda: (gr.update(value=[]), gr.update(value=0)), None, [self.compare, self.dim])
+        listen(self.protocol.change, lambda kind: gr.update(info=PROTOCOLS[kind]), [self.protocol], [self.protocol])
         for listed in self._lists:
-            listed.select(self.open_item, [self.gallery], self.item_view.outputs, **private)
-            listed.input(self.correct, [self.gallery, self.found], [self.notice, self.corrections], **private)
-
-    def clear(self) -> tuple:
-        """-> :attr:`cleared`, for another gallery or another model."""
-        return _INVITATION, None, gr.update(visible=False), gr.update(value=[]), gr.update(value=0)
+            listen(listed.select, self.open_item, [self.gallery], self.item_view.outputs, counts="every")
+            listen(listed.input, self.correct, [self.gallery], [self.notice, self.corrections], counts="every")
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
@@ -122,42 +116,56 @@ class EvaluateTab:
         except ERRORS:
             return gr.update(choices=[], value=[]), gr.update(choices=[("the gallery's", 0)], value=0)
 
-    def run(
+    def begin(
         self, name: str, protocol: str, seed: float, copies: bool, dim: int, context: bool, compare: list[str]
-    ) -> Iterator[tuple]:
-        """What is asked -> outcome, assessment, start, cancel."""
+    ) -> dict:
+        """What is asked -> what is wrong, or nothing of the last evaluation."""
         try:
             gallery = self.context.gallery(name)
             chosen = Protocol(protocol, int(seed or 0), bool(copies))
-            yield html.message("Reading the gallery"), None, *_busy()
-            for event in assess(gallery, chosen, int(dim) or None, context, compare or ()):
-                if isinstance(event, Assessment):
-                    yield report.report(event, name), event, *_idle()
-                else:
-                    yield html.bar("Measuring", event.done, event.total, f" · {event.doing}"), gr.skip(), *_busy()
+            work = steps(assess(gallery, chosen, int(dim) or None, context, compare or ()))
+            self.context.start("evaluate", gallery.name, work, f"{chosen} {dim} {context} {compare}")
         except ERRORS as error:
-            yield html.message("This gallery cannot be measured", reason(error), "warning"), None, *_idle()
+            return {self.outcome: html.message("This gallery cannot be measured", reason(error), "warning")}
+        return {self.outcome: "", self.failures: gr.update(visible=False), self.drawn: ""}
 
-    def show_failures(self, name: str, found: Assessment | None) -> tuple:
-        """(gallery, assessment) -> whether there is anything, worst queries, label errors, duplicates, corrections."""
-        if found is None:
-            return gr.update(visible=False), "", "", "", ""
+    def show_job(self, name: str | None, drawn: str) -> dict:
+        """(gallery, the job that is drawn) -> what came of the last evaluation of this gallery, with its failures."""
+        job = self.context.jobs.outcome(self.context.owner, "evaluate", name or "")
+        if job is None and self.context.jobs.is_busy(self.context.owner, "evaluate", name or ""):
+            return {self.drawn: drawn}
+        if job is None:
+            return {self.outcome: _INVITATION, self.failures: gr.update(visible=False), self.drawn: ""}
+        if job.id == drawn:
+            return {self.drawn: drawn}
+        shown = {self.drawn: job.id, self.failures: gr.update(visible=job.state == State.DONE)}
+        if job.state == State.CANCELLED:
+            return {**shown, self.outcome: html.message("Cancelled", "Nothing was kept. Evaluate again at any time.")}
+        if job.state == State.FAILED:
+            text = job.problem
+            return {**shown, self.outcome: html.message("This gallery cannot be measured", text, "warning")}
+        try:
+            return {**shown, self.outcome: report.report(job.result, job.name), **self._failures(job.name, job.result)}
+        except ERRORS as error:
+            return {**shown, self.outcome: html.message("The evaluation cannot be shown", reason(error), "error")}
+
+    def _failures(self, name: str, found: Assessment) -> dict:
+        """Worst queries, label errors, duplicates, corrections."""
         gallery, trial, editable = self.context.gallery(name), found.main.trial, self.context.can_change(name)
         current, near = gallery.neighbours()
         if current.columns is not trial.columns:
             changed = html.message("The gallery has changed", "Evaluate again to see its failures.", "warning")
-            return gr.update(visible=True), changed, changed, changed, self._corrections(gallery)
+            return dict(zip(self._lists, (changed, changed, changed, self._corrections(gallery))))
         see = Shelf(gallery, trial.columns.ids)
         worst = [(w, see(w.query), [see(h) for h in w.hits]) for w in failures.worst_queries(found.main, ROWS)]
         errors = [(e, see(e.item), [see(n) for n in e.neighbours]) for e in failures.label_errors(trial, near, ROWS)]
         pairs = [(d, see(d.query), see(d.item)) for d in failures.duplicates(trial, near, ROWS)]
-        return (
-            gr.update(visible=True),
-            report.worst(worst, editable),
-            report.label_errors(errors, editable),
-            report.duplicates(pairs, editable),
-            self._corrections(gallery),
-        )
+        return {
+            self.worst: report.worst(worst, editable),
+            self.errors: report.label_errors(errors, editable),
+            self.duplicates: report.duplicates(pairs, editable),
+            self.corrections: self._corrections(gallery),
+        }
 
     def _corrections(self, gallery: Gallery) -> str:
         said = gallery.corrections()
@@ -167,8 +175,8 @@ class EvaluateTab:
         """(gallery; card) -> the large view."""
         return self.item_view.open(name, int(event.value))
 
-    def correct(self, name: str, found: Assessment | None, event: gr.EventData) -> tuple[str, str]:
-        """(gallery, assessment; action on items) -> notice, list of corrections."""
+    def correct(self, name: str, event: gr.EventData) -> tuple[str, str]:
+        """(gallery; action on items) -> notice, list of corrections."""
         try:
             gallery = self.context.writable(name)
             sentence = _apply(gallery, str(event.act), int(event.item), int(event.other))
@@ -219,11 +227,3 @@ _INVITATION = html.message(
     "Press Evaluate: labelled items search for each other, and the figures say how often the right ones come first, "
     "for every domain and label, with intervals. Then open what failed.",
 )
-
-
-def _busy() -> tuple[dict, dict]:
-    return gr.update(visible=False), gr.update(visible=True)
-
-
-def _idle() -> tuple[dict, dict]:
-    return gr.update(visible=True), gr.update(visible=False)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
 
 from unifex import bundle
-from unifex.bundle import Packing
+from unifex.gallery import Gallery
+from unifex.jobs import State, Work
 from unifex.text import plural, reason, size
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context
+from unifex.ui.job_tray import JobPanel, seen_at_once
+from unifex.ui.listening import listen
+from unifex.ui.steps import steps
 
 
 @dataclass
@@ -29,28 +32,38 @@ class GalleryPack:
         )
         self.images = gr.Checkbox(label="With the images themselves", elem_id="pack-images")
         self.pack = gr.Button("Pack", elem_id="pack-button")
+        self.panel = JobPanel(("pack",), "pack-progress")
+        self.panel.build()
         self.file = gr.DownloadButton("Download", visible=False, elem_id="pack-download")
         self.notice = gr.HTML(elem_id="pack-notice")
 
     def wire(self, gallery: gr.Dropdown) -> None:
         """Connect the handlers; another gallery needs another file."""
         outputs = [self.notice, self.file]
-        options = {"show_progress": "hidden", "api_visibility": "private"}
-        self.pack.click(self.run, [gallery, self.images], outputs, concurrency_id="pack", **options)
-        gr.on([gallery.change, self.images.input], lambda: ("", gr.update(visible=False)), None, outputs, **options)
+        seen_at_once(listen(self.pack.click, self.begin, [gallery, self.images], outputs, counts="first"))
+        listen([gallery.change, self.panel.further.input], self.show_job, [gallery], outputs)
 
-    def run(self, name: str, images: bool) -> Iterator[tuple[str, dict]]:
-        """(gallery, with images) -> progress and outcome, download."""
+    def begin(self, name: str, images: bool) -> tuple[str, dict]:
+        """(gallery, with images) -> what is wrong, or nothing; no file."""
         try:
             gallery = self.context.writable(name)
-            for event in bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images):
-                if isinstance(event, Packing):
-                    yield html.bar("Packing", event.done, event.total, ""), gr.update(visible=False)
+            self.context.start("pack", gallery.name, self._packing(gallery, images), f"images {images}")
         except ERRORS as error:
-            yield html.message("Not packed", reason(error), "error"), gr.update(visible=False)
-            return
-        text = f"{plural(event.items, 'item')}, {size(event.bytes)}"
-        yield (
-            html.message("Ready to download", text, "good"),
-            gr.update(visible=True, value=self.context.hand_out(Path(event.path))),
-        )
+            return html.message("Not packed", reason(error), "error"), gr.skip()
+        return "", gr.update(visible=False)
+
+    def _packing(self, gallery: Gallery, images: bool) -> Work:
+        packed = yield from steps(bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images))
+        return packed, self.context.hand_out(Path(packed.path))
+
+    def show_job(self, name: str | None) -> tuple[str, dict]:
+        """(gallery) -> what came of its packing, download."""
+        job = self.context.jobs.outcome(self.context.owner, "pack", name or "")
+        if job is None or job.state == State.CANCELLED:
+            return "", gr.update(visible=False)
+        if job.state == State.FAILED:
+            return html.message("Not packed", job.problem, "error"), gr.update(visible=False)
+        packed, address = job.result
+        what = "with the images" if packed.images else "without the images"
+        text = f"{plural(packed.items, 'item')}, {what}, {size(packed.bytes)}"
+        return html.message("Ready to download", text, "good"), gr.update(visible=True, value=address)

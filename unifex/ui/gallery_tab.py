@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,21 +10,23 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from unifex import bundle, snapshot, sources, uploads
-from unifex.bundle import Packing
 from unifex.datasets import DATASETS
 from unifex.embedder import Embedder
-from unifex.gallery import GalleryBusy, GalleryError
+from unifex.gallery import Gallery, GalleryError
 from unifex.indexing import IndexReport, forecast, index
+from unifex.jobs import Job, State, Work
 from unifex.sources import Source, SourceError
-from unifex.text import reason
+from unifex.text import plural, reason
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context, name_for
 from unifex.ui.gallery_pack import GalleryPack
+from unifex.ui.job_tray import JobPanel, seen_at_once
+from unifex.ui.listening import listen
 from unifex.ui.model_picker import ModelPicker
+from unifex.ui.steps import steps
 from unifex.ui.theme import asset
 from unifex.ui.visit import Visit
 
-CANCEL_SECONDS = 15
 HUB_EXAMPLES = (
     ("Objects: Caltech-101 (CC BY 4.0)", "hf:flwrlabs/caltech101@train[:300]"),
     ("Dishes: Food-101 (licence unknown, for research)", "hf:ethz/food101@train[:300]"),
@@ -46,8 +47,10 @@ class GalleryTab:
     def build(self) -> None:
         """Lay the tab out and wire it."""
         self.picker, self.packer = ModelPicker(self.context), GalleryPack(self.context)
-        self.visit = Visit(self.context)
+        self.visit, self.panel = Visit(self.context), JobPanel(("index",), "index-progress")
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
+        self.suggested = gr.State("")  # the name that was filled in for it
+        self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
         first = self.context.first_gallery()
         local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
         writable = not self.context.settings.read_only
@@ -71,8 +74,8 @@ class GalleryTab:
                 with gr.Row():
                     self.try_out = gr.Button("Forecast", elem_id="forecast-button")
                     self.start = gr.Button("Start", variant="primary", elem_id="start-button")
-                    self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel-button")
                     self.resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-button")
+                self.panel.build()
                 self.outcome = gr.HTML(elem_id="index-outcome")
                 with gr.Accordion(
                     "M4D-35k and other public data sets", open=False, visible=local, elem_id="public-sets"
@@ -106,45 +109,29 @@ class GalleryTab:
 
     def wire(self, followers: list[gr.Dropdown]) -> None:
         """Connect the handlers; ``followers`` are the other tabs' dropdowns, which follow what happens here."""
-        private = {"api_visibility": "private"}
         self.dropdowns = both = [self.gallery, *followers]
         self.picker.wire()
         self.packer.wire(self.gallery)
-        source = [self.path, self.pending]
-        tried = [*source, self.name, self.picker.model]
-        self.drop.upload(self.receive, [self.name], [self.pending, self.path, self.name, self.outcome], **private).then(
-            self.show_forecast, tried, [self.outcome], show_progress="hidden", **private
-        )
-        self.path.submit(self.show_forecast, tried, [self.outcome], show_progress="hidden", **private)
-        self.try_out.click(self.show_forecast, tried, [self.outcome], show_progress="hidden", **private)
-        buttons = [self.start, self.cancel, self.resume]
-        job = {
-            "outputs": [self.outcome, *buttons, self.pending],
-            "show_progress": "hidden",
-            "concurrency_id": "index",
-            **private,
-        }
-        started = self.start.click(self.run, tried, **job)
-        resumed = self.resume.click(self.run_again, [self.gallery], **job)
-        # Two listeners, in this order: the page runs one after the other, and the second waits for the effect.
-        self.cancel.click(None, cancels=[started, resumed], api_visibility="private")
-        cancelled = self.cancel.click(
-            self.stopped, [self.name, self.gallery], [self.outcome, *buttons], show_progress="hidden", **private
-        )
-        for done in (started, resumed, cancelled):
-            done.then(self.refresh, [self.name, self.gallery], both, show_progress="hidden", **private).then(
-                self.show_facts, [self.gallery], [self.facts, self.resume], show_progress="hidden", **private
-            ).then(**self.visit.shown)
-        self.gallery.change(
-            self.show_facts, [self.gallery], [self.facts, self.resume], show_progress="hidden", **private
-        )
-        self.gallery.input(lambda name: name, [self.gallery], [self.name], show_progress="hidden", **private)
-        managed = [self.notice, *both]
-        self.rename.click(self.rename_gallery, [self.gallery, self.new_name], managed, **private)
-        self.delete.click(self.delete_gallery, [self.gallery, self.confirm], [*managed, self.confirm], **private)
-        self.remove.click(
-            self.remove_items, [self.gallery, self.paths], [self.notice, self.facts, self.paths], **private
-        )
+        tried = [self.path, self.pending, self.name, self.suggested, self.picker.model]
+        received = [self.pending, self.path, self.name, self.suggested, self.outcome]
+        named = [self.name, self.suggested, self.picker.model]
+        listen(self.drop.upload, self.receive, named, received, counts="every")
+        listen([self.path.submit, self.try_out.click], self.show_forecast, tried, [self.outcome], counts="first")
+        begun = [self.outcome, self.path, self.pending, self.name, self.suggested, self.awaited]
+        seen_at_once(listen(self.start.click, self.begin, tried, begun, counts="first"))
+        seen_at_once(listen(self.resume.click, self.resume_chosen, [self.gallery], begun, counts="first"))
+        shown = [self.outcome, self.awaited, self.facts, self.resume, *both, *self.visit.shown["outputs"]]
+        listen(self.panel.further.input, self.show_jobs, [self.gallery, self.awaited], shown)
+        listen(self.gallery.change, self.show_facts, [self.gallery], [self.facts, self.resume])
+        listen(self.gallery.input, lambda name: name, [self.gallery], [self.name])
+        managed = [self.notice, self.name, *both]
+        for press, handler, box in (
+            (self.rename.click, self.rename_gallery, self.new_name),
+            (self.delete.click, self.delete_gallery, self.confirm),
+        ):
+            listen(press, handler, [self.gallery, box, self.name], [*managed, box], counts="first")
+        removed = [self.notice, self.facts, self.paths]
+        listen(self.remove.click, self.remove_items, [self.gallery, self.paths], removed, counts="first")
         for button, (title, spec) in zip(self.examples, HUB_EXAMPLES):
             name = title.partition(":")[0].partition("(")[0].strip().lower()
             self._fill_in(button, spec, name)
@@ -154,7 +141,7 @@ class GalleryTab:
     def _fill_in(self, button: gr.Button, spec: str, name: str) -> None:
         """A press names the source and the gallery; Forecast and Start are the user's."""
         named = [self.path, self.name]
-        button.click(lambda: (spec, name), None, named, show_progress="hidden", api_visibility="private")
+        listen(button.click, lambda: (spec, name), None, named)
 
     def _public_sets(self) -> list[tuple[gr.Button, str, str]]:
         """A button for each set that is in the data folder: what it is, its source, a name."""
@@ -175,20 +162,32 @@ class GalleryTab:
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
-    def receive(self, name: str, event: gr.EventData) -> tuple[str, str, str, str]:
-        """(gallery name; dropped files) -> pending source, typed path, gallery name, notice."""
+    def receive(self, name: str, suggested: str, model: str, event: gr.EventData) -> Iterator[dict]:
+        """(gallery name, the name that was filled in, model; dropped files) -> what was staged, and a forecast."""
         try:
-            self.context.check_writable()
-            if self.context.workspace:
-                self.context.workspace.check_room()
-            files = [uploads.UploadedFile(_checked(path), str(relative)) for path, relative in event.files]
-            staged = uploads.stage(self.context.indexes.folder, files)
-            for file in files:
-                self.context.files.release(file.temporary, self.context.visitor)
+            staged, folder = self.stage(event)
         except ERRORS as error:
-            return "", "", name, html.message("The upload cannot be used", reason(error), "error")
-        suggested = name or name_for(str(event.files[0][1]).partition("/")[0])
-        return str(staged), "", suggested, html.message("Trying a few images for a forecast")
+            yield {self.pending: "", self.outcome: html.message("The upload cannot be used", reason(error), "error")}
+            return
+        if not name.strip() or name == suggested:  # a name that was typed or chosen is meant
+            name = suggested = name_for(folder)
+        filled = {self.pending: staged, self.path: "", self.name: name, self.suggested: suggested}
+        yield {**filled, self.outcome: html.message("Trying a few images for a forecast")}
+        yield {self.outcome: self._forecast(staged, name, model)}
+
+    def stage(self, event: gr.EventData) -> tuple[str, str]:
+        """Files that the page has uploaded -> where they are staged, and what the folder was called.
+
+        Raises ``UnifexError``.
+        """
+        self.context.check_writable()
+        if self.context.workspace:
+            self.context.workspace.check_room()
+        files = [uploads.UploadedFile(_checked(path), str(relative)) for path, relative in event.files]
+        staged = uploads.stage(self.context.indexes.folder, files)
+        for file in files:
+            self.context.files.release(file.temporary, self.context.visitor)
+        return str(staged), str(event.files[0][1]).partition("/")[0]
 
     def _open(self, spec: str) -> Source:
         """Raises ``SourceError``, and ``GalleryError`` for what is not a visitor's own upload on a public server."""
@@ -209,94 +208,90 @@ class GalleryTab:
             return self.context.gallery(name.strip()).embedder
         return self.picker.embedder(model)
 
-    def show_forecast(self, typed: str, staged: str, name: str, model: str) -> Iterator[str]:
-        """(typed path, staged upload, gallery name, model of a new one) -> what indexing it would take."""
-        if self._is_packed(typed.strip() or staged):
-            yield html.message("A packed gallery", "Press Start to open it under the name below.")
-            return
+    def show_forecast(self, typed: str, staged: str, name: str, suggested: str, model: str) -> Iterator[str]:
+        """(typed path, staged upload, gallery name, name filled in, model) -> what indexing it would take."""
         yield html.message("Trying a few images for a forecast")
-        try:
-            source = self._open(typed.strip() or staged)
-            yield html.forecast(forecast(self._embedder(name, model), source))
-        except ERRORS as error:
-            yield html.message("No forecast", reason(error), "error")
+        yield self._forecast(typed.strip() or staged, name.strip() or suggested or name_for(typed), model)
 
-    def run(self, typed: str, staged: str, name: str, model: str = "") -> Iterator[tuple]:
-        """(typed path, staged upload, gallery name, model) -> progress, start, cancel, resume, staged upload."""
-        spec = typed.strip() or staged
+    def _forecast(self, spec: str, name: str, model: str) -> str:
         if self._is_packed(spec):
-            yield from self._unpack(spec, name)
-            return
+            return html.message("A packed gallery", f"Press Start to open it as '{name}'.")
         try:
             source = self._open(spec)
-            name = name.strip() or name_for(spec)
-            gallery = self.context.indexes.get_or_create(name, lambda: self.picker.embedder(model))
+            found = forecast(self._embedder(name, model), source)
+            there = len(self.context.gallery(name)) if name.strip() in self.context.indexes.names() else None
+            return html.forecast(found, name, there)
         except ERRORS as error:
-            yield html.message("Indexing cannot start", reason(error), "error"), *_idle(), gr.skip()
-            return
-        yield html.message("Starting"), *_busy(), gr.skip()
+            return html.message("No forecast", reason(error), "error")
+
+    def begin(self, typed: str, staged: str, name: str, suggested: str, model: str) -> dict:
+        """(typed path, staged upload, gallery name, name filled in, model) -> what is wrong, or the boxes empty."""
+        spec = typed.strip() or staged
+        if not spec and self.context.jobs.is_busy(self.context.owner, "index"):
+            return {self.outcome: gr.skip()}  # pressed twice
         try:
-            for event in index(gallery, source):
-                if isinstance(event, IndexReport):
-                    uploads.discard(self.context.indexes.folder, spec)
-                    yield html.report(event), *_idle(), ""
-                else:
-                    yield html.progress(event), *_busy(), gr.skip()
+            job = self.start_index(spec, name.strip() or suggested or name_for(spec), model)
         except ERRORS as error:
-            text = f"{reason(error)}. What was done is kept; Resume goes on from there."
-            yield html.message("Indexing stopped", text, "error"), *_idle(resume=True), gr.skip()
+            return {self.outcome: html.message("Indexing cannot start", reason(error), "error")}
+        empty = {self.path: "", self.pending: "", self.name: "", self.suggested: ""}
+        return {self.outcome: "", self.awaited: job.id, **empty}
+
+    def start_index(self, spec: str, name: str, model: str = "") -> Job:
+        """Index a source into a gallery, or open a packed one under this name. Raises ``UnifexError``."""
+        if self._is_packed(spec):
+            self.context.check_writable()
+            return self.context.start("index", name, self._unpacking(spec, name), spec)
+        source = self._open(spec)
+        gallery = self.context.indexes.get_or_create(name, lambda: self.picker.embedder(model))
+        return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
+
+    def _indexing(self, gallery: Gallery, source: Source) -> Work:
+        report = yield from steps(index(gallery, source))
+        uploads.discard(gallery.folder.parent, source.spec)
+        return report
+
+    def _unpacking(self, spec: str, name: str) -> Work:
+        gallery = yield from steps(bundle.unpack(Path(spec), name, self.context.indexes))
+        uploads.discard(gallery.folder.parent, spec)
+        return gallery
 
     def _is_packed(self, spec: str) -> bool:
         return not self.context.settings.public and bundle.is_bundle(Path(spec))
 
-    def _unpack(self, spec: str, name: str) -> Iterator[tuple]:
-        """As :meth:`run`, for a gallery that was packed."""
-        try:
-            self.context.check_writable()
-            for event in bundle.unpack(Path(spec), name.strip() or name_for(spec), self.context.indexes):
-                if isinstance(event, Packing):
-                    yield html.bar("Opening the packed gallery", event.done, event.total, ""), *_busy(), gr.skip()
-            uploads.discard(self.context.indexes.folder, spec)
-            yield html.message(f"Gallery '{event.name}' is open", f"{len(event):,} items", "good"), *_idle(), ""
-        except ERRORS as error:
-            yield html.message("Not opened", reason(error), "error"), *_idle(), gr.skip()
-
-    def run_again(self, name: str) -> Iterator[tuple]:
-        """(gallery) -> as :meth:`run`, for the source whose indexing was cut off."""
-        try:
-            waiting = self.context.gallery(name).unfinished()
-        except GalleryError as error:
-            yield html.message("Nothing to resume", reason(error), "error"), *_idle(), gr.skip()
-            return
+    def resume_index(self, name: str) -> Job:
+        """Go on with the source of a gallery whose indexing was cut off. Raises ``UnifexError``."""
+        waiting = self.context.gallery(name).unfinished()
         if not waiting:
-            yield html.message("Nothing to resume", "This gallery is complete."), *_idle(), gr.skip()
-            return
-        yield from self.run(waiting[0][0], "", name)
+            raise GalleryError(f"there is nothing to go on with; '{name}' is complete")
+        return self.start_index(waiting[0][0], name)
 
-    def stopped(self, name: str, chosen: str) -> tuple:
-        """(gallery name, chosen gallery) -> outcome and buttons after Cancel, once the last batch is committed."""
-        known = self.context.indexes.names()
+    def resume_chosen(self, name: str) -> dict:
+        """(gallery) -> what is wrong, or nothing."""
         try:
-            gallery = self.context.writable(name if name in known else chosen)
+            return {self.outcome: "", self.awaited: self.resume_index(name).id}
         except ERRORS as error:
-            return html.message("Cancelled", reason(error), "warning"), *_idle()
-        for _ in range(CANCEL_SECONDS * 10):
-            try:
-                with gallery.write() as writer:
-                    writer.close()
-                break
-            except GalleryBusy:
-                time.sleep(0.1)
-        text = f"{len(gallery):,} items of '{gallery.name}' can be searched now. Resume goes on where it stopped."
-        return html.message("Cancelled", text, "warning"), *_idle(resume=True)
+            return {self.outcome: html.message("Nothing is resumed", reason(error), "error")}
+
+    def show_jobs(self, chosen: str | None, awaited: str) -> dict:
+        """(gallery shown, indexing this page waits for) -> what came of it; its gallery is chosen everywhere."""
+        jobs, owner = self.context.jobs, self.context.owner
+        ended = jobs.outcome(owner, "index")
+        arrived = next((job for job in jobs.of(owner) if job.id == awaited and not job.state.active), None)
+        name = arrived.name if arrived and arrived.name in self.context.indexes.names() else chosen
+        shown = {self.outcome: _outcome(ended)} if ended else {}
+        if arrived:
+            shown[self.awaited] = ""
+        facts, resume = self.show_facts(name)
+        visit = dict(zip(self.visit.shown["outputs"], self.visit.show()))
+        return {**shown, **visit, self.facts: facts, self.resume: resume, **self.listed(name)}
 
     # --- handlers: managing --------------------------------------------------------------------------------------
 
-    def refresh(self, name: str, chosen: str | None) -> list[dict]:
-        """(gallery just written, gallery shown) -> every tab's dropdown."""
+    def listed(self, chosen: str | None) -> dict:
+        """Every tab's dropdown with the galleries there are; ``chosen`` stays chosen where it is one of them."""
         names = self.context.indexes.names()
-        value = next((candidate for candidate in (name, chosen, *names) if candidate in names), None)
-        return [gr.update(choices=names, value=value) for _ in self.dropdowns]  # one each: Gradio empties them
+        value = next((candidate for candidate in (chosen, *names) if candidate in names), None)
+        return {box: gr.update(choices=names, value=value) for box in self.dropdowns}  # one each: Gradio empties them
 
     def show_facts(self, name: str | None) -> tuple[str, dict]:
         """(gallery) -> its facts, and the resume button when a source was cut off."""
@@ -310,31 +305,32 @@ class GalleryTab:
             return html.message("This gallery cannot be opened", reason(error), "error"), gr.update(visible=False)
         recall = "" if kind.exact or kind.recall is None else f", recall@10 {kind.recall:.3f} of exact search"
         return html.facts(known, kind.kind + recall), gr.update(
-            visible=bool(known.unfinished) and self.context.can_change(name)
+            visible=bool(known.unfinished)
+            and self.context.can_change(name)
+            and not self.context.jobs.is_busy(self.context.owner, "index", name)
         )
 
-    def rename_gallery(self, name: str, new: str) -> tuple:
-        """(gallery, new name) -> notice, all dropdowns."""
+    def rename_gallery(self, name: str, new: str, adding_to: str) -> dict:
+        """(gallery, new name, gallery to add to) -> notice, all names of it."""
         try:
             renamed = self.context.indexes.rename(name, new).name
         except ERRORS as error:
-            return html.message("Not renamed", reason(error), "error"), *self.refresh(name, name)
-        return html.message(f"'{name}' is now '{renamed}'", kind="good"), *self.refresh(renamed, renamed)
+            return {self.notice: html.message("Not renamed", reason(error), "error")}
+        notice = html.message(f"'{name}' is now '{renamed}'", kind="good")
+        adding_to = renamed if adding_to.strip() == name else adding_to
+        return {self.notice: notice, self.name: adding_to, self.new_name: "", **self.listed(renamed)}
 
-    def delete_gallery(self, name: str, typed: str) -> tuple:
-        """(gallery, typed name) -> notice, all dropdowns, the box empty."""
+    def delete_gallery(self, name: str, typed: str, adding_to: str) -> dict:
+        """(gallery, typed name, gallery to add to) -> notice, all dropdowns, the boxes empty."""
         if typed.strip() != name:
-            text = f"Type '{name}' exactly to delete it."
-            return html.message("Not deleted", text, "warning"), *self.refresh(name, name), typed
+            return {self.notice: html.message("Not deleted", f"Type '{name}' exactly to delete it.", "warning")}
         try:
             self.context.indexes.delete(name)
         except ERRORS as error:
-            return html.message("Not deleted", reason(error), "error"), *self.refresh(name, name), typed
-        return (
-            html.message(f"'{name}' was deleted", "Your image files are untouched.", "good"),
-            *self.refresh("", ""),
-            "",
-        )
+            return {self.notice: html.message("Not deleted", reason(error), "error")}
+        notice = html.message(f"'{name}' was deleted", "Your image files are untouched.", "good")
+        adding_to = "" if adding_to.strip() == name else adding_to
+        return {self.notice: notice, self.name: adding_to, self.confirm: "", **self.listed(None)}
 
     def remove_items(self, name: str, lines: str) -> tuple[str, str, str]:
         """(gallery, paths) -> notice, facts, the box without what was removed."""
@@ -368,11 +364,14 @@ def _checked(path: object) -> Path:
     return resolved
 
 
-def _busy() -> tuple[dict, dict, dict]:
-    """Start hidden, Cancel shown, Resume hidden."""
-    return gr.update(visible=False), gr.update(visible=True), gr.update(visible=False)
-
-
-def _idle(resume: bool = False) -> tuple[dict, dict, dict]:
-    """Start shown, Cancel hidden, Resume as told."""
-    return gr.update(visible=True), gr.update(visible=False), gr.update(visible=resume)
+def _outcome(job: Job) -> str:
+    """What came of an indexing that has ended."""
+    if job.state == State.FAILED:
+        text = f"{job.problem}. What was done is kept; Resume goes on from there."
+        return html.message(f"Indexing '{job.name}' stopped", text, "error")
+    if job.state == State.CANCELLED:
+        text = "What was done is kept and can be searched. Resume goes on where it stopped." if job.began else ""
+        return html.message(f"Indexing '{job.name}' was cancelled", text, "warning")
+    if isinstance(job.result, IndexReport):
+        return html.report(job.result)
+    return html.message(f"Gallery '{job.result.name}' is open", plural(len(job.result), "item"), "good")

@@ -16,7 +16,7 @@ from html import escape
 from unifex import images
 from unifex.gallery import Facts, Record
 from unifex.hub import Fetched
-from unifex.indexing import Forecast, IndexReport, Progress
+from unifex.indexing import Forecast, IndexReport
 from unifex.search import Hit, SearchResult
 from unifex.sources import Refused
 from unifex.text import duration, harmless, plural, size
@@ -146,18 +146,9 @@ def definition_list(rows: dict[str, str]) -> str:
     return f'<div class="facts"><dl>{"".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows.items())}</dl></div>'
 
 
-def progress(event: Progress) -> str:
-    """A bar with counts, speed and time left."""
-    known = f" of {event.total:,}" if event.total else ""
-    left = "" if event.seconds_left is None else f" · {duration(event.seconds_left)} left"
-    counts = f"{event.added:,} added, {event.skipped:,} there already, {event.failed:,} refused"
-    speed = f" · {event.images_per_second:.0f} images/s{left}"
-    return bar(f"Indexing {event.done:,}{known}", event.done, event.total, speed, counts)
-
-
 def report(outcome: IndexReport) -> str:
     """What came of indexing, with a line for everything that was refused."""
-    title = f"{plural(outcome.added, 'image')} added in {duration(outcome.seconds)}"
+    title = f"{plural(outcome.added, 'image')} added to '{outcome.gallery}' in {duration(outcome.seconds)}"
     removed = f", {outcome.removed:,} removed" if outcome.removed else ""
     text = f"{outcome.skipped:,} were there already{removed}. The gallery has {plural(outcome.items, 'item')}."
     return message(title, text, "good") + refusals(outcome.failed)
@@ -178,16 +169,17 @@ def refusals(refused: Sequence[Refused]) -> str:
     )
 
 
-def forecast(outcome: Forecast) -> str:
-    """What indexing would take."""
+def forecast(outcome: Forecast, name: str, there: int | None) -> str:
+    """What indexing would take, and where it goes: gallery ``name``, which has so many items, or is new (None)."""
     if not outcome.images:
         return message(
             "No images found", "None of the files tried is an image that can be read. Choose another folder.", "warning"
         )
     left_out = f"; {outcome.refused} of {outcome.tried} files tried cannot be used" if outcome.refused else ""
+    into = f"a new gallery '{name}'" if there is None else f"'{name}', which has {plural(there, 'item')} already"
     return message(
         f"About {plural(outcome.images, 'image')}: {duration(outcome.seconds)}, {size(outcome.bytes)} on disk",
-        f"Forecast from a trial with {outcome.tried} files{left_out}. Press Start to index.",
+        f"Forecast from a trial with {outcome.tried} files{left_out}. Press Start to add them to {into}.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,15 @@ import numpy as np
 from unifex import corrections, images, map_view
 from unifex.assessment import rivals
 from unifex.gallery import Gallery, Record
-from unifex.projection import Map, Mapping, kept_map, moved_most, place, project
-from unifex.text import duration, harmless, plural, reason
+from unifex.jobs import State, Work
+from unifex.projection import Map, kept_map, moved_most, place, project
+from unifex.text import harmless, plural, reason
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Chosen, Context, Found
 from unifex.ui.item_view import ItemView
+from unifex.ui.job_tray import JobPanel, seen_at_once
+from unifex.ui.listening import follow, listen
+from unifex.ui.steps import steps
 from unifex.ui.theme import asset, plotly_path
 
 MOST_CARDS = 48
@@ -37,6 +41,8 @@ class MapTab:
         """Lay the tab out and wire it."""
         first = self.context.first_gallery()
         self.chosen = gr.State(Chosen())
+        self.panel = JobPanel(("map",), "map-progress")
+        self.drawn = gr.State("")  # the job whose outcome is on the page
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 with gr.Row():
@@ -54,9 +60,8 @@ class MapTab:
                         elem_id="map-compare",
                         min_width=200,
                     )
-                with gr.Row():
-                    self.start = gr.Button("Make the map", variant="primary", elem_id="map-button")
-                    self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="map-cancel")
+                self.start = gr.Button("Make the map", variant="primary", elem_id="map-button")
+                self.panel.build()
                 self.status = gr.HTML(elem_id="map-status", js_on_load=_OPEN_CARD_JS)
                 with gr.Column(visible="hidden", elem_id="map-frame") as self.frame:
                     self.drawing = gr.HTML(
@@ -86,30 +91,22 @@ class MapTab:
         return {"fn": self.show_gallery, "inputs": [self.gallery, self.chosen], "outputs": outputs}
 
     def _wire(self) -> None:
-        private = {"show_progress": "hidden", "api_visibility": "private"}
         shown = [self.status, self.frame, self.drawing]
-        buttons = [self.start, self.cancel]
-        started = self.start.click(
-            self.run, [self.gallery, self.compare], [*shown, *buttons], concurrency_id="map", **private
-        )
-        # Two listeners, in this order: the second one puts back what the cancelled first one left.
-        self.cancel.click(None, cancels=[started], api_visibility="private")
-        self.cancel.click(
-            lambda: (html.message("Cancelled", "Make the map whenever you like."), *_idle()), None,
-            [self.status, *buttons], **private,
-        )  # fmt: skip
+        seen_at_once(listen(self.start.click, self.begin, [self.gallery, self.compare], [self.status], counts="first"))
+        listen(self.panel.further.input, self.show_job, [self.gallery, self.drawn], [self.drawn, *shown])
         for shows_items in (self.drawing, self.listed, self.status):
-            shows_items.select(self.open_item, [self.gallery], self.item_view.outputs, **private)
+            listen(shows_items.select, self.open_item, [self.gallery], self.item_view.outputs, counts="every")
         chosen = [self.chosen, self.listed, self.actions]
-        self.drawing.input(self.choose, [self.gallery], chosen, **private)
+        listen(self.drawing.input, self.choose, [self.gallery], chosen, counts="every")
         done = [self.notice, self.chosen, self.listed, self.actions]
         for button, handler, inputs in (
             (self.relabel, self.label_chosen, [self.gallery, self.chosen, self.label]),
             (self.drop, self.drop_chosen, [self.gallery, self.chosen]),
         ):
-            button.click(handler, inputs, done, **private).then(
-                self.show_kept, [self.gallery], [*shown, self.compare], **private
-            )
+            follow(
+                listen(button.click, handler, inputs, done, counts="first"),
+                self.show_kept, [self.gallery], [*shown, self.compare],
+            )  # fmt: skip
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
@@ -132,22 +129,33 @@ class MapTab:
         """(gallery, chosen items) -> as :meth:`show_kept`, then those of the chosen that are in this gallery."""
         return *self.show_kept(name), *self.list_chosen(name, chosen)
 
-    def run(self, name: str, compare: str) -> Iterator[tuple]:
-        """(gallery, second model) -> status, frame, drawing, start, cancel."""
-        skip = gr.skip()
+    def begin(self, name: str, compare: str) -> str:
+        """(gallery, second model) -> what is wrong, or nothing."""
         try:
             gallery = self.context.gallery(name)
-            yield html.message("Starting"), skip, skip, *_busy()
-            maps: list[Map] = []
-            for model in ["", compare] if compare else [""]:
-                for event in project(gallery, model):
-                    if isinstance(event, Map):
-                        maps.append(event)
-                    else:
-                        yield _mapping(event), skip, skip, *_busy()
-            yield _summary(gallery, maps), gr.update(visible=True), _drawing(gallery, *maps), *_idle()
+            self.context.start("map", gallery.name, _maps(gallery, ["", compare] if compare else [""]), compare)
         except ERRORS as error:
-            yield html.message("The map was not made", reason(error), "error"), skip, skip, *_idle()
+            return html.message("The map was not made", reason(error), "error")
+        return ""
+
+    def show_job(self, name: str | None, drawn: str) -> dict:
+        """(gallery, the job that is drawn) -> the maps that the last job about this gallery has made."""
+        job = self.context.jobs.outcome(self.context.owner, "map", name or "")
+        if job is None or job.id == drawn:
+            return {self.drawn: drawn}
+        if job.state == State.CANCELLED:
+            return {self.drawn: job.id, self.status: html.message("Cancelled", "Make the map whenever you like.")}
+        if job.state == State.FAILED:
+            text = job.problem
+            return {self.drawn: job.id, self.status: html.message("The map was not made", text, "error")}
+        try:
+            gallery = self.context.gallery(name)
+            status, drawing = _summary(gallery, job.result), _drawing(gallery, *job.result)
+        except ERRORS as error:
+            return {self.drawn: job.id, self.status: html.message("The map cannot be shown", reason(error), "error")}
+        return {
+            self.drawn: job.id, self.status: status, self.frame: gr.update(visible=True), self.drawing: drawing,
+        }  # fmt: skip
 
     def open_item(self, name: str, event: gr.SelectData) -> tuple:
         """(gallery; point or card) -> the large view."""
@@ -232,6 +240,13 @@ def _card_server(context: Context):
     return card
 
 
+def _maps(gallery: Gallery, models: list[str]) -> Work:
+    maps: list[Map] = []
+    for model in models:
+        maps += [(yield from steps(project(gallery, model)))]
+    return maps
+
+
 def _drawing(gallery: Gallery, drawn: Map, other: Map | None = None) -> str:
     current, near = gallery.neighbours()
     return json.dumps({"gallery": gallery.name, **map_view.map_data(current.columns, near, drawn, other)})
@@ -248,11 +263,6 @@ def _summary(gallery: Gallery, maps: list[Map]) -> str:
     text = f"The slider goes from {maps[0].model} to {maps[1].model}; both maps are turned to lie alike.{placed}"
     moved = f'<summary>Items that moved most</summary><div class="grid small">{cards}</div>'
     return html.message("Two maps of the same items", text, "good") + f'<details class="moved">{moved}</details>'
-
-
-def _mapping(event: Mapping) -> str:
-    known = f" · {duration(event.seconds_left)} left" if event.seconds_left else f" · {duration(event.seconds)}"
-    return html.bar(event.doing, event.done, event.total, known)
 
 
 def _chosen_csv(records: Iterable[Record], places: bool) -> str:
@@ -285,11 +295,3 @@ const tell = () => {
 watch('value', tell);
 tell();
 """
-
-
-def _busy() -> tuple[dict, dict]:
-    return gr.update(visible=False), gr.update(visible=True)
-
-
-def _idle() -> tuple[dict, dict]:
-    return gr.update(visible=True), gr.update(visible=False)

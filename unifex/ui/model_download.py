@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,13 @@ import gradio as gr
 
 from unifex.embedder import Embedder
 from unifex.export import SUFFIXES, export
-from unifex.outcome import Outcome
+from unifex.jobs import State, Work
+from unifex.progress import Step
 from unifex.text import reason, size
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context
+from unifex.ui.job_tray import JobPanel, seen_at_once
+from unifex.ui.listening import listen
 
 ZIP = "The model (.zip)"
 KINDS = {ZIP: "", "TorchScript, 64-d (the challenge)": "torchscript", "ONNX, 64-d": "onnx"}
@@ -36,6 +38,8 @@ class ModelDownload:
 
     def build_notice(self) -> None:
         """What is told of the file. Its own place: a stream's last message comes once more when the stream ends."""
+        self.panel = JobPanel(("export",), "export-progress")
+        self.panel.build()
         self.notice = gr.HTML(elem_id="train-file-notice")
 
     @property
@@ -43,36 +47,44 @@ class ModelDownload:
         """What :meth:`of` updates."""
         return [self.kind, self.button, self.notice]
 
-    def wire(self, found: gr.State) -> None:
-        """Connect the handler: another kind makes another file."""
-        asked = [found, self.kind], [self.notice, self.button]
-        self.kind.input(self.make, *asked, concurrency_id="export", show_progress="hidden", api_visibility="private")
+    def wire(self, model: gr.State) -> None:
+        """Connect the handlers: another kind makes another file of the ``model`` that was trained."""
+        asked, outputs = [model, self.kind], [self.notice, self.button]
+        seen_at_once(listen(self.kind.input, self.begin, asked, outputs))
+        listen(self.panel.further.input, self.show_job, asked, outputs)
 
     def of(self, model: str) -> tuple[dict, dict, str]:
         """:attr:`shown` for a model that was just trained."""
         return gr.update(value=ZIP), gr.update(value=self._zipped(model)), ""
 
-    def make(self, found: Outcome | None, kind: str) -> Iterator[tuple]:
-        """(outcome, kind) -> notice, download."""
-        if found is None:
-            yield html.message("Nothing trained yet"), gr.skip()
-            return
-        if kind == ZIP:
-            yield "", gr.update(value=self._zipped(found.model))
-            return
-        yield html.message("Making the file", "It is compared with the app on a few pictures."), gr.skip()
-        format = KINDS[kind]
+    def begin(self, model: str, kind: str) -> tuple[str, dict]:
+        """(model, kind) -> what is wrong or said meanwhile, download."""
         try:
-            model = Embedder.load(found.model, models=self.context.indexes.models)
-            made = export(model, format, self.context.scratch() / f"{found.model}{SUFFIXES[format]}")
+            if kind == ZIP:
+                return "", gr.update(value=self._zipped(model))
+            self.context.start("export", model, self._exporting(model, kind), kind)
         except ERRORS as error:
-            yield html.message("No file", reason(error), "error"), gr.skip()
-            return
+            return html.message("No file", reason(error), "error"), gr.skip()
+        return "", gr.update(value=None)
+
+    def _exporting(self, name: str, kind: str) -> Work:
+        yield Step(f"{kind}, compared with the app on a few pictures")
+        model, format = Embedder.load(name, models=self.context.indexes.models), KINDS[kind]
+        made = export(model, format, self.context.scratch() / f"{name}{SUFFIXES[format]}")
+        return made, self.context.hand_out(Path(made.path))
+
+    def show_job(self, model: str, kind: str) -> tuple[str | dict, dict]:
+        """(model, kind) -> what came of its export, download."""
+        job = self.context.jobs.outcome(self.context.owner, "export", model)
+        if job is None or job.source != kind:
+            return gr.skip(), gr.skip()
+        if job.state == State.CANCELLED:
+            return html.message("Cancelled", "Choose a kind again to make the file."), gr.skip()
+        if job.state == State.FAILED:
+            return html.message("No file", job.problem, "error"), gr.skip()
+        made, address = job.result
         text = f"{size(made.bytes)}, {made.dim}-d; cosine with the app's embeddings {made.cosine:.4f} or more."
-        yield (
-            html.message(f"{kind.partition(',')[0]} is ready to download", text, "good"),
-            gr.update(value=self.context.hand_out(Path(made.path))),
-        )
+        return html.message(f"{kind.partition(',')[0]} is ready to download", text, "good"), gr.update(value=address)
 
     def _zipped(self, model: str) -> str:
         path = self.context.scratch() / f"{model}.zip"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gradio as gr
@@ -10,12 +9,13 @@ import gradio as gr
 from unifex import speed, zoo
 from unifex.backbones import BackboneSpec
 from unifex.embedder import Embedder, backbone_of, list_models
-from unifex.hub import Fetched
+from unifex.jobs import State
 from unifex.text import reason, size
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context
-
-PRIVATE = {"api_visibility": "private"}
+from unifex.ui.job_tray import JobPanel, seen_at_once
+from unifex.ui.listening import listen
+from unifex.ui.steps import steps
 
 
 @dataclass
@@ -36,18 +36,15 @@ class ModelPicker:
             )  # fmt: skip
             self.facts = gr.HTML(elem_id="model-facts")
             self.fetch = gr.Button("Download", visible=False, elem_id="model-download")
-            self.stop = gr.Button("Stop", variant="stop", visible=False, elem_id="model-stop")
+            self.panel = JobPanel(("download",), "model-progress")
+            self.panel.build()
 
     def wire(self) -> None:
         """Connect the handlers."""
-        shown = [self.facts, self.fetch, self.stop]
-        self.model.focus(lambda: gr.update(choices=self.choices()), None, [self.model], **PRIVATE)  # one may be new
-        self.model.change(self.show, [self.model], shown, show_progress="hidden", **PRIVATE)
-        fetching = self.fetch.click(
-            self.download, [self.model], shown, concurrency_id="download", show_progress="hidden", **PRIVATE
-        )
-        self.stop.click(None, cancels=[fetching], api_visibility="private")
-        self.stop.click(self.show, [self.model], shown, concurrency_id="download", show_progress="hidden", **PRIVATE)
+        shown = [self.facts, self.fetch]
+        listen(self.model.focus, lambda: gr.update(choices=self.choices()), None, [self.model])  # one may be new
+        listen([self.model.change, self.panel.further.input], self.show, [self.model], shown)
+        seen_at_once(listen(self.fetch.click, self.download, [self.model], shown, counts="first"))
 
     def choices(self) -> list[tuple[str, str]]:
         """(as shown, name) of every model and backbone that is known."""
@@ -66,20 +63,20 @@ class ModelPicker:
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
-    def show(self, name: str | None) -> tuple[str, dict, dict]:
-        """(model) -> its facts, the download button if it is not here, stop hidden."""
+    def show(self, name: str | None) -> tuple[str, dict]:
+        """(model) -> its facts or why it could not be fetched, the download button if it is not here."""
+        fetching = self.context.jobs.outcome(self.context.owner, "download", _hub_name(name))
+        if fetching and fetching.state == State.FAILED:
+            return html.message("Not fetched", fetching.problem, "error"), _button("Try again", True)
         try:
             self.context.check_local("other models are not loaded")
             backbone, dims = self._parts(name)
         except ERRORS as error:
-            wanted = str(name or "").removeprefix("raw:").startswith("hf-hub:")  # what it is, is in the repository
-            return (
-                html.message("This model", reason(error), "warning"),
-                _button("Download", wanted),
-                _button("Stop", False),
-            )
+            wanted = _hub_name(name).startswith("hf-hub:")  # what it is, is in the repository
+            return html.message("This model", reason(error), "warning"), _button("Download", wanted)
+        busy = self.context.jobs.is_busy(self.context.owner, "download", _hub_name(name))
         cost = f"Download {size(backbone.download_bytes)}"
-        return _facts(backbone, dims), _button(cost, not backbone.here), _button("Stop", False)
+        return _facts(backbone, dims), _button(cost, not backbone.here and not busy)
 
     def _parts(self, name: str | None) -> tuple[BackboneSpec, tuple[int, ...]]:
         """Backbone and dimensions of the neck, which is none for a bare backbone."""
@@ -91,25 +88,20 @@ class ModelPicker:
             return zoo.get(name), ()
         return backbone_of(known[name], self.context.indexes.models), known[name].dims
 
-    def download(self, name: str | None) -> Iterator[tuple[str, dict, dict]]:
-        """(model) -> progress, then its facts; both buttons."""
+    def download(self, name: str | None) -> tuple[str | dict, dict]:
+        """(model) -> what is wrong, or its facts as they are; the button hidden while it is fetched."""
         try:
             self.context.check_local("other models are not loaded")
             self.context.check_writable()
-            yield html.message("Asking the hub"), _button("Download", False), _button("Stop", True)
-            for event in zoo.download((name or "").removeprefix("raw:")):
-                if isinstance(event, Fetched):
-                    fetched = html.message(f"{event.file} is here", "Looking into it")
-                    shown = fetched if event.done == event.total else html.download_bar(event)
-                    yield shown, _button("Download", False), _button("Stop", True)
+            self.context.start("download", _hub_name(name), steps(zoo.download(_hub_name(name))))
         except ERRORS as error:
-            yield (
-                html.message("Not fetched", reason(error), "error"),
-                _button("Try again", True),
-                _button("Stop", False),
-            )
-            return
-        yield self.show(name)
+            return html.message("Not fetched", reason(error), "error"), gr.skip()
+        return gr.skip(), _button("Download", False)
+
+
+def _hub_name(model: str | None) -> str:
+    """A backbone's own name, without the mark of a model that is nothing but it."""
+    return (model or "").strip().removeprefix("raw:")
 
 
 def _button(text: str, visible: bool) -> dict:

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import gradio as gr
 
 from unifex import training_data
-from unifex.embedder import Embedder, ModelError, list_models
-from unifex.finetuning import Doing, finetune
+from unifex.embedder import Embedder, list_models
+from unifex.finetuning import check_model_name, finetune
 from unifex.gallery import Gallery, GalleryError
 from unifex.indexes import MAX_NAME
+from unifex.jobs import Job, State, Work
 from unifex.outcome import Outcome, Point
 from unifex.recipes import PRESETS, Recipe
-from unifex.snapshot import Embedding
 from unifex.text import duration, plural, reason
 from unifex.training_data import HOLD_OUT_SHARE, HoldOut
 from unifex.ui import html, training_report
-from unifex.ui.context import ERRORS, Context
+from unifex.ui.context import ERRORS, Context, name_for
 from unifex.ui.evaluate_tab import Shelf
 from unifex.ui.gallery_tab import GalleryTab, drop_zone
 from unifex.ui.item_view import ItemView
+from unifex.ui.job_tray import JobPanel, seen_at_once
+from unifex.ui.listening import listen
 from unifex.ui.model_download import ModelDownload
 from unifex.ui.recipe_form import FIRST_PRESET, RecipeForm, recipe_of
+from unifex.ui.steps import step_of, steps
 from unifex.ui.theme import asset, plotly_path
-from unifex.unfinished import points_so_far, right_to_train, unfinished
+from unifex.unfinished import Order, points_so_far, unfinished
 
-PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
-STOP_SECONDS = 30
 SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would keep people waiting
 
 
@@ -50,7 +50,11 @@ class TrainTab:
 
     def build(self) -> None:
         """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
-        self.found, self.used, self.pending, self.typed = gr.State(None), gr.State(0), gr.State(""), gr.State("")
+        self.model = gr.State("")  # whose result is on the page
+        self.drawn = gr.State("")  # the job whose outcome is on the page
+        self.used = gr.State("")  # the last job that changed a gallery's model
+        self.awaited, self.taken_in = gr.State(""), gr.State("")  # indexing of what was dropped here: asked for, done
+        self.panel = JobPanel(("index", "train", "use"), "train-progress")
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 self._build_data()
@@ -85,15 +89,14 @@ class TrainTab:
     def _build_start(self) -> None:
         gr.Markdown("### 3 · Train")
         self.name = gr.Textbox(label="Name of the new model", placeholder="my-model", elem_id="train-name")
-        with gr.Row():
-            self.start = gr.Button("Train", variant="primary", visible=self._writable, elem_id="train-button")
-            self.cancel = gr.Button("Stop", variant="stop", visible=False, elem_id="train-cancel")
+        self.start = gr.Button("Train", variant="primary", visible=self._writable, elem_id="train-button")
         with gr.Row():
             self.resume = gr.Button("Go on", visible=False, elem_id="train-resume")
             self.finish = gr.Button("Keep what was reached", visible=False, elem_id="train-finish")
 
     def _build_results(self) -> None:
         invitation = _INVITATION if self._writable else _READ_ONLY
+        self.panel.build()
         self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=asset("evaluate.js"))
         self.status = gr.HTML(elem_id="train-status")
         self.curves = gr.HTML(
@@ -119,72 +122,71 @@ class TrainTab:
         outputs = [self.summary, self.name, self.resume, self.finish, self.back]
         return {"fn": self.show_data, "inputs": [self.gallery, self.share], "outputs": outputs}
 
+    @property
+    def shown(self) -> dict:
+        """What is called when another gallery is chosen, and when a job about it has come further."""
+        outputs = [self.drawn, self.status, self.curves, self.outcome, self.resume, self.finish, *self._result]
+        return {"fn": self.show_job, "inputs": [self.gallery, self.drawn], "outputs": outputs}
+
+    @property
+    def _result(self) -> list:
+        """What is shown of a model that was trained."""
+        return [self.model, self.result, self.others, self.use, self.name, *self.download.shown, self.changed]
+
     def wire(self) -> None:
         """Connect the handlers."""
-        indexed = self._wire_data()
         self.form.wire()
-        self._wire_training(indexed)
-        switched = [self.notice, self.back, self.used]
-        self.use.click(self.switch, [self.others, self.found, self.used], switched, concurrency_id="train", **PRIVATE)
-        self.back.click(self.go_back, [self.gallery, self.used], switched, concurrency_id="train", **PRIVATE)
-        self.download.wire(self.found)
+        self._wire_data()
+        self._wire_training()
+        for asked, handler, inputs in (
+            (self.use.click, self.switch, [self.others, self.model]),
+            (self.back.click, self.go_back, [self.gallery]),
+        ):
+            seen_at_once(listen(asked, handler, inputs, [self.notice], counts="first"))
+        self.download.wire(self.model)
         for listed in (self.summary, self.changed):
-            listed.select(self.open_item, [self.gallery], self.item_view.outputs, **PRIVATE)
+            listen(listed.select, self.open_item, [self.gallery], self.item_view.outputs, counts="every")
 
-    def _wire_data(self) -> gr.events.Dependency:
-        """What is dropped becomes a gallery; the indexing, so that it can be stopped."""
-        received = self.drop.upload(
-            self.gallery_tab.receive, [self.upload_name],
-            [self.pending, self.typed, self.upload_name, self.summary], **PRIVATE,
-        )  # fmt: skip
-        indexed = received.then(
-            self.take_in, [self.typed, self.pending, self.upload_name],
-            [self.summary, self.start, self.cancel, self.pending], concurrency_id="index", **PRIVATE,
-        )  # fmt: skip
-        indexed.then(
-            self.gallery_tab.refresh, [self.upload_name, self.gallery], self.gallery_tab.dropdowns, **PRIVATE
-        ).then(**self.opened, **PRIVATE)
-        cleared = [self.status, self.curves, self.outcome, self.found, self.result, self.notice, self.changed]
-        self.gallery.change(self.clear, None, cleared, **PRIVATE)
-        self.share.release(self.show_summary, [self.gallery, self.share], [self.summary], **PRIVATE)
-        return indexed
+    def _wire_data(self) -> None:
+        """What is dropped becomes a gallery."""
+        taken = [self.summary, self.upload_name, self.awaited]
+        seen_at_once(listen(self.drop.upload, self.receive, [self.upload_name], taken, counts="every"))
+        listen(self.taken_in.change, **self.opened)
+        listen(self.share.release, self.show_summary, [self.gallery, self.share], [self.summary])
 
-    def _wire_training(self, indexed: gr.events.Dependency) -> None:
-        buttons = [self.start, self.cancel, self.resume, self.finish]
-        outputs = [self.status, self.curves, self.outcome, self.found, *buttons]
-        job = {"outputs": outputs, "concurrency_id": "train", **PRIVATE}
+    def _wire_training(self) -> None:
         asked = [self.gallery, self.name, self.share, *self.form.fields]
-        runs = [
-            self.start.click(self.run, asked, **job),
-            self.resume.click(self.go_on, [self.gallery], **job),
-            self.finish.click(self.keep, [self.gallery], **job),
-        ]
-        shown = [self.result, self.others, self.use, self.name, *self.download.shown, self.notice, self.changed]
-        for run in runs:
-            done = run.then(self.show_result, [self.gallery, self.found], shown, **PRIVATE)
-            done.then(**self.gallery_tab.visit.shown)
-        # Two listeners, in this order: the page runs one after the other, and the second waits for the effect.
-        self.cancel.click(None, cancels=[*runs, indexed], api_visibility="private")
-        self.cancel.click(self.stopped, [self.gallery, self.name], [self.status, *buttons], **PRIVATE)
+        for press, handler, inputs in (
+            (self.start.click, self.begin, asked),
+            (self.resume.click, self.go_on, [self.gallery]),
+            (self.finish.click, self.keep, [self.gallery]),
+        ):
+            seen_at_once(listen(press, handler, inputs, [self.status], counts="first"))
+        listen(self.gallery.change, **self.shown)
+        known = [self.gallery, self.drawn, self.used, self.awaited]
+        told = [self.notice, self.back, self.used, self.awaited, self.taken_in, self.summary]
+        outputs = [*self.shown["outputs"], *told, *self.gallery_tab.dropdowns]
+        listen(self.panel.further.input, self.show_jobs, known, outputs)
 
     # --- data and recipe -----------------------------------------------------------------------------------------
 
-    def take_in(self, typed: str, staged: str, name: str) -> Iterator[tuple]:
-        """(typed path, staged upload, gallery name) -> progress, start, stop, staged upload."""
-        for shown, start, cancel, _, pending in self.gallery_tab.run(typed, staged, name):
-            yield shown, start, cancel, pending
+    def receive(self, name: str, event: gr.EventData) -> dict:
+        """(gallery name; dropped files) -> what is wrong, or the name of the gallery that they become."""
+        try:
+            staged, folder = self.gallery_tab.stage(event)
+            job = self.gallery_tab.start_index(staged, name.strip() or name_for(folder))
+        except ERRORS as error:
+            return {self.summary: html.message("The upload cannot be used", reason(error), "error")}
+        return {self.summary: "", self.upload_name: "", self.awaited: job.id}
 
     def show_data(self, name: str | None, share: float) -> Iterator[tuple]:
         """(gallery, share held out) -> summary, a name for the model, resume, finish, back."""
         try:
             gallery = self.context.gallery(name)
-            orders = [order for order in unfinished(self.context.indexes.models) if order.gallery == gallery.name]
-            waiting = bool(orders) and self.context.can_change(name)
-            named = orders[0].name if orders else self._free_name(gallery.name)
+            order = self._unfinished(gallery.name)
             shown = (
-                gr.update(value=named),
-                gr.update(visible=waiting, value=f"Go on with '{named}'"),
-                gr.update(visible=waiting),
+                gr.update(value=order.name if order else self._free_name(gallery.name)),
+                *_can_go_on(order),
                 _back(gallery) if self.context.can_change(name) else gr.update(visible=False),
             )
             data = training_data.choose(gallery, PRESETS[FIRST_PRESET], HoldOut(share))
@@ -209,93 +211,146 @@ class TrainTab:
 
     # --- training ------------------------------------------------------------------------------------------------
 
-    def run(self, gallery: str, name: str, share: float, *values) -> Iterator[tuple]:
-        """(gallery, model name, share held out, the form's fields) -> status, curves, outcome, found, buttons."""
+    def _unfinished(self, gallery: str | None) -> Order | None:
+        """The training of this gallery that was stopped last, if who asks may go on with it and nobody does."""
+        if not self.context.can_change(gallery):
+            return None
+        waiting = [order for order in unfinished(self.context.indexes.models) if order.gallery == gallery]
+        idle = [o for o in waiting if not self.context.jobs.is_busy(self.context.owner, "train", o.name)]
+        return idle[0] if idle else None
+
+    def begin(self, gallery: str, name: str, share: float, *values) -> str:
+        """(gallery, model name, share held out, the form's fields) -> what is wrong, or nothing."""
         try:
-            recipe = recipe_of(values)
+            self._train(gallery, name.strip(), recipe_of(values), HoldOut(share))
         except ERRORS as error:
-            yield html.message("Training cannot start", reason(error), "error"), *[gr.skip()] * 3, *_idle()
-            return
-        yield from self._train(gallery, name.strip(), recipe, HoldOut(share))
+            return html.message("Training cannot start", reason(error), "error")
+        return ""
 
-    def go_on(self, gallery: str) -> Iterator[tuple]:
-        """(gallery) -> as :meth:`run`, for the training of it that was stopped last."""
-        yield from self._again(gallery, finish=False)
+    def go_on(self, gallery: str) -> str:
+        """(gallery) -> as :meth:`begin`, for the training of it that was stopped last."""
+        return self._again(gallery, finish=False)
 
-    def keep(self, gallery: str) -> Iterator[tuple]:
-        """(gallery) -> as :meth:`run`: measure and save what the stopped training had reached."""
-        yield from self._again(gallery, finish=True)
+    def keep(self, gallery: str) -> str:
+        """(gallery) -> as :meth:`begin`: measure and save what the stopped training had reached."""
+        return self._again(gallery, finish=True)
 
-    def _again(self, gallery: str, finish: bool) -> Iterator[tuple]:
-        orders = [order for order in unfinished(self.context.indexes.models) if order.gallery == gallery]
-        if not orders:
-            yield html.message("Nothing to go on with", "Press Train."), *[gr.skip()] * 3, *_idle()
-            return
-        yield from self._train(gallery, orders[0].name, orders[0].recipe, orders[0].hold_out, finish)
-
-    def _train(self, name: str, model: str, recipe: Recipe, hold_out: HoldOut, finish: bool = False) -> Iterator[tuple]:
+    def _again(self, gallery: str, finish: bool) -> str:
+        order = self._unfinished(gallery)
+        if order is None:
+            return html.message("Nothing to go on with", "Press Train.")
         try:
-            gallery = self.context.writable(name)
-            before = points_so_far(self.context.indexes.models, model)
-            points: dict[int, Point] = {point.number: point for point in before}
-            yield html.message("Reading the gallery"), "", "", None, *_busy()
-            deadline = self._deadline(finish)
-            for event in finetune(gallery, model, recipe, hold_out, finish):
-                if time.monotonic() > deadline and isinstance(event, Point):
-                    most = duration(self.context.workspace.limits.training_seconds)
-                    raise GalleryError(f"a training may take {most} on this server; keep it, or go on")
-                if isinstance(event, Doing):
-                    yield html.bar(event.what.capitalize(), event.done, event.total, ""), *[gr.skip()] * 3, *_busy()
-                elif isinstance(event, Point):
-                    points = {n: point for n, point in points.items() if n < event.number} | {event.number: event}
-                    curves = training_report.curves(list(points.values()))
-                    yield training_report.progress(event), curves, gr.skip(), gr.skip(), *_busy()
-                else:
-                    yield "", gr.skip(), training_report.outcome(event), event, *_idle()
+            self._train(order.gallery, order.name, order.recipe, order.hold_out, finish)
         except ERRORS as error:
-            waiting = any(order.name == model for order in unfinished(self.context.indexes.models))
-            text = f"{reason(error)}. What was reached is kept." if waiting else reason(error)
-            yield html.message("Not trained", text, "error"), *[gr.skip()] * 3, *_idle(waiting)
+            return html.message("Training cannot go on", reason(error), "error")
+        return ""
+
+    def resume_training(self, model: str) -> Job:
+        """Go on with the training of a model that was cut off. Raises ``UnifexError``."""
+        order = next((order for order in unfinished(self.context.indexes.models) if order.name == model), None)
+        if order is None:
+            raise GalleryError(f"there is nothing to go on with of '{model}'")
+        return self._train(order.gallery, order.name, order.recipe, order.hold_out)
+
+    def _train(self, name: str, model: str, recipe: Recipe, hold_out: HoldOut, finish: bool = False) -> Job:
+        gallery = self.context.writable(name)
+        check_model_name(self.context.indexes.models, model)
+        if self.context.jobs.is_busy(self.context.owner, "train", model):
+            raise GalleryError(f"'{model}' is being trained; give the next one another name")
+        work = self._training(gallery, model, recipe, hold_out, finish, self._deadline(finish))
+        return self.context.start("train", model, work, gallery.name)
+
+    @staticmethod
+    def _training(
+        gallery: Gallery, model: str, recipe: Recipe, hold_out: HoldOut, finish: bool, seconds: float
+    ) -> Work:
+        """Train for so many seconds at most."""
+        result, deadline = None, time.monotonic() + seconds
+        for event in finetune(gallery, model, recipe, hold_out, finish):
+            if time.monotonic() > deadline and isinstance(event, Point):
+                raise GalleryError(f"a training may take {duration(seconds)} on this server; keep it, or go on")
+            step = step_of(event)
+            if step is None:
+                result = event
+            else:
+                yield step
+        return result
 
     def _deadline(self, finish: bool) -> float:
-        """When a visitor's training has to end, which is counted; never for who runs the server."""
+        """How many seconds a visitor's training may take, which is counted; no end for who runs the server."""
         workspace = self.context.workspace
         if workspace and not finish:
             workspace.begin_training()
-        return time.monotonic() + workspace.limits.training_seconds if workspace else math.inf
+        return workspace.limits.training_seconds if workspace else math.inf
 
-    def stopped(self, gallery: str, name: str) -> tuple:
-        """(gallery, model name) -> status and buttons after Stop, once the epoch has come to its end."""
-        with contextlib.suppress(ModelError), right_to_train(self.context.indexes.models, name, STOP_SECONDS):
-            pass
-        waiting = any(order.gallery == gallery for order in unfinished(self.context.indexes.models))
-        text = "Go on where it stopped, now or after a restart, or keep what was reached." if waiting else ""
-        text = text or "Nothing is trained yet. An upload that was stopped goes on in the Gallery tab."
-        return html.message("Stopped", text, "warning"), *_idle(waiting)
+    # --- what came of it -----------------------------------------------------------------------------------------
 
-    def clear(self) -> tuple:
-        """-> nothing of another gallery's training is shown."""
-        return "", "", "", None, gr.update(visible=False), "", ""
+    def show_jobs(self, name: str | None, drawn: str, used: str, awaited: str) -> dict:
+        """(gallery, jobs that are drawn, indexing waited for) -> training, change of model, what was dropped."""
+        jobs = {job.id: job for job in self.context.jobs.of(self.context.owner)}
+        shown = self.show_job(name, drawn)
+        changed = self.context.jobs.outcome(self.context.owner, "use")
+        if changed and changed.id != used:
+            shown.update(self._change_of_model(changed, name))
+        arrived = jobs.get(awaited)
+        if arrived and not arrived.state.active:
+            shown[self.awaited] = ""
+            if arrived.state == State.DONE:
+                shown.update({self.taken_in: arrived.id, **self.gallery_tab.listed(arrived.name)})
+            else:
+                text = arrived.problem or "It goes on in the Gallery tab."
+                shown[self.summary] = html.message("The upload is not complete", text, "warning")
+        return shown
 
-    # --- result --------------------------------------------------------------------------------------------------
+    def show_job(self, name: str | None, drawn: str) -> dict:
+        """(gallery, the job that is drawn) -> the last training of this gallery: its curves, and what came of it."""
+        jobs = [job for job in self.context.jobs.of(self.context.owner) if (job.kind, job.source) == ("train", name)]
+        job = jobs[-1] if jobs else None
+        resume, finish = _can_go_on(self._unfinished(name))
+        shown = {self.resume: resume, self.finish: finish}
+        if job is None:
+            return {**shown, **self._nothing(), self.drawn: ""}
+        if job.state.active:
+            points = points_so_far(self.context.indexes.models, job.name)
+            return {**shown, **self._nothing(), self.curves: training_report.curves(points), self.drawn: ""}
+        if job.id == drawn:
+            return {**shown, self.drawn: drawn}
+        shown |= {**self._nothing(), self.drawn: job.id}
+        if job.state == State.DONE:
+            return {**shown, **self._trained(name, job.result)}
+        shown[self.curves] = training_report.curves(points_so_far(self.context.indexes.models, job.name))
+        return {**shown, self.status: self._not_trained(job)}
 
-    def show_result(self, name: str, found: Outcome | None) -> tuple:
-        """(gallery, outcome) -> result, galleries, use, next name, kind, download, its notice, notice, queries."""
-        if found is None:
-            return gr.update(visible=False), *[gr.skip()] * 7, ""
+    def _not_trained(self, job: Job) -> str:
+        kept = any(order.name == job.name for order in unfinished(self.context.indexes.models))
+        if job.state == State.FAILED:
+            text = f"{job.problem}. What was reached is kept." if kept else job.problem
+            return html.message("Not trained", text, "error")
+        text = "Go on where it stopped, now or after a restart, or keep what was reached." if kept else ""
+        return html.message("Stopped", text or "Nothing is trained yet.", "warning")
+
+    def _nothing(self) -> dict:
+        """Nothing of another gallery's training is shown."""
+        empty = {self.status: "", self.curves: "", self.outcome: "", self.changed: "", self.model: ""}
+        return {**empty, self.result: gr.update(visible=False)}
+
+    def _trained(self, name: str, found: Outcome) -> dict:
         gallery = self.context.gallery(name)
         fitting = self._fitting(gallery)
         see = Shelf(gallery, found.data.columns.ids)
         advised = found.verdict == "better"
-        return (
-            gr.update(visible=True),
-            gr.update(choices=fitting, value=[name], visible=len(fitting) > 1),
-            gr.update(value="Use it" if advised else "Use it anyway", variant="primary" if advised else "secondary"),
-            self._free_name(gallery.name),
-            *self.download.of(found.model),
-            "",
-            training_report.changed(found.changed(), see, found.before, found.model),
-        )
+        variant = "primary" if advised else "secondary"
+        return {
+            self.model: found.model,
+            self.curves: training_report.curves(found.points),
+            self.outcome: training_report.outcome(found),
+            self.result: gr.update(visible=True),
+            self.others: gr.update(choices=fitting, value=[name], visible=len(fitting) > 1),
+            self.use: gr.update(value="Use it" if advised else "Use it anyway", variant=variant),
+            self.name: self._free_name(gallery.name),
+            **dict(zip(self.download.shown, self.download.of(found.model))),
+            self.changed: training_report.changed(found.changed(), see, found.before, found.model),
+        }
 
     def _fitting(self, gallery: Gallery) -> list[str]:
         """Galleries on the same backbone."""
@@ -303,39 +358,47 @@ class TrainTab:
         opened = [self.context.gallery(name) for name in names]
         return [g.name for g in opened if g.config.backbone_hash == gallery.config.backbone_hash]
 
-    def switch(self, names: list[str], found: Outcome | None, used: int) -> Iterator[tuple]:
-        """(galleries, outcome, how often) -> notice, back, how often a model was changed."""
-        if found is None:
-            yield html.message("Nothing trained yet"), gr.skip(), gr.skip()
-            return
-        yield from self._switch(names, found.model, used)
-
-    def go_back(self, name: str, used: int) -> Iterator[tuple]:
-        """(gallery, how often) -> as :meth:`switch`, to the model before."""
+    def switch(self, names: list[str], model: str) -> str:
+        """(galleries, model) -> what is wrong, or nothing."""
         try:
-            previous = self.context.gallery(name).config.previous
+            self._use(names, model)
         except ERRORS as error:
-            yield html.message("Not changed", reason(error), "error"), gr.skip(), gr.skip()
-            return
-        yield from self._switch([name], previous, used)
+            return html.message("Not changed", reason(error), "error")
+        return ""
 
-    def _switch(self, names: list[str], model: str, used: int) -> Iterator[tuple]:
-        lines = []
+    def go_back(self, name: str) -> str:
+        """(gallery) -> as :meth:`switch`, to the model before."""
         try:
-            embedder = Embedder.load(model, models=self.context.indexes.models)
-            for name in names:
-                items = 0
-                for event in self.context.indexes.use(name, embedder):
-                    if isinstance(event, Embedding):
-                        items = event.total
-                        yield html.bar(f"Embedding {name}", event.done, event.total, ""), gr.skip(), gr.skip()
-                lines.append(f"'{name}': {plural(items, 'item')}")
+            self._use([name], self.context.gallery(name).config.previous)
         except ERRORS as error:
-            yield html.message("Not changed", reason(error), "error"), gr.skip(), gr.skip()
-            return
-        text = f"{', '.join(lines)}. Search, Evaluate and Map follow; the button under the gallery goes back."
-        back = _back(event) if names else gr.skip()
-        yield html.message(f"Searching with '{model}' now", text, "good"), back, used + 1
+            return html.message("Not changed", reason(error), "error")
+        return ""
+
+    def _use(self, names: Sequence[str], model: str) -> None:
+        if not model or not names:
+            raise GalleryError("choose a gallery, and train a model for it first")
+        for name in names:
+            self.context.writable(name)
+        embedder = Embedder.load(model, models=self.context.indexes.models)
+        self.context.start("use", ", ".join(names), self._changing(names, embedder), model)
+
+    def _changing(self, names: Sequence[str], embedder: Embedder) -> Work:
+        """What was measured with the old model is shown no more; the galleries that were changed."""
+        done: list[Gallery] = []
+        for name in names:
+            done.append((yield from steps(self.context.indexes.use(name, embedder))))
+            self.context.jobs.forget(self.context.owner, "evaluate")
+        return done
+
+    def _change_of_model(self, job: Job, name: str | None) -> dict:
+        if job.state != State.DONE:
+            text = job.problem or "It was cancelled."
+            return {self.used: job.id, self.notice: html.message("Not changed", text, "error")}
+        lines = ", ".join(f"'{gallery.name}': {plural(len(gallery), 'item')}" for gallery in job.result)
+        text = f"{lines}. Search, Evaluate and Map follow; the button under the gallery goes back."
+        shown = {self.used: job.id, self.notice: html.message(f"Searching with '{job.source}' now", text, "good")}
+        mine = [gallery for gallery in job.result if gallery.name == name]
+        return {**shown, self.back: _back(mine[0])} if mine else shown
 
     def open_item(self, name: str, event: gr.SelectData) -> tuple:
         """(gallery; card) -> the large view."""
@@ -356,11 +419,7 @@ _INVITATION = html.message(
 _READ_ONLY = html.message("This server is read-only", "Run it yourself, or duplicate the Space, to train.")
 
 
-def _busy() -> tuple[dict, dict, dict, dict]:
-    """Start hidden, Stop shown, Go on and Keep hidden."""
-    return gr.update(visible=False), gr.update(visible=True), gr.update(visible=False), gr.update(visible=False)
-
-
-def _idle(waiting: bool = False) -> tuple[dict, dict, dict, dict]:
-    """Start shown, Stop hidden, Go on and Keep as told."""
-    return gr.update(visible=True), gr.update(visible=False), gr.update(visible=waiting), gr.update(visible=waiting)
+def _can_go_on(order: Order | None) -> tuple[dict, dict]:
+    """The buttons of a training that was stopped: go on, keep."""
+    there = order is not None
+    return gr.update(visible=there, value=f"Go on with '{order.name}'" if there else ""), gr.update(visible=there)

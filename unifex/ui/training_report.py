@@ -11,7 +11,7 @@ from unifex.measures import Score
 from unifex.outcome import Changed, Outcome, Point
 from unifex.text import duration, plural
 from unifex.training_data import TrainingData
-from unifex.ui.html import bar, card, message
+from unifex.ui.html import card, message
 from unifex.ui.report import Shown, hits_row, interval, number, table
 
 MOST_NAMED = 12
@@ -50,15 +50,6 @@ def summary(data: TrainingData, suspicious: Sequence[Shown] | None) -> str:
         f'<p class="hint">Their neighbours all say otherwise:</p><div class="grid small">{cards}</div>' if cards else ""
     )
     return f'<div class="facts"><div class="tiles">{tiles}</div><dl>{rows}</dl>{look}</div>'
-
-
-def progress(point: Point) -> str:
-    """Epoch, loss, time left."""
-    left = f" · {duration(point.seconds_left)} left" if point.number < point.total else ""
-    scores = ", ".join(f"{dim}-d {value:.3f}" for dim, value in point.scores.items())
-    small = f"held-out mMP@5: {scores}" if scores else "nothing is held out"
-    title = f"Epoch {point.number} of {point.total}"
-    return bar(title, point.number, point.total, f" · loss {point.loss:.3f}{left}", small)
 
 
 def curves(points: Sequence[Point]) -> str:

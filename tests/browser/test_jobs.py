@@ -1,0 +1,140 @@
+"""Jobs belong to the server: what a reload, a second tab and a restart see of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_pages import drop, go_to, start_indexing, wait_for_share
+from tests.drawing import LABELS, encoded, picture, write_folder
+from tests.serving import Server, serve
+from unifex.gallery import Gallery
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder) -> Server:
+    base = tmp_path_factory.mktemp("jobs")
+    Gallery.create(base / "indexes" / "drawn", embedder)
+    with serve(base / "indexes") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    """So many that indexing them can be watched."""
+    root = tmp_path_factory.mktemp("many") / "figures"
+    for label in LABELS:
+        (root / label).mkdir(parents=True)
+        for view in range(130):
+            (root / label / f"{view:03d}.png").write_bytes(encoded(picture(label, view, side=500)))
+    return root
+
+
+def name_box(page: Page):
+    return page.locator("#gallery-name textarea, #gallery-name input")
+
+
+def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, open_page, many):
+    page, other = open_page(server.url), open_page(server.url)
+    start_indexing(page, many, "watched")
+    wait_for_share(page, 5)
+    expect(other.locator("#jobs")).to_contain_text("Indexing 'watched'")
+    wait_for_share(other, 10, "#jobs")
+    expect(other.locator("#jobs .cancel")).to_be_in_viewport()
+    page.wait_for_timeout(500)
+    page.reload()
+    go_to(page, "Gallery")
+    wait_for_share(page, 15)
+    expect(page.locator("#jobs .job")).to_have_count(0)  # it is told of once
+    expect(page.locator("#resume-button")).to_be_hidden()
+    other.locator("#jobs .cancel").click()
+    for each in (page, other):
+        expect(each.locator("#jobs")).to_contain_text(re.compile("Indexing 'watched' was interrupted; [1-9]"))
+    expect(page.locator("#index-outcome")).to_contain_text("'watched' was cancelled")
+    other.get_by_role("button", name="Resume").first.click()
+    for each in (page, other):
+        expect(each.locator("#index-outcome")).to_contain_text("The gallery has 520 items", timeout=90_000)
+        expect(each.locator("#jobs .interrupted p")).to_have_count(0)
+    third = open_page(server.url)  # what came of it is there for who comes later
+    go_to(third, "Gallery")
+    expect(third.locator("#index-outcome")).to_contain_text("added to 'watched'")
+
+
+def test_two_at_once_take_turns_and_neither_takes_the_others_gallery(server, open_page, many, tmp_path):
+    page = open_page(server.url)
+    start_indexing(page, many, "first")
+    wait_for_share(page, 2)
+    expect(name_box(page)).to_have_value("")  # the next upload is not for the last one's gallery
+    drop(
+        page, "#drop .drop", {"a.png": encoded(picture("signs/cross", 1)), "b.png": encoded(picture("signs/cross", 2))}
+    )
+    expect(page.locator("#index-outcome")).to_contain_text("About 2 images", timeout=30_000)
+    name_box(page).fill("second")
+    page.locator("#start-button").click()
+    expect(page.locator("#index-progress .job")).to_have_count(2)
+    expect(page.locator("#index-progress .job").nth(1)).to_contain_text("waiting for its turn")
+    page.locator("#start-button").click()
+    expect(page.locator("#index-progress .job")).to_have_count(2)
+    page.locator("#index-progress .job").first.locator(".cancel").click()
+    expect(page.locator("#index-outcome")).to_contain_text("2 images added to 'second'", timeout=30_000)
+    assert len(Gallery.open(server.indexes / "second")) == 2
+
+
+def test_a_restarted_server_says_what_was_interrupted_and_goes_on(tmp_path, open_page, many, embedder):
+    Gallery.create(tmp_path / "indexes" / "drawn", embedder)
+    with serve(tmp_path / "indexes") as running:
+        page = open_page(running.url)
+        start_indexing(page, many, "cut off")
+        wait_for_share(page, 15)
+        page.context.close()
+    assert 0 < len(Gallery.open(tmp_path / "indexes" / "cut off")) < 520
+    with serve(tmp_path / "indexes") as running:
+        page = open_page(running.url)
+        expect(page.locator("#jobs .interrupted")).to_contain_text("Indexing 'cut off' was interrupted")
+        page.get_by_role("button", name="Resume").first.click()
+        expect(page.locator("#index-outcome")).to_contain_text("The gallery has 520 items", timeout=90_000)
+        page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("tab", "zone", "told"), [("Gallery", "drop", "index-outcome"), ("Train", "train-drop", "train-data")]
+)
+def test_an_error_stays_until_something_else_is_done(server, open_page, tab, zone, told):
+    page = open_page(server.url)
+    go_to(page, tab)
+    if tab == "Train":
+        page.get_by_text("or upload labelled folders").click()
+    page.locator(f"#{zone} input.files").evaluate(
+        """(input) => {
+          const transfer = new DataTransfer();
+          for (const text of ['one', 'two']) transfer.items.add(new File([text], 'same.png', { type: 'image/png' }));
+          input.files = transfer.files;
+          input.dispatchEvent(new Event('change', { bubbles: true }));
+        }"""
+    )
+    expect(page.locator(f"#{told}")).to_contain_text("two of the files are called 'same.png'")
+    page.wait_for_timeout(1500)
+    expect(page.locator(f"#{told}")).to_contain_text("two of the files are called 'same.png'")
+
+
+def test_renamed_and_deleted_galleries_leave_no_name_behind(server, open_page, tmp_path):
+    page = open_page(server.url)
+    start_indexing(page, write_folder(tmp_path / "small"), "small")
+    expect(page.locator("#index-outcome")).to_contain_text("24 images added to 'small'")
+    page.locator("#manage-gallery input").click()
+    page.get_by_role("option", name="small", exact=True).click()
+    expect(name_box(page)).to_have_value("small")  # chosen to add to
+    page.get_by_role("button", name="Rename").first.click()
+    page.locator("#new-name input, #new-name textarea").fill("tiny")
+    page.locator("#rename-button").click()
+    expect(name_box(page)).to_have_value("tiny")
+    page.get_by_role("button", name="Delete this gallery").click()
+    page.locator("#delete-confirm input, #delete-confirm textarea").fill("tiny")
+    page.locator("#delete-button").click()
+    expect(page.locator("#manage-notice")).to_contain_text("'tiny' was deleted")
+    expect(name_box(page)).to_have_value("")
