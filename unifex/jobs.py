@@ -7,6 +7,7 @@ take turns, so that nobody waits for all that another has asked for.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import secrets
 import threading
@@ -24,6 +25,7 @@ from unifex.text import explain
 MAX_WAITING = 4  # of one kind and one owner
 MAX_FINISHED = 200  # results that are kept, of all owners together
 MAX_FINISHED_OF_OWNER = 20
+WAIT_SECONDS = 0.05
 
 Work = Generator[Step, None, Any]
 
@@ -51,7 +53,8 @@ class State(StrEnum):
 @dataclass(eq=False)
 class Job:
     """``kind``: index, train, ...; ``name``: the gallery or model that it is about; ``source``: what it is made from,
-    which tells two jobs on one gallery apart. ``result`` is there once it is done, ``error`` and ``problem``, a sentence of it, once it has failed."""
+    which tells two jobs on one gallery apart. ``result`` is there once it is done, ``error`` and a sentence of it,
+    ``problem``, once it has failed."""
 
     id: str
     owner: str
@@ -70,10 +73,15 @@ class Job:
     _work: Work | None = field(default=None, repr=False)
     _context: contextvars.Context | None = field(default=None, repr=False)
 
-    @property
-    def seconds(self) -> float:
-        """How long it has run."""
-        return (self.ended or time.monotonic()) - self.began if self.began else 0.0
+    async def outcome(self) -> Any:
+        """Its result, waited for. Raises what it raised, and :class:`JobError` when it was cancelled."""
+        while not self.finished.is_set():
+            await asyncio.sleep(WAIT_SECONDS)
+        if self.error:
+            raise self.error
+        if self.state == State.CANCELLED:
+            raise JobError("it was cancelled")
+        return self.result
 
 
 class Jobs:

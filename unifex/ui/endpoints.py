@@ -16,7 +16,10 @@ from unifex.assessment import assess
 from unifex.evaluation import Protocol
 from unifex.search import Filters, Hit, search
 from unifex.ui.context import Context
+from unifex.ui.steps import steps
 from unifex.word_search import search_words
+
+WAITING = 16  # calls that wait for a job of theirs; more of one caller's are refused by the jobs themselves
 
 
 def add_endpoints(app: Context) -> None:
@@ -58,18 +61,19 @@ def add_endpoints(app: Context) -> None:
             listed = [replace(facts, unfinished=[]) for facts in listed]
         return {"galleries": [asdict(facts) for facts in listed]}
 
-    def evaluate_endpoint(
+    async def evaluate_endpoint(
         gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False
     ) -> dict[str, Any]:
         """Measure how well a gallery finds what belongs together."""
         opened = app.gallery(gallery or app.first_gallery())
-        *_, found = assess(opened, Protocol(protocol), int(dim) or None, context)
-        return found.as_json(labels)
+        asked = Protocol(protocol), int(dim) or None, context
+        job = app.start("evaluate", opened.name, steps(assess(opened, *asked)), str(asked))
+        return (await job.outcome()).as_json(labels)
 
     gr.api(search_endpoint, api_name="search")
     gr.api(words_endpoint, api_name="search_words")
     gr.api(galleries_endpoint, api_name="galleries")
-    gr.api(evaluate_endpoint, api_name="evaluate", concurrency_limit=1)
+    gr.api(evaluate_endpoint, api_name="evaluate", concurrency_limit=WAITING)
 
 
 def _hit(hit: Hit, public: bool) -> dict[str, Any]:
