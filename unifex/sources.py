@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from unifex import images
 from unifex.errors import UnifexError
@@ -52,14 +52,20 @@ class Item:
 
 @dataclass(frozen=True)
 class Refused:
-    """Something in a source that is not an image of the gallery, and why."""
+    """Something in a source that is not an image of the gallery, and why.
+
+    ``unread``: it could not be looked at, so that nobody knows what it is, or what lies below it. It is not gone.
+    """
 
     path: str
     reason: str
+    unread: ClassVar[bool] = False
 
 
 class Unread(Refused):
-    """It could not be looked at: nobody knows what it is, or what lies below it. It is not gone."""
+    """What could not be looked at."""
+
+    unread = True
 
 
 @dataclass(frozen=True)
