@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unifex import images
-from unifex.manifest import Manifest
+from unifex.manifest import open_tree
 from unifex.sources import Item, Options, Source, SourceError, printable
-from unifex.tree import MANIFEST_NAME, RAW, Node, TreeImages, is_service, top_folder
+from unifex.tree import RAW, Node, is_service, top_folder
 
 BUNDLE_CONTENTS = "bundle.json"  # in an archive: it is a packed gallery
 MAX_ENTRIES = 2_000_000
@@ -29,12 +29,10 @@ UNICODE_PATH = 0x7075  # Info-ZIP's extra field: the name in UTF-8, beside one t
 GUESSED = "the archive does not say how its names are written: they were taken for cp437"
 
 
-def open_archive(archive: Archive, options: Options) -> Source:
+def open_archive(path: Path, options: Options) -> Source:
     """The images of an archive, or those that a ``manifest.csv`` at its top, or in its one top folder, names."""
-    for name in (MANIFEST_NAME, f"{archive.top}/{MANIFEST_NAME}"):
-        if archive.find(name):
-            return Manifest(archive, name, archive.spec, options)
-    return TreeImages(archive, archive.spec, options)
+    archive = Archive(path)
+    return open_tree(archive, archive.spec, options, archive.top)
 
 
 def _is_image(name: str) -> bool:

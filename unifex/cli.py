@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from unifex import cli_data, cli_models, cli_training, console, settings
-from unifex.cli_shared import chosen_embedder, embedder, end_line, indexes, say, step_line
+from unifex.cli_shared import (
+    add_reading,
+    chosen_embedder,
+    chosen_source,
+    embedder,
+    end_line,
+    indexes,
+    reading,
+    say,
+    step_line,
+)
 from unifex.errors import UnifexError
 from unifex.soundness import write_atomically, write_atomically_with
 from unifex.text import duration, plural, size
@@ -62,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("--from-embeddings", type=Path, metavar="DIR", help="instead: what `embed --engine ray` wrote")
     index.add_argument("--gallery", required=True, help="name of the gallery")
     index.add_argument("--store", help="where its vectors are searched: faiss (default), milvus or milvus:URI")
+    add_reading(index)
     index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
 
     search = command("search", _search, "find the items of a gallery that look like an image")
@@ -90,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--out", required=True, help="FILE.npz: path, label, domain, split, embedding; ray: a folder")
     embed.add_argument("--dim", type=int, help="length of the embeddings (default: the model's; with ray: features)")
     embed.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on many machines, in shards")
+    add_reading(embed)
     embed.add_argument("--address", help="of a Ray cluster (default: this machine)")
 
     _add_measuring(command)
@@ -143,9 +155,11 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if options.from_embeddings:
         return cli_data.take_in(options, options.from_embeddings, options.store)
     from unifex.indexing import IndexReport, index
-    from unifex.sources import open_source
+    from unifex.sources import require_items
 
-    source = open_source(options.source)  # a wrong source must not leave an empty gallery behind
+    source = chosen_source(options)
+    if not options.prune:
+        require_items(source)  # a wrong source must not leave an empty gallery behind
     indexes(options).get_or_create(options.gallery, lambda: embedder(options))
     if options.store:
         indexes(options).move_to(options.gallery, options.store)
@@ -214,7 +228,7 @@ def _embed_on_ray(options: argparse.Namespace) -> dict[str, Any]:
 
     model = embedder(options)
     dim = options.dim and model.neck.check_dim(options.dim)
-    for event in ray_embedding.embed(options.source, options.out, model, dim, options.address):
+    for event in ray_embedding.embed(options.source, options.out, model, dim, options.address, reading(options)):
         if isinstance(event, Rows):
             step_line("parts", event.done, event.total)
     end_line()
@@ -232,12 +246,15 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
 
     from unifex.gallery import Gallery
     from unifex.indexing import IndexReport, index
+    from unifex.sources import require_items
 
+    source = chosen_source(options)
+    require_items(source)
     model = embedder(options)
     dim = model.neck.check_dim(options.dim or model.default_dim)
     with tempfile.TemporaryDirectory(prefix="unifex-embed-") as scratch:
         gallery = Gallery.create(Path(scratch) / "embed", model, dim)
-        for event in index(gallery, options.source):
+        for event in index(gallery, source):
             if not isinstance(event, IndexReport):
                 _progress_line(event)
         snapshot = gallery.snapshot()

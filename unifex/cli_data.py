@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex.cli_shared import chosen_embedder, embedder, end_line, indexes, say, step_line
+from unifex.cli_shared import add_reading, chosen_embedder, chosen_source, embedder, end_line, indexes, say, step_line
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -19,6 +19,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     listed.add_argument("--data", type=Path, metavar="DIR", help="the folder they lie in")
     made = command("curate", _curate, "write a manifest of some classes and images of a source: an M4D of one's own")
     made.add_argument("source", help="what `index` takes, such as m4d:DIR?sets=gldv2,met_art")
+    add_reading(made)
     made.add_argument("--out", required=True, type=Path, help="FILE.csv: path,label,domain,split")
     made.add_argument("--domain", action="append", default=[], help="only this domain (may be repeated)")
     made.add_argument("--classes", type=int, default=0, help="classes of a domain, drawn (default: all)")
@@ -83,10 +84,9 @@ def _datasets(options: argparse.Namespace) -> dict[str, Any]:
 
 def _curate(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.curation import Looking, Rule, curate
-    from unifex.sources import open_source
 
     rule = Rule(tuple(options.domain), options.classes, options.least, options.most, options.seed)
-    for event in curate(open_source(options.source), rule, options.out, options.keep_copies):
+    for event in curate(chosen_source(options), rule, options.out, options.keep_copies):
         if isinstance(event, Looking):
             step_line("looking for copies", event.done, event.total)
     end_line()

@@ -9,6 +9,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from unifex.embedder import Embedder
     from unifex.indexes import Indexes
+    from unifex.sources import Options, Source
+
+
+def add_reading(command: argparse.ArgumentParser) -> None:
+    """How the files of a source are read."""
+    command.add_argument(
+        "--exclude", action="append", default=[], metavar="GLOB",
+        help="leave out files and folders of this name, or with a / in it of this path (may be repeated)",
+    )  # fmt: skip
+    command.add_argument("--follow-links", action="store_true", help="read what symbolic links lead to, each once")
+
+
+def reading(options: argparse.Namespace) -> Options:
+    """As :func:`add_reading` was answered."""
+    from unifex.sources import Options
+
+    return Options(exclude=tuple(options.exclude), follow_links=options.follow_links)
+
+
+def chosen_source(options: argparse.Namespace) -> Source:
+    """The source that was named, to be read as was asked."""
+    from unifex.sources import open_source
+
+    return open_source(options.source, options=reading(options))
 
 
 def indexes(options: argparse.Namespace) -> Indexes:

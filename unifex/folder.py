@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unifex import images
-from unifex.manifest import Manifest
+from unifex.manifest import Manifest, open_tree
 from unifex.sources import Item, Options, Refused, Source, SourceError, printable
-from unifex.tree import MANIFEST_NAME, Node, TreeImages, is_service, notes
+from unifex.tree import Node, is_service, notes
 
 LINK = "symbolic link, not followed; --follow-links follows it"
 
@@ -23,25 +23,14 @@ def open_folder(path: Path, options: Options) -> Source:
 
     The manifest may also lie in the only folder that is in it, as archives unpack. Raises :class:`SourceError`.
     """
-    root = path.resolve()
-    for folder in (root, _only_folder(root)):
-        if folder and (folder / MANIFEST_NAME).is_file():
-            return Manifest(FolderTree(folder, options), MANIFEST_NAME, str(root), options)
-    return TreeImages(FolderTree(root, options), str(root), options)
+    tree = FolderTree(path.resolve(), options)
+    return open_tree(tree, str(tree.root), options, tree.top())
 
 
-def open_image(path: Path, options: Options) -> Source:
-    """One image file without a label."""
-    return SingleImage(path, options)
-
-
-def _only_folder(root: Path) -> Path | None:
-    try:
-        with os.scandir(root) as found:
-            entries = [entry for entry in found if not is_service(entry.name)]
-    except OSError as error:
-        raise SourceError(f"folder '{root}' cannot be read ({error.strerror})") from error
-    return Path(entries[0].path) if len(entries) == 1 and entries[0].is_dir(follow_symlinks=False) else None
+def open_table(path: Path, options: Options) -> Source:
+    """The images that a CSV names; its paths are relative to where it lies."""
+    path = path.resolve()
+    return Manifest(FolderTree(path.parent, options), path.name, str(path), options)
 
 
 class FolderTree:
@@ -51,6 +40,15 @@ class FolderTree:
         self.root, self.options = root, options
         self.confined = "path leaves the uploaded folder" if options.keep else ""
         self._names = lru_cache(maxsize=64)(self._composed_names)
+
+    def top(self) -> str:
+        """The folder that is all there is at the root; empty when there is more, or no folder."""
+        try:
+            with os.scandir(self.root) as found:
+                entries = [entry for entry in found if not is_service(entry.name)]
+        except OSError as error:
+            raise SourceError(f"folder '{self.root}' cannot be read ({error.strerror})") from error
+        return entries[0].name if len(entries) == 1 and entries[0].is_dir(follow_symlinks=False) else ""
 
     def nodes(self, enter: Callable[[str], bool]) -> Iterator[Node]:
         """See :class:`unifex.tree.Tree`. What links to folders lead to comes last, each folder once."""

@@ -17,13 +17,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TextIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from unifex import images
 from unifex.sources import Item, Options, Refused, Source, SourceError, is_control, printable
-from unifex.tree import Node, Skipped, Tree, excluded_by, notes
+from unifex.tree import MANIFEST_NAME, Node, Skipped, Tree, TreeImages, excluded_by, notes
 
 MAX_LINE = 2**20
 MAX_TEXT = 200  # characters of a label or a domain: more is a slipped column, or a description
@@ -63,12 +62,13 @@ class _Row:
     reason: str = ""
 
 
-def open_manifest(path: Path, options: Options) -> Source:
-    """The images that a CSV names; its paths are relative to where it lies."""
-    from unifex.folder import FolderTree  # which looks for a manifest itself
-
-    path = path.resolve()
-    return Manifest(FolderTree(path.parent, options), path.name, str(path), options)
+def open_tree(tree: Tree, spec: str, options: Options, top: str = "") -> Source:
+    """The images that a ``manifest.csv`` at the top of a tree names, or in its one ``top`` folder; else all of them."""
+    for name in dict.fromkeys((MANIFEST_NAME, posixpath.join(top, MANIFEST_NAME))):
+        node = tree.find(name)
+        if node and node.kind == "file":
+            return Manifest(tree, name, spec, options)
+    return TreeImages(tree, spec, options)
 
 
 class Manifest:

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import posixpath
 import tarfile
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from unifex import images
 from unifex.errors import UnifexError
-from unifex.sources import Item, Refused, SourceError, labels_from_layout, open_source, printable
+from unifex.manifest import open_tree
+from unifex.sources import Item, Options, Refused, SourceError, labels_from_layout, open_source, printable
+from unifex.tree import HEAD, RAW, Node, Skipped, Way, is_service, notes
 
 FILES_PER_PART = 1000
 PARQUET_IMAGE = ("image", "img", "bytes", "jpg", "png")
@@ -61,19 +66,23 @@ class Plan:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def plan(spec: str) -> Plan:
+def plan(spec: str, options: Options | None = None) -> Plan:
     """Parts of a local source that is made of files, of a ``scheme://`` folder, or of .tar or .parquet files in either.
 
+    ``options``: how the files are read.
     Raises :class:`SourceError`.
     """
     shards = _shards(spec)
     if shards:
         return Plan([Part(number, *place) for number, place in enumerate(shards)], [])
-    found = list(_far_files(spec) if "://" in spec else open_source(spec))
+    options = options or Options()
+    found = list(open_tree(StoreTree(spec), spec, options) if "://" in spec else open_source(spec, options=options))
     refused = [one for one in found if isinstance(one, Refused)]
-    items = [one for one in found if isinstance(one, Item)]
-    if any("://" not in item.uri and not Path(item.uri).is_file() for item in items[:1]):
+    items = [one for one in found if isinstance(one, Item) and not one.keep]
+    kept = [one for one in found if isinstance(one, Item) and one.keep]
+    if kept and not items:
         raise SourceError(f"'{spec}' cannot be read in parts: give a folder, a .csv of files, .tar or .parquet files")
+    refused += [Refused(item.path, "its name is not UTF-8, so no worker can be told of it; rename it") for item in kept]
     if not items:
         raise SourceError(f"'{spec}' has no images")
     rows = [(item.uri, item.path, item.label, item.domain, item.split) for item in items]
@@ -127,7 +136,7 @@ def _shards(spec: str) -> list[tuple[str, str, int]]:
     except OSError as error:
         raise SourceError(f"'{spec}' cannot be read ({error.strerror or error})") from error
     found = []
-    for name in sorted(names):
+    for name in sorted(name for name in names if not is_service(name.removeprefix(root).strip("/"))):
         if name.endswith((".tar", ".tar.gz", ".tgz")):
             found.append(("tar", files.unstrip_protocol(name), 0))
         elif name.endswith(".parquet"):
@@ -136,19 +145,40 @@ def _shards(spec: str) -> list[tuple[str, str, int]]:
     return found
 
 
-def _far_files(spec: str) -> Iterator[Item | Refused]:
-    files, root = file_system(spec)
-    names = sorted(files.find(root))
-    if not names:
-        raise SourceError(f"'{spec}' is empty, or cannot be seen with these credentials")
-    for name in names:
-        shown = printable(str(PurePosixPath(name).relative_to(root)) if name != root else PurePosixPath(name).name)
-        if PurePosixPath(name).suffix.lower() not in images.EXTENSIONS:
-            yield Refused(shown, "not an image")
-            continue
-        domain, label = labels_from_layout(shown)
-        url = files.unstrip_protocol(name)
-        yield Item(url, shown, partial(read_url, url), label, domain)
+class StoreTree:
+    """The files below a folder of a store, as a tree."""
+
+    confined = "path leaves the folder"
+
+    def __init__(self, spec: str):
+        self._files, self._root = file_system(spec)
+        names = sorted(self._files.find(self._root))
+        if not names:
+            raise SourceError(f"'{spec}' is empty, or cannot be seen with these credentials")
+        root = PurePosixPath(self._root).parent if names == [self._root] else PurePosixPath(self._root)
+        self._paths = {str(PurePosixPath(name).relative_to(root)): name for name in names}
+
+    def nodes(self, enter: Callable[[str], bool]) -> Iterator[Node]:
+        """See :class:`unifex.tree.Tree`."""
+        return map(Node, sorted(self._paths, key=lambda path: path.split("/")))
+
+    def find(self, path: str) -> Node | None:
+        """See :class:`unifex.tree.Tree`."""
+        forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
+        return next((Node(form) for form in forms if form in self._paths), None)
+
+    def open(self, node: Node) -> BinaryIO:
+        """See :class:`unifex.tree.Tree`."""
+        return io.BufferedReader(self._files.open(self._paths[node.path], "rb"))
+
+    def item(self, node: Node, label: str, domain: str, split: str = "", notes: tuple[str, ...] = ()) -> Item:
+        """See :class:`unifex.tree.Tree`."""
+        url = self._files.unstrip_protocol(self._paths[node.path])
+        return Item(url, printable(node.path), partial(read_url, url), label, domain, split, notes=notes)
+
+    def layout(self, path: str) -> str:
+        """See :class:`unifex.tree.Tree`."""
+        return path
 
 
 def _groups(place: str) -> int:
@@ -171,14 +201,18 @@ def _read_tar(part: Part) -> Iterator[Item | Refused]:
     """webdataset: files of one sample follow each other and have the same name up to the first dot of the base name."""
     files, path = file_system(part.place)
     shown = PurePosixPath(path).name
+    way, skipped = Way(()), Skipped()
     try:
         with files.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
             sample: dict[str, bytes] = {}
             key = None
             for member in tar:
-                folder, _, name = member.name.rpartition("/")
+                path = posixpath.normpath(member.name)
+                folder, _, name = path.rpartition("/")
                 stem, _, suffix = name.partition(".")
-                if not member.isfile() or name.startswith("."):
+                if passed_over := way.passed_over(path):
+                    skipped.add(*passed_over)
+                if passed_over or not member.isfile():
                     continue
                 if key != f"{folder}/{stem}" and sample:
                     yield _sample(part, key, sample)
@@ -189,11 +223,12 @@ def _read_tar(part: Part) -> Iterator[Item | Refused]:
                 yield _sample(part, key, sample)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         yield Refused(shown, f"damaged after the images above ({error})")
+    yield from skipped.refusals()
 
 
 def _sample(part: Part, key: str, sample: dict[str, bytes]) -> Item | Refused:
     name = printable(key.lstrip("/"))
-    suffix = next((suffix for suffix in sample if f".{suffix.rpartition('.')[2]}" in images.EXTENSIONS), None)
+    suffix = next((suffix for suffix, data in sample.items() if _is_image(suffix, data)), None)
     if suffix is None:
         return Refused(f"{PurePosixPath(part.place).name}/{name}", "no image in this sample")
     texts = dict.fromkeys(TEXTS, "")
@@ -206,7 +241,13 @@ def _sample(part: Part, key: str, sample: dict[str, bytes]) -> Item | Refused:
             texts |= {column: str(said[column]) for column in TEXTS if said.get(column) is not None}
         except (ValueError, AttributeError, TypeError):
             return Refused(f"{PurePosixPath(part.place).name}/{name}.json", "not a JSON object")
-    return Item(f"{part.place}!{name}.{suffix}", f"{name}.{suffix}", partial(bytes, sample[suffix]), **texts)
+    path = f"{name}.{suffix}" if suffix else name
+    return Item(f"{part.place}!{path}", path, partial(bytes, sample[suffix]), **texts, notes=notes(path))
+
+
+def _is_image(suffix: str, data: bytes) -> bool:
+    last = f".{suffix.rpartition('.')[2]}"
+    return last in images.EXTENSIONS or last in RAW or images.looks_like_image(data[:HEAD])
 
 
 def _read_table(part: Part) -> Iterator[Item | Refused]:

@@ -29,7 +29,7 @@ from unifex.embedder import Embedder
 from unifex.errors import UnifexError
 from unifex.indexing import embed_items
 from unifex.partitions import Part, file_system
-from unifex.sources import Refused, SourceError
+from unifex.sources import Options, Refused, SourceError
 from unifex.writer import Embedded
 
 if TYPE_CHECKING:
@@ -56,15 +56,20 @@ class ShardsWritten:
 
 
 def embed(
-    spec: str, out: str, embedder: Embedder, dim: int | None = None, address: str | None = None
+    spec: str,
+    out: str,
+    embedder: Embedder,
+    dim: int | None = None,
+    address: str | None = None,
+    options: Options | None = None,
 ) -> Iterator[Rows | ShardsWritten]:
     """Write a source's features (or, given ``dim``, its embeddings), yielding :class:`Rows` of parts, and the outcome.
 
     ``out``: a folder, local (then all machines must see it) or ``s3://``. ``address``: of a Ray cluster; without one,
-    this machine. Raises ``SourceError`` and :class:`ClusterError`.
+    this machine. ``options``: how the source's files are read. Raises ``SourceError`` and :class:`ClusterError`.
     """
     started = time.monotonic()
-    plan = partitions.plan(spec)
+    plan = partitions.plan(spec, options)
     files, root = file_system(out)
     made_of = {
         "source": spec, "parts": len(plan.parts), "plan": plan.hash, "backbone": embedder.backbone.id,

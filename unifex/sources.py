@@ -132,9 +132,8 @@ def open_source(
 
 
 def _open_files(path: Path, options: Options) -> Source:
-    from unifex.archive import Archive, open_archive  # sources themselves, they import Item from here
-    from unifex.folder import open_folder, open_image
-    from unifex.manifest import open_manifest
+    from unifex.archive import open_archive  # sources themselves, they import Item from here
+    from unifex.folder import SingleImage, open_folder, open_table
     from unifex.tree import ARCHIVES, RAW, TABLES
 
     name = printable(path.name or str(path))
@@ -148,11 +147,11 @@ def _open_files(path: Path, options: Options) -> Source:
         raise SourceError(f"'{path}' does not exist; give a folder, a .zip, a .csv, hf:owner/name or m4d:DIR")
     suffix = path.suffix.lower()
     if suffix in TABLES:
-        return open_manifest(path, options)
+        return open_table(path, options)
     if suffix in images.EXTENSIONS or suffix in RAW:
-        return open_image(path, options)
+        return SingleImage(path, options)
     if zipfile.is_zipfile(path):
-        return open_archive(Archive(path), options)
+        return open_archive(path, options)
     if suffix in ARCHIVES:
         raise SourceError(f"'{name}' is not a zip archive that can be read; unpack it and give the folder")
     raise SourceError(f"'{name}' is no folder, .zip, .csv or image")
@@ -171,12 +170,12 @@ def require_items(source: Source) -> None:
         count += 1
         if len(refused) < MOST_REASONS:
             refused.append(found)
-    name = printable(source.spec)
+    name = "the upload" if source.options.keep else f"'{printable(source.spec)}'"
     if not count:
-        raise SourceError(f"'{name}' is empty; give a folder, a .zip or a .csv with images in it")
+        raise SourceError(f"{name} is empty; give a folder, a .zip or a .csv with images in it")
     what = "; ".join(f"{one.path}: {one.reason}" for one in refused)
     more = f"; and {count - len(refused):,} more" if count > len(refused) else ""
-    raise SourceError(f"'{name}' has no image that could be indexed ({what}{more})")
+    raise SourceError(f"{name} has no image that could be indexed ({what}{more}); give one with images in it")
 
 
 def labels_from_layout(path: str) -> tuple[str, str]:

@@ -137,7 +137,7 @@ class Skipped:
 
 def walk(tree: Tree, exclude: Sequence[str] = ()) -> Iterator[Node | Refused]:
     """Everything in a tree that no system keeps for itself and nobody has excluded; what was passed over comes last."""
-    way, skipped = _Way(exclude), Skipped()
+    way, skipped = Way(exclude), Skipped()
     for node in tree.nodes(lambda folder: not way.passed_over(folder)):
         if found := way.passed_over(node.path):
             skipped.add(*found)
@@ -146,7 +146,7 @@ def walk(tree: Tree, exclude: Sequence[str] = ()) -> Iterator[Node | Refused]:
     yield from skipped.refusals()
 
 
-class _Way:
+class Way:
     """Whether something is passed over, itself or by a folder on the way to it, which neighbours share."""
 
     def __init__(self, exclude: Sequence[str]):
