@@ -75,7 +75,7 @@ def serve(
 def _wait_for_url(process: subprocess.Popen, log: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
+        if found := re.search(r"http://(127\.0\.0\.1|\[::1\]):\d+", log.read_text()):
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(found[0], timeout=5).close()
                 return f"{found[0]}/"

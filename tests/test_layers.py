@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent / "unifex"
 LAYERS = (
     ("errors", "progress"),
     ("disk",),
+    ("ranges", "proxies", "address"),
     ("high_depth", "colour", "text", "soundness", "feature_table", "processes"),
     ("tiff", "jobs"),
     ("images",),

@@ -251,6 +251,17 @@ def find_model(name: str, models: Path | None = None) -> Path:
     raise ModelError(f"no model '{name}'; there are: {known}")
 
 
+def check_model(name: str, models: Path | None = None) -> None:
+    """Raises :class:`ModelError` or ``BackboneError`` when there is nothing of this name; loads nothing."""
+    backbone = name.removeprefix("raw:")
+    if zoo.Name.parse(backbone):
+        return  # only its library knows
+    if backbone != name:
+        zoo.get(backbone)
+    else:
+        find_model(name, models)
+
+
 def list_models(models: Path | None = None) -> list[ModelConfig]:
     """Configurations of the bundled models and of those below ``models``, bundled first, by name.
 

@@ -7,7 +7,6 @@ Nothing is ever fetched by accident: :func:`find` only looks, :func:`fetch` is c
 from __future__ import annotations
 
 import io
-import os
 import socket
 import threading
 import time
@@ -15,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
+from unifex import proxies
 from unifex.errors import UnifexError
 
 REACHABLE_SECONDS = 3
@@ -72,8 +73,12 @@ def check_reachable(what: str) -> None:
     if constants.HF_HUB_OFFLINE:
         raise HubError(f"{what} is not on this computer, and HF_HUB_OFFLINE forbids to fetch it; unset that")
     endpoint = urlsplit(constants.ENDPOINT)
-    proxied = any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"))
-    if proxied:  # whether the hub is there is then for the proxy to tell
+    if problem := proxies.problem():
+        raise HubError(
+            f"{what} is not on this computer, and the proxy that the environment names cannot be used ({problem}); "
+            "correct HTTPS_PROXY or ALL_PROXY"
+        )
+    if {"https", "all"} & getproxies().keys():  # whether the hub is there is then for the proxy to tell
         return
     try:
         port = endpoint.port or (443 if endpoint.scheme == "https" else 80)

@@ -298,13 +298,19 @@ def load_engine(spec: BackboneSpec, name: str | None = None) -> Engine:
     the first infers can deadlock (see :class:`OpenVINOEngine`).
     """
     name = name or spec.engine or os.environ.get("UNIFEX_ENGINE") or _fastest()
-    if name not in ENGINES:
-        raise backbones.BackboneError(f"no engine '{name}'; there are: {', '.join(ENGINES)}")
+    check_engine(name)
     with _engines_lock:
         key = (spec.weight_hash(), name)
         if key not in _engines:
             _engines[key] = ENGINES[name](spec)
         return _engines[key]
+
+
+def check_engine(name: str | None = None) -> None:
+    """Raises ``BackboneError`` for an engine that there is not; without a name for that of ``UNIFEX_ENGINE``."""
+    name = name or os.environ.get("UNIFEX_ENGINE")
+    if name and name not in ENGINES:
+        raise backbones.BackboneError(f"no engine '{name}'; there are: {', '.join(ENGINES)}")
 
 
 def _fastest() -> str:

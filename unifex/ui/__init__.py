@@ -1,1 +1,9 @@
 """The browser app: one file a tab, and ``gradio`` nowhere else."""
+
+import os
+
+from unifex import proxies
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: nothing is reported
+with proxies.ignored():  # it makes clients when it is imported, and a proxy that they do not know would end the start
+    import gradio  # noqa: F401

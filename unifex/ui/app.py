@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
-
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: nothing is reported
+import logging
 
 import gradio as gr
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
-from unifex import images
+from unifex import images, proxies
+from unifex.address import free_port, in_url, is_open
 from unifex.settings import Settings
 from unifex.ui import html, theme
 from unifex.ui.context import Chosen, Context
@@ -30,9 +28,13 @@ from unifex.ui.train_tab import TrainTab
 
 SESSIONS = 500  # of pages that are open; Gradio keeps 0.4 MB of each, also of those that were closed
 MAX_FILE_SIZE = "20gb"
-PORTS_TRIED = 20
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS = 3600, 24 * 3600
+_OPEN = (
+    "whoever reaches this computer, or knows the link, sees and changes the galleries here: "
+    "give --auth USER:PASSWORD, or --public for strangers"
+)
+log = logging.getLogger("unifex")
 
 
 def build(context: Context) -> Page:
@@ -143,31 +145,34 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
         images.set_limits(images.PUBLIC_LIMITS)
     context = Context.create(settings)
     page = build(context)
-    context.prepare()
     page.queue(default_concurrency_limit=8)
     page.space_id = None  # else Gradio's page sends every visitor of a Space to the hub and to Google's fonts
-    page.launch(
-        server_name=settings.host,
-        server_port=free_port(settings.host, settings.port),
-        share=settings.share,
-        auth=tuple(settings.auth.split(":", 1)) if settings.auth else None,
-        prevent_thread_lock=True,
-        show_error=True,
-        state_session_capacity=SESSIONS,
-        max_file_size=context.workspaces.limits.bytes if context.workspaces else MAX_FILE_SIZE,
-        theme=theme.theme(),
-        css_paths=theme.CSS_PATHS,
-        allowed_paths=[str(theme.plotly_path())],
-        favicon_path=theme.FAVICON_PATH,
-        js=theme.PAGE_JS,
-        footer_links=["api"],
-        ssr_mode=False,
-        pwa=False,
-        app_kwargs={  # once it is launched it is served: a route that is added later is missing for a moment
-            "middleware": _middleware(context),
-            "routes": [APIRoute("/health", health_route(context), include_in_schema=False)],
-        },
-    )
+    if not settings.public and not settings.auth and (settings.share or is_open(settings.host)):
+        log.warning(_OPEN)
+    with proxies.asking_oneself(settings.host):  # Gradio asks its own page whether it is there
+        page.launch(
+            server_name=in_url(settings.host),
+            server_port=free_port(settings.host, settings.port),
+            share=settings.share,
+            auth=tuple(settings.auth.split(":", 1)) if settings.auth else None,
+            prevent_thread_lock=True,
+            show_error=True,
+            state_session_capacity=SESSIONS,
+            max_file_size=context.workspaces.limits.bytes if context.workspaces else MAX_FILE_SIZE,
+            theme=theme.theme(),
+            css_paths=theme.CSS_PATHS,
+            allowed_paths=[str(theme.plotly_path())],
+            favicon_path=theme.FAVICON_PATH,
+            js=theme.PAGE_JS,
+            footer_links=["api"],
+            ssr_mode=False,
+            pwa=False,
+            app_kwargs={  # once it is launched it is served: a route that is added later is missing for a moment
+                "middleware": _middleware(context),
+                "routes": [APIRoute("/health", health_route(context), include_in_schema=False)],
+            },
+        )
+    context.prepare()
     if block:
         try:
             page.block_thread()
@@ -181,16 +186,3 @@ def _middleware(context: Context) -> list[Middleware]:
     if not context.workspaces:
         return []
     return [Middleware(Guard, workspaces=context.workspaces, files=context.files, rate=context.settings.rate)]
-
-
-def free_port(host: str, wanted: int) -> int:
-    """``wanted``, or the first free port after it. Raises OSError when twenty in a row are taken."""
-    for port in range(wanted, wanted + PORTS_TRIED):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise OSError(f"ports {wanted} to {wanted + PORTS_TRIED - 1} are all taken; give another with --port")

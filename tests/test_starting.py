@@ -1,0 +1,168 @@
+"""Every wrong setting is one sentence before anything heavy is loaded; whatever proxy is set, the page is served."""
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from unittest import mock
+
+import pytest
+
+from tests.serving import ROOT, serve
+from unifex import address, proxies, ranges
+from unifex.errors import UnifexError
+from unifex.hub import HubError, check_reachable
+from unifex.settings import read_settings
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNIFEX_INDEXES", str(tmp_path / "indexes"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"x")
+
+
+WRONG = [
+    (["--port", "99999"], "argument --port: the port must be a whole number, 0 to 65535"),
+    (["--port", "-1"], "argument --port: the port must be"),
+    (["--port", "http"], "argument --port: the port must be"),
+    (["--auth", "name"], "argument --auth: must be USER:PASSWORD"),
+    (["--auth", "name:"], "argument --auth: must be USER:PASSWORD"),
+    (["--auth", ":secret"], "argument --auth: must be USER:PASSWORD"),
+    (["--auth", ""], "argument --auth: must be USER:PASSWORD"),
+    (["--host", "nowhere.invalid"], "--host 'nowhere.invalid': host 'nowhere.invalid' is not known"),
+    (["--host", "http://localhost"], "host 'http://localhost' is not known"),
+    (["--host", ""], "host '' is not known"),
+    (["--host", "192.0.2.1"], "host '192.0.2.1' is not this computer"),
+    (["--host", "2001:db8::1"], "host '2001:db8::1' is not this computer"),
+    (["--indexes", "file"], "--indexes 'file': this is no folder to write in"),
+    (["--indexes", "file/below"], "--indexes 'file/below': this is no folder to write in"),
+    (["--model", "nosuch"], "--model 'nosuch': no model 'nosuch'; there are: unifex-lite"),
+    (["--model", "raw:nosuch"], "no backbone 'nosuch'"),
+    (
+        ["--gallery", "nosuch"],
+        "--gallery 'nosuch': no gallery (there are: none), and no images: 'nosuch' does not exist",
+    ),
+    (["--gallery", "file"], "'file' is no folder, .zip, .csv or image"),
+    (["--data", "nosuch"], "--data 'nosuch': there is no such folder"),
+    (["--visitor-hours", "nan"], "argument --visitor-hours: "),
+    (["--visitor-minutes", "inf"], "argument --visitor-minutes: "),
+    (["--rate", "0"], "argument --rate: a visitor's requests must be a whole number, 1 to"),
+    (["--nosuch"], "unrecognized arguments: --nosuch"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), WRONG, ids=lambda value: " ".join(value) if value[0] != "-" else "")
+def test_a_wrong_option_is_one_sentence(arguments, sentence, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        read_settings(arguments)
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("PORT", "many"), ("PUBLIC", "perhaps"), ("AUTH", "me"), ("RATE", "-3"), ("VISITOR_IMAGES", "1e3"),
+     ("HOST", "nowhere.invalid"), ("MODEL", "nosuch"), ("ENGINE", "warp"), ("GALLERY", "nosuch"), ("INDEXES", "file")],
+)  # fmt: skip
+def test_a_wrong_variable_is_named(variable, value, monkeypatch, capsys):
+    monkeypatch.setenv(f"UNIFEX_{variable}", value)
+    with pytest.raises(SystemExit):
+        read_settings([])
+    assert f"UNIFEX_{variable}='{value}': " in capsys.readouterr().err
+
+
+def test_nothing_heavy_is_loaded_for_it():
+    probe = (
+        "import sys\nfrom unifex.settings import read_settings\n"
+        "try: read_settings(['--gallery', 'nosuch'])\n"
+        "except SystemExit: print({'torch', 'gradio', 'faiss', 'openvino', 'timm'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_variables_that_are_set_to_nothing_are_left_out(monkeypatch):
+    for name in ("PORT", "PUBLIC", "AUTH", "MODEL", "GALLERY", "DATA"):
+        monkeypatch.setenv(f"UNIFEX_{name}", "")
+    settings = read_settings(["--port", "0"])
+    assert (settings.public, settings.auth, settings.model) == (False, None, "unifex-lite")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "0.0.0.0", "::"])
+def test_a_port_that_is_taken_is_passed_by(host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        taken = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with taken:
+        port = taken.getsockname()[1]
+        assert address.free_port(host, port) in range(port + 1, port + address.PORTS_TRIED)
+
+
+def test_ports_are_told_apart(monkeypatch):
+    monkeypatch.setattr(address, "PORTS_TRIED", 1)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UnifexError, match="all taken"):
+        address.free_port("127.0.0.1", taken.getsockname()[1])
+    assert address.free_port("127.0.0.1", 0) > 0
+    monkeypatch.setattr(address, "_bound", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(UnifexError, match="port 80 is for administrators"):
+        address.free_port("127.0.0.1", 80)
+
+
+@pytest.mark.parametrize(("host", "others"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True), ("::", True)])
+def test_who_can_come(host, others):
+    assert address.is_open(host) == others
+
+
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", "-1", "0", "1e400", "9" * 5000, "", "many", None, [], 2.5, float("nan")]
+)
+def test_no_number_gets_past_its_range(value):
+    with pytest.raises(UnifexError, match="the number of hits must be a whole number, 1 to 1000, not "):
+        ranges.HITS.check(value)
+
+
+def test_numbers_keep_their_kind():
+    assert ranges.HITS.check(10.0) == 10
+    assert isinstance(ranges.HITS.check("10"), int)
+    assert ranges.SIMILARITY.check(1) == 1.0
+
+
+OFFICE = {
+    "HTTP_PROXY": NOWHERE,
+    "https_proxy": NOWHERE,
+    "ALL_PROXY": "socks4://127.0.0.1:9",  # of a kind that no client here knows
+    "NO_PROXY": "example.org",
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments"),
+    [(OFFICE, []), ({"all_proxy": NOWHERE}, ["--host", "::1"])],
+    ids=["unusable", "IPv6"],
+)
+def test_whatever_proxy_is_set_the_page_is_served(environment, arguments, tmp_path):
+    with serve(tmp_path / "indexes", *arguments, environment=environment) as server:
+        past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        assert b"gradio" in past_proxies.open(server.url, timeout=10).read()
+
+
+def test_downloads_go_through_the_proxy_and_the_own_page_does_not(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    office = {"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "intranet.example"}
+    with mock.patch.dict(os.environ, office, clear=True):
+        with proxies.asking_oneself("192.168.0.7"):
+            found = urllib.request.getproxies()
+        assert found["https"] == "http://proxy.example:3128"
+        assert found["no"].split(",") == ["intranet.example", "localhost", "127.0.0.1", "::1", "192.168.0.7"]
+        check_reachable("weights")  # the proxy will tell
+        os.environ["ALL_PROXY"] = "socks4://127.0.0.1:9"
+        with pytest.raises(HubError, match="the proxy that the environment names cannot be used"):
+            check_reachable("weights")
