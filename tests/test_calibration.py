@@ -55,7 +55,8 @@ def test_thresholds_mean_what_they_say(labelled):
 def test_it_is_kept_and_follows_the_gallery(labelled, embedder):
     first = labelled.calibration()
     assert labelled.calibration() is first
-    assert Calibration.read(labelled.folder / "calibration.json") == first
+    origin = labelled.origin("calibration", labelled.model_key)
+    assert Calibration.read(labelled.folder / "calibration.json", origin) == first
     (labelled.folder / "calibration.json").write_text("[]")
     assert Gallery.open(labelled.folder, embedder).calibration() == first
 

@@ -260,7 +260,7 @@ def test_derived_files_are_rebuilt(gallery, damage):
         (gallery.folder / "ids.npy").write_bytes(b"rubbish")
     else:
         stamp = json.loads((gallery.folder / "derived.json").read_text())
-        (gallery.folder / "derived.json").write_text(json.dumps(stamp | {"neck_hash": "0" * 16}))
+        (gallery.folder / "derived.json").write_text(json.dumps(stamp | {"lists": {}}))
     assert everything(Gallery.open(gallery.folder)) == before
 
 

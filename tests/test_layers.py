@@ -11,7 +11,7 @@ LAYERS = (
     ("errors", "progress"),
     ("disk",),
     ("ranges", "proxies", "address"),
-    ("high_depth", "colour", "text", "soundness", "feature_table", "processes"),
+    ("high_depth", "colour", "text", "soundness", "derived", "feature_table", "processes"),
     ("tiff", "jobs"),
     ("images",),
     ("hub", "towers", "neck", "measures"),

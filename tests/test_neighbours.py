@@ -8,6 +8,7 @@ from tests.trials import random_embeddings
 from unifex import neighbours, reranking, vectors
 from unifex.gallery import Gallery
 from unifex.neighbours import NEIGHBOURS, Kept, Neighbours
+from unifex.snapshot import ITEM
 
 
 def last(events):
@@ -44,7 +45,8 @@ def test_an_update_is_the_same_as_from_the_start(before, added, removed, seed):
     old = np.arange(before)
     first = last(neighbours.find(vectors.build(embeddings[old]), copies[old]))
     near = np.where(first.positions >= 0, ids[old][first.positions], -1)
-    kept = Kept("neck", ids[old], near, first.scores)
+    items = np.array([(i, b"") for i in ids[old]], ITEM)
+    kept = Kept(items, near, first.scores)
     left = np.setdiff1d(np.arange(before + added), rng.choice(before, removed, replace=False))
     index = vectors.build(np.ascontiguousarray(embeddings[left]))
     updated = last(neighbours.update(index, ids[left], copies[left], kept))

@@ -112,9 +112,9 @@ def test_lists_that_are_outgrown_are_made_anew(embeddings, monkeypatch):
 
 def test_lists_are_kept_on_disk(lists, embeddings, tmp_path):
     values = lists.shortlist.save(tmp_path / "index.faiss")
-    keys = np.arange(len(embeddings))
-    loaded = vectors.VectorIndex(embeddings, Lists.load(tmp_path / "index.faiss", keys, values))
+    keys, file = np.arange(len(embeddings)), (tmp_path / "index.faiss").open("rb")
+    loaded = vectors.VectorIndex(embeddings, Lists.load(file, keys, values))
     for found, expected in zip(loaded.search(embeddings[:5], 10), lists.search(embeddings[:5], 10)):
         assert np.array_equal(found, expected)
     with pytest.raises(RuntimeError, match="expected 10"):
-        Lists.load(tmp_path / "index.faiss", keys[:10], values)
+        Lists.load((tmp_path / "index.faiss").open("rb"), keys[:10], values)

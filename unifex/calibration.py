@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from unifex import derived
+from unifex.derived import Origin
 from unifex.errors import UnifexError
 from unifex.snapshot import Snapshot
-from unifex.soundness import sealed, unsealed, write_atomically
 from unifex.vectors import EVERYTHING
 
 MAX_QUERIES = 2000
@@ -32,15 +33,15 @@ class CalibrationError(UnifexError):
 class Calibration:
     """``hit``: slope and intercept of the chance that a hit is right; ``here``: of the chance that the query's thing is
     in the gallery, from its best similarity. ``strangers``: quantiles of the best similarity of queries whose label is
-    not in the gallery, ``natives``: of the right first hits of queries whose label is. ``version``, ``neck_hash`` and
-    ``dim`` say what was calibrated."""
+    not in the gallery, ``natives``: of the right first hits of queries whose label is. ``labelling`` (of the columns),
+    ``neck_hash`` and ``dim`` say what was calibrated."""
 
     hit: tuple[float, float]
     here: tuple[float, float]
     strangers: tuple[float, ...]
     natives: tuple[float, ...]
     pairs: int
-    version: int
+    labelling: str
     neck_hash: str
     dim: int
 
@@ -62,18 +63,15 @@ class Calibration:
         """The share (0..1) of right first hits that are at least this similar."""
         return float(np.mean(np.asarray(self.natives) >= threshold))
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, origin: Origin) -> None:
         """Keep it beside the embeddings."""
-        write_atomically(path, sealed(asdict(self)))
+        derived.write_json(path, asdict(self), origin)
 
     @classmethod
-    def read(cls, path: Path) -> Calibration | None:
-        """What :meth:`write` wrote; None when there is none that can be read."""
-        try:
-            values = unsealed(path.read_bytes())
-            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
-        except (OSError, ValueError, TypeError, AttributeError):
-            return None
+    def read(cls, path: Path, origin: Origin) -> Calibration | None:
+        """What :meth:`write` wrote; None when there is none of this origin that is whole."""
+        values = derived.read_json(path, origin)
+        return values and cls(**{n: tuple(value) if isinstance(value, list) else value for n, value in values.items()})
 
 
 def calibrate(snapshot: Snapshot) -> Calibration:
@@ -104,7 +102,7 @@ def calibrate(snapshot: Snapshot) -> Calibration:
     return Calibration(
         fit_chance(scores[found], right[found]), fit_chance(best[np.isfinite(best)], native[np.isfinite(best)]),
         _quantiles(strangers), _quantiles(scores[right[:, 0], 0]), int(found.sum()),
-        snapshot.columns.version, snapshot.neck_hash, snapshot.embeddings.shape[1],
+        snapshot.columns.labelling, snapshot.neck_hash, snapshot.embeddings.shape[1],
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import sqlite3
 import threading
 import uuid
@@ -22,9 +23,10 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from unifex import corrections, disk, images, neighbours, snapshot
+from unifex import corrections, derived, disk, images, neighbours, snapshot
 from unifex.calibration import Calibration, CalibrationError, calibrate
 from unifex.corrections import Correction
+from unifex.derived import Origin
 from unifex.embedder import Embedder
 from unifex.errors import UnifexError
 from unifex.feature_table import FeatureTable
@@ -35,7 +37,7 @@ from unifex.soundness import file_hash, is_as_sealed, new_folder, sealed, unseal
 from unifex.sources import Refused
 from unifex.text import reason
 from unifex.vectors import VectorIndex
-from unifex.writer import Writer
+from unifex.writer import Writer, thumbnail_origin
 
 SCHEMA = 1
 _SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
@@ -227,6 +229,15 @@ class Gallery:
         self._adopt(embedder)
         return embedder
 
+    def origin(self, kind: str, model: str = "", content: str = "") -> Origin:
+        """What a file is stamped with that is derived from this gallery."""
+        return Origin(kind, self.config.id, model, content)
+
+    @property
+    def model_key(self) -> str:
+        """What embeddings depend on, but for the images: the neck and the dimension."""
+        return f"{self.config.neck_hash}-{self.config.dim}"
+
     def keep_config(self) -> None:
         """Make the configuration that it is used with its own, on disk. By a writer."""
         write_atomically(self.folder / "gallery.json", sealed(self.config.__dict__))
@@ -310,22 +321,45 @@ class Gallery:
         return [(spec, bool(keep)) for spec, keep in rows]
 
     def original(self, record: Record) -> bytes:
-        """The image file's bytes. Raises :class:`GalleryError` when it was moved or deleted since."""
+        """The image file's bytes. Raises :class:`GalleryError` when it was moved, deleted or changed since.
+
+        Only what was indexed comes out, wherever the database says that it lies.
+        """
         path = self.original_path(record.sha256, record.original) if record.original else Path(record.uri)
+        if not path.is_absolute() and not record.original:
+            raise GalleryError(f"the image is not on this computer ({record.path})")
         try:
+            if not path.is_file() or path.stat().st_size > images.MAX_BYTES:
+                raise GalleryError(f"the image file is no longer there ({record.path})")
             data = path.read_bytes()
-            if record.original and images.content_hash(data) != record.sha256:
-                raise GalleryError(f"the image that was kept is damaged ({record.path})")
-            return data
         except OSError as error:
             raise GalleryError(f"the image file is no longer there ({error.strerror}: {record.path})") from error
+        if images.content_hash(data) != record.sha256:
+            changed = "that was kept is damaged" if record.original else "file changed since; index it again"
+            raise GalleryError(f"the image {changed} ({record.path})")
+        return data
 
     def thumbnail(self, sha256: str) -> bytes:
-        """JPEG bytes (WebP in a gallery of an earlier version); empty when the file is lost."""
-        for path in self.thumbnail_paths(sha256):
-            with contextlib.suppress(OSError):
-                return path.read_bytes()
-        return b""
+        """JPEG bytes (WebP in a gallery of an earlier version); empty when they are lost, and the image as well."""
+        path, earlier = self.thumbnail_paths(sha256)
+        data = derived.read_bytes(path, thumbnail_origin(sha256))
+        if data is None:
+            data = _of_earlier_version(path) or _of_earlier_version(earlier) or self._thumbnail_anew(sha256)
+        return data
+
+    def _thumbnail_anew(self, sha256: str) -> bytes:
+        with self.connect() as database:
+            found = database.execute("SELECT id FROM shown WHERE sha256 = ?", (sha256,)).fetchone()
+        try:
+            original = self.original(self.records(found)[0]) if found else b""
+            data = images.thumbnail(images.decode(original, at_least=images.THUMBNAIL_SIZE).image)
+        except (GalleryError, images.ImageError):
+            return b""
+        path = self.thumbnail_paths(sha256)[0]
+        with contextlib.suppress(OSError):  # of a disk that can only be read, it is made each time
+            disk.make_folder(path.parent)
+            derived.write_bytes(path, data, thumbnail_origin(sha256), durable=False)
+        return data
 
     def features(self, hashes: Sequence[str]) -> np.ndarray:
         """Backbone features float16 [len(hashes), D] of stored images. Raises KeyError for one that is not stored."""
@@ -398,21 +432,20 @@ class Gallery:
             yield known[1]
             return
         path, ids = self.folder / "neighbours.npz", current.columns.ids
-        kept = Kept.read(path)
-        if kept and kept.neck_hash != f"{current.neck_hash}-{self.config.dim}":
-            kept = None
+        origin = self.origin("neighbours", self.model_key)
+        kept = Kept.read(path, origin, current.columns.items)
         for event in neighbours.update(current.index, ids, current.columns.copies, kept):
             if isinstance(event, Neighbours):
                 self._neighbours = (current, event)
                 if kept is None or not np.array_equal(kept.ids, ids):
                     near = np.where(event.positions >= 0, ids[event.positions], -1) if len(ids) else event.positions
-                    self._keep(Kept(f"{current.neck_hash}-{self.config.dim}", ids, near, event.scores), path)
+                    self._keep(Kept(current.columns.items, near, event.scores), path, origin)
             yield event
 
-    def _keep(self, derived, path: Path) -> None:
+    def _keep(self, made: Kept | Calibration, path: Path, origin: Origin) -> None:
         """Write what can be made again; on a read-only disk it has to be."""
         try:
-            derived.write(path)
+            made.write(path, origin)
         except OSError as error:
             log.warning("gallery '%s': %s is not kept: %s", self.name, path.name, reason(error))
 
@@ -429,22 +462,23 @@ class Gallery:
         """
         current = current or self.snapshot()
         with self._calibration_lock:
-            version, neck = current.columns.version, (current.neck_hash, self.config.dim)
-            if self._uncalibrated and self._uncalibrated[0] == (version, neck):
+            labelling, neck = current.columns.labelling, (current.neck_hash, self.config.dim)
+            if self._uncalibrated and self._uncalibrated[0] == (labelling, neck):
                 raise CalibrationError(self._uncalibrated[1])
+            origin = self.origin("calibration", self.model_key)
             if self._calibration is None:
-                self._calibration = Calibration.read(self.folder / "calibration.json")
+                self._calibration = Calibration.read(self.folder / "calibration.json", origin)
             known = self._calibration
             if known is None or (known.neck_hash, known.dim) != neck:
                 known = None
             being_written = (self.folder / ".writing").exists()
-            if known is None or (known.version != version and not being_written):
+            if known is None or (known.labelling != labelling and not being_written):
                 try:
                     self._calibration = known = calibrate(current)
                 except CalibrationError as error:
-                    self._uncalibrated = (version, neck), str(error)
+                    self._uncalibrated = (labelling, neck), str(error)
                     raise
-                self._keep(known, self.folder / "calibration.json")
+                self._keep(known, self.folder / "calibration.json", origin)
             return known
 
     def facts(self) -> Facts:
@@ -532,7 +566,7 @@ class Gallery:
     def check_items(self) -> None:
         """Raises :class:`GalleryError` when items.sqlite is not what the last writer left."""
         try:
-            if is_as_sealed(self.folder / "items.sqlite"):
+            if is_as_sealed(self.folder / "items.sqlite", self.config.id):
                 return
         except (ValueError, KeyError) as error:  # the seal itself is damaged: SQLite's own checks have to do
             log.warning("gallery '%s': items.json: %s; the items are not checked", self.name, error)
@@ -552,8 +586,20 @@ class Gallery:
         return self.folder / "views" / sha256[:2] / f"{sha256}.npy"
 
     def original_path(self, sha256: str, name: str) -> Path:
-        """Where the kept bytes of an image lie."""
+        """Where the kept bytes of an image lie. Raises :class:`GalleryError` for a name that no writer gives."""
+        if not re.fullmatch(re.escape(sha256) + r"\.[^/\\\0]{1,7}", name):
+            raise GalleryError(f"gallery '{self.name}': items.sqlite names a file '{name[:80]}' that is not its own")
         return self.folder / "originals" / sha256[:2] / name
+
+
+def _of_earlier_version(path: Path) -> bytes:
+    """The bytes of a thumbnail from before these were stamped, if it can be decoded."""
+    try:
+        data = path.read_bytes()
+        images.decode(data)
+        return b"" if derived.is_stamped(data) else data
+    except (OSError, images.ImageError):
+        return b""
 
 
 def _read_config(folder: Path) -> GalleryConfig:

@@ -21,8 +21,9 @@ import faiss
 import numpy as np
 from filelock import FileLock
 
+from unifex import derived
+from unifex.derived import Origin
 from unifex.errors import UnifexError
-from unifex.soundness import write_atomically_with
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -248,15 +249,13 @@ def _noted(client: MilvusClient, name: str, note: Path) -> _Noted | None:
     """None, and there is no such collection, when what it holds cannot be told."""
     if not client.has_collection(name):
         return None
-    try:
-        with np.load(note) as kept:
-            noted = _Noted(int(kept["version"]), kept["keys"], kept["parts"])
+    kept = derived.read_arrays(note, _origin(name))
+    if kept:
+        noted = _Noted(int(kept["version"]), kept["keys"], kept["parts"])
         client.load_collection(name)
         held = client.query(name, filter="", output_fields=["count(*)"], consistency_level="Strong")[0]["count(*)"]
         if held == len(noted.keys) == len(noted.parts):
             return noted
-    except (OSError, ValueError, KeyError, EOFError):
-        pass
     client.drop_collection(name)
     return None
 
@@ -275,8 +274,12 @@ def _send(client: MilvusClient, name: str, rows: Rows, parts: np.ndarray, noted:
     if len(new) >= ROWS_AT_ONCE:
         client.flush(name)
     if len(gone) or len(new) or noted.version < 0:
-        kept = {"version": rows.version, "keys": rows.keys, "parts": parts}
-        write_atomically_with(note, lambda file: np.savez(file, **kept))
+        version = np.array(rows.version)
+        derived.write_arrays(note, _origin(name), version=version, keys=rows.keys, parts=parts)
+
+
+def _origin(collection: str) -> Origin:
+    return Origin("sent", content=collection)
 
 
 def _create(client: MilvusClient, name: str, dim: int) -> None:

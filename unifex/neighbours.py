@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex import vectors
-from unifex.soundness import write_atomically_with
+from unifex import derived, vectors
+from unifex.derived import Origin
 from unifex.vectors import VectorIndex
 
 NEIGHBOURS = 15
@@ -56,25 +56,27 @@ def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None)
 
 @dataclass(frozen=True)
 class Kept:
-    """Neighbours by item id, as they lie on disk: ids int64 [N], neighbour ids int64 [N, 15], cosines."""
+    """Neighbours by item id, as they lie on disk: of which items (``snapshot.ITEM`` [N]), neighbour ids int64 [N, 15],
+    cosines."""
 
-    neck_hash: str
-    ids: np.ndarray
+    items: np.ndarray
     near: np.ndarray
     scores: np.ndarray
 
-    @classmethod
-    def read(cls, path: Path) -> Kept | None:
-        """What :meth:`write` wrote; None when there is none that can be read."""
-        try:
-            with np.load(path) as stored:
-                return cls(str(stored["neck_hash"]), stored["ids"], stored["near"], stored["scores"])
-        except (OSError, ValueError, KeyError, EOFError):
-            return None
+    @property
+    def ids(self) -> np.ndarray:
+        """int64 [N], ascending."""
+        return self.items["id"]
 
-    def write(self, path: Path) -> None:
+    @classmethod
+    def read(cls, path: Path, origin: Origin, items: np.ndarray) -> Kept | None:
+        """What :meth:`write` wrote, if it is of the gallery that has these ``items`` now."""
+        stored = derived.read_arrays(path, origin)
+        return cls(**stored) if stored and derived.items_agree(stored["items"], items) else None
+
+    def write(self, path: Path, origin: Origin) -> None:
         """Keep them beside the embeddings."""
-        write_atomically_with(path, lambda file: np.savez(file, **self.__dict__))
+        derived.write_arrays(path, origin, **self.__dict__)
 
 
 def update(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import queue
 import subprocess
@@ -22,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex import neighbours, vectors
+from unifex import derived, disk, neighbours, vectors
 from unifex.assessment import embed_as
 from unifex.gallery import Gallery, GalleryError
 from unifex.neighbours import Neighbours
 from unifex.runtime import cache_directory
 from unifex.snapshot import Columns
-from unifex.soundness import write_atomically_with
+from unifex.text import reason
 from unifex.umap_worker import DONE
 
 SEED = 0
@@ -40,6 +41,7 @@ EFFORT, EFFORT_OF_MANY = (neighbours.NEIGHBOURS, 400), (9, 150)
 START_SPREAD = 10.0
 PLACED_BY = 5  # neighbours that say where a point without a place goes
 POLL_SECONDS = 0.3
+log = logging.getLogger("unifex")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -80,14 +82,13 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator
     if len(current) < FEWEST:
         raise GalleryError(f"a map needs {FEWEST} items, gallery '{gallery.name}' has {len(current)}")
     if own:
-        index, stamp = current.index, f"{current.neck_hash}-{gallery.config.dim}"
+        index, stamp = current.index, gallery.model_key
     else:
         embeddings = embed_as(gallery, current.columns, model, gallery.config.dim, np.arange(len(current)))
         if embeddings is None:
             raise GalleryError(f"model '{model}' has no {gallery.config.dim}-d embedding to map")
         index, stamp = vectors.build(embeddings), hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
-    path = _map_path(gallery, stamp)
-    kept = None if afresh else _read(path, model)
+    kept = None if afresh else _read(gallery, stamp, current.columns, model)
     with _Worker() as worker:
         if kept is None:
             worker.start()
@@ -105,15 +106,14 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator
     if not own:
         places = aligned(places, first.places)
     found = Map(current.columns.ids, places, model)
-    path.parent.mkdir(exist_ok=True)
-    write_atomically_with(path, lambda file: np.savez(file, ids=found.ids, places=found.places))
+    _keep(gallery, stamp, current.columns, found)
     yield found
 
 
 def kept_map(gallery: Gallery) -> Map | None:
     """The map of the gallery by its own model as it is kept, if every item is on it."""
     current = gallery.snapshot()
-    kept = _read(_map_path(gallery, f"{current.neck_hash}-{gallery.config.dim}"), gallery.config.model)
+    kept = _read(gallery, gallery.model_key, current.columns, gallery.config.model)
     return kept and _with_newcomers(kept, current.columns, None)
 
 
@@ -138,12 +138,21 @@ def _reporting(events: Iterator) -> Iterator[Mapping]:
         yield Mapping("Finding neighbours", event.done, event.total, time.monotonic() - started)
 
 
-def _read(path: Path, model: str) -> Map | None:
-    try:
-        with np.load(path) as stored:
-            return Map(stored["ids"], stored["places"], model)
-    except (OSError, ValueError, KeyError, EOFError):
+def _read(gallery: Gallery, stamp: str, columns: Columns, model: str) -> Map | None:
+    """The kept map of the gallery that has these items now."""
+    stored = derived.read_arrays(_map_path(gallery, stamp), gallery.origin("map", stamp))
+    if stored is None or not derived.items_agree(stored["items"], columns.items):
         return None
+    return Map(stored["items"]["id"], stored["places"], model)
+
+
+def _keep(gallery: Gallery, stamp: str, columns: Columns, found: Map) -> None:
+    path = _map_path(gallery, stamp)
+    try:
+        disk.make_folder(path.parent)
+        derived.write_arrays(path, gallery.origin("map", stamp), items=columns.items, places=found.places)
+    except OSError as error:
+        log.warning("gallery '%s': its map is not kept: %s", gallery.name, reason(error))
 
 
 def _with_newcomers(kept: Map, columns: Columns, near: Neighbours | None) -> Map | None:

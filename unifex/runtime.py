@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from unifex import backbones, towers
+from unifex import backbones, derived, towers
 from unifex.backbones import BackboneSpec
-from unifex.soundness import file_hash, new_folder, sealed, unsealed, write_atomically
+from unifex.derived import Origin
+from unifex.soundness import file_hash, new_folder
 from unifex.text import reason
 
 if TYPE_CHECKING:
@@ -334,22 +335,23 @@ def _openvino_version() -> str:
 def _graph(spec: BackboneSpec, core: openvino.Core) -> openvino.Model:
     """As it was traced before with these weights and versions; else traced now and kept, where that can be."""
     name = re.sub(r"[^\w.-]+", "-", spec.id)[-80:]
+    origin = Origin("graph", model=f"{spec.id}-{spec.weight_hash()}-openvino{_openvino_version()}")
     folder = cache_directory() / "graphs" / f"{name}-{spec.weight_hash()}-openvino{_openvino_version()}"
-    if _is_sound(folder):
+    if _is_sound(folder, origin):
         return core.read_model(folder / "graph.xml")
     graph = _trace(spec)
     try:
-        _keep(graph, folder)
+        _keep(graph, folder, origin)
     except (OSError, RuntimeError) as error:  # OpenVINO says RuntimeError of a full disk
         log.warning("the graph of %s is not kept, so that every start takes longer: %s", spec.id, reason(error))
     return graph
 
 
-def _is_sound(folder: Path) -> bool:
+def _is_sound(folder: Path, origin: Origin) -> bool:
+    hashes = derived.read_json(folder / GRAPH_HASHES, origin)
     try:
-        hashes = unsealed((folder / GRAPH_HASHES).read_bytes())
-        return all(file_hash(folder / name) == sha256 for name, sha256 in hashes.items())
-    except (OSError, ValueError):
+        return bool(hashes) and all(file_hash(folder / name) == sha256 for name, sha256 in hashes.items())
+    except OSError:
         return False
 
 
@@ -365,9 +367,9 @@ def _trace(spec: BackboneSpec) -> openvino.Model:
     return graph
 
 
-def _keep(graph: openvino.Model, folder: Path) -> None:
+def _keep(graph: openvino.Model, folder: Path, origin: Origin) -> None:
     with new_folder(folder) as made:
         _openvino().save_model(graph, made / "graph.xml", compress_to_fp16=False)
         hashes = {file.name: file_hash(file) for file in made.iterdir()}
-        write_atomically(made / GRAPH_HASHES, sealed(hashes))
+        derived.write_json(made / GRAPH_HASHES, hashes, origin)
         shutil.rmtree(folder, ignore_errors=True)  # damaged, or of another process that was first

@@ -7,10 +7,11 @@ many lists a query visits, and how many candidates it takes, is settled by the r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import faiss
 import numpy as np
@@ -178,18 +179,18 @@ class Lists:
             index.add_with_ids(truncate(embeddings[new], index.d), keys[new])
         return replace(self, index=index, keys=keys)
 
-    def save(self, path: Path) -> dict[str, Any]:
-        """Write the lists at once or not at all; what :meth:`load` needs besides, to be kept as JSON."""
-        write_atomically_with(path, lambda file: faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write)))
+    def save(self, path: Path, write: Callable[..., object] = write_atomically_with) -> dict[str, Any]:
+        """``write`` the lists; what :meth:`load` needs besides, to be kept as JSON."""
+        write(path, lambda file: faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write)))
         kept = ("dim", "made_for", "probes", "candidates", "recall")
         return {name: getattr(self, name) for name in kept}
 
     @classmethod
-    def load(cls, path: Path, keys: np.ndarray, values: dict[str, Any]) -> Lists:
+    def load(cls, file: BinaryIO, keys: np.ndarray, values: dict[str, Any]) -> Lists:
         """What :meth:`save` wrote. Raises RuntimeError when it is of other keys, TypeError for other ``values``."""
-        index = faiss.read_index(str(path))
+        index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
         if index.ntotal != len(keys):
-            raise RuntimeError(f"{path.name} holds {index.ntotal} vectors, expected {len(keys)}")
+            raise RuntimeError(f"the index holds {index.ntotal} vectors, expected {len(keys)}")
         return cls(index, keys, **values)
 
 

@@ -1,28 +1,27 @@
 """A gallery as searches see it: embeddings and FAISS index in memory, and their copy on disk for a quick start.
 
 An item's id always means the same image, so embeddings are kept by id: whatever changed in the gallery, only ids that
-have none yet are embedded. The copy on disk is a cache of that and needs no bookkeeping beyond the neck it is from.
+have none yet are embedded. The copy on disk is a cache of that: derived files that are of the same items, or of no use.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from unifex import milvus, vectors
+from unifex import derived, milvus, vectors
 from unifex.errors import UnifexError
 from unifex.neck import truncate
 from unifex.shortlists import Lists, Shortlist
-from unifex.soundness import file_hash, save_array, sealed, unsealed, write_atomically
+from unifex.text import reason
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from unifex.gallery import Gallery, GalleryConfig
 
 EMBED_ROWS = 8192
@@ -54,6 +53,7 @@ class Category:
 
 
 _EMPTY = np.zeros(0, object)
+ITEM = np.dtype([("id", "<i8"), ("content", "S16")])  # the first 64 bits of an image's hash tell it from others
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,19 @@ class Columns:
     domains: Category
     splits: Category
     labels: Category
+
+    @cached_property
+    def items(self) -> np.ndarray:
+        """:data:`ITEM` [N]: which images derived files are of."""
+        items = np.empty(len(self.ids), ITEM)
+        items["id"], items["content"] = self.ids, self.hashes.astype("S16")
+        return items
+
+    @cached_property
+    def labelling(self) -> str:
+        """A fingerprint of the images and their labels, domains included."""
+        names = json.dumps([self.domains.names.tolist(), self.labels.names.tolist()]).encode()
+        return derived.digest(self.hashes, self.domains.codes, self.labels.codes, names)
 
     @cached_property
     def copies(self) -> np.ndarray:
@@ -111,9 +124,9 @@ def take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
 
 
 class _Known(NamedTuple):
-    """What is there to start from: ids int64 [M], their embeddings, and who proposes candidates among these."""
+    """What is there to start from: :data:`ITEM` [M], their embeddings, and who proposes candidates among these."""
 
-    ids: np.ndarray
+    items: np.ndarray
     embeddings: np.ndarray
     shortlist: Shortlist | None
 
@@ -122,14 +135,20 @@ def _take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
     columns = _read_columns(gallery)
     neck_hash = gallery.config.neck_hash
     if last and last.neck_hash == neck_hash:
-        known = _Known(last.columns.ids, last.embeddings, last.index.shortlist)
+        known = _Known(last.columns.items, last.embeddings, last.index.shortlist)
     else:
-        known = _read_saved(gallery)
-    if known and np.array_equal(known.ids, columns.ids):  # labels alone changed, if anything
+        known = _read_saved(gallery, columns)
+    if known and np.array_equal(known.items, columns.items):  # labels alone changed, if anything
         embeddings = known.embeddings
     else:
         *_, embeddings = _embed(gallery, columns, known)
-    return Snapshot(columns, neck_hash, _index(gallery, columns, embeddings, known))
+    taken = Snapshot(columns, neck_hash, _index(gallery, columns, embeddings, known))
+    if known is None and len(taken) and gallery.config == gallery.stored_config:
+        try:
+            _write(gallery, taken)
+        except OSError as error:
+            log.warning("gallery '%s': its embeddings are not kept: %s", gallery.name, reason(error))
+    return taken
 
 
 def _index(
@@ -180,26 +199,26 @@ def at_dim(gallery: Gallery, snapshot: Snapshot, dim: int) -> vectors.VectorInde
 
 
 def save(gallery: Gallery) -> None:
-    """Keep embeddings and index on disk. The stamp goes first and comes last: files without it are not trusted."""
+    """Keep embeddings and index on disk."""
     snapshot = gallery.snapshot()
-    stamp = gallery.folder / "derived.json"
-    stamp.unlink(missing_ok=True)
-    save_array(gallery.folder / "embeddings.npy", snapshot.embeddings)
-    save_array(gallery.folder / "ids.npy", snapshot.columns.ids)
-    lists, index = None, gallery.folder / "index.faiss"
-    if isinstance(snapshot.index.shortlist, Lists):
-        lists = snapshot.index.shortlist.save(index)
-    else:  # rebuilding a flat index is as quick as reading one
-        index.unlink(missing_ok=True)
+    _write(gallery, snapshot)
     if gallery.config.store:
         name = collection_name(gallery.config)
         milvus.forget(gallery.config.store, gallery.folder, gallery.config.collection, but=name)
-    hashes = {name: file_hash(gallery.folder / name) for name in _files(lists)}
-    write_atomically(stamp, sealed({"neck_hash": snapshot.neck_hash, "lists": lists, "files": hashes}))
 
 
-def _files(lists: dict | None) -> tuple[str, ...]:
-    return ("embeddings.npy", "ids.npy", "index.faiss") if lists else ("embeddings.npy", "ids.npy")
+def _write(gallery: Gallery, snapshot: Snapshot) -> None:
+    """Every file says which items it is of, so that those of two processes that write at a time are not mixed."""
+    folder, items = gallery.folder, snapshot.columns.items
+    origin = partial(gallery.origin, model=gallery.model_key, content=derived.digest(items))
+    derived.write_array(folder / "embeddings.npy", snapshot.embeddings, origin("embeddings"))
+    derived.write_array(folder / "ids.npy", items, gallery.origin("ids"))
+    lists, index = None, folder / "index.faiss"
+    if isinstance(snapshot.index.shortlist, Lists):
+        lists = snapshot.index.shortlist.save(index, partial(derived.write, origin=origin("index")))
+    else:  # rebuilding a flat index is as quick as reading one
+        index.unlink(missing_ok=True)
+    derived.write_json(folder / "derived.json", {"lists": lists}, origin("lists"))
 
 
 def _version(gallery: Gallery) -> int:
@@ -216,35 +235,38 @@ def _read_columns(gallery: Gallery) -> Columns:
     return Columns(version, np.array(ids, np.int64), np.array(hashes, "S64"), *map(Category.of, texts))
 
 
-def _read_saved(gallery: Gallery) -> _Known | None:
-    """What :func:`save` wrote, or None when there are none of this neck that can be used.
+def _read_saved(gallery: Gallery, columns: Columns) -> _Known | None:
+    """What :func:`save` wrote, or None when there are none of these items and this neck that can be used.
 
     What is damaged is made anew from the features. Beside lists or a store, embeddings stay on disk.
     """
-    folder: Path = gallery.folder
-    try:
-        stamp = unsealed((folder / "derived.json").read_bytes())
-        lists = stamp["lists"]
-        if any(file_hash(folder / name) != stamp["files"][name] for name in _files(lists)):
-            log.warning("gallery '%s': what was derived from it is damaged and is made anew", gallery.name)
-            return None
-        ids = np.load(folder / "ids.npy")
-        looked_up = lists or gallery.config.store
-        embeddings = np.load(folder / "embeddings.npy", mmap_mode="r" if looked_up else None)
-        if stamp["neck_hash"] != gallery.config.neck_hash or embeddings.shape != (len(ids), gallery.config.dim):
-            return None
-        return _Known(ids, embeddings, lists and Lists.load(folder / "index.faiss", ids, lists))
-    except (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError):
+    folder = gallery.folder
+    items = derived.read_array(folder / "ids.npy", gallery.origin("ids"))
+    if items is None or items.dtype != ITEM or not derived.items_agree(items, columns.items):
         return None
+    origin = partial(gallery.origin, model=gallery.model_key, content=derived.digest(items))
+    settings = derived.read_json(folder / "derived.json", origin("lists"))
+    if settings is None:
+        return None
+    lists = settings.get("lists")
+    looked_up = bool(lists or gallery.config.store)
+    embeddings = derived.read_array(folder / "embeddings.npy", origin("embeddings"), looked_up)
+    if embeddings is None or embeddings.shape != (len(items), gallery.config.dim):
+        return None
+    if not lists:
+        return _Known(items, embeddings, None)
+    load = partial(Lists.load, keys=np.ascontiguousarray(items["id"]), values=lists)
+    index = derived.read(folder / "index.faiss", load, origin("index"))
+    return index and _Known(items, embeddings, index)
 
 
 def _embed(gallery: Gallery, columns: Columns, known: _Known | None = None) -> Iterator[Embedding | np.ndarray]:
     """Embeddings [N, dim] of all items, taken from those already known by id, computed for the rest; last."""
     result = np.empty((len(columns.ids), gallery.config.dim), np.float32)
     new = np.ones(len(columns.ids), bool)
-    if known and len(known.ids):
-        places = np.minimum(np.searchsorted(known.ids, columns.ids), len(known.ids) - 1)
-        new = known.ids[places] != columns.ids
+    if known and len(known.items):
+        places = np.minimum(np.searchsorted(known.items["id"], columns.ids), len(known.items) - 1)
+        new = known.items["id"][places] != columns.ids
         result[~new] = known.embeddings[places[~new]]
     missing = np.flatnonzero(new)
     for start in range(0, len(missing), EMBED_ROWS):

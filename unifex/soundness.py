@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from unifex import disk
 
 _FIELD = "checksum"
@@ -26,18 +24,6 @@ LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that
 def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:
     """Write beside and rename, so that no reader ever sees half a file; ``durable`` waits for the disk."""
     write_atomically_with(path, lambda file: file.write(data), durable)
-
-
-def save_array(path: Path, array: np.ndarray) -> None:
-    """:func:`write_atomically` for an array, as ``.npy``."""
-
-    array = np.ascontiguousarray(array)  # the header says how it lies
-
-    def write(file: BinaryIO) -> None:  # numpy's own writing of files does not say why it failed
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array.data)
-
-    write_atomically_with(path, write)
 
 
 def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
@@ -101,10 +87,10 @@ def sealed(values: dict[str, Any]) -> bytes:
     return json.dumps({**values, _FIELD: _hash(values)}, indent=2).encode()
 
 
-def unsealed(data: bytes) -> dict[str, Any]:
+def unsealed(data: bytes, required: bool = False) -> dict[str, Any]:
     """The values of :func:`sealed`. Raises ValueError when they are not what was sealed.
 
-    A text without a checksum is from before there was one, and is taken as it is.
+    A text without a checksum is from before there was one, and is taken as it is unless one is ``required``.
     """
     try:
         values = json.loads(data)
@@ -113,14 +99,16 @@ def unsealed(data: bytes) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     said = values.pop(_FIELD, None)
+    if said is None and required:
+        raise ValueError("it has no checksum: it is damaged, or of an earlier version")
     if said is not None and said != _hash(values):
         raise ValueError("its checksum is wrong")
     return values
 
 
-def seal_file(path: Path) -> None:
-    """Note beside a file what is in it now."""
-    write_atomically(_seal(path), sealed({"sha256": file_hash(path)}))
+def seal_file(path: Path, owner: str) -> None:
+    """Note beside a file what is in it now, and whose it is."""
+    write_atomically(_seal(path), sealed({"owner": owner, "sha256": file_hash(path)}))
 
 
 def break_seal(path: Path) -> None:
@@ -128,12 +116,17 @@ def break_seal(path: Path) -> None:
     _seal(path).unlink(missing_ok=True)
 
 
-def is_as_sealed(path: Path) -> bool:
-    """False when the file is not what was sealed; True as well where there is no seal, since somebody is writing."""
+def is_as_sealed(path: Path, owner: str) -> bool:
+    """False when the file is not what was sealed; True as well where there is no seal, since somebody is writing.
+
+    Raises ValueError and KeyError when the seal is damaged, or another's.
+    """
     try:
         before = _seal(path).read_bytes()
-        said = unsealed(before)["sha256"]
-        return file_hash(path) == said or _seal(path).read_bytes() != before
+        said = unsealed(before)
+        if said.get("owner", owner) != owner:
+            raise ValueError("it is of another gallery")
+        return file_hash(path) == said["sha256"] or _seal(path).read_bytes() != before
     except FileNotFoundError:
         return True
 

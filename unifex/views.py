@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from unifex import disk, images
+from unifex import derived, disk, images
+from unifex.derived import Origin
 from unifex.gallery import Gallery, Record
-from unifex.soundness import save_array
 
 AREA = (0.55, 0.95)  # of the image, that a crop keeps
 AT_ONCE = 64
@@ -58,10 +58,9 @@ def features_of_views(gallery: Gallery, records: Sequence[Record], count: int) -
 
 def _of_one(gallery: Gallery, record: Record, count: int) -> np.ndarray:
     """Kept features of the views [count, D], completed where there are fewer."""
-    path = gallery.views_path(record.sha256)
-    try:
-        known = np.load(path)
-    except (OSError, ValueError, EOFError):
+    path, origin = gallery.views_path(record.sha256), Origin("views", "", gallery.config.backbone_hash, record.sha256)
+    known = derived.read_array(path, origin)
+    if known is None:
         known = np.empty((0, gallery.embedder.backbone.feature_dim), np.float16)
     if len(known) < count:
         prep, engine = gallery.embedder.backbone.preprocessing, gallery.embedder.engine
@@ -70,5 +69,5 @@ def _of_one(gallery: Gallery, record: Record, count: int) -> np.ndarray:
         made = [engine.bulk(images.to_input(one, prep)[None])[0] for one in new]
         known = np.concatenate([known, np.stack(made).astype(np.float16)])
         disk.make_folder(path.parent)
-        save_array(path, known)
+        derived.write_array(path, known, origin)
     return known[:count]

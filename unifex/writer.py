@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unifex import corrections, disk
+from unifex import corrections, derived, disk
 from unifex.corrections import Correction
+from unifex.derived import Origin
 from unifex.soundness import break_seal, seal_file, write_atomically
 from unifex.sources import Item, Refused
 
@@ -84,7 +85,7 @@ class Writer:
     def close(self) -> None:
         """Everything is committed: the next writer need not look for rubbish, and a reader can check the items."""
         folder = self.gallery.folder
-        seal_file(folder / "items.sqlite")
+        seal_file(folder / "items.sqlite", self.gallery.config.id)
         (folder / ".writing").unlink(missing_ok=True)
 
     def begin_source(self, spec: str, keep: bool) -> int:
@@ -250,11 +251,16 @@ class Writer:
     def _write_files(self, entry: Embedded) -> None:
         path = self.gallery.thumbnail_paths(entry.sha256)[0]
         disk.make_folder(path.parent)
-        write_atomically(path, entry.thumbnail, durable=False)  # it can be made again
+        derived.write_bytes(path, entry.thumbnail, thumbnail_origin(entry.sha256), durable=False)
         if entry.original:
             path = self.gallery.original_path(entry.sha256, entry.original_name)
             disk.make_folder(path.parent)
             write_atomically(path, entry.original)
+
+
+def thumbnail_origin(sha256: str) -> Origin:
+    """What the thumbnail of an image is stamped with."""
+    return Origin("thumbnail", content=sha256)
 
 
 def _one(database: sqlite3.Connection, query: str, *values):
