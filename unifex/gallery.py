@@ -519,7 +519,6 @@ class Gallery:
         try:
             writer = Writer(self)
             writer.sweep()
-            self.keep_config()
             try:
                 yield writer
             except GeneratorExit:  # cancelled between two commits: nothing is half done
