@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -33,6 +33,7 @@ ANY = arrays.arrays(
 HERE = Origin("array", "gallery", "model", "content")
 
 
+@settings(deadline=None, max_examples=40)
 @given(ANY, st.sampled_from([np.asarray, np.asfortranarray, lambda array: array[::-1], np.transpose]))
 def test_an_array_comes_back_however_it_lies_in_memory(tmp_path_factory, array, laid):
     path = tmp_path_factory.getbasetemp() / "array.npy"
@@ -44,6 +45,7 @@ def test_an_array_comes_back_however_it_lies_in_memory(tmp_path_factory, array, 
         np.testing.assert_array_equal(derived.read_array(path, HERE, mapped=True), laid(array))
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.binary(max_size=200), st.data())
 def test_only_what_was_written_is_read(tmp_path_factory, content, data):
     path = tmp_path_factory.getbasetemp() / "bytes"
