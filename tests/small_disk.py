@@ -143,7 +143,7 @@ def test_the_page_says_that_the_disk_is_full_and_goes_on(disk, kept, folder):
 
 def _drop(visitor: Visitor, data: bytes) -> str:
     place = visitor.upload(data, "0.png")
-    return str(visitor.fire("drop", "upload", "more", event_data={"files": [[place, "new/0.png"]]}))
+    return str(visitor.drop("more", [[place, "new/0.png"]]))
 
 
 def test_a_folder_that_can_only_be_read_is_searched_and_measured(disk, kept, folder):

@@ -96,7 +96,7 @@ def test_an_upload_is_its_owners_alone(anna, mallory, server):
         with pytest.raises(httpx.HTTPStatusError, match="403"):
             search(other, f"{folder}/../{folder.rsplit('/', 1)[1]}/{name}", "drawn")
         with pytest.raises(httpx.HTTPStatusError, match="403"):
-            other.fire("drop", "upload", "stolen", event_data={"files": [[path, "stolen/x.png"]]})
+            other.drop("stolen", [[path, "stolen/x.png"]])
 
 
 def test_equal_uploads_do_not_take_each_other_away(server, anna):
@@ -105,8 +105,8 @@ def test_equal_uploads_do_not_take_each_other_away(server, anna):
     path = other.upload(CROSSES["signs/cross/0.png"], "1.png")
     assert "2 images added" in one.index("double", twice)
     assert other.show(path).status_code == 200
-    other.fire("drop", "upload", "again", event_data={"files": [[path, "1.png"]]})
-    assert "1 image added" in other.press("start-button", {"source-path": "", "gallery-name": "again"})[0]
+    other.drop("again", [[path, "1.png"]])
+    assert "1 image added" in other.start("", "again")
     assert other.show(path).status_code == 403
 
 
@@ -135,8 +135,7 @@ def test_files_of_the_server_are_not_served(anna, server, tmp_path):
 
 @pytest.mark.parametrize("spec", ["/etc", "hf:owner/name", "m4d:/data", "demo:", ".", "~"])
 def test_sources_other_than_uploads_are_refused(mallory, spec):
-    shown = mallory.fire("start-button", "click", spec, None, "x", None)[0]
-    assert "on a public server" in shown
+    assert "on a public server" in mallory.start(spec, "x")
     assert mallory.galleries() == ["drawn"]
 
 
@@ -145,7 +144,7 @@ def test_a_way_out_of_the_staged_folder(anna, mallory, server):
     mallory.index("mine", DISCS)
     (own,) = [folder.parent for folder in (server.indexes / VISITORS).glob("*/mine") if folder.is_dir()]
     for spec in (f"{own}/.uploads/../../{theirs.parent.name}/private", f"{theirs}", f"{own}/.uploads/../../../.."):
-        assert "on a public server" in mallory.fire("start-button", "click", spec, None, "x", None)[0]
+        assert "on a public server" in mallory.start(spec, "x")
     listed = f"path,label\n{theirs}/thumbs,x\n/etc/hostname,y\n../../../../../../etc/hostname,z\n"
     assert "on a public server" in mallory.index("y", {"list.csv": listed.encode()})
     shown = mallory.index("z", {"a/manifest.csv": listed.encode(), "a/0.png": DISCS["shapes/disc/0.png"]})
@@ -155,8 +154,8 @@ def test_a_way_out_of_the_staged_folder(anna, mallory, server):
 
 def test_the_servers_galleries_are_read_only(mallory):
     for element, data in (
-        ("rename-button", ("drawn", "mine")),
-        ("delete-button", ("drawn", "drawn")),
+        ("rename-button", ("drawn", "mine", "")),
+        ("delete-button", ("drawn", "drawn", "")),
         ("remove-button", ("drawn", "signs/cross/0.png")),
         ("pack-button", ("drawn", True)),
     ):
@@ -167,7 +166,7 @@ def test_the_servers_galleries_are_read_only(mallory):
 
 def test_without_a_cookie_there_is_nothing_to_keep(server):
     nobody = Visitor(server.url, cookies=False)
-    shown = nobody.fire("drop", "upload", "x", event_data={"files": [[nobody.upload(b"x"), "x.png"]]})[3]
+    shown = nobody.drop("x", [[nobody.upload(b"x"), "x.png"]])
     assert "keeps no cookie" in shown
 
 
@@ -192,7 +191,7 @@ def test_forged_and_stolen_identities(anna, server):
     mallory = Visitor(server.url)
     mallory.session = anna.session
     with pytest.raises(httpx.HTTPStatusError, match="403"):
-        mallory.fire("start-button", "click", "", None, "x", None)
+        mallory.start("", "x")
     for path in (f"queue/data?session_hash={anna.session}", f"heartbeat/{anna.session}"):
         assert mallory.http.get(f"/gradio_api/{path}").status_code == 403
     cancelled = {"session_hash": anna.session, "fn_index": 0, "event_id": "x"}
@@ -243,7 +242,8 @@ def test_a_long_training_ends_and_what_it_reached_can_be_kept(server):
     assert "20 images added" in visitor.index("taught", own_images())
     shown = visitor.train("taught", "learned", epochs=1000)
     assert "a training may take 3.0 s on this server; keep it, or go on. What was reached is kept" in shown
-    assert "trained in" in visitor.press("train-finish")[2]
+    visitor.press("train-finish")
+    assert "trained in" in visitor.trained("taught")
     assert "trains 1 times for a visitor" in visitor.train("taught", "another")
 
 

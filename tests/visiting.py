@@ -102,18 +102,25 @@ class Visitor:
     def index(self, name: str, files: dict[str, bytes]) -> str:
         """Drop files on the page and press Start; the report, as the page shows it."""
         places = [[self.upload(data, path.rpartition("/")[2]), path] for path, data in files.items()]
-        notice = self.fire("drop", "upload", name, None, "", event_data={"files": places})[4]
-        if 'role="alert"' in notice:
-            return notice
-        begun = self.press("start-button", {"source-path": "", "gallery-name": name})[0]
-        return begun or self.outcome("index", "index-progress", name, None)[0]
+        notice = self.drop(name, places)
+        return notice if 'role="alert"' in notice else self.start("", name)
+
+    def drop(self, name: str, places: list[list[str]]) -> str:
+        """Drop what was uploaded, [where it is, path in what is dropped] each, for a gallery; the notice."""
+        return self.fire("drop", "upload", name, None, "", event_data={"files": places})[4]
+
+    def start(self, spec: str, name: str) -> str:
+        """Press Start, for a path or for what was dropped; why not, or the report."""
+        begun = self.press("start-button", {"source-path": spec, "gallery-name": name})[0]
+        return begun or self.outcome("index", "index-progress", None, None)[0]
 
     def train(self, gallery: str, model: str, epochs: int = 3) -> str:
         """Train a neck on a gallery of one's own; the table of what it was and is, as the page shows it."""
         fields = {"train-gallery": gallery, "train-name": model, "train-epochs": epochs}
-        begun = self.press("train-button", fields)[0]
-        if begun:
-            return begun
+        return self.press("train-button", fields)[0] or self.trained(gallery)
+
+    def trained(self, gallery: str) -> str:
+        """Wait for the training of a gallery; why it ended early, or the table of what the neck was and is."""
         _, status, _, outcome, *_ = self.outcome("train", "train-progress", gallery, None, None, None)
         return status or outcome
 
