@@ -104,8 +104,46 @@ def test_cancelling_ends_the_worker(gallery, monkeypatch):
 
 def test_too_few_items(tmp_path, embedder):
     gallery = Gallery.create(tmp_path / "indexes" / "few", embedder)
-    with pytest.raises(GalleryError, match="needs 4 items"):
+    with pytest.raises(GalleryError, match="needs 4 different images, gallery 'few' has 0;"):
         last(project(gallery))
+
+
+def pictures_in(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize("different", [1, 3])
+def test_copies_alone_make_no_map(tmp_path, embedder, different):
+    pictures = pictures_in(tmp_path)
+    for number in range(20):
+        (pictures / f"{number}.png").write_bytes(encoded(picture("shapes/disc", number % different)))
+    gallery = Gallery.create(tmp_path / "indexes" / "copies", embedder)
+    run_index(gallery, pictures)
+    with pytest.raises(GalleryError, match=f"has {different}, and {20 - different} copies; add others"):
+        last(project(gallery))
+
+
+def test_an_image_has_one_place_however_many_files_show_it(tmp_path, embedder):
+    """More copies than an item has neighbours, under other names and, of one, in another file format."""
+    pictures = pictures_in(tmp_path)
+    image = picture("signs/cross", 1)
+    for number in range(20):
+        (pictures / f"copy{number}.png").write_bytes(encoded(image))
+        (pictures / f"other{number}.png").write_bytes(encoded(picture("shapes/disc", number)))
+    (pictures / "repacked.bmp").write_bytes(encoded(image, "BMP"))
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, pictures)
+    drawn = last(project(gallery))
+    same = np.array(["copy" in r.path or "repacked" in r.path for r in gallery.records(drawn.ids)])
+    assert len(np.unique(drawn.places[same], axis=0)) == 1
+    assert len(np.unique(drawn.places[~same], axis=0)) == 20
+    (pictures / "copy late.png").write_bytes(encoded(image))
+    run_index(gallery, pictures)
+    later = last(project(gallery))
+    assert later.placed == 1
+    assert np.array_equal(later.places[-1], drawn.places[same][0])
+    assert len(np.unique(last(project(gallery, "raw")).places, axis=0)) == 21
 
 
 def test_alignment_undoes_turning_mirroring_and_scaling():

@@ -106,6 +106,52 @@ def update(
     yield whole
 
 
+@dataclass(frozen=True)
+class Groups:
+    """Items that show one image: ``first`` int64 [G], ascending positions; ``of`` int64 [N], every item's group."""
+
+    first: np.ndarray
+    of: np.ndarray
+
+
+def same_image(copies: np.ndarray, embeddings: np.ndarray) -> Groups:
+    """Items with the same bytes, or with the very same embedding float32 [N, d]: another file of the same pixels."""
+    weights = np.random.default_rng(0).integers(1, 2**63, embeddings.shape[1], np.uint64)
+    blocks = (embeddings[start : start + SEARCHED_AT_ONCE] for start in range(0, len(copies), SEARCHED_AT_ONCE))
+    marks = [(np.ascontiguousarray(block).view(np.uint32) * weights).sum(1) for block in blocks]
+    marks = np.concatenate([np.zeros(0, np.uint64), *marks])
+    marks = marks[_first_of(copies)]  # whatever rounding does, the same bytes are one image
+    first = _first_of(np.unique(marks, return_inverse=True)[1])
+    return Groups(np.unique(first), np.unique(first, return_inverse=True)[1])
+
+
+def _first_of(codes: np.ndarray) -> np.ndarray:
+    """For every position the first with the same code: int64 [N]."""
+    _, first, of = np.unique(codes, return_index=True, return_inverse=True)
+    return first[of]
+
+
+def between(near: Neighbours, groups: Groups, embeddings: np.ndarray) -> Iterator[Searched | Neighbours]:
+    """Neighbours of each group's first item among the firsts of the other groups, from those of all items.
+
+    Only items of whose neighbours two show one image are searched for again.
+    """
+    first = groups.first
+    found = near.positions[first]
+    whole = Neighbours(np.where(found >= 0, groups.of[found], -1), near.scores[first].copy())
+    ordered = np.sort(np.column_stack([np.arange(len(first)), whole.positions]), axis=1)
+    again = np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(1))
+    if len(again):
+        vectors_of_first = np.ascontiguousarray(embeddings[first])
+        index = vectors.build(vectors_of_first, flat_limit=len(first))
+        for event in find(index, np.arange(len(first)), again):
+            if isinstance(event, Searched):
+                yield event
+            else:
+                whole.positions[again], whole.scores[again] = event.positions, event.scores
+    yield whole
+
+
 def _places(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Where ``wanted`` stand in ascending ``ids``; -1 where they do not."""
     if not len(ids):

@@ -74,13 +74,17 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator
     """The map of a gallery by its own model or by a rival's name; yields a :class:`Map` last.
 
     Fitted once and kept; ``afresh`` fits it again. A rival's map starts from the gallery's own, so that both have one
-    orientation. Closing the generator ends the work. Raises :class:`GalleryError` for fewer than four items.
+    orientation. Equal images lie in one place. Closing the generator ends the work. Raises :class:`GalleryError` for
+    fewer than four different images.
     """
     own = not model or model == gallery.config.model
     model = gallery.config.model if own else model
     current = gallery.snapshot()
-    if len(current) < FEWEST:
-        raise GalleryError(f"a map needs {FEWEST} items, gallery '{gallery.name}' has {len(current)}")
+    groups = neighbours.same_image(current.columns.copies, current.embeddings)
+    if len(groups.first) < FEWEST:
+        copies = len(current) - len(groups.first)
+        has = f"{len(groups.first)}" + (f", and {'a copy' if copies == 1 else f'{copies:,} copies'}" if copies else "")
+        raise GalleryError(f"a map needs {FEWEST} different images, gallery '{gallery.name}' has {has}; add others")
     if own:
         index, stamp = current.index, gallery.model_key
     else:
@@ -93,16 +97,17 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator
         if kept is None:
             worker.start()
         near = (yield from _reporting(gallery.find_neighbours())) if own else None
-        if kept and (found := _with_newcomers(kept, current.columns, near)):
+        if kept and (found := _with_newcomers(kept, current.columns, near, groups.first[groups.of])):
             yield found
             return
         if near is None:
             near = yield from _reporting(neighbours.find(index, current.columns.copies))
-        start = principal_places(index.embeddings)
+        near = yield from _reporting(neighbours.between(near, groups, index.embeddings))
+        start = principal_places(index.embeddings[groups.first])
         if not own:
             first = yield from _last(project(gallery))
-            start = first.places / np.abs(first.places).max() * START_SPREAD
-        places = yield from worker.fit(near, start)
+            start = first.places[groups.first] / max(np.abs(first.places).max(), 1e-12) * START_SPREAD
+        places = (yield from worker.fit(near, start))[groups.of]
     if not own:
         places = aligned(places, first.places)
     found = Map(current.columns.ids, places, model)
@@ -114,7 +119,7 @@ def kept_map(gallery: Gallery) -> Map | None:
     """The map of the gallery by its own model as it is kept, if every item is on it."""
     current = gallery.snapshot()
     kept = _read(gallery, gallery.model_key, current.columns, gallery.config.model)
-    return kept and _with_newcomers(kept, current.columns, None)
+    return kept and _with_newcomers(kept, current.columns, None, np.arange(len(current)))
 
 
 def _map_path(gallery: Gallery, stamp: str) -> Path:
@@ -155,8 +160,11 @@ def _keep(gallery: Gallery, stamp: str, columns: Columns, found: Map) -> None:
         log.warning("gallery '%s': its map is not kept: %s", gallery.name, reason(error))
 
 
-def _with_newcomers(kept: Map, columns: Columns, near: Neighbours | None) -> Map | None:
-    """The kept map for the items there are now: those it lacks are placed. None when too few are on it."""
+def _with_newcomers(kept: Map, columns: Columns, near: Neighbours | None, first: np.ndarray) -> Map | None:
+    """The kept map for the items there are now: those it lacks are placed. None when too few are on it.
+
+    They lie where the ``first`` [N] of their image does.
+    """
     if not len(kept.ids):
         return None
     at = np.minimum(np.searchsorted(kept.ids, columns.ids), len(kept.ids) - 1)
@@ -172,7 +180,7 @@ def _with_newcomers(kept: Map, columns: Columns, near: Neighbours | None) -> Map
         there = there[known[there]]
         weights = near.scores[row][np.isin(near.positions[row], there)]
         places[row] = place(places[there], weights) if len(there) else np.nanmean(places, axis=0)
-    return Map(columns.ids, places, kept.model, len(missing))
+    return Map(columns.ids, places[first], kept.model, len(missing))
 
 
 def place(places: np.ndarray, similarities: np.ndarray) -> np.ndarray:
@@ -255,7 +263,7 @@ class _Worker:
         if not (yield from _following(self._process, epochs)):
             self._process.wait()
             said = (self._folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
-            raise GalleryError(f"the map could not be made: {said or 'UMAP died'}")
+            raise GalleryError(f"the map could not be made: {said[0] if said else 'UMAP was ended'}")
         return np.load(self._folder / "out.npy")
 
 
