@@ -5,11 +5,14 @@
 const MAP_COLOURS = ['#4f46e5', '#f97316', '#0d9488', '#db2777', '#65a30d', '#0284c7', '#ca8a04', '#9333ea', '#dc2626',
   '#0891b2', '#7c2d12', '#16a34a', '#be185d', '#475569', '#d946ef', '#a16207', '#2563eb', '#e11d48', '#059669'];
 const MAP_SYMBOLS = ['circle', 'diamond', 'square', 'cross', 'triangle-up'];
-const MAP_VERDICTS = { right: '#16a34a', wrong: '#dc2626', 'no label': '#94a3b8' };
+// Right and wrong differ by shape as well, and by a pair of colours that nobody confuses (Okabe, Ito 2008).
+const MAP_VERDICTS = { right: ['#0072b2', 'circle'], wrong: ['#d55e00', 'x'], 'no label': ['#94a3b8', 'circle-open'] };
 const MAP_OTHERS = '#94a3b8';
 const MAP_HOVER_MS = 60;
+const MAP_LONGEST = 32;  // characters of a name in the legend, and in its column on a phone still readable
 
 const mapArray = (encoded, Type) => new Type(Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0)).buffer);
+const mapShort = (text, most = MAP_LONGEST) => ([...text].length > most ? `${[...text].slice(0, most - 1).join('').trimEnd()}…` : text);
 const mapEscape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
 const drawMap = (root, data, actions = {}) => {
@@ -44,15 +47,22 @@ const drawMap = (root, data, actions = {}) => {
     return shown;
   };
   const size = ids.length > 30000 ? 3 : ids.length > 5000 ? 5 : ids.length > 800 ? 7 : 10;
-  const makeTraces = () => group(columns[Number(colour.value)]).map(([name, rows], order) => ({
-    type: 'scattergl', mode: 'markers', name: `${mapEscape(name)} (${rows.length})`, hoverinfo: 'none',
+  let names = [];  // whole, in the order of the legend
+  const makeTraces = () => {
+    const column = columns[Number(colour.value)];
+    const groups = group(column);
+    names = groups.map(([name]) => name);
+    return groups.map((entry, order) => makeTrace(entry, order, column.title === 'first hit'));
+  };
+  const makeTrace = ([name, rows], order, judged) => ({
+    type: 'scattergl', mode: 'markers', name: `${mapEscape(mapShort(name))} (${rows.length})`, hoverinfo: 'none',
     x: rows.map(x), y: rows.map(y), customdata: rows.map((row) => ids[row]),
     marker: { size, opacity: 0.85, line: { width: 0 },
-      symbol: MAP_SYMBOLS[Math.floor(order / 4) % MAP_SYMBOLS.length],
-      color: MAP_VERDICTS[name] || MAP_COLOURS[order] || MAP_OTHERS },
+      symbol: judged ? MAP_VERDICTS[name][1] : MAP_SYMBOLS[Math.floor(order / 4) % MAP_SYMBOLS.length],
+      color: judged ? MAP_VERDICTS[name][0] : MAP_COLOURS[order] || MAP_OTHERS },
     selectedpoints: picked && rows.flatMap((row, index) => (picked.has(ids[row]) ? [index] : [])),
     selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 0.15 } },
-  }));
+  });
   const starTraces = () => {
     if (!star) return [];
     const lines = { x: [], y: [] };
@@ -77,6 +87,12 @@ const drawMap = (root, data, actions = {}) => {
       legend: phone ? { orientation: 'h', y: -0.02, yanchor: 'top', itemsizing: 'constant' } : { itemsizing: 'constant' },
     };
   };
+  const nameLegend = () => plot.querySelectorAll('.legend .traces').forEach((entry, order) => {
+    if (!names[order] || mapShort(names[order]) === names[order]) return;
+    const title = document.createElementNS('http://www.w3.org/2000/svg', 'title');
+    title.textContent = names[order];
+    entry.append(title);
+  });
   const draw = async () => {
     waiting = !plot.offsetWidth;  // hidden, as in another tab: a plot has no size there
     if (waiting) return;
@@ -86,6 +102,7 @@ const drawMap = (root, data, actions = {}) => {
       modeBarButtons: [['lasso2d', 'pan2d', 'zoomIn2d', 'zoomOut2d', 'resetScale2d']],
     });
     quiet = false;
+    nameLegend();
     if (!root.dataset.drawn) listen();
     root.dataset.drawn = String(ids.length);
   };
@@ -118,7 +135,7 @@ const drawMap = (root, data, actions = {}) => {
     const card = cards.get(id);
     if (hovered !== id || !card) return;
     tip.innerHTML = (card.image ? `<img src="${card.image}" alt="">` : '') +
-      `<b>${mapEscape(card.label || 'no label')}</b><small>${mapEscape(card.path)}</small>`;
+      `<b>${mapEscape(mapShort(card.label || 'no label', 200))}</b><small>${mapEscape(mapShort(card.path, 200))}</small>`;
     tip.hidden = false;
     const box = root.getBoundingClientRect();
     tip.style.left = `${Math.min(clientX - box.left + 14, box.width - tip.offsetWidth - 6)}px`;

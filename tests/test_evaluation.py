@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -245,3 +246,37 @@ def test_a_model_trained_anew_re_embeds_its_galleries(gallery):
     again = Gallery.open(gallery.folder)
     features = again.features([sha256.decode() for sha256 in again.snapshot().columns.hashes])
     assert np.array_equal(again.snapshot().embeddings, turned.embed(features, 256))
+
+
+LONG = "y" * 5000
+
+
+@pytest.mark.parametrize(
+    ("labels", "hashes", "domains", "queries", "remark"),
+    [
+        ([LONG] * 4, range(4), None, None, r"All items have one label, 'y{59}…': whatever is found is right"),
+        ([0, 0, 1, 1], range(4), ["a", "a", "b", "b"], None, "With one label in it, a domain is right alone .*: a, b"),
+        ([0, 0, 1, 2, 3, 4], range(6), None, None, "Only 2 of 6 queries count"),
+        ([0, 0, 0, 1, 1, 1], [0, 0, 1, 2, 3, 4], None, [0, 3], "1 of 2 queries can find a copy of the same file"),
+        ([0, 0, 1, 1], range(4), None, None, None),
+    ],
+)
+def test_figures_that_say_little_are_remarked_on(labels, hashes, domains, queries, remark):
+    """``queries``: of a split; all items search for each other when None."""
+    columns, everyone = make_columns(labels, domains, hashes=hashes), range(len(labels))
+    items = [item for item in everyone if item not in (queries or ())]
+    chosen = make_trial(columns, queries or everyone, items, None if queries else columns.copies)
+    found = last(evaluate(chosen, random_embeddings(len(labels), 4, 0)))
+    assert found.as_json()["remarks"] == found.remarks
+    assert re.search(remark, " ".join(found.remarks)) if remark else found.remarks == []
+
+
+def test_a_gallery_of_copies_says_why_it_cannot_be_measured(tmp_path, embedder):
+    (tmp_path / "pictures/cat").mkdir(parents=True)
+    for number in range(5):
+        (tmp_path / f"pictures/cat/{number}.png").write_bytes(encoded(picture("shapes/disc", 0)))
+    gallery = Gallery.create(tmp_path / "indexes" / "copies", embedder)
+    run_index(gallery, tmp_path / "pictures")
+    with pytest.raises(GalleryError, match="copies of one file do not count"):
+        trial(gallery)
+    assert "one label" in last(assess(gallery, Protocol(copies=True))).main.remarks[0]

@@ -57,3 +57,11 @@ def test_duplicates_between_query_and_index():
     assert [(d.query, d.item) for d in failures.duplicates(alone, near)] == [(1, 15)]
     marked = make_trial(columns, range(10), range(10, 40), same=[(1, 15)])
     assert [(d.query, d.item) for d in failures.duplicates(marked, near)] == [(2, 22)]
+
+
+def test_a_right_hit_behind_those_that_count_is_told_apart():
+    """One item could be right and comes second: the score is 0, and the hit is right all the same."""
+    embeddings = truncate(np.array([[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]], np.float32), 2)
+    chosen = make_trial(make_columns([0, 0, 1, 1]), [0], [1, 2, 3])
+    (found,) = failures.worst_queries(last(evaluate(chosen, embeddings)))
+    assert (found.mmp5, found.places, found.right) == (0, 1, [False, True, False])

@@ -19,6 +19,7 @@ from unifex.gallery import Gallery, GalleryError
 from unifex.measures import CUTOFF, MEASURES, Measures, Score
 from unifex.neighbours import Neighbours
 from unifex.snapshot import Columns
+from unifex.text import plural, shortened
 
 CHALLENGE_DIM = 64  # of GUIEC and of the paper
 PROTOCOLS = {
@@ -132,9 +133,10 @@ def trial(gallery: Gallery, protocol: Protocol = Protocol()) -> Trial:
         replace(protocol, kind=kind), columns, queries, items, groups, same_pairs(gallery, columns), left_out
     )
     if not chosen.relevant().any():
+        of_copies = "; copies of one file do not count" if groups is not None and not protocol.copies else ""
         raise GalleryError(
-            f"gallery '{gallery.name}' has nothing to measure with: no query's label stands in the index again; "
-            "add more images of the same labels"
+            f"gallery '{gallery.name}' has nothing to measure with: no query's label stands in the index again"
+            f"{of_copies}; add more images of the same labels"
         )
     return chosen
 
@@ -258,6 +260,42 @@ class Evaluation:
         return sorted(rows, key=lambda row: (row.mmp5, row.domain, row.label))
 
     @cached_property
+    def remarks(self) -> list[str]:
+        """What makes these figures say less than they seem to, a sentence each; mostly none."""
+        classes, items = self.trial.columns.classes, self.trial.items
+        said = []
+        if len(np.unique(classes[items])) == 1:
+            said.append(
+                f"All items have one label, '{shortened(self.labels[0].label)}': whatever is found is right, and the "
+                "figures say nothing. Add images of other labels."
+            )
+        else:
+            pairs = np.unique(np.column_stack([self.trial.columns.domains.codes[items], classes[items]]), axis=0)
+            domains, labels = np.unique(pairs[:, 0], return_counts=True)
+            names = [shortened(self.trial.columns.domains.names[code]) for code in domains[labels == 1]]
+            if len(domains) > 1 and names:
+                said.append(f"With one label in it, a domain is right alone whatever is found: {', '.join(names[:5])}.")
+        if self.skipped > self.queries:
+            said.append(
+                f"Only {self.queries:,} of {plural(len(self.trial.queries), 'query')} count: of the others no second "
+                "image has the label."
+            )
+        if copies := self._answered_by_copies:
+            said.append(
+                f"{copies:,} of {plural(self.queries, 'query')} can find a copy of the same file: the figures flatter."
+            )
+        return said
+
+    @property
+    def _answered_by_copies(self) -> int:
+        """How many queries that count could find their own bytes."""
+        copies, of = self.trial.columns.copies, self.trial.queries[self.measures.counted]
+        if self.trial.groups is None:
+            return int(np.isin(copies[of], copies[self.trial.items]).sum())
+        again = np.bincount(copies[self.trial.items], minlength=int(copies.max()) + 1)[copies[of]] > 1
+        return int(again.sum()) if self.trial.protocol.copies else 0
+
+    @cached_property
     def confusion(self) -> tuple[list[str], np.ndarray]:
         """Domains, and int64 [D, D]: of queries of domain i, how many first hits are of domain j."""
         codes = self.trial.columns.domains.codes
@@ -280,6 +318,7 @@ class Evaluation:
             "queries": self.queries,
             "skipped": self.skipped,
             "index_items": len(self.trial.items),
+            "remarks": self.remarks,
             "left_out": {reason: count for reason, count in self.trial.left_out.items() if count},
             **{name: score.value for name, score in overall.items()},
             "ci95": {name: [score.low, score.high] for name, score in overall.items()},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unifex.evaluation import Evaluation, Trial
+from unifex.measures import CUTOFF
 from unifex.neighbours import Neighbours
 
 AGREEING = 5  # neighbours that must all say the same
@@ -16,10 +17,14 @@ MOST = 60
 
 @dataclass(frozen=True)
 class WorstQuery:
-    """A query (position) with its value, its hits (positions, best first), their cosines and which are right."""
+    """A query (position) with its value, its hits (positions, best first), their cosines and which are right.
+
+    ``places``: the value is of so many first hits, as many as could be right (at most five).
+    """
 
     query: int
     mmp5: float
+    places: int
     hits: list[int]
     scores: list[float]
     right: list[bool]
@@ -51,11 +56,12 @@ def worst_queries(evaluation: Evaluation, most: int = MOST) -> list[WorstQuery]:
     right = trial.right(np.arange(len(values)), evaluation.hits)
     sure = np.where(right | (evaluation.hits < 0), -np.inf, evaluation.scores).max(axis=1, initial=-np.inf)
     rows = rows[np.lexsort((rows, -sure[rows], values[rows]))][:most]
+    places = np.minimum(trial.relevant(), CUTOFF)
     found = []
     for row in rows:
         there = evaluation.hits[row] >= 0
         lists = (column[row][there].tolist() for column in (evaluation.hits, evaluation.scores, right))
-        found.append(WorstQuery(int(trial.queries[row]), float(values[row]), *lists))
+        found.append(WorstQuery(int(trial.queries[row]), float(values[row]), int(places[row]), *lists))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unifex.evaluation import CHALLENGE_DIM, Evaluation, difference
-from unifex.measures import Score
+from unifex.measures import CUTOFF, Score
 from unifex.neck import Neck
 from unifex.recipes import Recipe
 from unifex.training_data import TrainingData
@@ -35,9 +35,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Changed:
-    """A held-out query (position) with its hits (positions) and what of them is right, before and after."""
+    """A held-out query (position) with its hits (positions) and what of them is right, before and after.
+
+    ``places``: the score is of so many first hits.
+    """
 
     query: int
+    places: int
     before: list[tuple[int, bool]]
     after: list[tuple[int, bool]]
     gain: float
@@ -99,8 +103,9 @@ class Outcome:
             return []
         gains = np.nan_to_num(new.measures.mmp5 - old.measures.mmp5)
         order = np.lexsort((np.arange(len(gains)), -np.abs(gains)))[:most]
+        places = np.minimum(new.trial.relevant(), CUTOFF)
         return [
-            Changed(int(new.trial.queries[row]), _hits(old, row), _hits(new, row), float(gains[row]))
+            Changed(int(new.trial.queries[row]), int(places[row]), _hits(old, row), _hits(new, row), float(gains[row]))
             for row in order
             if gains[row]
         ]

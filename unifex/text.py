@@ -83,6 +83,12 @@ def harmless(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """At most so many characters, on one line: labels and names can be as long as a page."""
+    text = " ".join(str(text).split())
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
 def plural(count: int, noun: str) -> str:
     """``1 image``, ``1,234 images``, ``2 galleries``, ``3 classes``."""
     many = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")

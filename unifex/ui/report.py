@@ -18,7 +18,7 @@ from unifex.evaluation import Evaluation, difference
 from unifex.failures import Duplicate, LabelError, WorstQuery
 from unifex.gallery import Record
 from unifex.measures import Score
-from unifex.text import harmless, plural
+from unifex.text import harmless, plural, shortened
 from unifex.ui.html import card, csv_uri, message
 
 MOST_LABELS = 300
@@ -64,7 +64,8 @@ def _sentence(found: Assessment, gallery: str) -> str:
             f" Context re-ranking changes mMP@5 here by {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}), "
             f"from {plain.overall().value:.3f} without it."
         )
-    return message(f"{gallery}: mMP@5 {score.value:.3f}", text, "good")
+    remarks = "".join(message("Mind", remark, "warning") for remark in main.remarks)
+    return remarks + message(f"{gallery}: mMP@5 {score.value:.3f}", text)
 
 
 def _tiles(main: Evaluation) -> str:
@@ -90,10 +91,18 @@ def _whisker(score: Score) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[float | str, str]]], name: str) -> str:
-    """``rows`` of (value to sort by, HTML); a click on a head sorts."""
-    top = "".join(f'<th scope="col"><button type="button" data-sort>{head}</button></th>' for head in heads)
+    """``rows`` of (value to sort by, HTML); a click on a head sorts. Columns of words wrap, those of numbers do not."""
+    kinds = ['class="words"' if isinstance(value, str) else "" for value, _ in rows[0]] if rows else [""] * len(heads)
+    top = "".join(
+        f'<th scope="col" {kind}><button type="button" data-sort>{head}</button></th>'
+        for head, kind in zip(heads, kinds)
+    )
     body = "".join(
-        "<tr>" + "".join(f'<td data-value="{escape(str(value))}">{shown}</td>' for value, shown in row) + "</tr>"
+        "<tr>"
+        + "".join(
+            f'<td {kind} data-value="{escape(str(value))}">{html}</td>' for (value, html), kind in zip(row, kinds)
+        )
+        + "</tr>"
         for row in rows
     )
     return (
@@ -105,6 +114,12 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[float | str, str]]
 def number(value: float, digits: int = 3) -> tuple[float, str]:
     """A cell for :func:`table`."""
     return (-1, "–") if np.isnan(value) else (value, f"{value:.{digits}f}")
+
+
+def named(text: str, without: str = "–") -> tuple[str, str]:
+    """A cell with a label or a name, shortened; the whole of it is shown on hover. ``without``: for an empty one."""
+    short = shortened(text)
+    return text, f'<span title="{escape(text)}">{escape(short)}</span>' if short != text else escape(text) or without
 
 
 def interval(score: Score) -> tuple[float, str]:
@@ -135,7 +150,7 @@ def _domains(main: Evaluation) -> str:
     heads = ("Domain", "Queries", "Items", "mMP@5", "95 % interval", "Alone", "R@1", "R@5", "mAP@R")
     rows = [
         [
-            (row.name, escape(row.name) or "no domain"),
+            named(row.name, "no domain"),
             (row.queries, f"{row.queries:,}"),
             (row.items, f"{row.items:,}"),
             number(row.mmp5.value),
@@ -154,7 +169,8 @@ def _confusion(main: Evaluation) -> str:
     if len(names) < 2:
         return ""
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    heads = "".join(f'<th scope="col"><span>{escape(name) or "no domain"}</span></th>' for name in names)
+    shown = [named(name, "no domain")[1] for name in names]
+    heads = "".join(f'<th scope="col"><span>{name}</span></th>' for name in shown)
     rows = ""
     for row, name in enumerate(names):
         cells = "".join(
@@ -163,7 +179,7 @@ def _confusion(main: Evaluation) -> str:
             f"{f'{100 * shares[row, column]:.0f}' if counts[row, column] else ''}</td>"
             for column in range(len(names))
         )
-        rows += f'<tr><th scope="row">{escape(name) or "no domain"}</th>{cells}</tr>'
+        rows += f'<tr><th scope="row">{shown[row]}</th>{cells}</tr>'
     return (
         "<details><summary>Which domain takes the first hit</summary><p class='hint'>Rows: the query's domain; columns: "
         f"the first hit's; in per cent of the row's queries.</p><div class='scroll'><table class='confusion'>"
@@ -175,12 +191,12 @@ def _labels(main: Evaluation) -> str:
     heads = ("Label", "Domain", "Queries", "mMP@5", "R@1", "Wrong first hits are mostly")
     rows = [
         [
-            (row.label, escape(row.label)),
-            (row.domain, escape(row.domain)),
+            named(row.label),
+            named(row.domain, "no domain"),
             (row.queries, f"{row.queries:,}"),
             number(row.mmp5),
             number(row.recall1),
-            (row.taken_by, escape(row.taken_by) or "–"),
+            named(row.taken_by),
         ]
         for row in main.labels[:MOST_LABELS]
     ]
@@ -232,7 +248,10 @@ def _acts(item: Shown, other: Shown, editable: bool) -> str:
     buttons += _act("drop", one.id, 0, "Leave out", "Leave the first item out of the gallery")
     if (one.label, one.domain) == (two.label, two.domain):
         return buttons
-    return _act("relabel", one.id, two.id, f"Relabel as {two.label}", "The first item gets this label") + buttons
+    return (
+        _act("relabel", one.id, two.id, f"Relabel as {shortened(two.label)}", "The first item gets this label")
+        + buttons
+    )
 
 
 def hits_row(left: str, right: str, head: str, acts: str) -> str:
@@ -243,20 +262,29 @@ def hits_row(left: str, right: str, head: str, acts: str) -> str:
     )
 
 
+def verdict(right: bool, rank: int, places: int) -> tuple[str, str, str]:
+    """Sign, word and CSS class of a hit at ``rank`` (from 0), where the score is of the first ``places``."""
+    if right and rank >= places:
+        return "↓", "too late", "late"
+    return ("✓", "right", "good") if right else ("✗", "wrong", "bad")
+
+
 def worst(rows: Sequence[tuple[WorstQuery, Shown, list[Shown]]], editable: bool) -> str:
-    """Queries with their first five hits, right and wrong marked in colour and in words."""
+    """Queries with their first five hits, right, wrong and too late marked in colour and in words."""
     if not rows:
         return message("Nothing went wrong", "Every query found all it could.", "good")
     parts = []
     for failure, query, hits in rows:
-        cards = "".join(
-            card(hit.record, hit.thumbnail, "Open", f"{'✓ right' if right else '✗ wrong'} {score:.2f}",
-                 "right" if right else "wrong", "good" if right else "bad")
-            for hit, score, right in zip(hits, failure.scores, failure.right)
-        )  # fmt: skip
+        cards = ""
+        for rank, (hit, score, right) in enumerate(zip(hits, failure.scores, failure.right)):
+            sign, word, kind = verdict(right, rank, failure.places)
+            cards += card(hit.record, hit.thumbnail, "Open", f"{sign} {word} {score:.2f}", word, kind)
         first_wrong = next((hit for hit, right in zip(hits, failure.right) if not right), None)
         acts = _acts(query, first_wrong, editable) if first_wrong else ""
-        head = f"<strong>{failure.mmp5:.2f}</strong> of what was possible"
+        found, counted = round(failure.mmp5 * failure.places), failure.places
+        which = f"{found or 'none'} of the first {counted} hits right"
+        which = which if counted > 1 else "first hit wrong, and it alone counts: its label has one other image"
+        head = f"<strong>{failure.mmp5:.2f}</strong> {which}"
         parts.append(hits_row(card(query.record, query.thumbnail, "Open", "query"), cards, head, acts))
     return f'<div class="failures">{"".join(parts)}</div>'
 
@@ -269,8 +297,8 @@ def label_errors(rows: Sequence[tuple[LabelError, Shown, list[Shown]]], editable
     for error, item, near in rows:
         cards = "".join(card(other.record, other.thumbnail, "Open") for other in near)
         head = (
-            f"Labelled <strong>{escape(item.record.label)}</strong>, but its {len(near)} nearest are all "
-            f"<strong>{escape(near[0].record.label)}</strong> (similarity {error.similarity:.2f})"
+            f"Labelled <strong>{named(item.record.label)[1]}</strong>, but its {len(near)} nearest are all "
+            f"<strong>{named(near[0].record.label)[1]}</strong> (similarity {error.similarity:.2f})"
         )
         parts.append(hits_row(card(item.record, item.thumbnail, "Open"), cards, head, _acts(item, near[0], editable)))
     return f'<div class="failures">{"".join(parts)}</div>'
@@ -294,7 +322,7 @@ def corrections(said: Sequence[Correction], csv_text: str, editable: bool) -> st
     if not said:
         return message("No corrections yet", "Relabel, leave out or join items in the lists beside this one.")
     rows = "".join(
-        f"<li><span>{escape(c.sentence)}</span>"
+        f"<li><span>{escape(shortened(c.sentence, 200))}</span>"
         + (f'<button type="button" class="act" data-act="undo" data-item="{number}" data-other="0">Undo</button></li>'
            if editable else "</li>")
         for number, c in enumerate(said)

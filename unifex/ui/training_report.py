@@ -12,7 +12,7 @@ from unifex.outcome import Changed, Outcome, Point
 from unifex.text import duration, plural
 from unifex.training_data import TrainingData
 from unifex.ui.html import card, message
-from unifex.ui.report import Shown, hits_row, interval, number, table
+from unifex.ui.report import Shown, hits_row, interval, named, number, table, verdict
 
 MOST_NAMED = 12
 VERDICT_KINDS = {"better": "good", "worse": "error", "no difference": "warning", "unmeasured": "warning"}
@@ -107,7 +107,7 @@ def _domains(found: Outcome) -> str:
         name = parts[0].name
         change = _gain(difference(new, old, domain=name)) if old else (0.0, "–")
         cells = [number(part.mmp5.value) for part in parts]
-        rows.append([(name, escape(name) or "no domain"), (parts[0].queries, f"{parts[0].queries:,}"), *cells, change])
+        rows.append([named(name, "no domain"), (parts[0].queries, f"{parts[0].queries:,}"), *cells, change])
     return table(heads, rows, "trained-domains-table")
 
 
@@ -119,18 +119,17 @@ def changed(rows: Sequence[Changed], see: Callable[[int], Shown], before: str, a
     for row in rows:
         query = see(row.query)
         strips = "".join(
-            f'<div class="strip"><span>{escape(name)}</span>{_cards(hits, see)}</div>'
+            f'<div class="strip"><span>{escape(name)}</span>{_cards(hits, see, row.places)}</div>'
             for name, hits in ((before, row.before), (after, row.after))
         )
-        head = f"<strong>{row.gain:+.2f}</strong> of what was possible"
+        head = f"<strong>{row.gain:+.2f}</strong> mMP@5, of the first {plural(row.places, 'hit')}"
         parts.append(hits_row(card(query.record, query.thumbnail, "Open", "query"), strips, head, ""))
     return f'<h3>Queries that changed most</h3><div class="failures changed">{"".join(parts)}</div>'
 
 
-def _cards(hits: Sequence[tuple[int, bool]], see: Callable[[int], Shown]) -> str:
+def _cards(hits: Sequence[tuple[int, bool]], see: Callable[[int], Shown], places: int) -> str:
     cards = ""
-    for position, right in hits:
-        shown, word = see(position), "right" if right else "wrong"
-        kind = "good" if right else "bad"
-        cards += card(shown.record, shown.thumbnail, "Open", "✓" if right else "✗", word, kind)
+    for rank, (position, right) in enumerate(hits):
+        shown, (sign, word, kind) = see(position), verdict(right, rank, places)
+        cards += card(shown.record, shown.thumbnail, "Open", sign, word, kind)
     return f'<div class="answers">{cards}</div>'
