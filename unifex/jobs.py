@@ -151,11 +151,11 @@ class Jobs:
                 job.state = State.STOPPING
             return job
 
-    def forget(self, owner: str, kind: str | None = None) -> None:
-        """Results of this owner (of one kind) are shown no more."""
+    def forget(self, owner: str, kind: str | None = None, about: str | None = None) -> None:
+        """Results of this owner (of one kind, about one gallery or model) are shown no more."""
         with self._lock:
             for job in self.of(owner):
-                if not job.state.active and kind in (None, job.kind):
+                if not job.state.active and kind in (None, job.kind) and about in (None, job.name, job.source):
                     del self._jobs[job.id]
 
     def end_owner(self, owner: str, seconds: float = 60) -> None:

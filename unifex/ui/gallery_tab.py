@@ -316,6 +316,7 @@ class GalleryTab:
             renamed = self.context.indexes.rename(name, new).name
         except ERRORS as error:
             return {self.notice: html.message("Not renamed", reason(error), "error")}
+        self.context.jobs.forget(self.context.owner, about=name)
         notice = html.message(f"'{name}' is now '{renamed}'", kind="good")
         adding_to = renamed if adding_to.strip() == name else adding_to
         return {self.notice: notice, self.name: adding_to, self.new_name: "", **self.listed(renamed)}
@@ -328,6 +329,7 @@ class GalleryTab:
             self.context.indexes.delete(name)
         except ERRORS as error:
             return {self.notice: html.message("Not deleted", reason(error), "error")}
+        self.context.jobs.forget(self.context.owner, about=name)  # another gallery may be called so
         notice = html.message(f"'{name}' was deleted", "Your image files are untouched.", "good")
         adding_to = "" if adding_to.strip() == name else adding_to
         return {self.notice: notice, self.name: adding_to, self.confirm: "", **self.listed(None)}

@@ -387,7 +387,7 @@ class TrainTab:
         done: list[Gallery] = []
         for name in names:
             done.append((yield from steps(self.context.indexes.use(name, embedder))))
-            self.context.jobs.forget(self.context.owner, "evaluate")
+            self.context.jobs.forget(self.context.owner, "evaluate", name)
         return done
 
     def _change_of_model(self, job: Job, name: str | None) -> dict:
