@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.drawing import encoded, picture
 from unifex import sources
 from unifex.images import ImageError, decode
-from unifex.sources import Item, Refused, SourceError, Unread, labels_from_layout, open_source
+from unifex.sources import Item, Options, Refused, SourceError, Unread, labels_from_layout, open_source
 
 DISC = encoded(picture("shapes/disc", 0))
 
@@ -65,7 +65,7 @@ def test_folder_refuses_what_is_no_image_and_follows_no_link(tmp_path):
     items, refused = walk(root)
     assert list(items) == ["photo.dat"]
     assert refused == {
-        ".hidden.png": "skipped: hidden",
+        ".hidden.png": "skipped: hidden file or folder",
         ".git": "skipped: history of git",
         "link.png": "symbolic link, not followed; --follow-links follows it",
         "folder-link": "symbolic link, not followed; --follow-links follows it",
@@ -364,3 +364,104 @@ def test_a_packed_gallery_is_not_taken_for_images(tmp_path):
         archive.writestr("bundle.json", "{}")
     with pytest.raises(SourceError, match=r"packed gallery.*unpack"):
         open_source(str(tmp_path / "g.zip"))
+
+
+# rows below the header -> label of every item; reason of every other row
+ROWS = {
+    "separator line": ("sep=;\npath;label\na.png;cat\n", {"a.png": "cat"}, {}),
+    "other words": ('"File Name",Class\na.png,cat\n', {"a.png": "cat"}, {}),
+    "more words": ("\ufeffimage_path\tcategory\na.png\tcat\n", {"a.png": "cat"}, {}),
+    "column of numbers": (",path,label\n0,a.png,cat\n", {"a.png": "cat"}, {}),
+    "short and empty rows": ("path,label\n\na.png\n,\nb.png,\n", {"a.png": "", "b.png": ""}, {}),
+    "trailing separator": ("path,label\na.png,cat,\n", {"a.png": "cat"}, {}),
+    "unquoted comma": ("path,label\na.png,cat, small\nb.png,cat\n", {"b.png": "cat"}, {"a.png": "line 2: 3 cells"}),
+    "quoted comma": ('path,label\na.png,"cat, small"\n', {"a.png": "cat, small"}, {}),
+    "lone quote": (
+        'path,label\na.png,5" disk\nb.png,"open\nsub/c.png,cat\nü.png,"end" less\n',
+        {"a.png": '5" disk', "sub/c.png": "cat"},
+        {"line 3": "line 3: a quotation mark", "line 5": "line 5: a quotation mark"},
+    ),
+    "two lone quotes": (
+        'path,label\na.png,"open\nb.png,cat\nsub/c.png,"open\n',
+        {"b.png": "cat"},
+        {"line 2": "line 2: a quotation mark", "line 4": "line 4: a quotation mark"},
+    ),
+    "line break": (
+        'path,label\na.png,"cat\n\nsecond"\nb.png,dog\n',
+        {"b.png": "dog"},
+        {"line 2": "line 2: a line break in a cell, which ends in line 4"},
+    ),
+    "controls": (
+        "path,label\na.png,cat\x1b[31m\nb.png,\u202egnp\nsub/c\x07.png,x\nü.png,a\u200db\n",
+        {"ü.png": "a\u200db"},
+        {"a.png": "line 2: the label holds a control", "b.png": "line 3", "sub/c\ufffd.png": "line 4: the path holds"},
+    ),
+    "too long": (
+        f"path,label\na.png,{'x' * 201}\nb.png,{'x' * 200}\n",
+        {"b.png": "x" * 200},
+        {"a.png": "line 2: the label has 201"},
+    ),
+    "detours": (
+        "path,label\n./a.png,one\na.png,two\nsub/../b.png,dots\nb.png,plain\nsub//c.png,x\n",
+        {"a.png": "one", "b.png": "dots", "sub/c.png": "x"},
+        {"a.png": "line 3: listed twice; line 2", "b.png": "line 5: listed twice; line 4"},
+    ),
+    "addresses": (
+        "path,label\nhttps://example.com/a.png,x\ns3://b/a.png,x\nsub\\c.png,cat\n",
+        {"sub/c.png": "cat"},
+        {"https://example.com/a.png": "line 2: an address; download", "s3://b/a.png": "line 3: an address"},
+    ),
+    "other form": ("path,label\nu\u0308.png,Ba\u0308ume\n", {"ü.png": "B\u00e4ume"}, {}),
+    "carriage returns": ("path,label\ra.png,cat\rb.png,dog\r", {"a.png": "cat", "b.png": "dog"}, {}),
+}
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_as_people_write_them(tmp_path, name, form):
+    text, labels, reasons = ROWS[name]
+    tree = dict.fromkeys(["a.png", "b.png", "sub/c.png", "ü.png"], DISC) | {"manifest.csv": text.encode()}
+    for path, data in tree.items():
+        (tmp_path / "a" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "a" / path).write_bytes(data)
+    items, refused = walk(write_zip(tmp_path / "a.zip", tree) if form == "zip" else tmp_path / "a")
+    assert {path: item.label for path, item in items.items()} == labels
+    assert refused.keys() == reasons.keys()
+    assert all(refused[path].startswith(reason) for path, reason in reasons.items())
+
+
+def test_a_path_may_be_whole_or_the_address_of_a_file(folder):
+    whole, spaced = folder / "shapes/disc/0.png", folder / "shapes/disc/a b.png"
+    spaced.write_bytes(DISC)
+    rows = [["path"], [whole.as_uri()], [spaced.as_uri()], [str(whole)], ["../" + folder.name]]
+    items, refused = walk(write_csv(folder / "list.csv", rows))
+    assert set(items) == {"shapes/disc/0.png", "shapes/disc/a b.png"}
+    assert {reason.partition(";")[0] for reason in refused.values()} == {"line 4: listed twice", "line 5: a folder"}
+
+
+def test_splits_are_understood_and_the_report_says_how(folder):
+    splits = {"Train": "train", "test": "query", "VAL": "query", "gallery": "index", "index": "index", "": ""}
+    rows = [["path", "split"], *([f"shapes/disc/{place}.png", split] for place, split in enumerate(splits))]
+    items, refused = walk(write_csv(folder / "list.csv", rows))
+    assert not refused
+    assert [item.split for item in items.values()] == list(splits.values())
+    assert [item.notes for item in items.values()] == [
+        (f"split '{said}' was taken as {meant}",) if said != meant else () for said, meant in splits.items()
+    ]
+
+
+@pytest.mark.parametrize("header", ["path,label,label", "image,path", "path,class,category"])
+def test_two_columns_for_one_thing(tmp_path, header):
+    (tmp_path / "a.csv").write_text(f"{header}\n")
+    with pytest.raises(SourceError, match=r"two columns for the (path|label).*rename"):
+        open_source(str(tmp_path / "a.csv"))
+
+
+def test_a_table_is_read_as_far_as_it_may_be(folder):
+    rows = [["path"], *([f"shapes/disc/{place}.png"] for place in range(6))]
+    spec = str(write_csv(folder / "list.csv", rows))
+    found = list(open_source(spec, options=Options(max_rows=4)))
+    assert [type(entry) for entry in found] == [Item] * 4 + [Refused]
+    assert "more than 4 rows" in found[-1].reason
+    (first,) = open_source(spec, options=Options(max_seconds=0))
+    assert "seconds" in first.reason

@@ -129,3 +129,35 @@ def test_discard_leaves_other_folders_alone(upload, tmp_path):
     uploads.discard(upload.indexes, str(folder))
     assert folder.exists()
     shutil.rmtree(folder)
+
+
+def test_a_lone_table_says_that_its_files_did_not_come_along(upload):
+    for name in ("list.csv", "list.tsv"):
+        with pytest.raises(
+            SourceError, match=r"did not come along \('cats/0\.png' is the first of 2\); drop the folder"
+        ):
+            uploads.open_staged(upload({name: b"path\ncats/0.png\ncats/1.png\n"}))
+        with pytest.raises(SourceError, match="not read on a public server; drop the folder"):
+            uploads.open_staged(upload({name: b"path\n/etc/passwd\n"}), stranger=True)
+
+
+def test_a_table_beside_the_images_that_it_names_gives_their_labels(upload):
+    image = encoded(picture("signs/cross", 0))
+    named = uploads.open_staged(upload({"list.csv": b"file;class\n./cats/0.png;cat\n../x.png;\n", "cats/0.png": image}))
+    found = list(named)
+    assert [(item.path, item.label) for item in found if isinstance(item, Item)] == [("cats/0.png", "cat")]
+    assert found[1].reason == "line 3: path leaves the uploaded folder"
+    other = uploads.open_staged(upload({"prices.csv": b"article,price\n1,2\n", "cats/0.png": image}))
+    assert [item.label for item in other if isinstance(item, Item)] == ["cats"]
+
+
+def test_a_strangers_table_is_bounded(upload, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_ROWS", 10)
+    rows = b"path\n" + b"".join(b"%d.png\n" % number for number in range(1000))
+    root = upload({"manifest.csv": rows, "a.png": encoded(picture("signs/cross", 0))})
+    assert len(list(uploads.open_staged(root, stranger=True))) == 11
+    assert len(list(uploads.open_staged(root))) == 1000
+
+
+def test_half_a_character_in_a_name_is_no_obstacle(upload):
+    assert len(list(uploads.open_staged(upload({"a/\ud800.png": b"x", "a/b.png": b"y"})))) == 2

@@ -24,6 +24,7 @@ from unifex import images
 from unifex.sources import Item, Options, Refused, Source, SourceError, is_control, printable
 from unifex.tree import MANIFEST_NAME, Node, Skipped, Tree, TreeImages, excluded_by, notes
 
+NOT_FOUND = "file not found"
 MAX_LINE = 2**20
 MAX_TEXT = 200  # characters of a label or a domain: more is a slipped column, or a description
 MAX_JOINED = 50  # lines that a cell with line breaks is looked for in
@@ -279,7 +280,7 @@ class Manifest:
             if node := self.tree.find(self._within(path)):
                 break
         else:
-            raise _Odd("file not found")
+            raise _Odd(NOT_FOUND)
         if node.refusal:
             raise _Odd(node.refusal)
         if node.kind != "file":

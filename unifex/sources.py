@@ -192,8 +192,7 @@ def labels_from_layout(path: str) -> tuple[str, str]:
 def printable(name: str) -> str:
     """A file name as text that can be stored, shown and typed again: composed, without controls; what is not UTF-8,
     or would only confuse a screen, becomes U+FFFD."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join("\ufffd" if is_control(char) else char for char in unicodedata.normalize("NFC", text))
+    return "".join("\ufffd" if is_control(char) else char for char in unicodedata.normalize("NFC", name))
 
 
 def is_control(char: str) -> bool:

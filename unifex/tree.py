@@ -187,7 +187,7 @@ def service(name: str) -> str:
         return SERVICE[small]
     if not small.startswith(".") or small == "..":
         return ""
-    return next((what for start, what in _SERVICE_STARTS.items() if small.startswith(start)), "hidden")
+    return next((what for start, what in _SERVICE_STARTS.items() if small.startswith(start)), "hidden file or folder")
 
 
 def is_service(path: str) -> bool:

@@ -6,6 +6,7 @@ complete. A cancelled or killed indexing leaves it, so that it can be resumed, e
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -16,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from unifex import disk
-from unifex.sources import Source, SourceError, open_source
+from unifex.manifest import NOT_FOUND
+from unifex.sources import Item, Options, Source, SourceError, open_source, require_items
+from unifex.tree import MANIFEST_NAME, TABLES, top_folder
 
 STAGE = ".uploads"
 FORGOTTEN_SECONDS = 24 * 3600
+MAX_ROWS, MAX_SECONDS = 200_000, 20.0  # of a table that a stranger uploads
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
     if not files:
         raise SourceError("nothing was uploaded; drop a folder, a .zip, a .csv or images")
     root = indexes / STAGE / uuid.uuid4().hex
-    names = _without_common_folder([_safe_parts(file.name) for file in files])
+    given = [_safe_parts(file.name) for file in files]
+    names = _without_common_folder(given)
     try:
         for file, parts in zip(files, names):
             target = root.joinpath(*parts)
@@ -49,9 +54,20 @@ def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
         shutil.rmtree(root, ignore_errors=True)  # half an upload is of no use, and the disk may be full
         raise
     only = root.joinpath(*names[0])
-    if len(files) == 1 and only.suffix.lower() in (".zip", ".csv"):
+    if len(files) == 1 and only.suffix.lower() in (".zip", *TABLES):
         return only
+    if names == given:
+        _take_for_manifest([root / parts[0] for parts in names if len(parts) == 1])
     return root
+
+
+def _take_for_manifest(files: Sequence[Path]) -> None:
+    """A table that is dropped beside images that it names gives their labels, whatever it is called."""
+    tables = [file for file in files if file.suffix.lower() in TABLES]
+    if len(tables) == 1:
+        with contextlib.suppress(SourceError):
+            require_items(open_source(str(tables[0]), keep=True))
+            tables[0].rename(tables[0].with_name(MANIFEST_NAME))
 
 
 def _link(file: Path, target: Path) -> None:
@@ -71,9 +87,37 @@ def scratch(indexes: Path) -> Path:
     return folder
 
 
-def open_staged(path: Path) -> Source:
-    """The staged files as a source. Images are kept by the gallery; a lone CSV names files that stay where they are."""
-    return open_source(str(path), keep=path.suffix.lower() != ".csv")
+def open_staged(path: Path, exclude: Sequence[str] = (), stranger: bool = False) -> Source:
+    """The staged files as a source. Images are kept by the gallery; a lone CSV names files that stay where they are.
+
+    ``stranger``: who uploaded them is a visitor of a public server, so that tables are read within limits.
+    Raises SourceError, also for a CSV whose files did not come along.
+    """
+    lone = path.suffix.lower() in TABLES
+    if lone and stranger:
+        raise SourceError(
+            "a .csv alone, which names files of the server, is not read on a public server; "
+            "drop the folder that holds its images together with it"
+        )
+    limits = {"max_rows": MAX_ROWS, "max_seconds": MAX_SECONDS} if stranger else {}
+    source = open_source(str(path), options=Options(keep=not lone, exclude=tuple(exclude), **limits))
+    if lone:
+        _check_came_along(path, source)
+    return source
+
+
+def _check_came_along(table: Path, source: Source) -> None:
+    missing = []
+    for found in source:
+        if isinstance(found, Item):
+            return
+        if found.reason.endswith(NOT_FOUND):
+            missing.append(found.path)
+    if missing:
+        raise SourceError(
+            f"'{table.name}' names files that did not come along ('{missing[0]}' is the first of {len(missing):,}); "
+            "drop the folder that holds them together with this file, or write whole paths into it"
+        )
 
 
 def is_staged(indexes: Path, spec: str) -> bool:
@@ -101,6 +145,7 @@ def sweep(indexes: Path, unfinished: Iterable[str]) -> None:
 
 
 def _safe_parts(name: str) -> tuple[str, ...]:
+    name = name.encode("utf-8", "replace").decode()  # half a character has no place on a disk
     parts = PurePosixPath(name.replace("\\", "/").replace("\0", "")).parts
     if not parts or parts[0] == "/" or ".." in parts or re.match(r"^[A-Za-z]:$", parts[0]):
         raise SourceError(f"the file name '{name[:80]}' leaves the uploaded folder")
@@ -119,6 +164,5 @@ def _short(part: str, limit: int = 255) -> str:
 
 def _without_common_folder(names: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """The dropped folder is the root, as it is when its path is given: its own name is no label."""
-    if all(len(parts) > 1 for parts in names) and len({parts[0] for parts in names}) == 1:
-        return [parts[1:] for parts in names]
-    return names
+    top = top_folder("/".join(parts) for parts in names)
+    return [parts[1:] if top and parts[0] == top and len(parts) > 1 else parts for parts in names]

@@ -194,12 +194,12 @@ class GalleryTab:
         self.context.check_writable()
         if not spec:
             raise SourceError("nothing to add yet: drop images above or name a folder")
-        if not uploads.is_staged(self.context.indexes.folder, spec):
+        if uploads.is_staged(self.context.indexes.folder, spec):
+            source = uploads.open_staged(Path(spec), stranger=self.context.settings.public)
+        else:
             self.context.check_local("folders of the server and data sets are not read")
-            return sources.open_source(spec)
-        if Path(spec).suffix.lower() == ".csv":
-            self.context.check_local("a .csv alone, which names files of the server, is not read")
-        source = uploads.open_staged(Path(spec))
+            source = sources.open_source(spec)
+        sources.require_items(source)
         return self.context.workspace.limited(source) if self.context.workspace else source
 
     def _embedder(self, name: str, model: str) -> Embedder:
