@@ -68,7 +68,7 @@ class Indexes:
         if self.refusal:
             raise GalleryError(self.refusal)
 
-    def writable(self, name: str) -> Gallery:
+    def writable(self, name: str | None) -> Gallery:
         """Open a gallery that may be changed. Raises :class:`GalleryError` where it may not."""
         self.check_writable()
         gallery = self.get(name)
@@ -76,8 +76,10 @@ class Indexes:
             raise GalleryError(f"'{name}' belongs to this server and is read-only; make a gallery of your own")
         return gallery
 
-    def get(self, name: str, embedder: Embedder | None = None) -> Gallery:
+    def get(self, name: str | None, embedder: Embedder | None = None) -> Gallery:
         """Open a gallery by name. Raises :class:`GalleryError` that lists the names there are."""
+        if not name:
+            raise GalleryError("no gallery yet; make one in the Gallery tab: drop a folder of images there")
         folder = self.folder / check_name(name)
         if not (folder / "gallery.json").is_file():
             if self.builtin and name in self.builtin.names():

@@ -138,3 +138,31 @@ def test_renamed_and_deleted_galleries_leave_no_name_behind(server, open_page, t
     page.locator("#delete-button").click()
     expect(page.locator("#manage-notice")).to_contain_text("'tiny' was deleted")
     expect(name_box(page)).to_have_value("")
+
+
+def test_without_a_gallery_every_button_says_what_to_do(tmp_path, open_page):
+    (tmp_path / "empty").mkdir()
+    with serve(tmp_path / "indexes", "--gallery", str(tmp_path / "empty")) as running:
+        page = open_page(running.url)
+        expect(page.locator("#header")).to_contain_text("is empty")
+        for tab, button, told in (
+            ("Search", "search-button", "search-status"),
+            ("Evaluate", "evaluate-button", "evaluation"),
+            ("Map", "map-button", "map-status"),
+            ("Train", "train-button", "train-status"),
+        ):
+            go_to(page, tab)
+            page.locator(f"#{button}").click()
+            expect(page.locator(f"#{told}")).to_contain_text(re.compile("no gallery yet", re.IGNORECASE))
+        go_to(page, "Gallery")
+        for opened, button, told in (
+            ("Rename", "rename-button", "manage-notice"),
+            ("Take it elsewhere", "pack-button", "pack-notice"),
+        ):
+            page.get_by_role("button", name=opened).first.click()
+            page.locator(f"#{button}").click()
+            expect(page.locator(f"#{told}")).to_contain_text("no gallery yet")
+        start_indexing(page, tmp_path / "empty", "nothing")
+        expect(page.locator("#index-outcome")).to_contain_text("is empty; give a folder")
+        page.context.close()
+    assert [path.name for path in (tmp_path / "indexes").iterdir() if path.name[0] != "."] == []

@@ -182,7 +182,7 @@ class Context:
         except ERRORS:
             return False
 
-    def writable(self, name: str) -> Gallery:
+    def writable(self, name: str | None) -> Gallery:
         """Open a gallery to change it. Raises ``GalleryError`` where who asks may not."""
         self.check_writable()
         return self.indexes.writable(name)
@@ -233,8 +233,6 @@ class Context:
 
     def gallery(self, name: str | None) -> Gallery:
         """Open a gallery with its own model. Raises ``GalleryError``."""
-        if not name:
-            raise GalleryError("no gallery yet; make one in the Gallery tab: drop a folder of images there")
         gallery = self.indexes.get(name)
         if gallery.folder.parent != self.own.folder and self.workspace:
             self.workspace.touch()  # looking at what is one's own is using it
@@ -270,6 +268,7 @@ class Context:
         """A job as any other, which the page shows and can cancel; what comes next needs its gallery."""
         sources.require_items(source)
         self.state = doing
+        sources.require_items(source)
         gallery = self.own.get_or_create(name, lambda: self.embedder)
         job = self.jobs.start(SERVER, "index", name, steps(index(gallery, source)), source.spec)
         job.finished.wait()

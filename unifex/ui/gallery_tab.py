@@ -242,6 +242,7 @@ class GalleryTab:
             self.context.check_writable()
             return self.context.start("index", name, self._unpacking(spec, name), spec)
         source = self._open(spec)
+        sources.require_items(source)  # nothing is made for nothing
         gallery = self.context.indexes.get_or_create(name, lambda: self.picker.embedder(model))
         return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
 
