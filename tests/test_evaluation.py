@@ -258,6 +258,7 @@ LONG = "y" * 5000
         ([0, 0, 1, 1], range(4), ["a", "a", "b", "b"], None, "With one label in it, a domain is right alone .*: a, b"),
         ([0, 0, 1, 2, 3, 4], range(6), None, None, "Only 2 of 6 queries count"),
         ([0, 0, 0, 1, 1, 1], [0, 0, 1, 2, 3, 4], None, [0, 3], "1 of 2 queries can find a copy of the same file"),
+        (["Class 1", "class 1 "] * 2, range(4), None, None, "count as different ones: 'Class 1' and 'class 1 '"),
         ([0, 0, 1, 1], range(4), None, None, None),
     ],
 )

@@ -17,6 +17,7 @@ from unifex import training_data
 from unifex.gallery import Gallery, GalleryError
 from unifex.recipes import Recipe, RecipeError
 from unifex.training_data import HoldOut, choose
+from unifex.ui import training_report
 
 
 class Stand:
@@ -119,6 +120,17 @@ def test_copies_and_clashes_are_counted():
     assert data.copies == 1
     assert data.clashes == 1
     assert len(data.train) == 4
+
+
+def test_labels_that_look_alike_are_named():
+    labels = ["Bäume", "Ba\u0308ume", "bäume ", "x", "A  b", "a b", "c", "C"] * 2
+    data = chosen(labels, domains=["d"] * 14 + ["e", "f"], share=0)
+    assert data.columns.lookalikes == [
+        ["d/A  b", "d/a b"], ["d/Ba\u0308ume", "d/Bäume", "d/bäume "], ["d/C", "d/c"],
+    ]  # fmt: skip
+    said = training_report.summary(data, None)
+    assert "&#x27;d/A  b&#x27; and &#x27;d/a b&#x27;" in said
+    assert "look alike</dt><dd>none" in training_report.summary(chosen(["a", "a", "b", "b"], share=0), None)
 
 
 def test_nothing_is_held_out_of_few_classes_and_it_says_so():

@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import os
 import random
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -118,6 +119,14 @@ def statistics(items: Sequence[Labelled]) -> dict[str, DomainStatistics]:
         domain: DomainStatistics(len(n), n.total(), min(n.values()), median(n.values()), max(n.values()))
         for domain, n in sorted(sizes.items())
     }
+
+
+def lookalikes(names: Iterable[str]) -> list[list[str]]:
+    """Groups of names that differ only in case, Unicode form or spaces: likely one thing, written in several ways."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(set(names)):
+        groups["".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> Iterator[Looking | Curated]:

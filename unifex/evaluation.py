@@ -280,6 +280,12 @@ class Evaluation:
                 f"Only {self.queries:,} of {plural(len(self.trial.queries), 'query')} count: of the others no second "
                 "image has the label."
             )
+        if alike := self.trial.columns.lookalikes:
+            named = "; ".join(" and ".join(f"'{name[:60]}'" for name in group) for group in alike[:5])
+            more = f", and {len(alike) - 5:,} more" if len(alike) > 5 else ""
+            said.append(
+                f"Labels that differ only in case, Unicode form or spaces count as different ones: {named}{more}."
+            )
         if copies := self._answered_by_copies:
             said.append(
                 f"{copies:,} of {plural(self.queries, 'query')} can find a copy of the same file: the figures flatter."

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from unifex import derived, milvus, vectors
+from unifex.curation import lookalikes
 from unifex.errors import UnifexError
 from unifex.neck import truncate
 from unifex.shortlists import Lists, Shortlist
@@ -90,6 +91,13 @@ class Columns:
         """int64 [N]: equal for items of one label in one domain; -1 without a label."""
         codes = self.domains.codes * max(1, len(self.labels.names)) + self.labels.codes
         return np.where(self.labels.texts == "", -1, codes)
+
+    @cached_property
+    def lookalikes(self) -> list[list[str]]:
+        """Groups of classes, as ``domain/label``, whose names differ only in case, Unicode form or spaces."""
+        _, first = np.unique(self.classes, return_index=True)
+        domains, labels = self.domains.texts[first], self.labels.texts[first]
+        return lookalikes(f"{domain}/{label}" if domain else label for domain, label in zip(domains, labels) if label)
 
 
 @dataclass(frozen=True)

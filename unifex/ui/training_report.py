@@ -36,9 +36,12 @@ def summary(data: TrainingData, suspicious: Sequence[Shown] | None) -> str:
     )
     small = ", ".join(escape(f"{one.name} ({one.images})") for one in data.small[:MOST_NAMED])
     more = f" and {len(data.small) - MOST_NAMED:,} more" if len(data.small) > MOST_NAMED else ""
+    alike = [escape(" and ".join(f"'{name[:60]}'" for name in group)) for group in data.columns.lookalikes]
+    unlisted = f" and {len(alike) - MOST_NAMED:,} more" if len(alike) > MOST_NAMED else ""
     facts = [
         ("Held-out classes", escape(data.unmeasured or HELD_OUT[data.held_out_by])),
         ("Classes too small", f"{small}{more}" if data.small else "none"),
+        ("Labels that look alike", f"{'; '.join(alike[:MOST_NAMED])}{unlisted}" if alike else "none"),
         ("Copies left out", f"{data.copies:,}"),
         ("One image, two labels", f"{data.clashes:,}"),
         ("Without a label", f"{data.unlabelled:,}"),
