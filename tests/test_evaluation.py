@@ -232,15 +232,14 @@ def test_wrong_wishes(gallery):
 def test_a_model_trained_anew_re_embeds_its_galleries(gallery):
     """A gallery opened with its own model must not mix the embeddings of two necks."""
     from unifex.embedder import Embedder
+    from unifex.indexes import Indexes
     from unifex.neck import Neck
 
     models = gallery.folder.parent / "models"
     old = gallery.embedder.neck
     mine = replace(gallery.embedder.config, name="mine")
     Embedder(mine, old).save(models / "mine")
-    first = Gallery.open(gallery.folder, Embedder.load("mine", models))
-    with first.write():
-        pass  # the gallery is now the model's
+    list(Indexes(gallery.folder.parent).use(gallery.name, Embedder.load("mine", models)))
     turned = Neck(old.kind, np.ascontiguousarray(old.weight[::-1]), old.bias[::-1].copy(), old.dims)
     Embedder(mine, turned).save(models / "mine")
     again = Gallery.open(gallery.folder)

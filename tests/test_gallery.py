@@ -111,7 +111,7 @@ def test_add_remove_and_prune(gallery, folder):
     assert_no_orphans(gallery)
     shutil.rmtree(folder / "signs")
     assert run_index(gallery, folder).removed == 0  # nothing is lost unless asked
-    report = run_index(gallery, folder, prune=True)
+    report = run_index(gallery, folder, prune_all=True)  # more than half
     assert (report.removed, report.items) == (13, 12)
     assert_no_orphans(gallery)
 

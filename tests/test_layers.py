@@ -24,6 +24,7 @@ LAYERS = (
     ("embedder",),
     ("sources", "tree", "folder", "archive", "manifest", "demo", "uploads", "datasets", "curation"),
     ("partitions",),
+    ("places", "listings"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "reranking"),
     ("bundle", "clip_retrieval", "workspaces"),

@@ -37,6 +37,9 @@ UPDATE corrections SET uri = (SELECT new FROM named WHERE old = uri),
     other_uri = COALESCE((SELECT new FROM named WHERE old = other_uri), '');
 UPDATE items SET uri = 'bundle:{id}/' || id || '/' || path, source = 1;
 UPDATE OR REPLACE refused SET source = 1;
+UPDATE features SET stored = NULL;
+DELETE FROM listings;
+INSERT INTO listings SELECT id, 1, path, label, domain, split, 0 FROM items;
 DELETE FROM sources;
 INSERT INTO sources (id, spec, keep, complete) VALUES (1, 'bundle:{id}', 1, 1);
 """

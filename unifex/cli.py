@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("--store", help="where its vectors are searched: faiss (default), milvus or milvus:URI")
     add_reading(index)
     index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
+    index.add_argument("--prune-all", action="store_true", help="also when less than half of them is left")
+    index.add_argument("--rehash", action="store_true", help="read every file again, also of unchanged size and time")
 
     search = command("search", _search, "find the items of a gallery that look like an image")
     search.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
@@ -164,7 +166,7 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if options.store:
         indexes(options).move_to(options.gallery, options.store)
     gallery = indexes(options).get(options.gallery, chosen_embedder(options))
-    for event in index(gallery, source, prune=options.prune):
+    for event in index(gallery, source, options.prune, options.prune_all, options.rehash):
         if isinstance(event, IndexReport):
             report = event
         else:
@@ -174,8 +176,11 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     say(
         options,
         f"gallery '{report.gallery}': {report.items} items, {report.added} added, {report.skipped} unchanged, "
-        f"{report.removed} removed, {len(report.failed)} refused, in {duration(report.seconds)}",
+        f"{report.moved} moved, {report.relabelled} relabelled, {report.removed} removed, "
+        f"{len(report.failed)} refused, in {duration(report.seconds)}",
     )
+    if report.missing:
+        say(options, f"{plural(report.missing, 'item')} of this source cannot be found there; --prune removes such")
     return asdict(report)
 
 

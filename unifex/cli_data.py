@@ -28,6 +28,14 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--seed", type=int, default=0, help="of what is drawn")
     made.add_argument("--keep-copies", action="store_true", help="images with the same bytes stay, and none is read")
 
+    forgotten = command("forget", _forget, "forget a source of a gallery, with the items that no other source has")
+    forgotten.add_argument("source", help="as it was indexed; `info` lists them")
+    forgotten.add_argument("--gallery", required=True, help="name of the gallery")
+    relocated = command("relocate", _relocate, "tell a gallery that a folder, disk or file lies elsewhere now")
+    relocated.add_argument("old", help="where it was when it was indexed")
+    relocated.add_argument("new", help="where it is")
+    relocated.add_argument("--gallery", required=True, help="name of the gallery")
+
     packed = command("pack", _pack, "write a gallery as one zip that opens elsewhere, or put it on the hub")
     packed.add_argument("gallery")
     packed.add_argument("--out", required=True, help="FILE.zip or hf:OWNER/NAME")
@@ -101,6 +109,26 @@ def _curate(options: argparse.Namespace) -> dict[str, Any]:
         f"{event.images:,} images of {event.classes:,} classes in {event.path}; {event.copies:,} copies left out",
     )
     return asdict(event)
+
+
+def _forget(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.indexing import forget
+    from unifex.text import plural
+
+    gallery = indexes(options).get(options.gallery)
+    removed = forget(gallery, options.source)
+    say(options, f"'{options.source}' is forgotten: {plural(removed, 'item')} removed, {len(gallery)} left")
+    return {"gallery": gallery.name, "source": options.source, "removed": removed, "items": len(gallery)}
+
+
+def _relocate(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.indexing import relocate
+    from unifex.text import plural
+
+    gallery = indexes(options).get(options.gallery)
+    outcome = relocate(gallery, options.old, options.new)
+    say(options, f"{plural(outcome.items, 'item')} of '{options.old}' are at '{options.new}' now")
+    return {"gallery": gallery.name, "old": options.old, "new": options.new, **asdict(outcome)}
 
 
 def _pack(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What people say of a gallery's items that its source got wrong: stored beside the items and applied when reading.
 
 The source's own labels stay as they are, so that every correction can be undone, indexing the source again loses none,
-and the list can be exported. A correction belongs to an image: it ends when the file's content changes.
+and the list can be exported. A correction belongs to an image: it ends when the file's content changes, and goes where
+that content is found again.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ CREATE VIEW IF NOT EXISTS shown AS
         ON relabelled.kind = 'relabel' AND relabelled.uri = items.uri AND relabelled.sha256 = items.sha256
     WHERE NOT EXISTS (SELECT 1 FROM corrections AS dropped
         WHERE dropped.kind = 'drop' AND dropped.uri = items.uri AND dropped.sha256 = items.sha256);
+"""
+INDICES = """
+CREATE INDEX IF NOT EXISTS corrections_uri ON corrections (uri);
+CREATE INDEX IF NOT EXISTS corrections_other ON corrections (other_uri);
 """
 
 

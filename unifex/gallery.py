@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from unifex import corrections, derived, disk, images, neighbours, snapshot
+from unifex import corrections, derived, disk, images, listings, neighbours, places, snapshot
 from unifex.calibration import Calibration, CalibrationError, calibrate
 from unifex.corrections import Correction
 from unifex.derived import Origin
@@ -33,13 +33,14 @@ from unifex.feature_table import FeatureTable
 from unifex.neck import truncate
 from unifex.neighbours import Kept, Neighbours, Searched
 from unifex.snapshot import Embedding, Snapshot
-from unifex.soundness import file_hash, is_as_sealed, new_folder, sealed, unsealed, write_atomically
+from unifex.soundness import break_seal, file_hash, is_as_sealed, new_folder, sealed, unsealed, write_atomically
 from unifex.sources import Refused
 from unifex.text import reason
 from unifex.vectors import VectorIndex
-from unifex.writer import Writer, thumbnail_origin
+from unifex.writer import Registered, Writer, thumbnail_origin
 
 SCHEMA = 1
+_MEASURED = ("thumbs", "originals")  # folders whose sizes are noted image by image
 _SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 LOCK_SECONDS = 0.2  # more than whoever only looks whether it is being written holds the lock
 log = logging.getLogger("unifex")
@@ -47,12 +48,14 @@ log = logging.getLogger("unifex")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS state (version INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sources (
-    id INTEGER PRIMARY KEY, spec TEXT UNIQUE NOT NULL, keep INTEGER NOT NULL, complete INTEGER NOT NULL);
+    id INTEGER PRIMARY KEY, spec TEXT UNIQUE NOT NULL, keep INTEGER NOT NULL, complete INTEGER NOT NULL,
+    options TEXT NOT NULL DEFAULT '', by_layout INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS shards (
     id INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER NOT NULL, checksum TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS features (
     sha256 TEXT PRIMARY KEY, shard INTEGER NOT NULL, row INTEGER NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL, original TEXT) WITHOUT ROWID;
+    width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL, original TEXT,
+    stored INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT UNIQUE NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
     label TEXT NOT NULL, domain TEXT NOT NULL, split TEXT NOT NULL, stamp TEXT NOT NULL, source INTEGER NOT NULL);
@@ -61,8 +64,19 @@ CREATE TABLE IF NOT EXISTS refused (
 CREATE INDEX IF NOT EXISTS items_sha256 ON items (sha256);
 CREATE INDEX IF NOT EXISTS items_path ON items (path);
 CREATE INDEX IF NOT EXISTS features_shard ON features (shard);
+CREATE INDEX IF NOT EXISTS features_unmeasured ON features (sha256) WHERE stored IS NULL;
 """
-_TABLES += corrections.TABLE
+_TABLES += corrections.TABLE + corrections.INDICES + listings.TABLE
+# What galleries of earlier versions lack: a writer adds it, and until then readers see it as if it were there.
+_LATER_COLUMNS = {
+    "shards": {"checksum": "TEXT NOT NULL DEFAULT ''"},
+    "sources": {"options": "TEXT NOT NULL DEFAULT ''", "by_layout": "INTEGER NOT NULL DEFAULT 0"},
+    "features": {"stored": "INTEGER"},
+}
+_LATER_TABLES = {
+    "shown": re.sub("CREATE (TABLE|VIEW)", r"CREATE TEMP \1", corrections.TABLE),
+    "listings": f"CREATE TEMP VIEW listings AS {listings.OF_ITEMS};",
+}
 
 
 class GalleryError(UnifexError):
@@ -146,6 +160,7 @@ class Gallery:
         self._neighbours_lock, self._calibration_lock = threading.Lock(), threading.Lock()
         self._features_lock = threading.Lock()
         self._sound: set[int] = set()  # shards whose checksum was right
+        self._is_earlier = True  # until it is known that its schema is the present one
 
     # --- opening -------------------------------------------------------------------------------------------------
 
@@ -185,7 +200,6 @@ class Gallery:
         folder = Path(folder)
         config = _read_config(folder)
         gallery = cls(folder, config, embedder)
-        gallery._add_missing_tables()
         if embedder:
             gallery._adopt(embedder)
         return gallery
@@ -243,18 +257,40 @@ class Gallery:
         write_atomically(self.folder / "gallery.json", sealed(self.config.__dict__))
         self.stored_config = self.config
 
-    def _add_missing_tables(self) -> None:
-        """Galleries made before there were corrections and checksums have no place for them."""
-        with self.connect() as database:
-            columns = [row[1] for row in database.execute("PRAGMA table_info(shards)")]
-            if columns and "checksum" not in columns:
-                database.execute("ALTER TABLE shards ADD COLUMN checksum TEXT NOT NULL DEFAULT ''")
-            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'shown'").fetchone():
-                database.executescript(_TABLES)
+    @property
+    def is_visited(self) -> bool:
+        """Whether it was opened with another model than its own: looking changes nothing on disk."""
+        return self.config.model != self.stored_config.model
+
+    def _bring_up_to_date(self) -> None:
+        """Add what a gallery of an earlier version lacks. By a writer."""
+        with self.connect(as_it_is=True) as database:
+            for table, columns in _missing_columns(database).items():
+                for column, kind in columns.items():
+                    database.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+                if "by_layout" in columns:
+                    specs = [row[0] for row in database.execute("SELECT spec FROM sources")]
+                    rows = [
+                        (spec,)
+                        for spec in specs
+                        if places.path_of(spec) and not spec.lower().endswith((".csv", ".tsv"))
+                    ]
+                    database.executemany("UPDATE sources SET by_layout = 1 WHERE spec = ?", rows)
+            database.executescript(_TABLES)
+            if not database.execute("SELECT 1 FROM listings").fetchone():
+                database.execute(f"INSERT INTO listings {listings.OF_ITEMS}")
+            unmeasured = self._unmeasured(database)
+            database.executemany(
+                "UPDATE features SET stored = ? WHERE sha256 = ?", [(n, h) for h, n in unmeasured.items()]
+            )
+        self._is_earlier = False
 
     @contextlib.contextmanager
-    def connect(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one piece of work, which is one transaction."""
+    def connect(self, as_it_is: bool = False) -> Iterator[sqlite3.Connection]:
+        """A connection for one piece of work, which is one transaction.
+
+        What a gallery of an earlier version lacks is seen as if it were there, unless it is wanted ``as_it_is``.
+        """
         path = self.folder / "items.sqlite"
         disk.check_open(path)
         if not path.exists() and (self.folder / "gallery.json").exists():
@@ -262,6 +298,8 @@ class Gallery:
         database = sqlite3.connect(path, timeout=30, check_same_thread=False)
         try:
             with database:
+                if self._is_earlier and not as_it_is:
+                    self._is_earlier = _stand_in(database)
                 yield database
         except sqlite3.DatabaseError as error:
             if code := _SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF):
@@ -313,6 +351,16 @@ class Gallery:
         query = f"SELECT {', '.join(corrections.COLUMNS)} FROM corrections ORDER BY kind, path, other_path"
         with self.connect() as database:
             return [Correction(*row) for row in database.execute(query)]
+
+    def sources(self) -> list[Registered]:
+        """What it was indexed from, in the order of the first time."""
+        query = (
+            "SELECT id, spec, keep, complete, options, (SELECT COUNT(*) FROM listings WHERE source = sources.id) "
+            "FROM sources ORDER BY id"
+        )
+        with self.connect() as database:
+            rows = database.execute(query).fetchall()
+        return [Registered(id, spec, bool(keep), bool(complete), *rest) for id, spec, keep, complete, *rest in rows]
 
     def unfinished(self) -> list[tuple[str, bool]]:
         """Sources whose indexing was cut off: (spec, keep)."""
@@ -443,9 +491,10 @@ class Gallery:
             yield event
 
     def _keep(self, made: Kept | Calibration, path: Path, origin: Origin) -> None:
-        """Write what can be made again; on a read-only disk it has to be."""
+        """Write what can be made again; on a read-only disk it has to be, and where another model only looks."""
         try:
-            made.write(path, origin)
+            if not self.is_visited:
+                made.write(path, origin)
         except OSError as error:
             log.warning("gallery '%s': %s is not kept: %s", self.name, path.name, reason(error))
 
@@ -498,9 +547,20 @@ class Gallery:
                 model=self.config.model,
                 backbone=self.config.backbone,
                 dim=self.config.dim,
-                bytes=sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file()),
+                bytes=one("SELECT COALESCE(SUM(stored), 0) FROM features")
+                + sum(self._unmeasured(database).values())
+                + _bytes_below(self.folder, *_MEASURED),
                 unfinished=[spec for spec, _ in self.unfinished()],
             )
+
+    def _unmeasured(self, database: sqlite3.Connection) -> dict[str, int]:
+        """sha256 -> bytes on disk of the images for which nobody noted them."""
+        rows = database.execute("SELECT sha256, COALESCE(original, '') FROM features WHERE stored IS NULL").fetchall()
+        found = {}
+        for sha256, original in rows:
+            paths = [*self.thumbnail_paths(sha256), *([self.original_path(sha256, original)] if original else [])]
+            found[sha256] = sum(path.stat().st_size for path in paths if path.is_file())
+        return found
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -517,6 +577,8 @@ class Gallery:
                 f"gallery '{self.name}' is being written by another process or tab; wait until it is done, or cancel it"
             ) from None
         try:
+            break_seal(self.folder / "items.sqlite")
+            self._bring_up_to_date()
             writer = Writer(self)
             writer.sweep()
             try:
@@ -599,6 +661,41 @@ def _of_earlier_version(path: Path) -> bytes:
         return b"" if derived.is_stamped(data) else data
     except (OSError, images.ImageError):
         return b""
+
+
+def _missing_columns(database: sqlite3.Connection) -> dict[str, dict[str, str]]:
+    """Table -> its columns that a gallery of an earlier version lacks; a new one's tables have them all."""
+    missing = {}
+    for table, columns in _LATER_COLUMNS.items():
+        there = {row[1] for row in database.execute(f"PRAGMA main.table_info({table})")}
+        missing[table] = {name: kind for name, kind in columns.items() if there and name not in there}
+    return {table: columns for table, columns in missing.items() if columns}
+
+
+def _stand_in(database: sqlite3.Connection) -> bool:
+    """Let a reader see what a gallery of an earlier version lacks; whether it lacks anything."""
+    missing = _missing_columns(database)
+    for table, columns in missing.items():
+        values = ", ".join(f"{kind.partition('DEFAULT ')[2] or 'NULL'} AS {name}" for name, kind in columns.items())
+        database.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {values} FROM main.{table}")
+    there = {row[0] for row in database.execute("SELECT name FROM main.sqlite_master")}
+    scripts = [script for table, script in _LATER_TABLES.items() if there and table not in there]
+    for script in scripts:
+        database.executescript(script)
+    return bool(missing or scripts)
+
+
+def _bytes_below(folder: Path, *but: str) -> int:
+    """Of all files in a folder, without these folders in it."""
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                total += 0 if entry.name in but else _bytes_below(Path(entry.path))
+                continue
+            with contextlib.suppress(FileNotFoundError):  # somebody is writing
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def _read_config(folder: Path) -> GalleryConfig:

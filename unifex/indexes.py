@@ -112,7 +112,7 @@ class Indexes:
             if isinstance(event, Embedding):
                 yield event
         with gallery.write():
-            snapshot.save(gallery)  # first, since on a full disk nothing must have changed
+            snapshot.save(gallery, adopted=True)  # first, since on a full disk nothing must have changed
             gallery.keep_config()
         with self._lock:
             self._open[name] = gallery

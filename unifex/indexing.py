@@ -1,5 +1,8 @@
 """The main job: a source of images -> items of a gallery, resumable at any moment, with progress.
 
+An item is an image at a place. What is found at another place, and at its own no more, has moved and stays the same
+item; a source says what it knows of an item, and takes nothing away that others know (:mod:`unifex.listings`).
+
 Reading, hashing, decoding, the backbone and the thumbnail of one image are one task of a small thread pool (all of
 them release Python's lock), so that decoding overlaps with inference. Results are committed in the source's order.
 """
@@ -7,20 +10,23 @@ them release Python's lock), so that decoding overlaps with inference. Results a
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
 from pathlib import PurePosixPath
 
 import numpy as np
 
-from unifex import images, snapshot
+from unifex import images, places, snapshot
 from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.sources import Item, Refused, Source, open_source
-from unifex.writer import Embedded, Stored, Writer
+from unifex.gallery import Gallery, GalleryError
+from unifex.listings import is_tail
+from unifex.places import Place, Places
+from unifex.sources import Item, Refused, Source, SourceError, Unread, open_source
+from unifex.text import plural
+from unifex.writer import Embedded, Registered, Relocated, Stored, Writer
 
 COMMIT_IMAGES = 512
 COMMIT_SECONDS = 5.0
@@ -28,6 +34,19 @@ REPORT_SECONDS = 0.2
 WINDOW_IMAGES = 128  # enough work for the pool while a batch is being committed
 TRIAL_IMAGES = 20
 ROW_BYTES = 600  # an item's row and index entries in SQLite, measured
+STAYS = "what was indexed there before stays"
+
+
+class PruneRefused(GalleryError):
+    """So much of a source is gone that its disk may be missing: nothing was removed. ``gone`` of ``known`` items."""
+
+    def __init__(self, spec: str, known: int, gone: int):
+        self.known, self.gone = known, gone
+        left = f"only {known - gone:,}" if known > gone else "none"
+        super().__init__(
+            f"nothing was removed: {left} of the {plural(known, 'item')} of '{spec}' can be found; if no disk is "
+            f"missing and you mean it, --prune-all removes the {gone:,} that are gone"
+        )
 
 
 @dataclass(frozen=True)
@@ -56,7 +75,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class IndexReport:
-    """The outcome. ``skipped`` were there already and unchanged, ``removed`` are gone from the source (prune)."""
+    """The outcome. ``skipped`` were there already and unchanged; ``moved`` are the same items at another place.
+
+    ``removed``: what the source no longer has (prune), or has as a file that is no image any more. ``relabelled``:
+    items that were there and have another label, domain or split now. ``missing``: what is gone from the source and
+    stays, since nobody asked to prune.
+    """
 
     gallery: str
     items: int
@@ -65,6 +89,9 @@ class IndexReport:
     removed: int
     failed: list[Refused]
     seconds: float
+    moved: int = 0
+    relabelled: int = 0
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,48 +110,129 @@ class _Counts:
     done: int = 0
     added: int = 0
     skipped: int = 0
+    moved: int = 0
+    relabelled: int = 0
     failed: list[Refused] = field(default_factory=list)
 
 
-def index(gallery: Gallery, source: str | Source, prune: bool = False) -> Iterator[Progress | IndexReport]:
+def index(
+    gallery: Gallery, source: str | Source, prune: bool = False, prune_all: bool = False, rehash: bool = False
+) -> Iterator[Progress | IndexReport]:
     """Add a source's images to a gallery; yields :class:`Progress`, and an :class:`IndexReport` last.
 
-    Unchanged items are skipped without being read. Closing the generator commits what was done; indexing the same
-    source again goes on from there. ``prune`` removes items that came from this source and are no longer in it.
-    Raises ``SourceError`` and ``GalleryError``.
+    Unchanged items are skipped without being read; ``rehash`` reads all, for changes that kept size and time. Closing
+    the generator commits what was done; indexing the same source again goes on from there. ``prune`` removes items
+    that are no longer in this source, but nothing that could not be looked at; ``prune_all`` also when less than half
+    is left. Raises ``SourceError``, ``GalleryError``, and :class:`PruneRefused` when all is indexed, nothing removed.
     """
     source = open_source(source) if isinstance(source, str) else source
+    source = _as_known(gallery, source)
     with gallery.write() as writer:
-        run = _Run(gallery, writer, source)
+        run = _Run(gallery, writer, source, rehash, prune or prune_all)
         try:
             yield from run.events()
-            removed = run.prune() if prune else 0
+            run.check_still_there()
             writer.finish_source(run.source_id)
+            run.forget_the_old()
+            refusal = run.refuse_prune() if prune and not prune_all else None
+            pruned = run.prune() if run.prunes and not refusal else 0
         finally:
             run.stop()
+    if refusal:
+        raise refusal
+    counts = run.counts
     yield IndexReport(
-        gallery.name, len(gallery), run.counts.added, run.counts.skipped, removed, run.counts.failed, run.seconds()
+        gallery.name,
+        len(gallery),
+        counts.added,
+        counts.skipped,
+        len(run.spoiled) + pruned,
+        counts.failed,
+        run.seconds(),
+        counts.moved,
+        counts.relabelled,
+        0 if run.prunes else len(run.gone()),
     )
+
+
+def _as_known(gallery: Gallery, source: Source) -> Source:
+    """The source under the path that the gallery knows it by, lest another spelling make it a second one."""
+    spec = places.known_as(source.spec, (known.spec for known in gallery.sources()))
+    return source if spec == source.spec else open_source(spec, options=source.options)
+
+
+def forget(gallery: Gallery, source: str) -> int:
+    """Forget a source, with all items that no other source has; how many of these. Image files and corrections stay.
+
+    Raises ``GalleryError`` when the gallery was not indexed from there, or is busy.
+    """
+    known = find_source(gallery, source)
+    with gallery.write() as writer:
+        removed = writer.forget_source(known.id)
+        snapshot.save(gallery)
+    return removed
+
+
+def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
+    """Everything that was indexed at or below the folder or file ``old`` lies at ``new`` now: same items, same labels.
+
+    Raises ``GalleryError`` when nothing was indexed there, when nothing is there now, or when the gallery is busy.
+    """
+    known = [source.spec for source in gallery.sources()]
+    target, place = places.typed(new).resolve(), places.typed(old)
+    with gallery.write() as writer:
+        uris = list(writer.stored())
+        for spelling in dict.fromkeys((places.known_as(old, known), place.as_posix(), place.resolve().as_posix())):
+            moving = [uri for text in uris or known if (uri := places.relocated(text, spelling, target.as_posix()))]
+            if moving:
+                break
+        else:
+            raise GalleryError(f"gallery '{gallery.name}' has nothing from '{old}' (but from {_listing(known)})")
+        if not any(map(places.is_there, moving)):
+            raise GalleryError(f"nothing of '{old}' is at '{new}'; give the place where it is now")
+        outcome = writer.relocate(spelling, target.as_posix())
+        snapshot.save(gallery)
+    return outcome
+
+
+def find_source(gallery: Gallery, text: str) -> Registered:
+    """A source of a gallery, however its path is written. Raises ``GalleryError`` that lists those there are."""
+    known = {source.spec: source for source in gallery.sources()}
+    try:
+        return known[places.known_as(text, known)]
+    except KeyError:
+        raise GalleryError(
+            f"gallery '{gallery.name}' was not indexed from '{text}' (but from {_listing(known)})"
+        ) from None
+
+
+def _listing(specs: Iterable[str]) -> str:
+    return ", ".join(f"'{spec}'" for spec in specs) or "nothing yet"
 
 
 class _Run:
     """One pass over a source, with its thread pool, its uncommitted batch and its counts."""
 
-    def __init__(self, gallery: Gallery, writer: Writer, source: Source):
-        self.gallery, self.writer, self.source = gallery, writer, source
+    def __init__(self, gallery: Gallery, writer: Writer, source: Source, rehash: bool, prunes: bool):
+        self.gallery, self.writer, self.source, self.rehash, self.prunes = gallery, writer, source, rehash, prunes
         self.counts = _Counts()
-        self.source_id = writer.begin_source(source.spec, source.options.keep)
+        self.spoiled: set[int] = set()  # items whose file is no image any more
+        options, by_layout = source.options, getattr(source, "by_layout", False)
+        self.source_id = writer.begin_source(source.spec, options.keep, options.to_json(), by_layout)
+        self._identity = places.identity(source.spec)
         self._embedder = gallery.embedder
-        self._stored = writer.stored()
-        self._contents = {(stored.path, stored.sha256) for stored in self._stored.values()}
+        self._known = _Known(writer, self.source_id, [known.spec for known in gallery.sources()])
         self._hashes = writer.stored_hashes()
         self._seen: set[str] = set()
+        self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
         self._batch: list[Embedded] = []
         self._refused: list[Refused] = []
         self._touched: list[tuple[Stored, Item]] = []
+        self._moved: list[tuple[int, Embedded]] = []
+        self._left: list[int] = []
         self._started = self._committed = self._reported = time.monotonic()
         self._pool = ThreadPoolExecutor(self._embedder.engine.workers, thread_name_prefix="unifex-index")
-        self._pending: deque[Future[list[Embedded | Refused]]] = deque()
+        self._pending: deque[tuple[list[Item], Future[list[Embedded | Refused]]]] = deque()
 
     def seconds(self) -> float:
         return time.monotonic() - self._started
@@ -135,7 +243,7 @@ class _Run:
         yield self._progress(total)
         window = max(1, WINDOW_IMAGES // self._embedder.engine.batch_size)
         for chunk in self._chunks():
-            self._pending.append(self._pool.submit(embed_items, self._embedder, chunk, self._hashes))
+            self._pending.append((chunk, self._pool.submit(embed_items, self._embedder, chunk, self._hashes)))
             while len(self._pending) >= window:
                 self._collect()
             if time.monotonic() - self._reported > REPORT_SECONDS:
@@ -155,7 +263,9 @@ class _Run:
         chunk: list[Item] = []
         for found in self.source:
             if isinstance(found, Refused):
-                self._refuse(found)
+                self._refuse(found, self._known.by_path.get(found.path))
+            elif found.uri in self._seen:
+                self._refuse(Refused(found.path, "the same file as another entry"), None)
             elif self._is_new(found):
                 chunk.append(found)
             if len(chunk) == self._embedder.engine.batch_size:
@@ -168,66 +278,184 @@ class _Run:
 
     def _is_new(self, item: Item) -> bool:
         self._seen.add(item.uri)
-        stored = self._stored.get(item.uri)
-        if stored is None or stored.stamp != item.stamp:
+        stored = self._known.at(item.uri)
+        if self.rehash or stored is None or stored.stamp != item.stamp:
             return True
-        if stored.labels != (item.label, item.domain, item.split):
-            self._touched.append((stored, item))
-        self._skip()
+        self._skip(stored, item)
         return False
 
-    def _skip(self) -> None:
+    def _skip(self, stored: Stored, item: Item) -> None:
+        """The item is there and unchanged; what the source says of it may be new."""
         self.counts.done += 1
         self.counts.skipped += 1
+        if self._known.is_news(stored, item):
+            self._touched.append((stored, item))
 
-    def _is_unchanged(self, entry: Embedded) -> bool:
-        """A file that was only touched, or an upload that the gallery has kept before."""
-        stored = self._stored.get(entry.item.uri)
-        if stored and stored.sha256 == entry.sha256:
-            self._touched.append((stored, entry.item))
-            return True
-        return entry.item.keep and (entry.item.path, entry.sha256) in self._contents
-
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: Refused, stored: Stored | None, is_read: bool = False) -> None:
+        """``stored``: the item that was there. ``is_read``: its file was, and is no image any more."""
+        if refused.unread:
+            self._unread.add(refused.path)
+        if stored and (is_read or (not refused.unread and self._known.places.look(*stored.place) is Place.CHANGED)):
+            self._known.make_room(stored.uri)
+            self._left.append(stored.id)
+            self.spoiled.add(stored.id)
+        elif stored and (refused.unread or not self.prunes):
+            refused = replace(refused, reason=f"{refused.reason}; {STAYS}")
         self.counts.done += 1
         self.counts.failed.append(refused)
         self._refused.append(refused)
 
     def _collect(self) -> None:
-        for outcome in self._pending.popleft().result():
+        chunk, future = self._pending.popleft()
+        for item, outcome in zip(chunk, future.result()):
+            stored = self._known.at(item.uri)
             if isinstance(outcome, Refused):
-                self._refuse(outcome)
-                continue
-            if self._is_unchanged(outcome):
-                self._skip()
-                continue
-            self.counts.done += 1
-            self.counts.added += 1
-            self._batch.append(outcome)
+                self._refuse(outcome, stored, is_read=not outcome.unread)
+            elif stored and stored.sha256 == outcome.sha256:  # only touched
+                self._skip(stored, item)
+            elif moved := self._known.moved_to(item, outcome.sha256):
+                self.counts.done += 1
+                self.counts.moved += 1
+                self.spoiled.discard(moved.id)
+                self._moved.append((moved.id, outcome))
+            elif item.keep and (same := self._known.called_the_same(item, outcome.sha256)):
+                self._skip(same, item)
+            else:
+                self.counts.done += 1
+                self.counts.added += 1
+                self._known.make_room(item.uri)
+                self._batch.append(outcome)
         if len(self._batch) >= COMMIT_IMAGES or time.monotonic() - self._committed > COMMIT_SECONDS:
             self._commit()
 
     def _commit(self) -> None:
+        if self._left:
+            self.writer.leave(self._left)
         if self._touched:
-            self.writer.touch(self._touched)
-        if self._batch or self._refused:
-            self.writer.commit(self.source_id, self._batch, self._refused)
+            self.counts.relabelled += self.writer.list_items(self.source_id, self._touched)
+        if self._batch or self._refused or self._moved:
+            self.counts.relabelled += self.writer.commit(self.source_id, self._batch, self._refused, self._moved)
         self._hashes.update(entry.sha256 for entry in self._batch)
-        self._batch, self._refused, self._touched = [], [], []
+        self._batch, self._refused, self._touched, self._moved, self._left = [], [], [], [], []
         self._committed = time.monotonic()
 
+    def check_still_there(self) -> None:
+        """Raises ``SourceError`` when the source's folder went while it was read: it is not finished."""
+        if places.identity(self.source.spec) != self._identity:
+            raise SourceError(
+                f"'{self.source.spec}' went while it was being indexed; what was done is kept, and indexing it again "
+                "goes on from there"
+            )
+
+    def gone(self) -> list[Stored]:
+        """What the source had and has no more; nothing of what could not be looked at."""
+        if self._unread & {"", "."}:
+            return []
+        return [stored for path, stored in self._known.not_found() if not self._is_unread(path)]
+
+    def _is_unread(self, path: str) -> bool:
+        return any(str(place) in self._unread for place in (path, *PurePosixPath(path).parents))
+
+    def refuse_prune(self) -> PruneRefused | None:
+        """Why nothing should be removed unless it is meant: less than half is left."""
+        gone, known = len(self.gone()), len(self._known.listed)
+        return PruneRefused(self.source.spec, known, gone) if 2 * gone > known else None
+
     def prune(self) -> int:
-        """Remove what this source no longer has."""
-        stored = self.writer.ids_of_source(self.source_id)
-        return self.writer.remove(stored[uri] for uri in stored.keys() - self._seen)
+        """Remove what this source no longer has; how many items."""
+        gone = self.gone()
+        absent = [stored.id for stored in gone if self._known.places.look(*stored.place) is Place.ABSENT]
+        return self.writer.unlist(self.source_id, [stored.id for stored in gone], absent)
+
+    def forget_the_old(self) -> None:
+        """A source that is no longer there, and of which everything was found in this one, is no source any more."""
+        for known in self.gallery.sources():
+            place = places.path_of(known.spec)
+            if self.counts.moved and not known.items and place and not place.exists():
+                self.writer.forget_source(known.id)
 
     def stop(self) -> None:
         """Keep what is finished, drop what is not, leave the gallery ready to search."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._commit()
+        self.writer.drop_left()
         self.writer.merge_small_shards()
         self.writer.drop_unused_images()
         snapshot.save(self.gallery)
+
+
+class _Known:
+    """What is there already: which item at which place, of which content, and what the source said of it before."""
+
+    def __init__(self, writer: Writer, source: int, specs: list[str]):
+        self.places = Places(specs)
+        self._at = writer.stored()
+        self._said = writer.listed(source)
+        of_source = [stored for stored in self._at.values() if stored.id in self._said]
+        self.by_path = {self._said[stored.id][0]: stored for stored in of_source}
+        self.listed = frozenset(stored.id for stored in of_source)
+        self._of_content: dict[str, list[Stored]] = defaultdict(list)
+        for stored in self._at.values():
+            self._of_content[stored.sha256].append(stored)
+        self._found: set[int] = set()  # ids of items that the source still has
+        self._left: set[int] = set()  # ... whose place has been taken by something else
+        self._at_home: set[int] = set()  # ... that were looked up and are where they were
+
+    def at(self, uri: str) -> Stored | None:
+        """The item at a place."""
+        return self._at.get(uri)
+
+    def is_news(self, stored: Stored, item: Item) -> bool:
+        """Whether a source that has the item says something new of it."""
+        self._found.add(stored.id)
+        said = (item.path, item.label, item.domain, item.split)
+        return self._said.get(stored.id) != said or (stored.uri == item.uri and stored.stamp != item.stamp)
+
+    def make_room(self, uri: str) -> None:
+        """Something else is at this place now."""
+        if stored := self._at.pop(uri, None):
+            self._left.add(stored.id)
+
+    def moved_to(self, item: Item, sha256: str) -> Stored | None:
+        """The item of this content that left its place, and must be this one; of several that of the likest path."""
+        left = [stored for stored in self._of_content.get(sha256, ()) if self._has_left(stored)]
+        if not left:
+            return None
+        moved = max(left, key=lambda stored: _common_parts(stored.uri, item.uri))
+        self._found.add(moved.id)
+        if self._at.get(moved.uri) is moved:
+            del self._at[moved.uri]
+        self.make_room(item.uri)
+        return moved
+
+    def _has_left(self, stored: Stored) -> bool:
+        if stored.id in self._found or stored.id in self._at_home:
+            return False
+        if stored.id in self._left or self.places.is_left(*stored.place):
+            return True
+        self._at_home.add(stored.id)
+        return False
+
+    def called_the_same(self, item: Item, sha256: str) -> Stored | None:
+        """The item of this content and name: an upload, or an archive of what is there, brings nothing new."""
+        return next(
+            (
+                stored
+                for stored in self._of_content.get(sha256, ())
+                if stored.id not in self._found and (is_tail(stored.path, item.path) or is_tail(item.path, stored.path))
+            ),
+            None,
+        )
+
+    def not_found(self) -> Iterator[tuple[str, Stored]]:
+        """(path, item) of what the source had before, and has not now."""
+        return ((path, stored) for path, stored in self.by_path.items() if stored.id not in self._found | self._left)
+
+
+def _common_parts(a: str, b: str) -> int:
+    """How many parts of two paths are equal, from the end."""
+    pairs = zip(reversed(a.split("/")), reversed(b.split("/")))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[Embedded | Refused]:
@@ -238,16 +466,18 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
     for item in items:
         try:
             data = item.read()
-            sha256 = images.content_hash(data)
-            if sha256 in known:
-                outcomes.append(Embedded(item, sha256))
-                continue
+        except (OSError, images.ImageError) as error:
+            reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+            outcomes.append(Unread(item.path, reason))
+            continue
+        sha256 = images.content_hash(data)
+        if sha256 in known:
+            outcomes.append(Embedded(item, sha256, **_original(item, data)))
+            continue
+        try:
             picture = images.decode(data, at_least=embedder.backbone.preprocessing.size)
         except images.ImageError as error:
             outcomes.append(Refused(item.path, str(error)))
-            continue
-        except OSError as error:
-            outcomes.append(Refused(item.path, f"cannot be read ({error.strerror})"))
             continue
         pixels.append(images.to_input(picture.image, embedder.backbone.preprocessing))
         waiting.append(len(outcomes))
@@ -266,9 +496,15 @@ def _without_features(item: Item, sha256: str, picture: images.Picture, data: by
         height=picture.height,
         bytes=len(data),
         thumbnail=images.thumbnail(picture.image),
-        original=data if item.keep else b"",
-        original_suffix=PurePosixPath(item.path).suffix.lower()[:8] or ".img" if item.keep else "",
+        **_original(item, data),
     )
+
+
+def _original(item: Item, data: bytes) -> dict[str, bytes | str]:
+    """What is kept of an image whose place cannot be opened later."""
+    if not item.keep:
+        return {}
+    return {"original": data, "original_suffix": PurePosixPath(item.path).suffix.lower()[:8] or ".img"}
 
 
 def forecast(embedder: Embedder, source: str | Source, trial: int = TRIAL_IMAGES) -> Forecast:

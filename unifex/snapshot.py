@@ -206,9 +206,14 @@ def at_dim(gallery: Gallery, snapshot: Snapshot, dim: int) -> vectors.VectorInde
     return vectors.build(gallery.embedder.neck.embed(features, dim))
 
 
-def save(gallery: Gallery) -> None:
-    """Keep embeddings and index on disk."""
+def save(gallery: Gallery, adopted: bool = False) -> None:
+    """Keep embeddings and index on disk.
+
+    What another model than the gallery's own makes of it stays in memory, unless it is ``adopted``.
+    """
     snapshot = gallery.snapshot()
+    if gallery.is_visited and not adopted:
+        return
     _write(gallery, snapshot)
     if gallery.config.store:
         name = collection_name(gallery.config)

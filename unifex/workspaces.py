@@ -128,6 +128,10 @@ class _Limited:
     def options(self) -> Options:
         return self.source.options
 
+    @property
+    def by_layout(self) -> bool:
+        return getattr(self.source, "by_layout", False)
+
     def count(self) -> int | None:
         return self.source.count()
 

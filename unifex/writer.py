@@ -18,14 +18,17 @@ import numpy as np
 from unifex import corrections, derived, disk
 from unifex.corrections import Correction
 from unifex.derived import Origin
-from unifex.soundness import break_seal, seal_file, write_atomically
-from unifex.sources import Item, Refused
+from unifex.listings import Listing, settle
+from unifex.places import relocated
+from unifex.soundness import seal_file, write_atomically
+from unifex.sources import Item, Options, Refused, Source, open_source
 
 if TYPE_CHECKING:
     from unifex.gallery import Gallery
 
 SHARD_ROWS = 8192
 FEW_SHARDS = 8
+GONE = "gone:"  # begins the uri of an item whose place shows something else, until its content is found elsewhere
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,43 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Stored:
-    """What a source needs to know of an item that is there already. ``labels``: (label, domain, split)."""
+    """What a source needs to know of an item that is there already."""
 
     id: int
+    uri: str
     path: str
     sha256: str
     stamp: str
-    labels: tuple[str, str, str]
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Where it lies, and what was found there when it was indexed: uri, stamp, sha256."""
+        return self.uri, self.stamp, self.sha256
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A source of a gallery. ``options``: what else is needed to open it again, as text. ``items`` that it lists."""
+
+    id: int
+    spec: str
+    keep: bool
+    complete: bool
+    options: str
+    items: int
+
+    def open(self) -> Source:
+        """Open it again, as it was opened. Raises ``SourceError``."""
+        return open_source(self.spec, options=Options.from_json(self.options) if self.options else Options(self.keep))
+
+
+@dataclass(frozen=True)
+class Relocated:
+    """``sources`` and ``items`` that are at the new place now; ``joined`` had been indexed there already."""
+
+    sources: int
+    items: int
+    joined: int
 
 
 class Writer:
@@ -68,8 +101,8 @@ class Writer:
     def sweep(self) -> None:
         """Delete what a killed writer left: shards without rows, files of images that were never committed."""
         dirty = self.gallery.folder / ".writing"
-        break_seal(self.gallery.folder / "items.sqlite")
         if dirty.exists():
+            self.drop_left()
             with self.gallery.connect() as database:
                 shards = {row[0] for row in database.execute("SELECT id FROM shards")}
                 hashes = {row[0] for row in database.execute("SELECT sha256 FROM features")}
@@ -88,15 +121,19 @@ class Writer:
         seal_file(folder / "items.sqlite", self.gallery.config.id)
         (folder / ".writing").unlink(missing_ok=True)
 
-    def begin_source(self, spec: str, keep: bool) -> int:
-        """Note that this source is being indexed; its id."""
+    def begin_source(self, spec: str, keep: bool, options: str = "", by_layout: bool = False) -> int:
+        """Note that this source is being indexed; its id. ``options`` are kept with it, see :class:`Registered`.
+
+        ``by_layout``: its labels are the names of folders, see :mod:`unifex.listings`.
+        """
         with self.gallery.connect() as database:
             database.execute(
-                "INSERT INTO sources (spec, keep, complete) VALUES (?, ?, 0) "
-                "ON CONFLICT (spec) DO UPDATE SET complete = 0, keep = excluded.keep",
-                (spec, keep),
+                "INSERT INTO sources (spec, keep, complete, options, by_layout) VALUES (?, ?, 0, ?, ?) "
+                "ON CONFLICT (spec) DO UPDATE SET complete = 0, keep = excluded.keep, options = excluded.options, "
+                "by_layout = excluded.by_layout",
+                (spec, keep, options, by_layout),
             )
-            return database.execute("SELECT id FROM sources WHERE spec = ?", (spec,)).fetchone()[0]
+            return _one(database, "SELECT id FROM sources WHERE spec = ?", spec)
 
     def finish_source(self, source: int) -> None:
         """The whole source has been seen."""
@@ -106,55 +143,253 @@ class Writer:
     def stored(self) -> dict[str, Stored]:
         """What is there already, by uri."""
         with self.gallery.connect() as database:
-            rows = database.execute("SELECT uri, id, path, sha256, stamp, label, domain, split FROM items")
-            return {row[0]: Stored(*row[1:5], labels=row[5:]) for row in rows}
+            rows = database.execute("SELECT id, uri, path, sha256, stamp FROM items")
+            return {row[1]: Stored(*row) for row in rows}
+
+    def listed(self, source: int) -> dict[int, tuple[str, str, str, str]]:
+        """(path, label, domain, split) as a source said of its items, by id."""
+        query = "SELECT item, path, label, domain, split FROM listings WHERE source = ?"
+        with self.gallery.connect() as database:
+            return {row[0]: row[1:] for row in database.execute(query, (source,))}
 
     def stored_hashes(self) -> set[str]:
         """sha256 of every image whose features are kept."""
         with self.gallery.connect() as database:
             return {row[0] for row in database.execute("SELECT sha256 FROM features")}
 
-    def commit(self, source: int, batch: Sequence[Embedded], refused: Sequence[Refused] = ()) -> None:
-        """Make a batch durable. An item whose uri is there already is replaced; images already known are not stored."""
+    def commit(
+        self,
+        source: int,
+        batch: Sequence[Embedded],
+        refused: Sequence[Refused] = (),
+        moved: Sequence[tuple[int, Embedded]] = (),
+    ) -> int:
+        """Make a batch durable; images already known are not stored. ``moved``: ids of items and where they are now.
+
+        How many of the moved have other labels than before. An item that was at the place of another gets out of its
+        way until :meth:`drop_left`.
+        """
         fresh = {entry.sha256: entry for entry in batch if entry.features is not None}
         disk.check(self.gallery.folder, sum(len(entry.original) + len(entry.thumbnail) for entry in fresh.values()))
         with self.gallery.connect() as database:
             for sha256 in [h for h in fresh if _one(database, "SELECT 1 FROM features WHERE sha256 = ?", h)]:
                 del fresh[sha256]
-            for entry in fresh.values():
-                self._write_files(entry)
+            sizes = {entry.sha256: self._write_files(entry) for entry in fresh.values()}
             shard = self._new_shard(database, [entry.features for entry in fresh.values()]) if fresh else 0
             database.executemany(
-                "INSERT INTO features VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO features (sha256, shard, row, width, height, bytes, original, stored) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (e.sha256, shard, row, e.width, e.height, e.bytes, e.original_name)
+                    (e.sha256, shard, row, e.width, e.height, e.bytes, e.original_name, sizes[e.sha256])
                     for row, e in enumerate(fresh.values())
                 ],
             )
-            database.executemany(  # a replaced item gets a new id: an id always means the same image
-                "INSERT OR REPLACE INTO items (uri, path, sha256, label, domain, split, stamp, source) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (e.item.uri, e.item.path, e.sha256, e.item.label, e.item.domain, e.item.split, e.item.stamp, source)
-                    for e in batch
-                ],
-            )
+            for entry in (*batch, *(entry for _, entry in moved)):
+                if entry.original and entry.sha256 not in fresh:
+                    self._keep_original(database, entry)
+            self._vacate(database, {e.item.uri: 0 for e in batch} | {e.item.uri: item for item, e in moved})
+            for item, entry in moved:
+                self._move(database, item, entry.item.uri, entry.item.stamp)
+            new = [(item, entry.item) for item, entry in zip(self._insert(database, source, batch), batch)]
+            found = [(item, entry.item) for item, entry in moved]
+            self._list(database, source, [*new, *found])
+            relabelled = self._settle(database, [item for item, _ in found])
+            self._adopt_corrections(database, batch)
             database.executemany(
                 "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", [(source, r.path, r.reason) for r in refused]
             )
             database.execute("UPDATE state SET version = version + 1")
+        return relabelled
+
+    @staticmethod
+    def _insert(database: sqlite3.Connection, source: int, batch: Sequence[Embedded]) -> list[int]:
+        """Ids of new items; a replaced one is new as well: an id always means the same image."""
+        query = (
+            "INSERT INTO items (uri, path, sha256, label, domain, split, stamp, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        rows = (
+            (e.item.uri, e.item.path, e.sha256, e.item.label, e.item.domain, e.item.split, e.item.stamp, source)
+            for e in batch
+        )
+        return [database.execute(query, row).lastrowid for row in rows]
+
+    def leave(self, items: Iterable[int]) -> None:
+        """The places of these items show something else: they go with :meth:`drop_left`, unless they are found."""
+        with self.gallery.connect() as database:
+            for item in items:
+                self._get_out(database, item)
+
+    def _vacate(self, database: sqlite3.Connection, wanted: dict[str, int]) -> None:
+        """Whoever is at these places, but for the item that is to be there, gets out of the way."""
+        for uri, stays in wanted.items():
+            there = _one(database, "SELECT id FROM items WHERE uri = ?", uri)
+            if there not in (None, stays):
+                self._get_out(database, there)
+
+    def _get_out(self, database: sqlite3.Connection, item: int) -> None:
+        uri = _one(database, "SELECT uri FROM items WHERE id = ?", item)
+        self._call(database, item, f"{GONE}{item}:{uri}")
+
+    @staticmethod
+    def _call(database: sqlite3.Connection, item: int, uri: str) -> None:
+        """Give an item another uri; what people said of it goes with it."""
+        before = _one(database, "SELECT uri FROM items WHERE id = ?", item)
+        database.execute("UPDATE items SET uri = ? WHERE id = ?", (uri, item))
+        database.execute("UPDATE OR REPLACE corrections SET uri = ? WHERE uri = ?", (uri, before))
+        database.execute("UPDATE OR REPLACE corrections SET other_uri = ? WHERE other_uri = ?", (uri, before))
+
+    def _move(self, database: sqlite3.Connection, item: int, uri: str, stamp: str) -> None:
+        """An item is found at another place. What folders said of the old one no longer holds; lists know better."""
+        self._call(database, item, uri)
+        database.execute("UPDATE items SET stamp = ? WHERE id = ?", (stamp, item))
+        database.execute(
+            "DELETE FROM listings WHERE item = ? AND source IN (SELECT id FROM sources WHERE by_layout)", (item,)
+        )
+
+    @staticmethod
+    def _list(database: sqlite3.Connection, source: int, items: Iterable[tuple[int, Item]]) -> None:
+        """Note what a source says of items by id. Saying the same again is nothing new."""
+        now = _one(database, "SELECT version FROM state")
+        database.executemany(
+            "INSERT INTO listings VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item, source) DO UPDATE SET "
+            "path = excluded.path, label = excluded.label, domain = excluded.domain, split = excluded.split, "
+            "since = CASE WHEN (label, domain, split) = (excluded.label, excluded.domain, excluded.split) "
+            "THEN since ELSE excluded.since END",
+            [(item, source, i.path, i.label, i.domain, i.split, now) for item, i in items],
+        )
+
+    @staticmethod
+    def _settle(database: sqlite3.Connection, items: Iterable[int]) -> int:
+        """Give items the path and labels that follow from what is listed of them; how many labels changed."""
+        listings = (
+            "SELECT source, path, label, domain, split, since, COALESCE(by_layout, 0) "
+            "FROM listings LEFT JOIN sources ON sources.id = source WHERE item = ?"
+        )
+        relabelled = 0
+        for item in items:
+            said = settle([Listing(*row) for row in database.execute(listings, (item,))])
+            query = "SELECT uri, source, path, label, domain, split FROM items WHERE id = ?"
+            uri, source, path, *labels = database.execute(query, (item,)).fetchone()
+            relabelled += tuple(labels) != said.labels
+            if (source, path, *labels) != (said.source, said.path, *said.labels):
+                database.execute(
+                    "UPDATE items SET source = ?, path = ?, label = ?, domain = ?, split = ? WHERE id = ?",
+                    (said.source, said.path, *said.labels, item),
+                )
+            if path != said.path:
+                database.execute("UPDATE corrections SET path = ? WHERE uri = ?", (said.path, uri))
+                database.execute("UPDATE corrections SET other_path = ? WHERE other_uri = ?", (said.path, uri))
+        return relabelled
+
+    @staticmethod
+    def _adopt_corrections(database: sqlite3.Connection, batch: Sequence[Embedded]) -> None:
+        """A correction belongs to an image: one whose item is no more goes to a new item of the same image."""
+        orphans = database.execute(
+            "SELECT sha256, kind, uri, other_uri FROM corrections WHERE NOT EXISTS "
+            "(SELECT 1 FROM items WHERE items.uri = corrections.uri AND items.sha256 = corrections.sha256)"
+        ).fetchall()
+        new = {entry.sha256: entry.item for entry in reversed(batch)} if orphans else {}
+        for sha256, *said in orphans:
+            if item := new.get(sha256):
+                database.execute(
+                    "UPDATE OR IGNORE corrections SET uri = ?, path = ? WHERE kind = ? AND uri = ? AND other_uri = ?",
+                    (item.uri, item.path, *said),
+                )
+
+    def drop_left(self) -> None:
+        """Remove items whose place shows something else and whose content was found nowhere.
+
+        What lists said of such a place they say of what is there now.
+        """
+        with self.gallery.connect() as database:
+            left = database.execute("SELECT id, uri FROM items WHERE uri GLOB ?", (f"{GONE}*",)).fetchall()
+            for item, uri in left:
+                place = uri.removeprefix(f"{GONE}{item}:")
+                database.execute("UPDATE OR IGNORE corrections SET uri = ? WHERE uri = ?", (place, uri))
+                database.execute("UPDATE OR IGNORE corrections SET other_uri = ? WHERE other_uri = ?", (place, uri))
+                successor = _one(database, "SELECT id FROM items WHERE uri = ?", place)
+                if successor:
+                    database.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (successor, item))
+                    self._settle(database, [successor])
+            self._delete(database, [item for item, _ in left])
+            database.execute("UPDATE state SET version = version + ?", (bool(left),))
 
     def forget_refusals(self, source: int) -> None:
         """Start a source's report anew."""
         with self.gallery.connect() as database:
             database.execute("DELETE FROM refused WHERE source = ?", (source,))
 
-    def touch(self, items: Iterable[tuple[Stored, Item]]) -> None:
-        """Take over labels and stamps that a source now gives for items whose image is unchanged."""
-        rows = [(new.label, new.domain, new.split, new.stamp, old.id) for old, new in items]
+    def list_items(self, source: int, items: Sequence[tuple[Stored, Item]]) -> int:
+        """Take over what a source says of items whose image is unchanged; how many labels changed."""
         with self.gallery.connect() as database:
-            database.executemany("UPDATE items SET label = ?, domain = ?, split = ?, stamp = ? WHERE id = ?", rows)
+            stamps = [(new.stamp, old.id) for old, new in items if old.uri == new.uri]
+            database.executemany("UPDATE items SET stamp = ? WHERE id = ?", stamps)
+            self._list(database, source, [(old.id, new) for old, new in items])
+            relabelled = self._settle(database, [old.id for old, _ in items])
             database.execute("UPDATE state SET version = version + 1")
+        return relabelled
+
+    def unlist(self, source: int, items: Sequence[int], gone: Iterable[int] = ()) -> int:
+        """A source has these items no more: those that no other has, or that are ``gone``, are removed; how many."""
+        gone = set(gone)
+        with self.gallery.connect() as database:
+            database.executemany("DELETE FROM listings WHERE source = ? AND item = ?", [(source, i) for i in items])
+            listed = "SELECT 1 FROM listings WHERE item = ?"
+            left = [item for item in items if item not in gone and _one(database, listed, item)]
+            self._settle(database, left)
+        return self.remove(set(items).difference(left))
+
+    def forget_source(self, source: int) -> int:
+        """Forget a source, with the items that no other has; how many of these. Their image files stay."""
+        removed = self.unlist(source, list(self.listed(source)))
+        with self.gallery.connect() as database:
+            database.execute("DELETE FROM refused WHERE source = ?", (source,))
+            database.execute("DELETE FROM sources WHERE id = ?", (source,))
+        return removed
+
+    def relocate(self, old: str, new: str) -> Relocated:
+        """All that lay at or below the place ``old`` lies at ``new``. An item that was indexed there, too, is one."""
+        joined: list[int] = []
+        with self.gallery.connect() as database:
+            rows = database.execute("SELECT id, uri, sha256 FROM items").fetchall()
+            moving = {item: (uri, sha256) for item, text, sha256 in rows if (uri := relocated(text, old, new))}
+            there = {uri: (item, sha256) for item, uri, sha256 in rows if item not in moving}
+            for item in moving:
+                self._get_out(database, item)  # first all of them: one may be where another is to be
+            for item, (uri, sha256) in moving.items():
+                other, content = there.get(uri, (None, None))
+                if other is None:
+                    self._call(database, item, uri)
+                    continue
+                stays, goes = (item, other) if content == sha256 else (other, item)
+                joined.append(goes)
+                self._join(database, stays, goes)
+                self._call(database, stays, uri)
+            sources = 0
+            for source, text in database.execute("SELECT id, spec FROM sources").fetchall():
+                if spec := relocated(text, old, new):
+                    sources += 1
+                    self._relocate_source(database, source, spec)
+            self._settle(database, [item for item in moving if item not in joined])
+            database.execute("UPDATE state SET version = version + 1")
+        self.drop_unused_images()
+        return Relocated(sources, len(moving), len(joined))
+
+    def _join(self, database: sqlite3.Connection, stays: int, goes: int) -> None:
+        """Two items turn out to be one: what was said of the one that goes is said of the other, where that is free."""
+        uris = [_one(database, "SELECT uri FROM items WHERE id = ?", item) for item in (stays, goes)]
+        database.execute("UPDATE OR IGNORE corrections SET uri = ? WHERE uri = ?", uris)
+        database.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (stays, goes))
+        self._delete(database, [goes])
+
+    @staticmethod
+    def _relocate_source(database: sqlite3.Connection, source: int, spec: str) -> None:
+        there = _one(database, "SELECT id FROM sources WHERE spec = ?", spec)
+        if there is not None:
+            for table in ("listings", "refused"):
+                database.execute(f"UPDATE OR REPLACE {table} SET source = ? WHERE source = ?", (source, there))
+            database.execute("DELETE FROM sources WHERE id = ?", (there,))
+        database.execute("UPDATE sources SET spec = ? WHERE id = ?", (spec, source))
 
     def correct(self, said: Iterable[Correction]) -> None:
         """Store corrections; one that says otherwise of the same item replaces what was said before."""
@@ -175,11 +410,6 @@ class Writer:
             )
             database.execute("UPDATE state SET version = version + 1")
 
-    def ids_of_source(self, source: int) -> dict[str, int]:
-        """uri -> id of the items that came from a source."""
-        with self.gallery.connect() as database:
-            return dict(database.execute("SELECT uri, id FROM items WHERE source = ?", (source,)).fetchall())
-
     def ids_of_paths(self, paths: Iterable[str]) -> dict[str, list[int]]:
         """path or uri -> ids of the items it names (an empty list where it names none)."""
         query = "SELECT id FROM items WHERE path = ? OR uri = ? ORDER BY id"
@@ -190,11 +420,17 @@ class Writer:
         """Remove items, and with the last item of an image all that is kept of that; how many went."""
         with self.gallery.connect() as database:
             before = _one(database, "SELECT COUNT(*) FROM items")
-            database.executemany("DELETE FROM items WHERE id = ?", [(int(i),) for i in ids])
+            self._delete(database, ids)
             database.execute("UPDATE state SET version = version + 1")
             after = _one(database, "SELECT COUNT(*) FROM items")
         self.drop_unused_images()
         return before - after
+
+    @staticmethod
+    def _delete(database: sqlite3.Connection, items: Iterable[int]) -> None:
+        rows = [(int(item),) for item in items]
+        database.executemany("DELETE FROM items WHERE id = ?", rows)
+        database.executemany("DELETE FROM listings WHERE item = ?", rows)
 
     def drop_unused_images(self) -> None:
         """Forget every image that no item shows any more, and rewrite the shards it was in."""
@@ -248,14 +484,27 @@ class Writer:
         write_atomically(self.gallery.shard_path(shard), data.getbuffer())
         return shard
 
-    def _write_files(self, entry: Embedded) -> None:
+    def _write_files(self, entry: Embedded) -> int:
+        """Bytes on disk."""
         path = self.gallery.thumbnail_paths(entry.sha256)[0]
         disk.make_folder(path.parent)
         derived.write_bytes(path, entry.thumbnail, thumbnail_origin(entry.sha256), durable=False)
-        if entry.original:
-            path = self.gallery.original_path(entry.sha256, entry.original_name)
-            disk.make_folder(path.parent)
-            write_atomically(path, entry.original)
+        return path.stat().st_size + (self._write_original(entry) if entry.original else 0)
+
+    def _write_original(self, entry: Embedded) -> int:
+        path = self.gallery.original_path(entry.sha256, entry.original_name)
+        disk.make_folder(path.parent)
+        write_atomically(path, entry.original)
+        return len(entry.original)
+
+    def _keep_original(self, database: sqlite3.Connection, entry: Embedded) -> None:
+        """Of an image that is known from a file, and is now also at a place that cannot be opened later."""
+        if not _one(database, "SELECT COALESCE(original, '') FROM features WHERE sha256 = ?", entry.sha256):
+            size = self._write_original(entry)
+            database.execute(
+                "UPDATE features SET original = ?, stored = stored + ? WHERE sha256 = ?",
+                (entry.original_name, size, entry.sha256),
+            )
 
 
 def thumbnail_origin(sha256: str) -> Origin:
