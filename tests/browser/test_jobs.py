@@ -69,11 +69,12 @@ def test_two_at_once_take_turns_and_neither_takes_the_others_gallery(server, ope
     page = open_page(server.url)
     start_indexing(page, many, "first")
     wait_for_share(page, 2)
-    expect(name_box(page)).to_have_value("")  # the next upload is not for the last one's gallery
     drop(
         page, "#drop .drop", {"a.png": encoded(picture("signs/cross", 1)), "b.png": encoded(picture("signs/cross", 2))}
     )
     expect(page.locator("#index-outcome")).to_contain_text("About 2 images", timeout=30_000)
+    expect(name_box(page)).to_have_value("a")  # the next upload is not for the last one's gallery
+    expect(page.locator("#index-outcome")).to_contain_text("a new gallery 'a'")
     name_box(page).fill("second")
     page.locator("#start-button").click()
     expect(page.locator("#index-progress .job")).to_have_count(2)

@@ -49,7 +49,8 @@ class GalleryTab:
         self.picker, self.packer = ModelPicker(self.context), GalleryPack(self.context)
         self.visit, self.panel = Visit(self.context), JobPanel(("index",), "index-progress")
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
-        self.suggested = gr.State("")  # the name that was filled in for it
+        self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
+        self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
         first = self.context.first_gallery()
         local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
@@ -112,13 +113,13 @@ class GalleryTab:
         self.dropdowns = both = [self.gallery, *followers]
         self.picker.wire()
         self.packer.wire(self.gallery)
-        tried = [self.path, self.pending, self.name, self.suggested, self.picker.model]
+        tried = [self.path, self.pending, self.name, self.picker.model]
         received = [self.pending, self.path, self.name, self.suggested, self.outcome]
         named = [self.name, self.suggested, self.picker.model]
         listen(self.drop.upload, self.receive, named, received, counts="every")
         listen([self.path.submit, self.try_out.click], self.show_forecast, tried, [self.outcome], counts="first")
-        begun = [self.outcome, self.path, self.pending, self.name, self.suggested, self.awaited]
-        seen_at_once(listen(self.start.click, self.begin, tried, begun, counts="first"))
+        begun = [self.outcome, self.suggested, self.begun, self.awaited]
+        seen_at_once(listen(self.start.click, self.begin, [*tried, self.begun], begun, counts="first"))
         seen_at_once(listen(self.resume.click, self.resume_chosen, [self.gallery], begun, counts="first"))
         shown = [self.outcome, self.awaited, self.facts, self.resume, *both, *self.visit.shown["outputs"]]
         listen(self.panel.further.input, self.show_jobs, [self.gallery, self.awaited], shown)
@@ -169,7 +170,7 @@ class GalleryTab:
         except ERRORS as error:
             yield {self.pending: "", self.outcome: html.message("The upload cannot be used", reason(error), "error")}
             return
-        if not name.strip() or name == suggested:  # a name that was typed or chosen is meant
+        if name.strip() in ("", suggested):  # a name that was typed or chosen since is meant
             name = suggested = name_for(folder)
         filled = {self.pending: staged, self.path: "", self.name: name, self.suggested: suggested}
         yield {**filled, self.outcome: html.message("Trying a few images for a forecast")}
@@ -208,10 +209,10 @@ class GalleryTab:
             return self.context.gallery(name.strip()).embedder
         return self.picker.embedder(model)
 
-    def show_forecast(self, typed: str, staged: str, name: str, suggested: str, model: str) -> Iterator[str]:
-        """(typed path, staged upload, gallery name, name filled in, model) -> what indexing it would take."""
+    def show_forecast(self, typed: str, staged: str, name: str, model: str) -> Iterator[str]:
+        """(typed path, staged upload, gallery name, model) -> what indexing it would take."""
         yield html.message("Trying a few images for a forecast")
-        yield self._forecast(typed.strip() or staged, name.strip() or suggested or name_for(typed), model)
+        yield self._forecast(typed.strip() or staged, name.strip() or name_for(typed), model)
 
     def _forecast(self, spec: str, name: str, model: str) -> str:
         if self._is_packed(spec):
@@ -224,17 +225,16 @@ class GalleryTab:
         except ERRORS as error:
             return html.message("No forecast", reason(error), "error")
 
-    def begin(self, typed: str, staged: str, name: str, suggested: str, model: str) -> dict:
-        """(typed path, staged upload, gallery name, name filled in, model) -> what is wrong, or the boxes empty."""
-        spec = typed.strip() or staged
-        if not spec and self.context.jobs.is_busy(self.context.owner, "index"):
+    def begin(self, typed: str, staged: str, name: str, model: str, begun: str) -> dict:
+        """(typed path, staged upload, gallery name, model, upload begun before) -> what is wrong, or what was begun."""
+        spec, name = typed.strip() or ("" if staged == begun else staged), name.strip()
+        if not spec and begun and self.context.jobs.is_busy(self.context.owner, "index"):
             return {self.outcome: gr.skip()}  # pressed twice
         try:
-            job = self.start_index(spec, name.strip() or suggested or name_for(spec), model)
+            job = self.start_index(spec, name or name_for(spec), model)
         except ERRORS as error:
             return {self.outcome: html.message("Indexing cannot start", reason(error), "error")}
-        empty = {self.path: "", self.pending: "", self.name: "", self.suggested: ""}
-        return {self.outcome: "", self.awaited: job.id, **empty}
+        return {self.outcome: "", self.awaited: job.id, self.begun: spec, self.suggested: name}
 
     def start_index(self, spec: str, name: str, model: str = "") -> Job:
         """Index a source into a gallery, or open a packed one under this name. Raises ``UnifexError``."""
