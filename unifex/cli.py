@@ -293,7 +293,7 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     protocol = f"{main.trial.protocol.kind}, {main.queries:,} queries among {len(main.trial.items):,} items"
     say(options, f"{gallery.name}: {protocol}, {main.skipped:,} without a relevant item left out\n")
     for remark in main.remarks:
-        say(options, f"Mind: {remark}\n")
+        say(options, f"Note: {remark}\n")
     columns = f"{'':32}{'dim':>5}{'mMP@5':>8}   95% interval{'macro':>9}{'R@1':>8}{'R@5':>8}{'mAP@R':>8}"
     say(options, columns)
     for result in event.evaluations:

@@ -64,7 +64,7 @@ def _sentence(found: Assessment, gallery: str) -> str:
             f" Context re-ranking changes mMP@5 here by {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}), "
             f"from {plain.overall().value:.3f} without it."
         )
-    remarks = "".join(message("Mind", remark, "warning") for remark in main.remarks)
+    remarks = "".join(message("What these figures leave open", remark, "warning") for remark in main.remarks)
     return remarks + message(f"{gallery}: mMP@5 {score.value:.3f}", text)
 
 

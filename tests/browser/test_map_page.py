@@ -1,0 +1,34 @@
+"""The map as a page of its own, in a real browser: what is drawn by what."""
+
+import numpy as np
+
+from tests.conftest import run_index
+from tests.drawing import write_folder
+from unifex import corrections, map_view
+from unifex.gallery import Gallery
+from unifex.projection import Map
+
+LONG = "y" * 5000
+TRACES = "document.querySelector('.map-plot').data.map(({ name, marker }) => [name, marker.symbol, marker.color])"
+
+
+def test_long_labels_leave_the_map_its_place_and_verdicts_differ_by_shape(tmp_path, embedder, browser):
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures", views=3))
+    records = gallery.records(gallery.snapshot().columns.ids)
+    with gallery.write() as writer:
+        writer.correct([corrections.relabel(record, LONG) for record in records[:2]])
+    places = np.random.default_rng(0).standard_normal((len(records), 2)).astype(np.float32)
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_content(map_view.page(gallery, Map(gallery.snapshot().columns.ids, places, "m")))
+    page.locator(".map-colour").select_option(label="label")
+    entry = page.locator(".map-plot .legend .traces", has_text="yyy")
+    assert entry.locator(".legendtext").text_content() == "y" * 31 + "… (2)"
+    assert entry.locator("title").text_content() == LONG
+    assert page.locator(".map-plot .nsewdrag").first.bounding_box()["width"] > 700
+    page.locator(".map-colour").select_option(label="first hit")
+    page.wait_for_function("document.querySelector('.map-plot').data.some((trace) => /^wrong/.test(trace.name))")
+    traces = page.evaluate(TRACES)
+    assert {"right", "wrong"} <= {name.split()[0] for name, *_ in traces}
+    assert len({symbol for _, symbol, _ in traces}) == len({colour for *_, colour in traces}) == len(traces)
+    page.close()
