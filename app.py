@@ -3,11 +3,12 @@
 import sys
 
 from unifex import console
-from unifex.settings import read_settings
 
 
 def main() -> int:
-    """Serve until Ctrl+C."""
+    """Serve until Ctrl+C. What is imported is imported here: wrong settings are told first, and Ctrl+C may come."""
+    from unifex.settings import read_settings
+
     settings = read_settings()
     from unifex.ui.app import serve
 

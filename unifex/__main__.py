@@ -2,6 +2,14 @@
 
 import sys
 
-from unifex.cli import main
+from unifex import console
 
-sys.exit(main())
+
+def main() -> int:
+    """All of it is imported here, so that Ctrl+C may come at any time."""
+    from unifex.cli import main
+
+    return main()
+
+
+sys.exit(console.run(main, "nothing was begun"))

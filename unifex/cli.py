@@ -7,14 +7,13 @@ With ``--json`` one JSON object goes to stdout and nothing else; progress and wa
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex import cli_data, cli_models, cli_training, console, settings
+from unifex import cli_data, cli_models, cli_training, console, ranges, settings
 from unifex.cli_shared import (
     add_reading,
     chosen_embedder,
@@ -46,12 +45,12 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     answer = options.run(options)
     if options.json and answer is not None:
-        print(json.dumps(answer, ensure_ascii=False))
+        console.print_json(answer)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = settings.Parser(
         prog="python -m unifex",
         description="A visual search engine of your images.",
         epilog=EXAMPLES,
@@ -78,21 +77,23 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("--rehash", action="store_true", help="read every file again, also of unchanged size and time")
 
     search = command("search", _search, "find the items of a gallery that look like an image")
-    search.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
+    search.add_argument("images", nargs="*", type=_query, metavar="IMAGE")
     search.add_argument(
         "--words", default="", help="search with words, where the backbone knows some; also with images"
     )
-    search.add_argument("--balance", type=float, default=0.5, help="of images (0) and --words (1); default 0.5")
+    search.add_argument(
+        "--balance", type=ranges.BALANCE, default=0.5, help="of images (0) and --words (1); default 0.5"
+    )
     search.add_argument("--gallery", required=True, help="name of the gallery")
-    search.add_argument("-k", type=int, default=10, help="hits a query (default 10)")
+    search.add_argument("-k", type=ranges.HITS, default=10, help="hits a query (default 10)")
     search.add_argument("--domain", action="append", default=[], help="only this domain (may be repeated)")
     search.add_argument("--split", action="append", default=[], help="only this split (may be repeated)")
-    search.add_argument("--min-score", type=float, help="only hits at least this similar (-1 to 1)")
-    search.add_argument("--dim", type=int, help="length of the embeddings (default: the gallery's)")
+    search.add_argument("--min-score", type=ranges.SIMILARITY, help="only hits at least this similar (-1 to 1)")
+    search.add_argument("--dim", type=ranges.DIMENSION, help="length of the embeddings (default: the gallery's)")
     search.add_argument("--context", action="store_true", help="re-rank by the gallery's own neighbourhood")
     search.add_argument(
         "--trust",
-        type=float,
+        type=ranges.FALSE_ACCEPTS,
         metavar="N",
         help="only matches that at most N %% of queries find whose thing is not here",
     )
@@ -101,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     embed = command("embed", _embed, "write the embeddings of images to a file")
     embed.add_argument("source", help=f"{source}; with --engine ray also .tar and .parquet files, and s3://...")
     embed.add_argument("--out", required=True, help="FILE.npz: path, label, domain, split, embedding; ray: a folder")
-    embed.add_argument("--dim", type=int, help="length of the embeddings (default: the model's; with ray: features)")
+    embed.add_argument(
+        "--dim", type=ranges.DIMENSION, help="length of the embeddings (default: the model's; with ray: features)"
+    )
     embed.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on many machines, in shards")
     add_reading(embed)
     embed.add_argument("--address", help="of a Ray cluster (default: this machine)")
@@ -125,9 +128,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
     evaluate = command("evaluate", _evaluate, "measure how well a gallery finds what belongs together (mMP@5 and more)")
     evaluate.add_argument("--gallery", required=True, help="name of the gallery")
-    evaluate.add_argument("--dim", type=int, help="length of the embeddings (default: the gallery's)")
+    evaluate.add_argument("--dim", type=ranges.DIMENSION, help="length of the embeddings (default: the gallery's)")
     evaluate.add_argument("--protocol", default="auto", help="auto, split, leave-one-out or random (default auto)")
-    evaluate.add_argument("--seed", type=int, default=0, help="of the queries that are drawn")
+    evaluate.add_argument("--seed", type=ranges.SEED, default=0, help="of the queries that are drawn")
     evaluate.add_argument("--copies", action="store_true", help="byte-identical copies count as hits (leave-one-out)")
     evaluate.add_argument("--context", action="store_true", help="re-rank by the neighbourhood, beside plain search")
     evaluate.add_argument(
@@ -195,24 +198,43 @@ def _progress_line(progress) -> None:
         print(line, file=sys.stderr)
 
 
+def _query(text: str) -> Path:
+    """An image file. Whether it can be decoded is seen when it is."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is an address, and nothing is fetched: save the image, give its file"
+        )
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"'{text}' is a folder: give images of it, or `index` it")
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"'{text}' does not exist")
+    return path
+
+
 def _search(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.images import ImageError
     from unifex.search import Filters, search
     from unifex.word_search import search_words
 
+    if not options.images and not options.words:
+        raise UnifexError("give an image, or --words")
     gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     trust = None if options.trust is None else options.trust / 100
     filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accepts=trust)
-    if not options.images and not options.words:
-        raise UnifexError("give an image, or --words")
+    filters.check_known(gallery)
     together = options.together or not options.images
     queries = [options.images] if together else [[image] for image in options.images]
     results = []
     for query in queries:
-        if options.words:
-            result = search_words(gallery, options.words, query, (), options.k, filters, options.balance)
-        else:
-            result = search(gallery, query, options.k, filters, options.dim, options.context)
         name = ", ".join([*map(str, query), *([repr(options.words)] if options.words else [])])
+        try:
+            if options.words:
+                result = search_words(gallery, options.words, query, (), options.k, filters, options.balance)
+            else:
+                result = search(gallery, query, options.k, filters, options.dim, options.context)
+        except ImageError as error:
+            raise ImageError(f"{name}: {error}") from error
         results.append({"query": name, "stranger": result.stranger, "hits": [hit.as_json() for hit in result.hits]})
         say(options, f"{name}: {len(result.hits)} hits in {result.items:,} items ({result.model}, {result.index})")
         if result.stranger:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from unifex import ranges
 from unifex.cli_shared import add_reading, chosen_embedder, chosen_source, embedder, end_line, indexes, say, step_line
 
 
@@ -22,10 +23,12 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     add_reading(made)
     made.add_argument("--out", required=True, type=Path, help="FILE.csv: path,label,domain,split")
     made.add_argument("--domain", action="append", default=[], help="only this domain (may be repeated)")
-    made.add_argument("--classes", type=int, default=0, help="classes of a domain, drawn (default: all)")
-    made.add_argument("--least", type=int, default=3, help="images that a class must have (default 3, as the paper)")
-    made.add_argument("--most", type=int, default=0, help="images of a class, drawn (default: all)")
-    made.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    made.add_argument("--classes", type=ranges.CLASSES, default=0, help="classes of a domain, drawn (default: all)")
+    made.add_argument(
+        "--least", type=ranges.LEAST_IMAGES, default=3, help="images that a class must have (default 3, as the paper)"
+    )
+    made.add_argument("--most", type=ranges.MOST_IMAGES, default=0, help="images of a class, drawn (default: all)")
+    made.add_argument("--seed", type=ranges.SEED, default=0, help="of what is drawn")
     made.add_argument("--keep-copies", action="store_true", help="images with the same bytes stay, and none is read")
 
     forgotten = command("forget", _forget, "forget a source of a gallery, with the items that no other source has")
@@ -50,7 +53,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     clip.add_argument("--gallery", required=True, help="to add to (its --model must have made the embeddings)")
     clip.add_argument("--write", action="store_true", help="write the gallery there instead")
     clip.add_argument("--features", action="store_true", help="with --write: the backbone's features, not embeddings")
-    clip.add_argument("--dim", type=int, help="with --write: length of the embeddings (default: the gallery's)")
+    clip.add_argument(
+        "--dim", type=ranges.DIMENSION, help="with --write: length of the embeddings (default: the gallery's)"
+    )
 
 
 def _datasets(options: argparse.Namespace) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from unifex import ranges
 from unifex.cli_shared import embedder, end_line, say, step_line
 from unifex.errors import UnifexError
 from unifex.text import size
@@ -25,7 +26,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     export.add_argument("--format", choices=("torchscript", "onnx", "safetensors"), default="safetensors")
     export.add_argument("--out", required=True, help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME")
     export.add_argument("--public", action="store_true", help="on the hub, for everyone to see (default: private)")
-    export.add_argument("--dim", type=int, help="length of the embeddings (default 64, as the challenge wants it)")
+    export.add_argument(
+        "--dim", type=ranges.DIMENSION, help="length of the embeddings (default 64, as the challenge wants it)"
+    )
 
 
 def _models(options: argparse.Namespace) -> dict[str, Any]:

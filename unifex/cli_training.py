@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from unifex import ranges
 from unifex.cli_shared import chosen_embedder, end_line, indexes, say, step_line
 from unifex.errors import UnifexError
 from unifex.text import duration
@@ -28,9 +29,11 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="; ".join(f"{name}: {advice}" for name, advice in PRESET_ADVICE.items()) + " (default best)",
     )  # fmt: skip
     train.add_argument("--recipe", type=Path, metavar="FILE.yaml", help="a configuration of the public UniFEx instead")
-    train.add_argument("--hold-out", type=float, default=0.3, help="share of classes to measure on (default 0.3)")
+    train.add_argument("--hold-out", type=ranges.HELD_OUT, default=0.3, help="share of classes to measure on (0.3)")
     train.add_argument("--hold-out-label", action="append", default=[], metavar="LABEL", help="this class instead")
-    train.add_argument("--dim", type=int, help="dimension of before and after (default: 64 if the neck has it)")
+    train.add_argument(
+        "--dim", type=ranges.DIMENSION, help="length of before and after (default: 64 if the neck has it)"
+    )
     train.add_argument("--use", action="store_true", help="search the gallery with it from now on, unless it is worse")
     train.add_argument("--finish", action="store_true", help="measure and save what a stopped training had reached")
     train.add_argument(
@@ -51,7 +54,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     taken = command("import", _import, "take a model in: from the hub, or a TorchScript file of the public UniFEx code")
     taken.add_argument("file", metavar="hf:OWNER/NAME|FILE.pt")
     taken.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
-    taken.add_argument("--size", type=int, help="side of its images in pixels (default: what the file says, else 224)")
+    taken.add_argument(
+        "--size", type=ranges.IMAGE_SIDE, help="side of its images (default: what the file says, else 224)"
+    )
 
     use = command("use", _use, "search a gallery with another model on the same backbone")
     use.add_argument("gallery")

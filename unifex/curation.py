@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol, TypeVar
 
-from unifex import images
+from unifex import images, ranges
 from unifex.soundness import whole_file, write_atomically
 from unifex.sources import Item, Refused, Source, SourceError
 
@@ -51,11 +51,12 @@ class Rule:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.classes < 0 or self.least < 1 or self.most < 0 or 0 < self.most < self.least:
-            raise SourceError(
-                f"classes ({self.classes}) and most ({self.most}) must be 0 (all) or more, "
-                f"least ({self.least}) at least 1 and not above most"
-            )
+        ranges.CLASSES.check(self.classes)
+        ranges.LEAST_IMAGES.check(self.least)
+        ranges.MOST_IMAGES.check(self.most)
+        ranges.SEED.check(self.seed)
+        if 0 < self.most < self.least:
+            raise SourceError(f"a class cannot have at least {self.least} images and at most {self.most}")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from unifex import backbones, disk, hub, images, neck, runtime, torchscript, zoo
 from unifex.errors import UnifexError
 from unifex.hub import HubFile
 from unifex.soundness import new_folder, write_atomically
+from unifex.text import what_there_is
 
 DEFAULT_MODEL = "unifex-lite"
 DEFAULT_DIM = 256
@@ -247,8 +248,8 @@ def find_model(name: str, models: Path | None = None) -> Path:
     for place in places:
         if (place / "config.json").is_file():
             return place
-    known = ", ".join(sorted(config.name for config in list_models(models))) or "none"
-    raise ModelError(f"no model '{name}'; there are: {known}")
+    known = sorted(config.name for config in list_models(models))
+    raise ModelError(f"no model '{name}'; {what_there_is(known, name)}")
 
 
 def check_model(name: str, models: Path | None = None) -> None:

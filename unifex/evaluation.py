@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from unifex import measures, neighbours, reranking, vectors
+from unifex import measures, neighbours, ranges, reranking, vectors
 from unifex.errors import UnifexError
 from unifex.gallery import Gallery, GalleryError
 from unifex.measures import CUTOFF, MEASURES, Measures, Score
@@ -49,6 +49,7 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.kind not in PROTOCOLS:
             raise UnifexError(f"no protocol '{self.kind}'; there are: {', '.join(PROTOCOLS)}")
+        ranges.SEED.check(self.seed)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from unifex import milvus, snapshot
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery, GalleryConfig, GalleryError
 from unifex.snapshot import Embedding
+from unifex.text import what_there_is
 
 MODELS = "models"
 FAISS = "faiss"
@@ -84,8 +85,7 @@ class Indexes:
         if not (folder / "gallery.json").is_file():
             if self.builtin and name in self.builtin.names():
                 return self.builtin.get(name, embedder)
-            known = ", ".join(self.names()) or "none yet"
-            raise GalleryError(f"no gallery '{name}' here (there are: {known})")
+            raise GalleryError(f"no gallery '{name}' here ({what_there_is(self.names(), name)})")
         fresh = Gallery.open(folder, embedder)
         with self._lock:
             opened = self._open.get(name)

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from unifex import reranking, vectors
+from unifex import ranges, reranking, vectors
 from unifex.calibration import Calibration, CalibrationError
 from unifex.embedder import ImageLike
 from unifex.errors import UnifexError
 from unifex.gallery import Gallery, GalleryError, Record
 from unifex.neck import truncate
 from unifex.snapshot import Snapshot
-
-MAX_HITS = 1000
+from unifex.text import what_there_is
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,23 @@ class Filters:
     within: frozenset[int] = frozenset()
     false_accepts: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.min_score is not None:
+            ranges.SIMILARITY.check(self.min_score)
+        if self.false_accepts is not None:
+            ranges.FALSE_ACCEPTS.check(100 * self.false_accepts)
+
+    def check_known(self, gallery: Gallery) -> None:
+        """Raises ``UnifexError`` for a domain or split that no item has: for who typed it, which is not "no hits"."""
+        columns = gallery.snapshot().columns
+        for what, there, wanted in (
+            ("domain", columns.domains.names, self.domains),
+            ("split", columns.splits.names, self.splits),
+        ):
+            for name in wanted:
+                if name not in there:
+                    raise UnifexError(f"no {what} '{name}' in gallery '{gallery.name}'; {what_there_is(there, name)}")
+
     @property
     def least_score(self) -> float:
         """``min_score``, or minus infinity."""
@@ -126,8 +142,8 @@ def search(
     """Search with one image, or with several of the same thing (the mean of their embeddings).
 
     ``context``: re-rank by the gallery's own neighbourhood; the similarities stay those of the images. Raises
-    ``images.ImageError`` for a query that is no image, ``DimensionError`` for an unknown ``dim``, ValueError for ``k``
-    outside 1..1000, for no query, or for ``false_accepts`` in a gallery whose labels cannot tell.
+    ``images.ImageError`` for a query that is no image, ``DimensionError`` for an unknown ``dim``, ``UnifexError`` for
+    ``k`` outside 1..1000, for no query, or for ``false_accepts`` in a gallery whose labels cannot tell.
     """
     if not pictures:
         raise UnifexError("no query image given")
@@ -164,8 +180,7 @@ def search_features(
     embed_seconds: float = 0.0,
 ) -> SearchResult:
     """Search with backbone features [n, D] of one or several images of the same thing."""
-    if not 1 <= k <= MAX_HITS:
-        raise UnifexError(f"k must be 1 to {MAX_HITS}, not {k}")
+    k = ranges.HITS.check(k)
     dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
     snapshot, near = gallery.neighbours() if context else (gallery.snapshot(), None)
     index = gallery.index_of(snapshot, dim)

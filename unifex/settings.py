@@ -16,7 +16,7 @@ from unifex.embedder import DEFAULT_MODEL, check_model
 from unifex.errors import UnifexError
 from unifex.runtime import check_engine
 from unifex.sources import open_source
-from unifex.text import reason
+from unifex.text import reason, what_there_is
 
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -159,8 +159,9 @@ def _check_gallery(settings: Settings) -> None:
     try:
         open_source(settings.gallery)
     except UnifexError as error:
-        there = ", ".join(sorted(path.parent.name for path in settings.indexes.glob("*/gallery.json"))) or "none"
-        raise UnifexError(f"no gallery (there are: {there}), and no images: {error}") from error
+        names = sorted(path.parent.name for path in settings.indexes.glob("[!.]*/gallery.json"))
+        there = what_there_is(names, settings.gallery)
+        raise UnifexError(f"no gallery ({there}), and no images: {error}") from error
 
 
 # What can only be seen by trying, in this order and before anything heavy is loaded.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from unifex.errors import UnifexError
 
+LISTED = 10
 log = logging.getLogger("unifex")
 _DISK = {
     errno.ENOSPC: "the disk is full; make room and do it again",
@@ -87,6 +90,15 @@ def shortened(text: str, most: int = 60) -> str:
     """At most so many characters, on one line: labels and names can be as long as a page."""
     text = " ".join(str(text).split())
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def what_there_is(names: Iterable[str], wanted: str = "") -> str:
+    """``there are: a, b``, for a sentence that says no to ``wanted``; of many those alike: ``alike: a; 312 in all``."""
+    known = [name for name in names if name]
+    if len(known) <= LISTED:
+        return f"there are: {', '.join(known) or 'none'}"
+    alike = difflib.get_close_matches(wanted, known, LISTED, 0.4) or known[:LISTED]
+    return f"alike: {', '.join(alike)}; {len(known):,} in all"
 
 
 def plural(count: int, noun: str) -> str:

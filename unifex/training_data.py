@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unifex import failures
+from unifex import failures, ranges
 from unifex.evaluation import Protocol, Trial, same_pairs
 from unifex.failures import LabelError
 from unifex.gallery import Gallery, GalleryError
-from unifex.recipes import Recipe, RecipeError
+from unifex.recipes import Recipe
 from unifex.snapshot import Columns
 
 HOLD_OUT_SHARE = 0.3
@@ -36,8 +36,8 @@ class HoldOut:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share < 1:
-            raise RecipeError(f"the share of classes to hold out is 0 to below 1, not {self.share}")
+        ranges.HELD_OUT.check(self.share)
+        ranges.SEED.check(self.seed)
 
 
 @dataclass(frozen=True)

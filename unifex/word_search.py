@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unifex import ranges
 from unifex.embedder import ImageLike
 from unifex.errors import UnifexError
 from unifex.gallery import Gallery
 from unifex.neck import truncate
-from unifex.search import MAX_HITS, Filters, SearchResult, hits_at
+from unifex.search import Filters, SearchResult, hits_at
 
 BLOCK_ROWS = 8192
 MAX_WORDS = 1000  # characters; towers read the first 64 or 77 tokens
@@ -39,10 +40,7 @@ def search_words(
     words = words.strip()
     if not words or len(words) > MAX_WORDS:
         raise UnifexError(f"give 1 to {MAX_WORDS} characters of words")
-    if not 1 <= k <= MAX_HITS:
-        raise UnifexError(f"k must be 1 to {MAX_HITS}, not {k}")
-    if not 0 <= balance <= 1:
-        raise UnifexError(f"balance must be 0 (images) to 1 (words), not {balance}")
+    k, balance = ranges.HITS.check(k), ranges.BALANCE.check(balance)
     if filters.false_accepts is not None:
         raise UnifexError("trust is told from images that search for each other; it says nothing about words")
     started = time.perf_counter()

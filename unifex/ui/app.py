@@ -177,7 +177,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
         try:
             page.block_thread()
         finally:
-            context.jobs.close()
+            context.close()
     return page, context
 
 

@@ -34,6 +34,7 @@ ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, w
 READ_ONLY = "this server is read-only"
 SERVER = ""  # owns the jobs of a server that has no visitors
 SWEEP_SECONDS = 60
+CLOSE_SECONDS = 20
 log = logging.getLogger("unifex")
 
 
@@ -241,6 +242,11 @@ class Context:
     def prepare(self) -> None:
         """Get the engine, the demo gallery and the asked-for source ready, in the background."""
         threading.Thread(target=self._prepare, name="unifex-prepare", daemon=True).start()
+
+    def close(self) -> None:
+        """The server ends, once what is done is kept. A library at work in a thread would abort the whole process."""
+        self.jobs.close()
+        self.ready.wait(CLOSE_SECONDS)
 
     def _prepare(self) -> None:
         try:

@@ -12,8 +12,10 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from unifex import ranges
 from unifex.assessment import assess
 from unifex.evaluation import Protocol
+from unifex.gallery import Gallery
 from unifex.search import Filters, Hit, search
 from unifex.ui.context import Context
 from unifex.ui.steps import steps
@@ -39,10 +41,11 @@ def add_endpoints(app: Context) -> None:
         path = Path(image["path"] if isinstance(image, dict) else image.path).resolve()
         if not path.is_relative_to(Path(get_upload_folder()).resolve()):
             raise gr.Error("image: upload the file (gradio_client.handle_file), do not name a path")
-        filters = Filters((domain,) if domain else (), min_score=None if min_score <= -1 else min_score)
-        filters = replace(filters, false_accepts=trust / 100 or None)
         opened = app.gallery(gallery or app.first_gallery())
-        result = search(opened, [path], int(k), filters, int(dim) or None, context)
+        filters = _filters(opened, domain, min_score)
+        if trust:
+            filters = replace(filters, false_accepts=ranges.FALSE_ACCEPTS.check(trust) / 100)
+        result = search(opened, [path], k, filters, _dim(dim), context)
         hits = [_hit(hit, app.settings.public) for hit in result.hits]
         return {"results": [{"query": path.name, "stranger": result.stranger, "hits": hits}]}
 
@@ -50,8 +53,8 @@ def add_endpoints(app: Context) -> None:
         words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0
     ) -> dict[str, Any]:
         """Find the items of a gallery that show what words say, where its backbone knows words."""
-        filters = Filters((domain,) if domain else (), min_score=None if min_score <= -1 else min_score)
-        result = search_words(app.gallery(gallery or app.first_gallery()), words, k=int(k), filters=filters)
+        opened = app.gallery(gallery or app.first_gallery())
+        result = search_words(opened, words, k=k, filters=_filters(opened, domain, min_score))
         return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
 
     def galleries_endpoint() -> dict[str, Any]:
@@ -66,7 +69,7 @@ def add_endpoints(app: Context) -> None:
     ) -> dict[str, Any]:
         """Measure how well a gallery finds what belongs together."""
         opened = app.gallery(gallery or app.first_gallery())
-        asked = Protocol(protocol), int(dim) or None, context
+        asked = Protocol(protocol), _dim(dim), context
         job = app.start("evaluate", opened.name, steps(assess(opened, *asked)), str(asked))
         return (await job.outcome()).as_json(labels)
 
@@ -74,6 +77,17 @@ def add_endpoints(app: Context) -> None:
     gr.api(words_endpoint, api_name="search_words")
     gr.api(galleries_endpoint, api_name="galleries")
     gr.api(evaluate_endpoint, api_name="evaluate", concurrency_limit=WAITING)
+
+
+def _filters(gallery: Gallery, domain: str, min_score: float) -> Filters:
+    filters = Filters((domain,) if domain else (), min_score=ranges.SIMILARITY.check(min_score))
+    filters.check_known(gallery)
+    return filters
+
+
+def _dim(dim: int) -> int | None:
+    """0 is the gallery's own."""
+    return ranges.DIMENSION.check(dim) if dim else None
 
 
 def _hit(hit: Hit, public: bool) -> dict[str, Any]:
