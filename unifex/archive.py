@@ -17,6 +17,7 @@ from typing import BinaryIO
 from unifex import images
 from unifex.manifest import open_tree
 from unifex.sources import Item, Options, Source, SourceError, printable
+from unifex.text import reason
 from unifex.tree import RAW, Node, is_service, top_folder
 
 BUNDLE_CONTENTS = "bundle.json"  # in an archive: it is a packed gallery
@@ -54,7 +55,7 @@ class Archive:
         except UnicodeDecodeError as error:
             raise SourceError(f"'{shown}' says that its names are UTF-8, and they are not; pack it again") from error
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise SourceError(f"'{shown}' is a damaged zip archive ({error})") from error
+            raise SourceError(f"'{shown}' is a damaged zip archive ({reason(error)})") from error
         if any(info.filename == BUNDLE_CONTENTS for info in infos):
             raise SourceError(f"'{shown}' is a packed gallery, not images: `python -m unifex unpack` opens it")
         if len(infos) > MAX_ENTRIES:
@@ -151,7 +152,7 @@ def _damage() -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise images.ImageError(f"damaged in the archive ({error})") from error
+        raise images.ImageError(f"damaged in the archive ({reason(error)})") from error
     except Exception as error:  # zlib, lzma and bz2 each raise their own
         raise images.ImageError(f"damaged in the archive ({type(error).__name__})") from error
 

@@ -21,6 +21,8 @@ from unifex.cli_shared import (
     embedder,
     end_line,
     indexes,
+    new_file,
+    place,
     reading,
     say,
     step_line,
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("--rehash", action="store_true", help="read every file again, also of unchanged size and time")
 
     search = command("search", _search, "find the items of a gallery that look like an image")
-    search.add_argument("images", nargs="*", type=_query, metavar="IMAGE")
+    search.add_argument("images", nargs="*", metavar="IMAGE")
     search.add_argument(
         "--words", default="", help="search with words, where the backbone knows some; also with images"
     )
@@ -101,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
 
     embed = command("embed", _embed, "write the embeddings of images to a file")
     embed.add_argument("source", help=f"{source}; with --engine ray also .tar and .parquet files, and s3://...")
-    embed.add_argument("--out", required=True, help="FILE.npz: path, label, domain, split, embedding; ray: a folder")
+    embed.add_argument(
+        "--out", required=True, type=place, help="FILE.npz: path, label, domain, split, embedding; ray: a folder"
+    )
     embed.add_argument(
         "--dim", type=ranges.DIMENSION, help="length of the embeddings (default: the model's; with ray: features)"
     )
@@ -140,7 +144,7 @@ def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     map_ = command("map", _map, "write a map of a gallery as one HTML page")
     map_.add_argument("--gallery", required=True, help="name of the gallery")
-    map_.add_argument("--out", required=True, type=Path, help="FILE.html")
+    map_.add_argument("--out", required=True, type=new_file, help="FILE.html")
     map_.add_argument("--thumbnails", action="store_true", help="put every item's thumbnail into the page")
     map_.add_argument("--compare", default="", metavar="MODEL", help="a second map, by a model, raw, pca or pooling")
     map_.add_argument("--afresh", action="store_true", help="arrange it again, although there is one")
@@ -151,7 +155,7 @@ def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
     correct.add_argument("--drop", action="append", default=[], metavar="PATH", help="leave the item out")
     correct.add_argument("--same", nargs=2, action="append", default=[], metavar=("PATH", "PATH"))
     correct.add_argument("--undo", action="append", default=[], metavar="PATH", help="take back all said of an item")
-    correct.add_argument("--out", type=Path, help="FILE.csv: write the list of corrections")
+    correct.add_argument("--out", type=new_file, help="FILE.csv: write the list of corrections")
 
 
 def _index(options: argparse.Namespace) -> dict[str, Any]:
@@ -199,17 +203,12 @@ def _progress_line(progress) -> None:
 
 
 def _query(text: str) -> Path:
-    """An image file. Whether it can be decoded is seen when it is."""
+    """An image file, as far as can be told before it is opened. Raises ``UnifexError`` for what people give instead."""
     if "://" in text:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is an address, and nothing is fetched: save the image, give its file"
-        )
-    path = Path(text)
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"'{text}' is a folder: give images of it, or `index` it")
-    if not path.exists():
-        raise argparse.ArgumentTypeError(f"'{text}' does not exist")
-    return path
+        raise UnifexError(f"'{text}' is an address, and nothing is fetched: save the image and give its file")
+    if not text or Path(text).is_dir():
+        raise UnifexError(f"'{text}' is a folder: give images of it, or `index` it")
+    return Path(text)
 
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
@@ -219,12 +218,13 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 
     if not options.images and not options.words:
         raise UnifexError("give an image, or --words")
+    images = [_query(image) for image in options.images]
     gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     trust = None if options.trust is None else options.trust / 100
     filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accepts=trust)
     filters.check_known(gallery)
     together = options.together or not options.images
-    queries = [options.images] if together else [[image] for image in options.images]
+    queries = [images] if together else [[image] for image in images]
     results = []
     for query in queries:
         name = ", ".join([*map(str, query), *([repr(options.words)] if options.words else [])])

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from unifex import ranges
-from unifex.cli_shared import add_reading, chosen_embedder, chosen_source, embedder, end_line, indexes, say, step_line
+from unifex.cli_shared import (
+    add_reading,
+    chosen_embedder,
+    chosen_source,
+    embedder,
+    end_line,
+    indexes,
+    new_file,
+    place,
+    say,
+    step_line,
+)
+from unifex.errors import UnifexError
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -21,7 +33,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     made = command("curate", _curate, "write a manifest of some classes and images of a source: an M4D of one's own")
     made.add_argument("source", help="what `index` takes, such as m4d:DIR?sets=gldv2,met_art")
     add_reading(made)
-    made.add_argument("--out", required=True, type=Path, help="FILE.csv: path,label,domain,split")
+    made.add_argument("--out", required=True, type=new_file, help="FILE.csv: path,label,domain,split")
     made.add_argument("--domain", action="append", default=[], help="only this domain (may be repeated)")
     made.add_argument("--classes", type=ranges.CLASSES, default=0, help="classes of a domain, drawn (default: all)")
     made.add_argument(
@@ -41,7 +53,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     packed = command("pack", _pack, "write a gallery as one zip that opens elsewhere, or put it on the hub")
     packed.add_argument("gallery")
-    packed.add_argument("--out", required=True, help="FILE.zip or hf:OWNER/NAME")
+    packed.add_argument("--out", required=True, type=place, help="FILE.zip or hf:OWNER/NAME")
     packed.add_argument("--images", action="store_true", help="the images themselves, too, not only thumbnails")
     packed.add_argument("--public", action="store_true", help="on the hub, for everyone to see (default: private)")
     taken = command("unpack", _unpack, "make a gallery of what `pack` wrote")
@@ -61,6 +73,8 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _datasets(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.datasets import DATASETS
 
+    if options.data and not options.data.is_dir():
+        raise UnifexError(f"--data: there is no folder '{options.data}'")
     found = []
     for dataset in DATASETS.values():
         missing = dataset.missing(options.data) if options.data else list(dataset.needs)
@@ -187,6 +201,7 @@ def take_in(options: argparse.Namespace, folder: Path, store: str | None = None)
     """Add shards of features to the gallery that was asked for, in a ``store`` if one is named."""
     from unifex import clip_retrieval
 
+    clip_retrieval.shards(folder)  # a wrong folder must not leave an empty gallery behind
     galleries = indexes(options)
     galleries.get_or_create(options.gallery, lambda: embedder(options))
     if store:

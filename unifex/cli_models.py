@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unifex import ranges
-from unifex.cli_shared import embedder, end_line, say, step_line
+from unifex.cli_shared import embedder, end_line, place, say, step_line
 from unifex.errors import UnifexError
 from unifex.text import size
 
@@ -24,7 +24,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     export = command("export", _export, "write a model as one file that needs nothing of this program")
     export.add_argument("--format", choices=("torchscript", "onnx", "safetensors"), default="safetensors")
-    export.add_argument("--out", required=True, help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME")
+    export.add_argument(
+        "--out", required=True, type=place, help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME"
+    )
     export.add_argument("--public", action="store_true", help="on the hub, for everyone to see (default: private)")
     export.add_argument(
         "--dim", type=ranges.DIMENSION, help="length of the embeddings (default 64, as the challenge wants it)"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from unifex.errors import UnifexError
 
 if TYPE_CHECKING:
     from unifex.embedder import Embedder
@@ -35,10 +38,24 @@ def chosen_source(options: argparse.Namespace) -> Source:
     return open_source(options.source, options=reading(options))
 
 
+def place(text: str) -> str:
+    """The argparse type of where something is written to."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must name what is to be written")
+    return text
+
+
+def new_file(text: str) -> Path:
+    """The argparse type of a file to write."""
+    return Path(place(text))
+
+
 def indexes(options: argparse.Namespace) -> Indexes:
     """The folder of galleries."""
     from unifex.indexes import Indexes
 
+    if options.indexes.exists() and not options.indexes.is_dir():
+        raise UnifexError(f"--indexes '{options.indexes}' is no folder")
     return Indexes(options.indexes)
 
 

@@ -8,6 +8,7 @@ everything else work on them.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ import numpy as np
 
 from unifex import images, snapshot
 from unifex.gallery import Gallery
-from unifex.soundness import save_array, whole_file
+from unifex.soundness import whole_file, write_atomically
 from unifex.sources import Item, SourceError
+from unifex.text import reason
 from unifex.writer import Embedded
 
 SHARD_ROWS = 100_000
@@ -69,7 +71,9 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
         names = ("label", "domain", "split", "sha256")
         columns = {name: [getattr(record, name) for record in records] for name in names}
         table = pa.table({"image_path": [record.uri for record in records], **columns})
-        save_array(out / "img_emb" / f"img_emb_{number}.npy", vectors[start:stop].astype(np.float16))
+        array = io.BytesIO()  # numpy's own writing of files does not say why it failed
+        np.save(array, vectors[start:stop].astype(np.float16))
+        write_atomically(out / "img_emb" / f"img_emb_{number}.npy", array.getbuffer())
         with whole_file(out / "metadata" / f"metadata_{number}.parquet") as place:
             parquet.write_table(table, place)
     yield Moved(str(out), len(ids), vectors.shape[1])
@@ -82,14 +86,14 @@ def take_in(folder: Path, gallery: Gallery) -> Iterator[Rows | Moved]:
     width than the backbone's features, and tables that do not fit their arrays.
     """
     _check_plan(folder, gallery)
-    shards = _shards(folder)
-    total = sum(len(_array(path, gallery.embedder.backbone.feature_dim)) for path, _ in shards)
+    pairs = shards(folder)
+    total = sum(len(_array(path, gallery.embedder.backbone.feature_dim)) for path, _ in pairs)
     done = added = pictures = 0
     with gallery.write() as writer:
         source = writer.begin_source(f"clip-retrieval:{folder.resolve()}", keep=False)
         known = writer.stored()
         try:
-            for path, table in shards:
+            for path, table in pairs:
                 vectors, rows = _array(path, gallery.embedder.backbone.feature_dim), _table(table)
                 if len(vectors) != len(rows):
                     raise SourceError(f"{path.name} has {len(vectors):,} rows, {table.name} {len(rows):,}")
@@ -110,7 +114,7 @@ def take_in(folder: Path, gallery: Gallery) -> Iterator[Rows | Moved]:
     yield Moved(gallery.name, added, gallery.embedder.backbone.feature_dim, pictures)
 
 
-def _shards(folder: Path) -> list[tuple[Path, Path]]:
+def shards(folder: Path) -> list[tuple[Path, Path]]:
     """(array, table) of every number. Raises ``SourceError`` when there are none, or one lacks its other half."""
     found: dict[str, dict[int, Path]] = {"img_emb": {}, "metadata": {}}
     for path in folder.rglob("*"):
@@ -129,7 +133,7 @@ def _array(path: Path, dim: int) -> np.ndarray:
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise SourceError(f"{path.name} cannot be read: {error}") from error
+        raise SourceError(f"{path.name} cannot be read: {reason(error)}") from error
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise SourceError(f"{path.name} holds {vectors.shape}; this gallery's backbone gives {dim} features an image")
     return vectors
@@ -141,7 +145,7 @@ def _table(path: Path) -> list[dict[str, object]]:
     try:
         table = parquet.read_table(path)
     except (OSError, ArrowException) as error:
-        raise SourceError(f"{path.name} cannot be read: {error}") from error
+        raise SourceError(f"{path.name} cannot be read: {reason(error)}") from error
     names = [name for name in PATH_COLUMNS if name in table.column_names]
     if not names:
         raise SourceError(f"{path.name} has no column {' or '.join(PATH_COLUMNS)} (found: {table.column_names})")
@@ -188,7 +192,7 @@ def _check_plan(folder: Path, gallery: Gallery) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{PLAN} is damaged ({error})") from error
+        raise SourceError(f"{PLAN} is damaged ({reason(error)})") from error
     if theirs != gallery.config.backbone_hash:
         raise SourceError(
             f"these are features of backbone '{made_of['backbone']}' ({theirs}), gallery '{gallery.name}' has "

@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 from unifex import images, ranges
 from unifex.soundness import whole_file, write_atomically
 from unifex.sources import Item, Refused, Source, SourceError
+from unifex.text import reason
 
 
 class Labelled(Protocol):
@@ -56,7 +57,7 @@ class Rule:
         ranges.MOST_IMAGES.check(self.most)
         ranges.SEED.check(self.seed)
         if 0 < self.most < self.least:
-            raise SourceError(f"a class cannot have at least {self.least} images and at most {self.most}")
+            raise SourceError(f"least ({self.least} images a class) must be not above most ({self.most})")
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
             try:
                 hashes[images.content_hash(item.read())].append(item)
             except (OSError, images.ImageError) as error:
-                refused.append(Refused(item.path, f"cannot be read ({error})"))
+                refused.append(Refused(item.path, f"cannot be read ({reason(error)})"))
         once = {same[0].uri for same in hashes.values() if len({(item.domain, item.label) for item in same}) == 1}
         copies = sum(len(same) for same in hashes.values()) - len(once)
         items = choose([item for item in items if item.uri in once], rule)

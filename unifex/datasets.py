@@ -20,6 +20,7 @@ from unifex import images
 from unifex.curation import Rule, choose
 from unifex.folder import file_item
 from unifex.sources import Item, Options, Refused, SourceError
+from unifex.text import reason
 
 MARGIN = 0.02  # of a box's sides is added around a crop, as the public code's preprocessing does
 Box = tuple[float, float, float, float]
@@ -76,14 +77,14 @@ def table(file: Path, *wanted: tuple[str, ...]) -> Iterator[list[str]]:
                 if cells:
                     yield [cells[place].strip() for place in places]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{file.name} cannot be read: {error}") from error
+        raise SourceError(f"{file.name} cannot be read: {reason(error)}") from error
 
 
 def _json(file: Path):
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SourceError(f"{file.name} cannot be read: {error}") from error
+        raise SourceError(f"{file.name} cannot be read: {reason(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -366,8 +367,9 @@ def _rule(asked: dict[str, str]) -> Rule:
     domains = tuple(domain for domain in asked.pop("domains", "").split(",") if domain)
     try:
         numbers = {name: int(value) for name, value in asked.items()}
-    except ValueError as error:
-        raise SourceError(f"m4d: {error}") from error
+    except ValueError:
+        written = "&".join(f"{name}={value}" for name, value in asked.items())
+        raise SourceError(f"m4d: invalid literal in '{written}': all but sets and domains are whole numbers") from None
     return Rule(domains, **numbers)
 
 

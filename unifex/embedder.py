@@ -23,7 +23,7 @@ from unifex import backbones, disk, hub, images, neck, runtime, torchscript, zoo
 from unifex.errors import UnifexError
 from unifex.hub import HubFile
 from unifex.soundness import new_folder, write_atomically
-from unifex.text import what_there_is
+from unifex.text import reason, what_there_is
 
 DEFAULT_MODEL = "unifex-lite"
 DEFAULT_DIM = 256
@@ -66,7 +66,7 @@ class ModelConfig:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise ModelError(f"{path} cannot be read: {error}") from error
+            raise ModelError(f"{path} cannot be read: {reason(error)}") from error
         if not isinstance(values, dict):
             raise ModelError(f"{path}: not a model configuration")
         if values.get("schema") != SCHEMA:
@@ -287,4 +287,4 @@ def read_neck(folder: Path) -> neck.Neck:
         tensors = load_file(folder / FILES[1])
         return neck.Neck(config.neck, tensors["weight"], tensors["bias"], config.dims)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ModelError(f"model '{config.name}': {FILES[1]} cannot be used: {error}") from error
+        raise ModelError(f"model '{config.name}': {FILES[1]} cannot be used: {reason(error)}") from error

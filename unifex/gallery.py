@@ -615,7 +615,7 @@ class Gallery:
             return np.load(path, mmap_mode="r")
         except (OSError, ValueError) as error:
             raise GalleryError(
-                f"gallery '{self.name}': features/{path.name} is damaged ({error}); "
+                f"gallery '{self.name}': features/{path.name} is damaged ({reason(error)}); "
                 "index its images again under another name"
             ) from error
 
@@ -709,5 +709,6 @@ def _read_config(folder: Path) -> GalleryConfig:
         return GalleryConfig(**values)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise GalleryError(
-            f"gallery '{folder.name}': gallery.json is damaged ({error}); index its images again under another name"
+            f"gallery '{folder.name}': gallery.json is damaged ({reason(error)}); "
+            "index its images again under another name"
         ) from error

@@ -18,6 +18,7 @@ from urllib.request import getproxies
 
 from unifex import proxies
 from unifex.errors import UnifexError
+from unifex.text import reason
 
 REACHABLE_SECONDS = 3
 REPORT_SECONDS = 0.3
@@ -85,9 +86,18 @@ def check_reachable(what: str) -> None:
         socket.create_connection((endpoint.hostname, port), timeout=REACHABLE_SECONDS).close()
     except OSError as error:
         raise HubError(
-            f"{what} is not on this computer, and {endpoint.hostname} cannot be reached ({error}); "
+            f"{what} is not on this computer, and {endpoint.hostname} cannot be reached ({reason(error)}); "
             "connect to the internet and try again, or use the bundled model"
         ) from error
+
+
+def _check_name(repo: str) -> None:
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        raise HubError(f"'{repo}' is no repository of the hub: give OWNER/NAME, of letters, digits and - _ .") from None
 
 
 def explain(error: Exception, repo: str) -> HubError:
@@ -112,6 +122,7 @@ def fetch(file: HubFile) -> Iterator[Fetched]:
 
     Raises :class:`HubError`.
     """
+    _check_name(file.repo)
     if find(file):
         return
     check_reachable(file.repo)
@@ -189,6 +200,7 @@ def push(folder: Path, repo: str, kind: str = "model", private: bool = False) ->
     """
     from huggingface_hub import HfApi, errors
 
+    _check_name(repo)
     check_reachable(repo)
     api = HfApi()
     try:

@@ -85,7 +85,7 @@ class Indexes:
         if not (folder / "gallery.json").is_file():
             if self.builtin and name in self.builtin.names():
                 return self.builtin.get(name, embedder)
-            raise GalleryError(f"no gallery '{name}' here ({what_there_is(self.names(), name)})")
+            raise GalleryError(f"no gallery '{name}' here ({what_there_is(self.names(), name, 'none yet')})")
         fresh = Gallery.open(folder, embedder)
         with self._lock:
             opened = self._open.get(name)

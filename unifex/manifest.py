@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from unifex import images
 from unifex.sources import Item, Options, Refused, Source, SourceError, is_control, printable
+from unifex.text import reason
 from unifex.tree import MANIFEST_NAME, Node, Skipped, Tree, TreeImages, excluded_by, notes
 
 NOT_FOUND = "file not found"
@@ -110,7 +111,7 @@ class Manifest:
                 lines += error.object[: error.start].count(b"\n")
                 raise SourceError(f"'{self.name}', line {lines}: not UTF-8; save it as UTF-8 CSV") from error
             except (OSError, images.ImageError) as error:
-                raise SourceError(f"'{self.name}' cannot be read ({error})") from error
+                raise SourceError(f"'{self.name}' cannot be read ({reason(error)})") from error
         return encoding
 
     def _raw(self) -> io.BufferedReader:

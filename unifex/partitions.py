@@ -23,6 +23,7 @@ from unifex import images
 from unifex.errors import UnifexError
 from unifex.manifest import open_tree
 from unifex.sources import Item, Options, Refused, SourceError, labels_from_layout, open_source, printable
+from unifex.text import reason
 from unifex.tree import HEAD, RAW, Node, Skipped, Way, is_service, notes
 
 FILES_PER_PART = 1000
@@ -189,7 +190,7 @@ def _groups(place: str) -> int:
         with files.open(path, "rb") as file:
             return parquet.ParquetFile(file).num_row_groups
     except (OSError, ArrowException) as error:
-        raise SourceError(f"'{place}' is no parquet file that can be read ({error})") from error
+        raise SourceError(f"'{place}' is no parquet file that can be read ({reason(error)})") from error
 
 
 def _read_files(part: Part) -> Iterator[Item]:

@@ -24,11 +24,7 @@ class Range:
 
     def check(self, value: Any) -> Any:
         """The number that ``value`` (a number, or its text) is. Raises ``UnifexError`` naming what is allowed."""
-        kind = type(self.low)
-        try:
-            number = kind(value)
-        except (TypeError, ValueError, OverflowError):
-            number = None
+        number = self._number(value)
         if number is None or not self.low <= number <= self.high or (isinstance(value, float) and number != value):
             raise UnifexError(f"{self.what} must be {self.allowed}, not {str(value)[:40]!r}")
         return number
@@ -39,14 +35,19 @@ class Range:
         whole = "a whole number, " if isinstance(self.low, int) else ""
         return f"{whole}{self.low} to {self.high}{f' {self.unit}' if self.unit else ''}"
 
-    def __call__(self, text: str) -> Any:
+    def _number(self, value: Any) -> Any:
         try:
-            return self.check(text)
-        except UnifexError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            return type(self.low)(value)
+        except (TypeError, ValueError, OverflowError):
+            return None
+
+    def __call__(self, text: str) -> Any:
+        if self._number(text) is None:  # wrong usage, to argparse; a number that cannot be is an error as any other
+            raise argparse.ArgumentTypeError(f"must be {self.allowed}, not {text[:40]!r}")
+        return self.check(text)
 
 
-HITS = Range("the number of hits", 1, 1000)
+HITS = Range("k", 1, 1000, "hits")
 SIMILARITY = Range("the least similarity", -1.0, 1.0)
 BALANCE = Range("the balance", 0.0, 1.0, "(images to words)")
 FALSE_ACCEPTS = Range("the share of false accepts", 0.0001, 100.0, "%")

@@ -30,6 +30,7 @@ from unifex.errors import UnifexError
 from unifex.indexing import embed_items
 from unifex.partitions import Part, file_system
 from unifex.sources import Options, Refused, SourceError
+from unifex.text import reason
 from unifex.writer import Embedded
 
 if TYPE_CHECKING:
@@ -169,10 +170,12 @@ def _start(address: str | None):
     try:
         if address and address != "auto":  # Ray itself waits for minutes
             host, _, port = address.removeprefix("ray://").rpartition(":")
+            if not port.isdecimal():
+                raise ClusterError(f"'{address}' is no address of a Ray cluster: give HOST:PORT, or auto")
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(log_to_driver=False, logging_level="error", **options)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ClusterError(f"no Ray cluster at {address} ({error}); `ray start --head` starts one") from error
+        raise ClusterError(f"no Ray cluster at {address} ({reason(error)}); `ray start --head` starts one") from error
     return ray
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from unifex.errors import UnifexError
 from unifex.neck import NESTED_DIMS
+from unifex.text import reason
 
 LOSS_ADVICE = {
     "arcface": "ArcFace: an angle between classes; the safe choice for clean labels",
@@ -95,7 +96,7 @@ class Recipe:
                 if known["low"] is not None and not known["low"] <= number <= known["high"]:
                     raise RecipeError(f"{setting.name} {number} is not between {known['low']} and {known['high']}")
         if not self.dims or list(self.dims) != sorted(set(self.dims)):
-            raise RecipeError(f"dims {self.dims} must ascend")
+            raise RecipeError(f"dims {list(self.dims)} must ascend")
 
     def steps(self, images: int) -> int:
         """Optimiser steps in all, for so many training images."""
@@ -163,8 +164,8 @@ def read_public_yaml(path: Path) -> Recipe:
 
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: {error}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: {reason(error)}") from error
     if not isinstance(values, dict) or "MODEL" not in values:
         raise RecipeError(f"{path}: not a UniFEx training configuration (no MODEL section)")
     try:

@@ -38,6 +38,12 @@ def _credentials(text: str) -> str:
     return text
 
 
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must be a folder")
+    return Path(text)
+
+
 def _host(text: str) -> str:
     return text.strip().removeprefix("[").removesuffix("]")
 
@@ -46,9 +52,9 @@ def _host(text: str) -> str:
 class Settings:
     """Each field is the option ``--name`` and the variable ``UNIFEX_NAME``; the option wins."""
 
-    indexes: Path = _option(Path("indexes"), "folder of galleries and trained models", type=Path, everywhere=True)
+    indexes: Path = _option(Path("indexes"), "folder of galleries and trained models", type=_folder, everywhere=True)
     model: str = _option(DEFAULT_MODEL, "model to index and search with", everywhere=True)
-    data: Path | None = _option(None, "folder of public data sets (M4D-35k and its peers)", type=Path)
+    data: Path | None = _option(None, "folder of public data sets (M4D-35k and its peers)", type=_folder)
     gallery: str = _option("", "gallery to open first, or a source to index and open")
     host: str = _option("127.0.0.1", "address to listen on (0.0.0.0 or :: for the network)", type=_host)
     port: int = _option(7860, "port to listen on; the next free one when taken", type=ranges.PORT)
@@ -106,8 +112,8 @@ def _from_environment(parser: argparse.ArgumentParser, variable: str, kind: Call
         return default
     try:
         return kind(value)
-    except argparse.ArgumentTypeError as error:
-        parser.error(f"{variable}={value!r}: {error}")
+    except (argparse.ArgumentTypeError, UnifexError) as error:
+        raise SystemExit(f"{parser.prog}: {variable}={value!r}: {error}") from None
 
 
 def read_settings(arguments: Sequence[str] | None = None) -> Settings:
@@ -117,7 +123,10 @@ def read_settings(arguments: Sequence[str] | None = None) -> Settings:
     """
     parser = Parser(prog="python app.py", description="UniFEx: a visual search engine of your images.")
     add_options(parser)
-    values = vars(parser.parse_args(arguments))
+    try:
+        values = vars(parser.parse_args(arguments))
+    except UnifexError as error:
+        raise SystemExit(f"{parser.prog}: {error}") from None
     if os.environ.get("SPACE_ID"):
         values.update(public=True, host=os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0"))
     settings = Settings(**values)
@@ -125,7 +134,7 @@ def read_settings(arguments: Sequence[str] | None = None) -> Settings:
         try:
             check(settings)
         except UnifexError as error:
-            parser.error(f"{_as_given(settings, name)}: {error}")
+            raise SystemExit(f"{parser.prog}: {_as_given(settings, name)}: {error}") from None
     return settings
 
 

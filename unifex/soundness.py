@@ -64,8 +64,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         disk.check(path)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)  # on a full disk it is in the way
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # on a full disk it is in the way
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)  # which people know
         raise
 
 

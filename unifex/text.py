@@ -92,11 +92,11 @@ def shortened(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def what_there_is(names: Iterable[str], wanted: str = "") -> str:
+def what_there_is(names: Iterable[str], wanted: str = "", none: str = "none") -> str:
     """``there are: a, b``, for a sentence that says no to ``wanted``; of many those alike: ``alike: a; 312 in all``."""
     known = [name for name in names if name]
     if len(known) <= LISTED:
-        return f"there are: {', '.join(known) or 'none'}"
+        return f"there are: {', '.join(known) or none}"
     alike = difflib.get_close_matches(wanted, known, LISTED, 0.4) or known[:LISTED]
     return f"alike: {', '.join(alike)}; {len(known):,} in all"
 

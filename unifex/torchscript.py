@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from unifex.backbones import BackboneError, BackboneSpec, MapPool
 from unifex.images import Preprocessing
 from unifex.soundness import whole_file, write_atomically
+from unifex.text import reason
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +35,9 @@ def backbone(folder: Path) -> BackboneSpec:
         if not (folder / FILE).is_file():
             raise OSError(f"{FILE} is missing")
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BackboneError(f"the TorchScript model in {folder} cannot be read: {error}; import it again") from error
+        raise BackboneError(
+            f"the TorchScript model in {folder} cannot be read: {reason(error)}; import it again"
+        ) from error
     return _spec(folder.name, folder / FILE, size, dim, parameters)
 
 
@@ -80,7 +84,9 @@ def _load(file: Path) -> torch.jit.ScriptModule:
             "file (torch.jit.save), or the weights as safetensors"
         )
     try:
-        return torch.jit.load(file, map_location="cpu").eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that torch will give TorchScript up is no user's business
+            return torch.jit.load(file, map_location="cpu").eval()
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise BackboneError(f"{file} is not a TorchScript file: {reason}") from error

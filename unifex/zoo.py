@@ -26,6 +26,7 @@ from unifex.backbones import BackboneError, BackboneSpec, MapPool
 from unifex.hub import Fetched, HubFile
 from unifex.images import Preprocessing
 from unifex.lite0 import LITE0
+from unifex.text import reason
 from unifex.text import size as bytes_text
 from unifex.towers import TowerError
 
@@ -168,7 +169,7 @@ def _from_library(id: str) -> BackboneSpec:
     try:
         return _LIBRARIES[Name.parse(id).library](id, Name.parse(id))
     except (TowerError, RuntimeError, OSError, ValueError, KeyError) as error:
-        raise BackboneError(f"backbone '{id}': {error}") from error
+        raise BackboneError(f"backbone '{id}': {reason(error)}") from error
 
 
 def _of_timm(id: str, name: Name) -> BackboneSpec:
