@@ -26,7 +26,7 @@ LAYERS = (
     ("partitions",),
     ("places", "listings"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
-    ("indexes", "indexing", "reranking"),
+    ("indexes", "indexing", "rebuild", "reranking"),
     ("bundle", "clip_retrieval", "workspaces"),
     ("ray_embedding",),
     ("search", "word_search", "evaluation", "export"),

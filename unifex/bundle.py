@@ -1,48 +1,67 @@
-"""A gallery that travels: one zip of features, embeddings, index, items, thumbnails, hashes and the neck.
+"""A gallery that travels: one zip of features, items, thumbnails, hashes and the neck.
 
-The bundle is a gallery's own folder with two differences: nothing in it tells where on the sender's computer the images
-lay, and ``bundle.json`` has the sha256 of every file, which unpacking checks. The backbone is named, not packed.
+Nothing in it tells where on the sender's computer the images lay, ``bundle.json`` has the sha256 of every file, and
+nothing derived is in it: that is made anew in seconds. The backbone is named, not packed. Who opens one does not trust
+it: only files that a gallery is made of come out, each is looked at, and the items are written afresh
+(:mod:`unifex.rebuild`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hashlib
 import json
+import os
+import re
 import shutil
 import sqlite3
+import stat
+import struct
 import tempfile
+import uuid
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from unifex import hub, snapshot
+import numpy as np
+
+from unifex import derived, disk, hub, images, snapshot, zoo
 from unifex.archive import BUNDLE_CONTENTS as CONTENTS
+from unifex.archive import ENCRYPTED_FLAG, MAX_COMPRESSION, MAX_ENTRIES
+from unifex.backbones import BackboneError
 from unifex.embedder import FILES, ModelConfig, ModelError, find_model, read_neck
-from unifex.gallery import Gallery, GalleryConfig, GalleryError
+from unifex.errors import UnifexError
+from unifex.gallery import Gallery, GalleryConfig, GalleryError, Record
 from unifex.hub import Fetched, HubFile
 from unifex.indexes import Indexes, check_name
+from unifex.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
 from unifex.soundness import file_hash, new_folder, sealed, unsealed, whole_file
 from unifex.text import is_of_disk
+from unifex.writer import SHARD_ROWS, thumbnail_origin
 
 SCHEMA = 1
 ON_HUB = "gallery.zip"
-_DERIVED = ("embeddings.npy", "ids.npy", "derived.json", "index.faiss", "neighbours.npz", "calibration.json")
-# Items are named by the bundle; corrections and refusals follow; where they came from is nobody's business.
-_ANONYMOUS = """
-CREATE TEMP TABLE named AS SELECT uri AS old, 'bundle:{id}/' || id || '/' || path AS new FROM items;
-DELETE FROM corrections WHERE uri NOT IN (SELECT old FROM named)
-    OR other_uri != '' AND other_uri NOT IN (SELECT old FROM named);
-UPDATE corrections SET uri = (SELECT new FROM named WHERE old = uri),
-    other_uri = COALESCE((SELECT new FROM named WHERE old = other_uri), '');
-UPDATE items SET uri = 'bundle:{id}/' || id || '/' || path, source = 1;
-UPDATE OR REPLACE refused SET source = 1;
-UPDATE features SET stored = NULL;
-DELETE FROM listings;
-INSERT INTO listings SELECT id, 1, path, label, domain, split, 0 FROM items;
-DELETE FROM sources;
-INSERT INTO sources (id, spec, keep, complete) VALUES (1, 'bundle:{id}', 1, 1);
-"""
+ITEMS = "items.sqlite"
+WIDEST = 1 << 16  # features an image
+_SHA = r"([0-9a-f]{2})/(?=\1)[0-9a-f]{64}"
+_KINDS = {  # what a gallery is made of, and bytes of one at most
+    re.escape(CONTENTS): 1 << 30,
+    r"gallery\.json": 1 << 16,
+    r"items\.sqlite": 1 << 38,
+    r"model/config\.json": 1 << 20,
+    r"model/model\.safetensors": 1 << 31,
+    r"features/\d{5,10}\.npy": 2 * SHARD_ROWS * WIDEST + 4096,
+    rf"thumbs/{_SHA}\.(jpg|webp)": 1 << 18,
+    rf"originals/{_SHA}{SUFFIX}": images.MAX_BYTES,
+}
+# Bundles of earlier versions hold what is derived, too: it stays where it is.
+_IGNORED = r"embeddings\.npy|ids\.npy|derived\.json|index\.faiss|neighbours\.npz|calibration\.json|.*/"
+_METADATA, _PICTURE_DATA = {*range(0xE1, 0xF0), 0xFE}, 0xDA  # markers of JPEG
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -82,74 +101,83 @@ def pack(gallery: Gallery, out: Path, images: bool = False) -> Iterator[Packing 
     """Write a gallery as a zip; yields how far it is and, last, what came of it.
 
     ``images``: the images themselves, too, so that they can be seen large elsewhere; else their thumbnails only. Raises
-    ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone.
+    ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone or changed.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(out) as unfinished:
-        with gallery.write(), tempfile.TemporaryDirectory(prefix="unifex-pack-") as scratch:
-            snapshot.save(gallery)
-            files = _files(gallery, Path(scratch), images)
-            contents, hashes = _contents(gallery, images), {}
-            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
-                for done, (name, path) in enumerate(sorted(files.items())):
-                    if done % 64 == 0:
-                        yield Packing(done, len(files))
-                    hashes[name] = file_hash(path)
-                    archive.write(path, name)
-                archive.writestr(CONTENTS, json.dumps(asdict(replace(contents, files=hashes))))
+    with (
+        whole_file(out) as unfinished,
+        gallery.write(),
+        tempfile.TemporaryDirectory(prefix="unifex-pack-") as scratch,
+        zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        records = _originals(gallery) if images else {}
+        files, hashes = _files(gallery, Path(scratch), records), {}
+        for done, (name, content) in enumerate(sorted(files.items())):
+            if done % 64 == 0:
+                yield Packing(done, len(files))
+            if isinstance(content, Path):
+                hashes[name] = file_hash(content)
+                archive.write(content, name)
+            elif data := content():
+                hashes[name] = hashlib.sha256(data).hexdigest()
+                archive.writestr(name, data)
+        c = gallery.config
+        contents = Contents(
+            gallery.name, c.backbone, c.backbone_hash, c.model, c.neck_hash, len(gallery), images, hashes
+        )
+        archive.writestr(CONTENTS, json.dumps(asdict(contents)))
     yield Packed(str(out), contents.items, out.stat().st_size, images)
 
 
-def _contents(gallery: Gallery, images: bool) -> Contents:
-    c = gallery.config
-    return Contents(gallery.name, c.backbone, c.backbone_hash, c.model, c.neck_hash, len(gallery), images, {})
-
-
-def _files(gallery: Gallery, scratch: Path, images: bool) -> dict[str, Path]:
-    """Name in the bundle -> file, for everything that goes into it."""
-    folder = gallery.folder
-    found = {name: folder / name for name in _DERIVED if (folder / name).is_file()}
-    for kind in ("features", "thumbs", *(["originals"] if images else [])):
-        places = (path for path in (folder / kind).rglob("*") if path.is_file() and path.suffix != ".tmp")
-        found |= {path.relative_to(folder).as_posix(): path for path in places}
-    found["items.sqlite"] = _items(gallery, scratch / "items.sqlite")
-    config = scratch / "gallery.json"
-    config.write_bytes(sealed(asdict(replace(gallery.config, store="", collection=""))))
-    found["gallery.json"] = config
+def _files(gallery: Gallery, scratch: Path, originals: dict[str, Record]) -> dict[str, Path | Callable[[], bytes]]:
+    """Name in the bundle -> the file, or what gives its bytes, for everything that goes into it."""
+    try:
+        with gallery.connect() as database:
+            place = f"bundle:{gallery.config.id}"
+            rebuilt = rebuild(database, scratch / ITEMS, place, lambda sha256, _: _original_name(originals.get(sha256)))
+    except ValueError as error:
+        raise GalleryError(f"gallery '{gallery.name}' cannot be packed: {error}") from error
+    config = replace(gallery.config, previous="", store="", collection="")
+    found: dict[str, Path | Callable[[], bytes]] = {
+        "gallery.json": lambda: sealed(asdict(config)),
+        ITEMS: scratch / ITEMS,
+    }
+    for shard in rebuilt.shards:
+        gallery.load_shard(shard)  # which checks it
+        found[f"features/{shard:05d}.npy"] = gallery.shard_path(shard)
+    for sha256, name in rebuilt.originals.items():
+        found[f"thumbs/{sha256[:2]}/{sha256}.jpg"] = lambda sha256=sha256: gallery.thumbnail(sha256)
+        if name:
+            record = originals[sha256]
+            found[f"originals/{sha256[:2]}/{name}"] = lambda record=record: _image_of(gallery, record)
     if not gallery.config.model.startswith("raw:"):  # a bare backbone has no neck
         gallery.embedder.save(scratch / "model")
         found |= {f"model/{name}": scratch / "model" / name for name in FILES}
-    with closing(sqlite3.connect(found["items.sqlite"])) as database, database:
-        if images:
-            found |= _originals(gallery, database)
-        else:
-            database.execute("UPDATE features SET original = ''")
     return found
 
 
-def _items(gallery: Gallery, path: Path) -> Path:
-    """A copy of the items that says nothing of this computer."""
-    with gallery.connect() as database, closing(sqlite3.connect(path)) as copy:
-        database.backup(copy)
-        copy.executescript(_ANONYMOUS.format(id=gallery.config.id))
-        copy.commit()
-        copy.execute("VACUUM")  # what was overwritten must not be readable in free pages
-    return path
+def _originals(gallery: Gallery) -> dict[str, Record]:
+    """An item of every image that the gallery shows."""
+    return {record.sha256: record for record in gallery.records(gallery.snapshot().columns.ids)}
 
 
-def _originals(gallery: Gallery, items: sqlite3.Connection) -> dict[str, Path]:
-    """The images that the gallery did not keep itself, under the names that the copy of its items gets for them."""
-    found = {}
-    for record in gallery.records(gallery.snapshot().columns.ids):
-        if record.original:
-            continue
-        path = Path(record.uri)
-        if not path.is_file():
-            raise GalleryError(f"'{record.path}' is no longer where it was: pack without images, or index again")
-        name = record.sha256 + (path.suffix.lower()[:8] or ".img")
-        found[f"originals/{record.sha256[:2]}/{name}"] = path
-        items.execute("UPDATE features SET original = ? WHERE sha256 = ?", (name, record.sha256))
-    return found
+def _original_name(record: Record | None) -> str:
+    if record is None:
+        return ""
+    suffix = Path(record.original or record.uri).suffix.lower()[:8]
+    return record.sha256 + (suffix if re.fullmatch(SUFFIX, suffix) else ".img")
+
+
+def _image_of(gallery: Gallery, record: Record) -> bytes:
+    """What goes with the gallery: the very bytes that were indexed, and an image, whatever the database says."""
+    try:
+        data = gallery.original(record)
+        images.decode(data, at_least=images.THUMBNAIL_SIZE)
+        return data
+    except (GalleryError, images.ImageError) as error:
+        raise GalleryError(
+            f"'{record.path}' is no longer where it was, or what it was ({error}): pack without images, or index again"
+        ) from error
 
 
 def is_bundle(path: Path) -> bool:
@@ -170,77 +198,270 @@ def unpack(bundle: Path, name: str, indexes: Indexes) -> Iterator[Packing | Gall
     folder = indexes.folder / check_name(name)
     if folder.exists():
         raise GalleryError(f"there is a gallery '{folder.name}' already; give another name")
-    with new_folder(folder) as new:
-        try:
-            with zipfile.ZipFile(bundle) as archive:
-                contents = _read_contents(archive, bundle)
-                for done, (file, sha256) in enumerate(contents.files.items()):
-                    if done % 64 == 0:
-                        yield Packing(done, len(contents.files))
-                    _unpack_file(archive, file, sha256, new)
-            _check_items(new / "items.sqlite")
-            _adopt_model(new, indexes)
-        except (zipfile.BadZipFile, sqlite3.Error, KeyError, OSError, ValueError, ModelError) as error:
-            if is_of_disk(error):
-                raise
-            raise GalleryError(f"{bundle.name} is not a gallery that can be used: {error}") from error
-    yield indexes.get(folder.name)
+    with new_folder(folder) as new, _refusing(bundle.name), zipfile.ZipFile(bundle) as archive:
+        packed = _Packed.read(archive, bundle)
+        if disk.free(new) < packed.bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), new.name)
+        config = _config(packed)
+        rebuilt = _take_items(packed, new, f"bundle:{config.id}")
+        widths: set[int] = set()
+        for done, take in enumerate(_takers(packed, new, rebuilt, widths)):
+            if done % 64 == 0:
+                yield Packing(done, len(packed.infos))
+            take()
+        config = _adopt_model(packed, config, new, indexes, widths)
+        (new / "gallery.json").write_bytes(sealed(asdict(config)))
+    gallery = indexes.get(folder.name)
+    _make_ready(gallery)
+    yield gallery
+
+
+class _NoBundleError(GalleryError):
+    """A zip that is no bundle, or of another version."""
+
+
+@contextlib.contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Whatever is wrong with a bundle, in one sentence."""
+    try:
+        yield
+    except _NoBundleError:
+        raise
+    except (*_DAMAGE, sqlite3.Error, KeyError, OSError, ValueError, TypeError, RuntimeError, UnifexError) as error:
+        if is_of_disk(error):
+            raise
+        raise GalleryError(f"{name} is not a gallery that can be used: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """Another's bundle: only files that a gallery is made of, each once, and none larger than it says."""
+
+    archive: zipfile.ZipFile
+    infos: dict[str, zipfile.ZipInfo]
+    hashes: dict[str, str]
+
+    @classmethod
+    def read(cls, archive: zipfile.ZipFile, path: Path) -> _Packed:
+        """Raises ValueError for an entry that no bundle has, and :class:`_NoBundleError`."""
+        entries = archive.infolist()
+        if len(entries) > MAX_ENTRIES:
+            raise ValueError(f"it has {len(entries):,} entries, more than {MAX_ENTRIES:,}")
+        infos: dict[str, zipfile.ZipInfo] = {}
+        for info in entries:
+            if re.fullmatch(_IGNORED, info.filename) and not _leaves(info.filename):
+                continue
+            _check_entry(info)
+            if infos.setdefault(info.filename, info) is not info:
+                raise ValueError(f"it has '{info.filename}' twice")
+        if sum(info.compress_size for info in infos.values()) > path.stat().st_size:
+            raise ValueError("its entries lie in one another (zip bomb)")
+        contents = _read_contents(archive, path) if CONTENTS in infos else None
+        if contents is None:
+            raise _NoBundleError(f"{path.name} is not a bundle: it has no {CONTENTS}")
+        return cls(archive, infos, contents.files)
+
+    @property
+    def bytes(self) -> int:
+        """Of all of it, unpacked."""
+        return sum(info.file_size for info in self.infos.values())
+
+    def take(self, name: str) -> bytes:
+        """A file of it. Raises ValueError when it is not there, or not what it should be."""
+        if name not in self.infos:
+            raise ValueError(f"there is no item named '{name}' in it")
+        data = self.archive.read(self.infos[name])
+        if hashlib.sha256(data).hexdigest() != self.hashes.get(name):
+            raise ValueError(f"{name} is damaged")
+        return data
+
+    def take_to(self, name: str, path: Path) -> None:
+        """:meth:`take` for what need not fit into memory."""
+        if name not in self.infos:
+            raise ValueError(f"there is no item named '{name}' in it")
+        with self.archive.open(self.infos[name]) as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        if file_hash(path) != self.hashes.get(name):
+            raise ValueError(f"{name} is damaged")
+
+
+def _leaves(name: str) -> bool:
+    """Whether a name, on some system, means a place outside the folder it is unpacked to."""
+    return name.startswith("/") or ".." in name or bool(re.search(r"[\\:\0]", name))
+
+
+def _check_entry(info: zipfile.ZipInfo) -> None:
+    """Raises ValueError."""
+    name, shown = info.filename, ascii(info.filename[:80])
+    if _leaves(name):
+        raise ValueError(f"{shown} leaves the gallery")
+    most = next((most for kind, most in _KINDS.items() if re.fullmatch(kind, name)), None)
+    reasons = (
+        (most is None, "is no file of a gallery"),
+        (stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG), "is no plain file"),
+        (info.flag_bits & ENCRYPTED_FLAG, "is encrypted"),
+        (info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), "is compressed in another way"),
+        (most is not None and info.file_size > most, "is too large"),
+        (info.file_size > MAX_COMPRESSION * max(1, info.compress_size), "is compressed more than 200-fold (zip bomb)"),
+    )
+    for wrong, reason in reasons:
+        if wrong:
+            raise ValueError(f"{shown} {reason}")
 
 
 def _read_contents(archive: zipfile.ZipFile, bundle: Path) -> Contents:
     try:
         values = json.loads(archive.read(CONTENTS))
         contents = Contents(**values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise GalleryError(f"{bundle.name} is not a bundle: it has no {CONTENTS} that can be read") from error
+        if not isinstance(contents.files, dict):
+            raise TypeError("no files")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _NoBundleError(f"{bundle.name} is not a bundle: it has no {CONTENTS} that can be read") from error
     if contents.schema != SCHEMA:
-        raise GalleryError(f"{bundle.name} has format {contents.schema}, this program reads {SCHEMA}; update UniFEx")
+        raise _NoBundleError(f"{bundle.name} has format {contents.schema}, this program reads {SCHEMA}; update UniFEx")
     return contents
 
 
-def _unpack_file(archive: zipfile.ZipFile, name: str, sha256: str, folder: Path) -> None:
-    """Raises ValueError for a name that leaves the folder and for a file that is not what it should be."""
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()) or Path(name).is_absolute():
-        raise ValueError(f"'{name[:80]}' leaves the gallery")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(name) as source, path.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-    if file_hash(path) != sha256:
-        raise ValueError(f"{name} is damaged")
+def _config(packed: _Packed) -> GalleryConfig:
+    """Its configuration, as far as it may come from elsewhere: an id of its own, no store, no model before."""
+    values = unsealed(packed.take("gallery.json"))
+    if values.get("schema") != SCHEMA:
+        raise ValueError(f"gallery.json has format {values.get('schema')!r}; update UniFEx")
+    config = GalleryConfig(**values)
+    own = replace(config, id=uuid.uuid4().hex, previous="", store="", collection="")
+    if own.model != f"raw:{own.backbone}":
+        check_name(own.model, "model")
+    return own
 
 
-def _check_items(path: Path) -> None:
-    """Raises ValueError for rows that would name files outside the gallery, and for a database with code of its own."""
-    with closing(sqlite3.connect(path)) as database:
-        odd = database.execute(
-            "SELECT COUNT(*) FROM features WHERE length(sha256) != 64 OR sha256 GLOB '*[^0-9a-f]*' "
-            "OR (COALESCE(original, '') != '' AND original NOT GLOB sha256 || '.[a-z0-9]*') OR original GLOB '*/*'"
-        ).fetchone()[0]
-        triggers = database.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'trigger'").fetchone()[0]
-    if odd or triggers:
-        raise ValueError("items.sqlite is not one that UniFEx wrote")
+def _take_items(packed: _Packed, new: Path, place: str) -> Rebuilt:
+    """Write ``items.sqlite`` afresh. Raises ValueError for a database of another kind."""
+    theirs = new / "theirs.sqlite"
+    packed.take_to(ITEMS, theirs)
+
+    def original(sha256: str, name: str) -> str:
+        if name and not re.fullmatch(sha256 + SUFFIX, name):
+            raise ValueError("an image's name is not its own")
+        return name if f"originals/{sha256[:2]}/{name}" in packed.infos else ""
+
+    try:
+        with closing(open_foreign(theirs)) as database:
+            return rebuild(database, new / ITEMS, place, original)
+    except (ValueError, sqlite3.Error) as error:
+        raise ValueError(f"items.sqlite is not one that UniFEx wrote: {error}") from error
+    finally:
+        theirs.unlink()
 
 
-def _adopt_model(folder: Path, indexes: Indexes) -> None:
+def _takers(packed: _Packed, new: Path, rebuilt: Rebuilt, widths: set[int]) -> Iterator[Callable[[], None]]:
+    """Every file that an item needs: what takes it. ``widths``: how many features there are an image, noted there."""
+    (new / "features").mkdir()
+    for shard, rows in rebuilt.shards.items():
+        yield lambda shard=shard, rows=rows: _take_shard(packed, new, shard, rows, widths)
+    for sha256, name in rebuilt.originals.items():
+        yield lambda sha256=sha256, name=name: _take_image(packed, new, sha256, name)
+
+
+def _take_shard(packed: _Packed, new: Path, shard: int, rows: int, widths: set[int]) -> None:
+    """Features of another: of one width, finite, and their checksum is noted."""
+    name = f"features/{shard:05d}.npy"
+    packed.take_to(name, new / name)
+    with (new / name).open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        start = file.tell()
+    if len(shape) != 2 or shape[0] != rows or not 0 < shape[1] <= WIDEST or fortran or dtype != np.float16:
+        raise ValueError(f"{name} holds {dtype} {shape}, not features of {rows} images")
+    widths.add(shape[1])
+    if len(widths) > 1 or (new / name).stat().st_size != start + rows * shape[1] * 2:
+        raise ValueError(f"{name} is not as wide, or not as long, as it should be")
+    if rows and not np.isfinite(np.load(new / name, mmap_mode="r")).all():
+        raise ValueError(f"{name} holds features that are not finite")
+    with closing(sqlite3.connect(new / ITEMS)) as database, database:
+        database.execute("UPDATE shards SET checksum = ? WHERE id = ?", (packed.hashes[name], shard))
+
+
+def _take_image(packed: _Packed, new: Path, sha256: str, original: str) -> None:
+    """An image's thumbnail and, if it is there, the image, which must be what it is called."""
+    folder = f"{sha256[:2]}/{sha256}"
+    for name in (f"thumbs/{folder}.jpg", f"thumbs/{folder}.webp"):
+        if name in packed.infos:
+            data = _checked_thumbnail(packed.take(name), name)
+            path = new / f"thumbs/{folder}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            derived.write_bytes(path, data, thumbnail_origin(sha256), durable=False)
+            break
+    if original:
+        name = f"originals/{sha256[:2]}/{original}"
+        data = packed.take(name)
+        if images.content_hash(data) != sha256:
+            raise ValueError(f"{name} is not the image that it is called")
+        if not images.looks_like_image(data[:32]):
+            raise ValueError(f"{name} is not an image")
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        (new / name).write_bytes(data)
+
+
+def _checked_thumbnail(data: bytes, name: str) -> bytes:
+    """A thumbnail as this program makes them: a small JPEG without metadata, else made so."""
+    data = derived.without_stamp(data)
+    try:
+        picture = images.decode(data)
+    except images.ImageError as error:
+        raise ValueError(f"{name}: {error}") from error
+    if _is_plain_jpeg(data) and max(picture.width, picture.height) <= images.THUMBNAIL_SIZE:
+        return data
+    return images.thumbnail(picture.image)
+
+
+def _is_plain_jpeg(data: bytes) -> bool:
+    """Whether a JPEG that can be decoded has nothing but its picture: no metadata, and nothing behind the end."""
+    at = 2
+    while data[:2] == b"\xff\xd8" and at + 4 < len(data) and data[at] == 0xFF and data[at + 1] not in _METADATA:
+        if data[at + 1] == _PICTURE_DATA:
+            return data.find(b"\xff\xd9", at) == len(data) - 2
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
+
+
+def _adopt_model(
+    packed: _Packed, config: GalleryConfig, new: Path, indexes: Indexes, widths: set[int]
+) -> GalleryConfig:
     """The neck in the bundle becomes a model here, under a free name where its own means another neck."""
-    config = GalleryConfig(**unsealed((folder / "gallery.json").read_bytes()))
-    packed = folder / "model"
-    if packed.is_dir():
-        model = ModelConfig.read(packed / FILES[0])
-        neck_hash = read_neck(packed).hash
-        if neck_hash != config.neck_hash:
-            raise ValueError("its neck is not the one that it was made with")
-        check_name(model.name, "model")
-        names = (model.name, *(f"{model.name}-{number}" for number in range(2, 1000)))
-        name = next(name for name in names if _neck_here(name, indexes.models) in (None, neck_hash))
-        if _neck_here(name, indexes.models) is None:
-            (packed / FILES[0]).write_text(json.dumps({**asdict(model), "name": name}), encoding="utf-8")
-            indexes.models.mkdir(parents=True, exist_ok=True)
-            packed.rename(indexes.models / name)
-        shutil.rmtree(packed, ignore_errors=True)
-        config = replace(config, model=name)
-    (folder / "gallery.json").write_bytes(sealed(asdict(replace(config, previous="", store="", collection=""))))
+    if config.model.startswith("raw:"):
+        with contextlib.suppress(BackboneError):  # it may not be here
+            _check_width(widths, zoo.get(config.backbone).feature_dim)
+        return config
+    folder = new / "model"
+    folder.mkdir()
+    for name in FILES:
+        packed.take_to(f"model/{name}", folder / name)
+    model = ModelConfig.read(folder / FILES[0])
+    neck = read_neck(folder)
+    if (model.backbone, model.backbone_hash, neck.hash) != (config.backbone, config.backbone_hash, config.neck_hash):
+        raise ValueError("its neck is not the one that it was made with")
+    neck.check_dim(config.dim)
+    _check_width(widths, neck.input_dim)
+    check_name(model.name, "model")
+    free = (model.name, *(f"{model.name}-{number}" for number in range(2, 1000)))
+    name = next(name for name in free if _neck_here(name, indexes.models) in (None, neck.hash))
+    if _neck_here(name, indexes.models) is None:
+        (folder / FILES[0]).write_text(json.dumps({**asdict(model), "name": name}), encoding="utf-8")
+        indexes.models.mkdir(parents=True, exist_ok=True)
+        folder.rename(indexes.models / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    return replace(config, model=name)
+
+
+def _check_width(widths: set[int], expected: int) -> None:
+    if widths - {expected}:
+        raise ValueError(f"it holds {min(widths)} features an image, its model takes {expected}")
+
+
+def _make_ready(gallery: Gallery) -> None:
+    """Keep what is derived from it, where its backbone is here; else that is for who brings the backbone."""
+    with gallery.write(), contextlib.suppress(ModelError, BackboneError):
+        snapshot.save(gallery)
 
 
 def _neck_here(name: str, models: Path) -> str | None:

@@ -100,6 +100,11 @@ def is_stamped(data: bytes) -> bool:
     return data.endswith(_END)
 
 
+def without_stamp(data: bytes) -> bytes:
+    """A file's content, whatever its stamp says."""
+    return data[:-_STAMP_BYTES] if is_stamped(data) else data
+
+
 def write_arrays(path: Path, origin: Origin, **arrays: np.ndarray) -> None:
     """:func:`write` for named arrays, as ``.npz``."""
     write(path, lambda file: np.savez(file, **arrays), origin)

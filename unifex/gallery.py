@@ -17,7 +17,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +159,7 @@ class Gallery:
         self._lock = threading.RLock()
         self._neighbours_lock, self._calibration_lock = threading.Lock(), threading.Lock()
         self._features_lock = threading.Lock()
+        self._has_own_schema = False  # until that was looked at
         self._sound: set[int] = set()  # shards whose checksum was right
         self._is_earlier = True  # until it is known that its schema is the present one
 
@@ -182,8 +183,7 @@ class Gallery:
                 (new / "features").mkdir()
                 gallery = cls(new, config, embedder)
                 with gallery.connect() as database:
-                    database.executescript(_TABLES)
-                    database.execute("INSERT INTO state VALUES (0)")
+                    make_tables(database)
                 gallery.keep_config()
         except OSError as error:
             raise GalleryError(f"gallery '{folder.name}' cannot be made: {reason(error)}") from error
@@ -296,8 +296,10 @@ class Gallery:
         if not path.exists() and (self.folder / "gallery.json").exists():
             raise GalleryError(f"gallery '{self.name}' has lost its items.sqlite; index its images again")
         database = sqlite3.connect(path, timeout=30, check_same_thread=False)
+        database.execute("PRAGMA trusted_schema = OFF")  # the folder may be another's
         try:
             with database:
+                self._check_schema(database)
                 if self._is_earlier and not as_it_is:
                     self._is_earlier = _stand_in(database)
                 yield database
@@ -310,6 +312,19 @@ class Gallery:
             raise GalleryError(f"gallery '{self.name}': items.sqlite is damaged") from error
         finally:
             database.close()
+
+    def _check_schema(self, database: sqlite3.Connection) -> None:
+        """Once: the folder may be somebody else's."""
+        if self._has_own_schema:
+            return
+        try:
+            check_schema(database)
+        except ValueError as error:
+            raise GalleryError(
+                f"gallery '{self.name}': items.sqlite holds a {error} that this program did not make: it is damaged, "
+                "of a newer version (update UniFEx), or not to be trusted"
+            ) from error
+        self._has_own_schema = True
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -427,7 +442,17 @@ class Gallery:
             raise KeyError(hashes[places.index(None)])
         shards, rows = np.array(places, np.int64).reshape(-1, 2).T
         content = hashlib.sha256("".join([self.config.backbone_hash, *hashes]).encode()).hexdigest()
-        return FeatureTable(shards, rows, self.embedder.backbone.feature_dim, self.load_shard, content)
+        return FeatureTable(shards, rows, self.embedder.backbone.feature_dim, self._load_features, content)
+
+    def _load_features(self, shard: int) -> np.ndarray:
+        """:meth:`load_shard`, of the backbone. Raises :class:`GalleryError` as well for features of another."""
+        features, width = self.load_shard(shard), self.embedder.backbone.feature_dim
+        if (features.dtype, *features.shape[1:]) != (np.float16, width):
+            raise GalleryError(
+                f"gallery '{self.name}': features/{self.shard_path(shard).name} holds {features.dtype} "
+                f"{features.shape}, its backbone gives {width}; index its images again under another name"
+            )
+        return features
 
     def unit_features(self, current: Snapshot) -> np.ndarray:
         """Features float16 [N, D] of a snapshot's items, L2 norm 1, in memory: what words are compared with."""
@@ -651,6 +676,46 @@ class Gallery:
         if not re.fullmatch(re.escape(sha256) + r"\.[^/\\\0]{1,7}", name):
             raise GalleryError(f"gallery '{self.name}': items.sqlite names a file '{name[:80]}' that is not its own")
         return self.folder / "originals" / sha256[:2] / name
+
+
+def make_tables(database: sqlite3.Connection) -> None:
+    """Fill an empty database with the tables of an empty gallery."""
+    database.executescript(_TABLES)
+    database.execute("INSERT INTO state VALUES (0)")
+
+
+_OF_SQLITE = {("table", name) for name in ("sqlite_sequence", "sqlite_stat1", "sqlite_stat4")}
+
+
+@cache
+def _schema() -> dict[tuple[str, str], tuple[frozenset[str], str]]:
+    """(type, name) -> columns and, of a view, what it says: all that a gallery's database may have."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        make_tables(database)
+        return {(kind, name): (columns, sql if kind == "view" else "") for kind, name, columns, sql in _parts(database)}
+
+
+def _parts(database: sqlite3.Connection) -> Iterator[tuple[str, str, frozenset[str], str]]:
+    """Type, name, columns and text of what a database has, but for indices. Raises ValueError for what may be code."""
+    for kind, name, sql in database.execute("SELECT type, name, sql FROM main.sqlite_master").fetchall():
+        if kind == "index":
+            continue
+        words = " ".join(str(sql).split())
+        columns = database.execute("SELECT name, hidden FROM pragma_table_xinfo(?)", (name,)).fetchall()
+        if kind == "trigger" or words.upper().startswith("CREATE VIRTUAL") or any(hidden for _, hidden in columns):
+            raise ValueError(f"{kind} '{str(name)[:40]}'")
+        yield kind, name, frozenset(column for column, _ in columns), words
+
+
+def check_schema(database: sqlite3.Connection) -> None:
+    """Raises ValueError for a database with parts that no gallery has: they could be code of who made it."""
+    known = _schema()
+    for kind, name, columns, sql in _parts(database):
+        if (kind, name) in _OF_SQLITE:
+            continue
+        expected = known.get((kind, name))
+        if expected is None or not columns <= expected[0] or (kind == "view" and sql != expected[1]):
+            raise ValueError(f"{kind} '{name[:40]}'")
 
 
 def _of_earlier_version(path: Path) -> bytes:
