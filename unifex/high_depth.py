@@ -51,12 +51,19 @@ def to_eight_bits(values: np.ndarray, told: Told = Told()) -> np.ndarray:
     scale = 255 / (high - low) if high > low else np.inf
     if not np.isfinite(scale):
         return np.full(values.shape, 128, np.uint8)
-    eight = np.empty(values.shape, np.uint8)
-    with np.errstate(invalid="ignore", over="ignore"):
+    if values.dtype == np.uint16:
+        eight = _shades(np.arange(2**16), low, scale)[values]
+    else:
+        eight = np.empty(values.shape, np.uint8)
         for rows in _blocks(values):
-            shade = (values[rows].astype(np.float64) - low) * scale
-            eight[rows] = np.clip(np.nan_to_num(shade, posinf=255, neginf=0), 0, 255) + 0.5
+            eight[rows] = _shades(values[rows], low, scale)
     return 255 - eight if told.white_is_zero else eight
+
+
+def _shades(values: np.ndarray, low: float, scale: float) -> np.ndarray:
+    with np.errstate(invalid="ignore", over="ignore"):
+        shade = (values.astype(np.float64) - low) * scale
+    return (np.clip(np.nan_to_num(shade, posinf=255, neginf=0), 0, 255) + 0.5).astype(np.uint8)
 
 
 def _without_opacity(values: np.ndarray) -> np.ndarray:

@@ -90,8 +90,9 @@ _QUARTER_TURNS = (5, 6, 7, 8)  # those that swap width and height
 # Bytes a pixel in Pillow's memory and, of high depth, while it is scaled; others 4.
 _MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 8, "I;16L": 8, "I;16B": 8, "I": 16, "F": 16}
 # Bytes a pixel that a decoder holds beside Pillow's: frames and their copies.
-_DECODER_BYTES = {"WEBP": 12, "AVIF": 6, "HEIF": 6}  # measured
+_DECODER_BYTES = {"WEBP": 12, "AVIF": 6, "HEIF": 6, "BMP": 3, "PPM": 4}  # measured
 _DARK = 63  # 16-bit colours are read as their high bytes; a picture of which none is higher has fewer bits
+_DEEP_COLOUR_BYTES = 22  # a pixel of those, read twice
 
 _limits = Limits()
 _one_big = threading.Lock()
@@ -201,7 +202,7 @@ def _decode(data: bytes, at_least: int | None) -> Picture:
             return _deep_tiff(data, at_least, opened, note)
         if at_least and opened.format in ("JPEG", "MPO"):
             opened.draft("RGB", (at_least, at_least))
-        with _room_for(_memory(opened, width * height), (width, height)):
+        with _room_for(_memory(opened, data, width * height), (width, height)):
             opened.load()
             orientation = _orientation(opened, data)
             image = _reduced_rgb(_of_eight_bits(opened, data), at_least)
@@ -245,8 +246,10 @@ def _room_for(memory: int, size: tuple[int, int]) -> Iterator[None]:
         yield
 
 
-def _memory(opened: ImageFile.ImageFile, pixels: int) -> int:
+def _memory(opened: ImageFile.ImageFile, data: bytes, pixels: int) -> int:
     """Bytes that decoding takes, after ``draft``; ``pixels`` are those before it."""
+    if _can_be_read_deep(opened, data):
+        return _DEEP_COLOUR_BYTES * pixels
     needed = opened.width * opened.height * (_MODE_BYTES.get(opened.mode, 4) + _DECODER_BYTES.get(opened.format, 0))
     if opened.info.get("progressive"):  # the coefficients of the whole picture wait for the last scan
         sampled = [across * down for _, across, down, _ in opened.layer]
@@ -293,16 +296,21 @@ def _deep_tiff(data: bytes, at_least: int | None, opened: ImageFile.ImageFile | 
 
 def _of_eight_bits(opened: ImageFile.ImageFile, data: bytes) -> Image.Image:
     """The loaded picture, with its deeper samples scaled to 8 bits: as a whole, since they have one black and white."""
-    sixteen = opened.format == "PNG" and data[24] == 16
     if opened.mode.startswith(("I", "F")):
         values = np.asarray(opened)
-    elif sixteen and max(high for _, high in opened.getextrema()[:3]) <= _DARK:
+    elif _can_be_read_deep(opened, data) and max(high for _, high in opened.getextrema()[:3]) <= _DARK:
         values = _all_sixteen_bits(opened, data)
     else:
         return opened
-    image = Image.fromarray(to_eight_bits(values, Told(_significant_bits(data) if sixteen else 0)))
+    image = Image.fromarray(to_eight_bits(values, Told(_significant_bits(data) if opened.format == "PNG" else 0)))
     image.info["icc_profile"] = opened.info.get("icc_profile")
     return image
+
+
+def _can_be_read_deep(opened: ImageFile.ImageFile, data: bytes) -> bool:
+    """Whether it is a PNG of 16-bit colours, and small enough to be read in full where it is too dark otherwise."""
+    fits = _DEEP_COLOUR_BYTES * opened.width * opened.height <= _limits.memory
+    return opened.format == "PNG" and data[24] == 16 and opened.mode in ("RGB", "RGBA") and fits
 
 
 def _all_sixteen_bits(opened: ImageFile.ImageFile, data: bytes) -> np.ndarray:
@@ -363,7 +371,8 @@ def _reason(error: Exception, data: bytes) -> str:
         if data[4:8] == b"ftyp" and not HEIC_AVAILABLE:
             return "HEIC image: `pip install pillow-heif` to read it"
         return "damaged image" if looks_like_image(data[:32]) else "not an image"
-    return f"damaged image ({text[:80] or type(error).__name__})"
+    of_a_decoder = isinstance(error, OSError | SyntaxError | ValueError | RuntimeError | EOFError) and text
+    return f"damaged image ({text[:80]})" if of_a_decoder else "damaged image"
 
 
 def to_input(image: Image.Image, prep: Preprocessing) -> np.ndarray:

@@ -75,8 +75,8 @@ def first_page(data: bytes) -> Iterator[TiffPage]:
 
 
 def memory(page: TiffPage) -> int:
-    """Bytes that :func:`samples` takes, and as many again to make a picture of them."""
-    return 2 * page.nbytes + math.prod(page.chunks) * page.dtype.itemsize
+    """Bytes that :func:`samples` takes, and a picture made of them."""
+    return page.nbytes + 2 * page.size + math.prod(page.chunks) * page.dtype.itemsize
 
 
 def samples(page: TiffPage) -> np.ndarray:
