@@ -59,6 +59,19 @@ def test_a_turned_camera_is_turned_back_once(format, orientation):
     assert np.abs(np.array(decoded.image, int) - np.array(upright, int)).mean() < 3
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_broken_exif_is_no_reason_to_refuse_a_picture(format):
+    assert decode(encoded(RED, format, exif=b"Exif\0\0garbage")).width == 40
+
+
+def test_a_heic_shows_its_primary_image():
+    pillow_heif = pytest.importorskip("pillow_heif")
+    stream, file = io.BytesIO(), pillow_heif.from_pillow(Image.new("RGB", (64, 48), "blue"))
+    file.add_from_pillow(Image.new("RGB", (64, 48), (200, 30, 20)))
+    file.save(stream, primary_index=1)
+    assert pixel(stream.getvalue())[0] > 150
+
+
 def test_a_turned_tiff_of_high_depth():
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -182,7 +182,8 @@ def _confusion(main: Evaluation) -> str:
         rows += f'<tr><th scope="row">{shown[row]}</th>{cells}</tr>'
     return (
         "<details><summary>Which domain takes the first hit</summary><p class='hint'>Rows: the query's domain; columns: "
-        f"the first hit's; in per cent of the row's queries.</p><div class='scroll'><table class='confusion'>"
+        f"the first hit's; in per cent of the row's queries.</p><div class='scroll' tabindex='0' role='region' aria-label='First hits by domain'>"
+        "<table class='confusion'>"
         f"<thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div></details>"
     )
 
