@@ -181,3 +181,21 @@ def test_pages_and_previews_are_told():
         writer.write(COLOURED, photometric="rgb", subifds=1, subfiletype=1)
         writer.write(np.zeros((60, 80), np.uint16), photometric=32803, subfiletype=0)
     assert "preview" in decode(stream.getvalue()).note
+
+
+def test_a_fourth_band_is_opacity_only_where_the_file_says_so():
+    infrared = np.full((*GREY.shape, 1), 3, np.uint16)
+    bands = np.dstack([COLOURED.astype(np.uint16) * 257, infrared])
+    for extra, expected in (("unspecified", COLOURED), ("unassalpha", np.full_like(COLOURED, 255))):
+        seen = np.asarray(decode(tiff(bands, photometric="rgb", extrasamples=[extra])).image).astype(int)
+        assert np.abs(seen - expected).max() <= 1
+    many = tiff(np.dstack([COLOURED, COLOURED]), photometric="minisblack", planarconfig="contig")
+    assert np.array_equal(np.asarray(decode(many).image), COLOURED)
+
+
+def test_deep_colours_of_another_kind_are_not_taken_for_rgb():
+    inks = np.zeros((*GREY.shape, 4), np.uint16)
+    inks[..., 0] = 65535
+    assert decode(tiff(inks, photometric="separated")).image.getpixel((5, 5)) == (0, 255, 255)
+    with pytest.raises(ImageError, match="CIELAB colours: nothing here reads it"):
+        decode(tiff(COLOURED.astype(np.uint16), photometric="cielab"))

@@ -198,7 +198,7 @@ def _decode(data: bytes, at_least: int | None) -> Picture:
         width, height = opened.size
         _check_size(width, height)
         note = tiff.note(opened) if opened.format == "TIFF" else ""
-        if opened.format == "TIFF" and tiff.is_deep(opened):
+        if opened.format == "TIFF" and tiff.is_deep(opened) and opened.mode != "CMYK":
             return _deep_tiff(data, at_least, opened, note)
         if at_least and opened.format in ("JPEG", "MPO"):
             opened.draft("RGB", (at_least, at_least))

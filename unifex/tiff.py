@@ -27,7 +27,9 @@ _SUBFILE, _BITS, _ORIENTATION, _STRIP_ROWS, _TILE_WIDTH, _TILE_LENGTH = 254, 258
 _SUB_IFDS, _FORMAT, _PROFILE, _DNG = 330, 339, 34675, 50706
 _LOW_HIGH = ((340, 341), (280, 281))  # SMinSampleValue and SMaxSampleValue, MinSampleValue and MaxSampleValue
 _NO_DATA = 42113
+_GREY_OR_RGB = (0, 1, 2)  # of PhotometricInterpretation: white is zero, black is zero, RGB
 _COLOUR_FILTER = 32803
+_OPACITY = (1, 2)  # of ExtraSamples; others are bands, infrared and the like
 _SILENCE = logging.NullHandler()  # what is wrong with a file stands in its refusal
 
 
@@ -67,8 +69,6 @@ def first_page(data: bytes) -> Iterator[TiffPage]:
     logging.getLogger("tifffile").addHandler(_SILENCE)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
-        if int(page.photometric) == _COLOUR_FILTER:
-            raise TiffError("camera raw file without a preview")
         if page.dtype is None or not {*page.axes} <= {*"SYX"}:
             raise TiffError(f"TIFF of {page.bitspersample}-bit samples ({page.axes}): nothing here reads it")
         yield page
@@ -80,10 +80,14 @@ def memory(page: TiffPage) -> int:
 
 
 def samples(page: TiffPage) -> np.ndarray:
-    """[H, W] or [H, W, 2 | 3 | 4]; of more channels the first three.
+    """[H, W] or [H, W, 2 | 3 | 4], grey or RGB, the last of two or four being opacity; of many bands the first three.
 
-    Raises :class:`TiffError` without a decompressor, and whatever tifffile raises on rubbish.
+    Raises :class:`TiffError` for other colours and without a decompressor, and whatever tifffile raises on rubbish.
     """
+    if page.photometric == _COLOUR_FILTER:
+        raise TiffError("camera raw file without a preview")
+    if page.photometric not in _GREY_OR_RGB:
+        raise TiffError(f"TIFF of {page.dtype.name} samples in {page.photometric.name} colours: nothing here reads it")
     try:
         values = page.asarray(maxworkers=1)
     except (ValueError, NotImplementedError, ImportError) as error:
@@ -91,15 +95,13 @@ def samples(page: TiffPage) -> np.ndarray:
             raise
         kind = f"{page.compression.name} compression of {page.dtype.name} samples"
         raise TiffError(f"TIFF with {kind}: `pip install imagecodecs` to read it") from error
-    return _channels_last(values, page.axes)
-
-
-def _channels_last(values: np.ndarray, axes: str) -> np.ndarray:
-    if "S" in axes:
-        values = np.moveaxis(values, axes.index("S"), -1)
-        values = values[..., 0] if values.shape[2] == 1 else values
-        values = values[..., :3] if values.ndim == 3 and values.shape[2] > 4 else values
-    return values
+    if "S" not in page.axes:
+        return values
+    values = np.moveaxis(values, page.axes.index("S"), -1)
+    colours = 3 if values.shape[2] >= 3 else 1
+    has_opacity = values.shape[2] > colours and page.extrasamples[:1] and page.extrasamples[0] in _OPACITY
+    values = values[..., : colours + bool(has_opacity)]
+    return values if values.shape[2] > 1 else values[..., 0]
 
 
 def orientation(page: TiffPage) -> int:
