@@ -27,7 +27,7 @@ LAYERS = (
     ("places", "listings"),
     ("corrections", "calibration", "neighbours", "writer", "snapshot", "gallery"),
     ("indexes", "indexing", "rebuild", "reranking"),
-    ("bundle", "clip_retrieval", "workspaces"),
+    ("bundle", "clip_retrieval", "visitor_files", "workspaces"),
     ("ray_embedding",),
     ("search", "word_search", "evaluation", "export"),
     ("assessment", "failures"),

@@ -20,7 +20,7 @@ from tests.visiting import Visitor
 from unifex.gallery import Gallery, GalleryError
 from unifex.indexes import Indexes
 from unifex.sources import Refused, open_source
-from unifex.ui.guard import Files, Ownership, Rate, Refusal
+from unifex.ui.rates import Ownership, Rate, Refusal
 from unifex.workspaces import VISITORS, Limits, Workspaces
 
 CROSSES = {f"signs/cross/{view}.png": encoded(picture("signs/cross", view)) for view in range(3)}
@@ -148,7 +148,7 @@ def test_a_way_out_of_the_staged_folder(anna, mallory, server):
     listed = f"path,label\n{theirs}/thumbs,x\n/etc/hostname,y\n../../../../../../etc/hostname,z\n"
     assert "on a public server" in mallory.index("y", {"list.csv": listed.encode()})
     shown = mallory.index("z", {"a/manifest.csv": listed.encode(), "a/0.png": DISCS["shapes/disc/0.png"]})
-    assert "0 images added" in shown
+    assert "no image that could be indexed" in shown
     assert "leaves the uploaded folder" in shown
 
 
@@ -368,21 +368,3 @@ def test_rates_and_owners_are_bounded():
     owners.add("y", "anna")
     owners.add("z", "anna")
     assert list(owners.owners) == ["y", "z"]
-    owners.add("z", "bert")
-    assert [thing for thing, _ in owners.take_away("anna")] == ["y"]
-    assert owners.has("z", "bert")
-
-
-def test_an_upload_that_came_again_before_it_was_noted_stays(tmp_path):
-    files, upload = Files(), tmp_path / "picture.png"
-    upload.write_bytes(b"one")
-    files.uploads.add(str(upload), "anna")
-    upload.unlink()
-    upload.write_bytes(b"one")  # Ben's, equal, whose answer is not out yet
-    os.utime(upload, (time.time() + 1, time.time() + 1))
-    files.release(upload, "anna")
-    assert upload.exists()
-    files.uploads.add(str(upload), "ben")
-    os.utime(upload, (1, 1))
-    files.release(upload, "ben")
-    assert not upload.exists()

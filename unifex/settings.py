@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,6 +21,9 @@ from unifex.sources import open_source
 from unifex.text import reason, what_there_is
 
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+# What is before a Space asks from a network of the platform's own.
+SPACE_PROXIES = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10"
 
 
 def _option(default, help: str, **extra):
@@ -48,6 +53,22 @@ def _host(text: str) -> str:
     return text.strip().removeprefix("[").removesuffix("]")
 
 
+def _names(text: str) -> str:
+    for name in filter(None, map(str.strip, text.split(","))):
+        if not re.fullmatch(r"\.?[\w-]+(\.[\w-]+)*", name):
+            raise argparse.ArgumentTypeError(f"{name!r} is no name of a server, as it stands between // and / or :")
+    return text
+
+
+def _networks(text: str) -> str:
+    for network in filter(None, map(str.strip, text.split(","))):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{error}; give addresses or networks") from None
+    return text
+
+
 @dataclass(frozen=True)
 class Settings:
     """Each field is the option ``--name`` and the variable ``UNIFEX_NAME``; the option wins."""
@@ -72,6 +93,13 @@ class Settings:
         6.0, "public: hours after the last use when a visitor's data is deleted", type=ranges.VISITOR_HOURS
     )
     rate: int = _option(600, "public: requests a minute of one visitor", type=ranges.RATE)
+    allowed_hosts: str = _option(
+        "", "further names that this server is called by, as behind a proxy, with commas between", type=_names
+    )
+    trusted_proxy: str = _option(
+        "", "proxies that say for whom they ask: addresses or networks (10.0.0.0/8), with commas between",
+        type=_networks,
+    )  # fmt: skip
     health_token: str = _option("", "who gives it sees /health; without it only this computer does")
 
 
@@ -129,6 +157,7 @@ def read_settings(arguments: Sequence[str] | None = None) -> Settings:
         raise SystemExit(f"{parser.prog}: {error}") from None
     if os.environ.get("SPACE_ID"):
         values.update(public=True, host=os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0"))
+        values["trusted_proxy"] = values["trusted_proxy"] or SPACE_PROXIES
     settings = Settings(**values)
     for name, check in _CHECKS.items():
         try:

@@ -132,15 +132,15 @@ def discard(indexes: Path, spec: str) -> None:
         shutil.rmtree(indexes / STAGE / inside.parts[0], ignore_errors=True)
 
 
-def sweep(indexes: Path, unfinished: Iterable[str]) -> None:
-    """Delete staged uploads older than a day that no gallery waits for."""
+def sweep(indexes: Path, unfinished: Iterable[str], seconds: float = FORGOTTEN_SECONDS) -> None:
+    """Delete staged uploads older than so many seconds (a day) that no gallery waits for."""
     waiting = {
         Path(spec).resolve().relative_to((indexes / STAGE).resolve()).parts[0]
         for spec in unfinished
         if is_staged(indexes, spec)
     }
     for folder in (indexes / STAGE).glob("*"):
-        if folder.name not in waiting and time.time() - folder.stat().st_mtime > FORGOTTEN_SECONDS:
+        if folder.name not in waiting and time.time() - folder.stat().st_mtime > seconds:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -14,20 +14,29 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from unifex import uploads
+from filelock import FileLock, Timeout
+
+from unifex import disk, uploads
+from unifex.disk import BLOCK_BYTES, blocks
+from unifex.errors import UnifexError
 from unifex.gallery import GalleryError
 from unifex.images import ImageError
 from unifex.indexes import Indexes
 from unifex.sources import Item, Options, Refused, Source
 from unifex.text import size
+from unifex.visitor_files import VisitorFiles
 
 VISITORS = ".visitors"
-_KEY, _USED, _TRAININGS, _DOOMED = "key", "used", "trainings", ".deleted-"
+FILES_PER_IMAGE = 2  # so many uploads may wait for each image that may be kept
+ENTRIES_PER_IMAGE = 4  # so many entries of a source are looked at for each
+THUMBNAIL_BYTES = 2 * BLOCK_BYTES  # with its folder
+_KEY, _USED, _TRAININGS, _DOOMED, _FILES, _SERVING = "key", "used", "trainings", ".deleted-", ".files", ".serving"
+DELETED = "your data was deleted; reload the page"
 NO_VISITOR = (
     "this browser keeps no cookie for this page, so that nothing can be kept for you alone; open the page in a tab of "
     "its own, or allow its cookie"
@@ -63,11 +72,15 @@ class Workspace:
         self.limits = limits
         self.closed = False
         self.indexes = Indexes(folder, builtin)
+        self._lock = threading.Lock()
+        self._readers: set[_Limited] = set()
+        self._taken = Usage(0, 0, 0)
 
     def touch(self) -> None:
         """It is in use: its end moves away. Raises :class:`GalleryError` when it has been deleted."""
         if self.closed:
-            raise GalleryError("your data was deleted; reload the page")
+            raise GalleryError(DELETED)
+        disk.reopen(self.folder)  # whoever comes back begins anew
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.folder / _USED).touch()
 
@@ -84,13 +97,13 @@ class Workspace:
         own = [name for name in self.indexes.names() if (self.folder / name).is_dir()]
         return Usage(
             sum(len(self.indexes.get(name)) for name in own),
-            _bytes_below(self.folder) - _bytes_below(self.folder / uploads.STAGE),
-            _bytes(self.folder / _TRAININGS),
+            disk.taken_by(self.folder)[0] - disk.taken_by(self.folder / uploads.STAGE)[0],
+            _count(self.folder / _TRAININGS),
         )
 
     def check_room(self) -> None:
         """Raises :class:`GalleryError` when uploads that wait and what is kept are more than twice what may be kept."""
-        used = _bytes_below(self.folder)
+        used = disk.taken_by(self.folder)[0]
         if used > 2 * self.limits.bytes:
             raise GalleryError(
                 f"{size(used)} of yours are here, and this server keeps {size(self.limits.bytes)} for a visitor: "
@@ -99,26 +112,52 @@ class Workspace:
 
     def begin_training(self) -> None:
         """Count one. Raises :class:`GalleryError` when there were enough."""
-        if _bytes(self.folder / _TRAININGS) >= self.limits.trainings:
-            raise GalleryError(
-                f"this server trains {self.limits.trainings} times for a visitor; run UniFEx yourself to train more"
-            )
-        self.touch()
-        with (self.folder / _TRAININGS).open("ab") as file:
-            file.write(b"x")
+        with self._lock:
+            if _count(self.folder / _TRAININGS) >= self.limits.trainings:
+                raise GalleryError(
+                    f"this server trains {self.limits.trainings} times for a visitor; run UniFEx yourself to train more"
+                )
+            self.touch()
+            with (self.folder / _TRAININGS).open("ab") as file:
+                file.write(b"x")
 
     def limited(self, source: Source) -> Source:
-        """The source as far as it fits; the rest is refused, each with the reason."""
-        usage = self.usage()
-        return _Limited(self, source, usage.images, usage.bytes)
+        """The source as far as it fits; the rest is refused, each with the reason. It is closed by whoever reads it,
+        once all of it is committed.
+
+        All sources that are being read share one count, which begins with what is kept and goes on until the last of
+        them is closed: what one has taken and not yet committed, no other takes.
+        """
+        return _Limited(self, source)
+
+    def begin(self, reader: _Limited) -> None:
+        """It is being read."""
+        with self._lock:
+            if not self._readers:
+                self._taken = self.usage()
+            self._readers.add(reader)
+
+    def end(self, reader: _Limited) -> None:
+        """It is not read any more."""
+        with self._lock:
+            self._readers.discard(reader)
+
+    def take(self, images: int, bytes: int) -> str:
+        """Count it; why it may not be, if there is too much already."""
+        with self._lock:
+            taken = replace(self._taken, images=self._taken.images + images, bytes=self._taken.bytes + bytes)
+            if taken.images > self.limits.images:
+                return f"more than the {self.limits.images:,} images of a visitor"
+            if bytes and taken.bytes > self.limits.bytes:
+                return f"more than the {size(self.limits.bytes)} of a visitor"
+            self._taken = taken
+            return ""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Limited:
     workspace: Workspace
     source: Source
-    images: int
-    bytes: int
 
     @property
     def spec(self) -> str:
@@ -136,33 +175,47 @@ class _Limited:
         return self.source.count()
 
     def __iter__(self) -> Iterator[Item | Refused]:
-        known = self.images
-        for found in self.source:
+        self.workspace.begin(self)
+        most = max(100, ENTRIES_PER_IMAGE * self.workspace.limits.images)
+        for number, found in enumerate(self.source):
             if self.workspace.closed:
-                raise GalleryError("your data was deleted; reload the page")
+                raise GalleryError(DELETED)
+            if number >= most:
+                raise GalleryError(
+                    f"more than {most:,} files and rows, which this server does not look at for a visitor"
+                )
             if isinstance(found, Refused):
                 yield found
-            elif known >= self.workspace.limits.images:
-                yield Refused(found.path, f"more than the {self.workspace.limits.images:,} images of a visitor")
+            elif refusal := self.workspace.take(images=1, bytes=0):
+                yield Refused(found.path, refusal)
             else:
-                known += 1
                 yield replace(found, read=partial(self._read, found))
+
+    def close(self) -> None:
+        """What was taken of it is committed, or never will be."""
+        self.workspace.end(self)
 
     def _read(self, item: Item) -> bytes:
         data = item.read()
-        self.bytes += len(data)
-        if self.bytes > self.workspace.limits.bytes:
-            raise ImageError(f"more than the {size(self.workspace.limits.bytes)} of a visitor")
+        if refusal := self.workspace.take(images=0, bytes=blocks(len(data)) + BLOCK_BYTES + THUMBNAIL_BYTES):
+            raise ImageError(refusal)
         return data
 
 
 class Workspaces:
-    """All visitors of a server. ``folder`` is the server's own ``indexes/``, whose galleries everybody may read."""
+    """All visitors of a server. ``builtin`` are the server's own galleries, which everybody may read.
 
-    def __init__(self, builtin: Indexes, limits: Limits):
+    ``end_jobs`` is called with a visitor whose data goes: it ends what runs for that visitor, and waits for it.
+    """
+
+    def __init__(self, builtin: Indexes, limits: Limits, end_jobs: Callable[[str], None] = lambda visitor: None):
         self.folder = builtin.folder / VISITORS
         self.builtin = builtin
         self.limits = limits
+        self.end_jobs = end_jobs
+        self.files = VisitorFiles(
+            self.folder / _FILES, 2 * limits.bytes, max(1000, FILES_PER_IMAGE * limits.images), limits.bytes
+        )
         self.nobody = Indexes(self.folder / ".nobody", builtin, NO_VISITOR)
         self._open: dict[str, Workspace] = {}
         self._lock = threading.Lock()
@@ -204,16 +257,41 @@ class Workspaces:
         return sum(1 for _ in self.folder.glob(f"*/{_USED}"))
 
     def forget(self, visitor: str) -> None:
-        """Delete all that is kept for a visitor, at once; what is running for that visitor ends."""
+        """Delete all that is kept for a visitor, at once; what is running for that visitor ends and keeps nothing."""
         with self._lock:
             workspace = self._open.pop(visitor, None)
         if workspace:
             workspace.closed = True
         folder = self.folder / visitor
+        disk.close(folder)
+        self.end_jobs(visitor)
+        self.files.forget(visitor)
         doomed = folder.with_name(f"{_DOOMED}{visitor}-{secrets.token_hex(4)}")
         with contextlib.suppress(FileNotFoundError):
             folder.rename(doomed)  # at once for everybody who looks, however long deleting takes
         shutil.rmtree(doomed, ignore_errors=True)
+
+    def begin(self) -> None:
+        """Before the first visitor comes: delete all that no workspace waits for. Where another process serves the
+        same folder, that is its own to know."""
+        self._serving = FileLock(self.folder / _SERVING, timeout=0)
+        try:
+            self._serving.acquire()
+        except Timeout:
+            return
+        self.sweep()
+        self.files.sweep(self.limits.seconds, is_left=lambda name: not (self.folder / name).is_dir())
+        for folder in self.folder.glob("[!.]*/"):
+            uploads.sweep(folder, self._waiting(Indexes(folder)), 0)
+
+    @staticmethod
+    def _waiting(indexes: Indexes) -> list[str]:
+        """The sources whose indexing was cut off."""
+        found: list[str] = []
+        for name in indexes.names():
+            with contextlib.suppress(UnifexError, OSError):  # a gallery that cannot be opened waits for nothing
+                found += [spec for spec, _ in indexes.get(name).unfinished()]
+        return found
 
     def sweep(self) -> list[str]:
         """Delete what has come to its end, and what is left of deletions; the visitors whose end it was."""
@@ -224,6 +302,7 @@ class Workspaces:
             if self._last_use(folder) + self.limits.seconds < time.time():
                 self.forget(folder.name)
                 ended.append(folder.name)
+        self.files.sweep(self.limits.seconds)
         with self._lock:  # who only looked leaves nothing in memory, either
             self._open = {visitor: open for visitor, open in self._open.items() if open.folder.exists()}
         return ended
@@ -234,13 +313,9 @@ class Workspaces:
         return (used if used.exists() else folder).stat().st_mtime
 
 
-def _bytes_below(folder: Path) -> int:
-    return sum(_bytes(path) for path in folder.rglob("*"))
-
-
-def _bytes(path: Path) -> int:
-    """Size of a file; 0 for a folder and for what went meanwhile."""
+def _count(path: Path) -> int:
+    """How many bytes are in a file that may not be there."""
     try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:
+        return path.stat().st_size
+    except FileNotFoundError:
         return 0

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
+from urllib.parse import urlsplit
 
 import gradio as gr
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
+from starlette.responses import FileResponse
 
 from unifex import images, proxies
 from unifex.address import free_port, in_url, is_open
 from unifex.settings import Settings
 from unifex.ui import html, theme
 from unifex.ui.context import Chosen, Context
+from unifex.ui.door import Door, Hosts
 from unifex.ui.endpoints import add_endpoints
 from unifex.ui.evaluate_tab import EvaluateTab
 from unifex.ui.gallery_tab import GalleryTab
@@ -141,9 +145,12 @@ class _Tabs:
 
 def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
     """Build the page, start getting ready in the background and serve it; returns at Ctrl+C, or at once."""
+    # Who may say for whom it asks; uvicorn reads it there. The link's tunnel ends on this computer.
+    os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxy or ("127.0.0.1" if settings.share else "")
     if settings.public:
         images.set_limits(images.PUBLIC_LIMITS)
     context = Context.create(settings)
+    hosts = _hosts(settings)
     page = build(context)
     page.queue(default_concurrency_limit=8)
     page.space_id = None  # else Gradio's page sends every visitor of a Space to the hub and to Google's fonts
@@ -156,22 +163,26 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
             share=settings.share,
             auth=tuple(settings.auth.split(":", 1)) if settings.auth else None,
             prevent_thread_lock=True,
-            show_error=True,
+            show_error=not settings.public,
             state_session_capacity=SESSIONS,
             max_file_size=context.workspaces.limits.bytes if context.workspaces else MAX_FILE_SIZE,
             theme=theme.theme(),
             css_paths=theme.CSS_PATHS,
-            allowed_paths=[str(theme.plotly_path())],
             favicon_path=theme.FAVICON_PATH,
             js=theme.PAGE_JS,
             footer_links=["api"],
             ssr_mode=False,
             pwa=False,
             app_kwargs={  # once it is launched it is served: a route that is added later is missing for a moment
-                "middleware": _middleware(context),
-                "routes": [APIRoute("/health", health_route(context), include_in_schema=False)],
+                "middleware": _middleware(context, hosts),
+                "routes": [
+                    APIRoute("/health", health_route(context), include_in_schema=False),
+                    APIRoute(f"/{theme.PLOTLY}", lambda: FileResponse(theme.plotly_path()), include_in_schema=False),
+                ],
             },
         )
+    if page.share_url:
+        hosts.add(urlsplit(page.share_url).hostname)
     context.prepare()
     if block:
         try:
@@ -181,8 +192,15 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
     return page, context
 
 
-def _middleware(context: Context) -> list[Middleware]:
-    """What every request passes on a public server."""
+def _hosts(settings: Settings) -> Hosts:
+    """What this server may be called. A Space is called by the name that the platform tells it."""
+    space = os.environ.get("SPACE_HOST", ".hf.space") if os.environ.get("SPACE_ID") else ""
+    return Hosts([settings.host, space], settings.allowed_hosts.split(","))
+
+
+def _middleware(context: Context, hosts: Hosts) -> list[Middleware]:
+    """What every request passes."""
+    door = [Middleware(Door, hosts=hosts)]
     if not context.workspaces:
-        return []
-    return [Middleware(Guard, workspaces=context.workspaces, files=context.files, rate=context.settings.rate)]
+        return door
+    return [*door, Middleware(Guard, workspaces=context.workspaces, rate=context.settings.rate)]

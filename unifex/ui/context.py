@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gradio.context import LocalContext
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from unifex import demo, sources, uploads
+from unifex import demo, disk, sources, uploads
 from unifex.backbones import BackboneError
 from unifex.embedder import DEFAULT_MODEL, Embedder
 from unifex.errors import UnifexError
@@ -24,9 +26,10 @@ from unifex.indexing import index
 from unifex.jobs import Job, Jobs, Work
 from unifex.settings import Settings
 from unifex.text import explain, plural, reason
-from unifex.ui.guard import Files, token_now
+from unifex.ui.guard import owner_now, token_now
 from unifex.ui.steps import steps
 from unifex.unfinished import unfinished
+from unifex.visitor_files import MADE
 from unifex.workspaces import VISITORS, Limits, Workspace, Workspaces
 
 DEMO_GALLERY = "demo (synthetic)"
@@ -94,7 +97,6 @@ class Context:
     state: str = "preparing"
     ready: threading.Event = field(default_factory=threading.Event)
     problem: str = ""
-    files: Files = field(default_factory=Files)
     jobs: Jobs = field(default_factory=Jobs)
     workspaces: Workspaces | None = None
     started: float = field(default_factory=time.time)
@@ -108,7 +110,10 @@ class Context:
                 self.settings.visitor_minutes * 60,
                 self.settings.visitor_hours * 3600,
             )
-            self.workspaces = Workspaces(self.own, limits)
+            self.workspaces = Workspaces(self.own, limits, self.jobs.end_owner)
+            self.workspaces.begin()
+            disk.keep_free(disk.SPARE_BYTES)
+            os.environ["GRADIO_TEMP_DIR"] = str(self.workspaces.files.folder)  # nothing of a visitor's lies elsewhere
         self._read_only = Indexes(self.own.folder / VISITORS / ".nobody", self.own, READ_ONLY)
 
     @classmethod
@@ -136,10 +141,7 @@ class Context:
     def owner(self) -> str:
         """Whose jobs those of the running request are. Where there are no visitors, all pages are the user's own; who
         keeps no cookie is known by the address."""
-        if not self.workspaces:
-            return SERVER
-        request = LocalContext.request.get(None)
-        return self.visitor or f"address {request.client.host if request is not None and request.client else ''}"
+        return owner_now(self.workspaces) if self.workspaces else SERVER
 
     def start(self, kind: str, name: str, work: Work, source: str = "") -> Job:
         """Take a job for who asks. Raises ``JobError`` when it is not taken."""
@@ -204,6 +206,15 @@ class Context:
         if model.is_dir() and not lent.exists():
             shutil.copytree(model, lent)
 
+    @contextlib.contextmanager
+    def within_limits(self, source: sources.Source) -> Iterator[sources.Source]:
+        """The source, as far as whoever asks may keep what is in it."""
+        if self.workspace is None:
+            yield source
+            return
+        with contextlib.closing(self.workspace.limited(source)) as limited:
+            yield limited
+
     def check_local(self, what: str) -> None:
         """Raises ``GalleryError`` on a public server: ``what`` is for who runs it."""
         if self.settings.public:
@@ -211,14 +222,35 @@ class Context:
 
     def scratch(self) -> Path:
         """An empty folder for a file that is made for who asks, and :meth:`hand_out` gives away."""
+        if self.workspace:
+            self.workspace.check_room()
         return uploads.scratch(self.indexes.folder)
 
     def hand_out(self, path: Path) -> str:
-        """A file of :meth:`scratch` to download, for who asks alone; its address for a component."""
-        cached = save_file_to_cache(str(path), get_upload_folder())
-        self.files.made.add(str(Path(cached).resolve()), self.visitor)
-        uploads.discard(self.indexes.folder, str(path.absolute()))
-        return cached
+        """A file of :meth:`scratch` to download, for who asks alone; its path for a component."""
+        try:
+            if self.workspaces:
+                return str(self.workspaces.files.keep(path, path.name, self.visitor, MADE))
+            return save_file_to_cache(str(path), get_upload_folder())
+        finally:
+            uploads.discard(self.indexes.folder, str(path.absolute()))
+
+    def uploaded(self, path: object) -> Path:
+        """A path that the browser claims to have uploaded to. Raises ``SourceError`` for any other place."""
+        given = Path(str(path))
+        if self.workspaces:
+            genuine = self.workspaces.files.is_sent_by(given, owner_now(self.workspaces))
+        else:
+            given = given.resolve()
+            genuine = given.is_relative_to(Path(get_upload_folder()).resolve()) and given.is_file()
+        if not genuine:
+            raise sources.SourceError("a file was not uploaded through this page")
+        return given
+
+    def taken_in(self, path: Path) -> None:
+        """An upload is not needed any more. On one's own computer it is Gradio's, which keeps equal ones once."""
+        if self.workspaces:
+            self.workspaces.files.release(path, owner_now(self.workspaces))
 
     # --- galleries -----------------------------------------------------------------------------------------------
 
@@ -287,8 +319,7 @@ class Context:
         """Visitors' data goes when its time has come."""
         while True:
             try:
-                for visitor in self.workspaces.sweep():
-                    self.files.forget(visitor)
+                self.workspaces.sweep()
             except OSError:
                 log.exception("sweeping visitors' workspaces failed; tried again in a minute")
             time.sleep(SWEEP_SECONDS)

@@ -6,17 +6,16 @@ But for one name: ``gradio_client`` takes every object with a ``path`` for a fil
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from unifex import ranges
 from unifex.assessment import assess
 from unifex.evaluation import Protocol
 from unifex.gallery import Gallery
 from unifex.search import Filters, Hit, search
+from unifex.sources import SourceError
 from unifex.ui.context import Context
 from unifex.ui.steps import steps
 from unifex.word_search import search_words
@@ -38,9 +37,10 @@ def add_endpoints(app: Context) -> None:
         trust: float = 0.0,
     ) -> dict[str, Any]:
         """Find the items of a gallery that look like an image."""
-        path = Path(image["path"] if isinstance(image, dict) else image.path).resolve()
-        if not path.is_relative_to(Path(get_upload_folder()).resolve()):
-            raise gr.Error("image: upload the file (gradio_client.handle_file), do not name a path")
+        try:
+            path = app.uploaded(image["path"] if isinstance(image, dict) else image.path)
+        except SourceError:
+            raise gr.Error("image: upload the file (gradio_client.handle_file), do not name a path") from None
         opened = app.gallery(gallery or app.first_gallery())
         filters = _filters(opened, domain, min_score)
         if trust:

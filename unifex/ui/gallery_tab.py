@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from unifex import bundle, snapshot, sources, uploads
 from unifex.datasets import DATASETS
@@ -184,10 +183,10 @@ class GalleryTab:
         self.context.check_writable()
         if self.context.workspace:
             self.context.workspace.check_room()
-        files = [uploads.UploadedFile(_checked(path), str(relative)) for path, relative in event.files]
+        files = [uploads.UploadedFile(self.context.uploaded(path), str(relative)) for path, relative in event.files]
         staged = uploads.stage(self.context.indexes.folder, files)
         for file in files:
-            self.context.files.release(file.temporary, self.context.visitor)
+            self.context.taken_in(file.temporary)
         return str(staged), str(event.files[0][1]).partition("/")[0]
 
     def _open(self, spec: str) -> Source:
@@ -201,7 +200,7 @@ class GalleryTab:
             self.context.check_local("folders of the server and data sets are not read")
             source = sources.open_source(spec)
         sources.require_items(source)
-        return self.context.workspace.limited(source) if self.context.workspace else source
+        return source
 
     def _embedder(self, name: str, model: str) -> Embedder:
         """The model of the gallery to add to, or that of a new one."""
@@ -247,7 +246,8 @@ class GalleryTab:
         return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
 
     def _indexing(self, gallery: Gallery, source: Source) -> Work:
-        report = yield from steps(index(gallery, source))
+        with self.context.within_limits(source) as limited:
+            report = yield from steps(index(gallery, limited))
         uploads.discard(gallery.folder.parent, source.spec)
         return report
 
@@ -357,14 +357,6 @@ def drop_zone(context: Context, elem_id: str) -> gr.HTML:
     takes = f"a folder, a .zip{'' if context.settings.public else ', a .csv'} or images"
     template, script = asset("drop.html"), asset("drop.js")
     return gr.HTML("", html_template=template, js_on_load=script, elem_id=elem_id, takes=takes)
-
-
-def _checked(path: object) -> Path:
-    """A path that the browser claims to have uploaded to. Raises ``SourceError`` for any other place on the server."""
-    resolved = Path(str(path)).resolve()
-    if not resolved.is_relative_to(Path(get_upload_folder()).resolve()) or not resolved.is_file():
-        raise SourceError("a file was not uploaded through this page")
-    return resolved
 
 
 def _outcome(job: Job) -> str:

@@ -24,7 +24,7 @@ from unifex.ui.item_view import ItemView
 from unifex.ui.job_tray import JobPanel, seen_at_once
 from unifex.ui.listening import follow, listen
 from unifex.ui.steps import steps
-from unifex.ui.theme import asset, plotly_path
+from unifex.ui.theme import PLOTLY, asset
 
 MOST_CARDS = 48
 NO_MODEL = ""
@@ -69,7 +69,7 @@ class MapTab:
                         html_template=asset("map.html"),
                         js_on_load=asset("plotly.js") + asset("map.js") + asset("map-in-app.js"),
                         server_functions=[_card_server(self.context)],
-                        library=f"gradio_api/file={plotly_path()}",
+                        library=PLOTLY,
                         elem_id="map-drawing",
                     )
                 self.star = gr.HTML("", html_template="", js_on_load=_STAR_JS, elem_id="map-star")

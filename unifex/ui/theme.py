@@ -35,6 +35,9 @@ def asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
+PLOTLY = "plotly.js"  # its address
+
+
 def plotly_path() -> Path:
     """Plotly's own script, from the package: the page needs no CDN."""
     return Path(importlib.util.find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"

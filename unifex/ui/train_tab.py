@@ -29,7 +29,7 @@ from unifex.ui.listening import listen
 from unifex.ui.model_download import ModelDownload
 from unifex.ui.recipe_form import FIRST_PRESET, RecipeForm, recipe_of
 from unifex.ui.steps import step_of, steps
-from unifex.ui.theme import asset, plotly_path
+from unifex.ui.theme import PLOTLY, asset
 from unifex.unfinished import Order, points_so_far, unfinished
 
 SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would keep people waiting
@@ -101,7 +101,7 @@ class TrainTab:
         self.status = gr.HTML(elem_id="train-status")
         self.curves = gr.HTML(
             "", html_template='<div class="curves" role="img" aria-label="Training curves" hidden></div>',
-            js_on_load=asset("plotly.js") + asset("curves.js"), library=f"gradio_api/file={plotly_path()}",
+            js_on_load=asset("plotly.js") + asset("curves.js"), library=PLOTLY,
             elem_id="train-curves",
         )  # fmt: skip
         self.outcome = gr.HTML(elem_id="train-outcome", js_on_load=asset("evaluate.js"))

@@ -66,7 +66,6 @@ class Visit:
         """-> a notice; nothing of the visitor's is left."""
         if visitor := self.context.visitor:
             self.context.workspaces.forget(visitor)
-            self.context.files.forget(visitor)
         return html.message("Your data is deleted", kind="good")
 
 
