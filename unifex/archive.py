@@ -169,6 +169,8 @@ def name_of(info: zipfile.ZipInfo) -> str:
 
 
 def _unflagged_name(info: zipfile.ZipInfo) -> str:
+    if info.filename.isascii() and not info.extra:
+        return info.filename
     written = info.filename.encode("cp437")
     for name in filter(None, (_unicode_path(info), written)):
         with contextlib.suppress(UnicodeDecodeError):

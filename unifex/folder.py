@@ -91,10 +91,10 @@ class FolderTree:
         if entry.is_symlink() and not self.options.follow_links:
             return Node(path, "link", LINK)
         try:
-            if entry.is_dir():
-                return Node(path, "folder")
             if entry.is_file():
                 return Node(path)
+            if entry.is_dir():
+                return Node(path, "folder")
         except OSError as error:  # a link in a circle
             return Node(path, "other", f"cannot be read ({error.strerror})", unread=True)
         return Node(path, "other", "symbolic link that leads nowhere" if entry.is_symlink() else "not a regular file")

@@ -21,7 +21,7 @@ from typing import TextIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from unifex import images
-from unifex.sources import Item, Options, Refused, Source, SourceError, is_control, printable
+from unifex.sources import Item, Options, Refused, Source, SourceError, has_control, printable
 from unifex.text import reason
 from unifex.tree import MANIFEST_NAME, Node, Skipped, Tree, TreeImages, excluded_by, notes
 
@@ -271,7 +271,7 @@ class Manifest:
     def _find(self, written: str) -> Node:
         if not written:
             raise _Odd("no path in this line")
-        if any(map(is_control, written)):
+        if has_control(written):
             raise _Odd("the path holds a control character")
         if written.lower().startswith("file:"):
             written = unquote(urlsplit(written).path, errors="surrogateescape")
@@ -311,7 +311,7 @@ def _plain(name: str) -> str:
 
 
 def _text(text: str, column: str) -> str:
-    if any(map(is_control, text)):
+    if has_control(text):
         raise _Odd(f"the {column} holds a control character")
     if len(text) > MAX_TEXT:
         raise _Odd(f"the {column} has {len(text):,} characters, more than {MAX_TEXT}")

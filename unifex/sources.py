@@ -28,7 +28,7 @@ class SourceError(UnifexError):
 
 @dataclass(frozen=True)
 class Item:
-    """One image with its labels; label and domain are in Unicode's composed form, however they were written.
+    """One image with its labels; all texts are :func:`printable`, however they were written.
 
     ``uri`` identifies it within a gallery, ``path`` is how the source calls it (relative, with ``/``). ``stamp``
     changes when the content may have changed. ``keep``: the gallery must keep the bytes, because ``uri`` cannot be
@@ -46,8 +46,8 @@ class Item:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("label", "domain"):
-            object.__setattr__(self, name, unicodedata.normalize("NFC", getattr(self, name)))
+        for name in ("path", "label", "domain", "split"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -183,16 +183,20 @@ def labels_from_layout(path: str) -> tuple[str, str]:
 
     Deeper folders belong to the label: ``cars/audi/a4/1.jpg`` -> ("cars", "audi/a4").
     """
-    folders = PurePosixPath(path).parts[:-1]
-    if len(folders) < 2:
-        return "", "".join(folders)
-    return folders[0], "/".join(folders[1:])
+    domain, slash, label = path.rpartition("/")[0].partition("/")
+    return (domain, label) if slash else ("", domain)
 
 
 def printable(name: str) -> str:
     """A file name as text that can be stored, shown and typed again: composed, without controls; what is not UTF-8,
     or would only confuse a screen, becomes U+FFFD."""
-    return "".join("\ufffd" if is_control(char) else char for char in unicodedata.normalize("NFC", name))
+    name = unicodedata.normalize("NFC", name)
+    return "".join("\ufffd" if is_control(char) else char for char in name) if has_control(name) else name
+
+
+def has_control(text: str) -> bool:
+    """Whether :func:`is_control` holds of any of its characters."""
+    return not text.isprintable() and any(map(is_control, text))
 
 
 def is_control(char: str) -> bool:
