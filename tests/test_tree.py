@@ -1,18 +1,25 @@
 """One reading of a tree, whatever holds it: every tree here is read as a folder and as the zip of it."""
 
+import io
+import json
 import os
 import struct
 import unicodedata
 import zipfile
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from tests.conftest import run_index
 from tests.drawing import encoded, picture
 from unifex import uploads
+from unifex.gallery import Gallery
+from unifex.indexing import Remark
 from unifex.sources import Item, Refused, SourceError, open_source, require_items
 
 DISC = encoded(picture("shapes/disc", 0))
@@ -273,3 +280,37 @@ def test_a_source_without_an_image_says_so_before_anything_is_made(tmp_path, tre
         with pytest.raises(SourceError, match=sentence):
             require_items(open_source(str(spec)))
     require_items(open_source(str(write_tree(root, {"a.png": DISC}).parent)))
+
+
+def test_the_report_says_what_was_taken_of_a_file_and_what_cannot_be(tmp_path, embedder):
+    red, pages = Image.new("RGB", (64, 64), "red"), io.BytesIO()
+    red.save(pages, "TIFF", save_all=True, append_images=[red])
+    tree = {"a.nef": encoded(red, "TIFF"), "b.nef": encoded(red.rotate(9), "TIFF"), "c.raf": b"FUJIFILM"}
+    tree |= {"d.tif": pages.getvalue(), "e.png": DISC}
+    for spec in (write_tree(tmp_path / "a", tree), pack(tmp_path / "a.zip", tree)):
+        gallery = Gallery.create(tmp_path / f"g{spec.suffix}", embedder)
+        for _ in range(2):
+            report = run_index(gallery, spec)
+            raw = Remark("a.nef", "camera raw file (Nikon NEF): only the preview in it is used", 2)
+            assert report.remarks[0] == raw
+            assert [refused.reason for refused in report.failed] == [
+                "Fujifilm RAF, of which only the preview is read: not an image"
+            ]
+        assert len(gallery) == 4
+        first = run_index(Gallery.create(tmp_path / f"h{spec.suffix}", embedder), spec)
+        assert first.remarks[1] == Remark("d.tif", "only the first of its pages was used", 1)
+
+
+def test_names_that_are_not_utf8_stop_nothing(tmp_path, embedder):
+    (tmp_path / "a").mkdir()
+    for name in (b"caf\xe9.png", b"good.png"):
+        with open(bytes(tmp_path / "a") + b"/" + name, "wb") as file:
+            file.write(DISC + name)
+    gallery = Gallery.create(tmp_path / "g", embedder)
+    report = run_index(gallery, tmp_path / "a")
+    assert (report.added, report.failed) == (2, [])
+    assert report.remarks[0].path == "caf\ufffd.png"
+    json.dumps(asdict(report)).encode()
+    records = gallery.records(gallery.snapshot().columns.ids)
+    assert {gallery.original(record) for record in records} == {DISC + b"caf\xe9.png", DISC + b"good.png"}
+    assert run_index(gallery, tmp_path / "a", prune=True).skipped == 2

@@ -162,6 +162,7 @@ def file_item(
         uri.encode()
     except UnicodeEncodeError:
         uri, keep = path.as_uri(), True
+        notes = (*notes, "its name is not UTF-8, so that nothing can name the file later: the gallery keeps a copy")
     stamp = f"{status.st_size}-{status.st_mtime_ns}"
     return Item(uri, shown, partial(_read_limited, path), label, domain, split, stamp, keep, notes)
 

@@ -26,6 +26,7 @@ from unifex.listings import is_tail
 from unifex.places import Place, Places
 from unifex.sources import Item, Refused, Source, SourceError, Unread, open_source
 from unifex.text import plural
+from unifex.tree import camera
 from unifex.writer import Embedded, Registered, Relocated, Stored, Writer
 
 COMMIT_IMAGES = 512
@@ -79,7 +80,7 @@ class IndexReport:
 
     ``removed``: what the source no longer has (prune), or has as a file that is no image any more. ``relabelled``:
     items that were there and have another label, domain or split now. ``missing``: what is gone from the source and
-    stays, since nobody asked to prune.
+    stays, since nobody asked to prune. ``remarks``: what was made of files that are not read as they stand.
     """
 
     gallery: str
@@ -92,6 +93,16 @@ class IndexReport:
     moved: int = 0
     relabelled: int = 0
     missing: int = 0
+    remarks: list[Remark] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is to be said of ``count`` indexed items, of which ``path`` is the first."""
+
+    path: str
+    text: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,16 @@ class _Counts:
     moved: int = 0
     relabelled: int = 0
     failed: list[Refused] = field(default_factory=list)
+    noted: dict[str, list[str]] = field(default_factory=dict)  # what is to be said -> paths
+
+    def note(self, item: Item) -> None:
+        """What the report must say of an item that is in the gallery."""
+        for text in item.notes:
+            self.noted.setdefault(text, []).append(item.path)
+
+    def remarks(self) -> list[Remark]:
+        """Each once, however many items it is of."""
+        return [Remark(paths[0], text, len(paths)) for text, paths in self.noted.items()]
 
 
 def index(
@@ -152,6 +173,7 @@ def index(
         counts.moved,
         counts.relabelled,
         0 if run.prunes else len(run.gone()),
+        counts.remarks(),
     )
 
 
@@ -281,6 +303,7 @@ class _Run:
         stored = self._known.at(item.uri)
         if self.rehash or stored is None or stored.stamp != item.stamp:
             return True
+        self.counts.note(item)
         self._skip(stored, item)
         return False
 
@@ -311,7 +334,9 @@ class _Run:
             stored = self._known.at(item.uri)
             if isinstance(outcome, Refused):
                 self._refuse(outcome, stored, is_read=not outcome.unread)
-            elif stored and stored.sha256 == outcome.sha256:  # only touched
+                continue
+            self.counts.note(outcome.item)
+            if stored and stored.sha256 == outcome.sha256:  # only touched
                 self._skip(stored, item)
             elif moved := self._known.moved_to(item, outcome.sha256):
                 self.counts.done += 1
@@ -477,8 +502,11 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
         try:
             picture = images.decode(data, at_least=embedder.backbone.preprocessing.size)
         except images.ImageError as error:
-            outcomes.append(Refused(item.path, str(error)))
+            of = f"{camera(item.path)}, of which only the preview is read: " if camera(item.path) else ""
+            outcomes.append(Refused(item.path, f"{of}{error}"))
             continue
+        if picture.note and not camera(item.path):
+            item = replace(item, notes=(*item.notes, picture.note))
         pixels.append(images.to_input(picture.image, embedder.backbone.preprocessing))
         waiting.append(len(outcomes))
         outcomes.append(_without_features(item, sha256, picture, data))

@@ -217,10 +217,15 @@ def refusal(tree: Tree, node: Node) -> str:
         return "" if images.looks_like_image(file.read(HEAD)) else "not an image"
 
 
+def camera(path: str) -> str:
+    """Whose raw file it is by its name; empty for any other."""
+    return RAW.get(posixpath.splitext(path)[1].lower(), "")
+
+
 def notes(path: str) -> tuple[str, ...]:
     """What the report must say of an image with this name."""
-    camera = RAW.get(posixpath.splitext(path)[1].lower())
-    return (f"camera raw file ({camera}): only the preview in it is used",) if camera else ()
+    whose = camera(path)
+    return (f"camera raw file ({whose}): only the preview in it is used",) if whose else ()
 
 
 def top_folder(paths: Iterable[str]) -> str:

@@ -151,7 +151,9 @@ def report(outcome: IndexReport) -> str:
     title = f"{plural(outcome.added, 'image')} added to '{outcome.gallery}' in {duration(outcome.seconds)}"
     removed = f", {outcome.removed:,} removed" if outcome.removed else ""
     text = f"{outcome.skipped:,} were there already{removed}. The gallery has {plural(outcome.items, 'item')}."
-    return message(title, text, "good") + refusals(outcome.failed)
+    said = "".join(f"<li>{remark.count:,} x {escape(remark.text)}</li>" for remark in outcome.remarks)
+    remarks = f'<ul class="hint">{said}</ul>' if said else ""
+    return message(title, text, "good") + remarks + refusals(outcome.failed)
 
 
 def refusals(refused: Sequence[Refused]) -> str:
