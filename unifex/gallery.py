@@ -15,6 +15,7 @@ import re
 import sqlite3
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -143,6 +144,16 @@ class Facts:
     unfinished: list[str]
 
 
+@dataclass(frozen=True)
+class _Counts:
+    """Items by domain and by split, and how many labels there are, as committed at ``version``."""
+
+    version: int
+    domains: dict[str, int]
+    splits: dict[str, int]
+    labels: int
+
+
 class Gallery:
     """One gallery. Any number of readers, one writer at a time (:meth:`write`), across threads and processes."""
 
@@ -154,6 +165,7 @@ class Gallery:
         self._calibration: Calibration | None = None
         self._uncalibrated: tuple[tuple, str] | None = None
         self._neighbours: tuple[Snapshot, Neighbours] | None = None
+        self._counted: _Counts | None = None
         self._at_dim: dict[int, tuple[Snapshot, VectorIndex]] = {}
         self._unit_features: tuple[Snapshot, np.ndarray] | None = None
         self._lock = threading.RLock()
@@ -327,6 +339,10 @@ class Gallery:
         self._has_own_schema = True
 
     # --- reading -------------------------------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        """There is a gallery, whatever is in it: asking that must not count its items."""
+        return True
 
     def __len__(self) -> int:
         with self.connect() as database:
@@ -556,27 +572,40 @@ class Gallery:
             return known
 
     def facts(self) -> Facts:
-        """Counts, model and size on disk."""
-        count = "SELECT {0}, COUNT(*) FROM shown GROUP BY {0} ORDER BY {0}"
+        """Counts, model and size on disk. Items are counted once a version, and of images sizes are noted."""
         with self.connect() as database:
             one = lambda query: database.execute(query).fetchone()[0]  # noqa: E731
+            counts = self._count(database)
+            measured, unmeasured = "SELECT SUM(stored) FROM features", "SELECT 1 FROM features WHERE stored IS NULL"
+            noted = None if database.execute(unmeasured).fetchone() else one(measured) or 0
             return Facts(
                 name=self.name,
-                items=one("SELECT COUNT(*) FROM shown"),
+                items=sum(counts.domains.values()),
                 images=one("SELECT COUNT(*) FROM features"),
-                domains=dict(database.execute(count.format("domain")).fetchall()),
-                labels=one("SELECT COUNT(DISTINCT domain || '/' || label) FROM shown WHERE label != ''"),
-                splits=dict(database.execute(count.format("split")).fetchall()),
+                domains=counts.domains,
+                labels=counts.labels,
+                splits=counts.splits,
                 refused=one("SELECT COUNT(*) FROM refused"),
                 corrections=one("SELECT COUNT(*) FROM corrections"),
                 model=self.config.model,
                 backbone=self.config.backbone,
                 dim=self.config.dim,
-                bytes=one("SELECT COALESCE(SUM(stored), 0) FROM features")
-                + sum(self._unmeasured(database).values())
-                + _bytes_below(self.folder, *_MEASURED),
+                bytes=_bytes_below(self.folder) if noted is None else noted + _bytes_below(self.folder, *_MEASURED),
                 unfinished=[spec for spec, _ in self.unfinished()],
             )
+
+    def _count(self, database: sqlite3.Connection) -> _Counts:
+        database.execute("BEGIN")  # both reads see one commit
+        version = database.execute("SELECT version FROM state").fetchone()[0]
+        if self._counted is None or self._counted.version != version:
+            found = Counter(database.execute("SELECT domain, split, label FROM shown"))
+            domains, splits = Counter(), Counter()
+            for (domain, split, _), count in found.items():
+                domains[domain] += count
+                splits[split] += count
+            labels = len({(domain, label) for domain, _, label in found if label})
+            self._counted = _Counts(version, dict(sorted(domains.items())), dict(sorted(splits.items())), labels)
+        return self._counted
 
     def _unmeasured(self, database: sqlite3.Connection) -> dict[str, int]:
         """sha256 -> bytes on disk of the images for which nobody noted them."""
