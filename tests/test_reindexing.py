@@ -263,6 +263,27 @@ def test_a_changed_file_keeps_what_a_list_said_of_it(gallery, folder):
     assert labels(gallery)["shapes/disc/0.png"] == ("shapes", "ball")
 
 
+def test_a_list_that_moved_is_one_source(gallery, folder, tmp_path):
+    (folder / "list.csv").write_text("path,label\nshapes/disc/0.png,ball\n")
+    run_index(gallery, folder / "list.csv")
+    folder.rename(tmp_path / "moved")
+    assert run_index(gallery, tmp_path / "moved").moved == 24
+    assert labels(gallery)["shapes/disc/0.png"] == ("shapes", "ball")  # until its list is found, what it said holds
+    (tmp_path / "moved/list.csv").write_text("path,label\nshapes/disc/0.png,\n")
+    assert run_index(gallery, tmp_path / "moved/list.csv").relabelled == 1
+    assert labels(gallery)["shapes/disc/0.png"] == ("shapes", "disc")
+    assert [Path(known.spec).name for known in gallery.sources()] == ["moved", "list.csv"]
+
+
+def test_a_zip_of_what_is_there_changes_no_name(gallery, folder, tmp_path):
+    before = items(gallery)
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, path.relative_to(folder.parent).as_posix())
+    assert counts(run_index(gallery, tmp_path / "whole.zip")) == (0, 24, 0, 0, 0)
+    assert items(gallery) == before
+
+
 # --- what changed ----------------------------------------------------------------------------------------------------
 
 

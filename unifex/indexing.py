@@ -22,7 +22,6 @@ import numpy as np
 from unifex import images, places, snapshot
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery, GalleryError
-from unifex.listings import is_tail
 from unifex.places import Place, Places
 from unifex.sources import Item, Refused, Source, SourceError, Unread, open_source
 from unifex.text import plural
@@ -190,7 +189,7 @@ def forget(gallery: Gallery, source: str) -> int:
     """
     known = find_source(gallery, source)
     with gallery.write() as writer:
-        removed = writer.forget_source(known.id)
+        removed = writer.forget_source(known.id).removed
         snapshot.save(gallery)
     return removed
 
@@ -390,14 +389,16 @@ class _Run:
         """Remove what this source no longer has; how many items."""
         gone = self.gone()
         absent = [stored.id for stored in gone if self._known.places.look(*stored.place) is Place.ABSENT]
-        return self.writer.unlist(self.source_id, [stored.id for stored in gone], absent)
+        outcome = self.writer.unlist(self.source_id, [stored.id for stored in gone], absent)
+        self.counts.relabelled += outcome.relabelled
+        return outcome.removed
 
     def forget_the_old(self) -> None:
-        """A source that is no longer there, and of which everything was found in this one, is no source any more."""
-        for known in self.gallery.sources():
+        """A source that is no longer there, and all of whose items this one has, is no source any more."""
+        for known in self.writer.covered(self.source_id):
             place = places.path_of(known.spec)
-            if self.counts.moved and not known.items and place and not place.exists():
-                self.writer.forget_source(known.id)
+            if (self.counts.moved or known.items) and place and not place.exists():
+                self.counts.relabelled += self.writer.forget_source(known.id).relabelled
 
     def stop(self) -> None:
         """Keep what is finished, drop what is not, leave the gallery ready to search."""
@@ -467,7 +468,8 @@ class _Known:
             (
                 stored
                 for stored in self._of_content.get(sha256, ())
-                if stored.id not in self._found and (is_tail(stored.path, item.path) or is_tail(item.path, stored.path))
+                if stored.id not in self._found
+                and (_is_tail(stored.path, item.path) or _is_tail(item.path, stored.path))
             ),
             None,
         )
@@ -475,6 +477,11 @@ class _Known:
     def not_found(self) -> Iterator[tuple[str, Stored]]:
         """(path, item) of what the source had before, and has not now."""
         return ((path, stored) for path, stored in self.by_path.items() if stored.id not in self._found | self._left)
+
+
+def _is_tail(part: str, path: str) -> bool:
+    """Whether ``path`` is ``part`` seen from further up: the same, or with folders before it."""
+    return path == part or path.endswith(f"/{part}")
 
 
 def _common_parts(a: str, b: str) -> int:

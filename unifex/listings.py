@@ -43,7 +43,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Settled:
-    """What all of an item's sources come to. ``labels``: (label, domain, split); ``source`` is its first."""
+    """What all of an item's sources come to. ``labels``: (label, domain, split); ``source`` names it."""
 
     source: int
     path: str
@@ -51,7 +51,10 @@ class Settled:
 
 
 def settle(listings: Sequence[Listing]) -> Settled:
-    """What an item is called and labelled, from all that its sources say (at least one)."""
+    """What an item is called and labelled, from all that its sources say (at least one).
+
+    It has the path that it has in the layout that sees most folders, of several the first.
+    """
     by_age = sorted(listings, key=lambda listing: (listing.since, listing.source))
     layouts = [listing for listing in by_age if listing.by_layout]
     lists = [listing for listing in by_age if not listing.by_layout]
@@ -59,13 +62,5 @@ def settle(listings: Sequence[Listing]) -> Settled:
     label, domain, split = (
         next((text for voice in voices if (text := getattr(voice, name))), "") for name in ("label", "domain", "split")
     )
-    path = by_age[0].path
-    for listing in by_age:
-        if is_tail(path, listing.path):
-            path = listing.path
-    return Settled(by_age[0].source, path, (label, domain, split))
-
-
-def is_tail(part: str, path: str) -> bool:
-    """Whether ``path`` is ``part`` seen from further up: the same, or with folders before it."""
-    return path == part or path.endswith(f"/{part}")
+    named = max(by_age, key=lambda listing: listing.depth if listing.by_layout else 0)
+    return Settled(named.source, named.path, (label, domain, split))

@@ -84,6 +84,14 @@ class Registered:
 
 
 @dataclass(frozen=True)
+class Unlisted:
+    """What came of a source that has something no more: items ``removed``, and ``relabelled`` as others say."""
+
+    removed: int
+    relabelled: int
+
+
+@dataclass(frozen=True)
 class Relocated:
     """``sources`` and ``items`` that are at the new place now; ``joined`` had been indexed there already."""
 
@@ -329,23 +337,33 @@ class Writer:
             database.execute("UPDATE state SET version = version + 1")
         return relabelled
 
-    def unlist(self, source: int, items: Sequence[int], gone: Iterable[int] = ()) -> int:
-        """A source has these items no more: those that no other has, or that are ``gone``, are removed; how many."""
+    def unlist(self, source: int, items: Sequence[int], gone: Iterable[int] = ()) -> Unlisted:
+        """A source has these items no more: those that no other has, or that are ``gone``, are removed."""
         gone = set(gone)
         with self.gallery.connect() as database:
             database.executemany("DELETE FROM listings WHERE source = ? AND item = ?", [(source, i) for i in items])
             listed = "SELECT 1 FROM listings WHERE item = ?"
             left = [item for item in items if item not in gone and _one(database, listed, item)]
-            self._settle(database, left)
-        return self.remove(set(items).difference(left))
+            relabelled = self._settle(database, left)
+        return Unlisted(self.remove(set(items).difference(left)), relabelled)
 
-    def forget_source(self, source: int) -> int:
-        """Forget a source, with the items that no other has; how many of these. Their image files stay."""
-        removed = self.unlist(source, list(self.listed(source)))
+    def covered(self, source: int) -> list[Registered]:
+        """Other sources, all of whose items this one has as well, by layout or by list as they have them."""
+        query = """SELECT id FROM sources WHERE id != :this AND NOT EXISTS (
+            SELECT 1 FROM listings AS theirs WHERE theirs.source = sources.id AND (
+                by_layout != (SELECT by_layout FROM sources WHERE id = :this) OR NOT EXISTS (
+                    SELECT 1 FROM listings AS ours WHERE ours.item = theirs.item AND ours.source = :this)))"""
+        with self.gallery.connect() as database:
+            found = {row[0] for row in database.execute(query, {"this": source})}
+        return [known for known in self.gallery.sources() if known.id in found]
+
+    def forget_source(self, source: int) -> Unlisted:
+        """Forget a source, with the items that no other has. Their image files stay."""
+        outcome = self.unlist(source, list(self.listed(source)))
         with self.gallery.connect() as database:
             database.execute("DELETE FROM refused WHERE source = ?", (source,))
             database.execute("DELETE FROM sources WHERE id = ?", (source,))
-        return removed
+        return outcome
 
     def relocate(self, old: str, new: str) -> Relocated:
         """All that lay at or below the place ``old`` lies at ``new``. An item that was indexed there, too, is one."""
