@@ -135,3 +135,16 @@ def test_an_image_that_is_handed_over_is_treated_alike():
     matrix, exponent = SPACES["Adobe RGB"]
     image.info["icc_profile"] = rgb_profile(matrix, curve(exponent))
     assert np.abs(np.array(upright_rgb(image).getpixel((4, 4))) - as_srgb((30, 160, 90), matrix, exponent)).max() <= 3
+
+
+def test_lab_without_a_profile():
+    lab = Image.frombytes("LAB", (16, 16), bytes([128, 0, 0]) * 256)  # L = 50.2, no colour: the 120 of sRGB
+    assert np.abs(np.array(decode(encoded(lab, "TIFF")).image.getpixel((5, 5))) - 119.7).max() <= 2
+
+
+def test_a_large_picture_is_converted_after_it_is_shrunk():
+    matrix, exponent = SPACES["Display P3"]
+    data = encoded(Image.new("RGB", (1200, 900), (30, 160, 90)), icc_profile=rgb_profile(matrix, curve(exponent)))
+    decoded = decode(data, at_least=100)
+    assert (decoded.width, decoded.image.size) == (1200, (400, 300))
+    assert np.abs(np.array(decoded.image.getpixel((9, 9))) - as_srgb((30, 160, 90), matrix, exponent)).max() <= 3

@@ -18,10 +18,13 @@ _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """An RGB, grey, CMYK or Lab image in sRGB; the same object where nothing changes."""
-    if image.mode == "LAB":
-        return _lab().apply(image)
+    """An RGB, grey or CMYK image in sRGB; the same object where nothing changes."""
     return image if keeps(profile, image.mode) else _transform(profile, image.mode).apply(image)
+
+
+def from_lab(image: Image.Image) -> Image.Image:
+    """A CIE Lab image in sRGB, which Pillow does not convert."""
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb(), "LAB", "RGB", _INTENT).apply(image)
 
 
 def keeps(profile: bytes | None, mode: str) -> bool:
@@ -52,8 +55,3 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 @lru_cache(maxsize=1)
 def _srgb() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-@lru_cache(maxsize=1)
-def _lab() -> ImageCms.ImageCmsTransform:
-    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb(), "LAB", "RGB", _INTENT)

@@ -340,24 +340,36 @@ def _significant_bits(data: bytes) -> int:
 
 
 def _reduced_rgb(image: Image.Image, at_least: int | None) -> Image.Image:
-    """The whole image as RGB; a big one in strips, each shrunk at once, so that it is never held twice."""
-    plain = image.mode == "RGB" and "transparency" not in image.info
-    if plain and colour.keeps(image.info.get("icc_profile"), "RGB"):
+    """The whole image as :func:`_rgb`; a big one in strips, each shrunk at once, so that it is never held twice."""
+    profile, plain = image.info.get("icc_profile"), image.mode == "RGB" and "transparency" not in image.info
+    if plain and colour.keeps(profile, "RGB"):
         return image
-    if 4 * image.width * image.height <= BIG:
-        return _rgb(image)
     factor = max(1, int(min(image.size) / (at_least * REDUCING_GAP))) if at_least else 1
+    if 4 * image.width * image.height <= BIG:
+        flat = _flat(image)  # colours are converted slowly: of fewer pixels
+        flat = flat if colour.keeps(profile, flat.mode) else flat.reduce(factor)
+    else:
+        flat = _flat_by_strips(image, factor)
+    return colour.to_srgb(flat, profile).convert("RGB")
+
+
+def _flat_by_strips(image: Image.Image, factor: int) -> Image.Image:
     rows = max(1, STRIP_PIXELS // image.width // factor) * factor
-    out = Image.new("RGB", tuple(-(-side // factor) for side in image.size))
+    out = None
     for top in range(0, image.height, rows):
-        strip = _rgb(image.crop((0, top, image.width, min(image.height, top + rows))))
-        out.paste(strip.reduce(factor), (0, top // factor))
+        strip = _flat(image.crop((0, top, image.width, min(image.height, top + rows)))).reduce(factor)
+        out = out or Image.new(strip.mode, tuple(-(-side // factor) for side in image.size))
+        out.paste(strip, (0, top // factor))
     return out
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     """Any image as sRGB on white, not turned."""
-    profile = image.info.get("icc_profile")
+    return colour.to_srgb(_flat(image), image.info.get("icc_profile")).convert("RGB")
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Any image as 8-bit RGB, grey or CMYK in its own colours, on white."""
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(to_eight_bits(np.asarray(image)))
     grey = image.mode in ("1", "L", "LA", "La")
@@ -365,9 +377,11 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (*WHITE, 255))
         image = Image.alpha_composite(ground, image).convert("RGB")
-    elif image.mode not in ("RGB", "CMYK", "LAB", "L"):
+    elif image.mode == "LAB":
+        return colour.from_lab(image)
+    elif image.mode not in ("RGB", "CMYK", "L"):
         image = image.convert("RGB")
-    return colour.to_srgb(image.convert("L") if grey else image, profile).convert("RGB")
+    return image.convert("L") if grey else image
 
 
 def _reason(error: Exception, data: bytes) -> str:
