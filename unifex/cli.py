@@ -379,12 +379,16 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
 
 def _galleries(options: argparse.Namespace) -> dict[str, Any]:
     galleries = indexes(options)
-    facts = [galleries.get(name).facts() for name in galleries.names()]
-    if not facts:
+    from unifex.gallery import Facts, Gallery
+
+    listed = list(galleries.survey(Gallery.facts))
+    if not listed:
         say(options, f"no galleries in {options.indexes}/ yet: python -m unifex index FOLDER --gallery NAME makes one")
-    for fact in facts:
-        say(options, f"{fact.name}: {plural(fact.items, 'item')}, {fact.model}, {size(fact.bytes)}")
-    return {"galleries": [asdict(fact) for fact in facts]}
+    for found in listed:
+        sound = isinstance(found, Facts)
+        told = f"{plural(found.items, 'item')}, {found.model}, {size(found.bytes)}" if sound else found.problem
+        say(options, f"{found.name}: {told}")
+    return {"galleries": [asdict(found) for found in listed]}
 
 
 def _info(options: argparse.Namespace) -> dict[str, Any]:

@@ -107,6 +107,13 @@ class GalleryConfig:
     collection: str = ""
     schema: int = SCHEMA
 
+    def __post_init__(self) -> None:
+        wrong = [name for name, kind in self.__annotations__.items() if type(getattr(self, name)).__name__ != kind]
+        if wrong or self.dim < 1 or not re.fullmatch(r"[0-9a-f]{32}", self.id):
+            raise ValueError(f"its {' and '.join(wrong or ['id or dim'])} cannot be right")
+        if self.store and not re.fullmatch(r"unifex_[0-9a-f]{32}", self.collection):
+            raise ValueError("its collection is not its own")  # whatever begins with its name is dropped with it
+
 
 @dataclass(frozen=True)
 class Record:
@@ -210,7 +217,7 @@ class Gallery:
         another neck is taken over, and the embeddings follow at the next search.
         """
         folder = Path(folder)
-        config = _read_config(folder)
+        config = read_config(folder)
         gallery = cls(folder, config, embedder)
         if embedder:
             gallery._adopt(embedder)
@@ -792,15 +799,22 @@ def _bytes_below(folder: Path, *but: str) -> int:
     return total
 
 
-def _read_config(folder: Path) -> GalleryConfig:
+def read_config(folder: Path) -> GalleryConfig:
+    """``gallery.json`` of a folder. Raises :class:`GalleryError` when there is none, or none that can be used."""
     path = folder / "gallery.json"
-    if not path.is_file():
-        raise GalleryError(f"no gallery '{folder.name}' in {folder.parent}")
     try:
         values = unsealed(path.read_bytes())
         if values["schema"] != SCHEMA:
             raise GalleryError(f"gallery '{folder.name}' has format {values['schema']}, this program reads {SCHEMA}")
         return GalleryConfig(**values)
+    except FileNotFoundError:
+        if not (folder / "items.sqlite").exists():
+            raise GalleryError(f"no gallery '{folder.name}' in {folder.parent.name}") from None
+        raise GalleryError(
+            f"gallery '{folder.name}' has lost its gallery.json; delete it and index its images again"
+        ) from None
+    except PermissionError as error:
+        raise GalleryError(f"gallery '{folder.name}' cannot be opened: {reason(error)}") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise GalleryError(
             f"gallery '{folder.name}': gallery.json is damaged ({reason(error)}); "

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
 import shutil
 import threading
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
 from unifex import milvus, snapshot
 from unifex.embedder import Embedder
-from unifex.gallery import Gallery, GalleryConfig, GalleryError
+from unifex.errors import UnifexError
+from unifex.gallery import Gallery, GalleryConfig, GalleryError, read_config
 from unifex.snapshot import Embedding
-from unifex.text import what_there_is
+from unifex.text import reason, what_there_is
 
 MODELS = "models"
 FAISS = "faiss"
 MAX_NAME = 80
+T = TypeVar("T")
 log = logging.getLogger("unifex")
 _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
 
@@ -38,6 +43,14 @@ def check_name(name: str, what: str = "gallery") -> str:
     if name.endswith("."):
         raise GalleryError(f"a {what}'s name cannot end with a dot")
     return name
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A gallery that cannot be used; ``problem`` says why, and what to do."""
+
+    name: str
+    problem: str
 
 
 class Indexes:
@@ -60,9 +73,36 @@ class Indexes:
         return self.folder / MODELS
 
     def names(self) -> list[str]:
-        """Names of the galleries, sorted without regard to case."""
-        own = {path.parent.name for path in self.folder.glob("[!.]*/gallery.json")}
+        """Names of the galleries, those that cannot be opened included, sorted without regard to case."""
+        own = self.own_names()
         return sorted(own.union(self.builtin.names() if self.builtin else ()), key=str.casefold)
+
+    def own_names(self) -> set[str]:
+        """Names of the galleries that lie here."""
+        try:
+            with os.scandir(self.folder) as entries:
+                return {entry.name for entry in entries if entry.name[0] != "." and _is_gallery(Path(entry.path))}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+
+    def survey(self, ask: Callable[[Gallery], T], own: bool = False) -> Iterator[T | Broken]:
+        """What ``ask`` tells of every gallery, or only of one's ``own``, by name.
+
+        Of one that cannot tell comes a :class:`Broken`, so that it hides no other.
+        """
+        for name in sorted(self.own_names(), key=str.casefold) if own else self.names():
+            yield self.ask(name, ask)
+
+    def ask(self, name: str, question: Callable[[Gallery], T]) -> T | Broken:
+        """What ``question`` tells of one gallery, or what is wrong with that."""
+        try:
+            return question(self.get(name))
+        except (UnifexError, OSError) as error:
+            return Broken(name, reason(error))
+
+    def may_change(self, name: str | None) -> bool:
+        """Whether a gallery is one's own to change or delete, be it sound or not."""
+        return bool(name) and not self.refusal and name in self.own_names()
 
     def check_writable(self) -> None:
         """Raises :class:`GalleryError` when nothing may be changed here."""
@@ -82,7 +122,7 @@ class Indexes:
         if not name:
             raise GalleryError("no gallery yet; make one in the Gallery tab: drop a folder of images there")
         folder = self.folder / check_name(name)
-        if not (folder / "gallery.json").is_file():
+        if not _is_gallery(folder):
             if self.builtin and name in self.builtin.names():
                 return self.builtin.get(name, embedder)
             raise GalleryError(f"no gallery '{name}' here ({what_there_is(self.names(), name, 'none yet')})")
@@ -154,30 +194,75 @@ class Indexes:
         return self.get(target.name)
 
     def delete(self, name: str) -> None:
-        """Delete a gallery with all it holds. The images it was made from stay where they are."""
-        folder = self.writable(name).folder
+        """Delete a gallery with all it holds, sound or not. The images it was made from stay where they are."""
+        self.check_writable()
+        if not self.may_change(name):
+            self.writable(name)  # which says why not
+        folder = self.folder / name
         doomed = folder.with_name(f".deleted-{folder.name}")
-        shutil.rmtree(doomed, ignore_errors=True)
-        self._leave_store(folder, self.get(name).config)
+        _remove(doomed)
+        try:
+            config = read_config(folder)
+        except (UnifexError, OSError):
+            config = None  # nobody can tell whether it was in a store
+        if config and config.store:
+            self._release(folder, config)
         self._when_idle(folder, lambda: folder.rename(doomed))  # at once, so that a kill leaves no half gallery
         self._open.pop(name, None)
-        shutil.rmtree(doomed)
+        _remove(doomed)
+        if config and config.store and config.store != milvus.STORE:  # that is a file in the folder
+            self._leave_store(doomed, config)
 
-    @staticmethod
-    def _leave_store(folder: Path, config: GalleryConfig) -> None:
+    @classmethod
+    def _leave_store(cls, folder: Path, config: GalleryConfig) -> None:
         """Drop what a gallery has in Milvus. Where that does not answer, the gallery need not wait for it."""
         if not config.store:
             return
         try:
             milvus.forget(config.store, folder, config.collection)
-        except milvus.StoreError as error:
+        except (UnifexError, OSError, ValueError) as error:
             log.warning("gallery '%s': its collections %s* stay in Milvus: %s", folder.name, config.collection, error)
-        milvus.release(config.store, folder)
+        cls._release(folder, config)
 
     @staticmethod
-    def _when_idle(folder: Path, action) -> None:
+    def _release(folder: Path, config: GalleryConfig) -> None:
         try:
-            with FileLock(folder / ".lock", timeout=0):
-                action()
+            milvus.release(config.store, folder)
+        except (UnifexError, OSError, ValueError) as error:
+            log.warning("gallery '%s': its store is not let go of: %s", folder.name, error)
+
+    @staticmethod
+    def _when_idle(folder: Path, action: Callable[[], object]) -> None:
+        lock = FileLock(folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
         except Timeout:
             raise GalleryError(f"gallery '{folder.name}' is being written; wait for it, or cancel it") from None
+        except OSError:  # nobody can write in it who cannot lock it
+            action()
+            return
+        try:
+            action()
+        finally:
+            lock.release()
+
+
+def _is_gallery(folder: Path) -> bool:
+    """Whether a folder is a gallery, or what is left of one, or cannot be looked into."""
+    try:
+        found = any((folder / name).exists() for name in ("gallery.json", "items.sqlite"))
+        return found and folder.name.lower() not in _RESERVED
+    except PermissionError:
+        return True
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder, also one that says that nothing in it may be. Raises OSError."""
+    if not folder.exists():
+        return
+    with contextlib.suppress(OSError):
+        for place, folders, _ in os.walk(folder):
+            for path in (place, *(os.path.join(place, name) for name in folders)):
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)
+    shutil.rmtree(folder)

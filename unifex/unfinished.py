@@ -47,8 +47,9 @@ class Order:
             recipe, hold_out = values["recipe"], values["hold_out"]
             recipe = Recipe(**{**recipe, "dims": tuple(recipe["dims"])})
             hold_out = HoldOut(**{**hold_out, "labels": tuple(hold_out["labels"])})
-            return cls(values["name"], values["gallery"], recipe, hold_out)
-        except (OSError, ValueError, TypeError, KeyError, RecipeError):
+            known = cls(values["name"], str(values["gallery"]), recipe, hold_out)
+            return known if known.name == path.stem else None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, RecipeError):
             return None
 
 

@@ -94,9 +94,8 @@ class Workspace:
 
     def usage(self) -> Usage:
         """What is kept now."""
-        own = [name for name in self.indexes.names() if (self.folder / name).is_dir()]
         return Usage(
-            sum(len(self.indexes.get(name)) for name in own),
+            sum(count for count in self.indexes.survey(len, own=True) if isinstance(count, int)),
             disk.taken_by(self.folder)[0] - disk.taken_by(self.folder / uploads.STAGE)[0],
             _count(self.folder / _TRAININGS),
         )

@@ -21,7 +21,7 @@ from unifex.backbones import BackboneError
 from unifex.embedder import DEFAULT_MODEL, Embedder
 from unifex.errors import UnifexError
 from unifex.gallery import Gallery, GalleryBusy, GalleryError
-from unifex.indexes import Indexes, check_name
+from unifex.indexes import Broken, Indexes, check_name
 from unifex.indexing import index
 from unifex.jobs import Job, Jobs, Work
 from unifex.settings import Settings
@@ -150,12 +150,11 @@ class Context:
     def interrupted(self) -> list[Interrupted]:
         """Indexing and trainings of who asks that were cut off, by Cancel or by the end of the server."""
         found = []
-        for name in self.indexes.names():
+        for name in self.indexes.own_names():
             if not self.can_change(name) or self.jobs.is_busy(self.owner, "index", name):
                 continue
-            gallery = self.gallery(name)
-            if gallery.unfinished() and not gallery.is_being_written():
-                text = f"Indexing '{name}' was interrupted; {plural(len(gallery), 'item')} are there."
+            if isinstance(count := self.indexes.ask(name, _items_of_unfinished), int):
+                text = f"Indexing '{name}' was interrupted; {plural(count, 'item')} are there."
                 found.append(Interrupted("index", name, text, "Resume"))
         for order in unfinished(self.indexes.models):
             if not self.jobs.is_busy(self.owner, "train", order.name) and self.can_change(order.gallery):
@@ -180,10 +179,7 @@ class Context:
 
     def can_change(self, name: str | None) -> bool:
         """Whether who asks may change a gallery."""
-        try:
-            return bool(name and self.indexes.writable(name))  # which, unlike our own, leaves no trace
-        except ERRORS:
-            return False
+        return self.indexes.may_change(name)  # sound or not: what is broken can be deleted
 
     def writable(self, name: str | None) -> Gallery:
         """Open a gallery to change it. Raises ``GalleryError`` where who asks may not."""
@@ -262,7 +258,8 @@ class Context:
             return wanted
         if wanted:
             return name_for(wanted)
-        return next((name for name in names if name != DEMO_GALLERY), DEMO_GALLERY)
+        names = sorted(names, key=DEMO_GALLERY.__eq__) or [DEMO_GALLERY]
+        return next((name for name in names if not isinstance(self.indexes.ask(name, len), Broken)), names[0])
 
     def gallery(self, name: str | None) -> Gallery:
         """Open a gallery with its own model. Raises ``GalleryError``."""
@@ -289,9 +286,12 @@ class Context:
                 self._index(DEMO_GALLERY, demo.Demo(), "drawing the demo gallery")
             elif wanted and wanted not in names:
                 self._index(name_for(wanted), sources.open_source(wanted), f"indexing {wanted}")
-            self.gallery(self.first_gallery()).snapshot()
-            waiting = [spec for name in self.own.names() for spec, _ in self.own.get(name).unfinished()]
-            uploads.sweep(self.own.folder, waiting)
+            try:
+                self.gallery(self.first_gallery()).snapshot()
+            except ERRORS as error:  # whoever chooses it is told; the others are as good as ever
+                log.warning("%s", reason(error))
+            cut_off = [found for found in self.own.survey(Gallery.unfinished) if not isinstance(found, Broken)]
+            uploads.sweep(self.own.folder, [spec for found in cut_off for spec, _ in found])
             if self.workspaces:
                 threading.Thread(target=self._sweep, name="unifex-sweep", daemon=True).start()
             self.state = self.problem or self.embedder.engine.name
@@ -323,6 +323,11 @@ class Context:
             except OSError:
                 log.exception("sweeping visitors' workspaces failed; tried again in a minute")
             time.sleep(SWEEP_SECONDS)
+
+
+def _items_of_unfinished(gallery: Gallery) -> int | None:
+    """How many items a gallery has whose indexing was cut off; None for one that is complete, or being written."""
+    return len(gallery) if gallery.unfinished() and not gallery.is_being_written() else None
 
 
 def name_for(source: str) -> str:

@@ -13,7 +13,7 @@ import gradio as gr
 from unifex import ranges
 from unifex.assessment import assess
 from unifex.evaluation import Protocol
-from unifex.gallery import Gallery
+from unifex.gallery import Facts, Gallery
 from unifex.search import Filters, Hit, search
 from unifex.sources import SourceError
 from unifex.ui.context import Context
@@ -59,10 +59,10 @@ def add_endpoints(app: Context) -> None:
 
     def galleries_endpoint() -> dict[str, Any]:
         """List the galleries and what is in them."""
-        listed = [app.gallery(name).facts() for name in app.indexes.names()]
+        listed = list(app.indexes.survey(Gallery.facts))
         if app.settings.public:  # where a gallery's images come from is the owner's to know
-            listed = [replace(facts, unfinished=[]) for facts in listed]
-        return {"galleries": [asdict(facts) for facts in listed]}
+            listed = [replace(found, unfinished=[]) if isinstance(found, Facts) else found for found in listed]
+        return {"galleries": [asdict(found) for found in listed]}
 
     async def evaluate_endpoint(
         gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False

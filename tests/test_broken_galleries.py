@@ -1,0 +1,109 @@
+"""One gallery that is broken, in any way: it says so, the others work as ever, and it can be deleted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests import drawing
+from tests.conftest import run_index
+from unifex.cli import main
+from unifex.gallery import Facts, Gallery
+from unifex.indexes import Broken, Indexes
+from unifex.search import search
+from unifex.settings import Settings
+from unifex.soundness import sealed, unsealed
+from unifex.ui.context import Context
+
+
+def configured(**changes: object):
+    def break_it(folder: Path) -> None:
+        values = unsealed((folder / "gallery.json").read_bytes()) | changes
+        (folder / "gallery.json").write_bytes(sealed(values))
+
+    return break_it
+
+
+def without_tables(folder: Path) -> None:
+    (folder / "items.json").unlink()
+    (folder / "items.sqlite").unlink()
+    with closing(sqlite3.connect(folder / "items.sqlite")) as database:
+        database.execute("CREATE TABLE state (version INTEGER NOT NULL)")
+
+
+def with_a_folder_for_a_file(folder: Path) -> None:
+    (folder / "gallery.json").unlink()
+    (folder / "gallery.json").mkdir()
+
+
+UNREACHABLE = configured(store="milvus:http://127.0.0.1:1", collection="unifex_" + "0" * 32)
+DAMAGES = {  # and whether even the number of its items cannot be told
+    "configuration cut off": (lambda f: (f / "gallery.json").write_text("{"), True),
+    "no configuration": (lambda f: (f / "gallery.json").unlink(), True),
+    "a folder for a file": (with_a_folder_for_a_file, True),
+    "another format": (configured(schema=9), True),
+    "text for a number": (configured(dim="x"), True),
+    "a collection of others": (configured(store="milvus:http://127.0.0.1:1", collection=""), True),
+    "no items": (lambda f: (f / "items.sqlite").unlink(), True),
+    "items cut off": (lambda f: (f / "items.sqlite").write_bytes((f / "items.sqlite").read_bytes()[:3000]), True),
+    "items of text": (lambda f: (f / "items.sqlite").write_text("not a database " * 999), True),
+    "items without tables": (without_tables, True),
+    "a model that is not there": (configured(model="gone"), False),
+    "features that are lost": (lambda f: [shutil.rmtree(f / "features"), (f / "ids.npy").unlink()], False),
+    "a store that does not answer": (UNREACHABLE, False),
+}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory, embedder) -> Path:
+    """A folder of two sound galleries."""
+    root = tmp_path_factory.mktemp("galleries")
+    drawing.write_folder(root / "pictures", 1)
+    for name in ("a", "b"):
+        run_index(Gallery.create(root / "indexes" / name, embedder), root / "pictures")
+    return root
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_broken_gallery_hides_no_other_and_can_be_deleted(sound, embedder, tmp_path, capsys, damage):
+    folder = Path(shutil.copytree(sound / "indexes", tmp_path / "indexes"))
+    break_it, cannot_tell = DAMAGES[damage]
+    break_it(folder / "a")
+    indexes = Indexes(folder)
+    assert indexes.names() == ["a", "b"]
+    first, second = indexes.survey(Gallery.facts)
+    assert isinstance(second, Facts)
+    if cannot_tell:
+        assert isinstance(first, Broken)
+        assert first.name == "a"
+        assert len(first.problem) > 20
+        assert str(tmp_path) not in first.problem
+    context = Context(Settings(indexes=folder), indexes, embedder)
+    assert context.first_gallery() == ("b" if cannot_tell else "a")
+    assert context.interrupted() == []
+    context._prepare()
+    assert "preparing" not in context.state
+    assert search(indexes.get("b"), [drawing.picture("signs/cross", 0)], 4).hits
+    assert main(["galleries", "--indexes", str(folder), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["galleries"]
+    assert [found["name"] for found in listed] == ["a", "b"]
+    assert main(["index", str(sound / "pictures"), "--gallery", "c", "--indexes", str(folder), "--json"]) == 0
+    assert context.can_change("a")
+    indexes.delete("a")
+    assert indexes.names() == ["b", "c"]
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".deleted")] == []
+
+
+def test_a_gallery_made_anew_where_a_broken_one_was(sound, embedder, tmp_path):
+    folder = Path(shutil.copytree(sound / "indexes", tmp_path / "indexes"))
+    (folder / "a" / "gallery.json").unlink()
+    indexes = Indexes(folder)
+    with pytest.raises(Exception, match=r"lost its gallery\.json; delete it"):
+        indexes.get_or_create("a", lambda: embedder)
+    indexes.delete("a")
+    assert len(indexes.get_or_create("a", lambda: embedder)) == 0
