@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # Pillow's mode -> a profile's space
+MAX_PROFILE = 4 * 2**20  # bytes; those of printing presses have one or two million
 ALIKE = 3  # of 255: profiles that differ less from sRGB are sRGB, written by somebody else
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
@@ -29,10 +30,11 @@ def from_lab(image: Image.Image) -> Image.Image:
 
 def keeps(profile: bytes | None, mode: str) -> bool:
     """Whether an image of this mode stays as it is: its profile is sRGB's, of another kind of image, or broken."""
-    return not profile or mode not in SPACES or _transform(profile, mode) is None
+    usable = profile and len(profile) <= MAX_PROFILE and mode in SPACES
+    return not usable or _transform(profile, mode) is None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))

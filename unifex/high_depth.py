@@ -22,7 +22,7 @@ DEPTHS = (1, 2, 4, 8, 10, 12, 14)  # bits that cameras, scanners and masks have,
 DARKEST = 0.25  # fractions of which none is brighter are measurements: no picture is that dark
 SOUND = 1e30  # floats beyond are marks: the types' ends, netCDF's 9.97e36
 SAMPLED = 250_000
-MARKS = frozenset([-999, -9999, -99999, -32767, 1e20, -1e20] + [s * 2**b - (s > 0) for b in (15, 31) for s in (-1, 1)])
+MARKS = frozenset((-999, -9999, -99999, -(2**15), 1 - 2**15, 2**15 - 1, -(2**31), 2**31 - 1, -1e20, 1e20))
 APART, MARK_APART = 10.0, 0.5  # times as wide as the rest: the gap before a number that marks, and before a usual mark
 FEW = 1e-4  # share of hot pixels, which lie apart as well but differ among themselves
 BLOCK = 2**20  # samples turned at once: a large picture is never held in float64
@@ -30,7 +30,8 @@ BLOCK = 2**20  # samples turned at once: a large picture is never held in float6
 
 @dataclass(frozen=True)
 class Told:
-    """What a file says of its numbers. ``bits``: how many count (0: unsaid); ``low``, ``high``: black and white."""
+    """What a file says of its numbers. ``bits``: how many count (0: unsaid); ``low``, ``high``: black and white;
+    ``no_data``: the number that means none; ``white_is_zero``: the other way round."""
 
     bits: int = 0
     low: float | None = None

@@ -184,7 +184,7 @@ def decode(data: bytes, at_least: int | None = None) -> Picture:
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """An opened image as :func:`decode` would give it: turned upright, sRGB, transparency on white."""
-    return _upright(_rgb(image), _of_exif(image))
+    return _upright(_rgb(image), _exif_orientation(image))
 
 
 def _decode(data: bytes, at_least: int | None) -> Picture:
@@ -261,10 +261,10 @@ def _orientation(opened: ImageFile.ImageFile, data: bytes) -> int:
     """The turn that is still to be undone, as EXIF numbers it."""
     if opened.format == "HEIF":  # its library obeys the container and forgets EXIF, which counts where that is silent
         return 1 if _turns_itself(data) else opened.info.get("original_orientation") or 1
-    return _of_exif(opened)
+    return _exif_orientation(opened)
 
 
-def _of_exif(image: Image.Image) -> int:
+def _exif_orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
     except (SyntaxError, ValueError, OSError, LookupError, TypeError, struct.error):
