@@ -19,7 +19,7 @@ from tests.conftest import run_index
 from tests.drawing import encoded, picture
 from unifex import uploads
 from unifex.gallery import Gallery
-from unifex.indexing import Remark
+from unifex.indexing import Remark, index
 from unifex.sources import Item, Refused, SourceError, open_source, require_items
 
 DISC = encoded(picture("shapes/disc", 0))
@@ -314,3 +314,16 @@ def test_names_that_are_not_utf8_stop_nothing(tmp_path, embedder):
     records = gallery.records(gallery.snapshot().columns.ids)
     assert {gallery.original(record) for record in records} == {DISC + b"caf\xe9.png", DISC + b"good.png"}
     assert run_index(gallery, tmp_path / "a", prune=True).skipped == 2
+
+
+def test_a_source_that_was_cut_off_is_read_again_as_it_was(tmp_path, embedder):
+    root = write_tree(tmp_path / "a", {"cats/1.png": DISC, "dogs/2.gif": DISC})
+    (root / "far").symlink_to(write_tree(tmp_path / "far", {"3.png": DISC}))
+    gallery = Gallery.create(tmp_path / "g", embedder)
+    indexing = index(gallery, open_source(str(root), exclude=["dogs"], follow_links=True))
+    next(indexing)
+    indexing.close()
+    (waiting,) = gallery.sources()
+    assert not waiting.complete
+    run_index(gallery, waiting.open())
+    assert [record.path for record in gallery.records(gallery.snapshot().columns.ids)] == ["cats/1.png", "far/3.png"]

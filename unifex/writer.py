@@ -78,9 +78,14 @@ class Registered:
     options: str
     items: int
 
+    @property
+    def reading(self) -> Options:
+        """How its files were read."""
+        return Options.from_json(self.options) if self.options else Options(self.keep)
+
     def open(self) -> Source:
         """Open it again, as it was opened. Raises ``SourceError``."""
-        return open_source(self.spec, options=Options.from_json(self.options) if self.options else Options(self.keep))
+        return open_source(self.spec, options=self.reading)
 
 
 @dataclass(frozen=True)

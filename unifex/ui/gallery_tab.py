@@ -14,7 +14,7 @@ from unifex.embedder import Embedder
 from unifex.gallery import Gallery, GalleryError
 from unifex.indexing import IndexReport, forecast, index
 from unifex.jobs import Job, State, Work
-from unifex.sources import Source, SourceError
+from unifex.sources import Options, Source, SourceError
 from unifex.text import plural, reason
 from unifex.ui import html
 from unifex.ui.context import ERRORS, Context, name_for
@@ -189,16 +189,19 @@ class GalleryTab:
             self.context.taken_in(file.temporary)
         return str(staged), str(event.files[0][1]).partition("/")[0]
 
-    def _open(self, spec: str) -> Source:
-        """Raises ``SourceError``, and ``GalleryError`` for what is not a visitor's own upload on a public server."""
+    def _open(self, spec: str, options: Options = Options()) -> Source:
+        """A source that has images, its files read in a way that was asked for.
+
+        Raises ``SourceError``, and ``GalleryError`` for what is not a visitor's own upload on a public server.
+        """
         self.context.check_writable()
         if not spec:
             raise SourceError("nothing to add yet: drop images above or name a folder")
         if uploads.is_staged(self.context.indexes.folder, spec):
-            source = uploads.open_staged(Path(spec), stranger=self.context.settings.public)
+            source = uploads.open_staged(Path(spec), options.exclude, self.context.settings.public)
         else:
             self.context.check_local("folders of the server and data sets are not read")
-            source = sources.open_source(spec)
+            source = sources.open_source(spec, options=options)
         sources.require_items(source)
         return source
 
@@ -235,13 +238,12 @@ class GalleryTab:
             return {self.outcome: html.message("Indexing cannot start", reason(error), "error")}
         return {self.outcome: "", self.awaited: job.id, self.begun: spec, self.suggested: name}
 
-    def start_index(self, spec: str, name: str, model: str = "") -> Job:
+    def start_index(self, spec: str, name: str, model: str = "", options: Options = Options()) -> Job:
         """Index a source into a gallery, or open a packed one under this name. Raises ``UnifexError``."""
         if self._is_packed(spec):
             self.context.check_writable()
             return self.context.start("index", name, self._unpacking(spec, name), spec)
-        source = self._open(spec)
-        sources.require_items(source)  # nothing is made for nothing
+        source = self._open(spec, options)  # nothing is made for nothing
         gallery = self.context.indexes.get_or_create(name, lambda: self.picker.embedder(model))
         return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
 
@@ -261,10 +263,10 @@ class GalleryTab:
 
     def resume_index(self, name: str) -> Job:
         """Go on with the source of a gallery whose indexing was cut off. Raises ``UnifexError``."""
-        waiting = self.context.gallery(name).unfinished()
+        waiting = [source for source in self.context.gallery(name).sources() if not source.complete]
         if not waiting:
             raise GalleryError(f"there is nothing to go on with; '{name}' is complete")
-        return self.start_index(waiting[0][0], name)
+        return self.start_index(waiting[0].spec, name, options=waiting[0].reading)
 
     def resume_chosen(self, name: str) -> dict:
         """(gallery) -> what is wrong, or nothing."""
