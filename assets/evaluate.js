@@ -1,4 +1,4 @@
-// Sorting by a table's head, opening a card, acting on a failure. Runs inside gr.HTML (`element`, `trigger`).
+// Sorting by a table's head, acting on a failure, dimming what is corrected. Runs inside gr.HTML (`element`, `trigger`).
 const sortBy = (button) => {
   const head = button.closest('th'), table = head.closest('table'), body = table.tBodies[0];
   const column = [...head.parentNode.children].indexOf(head);
@@ -12,10 +12,13 @@ const sortBy = (button) => {
 };
 element.addEventListener('click', (event) => {
   const sort = event.target.closest('[data-sort]'), act = event.target.closest('[data-act]');
-  const card = event.target.closest('.card');
   if (sort) sortBy(sort);
-  else if (act) {
-    act.closest('section, li').classList.add('done');
-    trigger('input', { act: act.dataset.act, item: act.dataset.item, other: act.dataset.other });
-  } else if (card) trigger('select', { index: 0, value: card.dataset.item });
+  else if (act) trigger('input', { act: act.dataset.act, item: act.dataset.item, other: act.dataset.other });
 });
+const mark = () => {
+  for (const row of element.querySelectorAll('.failure[data-subject]')) {
+    row.classList.toggle('done', Boolean(unifex.corrected && unifex.corrected.has(row.dataset.subject)));
+  }
+};
+watch('value', mark);
+mark();

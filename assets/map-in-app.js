@@ -10,8 +10,8 @@ const show = async () => {
   old.outerHTML = blank;
   const root = element.querySelector('.map');
   view = drawMap(root, data, {
-    pick: (id) => trigger('select', { index: 0, value: String(id) }),
-    choose: (ids) => trigger('input', { ids }),
+    pick: (id) => unifex.openFrom(null, [data.gallery, id]),
+    choose: (ids) => unifex.lasso(ids),
     card: (id) => server.card([data.gallery, id]),
   });
   if (window.unifexStar) view.query(window.unifexStar);

@@ -101,7 +101,7 @@ def test_add_remove_and_prune(gallery, folder):
     (folder / "signs/cross/9.png").write_bytes(encoded(picture("signs/cross", 9)))
     assert run_index(gallery, folder).added == 1
     with gallery.write() as writer:
-        found = writer.ids_of_paths(["shapes/disc/0.png", "no/such.png"])
+        found = gallery.ids_of_paths(["shapes/disc/0.png", "no/such.png"])
         assert found["no/such.png"] == []
         assert writer.remove(found["shapes/disc/0.png"]) == 1
         snapshot.save(gallery)
@@ -135,7 +135,7 @@ def test_two_items_of_one_image_outlive_each_other(gallery, folder):
     shutil.copy(folder / "shapes/disc/0.png", folder / "copy.png")
     run_index(gallery, folder)
     with gallery.write() as writer:
-        writer.remove(writer.ids_of_paths(["shapes/disc/0.png"])["shapes/disc/0.png"])
+        writer.remove(gallery.ids_of_paths(["shapes/disc/0.png"])["shapes/disc/0.png"])
         snapshot.save(gallery)
     assert "copy.png" in everything(gallery)
     assert gallery.facts().images == 24

@@ -109,12 +109,12 @@ def test_a_large_gallery_uses_the_shortlist_and_keeps_it(gallery, monkeypatch):
 def test_chosen_domains_survive_a_new_list_of_galleries(gallery):
     from unifex.indexes import Indexes
     from unifex.settings import Settings
-    from unifex.ui.context import Context, Query
+    from unifex.ui.context import Context
     from unifex.ui.item_view import ItemView
     from unifex.ui.search_tab import SearchTab
 
     context = Context(Settings(), Indexes(gallery.folder.parent), gallery.embedder)
     tab = SearchTab(context, ItemView(context))
-    assert "value" not in tab.choose_gallery(Query(), "drawn", ["signs"])[1]
-    assert "value" not in tab.choose_gallery(Query(), "drawn", [])[1]
-    assert tab.choose_gallery(Query(), "drawn", ["signs", "cars"])[1]["value"] == ["signs"]
+    assert "value" not in tab.choose_gallery("drawn", ["signs"])[0]
+    assert "value" not in tab.choose_gallery("drawn", [])[0]
+    assert tab.choose_gallery("drawn", ["signs", "cars"])[0]["value"] == ["signs"]

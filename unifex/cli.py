@@ -239,7 +239,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
         results.append({"query": name, "stranger": result.stranger, "hits": [hit.as_json() for hit in result.hits]})
-        say(options, f"{name}: {len(result.hits)} hits in {result.items:,} items ({result.model}, {result.index})")
+        say(options, f"{name}: {len(result.hits)} hits in {result.searched:,} items ({result.model}, {result.index})")
         if result.stranger:
             say(options, "      probably not in this gallery: nothing is alike enough")
         for hit in result.hits:
@@ -412,7 +412,7 @@ def _remove(options: argparse.Namespace) -> dict[str, Any]:
 
     gallery = indexes(options).get(options.gallery)
     with gallery.write() as writer:
-        found = writer.ids_of_paths(options.paths)
+        found = gallery.ids_of_paths(options.paths)
         missing = [path for path, ids in found.items() if not ids]
         if missing:
             raise UnifexError(f"nothing removed: gallery '{gallery.name}' has no item {', '.join(missing)}")

@@ -378,6 +378,12 @@ class Gallery:
         with self.connect() as database:
             return [Refused(*row) for row in database.execute("SELECT path, reason FROM refused ORDER BY source, path")]
 
+    def ids_of_paths(self, paths: Iterable[str]) -> dict[str, list[int]]:
+        """path or uri -> ids of the items it names (an empty list where it names none)."""
+        query = "SELECT id FROM items WHERE path = ? OR uri = ? ORDER BY id"
+        with self.connect() as database:
+            return {p: [row[0] for row in database.execute(query, (p, p))] for p in paths}
+
     def ids_of_uris(self, uris: Iterable[str]) -> dict[str, int]:
         """uri -> id of the items that are there."""
         with self.connect() as database:

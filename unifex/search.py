@@ -95,9 +95,18 @@ class Filters:
         """``min_score``, or minus infinity."""
         return -np.inf if self.min_score is None else self.min_score
 
+    @property
+    def partial(self) -> bool:
+        """Whether a part of a gallery is searched only."""
+        return bool(self.domains or self.splits or self.within)
+
+    def searched(self, snapshot: Snapshot) -> int:
+        """Among how many items; those that are the query itself count, though they are not among the hits."""
+        return int(replace(self, exclude=frozenset()).allowed(snapshot).sum()) if self.partial else len(snapshot)
+
     def allowed(self, snapshot: Snapshot) -> np.ndarray | None:
         """bool [N], or None when everything is."""
-        if not (self.domains or self.splits or self.exclude or self.within):
+        if not (self.partial or self.exclude):
             return None
         columns = snapshot.columns
         allowed = np.ones(len(snapshot), bool)
@@ -117,13 +126,15 @@ class SearchResult:
     """Hits, best first, and what was searched in how many seconds.
 
     ``stranger``: True when even what is most alike is so little alike that the query's thing is probably not in the
-    gallery; None when only a part of it was searched, or its labels cannot tell.
+    gallery; None when only a part of it was searched, or its labels cannot tell. ``searched``: how many of the
+    gallery's ``items`` the filters left to search among.
     """
 
     hits: list[Hit]
     context: bool
     stranger: bool | None
     items: int
+    searched: int
     model: str
     index: str
     dim: int
@@ -194,12 +205,12 @@ def search_features(
     scores = vectors.similarities(query, index.embeddings, positions[None])[0]
     meaning = _meaning(gallery, snapshot, dim, required=filters.false_accepts is not None)
     least = -np.inf if filters.false_accepts is None else meaning.threshold(filters.false_accepts)
-    partial = filters.domains or filters.splits or filters.within
     return SearchResult(
         hits=hits_at(gallery, snapshot, positions, scores, max(least, filters.least_score), meaning),
         context=context,
-        stranger=None if partial or not meaning else meaning.chance_here(scores.max(initial=-1)) < 0.5,
+        stranger=None if filters.partial or not meaning else meaning.chance_here(scores.max(initial=-1)) < 0.5,
         items=len(snapshot),
+        searched=filters.searched(snapshot),
         model=gallery.embedder.name,
         index=index.shortlist.kind,
         dim=dim,

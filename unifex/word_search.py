@@ -66,6 +66,7 @@ def search_words(
         context=False,
         stranger=None,
         items=len(snapshot),
+        searched=filters.searched(snapshot),
         model=gallery.embedder.backbone.title,
         index=f"exact, {features.shape[1]}-d features",
         dim=features.shape[1],

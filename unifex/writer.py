@@ -433,12 +433,6 @@ class Writer:
             )
             database.execute("UPDATE state SET version = version + 1")
 
-    def ids_of_paths(self, paths: Iterable[str]) -> dict[str, list[int]]:
-        """path or uri -> ids of the items it names (an empty list where it names none)."""
-        query = "SELECT id FROM items WHERE path = ? OR uri = ? ORDER BY id"
-        with self.gallery.connect() as database:
-            return {p: [row[0] for row in database.execute(query, (p, p))] for p in paths}
-
     def remove(self, ids: Iterable[int]) -> int:
         """Remove items, and with the last item of an image all that is kept of that; how many went."""
         with self.gallery.connect() as database:

@@ -6,14 +6,16 @@ import base64
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
-from tests.browser.test_pages import drop, go_to
+from tests.browser.test_pages import drop, first_hit, go_to
 from tests.conftest import run_index
 from tests.drawing import encoded, picture, write_folder
 from tests.serving import Server, serve
@@ -125,6 +127,31 @@ def test_open_a_failure_mend_it_and_score_again(server, open_page):
     expect(page.locator("#corrections li")).to_have_count(0)
 
 
+def test_a_row_is_dimmed_as_long_as_its_correction_stands(server, open_page):
+    page = open_page(server.url)
+    evaluate(page)
+    row = page.locator("#worst-queries .failure").first
+    row.locator("[data-act=drop]").click()
+    expect(row).to_have_class(re.compile("done"))
+    page.get_by_role("tab", name="Corrections").click()
+    page.locator("#corrections [data-act=undo]").click()
+    expect(page.locator("#corrections li")).to_have_count(0)
+    page.get_by_role("tab", name="Worst queries").click()
+    expect(row).not_to_have_class(re.compile("done"))
+
+
+def test_leaving_many_items_out_asks_first(server, open_page):
+    page = open_page(server.url)
+    make_map(page)
+    count = lasso(page)
+    page.locator("#map-drop-ask").click()
+    expect(page.locator("#map-actions")).to_contain_text(f"Leave {count} items out of 'drawn'?")
+    expect(page.locator("#map-drop-no")).to_be_focused()
+    page.locator("#map-drop-no").click()
+    expect(page.locator("#map-drop-ask")).to_be_visible()
+    assert len(Gallery.open(server.indexes / "drawn")) == 40
+
+
 def make_map(page: Page) -> None:
     go_to(page, "Map")
     page.wait_for_timeout(1000)
@@ -132,6 +159,20 @@ def make_map(page: Page) -> None:
         page.locator("#map-button").click()
     expect(page.locator(".map[data-drawn='40']")).to_be_visible(timeout=120_000)
     page.wait_for_timeout(500)
+
+
+def lasso(page: Page) -> int:
+    """Choose the upper half of the map; how many items that is."""
+    box = page.locator(".map-plot .nsewdrag").first.bounding_box()
+    corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.5), (0.01, 0.5), (0.01, 0.02)]
+    path = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in corners]
+    page.mouse.move(*path[0])
+    page.mouse.down()
+    for x, y in path[1:]:
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()
+    expect(page.locator("#map-chosen .chosen-head")).to_contain_text("items chosen")
+    return int(page.locator("#map-chosen .chosen-head strong").inner_text().split()[0])
 
 
 def test_click_a_point_and_land_in_search_with_its_hits(server, open_page):
@@ -159,16 +200,7 @@ def test_click_a_point_and_land_in_search_with_its_hits(server, open_page):
 def test_lasso_list_export_and_search_within(server, open_page):
     page = open_page(server.url)
     make_map(page)
-    box = page.locator(".map-plot .nsewdrag").first.bounding_box()
-    corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.5), (0.01, 0.5), (0.01, 0.02)]
-    path = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in corners]
-    page.mouse.move(*path[0])
-    page.mouse.down()
-    for x, y in path[1:]:
-        page.mouse.move(x, y, steps=8)
-    page.mouse.up()
-    expect(page.locator("#map-chosen .chosen-head")).to_contain_text("items chosen")
-    count = int(page.locator("#map-chosen .chosen-head strong").inner_text().split()[0])
+    count = lasso(page)
     assert 0 < count < 40
     rows = list(csv.DictReader(io.StringIO(link_text(page, "#map-chosen a"))))
     assert len(rows) == count
@@ -200,6 +232,59 @@ def test_the_phone_shows_both_tabs_without_sideways_scrolling(server, open_page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     make_map(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_tab_with_its_results_passes_axe(server, open_page, scheme):
+    """All of axe-core's rules, Gradio's own markup included."""
+    page, axe = open_page(server.url, color_scheme=scheme), Axe()
+
+    def check(where: str) -> None:
+        page.wait_for_timeout(400)  # what fades in has its colour then
+        found = axe.run(page).response["violations"]
+        told = [(one["id"], node["html"][:150], node["failureSummary"]) for one in found for node in one["nodes"]]
+        assert not told, (where, told)
+
+    page.locator("#search-button").click()
+    expect(page.locator("#search-status .note.warning")).to_be_visible()
+    page.locator("#hits .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    page.get_by_text("More images of the same thing").click()
+    page.get_by_text("Hits, domains, similarity").click()
+    check("Search")
+    first_hit(page).click()
+    page.locator("#correct").get_by_text("Correct it").click()
+    check("large view")
+    page.keyboard.press("Escape")
+    go_to(page, "Gallery")
+    drop(page, "#drop .drop", {"no image.png": b"x"})
+    expect(page.locator("#index-outcome .note")).to_contain_text("No images found")
+    for head in page.locator("[role=tabpanel] button.label-wrap:visible").all():
+        head.click()
+    page.locator("#remove-paths textarea").fill("signs/cross/0.png")
+    page.locator("#remove-button-ask").click()
+    expect(page.locator("#remove-button")).to_be_visible()
+    check("Gallery")
+    evaluate(page)
+    page.get_by_text("labels, worst first").click()
+    page.locator("#worst-queries [data-act=drop]").first.click()
+    expect(page.locator("#worst-queries .failure.done")).to_have_count(1)
+    check("Evaluate")
+    for listed in ("Likely label errors", "Near-duplicates", "Corrections"):
+        page.get_by_role("tab", name=listed).click()
+        check(listed)
+    page.locator("#corrections [data-act=undo]").click()
+    expect(page.locator("#corrections li")).to_have_count(0)
+    make_map(page)
+    lasso(page)
+    page.locator("#map-drop-ask").click()
+    expect(page.locator("#map-drop")).to_be_visible()
+    check("Map")
+    go_to(page, "Train")
+    expect(page.locator("#train-data .tiles")).to_be_visible()
+    for head in page.locator("[role=tabpanel] button.label-wrap:visible").all():
+        head.click()
+    check("Train")
 
 
 def test_a_public_server_measures_but_corrects_nothing(server, open_page, tmp_path):

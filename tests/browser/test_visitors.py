@@ -81,6 +81,8 @@ def test_each_has_a_workspace_that_the_other_never_sees_and_can_delete_it(server
     assert shown.evaluate("(image) => image.naturalWidth") > 0
 
     go_to(anna, "Gallery")
+    anna.locator("#delete-my-data-ask").click()
+    expect(anna.locator("#visit")).to_contain_text("Delete 3 images for good")
     with anna.expect_navigation():
         anna.locator("#delete-my-data").click()
     anna.wait_for_selector("#header .ready")

@@ -15,7 +15,7 @@ from unifex import images, proxies
 from unifex.address import free_port, in_url, is_open
 from unifex.settings import Settings
 from unifex.ui import html, theme
-from unifex.ui.context import Chosen, Context
+from unifex.ui.context import Chosen, Context, Wish
 from unifex.ui.door import Door, Hosts
 from unifex.ui.endpoints import add_endpoints
 from unifex.ui.evaluate_tab import EvaluateTab
@@ -32,7 +32,6 @@ from unifex.ui.train_tab import TrainTab
 
 SESSIONS = 500  # of pages that are open; Gradio keeps 0.4 MB of each, also of those that were closed
 MAX_FILE_SIZE = "20gb"
-PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS = 3600, 24 * 3600
 _OPEN = (
     "whoever reaches this computer, or knows the link, sees and changes the galleries here: "
@@ -65,9 +64,10 @@ def build(context: Context) -> Page:
         app.train.wire()
         add_endpoints(context)
         app.get_ready(page, header)
-        page.load(**app.gallery.visit.shown)
+        listen(page.load, **app.gallery.visit.shown)
         app.search_from_elsewhere()
         app.follow_the_model()
+        app.follow_corrections()
         # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
         for opened_page, tab in ((evaluate_page, app.evaluate), (map_page, app.map), (train_page, app.train)):
             app.share_gallery(opened_page, tab)
@@ -87,10 +87,6 @@ class _Tabs:
         resume = {"index": self.gallery.resume_index, "train": self.train.resume_training}
         self.tray = JobTray(context, resume)
 
-    @property
-    def _searched(self) -> dict:
-        return {"fn": self.search.show, "inputs": self.search.settings, "outputs": self.search.results, **PRIVATE}
-
     def get_ready(self, page: Page, header: gr.HTML) -> None:
         """The header tells what the server is doing; galleries appear as they are made."""
 
@@ -105,42 +101,51 @@ class _Tabs:
             }
 
         shown = [header, *self.gallery.dropdowns, self.gallery.facts, self.gallery.resume]
-        chosen = self.search.choosing, self.search.chosen
         news = listen([page.load, self.tray.news.input], show, [self.gallery.gallery], shown)
-        follow(follow(news, self.search.choose_gallery, *chosen), **self._searched)
+        follow(news, self.search.choose_gallery, [self.search.gallery, self.search.domains], self.search.chosen)
 
     def search_from_elsewhere(self) -> None:
         """An item can be searched with from every tab, chosen items searched within; the map shows the query."""
 
         def within(chosen: Chosen) -> tuple:
             """(chosen items) -> the Search tab, restricted to them, their gallery, the button that undoes it."""
-            text = f"Searching within {len(chosen.ids):,} chosen items. Search everywhere"
-            return gr.update(selected="search"), chosen, chosen.gallery, gr.update(visible=True, value=text)
+            button = self.search.offer_everywhere(chosen, chosen.gallery)
+            return gr.update(selected="search"), chosen, chosen.gallery, button, Wish.new()
 
-        taken = [self.search.query, self.item_view.overlay, self.search.gallery]
-        self.item_view.again.click(
-            self.item_view.search_with, [self.item_view.shown], taken, **PRIVATE,
-        ).then(
-            lambda: (gr.update(selected="search"), None), None, [self.bar, self.search.image], **PRIVATE
-        ).then(**self._searched)  # fmt: skip
-        restricted = [self.bar, self.search.within, self.search.gallery, self.search.everywhere]
-        self.map.within.click(within, [self.map.chosen], restricted, **PRIVATE).then(**self._searched)
+        def search_with(shown: tuple[str, int]) -> tuple:
+            """(shown item) -> the Search tab, and there as :meth:`ItemView.search_with`."""
+            return gr.update(selected="search"), *self.item_view.search_with(shown)
+
+        query = [self.search.picked, self.search.gallery, self.search.image, self.search.more, self.search.wish]
+        listen(self.item_view.again.click, search_with, [self.item_view.shown], [self.bar, *query])
+        restricted = [self.bar, self.search.within, self.search.gallery, self.search.everywhere, self.search.wish]
+        listen(self.map.within.click, within, [self.map.chosen], restricted)
         for changed in (self.search.found.change, self.map.drawing.change):
-            changed(self.map.show_query, [self.search.found, self.map.gallery], [self.map.star], **PRIVATE)
+            listen(changed, self.map.show_query, [self.search.found, self.map.gallery], [self.map.star])
 
     def follow_the_model(self) -> None:
         """Galleries are searched with another neck: what was found and measured with the old one goes."""
-        facts = [self.gallery.gallery], [self.gallery.facts, self.gallery.resume]
-        changed = listen(self.train.used.change, self.search.show, self.search.settings, self.search.results)
-        follow(changed, self.gallery.show_facts, *facts)
+        changed = listen(self.train.used.change, lambda: Wish.new(), None, [self.search.wish])
+        follow(changed, self.gallery.show_facts, *self._facts)
         follow(changed, **self.evaluate.shown, always=True)
+
+    def follow_corrections(self) -> None:
+        """What was relabelled, left out or taken back is shown as it is now, wherever it is shown."""
+        corrected = [self.item_view.corrected.change, self.gallery.removed.change]
+        within = [self.search.within, self.search.gallery]
+        listen(corrected, self.search.narrow, within, [self.search.within, self.search.everywhere, self.search.wish])
+        listen(corrected, self.gallery.show_facts, *self._facts)
+        listen(corrected, **self.evaluate.corrected)
+        listen(corrected, **self.map.corrected)
+
+    @property
+    def _facts(self) -> tuple[list, list]:
+        return [self.gallery.gallery], [self.gallery.facts, self.gallery.resume]
 
     def share_gallery(self, page: gr.Tab, tab: EvaluateTab | MapTab | TrainTab) -> None:
         """The gallery of a tab is the one that is searched, both ways."""
-        page.select(lambda name: name, [self.search.gallery], [tab.gallery], **PRIVATE).then(**tab.opened, **PRIVATE)
-        tab.gallery.input(lambda name: name, [tab.gallery], [self.search.gallery], **PRIVATE).then(
-            **tab.opened, **PRIVATE
-        )
+        follow(listen(page.select, lambda name: name, [self.search.gallery], [tab.gallery]), **tab.opened)
+        follow(listen(tab.gallery.input, lambda name: name, [tab.gallery], [self.search.gallery]), **tab.opened)
 
 
 def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
@@ -153,7 +158,6 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
     hosts = _hosts(settings)
     page = build(context)
     page.queue(default_concurrency_limit=8)
-    page.space_id = None  # else Gradio's page sends every visitor of a Space to the hub and to Google's fonts
     if not settings.public and not settings.auth and (settings.share or is_open(settings.host)):
         log.warning(_OPEN)
     with proxies.asking_oneself(settings.host):  # Gradio asks its own page whether it is there
@@ -169,7 +173,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
             theme=theme.theme(),
             css_paths=theme.CSS_PATHS,
             favicon_path=theme.FAVICON_PATH,
-            js=theme.PAGE_JS,
+            js=theme.asset("page.js"),
             footer_links=["api"],
             ssr_mode=False,
             pwa=False,

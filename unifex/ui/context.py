@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import shutil
@@ -38,6 +39,7 @@ READ_ONLY = "this server is read-only"
 SERVER = ""  # owns the jobs of a server that has no visitors
 SWEEP_SECONDS = 60
 CLOSE_SECONDS = 20
+_NUMBERS = itertools.count(1)
 log = logging.getLogger("unifex")
 
 
@@ -51,6 +53,19 @@ class Query:
 
     def __bool__(self) -> bool:
         return bool(self.paths or self.items)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """That something is to be searched (or shown) anew: no two are equal. ``pressed``: somebody pressed Search."""
+
+    number: int = 0
+    pressed: bool = False
+
+    @classmethod
+    def new(cls, pressed: bool = False) -> Wish:
+        """One more."""
+        return cls(next(_NUMBERS), pressed)
 
 
 @dataclass(frozen=True)

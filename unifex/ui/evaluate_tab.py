@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import gradio as gr
@@ -9,13 +10,15 @@ import numpy as np
 
 from unifex import corrections, failures
 from unifex.assessment import BASELINES, Assessment, assess, rivals
+from unifex.corrections import Correction
 from unifex.errors import UnifexError
 from unifex.evaluation import PROTOCOLS, Protocol
 from unifex.gallery import Gallery, GalleryError
 from unifex.jobs import State
 from unifex.text import reason
 from unifex.ui import html, report
-from unifex.ui.context import ERRORS, Context
+from unifex.ui.components import notice
+from unifex.ui.context import ERRORS, Context, Wish
 from unifex.ui.item_view import ItemView
 from unifex.ui.job_tray import JobPanel, seen_at_once
 from unifex.ui.listening import listen
@@ -37,6 +40,7 @@ class EvaluateTab:
         first = self.context.first_gallery()
         self.panel = JobPanel(("evaluate",), "evaluate-progress")
         self.drawn = gr.State("")  # the job whose outcome is on the page
+        self.before = gr.State(frozenset())  # the corrections that the lists take into account
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 self.gallery = gr.Dropdown(
@@ -62,9 +66,10 @@ class EvaluateTab:
                 self.start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-button")
             with gr.Column(scale=3, min_width=320):
                 self.panel.build()
-                self.outcome = gr.HTML(_INVITATION, elem_id="evaluation", js_on_load=asset("evaluate.js"))
+                self.outcome = notice("evaluation", _INVITATION, asset("evaluate.js"))
+                self.marks = gr.HTML("", html_template="", js_on_load=_MARKS_JS, visible="hidden")
                 with gr.Column(visible=False, elem_id="failures") as self.failures:
-                    self.notice = gr.HTML(elem_id="correction-notice")
+                    self.notice = notice("correction-notice")
                     with gr.Tabs():
                         with gr.Tab("Worst queries"):
                             self.worst = gr.HTML(elem_id="worst-queries", js_on_load=asset("evaluate.js"))
@@ -78,7 +83,17 @@ class EvaluateTab:
 
     @property
     def _lists(self) -> list:
-        return [self.worst, self.errors, self.duplicates, self.corrections]
+        return [self.worst, self.errors, self.duplicates, *self._corrected]
+
+    @property
+    def _corrected(self) -> list:
+        return [self.corrections, self.marks, self.before]
+
+    @property
+    def corrected(self) -> dict:
+        """What is called when something was corrected, here or elsewhere."""
+        inputs = [self.gallery, self.drawn, self.before]
+        return {"fn": self.show_corrections, "inputs": inputs, "outputs": self._corrected}
 
     @property
     def shown(self) -> dict:
@@ -98,9 +113,9 @@ class EvaluateTab:
         listen([self.gallery.change, self.panel.further.input], **self.shown)
         listen(self.gallery.change, lambda: (gr.update(value=[]), gr.update(value=0)), None, [self.compare, self.dim])
         listen(self.protocol.change, lambda kind: gr.update(info=PROTOCOLS[kind]), [self.protocol], [self.protocol])
-        for listed in self._lists:
-            listen(listed.select, self.open_item, [self.gallery], self.item_view.outputs, counts="every")
-            listen(listed.input, self.correct, [self.gallery], [self.notice, self.corrections], counts="every")
+        done = [self.notice, self.item_view.corrected]
+        for listed in (self.worst, self.errors, self.duplicates, self.corrections):
+            listen(listed.input, self.correct, [self.gallery], done, counts="every", concurrency_id="correct")
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
@@ -155,34 +170,43 @@ class EvaluateTab:
         current, near = gallery.neighbours()
         if current.columns is not trial.columns:
             changed = html.message("The gallery has changed", "Evaluate again to see its failures.", "warning")
-            return dict(zip(self._lists, (changed, changed, changed, self._corrections(gallery))))
+            return dict(zip(self._lists, (changed, changed, changed, *self._corrections(gallery))))
         see = Shelf(gallery, trial.columns.ids)
         worst = [(w, see(w.query), [see(h) for h in w.hits]) for w in failures.worst_queries(found.main, ROWS)]
         errors = [(e, see(e.item), [see(n) for n in e.neighbours]) for e in failures.label_errors(trial, near, ROWS)]
         pairs = [(d, see(d.query), see(d.item)) for d in failures.duplicates(trial, near, ROWS)]
         return {
-            self.worst: report.worst(worst, editable),
-            self.errors: report.label_errors(errors, editable),
-            self.duplicates: report.duplicates(pairs, editable),
-            self.corrections: self._corrections(gallery),
+            self.worst: html.of_gallery(name, report.worst(worst, editable)),
+            self.errors: html.of_gallery(name, report.label_errors(errors, editable)),
+            self.duplicates: html.of_gallery(name, report.duplicates(pairs, editable)),
+            **dict(zip(self._corrected, self._corrections(gallery))),
         }
 
-    def _corrections(self, gallery: Gallery) -> str:
+    def show_corrections(self, name: str | None, drawn: str, before: frozenset[Correction]) -> tuple:
+        """(gallery, the job that is drawn, :attr:`before`) -> corrections, rows dealt with, :attr:`before`."""
+        if not drawn:
+            return tuple(gr.skip() for _ in self._corrected)
+        try:
+            return self._corrections(self.context.gallery(name), before)
+        except ERRORS as error:
+            return html.message("The corrections cannot be read", reason(error), "error"), "[]", before
+
+    def _corrections(self, gallery: Gallery, before: frozenset[Correction] | None = None) -> tuple:
+        """The list, the rows of the other lists that are dealt with since, and what these take into account."""
         said = gallery.corrections()
-        return report.corrections(said, corrections.as_csv(said), self.context.can_change(gallery.name))
+        before = frozenset(said) if before is None else before
+        listed = report.corrections(said, corrections.as_csv(said), self.context.can_change(gallery.name))
+        since = [report.subject(correction) for correction in said if correction not in before]
+        return listed, json.dumps(since), before
 
-    def open_item(self, name: str, event: gr.SelectData) -> tuple:
-        """(gallery; card) -> the large view."""
-        return self.item_view.open(name, int(event.value))
-
-    def correct(self, name: str, event: gr.EventData) -> tuple[str, str]:
-        """(gallery; action on items) -> notice, list of corrections."""
+    def correct(self, name: str, event: gr.EventData) -> tuple[str, Wish | dict]:
+        """(gallery; action on items) -> notice, that something was corrected."""
         try:
             gallery = self.context.writable(name)
             sentence = _apply(gallery, str(event.act), int(event.item), int(event.other))
         except ERRORS as error:
             return html.message("Not corrected", reason(error), "error"), gr.skip()
-        return html.message(sentence, "Press Evaluate to score again.", "good"), self._corrections(gallery)
+        return html.message(sentence, "Press Evaluate to score again.", "good"), Wish.new()
 
 
 class Shelf:
@@ -222,6 +246,17 @@ def _apply(gallery: Gallery, act: str, item: int, other: int) -> str:
     return said.sentence
 
 
+# Rows of the lists whose item was corrected since they were made are dimmed, wherever that was; taken back, no more.
+_MARKS_JS = """
+const mark = () => {
+  unifex.corrected = new Set(JSON.parse(props.value || '[]'));
+  for (const row of document.querySelectorAll('.failure[data-subject]')) {
+    row.classList.toggle('done', unifex.corrected.has(row.dataset.subject));
+  }
+};
+watch('value', mark);
+mark();
+"""
 _INVITATION = html.message(
     "Measure this gallery",
     "Press Evaluate: labelled items search for each other, and the figures say how often the right ones come first, "

@@ -17,7 +17,9 @@ from unifex.jobs import Job, State, Work
 from unifex.sources import Options, Source, SourceError
 from unifex.text import plural, reason
 from unifex.ui import html
-from unifex.ui.context import ERRORS, Context, name_for
+from unifex.ui.components import notice
+from unifex.ui.confirmation import Confirmation
+from unifex.ui.context import ERRORS, Context, Wish, name_for
 from unifex.ui.gallery_pack import GalleryPack
 from unifex.ui.job_tray import JobPanel, seen_at_once
 from unifex.ui.listening import listen
@@ -42,6 +44,7 @@ class GalleryTab:
 
     context: Context
     dropdowns: list[gr.Dropdown] = field(default_factory=list)  # of all tabs: they offer the same galleries
+    remove: Confirmation = field(default_factory=lambda: Confirmation("Remove these items", "remove-button"))
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
@@ -50,13 +53,14 @@ class GalleryTab:
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
+        self.removed = gr.State(Wish())  # changes when items were removed
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
         first = self.context.first_gallery()
         local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
         writable = not self.context.settings.read_only
         with gr.Row():
             with gr.Column(scale=3, min_width=320, visible=writable):
-                gr.Markdown("### Add images" if local else "### Add images to a private gallery")
+                gr.Markdown("## Add images" if local else "## Add images to a private gallery")
                 self.drop = drop_zone(self.context, "drop")
                 self.path = gr.Textbox(
                     label="or a folder, .zip or .csv on this computer, hf:owner/name or m4d:DIR",
@@ -76,7 +80,7 @@ class GalleryTab:
                     self.start = gr.Button("Start", variant="primary", elem_id="start-button")
                     self.resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-button")
                 self.panel.build()
-                self.outcome = gr.HTML(elem_id="index-outcome")
+                self.outcome = notice("index-outcome")
                 with gr.Accordion(
                     "M4D-35k and other public data sets", open=False, visible=local, elem_id="public-sets"
                 ):
@@ -85,7 +89,7 @@ class GalleryTab:
                     gr.Markdown("Needs a network. The first 300 images are streamed; mind each data set's licence.")
                     self.examples = [gr.Button(title, size="sm") for title, _ in HUB_EXAMPLES]
             with gr.Column(scale=2, min_width=300):
-                gr.Markdown("### Your galleries" if local and writable else "### Galleries")
+                gr.Markdown("## Your galleries" if local and writable else "## Galleries")
                 self.visit.build()
                 self.gallery = gr.Dropdown(
                     self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="manage-gallery"
@@ -101,11 +105,11 @@ class GalleryTab:
                         label="Paths, one a line", info="As search results show them; image files stay", lines=3,
                         elem_id="remove-paths",
                     )  # fmt: skip
-                    self.remove = gr.Button("Remove these items", variant="stop", elem_id="remove-button")
+                    self.remove.build()
                 with gr.Accordion("Delete this gallery", open=False, visible=writable):
                     self.confirm = gr.Textbox(label="Type the gallery's name to delete it", elem_id="delete-confirm")
                     self.delete = gr.Button("Delete for good", variant="stop", elem_id="delete-button")
-                self.notice = gr.HTML(elem_id="manage-notice")
+                self.notice = notice("manage-notice")
 
     def wire(self, followers: list[gr.Dropdown]) -> None:
         """Connect the handlers; ``followers`` are the other tabs' dropdowns, which follow what happens here."""
@@ -130,8 +134,8 @@ class GalleryTab:
             (self.delete.click, self.delete_gallery, self.confirm),
         ):
             listen(press, handler, [self.gallery, box, self.name], [*managed, box], counts="first")
-        removed = [self.notice, self.facts, self.paths]
-        listen(self.remove.click, self.remove_items, [self.gallery, self.paths], removed, counts="first")
+        removed = [self.notice, self.facts, self.paths, self.removed]
+        self.remove.wire(self.ask_to_remove, self.remove_items, [self.gallery, self.paths], removed)
         for button, (title, spec) in zip(self.examples, HUB_EXAMPLES):
             name = title.partition(":")[0].partition("(")[0].strip().lower()
             self._fill_in(button, spec, name)
@@ -337,21 +341,33 @@ class GalleryTab:
         adding_to = "" if adding_to.strip() == name else adding_to
         return {self.notice: notice, self.name: adding_to, self.confirm: "", **self.listed(None)}
 
-    def remove_items(self, name: str, lines: str) -> tuple[str, str, str]:
-        """(gallery, paths) -> notice, facts, the box without what was removed."""
-        paths = [line.strip() for line in lines.splitlines() if line.strip()]
+    def ask_to_remove(self, name: str, lines: str) -> str:
+        """(gallery, paths) -> what removing them does. Raises ``GalleryError`` where there is nothing to remove."""
+        gallery = self.context.gallery(name)
+        items = sum(len(ids) for ids in gallery.ids_of_paths(_paths(lines)).values())
+        if not items:
+            raise GalleryError(f"no item of '{name}' is called so; give paths as search results show them, one a line")
+        return f"Remove {plural(items, 'item')} from '{name}'? The image files stay, and can be indexed again."
+
+    def remove_items(self, name: str, lines: str) -> tuple[str, str, str, Wish | dict]:
+        """(gallery, paths) -> notice, facts, the box without what was removed, that something was removed."""
+        paths = _paths(lines)
         try:
             gallery = self.context.writable(name)
             with gallery.write() as writer:
-                found = writer.ids_of_paths(paths)
+                found = gallery.ids_of_paths(paths)
                 removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
                 snapshot.save(gallery)
         except ERRORS as error:
-            return html.message("Nothing removed", reason(error), "error"), self.show_facts(name)[0], lines
+            return html.message("Nothing removed", reason(error), "error"), self.show_facts(name)[0], lines, gr.skip()
         missing = [path for path, ids in found.items() if not ids]
         text = f"No item is called: {', '.join(missing)[:400]}" if missing else "The image files are untouched."
         notice = html.message(f"{removed} removed", text, "warning" if missing else "good")
-        return notice, self.show_facts(name)[0], "\n".join(missing)
+        return notice, self.show_facts(name)[0], "\n".join(missing), Wish.new()
+
+
+def _paths(lines: str) -> list[str]:
+    return [line.strip() for line in lines.splitlines() if line.strip()]
 
 
 def drop_zone(context: Context, elem_id: str) -> gr.HTML:

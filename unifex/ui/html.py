@@ -62,6 +62,11 @@ def hit_grid(hits: Sequence[tuple[Hit, bytes]]) -> str:
     return f'<div class="grid" data-kind="hits">{cards}</div>'
 
 
+def of_gallery(name: str, markup: str) -> str:
+    """Markup whose cards are items of this gallery."""
+    return f'<div data-gallery="{escape(name)}">{markup}</div>'
+
+
 def sample_grid(samples: Sequence[tuple[Record, bytes]]) -> str:
     """Items to begin with, for who has no query yet."""
     cards = "".join(card(record, thumbnail, "Search with") for record, thumbnail in samples)
@@ -85,10 +90,16 @@ def search_status(
     )
     return (
         f'<div class="status"><span class="queries">{thumbnails}</span><span><strong>{plural(len(result.hits), "hit")}</strong> {said}'
-        f"among {plural(result.items, 'item')} of <em>{escape(gallery)}</em> in {milliseconds:.0f} ms"
+        f"among {_searched(result)} of <em>{escape(gallery)}</em> in {milliseconds:.0f} ms"
         f"<small>{escape(result.model)} · {escape(result.index)}{' · re-ranked in context' if result.context else ''} · embedding {1000 * result.embed_seconds:.1f} ms, "
         f"search {1000 * result.search_seconds:.1f} ms</small></span>{link}</div>"
     )
+
+
+def _searched(result: SearchResult) -> str:
+    if result.searched == result.items:
+        return plural(result.items, "item")
+    return f"{result.searched:,} of {plural(result.items, 'item')}"
 
 
 def hits_csv_uri(hits: Iterable[Hit], places: bool = True) -> str:
@@ -121,8 +132,14 @@ def detail(record: Record, picture: bytes, problem: str = "") -> str:
     warning = message("Only the thumbnail is left", problem, "warning") if problem else ""
     shown = escape(record.label or record.path)
     return (
-        f'<figure class="detail"><img src="{images.data_uri(picture)}" alt="{shown}">{warning}<dl>{facts}</dl></figure>'
+        f'<h2 id="detail-title">{shown}</h2><div class="detail"><img src="{images.data_uri(picture)}" alt="{shown}">'
+        f"{warning}<dl>{facts}</dl></div>"
     )
+
+
+def no_item(title: str, text: str, kind: str) -> str:
+    """What the large view says where there is no item to show."""
+    return f'<h2 id="detail-title" class="unseen">{escape(title)}</h2>{message(title, text, kind)}'
 
 
 def bar(title: str, done: int, total: int | None, detail: str, small: str = "") -> str:

@@ -11,85 +11,103 @@ from unifex import corrections, images
 from unifex.gallery import Gallery, GalleryError
 from unifex.text import reason
 from unifex.ui import html
-from unifex.ui.context import ERRORS, Context, Query
+from unifex.ui.components import item_told, signal
+from unifex.ui.context import ERRORS, Context, Query, Wish
+from unifex.ui.listening import listen
+from unifex.ui.theme import asset
 
 
 @dataclass
 class ItemView:
-    """Components and handlers. ``shown`` is the (gallery, id) of the open item."""
+    """Components and handlers. ``shown`` is the (gallery, id) of the open item; ``corrected`` changes with every
+    correction, made here or elsewhere: whoever shows items shows them anew then."""
 
     context: Context
 
     def build(self) -> None:
-        """Lay it out; it is hidden until an item is opened."""
-        self.shown = gr.State(("", 0))
-        with gr.Column(visible=False, elem_id="detail") as self.overlay, gr.Column(elem_id="detail-card"):
-            self.picture = gr.HTML()
+        """Lay it out; the script makes a dialog of it, which is closed until an item is opened."""
+        self.shown, self.corrected = gr.State(("", 0)), gr.State(Wish())
+        self.wanted = signal("open")
+        with gr.Column(elem_id="detail-card"):
+            self.picture = gr.HTML(js_on_load=asset("item-view.js"))
             with gr.Row():
                 self.again = gr.Button("Search with this one", variant="primary", elem_id="search-with-this")
-                self.close = gr.Button("Close", elem_id="close-detail")
+                gr.Button("Close", elem_id="close-detail")
             with gr.Accordion("Correct it", open=False, elem_id="correct") as self.correction:
                 with gr.Row():
                     self.label = gr.Textbox(label="Label", elem_id="correct-label")
                     self.domain = gr.Textbox(label="Domain", elem_id="correct-domain")
                 with gr.Row():
                     self.relabel = gr.Button("Save label", elem_id="save-label")
-                    self.drop = gr.Button("Leave it out of the gallery", variant="stop", elem_id="leave-out")
+                    self.drop = gr.Button("Leave it out of the gallery", elem_id="leave-out", variant="stop")
                 gr.Markdown("Stored with the gallery, not in your files; the Evaluate tab lists it and can undo it.")
-        private = {"show_progress": "hidden", "api_visibility": "private"}
-        self.close.click(lambda: gr.update(visible=False), None, [self.overlay], **private)
+        listen(
+            self.wanted.input, self.open, [self.wanted],
+            [self.shown, self.picture, self.label, self.domain, self.again, self.correction],
+        )  # fmt: skip
+        after = [self.picture, self.again, self.correction, self.corrected]
         fields = [self.shown, self.label, self.domain]
-        self.relabel.click(self.save_label, fields, [self.picture], **private)
-        self.drop.click(self.leave_out, [self.shown], [self.picture], **private)
+        listen(self.relabel.click, self.save_label, fields, after, counts="first")
+        listen(self.drop.click, self.leave_out, [self.shown], after, counts="first")
 
-    @property
-    def outputs(self) -> list:
-        """What :meth:`open` gives."""
-        return [self.shown, self.overlay, self.picture, self.label, self.domain, self.correction]
-
-    def open(self, gallery: str, item: int) -> tuple:
-        """-> :attr:`outputs` with this item shown."""
+    def open(self, told: str) -> tuple:
+        """(gallery and item) -> that, the item as it is now, its label and domain, what can be done with it."""
         label = domain = ""
-        changeable = self.context.can_change(gallery)
+        there = changeable = False
+        gallery, item = "", 0
         try:
+            gallery, item = item_told(told)
             opened = self.context.gallery(gallery)
             records = opened.records([item])
+            there = bool(records)
+            changeable = there and self.context.can_change(gallery)
             if records:
                 label, domain = records[0].label, records[0].domain
                 view = _large(opened, records[0])
             else:
-                view = html.message("This item was removed", "Search again to see what is left.", "warning")
-                changeable = False
+                view = html.no_item("This item is no longer here", "It was removed or left out since.", "warning")
         except ERRORS as error:
-            view = html.message("This item cannot be shown", reason(error), "error")
-        return (gallery, item), gr.update(visible=True), view, label, domain, gr.update(visible=changeable)
+            view = html.no_item("This item cannot be shown", reason(error), "error")
+        view += f"<!-- {Wish.new().number} -->"  # the page opens the view when this changes: at every opening, too
+        return (gallery, item), view, label, domain, gr.update(visible=there), gr.update(visible=changeable)
 
-    def search_with(self, shown: tuple[str, int]) -> tuple[Query, dict, str]:
-        """(shown item) -> the item as the query, overlay closed, its gallery."""
+    def search_with(self, shown: tuple[str, int]) -> tuple:
+        """(shown item) -> it as the query, its gallery, no images, and that it is to be searched."""
         gallery, item = shown
-        return Query(items=(int(item),), gallery=gallery), gr.update(visible=False), gallery
+        return Query(items=(int(item),), gallery=gallery), gallery, None, None, Wish.new()
 
-    def save_label(self, shown: tuple[str, int], label: str, domain: str) -> str:
-        """(shown item, label, domain) -> the item as it is now."""
+    def save_label(self, shown: tuple[str, int], label: str, domain: str) -> tuple:
+        """(shown item, label, domain) -> the item as it is now, what can be done with it, that it was corrected."""
         return self._correct(shown, lambda record: corrections.relabel(record, label, domain), "Label saved")
 
-    def leave_out(self, shown: tuple[str, int]) -> str:
-        """(shown item) -> a notice."""
+    def leave_out(self, shown: tuple[str, int]) -> tuple:
+        """(shown item) -> as :meth:`save_label`."""
         return self._correct(shown, corrections.drop, "Left out of the gallery")
 
-    def _correct(self, shown: tuple[str, int], say: Callable, done: str) -> str:
+    def _correct(self, shown: tuple[str, int], say: Callable, done: str) -> tuple:
+        """A correction of the shown item -> as :meth:`save_label`."""
         try:
             gallery = self.context.writable(shown[0])
             record = gallery.records([shown[1]])[0]
             with gallery.write() as writer:
                 writer.correct([say(record)])
             left = gallery.records([shown[1]])
-            picture = _large(gallery, left[0]) if left else ""
-            return html.message(done, "The Evaluate tab lists all corrections and can undo them.", "good") + picture
         except IndexError:
-            return html.message("This item was removed", "Search again to see what is left.", "warning")
+            return _not_done("This item is no longer here", "It was removed or left out since.", "warning")
         except ERRORS as error:
-            return html.message("Not corrected", reason(error), "error")
+            return _not_done("Not corrected", reason(error), "error")
+        there = gr.update(visible=bool(left))
+        view = (
+            html.message(done, _UNDO, "good") + _large(gallery, left[0]) if left else html.no_item(done, _UNDO, "good")
+        )
+        return view, there, there, Wish.new()
+
+
+_UNDO = "The Evaluate tab lists all corrections and can undo them."
+
+
+def _not_done(title: str, text: str, kind: str) -> tuple:
+    return html.no_item(title, text, kind), gr.skip(), gr.skip(), gr.skip()
 
 
 def _large(gallery: Gallery, record) -> str:

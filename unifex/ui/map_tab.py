@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -14,17 +14,19 @@ import numpy as np
 
 from unifex import corrections, images, map_view
 from unifex.assessment import rivals
-from unifex.gallery import Gallery, Record
+from unifex.gallery import Gallery, GalleryError, Record
 from unifex.jobs import State, Work
 from unifex.projection import Map, kept_map, moved_most, place, project
 from unifex.text import harmless, plural, reason
 from unifex.ui import html
-from unifex.ui.context import ERRORS, Chosen, Context, Found
+from unifex.ui.components import notice, signal
+from unifex.ui.confirmation import Confirmation
+from unifex.ui.context import ERRORS, Chosen, Context, Found, Wish
 from unifex.ui.item_view import ItemView
 from unifex.ui.job_tray import JobPanel, seen_at_once
-from unifex.ui.listening import follow, listen
+from unifex.ui.listening import listen
 from unifex.ui.steps import steps
-from unifex.ui.theme import PLOTLY, asset
+from unifex.ui.theme import asset
 
 MOST_CARDS = 48
 NO_MODEL = ""
@@ -36,13 +38,14 @@ class MapTab:
 
     context: Context
     item_view: ItemView
+    drop: Confirmation = field(default_factory=lambda: Confirmation("Leave them out of the gallery", "map-drop"))
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
         first = self.context.first_gallery()
-        self.chosen = gr.State(Chosen())
+        self.chosen, self.lasso = gr.State(Chosen()), signal("lasso")
         self.panel = JobPanel(("map",), "map-progress")
-        self.drawn = gr.State("")  # the job whose outcome is on the page
+        self.drawn, self.mapped = gr.State(""), gr.State("")  # the job and the gallery whose map is on the page
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 with gr.Row():
@@ -62,56 +65,55 @@ class MapTab:
                     )
                 self.start = gr.Button("Make the map", variant="primary", elem_id="map-button")
                 self.panel.build()
-                self.status = gr.HTML(elem_id="map-status", js_on_load=_OPEN_CARD_JS)
+                self.status = notice("map-status")
                 with gr.Column(visible="hidden", elem_id="map-frame") as self.frame:
                     self.drawing = gr.HTML(
                         "",
                         html_template=asset("map.html"),
                         js_on_load=asset("plotly.js") + asset("map.js") + asset("map-in-app.js"),
                         server_functions=[_card_server(self.context)],
-                        library=PLOTLY,
                         elem_id="map-drawing",
                     )
                 self.star = gr.HTML("", html_template="", js_on_load=_STAR_JS, elem_id="map-star")
             with gr.Column(scale=1, min_width=280):
-                self.listed = gr.HTML(_HELP, elem_id="map-chosen", js_on_load=_OPEN_CARD_JS)
+                self.listed = gr.HTML(_HELP, elem_id="map-chosen", js_on_load="")
                 with gr.Column(visible=False, elem_id="map-actions") as self.actions:
                     self.within = gr.Button("Search within these", variant="primary", elem_id="search-within")
                     with gr.Column(visible=not self.context.settings.read_only):
                         self.label = gr.Textbox(label="Label for all of them", elem_id="map-label")
                         self.relabel = gr.Button("Label them", elem_id="map-relabel")
-                        self.drop = gr.Button("Leave them out of the gallery", variant="stop", elem_id="map-drop")
-                self.notice = gr.HTML(elem_id="map-notice")
+                        self.drop.build()
+                self.notice = notice("map-notice")
         self._wire()
 
     @property
     def opened(self) -> dict:
         """What is called when the tab is opened or its gallery chosen."""
-        outputs = [self.status, self.frame, self.drawing, self.compare, self.chosen, self.listed, self.actions]
-        return {"fn": self.show_gallery, "inputs": [self.gallery, self.chosen], "outputs": outputs}
+        return {"fn": self.show_gallery, "inputs": [self.gallery, self.chosen], "outputs": self._showing}
+
+    @property
+    def corrected(self) -> dict:
+        """What is called when something was corrected, here or elsewhere."""
+        return {"fn": self.show_again, "inputs": [self.gallery, self.chosen, self.mapped], "outputs": self._showing}
+
+    @property
+    def _showing(self) -> list:
+        listed = [self.chosen, self.listed, self.actions]
+        return [self.status, self.frame, self.drawing, self.mapped, self.compare, *listed]
 
     def _wire(self) -> None:
-        shown = [self.status, self.frame, self.drawing]
+        shown = [self.status, self.frame, self.drawing, self.mapped]
         seen_at_once(listen(self.start.click, self.begin, [self.gallery, self.compare], [self.status], counts="first"))
         listen(self.panel.further.input, self.show_job, [self.gallery, self.drawn], [self.drawn, *shown])
-        for shows_items in (self.drawing, self.listed, self.status):
-            listen(shows_items.select, self.open_item, [self.gallery], self.item_view.outputs, counts="every")
-        chosen = [self.chosen, self.listed, self.actions]
-        listen(self.drawing.input, self.choose, [self.gallery], chosen, counts="every")
-        done = [self.notice, self.chosen, self.listed, self.actions]
-        for button, handler, inputs in (
-            (self.relabel, self.label_chosen, [self.gallery, self.chosen, self.label]),
-            (self.drop, self.drop_chosen, [self.gallery, self.chosen]),
-        ):
-            follow(
-                listen(button.click, handler, inputs, done, counts="first"),
-                self.show_kept, [self.gallery], [*shown, self.compare],
-            )  # fmt: skip
+        listen(self.lasso.input, self.choose, [self.gallery, self.lasso], [self.chosen, self.listed, self.actions])
+        done = [self.notice, self.item_view.corrected]
+        listen(self.relabel.click, self.label_chosen, [self.gallery, self.chosen, self.label], done, counts="first")
+        self.drop.wire(self.ask_to_drop, self.drop_chosen, [self.gallery, self.chosen], done)
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
-    def show_kept(self, name: str | None) -> tuple[str, dict, str, dict]:
-        """(gallery) -> status, frame, drawing and models to compare: the map that is kept, if there is one."""
+    def show_kept(self, name: str | None) -> tuple[str, dict, str, str, dict]:
+        """(gallery) -> status, frame, drawing, whose it is, models to compare: of the map that is kept, if there is."""
         try:
             gallery = self.context.gallery(name)
             models = [("none", NO_MODEL), *((model, model) for model in rivals(gallery))]
@@ -119,15 +121,19 @@ class MapTab:
             compare = gr.update(choices=models, value=NO_MODEL)
             if kept is None:
                 text = f"{plural(len(gallery), 'item')}: neighbours, then UMAP; it is kept with the gallery afterwards."
-                return html.message("No map of this gallery yet", text), gr.update(visible="hidden"), "", compare
-            return "", gr.update(visible=True), _drawing(gallery, kept), compare
+                return html.message("No map of this gallery yet", text), gr.update(visible="hidden"), "", "", compare
+            return "", gr.update(visible=True), _drawing(gallery, kept), gallery.name, compare
         except ERRORS as error:
             empty = gr.update(choices=[("none", NO_MODEL)], value=NO_MODEL)
-            return html.message("No map", reason(error), "warning"), gr.update(visible="hidden"), "", empty
+            return html.message("No map", reason(error), "warning"), gr.update(visible="hidden"), "", "", empty
 
     def show_gallery(self, name: str | None, chosen: Chosen) -> tuple:
         """(gallery, chosen items) -> as :meth:`show_kept`, then those of the chosen that are in this gallery."""
         return *self.show_kept(name), *self.list_chosen(name, chosen)
+
+    def show_again(self, name: str | None, chosen: Chosen, mapped: str) -> tuple:
+        """(gallery, chosen items, gallery whose map is shown) -> as :meth:`show_gallery`, if a map is shown."""
+        return self.show_gallery(name, chosen) if mapped else tuple(gr.skip() for _ in self._showing)
 
     def begin(self, name: str, compare: str) -> str:
         """(gallery, second model) -> what is wrong, or nothing."""
@@ -155,15 +161,16 @@ class MapTab:
             return {self.drawn: job.id, self.status: html.message("The map cannot be shown", reason(error), "error")}
         return {
             self.drawn: job.id, self.status: status, self.frame: gr.update(visible=True), self.drawing: drawing,
+            self.mapped: gallery.name,
         }  # fmt: skip
 
-    def open_item(self, name: str, event: gr.SelectData) -> tuple:
-        """(gallery; point or card) -> the large view."""
-        return self.item_view.open(name, int(event.value))
-
-    def choose(self, name: str, event: gr.EventData) -> tuple[Chosen, str, dict]:
-        """(gallery; points in the lasso) -> what is chosen, its list, actions."""
-        return self.list_chosen(name, Chosen(name, tuple(int(item) for item in event.ids)))
+    def choose(self, name: str, told: str) -> tuple[Chosen, str, dict]:
+        """(gallery, items in the lasso) -> what is chosen, its list, actions."""
+        try:
+            ids = tuple(int(item) for item in json.loads(told))
+        except (TypeError, ValueError):
+            return Chosen(), html.message("Those are no items", "Reload the page.", "warning"), gr.update(visible=False)
+        return self.list_chosen(name, Chosen(name, ids))
 
     def list_chosen(self, name: str, chosen: Chosen) -> tuple[Chosen, str, dict]:
         """(gallery, chosen items) -> those that are there, their list, actions."""
@@ -179,27 +186,34 @@ class MapTab:
         table = html.csv_uri(_chosen_csv(records, places=not self.context.settings.public))
         link = f'<a class="download" download="chosen.csv" href="{table}">Download CSV</a>'
         head = f'<p class="chosen-head"><strong>{plural(len(records), "item")} chosen</strong>{link}</p>'
-        listed = f'{head}<div class="grid small">{cards}</div>{more}'
+        listed = html.of_gallery(name, f'{head}<div class="grid small">{cards}</div>{more}')
         return Chosen(name, tuple(record.id for record in records)), listed, gr.update(visible=True)
 
-    def label_chosen(self, name: str, chosen: Chosen, label: str) -> tuple:
-        """(gallery, chosen items, label) -> notice, chosen, list, actions."""
+    def label_chosen(self, name: str, chosen: Chosen, label: str) -> tuple[str, Wish | dict]:
+        """(gallery, chosen items, label) -> notice, that something was corrected."""
         return self._correct(name, chosen, lambda record: corrections.relabel(record, label), f"now labelled '{label}'")
 
-    def drop_chosen(self, name: str, chosen: Chosen) -> tuple:
-        """(gallery, chosen items) -> notice, chosen, list, actions."""
+    def ask_to_drop(self, name: str, chosen: Chosen) -> str:
+        """(gallery, chosen items) -> what leaving them out does. Raises ``GalleryError`` where nothing is chosen."""
+        count = len(self.context.gallery(name).records(chosen.of(name)))
+        if not count:
+            raise GalleryError("no items are chosen; drag a lasso around some")
+        return f"Leave {plural(count, 'item')} out of '{name}'? The image files stay; the Evaluate tab can undo it."
+
+    def drop_chosen(self, name: str, chosen: Chosen) -> tuple[str, Wish | dict]:
+        """(gallery, chosen items) -> notice, that something was corrected."""
         return self._correct(name, chosen, corrections.drop, "left out of the gallery")
 
-    def _correct(self, name: str, chosen: Chosen, say, done: str) -> tuple:
+    def _correct(self, name: str, chosen: Chosen, say: Callable, done: str) -> tuple[str, Wish | dict]:
         try:
             gallery = self.context.writable(name)
             said = [say(record) for record in gallery.records(chosen.of(name))]
             with gallery.write() as writer:
                 writer.correct(said)
         except ERRORS as error:
-            return html.message("Not corrected", reason(error), "error"), *[gr.skip()] * 3
+            return html.message("Not corrected", reason(error), "error"), gr.skip()
         text = "The Evaluate tab lists all corrections and can undo them."
-        return html.message(f"{plural(len(said), 'item')} {done}", text, "good"), *self.list_chosen(name, chosen)
+        return html.message(f"{plural(len(said), 'item')} {done}", text, "good"), Wish.new()
 
     def show_query(self, found: Found, name: str | None) -> str:
         """(what the Search tab found, gallery) -> where the query's star goes, and the hits it is joined to."""
@@ -261,7 +275,8 @@ def _summary(gallery: Gallery, maps: list[Map]) -> str:
     ids = maps[0].ids[moved_most(*maps)]
     cards = "".join(html.card(r, gallery.thumbnail(r.sha256), "Open") for r in gallery.records(ids))
     text = f"The slider goes from {maps[0].model} to {maps[1].model}; both maps are turned to lie alike.{placed}"
-    moved = f'<summary>Items that moved most</summary><div class="grid small">{cards}</div>'
+    grid = html.of_gallery(gallery.name, f'<div class="grid small">{cards}</div>')
+    moved = f"<summary>Items that moved most</summary>{grid}"
     return html.message("Two maps of the same items", text, "good") + f'<details class="moved">{moved}</details>'
 
 
@@ -281,12 +296,6 @@ _HELP = html.message(
     "Click a point to see its image and search with it. Drag a lasso around points to list them here, search within "
     "them, label them, leave them out or download the list. What you search with appears as a star.",
 )
-_OPEN_CARD_JS = """
-element.addEventListener('click', (event) => {
-  const card = event.target.closest('.card');
-  if (card) trigger('select', { index: 0, value: card.dataset.item });
-});
-"""
 _STAR_JS = """
 const tell = () => {
   window.unifexStar = props.value ? JSON.parse(props.value) : null;

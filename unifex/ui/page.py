@@ -14,7 +14,13 @@ class Page(gr.Blocks):
 
     A handler that has a place for its errors catches those that a user can mend (``context.ERRORS``) and shows them
     there. Whatever else comes out of one, here or over HTTP, is a sentence with a title, and never Python's own words.
+
+    The page does not know that it is on a Space: else it would send every visitor to the hub and to Google's fonts.
     """
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.space_id = None
 
     async def process_api(self, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Raises ``gr.Error`` alone."""

@@ -17,10 +17,10 @@ from unifex.recipes import (
     Recipe,
     setting_from_text,
 )
+from unifex.ui.listening import listen
 
 FIRST_PRESET = "best"
 ADVANCED = tuple(setting for setting in fields(Recipe) if setting.name != "loss")
-PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 class RecipeForm:
@@ -28,7 +28,7 @@ class RecipeForm:
 
     def build(self) -> None:
         """Lay the form out."""
-        gr.Markdown("### 2 · Recipe")
+        gr.Markdown("## 2 · Recipe")
         self.preset = gr.Dropdown(
             [(name.capitalize(), name) for name in PRESETS], value=FIRST_PRESET, label="Preset",
             info=PRESET_ADVICE[FIRST_PRESET], elem_id="train-preset",
@@ -47,9 +47,9 @@ class RecipeForm:
 
     def wire(self) -> None:
         """A preset fills the form in; a loss brings its margin and its sub-centres."""
-        self.preset.input(self.choose_preset, [self.preset], [self.preset, *self.fields], **PRIVATE)
-        follow = [self.loss, self.advanced["margin"], self.advanced["sub_centres"]]
-        self.loss.input(self.choose_loss, [self.loss], follow, **PRIVATE)
+        listen(self.preset.input, self.choose_preset, [self.preset], [self.preset, *self.fields])
+        changed = [self.loss, self.advanced["margin"], self.advanced["sub_centres"]]
+        listen(self.loss.input, self.choose_loss, [self.loss], changed)
 
     def choose_preset(self, preset: str) -> tuple:
         """(preset) -> its advice, its loss, every advanced field."""

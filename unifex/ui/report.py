@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ def report(found: Assessment, gallery: str) -> str:
     """Everything but the failures."""
     main = found.main
     return (
-        f'<div class="report">{_sentence(found, gallery)}{_tiles(main)}<h3>Models and dimensions</h3>{_models(found)}'
+        f'<div class="report">{_sentence(found, gallery)}<h2>Figures</h2>{_tiles(main)}<h3>Models and dimensions</h3>{_models(found)}'
         f"<h3>Domains</h3>{_domains(main)}{_confusion(main)}{_labels(main)}{_downloads(found)}</div>"
     )
 
@@ -255,10 +256,19 @@ def _acts(item: Shown, other: Shown, editable: bool) -> str:
     )
 
 
-def hits_row(left: str, right: str, head: str, acts: str) -> str:
-    """A query's card, the cards of its hits, a line above and a line of buttons below."""
+def subject(of: Record | Correction) -> str:
+    """What a correction and the item that it belongs to have in common; tells nothing of where a file lies."""
+    return hashlib.sha256(f"{of.uri}\n{of.sha256}".encode()).hexdigest()[:16]
+
+
+def hits_row(left: str, right: str, head: str, acts: str, item: Record | None = None) -> str:
+    """A query's card, the cards of its hits, a line above and a line of buttons below.
+
+    ``item``: whose corrections deal with the row.
+    """
+    mark = f' data-subject="{subject(item)}"' if item else ""
     return (
-        f'<section class="failure"><p>{head}</p><div><div class="asked">{left}</div><div class="answers">{right}</div>'
+        f'<section class="failure"{mark}><p>{head}</p><div><div class="asked">{left}</div><div class="answers">{right}</div>'
         f"</div><p>{acts}</p></section>"
     )
 
@@ -286,7 +296,7 @@ def worst(rows: Sequence[tuple[WorstQuery, Shown, list[Shown]]], editable: bool)
         which = f"{found or 'none'} of the first {counted} hits right"
         which = which if counted > 1 else "first hit wrong, and it alone counts: its label has one other image"
         head = f"<strong>{failure.mmp5:.2f}</strong> {which}"
-        parts.append(hits_row(card(query.record, query.thumbnail, "Open", "query"), cards, head, acts))
+        parts.append(hits_row(card(query.record, query.thumbnail, "Open", "query"), cards, head, acts, query.record))
     return f'<div class="failures">{"".join(parts)}</div>'
 
 
@@ -301,7 +311,8 @@ def label_errors(rows: Sequence[tuple[LabelError, Shown, list[Shown]]], editable
             f"Labelled <strong>{named(item.record.label)[1]}</strong>, but its {len(near)} nearest are all "
             f"<strong>{named(near[0].record.label)[1]}</strong> (similarity {error.similarity:.2f})"
         )
-        parts.append(hits_row(card(item.record, item.thumbnail, "Open"), cards, head, _acts(item, near[0], editable)))
+        acts = _acts(item, near[0], editable)
+        parts.append(hits_row(card(item.record, item.thumbnail, "Open"), cards, head, acts, item.record))
     return f'<div class="failures">{"".join(parts)}</div>'
 
 
@@ -314,7 +325,7 @@ def duplicates(rows: Sequence[tuple[Duplicate, Shown, Shown]], editable: bool) -
         word = "the same file" if pair.identical else f"similarity {pair.similarity:.3f}"
         other = card(item.record, item.thumbnail, "Open", "index")
         left = card(query.record, query.thumbnail, "Open", "query")
-        parts.append(hits_row(left, other, f"In query and index: {word}", _acts(query, item, editable)))
+        parts.append(hits_row(left, other, f"In query and index: {word}", _acts(query, item, editable), query.record))
     return f'<div class="failures">{"".join(parts)}</div>'
 
 

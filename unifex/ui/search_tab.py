@@ -1,4 +1,8 @@
-"""The Search tab: an image in, the most similar items of a gallery out."""
+"""The Search tab: an image in, the most similar items of a gallery out.
+
+Everything that decides what is found is a value, and one listener answers to all of them: what the page shows at last
+is for what the page says at last. A handler that changes values itself asks for that answer by a new :class:`Wish`.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +13,21 @@ import gradio as gr
 import numpy as np
 
 from unifex import images
+from unifex.gallery import Gallery
 from unifex.search import Filters, SearchResult, search, search_items
 from unifex.text import reason
 from unifex.ui import html
-from unifex.ui.context import ERRORS, Chosen, Context, Found, Query
+from unifex.ui.components import Choice, QueryImage, item_told, notice, signal
+from unifex.ui.context import ERRORS, Chosen, Context, Found, Query, Wish
 from unifex.ui.item_view import ItemView
+from unifex.ui.listening import listen
 from unifex.word_search import MAX_WORDS, search_words
 
 SAMPLES = 18
-MAX_K = 100
-SELECT_CARD_JS = """
-element.addEventListener('click', (event) => {
-  const card = event.target.closest('[data-item]');
-  if (card) trigger('select', { index: 0, value: card.closest('.grid').dataset.kind + ':' + card.dataset.item });
-});
-"""
-TRUST = [("Show every hit", 0.0)]
+HITS, MAX_K = 20, 100
+EVERY_HIT, ANY_SIMILARITY, HALF = 0.0, -1, 0.5
+TRUST = [("Show every hit", EVERY_HIT)]
 TRUST += [(f"Only matches I can trust at {percent} % false accepts", percent / 100) for percent in (1, 5, 10, 20)]
-
-
-def _path_as_uploaded(payload) -> str | None:
-    """gr.Image.preprocess opens and may re-encode the file; a query must be decoded exactly as an indexed image is."""
-    return payload.path if payload else None
 
 
 @dataclass
@@ -42,202 +39,199 @@ class SearchTab:
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
-        self.query = gr.State(Query())
-        self.found = gr.State(Found())
-        self.within = gr.State(Chosen())
-        first = self.context.first_gallery()
-        with gr.Row():
-            with gr.Column(scale=1, min_width=300):
-                self.image = gr.Image(
-                    label="Query image",
-                    sources=["upload", "clipboard", "webcam"],
-                    height=260,
-                    elem_id="query-image",
-                    buttons=[],
-                )
-                self.image.preprocess = _path_as_uploaded
-                with gr.Column(visible=False) as self.wording:
-                    self.words = gr.Textbox(
-                        label="Words", placeholder="a red bicycle", elem_id="search-words", max_length=MAX_WORDS,
-                        info="Alone, or with an image: like this image, and what the words say",
-                    )  # fmt: skip
-                    self.balance = gr.Slider(
-                        0, 1, value=0.5, step=0.05, label="Image or words", elem_id="search-balance",
-                        info="With both: 0 is the image only, 1 the words only",
-                    )  # fmt: skip
-                with gr.Accordion("More images of the same thing", open=False, elem_id="more-images"):
-                    self.more = gr.File(
-                        label="They are searched together: the mean of all embeddings",
-                        file_count="multiple",
-                        height=120,
-                    )
-                self.gallery = gr.Dropdown(
-                    self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="search-gallery"
-                )
-                with gr.Row():
-                    self.go = gr.Button("Search", variant="primary", min_width=80, elem_id="search-button")
-                    self.clear = gr.Button("Clear", min_width=80, elem_id="clear-button")
-                with gr.Accordion("Hits, domains, similarity", open=False, elem_id="search-options"):
-                    self.k = gr.Slider(1, MAX_K, value=20, step=1, label="Number of hits", elem_id="search-k")
-                    self.domains = gr.Dropdown(
-                        [], value=[], multiselect=True, label="Domains", info="Empty: all", elem_id="search-domains"
-                    )
-                    self.min_score = gr.Slider(
-                        -1,
-                        1,
-                        value=-1,
-                        step=0.01,
-                        label="Least similarity",
-                        info="Cosine of the embeddings, -1 to 1",
-                        elem_id="search-min-score",
-                    )
-                    self.trust = gr.Dropdown(
-                        TRUST, value=0.0, label="Trust", elem_id="search-trust",
-                        info="Told from the gallery's labels: of queries whose thing is not here, how many may match",
-                    )  # fmt: skip
-                    self.in_context = gr.Checkbox(
-                        label="Re-rank in context", elem_id="search-context",
-                        info="The gallery's own neighbourhood improves the order; the Evaluate tab says by how much",
-                    )  # fmt: skip
-            with gr.Column(scale=3, min_width=320):
+        self.picked = gr.State(Query())  # an item that is searched with; an image that comes later takes its place
+        self.wish, self.found, self.within = gr.State(Wish()), gr.State(Found()), gr.State(Chosen())
+        self.sampled = signal("sample")
+        with gr.Row(elem_id="search-page"):
+            with gr.Column(elem_id="search-query", min_width=280):
+                self._build_query()
+            with gr.Column(elem_id="search-answer", min_width=280):
                 self.everywhere = gr.Button(visible=False, size="sm", elem_id="search-everywhere")
-                self.status = gr.HTML(elem_id="search-status")
-                self.grid = gr.HTML(elem_id="hits", js_on_load=SELECT_CARD_JS)
+                self.status = notice("search-status")
+                self.grid = gr.HTML(elem_id="hits", js_on_load="")
+            with gr.Column(elem_id="search-more", min_width=280):
+                self._build_more()
         self._wire()
 
-    @property
-    def settings(self) -> list:
-        """What :meth:`show` takes."""
-        options = [self.k, self.domains, self.min_score, self.trust, self.in_context]
-        return [self.query, self.gallery, self.within, self.words, self.balance, *options]
+    def _build_query(self) -> None:
+        self.image = QueryImage(
+            label="Query image",
+            sources=["upload", "clipboard", "webcam"],
+            height=240,
+            elem_id="query-image",
+            buttons=[],
+        )
+        with gr.Column(visible=False) as self.wording:
+            self.words = gr.Textbox(
+                label="Words", placeholder="a red bicycle", elem_id="search-words", max_length=MAX_WORDS,
+                info="Alone, or with an image: like this image, and what the words say",
+            )  # fmt: skip
+            self.balance = gr.Slider(
+                0, 1, value=HALF, step=0.05, label="Image or words", elem_id="search-balance",
+                info="With both: 0 is the image only, 1 the words only",
+            )  # fmt: skip
+        first = self.context.first_gallery()
+        self.gallery = Choice(
+            self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="search-gallery"
+        )
+        with gr.Row():
+            self.go = gr.Button("Search", variant="primary", min_width=80, elem_id="search-button")
+            self.clear = gr.Button("Clear", min_width=80, elem_id="clear-button")
 
-    @property
-    def choosing(self) -> list:
-        """What :meth:`choose_gallery` takes."""
-        return [self.query, self.gallery, self.domains]
+    def _build_more(self) -> None:
+        with gr.Accordion("More images of the same thing", open=False, elem_id="more-images"):
+            self.more = gr.File(
+                label="They are searched together: the mean of all embeddings", file_count="multiple", height=120
+            )
+        with gr.Accordion("Hits, domains, similarity", open=False, elem_id="search-options"):
+            self.k = gr.Slider(1, MAX_K, value=HITS, step=1, label="Number of hits", elem_id="search-k")
+            self.domains = Choice(
+                [], value=[], multiselect=True, label="Domains", info="Empty: all", elem_id="search-domains"
+            )
+            self.min_score = gr.Slider(
+                ANY_SIMILARITY, 1, value=ANY_SIMILARITY, step=0.01, label="Least similarity",
+                info="Cosine of the embeddings, -1 to 1", elem_id="search-min-score",
+            )  # fmt: skip
+            self.trust = gr.Dropdown(
+                TRUST, value=EVERY_HIT, label="Trust", elem_id="search-trust",
+                info="Told from the gallery's labels: of queries whose thing is not here, how many may match",
+            )  # fmt: skip
+            self.in_context = gr.Checkbox(
+                label="Re-rank in context", elem_id="search-context",
+                info="The gallery's own neighbourhood improves the order; the Evaluate tab says by how much",
+            )  # fmt: skip
 
     @property
     def chosen(self) -> list:
         """What :meth:`choose_gallery` gives."""
-        return [self.query, self.domains, self.wording, self.words]
-
-    @property
-    def results(self) -> list:
-        """What :meth:`show` gives."""
-        return [self.status, self.grid, self.found]
+        return [self.domains, self.wording, self.words, self.wish]
 
     def _wire(self) -> None:
-        private = {"api_visibility": "private"}
-        shown = {"fn": self.show, "inputs": self.settings, "outputs": self.results, **private}
-        quietly = {**shown, "show_progress": "hidden"}
-        take = {"fn": self.take_images, "inputs": [self.image, self.more], "outputs": [self.query], **private}
-        gr.on([self.image.input, self.image.upload, self.more.upload, self.more.delete, self.go.click], **take).then(
-            **{**shown, "show_progress": "minimal"}
+        options = [self.words, self.balance, self.k, self.domains, self.min_score, self.trust, self.in_context]
+        values = [
+            self.wish.change, self.image.upload, self.image.clear, self.more.upload, self.more.delete, self.more.clear,
+            self.words.submit, self.balance.release, self.k.release, self.domains.input, self.min_score.release,
+            self.trust.input, self.in_context.input,
+        ]  # fmt: skip
+        listen(
+            values, self.show, [self.wish, self.image, self.more, self.picked, self.gallery, self.within, *options],
+            [self.status, self.grid, self.found, self.picked], show_progress="minimal", show_progress_on=[self.status],
+        )  # fmt: skip
+        listen(self.go.click, lambda: Wish.new(pressed=True), None, [self.wish])
+        emptied = [self.image, self.more, self.picked, self.within, self.everywhere, *options, self.wish]
+        listen(self.clear.click, self.forget, None, emptied)
+        listen(
+            self.sampled.input, self.pick, [self.sampled], [self.picked, self.gallery, self.image, self.more, self.wish]
         )
-        self.image.clear(self.forget_images, None, [self.query, self.more], **private).then(**quietly)
-        self.clear.click(self.forget, None, [self.query, self.image, self.more, self.words], **private).then(**quietly)
-        self.words.submit(**{**shown, "show_progress": "minimal"})
-        self.balance.release(**quietly)
-        changed = [self.k.release, self.domains.change, self.min_score.release, self.trust.input, self.in_context.input]
-        gr.on(changed, **quietly)
-        self.gallery.change(self.choose_gallery, self.choosing, self.chosen, **private).then(**quietly)
-        picked = [self.query, self.image, *self.item_view.outputs]
-        self.grid.select(self.pick, [self.gallery], picked, show_progress="hidden", **private).then(**quietly)
-        self.everywhere.click(
-            lambda: (Chosen(), gr.update(visible=False)), None, [self.within, self.everywhere], **private
-        ).then(**quietly)
-        self.gallery.change(
-            lambda within, gallery: gr.update(visible=bool(within.of(gallery))),
-            [self.within, self.gallery], [self.everywhere], show_progress="hidden", **private,
+        listen(self.gallery.change, self.choose_gallery, [self.gallery, self.domains], self.chosen)
+        listen(self.gallery.change, self.offer_everywhere, [self.within, self.gallery], [self.everywhere])
+        listen(
+            self.everywhere.click, lambda: (Chosen(), gr.update(visible=False), Wish.new()), None,
+            [self.within, self.everywhere, self.wish],
         )  # fmt: skip
 
-    # --- handlers ------------------------------------------------------------------------------------------------
+    # --- handlers: what is asked ---------------------------------------------------------------------------------
 
-    def take_images(self, image: str | None, more: list[str] | None) -> Query | dict:
-        """(query image, further images) -> the query; what is shown stays when there is no image."""
-        paths = tuple(path for path in [image, *(more or [])] if path)
-        return Query(paths=paths) if paths else gr.skip()
+    def forget(self) -> tuple:
+        """-> no image, no item, nothing chosen on the map, and every filter as it was in the beginning."""
+        filters = "", HALF, HITS, [], ANY_SIMILARITY, EVERY_HIT, False
+        return None, None, Query(), Chosen(), gr.update(visible=False), *filters, Wish.new()
 
-    def forget_images(self) -> tuple[Query, None]:
-        """-> an empty query, and the box of further images empty."""
-        return Query(), None
+    def pick(self, told: str) -> tuple:
+        """(gallery and item of a sample's card) -> it as the query, its gallery, no images."""
+        gallery, item = item_told(told)
+        return Query(items=(item,), gallery=gallery), gallery, None, None, Wish.new()
 
-    def forget(self) -> tuple[Query, None, None, str]:
-        """-> an empty query, and all boxes empty."""
-        return Query(), None, None, ""
+    def offer_everywhere(self, within: Chosen, gallery: str | None) -> dict:
+        """(items chosen on the map, gallery) -> the button that undoes the restriction, where there is one."""
+        count = len(within.of(gallery))
+        text = f"Searching within {count:,} chosen items. Search everywhere"
+        return gr.update(visible=bool(count), value=text)
 
-    def choose_gallery(
-        self, query: Query, gallery: str | None, domains: list[str] | None
-    ) -> tuple[Query, dict, dict, str | dict]:
-        """(query, gallery, domains) -> the query without items of another gallery, domains to choose from, words if it
-        knows some. Domains that the gallery has stay chosen: galleries are listed anew while people choose."""
+    def narrow(self, within: Chosen, gallery: str | None) -> tuple[Chosen, dict, Wish]:
+        """(items chosen on the map, gallery) -> those that are left, the button, and that it is to be searched."""
+        try:
+            ids = within.of(gallery)
+            left = (
+                Chosen(within.gallery, tuple(r.id for r in self.context.gallery(gallery).records(ids)))
+                if ids
+                else within
+            )
+        except ERRORS:
+            left = within
+        return left, self.offer_everywhere(left, gallery), Wish.new()
+
+    def choose_gallery(self, gallery: str | None, domains: list[str] | None) -> tuple[dict, dict, str | dict, Wish]:
+        """(gallery, domains) -> domains to choose from, words if it knows some, and that it is to be searched.
+
+        Domains that the gallery has stay chosen: galleries are listed anew while people choose.
+        """
         try:
             opened = self.context.gallery(gallery) if gallery else None
             known = opened.facts().domains if opened else {}
             knows_words = opened is not None and opened.embedder.knows_words
         except ERRORS:
             known, knows_words = {}, False
-        kept = query if query.paths or query.gallery == gallery else Query()
         left = [name for name in domains or [] if name in known]
         value = {} if left == (domains or []) else {"value": left}
         return (
-            kept,
             gr.update(choices=[(f"{name} ({count:,})", name) for name, count in known.items() if name], **value),
             gr.update(visible=knows_words),
             gr.skip() if knows_words else "",
+            Wish.new(),
         )
+
+    # --- handlers: the answer ------------------------------------------------------------------------------------
 
     def show(
         self,
-        query: Query,
-        gallery: str | None,
+        wish: Wish,
+        image: str | None,
+        more: list[str] | None,
+        picked: Query,
+        name: str | None,
         within: Chosen,
         words: str,
         balance: float,
         k: int,
-        domains: list[str],
+        domains: list[str] | None,
         min_score: float,
         trust: float,
         in_context: bool,
-    ) -> tuple[str, str, Found]:
-        """:attr:`settings` -> status, grid, what was found."""
-        if not gallery:
+    ) -> tuple[str, str, Found, Query]:
+        """Everything that is asked -> status, grid, what was found, and the picked item if it is still the query."""
+        paths = tuple(path for path in [image, *(more or [])] if path)
+        query = Query(paths=paths) if paths else picked if picked.gallery == name else Query()
+        left = Query() if paths else query
+        if not name:
             text = "Make one in the Gallery tab: drop a folder of images there."
-            return html.message("No gallery yet", text), "", Found()
+            return html.message("No gallery yet", text), "", Found(), left
+        if name not in self.context.indexes.names():
+            text = f"{self.context.state}. It can be searched in a moment."
+            return html.message("The gallery is being made", text), "", Found(), left
         try:
-            words = words.strip()
-            if not query and not words:
-                return *self._samples(gallery), Found()
+            gallery = self.context.gallery(name)
+            known = set(gallery.snapshot().columns.domains.names)
             filters = Filters(
-                domains=tuple(domains or ()),
-                min_score=None if min_score <= -1 else min_score,
-                within=frozenset(within.of(gallery)),
+                domains=tuple(domain for domain in domains or () if domain in known),
+                min_score=None if min_score <= ANY_SIMILARITY else min_score,
+                within=frozenset(within.of(name)),
                 false_accepts=float(trust) or None,
             )
-            return self._hits(query, words, float(balance), gallery, int(k), filters, in_context)
+            words = words.strip()
+            if query or words:
+                _check_there(query.paths)
+                return *self._hits(query, words, float(balance), gallery, int(k), filters, in_context), left
+            return *_samples(gallery, filters, wish.pressed), Found(), left
         except images.ImageError as error:
             text = f"Reason: {error}. Give a {images.FORMAT_NAMES} image."
-            return html.message("This query cannot be read", text, "error"), "", Found()
+            return html.message("This query cannot be read", text, "error"), "", Found(), left
         except ERRORS as error:
-            return html.message("The search failed", reason(error), "error"), "", Found()
-
-    def _samples(self, name: str) -> tuple[str, str]:
-        if name not in self.context.indexes.names():
-            return html.message(
-                "The gallery is being made", f"{self.context.state}. It can be searched in a moment."
-            ), ""
-        gallery = self.context.gallery(name)
-        columns = gallery.snapshot().columns
-        if not len(columns.ids):
-            text = "Add images in the Gallery tab: a folder, a .zip or a .csv."
-            return html.message("This gallery is empty", text), ""
-        records = gallery.records(columns.ids[_varied(columns.labels.codes)])
-        return "", html.sample_grid([(record, gallery.thumbnail(record.sha256)) for record in records])
+            return html.message("The search failed", reason(error), "error"), "", Found(), left
 
     def _hits(
-        self, query: Query, words: str, balance: float, name: str, k: int, filters: Filters, context: bool
+        self, query: Query, words: str, balance: float, gallery: Gallery, k: int, filters: Filters, context: bool
     ) -> tuple[str, str, Found]:
-        gallery = self.context.gallery(name)
         if words:
             filters = replace(filters, false_accepts=None)
             result = search_words(gallery, words, query.paths, query.items, k, filters, balance)
@@ -250,8 +244,8 @@ class SearchTab:
         else:
             decoded = (images.decode(Path(path).read_bytes(), at_least=96).image for path in query.paths[:6])
             shown = [images.thumbnail(image, 96) for image in decoded]
-        found = Found(name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
-        status = html.search_status(result, name, shown, words, places=not self.context.settings.public)
+        found = Found(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
+        status = html.search_status(result, gallery.name, shown, words, places=not self.context.settings.public)
         if filters.false_accepts:
             meaning = gallery.calibration()
             least = meaning.threshold(filters.false_accepts)
@@ -262,24 +256,45 @@ class SearchTab:
             return status + _why_nothing(result, filters), "", found
         if result.stranger:
             status += _STRANGER
-        return status, html.hit_grid([(hit, gallery.thumbnail(hit.record.sha256)) for hit in result.hits]), found
-
-    def pick(self, gallery: str, event: gr.SelectData) -> tuple:
-        """(gallery; card) -> query, query image, large view: a sample is searched with, a hit is opened."""
-        kind, _, number = str(event.value).partition(":")
-        if not number.isdecimal():
-            raise gr.Error("That card is not an item; reload the page.")
-        if kind == "samples":
-            return Query(items=(int(number),), gallery=gallery), None, *[gr.skip()] * len(self.item_view.outputs)
-        return gr.skip(), gr.skip(), *self.item_view.open(gallery, int(number))
+        hits = [(hit, gallery.thumbnail(hit.record.sha256)) for hit in result.hits]
+        return status, html.of_gallery(gallery.name, html.hit_grid(hits)), found
 
 
+_NO_QUERY = html.message(
+    "Nothing to search with yet",
+    "Drop, paste or choose an image on the box, or press one of the images below.",
+    "warning",
+)
+_NOTHING_LEFT = html.message(
+    "Nothing is left to search", "Choose other domains, or none for all, or search everywhere.", "warning"
+)
 _STRANGER = html.message(
     "Probably not in this gallery",
     "Even the best hit is only as alike as what queries find whose thing is not here, as this gallery tells. "
     "What follows is the nearest there is.",
     "warning",
 )
+
+
+def _check_there(paths: tuple[str, ...]) -> None:
+    """Raises ``ImageError`` when an upload is gone: they are kept for a day."""
+    if not all(Path(path).is_file() for path in paths):
+        raise images.ImageError("the upload is no longer kept here; drop the image again")
+
+
+def _samples(gallery: Gallery, filters: Filters, pressed: bool) -> tuple[str, str]:
+    """Status and grid where nothing is searched with; ``pressed``: somebody wanted to search all the same."""
+    snapshot = gallery.snapshot()
+    if not len(snapshot):
+        return html.message("This gallery is empty", "Add images in the Gallery tab: a folder, a .zip or a .csv."), ""
+    allowed = filters.allowed(snapshot)
+    positions = np.flatnonzero(allowed) if allowed is not None else np.arange(len(snapshot))
+    if not len(positions):
+        return _NOTHING_LEFT, ""
+    shown = positions[_varied(snapshot.columns.labels.codes[positions])]
+    records = gallery.records(snapshot.columns.ids[shown])
+    grid = html.sample_grid([(record, gallery.thumbnail(record.sha256)) for record in records])
+    return _NO_QUERY if pressed else "", html.of_gallery(gallery.name, grid)
 
 
 def _varied(labels: np.ndarray) -> list[int]:
@@ -304,4 +319,4 @@ def _why_nothing(result: SearchResult, filters: Filters) -> str:
         return html.message(
             "Nothing is that similar", "Lower the least similarity, or choose other domains.", "warning"
         )
-    return html.message("Nothing in these domains", "Choose other domains, or none for all.", "warning")
+    return _NOTHING_LEFT

@@ -13,22 +13,6 @@ FAVICON_PATH = ASSETS / "favicon.png"
 SYSTEM_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 MONO_FONTS = ["ui-monospace", "SFMono-Regular", "Menlo", "monospace"]
 
-# Delegated, so that it works whenever the header is drawn again; Escape closes the large view.
-PAGE_JS = """
-() => {
-  const remembered = localStorage.getItem('unifex-theme');
-  if (remembered) document.body.classList.toggle('dark', remembered === 'dark');
-  document.addEventListener('click', (event) => {
-    if (!event.target.closest('.theme')) return;
-    const dark = document.body.classList.toggle('dark');
-    localStorage.setItem('unifex-theme', dark ? 'dark' : 'light');
-  });
-  document.addEventListener('keydown', (event) => {
-    if (event.key === 'Escape') document.querySelector('#close-detail')?.click();
-  });
-}
-"""
-
 
 def asset(name: str) -> str:
     """The text of a file in ``assets/``."""
@@ -55,11 +39,34 @@ def theme() -> gr.themes.Base:
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
+        body_text_color_subdued="*neutral_600",  # every text has 4.5:1 and more against what it stands on
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        color_accent="*primary_600",
+        input_border_color_focus="*primary_600",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_300",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_300",
         block_background_fill="white",
         block_background_fill_dark="*neutral_900",
         button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_500",
+        button_primary_background_fill_hover="*primary_700",
         button_primary_text_color="white",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_700",
+        button_cancel_background_fill="transparent",  # what takes away is an outline in red, other than all else
+        button_cancel_background_fill_dark="transparent",
+        button_cancel_background_fill_hover="#b91c1c",
+        button_cancel_background_fill_hover_dark="#b91c1c",
+        button_cancel_text_color="#b91c1c",
+        button_cancel_text_color_dark="#fca5a5",
+        button_cancel_text_color_hover="white",
+        button_cancel_text_color_hover_dark="white",
+        button_cancel_border_color="#b91c1c",
+        button_cancel_border_color_dark="#f87171",
+        button_border_width="1px",
         block_border_width="1px",
         block_shadow="0 1px 2px rgba(15, 23, 42, 0.05)",
     )

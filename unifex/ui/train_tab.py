@@ -20,6 +20,7 @@ from unifex.recipes import PRESETS, Recipe
 from unifex.text import duration, plural, reason
 from unifex.training_data import HOLD_OUT_SHARE, HoldOut
 from unifex.ui import html, training_report
+from unifex.ui.components import notice
 from unifex.ui.context import ERRORS, Context, name_for
 from unifex.ui.evaluate_tab import Shelf
 from unifex.ui.gallery_tab import GalleryTab, drop_zone
@@ -29,7 +30,7 @@ from unifex.ui.listening import listen
 from unifex.ui.model_download import ModelDownload
 from unifex.ui.recipe_form import FIRST_PRESET, RecipeForm, recipe_of
 from unifex.ui.steps import step_of, steps
-from unifex.ui.theme import PLOTLY, asset
+from unifex.ui.theme import asset
 from unifex.unfinished import Order, points_so_far, unfinished
 
 SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would keep people waiting
@@ -69,7 +70,7 @@ class TrainTab:
 
     def _build_data(self) -> None:
         first = self.context.first_gallery()
-        gr.Markdown("### 1 · Data")
+        gr.Markdown("## 1 · Data")
         self.gallery = gr.Dropdown(
             self.context.indexes.names() or [first], value=first, label="Labels of this gallery",
             elem_id="train-gallery",
@@ -87,7 +88,7 @@ class TrainTab:
         )  # fmt: skip
 
     def _build_start(self) -> None:
-        gr.Markdown("### 3 · Train")
+        gr.Markdown("## 3 · Train")
         self.name = gr.Textbox(label="Name of the new model", placeholder="my-model", elem_id="train-name")
         self.start = gr.Button("Train", variant="primary", visible=self._writable, elem_id="train-button")
         with gr.Row():
@@ -98,13 +99,13 @@ class TrainTab:
         invitation = _INVITATION if self._writable else _READ_ONLY
         self.panel.build()
         self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=asset("evaluate.js"))
-        self.status = gr.HTML(elem_id="train-status")
+        self.status = notice("train-status")
         self.curves = gr.HTML(
             "", html_template='<div class="curves" role="img" aria-label="Training curves" hidden></div>',
-            js_on_load=asset("plotly.js") + asset("curves.js"), library=PLOTLY,
+            js_on_load=asset("plotly.js") + asset("curves.js"),
             elem_id="train-curves",
         )  # fmt: skip
-        self.outcome = gr.HTML(elem_id="train-outcome", js_on_load=asset("evaluate.js"))
+        self.outcome = notice("train-outcome", script=asset("evaluate.js"))
         with gr.Column(visible=False, elem_id="train-result") as self.result:
             self.others = gr.CheckboxGroup(
                 [], label="Galleries that shall be searched with it", elem_id="train-galleries"
@@ -113,7 +114,7 @@ class TrainTab:
             with gr.Row(equal_height=True):
                 self.download.build()
             self.download.build_notice()
-        self.notice = gr.HTML(elem_id="train-notice")
+        self.notice = notice("train-notice")
         self.changed = gr.HTML(elem_id="train-changed", js_on_load=asset("evaluate.js"))
 
     @property
@@ -144,8 +145,6 @@ class TrainTab:
         ):
             seen_at_once(listen(asked, handler, inputs, [self.notice], counts="first"))
         self.download.wire(self.model)
-        for listed in (self.summary, self.changed):
-            listen(listed.select, self.open_item, [self.gallery], self.item_view.outputs, counts="every")
 
     def _wire_data(self) -> None:
         """What is dropped becomes a gallery."""
@@ -197,7 +196,7 @@ class TrainTab:
         if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
             see = Shelf(gallery, data.columns.ids)
             suspects = [see(error.item) for error in training_data.suspicious_labels(gallery, data)]
-            yield training_report.summary(data, suspects), *[gr.skip()] * 4
+            yield html.of_gallery(gallery.name, training_report.summary(data, suspects)), *[gr.skip()] * 4
 
     def show_summary(self, name: str | None, share: float) -> Iterator[str]:
         """(gallery, share held out) -> summary."""
@@ -349,7 +348,9 @@ class TrainTab:
             self.use: gr.update(value="Use it" if advised else "Use it anyway", variant=variant),
             self.name: self._free_name(gallery.name),
             **dict(zip(self.download.shown, self.download.of(found.model))),
-            self.changed: training_report.changed(found.changed(), see, found.before, found.model),
+            self.changed: html.of_gallery(
+                gallery.name, training_report.changed(found.changed(), see, found.before, found.model)
+            ),
         }
 
     def _fitting(self, gallery: Gallery) -> list[str]:
@@ -399,10 +400,6 @@ class TrainTab:
         shown = {self.used: job.id, self.notice: html.message(f"Searching with '{job.source}' now", text, "good")}
         mine = [gallery for gallery in job.result if gallery.name == name]
         return {**shown, self.back: _back(mine[0])} if mine else shown
-
-    def open_item(self, name: str, event: gr.SelectData) -> tuple:
-        """(gallery; card) -> the large view."""
-        return self.item_view.open(name, int(event.value))
 
 
 def _back(gallery: Gallery) -> dict:

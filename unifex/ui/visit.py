@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 import gradio as gr
 
+from unifex.gallery import GalleryError
 from unifex.text import plural, size
 from unifex.ui import html
+from unifex.ui.confirmation import Confirmation
 from unifex.ui.context import Context
+from unifex.ui.listening import follow, listen
 from unifex.workspaces import NO_VISITOR, Limits, Usage
 
-PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 REFRESH_SECONDS = 60
 _COUNTDOWN_JS = """
 const show = () => {
@@ -34,23 +36,24 @@ class Visit:
     """A notice and a button; both hidden where the galleries are the user's own."""
 
     context: Context
+    delete: Confirmation = field(default_factory=lambda: Confirmation("Delete my data now", "delete-my-data"))
 
     def build(self) -> None:
         """Lay it out and wire what concerns nobody else."""
         here = self.context.workspaces is not None and not self.context.settings.read_only
         with gr.Column(visible=here, elem_id="visit"):
             self.notice = gr.HTML(elem_id="visit-notice", js_on_load=_COUNTDOWN_JS)
-            self.delete = gr.Button("Delete my data now", size="sm", variant="stop", elem_id="delete-my-data")
+            with gr.Column() as self.deleting:
+                self.delete.build(size="sm")
             self.timer = gr.Timer(REFRESH_SECONDS, active=here)
-        self.timer.tick(self.show, None, [self.notice, self.delete], **PRIVATE)
-        self.delete.click(self.forget, None, [self.notice], **PRIVATE).then(
-            None, js="() => { window.location.reload(); }", api_visibility="private"
-        )
+        listen(self.timer.tick, **self.shown)
+        deleted = self.delete.wire(self.ask, self.forget, None, [self.notice])
+        follow(deleted, None, js="() => { window.location.reload(); }")
 
     @property
     def shown(self) -> dict:
         """What is called when what is kept may have changed."""
-        return {"fn": self.show, "inputs": None, "outputs": [self.notice, self.delete], **PRIVATE}
+        return {"fn": self.show, "inputs": None, "outputs": [self.notice, self.deleting]}
 
     def show(self) -> tuple[str, dict]:
         """-> what is kept, and the button if there is anything."""
@@ -61,6 +64,14 @@ class Visit:
             return _NOBODY, gr.update(visible=False)
         usage = workspace.usage()
         return _kept(usage, workspace.limits, workspace.expires), gr.update(visible=True)
+
+    def ask(self) -> str:
+        """-> what deleting does. Raises ``GalleryError`` where there is nothing."""
+        if (workspace := self.context.workspace) is None:
+            raise GalleryError("nothing is kept for you")
+        usage = workspace.usage()
+        trained = f" and {plural(usage.trainings, 'training')}" if usage.trainings else ""
+        return f"Delete {plural(usage.images, 'image')}{trained} for good, {size(usage.bytes)}? Nobody can undo that."
 
     def forget(self) -> str:
         """-> a notice; nothing of the visitor's is left."""

@@ -1,0 +1,234 @@
+"""The Search tab's main loop in a real browser: whatever counts last is what is shown, and nothing runs twice."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE
+from tests.browser.test_pages import drop, first_hit, go_to
+from tests.serving import Server, serve
+from unifex.demo import render
+
+pytestmark = pytest.mark.browser
+
+DUCK, BUS = ("toys", 1, 2), ("cars", 1, 2)
+PASTE_JS = """([data, type]) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], 'pasted', { type }));
+  document.body.dispatchEvent(
+    new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true, cancelable: true }));
+}"""
+LINK_JS = """(selector) => {
+  const transfer = new DataTransfer();
+  transfer.setData('text/uri-list', 'https://example.org/');
+  document.querySelector(selector).dispatchEvent(
+    new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+STOPPED_JS = "() => document.querySelector('#drop .state').textContent.startsWith('Stopped')"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    with serve(tmp_path_factory.mktemp("search") / "indexes") as running:
+        yield running
+
+
+@pytest.fixture
+def page(server, open_page) -> Page:
+    page = open_page(server.url)
+    expect(page.locator("#hits .card").first).to_be_visible()
+    page.wait_for_timeout(1500)  # what a page asks for when it is opened
+    return page
+
+
+class Calls:
+    """What the page asks the server to run, by the handlers' names."""
+
+    def __init__(self, page: Page):
+        config = page.evaluate("window.gradio_config.dependencies")
+        self.names = {listener["id"]: listener["api_name"] for listener in config}
+        self.made: list[str] = []
+        page.on("request", self._note)
+
+    def _note(self, request) -> None:
+        if request.url.endswith("/queue/join?") or "/queue/join" in request.url:
+            self.made.append(self.names[json.loads(request.post_data)["fn_index"]])
+
+    def take(self) -> list[str]:
+        """Those since the last time, but for the star on the map."""
+        made, self.made = [name for name in self.made if not name.startswith("show_query")], []
+        return made
+
+
+def put(page: Page, name: str, data: bytes, kind: str = "image/jpeg") -> None:
+    """Drop a file on the query's box, whatever is in it."""
+    shown = page.locator("#query-image .image-frame")
+    drop(page, "#query-image .image-frame" if shown.count() else "#query-image button", {name: data}, kind)
+
+
+def test_a_search_an_opened_hit_and_another_search_ten_times(page):
+    good = render(*DUCK)
+    bad = (b"no image at all", b"", good[: len(good) // 2], b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    for turn in range(10):
+        wanted = ("rubber duck", DUCK) if turn % 2 else ("yellow bus", BUS)
+        put(page, f"{turn}.jpg", render(*wanted[1]))
+        expect(first_hit(page)).to_contain_text(wanted[0])
+        first_hit(page).click()
+        expect(page.locator("#detail-card h2")).to_have_text(wanted[0])
+        page.locator("#close-detail").click()
+        expect(page.locator("#detail-card")).to_be_hidden()
+        put(page, f"bad{turn}.jpg", bad[turn % len(bad)], ("image/jpeg", "", "text/plain")[turn % 3])
+        note = page.locator("#search-status .note.error")
+        expect(note).to_contain_text("This query cannot be read")
+        assert "/" not in note.inner_text()
+
+
+def test_each_way_to_give_an_image_searches_once(page):
+    calls = Calls(page)
+    put(page, "duck.jpg", render(*DUCK))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    assert calls.take() == ["show"]
+    first_hit(page).click()
+    expect(page.locator("#detail-card")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(300)
+    assert calls.take() == ["open"]
+    page.locator("#query-image [aria-label='Remove Image']").click()
+    expect(page.locator("#hits [data-kind=samples]")).to_be_visible()
+    calls.take()
+    page.evaluate(PASTE_JS, [base64.b64encode(render(*BUS)).decode(), "image/jpeg"])
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    assert calls.take() == ["show"]
+    page.evaluate(LINK_JS, "#query-image .image-frame")
+    page.wait_for_timeout(300)
+    assert calls.take() == []
+    expect(first_hit(page)).to_contain_text("yellow bus")
+
+
+def test_a_picture_pasted_with_the_boxs_own_button_is_searched(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("""async () => {
+      const canvas = Object.assign(document.createElement('canvas'), { width: 60, height: 60 });
+      canvas.getContext('2d').fillRect(9, 9, 30, 30);
+      const blob = await new Promise((done) => canvas.toBlob(done));
+      await navigator.clipboard.write([new ClipboardItem({ 'image/png': blob })]);
+    }""")
+    page.locator("#query-image [aria-label='Paste from clipboard']").first.click()
+    expect(page.locator("#hits [data-kind=hits]")).to_be_visible()
+
+
+def test_the_last_of_several_quick_choices_counts(page):
+    put(page, "duck.jpg", render(*DUCK))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    page.get_by_text("Hits, domains, similarity").click()
+    page.locator("#search-domains input").click()
+    for domain in ("toys", "cars", "memes"):
+        page.get_by_role("option", name=domain).click()
+    expect(page.locator("#search-status")).to_contain_text("among 72 of 264 items")
+    page.keyboard.press("Escape")
+    calls = Calls(page)
+    slider = page.locator("#search-k input[type=range]")
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] / 2, steps=6)
+    page.mouse.up()
+    expect(page.locator("#hits .card")).to_have_count(int(slider.input_value()))
+    assert calls.take() == ["show"]
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#hits .card")).to_have_count(int(slider.input_value()))
+    page.locator("#clear-button").click()
+    expect(page.locator("#hits [data-kind=samples] .card")).to_have_count(18)
+    assert {text.rpartition("\n")[2] for text in page.locator("#hits .card").all_inner_texts()} - {"toys", "cars"}
+    expect(page.locator("#search-k input[type=number]")).to_have_value("20")
+
+
+def test_search_without_a_query_says_what_to_do(page):
+    page.locator("#search-button").click()
+    expect(page.locator("#search-status")).to_contain_text("Nothing to search with yet")
+    expect(page.locator("#hits [data-kind=samples]")).to_be_visible()
+
+
+def test_the_large_view_is_a_dialog_for_the_keyboard(page):
+    put(page, "duck.jpg", render(*DUCK))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    cards = page.locator("#hits .card")
+    cards.nth(1).focus()
+    page.keyboard.press("Space")
+    dialog = page.get_by_role("dialog", name="rubber duck")
+    expect(dialog).to_be_visible()
+    assert dialog.get_attribute("aria-modal") == "true"
+    expect(page.locator("#close-detail")).to_be_focused()
+    for _ in range(6):  # the focus stays in it, but for the browser's own bar
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
+    page.mouse.wheel(0, 500)
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.scrollY") == 0
+    page.locator("#close-detail").focus()
+    path = page.locator("#detail-card dd").nth(3)
+    shown = path.inner_text()
+    page.keyboard.press("ArrowRight")
+    expect(path).not_to_have_text(shown)
+    page.keyboard.press("Escape")
+    expect(page.locator("#detail-card")).to_be_hidden()
+    expect(cards.nth(2)).to_be_focused()
+    cards.nth(0).click()
+    expect(page.locator("#detail-card")).to_be_visible()
+    page.mouse.click(5, 5)
+    expect(page.locator("#detail-card")).to_be_hidden()
+    expect(cards.nth(0)).to_be_focused()
+
+
+def test_what_is_left_out_is_gone_from_the_hits_and_comes_back(page):
+    put(page, "duck.jpg", render(*DUCK))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    path = first_hit(page).get_attribute("title")
+    first_hit(page).click()
+    page.locator("#correct").get_by_text("Correct it").click()
+    page.locator("#leave-out").click()
+    expect(page.locator("#detail-card")).to_contain_text("Left out of the gallery")
+    expect(page.locator("#search-with-this")).to_be_hidden()
+    expect(page.locator("#search-status")).to_contain_text("among 263 items")
+    page.locator("#close-detail").click()
+    expect(page.locator(f'#hits [title="{path}"]')).to_have_count(0)
+    go_to(page, "Evaluate")
+    page.locator("#evaluate-button").click()
+    expect(page.locator("#failures")).to_be_visible(timeout=60_000)
+    page.get_by_role("tab", name="Corrections").click()
+    page.locator("#corrections [data-act=undo]").click()
+    expect(page.locator("#corrections li")).to_have_count(0)
+    go_to(page, "Search")
+    expect(page.locator(f'#hits [title="{path}"]')).to_have_count(1)
+
+
+def test_the_drop_zone_says_what_came_of_a_drop(page):
+    go_to(page, "Gallery")
+    state = page.locator("#drop .state")
+    page.evaluate(LINK_JS, "#drop .drop")
+    expect(state).to_contain_text("Nothing to upload there")
+    files = {f"{number}.png": b"no image" for number in range(400)}
+    drop(page, "#drop .drop", files)
+    expect(state).to_contain_text("Uploading")
+    drop(page, "#drop .drop", {"late.png": b"x"})
+    expect(state).to_contain_text("What you added meanwhile was not taken")
+    page.get_by_role("button", name="Stop uploading").click()
+    page.wait_for_function(STOPPED_JS)
+    expect(page.locator("#index-outcome")).to_be_empty()
+    page.evaluate("() => { XMLHttpRequest.prototype.send = window.fetch = () => { throw new TypeError('fetch'); }; }")
+    drop(page, "#drop .drop", {"a.png": b"x"})
+    expect(state).to_contain_text("the server does not answer")
+
+
+def test_the_phone_shows_hits_where_one_looks(server, open_page):
+    page = open_page(server.url, **PHONE)
+    put(page, "duck.jpg", render(*DUCK))
+    expect(first_hit(page)).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
