@@ -204,6 +204,8 @@ def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
     expect(page.locator("#gallery-facts h3")).to_have_text("small")
     page.get_by_role("button", name="Remove items").click()
     page.locator("#remove-paths textarea").fill("shapes/disc/0.png\nno such.png")
+    page.locator("#remove-button-ask").click()
+    expect(page.get_by_text("Remove 1 item from 'small'?")).to_be_visible()
     page.locator("#remove-button").click()
     expect(page.locator("#manage-notice")).to_contain_text("1 removed")
     expect(page.locator("#manage-notice")).to_contain_text("no such.png")
