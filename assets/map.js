@@ -28,6 +28,9 @@ const drawMap = (root, data, actions = {}) => {
 
   const x = (index) => places[2 * index] * (1 - share) + (other ? other[2 * index] * share : 0);
   const y = (index) => places[2 * index + 1] * (1 - share) + (other ? other[2 * index + 1] * share : 0);
+  const place = (index) => `${places[2 * index]} ${places[2 * index + 1]}`;
+  const crowds = new Map();  // how many items lie in one place: copies of an image
+  ids.forEach((id, index) => crowds.set(place(index), (crowds.get(place(index)) || 0) + 1));
   const theme = () => {
     const style = getComputedStyle(root);
     return { text: style.getPropertyValue('--map-text').trim(), line: style.getPropertyValue('--map-line').trim() };
@@ -132,10 +135,11 @@ const drawMap = (root, data, actions = {}) => {
     await new Promise((done) => setTimeout(done, MAP_HOVER_MS));
     if (hovered !== id) return;
     if (!cards.has(id)) cards.set(id, await actions.card(id));
-    const card = cards.get(id);
+    const card = cards.get(id), crowd = crowds.get(place(at.get(id)));
     if (hovered !== id || !card) return;
     tip.innerHTML = (card.image ? `<img src="${card.image}" alt="">` : '') +
-      `<b>${mapEscape(mapShort(card.label || 'no label', 200))}</b><small>${mapEscape(mapShort(card.path, 200))}</small>`;
+      `<b>${mapEscape(mapShort(card.label || 'no label', 200))}</b><small>${mapEscape(mapShort(card.path, 200))}</small>` +
+      (crowd > 1 ? `<small>${crowd} items in this place</small>` : '');
     tip.hidden = false;
     const box = root.getBoundingClientRect();
     tip.style.left = `${Math.min(clientX - box.left + 14, box.width - tip.offsetWidth - 6)}px`;

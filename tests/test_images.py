@@ -1,8 +1,8 @@
 import io
-import struct
 import subprocess
 import sys
-import zlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.drawing import encoded, picture
+from tests.drawing import encoded, picture, png_header
 from unifex import images
 from unifex.images import ImageError, Preprocessing, decode, to_input
 
@@ -121,12 +121,6 @@ def test_first_frame_of_an_animation():
     assert pixel(stream.getvalue())[0] > 150
 
 
-def _png_header(width: int, height: int) -> bytes:
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    end = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + end
-
-
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -135,8 +129,8 @@ def _png_header(width: int, height: int) -> bytes:
         (encoded(picture("shapes/disc", 0), "JPEG")[:-400], "truncated"),
         (encoded(picture("shapes/disc", 0), "PNG")[:300], "truncated"),
         (encoded(picture("signs/cross", 0), "WEBP")[:100], "damaged|truncated"),
-        (_png_header(60_000, 60_000), "megapixels"),
-        (_png_header(1, 100_000), "too thin"),
+        (png_header(60_000, 60_000), "megapixels"),
+        (png_header(1, 100_000), "too thin"),
         (b"\xff\xd8\xff" + b"\0" * 200, "damaged"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "not an image"),
@@ -168,7 +162,7 @@ def _peak(data: bytes) -> tuple[str, int]:
 
 
 def test_a_bomb_is_refused_before_a_pixel_is_decoded():
-    said, peak = _peak(_png_header(14_140, 14_140))
+    said, peak = _peak(png_header(14_140, 14_140))
     assert "14140 x 14140" in said
     assert "600 MB allowed" in said
     assert peak < 50
@@ -190,6 +184,28 @@ def test_what_decoding_takes_is_told_from_the_header(monkeypatch):
     for format, options in (("JPEG", {"progressive": True, "subsampling": 0}), ("WEBP", {"method": 0})):
         with pytest.raises(ImageError, match=r"3000 x 2000 pixels take \d+ MB to decode, more than the 30 MB allowed"):
             decode(encoded(plain, format, **options), at_least=200)
+
+
+def test_big_pictures_are_decoded_one_after_the_other(monkeypatch):
+    together, most = 0, 0
+    shrink = images._reduced_rgb
+
+    def watched(image, at_least):
+        nonlocal together, most
+        together += 1
+        most = max(most, together)
+        time.sleep(0.02)
+        together -= 1
+        return shrink(image, at_least)
+
+    monkeypatch.setattr(images, "_reduced_rgb", watched)
+    data = encoded(RED)
+    for big, alone in ((10**6, False), (0, True)):
+        most = 0
+        monkeypatch.setattr(images, "BIG", big)
+        with ThreadPoolExecutor(4) as pool:
+            assert [picture.width for picture in pool.map(decode, [data] * 4)] == [40] * 4
+        assert (most == 1) == alone
 
 
 def test_limits_are_set_at_one_place():

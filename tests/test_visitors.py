@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.conftest import run_index
 from tests.crowd import own_images
-from tests.drawing import encoded, picture, write_folder
+from tests.drawing import encoded, picture, png_header, write_folder
 from tests.serving import serve
 from tests.visiting import Visitor
 from unifex.gallery import Gallery, GalleryError
@@ -119,6 +119,12 @@ def test_gps_and_all_other_metadata_stay_out_of_what_is_served(anna):
     shown = anna.show(anna.upload(data)).content
     assert b"SECRET" not in shown
     assert not Image.open(io.BytesIO(shown)).getexif()
+
+
+def test_a_strangers_picture_may_cost_less(anna):
+    """9,000 x 8,000 pixels take 288 MB: at home they are welcome."""
+    with pytest.raises(RuntimeError, match="9000 x 8000 pixels take 288 MB to decode, more than the 256 MB allowed"):
+        search(anna, anna.upload(png_header(9000, 8000), "big.png"), "drawn")
 
 
 def test_files_of_the_server_are_not_served(anna, server, tmp_path):

@@ -11,6 +11,9 @@ from unifex.projection import Map
 LONG = "y" * 5000
 TRACES = "document.querySelector('.map-plot').data.map(({ name, marker }) => [name, marker.symbol, marker.color])"
 
+HOVER = """(id) => document.querySelector('.map-plot').emit('plotly_hover',
+    { points: [{ customdata: id }], event: { clientX: 300, clientY: 300 } })"""
+
 
 def test_long_labels_leave_the_map_its_place_and_verdicts_differ_by_shape(tmp_path, embedder, browser):
     gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
@@ -19,6 +22,7 @@ def test_long_labels_leave_the_map_its_place_and_verdicts_differ_by_shape(tmp_pa
     with gallery.write() as writer:
         writer.correct([corrections.relabel(record, LONG) for record in records[:2]])
     places = np.random.default_rng(0).standard_normal((len(records), 2)).astype(np.float32)
+    places[1] = places[0]
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_content(map_view.page(gallery, Map(gallery.snapshot().columns.ids, places, "m")))
     page.locator(".map-colour").select_option(label="label")
@@ -31,4 +35,7 @@ def test_long_labels_leave_the_map_its_place_and_verdicts_differ_by_shape(tmp_pa
     traces = page.evaluate(TRACES)
     assert {"right", "wrong"} <= {name.split()[0] for name, *_ in traces}
     assert len({symbol for _, symbol, _ in traces}) == len({colour for *_, colour in traces}) == len(traces)
+    page.evaluate(HOVER, records[0].id)
+    page.locator(".map-tip", has_text="2 items in this place").wait_for()
+    assert page.locator(".map-tip b").text_content() == "y" * 199 + "…"
     page.close()
