@@ -432,6 +432,20 @@ def test_a_gallery_of_the_first_version_is_read_as_it_is_and_written_as_it_shoul
     assert_no_orphans(opened)
 
 
+def test_places_that_the_first_version_named_by_a_detour_are_not_indexed_twice(tmp_path, folder, embedder):
+    table = tmp_path / "sets" / "list.csv"
+    table.parent.mkdir()
+    table.write_text("path,label\n../pictures/shapes/disc/0.png,disc\n")
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, table)
+    as_of_the_first_version(gallery)
+    with sqlite3.connect(gallery.folder / "items.sqlite") as database:
+        database.execute("UPDATE items SET uri = ?", (f"{table.parent}/../pictures/shapes/disc/0.png",))
+    database.close()
+    report = run_index(Gallery.open(gallery.folder), table)
+    assert (report.added, report.skipped, report.items) == (0, 1, 1)
+
+
 # --- another neck ----------------------------------------------------------------------------------------------------
 
 

@@ -18,8 +18,10 @@ from PIL import Image
 from tests.conftest import run_index
 from tests.drawing import encoded, picture
 from unifex import uploads
+from unifex.corrections import relabel
 from unifex.gallery import Gallery
 from unifex.indexing import Remark, index
+from unifex.search import Filters
 from unifex.sources import Item, Refused, SourceError, open_source, require_items
 
 DISC = encoded(picture("shapes/disc", 0))
@@ -327,3 +329,15 @@ def test_a_source_that_was_cut_off_is_read_again_as_it_was(tmp_path, embedder):
     assert not waiting.complete
     run_index(gallery, waiting.open())
     assert [record.path for record in gallery.records(gallery.snapshot().columns.ids)] == ["cats/1.png", "far/3.png"]
+
+
+def test_what_people_type_means_the_label_in_whichever_form(tmp_path, embedder):
+    other = encoded(picture("signs/cross", 0))
+    run_index(gallery := Gallery.create(tmp_path / "g", embedder), write_tree(tmp_path / "a", {
+        f"{BAEUME_APART}/eiche/1.png": DISC, f"{BAEUME}/buche/2.png": other, f"x/{BAEUME_APART}/3.png": other + b"\0",
+    }))  # fmt: skip
+    for typed in (BAEUME, BAEUME_APART):
+        filters = Filters(domains=(typed,))
+        filters.check_known(gallery)
+        assert filters.allowed(gallery.snapshot()).sum() == 2
+    assert relabel(gallery.item_at("Bäume/eiche/1.png"), BAEUME_APART).label == BAEUME

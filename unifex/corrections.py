@@ -14,6 +14,7 @@ from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
 from unifex.errors import UnifexError
+from unifex.sources import printable
 from unifex.text import harmless
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Correction:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"no correction '{self.kind}'; there are: {', '.join(KINDS)}")
+        for name in ("label", "domain"):  # in the form that items have theirs
+            object.__setattr__(self, name, printable(getattr(self, name)))
         if self.kind == "same" and self.uri == self.other_uri:
             raise UnifexError(f"'{self.path}' is one item; 'same' takes two")
 

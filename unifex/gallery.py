@@ -284,7 +284,8 @@ class Gallery:
     def _bring_up_to_date(self) -> None:
         """Add what a gallery of an earlier version lacks. By a writer."""
         with self.connect(as_it_is=True) as database:
-            for table, columns in _missing_columns(database).items():
+            missing = _missing_columns(database)
+            for table, columns in missing.items():
                 for column, kind in columns.items():
                     database.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
                 if "by_layout" in columns:
@@ -296,6 +297,8 @@ class Gallery:
                     ]
                     database.executemany("UPDATE sources SET by_layout = 1 WHERE spec = ?", rows)
             database.executescript(_TABLES)
+            if "sources" in missing:
+                _straighten(database)
             if not database.execute("SELECT 1 FROM listings").fetchone():
                 database.execute(f"INSERT INTO listings {listings.OF_ITEMS}")
             unmeasured = self._unmeasured(database)
@@ -777,6 +780,15 @@ def _missing_columns(database: sqlite3.Connection) -> dict[str, dict[str, str]]:
         there = {row[1] for row in database.execute(f"PRAGMA main.table_info({table})")}
         missing[table] = {name: kind for name, kind in columns.items() if there and name not in there}
     return {table: columns for table, columns in missing.items() if columns}
+
+
+def _straighten(database: sqlite3.Connection) -> None:
+    """Give places that tables of earlier versions named by a detour (``/a/../b``) the uri that they have now."""
+    rows = database.execute("SELECT uri FROM items WHERE uri LIKE '/%/../%'").fetchall()
+    straight = [(os.path.normpath(uri), uri) for (uri,) in rows]
+    database.executemany("UPDATE OR IGNORE items SET uri = ? WHERE uri = ?", straight)
+    for column in ("uri", "other_uri"):
+        database.executemany(f"UPDATE OR IGNORE corrections SET {column} = ? WHERE {column} = ?", straight)
 
 
 def _stand_in(database: sqlite3.Connection) -> bool:

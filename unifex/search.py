@@ -16,6 +16,7 @@ from unifex.errors import UnifexError
 from unifex.gallery import Gallery, GalleryError, Record
 from unifex.neck import truncate
 from unifex.snapshot import Snapshot
+from unifex.sources import printable
 from unifex.text import what_there_is
 
 
@@ -87,7 +88,7 @@ class Filters:
             ("split", columns.splits.names, self.splits),
         ):
             for name in wanted:
-                if name not in there:
+                if printable(name) not in map(printable, there):
                     raise UnifexError(f"no {what} '{name}' in gallery '{gallery.name}'; {what_there_is(there, name)}")
 
     @property

@@ -20,6 +20,7 @@ from unifex.curation import lookalikes
 from unifex.errors import UnifexError
 from unifex.neck import truncate
 from unifex.shortlists import Lists, Shortlist
+from unifex.sources import printable
 from unifex.text import reason
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Category:
 
     def among(self, texts: Sequence[str]) -> np.ndarray:
         """bool [N]: which items have one of these texts."""
-        return np.isin(self.names.astype(str), texts)[self.codes]
+        wanted = set(map(printable, texts))  # in whichever Unicode form they were typed, or indexed long ago
+        return np.array([printable(name) in wanted for name in self.names], bool)[self.codes]
 
 
 _EMPTY = np.zeros(0, object)

@@ -17,6 +17,7 @@ from unifex.failures import LabelError
 from unifex.gallery import Gallery, GalleryError
 from unifex.recipes import Recipe
 from unifex.snapshot import Columns
+from unifex.sources import printable
 
 HOLD_OUT_SHARE = 0.3
 FEWEST_TO_HOLD_OUT = 4  # classes; of fewer, all are needed for training
@@ -154,7 +155,7 @@ def _named(gallery: Gallery, columns: Columns, labels: Sequence[str]) -> np.ndar
     whole = columns.domains.texts + "/" + names
     found = []
     for label in labels:
-        own = (names == label) | (whole == label)
+        own = np.any([(names == form) | (whole == form) for form in (label, printable(label))], axis=0)
         if not own.any():
             raise GalleryError(f"gallery '{gallery.name}' has no label '{label}' to hold out")
         found.append(np.unique(columns.classes[own]))
