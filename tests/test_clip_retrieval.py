@@ -9,7 +9,7 @@ from tests import drawing
 from unifex.cli import main
 from unifex.clip_retrieval import Moved, take_in, write
 from unifex.embedder import Embedder
-from unifex.gallery import Gallery
+from unifex.gallery import Gallery, GalleryError
 from unifex.search import search
 from unifex.sources import SourceError
 
@@ -96,6 +96,43 @@ def test_a_folder_that_is_wrong_says_so(raw, tmp_path, change, sentence):
     (tmp_path / "made").mkdir()
     change(tmp_path / "made")
     with pytest.raises(SourceError, match=sentence):
+        last(take_in(tmp_path / "made", raw))
+    assert len(raw) == 0
+
+
+PICTURE = drawing.encoded(drawing.picture("signs/cross", 1))
+
+
+def test_a_strangers_table_names_no_picture_of_ours(raw, tmp_path):
+    vectors = raw.embedder.features([drawing.picture("signs/cross", 0)])
+    for name in ("ours/private.png", "made/0.png"):
+        (tmp_path / name).parent.mkdir()
+        drawing.picture("signs/cross", 0).save(tmp_path / name)
+    rows = [{"image_path": place} for place in (f"{tmp_path}/ours/private.png", "../ours/private.png", "0.png")]
+    layout(tmp_path / "made", np.repeat(vectors, 3, 0), rows)
+    assert last(take_in(tmp_path / "made", raw)).pictures == 1
+    for path in (row["image_path"] for row in rows[:2]):
+        with pytest.raises(GalleryError, match="not on this computer"):
+            raw.original(raw.item_at(path))
+    again = Gallery.create(tmp_path / "indexes" / "again", raw.embedder)
+    assert last(take_in(tmp_path / "made", again, tmp_path / "ours")).pictures == 3  # its owner says where they are
+
+
+@pytest.mark.parametrize(
+    ("odd", "sentence"),
+    [
+        ({"sha256": "../../../../tmp/x", "thumbnail": b"x"}, "for a sha256"),
+        ({"sha256": "0" * 64, "thumbnail": b"<script>"}, "row of 'a' cannot be used: not an image"),
+        ({"sha256": "0" * 64, "thumbnail": 10**12}, "row of 'a' cannot be used"),
+        ({"sha256": "0" * 64, "thumbnail": PICTURE, "width": "x"}, "row of 'a' cannot be used"),
+    ],
+)  # fmt: skip
+def test_a_strangers_rows_are_looked_at(raw, tmp_path, odd, sentence):
+    layout(tmp_path / "made", np.zeros((1, 1600), np.float16), [{"image_path": "a", **odd}])
+    with pytest.raises(SourceError, match=sentence):
+        last(take_in(tmp_path / "made", raw))
+    layout(tmp_path / "made", np.full((1, 1600), np.nan), [{"image_path": "a"}])
+    with pytest.raises(SourceError, match="not finite"):
         last(take_in(tmp_path / "made", raw))
     assert len(raw) == 0
 

@@ -1,6 +1,8 @@
 import json
+import random
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,16 @@ from tests.drawing import LABELS, encoded, picture
 from tests.trap import trap
 from unifex import neck
 from unifex.backbones import BackboneError
-from unifex.embedder import BUNDLED_MODELS, Embedder, ModelError, find_model, list_models
+from unifex.embedder import (
+    BUNDLED_MODELS,
+    DEFAULT_MODEL,
+    FILES,
+    Embedder,
+    ModelError,
+    find_model,
+    list_models,
+    read_neck,
+)
 from unifex.images import ImageError
 
 PICTURE = picture("shapes/disc", 0)
@@ -159,3 +170,19 @@ def test_a_missing_model_lists_those_there_are():
     with pytest.raises(ModelError, match="unifex-lite"):
         find_model("nowhere")
     assert [config.name for config in list_models()] == ["unifex-lite"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_flipped_bit_in_a_model_is_told_or_changes_nothing(tmp_path, name):
+    folder = BUNDLED_MODELS / DEFAULT_MODEL
+    neck, rng = read_neck(folder), random.Random(name)
+    whole = (folder / name).read_bytes()
+    for number in range(12):
+        copy = Path(shutil.copytree(folder, tmp_path / str(number)))
+        place = rng.randrange(len(whole))
+        (copy / name).write_bytes(whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :])
+        try:
+            found = read_neck(copy)
+        except ModelError:
+            continue
+        assert (found.hash, found.dims, found.kind) == (neck.hash, neck.dims, neck.kind)

@@ -60,7 +60,6 @@ _KINDS = {  # what a gallery is made of, and bytes of one at most
 }
 # Bundles of earlier versions hold what is derived, too: it stays where it is.
 _IGNORED = r"embeddings\.npy|ids\.npy|derived\.json|index\.faiss|neighbours\.npz|calibration\.json|.*/"
-_METADATA, _PICTURE_DATA = {*range(0xE1, 0xF0), 0xFE}, 0xDA  # markers of JPEG
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, OverflowError, RecursionError)
 
 
@@ -386,7 +385,7 @@ def _take_image(packed: _Packed, new: Path, sha256: str, original: str) -> None:
     folder = f"{sha256[:2]}/{sha256}"
     for name in (f"thumbs/{folder}.jpg", f"thumbs/{folder}.webp"):
         if name in packed.infos:
-            data = _checked_thumbnail(packed.take(name), name)
+            data = images.checked_thumbnail(derived.without_stamp(packed.take(name)))
             path = new / f"thumbs/{folder}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             derived.write_bytes(path, data, thumbnail_origin(sha256), durable=False)
@@ -400,28 +399,6 @@ def _take_image(packed: _Packed, new: Path, sha256: str, original: str) -> None:
             raise ValueError(f"{name} is not an image")
         (new / name).parent.mkdir(parents=True, exist_ok=True)
         (new / name).write_bytes(data)
-
-
-def _checked_thumbnail(data: bytes, name: str) -> bytes:
-    """A thumbnail as this program makes them: a small JPEG without metadata, else made so."""
-    data = derived.without_stamp(data)
-    try:
-        picture = images.decode(data)
-    except images.ImageError as error:
-        raise ValueError(f"{name}: {error}") from error
-    if _is_plain_jpeg(data) and max(picture.width, picture.height) <= images.THUMBNAIL_SIZE:
-        return data
-    return images.thumbnail(picture.image)
-
-
-def _is_plain_jpeg(data: bytes) -> bool:
-    """Whether a JPEG that can be decoded has nothing but its picture: no metadata, and nothing behind the end."""
-    at = 2
-    while data[:2] == b"\xff\xd8" and at + 4 < len(data) and data[at] == 0xFF and data[at + 1] not in _METADATA:
-        if data[at + 1] == _PICTURE_DATA:
-            return data.find(b"\xff\xd9", at) == len(data) - 2
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return False
 
 
 def _adopt_model(

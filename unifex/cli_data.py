@@ -63,6 +63,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     clip = command("clip", _clip, "clip-retrieval's layout (img_emb_N.npy + metadata_N.parquet): read it, or write it")
     clip.add_argument("folder", type=Path)
     clip.add_argument("--gallery", required=True, help="to add to (its --model must have made the embeddings)")
+    clip.add_argument("--images", type=Path, metavar="DIR", help="where its images lie, if not in the folder")
     clip.add_argument("--write", action="store_true", help="write the gallery there instead")
     clip.add_argument("--features", action="store_true", help="with --write: the backbone's features, not embeddings")
     clip.add_argument(
@@ -192,12 +193,14 @@ def _clip(options: argparse.Namespace) -> dict[str, Any]:
     from unifex import clip_retrieval
 
     if not options.write:
-        return take_in(options, options.folder)
+        return take_in(options, options.folder, pictures=options.images)
     gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     return _moved(options, clip_retrieval.write(gallery, options.folder, options.features, options.dim), "written to")
 
 
-def take_in(options: argparse.Namespace, folder: Path, store: str | None = None) -> dict[str, Any]:
+def take_in(
+    options: argparse.Namespace, folder: Path, store: str | None = None, pictures: Path | None = None
+) -> dict[str, Any]:
     """Add shards of features to the gallery that was asked for, in a ``store`` if one is named."""
     from unifex import clip_retrieval
 
@@ -207,7 +210,8 @@ def take_in(options: argparse.Namespace, folder: Path, store: str | None = None)
     if store:
         galleries.move_to(options.gallery, store)
     gallery = galleries.get(options.gallery, chosen_embedder(options))
-    return _moved(options, clip_retrieval.take_in(folder, gallery), "added, {pictures:,} with their image, to")
+    events = clip_retrieval.take_in(folder, gallery, pictures)
+    return _moved(options, events, "added, {pictures:,} with their image, to")
 
 
 def _moved(options: argparse.Namespace, events: Iterator[Any], what: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ everything else work on them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -19,10 +20,11 @@ import numpy as np
 
 from unifex import images, snapshot
 from unifex.gallery import Gallery
+from unifex.rebuild import MOST_LABEL, MOST_PATH
 from unifex.soundness import whole_file, write_atomically
-from unifex.sources import Item, SourceError
+from unifex.sources import Item, SourceError, printable
 from unifex.text import reason
-from unifex.writer import Embedded
+from unifex.writer import Embedded, is_digest
 
 SHARD_ROWS = 100_000
 BATCH_ROWS = 4096
@@ -79,16 +81,17 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
     yield Moved(str(out), len(ids), vectors.shape[1])
 
 
-def take_in(folder: Path, gallery: Gallery) -> Iterator[Rows | Moved]:
+def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Iterator[Rows | Moved]:
     """Add everything in a folder to a gallery whose backbone made it; images that are here get thumbnails.
 
+    Images are looked for in the folder, or below ``pictures``; elsewhere only where the table has their sha256.
     Rows that are there already are skipped. Raises ``SourceError`` for a folder of another kind, arrays of another
     width than the backbone's features, and tables that do not fit their arrays.
     """
     _check_plan(folder, gallery)
     pairs = shards(folder)
     total = sum(len(_array(path, gallery.embedder.backbone.feature_dim)) for path, _ in pairs)
-    done = added = pictures = 0
+    done = added = shown = 0
     with gallery.write() as writer:
         source = writer.begin_source(f"clip-retrieval:{folder.resolve()}", keep=False)
         known = writer.stored()
@@ -100,18 +103,18 @@ def take_in(folder: Path, gallery: Gallery) -> Iterator[Rows | Moved]:
                 for start in range(0, len(rows), BATCH_ROWS):
                     yield Rows(done, total)
                     batch = [
-                        _embedded(row, vector, folder)
+                        _embedded(row, vector, folder, pictures)
                         for row, vector in zip(rows[start : start + BATCH_ROWS], vectors[start : start + BATCH_ROWS])
                     ]
                     done += len(batch)
                     batch = [entry for entry in batch if entry.item.uri not in known]
                     writer.commit(source, batch)
                     added += len(batch)
-                    pictures += sum(bool(entry.thumbnail) for entry in batch)
+                    shown += sum(bool(entry.thumbnail) for entry in batch)
             writer.finish_source(source)
         finally:
             snapshot.save(gallery)
-    yield Moved(gallery.name, added, gallery.embedder.backbone.feature_dim, pictures)
+    yield Moved(gallery.name, added, gallery.embedder.backbone.feature_dim, shown)
 
 
 def shards(folder: Path) -> list[tuple[Path, Path]]:
@@ -153,35 +156,55 @@ def _table(path: Path) -> list[dict[str, object]]:
     return [{**row, "place": str(row[names[0]])} for row in table.select([names[0], *kept]).to_pylist()]
 
 
-def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path) -> Embedded:
-    place = str(row["place"])
-    if row.get("thumbnail") and row.get("sha256"):
-        return _whole(row, vector)
-    file = folder / place  # an absolute path stays one
-    text = {name: str(row.get(name) or "") for name in ("label", "domain", "split")}
+def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path, pictures: Path | None) -> Embedded:
+    """A row of somebody's table. Its texts, hash and thumbnail are checked, and only :func:`_its_picture` is opened."""
+    place = printable(str(row["place"]))[:MOST_PATH]
+    text = {name: printable(str(row.get(name) or ""))[:MOST_LABEL] for name in ("label", "domain", "split")}
     vector = np.asarray(vector, np.float32)
-    try:
-        data = file.read_bytes() if file.is_file() else b""
-        picture = images.decode(data, at_least=images.THUMBNAIL_SIZE) if data else None
-    except (OSError, images.ImageError):
-        data, picture = b"", None  # its embedding was made elsewhere and is as good as before
-    if picture is None:
-        sha256 = str(row.get("sha256") or hashlib.sha256(place.encode() + vector.tobytes()).hexdigest())
-        uri = f"clip-retrieval:{place}"
-        return Embedded(Item(uri, place, _gone, **text), sha256, features=vector)
+    said = row.get("sha256")
+    if said and not is_digest(said):
+        raise SourceError(f"'{place}' has '{str(said)[:80]}' for a sha256")
+    if not np.isfinite(vector.astype(np.float16)).all():
+        raise SourceError(f"the features of '{place}' are not finite numbers of 16 bits")
+    if said and row.get("thumbnail"):
+        return _whole(row, vector, place, text)
+    file, data, picture = _its_picture(str(row["place"]), said, folder, pictures)
+    if picture is None:  # its embedding was made elsewhere and is as good as before
+        sha256 = str(said or hashlib.sha256(place.encode() + vector.tobytes()).hexdigest())
+        return Embedded(Item(f"clip-retrieval:{place}", place, _gone, **text), sha256, features=vector)
     item = Item(file.absolute().as_posix(), place, file.read_bytes, **text)
     thumbnail = images.thumbnail(picture.image)
     sha256 = images.content_hash(data)
     return Embedded(item, sha256, picture.width, picture.height, len(data), vector, thumbnail)
 
 
-def _whole(row: dict[str, object], vector: np.ndarray) -> Embedded:
+def _its_picture(
+    place: str, sha256: object, folder: Path, pictures: Path | None
+) -> tuple[Path, bytes, images.Picture | None]:
+    """The file of a row, if it is here and may be looked at: below ``pictures`` or the table's folder, or the very
+    bytes that the row was made of. A table must not name just any picture of whoever reads it."""
+    roots = [root for root in (pictures, folder) if root]
+    for file in (root / place for root in roots):  # an absolute path stays one
+        with contextlib.suppress(OSError, ValueError, images.ImageError):
+            if not file.is_file() or file.stat().st_size > images.MAX_BYTES:
+                continue
+            data = file.read_bytes()
+            inside = any(file.resolve().is_relative_to(root.resolve()) for root in roots)
+            if inside or images.content_hash(data) == sha256:
+                return file, data, images.decode(data, at_least=images.THUMBNAIL_SIZE)
+    return folder / place, b"", None
+
+
+def _whole(row: dict[str, object], vector: np.ndarray, place: str, text: dict[str, str]) -> Embedded:
     """A row that says all of its image, which need not be read again."""
-    text = {name: str(row.get(name) or "") for name in ("label", "domain", "split")}
-    width, height, size = (int(row.get(name) or 0) for name in ("width", "height", "bytes"))
-    item = Item(str(row["place"]), str(row.get("path") or row["place"]), _gone, **text)
-    vector = np.asarray(vector, np.float32)
-    return Embedded(item, str(row["sha256"]), width, height, size, vector, bytes(row["thumbnail"]))
+    try:
+        width, height, size = (int(row.get(name) or 0) for name in ("width", "height", "bytes"))
+        thumbnail = images.checked_thumbnail(row["thumbnail"] if isinstance(row["thumbnail"], bytes) else b"")
+    except (ValueError, TypeError, images.ImageError) as error:
+        raise SourceError(f"the row of '{place}' cannot be used: {error}") from error
+    path = printable(str(row.get("path") or place))[:MOST_PATH]
+    item = Item(str(row["place"]), path, _gone, **text)
+    return Embedded(item, str(row["sha256"]), width, height, size, vector, thumbnail)
 
 
 def _check_plan(folder: Path, gallery: Gallery) -> None:

@@ -6,8 +6,10 @@ copied). Models shipped with the code live in ``assets/models``, a user's own in
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +33,7 @@ BUNDLED_MODELS = Path(__file__).resolve().parent.parent / "assets" / "models"
 SCHEMA = 1
 log = logging.getLogger("unifex")
 FILES = ("config.json", "model.safetensors")
+CHECKSUM = "checksum"  # in the metadata of the second
 
 ImageLike = Image.Image | bytes | str | Path
 
@@ -238,7 +241,10 @@ class Embedder:
 def backbone_of(config: ModelConfig, models: Path) -> backbones.BackboneSpec:
     """The backbone of a model: a row of the zoo, or a TorchScript file imported into ``models``."""
     if config.backbone.startswith(torchscript.PREFIX):
-        return torchscript.backbone(models / config.backbone.removeprefix(torchscript.PREFIX))
+        name = config.backbone.removeprefix(torchscript.PREFIX)
+        if name in ("", ".", "..") or re.search(r"[/\\:\0]", name):  # it was imported here, or is another's idea
+            raise ModelError(f"model '{config.name}' names a TorchScript file '{name[:80]}' that is none of its folder")
+        return torchscript.backbone(models / name)
     return zoo.get(config.backbone)
 
 
@@ -279,12 +285,24 @@ def list_models(models: Path | None = None) -> list[ModelConfig]:
 
 def read_neck(folder: Path) -> neck.Neck:
     """The neck of a model's folder, without its backbone. Raises :class:`ModelError` when it is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, safe_open
 
     config = ModelConfig.read(folder / FILES[0])
     try:
-        tensors = load_file(folder / FILES[1])
-        return neck.Neck(config.neck, tensors["weight"], tensors["bias"], config.dims)
+        with safe_open(folder / FILES[1], "numpy") as file:
+            found = neck.Neck(config.neck, file.get_tensor("weight"), file.get_tensor("bias"), config.dims)
+            checksum = (file.metadata() or {}).get(CHECKSUM)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ModelError(f"model '{config.name}': {FILES[1]} cannot be used: {reason(error)}") from error
+    if checksum not in (None, _checksum(config, found)):  # models of earlier versions have none
+        raise ModelError(
+            f"model '{config.name}': {FILES[0]} or {FILES[1]} is damaged (their checksum is wrong); "
+            "train it again, or get it from where it came"
+        )
+    return found
+
+
+def _checksum(config: ModelConfig, projection: neck.Neck) -> str:
+    """Of all that a model's embeddings depend on."""
+    values = [projection.hash, config.neck, list(config.dims), config.backbone, config.backbone_hash]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]

@@ -38,7 +38,7 @@ from unifex.soundness import break_seal, file_hash, is_as_sealed, new_folder, se
 from unifex.sources import Refused
 from unifex.text import reason
 from unifex.vectors import VectorIndex
-from unifex.writer import Registered, Writer, thumbnail_origin
+from unifex.writer import Registered, Writer, is_digest, thumbnail_origin
 
 SCHEMA = 1
 _MEASURED = ("thumbs", "originals")  # folders whose sizes are noted image by image
@@ -709,18 +709,24 @@ class Gallery:
 
     def thumbnail_paths(self, sha256: str) -> tuple[Path, Path]:
         """Where the thumbnail of an image lies, and where one of an earlier version may lie instead."""
-        folder = self.folder / "thumbs" / sha256[:2]
+        folder = self._place("thumbs", sha256)
         return folder / f"{sha256}.jpg", folder / f"{sha256}.webp"
 
     def views_path(self, sha256: str) -> Path:
         """Where the features of an image's other views lie (:mod:`unifex.views`)."""
-        return self.folder / "views" / sha256[:2] / f"{sha256}.npy"
+        return self._place("views", sha256) / f"{sha256}.npy"
 
     def original_path(self, sha256: str, name: str) -> Path:
         """Where the kept bytes of an image lie. Raises :class:`GalleryError` for a name that no writer gives."""
         if not re.fullmatch(re.escape(sha256) + r"\.[^/\\\0]{1,7}", name):
             raise GalleryError(f"gallery '{self.name}': items.sqlite names a file '{name[:80]}' that is not its own")
-        return self.folder / "originals" / sha256[:2] / name
+        return self._place("originals", sha256) / name
+
+    def _place(self, kind: str, sha256: str) -> Path:
+        """The folder of an image's file. Raises :class:`GalleryError` for a hash that is none, but a path."""
+        if not is_digest(sha256):
+            raise GalleryError(f"gallery '{self.name}': items.sqlite has '{sha256[:80]}' for an image's sha256")
+        return self.folder / kind / sha256[:2]
 
 
 def make_tables(database: sqlite3.Connection) -> None:

@@ -442,6 +442,28 @@ def thumbnail(image: Image.Image, size: int = THUMBNAIL_SIZE, quality: int = 80)
     return stream.getvalue()
 
 
+def checked_thumbnail(data: bytes) -> bytes:
+    """A thumbnail that somebody else made, as :func:`thumbnail` makes them: made again unless it is a small JPEG with
+    nothing but its picture. Raises :class:`ImageError`."""
+    rough = decode(data, at_least=THUMBNAIL_SIZE // 8)  # which reads all of it, and is quicker
+    if _is_plain_jpeg(data) and max(rough.width, rough.height) <= THUMBNAIL_SIZE:
+        return data
+    return thumbnail(decode(data, at_least=THUMBNAIL_SIZE).image)
+
+
+def _is_plain_jpeg(data: bytes) -> bool:
+    """Whether a JPEG that can be decoded has no metadata, and nothing behind its end."""
+    at = 2
+    while data[:2] == b"\xff\xd8" and at + 4 < len(data) and data[at] == 0xFF and data[at + 1] not in _METADATA:
+        if data[at + 1] == _PICTURE_DATA:
+            return data.find(b"\xff\xd9", at) == len(data) - 2
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
+
+
+_METADATA, _PICTURE_DATA = {*range(0xE1, 0xF0), 0xFE}, 0xDA  # markers of JPEG
+
+
 def data_uri(picture: bytes) -> str:
     """What :func:`thumbnail` made as the ``src`` of an <img>."""
     return f"data:{media_type(picture)};base64,{base64.b64encode(picture).decode()}"

@@ -18,13 +18,12 @@ from unifex import listings
 from unifex.corrections import KINDS
 from unifex.gallery import check_schema, make_tables
 from unifex.sources import printable
-from unifex.writer import SHARD_ROWS
+from unifex.writer import SHARD_ROWS, is_digest
 
 MOST_VALUE = 1 << 16  # bytes of one value
 LEAST_ROW = 8  # bytes: a page that claims to be its own child gives rows without end
 MOST_PATH, MOST_LABEL, MOST_SPLIT, MOST_REASON = 4096, 10_000, 64, 1000
 SUFFIX = r"\.[\w~+-]{1,7}"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: MOST_VALUE,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1 << 16,
@@ -140,9 +139,9 @@ def _place(value: object) -> str:
 
 
 def _digest(value: object) -> str:
-    if not isinstance(value, str) or not _DIGEST.fullmatch(value):
+    if not is_digest(value):
         raise ValueError("no sha256")
-    return value
+    return str(value)
 
 
 def _file_name(value: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SHARD_ROWS = 8192
 FEW_SHARDS = 8
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 GONE = "gone:"  # begins the uri of an item whose place shows something else, until its content is found elsewhere
 
 
@@ -522,6 +524,11 @@ class Writer:
                 "UPDATE features SET original = ?, stored = stored + ? WHERE sha256 = ?",
                 (entry.original_name, size, entry.sha256),
             )
+
+
+def is_digest(text: object) -> bool:
+    """Whether something is a sha256 as it is written here, and so may be part of a file's name."""
+    return isinstance(text, str) and bool(_DIGEST.fullmatch(text))
 
 
 def thumbnail_origin(sha256: str) -> Origin:
