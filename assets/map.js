@@ -91,6 +91,7 @@ const drawMap = (root, data, actions = {}) => {
     };
   };
   const nameLegend = () => plot.querySelectorAll('.legend .traces').forEach((entry, order) => {
+    entry.querySelector('title')?.remove();  // Plotly uses the entry again
     if (!names[order] || mapShort(names[order]) === names[order]) return;
     const title = document.createElementNS('http://www.w3.org/2000/svg', 'title');
     title.textContent = names[order];

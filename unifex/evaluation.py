@@ -267,13 +267,13 @@ class Evaluation:
         said = []
         if len(np.unique(classes[items])) == 1:
             said.append(
-                f"All items have one label, '{shortened(self.labels[0].label)}': whatever is found is right, and the "
+                f"All items have one label, '{shortened(self.trial.columns.labels.texts[items[0]])}': whatever is found is right, and the "
                 "figures say nothing. Add images of other labels."
             )
         else:
             pairs = np.unique(np.column_stack([self.trial.columns.domains.codes[items], classes[items]]), axis=0)
             domains, labels = np.unique(pairs[:, 0], return_counts=True)
-            names = [shortened(self.trial.columns.domains.names[code]) for code in domains[labels == 1]]
+            names = [shortened(self.trial.columns.domains.names[code]) or "no domain" for code in domains[labels == 1]]
             if len(domains) > 1 and names:
                 said.append(f"With one label in it, a domain is right alone whatever is found: {', '.join(names[:5])}.")
         if self.skipped > self.queries:
