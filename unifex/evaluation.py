@@ -266,9 +266,10 @@ class Evaluation:
         classes, items = self.trial.columns.classes, self.trial.items
         said = []
         if len(np.unique(classes[items])) == 1:
+            label = shortened(self.trial.columns.labels.texts[items[0]])
             said.append(
-                f"All items have one label, '{shortened(self.trial.columns.labels.texts[items[0]])}': whatever is found is right, and the "
-                "figures say nothing. Add images of other labels."
+                f"All items have one label, '{label}': whatever is found is right, and the figures say nothing. Add "
+                "images of other labels."
             )
         else:
             pairs = np.unique(np.column_stack([self.trial.columns.domains.codes[items], classes[items]]), axis=0)
