@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import logging
 import os
 import re
 import tempfile
@@ -20,6 +21,7 @@ from unifex.runtime import check_engine
 from unifex.sources import open_source
 from unifex.text import reason, what_there_is
 
+log = logging.getLogger("unifex")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 # What is before a Space asks from a network of the platform's own.
@@ -176,14 +178,16 @@ def _as_given(settings: Settings, name: str) -> str:
 
 
 def _check_indexes(settings: Settings) -> None:
+    """A folder that can only be read is served, if there is something in it."""
     try:
         settings.indexes.mkdir(parents=True, exist_ok=True)
         if not settings.read_only:
             with tempfile.TemporaryFile(dir=settings.indexes):
                 pass
     except OSError as error:
-        remedy = "give another, or --read-only to serve what is there"
-        raise UnifexError(f"this is no folder to write in: {reason(error)}; {remedy}") from error
+        if not any(settings.indexes.glob("*/gallery.json")):
+            raise UnifexError(f"this is no folder to write in: {reason(error)}; give another") from error
+        log.warning("'%s' can only be read (%s): nothing is added or changed", settings.indexes, reason(error))
 
 
 def _check_data(settings: Settings) -> None:
