@@ -22,7 +22,7 @@ from unifex.snapshot import Columns
 from unifex.text import plural, shortened
 
 CHALLENGE_DIM = 64  # of GUIEC and of the paper
-PROTOCOLS = {
+PROTOCOLS = {  # all that is said of them, everywhere; what follows a semicolon is for who chooses
     "auto": "the gallery's query and index split if it has one, else leave-one-out",
     "split": "items of split 'query' against items of split 'index', as the gallery has them",
     "leave-one-out": "every labelled item against all others; its byte-identical copies do not count",

@@ -15,7 +15,7 @@ import numpy as np
 
 from unifex.assessment import Assessment
 from unifex.corrections import Correction
-from unifex.evaluation import Evaluation, difference
+from unifex.evaluation import PROTOCOLS, Evaluation, difference
 from unifex.failures import Duplicate, LabelError, WorstQuery
 from unifex.gallery import Record
 from unifex.measures import Score
@@ -23,11 +23,6 @@ from unifex.text import harmless, plural, shortened
 from unifex.ui.html import card, csv_uri, message
 
 MOST_LABELS = 300
-PROTOCOL_WORDS = {
-    "split": "the gallery's own queries against its index",
-    "leave-one-out": "every labelled item against all others",
-    "random": "a fifth of every label, drawn by seed, against the rest",
-}
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ def _sentence(found: Assessment, gallery: str) -> str:
         f"Of the first five hits of a query, {100 * score.value:.0f} % are what they could be at best (mMP@5 "
         f"{score.value:.3f}); other queries of this kind would give {score.low:.3f} to {score.high:.3f} (95 %). The very "
         f"first hit is right for {100 * first:.0f} % of queries. "
-        f"Measured: {PROTOCOL_WORDS[main.trial.protocol.kind]}, {plural(main.queries, 'query')} among "
+        f"Measured: {PROTOCOLS[main.trial.protocol.kind].partition(';')[0]}, {plural(main.queries, 'query')} among "
         f"{plural(len(main.trial.items), 'item')}. Left out: {', '.join(left) or 'nothing'}."
     )
     if plain := found.without_context:

@@ -1,0 +1,128 @@
+"""Consoles of any encoding, readers that go away, and whatever people type for a number or a name."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.serving import ROOT
+from unifex.cli import main
+from unifex.gallery import Gallery
+from unifex.text import what_there_is
+
+NAMES = ["Bäume", "日本"]
+
+
+@pytest.fixture(scope="module")
+def galleries(tmp_path_factory, embedder):
+    folder = tmp_path_factory.mktemp("console") / "indexes"
+    for name in NAMES:
+        Gallery.create(folder / name, embedder)
+    return folder
+
+
+def started(*arguments, **options) -> subprocess.Popen:
+    environment = {**os.environ, **options.pop("environment", {})}
+    return subprocess.Popen(
+        [sys.executable, "-m", "unifex", *map(str, arguments)], cwd=ROOT, env=environment, **options
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_every_console_prints_every_name(galleries, encoding):
+    environment = {"PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "environment": environment}
+    as_json = started("galleries", "--indexes", galleries, "--json", **both)
+    as_text = started("info", "Bäume\udce9", "--indexes", galleries, **both)  # which is not UTF-8
+    found, errors = as_json.communicate()
+    assert (as_json.returncode, errors) == (0, b"")
+    assert [gallery["name"] for gallery in json.loads(found.decode(encoding))["galleries"]] == NAMES
+    _, errors = as_text.communicate()
+    assert as_text.returncode == 1
+    assert errors.startswith(b"unifex: ")
+    assert errors.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("json_too", [[], ["--json"]])
+def test_a_reader_that_has_gone_ends_it_quietly(galleries, json_too, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    options = {"stdout": writer, "stderr": subprocess.PIPE, "environment": {"PYTHONUNBUFFERED": unbuffered}}
+    run = started("galleries", "--indexes", galleries, *json_too, **options)
+    os.close(writer)
+    assert run.communicate()[1] == b""
+    assert run.returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_what_cannot_be_written_is_a_sentence(galleries):
+    with open("/dev/full", "wb") as full:
+        run = started("galleries", "--indexes", galleries, stdout=full, stderr=subprocess.PIPE)
+        assert run.communicate()[1] == b"unifex: the disk is full; make room and do it again\n"
+    assert run.returncode == 1
+
+
+def test_ctrl_c_may_come_while_it_is_imported():
+    program = (
+        "import runpy, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'unifex.cli': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "runpy.run_module('unifex', run_name='__main__')"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True)
+    assert (run.returncode, run.stderr) == (130, b"\nunifex: stopped; nothing was begun\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["search", "x.png", "--gallery", "Bäume", "--min-score", "2"], "the least similarity must be -1.0 to 1.0"),
+        (["search", "x.png", "--gallery", "Bäume", "--min-score", "nan"], "the least similarity must be -1.0 to 1.0"),
+        (["search", "x.png", "--gallery", "Bäume", "--dim", "0"], "the length of the embeddings must be a whole"),
+        (["search", "x.png", "--gallery", "Bäume", "--dim=-1"], "the length of the embeddings must be a whole"),
+        (["search", "x.png", "--gallery", "Bäume", "-k", "0"], "k must be a whole number, 1 to 1000 hits, not '0'"),
+        (["search", "x.png", "--gallery", "Bäume", "--trust", "0"], "the share of false accepts must be"),
+        (["search", "x.png", "--gallery", "Bäume", "--balance", "inf"], "the balance must be 0.0 to 1.0"),
+        (["search", "x.png", "--gallery", "Bäume", "--domain", "moon"], "no domain 'moon' in gallery 'Bäume'"),
+        (["search", "https://example.org/x.png", "--gallery", "Bäume"], "is an address, and nothing is fetched"),
+        (["search", ".", "--gallery", "Bäume"], "'.' is a folder: give images of it"),
+        (["search", "tests/serving.py", "--gallery", "Bäume"], "tests/serving.py: not an image"),
+        (["search", "nosuch.png", "--gallery", "Bäume"], "No such file or directory (nosuch.png)"),
+        (["search", "x.png", "--gallery", "Baume"], "no gallery 'Baume' here (there are: Bäume, 日本)"),
+        (["evaluate", "--gallery", "Bäume", "--seed=-1"], "the seed must be a whole number"),
+        (["train", "--gallery", "Bäume", "--save", "m", "--hold-out", "nan"], "the share of classes to hold out must"),
+        (["curate", "x", "--out", "c.csv", "--least", "0"], "the least number of images of a class must"),
+        (["import", "hf:", "--save", "m"], "'' is no repository of the hub: give OWNER/NAME"),
+        (["index", "m4d:.?least=few", "--gallery", "new"], "all but sets and domains are whole numbers"),
+        (["index", "--gallery", "new", "--from-embeddings", "tests"], "is not in clip-retrieval's layout"),
+        (["datasets", "--data", "nosuch"], "there is no folder 'nosuch'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_one_sentence(galleries, arguments, sentence, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main([*arguments, "--indexes", str(galleries)]) == 1
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert sorted(path.name for path in galleries.glob("[!.]*/gallery.json")) == ["gallery.json"] * len(NAMES)
+
+
+@pytest.mark.parametrize("option", ["--out=", "--out= "])
+@pytest.mark.parametrize("command", [["map", "--gallery", "Bäume"], ["embed", "x"], ["export"], ["pack", "Bäume"]])
+def test_nothing_is_written_to_no_name(command, option):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, option])
+    assert stopped.value.code == 2
+
+
+def test_of_many_names_those_alike_are_told():
+    assert what_there_is(["b", "", "a"]) == "there are: b, a"
+    assert what_there_is([]) == "there are: none"
+    told = what_there_is([f"holiday {year}" for year in range(1900, 2026)], "holidy 2024")
+    assert told.startswith("alike: holiday 2024, ")
+    assert told.endswith("; 126 in all")
