@@ -60,6 +60,7 @@ def row(*values: float, kind: str) -> np.ndarray:
         (row(np.nan, 300, 301.5, 303, kind="f4"), [0, 0, 128, 255]),
         (row(-np.inf, 300, 301.5, 303, np.inf, kind="f8"), [0, 0, 128, 255, 255]),
         (row(0, 0.5 + 1j, kind="c8"), [0, 255]),
+        (row(0, 1, 1, kind="?"), [0, 255, 255]),
     ],
 )
 def test_black_and_white_by_hand(values, expected):
@@ -75,6 +76,7 @@ def test_black_and_white_by_hand(values, expected):
         (Told(bits=12), [0, 16, 48, 64]),  # / 4095
         (Told(bits=16), [0, 1, 3, 4]),  # / 65535
         (Told(low=256, high=768), [0, 0, 255, 255]),
+        (Told(low=5000, high=6000), [0, 64, 191, 255]),  # of other numbers than these
         (Told(no_data=1023), [0, 85, 255, 255]),  # the rest by their own: / 768
         (Told(white_is_zero=True), [255, 191, 64, 0]),
     ],
@@ -126,6 +128,8 @@ def test_tiff_says_more_than_its_samples():
     no_data[:20] = 0
     seen = shades(tiff(no_data, extratags=[(42113, "s", 0, "0", True)]))
     assert (seen[20:].min(), seen[20:].max()) == (0, 255)
+    beyond = shades(tiff(GREY.astype("f4") + 0.5, extratags=[(42113, "s", 0, "-1.7976931348623157e+308", True)]))
+    assert (beyond.min(), beyond.max()) == (0, 255)
     said = shades(tiff(GREY.astype("u2"), extratags=[(340, "H", 1, 0, True), (341, "H", 1, 1020, True)]))
     assert np.abs(said - GREY / 4).max() <= 1
 

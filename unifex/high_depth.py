@@ -47,7 +47,7 @@ def to_eight_bits(values: np.ndarray, told: Told = Told()) -> np.ndarray:
     says what they mean.
     """
     values = np.abs(values) if values.dtype.kind == "c" else values
-    values = values.astype(np.float32) if values.dtype == np.float16 else values
+    values = values.astype({"float16": np.float32, "bool": np.uint8}.get(values.dtype.name, values.dtype), copy=False)
     low, high = black_and_white(_without_opacity(values), told)
     scale = 255 / (high - low) if high > low else np.inf
     if not np.isfinite(scale):
@@ -78,11 +78,11 @@ def _blocks(values: np.ndarray) -> Iterator[slice]:
 
 def black_and_white(values: np.ndarray, told: Told = Told()) -> tuple[float, float]:
     """Which numbers are black and white; equal when there is nothing to tell apart."""
-    if told.low is not None and told.high is not None:
+    if told.low is not None and told.high is not None and _mostly_within(values, told.low, told.high):
         return told.low, told.high
     low, high, marked = _extent(values, told.no_data)
     kind = values.dtype.kind
-    if kind in "ub" and not marked:
+    if kind == "u" and not marked:
         return 0, max(_top(high, values.dtype), 2**told.bits - 1)
     if marked or low == high:
         return low, high
@@ -90,6 +90,16 @@ def black_and_white(values: np.ndarray, told: Told = Told()) -> tuple[float, flo
         return 0, 1
     counted = low < high / 2 if kind == "i" else high <= 255 and _are_whole(values)
     return (0, _top(high, values.dtype)) if low >= 0 and counted else (low, high)
+
+
+def _mostly_within(values: np.ndarray, low: float, high: float) -> bool:
+    """What a file says of its numbers can be of other numbers, which it had once."""
+    sample = _sampled(values)
+    return bool(np.mean((sample >= low) & (sample <= high)) >= 0.5)
+
+
+def _sampled(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1)[:: max(1, values.size // SAMPLED)]
 
 
 def _top(high: float, kind: np.dtype) -> float:
@@ -104,12 +114,12 @@ def _are_whole(values: np.ndarray) -> bool:
 
 def _extent(values: np.ndarray, no_data: float | None) -> tuple[float, float, bool]:
     """Least and greatest number without those that mean "no data", and whether there are such."""
-    spread = values.reshape(-1)[:: max(1, values.size // SAMPLED)]
+    spread = _sampled(values)
     sample = np.sort(_sound(spread, no_data)).astype(np.float64)
     ground = _ground(sample, values.dtype)
     width = float(np.ptp(ground)) if len(ground) else 0.0
     below, above = -np.inf, np.inf  # what the sample missed may lie a little outside of it, and marks far outside
-    if width and values.dtype.kind not in "ub":
+    if width and values.dtype.kind != "u":
         below, above = ground[0] - APART * width, ground[-1] + APART * width
     elif len(ground) < len(sample):
         below, above = ground[0], ground[-1]
@@ -134,7 +144,8 @@ def _sound(values: np.ndarray, no_data: float | None) -> np.ndarray:
 
 
 def _fits(number: float, kind: np.dtype) -> bool:
-    return kind.kind == "f" or (kind.kind in "iu" and np.iinfo(kind).min <= number <= np.iinfo(kind).max)
+    least, most = (-SOUND, SOUND) if kind.kind == "f" else (np.iinfo(kind).min, np.iinfo(kind).max)
+    return least <= number <= most
 
 
 def _ground(ordered: np.ndarray, kind: np.dtype) -> np.ndarray:
@@ -159,7 +170,7 @@ def _ground(ordered: np.ndarray, kind: np.dtype) -> np.ndarray:
 def _apart(ends: np.ndarray, count: int, kind: np.dtype) -> float:
     """How far from the rest, in its widths, these equal or ``count`` * FEW numbers must lie to be marks."""
     alone = ends[0] == ends[-1]
-    if kind.kind in "ub":
+    if kind.kind == "u":
         return APART if alone and ends[0] == np.iinfo(kind).max else np.inf
     if alone and ends[0] in MARKS:
         return MARK_APART
