@@ -73,7 +73,17 @@ def test_words_for_a_gallery_that_knows_none(client):
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
-    [({"gallery": "nope"}, "no gallery 'nope'"), ({"k": 0}, "1 to 1000"), ({"dim": 65}, "no 65-d")],
+    [
+        ({"gallery": "nope"}, "no gallery 'nope'"),
+        ({"k": 0}, "1 to 1000"),
+        ({"dim": 65}, "no 65-d"),
+        ({"k": "many"}, "k must be a whole number"),
+        ({"dim": -1}, "the length of the embeddings must be"),
+        ({"min_score": 2}, "the least similarity must be -1.0 to 1.0"),
+        ({"domain": "moon"}, "no domain 'moon'"),
+        ({"trust": 200}, "the share of false accepts must be"),
+        ({"gallery": ["drawn"]}, "gallery must be text"),
+    ],
 )
 def test_wrong_calls_are_answered_with_a_sentence(client, query, changes, sentence):
     from gradio_client import handle_file

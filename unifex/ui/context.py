@@ -38,7 +38,7 @@ ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, w
 READ_ONLY = "this server is read-only"
 SERVER = ""  # owns the jobs of a server that has no visitors
 SWEEP_SECONDS = 60
-CLOSE_SECONDS = 20
+CLOSE_SECONDS = 10
 _NUMBERS = itertools.count(1)
 log = logging.getLogger("unifex")
 

@@ -12,6 +12,7 @@ import gradio as gr
 
 from unifex import ranges
 from unifex.assessment import assess
+from unifex.errors import UnifexError
 from unifex.evaluation import Protocol
 from unifex.gallery import Facts, Gallery
 from unifex.search import Filters, Hit, search
@@ -41,7 +42,7 @@ def add_endpoints(app: Context) -> None:
             path = app.uploaded(image["path"] if isinstance(image, dict) else image.path)
         except SourceError:
             raise gr.Error("image: upload the file (gradio_client.handle_file), do not name a path") from None
-        opened = app.gallery(gallery or app.first_gallery())
+        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
         filters = _filters(opened, domain, min_score)
         if trust:
             filters = replace(filters, false_accepts=ranges.FALSE_ACCEPTS.check(trust) / 100)
@@ -53,8 +54,8 @@ def add_endpoints(app: Context) -> None:
         words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0
     ) -> dict[str, Any]:
         """Find the items of a gallery that show what words say, where its backbone knows words."""
-        opened = app.gallery(gallery or app.first_gallery())
-        result = search_words(opened, words, k=k, filters=_filters(opened, domain, min_score))
+        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
+        result = search_words(opened, _text("words", words), k=k, filters=_filters(opened, domain, min_score))
         return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
 
     def galleries_endpoint() -> dict[str, Any]:
@@ -68,8 +69,8 @@ def add_endpoints(app: Context) -> None:
         gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False
     ) -> dict[str, Any]:
         """Measure how well a gallery finds what belongs together."""
-        opened = app.gallery(gallery or app.first_gallery())
-        asked = Protocol(protocol), _dim(dim), context
+        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
+        asked = Protocol(_text("protocol", protocol)), _dim(dim), context
         job = app.start("evaluate", opened.name, steps(assess(opened, *asked)), str(asked))
         return (await job.outcome()).as_json(labels)
 
@@ -80,9 +81,16 @@ def add_endpoints(app: Context) -> None:
 
 
 def _filters(gallery: Gallery, domain: str, min_score: float) -> Filters:
-    filters = Filters((domain,) if domain else (), min_score=ranges.SIMILARITY.check(min_score))
+    filters = Filters((_text("domain", domain),) if domain else (), min_score=ranges.SIMILARITY.check(min_score))
     filters.check_known(gallery)
     return filters
+
+
+def _text(what: str, value: Any) -> str:
+    """Whoever calls over HTTP may send anything."""
+    if not isinstance(value, str):
+        raise UnifexError(f"{what} must be text, not {str(value)[:40]!r}")
+    return value
 
 
 def _dim(dim: int) -> int | None:
