@@ -411,6 +411,12 @@ ROWS = {
         {"sub/c.png": "cat"},
         {"https://example.com/a.png": "line 2: an address; download", "s3://b/a.png": "line 3: an address"},
     ),
+    "odd addresses": (
+        "path\nfile://[x\nfile:///%00/a.png\nfile:a.png\n",
+        {"a.png": ""},
+        {"file://[x": "line 2", "file:///%00/a.png": "line 3"},
+    ),
+    "bars": ("path|label\na.png|cat\n", {"a.png": "cat"}, {}),
     "other form": ("path,label\nu\u0308.png,Ba\u0308ume\n", {"ü.png": "B\u00e4ume"}, {}),
     "carriage returns": ("path,label\ra.png,cat\rb.png,dog\r", {"a.png": "cat", "b.png": "dog"}, {}),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import posixpath
 import re
 import time
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TextIO, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from unifex import images
 from unifex.sources import Item, Options, Refused, Source, SourceError, has_control, printable
@@ -45,8 +46,9 @@ SPLITS = {
     "index": "index gallery database db reference",
 }
 _SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names.split() or [""]}
+_FILE = re.compile(r"file:(//[^/]*)?", re.IGNORECASE)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_SEPARATOR = re.compile(r'"?sep=([^"\w])"?', re.IGNORECASE)
 _DRIVE = re.compile(r"[a-z]:/", re.IGNORECASE)
 Anything = TypeVar("Anything")
 
@@ -100,10 +102,10 @@ class Manifest:
         """Of the whole file, lest a label in another encoding comes in garbled."""
         lines = 1
         with self._raw() as file:
-            start = file.peek(2)[:2]
-            encoding = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-            decoder = codecs.getincrementaldecoder(encoding)()
             try:
+                start = file.peek(2)[:2]
+                encoding = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+                decoder = codecs.getincrementaldecoder(encoding)()
                 while block := file.read(MAX_LINE):
                     lines += decoder.decode(block).count("\n")
                 decoder.decode(b"", final=True)
@@ -118,7 +120,7 @@ class Manifest:
         try:
             return self.tree.open(self._node)
         except (OSError, images.ImageError) as error:
-            raise SourceError(f"'{self.name}' cannot be read ({getattr(error, 'strerror', None) or error})") from error
+            raise SourceError(f"'{self.name}' cannot be read ({reason(error)})") from error
 
     def _open(self) -> TextIO:
         return io.TextIOWrapper(self._raw(), encoding=self._encoding, newline="")
@@ -136,7 +138,7 @@ class Manifest:
             number, line = next(lines, (1, ""))
             if said := _SEPARATOR.fullmatch(line.rstrip("\r\n")):
                 number, line = next(lines, (number + 1, ""))
-        delimiter = said[1] if said else max(",;\t", key=line.count)
+        delimiter = said[1] if said else max(",;\t|", key=line.count)
         try:
             return number, delimiter, _cells(line, delimiter)
         except csv.Error as error:
@@ -167,7 +169,7 @@ class Manifest:
             lines = self._lines(file)
             waiting: deque[tuple[int, str]] = deque()
             for _ in range(self._first):
-                next(lines)
+                next(lines, None)
             while line := _next(waiting, lines):
                 number, text = line
                 try:
@@ -181,12 +183,16 @@ class Manifest:
         self, error: csv.Error, text: str, waiting: deque[tuple[int, str]], lines: Iterator[tuple[int, str]]
     ) -> str:
         """Why a line is no row. What follows in a cell with line breaks is taken from the lines that wait."""
+        if "expected after" in str(error):
+            return "a quotation mark inside of a quoted cell; write it twice"
         if "unexpected end" not in str(error):
-            return f"a quotation mark inside of a quoted cell; write it twice ({error})"
+            return f"it cannot be read ({error})"
         while len(waiting) < MAX_JOINED and (line := next(lines, None)):
             waiting.append(line)
         for count, (number, more) in enumerate(waiting, start=1):
             text += more
+            if len(text) > MAX_LINE:
+                break
             try:
                 if len(_cells(text, self._delimiter)) > len(self._names):
                     break
@@ -200,7 +206,7 @@ class Manifest:
     def _bounded(self, entries: Iterator[Anything]) -> Iterator[Anything | Refused]:
         """As far as it may be read: so many entries, so many seconds of looking for them."""
         rows, seconds, spent = self.options.max_rows, self.options.max_seconds, 0.0
-        for number in range(1, 2**62):
+        for number in itertools.count(1):
             started = time.monotonic()
             entry = next(entries, None)
             spent += time.monotonic() - started
@@ -259,7 +265,7 @@ class Manifest:
         try:
             return self.tree.item(node, label, domain, split, (*told, *said, *notes(node.path)))
         except OSError as error:
-            raise _Odd(f"cannot be read ({error.strerror or error})") from error
+            raise _Odd(f"cannot be read ({error.strerror})") from error
 
     def _split(self, written: str) -> tuple[str, tuple[str, ...]]:
         """The split that is meant, and what is to be told of that."""
@@ -273,8 +279,8 @@ class Manifest:
             raise _Odd("no path in this line")
         if has_control(written):
             raise _Odd("the path holds a control character")
-        if written.lower().startswith("file:"):
-            written = unquote(urlsplit(written).path, errors="surrogateescape")
+        if local := _FILE.match(written):
+            written = unquote(written[local.end() :], errors="surrogateescape").replace("\0", "\ufffd")
         elif _ADDRESS.match(written):
             raise _Odd("an address; download the image first, and name the file here")
         for path in dict.fromkeys((written, written.replace("\\", "/"))):
