@@ -120,6 +120,13 @@ def test_ports_are_told_apart(monkeypatch):
         address.free_port("127.0.0.1", 80)
 
 
+def test_a_name_of_which_one_address_is_switched_off_is_served_at_the_other(monkeypatch):
+    monkeypatch.setattr(address, "addresses", lambda host: ["2001:db8::1", "127.0.0.1"])
+    assert address.served_at("localhost") == "127.0.0.1"
+    monkeypatch.setattr(address, "addresses", lambda host: ["127.0.0.1"])
+    assert address.served_at("localhost") == "localhost"
+
+
 @pytest.mark.parametrize(("host", "others"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True), ("::", True)])
 def test_who_can_come(host, others):
     assert address.is_open(host) == others

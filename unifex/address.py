@@ -29,6 +29,29 @@ def addresses(host: str) -> list[str]:
     return list(dict.fromkeys(entry[4][0] for entry in found))
 
 
+def served_at(host: str) -> str:
+    """``host`` itself, or the address of it that can be served at: a name may stand for an IPv6 that is switched off.
+
+    Raises :class:`AddressError` for a host that is unknown, or not this computer.
+    """
+    found = addresses(host)
+    own = [address for address in found if _is_own(address)]
+    if not own:
+        raise AddressError(
+            f"host '{host}' is not this computer: 127.0.0.1 is for yourself alone, 0.0.0.0 for the network, or give "
+            "an address of its own"
+        )
+    return host if len(own) == len(found) else own[0]
+
+
+def _is_own(address: str) -> bool:
+    try:
+        _bound(address, 0)
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return True
+
+
 def is_open(host: str) -> bool:
     """Whether other computers can come to what is served there."""
     return not all(ipaddress.ip_address(address).is_loopback for address in addresses(host))
@@ -42,8 +65,7 @@ def in_url(host: str) -> str:
 def free_port(host: str, wanted: int) -> int:
     """``wanted``, or the first free port after it; any for 0.
 
-    Raises :class:`AddressError` for a host that is not of this computer, for a port that may not be used, and when
-    twenty in a row are taken.
+    Raises :class:`AddressError` for a port that may not be used, and when twenty in a row are taken.
     """
     last = min(wanted + PORTS_TRIED, 65536) - 1
     tried = [LOOPBACK, *addresses(host)]  # Gradio wants the port on 127.0.0.1, too, whatever it serves
@@ -71,11 +93,6 @@ def _bound(address: str, port: int) -> int:
 
 
 def _why(error: OSError, host: str, port: int) -> str:
-    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        return (
-            f"host '{host}' is not this computer: 127.0.0.1 is for yourself alone, 0.0.0.0 for the network, or give "
-            "an address of its own"
-        )
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"port {port} is for administrators; give one above 1023 with --port"
     return f"nothing can be served at {in_url(host)}:{port} ({error.strerror})"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from unifex import ranges
-from unifex.address import free_port
+from unifex.address import free_port, served_at
 from unifex.embedder import DEFAULT_MODEL, check_model
 from unifex.errors import UnifexError
 from unifex.runtime import check_engine
@@ -208,8 +208,8 @@ def _check_gallery(settings: Settings) -> None:
 
 # What can only be seen by trying, in this order and before anything heavy is loaded.
 _CHECKS: dict[str, Callable[[Settings], object]] = {
-    "host": lambda settings: free_port(settings.host, 0),
-    "port": lambda settings: free_port(settings.host, settings.port),
+    "host": lambda settings: served_at(settings.host),
+    "port": lambda settings: free_port(served_at(settings.host), settings.port),
     "indexes": _check_indexes,
     "engine": lambda settings: check_engine(),
     "model": lambda settings: check_model(settings.model, settings.indexes / "models"),

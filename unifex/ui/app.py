@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 
 from unifex import images, proxies
-from unifex.address import free_port, in_url, is_open
+from unifex.address import free_port, in_url, is_open, served_at
 from unifex.settings import Settings
 from unifex.ui import html, theme
 from unifex.ui.context import Chosen, Context, Wish
@@ -160,10 +160,11 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
     page.queue(default_concurrency_limit=8)
     if not settings.public and not settings.auth and (settings.share or is_open(settings.host)):
         log.warning(_OPEN)
-    with proxies.asking_oneself(settings.host):  # Gradio asks its own page whether it is there
+    host = served_at(settings.host)
+    with proxies.asking_oneself(host):  # Gradio asks its own page whether it is there
         page.launch(
-            server_name=in_url(settings.host),
-            server_port=free_port(settings.host, settings.port),
+            server_name=in_url(host),
+            server_port=free_port(host, settings.port),
             share=settings.share,
             auth=tuple(settings.auth.split(":", 1)) if settings.auth else None,
             prevent_thread_lock=True,
