@@ -47,6 +47,7 @@ SCHEMA = 1
 ON_HUB = "gallery.zip"
 ITEMS = "items.sqlite"
 WIDEST = 1 << 16  # features an image
+LINE_BYTES = 400  # what bundle.json says of a file
 _SHA = r"([0-9a-f]{2})/(?=\1)[0-9a-f]{64}"
 _KINDS = {  # what a gallery is made of, and bytes of one at most
     re.escape(CONTENTS): 1 << 30,
@@ -255,10 +256,11 @@ class _Packed:
                 raise ValueError(f"it has '{info.filename}' twice")
         if sum(info.compress_size for info in infos.values()) > path.stat().st_size:
             raise ValueError("its entries lie in one another (zip bomb)")
-        contents = _read_contents(archive, path) if CONTENTS in infos else None
-        if contents is None:
+        if CONTENTS not in infos:
             raise _NoBundleError(f"{path.name} is not a bundle: it has no {CONTENTS}")
-        return cls(archive, infos, contents.files)
+        if infos[CONTENTS].file_size > LINE_BYTES * (len(infos) + 100):
+            raise ValueError(f"its {CONTENTS} is too large for what is in it")
+        return cls(archive, infos, _read_contents(archive, path).files)
 
     @property
     def bytes(self) -> int:

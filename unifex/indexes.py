@@ -261,8 +261,9 @@ def _remove(folder: Path) -> None:
     if not folder.exists():
         return
     with contextlib.suppress(OSError):
+        folder.chmod(0o700)
         for place, folders, _ in os.walk(folder):
-            for path in (place, *(os.path.join(place, name) for name in folders)):
-                if not os.path.islink(path):
-                    os.chmod(path, 0o700)
+            for path in (Path(place, name) for name in folders):
+                if not path.is_symlink():
+                    path.chmod(0o700)
     shutil.rmtree(folder)

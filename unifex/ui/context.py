@@ -165,7 +165,7 @@ class Context:
     def interrupted(self) -> list[Interrupted]:
         """Indexing and trainings of who asks that were cut off, by Cancel or by the end of the server."""
         found = []
-        for name in self.indexes.own_names():
+        for name in sorted(self.indexes.own_names()):
             if not self.can_change(name) or self.jobs.is_busy(self.owner, "index", name):
                 continue
             if isinstance(count := self.indexes.ask(name, _items_of_unfinished), int):
