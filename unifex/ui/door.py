@@ -10,6 +10,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -53,6 +54,7 @@ def _clean(name: str) -> str:
     return name.strip().lower().rstrip(".").strip("[]")
 
 
+@lru_cache(1000)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

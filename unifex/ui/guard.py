@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +40,7 @@ COOKIE = "unifex_visitor"
 COOKIE_SECONDS = 30 * 24 * 3600
 MAX_BODY_BYTES = 4 * 2**20  # of all requests of one visitor that wait together
 MAX_LOGIN_BYTES = 64 * 2**10
+MUCH_JSON = 64 * 2**10  # bytes; with more the event loop would stand still while it is looked at
 MAX_TEXTS = 100_000  # in one request
 MAX_FILES = 1000  # in one upload
 MAX_PATH = 4096  # characters
@@ -218,17 +220,21 @@ class Guard:
             async for part in request.stream():
                 body.extend(part)
                 asked.take(len(part))
-            values, body = await to_thread.run_sync(self._named, bytes(body), caller)
+            naming = partial(self._named, bytes(body), caller.owner)
+            values, body = await to_thread.run_sync(naming) if len(body) > MUCH_JSON else naming()
             if (session := values.get("session_hash")) is not None:
                 self._check_session(session, caller)
             if (event := values.get("event_id")) is not None:
                 self._check_event(event, caller)
             scope = {**request.scope, "headers": _with_length(request.scope["headers"], len(body))}
-            noting = self._noting(send, lambda event: (self.names.add(f"event {event}", caller.owner),
-                                                       asked.becomes(event)))  # fmt: skip
-            await self.app(scope, _again(body, request.receive), noting)
 
-    def _named(self, body: bytes, caller: Caller) -> tuple[dict[str, Any], bytes]:
+            def note(event: str) -> None:
+                self.names.add(f"event {event}", caller.owner)
+                asked.becomes(event)
+
+            await self.app(scope, _again(body, request.receive), self._noting(send, note))
+
+    def _named(self, body: bytes, owner: str) -> tuple[dict[str, Any], bytes]:
         """The request's data, with paths for the addresses of the caller's own files. Raises :class:`Refusal`.
 
         Whatever the request says it is: what reads it next takes it for JSON, and gets what was looked at here.
@@ -236,7 +242,7 @@ class Guard:
         values = _json(body) if body else {}
         if not isinstance(values, dict):
             raise Refusal(400, "a request is an object")
-        named = Naming(self.files, caller.owner).of(values)
+        named = Naming(self.files, owner).of(values)
         return named, json.dumps(named).encode()
 
     @staticmethod
@@ -316,23 +322,24 @@ class Guard:
 
     def _answer(self, send: Send, request: Request, caller: Caller) -> Send:
         """A first visitor gets a token with the page. Where a file lies is told nobody: its address is."""
-        hide = _Hiding(str(self.files.of(caller.owner)) + "/")
+        hide: _Hiding | None = None
         start: Message = {}
         body = bytearray()
 
         async def answering(message: Message) -> None:
-            nonlocal start
+            nonlocal start, hide
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 if request.url.path == "/" and not caller.visitor:
                     headers.append("Set-Cookie", _cookie(self.workspaces.new_token(), request))
                 kind = headers.get("content-type", "")
-                hide.active = kind.startswith(("application/json", "text/event-stream"))
-                if hide.active and "content-length" in headers:
+                if kind.startswith(("application/json", "text/event-stream")):
+                    hide = _hiding(str(self.files.of(caller.owner)) + "/")
+                if hide and "content-length" in headers:
                     start = message  # its length is known when the body is
                     return
-            elif message["type"] == "http.response.body" and hide.active:
+            elif message["type"] == "http.response.body" and hide:
                 if start:
                     body.extend(message.get("body", b""))
                     if message.get("more_body"):
@@ -413,7 +420,6 @@ class _Hiding:
     def __init__(self, folder: str):
         texts = {folder, json.dumps(folder)[1:-1], quote(folder)}
         self.needles = [text.encode() for text in texts]
-        self.active = False
 
     def __call__(self, body: bytes) -> bytes:
         for needle in self.needles:
@@ -422,6 +428,7 @@ class _Hiding:
         return body
 
 
+_hiding = lru_cache(1000)(_Hiding)
 _MUCH = "that is much for an hour; go on in the next one"
 
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 MAX_NAMES = 100_000
 STEPS = 60  # so many steps of a window are told apart
@@ -21,6 +22,7 @@ class Refusal(Exception):
         super().__init__(sentence)
 
 
+@lru_cache(10_000)
 def network_of(address: str) -> str:
     """What one client cannot change: an IPv4 address, or the first half of an IPv6 address."""
     with contextlib.suppress(ValueError):
