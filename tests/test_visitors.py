@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -342,6 +343,18 @@ def test_trainings_are_counted(workspaces):
     with pytest.raises(GalleryError, match="trains 2 times"):
         workspace.begin_training()
     assert workspace.usage().trainings == 2
+
+
+def test_an_image_counts_once_however_often_its_source_is_read(workspaces, embedder, tmp_path):
+    workspace = workspaces.of(workspaces.visitor(workspaces.new_token()))
+    workspace.touch()
+    gallery = workspace.indexes.get_or_create("g", lambda: embedder)
+    source = open_source(str(write_folder(tmp_path / "pictures")))
+    for _ in range(2):  # all is there already the second time
+        with contextlib.closing(workspace.limited(source, gallery)) as limited:
+            report = run_index(gallery, limited)
+        assert (len(gallery), report.failed[0].reason) == (3, "more than the 3 images of a visitor")
+    assert report.skipped == 3
 
 
 def test_a_source_ends_when_its_owners_data_is_deleted(workspaces, tmp_path):

@@ -409,6 +409,11 @@ class Gallery:
             rows = database.execute(query).fetchall()
         return [Registered(id, spec, bool(keep), bool(complete), *rest) for id, spec, keep, complete, *rest in rows]
 
+    def uris(self) -> set[str]:
+        """Where every item comes from."""
+        with self.connect() as database:
+            return {row[0] for row in database.execute("SELECT uri FROM items")}
+
     def unfinished(self) -> list[tuple[str, bool]]:
         """Sources whose indexing was cut off: (spec, keep)."""
         with self.connect() as database:

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from unifex import disk, uploads
 from unifex.disk import BLOCK_BYTES, blocks
 from unifex.errors import UnifexError
-from unifex.gallery import GalleryError
+from unifex.gallery import Gallery, GalleryError
 from unifex.images import ImageError
 from unifex.indexes import Indexes
 from unifex.sources import Item, Options, Refused, Source
@@ -120,14 +120,15 @@ class Workspace:
             with (self.folder / _TRAININGS).open("ab") as file:
                 file.write(b"x")
 
-    def limited(self, source: Source) -> Source:
+    def limited(self, source: Source, gallery: Gallery | None = None) -> _Limited:
         """The source as far as it fits; the rest is refused, each with the reason. It is closed by whoever reads it,
         once all of it is committed.
 
         All sources that are being read share one count, which begins with what is kept and goes on until the last of
-        them is closed: what one has taken and not yet committed, no other takes.
+        them is closed: what one has taken and not yet committed, no other takes. What is in ``gallery`` already was
+        counted when it came.
         """
-        return _Limited(self, source)
+        return _Limited(self, source, gallery)
 
     def begin(self, reader: _Limited) -> None:
         """It is being read."""
@@ -145,7 +146,7 @@ class Workspace:
         """Count it; why it may not be, if there is too much already."""
         with self._lock:
             taken = replace(self._taken, images=self._taken.images + images, bytes=self._taken.bytes + bytes)
-            if taken.images > self.limits.images:
+            if images and taken.images > self.limits.images:
                 return f"more than the {self.limits.images:,} images of a visitor"
             if bytes and taken.bytes > self.limits.bytes:
                 return f"more than the {size(self.limits.bytes)} of a visitor"
@@ -157,6 +158,7 @@ class Workspace:
 class _Limited:
     workspace: Workspace
     source: Source
+    gallery: Gallery | None = None
 
     @property
     def spec(self) -> str:
@@ -175,6 +177,7 @@ class _Limited:
 
     def __iter__(self) -> Iterator[Item | Refused]:
         self.workspace.begin(self)
+        there = self.gallery.uris() if self.gallery else set()
         most = max(100, ENTRIES_PER_IMAGE * self.workspace.limits.images)
         for number, found in enumerate(self.source):
             if self.workspace.closed:
@@ -185,7 +188,7 @@ class _Limited:
                 )
             if isinstance(found, Refused):
                 yield found
-            elif refusal := self.workspace.take(images=1, bytes=0):
+            elif refusal := self.workspace.take(images=found.uri not in there, bytes=0):
                 yield Refused(found.path, refusal)
             else:
                 yield replace(found, read=partial(self._read, found))

@@ -36,6 +36,7 @@ from unifex.workspaces import VISITORS, Limits, Workspace, Workspaces
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, which `page.Page` tells of
 READ_ONLY = "this server is read-only"
+GONE = "Files to download are kept for a while, and make room for newer ones: make it again."
 SERVER = ""  # owns the jobs of a server that has no visitors
 SWEEP_SECONDS = 60
 CLOSE_SECONDS = 10
@@ -218,12 +219,12 @@ class Context:
             shutil.copytree(model, lent)
 
     @contextlib.contextmanager
-    def within_limits(self, source: sources.Source) -> Iterator[sources.Source]:
-        """The source, as far as whoever asks may keep what is in it."""
+    def within_limits(self, source: sources.Source, gallery: Gallery) -> Iterator[sources.Source]:
+        """The source, as far as whoever asks may keep what is in it and not yet in the gallery."""
         if self.workspace is None:
             yield source
             return
-        with contextlib.closing(self.workspace.limited(source)) as limited:
+        with contextlib.closing(self.workspace.limited(source, gallery)) as limited:
             yield limited
 
     def check_local(self, what: str) -> None:

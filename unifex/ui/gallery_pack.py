@@ -12,7 +12,7 @@ from unifex.gallery import Gallery
 from unifex.jobs import State, Work
 from unifex.text import plural, reason, size
 from unifex.ui import html
-from unifex.ui.context import ERRORS, Context
+from unifex.ui.context import ERRORS, GONE, Context
 from unifex.ui.job_tray import JobPanel, seen_at_once
 from unifex.ui.listening import listen
 from unifex.ui.steps import steps
@@ -64,6 +64,8 @@ class GalleryPack:
         if job.state == State.FAILED:
             return html.message("Not packed", job.problem, "error"), gr.update(visible=False)
         packed, address = job.result
+        if not Path(address).is_file():
+            return html.message("The packed file is gone", GONE), gr.update(visible=False)
         what = "with the images" if packed.images else "without the images"
         text = f"{plural(packed.items, 'item')}, {what}, {size(packed.bytes)}"
         return html.message("Ready to download", text, "good"), gr.update(visible=True, value=address)

@@ -252,7 +252,7 @@ class GalleryTab:
         return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
 
     def _indexing(self, gallery: Gallery, source: Source) -> Work:
-        with self.context.within_limits(source) as limited:
+        with self.context.within_limits(source, gallery) as limited:
             report = yield from steps(index(gallery, limited))
         uploads.discard(gallery.folder.parent, source.spec)
         return report

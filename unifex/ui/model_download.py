@@ -14,7 +14,7 @@ from unifex.jobs import State, Work
 from unifex.progress import Step
 from unifex.text import reason, size
 from unifex.ui import html
-from unifex.ui.context import ERRORS, Context
+from unifex.ui.context import ERRORS, GONE, Context
 from unifex.ui.job_tray import JobPanel, seen_at_once
 from unifex.ui.listening import listen
 
@@ -83,6 +83,8 @@ class ModelDownload:
         if job.state == State.FAILED:
             return html.message("No file", job.problem, "error"), gr.skip()
         made, address = job.result
+        if not Path(address).is_file():
+            return html.message("The file is gone", GONE), gr.skip()
         text = f"{size(made.bytes)}, {made.dim}-d; cosine with the app's embeddings {made.cosine:.4f} or more."
         return html.message(f"{kind.partition(',')[0]} is ready to download", text, "good"), gr.update(value=address)
 
