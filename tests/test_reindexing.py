@@ -1,5 +1,6 @@
 """Indexing again: what moved, what is gone, what cannot be told, and who has a say in labels."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -14,8 +15,12 @@ from tests.test_gallery import assert_no_orphans, make_model
 from unifex import corrections, places
 from unifex.cli import main
 from unifex.gallery import Gallery, GalleryError
+from unifex.indexes import Indexes
 from unifex.indexing import PruneRefused, forget, index, relocate
+from unifex.settings import Settings
 from unifex.sources import SourceError
+from unifex.ui.context import Context
+from unifex.ui.item_view import ItemView
 
 
 def items(gallery: Gallery) -> dict[str, tuple[int, str, str]]:
@@ -149,6 +154,17 @@ def test_what_moved_is_the_same_item_with_what_was_said_of_it(tmp_path, folder, 
     again = run_index(gallery, source, prune=True)
     assert counts(again)[2:] == (0, 0, 0)
     assert_no_orphans(gallery) if how != "archive" else None
+
+
+def test_a_link_left_in_the_old_place_makes_no_second_item(gallery, folder, tmp_path):
+    before = items(gallery)
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(tmp_path / "moved")
+    for spelling in (tmp_path / "moved", folder):
+        report = run_index(gallery, spelling)
+        assert (report.added, len(gallery)) == (0, 24)
+    assert items(gallery) == before
+    assert [known.spec for known in gallery.sources()] == [str(tmp_path / "moved")]
 
 
 def test_a_copy_is_no_move(gallery, folder, tmp_path):
@@ -319,6 +335,18 @@ def test_rehash_sees_what_size_and_time_do_not_tell(gallery, folder):
     assert counts(run_index(gallery, folder)) == (0, 25, 0, 0, 0)
     assert counts(run_index(gallery, folder, rehash=True)) == (1, 24, 0, 0, 0)
     assert gallery.item_at("shapes/disc/same.bmp").sha256 != before
+
+
+def test_the_large_view_says_that_a_file_changed(gallery, folder):
+    view = ItemView(Context(Settings(), Indexes(gallery.folder.parent), gallery.embedder))
+    record = gallery.item_at("shapes/disc/0.png")
+    opened = lambda: view.open(json.dumps(["drawn", record.id]))[1]  # noqa: E731
+    assert "shapes/disc/0.png" in opened()
+    assert "no longer" not in opened()
+    shutil.copy(folder / "signs/cross/0.png", folder / "shapes/disc/0.png")
+    assert "the image file changed since; index it again (shapes/disc/0.png)" in opened()
+    Path(record.uri).unlink()
+    assert "the image file is no longer there" in opened()
 
 
 # --- one source, however it is written -------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ them release Python's lock), so that decoding overlaps with inference. Results a
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
@@ -397,7 +398,7 @@ class _Run:
         """A source that is no longer there, and all of whose items this one has, is no source any more."""
         for known in self.writer.covered(self.source_id):
             place = places.path_of(known.spec)
-            if (self.counts.moved or known.items) and place and not place.exists():
+            if (self.counts.moved or known.items) and place and not (place.exists() and place == place.resolve()):
                 self.counts.relabelled += self.writer.forget_source(known.id).relabelled
 
     def stop(self) -> None:
@@ -426,6 +427,7 @@ class _Known:
         self._found: set[int] = set()  # ids of items that the source still has
         self._left: set[int] = set()  # ... whose place has been taken by something else
         self._at_home: set[int] = set()  # ... that were looked up and are where they were
+        self._linked: dict[str, Stored] = {}  # ... of these, where their place leads to
 
     def at(self, uri: str) -> Stored | None:
         """The item at a place."""
@@ -445,9 +447,9 @@ class _Known:
     def moved_to(self, item: Item, sha256: str) -> Stored | None:
         """The item of this content that left its place, and must be this one; of several that of the likest path."""
         left = [stored for stored in self._of_content.get(sha256, ()) if self._has_left(stored)]
-        if not left:
+        moved = max(left, key=lambda stored: _common_parts(stored.uri, item.uri), default=self._linked.get(item.uri))
+        if moved is None or moved.id in self._found:
             return None
-        moved = max(left, key=lambda stored: _common_parts(stored.uri, item.uri))
         self._found.add(moved.id)
         if self._at.get(moved.uri) is moved:
             del self._at[moved.uri]
@@ -460,6 +462,7 @@ class _Known:
         if stored.id in self._left or self.places.is_left(*stored.place):
             return True
         self._at_home.add(stored.id)
+        self._linked[os.path.realpath(stored.uri)] = stored  # it moved, and a link was left in its place
         return False
 
     def called_the_same(self, item: Item, sha256: str) -> Stored | None:
