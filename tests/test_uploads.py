@@ -152,11 +152,18 @@ def test_a_table_beside_the_images_that_it_names_gives_their_labels(upload):
 
 
 def test_a_strangers_table_is_bounded(upload, monkeypatch):
-    monkeypatch.setattr(uploads, "MAX_ROWS", 10)
+    monkeypatch.setitem(uploads.LIMITS, "max_rows", 10)
     rows = b"path\n" + b"".join(b"%d.png\n" % number for number in range(1000))
     root = upload({"manifest.csv": rows, "a.png": encoded(picture("signs/cross", 0))})
     assert len(list(uploads.open_staged(root, stranger=True))) == 11
     assert len(list(uploads.open_staged(root))) == 1000
+
+
+def test_an_upload_that_was_swept_says_so_and_not_where_it_was(upload):
+    root = upload(PICTURES)
+    uploads.discard(upload.indexes, str(root))
+    with pytest.raises(SourceError, match="^the uploaded files are no longer here; drop them again$"):
+        uploads.open_staged(root)
 
 
 def test_half_a_character_in_a_name_is_no_obstacle(upload):

@@ -89,6 +89,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     end_line()
     data = event.data
     say(options, f"{event.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(event.seconds)}")
+    for group in data.columns.lookalikes:
+        say(options, f"  labels that look alike: {' and '.join(repr(name[:60]) for name in group)}")
     for result in event.evaluations:
         score = result.overall()
         figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {result.macro().value:9.3f}"

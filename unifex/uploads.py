@@ -13,7 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from unifex import disk
@@ -23,7 +23,7 @@ from unifex.tree import MANIFEST_NAME, TABLES, top_folder
 
 STAGE = ".uploads"
 FORGOTTEN_SECONDS = 24 * 3600
-MAX_ROWS, MAX_SECONDS = 200_000, 20.0  # of a table that a stranger uploads
+LIMITS = {"max_rows": 200_000, "max_seconds": 20.0}  # of a table that a stranger uploads
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _take_for_manifest(files: Sequence[Path]) -> None:
     tables = [file for file in files if file.suffix.lower() in TABLES]
     if len(tables) == 1:
         with contextlib.suppress(SourceError):
-            require_items(open_source(str(tables[0]), keep=True))
+            require_items(open_source(str(tables[0]), options=Options(keep=True, **LIMITS)))
             tables[0].rename(tables[0].with_name(MANIFEST_NAME))
 
 
@@ -99,8 +99,10 @@ def open_staged(path: Path, exclude: Sequence[str] = (), stranger: bool = False)
             "a .csv alone, which names files of the server, is not read on a public server; "
             "drop the folder that holds its images together with it"
         )
-    limits = {"max_rows": MAX_ROWS, "max_seconds": MAX_SECONDS} if stranger else {}
-    source = open_source(str(path), options=Options(keep=not lone, exclude=tuple(exclude), **limits))
+    if not path.exists():
+        raise SourceError("the uploaded files are no longer here; drop them again")
+    options = Options(keep=not lone, exclude=tuple(exclude))
+    source = open_source(str(path), options=replace(options, **LIMITS) if stranger else options)
     if lone:
         _check_came_along(path, source)
     return source
