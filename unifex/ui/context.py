@@ -58,15 +58,14 @@ class Query:
 
 @dataclass(frozen=True)
 class Wish:
-    """That something is to be searched (or shown) anew: no two are equal. ``pressed``: somebody pressed Search."""
+    """That something is to be searched (or shown) anew: no two are equal."""
 
     number: int = 0
-    pressed: bool = False
 
     @classmethod
-    def new(cls, pressed: bool = False) -> Wish:
+    def new(cls) -> Wish:
         """One more."""
-        return cls(next(_NUMBERS), pressed)
+        return cls(next(_NUMBERS))
 
 
 @dataclass(frozen=True)

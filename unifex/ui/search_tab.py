@@ -40,6 +40,7 @@ class SearchTab:
     def build(self) -> None:
         """Lay the tab out and wire it."""
         self.picked = gr.State(Query())  # an item that is searched with; an image that comes later takes its place
+        self.pressed = gr.State(False)  # Search, and not Clear since: who did wants to know what is missing
         self.wish, self.found, self.within = gr.State(Wish()), gr.State(Found()), gr.State(Chosen())
         self.sampled = signal("sample")
         with gr.Row(elem_id="search-page"):
@@ -114,11 +115,11 @@ class SearchTab:
             self.trust.input, self.in_context.input,
         ]  # fmt: skip
         listen(
-            values, self.show, [self.wish, self.image, self.more, self.picked, self.gallery, self.within, *options],
+            values, self.show, [self.pressed, self.image, self.more, self.picked, self.gallery, self.within, *options],
             [self.status, self.grid, self.found, self.picked], show_progress="minimal", show_progress_on=[self.status],
         )  # fmt: skip
-        listen(self.go.click, lambda: Wish.new(pressed=True), None, [self.wish])
-        emptied = [self.image, self.more, self.picked, self.within, self.everywhere, *options, self.wish]
+        listen(self.go.click, lambda: (True, Wish.new()), None, [self.pressed, self.wish])
+        emptied = [self.pressed, self.image, self.more, self.picked, self.within, self.everywhere, *options, self.wish]
         listen(self.clear.click, self.forget, None, emptied)
         listen(
             self.sampled.input, self.pick, [self.sampled], [self.picked, self.gallery, self.image, self.more, self.wish]
@@ -135,7 +136,7 @@ class SearchTab:
     def forget(self) -> tuple:
         """-> no image, no item, nothing chosen on the map, and every filter as it was in the beginning."""
         filters = "", HALF, HITS, [], ANY_SIMILARITY, EVERY_HIT, False
-        return None, None, Query(), Chosen(), gr.update(visible=False), *filters, Wish.new()
+        return False, None, None, Query(), Chosen(), gr.update(visible=False), *filters, Wish.new()
 
     def pick(self, told: str) -> tuple:
         """(gallery and item of a sample's card) -> it as the query, its gallery, no images."""
@@ -185,7 +186,7 @@ class SearchTab:
 
     def show(
         self,
-        wish: Wish,
+        pressed: bool,
         image: str | None,
         more: list[str] | None,
         picked: Query,
@@ -222,7 +223,7 @@ class SearchTab:
             if query or words:
                 _check_there(query.paths)
                 return *self._hits(query, words, float(balance), gallery, int(k), filters, in_context), left
-            return *_samples(gallery, filters, wish.pressed), Found(), left
+            return *_samples(gallery, filters, pressed), Found(), left
         except images.ImageError as error:
             text = f"Reason: {error}. Give a {images.FORMAT_NAMES} image."
             return html.message("This query cannot be read", text, "error"), "", Found(), left
