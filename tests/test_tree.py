@@ -133,6 +133,11 @@ TREES = {
         {"Bäume/1.png": ("", "Bäume"), "Bäume/2.png": ("", "Bäume")},
         {},
     ),
+    "names that only look odd": (
+        {"a:b/1:2.png": DISC, "x/ 3 .png": DISC, "x/C:.png": DISC},
+        {"a:b/1:2.png": ("", "a:b"), "x/ 3 .png": ("", "x"), "x/C:.png": ("", "x")},
+        {},
+    ),
     "archives and tables inside": (
         {"a/1.png": DISC, "b/more.zip": b"PK", "b/x.tar.gz": b"x", "list.csv": b"x"},
         {"a/1.png": ("", "a")},

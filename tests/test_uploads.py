@@ -162,7 +162,7 @@ def test_a_strangers_table_is_bounded(upload, monkeypatch):
 def test_an_upload_that_was_swept_says_so_and_not_where_it_was(upload):
     root = upload(PICTURES)
     uploads.discard(upload.indexes, str(root))
-    with pytest.raises(SourceError, match="^the uploaded files are no longer here; drop them again$"):
+    with pytest.raises(SourceError, match=r"^the uploaded files are no longer here; drop them again$"):
         uploads.open_staged(root)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import stat
 import struct
 import unicodedata
@@ -27,6 +28,7 @@ MAX_COMPRESSION = 200  # no photograph compresses 200-fold; a bomb does
 UTF8_FLAG = 0x800
 ENCRYPTED_FLAG = 1
 UNICODE_PATH = 0x7075  # Info-ZIP's extra field: the name in UTF-8, beside one that anything may have written
+_DRIVE = re.compile(r"[A-Za-z]:/")
 GUESSED = "the archive does not say how its names are written: they were taken for cp437"
 
 
@@ -197,7 +199,7 @@ def _is_guessed(info: zipfile.ZipInfo) -> bool:
 def _refuse(name: str, info: zipfile.ZipInfo) -> str:
     checks = (
         (not name, "no name"),
-        (name.startswith("/") or name[1:2] == ":", "absolute path in the archive"),
+        (name.startswith("/") or _DRIVE.match(name), "absolute path in the archive"),
         (".." in name.split("/"), "path leaves the archive"),
         (stat.S_ISLNK(info.external_attr >> 16), "symbolic link, not followed in an archive"),
         (bool(info.flag_bits & ENCRYPTED_FLAG), "encrypted; unpack it first"),

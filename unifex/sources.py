@@ -89,12 +89,12 @@ class Options:
 
     @classmethod
     def from_json(cls, text: str) -> Options:
-        """What :meth:`to_json` gave. Raises ValueError for anything else."""
+        """What :meth:`to_json` gave. Raises :class:`SourceError` for anything else."""
         try:
             values = json.loads(text)
             return cls(**{**values, "exclude": tuple(map(str, values["exclude"]))})
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"not the options of a source: {text[:80]}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise SourceError("it is not known any more how this source was read; index it again") from error
 
 
 class Source(Protocol):
