@@ -36,6 +36,11 @@ def without_tables(folder: Path) -> None:
         database.execute("CREATE TABLE state (version INTEGER NOT NULL)")
 
 
+def with_a_domain_of_bytes(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "items.sqlite")) as database, database:
+        database.execute("UPDATE items SET domain = x'00' WHERE id = 1")
+
+
 def with_a_folder_for_a_file(folder: Path) -> None:
     (folder / "gallery.json").unlink()
     (folder / "gallery.json").mkdir()
@@ -53,6 +58,7 @@ DAMAGES = {  # and whether even the number of its items cannot be told
     "items cut off": (lambda f: (f / "items.sqlite").write_bytes((f / "items.sqlite").read_bytes()[:3000]), True),
     "items of text": (lambda f: (f / "items.sqlite").write_text("not a database " * 999), True),
     "items without tables": (without_tables, True),
+    "a domain of bytes": (with_a_domain_of_bytes, False),
     "a model that is not there": (configured(model="gone"), False),
     "features that are lost": (lambda f: [shutil.rmtree(f / "features"), (f / "ids.npy").unlink()], False),
     "a store that does not answer": (UNREACHABLE, False),
@@ -78,7 +84,7 @@ def test_a_broken_gallery_hides_no_other_and_can_be_deleted(sound, embedder, tmp
     assert indexes.names() == ["a", "b"]
     first, second = indexes.survey(Gallery.facts)
     assert isinstance(second, Facts)
-    if cannot_tell:
+    if cannot_tell or damage == "a domain of bytes":
         assert isinstance(first, Broken)
         assert first.name == "a"
         assert len(first.problem) > 20

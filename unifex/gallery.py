@@ -341,6 +341,9 @@ class Gallery:
             return
         try:
             check_schema(database)
+            made = database.execute("SELECT 1 FROM main.sqlite_master").fetchone()
+            if made and not database.execute("SELECT 1 FROM main.state WHERE typeof(version) = 'integer'").fetchone():
+                raise ValueError("state without a version")
         except ValueError as error:
             raise GalleryError(
                 f"gallery '{self.name}': items.sqlite holds a {error} that this program did not make: it is damaged, "
@@ -619,6 +622,7 @@ class Gallery:
         database.execute("BEGIN")  # both reads see one commit
         version = database.execute("SELECT version FROM state").fetchone()[0]
         if self._counted is None or self._counted.version != version:
+            self.check_items()
             found = Counter(database.execute("SELECT domain, split, label FROM shown"))
             domains, splits = Counter(), Counter()
             for (domain, split, _), count in found.items():
