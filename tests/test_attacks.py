@@ -346,15 +346,15 @@ def test_no_answer_tells_where_the_server_keeps_things(server, base):
     visitor.upload(b"not an image", "query.jpg")
     bad = visitor.upload(b"not an image", "query.jpg")
     for listener in visitor.config["dependencies"]:
-        fields = [None] * len(listener["inputs"])
-        for values in (fields, ["mine"] * len(fields), [f"{base}/x"] * len(fields), [as_file(bad)] * len(fields)):
+        for value in ("mine", as_file(bad)):
+            values = [value] * len(listener["inputs"])
             body = {"data": values, "fn_index": listener["id"], "session_hash": visitor.session, "event_data": {}}
             if listener["backend_fn"] and "forget" not in str(listener["api_name"]):
                 with contextlib.suppress(RuntimeError, httpx.HTTPError):
                     visitor.join(body)
     for needle in hidden:
         for said in heard:
-            assert needle.encode() not in said.replace(f"{base}/x".encode(), b""), said[:300]
+            assert needle.encode() not in said, said[:300]
 
 
 def visitor_hash(server: Server, visitor: Visitor) -> str:

@@ -107,7 +107,7 @@ class Guard:
         bytes = workspaces.limits.bytes
         self.asked, self.looked = Limit(rate, 60), Limit(LOOKS * rate, 60)
         self.sessions, self.followed = Limit(NEW_SESSIONS, 3600), Limit(FOLLOWED, 3600)
-        self.uploaded, self.downloaded = Rate(2 * bytes, 3600), Rate(DOWNLOADS * bytes, 3600)
+        self.uploaded, self.downloaded = Limit(2 * bytes, 3600), Limit(DOWNLOADS * bytes, 3600)
         self.streams, self.uploads = Open(MAX_STREAMS), Open(MAX_UPLOADS)
         self.turns = Turns(MAX_WAITING, MAX_BODY_BYTES)
         self.decoders = CapacityLimiter(DECODERS)
@@ -199,7 +199,7 @@ class Guard:
             raise Refusal(403, NOT_YOURS)
         if path.parent.parent.name == MADE:
             if request.method == "GET":
-                self.downloaded.check(caller.owner, path.stat().st_size, _MUCH)
+                self.downloaded.check(caller, _MUCH, path.stat().st_size)
             answer: Response = FileResponse(path, filename=path.name, media_type="application/octet-stream")
         else:
             try:
@@ -269,7 +269,7 @@ class Guard:
         await to_thread.run_sync(self.files.account, caller.owner)  # measured once
         try:
             with self.uploads.one(caller.owner, "too many uploads at once"):
-                kept = await self._receive(request, caller.owner, upload)
+                kept = await self._receive(request, caller, upload)
         except RoomError as error:
             raise Refusal(413, str(error)) from error
         except FileNotFoundError as error:
@@ -286,14 +286,14 @@ class Guard:
         if length.isdecimal() and int(length[:20]) > most + BLOCK_BYTES:
             raise Refusal(413, f"an upload may have {most // 10**6:,} MB here")
 
-    async def _receive(self, request: Request, owner: str, upload: str | None) -> list[Path]:
+    async def _receive(self, request: Request, caller: Caller, upload: str | None) -> list[Path]:
         """The files of an upload, kept. ``upload``: the name under which the page follows its progress."""
-        kept: list[Path] = []
+        owner, kept = caller.owner, []
         with self.files.arriving(owner) as arrival, _followed(upload) as progress:
 
             async def counted() -> AsyncGenerator[bytes, None]:
                 async for part in request.stream():
-                    self.uploaded.check(owner, len(part), _MUCH)
+                    self.uploaded.check(caller, _MUCH, len(part))
                     arrival.take(len(part))
                     yield part
 
@@ -306,7 +306,7 @@ class Guard:
                 arrival.settle()
                 for file in form.getlist("files"):
                     file.file.close()
-                    self.uploaded.check(owner, 2 * BLOCK_BYTES, _MUCH)  # a file takes that, however little is in it
+                    self.uploaded.check(caller, _MUCH, 2 * BLOCK_BYTES)  # a file takes that, however little is in it
                     place = Path(file.file.name), _name(file.filename), owner, SENT
                     kept.append(await to_thread.run_sync(self.files.keep, *place))
             except BaseException as error:
@@ -364,10 +364,10 @@ class Limit:
     def __post_init__(self) -> None:
         self.owners, self.addresses = Rate(self.most, self.seconds), Rate(self.most * SHARED_ADDRESS, self.seconds)
 
-    def check(self, caller: Caller, sentence: str) -> None:
-        """Count one. Raises :class:`Refusal`; ``{most}`` in the sentence is how many there may be."""
-        for rate, name in ((self.addresses, caller.address), (self.owners, caller.owner)):
-            rate.check(name, 1, sentence.format(most=rate.most))
+    def check(self, caller: Caller, sentence: str, amount: int = 1) -> None:
+        """Count it. Raises :class:`Refusal`; ``{most}`` in the sentence is how much there may be."""
+        for rate, name in ((self.owners, caller.owner), (self.addresses, caller.address)):
+            rate.check(name, amount, sentence.format(most=rate.most))
 
 
 @dataclass
