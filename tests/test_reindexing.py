@@ -374,8 +374,9 @@ def test_forget_keeps_what_another_source_has(gallery, folder):
         "",
         "disc",
     )
-    with pytest.raises(GalleryError, match=r"not indexed from '.*pictures' \(but from '.*shapes'\)"):
-        forget(gallery, str(folder))
+    for unknown in (str(folder), "~nobody-here/x", "hf:a/b", "a\0b"):
+        with pytest.raises(GalleryError, match=r"not indexed from '.*' \(but from '.*shapes'\)"):
+            forget(gallery, unknown)
     assert_no_orphans(gallery)
 
 

@@ -222,7 +222,7 @@ def find_source(gallery: Gallery, text: str) -> Registered:
     known = {source.spec: source for source in gallery.sources()}
     try:
         return known[places.known_as(text, known)]
-    except KeyError:
+    except (KeyError, ValueError):  # a path with a NUL is none at all
         raise GalleryError(
             f"gallery '{gallery.name}' was not indexed from '{text}' (but from {_listing(known)})"
         ) from None

@@ -43,7 +43,8 @@ class Places:
             return Place.UNKNOWN
         if uri.startswith("zip:"):
             return self._look_into_archive(uri, stamp)
-        return look_at_file(uri, stamp, sha256) if os.path.isabs(uri) else Place.UNKNOWN
+        found = look_at_file(uri, stamp, sha256) if os.path.isabs(uri) else Place.UNKNOWN
+        return Place.UNKNOWN if found is Place.ABSENT and is_there(uri) else found  # a part of a file, cut from it
 
     def is_left(self, uri: str, stamp: str, sha256: str) -> bool:
         """Whether what was indexed there has left: it may be found elsewhere, as the same item.
@@ -150,7 +151,7 @@ def known_as(spec: str, known: Iterable[str]) -> str:
 
 def typed(path: str) -> Path:
     """A path as somebody types it, absolute; links in it are left, since they may lead elsewhere by now."""
-    return Path(os.path.abspath(Path(path).expanduser()))
+    return Path(os.path.abspath(os.path.expanduser(path)))
 
 
 def _is_same(path: Path, other: Path | None) -> bool:
