@@ -149,6 +149,10 @@ def test_leaving_many_items_out_asks_first(server, open_page):
     expect(page.locator("#map-drop-no")).to_be_focused()
     page.locator("#map-drop-no").click()
     expect(page.locator("#map-drop-ask")).to_be_visible()
+    page.locator("#map-drop-ask").click()
+    expect(page.locator("#map-drop")).to_be_visible()
+    lasso(page, 0.3)  # what was asked of is no longer what is chosen
+    expect(page.locator("#map-drop")).to_be_hidden()
     assert len(Gallery.open(server.indexes / "drawn")) == 40
 
 
@@ -161,10 +165,10 @@ def make_map(page: Page) -> None:
     page.wait_for_timeout(500)
 
 
-def lasso(page: Page) -> int:
-    """Choose the upper half of the map; how many items that is."""
+def lasso(page: Page, share: float = 0.5) -> int:
+    """Choose the upper part of the map; how many items that is."""
     box = page.locator(".map-plot .nsewdrag").first.bounding_box()
-    corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.5), (0.01, 0.5), (0.01, 0.02)]
+    corners = [(0.01, 0.01), (0.99, 0.01), (0.99, share), (0.01, share), (0.01, 0.02)]
     path = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in corners]
     page.mouse.move(*path[0])
     page.mouse.down()

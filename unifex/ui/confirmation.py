@@ -44,7 +44,9 @@ class Confirmation:
         listen(self.button.click, question, inputs, asking, counts="first")
         answered = listen(self.yes.click, act, inputs, outputs, counts="first")
         done = "", gr.update(visible=True), gr.update(visible=False)
-        listen([self.yes.click, self.no.click], lambda: done, None, asking)
+        # Another gallery or selection than was asked of asks anew; what is typed is before everybody's eyes.
+        others = [one.change for one in inputs or () if not isinstance(one, gr.Textbox)]
+        listen([self.yes.click, self.no.click, *others], lambda: done, None, asking)
         return answered
 
 
