@@ -14,8 +14,9 @@ from tests.conftest import run_index
 from tests.drawing import encoded, picture
 from tests.trials import make_columns
 from unifex import training_data
+from unifex.errors import UnifexError
 from unifex.gallery import Gallery, GalleryError
-from unifex.recipes import Recipe, RecipeError
+from unifex.recipes import Recipe
 from unifex.training_data import HoldOut, choose
 from unifex.ui import training_report
 
@@ -155,7 +156,7 @@ def test_what_is_missing_is_said(labels, recipe, why):
 
 
 def test_a_share_of_everything_is_refused():
-    with pytest.raises(RecipeError, match="share of classes"):
+    with pytest.raises(UnifexError, match="share of classes"):
         HoldOut(1.0)
 
 
