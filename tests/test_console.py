@@ -101,6 +101,11 @@ def test_ctrl_c_may_come_while_it_is_imported():
         (["index", "m4d:.?least=few", "--gallery", "new"], "all but sets and domains are whole numbers"),
         (["index", "--gallery", "new", "--from-embeddings", "tests"], "is not in clip-retrieval's layout"),
         (["datasets", "--data", "nosuch"], "there is no folder 'nosuch'"),
+        (["embed", "", "--out", "nosuch/e.npz"], "nothing is named: give a folder"),
+        (["clip", "nosuch", "--gallery", "Bäume", "--write", "--dim", "63"], "no 63-d embedding; this model has 64"),
+        (["unpack", "nosuch.zip", "--gallery", "new"], "can be used: No such file or directory (nosuch.zip)"),
+        (["unpack", "hf:", "--gallery", "new"], "'' is no repository of the hub"),
+        (["pack", "Bäume", "--out", "hf:a b"], "'a b' is no repository of the hub"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_one_sentence(galleries, arguments, sentence, capsys, monkeypatch):

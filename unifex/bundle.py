@@ -40,7 +40,7 @@ from unifex.hub import Fetched, HubFile
 from unifex.indexes import Indexes, check_name
 from unifex.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
 from unifex.soundness import file_hash, new_folder, sealed, unsealed, whole_file
-from unifex.text import is_of_disk
+from unifex.text import is_of_disk, reason
 from unifex.writer import SHARD_ROWS, thumbnail_origin
 
 SCHEMA = 1
@@ -230,7 +230,7 @@ def _refusing(name: str) -> Iterator[None]:
     except (*_DAMAGE, sqlite3.Error, KeyError, OSError, ValueError, TypeError, RuntimeError, UnifexError) as error:
         if is_of_disk(error):
             raise
-        raise GalleryError(f"{name} is not a gallery that can be used: {error}") from error
+        raise GalleryError(f"{name} is not a gallery that can be used: {reason(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -305,9 +305,9 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
         (most is not None and info.file_size > most, "is too large"),
         (info.file_size > MAX_COMPRESSION * max(1, info.compress_size), "is compressed more than 200-fold (zip bomb)"),
     )
-    for wrong, reason in reasons:
+    for wrong, why in reasons:
         if wrong:
-            raise ValueError(f"{shown} {reason}")
+            raise ValueError(f"{shown} {why}")
 
 
 def _read_contents(archive: zipfile.ZipFile, bundle: Path) -> Contents:
@@ -456,6 +456,7 @@ def push(gallery: Gallery, repo: str, images: bool = False, private: bool = True
 
     Raises ``HubError`` and ``GalleryError``.
     """
+    hub.check_name(repo)
     hub.check_reachable(repo)
     with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
         for event in pack(gallery, Path(scratch) / ON_HUB, images):

@@ -177,10 +177,10 @@ def _unpack(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.hub import Fetched
     from unifex.text import plural
 
-    repo = options.source.removeprefix("hf:") if options.source.startswith("hf:") else ""
+    on_hub, repo = options.source.startswith("hf:"), options.source.removeprefix("hf:")
     galleries = indexes(options)
     here = lambda: bundle.unpack(Path(options.source), options.gallery, galleries)  # noqa: E731
-    for event in bundle.pull(repo, options.gallery, galleries) if repo else here():
+    for event in bundle.pull(repo, options.gallery, galleries) if on_hub else here():
         if not isinstance(event, Gallery):
             step_line(event.file if isinstance(event, Fetched) else "unpacking", event.done, event.total)
     end_line()

@@ -61,9 +61,8 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
 
     current = gallery.snapshot()
     ids = current.columns.ids
-    vectors = (
-        gallery.unit_features(current) if features else gallery.index_of(current, dim or gallery.config.dim).embeddings
-    )
+    dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
+    vectors = gallery.unit_features(current) if features else gallery.index_of(current, dim).embeddings
     for folder in ("img_emb", "metadata"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     for number, start in enumerate(range(0, len(ids), SHARD_ROWS)):

@@ -91,7 +91,8 @@ def check_reachable(what: str) -> None:
         ) from error
 
 
-def _check_name(repo: str) -> None:
+def check_name(repo: str) -> None:
+    """Raises :class:`HubError` for what cannot name a repository."""
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
     try:
@@ -122,7 +123,7 @@ def fetch(file: HubFile) -> Iterator[Fetched]:
 
     Raises :class:`HubError`.
     """
-    _check_name(file.repo)
+    check_name(file.repo)
     if find(file):
         return
     check_reachable(file.repo)
@@ -200,7 +201,7 @@ def push(folder: Path, repo: str, kind: str = "model", private: bool = False) ->
     """
     from huggingface_hub import HfApi, errors
 
-    _check_name(repo)
+    check_name(repo)
     check_reachable(repo)
     api = HfApi()
     try:

@@ -123,6 +123,8 @@ def open_source(
     Raises :class:`SourceError`.
     """
     options = options or Options(keep, tuple(exclude), follow_links)
+    if not spec.strip():
+        raise SourceError("nothing is named: give a folder, a .zip, a .csv, hf:owner/name or m4d:DIR")
     for start, opener in _OPENERS.items():
         if spec.startswith(start):
             if options.exclude:
