@@ -191,7 +191,7 @@ class GalleryTab:
         staged = uploads.stage(self.context.indexes.folder, files)
         for file in files:
             self.context.taken_in(file.temporary)
-        return str(staged), str(event.files[0][1]).partition("/")[0]
+        return str(staged), min(file.name for file in files).partition("/")[0]  # they come as they were uploaded
 
     def _open(self, spec: str, options: Options = Options()) -> Source:
         """A source that has images, its files read in a way that was asked for.
