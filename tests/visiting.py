@@ -107,7 +107,7 @@ class Visitor:
 
     def drop(self, name: str, places: list[list[str]]) -> str:
         """Drop what was uploaded, [where it is, path in what is dropped] each, for a gallery; the notice."""
-        return self.fire("drop", "upload", name, None, "", event_data={"files": places})[4]
+        return self.fire("drop", "upload", name, None, "", "", False, event_data={"files": places})[4]
 
     def start(self, spec: str, name: str) -> str:
         """Press Start, for a path or for what was dropped; why not, or the report."""

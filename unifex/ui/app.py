@@ -131,7 +131,8 @@ class _Tabs:
 
     def follow_corrections(self) -> None:
         """What was relabelled, left out or taken back is shown as it is now, wherever it is shown."""
-        corrected = [self.item_view.corrected.change, self.gallery.removed.change]
+        changed = [self.gallery.removed.change, self.gallery.sources.changed.change]
+        corrected = [self.item_view.corrected.change, *changed]
         within = [self.search.within, self.search.gallery]
         listen(corrected, self.search.narrow, within, [self.search.within, self.search.everywhere, self.search.wish])
         listen(corrected, self.gallery.show_facts, *self._facts)

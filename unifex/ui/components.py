@@ -58,3 +58,10 @@ def item_told(told: str) -> tuple[str, int]:
 def notice(elem_id: str, value: str = "", script: str = "") -> gr.HTML:
     """Where the outcome of a press appears; it comes into view when it does. ``script`` runs in it as well."""
     return gr.HTML(value, elem_id=elem_id, js_on_load=asset("reveal.js") + script)
+
+
+def drop_zone(elem_id: str, strangers: bool) -> gr.HTML:
+    """Where files are dropped. A lone CSV names files of the computer that the app runs on: strangers give none."""
+    takes = f"a folder, a .zip{'' if strangers else ', a .csv'} or images"
+    template, script = asset("drop.html"), asset("drop.js")
+    return gr.HTML("", html_template=template, js_on_load=script, elem_id=elem_id, takes=takes)

@@ -9,7 +9,6 @@ from pathlib import Path
 import gradio as gr
 
 from unifex import bundle, snapshot, sources, uploads
-from unifex.datasets import DATASETS
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery, GalleryError
 from unifex.indexing import IndexReport, forecast, index
@@ -17,25 +16,17 @@ from unifex.jobs import Job, State, Work
 from unifex.sources import Options, Source, SourceError
 from unifex.text import plural, reason
 from unifex.ui import html
-from unifex.ui.components import notice
+from unifex.ui.components import drop_zone, notice
 from unifex.ui.confirmation import Confirmation
 from unifex.ui.context import ERRORS, Context, Wish, name_for
 from unifex.ui.gallery_pack import GalleryPack
+from unifex.ui.gallery_sources import GallerySources
 from unifex.ui.job_tray import JobPanel, seen_at_once
 from unifex.ui.listening import listen
 from unifex.ui.model_picker import ModelPicker
+from unifex.ui.ready_sources import ReadySources
 from unifex.ui.steps import steps
-from unifex.ui.theme import asset
 from unifex.ui.visit import Visit
-
-HUB_EXAMPLES = (
-    ("Objects: Caltech-101 (CC BY 4.0)", "hf:flwrlabs/caltech101@train[:300]"),
-    ("Dishes: Food-101 (licence unknown, for research)", "hf:ethz/food101@train[:300]"),
-    ("Bean leaves (MIT)", "hf:AI-Lab-Makerere/beans@train[:300]"),
-)
-
-_NO_SETS = """{} Put the data sets into one folder as the public UniFEx code documents it, and start with
-`python app.py --data DIR`. `python -m unifex datasets` lists them, where to get each, and what is missing."""
 
 
 @dataclass
@@ -44,7 +35,12 @@ class GalleryTab:
 
     context: Context
     dropdowns: list[gr.Dropdown] = field(default_factory=list)  # of all tabs: they offer the same galleries
+    sources: GallerySources = field(init=False)
+    ready: ReadySources = field(init=False)
     remove: Confirmation = field(default_factory=lambda: Confirmation("Remove these items", "remove-button"))
+
+    def __post_init__(self) -> None:
+        self.sources, self.ready = GallerySources(self.context), ReadySources(self.context)
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
@@ -61,7 +57,7 @@ class GalleryTab:
         with gr.Row():
             with gr.Column(scale=3, min_width=320, visible=writable):
                 gr.Markdown("## Add images" if local else "## Add images to a private gallery")
-                self.drop = drop_zone(self.context, "drop")
+                self.drop = drop_zone("drop", self.context.settings.public)
                 self.path = gr.Textbox(
                     label="or a folder, .zip or .csv on this computer, hf:owner/name or m4d:DIR",
                     placeholder="/home/me/Pictures",
@@ -73,6 +69,14 @@ class GalleryTab:
                     placeholder="holiday",
                     elem_id="gallery-name",
                 )
+                with gr.Accordion("What is read", open=False, elem_id="reading"):
+                    self.exclude = gr.Textbox(
+                        "", label="Leave out", placeholder="*.tmp", lines=2, elem_id="reading-exclude",
+                        info="Names or paths with * and ?, one a line; what systems put beside images is left out",
+                    )  # fmt: skip
+                    self.follow_links = gr.Checkbox(
+                        label="Follow symbolic links", visible=local, elem_id="reading-follow-links"
+                    )
                 with gr.Column(visible=local):
                     self.picker.build()
                 with gr.Row():
@@ -81,13 +85,7 @@ class GalleryTab:
                     self.resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-button")
                 self.panel.build()
                 self.outcome = notice("index-outcome")
-                with gr.Accordion(
-                    "M4D-35k and other public data sets", open=False, visible=local, elem_id="public-sets"
-                ):
-                    self.sets = self._public_sets()
-                with gr.Accordion("Real photographs from the Hugging Face hub", open=False, visible=local):
-                    gr.Markdown("Needs a network. The first 300 images are streamed; mind each data set's licence.")
-                    self.examples = [gr.Button(title, size="sm") for title, _ in HUB_EXAMPLES]
+                self.ready.build()
             with gr.Column(scale=2, min_width=300):
                 gr.Markdown("## Your galleries" if local and writable else "## Galleries")
                 self.visit.build()
@@ -95,6 +93,8 @@ class GalleryTab:
                     self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="manage-gallery"
                 )
                 self.facts = gr.HTML(elem_id="gallery-facts")
+                with gr.Accordion("Sources", open=False, visible=writable, elem_id="gallery-sources"):
+                    self.sources.build()
                 with gr.Accordion("Rename", open=False, visible=writable):
                     self.new_name = gr.Textbox(label="New name", elem_id="new-name")
                     self.rename = gr.Button("Rename", elem_id="rename-button")
@@ -116,13 +116,15 @@ class GalleryTab:
         self.dropdowns = both = [self.gallery, *followers]
         self.picker.wire()
         self.packer.wire(self.gallery)
-        tried = [self.path, self.pending, self.name, self.picker.model]
+        self.sources.wire(self.gallery, [self.panel.further.input])
+        reading = [self.exclude, self.follow_links]
+        tried = [self.path, self.pending, self.name, self.picker.model, *reading]
         received = [self.pending, self.path, self.name, self.suggested, self.outcome]
-        named = [self.name, self.suggested, self.picker.model]
+        named = [self.name, self.suggested, self.picker.model, *reading]
         listen(self.drop.upload, self.receive, named, received, counts="every")
         listen([self.path.submit, self.try_out.click], self.show_forecast, tried, [self.outcome], counts="first")
         begun = [self.outcome, self.suggested, self.begun, self.awaited]
-        seen_at_once(listen(self.start.click, self.begin, [*tried, self.begun], begun, counts="first"))
+        seen_at_once(listen(self.start.click, self.begin, [self.begun, *tried], begun, counts="first"))
         seen_at_once(listen(self.resume.click, self.resume_chosen, [self.gallery], begun, counts="first"))
         shown = [self.outcome, self.awaited, self.facts, self.resume, *both, *self.visit.shown["outputs"]]
         listen(self.panel.further.input, self.show_jobs, [self.gallery, self.awaited], shown)
@@ -136,38 +138,15 @@ class GalleryTab:
             listen(press, handler, [self.gallery, box, self.name], [*managed, box], counts="first")
         removed = [self.notice, self.facts, self.paths, self.removed]
         self.remove.wire(self.ask_to_remove, self.remove_items, [self.gallery, self.paths], removed)
-        for button, (title, spec) in zip(self.examples, HUB_EXAMPLES):
-            name = title.partition(":")[0].partition("(")[0].strip().lower()
-            self._fill_in(button, spec, name)
-        for button, spec, name in self.sets:
-            self._fill_in(button, spec, name)
-
-    def _fill_in(self, button: gr.Button, spec: str, name: str) -> None:
-        """A press names the source and the gallery; Forecast and Start are the user's."""
-        named = [self.path, self.name]
-        listen(button.click, lambda: (spec, name), None, named)
-
-    def _public_sets(self) -> list[tuple[gr.Button, str, str]]:
-        """A button for each set that is in the data folder: what it is, its source, a name."""
-        data = self.context.settings.data
-        here = [dataset for dataset in DATASETS.values() if data and not dataset.missing(data)]
-        if not here:
-            gr.Markdown(_NO_SETS.format(f"Nothing of them is in {data}." if data else "No data folder was given."))
-            return []
-        gr.Markdown(
-            "A sample takes 5 images of 100 classes in each domain; change the numbers in the path as you like."
-        )
-        made = []
-        for dataset in here:
-            for title, key, query in (("", "", ""), (", a sample", " sample", "&classes=100&least=5&most=5")):
-                spec = f"m4d:{data.resolve()}?sets={dataset.key}{query}"
-                made.append((gr.Button(dataset.title + title, size="sm"), spec, dataset.key.replace("_", "-") + key))
-        return made
+        self.ready.wire(self.path, self.name)
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
-    def receive(self, name: str, suggested: str, model: str, event: gr.EventData) -> Iterator[dict]:
-        """(gallery name, the name that was filled in, model; dropped files) -> what was staged, and a forecast."""
+    def receive(
+        self, name: str, suggested: str, model: str, exclude: str, follow_links: bool, event: gr.EventData
+    ) -> Iterator[dict]:
+        """(gallery name, the name that was filled in, model, what is read; dropped files) -> what was staged, and a
+        forecast."""
         try:
             staged, folder = self.stage(event)
         except ERRORS as error:
@@ -177,7 +156,7 @@ class GalleryTab:
             name = suggested = name_for(folder)
         filled = {self.pending: staged, self.path: "", self.name: name, self.suggested: suggested}
         yield {**filled, self.outcome: html.message("Trying a few images for a forecast")}
-        yield {self.outcome: self._forecast(staged, name, model)}
+        yield {self.outcome: self._forecast(staged, name, model, _options(exclude, follow_links))}
 
     def stage(self, event: gr.EventData) -> tuple[str, str]:
         """Files that the page has uploaded -> where they are staged, and what the folder was called.
@@ -215,29 +194,35 @@ class GalleryTab:
             return self.context.gallery(name.strip()).embedder
         return self.picker.embedder(model)
 
-    def show_forecast(self, typed: str, staged: str, name: str, model: str) -> Iterator[str]:
-        """(typed path, staged upload, gallery name, model) -> what indexing it would take."""
+    def show_forecast(
+        self, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool
+    ) -> Iterator[str]:
+        """(typed path, staged upload, gallery name, model, what is read) -> what indexing it would take."""
         yield html.message("Trying a few images for a forecast")
-        yield self._forecast(typed.strip() or staged, name.strip() or name_for(typed), model)
+        options = _options(exclude, follow_links)
+        yield self._forecast(typed.strip() or staged, name.strip() or name_for(typed), model, options)
 
-    def _forecast(self, spec: str, name: str, model: str) -> str:
+    def _forecast(self, spec: str, name: str, model: str, options: Options) -> str:
         if self._is_packed(spec):
             return html.message("A packed gallery", f"Press Start to open it as '{name}'.")
         try:
-            source = self._open(spec)
+            source = self._open(spec, options)
             found = forecast(self._embedder(name, model), source)
             there = len(self.context.gallery(name)) if name.strip() in self.context.indexes.names() else None
             return html.forecast(found, name, there)
         except ERRORS as error:
             return html.message("No forecast", reason(error), "error")
 
-    def begin(self, typed: str, staged: str, name: str, model: str, begun: str) -> dict:
-        """(typed path, staged upload, gallery name, model, upload begun before) -> what is wrong, or what was begun."""
+    def begin(
+        self, begun: str, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool
+    ) -> dict:
+        """(upload begun before, typed path, staged upload, gallery name, model, what is read) -> what is wrong, or what
+        was begun."""
         spec, name = typed.strip() or ("" if staged == begun else staged), name.strip()
         if not spec and begun and self.context.jobs.is_busy(self.context.owner, "index"):
             return {self.outcome: gr.skip()}  # pressed twice
         try:
-            job = self.start_index(spec, name or name_for(spec), model)
+            job = self.start_index(spec, name or name_for(spec), model, _options(exclude, follow_links))
         except ERRORS as error:
             return {self.outcome: html.message("Indexing cannot start", reason(error), "error")}
         return {self.outcome: "", self.awaited: job.id, self.begun: spec, self.suggested: name}
@@ -370,11 +355,11 @@ def _paths(lines: str) -> list[str]:
     return [line.strip() for line in lines.splitlines() if line.strip()]
 
 
-def drop_zone(context: Context, elem_id: str) -> gr.HTML:
-    """Where files are dropped. A lone CSV names files of the computer that the app runs on: strangers give none."""
-    takes = f"a folder, a .zip{'' if context.settings.public else ', a .csv'} or images"
-    template, script = asset("drop.html"), asset("drop.js")
-    return gr.HTML("", html_template=template, js_on_load=script, elem_id=elem_id, takes=takes)
+def _options(exclude: str, follow_links: bool) -> Options:
+    """How files are read, as the boxes say."""
+    return Options(
+        exclude=tuple(line.strip() for line in exclude.splitlines() if line.strip()), follow_links=follow_links
+    )
 
 
 def _outcome(job: Job) -> str:

@@ -166,8 +166,15 @@ def definition_list(rows: dict[str, str]) -> str:
 def report(outcome: IndexReport) -> str:
     """What came of indexing, with a line for everything that was refused."""
     title = f"{plural(outcome.added, 'image')} added to '{outcome.gallery}' in {duration(outcome.seconds)}"
-    removed = f", {outcome.removed:,} removed" if outcome.removed else ""
-    text = f"{outcome.skipped:,} were there already{removed}. The gallery has {plural(outcome.items, 'item')}."
+    counts = (
+        (outcome.skipped, "were there already"),
+        (outcome.moved, "lie at another place now"),
+        (outcome.relabelled, "have another label now"),
+        (outcome.removed, "were removed"),
+        (outcome.missing, "are gone from the source and were kept"),
+    )
+    told = ", ".join(f"{count:,} {what}" for count, what in counts if count or what == counts[0][1])
+    text = f"{told}. The gallery has {plural(outcome.items, 'item')}."
     said = "".join(f"<li>{remark.count:,} x {escape(remark.text)}</li>" for remark in outcome.remarks)
     remarks = f'<ul class="hint">{said}</ul>' if said else ""
     return message(title, text, "good") + remarks + refusals(outcome.failed)

@@ -20,10 +20,10 @@ from unifex.recipes import PRESETS, Recipe
 from unifex.text import duration, plural, reason
 from unifex.training_data import HOLD_OUT_SHARE, HoldOut
 from unifex.ui import html, training_report
-from unifex.ui.components import notice
+from unifex.ui.components import drop_zone, notice
 from unifex.ui.context import ERRORS, Context, name_for
 from unifex.ui.evaluate_tab import Shelf
-from unifex.ui.gallery_tab import GalleryTab, drop_zone
+from unifex.ui.gallery_tab import GalleryTab
 from unifex.ui.item_view import ItemView
 from unifex.ui.job_tray import JobPanel, seen_at_once
 from unifex.ui.listening import listen
@@ -77,7 +77,7 @@ class TrainTab:
         )  # fmt: skip
         self.back = gr.Button("Go back", size="sm", visible=False, elem_id="train-back")
         with gr.Accordion("or upload labelled folders", open=False, visible=self._writable):
-            self.drop = drop_zone(self.context, "train-drop")
+            self.drop = drop_zone("train-drop", self.context.settings.public)
             self.upload_name = gr.Textbox(
                 label="They become this gallery", placeholder="the folder's name", elem_id="train-upload-name"
             )

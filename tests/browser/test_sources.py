@@ -1,0 +1,68 @@
+"""Sources of a gallery on the page: what is read, looking there again, another place, forgetting."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_pages import choose, go_to
+from tests.drawing import write_folder
+from tests.serving import Server, serve
+from unifex.gallery import Gallery
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder) -> Server:
+    base = tmp_path_factory.mktemp("sources")
+    Gallery.create(base / "indexes" / "drawn", embedder)
+    with serve(base / "indexes") as running:
+        yield running
+
+
+def press(page: Page, elem_id: str) -> None:
+    page.locator(f"#{elem_id}").click()
+
+
+def test_what_is_read_looked_at_again_moved_and_forgotten(server, open_page, tmp_path):
+    folder = write_folder(tmp_path / "pictures")
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    page.locator("#source-path textarea, #source-path input").fill(str(folder))
+    page.locator("#gallery-name textarea, #gallery-name input").fill("sourced")
+    page.locator("#reading button").first.click()
+    page.locator("#reading-exclude textarea").fill("disc")
+    press(page, "start-button")
+    outcome = page.locator("#index-outcome")
+    expect(outcome).to_contain_text("18 images added to 'sourced'", timeout=60_000)
+    expect(page.locator("#gallery-facts h3")).to_have_text("sourced")
+    page.locator("#gallery-sources button").first.click()
+    chosen = page.locator("#gallery-source input")
+    expect(chosen).to_have_value(f"{folder} · 18 items")
+
+    moved = folder.rename(tmp_path / "elsewhere")
+    press(page, "source-again")
+    expect(page.locator("#source-notice")).to_contain_text("does not exist")
+    page.locator("#source-place textarea, #source-place input").fill(str(moved))
+    press(page, "source-move")
+    expect(page.locator("#source-notice")).to_contain_text("18 items of it are known at the new place now")
+    expect(chosen).to_have_value(f"{moved} · 18 items")
+
+    (moved / "signs/cross/0.png").unlink()
+    press(page, "source-again")  # disc is still left out
+    expect(outcome).to_contain_text("17 were there already, 1 are gone from the source and were kept")
+    choose(page, "#source-gone", "Remove them, but not if most are gone")
+    press(page, "source-again")
+    expect(outcome).to_contain_text("1 were removed")
+    expect(chosen).to_have_value(f"{moved} · 17 items")
+
+    press(page, "forget-source-ask")
+    expect(page.locator("#gallery-sources")).to_contain_text("Image files and corrections stay")
+    press(page, "forget-source")
+    expect(page.locator("#source-notice")).to_contain_text("Forgotten, with 17 items")
+    expect(chosen).to_have_value("")
+    assert len(Gallery.open(server.indexes / "sourced")) == 0
+    assert (moved / "shapes/disc/0.png").exists()
+    press(page, "forget-source-ask")
+    expect(page.locator("#gallery-sources")).to_contain_text("choose one of the gallery's sources first")
