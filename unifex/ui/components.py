@@ -31,7 +31,10 @@ class Choice(gr.Dropdown):
     is_template = True  # looks like its parent
 
     def preprocess(self, payload: Any) -> Any:
-        """What was chosen, unchecked."""
+        """What was chosen, whether it is there or not. Raises ``UnifexError`` for what no list can hold."""
+        chosen = payload if self.multiselect and isinstance(payload, list) else [payload]
+        if not all(one is None or isinstance(one, str | int | float) for one in chosen):
+            raise UnifexError("that cannot be chosen; reload the page")
         return payload
 
 

@@ -17,7 +17,7 @@ from unifex.gallery import Gallery, GalleryError
 from unifex.jobs import State
 from unifex.text import reason
 from unifex.ui import html, report
-from unifex.ui.components import notice
+from unifex.ui.components import Choice, notice
 from unifex.ui.context import ERRORS, Context, Wish
 from unifex.ui.item_view import ItemView
 from unifex.ui.job_tray import JobPanel, seen_at_once
@@ -43,14 +43,14 @@ class EvaluateTab:
         self.before = gr.State(frozenset())  # the corrections that the lists take into account
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
-                self.gallery = gr.Dropdown(
+                self.gallery = Choice(
                     self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="evaluate-gallery"
                 )
                 self.protocol = gr.Dropdown(
                     [(kind.capitalize(), kind) for kind in PROTOCOLS], value="auto", label="Protocol",
                     info=PROTOCOLS["auto"], elem_id="evaluate-protocol",
                 )  # fmt: skip
-                self.compare = gr.Dropdown(
+                self.compare = Choice(
                     [], multiselect=True, label="Compare with", elem_id="evaluate-compare",
                     info="; ".join(f"{name}: {text}" for name, text in BASELINES.items()),
                 )  # fmt: skip

@@ -13,7 +13,7 @@ from unifex.jobs import Work
 from unifex.sources import Source
 from unifex.text import plural, reason
 from unifex.ui import html
-from unifex.ui.components import notice
+from unifex.ui.components import Choice, notice
 from unifex.ui.confirmation import Confirmation
 from unifex.ui.context import ERRORS, Context, Wish
 from unifex.ui.job_tray import seen_at_once
@@ -39,7 +39,7 @@ class GallerySources:
     def build(self) -> None:
         """Lay it out."""
         self.changed = gr.State(Wish())  # changes when items were removed or moved
-        self.source = gr.Dropdown([], label="Source", elem_id="gallery-source")
+        self.source = Choice([], label="Source", elem_id="gallery-source")
         self.gone = gr.Dropdown(GONE, value=KEEP, label="Items whose files are gone", elem_id="source-gone")
         self.rehash = gr.Checkbox(
             label="Read every file again", info="Finds changes that kept size and time", elem_id="source-rehash"

@@ -16,7 +16,7 @@ from unifex.jobs import Job, State, Work
 from unifex.sources import Options, Source, SourceError
 from unifex.text import plural, reason
 from unifex.ui import html
-from unifex.ui.components import drop_zone, notice
+from unifex.ui.components import Choice, drop_zone, notice
 from unifex.ui.confirmation import Confirmation
 from unifex.ui.context import ERRORS, Context, Wish, name_for
 from unifex.ui.gallery_pack import GalleryPack
@@ -89,7 +89,7 @@ class GalleryTab:
             with gr.Column(scale=2, min_width=300):
                 gr.Markdown("## Your galleries" if local and writable else "## Galleries")
                 self.visit.build()
-                self.gallery = gr.Dropdown(
+                self.gallery = Choice(
                     self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="manage-gallery"
                 )
                 self.facts = gr.HTML(elem_id="gallery-facts")
@@ -116,7 +116,6 @@ class GalleryTab:
         self.dropdowns = both = [self.gallery, *followers]
         self.picker.wire()
         self.packer.wire(self.gallery)
-        self.sources.wire(self.gallery, [self.panel.further.input])
         reading = [self.exclude, self.follow_links]
         tried = [self.path, self.pending, self.name, self.picker.model, *reading]
         received = [self.pending, self.path, self.name, self.suggested, self.outcome]
@@ -128,6 +127,7 @@ class GalleryTab:
         seen_at_once(listen(self.resume.click, self.resume_chosen, [self.gallery], begun, counts="first"))
         shown = [self.outcome, self.awaited, self.facts, self.resume, *both, *self.visit.shown["outputs"]]
         listen(self.panel.further.input, self.show_jobs, [self.gallery, self.awaited], shown)
+        self.sources.wire(self.gallery, [self.panel.further.input])
         listen(self.gallery.change, self.show_facts, [self.gallery], [self.facts, self.resume])
         listen(self.gallery.input, lambda name: name, [self.gallery], [self.name])
         managed = [self.notice, self.name, *both]

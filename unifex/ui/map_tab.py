@@ -19,7 +19,7 @@ from unifex.jobs import State, Work
 from unifex.projection import Map, kept_map, moved_most, place, project
 from unifex.text import harmless, plural, reason
 from unifex.ui import html
-from unifex.ui.components import notice, signal
+from unifex.ui.components import Choice, notice, signal
 from unifex.ui.confirmation import Confirmation
 from unifex.ui.context import ERRORS, Chosen, Context, Found, Wish
 from unifex.ui.item_view import ItemView
@@ -49,14 +49,14 @@ class MapTab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 with gr.Row():
-                    self.gallery = gr.Dropdown(
+                    self.gallery = Choice(
                         self.context.indexes.names() or [first],
                         value=first,
                         label="Gallery",
                         elem_id="map-gallery",
                         min_width=200,
                     )
-                    self.compare = gr.Dropdown(
+                    self.compare = Choice(
                         [("none", NO_MODEL)],
                         value=NO_MODEL,
                         label="Second map, to compare",

@@ -20,7 +20,7 @@ from unifex.recipes import PRESETS, Recipe
 from unifex.text import duration, plural, reason
 from unifex.training_data import HOLD_OUT_SHARE, HoldOut
 from unifex.ui import html, training_report
-from unifex.ui.components import drop_zone, notice
+from unifex.ui.components import Choice, drop_zone, notice
 from unifex.ui.context import ERRORS, Context, name_for
 from unifex.ui.evaluate_tab import Shelf
 from unifex.ui.gallery_tab import GalleryTab
@@ -71,7 +71,7 @@ class TrainTab:
     def _build_data(self) -> None:
         first = self.context.first_gallery()
         gr.Markdown("## 1 · Data")
-        self.gallery = gr.Dropdown(
+        self.gallery = Choice(
             self.context.indexes.names() or [first], value=first, label="Labels of this gallery",
             elem_id="train-gallery",
         )  # fmt: skip
