@@ -86,7 +86,7 @@ class GallerySources:
         return ""
 
     def _looking(self, gallery: Gallery, source: Source, gone: str, rehash: bool) -> Work:
-        with self.context.within_limits(source) as limited:
+        with self.context.within_limits(source, gallery) as limited:
             return (yield from steps(index(gallery, limited, gone == PRUNE, gone == PRUNE_ALL, rehash)))
 
     def relocate(self, name: str | None, chosen: int | None, place: str) -> tuple:
