@@ -98,7 +98,9 @@ def check_name(repo: str) -> None:
     try:
         validate_repo_id(repo)
     except HFValidationError:
-        raise HubError(f"'{repo}' is no repository of the hub: give OWNER/NAME, of letters, digits and - _ .") from None
+        raise HubError(
+            f"'{repo}' is no repository of the hub: give OWNER/NAME (namespace/repo_name), of letters, digits and - _ ."
+        ) from None
 
 
 def explain(error: Exception, repo: str) -> HubError:
