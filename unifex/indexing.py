@@ -183,6 +183,20 @@ def _as_known(gallery: Gallery, source: Source) -> Source:
     return source if spec == source.spec else open_source(spec, options=source.options)
 
 
+def _begin(writer: Writer, source: Source) -> int:
+    options, by_layout = source.options, getattr(source, "by_layout", False)
+    return writer.begin_source(source.spec, options.keep, options.to_json(), by_layout)
+
+
+def announce(gallery: Gallery, source: Source) -> None:
+    """A source is going to be indexed: should the program end before its turn comes, it is known as unfinished.
+
+    Raises ``GalleryBusy`` while the gallery is being written.
+    """
+    with gallery.write() as writer:
+        _begin(writer, _as_known(gallery, source))
+
+
 def forget(gallery: Gallery, source: str) -> int:
     """Forget a source, with all items that no other source has; how many of these. Image files and corrections stay.
 
@@ -239,8 +253,7 @@ class _Run:
         self.gallery, self.writer, self.source, self.rehash, self.prunes = gallery, writer, source, rehash, prunes
         self.counts = _Counts()
         self.spoiled: set[int] = set()  # items whose file is no image any more
-        options, by_layout = source.options, getattr(source, "by_layout", False)
-        self.source_id = writer.begin_source(source.spec, options.keep, options.to_json(), by_layout)
+        self.source_id = _begin(writer, source)
         self._identity = places.identity(source.spec)
         self._embedder = gallery.embedder
         self._known = _Known(writer, self.source_id, [known.spec for known in gallery.sources()])

@@ -91,12 +91,16 @@ def test_a_restarted_server_says_what_was_interrupted_and_goes_on(tmp_path, open
     with serve(tmp_path / "indexes") as running:
         page = open_page(running.url)
         start_indexing(page, many, "cut off")
+        wait_for_share(page, 5)
+        start_indexing(page, many, "never begun")
+        expect(page.locator("#index-progress .job")).to_have_count(2)
         wait_for_share(page, 15)
         page.context.close()
     assert 0 < len(Gallery.open(tmp_path / "indexes" / "cut off")) < 520
     with serve(tmp_path / "indexes") as running:
         page = open_page(running.url)
         expect(page.locator("#jobs .interrupted")).to_contain_text("Indexing 'cut off' was interrupted")
+        expect(page.locator("#jobs .interrupted")).to_contain_text("Indexing 'never begun' was interrupted; 0 items")
         page.get_by_role("button", name="Resume").first.click()
         expect(page.locator("#index-outcome")).to_contain_text("The gallery has 520 items", timeout=90_000)
         page.context.close()

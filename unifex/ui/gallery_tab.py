@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,8 @@ import gradio as gr
 
 from unifex import bundle, snapshot, sources, uploads
 from unifex.embedder import Embedder
-from unifex.gallery import Gallery, GalleryError
-from unifex.indexing import IndexReport, forecast, index
+from unifex.gallery import Gallery, GalleryBusy, GalleryError
+from unifex.indexing import IndexReport, announce, forecast, index
 from unifex.jobs import Job, State, Work
 from unifex.sources import Options, Source, SourceError
 from unifex.text import plural, reason
@@ -234,6 +235,8 @@ class GalleryTab:
             return self.context.start("index", name, self._unpacking(spec, name), spec)
         source = self._open(spec, options)  # nothing is made for nothing
         gallery = self.context.indexes.get_or_create(name, lambda: self.picker.embedder(model))
+        with contextlib.suppress(GalleryBusy):
+            announce(gallery, source)
         return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
 
     def _indexing(self, gallery: Gallery, source: Source) -> Work:
