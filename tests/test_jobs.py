@@ -92,6 +92,31 @@ def test_cancel_closes_the_work_and_lets_the_next_one_in():
     assert jobs.cancel("ann", waiting.id).state == State.DONE  # too late is no error
 
 
+def test_what_took_long_is_kept_when_it_ends_after_many_others():
+    jobs, gate = Jobs(), Gate()
+    long = jobs.start("ann", "train", "a", gate.work(1, "trained"))
+    gate.reached.acquire(timeout=SECONDS)
+    for number in range(MAX_FINISHED_OF_OWNER):
+        ended(jobs.start("ann", "map", str(number), at_once()))
+    gate.go.release()
+    assert ended(long) == State.DONE
+    assert jobs.result("ann", "train", "a") == "trained"
+
+
+def test_an_owner_ends_whatever_has_ended_before():
+    jobs, gate = Jobs(), Gate()
+    running = jobs.start("bob", "index", "a", gate.work())
+    gate.reached.acquire(timeout=SECONDS)
+    waiting = [jobs.start("ann", "index", str(number), at_once()) for number in range(2)]
+    for number in range(MAX_FINISHED_OF_OWNER):
+        ended(jobs.start("ann", "map", str(number), at_once()))
+    jobs.end_owner("ann", SECONDS)
+    assert {job.state for job in waiting} == {State.CANCELLED}
+    assert jobs.of("ann") == []
+    gate.go.release()
+    ended(running)
+
+
 def test_owners_take_turns_and_kinds_do_not_wait_for_each_other():
     jobs, gate, order = Jobs(), Gate(), []
     first = jobs.start("ann", "evaluate", "0", gate.work())

@@ -160,20 +160,23 @@ class Jobs:
 
     def end_owner(self, owner: str, seconds: float = 60) -> None:
         """Cancel all that an owner has, wait for it to end, and forget it."""
-        for job in self.of(owner):
-            self.cancel(owner, job.id)
+        with self._lock:  # those that have ended are forgotten meanwhile, which cancel would refuse
+            jobs = [job for job in self.of(owner) if job.state.active]
+            for job in jobs:
+                self.cancel(owner, job.id)
         deadline = time.monotonic() + seconds
-        for job in self.of(owner):
+        for job in jobs:
             job.finished.wait(max(0, deadline - time.monotonic()))
         self.forget(owner)
 
     def close(self, seconds: float = 10) -> None:
         """The server ends: cancel everything, so that what is done is kept."""
-        for owner in {job.owner for job in [*self._jobs.values()]}:
-            for job in self.of(owner):
-                self.cancel(owner, job.id)
+        with self._lock:
+            jobs = [job for job in self._jobs.values() if job.state.active]
+            for job in jobs:
+                self.cancel(job.owner, job.id)
         deadline = time.monotonic() + seconds
-        for job in [*self._jobs.values()]:
+        for job in jobs:
             job.finished.wait(max(0, deadline - time.monotonic()))
 
     # --- running -------------------------------------------------------------------------------------------------
@@ -216,6 +219,7 @@ class Jobs:
         job._work = job._context = None
         job.finished.set()
         finished = [other for other in self._jobs.values() if not other.state.active]
+        finished.sort(key=lambda other: other.ended)  # one that took long was asked for before many that are forgotten
         own = [other for other in finished if other.owner == job.owner]
         for old in {*finished[:-MAX_FINISHED], *own[:-MAX_FINISHED_OF_OWNER]}:
             self._jobs.pop(old.id, None)
