@@ -31,6 +31,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unifex import images
 from unifex.disk import BLOCK_BYTES
+from unifex.text import reason
 from unifex.ui.door import refused
 from unifex.ui.rates import Open, Ownership, Rate, Refusal, Turns, network_of
 from unifex.visitor_files import MADE, PREFIX, SENT, RoomError, VisitorFiles, nobody_at
@@ -205,7 +206,7 @@ class Guard:
             try:
                 picture = await to_thread.run_sync(_without_metadata, path, limiter=self.decoders)
             except (OSError, images.ImageError) as error:
-                raise Refusal(415, f"not shown: {error}") from error
+                raise Refusal(415, f"not shown: {reason(error)}") from error
             answer = Response(picture, media_type=images.media_type(picture))
         await answer(request.scope, request.receive, send)
 
