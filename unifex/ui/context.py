@@ -319,7 +319,6 @@ class Context:
 
     def _index(self, name: str, source: sources.Source, doing: str) -> None:
         """A job as any other, which the page shows and can cancel; what comes next needs its gallery."""
-        sources.require_items(source)
         self.state = doing
         sources.require_items(source)
         gallery = self.own.get_or_create(name, lambda: self.embedder)
