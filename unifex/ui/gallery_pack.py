@@ -27,7 +27,7 @@ class GalleryPack:
     def build(self) -> None:
         """Lay it out."""
         gr.Markdown(
-            "One .zip of features, embeddings, items and thumbnails that opens wherever the same backbone is: drop it "
+            "One .zip of features, items and thumbnails that opens wherever the same backbone is: drop it "
             "above, or `python -m unifex unpack`. It does not tell where your images lie."
         )
         self.images = gr.Checkbox(label="With the images themselves", elem_id="pack-images")
