@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from unifex import disk
 
 _FIELD = "checksum"
@@ -26,17 +24,6 @@ LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that
 def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:
     """Write beside and rename, so that no reader ever sees half a file; ``durable`` waits for the disk."""
     write_atomically_with(path, lambda file: file.write(data), durable)
-
-
-def save_array(path: Path, array: np.ndarray) -> None:
-    """:func:`write_atomically` for an array, as ``.npy``."""
-    array = np.ascontiguousarray(array)  # the header says how it lies
-
-    def write(file: BinaryIO) -> None:  # numpy's own writing of files does not say why it failed
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array.data)
-
-    write_atomically_with(path, write)
 
 
 def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:

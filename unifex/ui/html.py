@@ -15,7 +15,6 @@ from html import escape
 
 from unifex import images
 from unifex.gallery import Facts, Record
-from unifex.hub import Fetched
 from unifex.indexing import Forecast, IndexReport
 from unifex.search import Hit, SearchResult
 from unifex.sources import Refused
@@ -140,22 +139,6 @@ def detail(record: Record, picture: bytes, problem: str = "") -> str:
 def no_item(title: str, text: str, kind: str) -> str:
     """What the large view says where there is no item to show."""
     return f'<h2 id="detail-title" class="unseen">{escape(title)}</h2>{message(title, text, kind)}'
-
-
-def bar(title: str, done: int, total: int | None, detail: str, small: str = "") -> str:
-    """A progress bar; ``total`` None or 0: nobody can tell how long."""
-    share = done / total if total else 0
-    return (
-        f'<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{100 * share:.0f}">'
-        f'<div class="bar{"" if total else " endless"}"><div style="width:{100 * share:.1f}%"></div></div>'
-        f"<p><strong>{escape(title)}</strong>{escape(detail)}<small>{escape(small)}</small></p></div>"
-    )
-
-
-def download_bar(event: Fetched) -> str:
-    """How much of a file has been fetched, and the time left."""
-    left = "" if event.seconds_left is None else f", {duration(event.seconds_left)} left"
-    return bar(f"{size(event.done)} of {size(event.total)}", event.done, event.total, left, event.file)
 
 
 def definition_list(rows: dict[str, str]) -> str:
