@@ -210,22 +210,26 @@ class EvaluateTab:
 
 
 class Shelf:
-    """What cards show, by position; each item is read once."""
+    """What cards show, by position; each item is read once. Raises ``GalleryError`` for one that went meanwhile."""
 
     def __init__(self, gallery: Gallery, ids: np.ndarray):
         self.gallery, self.ids, self.known = gallery, ids, {}
 
     def __call__(self, position: int) -> report.Shown:
         if position not in self.known:
-            record = self.gallery.records([self.ids[position]])[0]
-            self.known[position] = report.Shown(record, self.gallery.thumbnail(record.sha256))
+            records = self.gallery.records([self.ids[position]])
+            if not records:
+                raise GalleryError(f"an item of it is no longer in gallery '{self.gallery.name}'")
+            self.known[position] = report.Shown(records[0], self.gallery.thumbnail(records[0].sha256))
         return self.known[position]
 
 
 def _apply(gallery: Gallery, act: str, item: int, other: int) -> str:
     """Store (or with undo take back) one correction; what was done."""
     if act == "undo":
-        said = gallery.corrections()[item]
+        said = next((said for said in gallery.corrections() if report.key(said) == item), None)
+        if said is None:
+            raise GalleryError("that was taken back already")
         with gallery.write() as writer:
             writer.undo([said])
         return f"Taken back: {said.sentence}"

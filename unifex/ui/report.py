@@ -256,6 +256,11 @@ def subject(of: Record | Correction) -> str:
     return hashlib.sha256(f"{of.uri}\n{of.sha256}".encode()).hexdigest()[:16]
 
 
+def key(said: Correction) -> int:
+    """Tells a correction from every other, wherever it stands in the list; nothing of where a file lies."""
+    return int(hashlib.sha256(repr(said).encode()).hexdigest()[:12], 16)
+
+
 def hits_row(left: str, right: str, head: str, acts: str, item: Record | None = None) -> str:
     """A query's card, the cards of its hits, a line above and a line of buttons below.
 
@@ -330,9 +335,9 @@ def corrections(said: Sequence[Correction], csv_text: str, editable: bool) -> st
         return message("No corrections yet", "Relabel, leave out or join items in the lists beside this one.")
     rows = "".join(
         f"<li><span>{escape(shortened(c.sentence, 200))}</span>"
-        + (f'<button type="button" class="act" data-act="undo" data-item="{number}" data-other="0">Undo</button></li>'
+        + (f'<button type="button" class="act" data-act="undo" data-item="{key(c)}" data-other="0">Undo</button></li>'
            if editable else "</li>")
-        for number, c in enumerate(said)
+        for c in said
     )  # fmt: skip
     link = f'<a class="download" download="corrections.csv" href="{csv_uri(csv_text)}">Download as CSV</a>'
     return f'<div class="corrections"><p>{link}</p><ul>{rows}</ul></div>'
