@@ -167,7 +167,7 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.sources import require_items
 
     source = chosen_source(options)
-    if not options.prune:
+    if not (options.prune or options.prune_all):
         require_items(source)  # a wrong source must not leave an empty gallery behind
     indexes(options).get_or_create(options.gallery, lambda: embedder(options))
     if options.store:
