@@ -73,6 +73,25 @@ def test_an_emptied_folder_is_refused_to_be_pruned(gallery, folder, tmp_path):
     assert run_index(gallery, folder, prune_all=True).removed == 24
 
 
+def test_prune_all_alone_empties_what_an_emptied_folder_gave(gallery, folder):
+    for path in folder.rglob("*.png"):
+        path.unlink()
+    at = ["--gallery", gallery.name, "--indexes", str(gallery.folder.parent)]
+    assert main(["index", str(folder), "--prune-all", *at]) == 0
+    assert len(gallery) == 0
+
+
+def test_a_gallery_that_is_another_by_now_is_not_written(gallery):
+    shutil.rmtree(gallery.folder)
+    for _ in range(2):
+        with pytest.raises(GalleryError, match="deleted or renamed"), gallery.write():
+            pass
+    assert not gallery.folder.exists()
+    Gallery.create(gallery.folder, gallery.embedder)
+    with pytest.raises(GalleryError, match="deleted or renamed"), gallery.write():
+        pass
+
+
 @pytest.mark.parametrize(("left", "removed"), [(12, 12), (11, None)])
 def test_half_of_a_source_may_go(gallery, folder, left, removed):
     for path in sorted(folder.rglob("*.png"))[left:]:
@@ -313,9 +332,12 @@ def test_a_file_that_is_no_image_any_more_is_no_item(gallery, folder):
 
 def test_what_cannot_be_read_stays_and_says_so(gallery, folder, monkeypatch):
     os.utime(folder / "shapes/disc/0.png", (1, 1))
+    read_bytes = Path.read_bytes
 
     def unreadable(path):
-        raise OSError(5, "Input/output error")
+        if path.is_relative_to(folder):
+            raise OSError(5, "Input/output error")
+        return read_bytes(path)
 
     monkeypatch.setattr(Path, "read_bytes", unreadable)
     report = run_index(gallery, folder, prune=True)

@@ -645,9 +645,11 @@ class Gallery:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Writer]:
-        """The right to change the gallery. Raises :class:`GalleryBusy` when another writer has it, and
-        ``disk.FolderClosed`` where nothing is kept any more."""
+        """The right to change the gallery. Raises :class:`GalleryBusy` when another writer has it,
+        :class:`GalleryError` when it is not there any more, ``disk.FolderClosed`` where nothing is kept any more."""
         disk.check_open(self.folder)
+        if not (self.folder / "gallery.json").is_file() or read_config(self.folder).id != self.config.id:
+            raise GalleryError(f"gallery '{self.name}' was deleted or renamed meanwhile; choose it again")
         lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
         try:
             lock.acquire()
