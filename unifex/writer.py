@@ -374,7 +374,8 @@ class Writer:
 
     def relocate(self, old: str, new: str) -> Relocated:
         """All that lay at or below the place ``old`` lies at ``new``. An item that was indexed there, too, is one."""
-        joined: list[int] = []
+        joined = 0
+        there_now: list[int] = []
         with self.gallery.connect() as database:
             rows = database.execute("SELECT id, uri, sha256 FROM items").fetchall()
             moving = {item: (uri, sha256) for item, text, sha256 in rows if (uri := relocated(text, old, new))}
@@ -385,9 +386,11 @@ class Writer:
                 other, content = there.get(uri, (None, None))
                 if other is None:
                     self._call(database, item, uri)
+                    there_now.append(item)
                     continue
                 stays, goes = (item, other) if content == sha256 else (other, item)
-                joined.append(goes)
+                joined += 1
+                there_now.append(stays)
                 self._join(database, stays, goes)
                 self._call(database, stays, uri)
             sources = 0
@@ -395,10 +398,10 @@ class Writer:
                 if spec := relocated(text, old, new):
                     sources += 1
                     self._relocate_source(database, source, spec)
-            self._settle(database, [item for item in moving if item not in joined])
+            self._settle(database, there_now)
             database.execute("UPDATE state SET version = version + 1")
         self.drop_unused_images()
-        return Relocated(sources, len(moving), len(joined))
+        return Relocated(sources, len(moving), joined)
 
     def _join(self, database: sqlite3.Connection, stays: int, goes: int) -> None:
         """Two items turn out to be one: what was said of the one that goes is said of the other, where that is free."""
