@@ -156,6 +156,13 @@ class MapTab:
             return {self.drawn: job.id, self.status: html.message("The map was not made", text, "error")}
         try:
             gallery = self.context.gallery(name)
+            there = gallery.snapshot().columns.ids
+            if not all(np.array_equal(made.ids, there) for made in job.result):  # items came or went since
+                status, frame, drawing, mapped, _ = self.show_kept(name)
+                return {
+                    self.drawn: job.id, self.status: status, self.frame: frame, self.drawing: drawing,
+                    self.mapped: mapped,
+                }  # fmt: skip
             status, drawing = _summary(gallery, job.result), _drawing(gallery, *job.result)
         except ERRORS as error:
             return {self.drawn: job.id, self.status: html.message("The map cannot be shown", reason(error), "error")}
