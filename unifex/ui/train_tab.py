@@ -13,7 +13,7 @@ from unifex import training_data
 from unifex.embedder import Embedder, list_models
 from unifex.finetuning import check_model_name, finetune
 from unifex.gallery import Gallery, GalleryError
-from unifex.indexes import MAX_NAME
+from unifex.indexes import MAX_NAME, Broken
 from unifex.jobs import Job, State, Work
 from unifex.outcome import Outcome, Point
 from unifex.recipes import PRESETS, Recipe
@@ -336,7 +336,6 @@ class TrainTab:
     def _trained(self, name: str, found: Outcome) -> dict:
         gallery = self.context.gallery(name)
         fitting = self._fitting(gallery)
-        see = Shelf(gallery, found.data.columns.ids)
         advised = found.verdict == "better"
         variant = "primary" if advised else "secondary"
         return {
@@ -348,16 +347,14 @@ class TrainTab:
             self.use: gr.update(value="Use it" if advised else "Use it anyway", variant=variant),
             self.name: self._free_name(gallery.name),
             **dict(zip(self.download.shown, self.download.of(found.model))),
-            self.changed: html.of_gallery(
-                gallery.name, training_report.changed(found.changed(), see, found.before, found.model)
-            ),
+            self.changed: _changed(gallery, found),
         }
 
     def _fitting(self, gallery: Gallery) -> list[str]:
         """Galleries on the same backbone."""
-        names = self.context.indexes.names()
-        opened = [self.context.gallery(name) for name in names]
-        return [g.name for g in opened if g.config.backbone_hash == gallery.config.backbone_hash]
+        configs = {name: self.context.indexes.ask(name, lambda g: g.config) for name in self.context.indexes.names()}
+        wanted = gallery.config.backbone_hash
+        return [name for name, c in configs.items() if not isinstance(c, Broken) and c.backbone_hash == wanted]
 
     def switch(self, names: list[str], model: str) -> str:
         """(galleries, model) -> what is wrong, or nothing."""
@@ -400,6 +397,16 @@ class TrainTab:
         shown = {self.used: job.id, self.notice: html.message(f"Searching with '{job.source}' now", text, "good")}
         mine = [gallery for gallery in job.result if gallery.name == name]
         return {**shown, self.back: _back(mine[0])} if mine else shown
+
+
+def _changed(gallery: Gallery, found: Outcome) -> str:
+    """The queries that changed most, as long as all that is shown of them is in the gallery."""
+    see = Shelf(gallery, found.data.columns.ids)
+    try:
+        rows = training_report.changed(found.changed(), see, found.before, found.model)
+    except GalleryError as error:
+        return html.message("Which queries changed most is not shown", reason(error))
+    return html.of_gallery(gallery.name, rows)
 
 
 def _back(gallery: Gallery) -> dict:
