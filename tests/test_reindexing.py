@@ -347,6 +347,18 @@ def test_what_cannot_be_read_stays_and_says_so(gallery, folder, monkeypatch):
     assert (report.removed, len(gallery)) == (0, 24)
 
 
+def test_what_a_list_names_and_nobody_can_look_at_is_not_gone(folder, tmp_path, embedder):
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    (folder / "list.csv").write_text("path\n" + "".join(f"{path}\n" for path in paths))
+    gallery = Gallery.create(tmp_path / "indexes" / "listed", embedder)
+    assert run_index(gallery, folder / "list.csv").added == 24
+    (folder / "shapes/disc").rename(tmp_path / "elsewhere")
+    (folder / "shapes/disc").symlink_to("disc")  # a link to itself: what lies below it cannot be told
+    report = run_index(gallery, folder / "list.csv", prune=True)
+    assert report.failed
+    assert (report.removed, len(gallery)) == (0, 24)
+
+
 def test_rehash_sees_what_size_and_time_do_not_tell(gallery, folder):
     path = folder / "shapes/disc/same.bmp"
     path.write_bytes(encoded(picture("shapes/disc", 90), "BMP"))

@@ -389,7 +389,11 @@ class _Run:
         """What the source had and has no more; nothing of what could not be looked at."""
         if self._unread & {"", "."}:
             return []
-        return [stored for path, stored in self._known.not_found() if not self._is_unread(path)]
+        return [
+            stored
+            for path, stored in self._known.not_found()
+            if not self._is_unread(path) and not _cannot_be_looked_at(stored)
+        ]
 
     def _is_unread(self, path: str) -> bool:
         return any(str(place) in self._unread for place in (path, *PurePosixPath(path).parents))
@@ -493,6 +497,11 @@ class _Known:
     def not_found(self) -> Iterator[tuple[str, Stored]]:
         """(path, item) of what the source had before, and has not now."""
         return ((path, stored) for path, stored in self.by_path.items() if stored.id not in self._found | self._left)
+
+
+def _cannot_be_looked_at(stored: Stored) -> bool:
+    """Whether nobody can tell if its file is there: to a list, which only names it, it is not found."""
+    return os.path.isabs(stored.uri) and places.look_at_file(*stored.place) is Place.UNKNOWN
 
 
 def _is_tail(part: str, path: str) -> bool:
