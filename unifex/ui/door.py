@@ -97,7 +97,7 @@ class Door:
         for host in (*given, *request.headers.getlist("x-forwarded-host")):
             if self.hosts.known(host) is None:
                 raise Refusal(
-                    403, f"this server does not answer for '{host[:100]}'; name it with --allowed-host if it is yours"
+                    403, f"this server does not answer for '{host[:100]}'; name it with --allowed-hosts if it is yours"
                 )
 
     def _check_origin(self, request: Request) -> None:
