@@ -24,13 +24,14 @@ from unifex import images, lite0, zoo
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery
 from unifex.indexing import index
-from unifex.sources import Item, open_source
+from unifex.sources import Item, Options, open_source
 
 
 class Chosen:
     """The first images of a source, as a source."""
 
     spec = "benchmark"
+    options = Options()
 
     def __init__(self, items: list[Item]):
         self.items = items
