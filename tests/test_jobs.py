@@ -73,7 +73,7 @@ def test_a_job_runs_tells_its_steps_and_keeps_its_result():
     assert (job.step.done, job.step.total, job.step.share) == (1, 2, 0.5)
     gate.go.release()
     assert ended(job) == State.DONE
-    assert jobs.result("ann", "index", "holiday") == "report"
+    assert jobs.outcome("ann", "index", "holiday").result == "report"
     assert not jobs.is_busy("ann", "index", "holiday")
 
 
@@ -100,7 +100,7 @@ def test_what_took_long_is_kept_when_it_ends_after_many_others():
         ended(jobs.start("ann", "map", str(number), at_once()))
     gate.go.release()
     assert ended(long) == State.DONE
-    assert jobs.result("ann", "train", "a") == "trained"
+    assert jobs.outcome("ann", "train", "a").result == "trained"
 
 
 def test_an_owner_ends_whatever_has_ended_before():
@@ -152,7 +152,6 @@ def test_a_failure_is_kept_and_a_defect_is_logged(error, logged, caplog):
     assert ended(job) == State.FAILED
     assert job.error is error
     assert jobs.outcome("ann", "map", "a") is job
-    assert jobs.result("ann", "map", "a") is None
     assert ended(jobs.start("ann", "map", "a", at_once("fine"))) == State.DONE
     assert bool(caplog.records) == logged
 
@@ -166,7 +165,7 @@ def test_nobody_sees_or_ends_what_is_anothers():
             ask("bob", job.id)
     gate.go.release()
     assert ended(job) == State.DONE
-    assert jobs.result("bob", "index", "a") is None
+    assert jobs.outcome("bob", "index", "a") is None
 
 
 def test_the_end_of_an_owner_ends_all_that_is_theirs():
@@ -187,7 +186,6 @@ def test_an_outcome_is_shown_until_the_next_is_asked_for():
     assert jobs.outcome("ann", "index").result == "first"
     running = jobs.start("ann", "index", "b", gate.work(1, "second"))
     assert jobs.outcome("ann", "index") is None
-    assert jobs.result("ann", "index", "a") == "first"
     gate.go.release()
     ended(running)
     assert jobs.outcome("ann", "index").result == "second"

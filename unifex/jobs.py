@@ -131,11 +131,6 @@ class Jobs:
         ended = [job for job in fitting if not job.state.active and job.ended > since]
         return max(ended, key=lambda job: job.ended, default=None)
 
-    def result(self, owner: str, kind: str, name: str) -> Any:
-        """What the last job of a kind that is done found out about ``name``; None when there is none."""
-        done = [job for job in self.of(owner) if (job.kind, job.name, job.state) == (kind, name, State.DONE)]
-        return max(done, key=lambda job: job.ended).result if done else None
-
     def is_busy(self, owner: str, kind: str, name: str | None = None) -> bool:
         """Whether a job of this kind (about ``name``) runs or waits."""
         return any(job.kind == kind and name in (None, job.name) and job.state.active for job in self.of(owner))
