@@ -131,6 +131,11 @@ class Jobs:
         ended = [job for job in fitting if not job.state.active and job.ended > since]
         return max(ended, key=lambda job: job.ended, default=None)
 
+    def active(self) -> int:
+        """How many of all owners' run or wait."""
+        with self._lock:
+            return sum(job.state.active for job in self._jobs.values())
+
     def is_busy(self, owner: str, kind: str, name: str | None = None) -> bool:
         """Whether a job of this kind (about ``name``) runs or waits."""
         return any(job.kind == kind and name in (None, job.name) and job.state.active for job in self.of(owner))

@@ -20,7 +20,7 @@ def health_route(context: Context) -> Callable[[Request], dict[str, Any]]:
     """The route's handler."""
 
     def health(request: Request) -> dict[str, Any]:
-        """Seconds since the start, memory and disk in bytes, jobs, visitors, galleries."""
+        """Seconds since the start, memory and disk in bytes, requests, jobs, visitors, galleries."""
         if not _is_owner(request, context.settings.health_token):
             raise HTTPException(404, "there is nothing here")
         queue = request.app.get_blocks()._queue
@@ -34,6 +34,7 @@ def health_route(context: Context) -> Callable[[Request], dict[str, Any]]:
             "disk_bytes": disk.total,
             "waiting": len(queue),
             "running": sum(event is not None for event in queue.active_jobs),
+            "jobs": context.jobs.active(),
             "sessions": len(queue.pending_messages_per_session),
             "visitors": context.workspaces.count() if context.workspaces else 0,
             "galleries": len(context.own.names()),
