@@ -482,8 +482,8 @@ tags: [unifex, image-retrieval]
 
 # {gallery.name}
 
-A gallery of UniFEx: {facts.items:,} items with {facts.labels:,} labels, as features of {facts.backbone} and embeddings
-of {facts.model} ({facts.dim}-d).
+A gallery of UniFEx: {facts.items:,} items with {facts.labels:,} labels, as features of {facts.backbone}, searched with
+{facts.model} ({facts.dim}-d).
 
     python -m unifex unpack hf:{repo} --gallery NAME
 
