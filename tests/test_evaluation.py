@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import run_index
 from tests.drawing import LABELS, encoded, picture
 from tests.trials import make_columns, make_trial, random_embeddings, slow_values
-from unifex.assessment import assess, rivals
+from unifex.assessment import assess, embed_as, rivals
 from unifex.errors import UnifexError
 from unifex.evaluation import Protocol, difference, evaluate, trial
 from unifex.gallery import Gallery, GalleryError
@@ -280,3 +280,16 @@ def test_a_gallery_of_copies_says_why_it_cannot_be_measured(tmp_path, embedder):
     with pytest.raises(GalleryError, match="copies of one file do not count"):
         trial(gallery)
     assert "one label" in last(assess(gallery, Protocol(copies=True))).main.remarks[0]
+
+
+def test_what_is_measured_stays_the_same_items_while_others_come_and_go(gallery, folder):
+    columns, model, dim = gallery.snapshot().columns, gallery.config.model, gallery.config.dim
+    before = embed_as(gallery, columns, model, dim, np.arange(24))
+    (folder / "shapes/disc/new.bmp").write_bytes(encoded(picture("shapes/disc", 90), "BMP"))
+    run_index(gallery, folder)
+    assert np.array_equal(embed_as(gallery, columns, model, dim, np.arange(24)), before)
+    with gallery.write() as writer:
+        writer.remove([int(columns.ids[0])])
+    for name in (model, "raw"):
+        with pytest.raises(GalleryError, match="removed meanwhile"):
+            embed_as(gallery, columns, name, dim, np.arange(24))

@@ -92,7 +92,8 @@ def assess(
         if embeddings is None or (name, embeddings.shape[1], in_context) in results:
             continue
         near = None
-        if in_context and size == gallery.config.dim and len(chosen.items) == len(chosen.columns.ids):
+        unchanged = np.array_equal(gallery.snapshot().columns.ids, chosen.columns.ids)
+        if in_context and size == gallery.config.dim and len(chosen.items) == len(chosen.columns.ids) and unchanged:
             near = yield from _kept_neighbours(gallery)
         for event in evaluate(chosen, embeddings, name, near, in_context):
             if isinstance(event, Evaluation):
@@ -114,11 +115,15 @@ def embed_as(gallery: Gallery, columns: Columns, name: str, dim: int, fit_on: np
     """Embeddings float32 [N, d] of all items by the gallery's model or a rival, from the kept features.
 
     None when the rival has no such dimension; the raw features have but one, whatever ``dim`` is. PCA is fitted on the
-    items at the positions ``fit_on``, without labels.
+    items at the positions ``fit_on``, without labels. Raises :class:`GalleryError` when one of the items went since.
     """
-    if name == gallery.config.model:
-        return gallery.index(dim)[1].embeddings
-    features = gallery.features([sha256.decode() for sha256 in columns.hashes])
+    try:
+        if name == gallery.config.model:
+            current, index = gallery.index(dim)
+            return index.embeddings[_rows(current.columns, columns)]
+        features = gallery.features([sha256.decode() for sha256 in columns.hashes])
+    except KeyError:
+        raise GalleryError(f"items of gallery '{gallery.name}' were removed meanwhile; do it again") from None
     if name == "raw":
         return truncate(features.astype(np.float32), features.shape[1])
     if name == "pca":
@@ -127,3 +132,12 @@ def embed_as(gallery: Gallery, columns: Columns, name: str, dim: int, fit_on: np
         return pooling(features.shape[1], dim).embed(features, dim)
     neck = Embedder.load(name, models=gallery.folder.parent / "models").neck
     return neck.embed(features, dim) if dim in neck.dims else None
+
+
+def _rows(current: Columns, wanted: Columns) -> np.ndarray | slice:
+    """Where the wanted items stand by now: others may have come. Raises KeyError when one of them went."""
+    if np.array_equal(current.ids, wanted.ids):
+        return slice(None)
+    if not np.isin(wanted.ids, current.ids).all():
+        raise KeyError(current.version)
+    return np.searchsorted(current.ids, wanted.ids)
