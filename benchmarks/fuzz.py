@@ -27,17 +27,17 @@ from PIL import Image
 
 from tests.drawing import encoded, picture, write_folder
 from unifex import bundle
-from unifex.backbones import BackboneError
-from unifex.embedder import BUNDLED_MODELS, DEFAULT_MODEL, FILES, Embedder, ModelError
-from unifex.gallery import Gallery, GalleryError
+from unifex.embedder import BUNDLED_MODELS, DEFAULT_MODEL, FILES, Embedder
+from unifex.errors import UnifexError
+from unifex.gallery import Gallery
 from unifex.images import ImageError, decode
 from unifex.indexes import Indexes
 from unifex.indexing import index
-from unifex.sources import Item, SourceError, open_source
+from unifex.sources import Item, open_source
 
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 SECONDS = 10.0  # a file may take so long
-REFUSALS = (ImageError, SourceError, ModelError, BackboneError, GalleryError)
+REFUSALS = (UnifexError,)
 
 
 @dataclass(frozen=True)
