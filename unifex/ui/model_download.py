@@ -55,7 +55,10 @@ class ModelDownload:
 
     def of(self, model: str) -> tuple[dict, dict, str]:
         """:attr:`shown` for a model that was just trained."""
-        return gr.update(value=ZIP), gr.update(value=self._zipped(model)), ""
+        try:
+            return gr.update(value=ZIP), gr.update(value=self._zipped(model)), ""
+        except ERRORS as error:
+            return gr.update(value=ZIP), gr.update(value=None), html.message("No file", reason(error), "error")
 
     def begin(self, model: str, kind: str) -> tuple[str, dict]:
         """(model, kind) -> what is wrong or said meanwhile, download."""
