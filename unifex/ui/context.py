@@ -334,7 +334,7 @@ class Context:
         while True:
             try:
                 self.workspaces.sweep()
-            except OSError:
+            except ERRORS:
                 log.exception("sweeping visitors' workspaces failed; tried again in a minute")
             time.sleep(SWEEP_SECONDS)
 
