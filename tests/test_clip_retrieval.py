@@ -55,6 +55,15 @@ def test_a_gallery_of_what_was_computed_elsewhere(raw, tmp_path, nested):
     assert not raw.thumbnail(raw.item_at("1.png").sha256)
 
 
+def test_rows_that_name_one_place_are_one_item(raw, tmp_path):
+    vectors = raw.embedder.features([drawing.picture(label, 0) for label in drawing.LABELS]).astype(np.float16)
+    rows = [{"image_path": name} for name in ("a.png", "a.png", "b.png", "a.png")]
+    layout(tmp_path / "made", vectors[:3], rows[:3])
+    layout(tmp_path / "made", vectors[3:], rows[3:], number=1)
+    assert last(take_in(tmp_path / "made", raw)).rows == 2
+    assert sorted(record.path for record in raw.records(raw.snapshot().columns.ids)) == ["a.png", "b.png"]
+
+
 def test_there_and_back_with_labels(gallery, raw, tmp_path):
     assert last(write(gallery, tmp_path / "out", features=True)).rows == 24
     assert last(take_in(tmp_path / "out", raw)).pictures == 24

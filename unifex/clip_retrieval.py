@@ -93,7 +93,7 @@ def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Ite
     done = added = shown = 0
     with gallery.write() as writer:
         source = writer.begin_source(f"clip-retrieval:{folder.resolve()}", keep=False)
-        known = writer.stored()
+        known = set(writer.stored())
         try:
             for path, table in pairs:
                 vectors, rows = _array(path, gallery.embedder.backbone.feature_dim), _table(table)
@@ -106,7 +106,9 @@ def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Ite
                         for row, vector in zip(rows[start : start + BATCH_ROWS], vectors[start : start + BATCH_ROWS])
                     ]
                     done += len(batch)
-                    batch = [entry for entry in batch if entry.item.uri not in known]
+                    named = {entry.item.uri: entry for entry in batch}  # of rows that name one place, the last
+                    batch = [entry for uri, entry in named.items() if uri not in known]
+                    known.update(named)
                     writer.commit(source, batch)
                     added += len(batch)
                     shown += sum(bool(entry.thumbnail) for entry in batch)
