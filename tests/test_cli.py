@@ -155,6 +155,7 @@ def test_galleries_info_remove_models(built, unifex):
     ]
     _, info, _ = unifex("info", "drawn", "--json")
     assert (info["items"], info["labels"]) == (24, 4)
+    assert [Path(source).name for source in info["sources"]] == ["pictures"]
     assert info["index"] == {"kind": "exact, 256-d", "exact": True, "recall_at_10": 1.0}
     _, removed, _ = unifex("remove", "drawn", "shapes/disc/0.png", "shapes/disc/1.png", "--json")
     assert removed == {"gallery": "drawn", "removed": 2, "items": 22}

@@ -394,7 +394,10 @@ def _galleries(options: argparse.Namespace) -> dict[str, Any]:
 def _info(options: argparse.Namespace) -> dict[str, Any]:
     gallery = indexes(options).get(options.gallery, chosen_embedder(options))
     facts, index = gallery.facts(), gallery.snapshot().index.shortlist
-    answer = asdict(facts) | {"index": {"kind": index.kind, "exact": index.exact, "recall_at_10": index.recall}}
+    answer = asdict(facts) | {
+        "sources": [source.spec for source in gallery.sources()],
+        "index": {"kind": index.kind, "exact": index.exact, "recall_at_10": index.recall},
+    }
     for name, value in answer.items():
         say(options, f"{name:12} {value}")
     return answer
