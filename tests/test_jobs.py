@@ -189,8 +189,13 @@ def test_an_outcome_is_shown_until_the_next_is_asked_for():
     gate.go.release()
     ended(running)
     assert jobs.outcome("ann", "index").result == "second"
-    jobs.forget("ann", about="b")  # another gallery may be called so next
-    assert jobs.outcome("ann", "index").result == "first"
+    blocked = Gate()
+    jobs.start("ann", "index", "c", blocked.work())
+    waiting = jobs.start("ann", "index", "b", at_once())
+    jobs.leave("ann", "b")  # another gallery may be called so next
+    assert waiting.state == State.CANCELLED
+    assert [job.name for job in jobs.of("ann")] == ["a", "c"]
+    blocked.go.release()
 
 
 def test_old_results_go_and_work_keeps_the_context_of_who_asked():

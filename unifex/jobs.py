@@ -102,14 +102,19 @@ class Jobs:
             for job in active:
                 if (job.name, job.source) == (name, source) and job.state != State.STOPPING:
                     return job
-            if sum(job.state == State.WAITING for job in active) >= MAX_WAITING:
-                raise JobError(f"{MAX_WAITING} of yours are waiting already; wait for one, or cancel one")
+            self.check_turn(owner, kind)
             job = Job(secrets.token_urlsafe(12), owner, kind, name, source)
             job._work, job._context = work, contextvars.copy_context()
             self._jobs[job.id] = job
             self._queues.setdefault(kind, OrderedDict()).setdefault(owner, deque()).append(job)
             self._next(kind)
             return job
+
+    def check_turn(self, owner: str, kind: str) -> None:
+        """Raises :class:`JobError` when no further job of this kind is taken: for what must be done before one is."""
+        waiting = [job for job in self.of(owner) if job.kind == kind and job.state == State.WAITING]
+        if len(waiting) >= MAX_WAITING:
+            raise JobError(f"{MAX_WAITING} of yours are waiting already; wait for one, or cancel one")
 
     def of(self, owner: str) -> list[Job]:
         """An owner's jobs that run, wait or have ended lately, oldest first."""
@@ -157,6 +162,13 @@ class Jobs:
             for job in self.of(owner):
                 if not job.state.active and kind in (None, job.kind) and about in (None, job.name, job.source):
                     del self._jobs[job.id]
+
+    def leave(self, owner: str, about: str) -> None:
+        """A gallery is no more, or is called otherwise: what waits for it is cancelled, what is known of it goes."""
+        for job in self.of(owner):
+            if job.state == State.WAITING and about in (job.name, job.source):
+                self.cancel(owner, job.id)
+        self.forget(owner, about=about)
 
     def end_owner(self, owner: str, seconds: float = 60) -> None:
         """Cancel all that an owner has, wait for it to end, and forget it."""

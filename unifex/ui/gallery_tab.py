@@ -12,7 +12,7 @@ import gradio as gr
 from unifex import bundle, snapshot, sources, uploads
 from unifex.embedder import Embedder
 from unifex.gallery import Gallery, GalleryBusy, GalleryError
-from unifex.indexing import IndexReport, announce, forecast, index
+from unifex.indexing import IndexReport, PruneRefused, announce, forecast, index
 from unifex.jobs import Job, State, Work
 from unifex.sources import Options, Source, SourceError
 from unifex.text import plural, reason
@@ -230,6 +230,7 @@ class GalleryTab:
 
     def start_index(self, spec: str, name: str, model: str = "", options: Options = Options()) -> Job:
         """Index a source into a gallery, or open a packed one under this name. Raises ``UnifexError``."""
+        self.context.jobs.check_turn(self.context.owner, "index")  # before anything is made for it
         if self._is_packed(spec):
             self.context.check_writable()
             return self.context.start("index", name, self._unpacking(spec, name), spec)
@@ -273,7 +274,8 @@ class GalleryTab:
         ended = jobs.outcome(owner, "index")
         arrived = next((job for job in jobs.of(owner) if job.id == awaited and not job.state.active), None)
         name = arrived.name if arrived and arrived.name in self.context.indexes.names() else chosen
-        shown = {self.outcome: _outcome(ended)} if ended else {}
+        going_on = bool(ended) and any(cut.name == ended.name for cut in self.context.interrupted())
+        shown = {self.outcome: _outcome(ended, going_on)} if ended else {}
         if arrived:
             shown[self.awaited] = ""
         facts, resume = self.show_facts(name)
@@ -303,6 +305,7 @@ class GalleryTab:
             visible=bool(known.unfinished)
             and self.context.can_change(name)
             and not self.context.jobs.is_busy(self.context.owner, "index", name)
+            and not gallery.is_being_written()
         )
 
     def rename_gallery(self, name: str, new: str, adding_to: str) -> dict:
@@ -311,7 +314,7 @@ class GalleryTab:
             renamed = self.context.indexes.rename(name, new).name
         except ERRORS as error:
             return {self.notice: html.message("Not renamed", reason(error), "error")}
-        self.context.jobs.forget(self.context.owner, about=name)
+        self.context.jobs.leave(self.context.owner, name)
         notice = html.message(f"'{name}' is now '{renamed}'", kind="good")
         adding_to = renamed if adding_to.strip() == name else adding_to
         return {self.notice: notice, self.name: adding_to, self.new_name: "", **self.listed(renamed)}
@@ -324,7 +327,7 @@ class GalleryTab:
             self.context.indexes.delete(name)
         except ERRORS as error:
             return {self.notice: html.message("Not deleted", reason(error), "error")}
-        self.context.jobs.forget(self.context.owner, about=name)  # another gallery may be called so
+        self.context.jobs.leave(self.context.owner, name)  # another gallery may be called so
         notice = html.message(f"'{name}' was deleted", "Your image files are untouched.", "good")
         adding_to = "" if adding_to.strip() == name else adding_to
         return {self.notice: notice, self.name: adding_to, self.confirm: "", **self.listed(None)}
@@ -365,14 +368,17 @@ def _options(exclude: str, follow_links: bool) -> Options:
     )
 
 
-def _outcome(job: Job) -> str:
-    """What came of an indexing that has ended."""
+def _outcome(job: Job, going_on: bool) -> str:
+    """What came of an indexing that has ended; ``going_on``: it can be resumed."""
+    resume = "What was done is kept and can be searched; Resume goes on where it stopped." if going_on else ""
+    if isinstance(job.error, PruneRefused):
+        gone = f"{job.error.gone:,} of {plural(job.error.known, 'item')} are gone from their source; is a disk missing?"
+        text = f"{gone} If you mean it, choose under Sources to remove them however many they are."
+        return html.message("Everything is indexed, nothing was removed", text, "warning")
     if job.state == State.FAILED:
-        text = f"{job.problem}. What was done is kept; Resume goes on from there."
-        return html.message(f"Indexing '{job.name}' stopped", text, "error")
+        return html.message(f"Indexing '{job.name}' stopped", f"{job.problem}. {resume}".strip(), "error")
     if job.state == State.CANCELLED:
-        text = "What was done is kept and can be searched. Resume goes on where it stopped." if job.began else ""
-        return html.message(f"Indexing '{job.name}' was cancelled", text, "warning")
+        return html.message(f"Indexing '{job.name}' was cancelled", resume, "warning")
     if isinstance(job.result, IndexReport):
         return html.report(job.result)
     return html.message(f"Gallery '{job.result.name}' is open", plural(len(job.result), "item"), "good")

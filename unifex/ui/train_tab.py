@@ -256,6 +256,7 @@ class TrainTab:
         check_model_name(self.context.indexes.models, model)
         if self.context.jobs.is_busy(self.context.owner, "train", model):
             raise GalleryError(f"'{model}' is being trained; give the next one another name")
+        self.context.jobs.check_turn(self.context.owner, "train")  # before it is counted
         work = self._training(gallery, model, recipe, hold_out, finish, self._deadline(finish))
         return self.context.start("train", model, work, gallery.name)
 
