@@ -18,6 +18,7 @@ from unifex.evaluation import Protocol, difference, evaluate, trial
 from unifex.gallery import Gallery, GalleryError
 from unifex.measures import MEASURES
 from unifex.neck import DimensionError
+from unifex.snapshot import ItemsGone
 
 
 def last(events):
@@ -291,5 +292,5 @@ def test_what_is_measured_stays_the_same_items_while_others_come_and_go(gallery,
     with gallery.write() as writer:
         writer.remove([int(columns.ids[0])])
     for name in (model, "raw"):
-        with pytest.raises(GalleryError, match="removed meanwhile"):
+        with pytest.raises(ItemsGone, match="removed meanwhile"):
             embed_as(gallery, columns, name, dim, np.arange(24))

@@ -20,6 +20,7 @@ from unifex.embedder import Embedder, ModelConfig
 from unifex.gallery import Gallery, GalleryError
 from unifex.indexes import Indexes, check_name
 from unifex.indexing import Progress, forecast, index
+from unifex.snapshot import ItemsGone
 from unifex.soundness import sealed, unsealed
 from unifex.writer import SHARD_ROWS
 
@@ -392,3 +393,8 @@ def test_shards_stay_small(tmp_path, embedder):
 def test_sqlite_is_readable_by_itself(gallery):
     with sqlite3.connect(gallery.folder / "items.sqlite") as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_items_that_went_meanwhile_are_told_of(gallery):
+    with pytest.raises(ItemsGone, match="were removed meanwhile; do it again"):
+        gallery.features(["0" * 64])

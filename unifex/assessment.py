@@ -13,7 +13,7 @@ from unifex.evaluation import CHALLENGE_DIM, Evaluating, Evaluation, Protocol, d
 from unifex.gallery import Gallery, GalleryError
 from unifex.neck import pca, pooling, truncate
 from unifex.neighbours import Neighbours
-from unifex.snapshot import Columns
+from unifex.snapshot import Columns, ItemsGone
 
 BASELINES = {
     "raw": "the backbone's features as they are",
@@ -115,15 +115,12 @@ def embed_as(gallery: Gallery, columns: Columns, name: str, dim: int, fit_on: np
     """Embeddings float32 [N, d] of all items by the gallery's model or a rival, from the kept features.
 
     None when the rival has no such dimension; the raw features have but one, whatever ``dim`` is. PCA is fitted on the
-    items at the positions ``fit_on``, without labels. Raises :class:`GalleryError` when one of the items went since.
+    items at the positions ``fit_on``, without labels. Raises ``ItemsGone`` when one of the items went since.
     """
-    try:
-        if name == gallery.config.model:
-            current, index = gallery.index(dim)
-            return index.embeddings[_rows(current.columns, columns)]
-        features = gallery.features([sha256.decode() for sha256 in columns.hashes])
-    except KeyError:
-        raise GalleryError(f"items of gallery '{gallery.name}' were removed meanwhile; do it again") from None
+    if name == gallery.config.model:
+        current, index = gallery.index(dim)
+        return index.embeddings[_rows(gallery, current.columns, columns)]
+    features = gallery.features([sha256.decode() for sha256 in columns.hashes])
     if name == "raw":
         return truncate(features.astype(np.float32), features.shape[1])
     if name == "pca":
@@ -134,10 +131,10 @@ def embed_as(gallery: Gallery, columns: Columns, name: str, dim: int, fit_on: np
     return neck.embed(features, dim) if dim in neck.dims else None
 
 
-def _rows(current: Columns, wanted: Columns) -> np.ndarray | slice:
-    """Where the wanted items stand by now: others may have come. Raises KeyError when one of them went."""
+def _rows(gallery: Gallery, current: Columns, wanted: Columns) -> np.ndarray | slice:
+    """Where the wanted items stand by now: others may have come. Raises ``ItemsGone`` when one of them went."""
     if np.array_equal(current.ids, wanted.ids):
         return slice(None)
     if not np.isin(wanted.ids, current.ids).all():
-        raise KeyError(current.version)
+        raise ItemsGone(gallery.name)
     return np.searchsorted(current.ids, wanted.ids)

@@ -33,7 +33,7 @@ from unifex.errors import UnifexError
 from unifex.feature_table import FeatureTable
 from unifex.neck import truncate
 from unifex.neighbours import Kept, Neighbours, Searched
-from unifex.snapshot import Embedding, Snapshot
+from unifex.snapshot import Embedding, ItemsGone, Snapshot
 from unifex.soundness import break_seal, file_hash, is_as_sealed, new_folder, sealed, unsealed, write_atomically
 from unifex.sources import Refused
 from unifex.text import reason
@@ -465,7 +465,7 @@ class Gallery:
         return data
 
     def features(self, hashes: Sequence[str]) -> np.ndarray:
-        """Backbone features float16 [len(hashes), D] of stored images. Raises KeyError for one that is not stored."""
+        """Backbone features float16 [len(hashes), D] of stored images. Raises ``ItemsGone``."""
         with self.connect() as database:
             database.execute("BEGIN")  # no writer may take a shard away in between
             return self._table(database, hashes)[:]
@@ -479,7 +479,7 @@ class Gallery:
         query = "SELECT shard, row FROM features WHERE sha256 = ?"
         places = [database.execute(query, (sha256,)).fetchone() for sha256 in hashes]
         if None in places:
-            raise KeyError(hashes[places.index(None)])
+            raise ItemsGone(self.name)
         shards, rows = np.array(places, np.int64).reshape(-1, 2).T
         content = hashlib.sha256("".join([self.config.backbone_hash, *hashes]).encode()).hexdigest()
         return FeatureTable(shards, rows, self.embedder.backbone.feature_dim, self._load_features, content)
@@ -515,13 +515,10 @@ class Gallery:
     def embed_afresh(self) -> Iterator[Embedding | Snapshot]:
         """:meth:`snapshot` with every item embedded anew, in steps: for a gallery opened with another neck."""
         _ = self.embedder
-        try:
-            for event in snapshot.take_afresh(self):
-                if isinstance(event, Snapshot):
-                    self._snapshot = event
-                yield event
-        except KeyError:  # a writer removed an image meanwhile
-            raise GalleryError(f"gallery '{self.name}' changed while it was embedded; try again") from None
+        for event in snapshot.take_afresh(self):
+            if isinstance(event, Snapshot):
+                self._snapshot = event
+            yield event
 
     def index(self, dim: int | None = None) -> tuple[Snapshot, VectorIndex]:
         """The snapshot and an index over its embeddings at ``dim`` (default: the gallery's own)."""
@@ -537,9 +534,10 @@ class Gallery:
                 self._at_dim[dim] = (current, snapshot.at_dim(self, current, dim))
             return self._at_dim[dim][1]
 
-    def find_neighbours(self) -> Iterator[Searched | Neighbours]:
-        """The neighbours of every item in the snapshot, in steps; at once when nothing changed since the last time."""
-        current = self.snapshot()
+    def find_neighbours(self, current: Snapshot | None = None) -> Iterator[Searched | Neighbours]:
+        """The neighbours of every item in the snapshot (``current``: in this one), in steps; at once when nothing
+        changed since the last time."""
+        current = self.snapshot() if current is None else current
         known = self._neighbours
         if known and known[0] is current:
             yield known[1]

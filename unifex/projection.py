@@ -96,7 +96,7 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator
     with _Worker() as worker:
         if kept is None:
             worker.start()
-        near = (yield from _reporting(gallery.find_neighbours())) if own else None
+        near = (yield from _reporting(gallery.find_neighbours(current))) if own else None
         if kept and (found := _with_newcomers(kept, current.columns, near, groups.first[groups.of])):
             yield found
             return

@@ -128,9 +128,16 @@ def take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
             gallery.check_items()
         try:
             return _take(gallery, last)
-        except KeyError:  # a writer removed an image between reading the items and reading their features
+        except ItemsGone:  # between reading the items and reading their features
             continue
     raise UnifexError(f"gallery '{gallery.name}' changes faster than it can be read; try again")
+
+
+class ItemsGone(UnifexError):
+    """A writer has removed items while something was done with them."""
+
+    def __init__(self, gallery: str):
+        super().__init__(f"items of gallery '{gallery}' were removed meanwhile; do it again")
 
 
 class _Known(NamedTuple):
