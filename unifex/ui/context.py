@@ -26,6 +26,7 @@ from unifex.indexes import Broken, Indexes, check_name
 from unifex.indexing import index
 from unifex.jobs import Job, Jobs, Work
 from unifex.settings import Settings
+from unifex.soundness import new_folder
 from unifex.text import explain, plural, reason
 from unifex.ui.guard import owner_now, token_now
 from unifex.ui.steps import steps
@@ -214,8 +215,14 @@ class Context:
     def _lend_model(self, workspace: Workspace) -> None:
         """New galleries are made with the server's model, which may be one of its owner's own."""
         model, lent = self.own.models / self.embedder.name, workspace.indexes.models / self.embedder.name
-        if model.is_dir() and not lent.exists():
-            shutil.copytree(model, lent)
+        if not model.is_dir() or lent.exists():
+            return
+        try:
+            with new_folder(lent) as made:
+                shutil.copytree(model, made, dirs_exist_ok=True)
+        except OSError:
+            if not lent.exists():  # else another tab's request has lent it in the same moment
+                raise
 
     @contextlib.contextmanager
     def within_limits(self, source: sources.Source, gallery: Gallery) -> Iterator[sources.Source]:
