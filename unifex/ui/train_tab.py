@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import gradio as gr
 
@@ -29,7 +31,7 @@ from unifex.ui.job_tray import JobPanel, seen_at_once
 from unifex.ui.listening import listen
 from unifex.ui.model_download import ModelDownload
 from unifex.ui.recipe_form import FIRST_PRESET, RecipeForm, recipe_of
-from unifex.ui.steps import step_of, steps
+from unifex.ui.steps import steps
 from unifex.ui.theme import asset
 from unifex.unfinished import Order, points_so_far, unfinished
 
@@ -257,24 +259,9 @@ class TrainTab:
         if self.context.jobs.is_busy(self.context.owner, "train", model):
             raise GalleryError(f"'{model}' is being trained; give the next one another name")
         self.context.jobs.check_turn(self.context.owner, "train")  # before it is counted
-        work = self._training(gallery, model, recipe, hold_out, finish, self._deadline(finish))
+        training = finetune(gallery, model, recipe, hold_out, finish)
+        work = steps(_within(training, self._deadline(finish)))
         return self.context.start("train", model, work, gallery.name)
-
-    @staticmethod
-    def _training(
-        gallery: Gallery, model: str, recipe: Recipe, hold_out: HoldOut, finish: bool, seconds: float
-    ) -> Work:
-        """Train for so many seconds at most."""
-        result, deadline = None, time.monotonic() + seconds
-        for event in finetune(gallery, model, recipe, hold_out, finish):
-            if time.monotonic() > deadline and isinstance(event, Point):
-                raise GalleryError(f"a training may take {duration(seconds)} on this server; keep it, or go on")
-            step = step_of(event)
-            if step is None:
-                result = event
-            else:
-                yield step
-        return result
 
     def _deadline(self, finish: bool) -> float:
         """How many seconds a visitor's training may take, which is counted; no end for who runs the server."""
@@ -422,6 +409,16 @@ _INVITATION = html.message(
 )
 
 _READ_ONLY = html.message("This server is read-only", "Run it yourself, or duplicate the Space, to train.")
+
+
+def _within(training: Iterator[Any], seconds: float) -> Iterator[Any]:
+    """A training's events, for so many seconds at most: it ends after an epoch, which is kept."""
+    deadline = time.monotonic() + seconds
+    with contextlib.closing(training):
+        for event in training:
+            if time.monotonic() > deadline and isinstance(event, Point):
+                raise GalleryError(f"a training may take {duration(seconds)} on this server; keep it, or go on")
+            yield event
 
 
 def _can_go_on(order: Order | None) -> tuple[dict, dict]:
