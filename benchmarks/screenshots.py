@@ -107,6 +107,7 @@ def take(browser: Browser, url: str, out: Path) -> None:
                 page = context.new_page()
                 page.goto(url)
                 page.wait_for_selector("#header .ready", timeout=120_000)
+                page.wait_for_selector("#jobs .ended", state="detached", timeout=30_000)  # that the demo was drawn
                 scene(page)
                 page.wait_for_timeout(700)
                 page.screenshot(path=out / f"{name}-{size}-{scheme}.png", full_page=name != "detail")
