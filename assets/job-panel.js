@@ -2,11 +2,11 @@
 // inside gr.HTML (`element`, `trigger`); assets/jobs.js asks the server.
 const panel = element.querySelector('[data-job-kinds]');
 let seen = '';
-window.addEventListener('unifex-jobs', ({ detail }) => {
-  const jobs = detail.filter((job) => panel.dataset.jobKinds.split(' ').includes(job.kind));
+window.addEventListener('unifex-jobs', ({ detail: { jobs: all, asked } }) => {
+  const jobs = all.filter((job) => panel.dataset.jobKinds.split(' ').includes(job.kind));
   window.unifexJobs.list(panel, jobs.filter(window.unifexJobs.active));
   const now = jobs.map((job) => `${job.id} ${job.state} ${job.stage}`).join();
-  if (now === seen) return;
+  if (now === seen && !(asked && panel.offsetParent)) return;
   seen = now;
   trigger('input', {});
 });

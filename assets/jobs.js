@@ -45,7 +45,7 @@ const list = (place, jobs) => {
   }
   for (const gone of Object.values(known)) gone.remove();
 };
-window.unifexJobs = { list, active, poll: () => poll() };
+window.unifexJobs = { list, active, poll: (asked) => poll(asked) };
 
 const inView = (kind) => [...document.querySelectorAll('[data-job-kinds]')].some(
   (panel) => panel.offsetParent && panel.dataset.jobKinds.split(' ').includes(kind));
@@ -82,7 +82,8 @@ const offer = async () => {
 };
 
 let news = '', ended = null, timer = 0, asking = false, again = false;
-const take = (answer) => {
+let asked = false; // something was asked for since the last look: the panels tell Python, whatever they knew
+const take = (answer, asked) => {
   if (answer.news !== news) {
     news = answer.news;
     trigger('input', {});
@@ -97,17 +98,20 @@ const take = (answer) => {
     ended = now;
     offer();
   }
-  window.dispatchEvent(new CustomEvent('unifex-jobs', { detail: answer.jobs }));
+  window.dispatchEvent(new CustomEvent('unifex-jobs', { detail: { jobs: answer.jobs, asked } }));
 };
-const poll = async () => {
+const poll = async (pressed = false) => {
   clearTimeout(timer);
+  asked ||= pressed;
   if (asking) { again = true; return; }
   asking = true;
   again = false;
+  const told = asked;
+  asked = false;
   let wait = IDLE_MS;
   try {
     const answer = await server.jobs(0);
-    take(answer);
+    take(answer, told);
     if (!answer.ready || answer.jobs.some(active)) wait = BUSY_MS;
   } catch (error) {
     console.info('the server did not answer; it is asked again', error); // it may be starting anew

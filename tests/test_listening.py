@@ -3,6 +3,11 @@
 import gradio as gr
 import pytest
 
+from unifex.indexes import Indexes
+from unifex.settings import Settings
+from unifex.ui.app import build
+from unifex.ui.context import Context
+from unifex.ui.job_tray import LOOK_AT_JOBS
 from unifex.ui.listening import follow, listen
 
 
@@ -40,3 +45,20 @@ def test_an_event_with_data_of_its_own_cannot_count_last(slider):
     with pytest.raises(ValueError, match="with that of the first"):
         listen(slider.release, act, None, [slider])
     listen(slider.release, act, None, [slider], counts="every")
+
+
+def test_the_answer_to_a_press_cannot_wipe_what_came_of_its_job(tmp_path, embedder):
+    """A job may have ended, and be shown, before the handler that asked for it has answered."""
+    page = build(Context(Settings(indexes=tmp_path), Indexes(tmp_path), embedder))
+    listeners = {listener["id"]: listener for listener in page.config["dependencies"]}
+    texts = {part["id"]: part["props"].get("elem_id") for part in page.config["components"] if part["type"] == "html"}
+    panels = {
+        part["id"] for part in page.config["components"] if "data-job-kinds" in str(part["props"].get("html_template"))
+    }
+    asking = [listeners[after["trigger_after"]] for after in listeners.values() if after["js"] == LOOK_AT_JOBS]
+    showing = [one for one in listeners.values() if any(target in panels for target, _ in one["targets"])]
+    assert len(asking) >= 10
+    assert len(showing) >= 7
+    asked = {texts.get(output) for listener in asking for output in listener["outputs"]}
+    shown = {texts.get(output) for listener in showing for output in listener["outputs"]}
+    assert asked & shown <= {None}

@@ -107,7 +107,7 @@ def test_a_restarted_server_says_what_was_interrupted_and_goes_on(tmp_path, open
 
 
 @pytest.mark.parametrize(
-    ("tab", "zone", "told"), [("Gallery", "drop", "index-outcome"), ("Train", "train-drop", "train-data")]
+    ("tab", "zone", "told"), [("Gallery", "drop", "index-outcome"), ("Train", "train-drop", "train-problem")]
 )
 def test_an_error_stays_until_something_else_is_done(server, open_page, tab, zone, told):
     page = open_page(server.url)
@@ -152,9 +152,9 @@ def test_without_a_gallery_every_button_says_what_to_do(tmp_path, open_page):
         expect(page.locator("#header")).to_contain_text("is empty")
         for tab, button, told in (
             ("Search", "search-button", "search-status"),
-            ("Evaluate", "evaluate-button", "evaluation"),
-            ("Map", "map-button", "map-status"),
-            ("Train", "train-button", "train-status"),
+            ("Evaluate", "evaluate-button", "evaluate-problem"),
+            ("Map", "map-button", "map-problem"),
+            ("Train", "train-button", "train-problem"),
         ):
             go_to(page, tab)
             page.locator(f"#{button}").click()
@@ -162,7 +162,7 @@ def test_without_a_gallery_every_button_says_what_to_do(tmp_path, open_page):
         go_to(page, "Gallery")
         for opened, button, told in (
             ("Rename", "rename-button", "manage-notice"),
-            ("Take it elsewhere", "pack-button", "pack-notice"),
+            ("Take it elsewhere", "pack-button", "pack-problem"),
         ):
             page.get_by_role("button", name=opened).first.click()
             page.locator(f"#{button}").click()

@@ -307,7 +307,7 @@ def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedd
     with gr.Blocks():
         tab.build()
     answers = [
-        tab.begin("", str(write_folder(tmp_path / "pictures")), "", "mine", "", "", False)[tab.outcome],
+        tab.begin("", str(write_folder(tmp_path / "pictures")), "", "mine", "", "", False)[tab.message],
         tab.rename_gallery("mine", "yours", "")[tab.notice],
         tab.delete_gallery("mine", "mine", "")[tab.notice],
         tab.remove_items("mine", "a.png")[0],

@@ -196,7 +196,7 @@ def test_what_cannot_be_trained_says_why(server, open_page, box, text, why):
     page.wait_for_timeout(500)
     field(page, box).fill(text)
     page.locator("#train-button").click()
-    expect(page.locator("#train-status")).to_contain_text(why)
+    expect(page.locator("#train-problem")).to_contain_text(why)
     expect(page.locator("#train-button")).to_be_visible()
 
 

@@ -59,7 +59,11 @@ def item_told(told: str) -> tuple[str, int]:
 
 
 def notice(elem_id: str, value: str = "", script: str = "") -> gr.HTML:
-    """Where the outcome of a press appears; it comes into view when it does. ``script`` runs in it as well."""
+    """Where the outcome of a press appears; it comes into view when it does. ``script`` runs in it as well.
+
+    What is in the way of a job that is asked for, and what came of the last one, are two notices: a job may end before
+    the answer to the press comes, which would wipe the outcome.
+    """
     return gr.HTML(value, elem_id=elem_id, js_on_load=asset("reveal.js") + script)
 
 

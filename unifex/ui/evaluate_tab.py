@@ -66,6 +66,7 @@ class EvaluateTab:
                 self.start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-button")
             with gr.Column(scale=3, min_width=320):
                 self.panel.build()
+                self.problem = notice("evaluate-problem")
                 self.outcome = notice("evaluation", _INVITATION, asset("evaluate.js"))
                 self.marks = gr.HTML("", html_template="", js_on_load=_MARKS_JS, visible="hidden")
                 with gr.Column(visible=False, elem_id="failures") as self.failures:
@@ -108,10 +109,10 @@ class EvaluateTab:
 
     def _wire(self) -> None:
         asked = [self.gallery, self.protocol, self.seed, self.copies, self.dim, self.in_context, self.compare]
-        begun = [self.outcome, self.failures, self.drawn]
-        seen_at_once(listen(self.start.click, self.begin, asked, begun, counts="first"))
+        seen_at_once(listen(self.start.click, self.begin, asked, [self.problem], counts="first"))
         listen([self.gallery.change, self.panel.further.input], **self.shown)
-        listen(self.gallery.change, lambda: (gr.update(value=[]), gr.update(value=0)), None, [self.compare, self.dim])
+        afresh = [self.problem, self.compare, self.dim]
+        listen(self.gallery.change, lambda: ("", gr.update(value=[]), gr.update(value=0)), None, afresh)
         listen(self.protocol.change, lambda kind: gr.update(info=PROTOCOLS[kind]), [self.protocol], [self.protocol])
         done = [self.notice, self.item_view.corrected]
         for listed in (self.worst, self.errors, self.duplicates, self.corrections):
@@ -133,24 +134,23 @@ class EvaluateTab:
 
     def begin(
         self, name: str, protocol: str, seed: float, copies: bool, dim: int, context: bool, compare: list[str]
-    ) -> dict:
-        """What is asked -> what is wrong, or nothing of the last evaluation."""
+    ) -> str:
+        """What is asked -> what is wrong, or nothing."""
         try:
             gallery = self.context.gallery(name)
             chosen = Protocol(protocol, int(seed or 0), bool(copies))
             work = steps(assess(gallery, chosen, int(dim) or None, context, compare or ()))
             self.context.start("evaluate", gallery.name, work, f"{chosen} {dim} {context} {compare}")
         except ERRORS as error:
-            return {self.outcome: html.message("This gallery cannot be measured", reason(error), "warning")}
-        return {self.outcome: "", self.failures: gr.update(visible=False), self.drawn: ""}
+            return html.message("This gallery cannot be measured", reason(error), "warning")
+        return ""
 
     def show_job(self, name: str | None, drawn: str) -> dict:
         """(gallery, the job that is drawn) -> what came of the last evaluation of this gallery, with its failures."""
         job = self.context.jobs.outcome(self.context.owner, "evaluate", name or "")
-        if job is None and self.context.jobs.is_busy(self.context.owner, "evaluate", name or ""):
-            return {self.drawn: drawn}
         if job is None:
-            return {self.outcome: _INVITATION, self.failures: gr.update(visible=False), self.drawn: ""}
+            busy = self.context.jobs.is_busy(self.context.owner, "evaluate", name or "")
+            return {self.outcome: "" if busy else _INVITATION, self.failures: gr.update(visible=False), self.drawn: ""}
         if job.id == drawn:
             return {self.drawn: drawn}
         shown = {self.drawn: job.id, self.failures: gr.update(visible=job.state == State.DONE)}

@@ -34,23 +34,23 @@ class GalleryPack:
         self.pack = gr.Button("Pack", elem_id="pack-button")
         self.panel = JobPanel(("pack",), "pack-progress")
         self.panel.build()
+        self.problem = gr.HTML(elem_id="pack-problem")
         self.file = gr.DownloadButton("Download", visible=False, elem_id="pack-download")
         self.notice = gr.HTML(elem_id="pack-notice")
 
     def wire(self, gallery: gr.Dropdown) -> None:
         """Connect the handlers; another gallery needs another file."""
-        outputs = [self.notice, self.file]
-        seen_at_once(listen(self.pack.click, self.begin, [gallery, self.images], outputs, counts="first"))
-        listen([gallery.change, self.panel.further.input], self.show_job, [gallery], outputs)
+        seen_at_once(listen(self.pack.click, self.begin, [gallery, self.images], [self.problem], counts="first"))
+        listen([gallery.change, self.panel.further.input], self.show_job, [gallery], [self.notice, self.file])
 
-    def begin(self, name: str, images: bool) -> tuple[str, dict]:
-        """(gallery, with images) -> what is wrong, or nothing; no file."""
+    def begin(self, name: str, images: bool) -> str:
+        """(gallery, with images) -> what is wrong, or nothing."""
         try:
             gallery = self.context.writable(name)
             self.context.start("pack", gallery.name, self._packing(gallery, images), f"images {images}")
         except ERRORS as error:
-            return html.message("Not packed", reason(error), "error"), gr.skip()
-        return "", gr.update(visible=False)
+            return html.message("Not packed", reason(error), "error")
+        return ""
 
     def _packing(self, gallery: Gallery, images: bool) -> Work:
         packed = yield from steps(bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images))

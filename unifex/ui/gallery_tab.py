@@ -85,7 +85,9 @@ class GalleryTab:
                     self.start = gr.Button("Start", variant="primary", elem_id="start-button")
                     self.resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-button")
                 self.panel.build()
-                self.outcome = notice("index-outcome")
+                with gr.Column(elem_id="index-outcome"):
+                    self.message = notice("index-message")
+                    self.outcome = notice("index-report")
                 self.ready.build()
             with gr.Column(scale=2, min_width=300):
                 gr.Markdown("## Your galleries" if local and writable else "## Galleries")
@@ -119,11 +121,11 @@ class GalleryTab:
         self.packer.wire(self.gallery)
         reading = [self.exclude, self.follow_links]
         tried = [self.path, self.pending, self.name, self.picker.model, *reading]
-        received = [self.pending, self.path, self.name, self.suggested, self.outcome]
+        received = [self.pending, self.path, self.name, self.suggested, self.message]
         named = [self.name, self.suggested, self.picker.model, *reading]
         listen(self.drop.upload, self.receive, named, received, counts="every")
-        listen([self.path.submit, self.try_out.click], self.show_forecast, tried, [self.outcome], counts="first")
-        begun = [self.outcome, self.suggested, self.begun, self.awaited]
+        listen([self.path.submit, self.try_out.click], self.show_forecast, tried, [self.message], counts="first")
+        begun = [self.message, self.suggested, self.begun, self.awaited]
         seen_at_once(listen(self.start.click, self.begin, [self.begun, *tried], begun, counts="first"))
         seen_at_once(listen(self.resume.click, self.resume_chosen, [self.gallery], begun, counts="first"))
         shown = [self.outcome, self.awaited, self.facts, self.resume, *both, *self.visit.shown["outputs"]]
@@ -151,13 +153,13 @@ class GalleryTab:
         try:
             staged, folder = self.stage(event)
         except ERRORS as error:
-            yield {self.pending: "", self.outcome: html.message("The upload cannot be used", reason(error), "error")}
+            yield {self.pending: "", self.message: html.message("The upload cannot be used", reason(error), "error")}
             return
         if name.strip() in ("", suggested):  # a name that was typed or chosen since is meant
             name = suggested = name_for(folder)
         filled = {self.pending: staged, self.path: "", self.name: name, self.suggested: suggested}
-        yield {**filled, self.outcome: html.message("Trying a few images for a forecast")}
-        yield {self.outcome: self._forecast(staged, name, model, _options(exclude, follow_links))}
+        yield {**filled, self.message: html.message("Trying a few images for a forecast")}
+        yield {self.message: self._forecast(staged, name, model, _options(exclude, follow_links))}
 
     def stage(self, event: gr.EventData) -> tuple[str, str]:
         """Files that the page has uploaded -> where they are staged, and what the folder was called.
@@ -221,12 +223,12 @@ class GalleryTab:
         was begun."""
         spec, name = typed.strip() or ("" if staged == begun else staged), name.strip()
         if not spec and begun and self.context.jobs.is_busy(self.context.owner, "index"):
-            return {self.outcome: gr.skip()}  # pressed twice
+            return {self.message: gr.skip()}  # pressed twice
         try:
             job = self.start_index(spec, name or name_for(spec), model, _options(exclude, follow_links))
         except ERRORS as error:
-            return {self.outcome: html.message("Indexing cannot start", reason(error), "error")}
-        return {self.outcome: "", self.awaited: job.id, self.begun: spec, self.suggested: name}
+            return {self.message: html.message("Indexing cannot start", reason(error), "error")}
+        return {self.message: "", self.awaited: job.id, self.begun: spec, self.suggested: name}
 
     def start_index(self, spec: str, name: str, model: str = "", options: Options = Options()) -> Job:
         """Index a source into a gallery, or open a packed one under this name. Raises ``UnifexError``."""
@@ -264,9 +266,9 @@ class GalleryTab:
     def resume_chosen(self, name: str) -> dict:
         """(gallery) -> what is wrong, or nothing."""
         try:
-            return {self.outcome: "", self.awaited: self.resume_index(name).id}
+            return {self.message: "", self.awaited: self.resume_index(name).id}
         except ERRORS as error:
-            return {self.outcome: html.message("Nothing is resumed", reason(error), "error")}
+            return {self.message: html.message("Nothing is resumed", reason(error), "error")}
 
     def show_jobs(self, chosen: str | None, awaited: str) -> dict:
         """(gallery shown, indexing this page waits for) -> what came of it; its gallery is chosen everywhere."""
@@ -275,7 +277,7 @@ class GalleryTab:
         arrived = next((job for job in jobs.of(owner) if job.id == awaited and not job.state.active), None)
         name = arrived.name if arrived and arrived.name in self.context.indexes.names() else chosen
         going_on = bool(ended) and any(cut.name == ended.name for cut in self.context.interrupted())
-        shown = {self.outcome: _outcome(ended, going_on)} if ended else {}
+        shown = {self.outcome: _outcome(ended, going_on) if ended else ""}
         if arrived:
             shown[self.awaited] = ""
         facts, resume = self.show_facts(name)

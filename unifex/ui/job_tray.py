@@ -17,11 +17,14 @@ from unifex.ui.context import ERRORS, Context
 from unifex.ui.listening import follow
 from unifex.ui.theme import asset
 
-LOOK_AT_JOBS = "() => window.unifexJobs?.poll()"  # after something was asked for: no waiting for the next look
+LOOK_AT_JOBS = "() => window.unifexJobs?.poll(true)"  # after something was asked for: no waiting for the next look
 
 
 def seen_at_once(asked: gr.events.Dependency) -> None:
-    """A handler that asks for a job: what comes of it is seen at once."""
+    """A handler that asks for a job: what comes of it is seen at once, also when it had ended before the answer.
+
+    What such a handler says, and what a panel's ``further`` shows, are different components.
+    """
     follow(asked, None, js=LOOK_AT_JOBS)
 
 
@@ -106,7 +109,7 @@ class JobPanel:
     elem_id: str
 
     def build(self) -> None:
-        """Lay it out. ``further.input`` comes when one of these jobs has ended or come to another stage."""
+        """Lay it out. ``further.input`` comes when something was asked for, ended or came to another stage."""
         self.further = gr.HTML(
             "",
             html_template='<div class="jobs" data-job-kinds="${kinds}"></div>',

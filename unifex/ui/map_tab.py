@@ -65,6 +65,7 @@ class MapTab:
                     )
                 self.start = gr.Button("Make the map", variant="primary", elem_id="map-button")
                 self.panel.build()
+                self.problem = notice("map-problem")
                 self.status = notice("map-status")
                 with gr.Column(visible="hidden", elem_id="map-frame") as self.frame:
                     self.drawing = gr.HTML(
@@ -103,7 +104,7 @@ class MapTab:
 
     def _wire(self) -> None:
         shown = [self.status, self.frame, self.drawing, self.mapped]
-        seen_at_once(listen(self.start.click, self.begin, [self.gallery, self.compare], [self.status], counts="first"))
+        seen_at_once(listen(self.start.click, self.begin, [self.gallery, self.compare], [self.problem], counts="first"))
         listen(self.panel.further.input, self.show_job, [self.gallery, self.drawn], [self.drawn, *shown])
         listen(self.lasso.input, self.choose, [self.gallery, self.lasso], [self.chosen, self.listed, self.actions])
         done = [self.notice, self.item_view.corrected]
@@ -147,6 +148,8 @@ class MapTab:
     def show_job(self, name: str | None, drawn: str) -> dict:
         """(gallery, the job that is drawn) -> the maps that the last job about this gallery has made."""
         job = self.context.jobs.outcome(self.context.owner, "map", name or "")
+        if job is None and self.context.jobs.is_busy(self.context.owner, "map", name or ""):
+            return {self.drawn: "", self.status: ""}
         if job is None or job.id == drawn:
             return {self.drawn: drawn}
         if job.state == State.CANCELLED:

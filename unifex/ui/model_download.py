@@ -40,6 +40,7 @@ class ModelDownload:
         """What is told of the file. Its own place: a stream's last message comes once more when the stream ends."""
         self.panel = JobPanel(("export",), "export-progress")
         self.panel.build()
+        self.problem = gr.HTML(elem_id="train-file-problem")
         self.notice = gr.HTML(elem_id="train-file-notice")
 
     @property
@@ -49,9 +50,9 @@ class ModelDownload:
 
     def wire(self, model: gr.State) -> None:
         """Connect the handlers: another kind makes another file of the ``model`` that was trained."""
-        asked, outputs = [model, self.kind], [self.notice, self.button]
-        seen_at_once(listen(self.kind.input, self.begin, asked, outputs))
-        listen(self.panel.further.input, self.show_job, asked, outputs)
+        asked = [model, self.kind]
+        seen_at_once(listen(self.kind.input, self.begin, asked, [self.problem, self.button]))
+        listen([self.kind.input, self.panel.further.input], self.show_job, asked, [self.notice, self.button])
 
     def of(self, model: str) -> tuple[dict, dict, str]:
         """:attr:`shown` for a model that was just trained."""
@@ -61,7 +62,7 @@ class ModelDownload:
             return gr.update(value=ZIP), gr.update(value=None), html.message("No file", reason(error), "error")
 
     def begin(self, model: str, kind: str) -> tuple[str, dict]:
-        """(model, kind) -> what is wrong or said meanwhile, download."""
+        """(model, kind) -> what is wrong, download."""
         try:
             if kind == ZIP:
                 return "", gr.update(value=self._zipped(model))
@@ -80,7 +81,7 @@ class ModelDownload:
         """(model, kind) -> what came of its export, download."""
         job = self.context.jobs.outcome(self.context.owner, "export", model)
         if job is None or job.source != kind:
-            return gr.skip(), gr.skip()
+            return "", gr.skip()
         if job.state == State.CANCELLED:
             return html.message("Cancelled", "Choose a kind again to make the file."), gr.skip()
         if job.state == State.FAILED:

@@ -38,13 +38,14 @@ class ModelPicker:
             self.fetch = gr.Button("Download", visible=False, elem_id="model-download")
             self.panel = JobPanel(("download",), "model-progress")
             self.panel.build()
+            self.problem = gr.HTML(elem_id="model-problem")
 
     def wire(self) -> None:
         """Connect the handlers."""
         shown = [self.facts, self.fetch]
         listen(self.model.focus, lambda: gr.update(choices=self.choices()), None, [self.model])  # one may be new
         listen([self.model.change, self.panel.further.input], self.show, [self.model], shown)
-        seen_at_once(listen(self.fetch.click, self.download, [self.model], shown, counts="first"))
+        seen_at_once(listen(self.fetch.click, self.download, [self.model], [self.problem], counts="first"))
 
     def choices(self) -> list[tuple[str, str]]:
         """(as shown, name) of every model and backbone that is known."""
@@ -88,15 +89,15 @@ class ModelPicker:
             return zoo.get(name), ()
         return backbone_of(known[name], self.context.indexes.models), known[name].dims
 
-    def download(self, name: str | None) -> tuple[str | dict, dict]:
-        """(model) -> what is wrong, or its facts as they are; the button hidden while it is fetched."""
+    def download(self, name: str | None) -> str:
+        """(model) -> what is wrong, or nothing."""
         try:
             self.context.check_local("other models are not loaded")
             self.context.check_writable()
             self.context.start("download", _hub_name(name), steps(zoo.download(_hub_name(name))))
         except ERRORS as error:
-            return html.message("Not fetched", reason(error), "error"), gr.skip()
-        return gr.skip(), _button("Download", False)
+            return html.message("Not fetched", reason(error), "error")
+        return ""
 
 
 def _hub_name(model: str | None) -> str:

@@ -101,6 +101,7 @@ class TrainTab:
         invitation = _INVITATION if self._writable else _READ_ONLY
         self.panel.build()
         self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=asset("evaluate.js"))
+        self.problem = notice("train-problem")
         self.status = notice("train-status")
         self.curves = gr.HTML(
             "", html_template='<div class="curves" role="img" aria-label="Training curves" hidden></div>',
@@ -116,6 +117,7 @@ class TrainTab:
             with gr.Row(equal_height=True):
                 self.download.build()
             self.download.build_notice()
+        self.refusal = notice("train-refusal")
         self.notice = notice("train-notice")
         self.changed = gr.HTML(elem_id="train-changed", js_on_load=asset("evaluate.js"))
 
@@ -145,12 +147,12 @@ class TrainTab:
             (self.use.click, self.switch, [self.others, self.model]),
             (self.back.click, self.go_back, [self.gallery]),
         ):
-            seen_at_once(listen(asked, handler, inputs, [self.notice], counts="first"))
+            seen_at_once(listen(asked, handler, inputs, [self.refusal], counts="first"))
         self.download.wire(self.model)
 
     def _wire_data(self) -> None:
         """What is dropped becomes a gallery."""
-        taken = [self.summary, self.upload_name, self.awaited]
+        taken = [self.problem, self.upload_name, self.awaited]
         seen_at_once(listen(self.drop.upload, self.receive, [self.upload_name], taken, counts="every"))
         listen(self.taken_in.change, **self.opened)
         listen(self.share.release, self.show_summary, [self.gallery, self.share], [self.summary])
@@ -162,7 +164,7 @@ class TrainTab:
             (self.resume.click, self.go_on, [self.gallery]),
             (self.finish.click, self.keep, [self.gallery]),
         ):
-            seen_at_once(listen(press, handler, inputs, [self.status], counts="first"))
+            seen_at_once(listen(press, handler, inputs, [self.problem], counts="first"))
         listen(self.gallery.change, **self.shown)
         known = [self.gallery, self.drawn, self.used, self.awaited]
         told = [self.notice, self.back, self.used, self.awaited, self.taken_in, self.summary]
@@ -177,8 +179,8 @@ class TrainTab:
             staged, folder = self.gallery_tab.stage(event)
             job = self.gallery_tab.start_index(staged, name.strip() or name_for(folder))
         except ERRORS as error:
-            return {self.summary: html.message("The upload cannot be used", reason(error), "error")}
-        return {self.summary: "", self.upload_name: "", self.awaited: job.id}
+            return {self.problem: html.message("The upload cannot be used", reason(error), "error")}
+        return {self.problem: "", self.upload_name: "", self.awaited: job.id}
 
     def show_data(self, name: str | None, share: float) -> Iterator[tuple]:
         """(gallery, share held out) -> summary, a name for the model, resume, finish, back."""
@@ -277,7 +279,9 @@ class TrainTab:
         jobs = {job.id: job for job in self.context.jobs.of(self.context.owner)}
         shown = self.show_job(name, drawn)
         changed = self.context.jobs.outcome(self.context.owner, "use")
-        if changed and changed.id != used:
+        if changed is None:
+            shown[self.notice] = ""
+        elif changed.id != used:
             shown.update(self._change_of_model(changed, name))
         arrived = jobs.get(awaited)
         if arrived and not arrived.state.active:
