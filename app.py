@@ -2,12 +2,12 @@
 
 import sys
 
-from unifex import console
+from unifex.core import console
 
 
 def main() -> int:
     """Serve until Ctrl+C. What is imported is imported here: wrong settings are told first, and Ctrl+C may come."""
-    from unifex.settings import read_settings
+    from unifex.cli.settings import read_settings
 
     settings = read_settings()
     from unifex.ui.app import serve

@@ -1,5 +1,5 @@
 // The map of a gallery, in the app and in the page that can be mailed. `drawMap(root, data, actions)` fills `root`:
-//   data     what unifex/map_view.py makes: ids, places (and a second map's), and the columns to colour by
+//   data     what unifex/maps/page.py makes: ids, places (and a second map's), and the columns to colour by
 //   actions  pick(id), choose(ids), card(id) -> Promise of { image, label, path }; each may be missing
 // It returns { query(star) } to show what is being searched with: { place: [x, y], hits: [id, ...] } or null.
 const MAP_COLOURS = ['#4f46e5', '#f97316', '#0d9488', '#db2777', '#65a30d', '#0284c7', '#ca8a04', '#9333ea', '#dc2626',

@@ -3,7 +3,7 @@
     python -m benchmarks.backbones
 
 Weights do not change the work, so none are fetched. The last column is the share of this machine's matrix-product
-speed that the network reaches; ``unifex.speed.SHARE`` is what the forecast assumes.
+speed that the network reaches; ``unifex.models.throughput.SHARE`` is what the forecast assumes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex import runtime, speed, towers, zoo
-from unifex.backbones import BackboneSpec
+from unifex.models import engines, throughput, towers, zoo
+from unifex.models.backbones import BackboneSpec
 
 BACKBONES = (
     "open_clip:MobileCLIP2-S0:dfndr2b",
@@ -48,15 +48,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for id in BACKBONES:
             spec = with_random_weights(id, Path(scratch))
-            engine = runtime.OpenVINOEngine(spec)
+            engine = engines.OpenVINOEngine(spec)
             pixels = np.zeros((1, spec.preprocessing.size, spec.preprocessing.size, 3), np.uint8)
             count = max(4, round(GIGAFLOPS / spec.gigaflops))
             began = time.perf_counter()
             with ThreadPoolExecutor(engine.workers) as pool:
                 list(pool.map(engine.bulk, [pixels] * count))
             rate = count / (time.perf_counter() - began)
-            share = rate * spec.gigaflops / speed.gigaflops_per_second()
-            forecast = speed.images_per_second(spec)
+            share = rate * spec.gigaflops / throughput.gigaflops_per_second()
+            forecast = throughput.images_per_second(spec)
             print(f"{id:52}{spec.gigaflops:8.1f}{forecast or 0:10.2f}{rate:10.2f}{share:8.2f}", flush=True)
 
 

@@ -13,13 +13,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.crowd import Day, memory, own_images, queries, search, spend
-from tests.drawing import LABELS, write_folder
-from tests.serving import serve
-from tests.visiting import Visitor
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.indexing import index
+from tests.support.crowd import Day, memory, own_images, queries, search, spend
+from tests.support.drawing import LABELS, write_folder
+from tests.support.serving import serve
+from tests.support.visiting import Visitor
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
+from unifex.models.embedder import Embedder
 
 LIMITS = ("--rate", "100000", "--visitor-trainings", "100000", "--visitor-megabytes", "100000")
 MEGA = 1e6

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex import backbones, runtime
-from unifex.embedder import Embedder
-from unifex.sources import Item, open_source
+from unifex.data.sources import Item, open_source
+from unifex.models import backbones, engines
+from unifex.models.embedder import Embedder
 
 
 def onnxruntime_engine(spec: backbones.BackboneSpec, batch: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -42,7 +42,7 @@ def onnxruntime_engine(spec: backbones.BackboneSpec, batch: int) -> Callable[[np
     return run
 
 
-def in_threads(engine: runtime.Engine) -> Callable[[np.ndarray], np.ndarray]:
+def in_threads(engine: engines.Engine) -> Callable[[np.ndarray], np.ndarray]:
     """As indexing uses an engine: its own number of workers, its own batch size."""
 
     def run(pixels: np.ndarray) -> np.ndarray:
@@ -65,16 +65,16 @@ def main() -> None:
     items = [item for item in open_source(arguments.source) if isinstance(item, Item)]
     chosen = items[:: max(1, len(items) // arguments.images)][: arguments.images]
     pixels = embedder.pixels([item.read() for item in chosen])
-    engines: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "torch eager, batches of 8": in_threads(runtime.TorchEngine(spec, "cpu")),
+    tried: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "torch eager, batches of 8": in_threads(engines.TorchEngine(spec, "cpu")),
         "ONNX Runtime, batches of 8": onnxruntime_engine(spec, 8),
         "ONNX Runtime, one at a time": onnxruntime_engine(spec, 1),
-        "OpenVINO float32, as used": in_threads(runtime.OpenVINOEngine(spec)),
+        "OpenVINO float32, as used": in_threads(engines.OpenVINOEngine(spec)),
     }
-    expected = engines["torch eager, batches of 8"](pixels)
-    speeds: dict[str, list[float]] = {name: [] for name in engines}
+    expected = tried["torch eager, batches of 8"](pixels)
+    speeds: dict[str, list[float]] = {name: [] for name in tried}
     for _ in range(arguments.runs):
-        for name, run in engines.items():
+        for name, run in tried.items():
             started = time.perf_counter()
             features = run(pixels)
             speeds[name].append(len(pixels) / (time.perf_counter() - started))

@@ -14,9 +14,9 @@ import time
 import numpy as np
 
 from benchmarks.table import Row, tell
-from unifex.evaluation import Evaluating, Protocol, Trial, evaluate
-from unifex.neck import truncate
-from unifex.snapshot import Category, Columns
+from unifex.core.vectors import l2_normalize
+from unifex.evaluation.evaluate import Evaluating, Protocol, Trial, evaluate
+from unifex.gallery.snapshot import Category, Columns
 
 CLASSES, DOMAINS, NOISE = 2000, 11, 1.6
 ROWS = 100
@@ -33,9 +33,9 @@ def main() -> None:
     rng = np.random.default_rng(0)
     count = arguments.queries + arguments.items
     labels = rng.integers(0, CLASSES, count)
-    centres = truncate(rng.standard_normal((CLASSES, arguments.dim)), arguments.dim)
-    noise = NOISE * truncate(rng.standard_normal((count, arguments.dim), np.float32), arguments.dim)
-    embeddings = truncate(centres[labels] + noise, arguments.dim)
+    centres = l2_normalize(rng.standard_normal((CLASSES, arguments.dim)), arguments.dim)
+    noise = NOISE * l2_normalize(rng.standard_normal((count, arguments.dim), np.float32), arguments.dim)
+    embeddings = l2_normalize(centres[labels] + noise, arguments.dim)
     columns = Columns(
         1, np.arange(count), np.array([f"{row:064x}" for row in range(count)], "S64"),
         Category.of([f"domain {label % DOMAINS}" for label in labels]), Category.of([""] * count),

@@ -25,15 +25,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.drawing import encoded, picture, write_folder
-from unifex import bundle
-from unifex.embedder import BUNDLED_MODELS, DEFAULT_MODEL, FILES, Embedder
-from unifex.errors import UnifexError
-from unifex.gallery import Gallery
-from unifex.images import ImageError, decode
-from unifex.indexes import Indexes
-from unifex.indexing import index
-from unifex.sources import Item, open_source
+from tests.support.drawing import encoded, picture, write_folder
+from unifex.core.errors import UnifexError
+from unifex.core.images import ImageError, decode
+from unifex.data.sources import Item, open_source
+from unifex.gallery import bundle
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
+from unifex.gallery.library import Indexes
+from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_MODEL, FILES, Embedder
 
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 SECONDS = 10.0  # a file may take so long

@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 
 from benchmarks.latency import SEEDS, fill, milliseconds
-from unifex import snapshot
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.search import search
-from unifex.sources import Item, open_source
+from unifex.data.sources import Item, open_source
+from unifex.gallery import snapshot
+from unifex.gallery.gallery import Gallery
+from unifex.models.embedder import Embedder
+from unifex.retrieval.search import search
 
 SEARCHES = 100
 PANELS = {  # what is measured: its unit

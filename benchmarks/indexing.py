@@ -20,11 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.table import Row, tell
-from unifex import images, lite0, zoo
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.indexing import index
-from unifex.sources import Item, Options, open_source
+from unifex.core import images
+from unifex.data.sources import Item, Options, open_source
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
+from unifex.models import lite0, zoo
+from unifex.models.embedder import Embedder
 
 
 class Chosen:

@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.drawing import LABELS, encoded, picture
-from unifex.embedder import Embedder
-from unifex.finetuning import finetune
-from unifex.gallery import Gallery
-from unifex.indexes import Indexes
-from unifex.indexing import index
-from unifex.recipes import Recipe
+from tests.support.drawing import LABELS, encoded, picture
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
+from unifex.gallery.library import Indexes
+from unifex.models.embedder import Embedder
+from unifex.training.config import Recipe
+from unifex.training.run import finetune
 
 GALLERY = "lived"
 VIEWS = 15  # few, so that indexing ends now and then

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import Row, tell
-from unifex import images
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.neck import truncate
-from unifex.search import search
-from unifex.sources import Item, open_source
-from unifex.writer import Embedded
+from unifex.core import images
+from unifex.core.vectors import l2_normalize
+from unifex.data.sources import Item, open_source
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.writer import Embedded
+from unifex.models.embedder import Embedder
+from unifex.retrieval.search import search
 
 BATCH = 8192
 SEEDS = 1000
@@ -87,7 +87,7 @@ def fill(gallery: Gallery, seeds: np.ndarray, count: int) -> Gallery:
         for start in range(0, count, BATCH):
             rows = range(start, min(count, start + BATCH))
             noise = rng.standard_normal((len(rows), seeds.shape[1])).astype(np.float32)
-            features = seeds[rng.integers(0, len(seeds), len(rows))] + NOISE * truncate(noise, seeds.shape[1])
+            features = seeds[rng.integers(0, len(seeds), len(rows))] + NOISE * l2_normalize(noise, seeds.shape[1])
             batch = [
                 Embedded(Item(f"item:{row}", f"{row}.jpg", bytes), f"{row:064x}", features=feature)
                 for row, feature in zip(rows, features)

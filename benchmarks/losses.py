@@ -68,7 +68,7 @@ def measure(name: str, classes: int, steps: int) -> tuple[float, float]:
 def _ours(classes: int):
     import torch
 
-    from unifex.losses import NestedLoss
+    from unifex.training.losses import NestedLoss
 
     return NestedLoss("subcentre-arcface", torch.ones(classes), (DIM,), sub_centres=CENTRES)
 

@@ -20,11 +20,11 @@ import numpy as np
 
 from benchmarks.latency import fill
 from benchmarks.table import Row, tell
-from unifex import snapshot
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.projection import Map, place, project
-from unifex.sources import Item, open_source
+from unifex.data.sources import Item, open_source
+from unifex.gallery import snapshot
+from unifex.gallery.gallery import Gallery
+from unifex.maps.projection import Map, place, project
+from unifex.models.embedder import Embedder
 
 SEEDS = 500
 ALONE = """

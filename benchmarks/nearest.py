@@ -26,10 +26,10 @@ import numpy as np
 
 from benchmarks.latency import BATCH, NOISE, SEEDS
 from benchmarks.table import Row, tell
-from unifex import vectors
-from unifex.embedder import Embedder
-from unifex.neck import truncate
-from unifex.sources import Item, open_source
+from unifex.core.vectors import l2_normalize
+from unifex.data.sources import Item, open_source
+from unifex.models.embedder import Embedder
+from unifex.vector_index import exact
 
 K = 10
 ROUNDS = 3
@@ -72,7 +72,7 @@ def embeddings(source: str, count: int, queries: int) -> tuple[np.ndarray, np.nd
     rng, made = np.random.default_rng(0), []
     for start in range(0, count + queries, BATCH):
         rows = min(BATCH, count + queries - start)
-        noise = truncate(rng.standard_normal((rows, seeds.shape[1])).astype(np.float32), seeds.shape[1])
+        noise = l2_normalize(rng.standard_normal((rows, seeds.shape[1])).astype(np.float32), seeds.shape[1])
         made.append(embedder.neck.embed(seeds[rng.integers(0, len(seeds), rows)] + NOISE * noise, max(DIMS)))
     whole = np.concatenate(made)
     return whole[:count], whole[count:]
@@ -83,7 +83,7 @@ def ours(data: np.ndarray, queries: np.ndarray, right: np.ndarray) -> list[Conte
 
     The embeddings are looked up on disk; in memory are codes, keys and centres.
     """
-    index = vectors.build(data)
+    index = exact.build(data)
     lists = index.shortlist.index
     size = len(data) * (lists.code_size + 8) + 4 * lists.nlist * lists.d
 
@@ -214,7 +214,7 @@ def main() -> None:
     data, queries = embeddings(arguments.source, arguments.items, arguments.queries)
     print(f"{len(data):,} embeddings, {len(queries)} queries, top {K}")
     for dim in DIMS:
-        cut, asked = truncate(data, dim), truncate(queries, dim)
+        cut, asked = l2_normalize(data, dim), l2_normalize(queries, dim)
         right = flat(cut, asked, np.zeros(0))[0].search(asked)
         contenders = []
         for make in (ours, flat, by_numpy, *graphs()):

@@ -19,16 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex.embedder import Embedder
-from unifex.evaluation import Evaluation, Protocol, Trial, evaluate
-from unifex.gallery import Gallery
-from unifex.indexing import index
-from unifex.neck import Neck, pca
-from unifex.recipes import PRESETS, Recipe
-from unifex.samples import Samples
-from unifex.snapshot import Columns
-from unifex.training import fit
-from unifex.views import features_of_views
+from unifex.evaluation.evaluate import Evaluation, Protocol, Trial, evaluate
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
+from unifex.gallery.snapshot import Columns
+from unifex.models.embedder import Embedder
+from unifex.models.neck import Neck, pca
+from unifex.training.augment import features_of_views
+from unifex.training.config import PRESETS, Recipe
+from unifex.training.loop import fit
+from unifex.training.samples import Samples
 
 DIMS = (64, 256)
 VIEWS = 5

@@ -19,11 +19,11 @@ import numpy as np
 
 from benchmarks.latency import SEEDS, fill
 from benchmarks.table import Row, tell
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.indexes import Indexes
-from unifex.neck import pca
-from unifex.sources import Item, open_source
+from unifex.data.sources import Item, open_source
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Indexes
+from unifex.models.embedder import Embedder
+from unifex.models.neck import pca
 
 
 def main() -> None:

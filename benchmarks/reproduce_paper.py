@@ -15,18 +15,18 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from unifex import speed
-from unifex.embedder import Embedder
-from unifex.export import CHALLENGE_DIM, export
-from unifex.finetuning import finetune
-from unifex.gallery import Gallery
-from unifex.indexes import Indexes
-from unifex.indexing import IndexReport, Progress, index
-from unifex.outcome import Point
-from unifex.recipes import PRESETS
-from unifex.sources import open_source
-from unifex.text import duration, size
-from unifex.training_data import HoldOut
+from unifex.core.text import duration, size
+from unifex.data.sources import open_source
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import IndexReport, Progress, index
+from unifex.gallery.library import Indexes
+from unifex.models import throughput
+from unifex.models.embedder import Embedder
+from unifex.models.export import CHALLENGE_DIM, export
+from unifex.training.config import PRESETS
+from unifex.training.result import Point
+from unifex.training.run import finetune
+from unifex.training.split import HoldOut
 
 PAPERS_BACKBONE = "vit_so400m_patch14_siglip_384"
 MODEL = "paper-64"
@@ -35,7 +35,7 @@ THUMBNAIL_BYTES = 5_500  # measured: the mean of 5,229 small photographs
 
 def forecast(embedder: Embedder, images: int) -> str:
     """Hours and disk that the features take; training them is minutes."""
-    rate = speed.images_per_second(embedder.backbone)
+    rate = throughput.images_per_second(embedder.backbone)
     disk = images * (2 * embedder.backbone.feature_dim + THUMBNAIL_BYTES)
     time = f"about {duration(images / rate)} on this CPU" if rate else "not known before it is tried"
     return f"{images:,} images: {time}, {size(disk)} of disk"

@@ -13,8 +13,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS, chromium_path
-from tests.serving import ROOT, serve
-from unifex.demo import render
+from tests.support.serving import ROOT, serve
+from unifex.data.demo import render
 
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
 README_PICTURES = {

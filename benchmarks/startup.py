@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 
 from benchmarks.table import Row, tell
 from tests.browser.conftest import ARGUMENTS, chromium_path
-from tests.serving import serve
+from tests.support.serving import serve
 
 
 def seconds_to_usable(browser: Browser, indexes: Path) -> float:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex.embedder import Embedder
-from unifex.finetuning import finetune, save
-from unifex.gallery import Gallery
-from unifex.indexing import index
-from unifex.outcome import Outcome
-from unifex.recipes import PRESETS
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
+from unifex.models.embedder import Embedder
+from unifex.training.config import PRESETS
+from unifex.training.result import Outcome
+from unifex.training.run import finetune, save
 
 SEEDS = range(5)
 ABOUT = (

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import Row, tell
-from unifex import lite0, zoo
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.indexing import index
-from unifex.recipes import PRESETS, Recipe
-from unifex.samples import Samples
-from unifex.sources import Item, open_source
-from unifex.training import fit
+from unifex.data.sources import Item, open_source
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
+from unifex.models import lite0, zoo
+from unifex.models.embedder import Embedder
+from unifex.training.config import PRESETS, Recipe
+from unifex.training.loop import fit
+from unifex.training.samples import Samples
 
 BATCH = 128
 
@@ -104,7 +104,7 @@ def public_seconds(items: list[Item], recipe: Recipe, steps: int) -> float:
     from PIL import Image
     from torchvision import transforms
 
-    from unifex.losses import NestedLoss, Settings
+    from unifex.training.losses import NestedLoss, Settings
 
     spec = zoo.get("lite0")
     network = lite0.lite0_classifier(spec.weights_file())

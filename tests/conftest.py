@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import drawing
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.indexing import IndexReport, index
+from tests.support import drawing
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import IndexReport, index
+from unifex.models.embedder import Embedder
 
 
 @pytest.fixture(scope="session")

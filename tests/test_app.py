@@ -3,9 +3,9 @@
 import pytest
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture, write_folder
-from tests.serving import serve
-from unifex.gallery import Gallery
+from tests.support.drawing import encoded, picture, write_folder
+from tests.support.serving import serve
+from unifex.gallery.gallery import Gallery
 
 
 @pytest.fixture(scope="module")

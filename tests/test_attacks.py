@@ -15,15 +15,15 @@ import httpx
 import pytest
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture, write_folder
-from tests.serving import Server, serve
+from tests.support.drawing import encoded, picture, write_folder
+from tests.support.serving import Server, serve
+from tests.support.visiting import Visitor
 from tests.test_visitors import as_file, search
-from tests.visiting import Visitor
-from unifex.gallery import Gallery
-from unifex.ui.guard import Naming
-from unifex.ui.rates import Refusal
-from unifex.visitor_files import VisitorFiles
-from unifex.workspaces import VISITORS
+from unifex.gallery.gallery import Gallery
+from unifex.ui.server.guard import Naming
+from unifex.ui.server.rates import Refusal
+from unifex.ui.server.visitor_files import VisitorFiles
+from unifex.ui.server.workspaces import VISITORS
 
 CROSS = encoded(picture("signs/cross", 1))
 LIMITS = "--visitor-images 20 --visitor-megabytes 2 --visitor-trainings 1 --rate 100000"

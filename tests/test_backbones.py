@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from unifex import backbones, images, lite0
-from unifex.lite0 import LITE0, timm_lite_name
+from unifex.core import images
+from unifex.models import backbones, lite0
+from unifex.models.lite0 import LITE0, timm_lite_name
 
 
 def test_weight_names_pair_as_their_order_does():

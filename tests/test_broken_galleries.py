@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests import drawing
 from tests.conftest import run_index
-from unifex.cli import main
-from unifex.gallery import Facts, Gallery
-from unifex.indexes import Broken, Indexes
-from unifex.search import search
-from unifex.settings import Settings
-from unifex.soundness import sealed, unsealed
+from tests.support import drawing
+from unifex.cli.main import main
+from unifex.cli.settings import Settings
+from unifex.core.files import sealed, unsealed
+from unifex.gallery.gallery import Facts, Gallery
+from unifex.gallery.library import Broken, Indexes
+from unifex.retrieval.search import search
 from unifex.ui.context import Context
 
 

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import drawing, tiny_clip
 from tests.conftest import run_index
-from unifex import bundle, neck
-from unifex.bundle import Packed, pack, unpack
-from unifex.corrections import drop, relabel, same
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery, GalleryError
-from unifex.indexes import Indexes
-from unifex.search import search
+from tests.support import drawing, tiny_clip
+from unifex.gallery import bundle
+from unifex.gallery.bundle import Packed, pack, unpack
+from unifex.gallery.corrections import drop, relabel, same
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.library import Indexes
+from unifex.models import neck
+from unifex.models.embedder import Embedder
+from unifex.retrieval.search import search
 
 
 def packed(gallery: Gallery, out: Path, images: bool = False) -> Packed:

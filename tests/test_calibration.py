@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture, write_folder
-from unifex.calibration import Calibration, CalibrationError, fit_chance
-from unifex.errors import UnifexError
-from unifex.gallery import Gallery
-from unifex.search import Filters, search, search_items
+from tests.support.drawing import encoded, picture, write_folder
+from unifex.core.errors import UnifexError
+from unifex.gallery.calibration import Calibration, CalibrationError, fit_chance
+from unifex.gallery.gallery import Gallery
+from unifex.retrieval.search import Filters, search, search_items
 
 
 @pytest.fixture(scope="module")

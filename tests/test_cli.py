@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.drawing import encoded, picture
-from unifex.cli import main
+from tests.support.drawing import encoded, picture
+from unifex.cli.main import main
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_the_page_is_built_without_torch():
 
 
 def test_settings_from_the_environment(monkeypatch, tmp_path):
-    from unifex.settings import read_settings
+    from unifex.cli.settings import read_settings
 
     monkeypatch.setenv("UNIFEX_PORT", "9001")
     monkeypatch.setenv("UNIFEX_PUBLIC", "yes")

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from tests import drawing
-from unifex.cli import main
-from unifex.clip_retrieval import Moved, take_in, write
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery, GalleryError
-from unifex.search import search
-from unifex.sources import SourceError
+from tests.support import drawing
+from unifex.cli.main import main
+from unifex.data.sources import SourceError
+from unifex.gallery.clip_retrieval import Moved, take_in, write
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.models.embedder import Embedder
+from unifex.retrieval.search import search
 
 
 def last(events) -> Moved:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.drawing import encoded, picture
-from unifex import colour
-from unifex.images import decode
+from tests.support.drawing import encoded, picture
+from unifex.core import colour
+from unifex.core.images import decode
 
 # Red, green and blue as XYZ under D50, one row each, as the profiles of these names have them; and the exponent.
 SRGB = [[0.43607, 0.22249, 0.01392], [0.38515, 0.71687, 0.09708], [0.14307, 0.06061, 0.71410]]
@@ -129,7 +129,7 @@ def test_a_profile_that_does_not_fit_is_ignored(broken):
 
 
 def test_an_image_that_is_handed_over_is_treated_alike():
-    from unifex.images import upright_rgb
+    from unifex.core.images import upright_rgb
 
     image = Image.new("RGB", (8, 8), (30, 160, 90))
     matrix, exponent = SPACES["Adobe RGB"]

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from tests.serving import ROOT
-from unifex.cli import main
-from unifex.gallery import Gallery
-from unifex.text import what_there_is
+from tests.support.serving import ROOT
+from unifex.cli.main import main
+from unifex.core.text import what_there_is
+from unifex.gallery.gallery import Gallery
 
 NAMES = ["Bäume", "日本"]
 
@@ -70,7 +70,7 @@ def test_ctrl_c_may_come_while_it_is_imported():
         "import runpy, sys\n"
         "class Interrupting:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'unifex.cli': raise KeyboardInterrupt\n"
+        "        if name == 'unifex.cli.main': raise KeyboardInterrupt\n"
         "sys.meta_path.insert(0, Interrupting())\n"
         "runpy.run_module('unifex', run_name='__main__')"
     )
@@ -91,7 +91,7 @@ def test_ctrl_c_may_come_while_it_is_imported():
         (["search", "x.png", "--gallery", "Bäume", "--domain", "moon"], "no domain 'moon' in gallery 'Bäume'"),
         (["search", "https://example.org/x.png", "--gallery", "Bäume"], "is an address, and nothing is fetched"),
         (["search", ".", "--gallery", "Bäume"], "'.' is a folder: give images of it"),
-        (["search", "tests/serving.py", "--gallery", "Bäume"], "tests/serving.py: not an image"),
+        (["search", "tests/support/serving.py", "--gallery", "Bäume"], "tests/support/serving.py: not an image"),
         (["search", "nosuch.png", "--gallery", "Bäume"], "No such file or directory (nosuch.png)"),
         (["search", "x.png", "--gallery", "Baume"], "no gallery 'Baume' here (there are: Bäume, 日本)"),
         (["evaluate", "--gallery", "Bäume", "--seed=-1"], "the seed must be a whole number"),

@@ -4,12 +4,12 @@ import io
 import pytest
 
 from tests.conftest import run_index
-from unifex import corrections
-from unifex.corrections import Correction
-from unifex.errors import UnifexError
-from unifex.evaluation import trial
-from unifex.gallery import Gallery, GalleryError
-from unifex.search import search_items
+from unifex.core.errors import UnifexError
+from unifex.evaluation.evaluate import trial
+from unifex.gallery import corrections
+from unifex.gallery.corrections import Correction
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.retrieval.search import search_items
 
 
 def say(gallery, *said):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import run_index
-from tests.crowd import memory, own_images, queries, search, spend
-from tests.drawing import write_folder
-from tests.serving import serve
-from tests.visiting import Visitor
-from unifex.gallery import Gallery
+from tests.support.crowd import memory, own_images, queries, search, spend
+from tests.support.drawing import write_folder
+from tests.support.serving import serve
+from tests.support.visiting import Visitor
+from unifex.gallery.gallery import Gallery
 
 LIMITS = ("--rate", "100000", "--visitor-trainings", "1000")
 

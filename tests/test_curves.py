@@ -8,9 +8,9 @@ import types
 
 import pytest
 
-from unifex.curves import log_curves
-from unifex.errors import UnifexError
-from unifex.outcome import Point
+from unifex.core.errors import UnifexError
+from unifex.training.loggers import log_curves
+from unifex.training.result import Point
 
 POINTS = [Point(n, 2, 1 / n, 0.1, 1.0, 0.0, {64: 0.5 + n / 10}) for n in (1, 2)]
 

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture
-from unifex.cli import main
-from unifex.curation import Curated, Rule, choose, curate
-from unifex.datasets import DATASETS, Row
-from unifex.gallery import Gallery
-from unifex.sources import Refused, SourceError, open_source
+from tests.support.drawing import encoded, picture
+from unifex.cli.main import main
+from unifex.data.curation import Curated, Rule, choose, curate
+from unifex.data.public_datasets import DATASETS, Row
+from unifex.data.sources import Refused, SourceError, open_source
+from unifex.gallery.gallery import Gallery
 
 M4D = (
     "img_path,label\nproducts-10k/train/1.jpg,0\nproducts-10k/train/2.jpg,0\n"

@@ -3,10 +3,10 @@ import hashlib
 from PIL import ImageStat
 
 from tests.conftest import run_index
-from unifex import images
-from unifex.assessment import assess
-from unifex.demo import Demo, render
-from unifex.gallery import Gallery
+from unifex.core import images
+from unifex.data.demo import Demo, render
+from unifex.evaluation.compare import assess
+from unifex.gallery.gallery import Gallery
 
 
 def test_demo_has_eleven_domains_and_is_drawn_the_same_every_time():

@@ -14,17 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tests import drawing
 from tests.conftest import run_index
-from unifex import derived, vectors
-from unifex.corrections import relabel
-from unifex.derived import Origin
-from unifex.embedder import Embedder
-from unifex.evaluation import Protocol
-from unifex.gallery import Gallery
-from unifex.projection import kept_map
-from unifex.search import search
-from unifex.views import features_of_views
+from tests.support import drawing
+from unifex.core import derived
+from unifex.core.derived import Origin
+from unifex.evaluation.evaluate import Protocol
+from unifex.gallery.corrections import relabel
+from unifex.gallery.gallery import Gallery
+from unifex.maps.projection import kept_map
+from unifex.models.embedder import Embedder
+from unifex.retrieval.search import search
+from unifex.training.augment import features_of_views
+from unifex.vector_index import exact
 
 ANY = arrays.arrays(
     st.sampled_from(["<f4", "<f2", "<i8", "S64", [("id", "<i8"), ("content", "S16")]]),
@@ -76,7 +77,7 @@ def of_views(gallery: Gallery) -> bytes:
 
 
 def measured(gallery: Gallery) -> tuple:
-    from unifex.assessment import assess
+    from unifex.evaluation.compare import assess
 
     *_, found = assess(gallery, Protocol("auto"), None, True)
     return str(found.as_json(True))
@@ -184,7 +185,7 @@ def test_every_derived_file_swapped_for_another_gallerys(three, embedder, tmp_pa
 
 
 def test_a_large_index_is_made_anew_too(three, embedder, tmp_path, monkeypatch):
-    monkeypatch.setattr(vectors, "FLAT_LIMIT", 0)
+    monkeypatch.setattr(exact, "FLAT_LIMIT", 0)
     made = []
     for one in three:
         copy = Gallery.open(shutil.copytree(one.folder, tmp_path / one.name), embedder)

@@ -8,14 +8,14 @@ import shutil
 import pytest
 
 from tests.conftest import run_index
-from tests.drawing import write_folder
-from unifex import disk
-from unifex.finetuning import finetune
-from unifex.gallery import Gallery
-from unifex.indexing import Progress, index
-from unifex.recipes import Recipe
-from unifex.soundness import new_folder, whole_file, write_atomically
-from unifex.views import features_of_views
+from tests.support.drawing import write_folder
+from unifex.core import disk
+from unifex.core.files import new_folder, whole_file, write_atomically
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import Progress, index
+from unifex.training.augment import features_of_views
+from unifex.training.config import Recipe
+from unifex.training.run import finetune
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from gradio_client import Client, handle_file
 from starlette.responses import PlainTextResponse
 
 from tests.conftest import run_index
-from tests.drawing import write_folder
-from tests.serving import Server, serve
-from unifex.gallery import Gallery
-from unifex.settings import read_settings
-from unifex.ui.door import Door, Hosts
+from tests.support.drawing import write_folder
+from tests.support.serving import Server, serve
+from unifex.cli.settings import read_settings
+from unifex.gallery.gallery import Gallery
+from unifex.ui.server.door import Door, Hosts
 
 OPEN = PlainTextResponse("in")
 

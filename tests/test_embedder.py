@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.drawing import LABELS, encoded, picture
-from tests.trap import trap
-from unifex import neck
-from unifex.backbones import BackboneError
-from unifex.embedder import (
+from tests.support.drawing import LABELS, encoded, picture
+from tests.support.trap import trap
+from unifex.core.images import ImageError
+from unifex.core.vectors import l2_normalize
+from unifex.models import neck
+from unifex.models.backbones import BackboneError
+from unifex.models.embedder import (
     BUNDLED_MODELS,
     DEFAULT_MODEL,
     FILES,
@@ -21,7 +23,6 @@ from unifex.embedder import (
     list_models,
     read_neck,
 )
-from unifex.images import ImageError
 
 PICTURE = picture("shapes/disc", 0)
 
@@ -76,7 +77,7 @@ def test_the_shipped_neck_keeps_what_the_features_find_alike(embedder):
     for dim in embedder.neck.dims:
         embeddings = embedder.neck.embed(features, dim)
         cosines = embeddings @ embeddings.T
-        raw = neck.truncate(features, 1600) @ neck.truncate(features, 1600).T
+        raw = l2_normalize(features, 1600) @ l2_normalize(features, 1600).T
         off_diagonal = ~np.eye(len(cosines), dtype=bool)
         assert np.corrcoef(cosines[off_diagonal], raw[off_diagonal])[0, 1] > 0.8
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from unifex import console
-from unifex.errors import UnifexError
-from unifex.text import explain
+from unifex.core import console
+from unifex.core.errors import UnifexError
+from unifex.core.text import explain
 from unifex.ui.page import Page
 
 ROOT = Path(__file__).resolve().parent.parent / "unifex"

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import run_index
-from tests.drawing import LABELS, encoded, picture
-from tests.trials import make_columns, make_trial, random_embeddings, slow_values
-from unifex.assessment import assess, embed_as, rivals
-from unifex.errors import UnifexError
-from unifex.evaluation import Protocol, difference, evaluate, trial
-from unifex.gallery import Gallery, GalleryError
-from unifex.measures import MEASURES
-from unifex.neck import DimensionError
-from unifex.snapshot import ItemsGone
+from tests.support.drawing import LABELS, encoded, picture
+from tests.support.trials import make_columns, make_trial, random_embeddings, slow_values
+from unifex.core.errors import UnifexError
+from unifex.evaluation.compare import assess, embed_as, rivals
+from unifex.evaluation.evaluate import Protocol, difference, evaluate, trial
+from unifex.evaluation.metrics import MEASURES
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.snapshot import ItemsGone
+from unifex.models.neck import DimensionError
 
 
 def last(events):
@@ -232,9 +232,9 @@ def test_wrong_wishes(gallery):
 
 def test_a_model_trained_anew_re_embeds_its_galleries(gallery):
     """A gallery opened with its own model must not mix the embeddings of two necks."""
-    from unifex.embedder import Embedder
-    from unifex.indexes import Indexes
-    from unifex.neck import Neck
+    from unifex.gallery.library import Indexes
+    from unifex.models.embedder import Embedder
+    from unifex.models.neck import Neck
 
     models = gallery.folder.parent / "models"
     old = gallery.embedder.neck

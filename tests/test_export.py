@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests import tiny_clip
-from unifex import images
-from unifex.cli import main
-from unifex.embedder import Embedder, ModelError
-from unifex.export import export, fitting
-from unifex.images import Preprocessing
-from unifex.neck import DimensionError
+from tests.support import tiny_clip
+from unifex.cli.main import main
+from unifex.core import images
+from unifex.core.images import Preprocessing
+from unifex.models.embedder import Embedder, ModelError
+from unifex.models.export import export, fitting
+from unifex.models.neck import DimensionError
 
 
 def batch(image) -> np.ndarray:
@@ -114,7 +114,7 @@ def test_what_cannot_be_exported_says_so(embedder, tmp_path):
 
 
 def test_a_file_that_gives_something_else_is_not_passed_off(embedder, tmp_path, monkeypatch):
-    from unifex import export as module
+    from unifex.models import export as module
 
     wrong = lambda *_: lambda images: np.eye(1, 64, dtype=np.float32).repeat(len(images), 0)  # noqa: E731
     monkeypatch.setitem(module.FORMATS, "onnx", wrong)

@@ -14,20 +14,21 @@ import pytest
 from PIL import ImageOps
 
 from tests.conftest import run_index
-from tests.drawing import LABELS, encoded, picture
-from unifex import cli, images
-from unifex.embedder import Embedder, ModelError
-from unifex.evaluation import evaluate
-from unifex.finetuning import Doing, finetune
-from unifex.gallery import Gallery, GalleryError
-from unifex.indexes import Indexes
-from unifex.neck import truncate
-from unifex.outcome import Outcome, Point
-from unifex.recipes import PRESETS
-from unifex.snapshot import Embedding
-from unifex.training_data import HoldOut
-from unifex.unfinished import unfinished
-from unifex.views import features_of_views, view
+from tests.support.drawing import LABELS, encoded, picture
+from unifex.cli import main
+from unifex.core import images
+from unifex.core.vectors import l2_normalize
+from unifex.evaluation.evaluate import evaluate
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.library import Indexes
+from unifex.gallery.snapshot import Embedding
+from unifex.models.embedder import Embedder, ModelError
+from unifex.training.augment import features_of_views, view
+from unifex.training.config import PRESETS
+from unifex.training.result import Outcome, Point
+from unifex.training.resume import unfinished
+from unifex.training.run import Doing, finetune
+from unifex.training.split import HoldOut
 
 QUICK = PRESETS["quick"]
 
@@ -74,7 +75,7 @@ def test_before_and_after_are_of_the_same_queries_and_true(gallery):
     features = gallery.features([h.decode() for h in columns.hashes])
     new = last(evaluate(outcome.data.trial, outcome.neck.embed(features, 256)))
     old = last(evaluate(outcome.data.trial, gallery.embedder.neck.embed(features, 256)))
-    raw = last(evaluate(outcome.data.trial, truncate(features.astype(np.float32), 1600)))
+    raw = last(evaluate(outcome.data.trial, l2_normalize(features.astype(np.float32), 1600)))
     assert outcome.gain.value == pytest.approx(np.mean(new.measures.mmp5 - old.measures.mmp5))
     assert outcome.of("raw", 256).overall() == raw.overall()
     assert outcome.points[-1].scores[256] == pytest.approx(new.overall().value)
@@ -90,7 +91,7 @@ def test_before_and_after_are_of_the_same_queries_and_true(gallery):
 def noise(outcome: Outcome, seed: int = 0) -> Outcome:
     """The same outcome with a neck of random directions."""
     rng = np.random.default_rng(seed)
-    embeddings = truncate(rng.normal(size=(len(outcome.data.columns.ids), 256)), 256)
+    embeddings = l2_normalize(rng.normal(size=(len(outcome.data.columns.ids), 256)), 256)
     bad = last(evaluate(outcome.data.trial, embeddings, outcome.model))
     return replace(outcome, evaluations=[e for e in outcome.evaluations if e.model != outcome.model] + [bad])
 
@@ -151,8 +152,8 @@ def test_a_model_is_trained_once_at_a_time(gallery):
 
 def test_a_killed_process_leaves_a_checkpoint(gallery):
     code = (
-        "import os, sys\nfrom unifex.finetuning import Point, finetune\nfrom unifex.gallery import Gallery\n"
-        "from unifex.recipes import PRESETS\n"
+        "import os, sys\nfrom unifex.training.run import Point, finetune\nfrom unifex.gallery import Gallery\n"
+        "from unifex.training.config import PRESETS\n"
         "for event in finetune(Gallery.open(sys.argv[1]), 'killed', PRESETS['quick']):\n"
         "    if isinstance(event, Point) and event.number == 2:\n        os.kill(os.getpid(), 9)\n"
     )
@@ -241,7 +242,7 @@ def test_a_gallery_uses_the_model_and_goes_back(gallery, indexes):
 
 
 def run(capsys, *arguments: str) -> tuple[int, dict, str]:
-    code = cli.main([*arguments, "--json"])
+    code = main.main([*arguments, "--json"])
     captured = capsys.readouterr()
     return code, json.loads(captured.out) if captured.out else {}, captured.err
 

@@ -14,15 +14,17 @@ import pytest
 from PIL import Image
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture
-from unifex import images, neck, snapshot
-from unifex.embedder import Embedder, ModelConfig
-from unifex.gallery import Gallery, GalleryError
-from unifex.indexes import Indexes, check_name
-from unifex.indexing import Progress, forecast, index
-from unifex.snapshot import ItemsGone
-from unifex.soundness import sealed, unsealed
-from unifex.writer import SHARD_ROWS
+from tests.support.drawing import encoded, picture
+from unifex.core import images
+from unifex.core.files import sealed, unsealed
+from unifex.gallery import snapshot
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.indexing import Progress, forecast, index
+from unifex.gallery.library import Indexes, check_name
+from unifex.gallery.snapshot import ItemsGone
+from unifex.gallery.writer import SHARD_ROWS
+from unifex.models import neck
+from unifex.models.embedder import Embedder, ModelConfig
 
 
 def everything(gallery: Gallery) -> dict[str, tuple]:
@@ -157,9 +159,9 @@ def test_many_small_additions_are_merged(tmp_path, embedder):
 
 
 def test_cancel_keeps_what_was_done_and_resume_adds_the_rest(tmp_path, folder, embedder, monkeypatch):
-    monkeypatch.setattr("unifex.indexing.COMMIT_IMAGES", 4)
-    monkeypatch.setattr("unifex.indexing.REPORT_SECONDS", 0.0)
-    monkeypatch.setattr("unifex.indexing.WINDOW_IMAGES", 2)
+    monkeypatch.setattr("unifex.gallery.indexing.COMMIT_IMAGES", 4)
+    monkeypatch.setattr("unifex.gallery.indexing.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("unifex.gallery.indexing.WINDOW_IMAGES", 2)
     gallery = Gallery.create(tmp_path / "g", embedder)
     events = index(gallery, str(folder))
     for event in events:

@@ -10,9 +10,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tests.drawing import encoded, picture
-from unifex.high_depth import Told, to_eight_bits
-from unifex.images import ImageError, decode
+from tests.support.drawing import encoded, picture
+from unifex.core.high_depth import Told, to_eight_bits
+from unifex.core.images import ImageError, decode
 
 GREY = np.asarray(picture("signs/stripes", 1).convert("L"))
 COLOURED = np.asarray(picture("signs/stripes", 1))

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture
-from unifex.gallery import Gallery
+from tests.support.drawing import encoded, picture
+from unifex.gallery.gallery import Gallery
 
 JPEG = encoded(picture("shapes/disc", 0), "JPEG", quality=90)
 PNG = encoded(picture("shapes/disc", 0), "PNG")

@@ -18,13 +18,13 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save
 
-from tests import drawing
 from tests.conftest import run_index
+from tests.support import drawing
 from tests.test_bundle import QUERY, packed, unpacked
-from unifex.gallery import Gallery, GalleryError
-from unifex.indexes import Indexes
-from unifex.search import search
-from unifex.soundness import sealed, unsealed
+from unifex.core.files import sealed, unsealed
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.library import Indexes
+from unifex.retrieval.search import search
 
 SECRET = b"-----BEGIN OPENSSH PRIVATE KEY-----\nnot for you"
 PICTURE = drawing.encoded(drawing.picture("signs/cross", 400))
@@ -38,7 +38,7 @@ def original(tmp_path_factory, embedder) -> Path:
     gallery = Gallery.create(root / "indexes" / "drawn", embedder)
     run_index(gallery, drawing.write_folder(root / "pictures", 2))
     with gallery.write() as writer:
-        from unifex.corrections import drop
+        from unifex.gallery.corrections import drop
 
         writer.correct([drop(gallery.item_at("shapes/disc/1.png"))])
     packed(gallery, root / "g.zip", images=True)

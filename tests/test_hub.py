@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import drawing, stub_hub, tiny_clip
-from unifex import hub
+from tests.support import drawing, stub_hub, tiny_clip
+from unifex.models import hub
 
 REPO = "someone/tiny"
 

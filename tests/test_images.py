@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.drawing import encoded, picture, png_header
-from unifex import images
-from unifex.images import ImageError, Preprocessing, decode, to_input
+from tests.support.drawing import encoded, picture, png_header
+from unifex.core import images
+from unifex.core.images import ImageError, Preprocessing, decode, to_input
 
 RED = Image.new("RGB", (40, 30), (200, 30, 20))
 HALF = (0.5, 0.5, 0.5)
@@ -225,7 +225,7 @@ def test_importing_it_changes_nothing_of_the_program_around_it():
         "state = lambda: (I.MAX_IMAGE_PIXELS, F.LOAD_TRUNCATED_IMAGES, list(warnings.filters), dict(os.environ),"
         " logging.root.level, list(logging.root.handlers))\n"
         "import numpy, faiss\n"  # they have filters of their own
-        "before = state()\nimport unifex.images, unifex.gallery, unifex.search, unifex.indexing\n"
+        "before = state()\nimport unifex.images, unifex.gallery, unifex.search, unifex.gallery.indexing\n"
         "assert state() == before, (before, state())"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from unifex.errors import UnifexError
-from unifex.jobs import MAX_FINISHED_OF_OWNER, MAX_WAITING, JobError, Jobs, State
-from unifex.progress import Step
+from unifex.core.errors import UnifexError
+from unifex.core.jobs import MAX_FINISHED_OF_OWNER, MAX_WAITING, JobError, Jobs, State
+from unifex.core.progress import Step
 
 SECONDS = 20
 

@@ -3,11 +3,11 @@
 import gradio as gr
 import pytest
 
-from unifex.indexes import Indexes
-from unifex.settings import Settings
+from unifex.cli.settings import Settings
+from unifex.gallery.library import Indexes
 from unifex.ui.app import build
+from unifex.ui.components.job_tray import LOOK_AT_JOBS
 from unifex.ui.context import Context
-from unifex.ui.job_tray import LOOK_AT_JOBS
 from unifex.ui.listening import follow, listen
 
 

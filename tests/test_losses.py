@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unifex.losses import LOSSES, Centres, LossError, NestedLoss, Settings
-from unifex.recipes import LOSS_ADVICE
+from unifex.training.config import LOSS_ADVICE
+from unifex.training.losses import LOSSES, Centres, LossError, NestedLoss, Settings
 
 CLASSES, DIM, BATCH = 7, 16, 12
 

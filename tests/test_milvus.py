@@ -6,34 +6,35 @@ import sys
 import numpy as np
 import pytest
 
-from tests.drawing import encoded, picture
+from tests.support.drawing import encoded, picture
 from tests.test_vectors import clustered, overlap
-from unifex import bundle, milvus, snapshot, vectors
-from unifex.assessment import assess
-from unifex.cli import main
-from unifex.corrections import Correction
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.indexes import Indexes
-from unifex.search import Filters, search, search_items
+from unifex.cli.main import main
+from unifex.evaluation.compare import assess
+from unifex.gallery import bundle, snapshot
+from unifex.gallery.corrections import Correction
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Indexes
+from unifex.models.embedder import Embedder
+from unifex.retrieval.search import Filters, search, search_items
+from unifex.vector_index import exact, milvus_index
 
 DOMAINS, SPLITS = ('quo"ted \\', "päckchen", ""), ("index", "query")
 
 
-def rows(embeddings: np.ndarray, keys: np.ndarray | None = None, version: int = 1) -> milvus.Rows:
+def rows(embeddings: np.ndarray, keys: np.ndarray | None = None, version: int = 1) -> milvus_index.Rows:
     keys = np.arange(len(embeddings)) + 5 if keys is None else keys
     domains = np.array(DOMAINS, object)[keys % 3]
-    return milvus.Rows(version, keys, domains, np.array(SPLITS, object)[keys % 2], embeddings)
+    return milvus_index.Rows(version, keys, domains, np.array(SPLITS, object)[keys % 2], embeddings)
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
-    yield milvus.follow("milvus", folder, "unifex_test", rows(clustered(3000)))
-    milvus.release("milvus", folder)
+    yield milvus_index.follow("milvus", folder, "unifex_test", rows(clustered(3000)))
+    milvus_index.release("milvus", folder)
 
 
-def held(collection: milvus.Collection) -> dict[int, tuple[str, str]]:
+def held(collection: milvus_index.Collection) -> dict[int, tuple[str, str]]:
     """What Milvus itself says that it holds."""
     fields = ["id", "domain", "split"]
     found = collection.client.query(collection.name, filter="id >= 0", output_fields=fields, limit=16_000)
@@ -42,7 +43,7 @@ def held(collection: milvus.Collection) -> dict[int, tuple[str, str]]:
 
 def test_nearest_with_filters_against_exact_search(collection):
     embeddings, queries = collection.rows.embeddings, clustered(30, seed=1)
-    index, exact = vectors.VectorIndex(embeddings, collection), vectors.build(embeddings)
+    index, scan = exact.VectorIndex(embeddings, collection), exact.build(embeddings)
     rng = np.random.default_rng(0)
     one_domain = collection.rows.domains == DOMAINS[0]
     split_of_domain = one_domain & (collection.rows.splits == "query")
@@ -50,7 +51,7 @@ def test_nearest_with_filters_against_exact_search(collection):
     without_some[rng.choice(3000, 20, False)], some[rng.choice(3000, 20, False)] = False, True
     masks = [None, one_domain, ~one_domain, split_of_domain, one_domain & without_some, some, split_of_domain | some]
     for allowed in [*masks, np.zeros(3000, bool)]:
-        (scores, found), (right_scores, right) = (each.search(queries, 10, allowed) for each in (index, exact))
+        (scores, found), (right_scores, right) = (each.search(queries, 10, allowed) for each in (index, scan))
         assert found.shape == right.shape
         if found.size:
             assert overlap(found, right) >= 0.99
@@ -59,46 +60,46 @@ def test_nearest_with_filters_against_exact_search(collection):
 
 def test_a_filter_that_would_name_too_many_items_is_scanned(collection, monkeypatch):
     allowed = np.random.default_rng(0).random(3000) < 0.5
-    monkeypatch.setattr(milvus, "NAMED_AT_MOST", 100)
+    monkeypatch.setattr(milvus_index, "NAMED_AT_MOST", 100)
     assert collection.expression(allowed) is None
     embeddings, queries = collection.rows.embeddings, clustered(5, seed=1)
-    found = vectors.VectorIndex(embeddings, collection).search(queries, 10, allowed)[1]
-    assert np.array_equal(found, vectors.build(embeddings).search(queries, 10, allowed)[1])
+    found = exact.VectorIndex(embeddings, collection).search(queries, 10, allowed)[1]
+    assert np.array_equal(found, exact.build(embeddings).search(queries, 10, allowed)[1])
 
 
 def test_deeper_than_milvus_goes_is_scanned(collection, monkeypatch):
-    monkeypatch.setattr(milvus, "DEEPEST", 100)
+    monkeypatch.setattr(milvus_index, "DEEPEST", 100)
     embeddings, queries = collection.rows.embeddings, clustered(5, seed=1)
-    found = vectors.VectorIndex(embeddings, collection).search(queries, 200)[1]
-    assert np.array_equal(found, vectors.build(embeddings).search(queries, 200)[1])
+    found = exact.VectorIndex(embeddings, collection).search(queries, 200)[1]
+    assert np.array_equal(found, exact.build(embeddings).search(queries, 200)[1])
 
 
 def test_the_collection_follows(tmp_path):
     embeddings = clustered(300)
     keys = np.arange(300)
-    first = milvus.follow("milvus", tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
+    first = milvus_index.follow("milvus", tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
     assert sorted(held(first)) == list(range(200))
     now = rows(embeddings[50:], keys[50:], version=2)
     now.domains[:10] = "moved"
-    second = milvus.follow("milvus", tmp_path, "unifex_test", now)
+    second = milvus_index.follow("milvus", tmp_path, "unifex_test", now)
     assert held(second) == {int(k): (d, s) for k, d, s in zip(now.keys, now.domains, now.splits)}
-    older = milvus.follow("milvus", tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
+    older = milvus_index.follow("milvus", tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
     assert sorted(held(older)) == list(range(50, 300))  # a process that is behind undoes nothing
-    found = vectors.VectorIndex(embeddings[:200], older).search(embeddings[:5], 10)[1]
+    found = exact.VectorIndex(embeddings[:200], older).search(embeddings[:5], 10)[1]
     assert found.max() < 200
     sent = []
     second.client.upsert, upsert = lambda *given: sent.append(given), second.client.upsert
-    milvus.follow("milvus", tmp_path, "unifex_test", now)
+    milvus_index.follow("milvus", tmp_path, "unifex_test", now)
     assert not sent
     second.client.upsert = upsert
     second.client.delete("unifex_test", ids=[60])  # somebody else
-    assert sorted(held(milvus.follow("milvus", tmp_path, "unifex_test", now))) == list(range(50, 300))
+    assert sorted(held(milvus_index.follow("milvus", tmp_path, "unifex_test", now))) == list(range(50, 300))
     (tmp_path / "unifex_test.npz").write_bytes(b"damaged")
-    assert sorted(held(milvus.follow("milvus", tmp_path, "unifex_test", now))) == list(range(50, 300))
-    milvus.follow("milvus", tmp_path, "unifex_other", rows(embeddings[:5], keys[:5]))
-    milvus.forget("milvus", tmp_path, "unifex_", but="unifex_other")
+    assert sorted(held(milvus_index.follow("milvus", tmp_path, "unifex_test", now))) == list(range(50, 300))
+    milvus_index.follow("milvus", tmp_path, "unifex_other", rows(embeddings[:5], keys[:5]))
+    milvus_index.forget("milvus", tmp_path, "unifex_", but="unifex_other")
     assert second.client.list_collections() == ["unifex_other"]
-    milvus.release("milvus", tmp_path)
+    milvus_index.release("milvus", tmp_path)
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def both(gallery):
     """The drawn gallery in FAISS and, the same one, in Milvus."""
     indexes = Indexes(gallery.folder.parent)
     yield gallery, indexes.move_to(gallery.name, "milvus"), indexes
-    milvus.release("milvus", gallery.folder)
+    milvus_index.release("milvus", gallery.folder)
 
 
 def test_a_gallery_in_milvus_answers_as_in_faiss(both, folder):
@@ -174,7 +175,7 @@ def test_names_and_deletion(both):
 def test_a_restart_finds_what_was_kept(both):
     _, moved, indexes = both
     snapshot.save(moved)
-    milvus.release("milvus", moved.folder)
+    milvus_index.release("milvus", moved.folder)
     command = [sys.executable, "-m", "unifex", "info", "drawn", "--indexes", str(indexes.folder)]
     assert "Milvus, HNSW" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -195,9 +196,9 @@ def test_errors_name_the_remedy(gallery, tmp_path, capsys, monkeypatch):
 
 def test_a_gallery_whose_milvus_is_gone_can_go_back_to_faiss(both, caplog):
     _, moved, indexes = both
-    milvus.release("milvus", moved.folder)
-    (moved.folder / milvus.LITE_FILE / "LOCK").parent.rename(moved.folder / "elsewhere")
-    (moved.folder / milvus.LITE_FILE).write_bytes(b"not a database")
+    milvus_index.release("milvus", moved.folder)
+    (moved.folder / milvus_index.LITE_FILE / "LOCK").parent.rename(moved.folder / "elsewhere")
+    (moved.folder / milvus_index.LITE_FILE).write_bytes(b"not a database")
     back = Indexes(indexes.folder).move_to("drawn", "faiss")
     assert "stay in Milvus" in caplog.text
     assert len(search(back, [encoded(picture("shapes/disc", 50))], 3).hits) == 3
@@ -224,4 +225,4 @@ def test_a_new_gallery_in_a_file_that_is_named_from_another_folder(folder, tmp_p
     capsys.readouterr()
     assert main(["search", str(folder / "signs/cross/4.png"), "--gallery", "new", "-k", "1", *indexes]) == 0
     assert "signs/cross/4.png" in capsys.readouterr().out
-    milvus.release(stored, tmp_path / "indexes" / "new")
+    milvus_index.release(stored, tmp_path / "indexes" / "new")

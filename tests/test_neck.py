@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unifex import neck
-from unifex.neck import DimensionError, Neck, truncate
+from unifex.core.vectors import l2_normalize
+from unifex.models import neck
+from unifex.models.neck import DimensionError, Neck
 
 
 @pytest.fixture
@@ -44,19 +45,19 @@ def test_embeddings_are_nested_and_normalised(features):
         assert embedded.dtype == np.float32
         assert embedded.shape == (700, dim)
         assert np.allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
-    assert np.allclose(truncate(widest, 16), nested.embed(features, 16), atol=1e-5)
+    assert np.allclose(l2_normalize(widest, 16), nested.embed(features, 16), atol=1e-5)
 
 
 @given(st.integers(1, 20), st.integers(1, 12))
 def test_truncate_is_prefix_divided_by_its_length(rows, dim):
     values = np.random.default_rng(rows).standard_normal((rows, 12)).astype(np.float32)
-    for row, cut in zip(values, truncate(values, dim)):
+    for row, cut in zip(values, l2_normalize(values, dim)):
         length = sum(float(value) ** 2 for value in row[:dim]) ** 0.5
         assert np.allclose(cut, row[:dim] / length, atol=1e-5)
 
 
 def test_a_zero_row_stays_zero():
-    assert not truncate(np.zeros((2, 8), np.float32), 4).any()
+    assert not l2_normalize(np.zeros((2, 8), np.float32), 4).any()
 
 
 def test_few_images_give_fewer_dimensions(features):

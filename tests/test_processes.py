@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_training import SMALL, last, nearest_right, samples
-from unifex.cli import main
-from unifex.embedder import Embedder
-from unifex.feature_table import FeatureTable
-from unifex.losses import LOSSES
-from unifex.neck import pca
-from unifex.processes import joined
-from unifex.samples import Sampler, Samples
-from unifex.training import fit
+from unifex.cli.main import main
+from unifex.models.embedder import Embedder
+from unifex.models.feature_table import FeatureTable
+from unifex.models.neck import pca
+from unifex.training.distributed import joined
+from unifex.training.loop import fit
+from unifex.training.losses import LOSSES
+from unifex.training.samples import Sampler, Samples
 
 RECIPES = {name: replace(SMALL, loss=name, batch_size=19) for name in LOSSES}  # 96 samples: the last batch has one
 RECIPES |= {
@@ -99,7 +99,7 @@ def test_a_table_is_read_as_an_array_is(tmp_path):
 
 
 def test_principal_axes_of_a_table(tmp_path, monkeypatch):
-    from unifex import feature_table
+    from unifex.models import feature_table
 
     features = np.random.default_rng(0).standard_normal((230, 6)).astype(np.float16)
     expected = pca(features, (4,))
@@ -115,8 +115,8 @@ def test_from_disk_every_row_comes_once_and_windows_are_whole_blocks(count, seed
     zeros = np.zeros(count, np.int64)
     on_disk = Samples(FeatureTable(zeros, np.arange(count), 4, load=lambda shard: None, fingerprint=""), zeros, zeros)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unifex.samples.SHUFFLED_ROWS", rows)
-        patch.setattr("unifex.samples.WINDOW_BLOCKS", blocks)
+        patch.setattr("unifex.training.samples.SHUFFLED_ROWS", rows)
+        patch.setattr("unifex.training.samples.WINDOW_BLOCKS", blocks)
         order = Sampler(on_disk, SMALL, torch.Generator().manual_seed(seed)).draw().numpy()
     assert np.array_equal(np.sort(order), np.arange(count))
     for start in range(0, count, rows * blocks):
@@ -126,7 +126,7 @@ def test_from_disk_every_row_comes_once_and_windows_are_whole_blocks(count, seed
 
 @pytest.mark.parametrize("start", ["pca", "random"])
 def test_training_from_disk_learns_as_much(tmp_path, monkeypatch, start):
-    monkeypatch.setattr("unifex.samples.SHUFFLED_ROWS", 16)
+    monkeypatch.setattr("unifex.training.samples.SHUFFLED_ROWS", 16)
     data, recipe = samples(), replace(SMALL, epochs=30, start=start)
     on_disk = replace(data, features=table_of(data.features, tmp_path, 20))
     here, there = (nearest_right(last(fit(one, recipe)).neck, data, 8) for one in (data, on_disk))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture
-from unifex import map_view, projection
-from unifex.gallery import Gallery, GalleryError
-from unifex.projection import Map, Mapping, aligned, kept_map, moved_most, place, project
+from tests.support.drawing import encoded, picture
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.maps import page, projection
+from unifex.maps.projection import Map, Mapping, aligned, kept_map, moved_most, place, project
 
 
 def last(events):
@@ -20,7 +20,7 @@ def last(events):
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory, embedder):
     """A gallery with its map, and its pictures' folder."""
-    from tests.drawing import write_folder
+    from tests.support.drawing import write_folder
 
     base = tmp_path_factory.mktemp("map")
     gallery = Gallery.create(base / "indexes" / "g", embedder)
@@ -167,8 +167,8 @@ def decoded(text, kind):
 def test_the_page_holds_everything(mapped):
     gallery = mapped[0]
     drawn = last(project(gallery))
-    page = map_view.page(gallery, drawn, thumbnails=True)
-    data = json.loads(re.search(r"const MAP = (.*);\n", page)[1])
+    html = page.page(gallery, drawn, thumbnails=True)
+    data = json.loads(re.search(r"const MAP = (.*);\n", html)[1])
     assert np.array_equal(decoded(data["ids"], np.int32), drawn.ids)
     assert np.array_equal(decoded(data["places"], np.float32).reshape(-1, 2), drawn.places)
     columns = {column["title"]: column for column in data["columns"]}
@@ -177,7 +177,7 @@ def test_the_page_holds_everything(mapped):
         labels.texts
     )
     assert data["cards"][0][3].startswith("data:image/jpeg;base64,")
-    assert not re.search(r"""<(?:script|link|img)[^>]*(?:src|href)\s*=\s*["']?https?:""", page)
+    assert not re.search(r"""<(?:script|link|img)[^>]*(?:src|href)\s*=\s*["']?https?:""", html)
 
 
 def test_no_name_can_end_the_script(tmp_path, embedder):
@@ -189,13 +189,13 @@ def test_no_name_can_end_the_script(tmp_path, embedder):
     gallery = Gallery.create(tmp_path / "indexes" / "evil", embedder)
     run_index(gallery, tmp_path / "m.csv")
     ids = gallery.snapshot().columns.ids
-    page = map_view.page(gallery, Map(ids, np.zeros((5, 2), np.float32), "m"))
-    assert evil not in page
-    assert page.count("</script>") == 2
+    html = page.page(gallery, Map(ids, np.zeros((5, 2), np.float32), "m"))
+    assert evil not in html
+    assert html.count("</script>") == 2
 
 
 def test_first_hits_right_or_wrong(mapped):
     columns, near = mapped[0].snapshot().columns, mapped[0].neighbours()[1]
-    verdicts = map_view.first_hits(columns, near)
+    verdicts = page.first_hits(columns, near)
     for item, text in enumerate(verdicts.texts):
         assert text == ("right" if columns.classes[near.positions[item, 0]] == columns.classes[item] else "wrong")

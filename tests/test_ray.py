@@ -15,14 +15,14 @@ import pytest
 from pyarrow import parquet
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture
-from unifex import partitions, ray_embedding
-from unifex.cli import main
-from unifex.clip_retrieval import Rows
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
-from unifex.indexes import Indexes
-from unifex.sources import Item, Refused, SourceError
+from tests.support.drawing import encoded, picture
+from unifex.cli.main import main
+from unifex.data.sources import Item, Refused, SourceError
+from unifex.gallery.clip_retrieval import Rows
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Indexes
+from unifex.models.embedder import Embedder
+from unifex.scale import partitions, ray_embedding
 
 
 def workers() -> list[int]:

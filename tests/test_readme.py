@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from tests.drawing import encoded, picture, write_folder
-from tests.serving import ROOT, serve
-from unifex import zoo
-from unifex.cli import main
+from tests.support.drawing import encoded, picture, write_folder
+from tests.support.serving import ROOT, serve
+from unifex.cli.main import main
+from unifex.models import zoo
 
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from unifex.recipes import (
+from unifex.training.config import (
     DEFAULT_MARGIN,
     LOSS_MARGINS,
     PRESET_ADVICE,
@@ -118,7 +118,7 @@ def test_settings_are_read_from_text():
 
 
 def test_margins_are_those_of_the_losses():
-    from unifex.losses import LOSSES
+    from unifex.training.losses import LOSSES
 
     own = {name: loss.margin for name, loss in LOSSES.items() if loss.margin}
     assert own == {name: LOSS_MARGINS.get(name, DEFAULT_MARGIN) for name in own}

@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture
+from tests.support.drawing import encoded, picture
 from tests.test_gallery import assert_no_orphans, make_model
-from unifex import corrections, places
-from unifex.cli import main
-from unifex.gallery import Gallery, GalleryError
-from unifex.indexes import Indexes
-from unifex.indexing import PruneRefused, forget, index, relocate
-from unifex.settings import Settings
-from unifex.sources import SourceError
+from unifex.cli.main import main
+from unifex.cli.settings import Settings
+from unifex.data import locations
+from unifex.data.sources import SourceError
+from unifex.gallery import corrections
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.indexing import PruneRefused, forget, index, relocate
+from unifex.gallery.library import Indexes
+from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import Context
-from unifex.ui.item_view import ItemView
 
 
 def items(gallery: Gallery) -> dict[str, tuple[int, str, str]]:
@@ -120,7 +121,7 @@ def test_what_lies_below_an_unreadable_folder_is_not_gone(gallery, folder, monke
 
 
 def test_a_source_that_goes_midway_is_not_finished(gallery, folder, monkeypatch):
-    monkeypatch.setattr("unifex.indexing.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("unifex.gallery.indexing.REPORT_SECONDS", 0.0)
     (folder / "shapes/disc/99.png").write_bytes(encoded(picture("shapes/disc", 99)))
     events = index(gallery, str(folder), prune=True)
     next(events), next(events)
@@ -392,9 +393,9 @@ def test_a_source_is_one_however_its_path_is_written(gallery, folder, tmp_path, 
     monkeypatch.setenv("HOME", str(tmp_path))
     for spelling in (f"{folder}/", "pictures", "./pictures/", "~/pictures", "link", f"{folder}/../pictures"):
         assert run_index(gallery, spelling).skipped == 24
-        assert places.known_as(spelling, [str(folder)]) == str(folder)
+        assert locations.known_as(spelling, [str(folder)]) == str(folder)
     monkeypatch.setattr(os.path, "samefile", lambda a, b: str(a).casefold() == str(b).casefold())
-    assert places.known_as(str(folder).upper(), [str(folder)]) == str(folder)
+    assert locations.known_as(str(folder).upper(), [str(folder)]) == str(folder)
     assert [known.spec for known in gallery.sources()] == [str(folder)]
 
 

@@ -2,26 +2,26 @@
 
 import numpy as np
 
-from tests.trials import make_columns, make_trial
-from unifex.assessment import Assessment
-from unifex.evaluation import evaluate
-from unifex.failures import worst_queries
-from unifex.gallery import Record
-from unifex.neck import truncate
-from unifex.ui import report
+from tests.support.trials import make_columns, make_trial
+from unifex.core.vectors import l2_normalize
+from unifex.evaluation.compare import Assessment
+from unifex.evaluation.evaluate import evaluate
+from unifex.evaluation.failures import worst_queries
+from unifex.gallery.gallery import Record
+from unifex.ui.rendering import evaluation_report
 
 LONG = "<b>" + "long " * 1000
 
 
 def measured(labels, embeddings, queries=None):
     chosen = make_trial(make_columns(labels), queries or range(len(labels)), range(len(labels)), np.arange(len(labels)))
-    *_, found = evaluate(chosen, truncate(np.array(embeddings, np.float32), 2), "m")
+    *_, found = evaluate(chosen, l2_normalize(np.array(embeddings, np.float32), 2), "m")
     return found
 
 
 def test_a_label_of_any_length_is_cut_in_tables_and_whole_on_hover():
     found = measured([LONG, LONG, "b", "b"], [[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]])
-    page = report.report(Assessment(found, []), "g")
+    page = evaluation_report.report(Assessment(found, []), "g")
     table = page[page.index("labels-table") :]
     assert "<b>" not in table
     assert f'title="&lt;b&gt;{LONG[3:]}"' in table
@@ -30,7 +30,7 @@ def test_a_label_of_any_length_is_cut_in_tables_and_whole_on_hover():
 
 
 def test_remarks_stand_above_figures_that_are_not_praised():
-    page = report.report(Assessment(measured(["a"] * 3, [[1, 0], [0.8, 0.6], [0, 1]]), []), "g")
+    page = evaluation_report.report(Assessment(measured(["a"] * 3, [[1, 0], [0.8, 0.6], [0, 1]]), []), "g")
     assert page.index("note warning") < page.index("mMP@5 1.000")
     assert "note good" not in page
 
@@ -39,8 +39,8 @@ def test_a_right_hit_that_came_too_late_is_not_marked_as_right():
     found = measured(["a", "a", "b", "b"], [[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]], [0])
     (failure,) = worst_queries(found)
     assert (failure.mmp5, failure.right[1]) == (0, True)
-    shown = report.Shown(Record(1, "u", "p", "0" * 64, "a", "", "", 1, 1, 1, ""), b"")
-    page = report.worst([(failure, shown, [shown] * len(failure.hits))], editable=False)
+    shown = evaluation_report.Shown(Record(1, "u", "p", "0" * 64, "a", "", "", 1, 1, 1, ""), b"")
+    page = evaluation_report.worst([(failure, shown, [shown] * len(failure.hits))], editable=False)
     assert "0.00</strong> first hit wrong, and it alone counts" in page
     assert "✓" not in page
     assert "↓ too late" in page

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from benchmarks import reproduce_paper
-from tests import tiny_clip
-from tests.drawing import LABELS, encoded, picture
-from unifex.embedder import Embedder
+from tests.support import tiny_clip
+from tests.support.drawing import LABELS, encoded, picture
+from unifex.models.embedder import Embedder
 
 FOLDERS = (
     "products-10k/train",

@@ -6,9 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from unifex import backbones, images, runtime
-from unifex.lite0 import LITE0
-from unifex.soundness import file_hash
+from unifex.core import images
+from unifex.core.files import file_hash
+from unifex.models import backbones, engines
+from unifex.models.lite0 import LITE0
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
 
@@ -25,31 +26,31 @@ def pixels(photographs) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def engines() -> dict[str, runtime.Engine]:
-    return {name: make(LITE0) for name, make in runtime.ENGINES.items()}
+def loaded() -> dict[str, engines.Engine]:
+    return {name: make(LITE0) for name, make in engines.ENGINES.items()}
 
 
-@pytest.mark.parametrize("name", runtime.ENGINES)
-def test_engine_equals_eager_torch_on_photographs(name, engines, pixels):
+@pytest.mark.parametrize("name", engines.ENGINES)
+def test_engine_equals_eager_torch_on_photographs(name, loaded, pixels):
     import torch
 
     with torch.inference_mode():
         expected = backbones.build(LITE0)(torch.from_numpy(pixels)).numpy()
-    for path in (engines[name].features, engines[name].bulk):
+    for path in (loaded[name].features, loaded[name].bulk):
         assert cosine(path(pixels), expected).min() >= 0.999
 
 
-def test_features_do_not_depend_on_the_batch(engines, pixels):
-    engine = engines["openvino"]
+def test_features_do_not_depend_on_the_batch(loaded, pixels):
+    engine = loaded["openvino"]
     alone = np.concatenate([engine.features(image[None]) for image in pixels])
     assert np.array_equal(alone, engine.bulk(pixels))
     assert np.array_equal(alone[::-1], engine.features(np.ascontiguousarray(pixels[::-1])))
 
 
-def test_engine_serves_many_threads(engines, pixels):
+def test_engine_serves_many_threads(loaded, pixels):
     from concurrent.futures import ThreadPoolExecutor
 
-    engine = engines["openvino"]
+    engine = loaded["openvino"]
     expected = engine.bulk(pixels)
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda i: engine.bulk(pixels[i % len(pixels)][None])[0], range(80)))
@@ -90,11 +91,11 @@ def test_first_start_traces_and_later_starts_do_without_torch_or_network(tmp_pat
 @pytest.mark.parametrize("name", ["graph.bin", "graph.xml", "hashes.json"])
 def test_a_kept_graph_that_is_damaged_is_made_anew(tmp_path, monkeypatch, name):
     monkeypatch.setenv("UNIFEX_CACHE", str(tmp_path))
-    before = runtime.OpenVINOEngine(LITE0).features(PIXELS)
+    before = engines.OpenVINOEngine(LITE0).features(PIXELS)
     kept = next(tmp_path.rglob(name))
     sound = kept.read_bytes()
     kept.write_bytes(sound[: len(sound) // 2] + bytes([sound[len(sound) // 2] ^ 64]) + sound[len(sound) // 2 + 1 :])
-    assert np.array_equal(runtime.OpenVINOEngine(LITE0).features(PIXELS), before)
+    assert np.array_equal(engines.OpenVINOEngine(LITE0).features(PIXELS), before)
     hashes = json.loads(next(tmp_path.rglob("hashes.json")).read_bytes())
     assert all(file_hash(kept.with_name(file)) == hashes[file] for file in ("graph.bin", "graph.xml"))
 
@@ -102,23 +103,23 @@ def test_a_kept_graph_that_is_damaged_is_made_anew(tmp_path, monkeypatch, name):
 def test_without_a_place_to_keep_the_graph_the_engine_works(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").touch()
     monkeypatch.setenv("UNIFEX_CACHE", str(tmp_path / "file"))
-    assert runtime.OpenVINOEngine(LITE0).features(PIXELS).shape == (1, 1600)
+    assert engines.OpenVINOEngine(LITE0).features(PIXELS).shape == (1, 1600)
     assert "is not kept, so that every start takes longer" in caplog.text
 
 
 def test_all_models_share_one_engine_even_when_they_ask_at_once():
     from concurrent.futures import ThreadPoolExecutor
 
-    from unifex.embedder import Embedder
+    from unifex.models.embedder import Embedder
 
     with ThreadPoolExecutor(8) as pool:
-        engines = list(pool.map(lambda _: Embedder.load().engine, range(16)))
-    assert all(engine is engines[0] for engine in engines)
+        found = list(pool.map(lambda _: Embedder.load().engine, range(16)))
+    assert all(engine is found[0] for engine in found)
 
 
 def test_unknown_engine_is_named():
     with pytest.raises(backbones.BackboneError, match="openvino"):
-        runtime.load_engine(LITE0, "abacus")
+        engines.load_engine(LITE0, "abacus")
 
 
 SPACES = """

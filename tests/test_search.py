@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
-from tests.drawing import encoded, picture
-from unifex import vectors
-from unifex.errors import UnifexError
-from unifex.images import ImageError
-from unifex.neck import DimensionError, truncate
-from unifex.search import Filters, search, search_items
+from tests.support.drawing import encoded, picture
+from unifex.core.errors import UnifexError
+from unifex.core.images import ImageError
+from unifex.core.vectors import l2_normalize
+from unifex.models.neck import DimensionError
+from unifex.retrieval.search import Filters, search, search_items
+from unifex.vector_index import exact
 
 
 def brute_force(gallery, pictures, k, allowed=lambda record: True, dim=256):
@@ -15,7 +16,7 @@ def brute_force(gallery, pictures, k, allowed=lambda record: True, dim=256):
     query /= np.linalg.norm(query)
     view = gallery.snapshot()
     scored = []
-    for record, embedding in zip(gallery.records(view.columns.ids), truncate(view.embeddings, dim)):
+    for record, embedding in zip(gallery.records(view.columns.ids), l2_normalize(view.embeddings, dim)):
         if allowed(record):
             scored.append((-float(np.dot(embedding, query)), record.id))
     return [(item, -score) for score, item in sorted(scored)[:k]]
@@ -91,10 +92,10 @@ def test_bad_queries(gallery):
 
 
 def test_a_large_gallery_uses_the_shortlist_and_keeps_it(gallery, monkeypatch):
-    from unifex import snapshot
-    from unifex.gallery import Gallery
+    from unifex.gallery import snapshot
+    from unifex.gallery.gallery import Gallery
 
-    monkeypatch.setattr(vectors, "FLAT_LIMIT", 10)
+    monkeypatch.setattr(exact, "FLAT_LIMIT", 10)
     opened = Gallery.open(gallery.folder)
     assert opened.snapshot().index.shortlist.kind.endswith("lists of 64-d 8-bit prefixes, rescored at 256-d")
     snapshot.save(opened)
@@ -107,11 +108,11 @@ def test_a_large_gallery_uses_the_shortlist_and_keeps_it(gallery, monkeypatch):
 
 
 def test_chosen_domains_survive_a_new_list_of_galleries(gallery):
-    from unifex.indexes import Indexes
-    from unifex.settings import Settings
+    from unifex.cli.settings import Settings
+    from unifex.gallery.library import Indexes
+    from unifex.ui.components.item_view import ItemView
     from unifex.ui.context import Context
-    from unifex.ui.item_view import ItemView
-    from unifex.ui.search_tab import SearchTab
+    from unifex.ui.tabs.search_tab import SearchTab
 
     context = Context(Settings(), Indexes(gallery.folder.parent), gallery.embedder)
     tab = SearchTab(context, ItemView(context))

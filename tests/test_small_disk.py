@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import small_disk
+
 OWN_DISKS = ("unshare", "--map-root-user", "--mount")
 
 
@@ -19,7 +21,7 @@ def test_full_and_read_only_disks():
         possible = False
     if not possible and not os.environ.get("CI"):
         pytest.skip("no disk can be mounted here")
-    tests = Path(__file__).with_name("small_disk.py")
+    tests = Path(small_disk.__file__)
     run = subprocess.run(
         [*OWN_DISKS, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", str(tests)],
         capture_output=True,

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from unifex.soundness import LEFT_SECONDS, new_folder
+from unifex.core.files import LEFT_SECONDS, new_folder
 
 
 def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):

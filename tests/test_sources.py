@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.drawing import encoded, picture
-from unifex import sources
-from unifex.images import ImageError, decode
-from unifex.sources import Item, Options, Refused, SourceError, Unread, labels_from_layout, open_source
+from tests.support.drawing import encoded, picture
+from unifex.core.images import ImageError, decode
+from unifex.data import sources
+from unifex.data.sources import Item, Options, Refused, SourceError, Unread, labels_from_layout, open_source
 
 DISC = encoded(picture("shapes/disc", 0))
 

@@ -9,11 +9,11 @@ from unittest import mock
 
 import pytest
 
-from tests.serving import ROOT, serve
-from unifex import address, proxies, ranges
-from unifex.errors import UnifexError
-from unifex.hub import HubError, check_reachable
-from unifex.settings import read_settings
+from tests.support.serving import ROOT, serve
+from unifex.cli.settings import read_settings
+from unifex.core import address, proxies, ranges
+from unifex.core.errors import UnifexError
+from unifex.models.hub import HubError, check_reachable
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -83,7 +83,7 @@ def test_a_wrong_variable_is_named(variable, value, monkeypatch, capsys):
 
 def test_nothing_heavy_is_loaded_for_it():
     probe = (
-        "import sys\nfrom unifex.settings import read_settings\n"
+        "import sys\nfrom unifex.cli.settings import read_settings\n"
         "try: read_settings(['--gallery', 'nosuch'])\n"
         "except SystemExit: print({'torch', 'gradio', 'faiss', 'openvino', 'timm'} & set(sys.modules))"
     )

@@ -3,34 +3,38 @@
 from dataclasses import replace
 from html import unescape
 
-from unifex import cli, curves, evaluation, export, images, recipes
-from unifex.assessment import assess
-from unifex.losses import LOSSES
-from unifex.ui import report
-from unifex.ui.model_download import KINDS
+from unifex.cli import main
+from unifex.core import images
+from unifex.evaluation import evaluate
+from unifex.evaluation.compare import assess
+from unifex.models import export
+from unifex.training import config, loggers
+from unifex.training.losses import LOSSES
+from unifex.ui.components.model_download import KINDS
+from unifex.ui.rendering import evaluation_report
 
 
 def choices_of(command: str, option: str) -> list[str]:
     """What the command line offers."""
-    commands = next(action for action in cli._parser()._actions if action.choices)
+    commands = next(action for action in main._parser()._actions if action.choices)
     found = next(action for action in commands.choices[command]._actions if option in action.option_strings)
     return list(found.choices)
 
 
 def test_losses_presets_formats_and_tools_are_the_same_everywhere():
-    assert list(LOSSES) == list(recipes.LOSS_ADVICE) == choices_of("train", "--loss")
-    assert list(recipes.PRESETS) == list(recipes.PRESET_ADVICE) == choices_of("train", "--preset")
-    assert list(curves.PACKAGES) == choices_of("train", "--log")
+    assert list(LOSSES) == list(config.LOSS_ADVICE) == choices_of("train", "--loss")
+    assert list(config.PRESETS) == list(config.PRESET_ADVICE) == choices_of("train", "--preset")
+    assert list(loggers.PACKAGES) == choices_of("train", "--log")
     assert set(export.FORMATS) == set(export.SUFFIXES) == set(choices_of("export", "--format"))
     assert set(KINDS.values()) <= {"", *export.FORMATS}
     assert set(images._FITS) == {"squash", "crop", "pad"}  # which export builds into a file
 
 
 def test_a_protocol_that_is_added_has_its_words_on_the_page(gallery, monkeypatch):
-    monkeypatch.setitem(evaluation.PROTOCOLS, "by-day", "what was taken on one day against the rest; drawn by seed")
-    *_, found = assess(gallery, evaluation.Protocol("leave-one-out"))
-    for kind, words in evaluation.PROTOCOLS.items():
-        trial = replace(found.main.trial, protocol=evaluation.Protocol(kind))
+    monkeypatch.setitem(evaluate.PROTOCOLS, "by-day", "what was taken on one day against the rest; drawn by seed")
+    *_, found = assess(gallery, evaluate.Protocol("leave-one-out"))
+    for kind, words in evaluate.PROTOCOLS.items():
+        trial = replace(found.main.trial, protocol=evaluate.Protocol(kind))
         main, *others = [replace(one, trial=trial) for one in found.evaluations]
-        said = report.report(replace(found, main=main, others=others), "drawn")
+        said = evaluation_report.report(replace(found, main=main, others=others), "drawn")
         assert unescape(words.partition(";")[0]) in unescape(said)

@@ -14,15 +14,15 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture
-from unifex import cli
-from unifex.backbones import BackboneError
-from unifex.embedder import Embedder
-from unifex.finetuning import finetune
-from unifex.gallery import Gallery
-from unifex.images import to_input
-from unifex.recipes import PRESETS
-from unifex.search import search
+from tests.support.drawing import encoded, picture
+from unifex.cli import main
+from unifex.core.images import to_input
+from unifex.gallery.gallery import Gallery
+from unifex.models.backbones import BackboneError
+from unifex.models.embedder import Embedder
+from unifex.retrieval.search import search
+from unifex.training.config import PRESETS
+from unifex.training.run import finetune
 
 
 class Public(torch.nn.Module):
@@ -81,12 +81,12 @@ def test_it_serves_galleries_and_a_neck_is_trained_upon_it(file, tmp_path, folde
 
 def test_the_command_line_imports_and_lists(file, tmp_path, capsys):
     where = ["--indexes", str(tmp_path / "indexes"), "--json"]
-    assert cli.main(["import", str(file), "--save", "public", "--size", "48", *where]) == 0
+    assert main.main(["import", str(file), "--save", "public", "--size", "48", *where]) == 0
     assert json.loads(capsys.readouterr().out)["size"] == 48
-    assert cli.main(["models", *where]) == 0
+    assert main.main(["models", *where]) == 0
     listed = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
     assert listed["public"]["parameters"] == sum(p.numel() for p in Public().parameters())
-    assert cli.main(["import", str(file), "--save", "public", *where]) == 1
+    assert main.main(["import", str(file), "--save", "public", *where]) == 1
     assert "already" in capsys.readouterr().err
 
 

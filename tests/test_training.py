@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from tests.drawing import LABELS, picture
-from unifex import backbones, images, training, zoo
-from unifex.losses import NestedLoss, Settings
-from unifex.neck import Neck, pca
-from unifex.recipes import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS, Recipe
-from unifex.samples import Samples, chances
-from unifex.training import TrainingError, fit, learning_rate_share, reached
+from tests.support.drawing import LABELS, picture
+from unifex.core import images
+from unifex.models import backbones, zoo
+from unifex.models.neck import Neck, pca
+from unifex.training import loop
+from unifex.training.config import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS, Recipe
+from unifex.training.loop import TrainingError, fit, learning_rate_share, reached
+from unifex.training.losses import NestedLoss, Settings
+from unifex.training.samples import Samples, chances
 
 SMALL = Recipe(dims=(8, 16), epochs=3, batch_size=32, learning_rate=1e-2, loss="arcface", sub_centres=1)
 
@@ -29,7 +31,7 @@ def samples(classes: int = 12, images_a_class: int = 8, width: int = 48, noise: 
     return Samples(features.astype(np.float16), labels, labels % 3, None if seen is None else seen.astype(np.float16))
 
 
-def last(events) -> training.Epoch:
+def last(events) -> loop.Epoch:
     *_, event = events
     return event
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture
-from tests.trials import make_columns
-from unifex import training_data
-from unifex.errors import UnifexError
-from unifex.gallery import Gallery, GalleryError
-from unifex.recipes import Recipe
-from unifex.training_data import HoldOut, choose
-from unifex.ui import training_report
+from tests.support.drawing import encoded, picture
+from tests.support.trials import make_columns
+from unifex.core.errors import UnifexError
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.training import split
+from unifex.training.config import Recipe
+from unifex.training.split import HoldOut, choose
+from unifex.ui.rendering import training_report
 
 
 class Stand:
@@ -171,5 +171,5 @@ def test_suspicious_labels_are_training_images_among_strangers(tmp_path: Path, e
     gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
     run_index(gallery, str(tmp_path / "list.csv"))
     data = choose(gallery, Recipe())
-    found = training_data.suspicious_labels(gallery, data)
+    found = split.suspicious_labels(gallery, data)
     assert [record.path for record in gallery.records(data.columns.ids[[e.item for e in found]])] == ["disc0.png"]

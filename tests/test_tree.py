@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture
-from unifex import uploads
-from unifex.corrections import relabel
-from unifex.gallery import Gallery
-from unifex.indexing import Remark, index
-from unifex.search import Filters
-from unifex.sources import Item, Refused, SourceError, open_source, require_items
+from tests.support.drawing import encoded, picture
+from unifex.data import uploads
+from unifex.data.sources import Item, Refused, SourceError, open_source, require_items
+from unifex.gallery.corrections import relabel
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import Remark, index
+from unifex.retrieval.search import Filters
 
 DISC = encoded(picture("shapes/disc", 0))
 BAEUME, BAEUME_APART = (unicodedata.normalize(form, "Bäume") for form in ("NFC", "NFD"))

@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from tests.conftest import run_index
-from tests.crowd import search
-from tests.drawing import LABELS, encoded, picture
-from tests.serving import Server, serve
-from tests.visiting import Visitor
-from unifex.gallery import Gallery
-from unifex.indexes import Indexes
+from tests.support.crowd import search
+from tests.support.drawing import LABELS, encoded, picture
+from tests.support.serving import Server, serve
+from tests.support.visiting import Visitor
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Indexes
 
 CROSSES = {f"signs/cross/{view}.png": encoded(picture("signs/cross", view)) for view in range(3)}
 DISCS = {f"shapes/disc/{view}.png": encoded(picture("shapes/disc", view)) for view in range(2)}

@@ -5,11 +5,11 @@ import time
 import pytest
 
 from tests.conftest import run_index
-from tests.drawing import encoded, picture
-from unifex import uploads
-from unifex.gallery import Gallery
-from unifex.sources import Item, SourceError
-from unifex.uploads import UploadedFile, stage
+from tests.support.drawing import encoded, picture
+from unifex.data import uploads
+from unifex.data.sources import Item, SourceError
+from unifex.data.uploads import UploadedFile, stage
+from unifex.gallery.gallery import Gallery
 
 
 @pytest.fixture

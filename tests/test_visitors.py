@@ -14,15 +14,15 @@ import pytest
 from PIL import Image
 
 from tests.conftest import run_index
-from tests.crowd import own_images
-from tests.drawing import encoded, picture, png_header, write_folder
-from tests.serving import serve
-from tests.visiting import Visitor
-from unifex.gallery import Gallery, GalleryError
-from unifex.indexes import Indexes
-from unifex.sources import Refused, open_source
-from unifex.ui.rates import Ownership, Rate, Refusal
-from unifex.workspaces import VISITORS, Limits, Workspaces
+from tests.support.crowd import own_images
+from tests.support.drawing import encoded, picture, png_header, write_folder
+from tests.support.serving import serve
+from tests.support.visiting import Visitor
+from unifex.data.sources import Refused, open_source
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.library import Indexes
+from unifex.ui.server.rates import Ownership, Rate, Refusal
+from unifex.ui.server.workspaces import VISITORS, Limits, Workspaces
 
 CROSSES = {f"signs/cross/{view}.png": encoded(picture("signs/cross", view)) for view in range(3)}
 DISCS = {f"shapes/disc/{view}.png": encoded(picture("shapes/disc", view)) for view in range(2)}

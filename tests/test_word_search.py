@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests import drawing, tiny_clip
 from tests.conftest import run_index
-from unifex.backbones import BackboneError
-from unifex.embedder import Embedder
-from unifex.errors import UnifexError
-from unifex.gallery import Gallery
-from unifex.search import Filters, search
-from unifex.word_search import search_words
+from tests.support import drawing, tiny_clip
+from unifex.core.errors import UnifexError
+from unifex.gallery.gallery import Gallery
+from unifex.models.backbones import BackboneError
+from unifex.models.embedder import Embedder
+from unifex.retrieval.search import Filters, search
+from unifex.retrieval.text_search import search_words
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests import tiny_clip
-from tests.trap import trap
-from unifex import backbones, runtime, towers, zoo
-from unifex.backbones import BackboneError
-from unifex.embedder import Embedder
-from unifex.zoo import Name
+from tests.support import tiny_clip
+from tests.support.trap import trap
+from unifex.models import backbones, engines, towers, zoo
+from unifex.models.backbones import BackboneError
+from unifex.models.embedder import Embedder
+from unifex.models.zoo import Name
 
 ROWS = [spec for spec in zoo.table().values() if spec.id != "lite0"]
 FAMILIES = (
@@ -134,7 +134,7 @@ def test_features_are_the_librarys_own(tiny, photographs):
 def test_engines_agree_on_transformers(id, tiny, photographs):
     spec = zoo.get(id.format(tiny=tiny))
     pixels = Embedder.raw(spec.id).pixels(photographs)
-    found = {name: make(spec).features(pixels) for name, make in runtime.ENGINES.items()}
+    found = {name: make(spec).features(pixels) for name, make in engines.ENGINES.items()}
     with torch.inference_mode():
         expected = backbones.build(spec)(torch.from_numpy(pixels)).numpy()
     for name, features in found.items():
@@ -159,14 +159,14 @@ def test_engines_agree_on_small_networks_of_timm(architecture, photographs, tmp_
     )  # fmt: skip
     size = timm.get_pretrained_cfg(architecture).input_size[-1]
     spec = replace(spec, preprocessing=replace(spec.preprocessing, size=size))
-    from unifex import images
+    from unifex.core import images
 
     pixels = np.stack([images.to_input(image, spec.preprocessing) for image in photographs[:2]])
     mean, std = (np.array(values, np.float32) for values in (spec.preprocessing.mean, spec.preprocessing.std))
     batch = torch.from_numpy(((pixels / 255 - mean) / std).astype(np.float32)).permute(0, 3, 1, 2)
     with torch.inference_mode():
         expected = torch.nn.functional.normalize(network(batch), dim=1).numpy()
-    for name, make in runtime.ENGINES.items():
+    for name, make in engines.ENGINES.items():
         assert (make(spec).bulk(pixels) * expected).sum(1).min() > 0.999, name
 
 
@@ -212,7 +212,7 @@ def test_sixteen_bits_keep_a_transformers_features(tiny, photographs):
     """What GPUs compute in, through the same code on the CPU."""
     spec = zoo.get(tiny)
     pixels = Embedder.raw(spec.id).pixels(photographs)
-    exact, low = (runtime.TorchEngine(spec, "cpu", precision).features(pixels) for precision in ("float32", "bfloat16"))
+    exact, low = (engines.TorchEngine(spec, "cpu", precision).features(pixels) for precision in ("float32", "bfloat16"))
     assert low.dtype == np.float32
     assert not np.array_equal(exact, low)
     assert np.allclose(np.linalg.norm(low, axis=1), 1, atol=1e-5)

@@ -2,12 +2,12 @@
 
 import sys
 
-from unifex import console
+from unifex.core import console
 
 
 def main() -> int:
     """All of it is imported here, so that Ctrl+C may come at any time."""
-    from unifex.cli import main
+    from unifex.cli.main import main
 
     return main()
 

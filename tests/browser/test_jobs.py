@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_pages import drop, go_to, start_indexing, wait_for_share
-from tests.drawing import LABELS, encoded, picture, write_folder
-from tests.serving import Server, serve
-from unifex.gallery import Gallery
+from tests.support.drawing import LABELS, encoded, picture, write_folder
+from tests.support.serving import Server, serve
+from unifex.gallery.gallery import Gallery
 
 pytestmark = pytest.mark.browser
 

@@ -3,10 +3,10 @@
 import numpy as np
 
 from tests.conftest import run_index
-from tests.drawing import write_folder
-from unifex import corrections, map_view
-from unifex.gallery import Gallery
-from unifex.projection import Map
+from tests.support.drawing import write_folder
+from unifex.gallery import corrections
+from unifex.gallery.gallery import Gallery
+from unifex.maps.projection import Map
 
 LONG = "y" * 5000
 TRACES = "document.querySelector('.map-plot').data.map(({ name, marker }) => [name, marker.symbol, marker.color])"
@@ -24,7 +24,7 @@ def test_long_labels_leave_the_map_its_place_and_verdicts_differ_by_shape(tmp_pa
     places = np.random.default_rng(0).standard_normal((len(records), 2)).astype(np.float32)
     places[1] = places[0]
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_content(map_view.page(gallery, Map(gallery.snapshot().columns.ids, places, "m")))
+    page.set_content(page.page(gallery, Map(gallery.snapshot().columns.ids, places, "m")))
     page.locator(".map-colour").select_option(label="label")
     entry = page.locator(".map-plot .legend .traces", has_text="yyy")
     assert entry.locator(".legendtext").text_content() == "y" * 31 + "… (2)"

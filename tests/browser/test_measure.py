@@ -17,9 +17,9 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import PHONE
 from tests.browser.test_pages import drop, first_hit, go_to
 from tests.conftest import run_index
-from tests.drawing import encoded, picture, write_folder
-from tests.serving import Server, serve
-from unifex.gallery import Gallery
+from tests.support.drawing import encoded, picture, write_folder
+from tests.support.serving import Server, serve
+from unifex.gallery.gallery import Gallery
 
 pytestmark = pytest.mark.browser
 

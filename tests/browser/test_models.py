@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests import stub_hub, tiny_clip
 from tests.browser.conftest import PHONE
 from tests.browser.test_pages import drop, first_hit, go_to
 from tests.conftest import run_index
-from tests.drawing import write_folder
-from tests.serving import serve
+from tests.support import stub_hub, tiny_clip
+from tests.support.drawing import write_folder
+from tests.support.serving import serve
 from tests.test_datasets import write as write_public
-from unifex.gallery import Gallery
+from unifex.gallery.gallery import Gallery
 
 pytestmark = pytest.mark.browser
 NAME = "raw:hf-hub:someone/tiny"

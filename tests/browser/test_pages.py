@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
-from tests.drawing import LABELS, encoded, picture, write_folder
-from tests.serving import Server, serve
+from tests.support.drawing import LABELS, encoded, picture, write_folder
+from tests.support.serving import Server, serve
 
 pytestmark = pytest.mark.browser
 
@@ -73,7 +73,7 @@ def choose(page: Page, box: str, option: str) -> None:
 
 
 def test_drop_an_image_and_see_the_right_item_first(server, open_page):
-    from unifex.demo import render
+    from unifex.data.demo import render
 
     page = open_page(server.url)
     expect(page.locator("#hits .card").first).to_be_visible()  # samples to begin with
@@ -109,7 +109,7 @@ def test_sample_hit_and_search_with_this_one(server, open_page):
 
 
 def test_domain_filter_number_of_hits_and_several_queries(server, open_page, tmp_path):
-    from unifex.demo import render
+    from unifex.data.demo import render
 
     page = open_page(server.url)
     page.get_by_text("More images of the same thing").click()
@@ -296,10 +296,10 @@ def test_a_read_only_server_offers_nothing_to_change(open_page, gallery, tmp_pat
 def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedder):
     import gradio as gr
 
-    from unifex.indexes import Indexes
-    from unifex.settings import Settings
+    from unifex.cli.settings import Settings
+    from unifex.gallery.library import Indexes
     from unifex.ui.context import Context
-    from unifex.ui.gallery_tab import GalleryTab
+    from unifex.ui.tabs.gallery_tab import GalleryTab
 
     indexes = Indexes(tmp_path)
     indexes.get_or_create("mine", lambda: embedder)

@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
 from tests.browser.test_pages import drop, first_hit, go_to
-from tests.serving import Server, serve
-from unifex.demo import render
+from tests.support.serving import Server, serve
+from unifex.data.demo import render
 
 pytestmark = pytest.mark.browser
 

@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_pages import choose, go_to
-from tests.drawing import write_folder
-from tests.serving import Server, serve
-from unifex.gallery import Gallery
+from tests.support.drawing import write_folder
+from tests.support.serving import Server, serve
+from unifex.gallery.gallery import Gallery
 
 pytestmark = pytest.mark.browser
 

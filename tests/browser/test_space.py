@@ -17,8 +17,8 @@ from playwright.sync_api import expect
 
 from tests.browser.test_pages import drop, first_hit, go_to
 from tests.browser.test_visitors import upload
-from tests.drawing import LABELS, encoded, picture
-from tests.serving import ROOT, serve
+from tests.support.drawing import LABELS, encoded, picture
+from tests.support.serving import ROOT, serve
 
 pytestmark = pytest.mark.browser
 NOWHERE = "http://127.0.0.1:9"

@@ -2,7 +2,7 @@
 
 import os
 
-from unifex import proxies
+from unifex.core import proxies
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: nothing is reported
 with proxies.ignored():  # it makes clients when it is imported, and a proxy that they do not know would end the start

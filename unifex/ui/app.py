@@ -11,24 +11,25 @@ from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 
-from unifex import images, proxies
-from unifex.address import free_port, in_url, is_open, served_at
-from unifex.settings import Settings
-from unifex.ui import html, theme
+from unifex.cli.settings import Settings
+from unifex.core import images, proxies
+from unifex.core.address import free_port, in_url, is_open, served_at
+from unifex.ui import theme
+from unifex.ui.components.item_view import ItemView
+from unifex.ui.components.job_tray import JobTray
 from unifex.ui.context import Chosen, Context, Wish
-from unifex.ui.door import Door, Hosts
-from unifex.ui.endpoints import add_endpoints
-from unifex.ui.evaluate_tab import EvaluateTab
-from unifex.ui.gallery_tab import GalleryTab
-from unifex.ui.guard import Guard
-from unifex.ui.health import health_route
-from unifex.ui.item_view import ItemView
-from unifex.ui.job_tray import JobTray
 from unifex.ui.listening import follow, listen
-from unifex.ui.map_tab import MapTab
 from unifex.ui.page import Page
-from unifex.ui.search_tab import SearchTab
-from unifex.ui.train_tab import TrainTab
+from unifex.ui.rendering import html
+from unifex.ui.server.door import Door, Hosts
+from unifex.ui.server.endpoints import add_endpoints
+from unifex.ui.server.guard import Guard
+from unifex.ui.server.health import health_route
+from unifex.ui.tabs.evaluate_tab import EvaluateTab
+from unifex.ui.tabs.gallery_tab import GalleryTab
+from unifex.ui.tabs.map_tab import MapTab
+from unifex.ui.tabs.search_tab import SearchTab
+from unifex.ui.tabs.train_tab import TrainTab
 
 SESSIONS = 500  # of pages that are open; Gradio keeps 0.4 MB of each, also of those that were closed
 MAX_FILE_SIZE = "20gb"

@@ -17,22 +17,23 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from unifex import demo, disk, sources, uploads
-from unifex.backbones import BackboneError
-from unifex.embedder import DEFAULT_MODEL, Embedder
-from unifex.errors import UnifexError
-from unifex.gallery import Gallery, GalleryBusy, GalleryError
-from unifex.indexes import Broken, Indexes, check_name
-from unifex.indexing import index
-from unifex.jobs import Job, Jobs, Work
-from unifex.settings import Settings
-from unifex.soundness import new_folder
-from unifex.text import explain, plural, reason
-from unifex.ui.guard import owner_now, token_now
+from unifex.cli.settings import Settings
+from unifex.core import disk
+from unifex.core.errors import UnifexError
+from unifex.core.files import new_folder
+from unifex.core.jobs import Job, Jobs, Work
+from unifex.core.text import explain, plural, reason
+from unifex.data import demo, sources, uploads
+from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
+from unifex.gallery.indexing import index
+from unifex.gallery.library import Broken, Indexes, check_name
+from unifex.models.backbones import BackboneError
+from unifex.models.embedder import DEFAULT_MODEL, Embedder
+from unifex.training.resume import unfinished
+from unifex.ui.server.guard import owner_now, token_now
+from unifex.ui.server.visitor_files import MADE
+from unifex.ui.server.workspaces import VISITORS, Limits, Workspace, Workspaces
 from unifex.ui.steps import steps
-from unifex.unfinished import unfinished
-from unifex.visitor_files import MADE
-from unifex.workspaces import VISITORS, Limits, Workspace, Workspaces
 
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, which `page.Page` tells of

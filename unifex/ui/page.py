@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from unifex.text import explain
+from unifex.core.text import explain
 
 
 class Page(gr.Blocks):

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from functools import singledispatch
 from typing import Any
 
-from unifex.bundle import Packing
-from unifex.evaluation import Evaluating
-from unifex.finetuning import Doing
-from unifex.hub import Fetched
-from unifex.indexing import Progress
-from unifex.jobs import Work
-from unifex.outcome import Point
-from unifex.progress import Step
-from unifex.projection import Mapping
-from unifex.snapshot import Embedding
+from unifex.core.jobs import Work
+from unifex.core.progress import Step
+from unifex.evaluation.evaluate import Evaluating
+from unifex.gallery.bundle import Packing
+from unifex.gallery.indexing import Progress
+from unifex.gallery.snapshot import Embedding
+from unifex.maps.projection import Mapping
+from unifex.models.hub import Fetched
+from unifex.training.result import Point
+from unifex.training.run import Doing
 
 MB = 10**6
 

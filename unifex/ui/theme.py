@@ -7,7 +7,8 @@ from pathlib import Path
 
 import gradio as gr
 
-ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
+from unifex.core.assets import ASSETS
+
 CSS_PATHS = [ASSETS / "unifex.css", ASSETS / "map.css"]
 FAVICON_PATH = ASSETS / "favicon.png"
 SYSTEM_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]

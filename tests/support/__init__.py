@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: drawn pictures, servers, a stub hub, small models."""

@@ -1,0 +1,83 @@
+"""Starts the app as a user would, ``python app.py``, on a free port with a folder of galleries of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running app."""
+
+    url: str
+    indexes: Path
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serve(
+    indexes: Path,
+    *arguments: str,
+    expect_clean_log: bool = True,
+    environment: dict[str, str | None] | None = None,
+    log: Path | None = None,
+    root: Path = ROOT,
+    python: str = sys.executable,
+) -> Iterator[Server]:
+    """Run the app until the block ends; unless told otherwise, no exception may be in its log then.
+
+    ``environment``: variables to set, or with None to take away; ``root``: where ``app.py`` is.
+    """
+    places = {
+        "UNIFEX_INDEXES": str(indexes),
+        "GRADIO_TEMP_DIR": str(indexes.parent / "gradio"),
+        "PYTHONUNBUFFERED": "1",
+    }
+    wanted = {**os.environ, **places, **(environment or {})}
+    environment = {name: value for name, value in wanted.items() if value is not None}
+    log = log or indexes.parent / "app.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [python, "app.py", "--port", str(free_port()), *arguments],
+            cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            yield Server(_wait_for_url(process, log), indexes)
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+    assert not expect_clean_log or b"Traceback" not in log.read_bytes(), log.read_text()
+
+
+def _wait_for_url(process: subprocess.Popen, log: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.search(r"http://(127\.0\.0\.1|\[::1\]):\d+", log.read_text()):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(found[0], timeout=5).close()
+                return f"{found[0]}/"
+        time.sleep(0.1)
+    raise RuntimeError(f"app.py did not start: {log.read_text()}")

@@ -1,0 +1,65 @@
+"""Small trials made by hand, and the slow, obvious way to score them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unifex.core.vectors import l2_normalize
+from unifex.evaluation.evaluate import Protocol, Trial
+from unifex.gallery.snapshot import Category, Columns
+
+
+def make_columns(labels, domains=None, splits=None, hashes=None) -> Columns:
+    """Columns of items with these labels."""
+    count = len(labels)
+    hashes = np.array([f"{h:064x}" for h in (range(count) if hashes is None else hashes)], "S64")
+    texts = (domains or [""] * count, splits or [""] * count, list(map(str, labels)))
+    return Columns(1, np.arange(1, count + 1), hashes, *(Category.of(list(text)) for text in texts))
+
+
+def make_trial(columns: Columns, queries, items, groups=None, same=()) -> Trial:
+    """A trial of these positions."""
+    pairs = sorted({tuple(pair) for one in same for pair in (one, one[::-1])})
+    return Trial(
+        Protocol("split" if groups is None else "leave-one-out"), columns, np.asarray(queries), np.asarray(items),
+        groups, np.array(pairs, np.int64).reshape(-1, 2), {},
+    )  # fmt: skip
+
+
+def random_embeddings(count: int, dim: int, seed: int, ties: bool = False) -> np.ndarray:
+    """L2-normalised float32 [count, dim]; with ``ties`` of few different rows."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((count, dim)) if not ties else rng.integers(-1, 2, (count, dim)) + 0.01
+    return l2_normalize(rows.astype(np.float32), dim)
+
+
+def slow_values(trial: Trial, embeddings: np.ndarray) -> dict[str, list[float]]:
+    """Every measure of every query by loops over the definition."""
+    labels = trial.columns.domains.texts + "/" + trial.columns.labels.texts
+    same = {tuple(pair) for pair in trial.same.tolist()}
+    values = {name: [] for name in ("mmp5", "recall1", "recall5", "map_r")}
+    for query in trial.queries.tolist():
+        candidates = [
+            item for item in trial.items.tolist()
+            if trial.groups is None or trial.groups[item] != trial.groups[query]
+        ]  # fmt: skip
+        right = {item: labels[item] == labels[query] or (query, item) in same for item in candidates}
+        cosine = lambda item: np.float32(  # noqa: E731
+            sum(float(a) * float(b) for a, b in zip(embeddings[query], embeddings[item]))  # noqa: B023
+        )
+        ranked = sorted(candidates, key=lambda item: (-cosine(item), item))
+        count = sum(right.values())
+        if not count:
+            for column in values.values():
+                column.append(float("nan"))
+            continue
+        depth = min(count, 5)
+        values["mmp5"].append(sum(right[item] for item in ranked[:depth]) / depth)
+        values["recall1"].append(float(right[ranked[0]]))
+        values["recall5"].append(float(any(right[item] for item in ranked[:5])))
+        precisions = [
+            sum(right[item] for item in ranked[: place + 1]) / (place + 1)
+            for place in range(count) if right[ranked[place]]
+        ]  # fmt: skip
+        values["map_r"].append(sum(precisions) / count)
+    return values

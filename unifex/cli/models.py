@@ -1,0 +1,137 @@
+"""The commands about models and the backbones they stand on: ``models``, ``backbones``, ``download``, ``export``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unifex.cli.shared import embedder, end_line, place, say, step_line
+from unifex.core import ranges
+from unifex.core.errors import UnifexError
+from unifex.core.text import size
+
+
+def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add their parsers; ``command`` makes one."""
+    command("models", _models, "list the models")
+    listed = command("backbones", _backbones, "list the backbones: parameters, features, work, licence, download")
+    listed.add_argument("wanted", nargs="*", metavar="BACKBONE", help="only these, also such as are not in the table")
+    download = command("download", _download, "fetch a backbone's weights from the Hugging Face hub")
+    download.add_argument("backbone", help="a name of `backbones`, timm:NAME, open_clip:NAME:PRETRAINED, hf-hub:REPO")
+
+    export = command("export", _export, "write a model as one file that needs nothing of this program")
+    export.add_argument("--format", choices=("torchscript", "onnx", "safetensors"), default="safetensors")
+    export.add_argument(
+        "--out", required=True, type=place, help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME"
+    )
+    export.add_argument("--public", action="store_true", help="on the hub, for everyone to see (default: private)")
+    export.add_argument(
+        "--dim", type=ranges.DIMENSION, help="length of the embeddings (default 64, as the challenge wants it)"
+    )
+
+
+def _models(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.models.backbones import BackboneError
+    from unifex.models.embedder import backbone_of, list_models
+
+    folder = options.indexes / "models"
+    models = []
+    for config in list_models(folder):
+        facts = {"name": config.name, "backbone": config.backbone, "neck": config.neck, "dims": list(config.dims)}
+        facts |= {"default_dim": config.default_dim, "parameters": None, "licence": None, "scores": config.scores}
+        try:
+            backbone = backbone_of(config, folder)
+            facts |= {"parameters": backbone.parameters, "licence": backbone.licence}
+        except BackboneError as error:  # the others are worth listing
+            say(options, f"{config.name}: {error}")
+        else:
+            say(options, f"{config.name}: {config.backbone} + {config.neck}, {list(config.dims)}, {backbone.licence}")
+        models.append(facts)
+    return {"models": models}
+
+
+def _backbones(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.models import zoo
+
+    specs = [zoo.get(name) for name in options.wanted] or list(zoo.table().values())
+    say(options, f"{'backbone':58}{'weights':>8}{'features':>9}{'px':>5}{'GFLOPs':>8}  words  here  licence")
+    for spec in specs:
+        words, here = "yes" if spec.text else "", "yes" if spec.here else size(spec.download_bytes)
+        numbers = f"{_millions(spec.parameters):>8}{spec.feature_dim:9}{spec.preprocessing.size:5}{spec.gigaflops:8.1f}"
+        say(options, f"{spec.id:58}{numbers}  {words:5}  {here:6}  {spec.licence}")
+    say(options, "\n`--model raw:BACKBONE` indexes with one as it is; `download BACKBONE` fetches its weights first.")
+    return {"backbones": [_facts(spec) for spec in specs]}
+
+
+def _facts(spec) -> dict[str, Any]:
+    return {
+        "id": spec.id,
+        "title": spec.title,
+        "weights": spec.weights,
+        "parameters": spec.parameters,
+        "text_parameters": spec.text_parameters,
+        "features": spec.feature_dim,
+        "size": spec.preprocessing.size,
+        "gigaflops": spec.gigaflops,
+        "words": spec.text is not None,
+        "licence": spec.licence,
+        "download_bytes": spec.download_bytes,
+        "here": spec.here,
+        "paper_name": spec.paper_name,
+    }
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.0f} M" if count >= 1e7 else f"{count / 1e6:.1f} M"
+
+
+def _download(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.models import zoo
+    from unifex.models.hub import Fetched
+
+    for event in zoo.download(options.backbone):
+        if isinstance(event, Fetched):
+            step_line(event.file, event.done, event.total)
+    end_line()
+    path = event.weights_file()
+    say(options, f"{event.id} is here: {path}")
+    say(options, f"index with it: python -m unifex index FOLDER --gallery NAME --model raw:{event.id}")
+    return {"backbone": event.id, "path": str(path), "bytes": path.stat().st_size}
+
+
+def _push(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.models.embedder import find_model
+
+    if options.format != "safetensors":
+        raise UnifexError("a model goes to the hub as safetensors; give no --format")
+    model = embedder(options)
+    card = find_model(options.model, options.indexes / "models") / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {model.name}\n"
+    repo = options.out.removeprefix("hf:")
+    address = model.push_to_hub(repo, text + _HOW.format(repo=repo), private=not options.public)
+    say(options, f"model '{model.name}' is at {address}")
+    return {"model": model.name, "address": address, "private": not options.public}
+
+
+_HOW = """
+## How to use
+
+    python -m unifex import hf:{repo} --save NAME
+
+    from unifex.embedder import Embedder
+    embeddings = Embedder.from_pretrained("{repo}").embed(["photo.jpg"])
+"""
+
+
+def _export(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.models.export import export
+
+    if options.out.startswith("hf:"):
+        return _push(options)
+    made = export(embedder(options), options.format, Path(options.out), options.dim)
+    say(options, f"{made.path}: images [B, 3, H, W] of 0-255 to embeddings [B, {made.dim}], {size(made.bytes)}")
+    say(options, f"compared with the app on a few pictures: cosine {made.cosine:.5f} or more")
+    return asdict(made)

@@ -1,0 +1,157 @@
+"""The commands that train: ``train``, ``use``, ``import``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from unifex.cli.shared import chosen_embedder, end_line, indexes, say, step_line
+from unifex.core import ranges
+from unifex.core.errors import UnifexError
+from unifex.core.text import duration
+
+
+def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add their parsers; ``command`` makes one."""
+    from unifex.training.config import PRESET_ADVICE, Recipe
+
+    train = command("train", _train, "teach a neck what a gallery's labels say, and measure it on classes it never saw")
+    train.add_argument("--gallery", required=True, help="name of the gallery")
+    train.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
+    train.add_argument(
+        "--preset", default="best", choices=PRESET_ADVICE,
+        help="; ".join(f"{name}: {advice}" for name, advice in PRESET_ADVICE.items()) + " (default best)",
+    )  # fmt: skip
+    train.add_argument("--recipe", type=Path, metavar="FILE.yaml", help="a configuration of the public UniFEx instead")
+    train.add_argument("--hold-out", type=ranges.HELD_OUT, default=0.3, help="share of classes to measure on (0.3)")
+    train.add_argument("--hold-out-label", action="append", default=[], metavar="LABEL", help="this class instead")
+    train.add_argument(
+        "--dim", type=ranges.DIMENSION, help="length of before and after (default: 64 if the neck has it)"
+    )
+    train.add_argument("--use", action="store_true", help="search the gallery with it from now on, unless it is worse")
+    train.add_argument("--finish", action="store_true", help="measure and save what a stopped training had reached")
+    train.add_argument(
+        "--from-disk", action="store_true", default=None,
+        help="read features from disk in every epoch (default: where they would take more than half the memory)",
+    )  # fmt: skip
+    train.add_argument("--log", choices=("tensorboard", "trackio"), help="write the curves there, too")
+    recipe = train.add_argument_group("the recipe (defaults: the preset's)")
+    for setting in fields(Recipe):
+        known = setting.metadata
+        limits = "" if known["low"] is None else f", {known['low']:g} to {known['high']:g}"
+        recipe.add_argument(
+            f"--{setting.name.replace('_', '-')}",
+            choices=known["choices"] and tuple(known["choices"]),
+            help=f"{known['help']} ({known['unit'] or 'no unit'}{limits})",
+        )
+
+    taken = command("import", _import, "take a model in: from the hub, or a TorchScript file of the public UniFEx code")
+    taken.add_argument("file", metavar="hf:OWNER/NAME|FILE.pt")
+    taken.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
+    taken.add_argument(
+        "--size", type=ranges.IMAGE_SIDE, help="side of its images (default: what the file says, else 224)"
+    )
+
+    use = command("use", _use, "search a gallery with another model on the same backbone")
+    use.add_argument("gallery")
+    use.add_argument("wanted", nargs="?", metavar="MODEL", help="without it: back to the model before")
+
+
+def _train(options: argparse.Namespace) -> dict[str, Any] | None:
+    from unifex.training.distributed import joined
+    from unifex.training.loggers import log_curves
+    from unifex.training.result import Point
+    from unifex.training.run import Doing, finetune
+    from unifex.training.split import HoldOut
+
+    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
+    recipe = _recipe_of(options)
+    hold_out = HoldOut(options.hold_out, tuple(options.hold_out_label))
+    with joined() as processes, contextlib.ExitStack() as logging:
+        curves = options.indexes / "models" / ".curves" / options.save
+        log = logging.enter_context(log_curves(options.log if processes.first else None, curves, options.save))
+        events = finetune(gallery, options.save, recipe, hold_out, options.finish, options.from_disk, processes)
+        event = None
+        for event in events:
+            if isinstance(event, Doing):
+                step_line(event.what, event.done, event.total)
+            elif isinstance(event, Point):
+                log(event)
+                _epoch_line(event)
+    if event is None:  # the first of several processes tells
+        return None
+    end_line()
+    data = event.data
+    say(options, f"{event.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(event.seconds)}")
+    for group in data.columns.lookalikes:
+        say(options, f"  labels that look alike: {' and '.join(repr(name[:60]) for name in group)}")
+    for result in event.evaluations:
+        score = result.overall()
+        figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {result.macro().value:9.3f}"
+        say(options, f"  {result.model[:29]:30}{result.dim:5}{figures}")
+    say(options, event.advice)
+    answer = event.as_json(options.dim)
+    if options.use and event.verdict != "worse":
+        answer["used"] = _switch(options, gallery.name, event.model)
+    return answer
+
+
+def _recipe_of(options: argparse.Namespace):
+    from unifex.training.config import PRESETS, read_public_yaml, setting_from_text
+
+    recipe = read_public_yaml(options.recipe) if options.recipe else PRESETS[options.preset]
+    said = {setting.name: getattr(options, setting.name) for setting in fields(recipe)}
+    return replace(recipe, **{name: setting_from_text(name, text) for name, text in said.items() if text is not None})
+
+
+def _epoch_line(point) -> None:
+    scores = "".join(f", held-out mMP@5 {dim}-d {value:.3f}" for dim, value in point.scores.items())
+    left = f", {duration(point.seconds_left)} left" if point.number < point.total else ""
+    print(f"epoch {point.number} of {point.total}: loss {point.loss:.3f}{scores}{left}", file=sys.stderr, flush=True)
+
+
+def _import(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.models.embedder import Embedder
+    from unifex.training.run import check_model_name
+
+    models = options.indexes / "models"
+    check_model_name(models, options.save)
+    if options.file.startswith("hf:"):
+        model = Embedder.from_pretrained(options.file.removeprefix("hf:")).save_as(options.save, models)
+    else:
+        model = Embedder.take_in(Path(options.file), options.save, models, options.size)
+    size, dim = model.backbone.preprocessing.size, model.default_dim
+    say(
+        options,
+        f"model '{model.name}': images of {size} pixels to {dim} values, on {model.backbone.parameters:,} weights",
+    )
+    return {"model": model.name, "size": size, "dim": dim, "parameters": model.backbone.parameters}
+
+
+def _use(options: argparse.Namespace) -> dict[str, Any]:
+    gallery = indexes(options).get(options.gallery)
+    wanted = options.wanted or gallery.config.previous
+    if not wanted:
+        raise UnifexError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
+    return _switch(options, gallery.name, wanted)
+
+
+def _switch(options: argparse.Namespace, name: str, model: str) -> dict[str, Any]:
+    from unifex.gallery.snapshot import Embedding
+    from unifex.models.embedder import Embedder
+
+    galleries, began = indexes(options), time.perf_counter()
+    for event in galleries.use(name, Embedder.load(model, models=galleries.models)):
+        if isinstance(event, Embedding):
+            step_line("embedding", event.done, event.total)
+    end_line()
+    seconds, config = time.perf_counter() - began, event.config
+    back = f"; `python -m unifex use {name}` goes back to '{config.previous}'" if config.previous else ""
+    say(options, f"gallery '{name}' is searched with '{model}', {config.dim}-d, after {duration(seconds)}{back}")
+    return {"gallery": name, "model": model, "dim": config.dim, "previous": config.previous, "seconds": seconds}

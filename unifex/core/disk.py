@@ -1,0 +1,88 @@
+"""Where this process may write: nowhere below a folder that was closed, and not on the last bytes of a disk.
+
+Whoever writes a file that stays asks :func:`check`: :mod:`unifex.core.files` for whole files and folders, a gallery for
+its database. A folder is closed before it is deleted, so that what is still running for it makes nothing of it anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from unifex.core.errors import UnifexError
+
+BLOCK_BYTES = 4096  # a file, or a folder, takes so much of a disk at least
+SPARE_BYTES = 10**9  # what a public server leaves alone
+_closed: set[Path] = set()
+_spare: list[int] = [0]
+
+
+class FolderClosed(UnifexError):
+    """Something was going to be kept where everything has been deleted."""
+
+
+def keep_free(bytes: int) -> None:
+    """From now on this process leaves the last ``bytes`` of every disk alone."""
+    _spare[0] = bytes
+
+
+def close(folder: Path) -> None:
+    """Nothing is written below ``folder`` any more."""
+    _closed.add(folder.absolute())
+
+
+def reopen(folder: Path) -> None:
+    """It may be written there again."""
+    _closed.discard(folder.absolute())
+
+
+def check_open(path: Path) -> None:
+    """Raises :class:`FolderClosed` below a folder that was closed."""
+    path = path.absolute()
+    if _closed and not _closed.isdisjoint((path, *path.parents)):
+        raise FolderClosed("your data was deleted; reload the page")
+
+
+def check(path: Path, bytes: int = 0) -> None:
+    """``bytes`` are going to be written to ``path``.
+
+    Raises :class:`FolderClosed` below a folder that was closed, OSError (``ENOSPC``) when too little would be left.
+    """
+    check_open(path)
+    if _spare[0] and free(path) < bytes + _spare[0]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def make_folder(path: Path) -> None:
+    """A folder with all above it, if it is not there. Raises as :func:`check` does."""
+    check(path)
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def free(path: Path) -> int:
+    """Bytes that are free on the disk that ``path`` is on, or would be."""
+    path = path.absolute()
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    return shutil.disk_usage(there).free
+
+
+def blocks(size: int) -> int:
+    """What a file of ``size`` bytes takes of a disk."""
+    return max(1, -(-size // BLOCK_BYTES)) * BLOCK_BYTES
+
+
+def taken_by(folder: Path) -> tuple[int, int]:
+    """What lies below a folder: bytes of the disk, and how many files and folders."""
+    sizes = [_taken(path) for path in folder.rglob("*")]
+    return sum(sizes), len(sizes)
+
+
+def _taken(path: Path) -> int:
+    """Of a file or folder; 0 for what went meanwhile."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return max(found.st_size, found.st_blocks * 512, BLOCK_BYTES)

@@ -1,0 +1,142 @@
+"""Files that are whole: written beside and renamed, with checksums that tell what a disk or a copy has changed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from unifex.core import disk
+
+_FIELD = "checksum"
+_NEW = ".new-"
+LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that was killed
+
+
+def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:
+    """Write beside and rename, so that no reader ever sees half a file; ``durable`` waits for the disk."""
+    write_atomically_with(path, lambda file: file.write(data), durable)
+
+
+def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
+    """:func:`write_atomically` for whatever ``write`` puts into the file it is given."""
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        write(file)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to, which becomes ``path`` when the block ends, and goes when the block fails.
+
+    What is no file (``/dev/stdout``, a pipe) is written to as it is. Raises OSError, and
+    :class:`~unifex.core.disk.FolderClosed` where nothing is kept any more.
+    """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    disk.check(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")  # readers write caches, too
+    try:
+        yield temporary
+        disk.check(path)
+        temporary.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # on a full disk it is in the way
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)  # which people know
+        raise
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill, which becomes ``path`` when the block ends, and goes when the block fails.
+
+    Raises OSError, also when ``path`` is there already and not empty, and :class:`~unifex.core.disk.FolderClosed`.
+    """
+    disk.check(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{_NEW}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if left.stat().st_mtime < time.time() - LEFT_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=_NEW, ignore_cleanup_errors=True) as scratch:
+        made = Path(scratch) / path.name
+        made.mkdir()
+        yield made
+        disk.check(path)
+        made.rename(path)
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed(values: dict[str, Any]) -> bytes:
+    """JSON text that carries the checksum of its own values."""
+    return json.dumps({**values, _FIELD: _hash(values)}, indent=2).encode()
+
+
+def unsealed(data: bytes, required: bool = False) -> dict[str, Any]:
+    """The values of :func:`sealed`. Raises ValueError when they are not what was sealed.
+
+    A text without a checksum is from before there was one, and is taken as it is unless one is ``required``.
+    """
+    try:
+        values = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(values, dict):
+        raise ValueError("not a JSON object")
+    said = values.pop(_FIELD, None)
+    if said is None and required:
+        raise ValueError("it has no checksum: it is damaged, or of an earlier version")
+    if said is not None and said != _hash(values):
+        raise ValueError("its checksum is wrong")
+    return values
+
+
+def seal_file(path: Path, owner: str) -> None:
+    """Note beside a file what is in it now, and whose it is."""
+    write_atomically(_seal(path), sealed({"owner": owner, "sha256": file_hash(path)}))
+
+
+def break_seal(path: Path) -> None:
+    """The file is going to change."""
+    _seal(path).unlink(missing_ok=True)
+
+
+def is_as_sealed(path: Path, owner: str) -> bool:
+    """False when the file is not what was sealed; True as well where there is no seal, since somebody is writing.
+
+    Raises ValueError and KeyError when the seal is damaged, or another's.
+    """
+    try:
+        before = _seal(path).read_bytes()
+        said = unsealed(before)
+        if said.get("owner", owner) != owner:
+            raise ValueError("it is of another gallery")
+        return file_hash(path) == said["sha256"] or _seal(path).read_bytes() != before
+    except FileNotFoundError:
+        return True
+
+
+def _seal(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _hash(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]

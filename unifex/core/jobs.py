@@ -1,0 +1,237 @@
+"""Long work belongs to the server: it goes on when its page is closed, and every page of its owner can watch it.
+
+A job is a generator of :class:`~unifex.core.progress.Step` that returns its result. It runs in a thread of its own;
+closing the generator, whose ``finally`` keeps what is done, is all that cancel is. Of each kind one job runs at a time;
+owners take turns, so that nobody waits for all that another has asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import secrets
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from unifex.core.errors import UnifexError
+from unifex.core.progress import Step
+from unifex.core.text import explain
+
+MAX_WAITING = 4  # of one kind and one owner
+MAX_FINISHED = 200  # results that are kept, of all owners together
+MAX_FINISHED_OF_OWNER = 20
+WAIT_SECONDS = 0.05
+
+Work = Generator[Step, None, Any]
+
+
+class JobError(UnifexError):
+    """A job that is not taken, or is not there."""
+
+
+class State(StrEnum):
+    """Where a job stands. ``STOPPING`` was cancelled and is keeping what it has done."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def active(self) -> bool:
+        """Whether it still takes or will take time."""
+        return self in (State.WAITING, State.RUNNING, State.STOPPING)
+
+
+@dataclass(eq=False)
+class Job:
+    """``kind``: index, train, ...; ``name``: the gallery or model that it is about; ``source``: what it is made from,
+    which tells two jobs on one gallery apart. ``result`` is there once it is done, ``error`` and a sentence of it,
+    ``problem``, once it has failed."""
+
+    id: str
+    owner: str
+    kind: str
+    name: str
+    source: str
+    state: State = State.WAITING
+    step: Step = Step("waiting")
+    result: Any = None
+    error: Exception | None = None
+    problem: str = ""
+    asked: float = field(default_factory=time.monotonic)
+    began: float = 0.0
+    ended: float = 0.0
+    finished: threading.Event = field(default_factory=threading.Event, repr=False)
+    _work: Work | None = field(default=None, repr=False)
+    _context: contextvars.Context | None = field(default=None, repr=False)
+
+    async def outcome(self) -> Any:
+        """Its result, waited for. Raises what it raised, and :class:`JobError` when it was cancelled."""
+        while not self.finished.is_set():
+            await asyncio.sleep(WAIT_SECONDS)
+        if self.error:
+            raise self.error
+        if self.state == State.CANCELLED:
+            raise JobError("it was cancelled")
+        return self.result
+
+
+class Jobs:
+    """All jobs of a server."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._jobs: OrderedDict[str, Job] = OrderedDict()  # oldest first
+        self._queues: dict[str, OrderedDict[str, deque[Job]]] = {}  # by kind: owners in the order of their turns
+        self._running: dict[str, Job] = {}  # by kind
+
+    def start(self, owner: str, kind: str, name: str, work: Work, source: str = "") -> Job:
+        """Take a job; it runs when its turn comes, with the context variables of who calls. The same that is asked for
+        twice is one job. Raises :class:`JobError` when its owner has enough that waits.
+        """
+        with self._lock:
+            active = [job for job in self.of(owner) if job.kind == kind and job.state.active]
+            for job in active:
+                if (job.name, job.source) == (name, source) and job.state != State.STOPPING:
+                    return job
+            self.check_turn(owner, kind)
+            job = Job(secrets.token_urlsafe(12), owner, kind, name, source)
+            job._work, job._context = work, contextvars.copy_context()
+            self._jobs[job.id] = job
+            self._queues.setdefault(kind, OrderedDict()).setdefault(owner, deque()).append(job)
+            self._next(kind)
+            return job
+
+    def check_turn(self, owner: str, kind: str) -> None:
+        """Raises :class:`JobError` when no further job of this kind is taken: for what must be done before one is."""
+        waiting = [job for job in self.of(owner) if job.kind == kind and job.state == State.WAITING]
+        if len(waiting) >= MAX_WAITING:
+            raise JobError(f"{MAX_WAITING} of yours are waiting already; wait for one, or cancel one")
+
+    def of(self, owner: str) -> list[Job]:
+        """An owner's jobs that run, wait or have ended lately, oldest first."""
+        with self._lock:
+            return [job for job in self._jobs.values() if job.owner == owner]
+
+    def get(self, owner: str, id: str) -> Job:
+        """A job of this owner. Raises :class:`JobError` for any other."""
+        job = self._jobs.get(id)
+        if job is None or job.owner != owner:
+            raise JobError("this job is not there any more; reload the page")
+        return job
+
+    def outcome(self, owner: str, kind: str, name: str | None = None) -> Job | None:
+        """The job of a kind (about ``name``) that ended last. None when there is none, and once another has been asked
+        for since: what is shown of one goes when the next begins."""
+        fitting = [job for job in self.of(owner) if job.kind == kind and name in (None, job.name)]
+        since = min((job.asked for job in fitting if job.state.active), default=0.0)
+        ended = [job for job in fitting if not job.state.active and job.ended > since]
+        return max(ended, key=lambda job: job.ended, default=None)
+
+    def active(self) -> int:
+        """How many of all owners' run or wait."""
+        with self._lock:
+            return sum(job.state.active for job in self._jobs.values())
+
+    def is_busy(self, owner: str, kind: str, name: str | None = None) -> bool:
+        """Whether a job of this kind (about ``name``) runs or waits."""
+        return any(job.kind == kind and name in (None, job.name) and job.state.active for job in self.of(owner))
+
+    def cancel(self, owner: str, id: str) -> Job:
+        """End a job: one that waits at once, one that runs between two of its steps. Raises :class:`JobError`."""
+        with self._lock:
+            job = self.get(owner, id)
+            if job.state == State.WAITING:
+                self._queues[job.kind][owner].remove(job)
+                self._end(job, State.CANCELLED)
+            elif job.state == State.RUNNING:
+                job.state = State.STOPPING
+            return job
+
+    def forget(self, owner: str, kind: str | None = None, about: str | None = None) -> None:
+        """Results of this owner (of one kind, about one gallery or model) are shown no more."""
+        with self._lock:
+            for job in self.of(owner):
+                if not job.state.active and kind in (None, job.kind) and about in (None, job.name, job.source):
+                    del self._jobs[job.id]
+
+    def leave(self, owner: str, about: str) -> None:
+        """A gallery is no more, or is called otherwise: what waits for it is cancelled, what is known of it goes."""
+        for job in self.of(owner):
+            if job.state == State.WAITING and about in (job.name, job.source):
+                self.cancel(owner, job.id)
+        self.forget(owner, about=about)
+
+    def end_owner(self, owner: str, seconds: float = 60) -> None:
+        """Cancel all that an owner has, wait for it to end, and forget it."""
+        with self._lock:  # those that have ended are forgotten meanwhile, which cancel would refuse
+            jobs = [job for job in self.of(owner) if job.state.active]
+            for job in jobs:
+                self.cancel(owner, job.id)
+        deadline = time.monotonic() + seconds
+        for job in jobs:
+            job.finished.wait(max(0, deadline - time.monotonic()))
+        self.forget(owner)
+
+    def close(self, seconds: float = 10) -> None:
+        """The server ends: cancel everything, so that what is done is kept."""
+        with self._lock:
+            jobs = [job for job in self._jobs.values() if job.state.active]
+            for job in jobs:
+                self.cancel(job.owner, job.id)
+        deadline = time.monotonic() + seconds
+        for job in jobs:
+            job.finished.wait(max(0, deadline - time.monotonic()))
+
+    # --- running -------------------------------------------------------------------------------------------------
+
+    def _next(self, kind: str) -> None:
+        """Give the place of a kind, if it is free, to the owner whose turn it is."""
+        if kind in self._running:
+            return
+        queues = self._queues.get(kind, OrderedDict())
+        while queues:
+            owner, waiting = queues.popitem(last=False)
+            if not waiting:
+                continue
+            job = waiting.popleft()
+            queues[owner] = waiting  # its next turn comes after everybody else's
+            self._running[kind] = job
+            job.state, job.step, job.began = State.RUNNING, Step("starting"), time.monotonic()
+            threading.Thread(target=job._context.run, args=(self._run, job), name=f"unifex-{kind}", daemon=True).start()
+            return
+
+    def _run(self, job: Job) -> None:
+        ended = State.FAILED
+        try:
+            while job.state == State.RUNNING:
+                job.step = next(job._work)
+            job._work.close()
+            ended = State.CANCELLED
+        except StopIteration as stop:
+            job.result, ended = stop.value, State.DONE
+        except Exception as error:  # a thread of its own: nobody else would tell who asked
+            job.error, job.problem = error, explain(error).sentence
+        finally:
+            with self._lock:
+                del self._running[job.kind]
+                self._end(job, ended)
+                self._next(job.kind)
+
+    def _end(self, job: Job, state: State) -> None:
+        job.state, job.ended = state, time.monotonic()
+        job._work = job._context = None
+        job.finished.set()
+        finished = [other for other in self._jobs.values() if not other.state.active]
+        finished.sort(key=lambda other: other.ended)  # one that took long was asked for before many that are forgotten
+        own = [other for other in finished if other.owner == job.owner]
+        for old in {*finished[:-MAX_FINISHED], *own[:-MAX_FINISHED_OF_OWNER]}:
+            self._jobs.pop(old.id, None)

@@ -1,0 +1,107 @@
+"""Quantities and errors as people read them."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from unifex.core.errors import UnifexError
+
+LISTED = 10
+log = logging.getLogger("unifex")
+_DISK = {
+    errno.ENOSPC: "the disk is full; make room and do it again",
+    errno.EDQUOT: "the disk quota is used up; make room and do it again",
+    errno.EROFS: "nothing can be written there, it is read-only",
+}
+
+
+def is_of_disk(error: BaseException) -> bool:
+    """Whether it is the disk that something failed at, and not what was read."""
+    return isinstance(error, OSError) and error.errno in _DISK
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed. Of a path only the name: strangers may read it."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    what = _DISK.get(error.errno, error.strerror)
+    return f"{what} ({Path(str(error.filename)).name})" if error.filename else what
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What people are told of something that failed; ``defect``: of the program, and nothing that they did."""
+
+    title: str
+    sentence: str
+    defect: bool
+
+
+def explain(error: BaseException) -> Explanation:
+    """For whoever catches everything: a sentence of whatever was raised. A defect's traceback goes to the log.
+
+    A user can mend what the program itself says no to, and what the system does (files, disks, networks, memory).
+    """
+    if isinstance(error, UnifexError | OSError):
+        return Explanation("Not done", reason(error), False)
+    if isinstance(error, MemoryError):
+        return Explanation("Not done", "there is not enough memory; close other programs, or ask for less", False)
+    log.error("a defect of the program", exc_info=error)
+    sentence = f"internal error ({type(error).__name__}), please report it with the traceback in the program's log"
+    return Explanation("A defect of the program", sentence, True)
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: float) -> str:
+    """Bytes as ``512 B``, ``3.4 MB``, ``120 GB`` (powers of 1000)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+# A spreadsheet runs a cell that begins like this as a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def harmless(cell: str) -> str:
+    """A cell that a spreadsheet would run as a formula, made text."""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """At most so many characters, on one line: labels and names can be as long as a page."""
+    text = " ".join(str(text).split())
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def what_there_is(names: Iterable[str], wanted: str = "", none: str = "none") -> str:
+    """``there are: a, b``, for a sentence that says no to ``wanted``; of many those alike: ``alike: a; 312 in all``."""
+    known = [name for name in names if name]
+    if len(known) <= LISTED:
+        return f"there are: {', '.join(known) or none}"
+    alike = difflib.get_close_matches(wanted, known, LISTED, 0.4) or known[:LISTED]
+    return f"alike: {', '.join(alike)}; {len(known):,} in all"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 image``, ``1,234 images``, ``2 galleries``, ``3 classes``."""
+    many = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
+    return f"{count:,} {noun if count == 1 else many}"

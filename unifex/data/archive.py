@@ -1,0 +1,209 @@
+"""A zip archive as a tree, read in place: nothing is unpacked to disk, so nothing can escape."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import stat
+import struct
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from pathlib import Path
+from typing import BinaryIO
+
+from unifex.core import images
+from unifex.core.text import reason
+from unifex.data.manifest import open_tree
+from unifex.data.sources import Item, Options, Source, SourceError, printable
+from unifex.data.tree import RAW, Node, is_service, top_folder
+
+BUNDLE_CONTENTS = "bundle.json"  # in an archive: it is a packed gallery
+MAX_ENTRIES = 2_000_000
+MAX_UNPACKED = 500 * 2**30
+MAX_COMPRESSION = 200  # no photograph compresses 200-fold; a bomb does
+UTF8_FLAG = 0x800
+ENCRYPTED_FLAG = 1
+UNICODE_PATH = 0x7075  # Info-ZIP's extra field: the name in UTF-8, beside one that anything may have written
+_DRIVE = re.compile(r"[A-Za-z]:/")
+GUESSED = "the archive does not say how its names are written: they were taken for cp437"
+
+
+def open_archive(path: Path, options: Options) -> Source:
+    """The images of an archive, or those that a ``manifest.csv`` at its top, or in its one top folder, names."""
+    archive = Archive(path)
+    return open_tree(archive, archive.spec, options, archive.top)
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in images.EXTENSIONS | RAW.keys() and not is_service(name)
+
+
+class Archive:
+    """The files of a zip archive, under the names that their folder had when it was packed."""
+
+    confined = "path leaves the archive"
+
+    def __init__(self, path: Path):
+        self.path = path.resolve()
+        self.spec = str(self.path)
+        shown = printable(path.name)
+        try:
+            self._zip = zipfile.ZipFile(self.path)
+            infos = self._zip.infolist()
+        except UnicodeDecodeError as error:
+            raise SourceError(f"'{shown}' says that its names are UTF-8, and they are not; pack it again") from error
+        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise SourceError(f"'{shown}' is a damaged zip archive ({reason(error)})") from error
+        if any(info.filename == BUNDLE_CONTENTS for info in infos):
+            raise SourceError(f"'{shown}' is a packed gallery, not images: `python -m unifex unpack` opens it")
+        if len(infos) > MAX_ENTRIES:
+            raise SourceError(f"'{shown}' has {len(infos):,} entries, more than {MAX_ENTRIES:,}")
+        if sum(info.file_size for info in infos) > MAX_UNPACKED:
+            raise SourceError(f"'{shown}' would unpack to more than {MAX_UNPACKED // 2**30} GiB")
+        named = [(name_of(info), info) for info in infos]
+        self._entries = sorted(
+            ((name, info) for name, info in named if not name.endswith("/")), key=lambda entry: entry[0].split("/")
+        )
+        self._infos = dict(reversed(self._entries))  # of equal names, the first
+
+    @cached_property
+    def top(self) -> str:
+        """The one folder that holds everything: it is the folder that was packed. Empty when there is none."""
+        return top_folder(self._infos)
+
+    @cached_property
+    def _root(self) -> str:
+        """What is taken off paths before they give labels.
+
+        A top folder with nothing but folders of images in it is their domain, as in any layout.
+        """
+        depths = {name.count("/") for name in self._infos if _is_image(name)}
+        return f"{printable(self.top)}/" if self.top and depths != {2} else ""
+
+    def layout(self, path: str) -> str:
+        """See :class:`unifex.data.tree.Tree`."""
+        return path.removeprefix(self._root)
+
+    def nodes(self, enter: Callable[[str], bool]) -> Iterator[Node]:
+        """See :class:`unifex.data.tree.Tree`."""
+        for name, info in self._entries:
+            again = self._infos[name] is not info
+            yield Node(name, refusal="the same name twice in the archive" if again else _refuse(name, info))
+
+    @cached_property
+    def _composed(self) -> dict[str, str]:
+        return {unicodedata.normalize("NFC", name): name for name in self._infos}
+
+    def find(self, path: str) -> Node | None:
+        """See :class:`unifex.data.tree.Tree`."""
+        name = path if path in self._infos else self._composed.get(unicodedata.normalize("NFC", path))
+        return None if name is None else Node(name, refusal=_refuse(name, self._infos[name]))
+
+    def open(self, node: Node) -> BinaryIO:
+        """See :class:`unifex.data.tree.Tree`."""
+        return io.BufferedReader(_Entry(self._zip, self._infos[node.path]))
+
+    def item(self, node: Node, label: str, domain: str, split: str = "", notes: tuple[str, ...] = ()) -> Item:
+        """See :class:`unifex.data.tree.Tree`."""
+        info = self._infos[node.path]
+        return Item(
+            uri=f"zip:{self.path.as_posix()}!{node.path}",
+            path=printable(node.path),
+            read=partial(self._read, node),
+            label=label,
+            domain=domain,
+            split=split,
+            stamp=f"{info.file_size}-{info.CRC:08x}",
+            keep=True,
+            notes=notes + ((GUESSED,) if _is_guessed(info) else ()),
+        )
+
+    def _read(self, node: Node) -> bytes:
+        with self.open(node) as file:
+            return file.read(images.MAX_BYTES + 1)  # the header's size may lie; this bound does not
+
+
+class _Entry(io.RawIOBase):
+    """A file in an archive, to be read; whatever is wrong with it is an ``ImageError``: each method has its own."""
+
+    def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo):
+        with _damage():
+            self._file = archive.open(info)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        with _damage():
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file.close()
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise images.ImageError(f"damaged in the archive ({reason(error)})") from error
+    except Exception as error:  # zlib, lzma and bz2 each raise their own
+        raise images.ImageError(f"damaged in the archive ({type(error).__name__})") from error
+
+
+def name_of(info: zipfile.ZipInfo) -> str:
+    """The name of an entry: what it says is Unicode, else what is UTF-8, else cp437, which the format falls back on.
+
+    Separators are ``/``, doubled ones and ``.`` are gone; a folder's name ends with ``/``.
+    """
+    name = info.filename if info.flag_bits & UTF8_FLAG else _unflagged_name(info)
+    name = name.replace("\\", "/")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    return ("/" if name.startswith("/") else "") + "/".join(parts) + ("/" if name.endswith("/") else "")
+
+
+def _unflagged_name(info: zipfile.ZipInfo) -> str:
+    if info.filename.isascii() and not info.extra:
+        return info.filename
+    written = info.filename.encode("cp437")
+    for name in filter(None, (_unicode_path(info), written)):
+        with contextlib.suppress(UnicodeDecodeError):
+            return name.decode()
+    return info.filename
+
+
+def _unicode_path(info: zipfile.ZipInfo) -> bytes:
+    """The name in Info-ZIP's extra field; empty when there is none, or it is of a name that was changed since."""
+    extra = info.extra
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == UNICODE_PATH and len(field) > 5 and field[0] == 1:
+            checksum = zlib.crc32(info.orig_filename.encode("cp437"))
+            return field[5:] if struct.unpack_from("<I", field, 1)[0] == checksum else b""
+    return b""
+
+
+def _is_guessed(info: zipfile.ZipInfo) -> bool:
+    return not info.flag_bits & UTF8_FLAG and not info.filename.isascii() and _unflagged_name(info) == info.filename
+
+
+def _refuse(name: str, info: zipfile.ZipInfo) -> str:
+    checks = (
+        (not name, "no name"),
+        (name.startswith("/") or _DRIVE.match(name), "absolute path in the archive"),
+        (".." in name.split("/"), "path leaves the archive"),
+        (stat.S_ISLNK(info.external_attr >> 16), "symbolic link, not followed in an archive"),
+        (bool(info.flag_bits & ENCRYPTED_FLAG), "encrypted; unpack it first"),
+        (info.file_size > images.MAX_BYTES, f"larger than {images.MAX_BYTES // 2**20} MiB"),
+        (info.file_size > MAX_COMPRESSION * max(1, info.compress_size), "compressed more than 200-fold (zip bomb)"),
+    )
+    return next((reason for wrong, reason in checks if wrong), "")

@@ -1,0 +1,177 @@
+"""A training set out of larger ones: which classes and images to take, without copies, and the manifest of it.
+
+As the paper made M4D-35k (arXiv 2409.13513, section 3.1): choose domains, drop classes with too few images, cap those
+with very many, limit the classes of a domain.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Protocol, TypeVar
+
+from unifex.core import images, ranges
+from unifex.core.files import whole_file, write_atomically
+from unifex.core.text import reason
+from unifex.data.sources import Item, Refused, Source, SourceError
+
+
+class Labelled(Protocol):
+    """Anything with a label in a domain."""
+
+    @property
+    def label(self) -> str:
+        """Its class."""
+
+    @property
+    def domain(self) -> str:
+        """Its domain."""
+
+
+Anything = TypeVar("Anything", bound=Labelled)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What to take. ``domains`` empty: all; ``classes`` of a domain and ``most`` images of a class: 0 for all.
+
+    Classes with fewer than ``least`` images are left out. What is drawn depends on ``seed`` alone.
+    """
+
+    domains: tuple[str, ...] = ()
+    classes: int = 0
+    least: int = 1
+    most: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges.CLASSES.check(self.classes)
+        ranges.LEAST_IMAGES.check(self.least)
+        ranges.MOST_IMAGES.check(self.most)
+        ranges.SEED.check(self.seed)
+        if 0 < self.most < self.least:
+            raise SourceError(f"least ({self.least} images a class) must be not above most ({self.most})")
+
+
+@dataclass(frozen=True)
+class DomainStatistics:
+    """``images`` of ``classes``; the smallest, the median and the largest class."""
+
+    classes: int
+    images: int
+    smallest: int
+    median: float
+    largest: int
+
+
+@dataclass(frozen=True)
+class Curated:
+    """Where the manifest is and what it holds; ``copies`` were left out."""
+
+    path: str
+    images: int
+    classes: int
+    copies: int
+    refused: list[Refused]
+    domains: dict[str, DomainStatistics]
+
+
+@dataclass(frozen=True)
+class Looking:
+    """``done`` of ``total`` images have been looked at for copies."""
+
+    done: int
+    total: int
+
+
+def choose(items: Sequence[Anything], rule: Rule) -> list[Anything]:
+    """The items that a rule takes, in their order; unlabelled ones never."""
+    classes: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, item in enumerate(items):
+        if item.label and (not rule.domains or item.domain in rule.domains):
+            classes[item.domain, item.label].append(place)
+    by_domain: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for key in sorted(key for key, places in classes.items() if len(places) >= rule.least):
+        by_domain[key[0]].append(key)
+    draw = random.Random(rule.seed)
+    taken: list[int] = []
+    for keys in by_domain.values():
+        for key in _drawn(draw, keys, rule.classes):
+            taken += _drawn(draw, classes[key], rule.most)
+    return [items[place] for place in sorted(taken)]
+
+
+def _drawn(draw: random.Random, things: list, count: int) -> list:
+    return draw.sample(things, count) if 0 < count < len(things) else things
+
+
+def statistics(items: Sequence[Labelled]) -> dict[str, DomainStatistics]:
+    """Per domain, by name."""
+    sizes: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in items:
+        sizes[item.domain][item.label] += 1
+    return {
+        domain: DomainStatistics(len(n), n.total(), min(n.values()), median(n.values()), max(n.values()))
+        for domain, n in sorted(sizes.items())
+    }
+
+
+def lookalikes(names: Iterable[str]) -> list[list[str]]:
+    """Groups of names that differ only in case, Unicode form or spaces: likely one thing, written in several ways."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(set(names)):
+        groups["".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> Iterator[Looking | Curated]:
+    """Write the manifest of what a rule takes from a source; yields where it is and, last, what came of it.
+
+    Images with the same bytes are kept once, unless ``keep_copies``; under two labels, not at all: one of the two is
+    wrong. A class that copies leave too small goes. Images that have no file of their own (archives, crops) are written
+    into a folder beside the manifest. Raises ``SourceError`` when nothing is left.
+    """
+    found = list(source)
+    refused = [entry for entry in found if isinstance(entry, Refused)]
+    items = choose([entry for entry in found if isinstance(entry, Item)], rule)
+    copies = 0
+    if not keep_copies:
+        hashes: dict[str, list[Item]] = defaultdict(list)
+        for done, item in enumerate(items):
+            yield Looking(done, len(items))
+            try:
+                hashes[images.content_hash(item.read())].append(item)
+            except (OSError, images.ImageError) as error:
+                refused.append(Refused(item.path, f"cannot be read ({reason(error)})"))
+        once = {same[0].uri for same in hashes.values() if len({(item.domain, item.label) for item in same}) == 1}
+        copies = sum(len(same) for same in hashes.values()) - len(once)
+        items = choose([item for item in items if item.uri in once], rule)
+    if not items:
+        raise SourceError(f"nothing of {source.spec} is left: no class in these domains has {rule.least} images")
+    _write(items, out)
+    classes = len({(item.domain, item.label) for item in items})
+    yield Curated(str(out), len(items), classes, copies, refused, statistics(items))
+
+
+def _write(items: Sequence[Item], out: Path) -> None:
+    """``path,label,domain,split`` with paths relative to the manifest."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(out) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "domain", "split"])
+        for item in items:
+            place = Path(item.uri)
+            if item.keep or not place.is_file():
+                data = item.read()
+                place = out.parent / f"{out.stem}-images" / f"{images.content_hash(data)}.jpg"
+                place.parent.mkdir(exist_ok=True)
+                write_atomically(place, data)
+            relative = os.path.relpath(place.absolute(), out.parent.absolute())
+            writer.writerow([Path(relative).as_posix(), item.label, item.domain, item.split])

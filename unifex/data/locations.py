@@ -1,0 +1,170 @@
+"""Where images lie, and what can be told of such a place now: moved, changed, gone, or not to be told.
+
+What could not be read is not gone: a disk that is not mounted, a folder that nobody may look into and an archive that
+does not open say nothing of what was there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from pathlib import Path
+from stat import S_ISDIR
+
+from unifex.core import images
+from unifex.data.sources import SourceError, open_source
+from unifex.data.uploads import STAGE
+
+_OF_FILES = r"(?:zip:|m4d:|clip-retrieval:)?"  # what may stand before a path in a uri or a spec
+
+
+class Place(Enum):
+    """What lies at an item's place: what was indexed there, something else, nothing, or nobody knows."""
+
+    SAME = "same"
+    CHANGED = "changed"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+class Places:
+    """Looks at places on behalf of one run. ``specs``: of all sources of the gallery; archives are opened once."""
+
+    def __init__(self, specs: Sequence[str]):
+        self._archives = {spec: f"zip:{Path(spec).as_posix()}!" for spec in specs if path_of(spec)}
+        self._emptied = [f"{Path(spec).as_posix()}/" for spec in specs if is_emptied(spec)]
+        self._contents: dict[str, dict[str, str] | Place] = {}
+
+    def look(self, uri: str, stamp: str, sha256: str) -> Place:
+        """``stamp`` and ``sha256`` are what was found there when it was indexed."""
+        if f"/{STAGE}/" in uri:  # an upload's files go when a gallery has taken them: it keeps their bytes
+            return Place.UNKNOWN
+        if uri.startswith("zip:"):
+            return self._look_into_archive(uri, stamp)
+        found = look_at_file(uri, stamp, sha256) if os.path.isabs(uri) else Place.UNKNOWN
+        return Place.UNKNOWN if found is Place.ABSENT and is_there(uri) else found  # a part of a file, cut from it
+
+    def is_left(self, uri: str, stamp: str, sha256: str) -> bool:
+        """Whether what was indexed there has left: it may be found elsewhere, as the same item.
+
+        Nothing has left a folder in which there is nothing at all: its disk may not be mounted.
+        """
+        found = self.look(uri, stamp, sha256)
+        return found is Place.CHANGED or (found is Place.ABSENT and not uri.startswith(tuple(self._emptied)))
+
+    def _look_into_archive(self, uri: str, stamp: str) -> Place:
+        archive = next((spec for spec, start in self._archives.items() if uri.startswith(start)), None)
+        if archive is None:
+            return Place.UNKNOWN
+        if archive not in self._contents:
+            self._contents[archive] = _contents(archive)
+        contents = self._contents[archive]
+        if isinstance(contents, Place):
+            return contents
+        found = contents.get(uri)
+        return Place.ABSENT if found is None else Place.SAME if found == stamp else Place.CHANGED
+
+
+def look_at_file(path: str, stamp: str, sha256: str) -> Place:
+    """What lies at a path; a file with another stamp is read, since it may only have been touched."""
+    try:
+        status = os.stat(path)
+        if file_stamp(status) == stamp:
+            return Place.SAME
+        if status.st_size > images.MAX_BYTES:
+            return Place.CHANGED
+        return Place.SAME if images.content_hash(Path(path).read_bytes()) == sha256 else Place.CHANGED
+    except (FileNotFoundError, NotADirectoryError):
+        return Place.ABSENT
+    except (OSError, ValueError):
+        return Place.UNKNOWN
+
+
+def file_stamp(status: os.stat_result) -> str:
+    """The stamp that files of folders have."""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _contents(archive: str) -> dict[str, str] | Place:
+    """uri -> stamp of everything in it."""
+    try:
+        if not Path(archive).exists():
+            return Place.ABSENT
+        return {item.uri: item.stamp for item in open_source(archive) if hasattr(item, "uri")}
+    except (SourceError, OSError):
+        return Place.UNKNOWN
+
+
+def is_there(uri: str) -> bool:
+    """Whether the file of an item, or the one that it is in or cut from, lies where it should."""
+    place = re.sub(rf"^{_OF_FILES}", "", uri)
+    return any(os.path.lexists(place[:end]) for end in (len(place), place.find("!"), place.rfind("#")) if end > 0)
+
+
+def path_of(spec: str) -> Path | None:
+    """Where a source lies on this computer; None for one that lies elsewhere."""
+    scheme = re.match(_OF_FILES, spec)[0]
+    text = spec.removeprefix(scheme)
+    path = Path(text.partition("?")[0] if scheme == "m4d:" else text)
+    return path if path.is_absolute() else None
+
+
+def identity(spec: str) -> tuple[int, int] | None:
+    """Equal as long as the same folder lies there; a disk that is mounted, or not any more, changes it.
+
+    Of a file only that there is one, since programs replace what they save; None when nothing is there.
+    """
+    path = path_of(spec)
+    try:
+        status = os.stat(path) if path else None
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status and S_ISDIR(status.st_mode) else (0, 0)
+
+
+def is_emptied(spec: str) -> bool:
+    """Whether a source is a folder with nothing in it, as a disk is that is not mounted."""
+    path = path_of(spec)
+    try:
+        if path is None or not path.is_dir():
+            return False
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False
+
+
+def known_as(spec: str, known: Iterable[str]) -> str:
+    """How a gallery spells a source: the same folder or file may be written in many ways.
+
+    Relative, with ``~``, a slash at its end, through a link, in other letters on a disk that does not mind.
+    """
+    known = list(known)
+    if spec in known or re.match(r"[a-z0-9-]{2,}:", spec):
+        return spec
+    path = typed(spec)
+    spellings = (str(path), str(path.resolve()))
+    return next((other for other in known if other in spellings or _is_same(path, path_of(other))), spec)
+
+
+def typed(path: str) -> Path:
+    """A path as somebody types it, absolute; links in it are left, since they may lead elsewhere by now."""
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def _is_same(path: Path, other: Path | None) -> bool:
+    """The same folder, or the same file in the same folder: a file may have several names, each a place of its own."""
+    try:
+        if other is None or not os.path.samefile(path, other):
+            return False
+        return path.is_dir() or (path.name.casefold() == other.name.casefold() and _is_same(path.parent, other.parent))
+    except OSError:
+        return False
+
+
+def relocated(text: str, old: str, new: str) -> str | None:
+    """A uri or spec at or below the place ``old`` as it is called when that lies at ``new``; None for any other."""
+    match = re.match(rf"({_OF_FILES}){re.escape(old)}(?=$|[/!?#\\])", text)
+    return f"{match[1]}{new}{text[match.end() :]}" if match else None

@@ -1,0 +1,391 @@
+"""M4D-35k and the other data sets of the public UniFEx code: a row says where the labels of one are, and how to read.
+
+Each lies below one data folder in the layout that the public code documents (its ``src/datasets/DATASET.md``). A
+source of them is ``m4d:DIR``, which is M4D-35k, or ``m4d:DIR?sets=gldv2,met_art&classes=100&most=5``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from itertools import chain
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from unifex.core import images
+from unifex.core.text import reason
+from unifex.data.curation import Rule, choose
+from unifex.data.folder import file_item
+from unifex.data.sources import Item, Options, Refused, SourceError
+
+MARGIN = 0.02  # of a box's sides is added around a crop, as the public code's preprocessing does
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled image: ``path`` below the data folder; ``box`` left, top, right, bottom in pixels to crop to."""
+
+    path: str
+    label: str
+    domain: str
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """``key`` is the public code's name; ``needs`` below the data folder; counts as published, None where unsure."""
+
+    key: str
+    title: str
+    domain: str
+    needs: tuple[str, ...]
+    read: Callable[[Path], Iterator[Row]]
+    url: str
+    licence: str
+    classes: int | None = None
+    images: int | None = None
+
+    def missing(self, data: Path) -> list[str]:
+        """What of ``needs`` is not below the data folder."""
+        return [name for name in self.needs if not (data / name).exists()]
+
+
+def table(file: Path, *wanted: tuple[str, ...]) -> Iterator[list[str]]:
+    """Cells of a text table, in the order wanted; each is given by the names that its column may have.
+
+    Comma, semicolon, tab and space separate. Raises ``SourceError`` naming the column that was looked for, or the line
+    that is short of cells.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            head = lines.readline()
+            delimiter = max(",;\t ", key=head.count)
+            found = [name.strip().lower() for name in next(csv.reader([head], delimiter=delimiter), [])]
+            places = [next((found.index(name) for name in names if name in found), None) for names in wanted]
+            if None in places:
+                names = " or ".join(f"'{name}'" for name in wanted[places.index(None)])
+                raise SourceError(f"{file.name}: no column {names} (found: {', '.join(found)[:200] or 'nothing'})")
+            reader = csv.reader(lines, delimiter=delimiter)
+            for cells in reader:
+                if cells and len(cells) <= max(places):
+                    raise SourceError(f"{file.name}, line {reader.line_num + 1}: {len(cells)} cells, not {len(found)}")
+                if cells:
+                    yield [cells[place].strip() for place in places]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{file.name} cannot be read: {reason(error)}") from error
+
+
+def _json(file: Path):
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{file.name} cannot be read: {reason(error)}") from error
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A data set whose labels are a table: ``place`` makes the path of an image, below the data folder, of its cell."""
+
+    file: str
+    domain: str
+    image: tuple[str, ...]
+    label: tuple[str, ...]
+    place: Callable[[str], str]
+
+    def __call__(self, data: Path) -> Iterator[Row]:
+        for image, label in table(data / self.file, self.image, self.label):
+            yield Row(self.place(image), label, self.domain)
+
+
+PATH = ("img_path", "path", "image", "name")
+LABEL = ("label", "class", "img_id", "label_group")
+# The folders whose images M4D-35k is made of.
+M4D_DOMAINS = {
+    "products-10k": "packaged goods",
+    "google_landmark_recognition_2021": "landmarks",
+    "deepfashion": "apparel",
+    "stanford_cars": "cars",
+}
+
+
+def _m4d(data: Path) -> Iterator[Row]:
+    for path, label in table(data / "m4d-35k_train.csv", ("img_path", "path"), ("label",)):
+        folder = path.replace("\\", "/").removeprefix("./").partition("/")[0]
+        if folder not in M4D_DOMAINS:
+            raise SourceError(f"m4d-35k_train.csv: '{path[:80]}' is in none of {', '.join(M4D_DOMAINS)}")
+        yield Row(path, label, M4D_DOMAINS[folder])
+
+
+def _deepfashion(data: Path) -> Iterator[Row]:
+    """``{group: {id: [path, ...]}}``, with paths below ``deepfashion/``."""
+    for group, classes in _json(data / "deepfashion/deepfashion_train.json").items():
+        if not isinstance(classes, dict):
+            raise SourceError(f"deepfashion_train.json: '{group}' holds no classes; it must be group -> id -> paths")
+        for label, paths in classes.items():
+            yield from (Row(f"deepfashion/{path}", label, "apparel") for path in paths)
+
+
+def _met(data: Path) -> Iterator[Row]:
+    """``[{"id": ..., "path": ...}, ...]``, with paths below ``MET/``."""
+    for number, entry in enumerate(_json(data / "met_dataset/ground_truth/MET_database.json")):
+        if not isinstance(entry, dict) or not {"id", "path"} <= entry.keys():
+            raise SourceError(f"MET_database.json: entry {number} has no 'id' and 'path'")
+        yield Row(f"met_dataset/MET/{entry['path']}", str(entry["id"]), "artwork")
+
+
+def _food101(data: Path) -> Iterator[Row]:
+    """``{class: [class/number, ...]}``; the test images, as the public code takes."""
+    for label, names in _json(data / "food-101/meta/test.json").items():
+        yield from (Row(f"food-101/images/{name}.jpg", label, "dishes") for name in names)
+
+
+def _food_recognition(data: Path) -> Iterator[Row]:
+    """The public code's preprocessed crops where they are, else every box of the COCO annotations."""
+    if (data / "fr22_train_v2/train.csv").is_file() and (data / "fr22_train_v2/preprocessed_imgs").is_dir():
+        yield from _Table("fr22_train_v2/train.csv", "dishes", PATH, LABEL, "fr22_train_v2/{}".format)(data)
+        return
+    found = _json(data / "fr22_train_v2/annotations.json")
+    try:
+        names = {image["id"]: image["file_name"] for image in found["images"]}
+        for entry in found["annotations"]:
+            left, top, width, height = entry["bbox"]
+            path = f"fr22_train_v2/images/{names[entry['image_id']]}"
+            yield Row(path, str(entry["category_id"]), "dishes", (left, top, left + width, top + height))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"annotations.json is not in COCO's format: {error!r}") from error
+
+
+def _deepfashion2(data: Path) -> Iterator[Row]:
+    """The public code's preprocessed crops where they are, else every item of a style in the annotations."""
+    folder = data / "deep_fashion2"
+    if (folder / "train.csv").is_file() and (folder / "preprocessed_imgs").is_dir():
+        yield from _Table("deep_fashion2/train.csv", "apparel", PATH, LABEL, "deep_fashion2/{}".format)(data)
+        return
+    for file in sorted((folder / "annos").glob("*.json")):
+        found = _json(file)
+        items = {name: entry for name, entry in found.items() if name.startswith("item")}
+        for name, entry in items.items():
+            try:
+                style, label = int(entry["style"]), f"{found['pair_id']}_{entry['style']}"
+                box = tuple(map(float, entry["bounding_box"])) if len(items) > 1 else None
+            except (KeyError, TypeError, ValueError) as error:
+                raise SourceError(f"annos/{file.name}: {name} is not as DeepFashion2 says: {error!r}") from error
+            if style > 0:  # style 0 is a garment that is in one image only
+                yield Row(f"deep_fashion2/image/{file.stem}.jpg", label, "apparel", box)
+
+
+def _hm_place(article: str) -> str:
+    article = article.zfill(10)  # a spreadsheet takes the leading zero away
+    return f"hm_personalized_fashion/images/{article[:3]}/{article}.jpg"
+
+
+def _landmark_place(name: str) -> str:
+    return "google_landmark_recognition_2021/train/" + "/".join([*name[:3], f"{name}.jpg"])
+
+
+def _fashion200k(data: Path) -> Iterator[Row]:
+    """The table is called one way in the documentation of the public code, and another in its reader."""
+    names = ("fashion200k_train.csv", "train.csv")
+    file = next((name for name in names if (data / "fashion200k" / name).is_file()), names[0])
+    read = _Table(f"fashion200k/{file}", "apparel", PATH, ("img_id", "label", "class"), "fashion200k/{}".format)
+    return read(data)
+
+
+def _stanford_cars(data: Path) -> Iterator[Row]:
+    """Kaggle's archive unpacks into a folder within the folder."""
+    inner = "stanford_cars/cars_train/cars_train"
+    folder = inner if (data / inner).is_dir() else "stanford_cars/cars_train"
+    read = _Table("stanford_cars/sc_train.csv", "cars", ("image", *PATH), ("label", "class"), f"{folder}/{{}}".format)
+    return read(data)
+
+
+_KAGGLE = "https://www.kaggle.com/"
+_RESEARCH = "non-commercial research"
+_ROWS = (
+    Dataset(
+        "m4d_35k", "M4D-35k", "packaged goods, landmarks, apparel, cars",
+        ("m4d-35k_train.csv", *M4D_DOMAINS), _m4d,
+        "https://github.com/morrisfl/UniFEx", "that of its four sources", 34_800, 328_400,
+    ),
+    Dataset(
+        "products_10k", "Products-10k", "packaged goods", ("products-10k/train", "products-10k/train.csv"),
+        _Table(
+            "products-10k/train.csv", "packaged goods", ("name", *PATH), ("class", "label"),
+            "products-10k/train/{}".format,
+        ),
+        "https://products-10k.github.io", _RESEARCH,
+    ),
+    Dataset(
+        "gldv2", "Google Landmarks v2", "landmarks",
+        ("google_landmark_recognition_2021/train", "google_landmark_recognition_2021/train.csv"),
+        _Table(
+            "google_landmark_recognition_2021/train.csv", "landmarks", ("id",), ("landmark_id", "label"),
+            _landmark_place,
+        ),
+        _KAGGLE + "c/landmark-recognition-2021/data", "CC licences, an image each", 81_313, 1_580_470,
+    ),
+    Dataset(
+        "deep_fashion", "DeepFashion, Consumer to Shop", "apparel",
+        ("deepfashion/train", "deepfashion/deepfashion_train.json"), _deepfashion,
+        _KAGGLE + "datasets/sangamman/deepfashion-consumer-to-shop-training", _RESEARCH,
+    ),
+    Dataset(
+        "met_art", "The Met", "artwork", ("met_dataset/MET", "met_dataset/ground_truth/MET_database.json"), _met,
+        "http://cmp.felk.cvut.cz/met/", "CC0 images", 224_408, 397_121,
+    ),
+    Dataset(
+        "shopee", "Shopee", "packaged goods", ("shopee/train_images", "shopee/train.csv"),
+        _Table(
+            "shopee/train.csv", "packaged goods", ("image", *PATH), ("label_group", "label"),
+            "shopee/train_images/{}".format,
+        ),
+        _KAGGLE + "competitions/shopee-product-matching/data", "competition rules", 11_014, 34_250,
+    ),
+    Dataset(
+        "hm", "H&M Personalized Fashion", "apparel",
+        ("hm_personalized_fashion/images", "hm_personalized_fashion/articles.csv"),
+        _Table("hm_personalized_fashion/articles.csv", "apparel", ("article_id",), ("product_code",), _hm_place),
+        _KAGGLE + "competitions/h-and-m-personalized-fashion-recommendations/data", "competition rules",
+    ),
+    Dataset(
+        "rp2k", "RP2K", "packaged goods", ("rp2k/train", "rp2k/train.csv"),
+        _Table("rp2k/train.csv", "packaged goods", PATH, ("img_id", "label", "class"), "rp2k/train/{}".format),
+        "https://www.pinlandata.com/rp2k_dataset/", _RESEARCH,
+    ),
+    Dataset(
+        "sop", "Stanford Online Products", "packaged goods", ("stanford_online_products/Ebay_train.txt",),
+        _Table(
+            "stanford_online_products/Ebay_train.txt", "packaged goods", ("path",), ("class_id",),
+            "stanford_online_products/{}".format,
+        ),
+        "https://cvgl.stanford.edu/projects/lifted_struct/", _RESEARCH, 11_318, 59_551,
+    ),
+    Dataset(
+        "fashion200k", "Fashion200k", "apparel", ("fashion200k/women",), _fashion200k,
+        "https://github.com/xthan/fashion-200k", _RESEARCH,
+    ),
+    Dataset(
+        "food_rec22", "Food Recognition 2022", "dishes", ("fr22_train_v2/images",), _food_recognition,
+        "https://www.aicrowd.com/challenges/food-recognition-benchmark-2022#datasets", "CC BY 4.0",
+    ),
+    Dataset(
+        "stanford_cars", "Stanford Cars", "cars", ("stanford_cars/cars_train", "stanford_cars/sc_train.csv"),
+        _stanford_cars, _KAGGLE + "datasets/jessicali9530/stanford-cars-dataset", _RESEARCH, 196, 8_144,
+    ),
+    Dataset(
+        "deep_fashion2", "DeepFashion2", "apparel", ("deep_fashion2/image",), _deepfashion2,
+        "https://github.com/switchablenorms/DeepFashion2", _RESEARCH,
+    ),
+    Dataset(
+        "food101", "Food-101", "dishes", ("food-101/images", "food-101/meta/test.json"), _food101,
+        "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/", "research only", 101, 25_250,
+    ),
+    Dataset(
+        "furniture180", "Furniture-180", "furniture", ("furniture_180/furniture180_train.csv",),
+        _Table("furniture_180/furniture180_train.csv", "furniture", PATH, LABEL, "furniture_180/{}".format),
+        _KAGGLE + "datasets/andreybeyn/qudata-gembed-furniture-180", "see its page", 180,
+    ),
+    Dataset(
+        "storefronts146", "Storefronts-146", "storefronts", ("storefronts_146/storefronts146_train.csv",),
+        _Table("storefronts_146/storefronts146_train.csv", "storefronts", PATH, LABEL, "storefronts_146/{}".format),
+        _KAGGLE + "datasets/kerrit/storefront-146", "see its page", 146,
+    ),
+)  # fmt: skip
+DATASETS: dict[str, Dataset] = {dataset.key: dataset for dataset in _ROWS}
+
+
+class PublicSets:
+    """``m4d:DIR`` or ``m4d:DIR?sets=KEY,KEY&domains=...&classes=...&least=...&most=...&seed=...``."""
+
+    options = Options()
+
+    def __init__(self, spec: str):
+        self.spec = spec
+        place, _, query = spec.removeprefix("m4d:").partition("?")
+        self.data = Path(place).expanduser().resolve()
+        asked = dict(parse_qsl(query, keep_blank_values=True))
+        keys = [key for key in asked.pop("sets", "m4d_35k").split(",") if key]
+        unknown = [key for key in keys if key not in DATASETS]
+        if unknown or not keys:
+            raise SourceError(f"no data set '{', '.join(unknown)}'; there are: {', '.join(DATASETS)}")
+        self.sets = [DATASETS[key] for key in keys]
+        self.rule = _rule(asked)
+        for dataset in self.sets:
+            if not self.data.is_dir() or dataset.missing(self.data):
+                raise SourceError(
+                    f"{dataset.title} is not in {self.data}: {', '.join(dataset.missing(self.data))} missing; "
+                    f"get it at {dataset.url}"
+                )
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """What the rule takes; all of it without one."""
+        rows = list(chain.from_iterable(dataset.read(self.data) for dataset in self.sets))
+        return choose(rows, self.rule) if self.rule != Rule() else rows
+
+    def count(self) -> int:
+        """How many images the tables name and the rule takes."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Item | Refused]:
+        seen: set[tuple[str, Box | None]] = set()
+        for row in self.rows:
+            if (row.path, row.box) in seen:
+                yield Refused(row.path, "listed twice")
+                continue
+            seen.add((row.path, row.box))
+            yield self._item(row)
+
+    def _item(self, row: Row) -> Item | Refused:
+        place = (self.data / row.path).resolve()
+        if not place.is_relative_to(self.data):
+            return Refused(row.path, "path leaves the data folder")
+        try:
+            item = file_item(place, row.path, False, row.label, row.domain)
+        except OSError as error:
+            return Refused(row.path, "file not found" if isinstance(error, FileNotFoundError) else str(error.strerror))
+        if row.box is None:
+            return item
+        name = f"{row.path}#{','.join(f'{side:.0f}' for side in row.box)}"
+        crop = partial(_cropped, item.read, row.box)
+        return Item(
+            f"{item.uri}{name[len(row.path) :]}", name, crop, row.label, row.domain, stamp=item.stamp, keep=True
+        )
+
+
+def _rule(asked: dict[str, str]) -> Rule:
+    """Raises ``SourceError`` that names what is wrong and what there is."""
+    names = [field.name for field in fields(Rule)]
+    unknown = sorted(asked.keys() - set(names))
+    if unknown:
+        raise SourceError(f"m4d: knows no '{unknown[0]}'; after ? there are: sets, {', '.join(names)}")
+    domains = tuple(domain for domain in asked.pop("domains", "").split(",") if domain)
+    try:
+        numbers = {name: int(value) for name, value in asked.items()}
+    except ValueError:
+        written = "&".join(f"{name}={value}" for name, value in asked.items())
+        raise SourceError(f"m4d: invalid literal in '{written}': all but sets and domains are whole numbers") from None
+    return Rule(domains, **numbers)
+
+
+def _cropped(read: Callable[[], bytes], box: Box) -> bytes:
+    """JPEG bytes of the box with :data:`MARGIN` around it, within the image. Raises ``images.ImageError``."""
+    image = images.decode(read()).image
+    left, top, right, bottom = box
+    across, down = MARGIN * (right - left), MARGIN * (bottom - top)
+    edges = (
+        max(left - across, 0),
+        max(top - down, 0),
+        min(right + across, image.width),
+        min(bottom + down, image.height),
+    )
+    if edges[2] - edges[0] < 1 or edges[3] - edges[1] < 1:
+        raise images.ImageError(f"box {box} is outside of the image")
+    stream = io.BytesIO()
+    image.crop(tuple(map(round, edges))).save(stream, "JPEG", quality=95)
+    return stream.getvalue()

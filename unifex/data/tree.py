@@ -1,0 +1,239 @@
+"""One reading of a tree of files, whatever holds it: a folder, an archive, a store.
+
+A :class:`Tree` only says what lies in it. What is hidden, what a system keeps for itself, what was excluded, what is no
+image and what the layout says of the rest is settled here, so that a folder and the zip of it give the same items and
+the same refusals.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import BinaryIO, Literal, Protocol
+
+from unifex.core import images
+from unifex.data.sources import Item, Options, Refused, Unread, labels_from_layout, printable
+
+MANIFEST_NAME = "manifest.csv"
+ARCHIVES = frozenset(".zip .tar .gz .tgz .7z .rar .bz2 .tbz2 .xz .txz .zst .lz .lzma .cab .iso .cbz .cbr .cb7".split())
+TABLES = frozenset((".csv", ".tsv"))
+HEAD = 32  # bytes that tell what a file is
+RAW = {
+    ".dng": "Adobe DNG", ".nef": "Nikon NEF", ".nrw": "Nikon NRW", ".cr2": "Canon CR2", ".cr3": "Canon CR3",
+    ".crw": "Canon CRW", ".arw": "Sony ARW", ".srf": "Sony SRF", ".sr2": "Sony SR2", ".orf": "Olympus ORF",
+    ".ori": "Olympus ORI", ".rw2": "Panasonic RW2", ".raf": "Fujifilm RAF", ".pef": "Pentax PEF",
+    ".srw": "Samsung SRW", ".x3f": "Sigma X3F", ".3fr": "Hasselblad 3FR", ".fff": "Hasselblad FFF",
+    ".iiq": "Phase One IIQ", ".rwl": "Leica RWL", ".mrw": "Minolta MRW", ".dcr": "Kodak DCR", ".kdc": "Kodak KDC",
+    ".erf": "Epson ERF", ".mef": "Mamiya MEF", ".mos": "Leaf MOS", ".gpr": "GoPro GPR",
+}  # fmt: skip
+SERVICE = {  # by name in small letters: what systems keep for themselves among people's files
+    "@eadir": "thumbnails of a Synology disk",
+    "@tmp": "scratch files of a Synology disk",
+    "#recycle": "bin of a Synology disk",
+    "#snapshot": "snapshots of a Synology disk",
+    "@recycle": "bin of a QNAP disk",
+    "@recently-snapshot": "snapshots of a QNAP disk",
+    ".@__thumb": "thumbnails of a QNAP disk",
+    "$recycle.bin": "bin of Windows",
+    "recycler": "bin of Windows",
+    "recycled": "bin of Windows",
+    "system volume information": "notes of Windows",
+    "found.000": "fragments that a disk check of Windows found",
+    "thumbs.db": "thumbnails of Windows",
+    "ehthumbs.db": "thumbnails of Windows",
+    "desktop.ini": "notes of Windows",
+    "__macosx": "notes of macOS",
+    "network trash folder": "bin of macOS",
+    "temporary items": "scratch files of macOS",
+    ".ds_store": "notes of macOS",
+    "~snapshot": "snapshots of a file server",
+    "lost+found": "fragments that a disk check found",
+    ".git": "history of git",
+    ".thumbnails": "thumbnails of a desktop",
+}
+_SERVICE_STARTS = {"._": "notes of macOS", ".trash": "bin of a desktop"}
+
+Kind = Literal["file", "folder", "link", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Something in a tree. ``path``: with ``/``, as the tree names it (bytes that are no UTF-8 are surrogates).
+
+    ``refusal``: why the tree cannot give its content; ``unread``: and what may lie below it is not known.
+    """
+
+    path: str
+    kind: Kind = "file"
+    refusal: str = ""
+    unread: bool = False
+
+
+class Tree(Protocol):
+    """Something that holds files. ``confined``: a manifest in it may name nothing outside, for this reason."""
+
+    confined: str
+
+    def nodes(self, enter: Callable[[str], bool]) -> Iterator[Node]:
+        """Everything in it by path, folder by folder; of folders only those that ``enter`` wants not looked into."""
+
+    def find(self, path: str) -> Node | None:
+        """What lies at a path, in whichever Unicode form its name is written."""
+
+    def open(self, node: Node) -> BinaryIO:
+        """The content of a file, to be read. Raises OSError or ``ImageError``."""
+
+    def item(self, node: Node, label: str, domain: str, split: str = "", notes: tuple[str, ...] = ()) -> Item:
+        """The item of a file. Raises OSError when it went."""
+
+    def layout(self, path: str) -> str:
+        """The path as far as it gives labels."""
+
+
+class TreeImages:
+    """All images in a tree; the layout gives the labels."""
+
+    by_layout = True  # labels are folder names: a part of the tree knows less of them than the whole
+
+    def __init__(self, tree: Tree, spec: str, options: Options):
+        self.tree, self.spec, self.options = tree, spec, options
+
+    def count(self) -> int:
+        """How many items and refusals there will be."""
+        return sum(1 for _ in walk(self.tree, self.options.exclude))
+
+    def __iter__(self) -> Iterator[Item | Refused]:
+        for found in walk(self.tree, self.options.exclude):
+            yield found if isinstance(found, Refused) else self._look_at(found)
+
+    def _look_at(self, node: Node) -> Item | Refused:
+        try:
+            if reason := refusal(self.tree, node):
+                return (Unread if node.unread else Refused)(printable(node.path), reason)
+            domain, label = labels_from_layout(self.tree.layout(printable(node.path)))
+            return self.tree.item(node, label, domain, notes=notes(node.path))
+        except (OSError, images.ImageError) as error:
+            reason = getattr(error, "strerror", None) or error
+            return Unread(printable(node.path), f"cannot be read ({reason})")
+
+
+class Skipped:
+    """What is passed over, gathered: one refusal for each reason, however often it holds."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, list[str]] = {}
+
+    def add(self, path: str, reason: str) -> None:
+        """One more. What lies in one folder comes one after the other, and counts as the folder."""
+        paths = self._paths.setdefault(reason, [])
+        if not paths or paths[-1] != path:
+            paths.append(path)
+
+    def refusals(self) -> Iterator[Refused]:
+        """The first of each kind, and how many there are."""
+        for reason, paths in self._paths.items():
+            more = f" ({len(paths):,} of them)" if len(paths) > 1 else ""
+            yield Refused(printable(paths[0]), f"skipped: {reason}{more}")
+
+
+def walk(tree: Tree, exclude: Sequence[str] = ()) -> Iterator[Node | Refused]:
+    """Everything in a tree that no system keeps for itself and nobody has excluded; what was passed over comes last."""
+    way, skipped = Way(exclude), Skipped()
+    for node in tree.nodes(lambda folder: not way.passed_over(folder)):
+        if found := way.passed_over(node.path):
+            skipped.add(*found)
+        else:
+            yield node
+    yield from skipped.refusals()
+
+
+class Way:
+    """Whether something is passed over, itself or by a folder on the way to it, which neighbours share."""
+
+    def __init__(self, exclude: Sequence[str]):
+        self.exclude = exclude
+        self._folder = ""
+        self._found: tuple[str, str] | None = None
+
+    def passed_over(self, path: str) -> tuple[str, str] | None:
+        """What it is passed over for, that path or a folder above it, and the reason."""
+        folder = posixpath.dirname(path)
+        if folder != self._folder:
+            self._folder = folder
+            ends = [place for place, letter in enumerate(folder) if letter == "/"]
+            ways = (folder[:end] for end in (*ends, len(folder)))
+            self._found = next((found for way in ways if (found := self._own(way))), None)
+        return self._found or self._own(path)
+
+    def _own(self, path: str) -> tuple[str, str] | None:
+        reason = service(posixpath.basename(path)) or excluded_by(path, self.exclude)
+        return (path, reason) if reason else None
+
+
+def excluded_by(path: str, globs: Sequence[str]) -> str:
+    """The reason, when a glob says that a path is not wanted; else empty. A glob without ``/`` means any name."""
+    path = unicodedata.normalize("NFC", path)
+    for glob in globs:
+        pattern = unicodedata.normalize("NFC", glob).replace("\\", "/").removeprefix("**/").rstrip("/")
+        whole = "/" in pattern
+        if pattern and fnmatchcase(path if whole else posixpath.basename(path), pattern.removeprefix("/")):
+            return f"excluded by '{printable(glob)}'"
+    return ""
+
+
+def service(name: str) -> str:
+    """What a system keeps under this file or folder name; empty for what is the user's."""
+    small = name.casefold()
+    if small in SERVICE:
+        return SERVICE[small]
+    if not small.startswith(".") or small == "..":
+        return ""
+    return next((what for start, what in _SERVICE_STARTS.items() if small.startswith(start)), "hidden file or folder")
+
+
+def is_service(path: str) -> bool:
+    """Whether a path is hidden or a system's, itself or by a folder on the way to it."""
+    return any(map(service, path.split("/")))
+
+
+def refusal(tree: Tree, node: Node) -> str:
+    """Why something that is not passed over is no image of the source; empty when it may be one.
+
+    Raises OSError or ``ImageError`` when its first bytes cannot be read.
+    """
+    if node.refusal:
+        return node.refusal
+    suffix = posixpath.splitext(node.path)[1].lower()
+    if suffix in images.EXTENSIONS or suffix in RAW:
+        return ""
+    if suffix in ARCHIVES:
+        return "archive inside the source; unpack it first"
+    if suffix in TABLES:
+        return f"a table; called {MANIFEST_NAME}, at the top, it would give the labels"
+    with tree.open(node) as file:
+        return "" if images.looks_like_image(file.read(HEAD)) else "not an image"
+
+
+def camera(path: str) -> str:
+    """Whose raw file it is by its name; empty for any other."""
+    return RAW.get(posixpath.splitext(path)[1].lower(), "")
+
+
+def notes(path: str) -> tuple[str, ...]:
+    """What the report must say of an image with this name."""
+    whose = camera(path)
+    return (f"camera raw file ({whose}): only the preview in it is used",) if whose else ()
+
+
+def top_folder(paths: Iterable[str]) -> str:
+    """The one folder that holds every file, but for what an archiver adds; empty when there is none."""
+    tops = {path.partition("/")[0] if "/" in path else "" for path in paths if not _is_added(path)}
+    return tops.pop() if len(tops) == 1 else ""
+
+
+def _is_added(path: str) -> bool:
+    """By an archiver or a file manager: on a disk of its own, other service folders say that its top is the top."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))

@@ -1,0 +1,170 @@
+"""Files that came through the browser: staged below ``indexes/.uploads`` until a gallery has taken what it needs.
+
+An upload becomes a source with ``keep``: the gallery stores the image bytes, and the staged copy goes when indexing is
+complete. A cancelled or killed indexing leaves it, so that it can be resumed, even by another start of the app.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from unifex.core import disk
+from unifex.data.manifest import NOT_FOUND
+from unifex.data.sources import Item, Options, Source, SourceError, open_source, require_items
+from unifex.data.tree import MANIFEST_NAME, TABLES, top_folder
+
+STAGE = ".uploads"
+FORGOTTEN_SECONDS = 24 * 3600
+LIMITS = {"max_rows": 200_000, "max_seconds": 20.0}  # of a table that a stranger uploads
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """``temporary``: where the server put it; ``name``: its path within what the user dropped, with ``/``."""
+
+    temporary: Path
+    name: str
+
+
+def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
+    """Put uploaded files into a folder of their own; the path to open as a source (a folder, a .zip or a .csv).
+
+    The server keeps equal files at one place, so that one may be wanted twice: they stay there. Raises SourceError
+    when there is nothing, or a name that leaves the folder.
+    """
+    if not files:
+        raise SourceError("nothing was uploaded; drop a folder, a .zip, a .csv or images")
+    root = indexes / STAGE / uuid.uuid4().hex
+    given = [_safe_parts(file.name) for file in files]
+    names = _without_common_folder(given)
+    try:
+        for file, parts in zip(files, names):
+            target = root.joinpath(*parts)
+            disk.make_folder(target.parent)
+            _link(file.temporary, target)
+    except (OSError, SourceError):
+        shutil.rmtree(root, ignore_errors=True)  # half an upload is of no use, and the disk may be full
+        raise
+    only = root.joinpath(*names[0])
+    if len(files) == 1 and only.suffix.lower() in (".zip", *TABLES):
+        return only
+    if names == given:
+        _take_for_manifest([root / parts[0] for parts in names if len(parts) == 1])
+    return root
+
+
+def _take_for_manifest(files: Sequence[Path]) -> None:
+    """A table that is dropped beside images that it names gives their labels, whatever it is called."""
+    tables = [file for file in files if file.suffix.lower() in TABLES]
+    if len(tables) == 1:
+        with contextlib.suppress(SourceError):
+            require_items(open_source(str(tables[0]), options=Options(keep=True, **LIMITS)))
+            tables[0].rename(tables[0].with_name(MANIFEST_NAME))
+
+
+def _link(file: Path, target: Path) -> None:
+    """The same file at a second place; a copy where the disk is another, or cannot do that."""
+    try:
+        target.hardlink_to(file)
+    except FileExistsError:
+        raise SourceError(f"two of the files are called '{target.name}'; drop them one after the other") from None
+    except OSError:
+        shutil.copyfile(file, target)
+
+
+def scratch(indexes: Path) -> Path:
+    """An empty folder for a file that is being made for a download; it goes like a staged upload."""
+    folder = indexes / STAGE / uuid.uuid4().hex
+    disk.make_folder(folder)
+    return folder
+
+
+def open_staged(path: Path, exclude: Sequence[str] = (), stranger: bool = False) -> Source:
+    """The staged files as a source. Images are kept by the gallery; a lone CSV names files that stay where they are.
+
+    ``stranger``: who uploaded them is a visitor of a public server, so that tables are read within limits.
+    Raises SourceError, also for a CSV whose files did not come along.
+    """
+    lone = path.suffix.lower() in TABLES
+    if lone and stranger:
+        raise SourceError(
+            "a .csv alone, which names files of the server, is not read on a public server; "
+            "drop the folder that holds its images together with it"
+        )
+    if not path.exists():
+        raise SourceError("the uploaded files are no longer here; drop them again")
+    options = Options(keep=not lone, exclude=tuple(exclude))
+    source = open_source(str(path), options=replace(options, **LIMITS) if stranger else options)
+    if lone:
+        _check_came_along(path, source)
+    return source
+
+
+def _check_came_along(table: Path, source: Source) -> None:
+    missing = []
+    for found in source:
+        if isinstance(found, Item):
+            return
+        if found.reason.endswith(NOT_FOUND):
+            missing.append(found.path)
+    if missing:
+        raise SourceError(
+            f"'{table.name}' names files that did not come along ('{missing[0]}' is the first of {len(missing):,}); "
+            "drop the folder that holds them together with this file, or write whole paths into it"
+        )
+
+
+def is_staged(indexes: Path, spec: str) -> bool:
+    """Whether a source is a staged upload."""
+    return Path(spec).is_absolute() and Path(spec).resolve().is_relative_to((indexes / STAGE).resolve())
+
+
+def discard(indexes: Path, spec: str) -> None:
+    """Delete a staged upload; anything else is left alone."""
+    if is_staged(indexes, spec):
+        inside = Path(spec).resolve().relative_to((indexes / STAGE).resolve())
+        shutil.rmtree(indexes / STAGE / inside.parts[0], ignore_errors=True)
+
+
+def sweep(indexes: Path, unfinished: Iterable[str], seconds: float = FORGOTTEN_SECONDS) -> None:
+    """Delete staged uploads older than so many seconds (a day) that no gallery waits for."""
+    waiting = {
+        Path(spec).resolve().relative_to((indexes / STAGE).resolve()).parts[0]
+        for spec in unfinished
+        if is_staged(indexes, spec)
+    }
+    for folder in (indexes / STAGE).glob("*"):
+        if folder.name not in waiting and time.time() - folder.stat().st_mtime > seconds:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _safe_parts(name: str) -> tuple[str, ...]:
+    name = name.encode("utf-8", "replace").decode()  # half a character has no place on a disk
+    parts = PurePosixPath(name.replace("\\", "/").replace("\0", "")).parts
+    if not parts or parts[0] == "/" or ".." in parts or re.match(r"^[A-Za-z]:$", parts[0]):
+        raise SourceError(f"the file name '{name[:80]}' leaves the uploaded folder")
+    return tuple(_short(part) for part in parts)
+
+
+def _short(part: str, limit: int = 255) -> str:
+    """A file name within what file systems take, its extension kept."""
+    if len(os.fsencode(part)) <= limit:
+        return part
+    stem, suffix = os.path.splitext(part)
+    while len(os.fsencode(stem + suffix)) > limit and stem:
+        stem = stem[:-1]
+    return stem + suffix
+
+
+def _without_common_folder(names: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The dropped folder is the root, as it is when its path is given: its own name is no label."""
+    top = top_folder("/".join(parts) for parts in names)
+    return [parts[1:] if top and parts[0] == top and len(parts) > 1 else parts for parts in names]

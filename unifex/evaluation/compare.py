@@ -1,0 +1,141 @@
+"""A gallery measured: its model at its own dimension and at the challenge's, rivals beside it on the same trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unifex.core.vectors import l2_normalize
+from unifex.evaluation.evaluate import CHALLENGE_DIM, Evaluating, Evaluation, Protocol, difference, evaluate, trial
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.neighbours import Neighbours
+from unifex.gallery.snapshot import Columns, ItemsGone
+from unifex.models.embedder import Embedder, list_models
+from unifex.models.neck import pca, pooling
+
+BASELINES = {
+    "raw": "the backbone's features as they are",
+    "pca": "principal axes of this gallery's index items, not scaled",
+    "pooling": "the mean of neighbouring features, the training-free baseline of the paper",
+}
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """``main``: the gallery's model at the dimension asked for, in context if asked for. ``others``: the same model at
+    64-d and without context, then the rivals; all of the same trial."""
+
+    main: Evaluation
+    others: list[Evaluation]
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """Everything that was measured, main first."""
+        return [self.main, *self.others]
+
+    @property
+    def without_context(self) -> Evaluation | None:
+        """What context re-ranking is compared with; None when it was not asked for."""
+        same = (e for e in self.others if e.model == self.main.model and e.dim == self.main.dim)
+        return next(same, None) if self.main.context else None
+
+    def as_json(self, labels: bool = False) -> dict[str, Any]:
+        """The main evaluation, with the others in brief beside it."""
+        return self.main.as_json(labels) | {"compared": [self._brief(other) for other in self.others]}
+
+    def _brief(self, other: Evaluation) -> dict[str, Any]:
+        gain = difference(other, self.main)
+        return {
+            "model": other.model,
+            "dim": other.dim,
+            "context": other.context,
+            **{name: other.overall(name).value for name in ("mmp5", "recall1", "recall5", "map_r")},
+            "ci95": [other.overall().low, other.overall().high],
+            "macro_mmp5": other.macro().value,
+            "difference": {"mmp5": gain.value, "ci95": [gain.low, gain.high]},
+        }
+
+
+def rivals(gallery: Gallery) -> list[str]:
+    """Names that :func:`assess` can compare the gallery's model with: other models on its backbone, and baselines."""
+    models = list_models(gallery.folder.parent / "models")
+    fitting = [m.name for m in models if m.backbone_hash == gallery.config.backbone_hash]
+    return [name for name in fitting if name != gallery.config.model] + list(BASELINES)
+
+
+def assess(
+    gallery: Gallery,
+    protocol: Protocol = Protocol(),
+    dim: int | None = None,
+    context: bool = False,
+    compare: Sequence[str] = (),
+) -> Iterator[Evaluating | Assessment]:
+    """Measure a gallery; yields an :class:`Assessment` last.
+
+    ``compare`` are names of :func:`rivals`. Nothing is decoded: rivals are made from the kept features. Raises
+    :class:`GalleryError` without labels or for an unknown rival, ``DimensionError`` for an unknown ``dim``.
+    """
+    known = rivals(gallery)
+    if unknown := sorted(set(compare) - set(known)):
+        raise GalleryError(f"no model {', '.join(unknown)} for gallery '{gallery.name}'; there are: {', '.join(known)}")
+    dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
+    chosen = trial(gallery, protocol)
+    own = gallery.config.model
+    wanted = [(own, size, False) for size in dict.fromkeys((dim, CHALLENGE_DIM)) if size in gallery.embedder.neck.dims]
+    wanted = [(own, dim, True), *wanted] if context else wanted
+    wanted += [(name, size, False) for name in compare for size in dict.fromkeys((dim, CHALLENGE_DIM))]
+    results: dict[tuple[str, int, bool], Evaluation] = {}
+    for name, size, in_context in wanted:
+        embeddings = embed_as(gallery, chosen.columns, name, size, chosen.items)
+        if embeddings is None or (name, embeddings.shape[1], in_context) in results:
+            continue
+        near = None
+        unchanged = np.array_equal(gallery.snapshot().columns.ids, chosen.columns.ids)
+        if in_context and size == gallery.config.dim and len(chosen.items) == len(chosen.columns.ids) and unchanged:
+            near = yield from _kept_neighbours(gallery)
+        for event in evaluate(chosen, embeddings, name, near, in_context):
+            if isinstance(event, Evaluation):
+                results[name, event.dim, in_context] = event
+            else:
+                yield event
+    main, *others = results.values()
+    yield Assessment(main, others)
+
+
+def _kept_neighbours(gallery: Gallery) -> Iterator[Evaluating]:
+    for event in gallery.find_neighbours():
+        if isinstance(event, Neighbours):
+            return event
+        yield Evaluating(event.done, event.total, "neighbours")
+
+
+def embed_as(gallery: Gallery, columns: Columns, name: str, dim: int, fit_on: np.ndarray) -> np.ndarray | None:
+    """Embeddings float32 [N, d] of all items by the gallery's model or a rival, from the kept features.
+
+    None when the rival has no such dimension; the raw features have but one, whatever ``dim`` is. PCA is fitted on the
+    items at the positions ``fit_on``, without labels. Raises ``ItemsGone`` when one of the items went since.
+    """
+    if name == gallery.config.model:
+        current, index = gallery.index(dim)
+        return index.embeddings[_rows(gallery, current.columns, columns)]
+    features = gallery.features([sha256.decode() for sha256 in columns.hashes])
+    if name == "raw":
+        return l2_normalize(features.astype(np.float32), features.shape[1])
+    if name == "pca":
+        return pca(features[fit_on], (dim,), whitening=0).embed(features, dim)
+    if name == "pooling":
+        return pooling(features.shape[1], dim).embed(features, dim)
+    neck = Embedder.load(name, models=gallery.folder.parent / "models").neck
+    return neck.embed(features, dim) if dim in neck.dims else None
+
+
+def _rows(gallery: Gallery, current: Columns, wanted: Columns) -> np.ndarray | slice:
+    """Where the wanted items stand by now: others may have come. Raises ``ItemsGone`` when one of them went."""
+    if np.array_equal(current.ids, wanted.ids):
+        return slice(None)
+    if not np.isin(wanted.ids, current.ids).all():
+        raise ItemsGone(gallery.name)
+    return np.searchsorted(current.ids, wanted.ids)

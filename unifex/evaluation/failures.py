@@ -1,0 +1,114 @@
+"""What went wrong, to be opened and mended: the worst queries, likely label errors, images that stand on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unifex.evaluation.evaluate import Evaluation, Trial
+from unifex.evaluation.metrics import CUTOFF
+from unifex.gallery.neighbours import Neighbours
+
+AGREEING = 5  # neighbours that must all say the same
+NEAR_DUPLICATE = 0.97  # cosine; on the bundled model, pictures this alike are nearly always the same shot
+MOST = 60
+
+
+@dataclass(frozen=True)
+class WorstQuery:
+    """A query (position) with its value, its hits (positions, best first), their cosines and which are right.
+
+    ``places``: the value is of so many first hits, as many as could be right (at most five).
+    """
+
+    query: int
+    mmp5: float
+    places: int
+    hits: list[int]
+    scores: list[float]
+    right: list[bool]
+
+
+@dataclass(frozen=True)
+class LabelError:
+    """An item (position) whose nearest neighbours (positions, nearest first) all have one other label."""
+
+    item: int
+    neighbours: list[int]
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A query and an index item (positions) that show nearly or exactly the same image; cosine."""
+
+    query: int
+    item: int
+    similarity: float
+    identical: bool
+
+
+def worst_queries(evaluation: Evaluation, most: int = MOST) -> list[WorstQuery]:
+    """Queries that are not perfect, worst first; of equals, first the one that was most sure of a wrong hit."""
+    trial, values = evaluation.trial, evaluation.measures.mmp5
+    rows = np.flatnonzero(values < 1)
+    right = trial.right(np.arange(len(values)), evaluation.hits)
+    sure = np.where(right | (evaluation.hits < 0), -np.inf, evaluation.scores).max(axis=1, initial=-np.inf)
+    rows = rows[np.lexsort((rows, -sure[rows], values[rows]))][:most]
+    places = np.minimum(trial.relevant(), CUTOFF)
+    found = []
+    for row in rows:
+        there = evaluation.hits[row] >= 0
+        lists = (column[row][there].tolist() for column in (evaluation.hits, evaluation.scores, right))
+        found.append(WorstQuery(int(trial.queries[row]), float(values[row]), int(places[row]), *lists))
+    return found
+
+
+def label_errors(trial: Trial, near: Neighbours, most: int = MOST) -> list[LabelError]:
+    """Labelled items whose 5 nearest labelled neighbours agree on another label, surest first."""
+    classes = trial.columns.classes
+    usable = (near.positions >= 0) & (classes[near.positions] >= 0)
+    first = np.argsort(~usable, axis=1, kind="stable")[:, :AGREEING]
+    usable = np.take_along_axis(usable, first, 1).all(1)
+    positions, scores = (np.take_along_axis(values, first, 1) for values in (near.positions, near.scores))
+    said = classes[positions]
+    suspect = usable & (classes >= 0) & (said == said[:, :1]).all(1) & (said[:, 0] != classes)
+    suspect[trial.same[:, 0]] = False
+    similarity = np.where(suspect, scores.mean(axis=1), -np.inf)
+    order = np.lexsort((np.arange(len(classes)), -similarity))[: min(most, int(suspect.sum()))]
+    return [LabelError(int(i), positions[i].tolist(), float(similarity[i])) for i in order]
+
+
+def duplicates(trial: Trial, near: Neighbours, most: int = MOST) -> list[Duplicate]:
+    """Pairs of a query and an index item that are byte-identical or nearly so, most alike first.
+
+    Leave-one-out leaves byte-identical copies out by itself; there only the nearly identical are named, each pair once.
+    """
+    count = len(trial.columns.ids)
+    asked, listed = np.zeros(count, bool), np.zeros(count, bool)
+    asked[trial.queries], listed[trial.items] = True, True
+    rows, places = np.nonzero(near.scores >= NEAR_DUPLICATE)
+    pairs = np.column_stack([rows, near.positions[rows, places]])
+    scores = near.scores[rows, places]
+    if trial.groups is None:
+        copies = _copies(trial)
+        pairs, scores = np.vstack([pairs, copies]), np.concatenate([scores, np.ones(len(copies))])
+        kept = asked[pairs[:, 0]] & listed[pairs[:, 1]]
+    else:
+        kept = (pairs[:, 0] < pairs[:, 1]) & asked[pairs[:, 0]] & listed[pairs[:, 1]]
+    kept &= ~np.isin(pairs[:, 0] * count + pairs[:, 1], trial.same[:, 0] * count + trial.same[:, 1])
+    pairs, scores = pairs[kept], scores[kept]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], -scores))[:most]
+    same_bytes = trial.columns.copies[pairs[:, 0]] == trial.columns.copies[pairs[:, 1]]
+    return [Duplicate(int(pairs[i, 0]), int(pairs[i, 1]), float(scores[i]), bool(same_bytes[i])) for i in order]
+
+
+def _copies(trial: Trial) -> np.ndarray:
+    """Pairs [P, 2] of a query and an index item with the same bytes."""
+    copies = trial.columns.copies
+    shared = np.intersect1d(copies[trial.queries], copies[trial.items])
+    queries = trial.queries[np.isin(copies[trial.queries], shared)]
+    items = trial.items[np.isin(copies[trial.items], shared)]
+    pairs = [(query, item) for query in queries for item in items[copies[items] == copies[query]] if query != item]
+    return np.array(pairs, np.int64).reshape(-1, 2)

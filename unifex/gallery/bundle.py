@@ -1,0 +1,495 @@
+"""A gallery that travels: one zip of features, items, thumbnails, hashes and the neck.
+
+Nothing in it tells where on the sender's computer the images lay, ``bundle.json`` has the sha256 of every file, and
+nothing derived is in it: that is made anew in seconds. The backbone is named, not packed. Who opens one does not trust
+it: only files that a gallery is made of come out, each is looked at, and the items are written afresh
+(:mod:`unifex.gallery.rebuild`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import stat
+import struct
+import tempfile
+import uuid
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from unifex.core import derived, disk, images
+from unifex.core.errors import UnifexError
+from unifex.core.files import file_hash, new_folder, sealed, unsealed, whole_file
+from unifex.core.text import is_of_disk, reason
+from unifex.data.archive import BUNDLE_CONTENTS as CONTENTS
+from unifex.data.archive import ENCRYPTED_FLAG, MAX_COMPRESSION, MAX_ENTRIES
+from unifex.gallery import snapshot
+from unifex.gallery.gallery import Gallery, GalleryConfig, GalleryError, Record
+from unifex.gallery.library import Indexes, check_name
+from unifex.gallery.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
+from unifex.gallery.writer import SHARD_ROWS, thumbnail_origin
+from unifex.models import hub, zoo
+from unifex.models.backbones import BackboneError
+from unifex.models.embedder import FILES, ModelConfig, ModelError, find_model, read_neck
+from unifex.models.hub import Fetched, HubFile
+
+SCHEMA = 1
+ON_HUB = "gallery.zip"
+ITEMS = "items.sqlite"
+WIDEST = 1 << 16  # features an image
+LINE_BYTES = 400  # what bundle.json says of a file
+_SHA = r"([0-9a-f]{2})/(?=\1)[0-9a-f]{64}"
+_KINDS = {  # what a gallery is made of, and bytes of one at most
+    re.escape(CONTENTS): 1 << 30,
+    r"gallery\.json": 1 << 16,
+    r"items\.sqlite": 1 << 38,
+    r"model/config\.json": 1 << 20,
+    r"model/model\.safetensors": 1 << 31,
+    r"features/\d{5,10}\.npy": 2 * SHARD_ROWS * WIDEST + 4096,
+    rf"thumbs/{_SHA}\.(jpg|webp)": 1 << 18,
+    rf"originals/{_SHA}{SUFFIX}": images.MAX_BYTES,
+}
+# Bundles of earlier versions hold what is derived, too: it stays where it is.
+_IGNORED = r"embeddings\.npy|ids\.npy|derived\.json|index\.faiss|neighbours\.npz|calibration\.json|.*/"
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, OverflowError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Packing:
+    """``done`` of ``total`` files are in the bundle, or out of it."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Where the bundle is, what it holds; ``images``: whether the images themselves are in it."""
+
+    path: str
+    items: int
+    bytes: int
+    images: bool
+
+
+@dataclass(frozen=True)
+class Contents:
+    """``bundle.json``: what the bundle is of; ``files``: sha256 by name."""
+
+    name: str
+    backbone: str
+    backbone_hash: str
+    model: str
+    neck_hash: str
+    items: int
+    images: bool
+    files: dict[str, str]
+    schema: int = SCHEMA
+
+
+def pack(gallery: Gallery, out: Path, images: bool = False) -> Iterator[Packing | Packed]:
+    """Write a gallery as a zip; yields how far it is and, last, what came of it.
+
+    ``images``: the images themselves, too, so that they can be seen large elsewhere; else their thumbnails only. Raises
+    ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone or changed.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        whole_file(out) as unfinished,
+        gallery.write(),
+        tempfile.TemporaryDirectory(prefix="unifex-pack-") as scratch,
+        zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        records = _originals(gallery) if images else {}
+        files, hashes = _files(gallery, Path(scratch), records), {}
+        for done, (name, content) in enumerate(sorted(files.items())):
+            if done % 64 == 0:
+                yield Packing(done, len(files))
+            if isinstance(content, Path):
+                hashes[name] = file_hash(content)
+                archive.write(content, name)
+            elif data := content():
+                hashes[name] = hashlib.sha256(data).hexdigest()
+                archive.writestr(name, data)
+        c = gallery.config
+        contents = Contents(
+            gallery.name, c.backbone, c.backbone_hash, c.model, c.neck_hash, len(gallery), images, hashes
+        )
+        archive.writestr(CONTENTS, json.dumps(asdict(contents)))
+    yield Packed(str(out), contents.items, out.stat().st_size, images)
+
+
+def _files(gallery: Gallery, scratch: Path, originals: dict[str, Record]) -> dict[str, Path | Callable[[], bytes]]:
+    """Name in the bundle -> the file, or what gives its bytes, for everything that goes into it."""
+    try:
+        with gallery.connect() as database:
+            place = f"bundle:{gallery.config.id}"
+            rebuilt = rebuild(database, scratch / ITEMS, place, lambda sha256, _: _original_name(originals.get(sha256)))
+    except ValueError as error:
+        raise GalleryError(f"gallery '{gallery.name}' cannot be packed: {error}") from error
+    config = replace(gallery.config, previous="", store="", collection="")
+    found: dict[str, Path | Callable[[], bytes]] = {
+        "gallery.json": lambda: sealed(asdict(config)),
+        ITEMS: scratch / ITEMS,
+    }
+    for shard in rebuilt.shards:
+        gallery.load_shard(shard)  # which checks it
+        found[f"features/{shard:05d}.npy"] = gallery.shard_path(shard)
+    for sha256, name in rebuilt.originals.items():
+        found[f"thumbs/{sha256[:2]}/{sha256}.jpg"] = lambda sha256=sha256: gallery.thumbnail(sha256)
+        if name:
+            record = originals[sha256]
+            found[f"originals/{sha256[:2]}/{name}"] = lambda record=record: _image_of(gallery, record)
+    if not gallery.config.model.startswith("raw:"):  # a bare backbone has no neck
+        gallery.embedder.save(scratch / "model")
+        found |= {f"model/{name}": scratch / "model" / name for name in FILES}
+    return found
+
+
+def _originals(gallery: Gallery) -> dict[str, Record]:
+    """An item of every image that the gallery shows."""
+    return {record.sha256: record for record in gallery.records(gallery.snapshot().columns.ids)}
+
+
+def _original_name(record: Record | None) -> str:
+    if record is None:
+        return ""
+    suffix = Path(record.original or record.uri).suffix.lower()[:8]
+    return record.sha256 + (suffix if re.fullmatch(SUFFIX, suffix) else ".img")
+
+
+def _image_of(gallery: Gallery, record: Record) -> bytes:
+    """What goes with the gallery: the very bytes that were indexed, and an image, whatever the database says."""
+    try:
+        data = gallery.original(record)
+        images.decode(data, at_least=images.THUMBNAIL_SIZE)
+        return data
+    except (GalleryError, images.ImageError) as error:
+        raise GalleryError(
+            f"'{record.path}' is no longer where it was, or what it was ({error}): pack without images, or index again"
+        ) from error
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file is what :func:`pack` writes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return CONTENTS in archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return False
+
+
+def unpack(bundle: Path, name: str, indexes: Indexes) -> Iterator[Packing | Gallery]:
+    """Make a gallery of a bundle; yields how far it is and, last, the gallery.
+
+    Its neck becomes a model of that name, unless it is here already. Raises ``GalleryError`` for a bundle that is
+    damaged or of another kind, and for a name that is taken. Searching needs the backbone it names.
+    """
+    folder = indexes.folder / check_name(name)
+    if folder.exists():
+        raise GalleryError(f"there is a gallery '{folder.name}' already; give another name")
+    with new_folder(folder) as new, _refusing(bundle.name), zipfile.ZipFile(bundle) as archive:
+        packed = _Packed.read(archive, bundle)
+        if disk.free(new) < packed.bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), new.name)
+        config = _config(packed)
+        rebuilt = _take_items(packed, new, f"bundle:{config.id}")
+        widths: set[int] = set()
+        for done, take in enumerate(_takers(packed, new, rebuilt, widths)):
+            if done % 64 == 0:
+                yield Packing(done, len(packed.infos))
+            take()
+        config = _adopt_model(packed, config, new, indexes, widths)
+        (new / "gallery.json").write_bytes(sealed(asdict(config)))
+    gallery = indexes.get(folder.name)
+    _make_ready(gallery)
+    yield gallery
+
+
+class _NoBundleError(GalleryError):
+    """A zip that is no bundle, or of another version."""
+
+
+@contextlib.contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Whatever is wrong with a bundle, in one sentence."""
+    try:
+        yield
+    except _NoBundleError:
+        raise
+    except (*_DAMAGE, sqlite3.Error, KeyError, OSError, ValueError, TypeError, RuntimeError, UnifexError) as error:
+        if is_of_disk(error):
+            raise
+        raise GalleryError(f"{name} is not a gallery that can be used: {reason(error)}") from error
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """Another's bundle: only files that a gallery is made of, each once, and none larger than it says."""
+
+    archive: zipfile.ZipFile
+    infos: dict[str, zipfile.ZipInfo]
+    hashes: dict[str, str]
+
+    @classmethod
+    def read(cls, archive: zipfile.ZipFile, path: Path) -> _Packed:
+        """Raises ValueError for an entry that no bundle has, and :class:`_NoBundleError`."""
+        entries = archive.infolist()
+        if len(entries) > MAX_ENTRIES:
+            raise ValueError(f"it has {len(entries):,} entries, more than {MAX_ENTRIES:,}")
+        infos: dict[str, zipfile.ZipInfo] = {}
+        for info in entries:
+            if re.fullmatch(_IGNORED, info.filename) and not _leaves(info.filename):
+                continue
+            _check_entry(info)
+            if infos.setdefault(info.filename, info) is not info:
+                raise ValueError(f"it has '{info.filename}' twice")
+        if sum(info.compress_size for info in infos.values()) > path.stat().st_size:
+            raise ValueError("its entries lie in one another (zip bomb)")
+        if CONTENTS not in infos:
+            raise _NoBundleError(f"{path.name} is not a bundle: it has no {CONTENTS}")
+        if infos[CONTENTS].file_size > LINE_BYTES * (len(infos) + 100):
+            raise ValueError(f"its {CONTENTS} is too large for what is in it")
+        return cls(archive, infos, _read_contents(archive, path).files)
+
+    @property
+    def bytes(self) -> int:
+        """Of all of it, unpacked."""
+        return sum(info.file_size for info in self.infos.values())
+
+    def take(self, name: str) -> bytes:
+        """A file of it. Raises ValueError when it is not there, or not what it should be."""
+        if name not in self.infos:
+            raise ValueError(f"there is no item named '{name}' in it")
+        data = self.archive.read(self.infos[name])
+        if hashlib.sha256(data).hexdigest() != self.hashes.get(name):
+            raise ValueError(f"{name} is damaged")
+        return data
+
+    def take_to(self, name: str, path: Path) -> None:
+        """:meth:`take` for what need not fit into memory."""
+        if name not in self.infos:
+            raise ValueError(f"there is no item named '{name}' in it")
+        with self.archive.open(self.infos[name]) as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        if file_hash(path) != self.hashes.get(name):
+            raise ValueError(f"{name} is damaged")
+
+
+def _leaves(name: str) -> bool:
+    """Whether a name, on some system, means a place outside the folder it is unpacked to."""
+    return name.startswith("/") or ".." in name or bool(re.search(r"[\\:\0]", name))
+
+
+def _check_entry(info: zipfile.ZipInfo) -> None:
+    """Raises ValueError."""
+    name, shown = info.filename, ascii(info.filename[:80])
+    if _leaves(name):
+        raise ValueError(f"{shown} leaves the gallery")
+    most = next((most for kind, most in _KINDS.items() if re.fullmatch(kind, name)), None)
+    reasons = (
+        (most is None, "is no file of a gallery"),
+        (stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG), "is no plain file"),
+        (info.flag_bits & ENCRYPTED_FLAG, "is encrypted"),
+        (info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), "is compressed in another way"),
+        (most is not None and info.file_size > most, "is too large"),
+        (info.file_size > MAX_COMPRESSION * max(1, info.compress_size), "is compressed more than 200-fold (zip bomb)"),
+    )
+    for wrong, why in reasons:
+        if wrong:
+            raise ValueError(f"{shown} {why}")
+
+
+def _read_contents(archive: zipfile.ZipFile, bundle: Path) -> Contents:
+    try:
+        values = json.loads(archive.read(CONTENTS))
+        contents = Contents(**values)
+        if not isinstance(contents.files, dict):
+            raise TypeError("no files")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _NoBundleError(f"{bundle.name} is not a bundle: it has no {CONTENTS} that can be read") from error
+    if contents.schema != SCHEMA:
+        raise _NoBundleError(f"{bundle.name} has format {contents.schema}, this program reads {SCHEMA}; update UniFEx")
+    return contents
+
+
+def _config(packed: _Packed) -> GalleryConfig:
+    """Its configuration, as far as it may come from elsewhere: an id of its own, no store, no model before."""
+    values = unsealed(packed.take("gallery.json"))
+    if values.get("schema") != SCHEMA:
+        raise ValueError(f"gallery.json has format {values.get('schema')!r}; update UniFEx")
+    config = GalleryConfig(**values)
+    own = replace(config, id=uuid.uuid4().hex, previous="", store="", collection="")
+    if own.model != f"raw:{own.backbone}":
+        check_name(own.model, "model")
+    return own
+
+
+def _take_items(packed: _Packed, new: Path, place: str) -> Rebuilt:
+    """Write ``items.sqlite`` afresh. Raises ValueError for a database of another kind."""
+    theirs = new / "theirs.sqlite"
+    packed.take_to(ITEMS, theirs)
+
+    def original(sha256: str, name: str) -> str:
+        if name and not re.fullmatch(sha256 + SUFFIX, name):
+            raise ValueError("an image's name is not its own")
+        return name if f"originals/{sha256[:2]}/{name}" in packed.infos else ""
+
+    try:
+        with closing(open_foreign(theirs)) as database:
+            return rebuild(database, new / ITEMS, place, original)
+    except (ValueError, sqlite3.Error) as error:
+        raise ValueError(f"items.sqlite is not one that UniFEx wrote: {error}") from error
+    finally:
+        theirs.unlink()
+
+
+def _takers(packed: _Packed, new: Path, rebuilt: Rebuilt, widths: set[int]) -> Iterator[Callable[[], None]]:
+    """Every file that an item needs: what takes it. ``widths``: how many features there are an image, noted there."""
+    (new / "features").mkdir()
+    for shard, rows in rebuilt.shards.items():
+        yield lambda shard=shard, rows=rows: _take_shard(packed, new, shard, rows, widths)
+    for sha256, name in rebuilt.originals.items():
+        yield lambda sha256=sha256, name=name: _take_image(packed, new, sha256, name)
+
+
+def _take_shard(packed: _Packed, new: Path, shard: int, rows: int, widths: set[int]) -> None:
+    """Features of another: of one width, finite, and their checksum is noted."""
+    name = f"features/{shard:05d}.npy"
+    packed.take_to(name, new / name)
+    with (new / name).open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        start = file.tell()
+    if len(shape) != 2 or shape[0] != rows or not 0 < shape[1] <= WIDEST or fortran or dtype != np.float16:
+        raise ValueError(f"{name} holds {dtype} {shape}, not features of {rows} images")
+    widths.add(shape[1])
+    if len(widths) > 1 or (new / name).stat().st_size != start + rows * shape[1] * 2:
+        raise ValueError(f"{name} is not as wide, or not as long, as it should be")
+    if rows and not np.isfinite(np.load(new / name, mmap_mode="r")).all():
+        raise ValueError(f"{name} holds features that are not finite")
+    with closing(sqlite3.connect(new / ITEMS)) as database, database:
+        database.execute("UPDATE shards SET checksum = ? WHERE id = ?", (packed.hashes[name], shard))
+
+
+def _take_image(packed: _Packed, new: Path, sha256: str, original: str) -> None:
+    """An image's thumbnail and, if it is there, the image, which must be what it is called."""
+    folder = f"{sha256[:2]}/{sha256}"
+    for name in (f"thumbs/{folder}.jpg", f"thumbs/{folder}.webp"):
+        if name in packed.infos:
+            data = images.checked_thumbnail(derived.without_stamp(packed.take(name)))
+            path = new / f"thumbs/{folder}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            derived.write_bytes(path, data, thumbnail_origin(sha256), durable=False)
+            break
+    if original:
+        name = f"originals/{sha256[:2]}/{original}"
+        data = packed.take(name)
+        if images.content_hash(data) != sha256:
+            raise ValueError(f"{name} is not the image that it is called")
+        if not images.looks_like_image(data[:32]):
+            raise ValueError(f"{name} is not an image")
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        (new / name).write_bytes(data)
+
+
+def _adopt_model(
+    packed: _Packed, config: GalleryConfig, new: Path, indexes: Indexes, widths: set[int]
+) -> GalleryConfig:
+    """The neck in the bundle becomes a model here, under a free name where its own means another neck."""
+    if config.model.startswith("raw:"):
+        with contextlib.suppress(BackboneError):  # it may not be here
+            _check_width(widths, zoo.get(config.backbone).feature_dim)
+        return config
+    folder = new / "model"
+    folder.mkdir()
+    for name in FILES:
+        packed.take_to(f"model/{name}", folder / name)
+    model = ModelConfig.read(folder / FILES[0])
+    neck = read_neck(folder)
+    if (model.backbone, model.backbone_hash, neck.hash) != (config.backbone, config.backbone_hash, config.neck_hash):
+        raise ValueError("its neck is not the one that it was made with")
+    neck.check_dim(config.dim)
+    _check_width(widths, neck.input_dim)
+    check_name(model.name, "model")
+    free = (model.name, *(f"{model.name}-{number}" for number in range(2, 1000)))
+    name = next(name for name in free if _neck_here(name, indexes.models) in (None, neck.hash))
+    if _neck_here(name, indexes.models) is None:
+        (folder / FILES[0]).write_text(json.dumps({**asdict(model), "name": name}), encoding="utf-8")
+        indexes.models.mkdir(parents=True, exist_ok=True)
+        folder.rename(indexes.models / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    return replace(config, model=name)
+
+
+def _check_width(widths: set[int], expected: int) -> None:
+    if widths - {expected}:
+        raise ValueError(f"it holds {min(widths)} features an image, its model takes {expected}")
+
+
+def _make_ready(gallery: Gallery) -> None:
+    """Keep what is derived from it, where its backbone is here; else that is for who brings the backbone."""
+    with gallery.write(), contextlib.suppress(ModelError, BackboneError):
+        snapshot.save(gallery)
+
+
+def _neck_here(name: str, models: Path) -> str | None:
+    """The hash of the neck that a model of this name has here; None when there is no such model."""
+    try:
+        return read_neck(find_model(name, models)).hash
+    except ModelError:
+        return None
+
+
+def push(gallery: Gallery, repo: str, images: bool = False, private: bool = True) -> Iterator[Packing | str]:
+    """Put a gallery on the hub as a data set; yields its address last. Private unless told otherwise.
+
+    Raises ``HubError`` and ``GalleryError``.
+    """
+    hub.check_name(repo)
+    hub.check_reachable(repo)
+    with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
+        for event in pack(gallery, Path(scratch) / ON_HUB, images):
+            if isinstance(event, Packing):
+                yield event
+        (Path(scratch) / "README.md").write_text(_card(gallery, repo), encoding="utf-8")
+        yield hub.push(Path(scratch), repo, "dataset", private)
+
+
+def pull(repo: str, name: str, indexes: Indexes) -> Iterator[Fetched | Packing | Gallery]:
+    """Fetch a gallery from the hub; yields it last. Raises ``HubError`` and ``GalleryError``."""
+    file = HubFile(repo, (ON_HUB,), "dataset")
+    yield from hub.fetch(file)
+    yield from unpack(hub.find(file), name, indexes)
+
+
+def _card(gallery: Gallery, repo: str) -> str:
+    facts = gallery.facts()
+    domains = "\n".join(f"| {domain or 'no domain'} | {count:,} |" for domain, count in facts.domains.items())
+    return f"""---
+tags: [unifex, image-retrieval]
+---
+
+# {gallery.name}
+
+A gallery of UniFEx: {facts.items:,} items with {facts.labels:,} labels, as features of {facts.backbone}, searched with
+{facts.model} ({facts.dim}-d).
+
+    python -m unifex unpack hf:{repo} --gallery NAME
+
+| domain | items |
+| --- | --- |
+{domains}
+"""

@@ -1,0 +1,233 @@
+"""The layout of clip-retrieval (github.com/rom1504/clip-retrieval), in and out.
+
+Row i of ``img_emb_N.npy`` belongs to row i of ``metadata_N.parquet``; the arrays lie in ``img_emb/`` and the tables in
+``metadata/``, or all in one folder. Its embeddings are a backbone's *features* here, so that necks, words and
+everything else work on them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unifex.core import images
+from unifex.core.files import whole_file, write_atomically
+from unifex.core.text import reason
+from unifex.data.sources import Item, SourceError, printable
+from unifex.gallery import snapshot
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.rebuild import MOST_LABEL, MOST_PATH
+from unifex.gallery.writer import Embedded, is_digest
+
+SHARD_ROWS = 100_000
+BATCH_ROWS = 4096
+PATH_COLUMNS = ("image_path", "path", "url", "key")
+KEPT_COLUMNS = ("label", "domain", "split", "caption", "sha256", "path", "width", "height", "bytes", "thumbnail")
+PLAN = "plan.json"  # what `embed --engine ray` notes beside its shards
+
+
+@dataclass(frozen=True)
+class Rows:
+    """``done`` of ``total`` rows are read or written."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The outcome: ``rows`` of ``dim`` values; ``pictures`` of them were found and have a thumbnail."""
+
+    path: str
+    rows: int
+    dim: int
+    pictures: int = 0
+
+
+def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None = None) -> Iterator[Rows | Moved]:
+    """Write a gallery's embeddings (``dim``: other than its own) or ``features``, L2 norm 1, float16, and its table.
+
+    Columns of the table: image_path, label, domain, split, sha256.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    current = gallery.snapshot()
+    ids = current.columns.ids
+    dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
+    vectors = gallery.unit_features(current) if features else gallery.index_of(current, dim).embeddings
+    for folder in ("img_emb", "metadata"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for number, start in enumerate(range(0, len(ids), SHARD_ROWS)):
+        yield Rows(start, len(ids))
+        stop = start + SHARD_ROWS
+        records = gallery.records(ids[start:stop])
+        names = ("label", "domain", "split", "sha256")
+        columns = {name: [getattr(record, name) for record in records] for name in names}
+        table = pa.table({"image_path": [record.uri for record in records], **columns})
+        array = io.BytesIO()  # numpy's own writing of files does not say why it failed
+        np.save(array, vectors[start:stop].astype(np.float16))
+        write_atomically(out / "img_emb" / f"img_emb_{number}.npy", array.getbuffer())
+        with whole_file(out / "metadata" / f"metadata_{number}.parquet") as place:
+            parquet.write_table(table, place)
+    yield Moved(str(out), len(ids), vectors.shape[1])
+
+
+def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Iterator[Rows | Moved]:
+    """Add everything in a folder to a gallery whose backbone made it; images that are here get thumbnails.
+
+    Images are looked for in the folder, or below ``pictures``; elsewhere only where the table has their sha256.
+    Rows that are there already are skipped. Raises ``SourceError`` for a folder of another kind, arrays of another
+    width than the backbone's features, and tables that do not fit their arrays.
+    """
+    _check_plan(folder, gallery)
+    pairs = shards(folder)
+    total = sum(len(_array(path, gallery.embedder.backbone.feature_dim)) for path, _ in pairs)
+    done = added = shown = 0
+    with gallery.write() as writer:
+        source = writer.begin_source(f"clip-retrieval:{folder.resolve()}", keep=False)
+        known = set(writer.stored())
+        try:
+            for path, table in pairs:
+                vectors, rows = _array(path, gallery.embedder.backbone.feature_dim), _table(table)
+                if len(vectors) != len(rows):
+                    raise SourceError(f"{path.name} has {len(vectors):,} rows, {table.name} {len(rows):,}")
+                for start in range(0, len(rows), BATCH_ROWS):
+                    yield Rows(done, total)
+                    batch = [
+                        _embedded(row, vector, folder, pictures)
+                        for row, vector in zip(rows[start : start + BATCH_ROWS], vectors[start : start + BATCH_ROWS])
+                    ]
+                    done += len(batch)
+                    named = {entry.item.uri: entry for entry in batch}  # of rows that name one place, the last
+                    batch = [entry for uri, entry in named.items() if uri not in known]
+                    known.update(named)
+                    writer.commit(source, batch)
+                    added += len(batch)
+                    shown += sum(bool(entry.thumbnail) for entry in batch)
+            writer.finish_source(source)
+        finally:
+            snapshot.save(gallery)
+    yield Moved(gallery.name, added, gallery.embedder.backbone.feature_dim, shown)
+
+
+def shards(folder: Path) -> list[tuple[Path, Path]]:
+    """(array, table) of every number. Raises ``SourceError`` when there are none, or one lacks its other half."""
+    found: dict[str, dict[int, Path]] = {"img_emb": {}, "metadata": {}}
+    for path in folder.rglob("*"):
+        match = re.fullmatch(r"(img_emb|metadata)_(\d+)\.(npy|parquet)", path.name)
+        if match:
+            found[match[1]][int(match[2])] = path
+    arrays, tables = found["img_emb"], found["metadata"]
+    if not arrays or arrays.keys() != tables.keys():
+        odd = sorted(arrays.keys() ^ tables.keys())
+        what = f"number {odd[0]} has no other half" if odd else "it has no img_emb_N.npy and metadata_N.parquet"
+        raise SourceError(f"{folder} is not in clip-retrieval's layout: {what}")
+    return [(arrays[number], tables[number]) for number in sorted(arrays)]
+
+
+def _array(path: Path, dim: int) -> np.ndarray:
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path.name} cannot be read: {reason(error)}") from error
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        raise SourceError(f"{path.name} holds {vectors.shape}; this gallery's backbone gives {dim} features an image")
+    return vectors
+
+
+def _table(path: Path) -> list[dict[str, object]]:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (OSError, ArrowException) as error:
+        raise SourceError(f"{path.name} cannot be read: {reason(error)}") from error
+    names = [name for name in PATH_COLUMNS if name in table.column_names]
+    if not names:
+        raise SourceError(f"{path.name} has no column {' or '.join(PATH_COLUMNS)} (found: {table.column_names})")
+    kept = [name for name in KEPT_COLUMNS if name in table.column_names and name != names[0]]
+    return [{**row, "place": str(row[names[0]])} for row in table.select([names[0], *kept]).to_pylist()]
+
+
+def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path, pictures: Path | None) -> Embedded:
+    """A row of somebody's table. Its texts, hash and thumbnail are checked, and only :func:`_its_picture` is opened."""
+    place = printable(str(row["place"]))[:MOST_PATH]
+    text = {name: printable(str(row.get(name) or ""))[:MOST_LABEL] for name in ("label", "domain", "split")}
+    vector = np.asarray(vector, np.float32)
+    said = row.get("sha256")
+    if said and not is_digest(said):
+        raise SourceError(f"'{place}' has '{str(said)[:80]}' for a sha256")
+    if not np.isfinite(vector.astype(np.float16)).all():
+        raise SourceError(f"the features of '{place}' are not finite numbers of 16 bits")
+    if said and row.get("thumbnail"):
+        return _whole(row, vector, place, text)
+    file, data, picture = _its_picture(str(row["place"]), said, folder, pictures)
+    if picture is None:  # its embedding was made elsewhere and is as good as before
+        sha256 = str(said or hashlib.sha256(place.encode() + vector.tobytes()).hexdigest())
+        return Embedded(Item(f"clip-retrieval:{place}", place, _gone, **text), sha256, features=vector)
+    item = Item(file.absolute().as_posix(), place, file.read_bytes, **text)
+    thumbnail = images.thumbnail(picture.image)
+    sha256 = images.content_hash(data)
+    return Embedded(item, sha256, picture.width, picture.height, len(data), vector, thumbnail)
+
+
+def _its_picture(
+    place: str, sha256: object, folder: Path, pictures: Path | None
+) -> tuple[Path, bytes, images.Picture | None]:
+    """The file of a row, if it is here and may be looked at: below ``pictures`` or the table's folder, or the very
+    bytes that the row was made of. A table must not name just any picture of whoever reads it."""
+    roots = [root for root in (pictures, folder) if root]
+    for file in (root / place for root in roots):  # an absolute path stays one
+        with contextlib.suppress(OSError, ValueError, images.ImageError):
+            if not file.is_file() or file.stat().st_size > images.MAX_BYTES:
+                continue
+            data = file.read_bytes()
+            inside = any(file.resolve().is_relative_to(root.resolve()) for root in roots)
+            if inside or images.content_hash(data) == sha256:
+                return file, data, images.decode(data, at_least=images.THUMBNAIL_SIZE)
+    return folder / place, b"", None
+
+
+def _whole(row: dict[str, object], vector: np.ndarray, place: str, text: dict[str, str]) -> Embedded:
+    """A row that says all of its image, which need not be read again."""
+    try:
+        width, height, size = (int(row.get(name) or 0) for name in ("width", "height", "bytes"))
+        thumbnail = images.checked_thumbnail(row["thumbnail"] if isinstance(row["thumbnail"], bytes) else b"")
+    except (ValueError, TypeError, images.ImageError) as error:
+        raise SourceError(f"the row of '{place}' cannot be used: {error}") from error
+    path = printable(str(row.get("path") or place))[:MOST_PATH]
+    item = Item(str(row["place"]), path, _gone, **text)
+    return Embedded(item, str(row["sha256"]), width, height, size, vector, thumbnail)
+
+
+def _check_plan(folder: Path, gallery: Gallery) -> None:
+    """Raises ``SourceError`` when the shards say that they are of another backbone, or of no whole features."""
+    try:
+        made_of = json.loads((folder / PLAN).read_bytes())
+        theirs, dim = made_of["backbone_hash"], made_of["dim"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{PLAN} is damaged ({reason(error)})") from error
+    if theirs != gallery.config.backbone_hash:
+        raise SourceError(
+            f"these are features of backbone '{made_of['backbone']}' ({theirs}), gallery '{gallery.name}' has "
+            f"'{gallery.config.backbone}' ({gallery.config.backbone_hash}): take them into another gallery"
+        )
+    if dim:
+        raise SourceError(f"these are {dim}-d embeddings; a gallery needs features: embed without --dim")
+    if len(list(folder.glob("metadata/*.parquet"))) < made_of["parts"]:
+        raise SourceError("not all of its shards are there yet; run `embed` again, it goes on where it stopped")
+
+
+def _gone() -> bytes:
+    raise images.ImageError("the image is not on this computer")

@@ -1,0 +1,106 @@
+"""What people say of a gallery's items that its source got wrong: stored beside the items and applied when reading.
+
+The source's own labels stay as they are, so that every correction can be undone, indexing the source again loses none,
+and the list can be exported. A correction belongs to an image: it ends when the file's content changes, and goes where
+that content is found again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING
+
+from unifex.core.errors import UnifexError
+from unifex.core.text import harmless
+from unifex.data.sources import printable
+
+if TYPE_CHECKING:
+    from unifex.gallery.gallery import Record
+
+KINDS = {
+    "relabel": "the item has this label and domain",
+    "drop": "the item is left out of the gallery; its image stays",
+    "same": "both items show the same thing, whatever their labels say",
+}
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS corrections (
+    kind TEXT NOT NULL, uri TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
+    label TEXT NOT NULL, domain TEXT NOT NULL, other_uri TEXT NOT NULL, other_path TEXT NOT NULL,
+    PRIMARY KEY (kind, uri, other_uri)) WITHOUT ROWID;
+CREATE VIEW IF NOT EXISTS shown AS
+    SELECT items.id, items.uri, items.path, items.sha256, COALESCE(relabelled.label, items.label) AS label,
+        COALESCE(relabelled.domain, items.domain) AS domain, items.split
+    FROM items LEFT JOIN corrections AS relabelled
+        ON relabelled.kind = 'relabel' AND relabelled.uri = items.uri AND relabelled.sha256 = items.sha256
+    WHERE NOT EXISTS (SELECT 1 FROM corrections AS dropped
+        WHERE dropped.kind = 'drop' AND dropped.uri = items.uri AND dropped.sha256 = items.sha256);
+"""
+INDICES = """
+CREATE INDEX IF NOT EXISTS corrections_uri ON corrections (uri);
+CREATE INDEX IF NOT EXISTS corrections_other ON corrections (other_uri);
+"""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """``kind`` is one of :data:`KINDS`; label and domain belong to relabel, the other item to same."""
+
+    kind: str
+    uri: str
+    path: str
+    sha256: str
+    label: str = ""
+    domain: str = ""
+    other_uri: str = ""
+    other_path: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"no correction '{self.kind}'; there are: {', '.join(KINDS)}")
+        for name in ("label", "domain"):  # in the form that items have theirs
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        if self.kind == "same" and self.uri == self.other_uri:
+            raise UnifexError(f"'{self.path}' is one item; 'same' takes two")
+
+    @property
+    def sentence(self) -> str:
+        """What it says, for people."""
+        return {
+            "relabel": f"{self.path} is '{self.label}'" + (f" ({self.domain})" if self.domain else ""),
+            "drop": f"{self.path} is left out",
+            "same": f"{self.path} and {self.other_path} show the same thing",
+        }[self.kind]
+
+
+def relabel(item: Record, label: str, domain: str | None = None) -> Correction:
+    """The item has this label, in this domain (its own when None). Raises ``UnifexError`` without a label."""
+    if not label.strip():
+        raise UnifexError("give the label that the item should have")
+    domain = item.domain if domain is None else domain
+    return Correction("relabel", item.uri, item.path, item.sha256, label.strip(), domain.strip())
+
+
+def drop(item: Record) -> Correction:
+    """The item is left out."""
+    return Correction("drop", item.uri, item.path, item.sha256)
+
+
+def same(item: Record, other: Record) -> Correction:
+    """Both show the same thing. Raises ``UnifexError`` for one item twice."""
+    return Correction("same", item.uri, item.path, item.sha256, other_uri=other.uri, other_path=other.path)
+
+
+COLUMNS = tuple(field.name for field in fields(Correction))
+
+
+def as_csv(corrections: Iterable[Correction]) -> str:
+    """One line a correction, with a header; cells that a spreadsheet would run are made harmless."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows(map(harmless, astuple(correction)) for correction in corrections)
+    return text.getvalue()

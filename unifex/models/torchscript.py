@@ -1,0 +1,134 @@
+"""Models of the public UniFEx code: TorchScript from images (0-255) to embeddings, taken in as a backbone.
+
+Such a file fixes its preprocessing itself: it resizes to a square and normalises inside. It becomes a model folder of
+its own, so that galleries, evaluation and training treat it like any other; its embeddings are what is cached.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import warnings
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unifex.core.files import whole_file, write_atomically
+from unifex.core.images import Preprocessing
+from unifex.core.text import reason
+from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
+
+if TYPE_CHECKING:
+    import torch
+
+PREFIX = "torchscript:"
+DEFAULT_SIZE = 224
+FILE, FACTS = "backbone.pt", "backbone.json"
+
+
+def backbone(folder: Path) -> BackboneSpec:
+    """The row of the zoo for a folder that :func:`take_in` filled. Raises :class:`BackboneError` when it is damaged."""
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        size, dim, parameters = (int(facts[name]) for name in ("size", "dim", "parameters"))
+        if not (folder / FILE).is_file():
+            raise OSError(f"{FILE} is missing")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BackboneError(
+            f"the TorchScript model in {folder} cannot be read: {reason(error)}; import it again"
+        ) from error
+    return _spec(folder.name, folder / FILE, size, dim, parameters)
+
+
+def take_in(file: Path, folder: Path, size: int | None = None) -> BackboneSpec:
+    """Try a TorchScript file out and copy it into a folder.
+
+    ``size``: side in pixels of the images it is given; None takes the file's own ``img_size``, else 224. Raises
+    :class:`BackboneError` when it is not a function from images [B, 3, H, W] to vectors [B, D].
+    """
+    module = _load(file)
+    size = size or int(getattr(module, "img_size", DEFAULT_SIZE))
+    dim = _try_out(module, file, size)
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    with whole_file(folder / FILE) as place:
+        shutil.copyfile(file, place)
+    facts = {"size": size, "dim": dim, "parameters": parameters}
+    write_atomically(folder / FACTS, json.dumps(facts).encode())
+    return _spec(folder.name, folder / FILE, size, dim, parameters)
+
+
+def _spec(name: str, file: Path, size: int, dim: int, parameters: int) -> BackboneSpec:
+    pixels = Preprocessing(size=size, mean=(0, 0, 0), std=(1 / 255, 1 / 255, 1 / 255), fit="squash")
+    return BackboneSpec(
+        id=f"{PREFIX}{name}",
+        title=f"TorchScript {name}",
+        architecture="torchscript",
+        weights="an imported TorchScript file",
+        weights_file=lambda: file,
+        stages=_stages,
+        pools=(MapPool("embedding", dim),),
+        preprocessing=pixels,
+        parameters=parameters,
+        licence="that of the imported file",
+        engine="torch",
+    )
+
+
+def _load(file: Path) -> torch.jit.ScriptModule:
+    import torch
+
+    if _is_pickle(file):
+        raise BackboneError(
+            f"{file} is a pickle, which may run anything when it is opened, and is not opened here: give a TorchScript "
+            "file (torch.jit.save), or the weights as safetensors"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that torch will give TorchScript up is no user's business
+            return torch.jit.load(file, map_location="cpu").eval()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise BackboneError(f"{file} is not a TorchScript file: {reason}") from error
+
+
+def _is_pickle(file: Path) -> bool:
+    """A checkpoint of ``torch.save``, old or new, or any other pickle. A TorchScript file has code beside its data."""
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+            return any(name.endswith("data.pkl") for name in names) and not any("/code/" in name for name in names)
+        with file.open("rb") as opened:
+            start = opened.read(2)
+        return len(start) == 2 and start[0] == pickle.PROTO[0] and start[1] <= pickle.HIGHEST_PROTOCOL
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _try_out(module: torch.jit.ScriptModule, file: Path, size: int) -> int:
+    import torch
+
+    try:
+        with torch.inference_mode():
+            found = module(torch.zeros(2, 3, size, size))
+        if found.ndim != 2 or len(found) != 2:
+            raise ValueError(f"it gives {tuple(found.shape)} for two images, not one vector each")
+    except (RuntimeError, ValueError, AttributeError) as error:
+        reason = str(error).strip().rpartition("\n")[2]
+        raise BackboneError(f"{file} does not turn images [B, 3, {size}, {size}] into vectors: {reason}") from error
+    return found.shape[1]
+
+
+def _stages(file: Path) -> torch.nn.Module:
+    import torch
+
+    class Embedding(torch.nn.Module):
+        def __init__(self, module: torch.nn.Module):
+            super().__init__()
+            self.module = module
+
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"embedding": self.module(images)}
+
+    return Embedding(_load(file))

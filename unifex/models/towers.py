@@ -1,0 +1,233 @@
+"""Image and text towers from open_clip and timm, built as the library builds them.
+
+``weights`` None gives random ones; under ``torch.device("meta")`` not even these take memory. An open_clip or timm
+``local-dir:`` name is a folder as the hub holds one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from unifex.core.errors import UnifexError
+from unifex.core.images import Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+_FIT_OF_RESIZE = {"squash": "squash", "shortest": "crop", "longest": "pad"}  # open_clip's names
+_FIT_OF_CROP = {"squash": "squash", "center": "crop", "border": "pad"}  # timm's
+
+
+class TowerError(UnifexError):
+    """A network that its library does not have, or that cannot be used here; the message says which and why."""
+
+
+class TextTower(Protocol):
+    """Words into the space of the image features."""
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        """float32 [n, D], L2 norm 1; D is the image tower's, and a cosine between the two is a similarity."""
+
+
+def open_clip_model(name: str, weights: Path | None, size: int | None = None) -> torch.nn.Module:
+    """Both towers, in evaluation mode.
+
+    Raises :class:`TowerError` for an unknown name, RuntimeError for weights of another model.
+    """
+    import open_clip
+    import torch
+
+    by_timm = "timm_model_name" in open_clip_config(name)["vision_cfg"]  # timm resizes after loading, open_clip while
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")
+        model = open_clip.create_model(
+            name, load_weights=False, pretrained_text=False, force_image_size=None if by_timm else size,
+            device=torch.get_default_device(),
+        )  # fmt: skip
+    if weights:
+        open_clip.load_checkpoint(model, str(weights))
+    if size and by_timm:
+        model.visual.set_input_size(size)
+    return model.eval()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without open_clip's warnings, on the root logger, that a model has no weights yet."""
+    not_its = lambda record: "open_clip" not in record.pathname  # noqa: E731
+    logging.getLogger().addFilter(not_its)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeFilter(not_its)
+
+
+def open_clip_images(name: str, weights: Path | None, size: int | None, projection: bool) -> torch.nn.Module:
+    """The image tower: normalised images [B, 3, size, size] -> [B, D], with or without its projection.
+
+    With it, D is the joint space with the text tower's; without, the width of the network.
+    """
+    import torch
+
+    tower = open_clip_model(name, weights, size).visual
+    if projection:
+        return tower
+    if getattr(tower, "proj", None) is not None:
+        tower.proj = None
+    elif hasattr(tower, "trunk"):
+        if len(tower.head):
+            tower.head = torch.nn.Identity()
+        else:  # the projection is the trunk's own classifier
+            tower.trunk.reset_classifier(0)
+    else:
+        raise TowerError(f"{name} has no projection that can be taken off")
+    return tower
+
+
+class OpenClipText:
+    """The text tower with its tokenizer, on the CPU. Raises :class:`TowerError` when the tokenizer's files miss."""
+
+    def __init__(self, name: str, weights: Path | None):
+        model = open_clip_model(name, weights)
+        model.visual = None  # the image tower runs elsewhere, on a faster engine
+        self._model = model
+        self._tokenize = tokenizer(name, fetch=False)
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            return self._model.encode_text(self._tokenize(texts), normalize=True).float().numpy()
+
+
+def tokenizer(name: str, fetch: bool) -> Any:
+    """open_clip's tokenizer of a model; ``fetch`` allows to get its files from the hub.
+
+    Raises :class:`TowerError` when they are not on this computer and may not be fetched.
+    """
+    import open_clip
+
+    wanted = open_clip_config(name)["text_cfg"].get("hf_tokenizer_name")
+    try:
+        return open_clip.get_tokenizer(name, **({} if fetch or not wanted else {"local_files_only": True}))
+    except (OSError, ValueError) as error:
+        raise TowerError(f"the tokenizer {wanted} is not on this computer") from error
+
+
+def open_clip_config(name: str) -> dict[str, Any]:
+    """The configuration of a model. Raises :class:`TowerError` that lists the like-named."""
+    import difflib
+    import json
+
+    import open_clip
+
+    if name.startswith("local-dir:"):
+        return json.loads((Path(name.removeprefix("local-dir:")) / "open_clip_config.json").read_text())["model_cfg"]
+    config = open_clip.get_model_config(name)
+    if config is None:
+        near = difflib.get_close_matches(name, open_clip.list_models(), 5, 0.4)
+        raise TowerError(f"open_clip has no model '{name}'; alike: {', '.join(near) or 'none'}")
+    return config
+
+
+def open_clip_preprocessing(name: str, pretrained: dict[str, Any], size: int | None) -> Preprocessing:
+    """As the library's configuration says; ``pretrained`` is that of the weights."""
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+    side = size or open_clip_config(name)["vision_cfg"]["image_size"]
+    if isinstance(side, list | tuple):
+        if len(set(side)) > 1:
+            raise TowerError(f"open_clip:{name} takes images of {side}, UniFEx squares only")
+        side = side[0]
+    return Preprocessing(
+        size=side,
+        mean=tuple(pretrained.get("mean") or OPENAI_DATASET_MEAN),
+        std=tuple(pretrained.get("std") or OPENAI_DATASET_STD),
+        fit=_FIT_OF_RESIZE[pretrained.get("resize_mode") or "shortest"],
+        interpolation=pretrained.get("interpolation") or "bicubic",
+        crop_fraction=1.0,
+        fill=(0, 0, 0),
+    )
+
+
+def timm_images(name: str, weights: Path | None, size: int | None, whole: bool) -> torch.nn.Module:
+    """A timm network without classifier: normalised images [B, 3, size, size] -> [B, D].
+
+    ``whole`` False leaves out what SAM puts behind its transformer (as the paper does). Raises :class:`TowerError`
+    for a network that has no such thing, RuntimeError for weights of another network.
+    """
+    import timm
+    import torch
+
+    options: dict[str, Any] = {"pretrained": bool(weights), "num_classes": 0}
+    if weights:
+        options["pretrained_cfg_overlay"] = {"file": str(weights)}
+    told = size and not name.startswith("samvit")  # SAM resamples its positions itself, but not when weights are loaded
+    try:
+        network = timm.create_model(name, **options, **({"img_size": size} if told else {}))
+    except TypeError:  # a convolutional network, which takes any size, does not want to be told
+        network = timm.create_model(name, **options)
+    if not whole:
+        if not hasattr(network, "neck"):
+            raise TowerError(f"timm:{name} has nothing behind its tower that could be left out")
+        network.neck = torch.nn.Identity()
+    return network.eval()
+
+
+def timm_preprocessing(name: str, size: int | None) -> Preprocessing:
+    """As the library's configuration says. Raises :class:`TowerError` that lists the like-named."""
+    import difflib
+
+    import timm
+    from timm.data import resolve_data_config
+
+    known = timm.get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
+    if known is None:
+        near = difflib.get_close_matches(name, timm.list_models(pretrained=True), 5, 0.4)
+        raise TowerError(f"timm has no model '{name}' with weights; alike: {', '.join(near) or 'none'}")
+    config = resolve_data_config(pretrained_cfg=known.to_dict())
+    _, height, width = config["input_size"]
+    if height != width:
+        raise TowerError(f"timm:{name} takes images of {height} x {width}, UniFEx squares only")
+    return Preprocessing(
+        size=size or height,
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        fit=_FIT_OF_CROP[config["crop_mode"]],
+        interpolation=config["interpolation"],
+        crop_fraction=config["crop_pct"],
+        fill=(0, 0, 0),
+    )
+
+
+def as_stage(tower: torch.nn.Module) -> torch.nn.Module:
+    """A tower as a backbone's only stage: images -> {"tower": [B, D]}."""
+    import torch
+
+    class Tower(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tower = tower
+
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"tower": self.tower(images)}
+
+    return Tower()
+
+
+def count_gigaflops(tower: torch.nn.Module, size: int) -> tuple[int, float]:
+    """Width of the features and 10^9 floating point operations an image (a multiply-add is two); works on meta."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    device = next(tower.requires_grad_(False).parameters()).device  # the counter's hooks fail on half a graph
+    with FlopCounterMode(display=False) as counter:
+        found = tower(torch.zeros(1, 3, size, size, device=device))
+    return found.shape[1], counter.get_total_flops() / 1e9

@@ -1,0 +1,273 @@
+"""Which backbones there are: the bundled one, the rows of ``zoo.csv``, and any other of open_clip, timm or the hub.
+
+An id is ``LIBRARY:NAME``: ``open_clip:ViT-B-16:laion2b_s34b_b88k``, ``timm:vit_small_patch14_dinov2.lvd142m``,
+``hf-hub:owner/name`` or ``local-dir:FOLDER`` (in open_clip's layout). ``@224`` after it asks for another image size,
+``+tower`` for the tower without its projection, as upstream's ``proj_layer: False``. What the rows state (size,
+normalisation, parameters, width, work) is what the libraries say, which the tests check; stated, so that listing them
+needs no torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+
+from unifex.core.images import Preprocessing
+from unifex.core.text import reason
+from unifex.core.text import size as bytes_text
+from unifex.models import hub, towers
+from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
+from unifex.models.hub import Fetched, HubFile
+from unifex.models.lite0 import LITE0
+from unifex.models.towers import TowerError
+
+if TYPE_CHECKING:
+    import torch
+
+OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+_TABLE = Path(__file__).with_name("zoo.csv")
+_NORMS = {
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "zero": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
+
+
+@dataclass(frozen=True)
+class Name:
+    """The parts of an id: see the module's head. ``size`` None is the library's own."""
+
+    library: str
+    name: str
+    tag: str = ""
+    size: int | None = None
+    projection: bool = True
+
+    _FORM = re.compile(
+        r"(?P<library>open_clip|timm|hf-hub|local-dir):(?P<rest>.+?)(@(?P<size>\d+))?(?P<tower>\+tower)?"
+    )
+
+    @classmethod
+    def parse(cls, text: str) -> Name | None:
+        """None when it is no id of a library."""
+        match = cls._FORM.fullmatch(text)
+        if not match:
+            return None
+        library, rest = match["library"], match["rest"]
+        name, _, tag = rest.partition(":") if library == "open_clip" else (rest, "", "")
+        return cls(library, name, tag, int(match["size"]) if match["size"] else None, not match["tower"])
+
+
+@cache
+def table() -> dict[str, BackboneSpec]:
+    """All named backbones by id, the bundled one first."""
+    with _TABLE.open(encoding="utf-8", newline="") as file:
+        rows = [_row(row) for row in csv.DictReader(file)]
+    return {spec.id: spec for spec in (LITE0, *rows)}
+
+
+def _row(row: dict[str, str]) -> BackboneSpec:
+    name = Name.parse(row["id"])
+    mean, std = _NORMS[row["norm"]]
+    prep = Preprocessing(int(row["size"]), mean, std, row["fit"], row["interpolation"], fill=(0, 0, 0))
+    return _spec(
+        row["id"], name, HubFile(row["repo"], _FILES[name.library]), int(row["dim"]), prep,
+        title=f"{row['family']} {name.name}", parameters=int(row["image_parameters"]),
+        text_parameters=int(row["text_parameters"]), gigaflops=float(row["gigaflops"]), licence=row["licence"],
+        tokenizer=row["tokenizer"], paper_name=row["paper_name"],
+    )  # fmt: skip
+
+
+_FILES = {"open_clip": OPEN_CLIP_FILES, "timm": TIMM_FILES}
+
+
+def _spec(
+    id: str, name: Name, weights: HubFile | Path, dim: int, prep: Preprocessing, text_parameters: int = 0, **facts: Any
+) -> BackboneSpec:
+    """A row of the zoo. ``weights``: on the hub, or a file of this computer."""
+    local = isinstance(weights, Path)
+    has_text = bool(text_parameters) and name.projection  # without the projection there is no joint space
+    return BackboneSpec(
+        id=id,
+        architecture=id,
+        weights=str(weights) if local else f"https://huggingface.co/{weights.repo}",
+        weights_file=(lambda: weights) if local else partial(_weights_here, id, weights),
+        stages=partial(_stages, name),
+        pools=(MapPool("tower", dim),),
+        preprocessing=prep,
+        hub_file=None if local else weights,
+        text=partial(towers.OpenClipText, name.name) if has_text else None,
+        text_parameters=text_parameters,
+        **facts,
+    )
+
+
+def _weights_here(id: str, file: HubFile) -> Path:
+    found = hub.find(file)
+    if found is None:
+        spec = get(id)
+        raise BackboneError(
+            f"backbone '{id}' is not on this computer: `python -m unifex download {id}` fetches its weights "
+            f"({bytes_text(spec.download_bytes)}, {spec.licence}) from {file.repo}; the bundled model works without"
+        )
+    return found
+
+
+def build_tower(name: Name, weights: Path | None) -> torch.nn.Module:
+    """The image tower of an id: normalised images [B, 3, H, W] -> [B, D]; random weights when None."""
+    try:
+        if name.library == "timm":
+            return towers.timm_images(name.name, weights, name.size, name.projection)
+        return towers.open_clip_images(name.name, weights, name.size, name.projection)
+    except TowerError as error:
+        raise BackboneError(str(error)) from error
+    except (SafetensorError, pickle.UnpicklingError, OSError, EOFError, RuntimeError, ValueError, LookupError) as error:
+        text = str(error).strip().partition("\n")[0][:200]
+        raise BackboneError(f"{weights and weights.name} of {name.name} cannot be used: {text}") from error
+
+
+def _stages(name: Name, weights: Path) -> torch.nn.Module:
+    return towers.as_stage(build_tower(name, weights))
+
+
+def get(name: str) -> BackboneSpec:
+    """The backbone of this id (or of the name the paper's code has for it).
+
+    Raises :class:`BackboneError` that lists the like-named, or says what is missing.
+    """
+    known = table()
+    if name in known:
+        return known[name]
+    by_paper = {spec.paper_name: spec for spec in known.values() if spec.paper_name}
+    if name in by_paper:
+        return by_paper[name]
+    parsed = Name.parse(name)
+    if parsed is None:
+        near = [id for id in known if name.lower() in id.lower()] or difflib.get_close_matches(name, known, 4, 0.3)
+        raise BackboneError(
+            f"no backbone '{name}'; alike: {', '.join(near[:6]) or 'lite0'}; `python -m unifex backbones` lists all, "
+            "and timm:NAME, open_clip:NAME:PRETRAINED, hf-hub:OWNER/NAME and local-dir:FOLDER are taken, too"
+        )
+    return _from_library(name)
+
+
+@cache
+def _from_library(id: str) -> BackboneSpec:
+    """A backbone that is not in the table: the library is asked for everything the table would say."""
+    try:
+        return _LIBRARIES[Name.parse(id).library](id, Name.parse(id))
+    except (TowerError, RuntimeError, OSError, ValueError, KeyError) as error:
+        raise BackboneError(f"backbone '{id}': {reason(error)}") from error
+
+
+def _of_timm(id: str, name: Name) -> BackboneSpec:
+    prep = towers.timm_preprocessing(name.name, name.size)
+    import timm
+
+    config = timm.get_pretrained_cfg(name.name)
+    if not config.hf_hub_id:
+        raise TowerError("its weights are not on the hub")
+    return _measured(id, name, HubFile(config.hf_hub_id, TIMM_FILES), prep, licence=config.license or "unknown")
+
+
+def _of_open_clip(id: str, name: Name) -> BackboneSpec:
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    towers.open_clip_config(name.name)
+    config = get_pretrained_cfg(name.name, name.tag)
+    if not config or not config.get("hf_hub"):
+        tags = ", ".join(list_pretrained_tags_by_model(name.name)) or "none"
+        raise TowerError(f"open_clip has no weights '{name.tag}' of it on the hub; there are: {tags}")
+    if bool(config.get("quick_gelu")) != bool(towers.open_clip_config(name.name).get("quick_gelu")):
+        raise TowerError(f"these weights want the other activation: open_clip:{name.name}-quickgelu:{name.tag}")
+    repo, _, file = config["hf_hub"].rpartition("/")
+    prep = towers.open_clip_preprocessing(name.name, config, name.size)
+    return _measured(id, name, HubFile(repo, (file,) if file else OPEN_CLIP_FILES), prep, licence="see its page")
+
+
+def _of_folder(id: str, name: Name) -> BackboneSpec:
+    folder = Path(name.name).expanduser().resolve()
+    weights = next((folder / file for file in OPEN_CLIP_FILES if (folder / file).is_file()), None)
+    if weights is None or not (folder / OPEN_CLIP_CONFIG).is_file():
+        raise TowerError(f"{folder} must hold {OPEN_CLIP_CONFIG} and {' or '.join(OPEN_CLIP_FILES)}")
+    return _in_folder(id, name, folder, weights)
+
+
+def _of_hub(id: str, name: Name) -> BackboneSpec:
+    file = HubFile(name.name, OPEN_CLIP_FILES)
+    config = hub.find(HubFile(name.name, (OPEN_CLIP_CONFIG,)))
+    if config is None:
+        raise BackboneError(
+            f"backbone '{id}' is not on this computer: `python -m unifex download {id}` fetches it, "
+            "if it is one in open_clip's layout; the bundled model works without"
+        )
+    return _in_folder(id, name, config.parent, file)
+
+
+def _in_folder(id: str, name: Name, folder: Path, weights: HubFile | Path) -> BackboneSpec:
+    """A folder as the hub holds it: open_clip reads its configuration."""
+    import json
+
+    place = Name("open_clip", f"local-dir:{folder}", "", name.size, name.projection)
+    config = json.loads((folder / OPEN_CLIP_CONFIG).read_text(encoding="utf-8"))
+    prep = towers.open_clip_preprocessing(place.name, config.get("preprocess_cfg", {}), name.size)
+    return _measured(id, place, weights, prep, licence="that of the model")
+
+
+_LIBRARIES: dict[str, Callable[[str, Name], BackboneSpec]] = {
+    "timm": _of_timm, "open_clip": _of_open_clip, "local-dir": _of_folder, "hf-hub": _of_hub,
+}  # fmt: skip
+
+
+def _measured(id: str, name: Name, weights: HubFile | Path, prep: Preprocessing, licence: str) -> BackboneSpec:
+    """The facts of a network, told from one without memory."""
+    import torch
+
+    with torch.device("meta"):
+        tower = build_tower(name, None)
+        dim, gigaflops = towers.count_gigaflops(tower, prep.size)
+        both = towers.open_clip_model(name.name, None, name.size) if name.library == "open_clip" else tower
+        image = both.visual if name.library == "open_clip" else both
+    count = lambda module: sum(weight.numel() for weight in module.parameters())  # noqa: E731
+    return _spec(
+        id, name, weights, dim, prep, title=id, parameters=count(tower),
+        text_parameters=count(both) - count(image), gigaflops=gigaflops, licence=licence,
+    )  # fmt: skip
+
+
+def download(id: str) -> Iterator[Fetched | BackboneSpec]:
+    """Fetch a backbone's weights, and its tokenizer's files, from the hub; yields the backbone last.
+
+    Closing the generator stops. Raises ``HubError`` and :class:`BackboneError`.
+    """
+    name = Name.parse(id)
+    if name and name.library == "hf-hub":
+        yield from hub.fetch(HubFile(name.name, (OPEN_CLIP_CONFIG,)))
+    spec = get(id)
+    if spec.hub_file:
+        yield from hub.fetch(spec.hub_file)
+    if spec.text and spec.hub_file:
+        fetch_tokenizer(spec)
+    yield spec
+
+
+def fetch_tokenizer(spec: BackboneSpec) -> None:
+    """Get the tokenizer's files, a few megabytes, unless they are here. Raises ``HubError``."""
+    name = spec.text.args[0]
+    try:
+        towers.tokenizer(name, fetch=False)
+    except TowerError:
+        hub.check_reachable(f"the tokenizer of {spec.id}")
+        towers.tokenizer(name, fetch=True)

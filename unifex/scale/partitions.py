@@ -1,0 +1,286 @@
+"""A source in parts that many machines can read: image files, webdataset tars or parquet tables, on disk or in a store.
+
+Paths are local or fsspec's (``s3://bucket/folder``). A part is small to send and says all that a worker must know.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import posixpath
+import tarfile
+import unicodedata
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from unifex.core import images
+from unifex.core.errors import UnifexError
+from unifex.core.text import reason
+from unifex.data.manifest import open_tree
+from unifex.data.sources import Item, Options, Refused, SourceError, labels_from_layout, open_source, printable
+from unifex.data.tree import HEAD, RAW, Node, Skipped, Way, is_service, notes
+
+FILES_PER_PART = 1000
+PARQUET_IMAGE = ("image", "img", "bytes", "jpg", "png")
+PARQUET_PATH = ("path", "image_path", "url", "key", "__key__")
+TEXTS = ("label", "domain", "split")
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+
+@dataclass(frozen=True)
+class Part:
+    """``kind`` of :data:`READERS`. ``rows``: (uri, path, label, domain, split) of files; ``place``: tar or table.
+
+    ``group``: which row group of a table.
+    """
+
+    number: int
+    kind: str
+    place: str = ""
+    group: int = 0
+    rows: tuple[tuple[str, str, str, str, str], ...] = ()
+
+    def __iter__(self) -> Iterator[Item | Refused]:
+        """Its images, read as they are asked for, and what it cannot give."""
+        yield from READERS[self.kind](self)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All parts of a source, and what could not be put into one."""
+
+    parts: list[Part]
+    refused: list[Refused]
+
+    @property
+    def hash(self) -> str:
+        """Equal for the same parts: work on them can go on."""
+        text = json.dumps([asdict(part) for part in self.parts], ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def plan(spec: str, options: Options | None = None) -> Plan:
+    """Parts of a local source that is made of files, of a ``scheme://`` folder, or of .tar or .parquet files in either.
+
+    ``options``: how the files are read.
+    Raises :class:`SourceError`.
+    """
+    shards = _shards(spec)
+    if shards:
+        return Plan([Part(number, *place) for number, place in enumerate(shards)], [])
+    options = options or Options()
+    found = list(open_tree(StoreTree(spec), spec, options) if "://" in spec else open_source(spec, options=options))
+    refused = [one for one in found if isinstance(one, Refused)]
+    items = [one for one in found if isinstance(one, Item) and not one.keep]
+    kept = [one for one in found if isinstance(one, Item) and one.keep]
+    if kept and not items:
+        raise SourceError(f"'{spec}' cannot be read in parts: give a folder, a .csv of files, .tar or .parquet files")
+    refused += [Refused(item.path, "its name is not UTF-8, so no worker can be told of it; rename it") for item in kept]
+    if not items:
+        raise SourceError(f"'{spec}' has no images")
+    rows = [(item.uri, item.path, item.label, item.domain, item.split) for item in items]
+    starts = range(0, len(rows), FILES_PER_PART)
+    parts = [Part(number, "files", rows=tuple(rows[at : at + FILES_PER_PART])) for number, at in enumerate(starts)]
+    return Plan(parts, refused)
+
+
+def file_system(place: str) -> tuple[AbstractFileSystem, str]:
+    """fsspec's file system of a path or URL, and the path in it. Raises :class:`SourceError` for an unknown scheme."""
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(place)
+    except (ImportError, ValueError) as error:
+        raise SourceError(f"'{place}': {error}") from error
+
+
+class Unreachable(UnifexError):
+    """A store that does not answer: no fault of the image, so that it must not be refused for it."""
+
+
+def read_url(url: str) -> bytes:
+    """A file's bytes.
+
+    Raises ``images.ImageError`` when it is too large, OSError for a file that is not there or not ours to read, and
+    :class:`Unreachable`.
+    """
+    files, path = file_system(url)
+    try:
+        with files.open(path, "rb") as file:
+            data = file.read(images.MAX_BYTES + 1)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # every store's library has classes of its own
+        if "://" in url:
+            raise Unreachable(f"'{url}' cannot be read ({error})") from error
+        raise
+    if len(data) > images.MAX_BYTES:
+        raise images.ImageError(f"larger than {images.MAX_BYTES // 2**20} MiB")
+    return data
+
+
+def _shards(spec: str) -> list[tuple[str, str, int]]:
+    """(kind, place, row group) of every .tar and .parquet in a place, or of the one that it is."""
+    if "://" not in spec and not Path(spec).exists():
+        return []
+    files, root = file_system(spec)
+    try:
+        names = files.find(root)
+    except OSError as error:
+        raise SourceError(f"'{spec}' cannot be read ({error.strerror or error})") from error
+    found = []
+    for name in sorted(name for name in names if not is_service(name.removeprefix(root).strip("/"))):
+        if name.endswith((".tar", ".tar.gz", ".tgz")):
+            found.append(("tar", files.unstrip_protocol(name), 0))
+        elif name.endswith(".parquet"):
+            place = files.unstrip_protocol(name)
+            found += [("parquet", place, group) for group in range(_groups(place))]
+    return found
+
+
+class StoreTree:
+    """The files below a folder of a store, as a tree."""
+
+    confined = "path leaves the folder"
+
+    def __init__(self, spec: str):
+        self._files, self._root = file_system(spec)
+        names = sorted(self._files.find(self._root))
+        if not names:
+            raise SourceError(f"'{spec}' is empty, or cannot be seen with these credentials")
+        root = PurePosixPath(self._root).parent if names == [self._root] else PurePosixPath(self._root)
+        self._paths = {str(PurePosixPath(name).relative_to(root)): name for name in names}
+
+    def nodes(self, enter: Callable[[str], bool]) -> Iterator[Node]:
+        """See :class:`unifex.data.tree.Tree`."""
+        return map(Node, sorted(self._paths, key=lambda path: path.split("/")))
+
+    def find(self, path: str) -> Node | None:
+        """See :class:`unifex.data.tree.Tree`."""
+        forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
+        return next((Node(form) for form in forms if form in self._paths), None)
+
+    def open(self, node: Node) -> BinaryIO:
+        """See :class:`unifex.data.tree.Tree`."""
+        return io.BufferedReader(self._files.open(self._paths[node.path], "rb"))
+
+    def item(self, node: Node, label: str, domain: str, split: str = "", notes: tuple[str, ...] = ()) -> Item:
+        """See :class:`unifex.data.tree.Tree`."""
+        url = self._files.unstrip_protocol(self._paths[node.path])
+        return Item(url, printable(node.path), partial(read_url, url), label, domain, split, notes=notes)
+
+    def layout(self, path: str) -> str:
+        """See :class:`unifex.data.tree.Tree`."""
+        return path
+
+
+def _groups(place: str) -> int:
+    from pyarrow import ArrowException, parquet
+
+    files, path = file_system(place)
+    try:
+        with files.open(path, "rb") as file:
+            return parquet.ParquetFile(file).num_row_groups
+    except (OSError, ArrowException) as error:
+        raise SourceError(f"'{place}' is no parquet file that can be read ({reason(error)})") from error
+
+
+def _read_files(part: Part) -> Iterator[Item]:
+    for uri, path, *texts in part.rows:
+        yield Item(uri, path, partial(read_url, uri), *texts)
+
+
+def _read_tar(part: Part) -> Iterator[Item | Refused]:
+    """webdataset: files of one sample follow each other and have the same name up to the first dot of the base name."""
+    files, path = file_system(part.place)
+    shown = PurePosixPath(path).name
+    way, skipped = Way(()), Skipped()
+    try:
+        with files.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+            sample: dict[str, bytes] = {}
+            key = None
+            for member in tar:
+                path = posixpath.normpath(member.name)
+                folder, _, name = path.rpartition("/")
+                stem, _, suffix = name.partition(".")
+                if passed_over := way.passed_over(path):
+                    skipped.add(*passed_over)
+                if passed_over or not member.isfile():
+                    continue
+                if key != f"{folder}/{stem}" and sample:
+                    yield _sample(part, key, sample)
+                    sample = {}
+                key = f"{folder}/{stem}"
+                sample[suffix.lower()] = tar.extractfile(member).read(images.MAX_BYTES + 1)
+            if sample:
+                yield _sample(part, key, sample)
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        yield Refused(shown, f"damaged after the images above ({error})")
+    yield from skipped.refusals()
+
+
+def _sample(part: Part, key: str, sample: dict[str, bytes]) -> Item | Refused:
+    name = printable(key.lstrip("/"))
+    suffix = next((suffix for suffix, data in sample.items() if _is_image(suffix, data)), None)
+    if suffix is None:
+        return Refused(f"{PurePosixPath(part.place).name}/{name}", "no image in this sample")
+    texts = dict.fromkeys(TEXTS, "")
+    texts["domain"], texts["label"] = labels_from_layout(name)
+    if "cls" in sample:
+        texts["label"] = sample["cls"].decode("utf-8", "replace").strip()
+    if "json" in sample:
+        try:
+            said = json.loads(sample["json"])
+            texts |= {column: str(said[column]) for column in TEXTS if said.get(column) is not None}
+        except (ValueError, AttributeError, TypeError):
+            return Refused(f"{PurePosixPath(part.place).name}/{name}.json", "not a JSON object")
+    path = f"{name}.{suffix}" if suffix else name
+    return Item(f"{part.place}!{path}", path, partial(bytes, sample[suffix]), **texts, notes=notes(path))
+
+
+def _is_image(suffix: str, data: bytes) -> bool:
+    last = f".{suffix.rpartition('.')[2]}"
+    return last in images.EXTENSIONS or last in RAW or images.looks_like_image(data[:HEAD])
+
+
+def _read_table(part: Part) -> Iterator[Item | Refused]:
+    from pyarrow import parquet
+
+    files, path = file_system(part.place)
+    with files.open(path, "rb") as file:
+        table = parquet.ParquetFile(file)
+        names = table.schema_arrow.names
+        image = next((name for name in PARQUET_IMAGE if name in names), None)
+        if image is None:
+            yield Refused(PurePosixPath(path).name, f"has no column {' or '.join(PARQUET_IMAGE)} (found: {names})")
+            return
+        given = next((name for name in PARQUET_PATH if name in names), None)
+        columns = [name for name in (image, given, *TEXTS) if name in names]
+        rows = table.read_row_group(part.group, columns).to_pylist()
+    for number, row in enumerate(rows):
+        yield _row(part, number, row, row[image], given)
+
+
+def _row(part: Part, number: int, row: dict[str, Any], cell: Any, given: str | None) -> Item | Refused:
+    """Hugging Face keeps an image as {bytes, path}, others as bytes."""
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    own = cell.get("path") if isinstance(cell, dict) else None
+    place = f"{PurePosixPath(part.place).name}/{part.group}/{number}"
+    name = printable(str((row[given] if given else own) or place))
+    if not isinstance(data, bytes):
+        return Refused(place, "no image bytes in this row")
+    texts = {column: "" if row.get(column) is None else str(row[column]) for column in TEXTS}
+    return Item(f"{part.place}!{part.group}/{number}", name, partial(bytes, data), **texts)
+
+
+READERS: dict[str, Callable[[Part], Iterator[Item | Refused]]] = {
+    "files": _read_files, "tar": _read_tar, "parquet": _read_table,
+}  # fmt: skip

@@ -1,0 +1,73 @@
+"""Other views of a gallery's images for training: mirror images and crops, their features kept like the images' own.
+
+A view is fixed by the image's hash and its number, so that features computed once serve every training to come.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from unifex.core import derived, disk, images
+from unifex.core.derived import Origin
+from unifex.gallery.gallery import Gallery, Record
+
+AREA = (0.55, 0.95)  # of the image, that a crop keeps
+AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Viewing:
+    """``done`` of ``total`` images have their views' features."""
+
+    done: int
+    total: int
+
+
+def view(image: Image.Image, sha256: str, number: int) -> Image.Image:
+    """View ``number`` (from 0) of an RGB image: 0 is its mirror image, the others are crops, every second mirrored."""
+    if number == 0:
+        return ImageOps.mirror(image)
+    drawn = random.Random(f"{sha256}-{number}")
+    side = drawn.uniform(*AREA) ** 0.5
+    width, height = (max(1, round(length * side)) for length in image.size)
+    left, top = drawn.randint(0, image.width - width), drawn.randint(0, image.height - height)
+    crop = image.crop((left, top, left + width, top + height))
+    return ImageOps.mirror(crop) if number % 2 else crop
+
+
+def features_of_views(gallery: Gallery, records: Sequence[Record], count: int) -> Iterator[Viewing | np.ndarray]:
+    """Features float16 [len(records), count, D] of each item's first ``count`` views, last; only new ones are computed.
+
+    Raises ``GalleryError`` when an image file is no longer there.
+    """
+    result = np.empty((len(records), count, gallery.embedder.backbone.feature_dim), np.float16)
+    with ThreadPoolExecutor(gallery.embedder.engine.workers) as threads:
+        for start in range(0, len(records), AT_ONCE):
+            yield Viewing(start, len(records))
+            block = records[start : start + AT_ONCE]
+            made = threads.map(lambda record: _of_one(gallery, record, count), block)
+            result[start : start + len(block)] = np.stack(list(made))
+    yield result
+
+
+def _of_one(gallery: Gallery, record: Record, count: int) -> np.ndarray:
+    """Kept features of the views [count, D], completed where there are fewer."""
+    path, origin = gallery.views_path(record.sha256), Origin("views", "", gallery.config.backbone_hash, record.sha256)
+    known = derived.read_array(path, origin)
+    if known is None:
+        known = np.empty((0, gallery.embedder.backbone.feature_dim), np.float16)
+    if len(known) < count:
+        prep, engine = gallery.embedder.backbone.preprocessing, gallery.embedder.engine
+        image = images.decode(gallery.original(record), at_least=prep.size).image
+        new = [view(image, record.sha256, number) for number in range(len(known), count)]
+        made = [engine.bulk(images.to_input(one, prep)[None])[0] for one in new]
+        known = np.concatenate([known, np.stack(made).astype(np.float16)])
+        disk.make_folder(path.parent)
+        derived.write_array(path, known, origin)
+    return known[:count]

@@ -1,0 +1,55 @@
+"""A training's curves in the tools that people watch trainings with, where these are installed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from unifex.core.errors import UnifexError
+from unifex.training.result import Point
+
+PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio"}
+
+
+@contextlib.contextmanager
+def log_curves(tool: str | None, folder: Path, run: str) -> Iterator[Callable[[Point], None]]:
+    """A function that takes every point. ``tool`` is one of :data:`PACKAGES`, or None for nothing at all.
+
+    Raises ``UnifexError`` that names the package to install.
+    """
+    if tool is None:
+        yield lambda point: None
+        return
+    if importlib.util.find_spec(PACKAGES[tool]) is None:
+        raise UnifexError(f"{tool} is not installed: `pip install {PACKAGES[tool]}`")
+    with {"tensorboard": _tensorboard, "trackio": _trackio}[tool](folder, run) as write:
+        yield lambda point: write(_values(point), point.number)
+
+
+def _values(point: Point) -> dict[str, float]:
+    scores = {f"held-out mMP@5/{dim}-d": value for dim, value in point.scores.items()}
+    return {"loss": point.loss, "learning rate": point.learning_rate, **scores}
+
+
+@contextlib.contextmanager
+def _tensorboard(folder: Path, run: str) -> Iterator[Callable[[dict[str, float], int], None]]:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder)) as writer:
+        yield lambda values, epoch: [writer.add_scalar(name, value, epoch) for name, value in values.items()]
+
+
+@contextlib.contextmanager
+def _trackio(folder: Path, run: str) -> Iterator[Callable[[dict[str, float], int], None]]:
+    import trackio
+
+    with contextlib.redirect_stdout(sys.stderr):  # it tells people things that are no part of the answer
+        trackio.init(project="unifex", name=run)
+    try:
+        yield lambda values, epoch: trackio.log(values, step=epoch)
+    finally:
+        with contextlib.redirect_stdout(sys.stderr):
+            trackio.finish()

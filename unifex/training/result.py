@@ -1,0 +1,160 @@
+"""A trained model and what it is worth: before and after on the same held-out queries, a verdict, advice."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from unifex.evaluation.evaluate import CHALLENGE_DIM, Evaluation, difference
+from unifex.evaluation.metrics import CUTOFF, Score
+from unifex.models.neck import Neck
+from unifex.training.config import Recipe
+from unifex.training.split import TrainingData
+
+MOST_CHANGED = 12
+
+
+@dataclass(frozen=True)
+class Point:
+    """One epoch on the training's curves, as :class:`unifex.training.loop.Epoch` has it; ``scores``: mMP@5 of held-out
+    queries by dimension, empty without any."""
+
+    number: int
+    total: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    seconds_left: float
+    scores: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A held-out query (position) with its hits (positions) and what of them is right, before and after.
+
+    ``places``: the score is of so many first hits.
+    """
+
+    query: int
+    places: int
+    before: list[tuple[int, bool]]
+    after: list[tuple[int, bool]]
+    gain: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained model and what it is worth. ``evaluations`` of raw features, PCA, the neck before and the new one, all
+    of one trial; empty when nothing was held out. The gallery is searched with ``before`` at ``before_dim``, and would
+    be with ``model`` at ``dim``: these two are what the verdict compares."""
+
+    model: str
+    before: str
+    before_dim: int
+    dim: int
+    neck: Neck
+    recipe: Recipe
+    data: TrainingData
+    points: list[Point]
+    seconds: float
+    evaluations: list[Evaluation]
+
+    def of(self, model: str, dim: int) -> Evaluation | None:
+        """The evaluation of a model at a dimension, or at the only one it has."""
+        own = [e for e in self.evaluations if e.model == model]
+        return next((e for e in own if e.dim == dim), own[0] if len(own) == 1 else None)
+
+    @cached_property
+    def gain(self) -> Score | None:
+        """mMP@5 of the new neck less that of the one before, query by query, each at the dimension it serves at."""
+        new, old = self.of(self.model, self.dim), self.of(self.before, self.before_dim)
+        return difference(new, old) if new and old else None
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse``, ``no difference`` (the interval holds 0) or ``unmeasured``."""
+        if self.gain is None:
+            return "unmeasured"
+        return "better" if self.gain.low > 0 else "worse" if self.gain.high < 0 else "no difference"
+
+    @property
+    def advice(self) -> str:
+        """What to do with the model, in one sentence."""
+        if self.gain is None:
+            why = self.data.unmeasured or "nothing was held out"
+            return f"Not measured: {why}. Look at your own searches before you rely on it."
+        gain = f"{self.gain.value:+.3f} ({self.gain.low:+.3f} to {self.gain.high:+.3f})"
+        return {
+            "better": f"Use it: on classes it never saw, mMP@5 changes by {gain}.",
+            "worse": f"Do not use it: on classes it never saw, mMP@5 changes by {gain}.",
+            "no difference": f"Better keep '{self.before}': on classes it never saw, mMP@5 changes by {gain}, which "
+            "may be chance. More classes, or more images a class, help most.",
+        }[self.verdict]
+
+    def changed(self, most: int = MOST_CHANGED) -> list[Changed]:
+        """Queries whose score changed most, gains and losses, largest change first."""
+        new, old = self.of(self.model, self.dim), self.of(self.before, self.before_dim)
+        if not (new and old):
+            return []
+        gains = np.nan_to_num(new.measures.mmp5 - old.measures.mmp5)
+        order = np.lexsort((np.arange(len(gains)), -np.abs(gains)))[:most]
+        places = np.minimum(new.trial.relevant(), CUTOFF)
+        return [
+            Changed(int(new.trial.queries[row]), int(places[row]), _hits(old, row), _hits(new, row), float(gains[row]))
+            for row in order
+            if gains[row]
+        ]
+
+    def curves_csv(self) -> str:
+        """A line an epoch: loss, learning rate, held-out mMP@5 by dimension."""
+        text = io.StringIO()
+        dims = list(self.points[0].scores) if self.points else []
+        lines = csv.writer(text)
+        lines.writerow(["epoch", "loss", "learning_rate", "seconds", *(f"held_out_mmp5_{dim}" for dim in dims)])
+        for point in self.points:
+            scores = [f"{value:.6f}" for value in point.scores.values()]
+            figures = (f"{point.loss:.6f}", f"{point.learning_rate:.6g}", f"{point.seconds:.3f}")
+            lines.writerow([point.number, *figures, *scores])
+        return text.getvalue()
+
+    def as_json(self, dim: int | None = None) -> dict[str, Any]:
+        """As the command line gives it; ``before`` and ``after`` at ``dim`` (default: 64, else the gallery's)."""
+        dim = dim or (CHALLENGE_DIM if CHALLENGE_DIM in self.neck.dims else self.dim)
+        before, after = self.of(self.before, dim), self.of(self.model, dim)
+        return {
+            "model": self.model,
+            "images": len(self.data.train),
+            "classes": self.data.classes,
+            "held_out_classes": self.data.held_out_classes,
+            "epochs": self.points[-1].number if self.points else 0,
+            "seconds": self.seconds,
+            "loss": self.points[-1].loss if self.points else None,
+            "before": before and before.as_json(),
+            "after": after and after.as_json(),
+            "compared": [_brief(e) for e in self.evaluations],
+            "verdict": self.verdict,
+            "gain": self.gain and {"dim": self.dim, "mmp5": self.gain.value, "ci95": [self.gain.low, self.gain.high]},
+            "advice": self.advice,
+        }
+
+
+def _hits(evaluation: Evaluation, row: int) -> list[tuple[int, bool]]:
+    hits = evaluation.hits[row]
+    right = evaluation.trial.right(np.array([row]), hits[None])[0]
+    return [(int(hit), bool(r)) for hit, r in zip(hits, right) if hit >= 0]
+
+
+def _brief(e: Evaluation) -> dict[str, Any]:
+    score = e.overall()
+    return {
+        "model": e.model,
+        "dim": e.dim,
+        "mmp5": score.value,
+        "ci95": [score.low, score.high],
+        "macro_mmp5": e.macro().value,
+    }

@@ -1,0 +1,98 @@
+"""What a neck learns from, as tensors, and in which order: in memory, or read from disk as it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unifex.models.feature_table import Features, FeatureTable
+from unifex.models.neck import Neck
+from unifex.training.config import Recipe
+
+SHUFFLED_ROWS, WINDOW_BLOCKS = 1024, 64  # from disk: rows that are read together, blocks that are mixed
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a neck learns from. ``features`` [N, D] and ``views`` [N, V, D] (or None) of any float type; ``labels``
+    int64 [N] from 0 without gaps; ``domains`` int64 [N]. Features may stay on disk, and have no views then."""
+
+    features: Features
+    labels: np.ndarray
+    domains: np.ndarray
+    views: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def class_sizes(self) -> np.ndarray:
+        """Images of every class, int64 [C]."""
+        return np.bincount(self.labels)
+
+
+class InputsOnDisk:
+    """Inputs as a tensor has them, made of features when they are asked for: ``[rows]`` is [len(rows), width]."""
+
+    def __init__(self, features: FeatureTable, start: Neck | None):
+        self.features, self.start = features, start
+        self.shape = (len(features), len(start.bias) if start else features.dim)
+
+    def __getitem__(self, rows: Tensor | slice) -> Tensor:
+        return _as_inputs(self.features[rows if isinstance(rows, slice) else rows.numpy()], self.start)
+
+
+def inputs(samples: Samples, start: Neck | None) -> list[Tensor | InputsOnDisk]:
+    """What a sample may look like: its features, then each of its views; [N, width] each.
+
+    float32 after the affine map ``start``; without one as the features are.
+    """
+    if isinstance(samples.features, FeatureTable):
+        return [InputsOnDisk(samples.features, start)]
+    views = () if samples.views is None else np.moveaxis(samples.views, 1, 0)
+    return [_as_inputs(np.ascontiguousarray(features), start) for features in (samples.features, *views)]
+
+
+def _as_inputs(features: np.ndarray, start: Neck | None) -> Tensor:
+    if start is None:
+        return torch.from_numpy(features)  # float16 as cached; a step makes its own rows float32
+    return torch.from_numpy((features @ start.weight.T + start.bias).astype(np.float32))
+
+
+class Sampler:
+    """Who takes part in an epoch, and when. Draws from ``generator`` alone."""
+
+    def __init__(self, samples: Samples, recipe: Recipe, generator: torch.Generator):
+        self._count, self._generator = len(samples), generator
+        self._on_disk = isinstance(samples.features, FeatureTable)
+        self._chances = chances(samples, recipe)
+
+    def draw(self) -> Tensor:
+        """Rows of the next epoch, int64 [N]."""
+        if self._chances is not None:
+            drawn = torch.multinomial(self._chances, self._count, replacement=True, generator=self._generator)
+            return _by_blocks(drawn, self._generator) if self._on_disk else drawn
+        if self._on_disk:
+            return _by_blocks(torch.arange(self._count), self._generator)
+        return torch.randperm(self._count, generator=self._generator)
+
+
+def chances(samples: Samples, recipe: Recipe) -> Tensor | None:
+    """How likely each sample is drawn next, float64 [N] up to a factor; None: every sample once an epoch."""
+    if recipe.sampling == "images":
+        return None
+    groups = samples.labels if recipe.sampling == "classes" else samples.domains
+    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return torch.from_numpy(1 / sizes[codes])
+
+
+def _by_blocks(rows: Tensor, generator: torch.Generator) -> Tensor:
+    """``rows`` in an order that reads a disk well: blocks come shuffled, and rows shuffled within windows of blocks."""
+    block = rows // SHUFFLED_ROWS
+    place = torch.randperm(int(block.max()) + 1, generator=generator)[block]
+    rows = rows[torch.argsort(place, stable=True)]
+    windows = rows.split(SHUFFLED_ROWS * WINDOW_BLOCKS)
+    return torch.cat([window[torch.randperm(len(window), generator=generator)] for window in windows])

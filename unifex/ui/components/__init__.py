@@ -1,0 +1,4 @@
+"""Parts that tabs are made of.
+
+Gives classes with ``build`` and ``wire``.
+"""

@@ -1,0 +1,74 @@
+"""Gradio's components with one habit changed each.
+
+They are classes, since Gradio makes an instance anew for every session that changes something of it: what is set on an
+instance is lost then. (Gradio writes a stub beside this file, which git ignores.)
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gradio as gr
+
+from unifex.core.errors import UnifexError
+from unifex.ui.theme import asset
+
+
+class QueryImage(gr.Image):
+    """Hands over the file as it was uploaded: a query is decoded exactly as an indexed image is, and refused so."""
+
+    is_template = True  # looks like its parent
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The uploaded file's path; None without one."""
+        return payload.path if payload else None
+
+
+class Choice(gr.Dropdown):
+    """Takes what the page says: its list may have changed since. Whoever uses the value looks it up and says so."""
+
+    is_template = True  # looks like its parent
+
+    def preprocess(self, payload: Any) -> Any:
+        """What was chosen, whether it is there or not. Raises ``UnifexError`` for what no list can hold."""
+        chosen = payload if self.multiselect and isinstance(payload, list) else [payload]
+        if not all(one is None or isinstance(one, str | int | float) for one in chosen):
+            raise UnifexError("that cannot be chosen; reload the page")
+        return payload
+
+
+def signal(name: str) -> gr.HTML:
+    """How scripts tell Python something: ``unifex.NAME(value)`` is an input event, and the value of it, as JSON.
+
+    Other than an event's own data a value can count last (:mod:`unifex.ui.listening`).
+    """
+    script = (
+        f"(window.unifex ||= {{}}).{name} = (value) => {{ props.value = JSON.stringify(value); trigger('input'); }};"
+    )
+    return gr.HTML("", html_template="", js_on_load=script, visible="hidden", elem_id=f"signal-{name}")
+
+
+def item_told(told: str) -> tuple[str, int]:
+    """Gallery and id of the item that a signal tells of. Raises ``UnifexError`` for anything else."""
+    try:
+        gallery, item = json.loads(told)
+        return str(gallery), int(item)
+    except (TypeError, ValueError) as error:
+        raise UnifexError("that is not an item; reload the page") from error
+
+
+def notice(elem_id: str, value: str = "", script: str = "") -> gr.HTML:
+    """Where the outcome of a press appears; it comes into view when it does. ``script`` runs in it as well.
+
+    What is in the way of a job that is asked for, and what came of the last one, are two notices: a job may end before
+    the answer to the press comes, which would wipe the outcome.
+    """
+    return gr.HTML(value, elem_id=elem_id, js_on_load=asset("reveal.js") + script)
+
+
+def drop_zone(elem_id: str, strangers: bool) -> gr.HTML:
+    """Where files are dropped. A lone CSV names files of the computer that the app runs on: strangers give none."""
+    takes = f"a folder, a .zip{'' if strangers else ', a .csv'} or images"
+    template, script = asset("drop.html"), asset("drop.js")
+    return gr.HTML("", html_template=template, js_on_load=script, elem_id=elem_id, takes=takes)

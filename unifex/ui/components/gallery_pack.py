@@ -1,0 +1,71 @@
+"""A gallery as one file to take elsewhere, and the way back in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from unifex.core.jobs import State, Work
+from unifex.core.text import plural, reason, size
+from unifex.gallery import bundle
+from unifex.gallery.gallery import Gallery
+from unifex.ui.components.job_tray import JobPanel, seen_at_once
+from unifex.ui.context import ERRORS, GONE, Context
+from unifex.ui.listening import listen
+from unifex.ui.rendering import html
+from unifex.ui.steps import steps
+
+
+@dataclass
+class GalleryPack:
+    """A switch, a button that packs and one that has the file."""
+
+    context: Context
+
+    def build(self) -> None:
+        """Lay it out."""
+        gr.Markdown(
+            "One .zip of features, items and thumbnails that opens wherever the same backbone is: drop it "
+            "above, or `python -m unifex unpack`. It does not tell where your images lie."
+        )
+        self.images = gr.Checkbox(label="With the images themselves", elem_id="pack-images")
+        self.pack = gr.Button("Pack", elem_id="pack-button")
+        self.panel = JobPanel(("pack",), "pack-progress")
+        self.panel.build()
+        self.problem = gr.HTML(elem_id="pack-problem")
+        self.file = gr.DownloadButton("Download", visible=False, elem_id="pack-download")
+        self.notice = gr.HTML(elem_id="pack-notice")
+
+    def wire(self, gallery: gr.Dropdown) -> None:
+        """Connect the handlers; another gallery needs another file."""
+        seen_at_once(listen(self.pack.click, self.begin, [gallery, self.images], [self.problem], counts="first"))
+        listen([gallery.change, self.panel.further.input], self.show_job, [gallery], [self.notice, self.file])
+
+    def begin(self, name: str, images: bool) -> str:
+        """(gallery, with images) -> what is wrong, or nothing."""
+        try:
+            gallery = self.context.writable(name)
+            self.context.start("pack", gallery.name, self._packing(gallery, images), f"images {images}")
+        except ERRORS as error:
+            return html.message("Not packed", reason(error), "error")
+        return ""
+
+    def _packing(self, gallery: Gallery, images: bool) -> Work:
+        packed = yield from steps(bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images))
+        return packed, self.context.hand_out(Path(packed.path))
+
+    def show_job(self, name: str | None) -> tuple[str, dict]:
+        """(gallery) -> what came of its packing, download."""
+        job = self.context.jobs.outcome(self.context.owner, "pack", name or "")
+        if job is None or job.state == State.CANCELLED:
+            return "", gr.update(visible=False)
+        if job.state == State.FAILED:
+            return html.message("Not packed", job.problem, "error"), gr.update(visible=False)
+        packed, address = job.result
+        if not Path(address).is_file():
+            return html.message("The packed file is gone", GONE), gr.update(visible=False)
+        what = "with the images" if packed.images else "without the images"
+        text = f"{plural(packed.items, 'item')}, {what}, {size(packed.bytes)}"
+        return html.message("Ready to download", text, "good"), gr.update(visible=True, value=address)

@@ -1,0 +1,144 @@
+"""Where a gallery's items come from: look there again, say where it lies now, forget it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import gradio as gr
+
+from unifex.core.jobs import Work
+from unifex.core.text import plural, reason
+from unifex.data import uploads
+from unifex.data.sources import Source
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.indexing import forget, index, relocate
+from unifex.gallery.writer import Registered
+from unifex.ui.components.basic import Choice, notice
+from unifex.ui.components.confirmation import Confirmation
+from unifex.ui.components.job_tray import seen_at_once
+from unifex.ui.context import ERRORS, Context, Wish
+from unifex.ui.listening import listen
+from unifex.ui.rendering import html
+from unifex.ui.steps import steps
+
+KEEP, PRUNE, PRUNE_ALL = "keep", "prune", "prune all"
+GONE = (
+    ("Keep them", KEEP),
+    ("Remove them, but not if most are gone", PRUNE),
+    ("Remove them, however many they are", PRUNE_ALL),
+)
+
+
+@dataclass
+class GallerySources:
+    """A list of sources, and what can be done with the one that is chosen."""
+
+    context: Context
+    forget: Confirmation = field(default_factory=lambda: Confirmation("Forget this source", "forget-source"))
+
+    def build(self) -> None:
+        """Lay it out."""
+        self.changed = gr.State(Wish())  # changes when items were removed or moved
+        self.source = Choice([], label="Source", elem_id="gallery-source")
+        self.gone = gr.Dropdown(GONE, value=KEEP, label="Items whose files are gone", elem_id="source-gone")
+        self.rehash = gr.Checkbox(
+            label="Read every file again", info="Finds changes that kept size and time", elem_id="source-rehash"
+        )
+        self.again = gr.Button("Look there again", variant="primary", elem_id="source-again")
+        with gr.Column(visible=not self.context.settings.public):
+            self.place = gr.Textbox(
+                "", label="It lies elsewhere now", placeholder="/media/new-disk/Pictures", elem_id="source-place",
+                info="Items, labels and corrections stay the same",
+            )  # fmt: skip
+            self.move = gr.Button("It is there now", elem_id="source-move")
+        self.forget.build()
+        self.notice = notice("source-notice")
+
+    def wire(self, gallery: gr.Dropdown, followed: list) -> None:
+        """Connect the handlers; at the events ``followed`` there may be other sources."""
+        listen([gallery.change, *followed], self.listed, [gallery, self.source], [self.source])
+        asked = [gallery, self.source, self.gone, self.rehash]
+        seen_at_once(listen(self.again.click, self.look_again, asked, [self.notice], counts="first"))
+        done = [self.notice, self.source, self.changed]
+        listen(self.move.click, self.relocate, [gallery, self.source, self.place], [*done, self.place], counts="first")
+        self.forget.wire(self.ask_to_forget, self.forget_source, [gallery, self.source], done)
+
+    # --- handlers ------------------------------------------------------------------------------------------------
+
+    def listed(self, name: str | None, chosen: int | None) -> dict:
+        """(gallery, chosen source) -> its sources."""
+        try:
+            known = self.context.gallery(name).sources()
+        except ERRORS:
+            known = []
+        ids = [source.id for source in known]
+        value = chosen if chosen in ids else next(iter(ids), None)
+        return gr.update(choices=[(self._title(source), source.id) for source in known], value=value)
+
+    def look_again(self, name: str | None, chosen: int | None, gone: str, rehash: bool) -> str:
+        """(gallery, source, what becomes of items that are gone, read all) -> what is wrong, or nothing."""
+        try:
+            gallery, source = self.context.writable(name), self._open(self._registered(name, chosen))
+            work = self._looking(gallery, source, gone, rehash)
+            self.context.start("index", gallery.name, work, f"{source.spec} {gone} {rehash}")
+        except ERRORS as error:
+            return html.message("Not looked at", reason(error), "error")
+        return ""
+
+    def _looking(self, gallery: Gallery, source: Source, gone: str, rehash: bool) -> Work:
+        with self.context.within_limits(source, gallery) as limited:
+            return (yield from steps(index(gallery, limited, gone == PRUNE, gone == PRUNE_ALL, rehash)))
+
+    def relocate(self, name: str | None, chosen: int | None, place: str) -> tuple:
+        """(gallery, source, new place) -> notice, sources, that something changed, the box empty."""
+        try:
+            self.context.check_local("files of the server have no other place")
+            if not place.strip():
+                raise GalleryError("name the folder, disk or file where it lies now")
+            gallery, registered = self.context.writable(name), self._registered(name, chosen)
+            moved = relocate(gallery, registered.spec, place.strip())
+        except ERRORS as error:
+            return html.message("Nothing was changed", reason(error), "error"), *[gr.skip()] * 3
+        told = html.message(f"{plural(moved.items, 'item')} of it are known at the new place now", kind="good")
+        return told, self.listed(name, chosen), Wish.new(), ""
+
+    def ask_to_forget(self, name: str | None, chosen: int | None) -> str:
+        """(gallery, source) -> what forgetting does. Raises ``GalleryError`` where there is none."""
+        registered = self._registered(name, chosen)
+        return (
+            f"Forget {self._title(registered)}? Items that no other source of '{name}' has go with it. Image files and "
+            "corrections stay."
+        )
+
+    def forget_source(self, name: str | None, chosen: int | None) -> tuple:
+        """(gallery, source) -> notice, sources, that something changed."""
+        try:
+            gallery, registered = self.context.writable(name), self._registered(name, chosen)
+            removed = forget(gallery, registered.spec)
+            uploads.discard(gallery.folder.parent, registered.spec)
+        except ERRORS as error:
+            return html.message("Not forgotten", reason(error), "error"), gr.skip(), gr.skip()
+        told = html.message(f"Forgotten, with {plural(removed, 'item')}", kind="good")
+        return told, self.listed(name, None), Wish.new()
+
+    # --- sources -------------------------------------------------------------------------------------------------
+
+    def _title(self, source: Registered) -> str:
+        """What people call it: where an upload is staged is nobody's business."""
+        staged = uploads.is_staged(self.context.indexes.folder, source.spec)
+        items = plural(source.items, "item")
+        return f"{'an upload' if staged else source.spec} · {items}{'' if source.complete else ' · not finished'}"
+
+    def _registered(self, name: str | None, chosen: int | None) -> Registered:
+        for source in self.context.gallery(name).sources():
+            if source.id == chosen:
+                return source
+        raise GalleryError("choose one of the gallery's sources first")
+
+    def _open(self, registered: Registered) -> Source:
+        """It again, read as before. Raises ``SourceError``, and ``GalleryError`` for what cannot be looked at."""
+        if not uploads.is_staged(self.context.indexes.folder, registered.spec):
+            self.context.check_local("folders of the server are not read")
+        elif registered.complete:
+            raise GalleryError("the gallery has kept the images of this upload; drop them again to add what is new")
+        return registered.open()

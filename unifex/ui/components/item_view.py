@@ -1,0 +1,119 @@
+"""One item, large, over whatever tab it was opened from: look at it, search with it, correct it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gradio as gr
+
+from unifex.core import images
+from unifex.core.text import reason
+from unifex.gallery import corrections
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.ui.components.basic import item_told, signal
+from unifex.ui.context import ERRORS, Context, Query, Wish
+from unifex.ui.listening import listen
+from unifex.ui.rendering import html
+from unifex.ui.theme import asset
+
+
+@dataclass
+class ItemView:
+    """Components and handlers. ``shown`` is the (gallery, id) of the open item; ``corrected`` changes with every
+    correction, made here or elsewhere: whoever shows items shows them anew then."""
+
+    context: Context
+
+    def build(self) -> None:
+        """Lay it out; the script makes a dialog of it, which is closed until an item is opened."""
+        self.shown, self.corrected = gr.State(("", 0)), gr.State(Wish())
+        self.wanted = signal("open")
+        with gr.Column(elem_id="detail-card"):
+            self.picture = gr.HTML(js_on_load=asset("item-view.js"))
+            with gr.Row():
+                self.again = gr.Button("Search with this one", variant="primary", elem_id="search-with-this")
+                gr.Button("Close", elem_id="close-detail")
+            with gr.Accordion("Correct it", open=False, elem_id="correct") as self.correction:
+                with gr.Row():
+                    self.label = gr.Textbox(label="Label", elem_id="correct-label")
+                    self.domain = gr.Textbox(label="Domain", elem_id="correct-domain")
+                with gr.Row():
+                    self.relabel = gr.Button("Save label", elem_id="save-label")
+                    self.drop = gr.Button("Leave it out of the gallery", elem_id="leave-out", variant="stop")
+                gr.Markdown("Stored with the gallery, not in your files; the Evaluate tab lists it and can undo it.")
+        listen(
+            self.wanted.input, self.open, [self.wanted],
+            [self.shown, self.picture, self.label, self.domain, self.again, self.correction],
+        )  # fmt: skip
+        after = [self.picture, self.again, self.correction, self.corrected]
+        fields = [self.shown, self.label, self.domain]
+        listen(self.relabel.click, self.save_label, fields, after, counts="first")
+        listen(self.drop.click, self.leave_out, [self.shown], after, counts="first")
+
+    def open(self, told: str) -> tuple:
+        """(gallery and item) -> that, the item as it is now, its label and domain, what can be done with it."""
+        label = domain = ""
+        there = changeable = False
+        gallery, item = "", 0
+        try:
+            gallery, item = item_told(told)
+            opened = self.context.gallery(gallery)
+            records = opened.records([item])
+            there = bool(records)
+            changeable = there and self.context.can_change(gallery)
+            if records:
+                label, domain = records[0].label, records[0].domain
+                view = _large(opened, records[0])
+            else:
+                view = html.no_item("This item is no longer here", "It was removed or left out since.", "warning")
+        except ERRORS as error:
+            view = html.no_item("This item cannot be shown", reason(error), "error")
+        view += f"<!-- {Wish.new().number} -->"  # the page opens the view when this changes: at every opening, too
+        return (gallery, item), view, label, domain, gr.update(visible=there), gr.update(visible=changeable)
+
+    def search_with(self, shown: tuple[str, int]) -> tuple:
+        """(shown item) -> it as the query, its gallery, no images, and that it is to be searched."""
+        gallery, item = shown
+        return Query(items=(int(item),), gallery=gallery), gallery, None, None, Wish.new()
+
+    def save_label(self, shown: tuple[str, int], label: str, domain: str) -> tuple:
+        """(shown item, label, domain) -> the item as it is now, what can be done with it, that it was corrected."""
+        return self._correct(shown, lambda record: corrections.relabel(record, label, domain), "Label saved")
+
+    def leave_out(self, shown: tuple[str, int]) -> tuple:
+        """(shown item) -> as :meth:`save_label`."""
+        return self._correct(shown, corrections.drop, "Left out of the gallery")
+
+    def _correct(self, shown: tuple[str, int], say: Callable, done: str) -> tuple:
+        """A correction of the shown item -> as :meth:`save_label`."""
+        try:
+            gallery = self.context.writable(shown[0])
+            record = gallery.records([shown[1]])[0]
+            with gallery.write() as writer:
+                writer.correct([say(record)])
+            left = gallery.records([shown[1]])
+        except IndexError:
+            return _not_done("This item is no longer here", "It was removed or left out since.", "warning")
+        except ERRORS as error:
+            return _not_done("Not corrected", reason(error), "error")
+        there = gr.update(visible=bool(left))
+        view = (
+            html.message(done, _UNDO, "good") + _large(gallery, left[0]) if left else html.no_item(done, _UNDO, "good")
+        )
+        return view, there, there, Wish.new()
+
+
+_UNDO = "The Evaluate tab lists all corrections and can undo them."
+
+
+def _not_done(title: str, text: str, kind: str) -> tuple:
+    return html.no_item(title, text, kind), gr.skip(), gr.skip(), gr.skip()
+
+
+def _large(gallery: Gallery, record) -> str:
+    try:
+        picture = images.decode(gallery.original(record), at_least=images.PREVIEW_SIZE).image
+    except (GalleryError, images.ImageError) as error:
+        return html.detail(record, gallery.thumbnail(record.sha256), reason(error))
+    return html.detail(record, images.thumbnail(picture, images.PREVIEW_SIZE, quality=85))

@@ -1,0 +1,100 @@
+"""A trained model as a file: its folder as a zip, or what needs nothing of this program."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from unifex.core.jobs import State, Work
+from unifex.core.progress import Step
+from unifex.core.text import reason, size
+from unifex.models.embedder import Embedder
+from unifex.models.export import SUFFIXES, export
+from unifex.ui.components.job_tray import JobPanel, seen_at_once
+from unifex.ui.context import ERRORS, GONE, Context
+from unifex.ui.listening import listen
+from unifex.ui.rendering import html
+
+ZIP = "The model (.zip)"
+KINDS = {ZIP: "", "TorchScript, 64-d (the challenge)": "torchscript", "ONNX, 64-d": "onnx"}
+
+
+@dataclass
+class ModelDownload:
+    """A dropdown of kinds and the button that has the file."""
+
+    context: Context
+
+    def build(self) -> None:
+        """Lay it out."""
+        self.kind = gr.Dropdown(
+            [*KINDS], value=ZIP, label="As a file", elem_id="train-file",
+            info="TorchScript and ONNX take images of 0-255 in any size and need nothing of this program",
+        )  # fmt: skip
+        self.button = gr.DownloadButton("Download the model", elem_id="train-download")
+
+    def build_notice(self) -> None:
+        """What is told of the file. Its own place: a stream's last message comes once more when the stream ends."""
+        self.panel = JobPanel(("export",), "export-progress")
+        self.panel.build()
+        self.problem = gr.HTML(elem_id="train-file-problem")
+        self.notice = gr.HTML(elem_id="train-file-notice")
+
+    @property
+    def shown(self) -> list:
+        """What :meth:`of` updates."""
+        return [self.kind, self.button, self.notice]
+
+    def wire(self, model: gr.State) -> None:
+        """Connect the handlers: another kind makes another file of the ``model`` that was trained."""
+        asked = [model, self.kind]
+        seen_at_once(listen(self.kind.input, self.begin, asked, [self.problem, self.button]))
+        listen([self.kind.input, self.panel.further.input], self.show_job, asked, [self.notice, self.button])
+
+    def of(self, model: str) -> tuple[dict, dict, str]:
+        """:attr:`shown` for a model that was just trained."""
+        try:
+            return gr.update(value=ZIP), gr.update(value=self._zipped(model)), ""
+        except ERRORS as error:
+            return gr.update(value=ZIP), gr.update(value=None), html.message("No file", reason(error), "error")
+
+    def begin(self, model: str, kind: str) -> tuple[str, dict]:
+        """(model, kind) -> what is wrong, download."""
+        try:
+            if kind == ZIP:
+                return "", gr.update(value=self._zipped(model))
+            self.context.start("export", model, self._exporting(model, kind), kind)
+        except ERRORS as error:
+            return html.message("No file", reason(error), "error"), gr.skip()
+        return "", gr.update(value=None)
+
+    def _exporting(self, name: str, kind: str) -> Work:
+        yield Step(f"{kind}, compared with the app on a few pictures")
+        model, format = Embedder.load(name, models=self.context.indexes.models), KINDS[kind]
+        made = export(model, format, self.context.scratch() / f"{name}{SUFFIXES[format]}")
+        return made, self.context.hand_out(Path(made.path))
+
+    def show_job(self, model: str, kind: str) -> tuple[str | dict, dict]:
+        """(model, kind) -> what came of its export, download."""
+        job = self.context.jobs.outcome(self.context.owner, "export", model)
+        if job is None or job.source != kind:
+            return "", gr.skip()
+        if job.state == State.CANCELLED:
+            return html.message("Cancelled", "Choose a kind again to make the file."), gr.skip()
+        if job.state == State.FAILED:
+            return html.message("No file", job.problem, "error"), gr.skip()
+        made, address = job.result
+        if not Path(address).is_file():
+            return html.message("The file is gone", GONE), gr.skip()
+        text = f"{size(made.bytes)}, {made.dim}-d; cosine with the app's embeddings {made.cosine:.4f} or more."
+        return html.message(f"{kind.partition(',')[0]} is ready to download", text, "good"), gr.update(value=address)
+
+    def _zipped(self, model: str) -> str:
+        path = self.context.scratch() / f"{model}.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted((self.context.indexes.models / model).iterdir()):
+                archive.write(file, f"{model}/{file.name}")
+        return self.context.hand_out(path)

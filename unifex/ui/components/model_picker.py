@@ -1,0 +1,134 @@
+"""Which model a new gallery is made with: what it is, what it costs, and fetching it when it is not here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from unifex.core.jobs import State
+from unifex.core.text import reason, size
+from unifex.models import throughput, zoo
+from unifex.models.backbones import BackboneSpec
+from unifex.models.embedder import Embedder, backbone_of, list_models
+from unifex.ui.components.job_tray import JobPanel, seen_at_once
+from unifex.ui.context import ERRORS, Context
+from unifex.ui.listening import listen
+from unifex.ui.rendering import html
+from unifex.ui.steps import steps
+
+
+@dataclass
+class ModelPicker:
+    """A dropdown, what is known of the model chosen, and a button that fetches it."""
+
+    context: Context
+
+    def build(self) -> None:
+        """Lay it out."""
+        chosen = self.context.embedder.name
+        with gr.Accordion("Model", open=False, elem_id="model-picker"):
+            self.model = gr.Dropdown(
+                self.choices(), value=chosen, label="Model of a new gallery", elem_id="picked-model",
+                allow_custom_value=True,
+                info="A gallery keeps its model. raw: is a backbone without a neck; any timm:NAME, "
+                "open_clip:NAME:PRETRAINED or hf-hub:OWNER/NAME can be typed",
+            )  # fmt: skip
+            self.facts = gr.HTML(elem_id="model-facts")
+            self.fetch = gr.Button("Download", visible=False, elem_id="model-download")
+            self.panel = JobPanel(("download",), "model-progress")
+            self.panel.build()
+            self.problem = gr.HTML(elem_id="model-problem")
+
+    def wire(self) -> None:
+        """Connect the handlers."""
+        shown = [self.facts, self.fetch]
+        listen(self.model.focus, lambda: gr.update(choices=self.choices()), None, [self.model])  # one may be new
+        listen([self.model.change, self.panel.further.input], self.show, [self.model], shown)
+        seen_at_once(listen(self.fetch.click, self.download, [self.model], [self.problem], counts="first"))
+
+    def choices(self) -> list[tuple[str, str]]:
+        """(as shown, name) of every model and backbone that is known."""
+        own = [(config.name, config.name) for config in list_models(self.context.indexes.models)]
+        backbones = [
+            (f"{spec.title}{', words' if spec.text else ''}", f"raw:{spec.id}") for spec in zoo.table().values()
+        ]
+        return own + backbones
+
+    def embedder(self, name: str | None) -> Embedder:
+        """The model chosen, loaded. Raises what ``Embedder.load`` raises."""
+        if not name or name == self.context.embedder.name:
+            return self.context.embedder
+        self.context.check_local("other models are not loaded")
+        return Embedder.load(name, models=self.context.indexes.models)
+
+    # --- handlers ------------------------------------------------------------------------------------------------
+
+    def show(self, name: str | None) -> tuple[str, dict]:
+        """(model) -> its facts or why it could not be fetched, the download button if it is not here."""
+        fetching = self.context.jobs.outcome(self.context.owner, "download", _hub_name(name))
+        if fetching and fetching.state == State.FAILED:
+            return html.message("Not fetched", fetching.problem, "error"), _button("Try again", True)
+        try:
+            self.context.check_local("other models are not loaded")
+            backbone, dims = self._parts(name)
+        except ERRORS as error:
+            wanted = _hub_name(name).startswith("hf-hub:")  # what it is, is in the repository
+            return html.message("This model", reason(error), "warning"), _button("Download", wanted)
+        busy = self.context.jobs.is_busy(self.context.owner, "download", _hub_name(name))
+        cost = f"Download {size(backbone.download_bytes)}"
+        return _facts(backbone, dims), _button(cost, not backbone.here and not busy)
+
+    def _parts(self, name: str | None) -> tuple[BackboneSpec, tuple[int, ...]]:
+        """Backbone and dimensions of the neck, which is none for a bare backbone."""
+        name = (name or "").strip()
+        if name.startswith("raw:"):
+            return zoo.get(name.removeprefix("raw:")), ()
+        known = {config.name: config for config in list_models(self.context.indexes.models)}
+        if name not in known:
+            return zoo.get(name), ()
+        return backbone_of(known[name], self.context.indexes.models), known[name].dims
+
+    def download(self, name: str | None) -> str:
+        """(model) -> what is wrong, or nothing."""
+        try:
+            self.context.check_local("other models are not loaded")
+            self.context.check_writable()
+            self.context.start("download", _hub_name(name), steps(zoo.download(_hub_name(name))))
+        except ERRORS as error:
+            return html.message("Not fetched", reason(error), "error")
+        return ""
+
+
+def _hub_name(model: str | None) -> str:
+    """A backbone's own name, without the mark of a model that is nothing but it."""
+    return (model or "").strip().removeprefix("raw:")
+
+
+def _button(text: str, visible: bool) -> dict:
+    return gr.update(value=text, visible=visible)
+
+
+def _facts(spec: BackboneSpec, dims: tuple[int, ...]) -> str:
+    """What a model is and costs. Deployed is what runs for an image; trained is a neck of 512 values."""
+    rate = throughput.images_per_second(spec)
+    rows = {
+        "Backbone": spec.title,
+        "Parameters": f"{spec.parameters:,}" + (f" and {spec.text_parameters:,} for words" if spec.text else ""),
+        "Trained with a neck": f"{512 * (spec.feature_dim + 1):,}",
+        "Image, features": f"{spec.preprocessing.size} px, {spec.feature_dim:,} values",
+        "Neck": ", ".join(f"{dim}-d" for dim in dims) or "none: the features themselves",
+        "Work an image": f"{spec.gigaflops:,.1f} GFLOPs" if spec.gigaflops else "unknown",
+        "Speed here, about": _speed(rate) if rate else "not known before it is tried",
+        "Words": "can be searched with" if spec.text else "no",
+        "Licence": spec.licence,
+        "Weights": "on this computer" if spec.here else f"{size(spec.download_bytes)} from {spec.hub_file.repo}",
+    }
+    return html.definition_list(rows)
+
+
+def _speed(images_per_second: float) -> str:
+    """Images a second, or seconds an image when that is the larger number."""
+    if images_per_second < 1:
+        return f"{1 / images_per_second:,.2g} s an image"
+    return f"{images_per_second:,.2g} images/s"

@@ -1,0 +1,90 @@
+"""The form for a recipe: preset and loss with a line of advice each, and a field for every other setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import Field, fields
+from typing import Any
+
+import gradio as gr
+
+from unifex.training.config import (
+    DEFAULT_MARGIN,
+    LOSS_ADVICE,
+    LOSS_MARGINS,
+    PRESET_ADVICE,
+    PRESETS,
+    Recipe,
+    setting_from_text,
+)
+from unifex.ui.listening import listen
+
+FIRST_PRESET = "best"
+ADVANCED = tuple(setting for setting in fields(Recipe) if setting.name != "loss")
+
+
+class RecipeForm:
+    """Components and handlers. What ``fields`` hold, :func:`recipe_of` makes a recipe of."""
+
+    def build(self) -> None:
+        """Lay the form out."""
+        gr.Markdown("## 2 · Recipe")
+        self.preset = gr.Dropdown(
+            [(name.capitalize(), name) for name in PRESETS], value=FIRST_PRESET, label="Preset",
+            info=PRESET_ADVICE[FIRST_PRESET], elem_id="train-preset",
+        )  # fmt: skip
+        loss = PRESETS[FIRST_PRESET].loss
+        self.loss = gr.Dropdown(
+            list(LOSS_ADVICE), value=loss, label="Loss", info=LOSS_ADVICE[loss], elem_id="train-loss"
+        )
+        with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
+            self.advanced = {setting.name: _component(setting) for setting in ADVANCED}
+
+    @property
+    def fields(self) -> list[gr.components.Component]:
+        """The inputs of a training."""
+        return [self.loss, *self.advanced.values()]
+
+    def wire(self) -> None:
+        """A preset fills the form in; a loss brings its margin and its sub-centres."""
+        listen(self.preset.input, self.choose_preset, [self.preset], [self.preset, *self.fields])
+        changed = [self.loss, self.advanced["margin"], self.advanced["sub_centres"]]
+        listen(self.loss.input, self.choose_loss, [self.loss], changed)
+
+    def choose_preset(self, preset: str) -> tuple:
+        """(preset) -> its advice, its loss, every advanced field."""
+        recipe = PRESETS[preset]
+        values = [gr.update(value=_shown(getattr(recipe, name))) for name in self.advanced]
+        loss = gr.update(value=recipe.loss, info=LOSS_ADVICE[recipe.loss])
+        return gr.update(info=PRESET_ADVICE[preset]), loss, *values
+
+    def choose_loss(self, loss: str) -> tuple:
+        """(loss) -> its advice, its margin, its sub-centres."""
+        centres = Recipe().sub_centres if loss == "subcentre-arcface" else 1
+        return gr.update(info=LOSS_ADVICE[loss]), LOSS_MARGINS.get(loss, DEFAULT_MARGIN), centres
+
+
+def recipe_of(values: Sequence[Any]) -> Recipe:
+    """The recipe that the form's ``fields`` hold. Raises ``RecipeError`` that names the field that is wrong."""
+    loss, *advanced = values
+    settings = {setting.name: setting_from_text(setting.name, str(value)) for setting, value in zip(ADVANCED, advanced)}
+    return Recipe(loss=loss, **settings)
+
+
+def _component(setting: Field) -> gr.components.Component:
+    """What one setting is entered in, made from what the recipe says of it."""
+    known, value = setting.metadata, getattr(PRESETS[FIRST_PRESET], setting.name)
+    label, identity = setting.name.replace("_", " ").capitalize(), f"train-{setting.name.replace('_', '-')}"
+    if known["choices"]:
+        info = "; ".join(f"{name}: {text}" for name, text in known["choices"].items())
+        return gr.Dropdown(list(known["choices"]), value=value, label=label, info=info, elem_id=identity)
+    limits = ", ".join(part for part in (known["unit"], f"{known['low']:g} to {known['high']:g}") if part)
+    info = f"{known['help'].capitalize()} ({limits})"
+    if isinstance(value, tuple):
+        return gr.Textbox(_shown(value), label=label, info=info, elem_id=identity)
+    steps = {"precision": 0, "step": 1} if isinstance(value, int) else {"step": 0.001}
+    return gr.Number(value, label=label, info=info, elem_id=identity, **steps)
+
+
+def _shown(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value

@@ -1,0 +1,96 @@
+"""On a public server: what is kept for a visitor, for how long, and the button that deletes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+
+import gradio as gr
+
+from unifex.core.text import plural, size
+from unifex.gallery.gallery import GalleryError
+from unifex.ui.components.confirmation import Confirmation
+from unifex.ui.context import Context
+from unifex.ui.listening import follow, listen
+from unifex.ui.rendering import html
+from unifex.ui.server.workspaces import NO_VISITOR, Limits, Usage
+
+REFRESH_SECONDS = 60
+_COUNTDOWN_JS = """
+const show = () => {
+  const clock = element.querySelector('[data-until]');
+  if (!clock) return;
+  const left = Math.max(0, Number(clock.dataset.until) - Date.now() / 1000);
+  const hours = Math.floor(left / 3600), minutes = Math.floor(left % 3600 / 60), seconds = Math.floor(left % 60);
+  clock.textContent = hours ? `${hours} h ${minutes} min` : minutes ? `${minutes} min ${seconds} s` : `${seconds} s`;
+};
+setInterval(show, 1000);
+watch('value', () => setTimeout(show, 0));
+show();
+"""
+_NOBODY = html.message("Nothing can be kept for you here", f"Searching works: {NO_VISITOR}.", "warning")
+
+
+@dataclass
+class Visit:
+    """A notice and a button; both hidden where the galleries are the user's own."""
+
+    context: Context
+    delete: Confirmation = field(default_factory=lambda: Confirmation("Delete my data now", "delete-my-data"))
+
+    def build(self) -> None:
+        """Lay it out and wire what concerns nobody else."""
+        here = self.context.workspaces is not None and not self.context.settings.read_only
+        with gr.Column(visible=here, elem_id="visit"):
+            self.notice = gr.HTML(elem_id="visit-notice", js_on_load=_COUNTDOWN_JS)
+            with gr.Column() as self.deleting:
+                self.delete.build(size="sm")
+            self.timer = gr.Timer(REFRESH_SECONDS, active=here)
+        listen(self.timer.tick, **self.shown)
+        deleted = self.delete.wire(self.ask, self.forget, None, [self.notice])
+        follow(deleted, None, js="() => { window.location.reload(); }")
+
+    @property
+    def shown(self) -> dict:
+        """What is called when what is kept may have changed."""
+        return {"fn": self.show, "inputs": None, "outputs": [self.notice, self.deleting]}
+
+    def show(self) -> tuple[str, dict]:
+        """-> what is kept, and the button if there is anything."""
+        if not self.context.workspaces or self.context.settings.read_only:
+            return "", gr.update(visible=False)
+        workspace = self.context.workspace
+        if workspace is None:
+            return _NOBODY, gr.update(visible=False)
+        usage = workspace.usage()
+        return _kept(usage, workspace.limits, workspace.expires), gr.update(visible=True)
+
+    def ask(self) -> str:
+        """-> what deleting does. Raises ``GalleryError`` where there is nothing."""
+        if (workspace := self.context.workspace) is None:
+            raise GalleryError("nothing is kept for you")
+        usage = workspace.usage()
+        trained = f" and {plural(usage.trainings, 'training')}" if usage.trainings else ""
+        return f"Delete {plural(usage.images, 'image')}{trained} for good, {size(usage.bytes)}? Nobody can undo that."
+
+    def forget(self) -> str:
+        """-> a notice; nothing of the visitor's is left."""
+        if visitor := self.context.visitor:
+            self.context.workspaces.forget(visitor)
+        return html.message("Your data is deleted", kind="good")
+
+
+def _kept(usage: Usage, limits: Limits, expires: float) -> str:
+    rows = (
+        (plural(usage.images, "image"), f"of {limits.images:,}"),
+        (size(usage.bytes), f"of {size(limits.bytes)}"),
+        (plural(usage.trainings, "training"), f"of {limits.trainings:,}"),
+    )
+    listed = "".join(f"<li><b>{escape(used)}</b> {escape(most)}</li>" for used, most in rows)
+    if not usage.bytes:
+        text = f"It is deleted {limits.seconds / 3600:g} hours after you last used it."
+        return html.message("What you upload is yours alone", text)
+    return (
+        f'<div class="note visit"><strong>Yours alone</strong><ul>{listed}</ul><p>Deleted in '
+        f'<b data-until="{expires:.0f}"></b> if you do not come back.</p></div>'
+    )

@@ -1,0 +1,104 @@
+"""The named endpoints that programs call (``gradio_client``), with the command line's JSON.
+
+But for one name: ``gradio_client`` takes every object with a ``path`` for a file to download, so hits call it ``file``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import gradio as gr
+
+from unifex.core import ranges
+from unifex.core.errors import UnifexError
+from unifex.data.sources import SourceError
+from unifex.evaluation.compare import assess
+from unifex.evaluation.evaluate import Protocol
+from unifex.gallery.gallery import Facts, Gallery
+from unifex.retrieval.search import Filters, Hit, search
+from unifex.retrieval.text_search import search_words
+from unifex.ui.context import Context
+from unifex.ui.steps import steps
+
+WAITING = 16  # calls that wait for a job of theirs; more of one caller's are refused by the jobs themselves
+
+
+def add_endpoints(app: Context) -> None:
+    """Register ``/search``, ``/search_words``, ``/galleries`` and ``/evaluate`` on the page being built."""
+
+    def search_endpoint(
+        image: gr.FileData,
+        gallery: str = "",
+        k: int = 10,
+        domain: str = "",
+        min_score: float = -1.0,
+        dim: int = 0,
+        context: bool = False,
+        trust: float = 0.0,
+    ) -> dict[str, Any]:
+        """Find the items of a gallery that look like an image."""
+        try:
+            path = app.uploaded(image["path"] if isinstance(image, dict) else image.path)
+        except SourceError:
+            raise gr.Error("image: upload the file (gradio_client.handle_file), do not name a path") from None
+        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
+        filters = _filters(opened, domain, min_score)
+        if trust:
+            filters = replace(filters, false_accepts=ranges.FALSE_ACCEPTS.check(trust) / 100)
+        result = search(opened, [path], k, filters, _dim(dim), context)
+        hits = [_hit(hit, app.settings.public) for hit in result.hits]
+        return {"results": [{"query": path.name, "stranger": result.stranger, "hits": hits}]}
+
+    def words_endpoint(
+        words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0
+    ) -> dict[str, Any]:
+        """Find the items of a gallery that show what words say, where its backbone knows words."""
+        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
+        result = search_words(opened, _text("words", words), k=k, filters=_filters(opened, domain, min_score))
+        return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
+
+    def galleries_endpoint() -> dict[str, Any]:
+        """List the galleries and what is in them."""
+        listed = list(app.indexes.survey(Gallery.facts))
+        if app.settings.public:  # where a gallery's images come from is the owner's to know
+            listed = [replace(found, unfinished=[]) if isinstance(found, Facts) else found for found in listed]
+        return {"galleries": [asdict(found) for found in listed]}
+
+    async def evaluate_endpoint(
+        gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False
+    ) -> dict[str, Any]:
+        """Measure how well a gallery finds what belongs together."""
+        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
+        asked = Protocol(_text("protocol", protocol)), _dim(dim), context
+        job = app.start("evaluate", opened.name, steps(assess(opened, *asked)), str(asked))
+        return (await job.outcome()).as_json(labels)
+
+    gr.api(search_endpoint, api_name="search")
+    gr.api(words_endpoint, api_name="search_words")
+    gr.api(galleries_endpoint, api_name="galleries")
+    gr.api(evaluate_endpoint, api_name="evaluate", concurrency_limit=WAITING)
+
+
+def _filters(gallery: Gallery, domain: str, min_score: float) -> Filters:
+    filters = Filters((_text("domain", domain),) if domain else (), min_score=ranges.SIMILARITY.check(min_score))
+    filters.check_known(gallery)
+    return filters
+
+
+def _text(what: str, value: Any) -> str:
+    """Whoever calls over HTTP may send anything."""
+    if not isinstance(value, str):
+        raise UnifexError(f"{what} must be text, not {str(value)[:40]!r}")
+    return value
+
+
+def _dim(dim: int) -> int | None:
+    """0 is the gallery's own."""
+    return ranges.DIMENSION.check(dim) if dim else None
+
+
+def _hit(hit: Hit, public: bool) -> dict[str, Any]:
+    """``public``: where the image lies is not told."""
+    values = {"file" if name == "path" else name: value for name, value in hit.as_json().items()}
+    return {**values, "uri": ""} if public else values
