@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks.table import Row, tell
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import Evaluating, Protocol, Trial, evaluate
-from unifex.gallery.snapshot import Category, Columns
+from unifex.evaluation.evaluate import EvalProtocol, Evaluating, QueryIndexSplit, evaluate
+from unifex.gallery.snapshot import CategoricalColumn, ItemTable
 
 CLASSES, DOMAINS, NOISE = 2000, 11, 1.6
 ROWS = 100
@@ -36,13 +36,13 @@ def main() -> None:
     centres = l2_normalize(rng.standard_normal((CLASSES, arguments.dim)), arguments.dim)
     noise = NOISE * l2_normalize(rng.standard_normal((count, arguments.dim), np.float32), arguments.dim)
     embeddings = l2_normalize(centres[labels] + noise, arguments.dim)
-    columns = Columns(
+    columns = ItemTable(
         1, np.arange(count), np.array([f"{row:064x}" for row in range(count)], "S64"),
-        Category.of([f"domain {label % DOMAINS}" for label in labels]), Category.of([""] * count),
-        Category.of([str(label) for label in labels]),
+        CategoricalColumn.of([f"domain {label % DOMAINS}" for label in labels]), CategoricalColumn.of([""] * count),
+        CategoricalColumn.of([str(label) for label in labels]),
     )  # fmt: skip
     queries, items = np.arange(arguments.queries), np.arange(arguments.queries, count)
-    trial = Trial(Protocol("split"), columns, queries, items, None, np.zeros((0, 2), np.int64), {})
+    trial = QueryIndexSplit(EvalProtocol("split"), columns, queries, items, None, np.zeros((0, 2), np.int64), {})
     started, whole = time.perf_counter(), None
     for event in evaluate(trial, embeddings):
         if isinstance(event, Evaluating) and "alone" in event.doing and whole is None:
@@ -62,7 +62,7 @@ def main() -> None:
     tell(Row("mMP@5, 5,000 x 200,000", f"{whole:.1f} s", f"numpy argsort {slow:.0f} s", slow / whole, 5))
 
 
-def argsort_scores(trial: Trial, embeddings: np.ndarray) -> tuple[float, float]:
+def argsort_scores(trial: QueryIndexSplit, embeddings: np.ndarray) -> tuple[float, float]:
     """Seconds and mMP@5 by sorting every similarity; measured on every tenth query and multiplied."""
     classes, items = trial.columns.classes, embeddings[trial.items]
     chosen = trial.queries[::EVERY]

@@ -32,7 +32,7 @@ from unifex.data.sources import Item, open_source
 from unifex.gallery import bundle
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_MODEL, FILES, Embedder
 
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
@@ -170,7 +170,7 @@ def _answers(gallery: Gallery) -> tuple:
 def _use_packed(data: bytes, scratch: Path) -> bool:
     shutil.rmtree(scratch / "unpacked", ignore_errors=True)
     (scratch / "mutated.zip").write_bytes(data)
-    *_, opened = bundle.unpack(scratch / "mutated.zip", "gallery", Indexes(scratch / "unpacked"))
+    *_, opened = bundle.unpack(scratch / "mutated.zip", "gallery", Library(scratch / "unpacked"))
     return len(opened.snapshot()) == 8
 
 

@@ -25,21 +25,21 @@ import numpy as np
 from tests.support.drawing import LABELS, encoded, picture
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
-from unifex.training.config import Recipe
+from unifex.training.config import TrainConfig
 from unifex.training.run import finetune
 
 GALLERY = "lived"
 VIEWS = 15  # few, so that indexing ends now and then
 SECONDS = {"index": 0.8, "remove": 0.06, "use": 0.06, "train": 1.5, "save": 0.02}  # about what each takes
-RECIPE = Recipe(dims=(64,), epochs=20, batch_size=8, start="random")
+RECIPE = TrainConfig(dims=(64,), epochs=20, batch_size=8, start="random")
 MODEL = "taught"
 
 
 def live(folder: Path, pictures: Path) -> None:
     """Change the gallery until killed."""
-    indexes, lite, raw = Indexes(folder), Embedder.load(), Embedder.raw("lite0")
+    indexes, lite, raw = Library(folder), Embedder.load(), Embedder.raw("lite0")
     lite.embed([picture("signs/cross", 0)])
     print("ready", flush=True)
     while True:
@@ -49,23 +49,23 @@ def live(folder: Path, pictures: Path) -> None:
             print("end", name, flush=True)
 
 
-def _index(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+def _index(indexes: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
     for _ in index(indexes.get_or_create(GALLERY, lambda: lite), str(pictures)):
         pass
 
 
-def _remove(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+def _remove(indexes: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
     with indexes.get(GALLERY).write() as writer:
         writer.remove(indexes.get(GALLERY).snapshot().columns.ids[::2])
 
 
-def _use(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+def _use(indexes: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
     wanted = raw if indexes.get(GALLERY).config.model == lite.name else lite
     for _ in indexes.use(GALLERY, wanted):
         pass
 
 
-def _train(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+def _train(indexes: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
     if (indexes.models / MODEL).exists():
         gone = (indexes.models / MODEL).rename(indexes.models / f".gone-{uuid.uuid4().hex}")
         shutil.rmtree(gone)
@@ -73,7 +73,7 @@ def _train(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> N
         pass
 
 
-def _save(indexes: Indexes, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+def _save(indexes: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
     lite.save_as(f"copy-{len(list(indexes.models.glob('copy-*')))}", indexes.models)
 
 

@@ -239,8 +239,8 @@ def judge(what: str, dim: int, contenders: list[Contender], measured: dict[str, 
     if dim == DIMS[0]:
         for level, how in product(RECALLS, ("one", "batch")):
             own = next(one.name for one in contenders if not one.rival and one.level == level)
-            rivals = [one.name for one in contenders if one.rival and one.level in (level, 1.0)]
-            best = min(rivals, key=lambda name: getattr(measured[name], how))
+            baselines = [one.name for one in contenders if one.rival and one.level in (level, 1.0)]
+            best = min(baselines, key=lambda name: getattr(measured[name], how))
             mine, theirs = getattr(measured[own], how), getattr(measured[best], how)
             name = best.partition(",")[0]
             tell(Row(f"{what}, recall {level}, {how}", f"{mine:.3f} ms", f"{name} {theirs:.3f} ms", theirs / mine, 0.9))

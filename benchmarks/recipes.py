@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex.evaluation.evaluate import Evaluation, Protocol, Trial, evaluate
+from unifex.evaluation.evaluate import EvalProtocol, Evaluation, QueryIndexSplit, evaluate
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
-from unifex.gallery.snapshot import Columns
+from unifex.gallery.snapshot import ItemTable
 from unifex.models.embedder import Embedder
 from unifex.models.neck import Neck, pca
 from unifex.training.augment import features_of_views
-from unifex.training.config import PRESETS, Recipe
+from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.loop import fit
 from unifex.training.samples import Samples
 
@@ -34,7 +34,7 @@ DIMS = (64, 256)
 VIEWS = 5
 DOMAIN_GROUPS = 4
 BEST = replace(PRESETS["best"], start="pca")
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, TrainConfig] = {
     "best": BEST,
     "paper": PRESETS["paper"],
     "paper, nested": replace(PRESETS["paper"], dims=BEST.dims),
@@ -67,7 +67,7 @@ class Fold:
 
     domains_left_out: bool
     train: np.ndarray
-    unseen: Trial
+    unseen: QueryIndexSplit
 
 
 def main() -> None:
@@ -95,7 +95,7 @@ def main() -> None:
         )
 
 
-def make_folds(columns: Columns, rows: np.ndarray) -> Iterator[Fold]:
+def make_folds(columns: ItemTable, rows: np.ndarray) -> Iterator[Fold]:
     """Three folds of classes, then as many of domains as there are groups."""
     rng = np.random.default_rng(7)
     classes, domains = columns.classes[rows], columns.domains.codes[rows]
@@ -111,7 +111,7 @@ def make_folds(columns: Columns, rows: np.ndarray) -> Iterator[Fold]:
         yield Fold(True, rows[~left_out], trial(columns, rows[left_out], rng))
 
 
-def trial(columns: Columns, rows: np.ndarray, rng: np.random.Generator) -> Trial:
+def trial(columns: ItemTable, rows: np.ndarray, rng: np.random.Generator) -> QueryIndexSplit:
     """A quarter of every class, at most 4, as queries; at most 12 of the rest as index."""
     queries, items = [], []
     for label in np.unique(columns.classes[rows]):
@@ -119,13 +119,13 @@ def trial(columns: Columns, rows: np.ndarray, rng: np.random.Generator) -> Trial
         asked = min(4, max(1, len(own) // 4)) if len(own) > 1 else 0
         queries += own[:asked].tolist()
         items += own[asked : asked + 12].tolist()
-    return Trial(
-        Protocol("split"), columns, np.array(queries), np.array(items), None, np.zeros((0, 2), np.int64), {}
+    return QueryIndexSplit(
+        EvalProtocol("split"), columns, np.array(queries), np.array(items), None, np.zeros((0, 2), np.int64), {}
     )  # fmt: skip
 
 
 def trained(
-    recipe: Recipe, train: np.ndarray, columns: Columns, features: np.ndarray, views: np.ndarray | None
+    recipe: TrainConfig, train: np.ndarray, columns: ItemTable, features: np.ndarray, views: np.ndarray | None
 ) -> Neck:
     """The neck that a recipe makes of these rows."""
     labels = np.unique(columns.classes[train], return_inverse=True)[1]
@@ -153,7 +153,7 @@ def print_row(name: str, folds: list[Fold], features: np.ndarray, make) -> None:
     print(f"| {name} | {cells} | {time.perf_counter() - began:.0f} |", flush=True)
 
 
-def score(neck: Neck, dim: int, features: np.ndarray, chosen: Trial) -> Evaluation:
+def score(neck: Neck, dim: int, features: np.ndarray, chosen: QueryIndexSplit) -> Evaluation:
     """A neck at one dimension on a trial."""
     *_, result = evaluate(chosen, neck.embed(features, dim))
     return result

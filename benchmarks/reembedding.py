@@ -21,7 +21,7 @@ from benchmarks.latency import SEEDS, fill
 from benchmarks.table import Row, tell
 from unifex.data.sources import Item, open_source
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 from unifex.models.neck import pca
 
@@ -40,7 +40,7 @@ def main() -> None:
     for count in arguments.items:
         with tempfile.TemporaryDirectory() as scratch:
             fill(Gallery.create(Path(scratch) / "g", first), seeds, count)
-            indexes, spent = Indexes(scratch), []
+            indexes, spent = Library(scratch), []
             for number in range(arguments.runs):
                 started = time.perf_counter()
                 for _ in indexes.use("g", other if number % 2 == 0 else first):

@@ -19,12 +19,12 @@ from unifex.core.text import duration, size
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import IndexReport, Progress, index
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.models import throughput
 from unifex.models.embedder import Embedder
 from unifex.models.export import CHALLENGE_DIM, export
 from unifex.training.config import PRESETS
-from unifex.training.result import Point
+from unifex.training.result import EpochMetrics
 from unifex.training.run import finetune
 from unifex.training.split import HoldOut
 
@@ -41,7 +41,7 @@ def forecast(embedder: Embedder, images: int) -> str:
     return f"{images:,} images: {time}, {size(disk)} of disk"
 
 
-def features(embedder: Embedder, source: str, indexes: Indexes) -> Gallery:
+def features(embedder: Embedder, source: str, indexes: Library) -> Gallery:
     """The gallery of the data set; what is there already is not done again."""
     gallery = indexes.get_or_create("m4d-35k", lambda: embedder)
     for event in index(gallery, source):
@@ -56,7 +56,7 @@ def train(gallery: Gallery, epochs: int) -> None:
     """The paper's neck on all classes: the challenge's own images are what it is measured on."""
     recipe = replace(PRESETS["paper"], dims=(CHALLENGE_DIM,), epochs=epochs)
     for event in finetune(gallery, MODEL, recipe, HoldOut(0)):
-        if isinstance(event, Point):
+        if isinstance(event, EpochMetrics):
             print(f"epoch {event.number} of {event.total}: loss {event.loss:.3f}", flush=True)
 
 
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=PRESETS["paper"].epochs)
     parser.add_argument("--forecast", action="store_true", help="say what it would take, and stop")
     options = parser.parse_args(arguments)
-    source, indexes = f"m4d:{options.data}", Indexes(options.work)
+    source, indexes = f"m4d:{options.data}", Library(options.work)
     images = open_source(source).count()
     embedder = Embedder.raw(options.backbone)
     print(forecast(embedder, images))

@@ -20,7 +20,7 @@ from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.models.embedder import Embedder
 from unifex.training.config import PRESETS
-from unifex.training.result import Outcome
+from unifex.training.result import TrainResult
 from unifex.training.run import finetune, save
 
 SEEDS = range(5)
@@ -58,12 +58,12 @@ def main() -> None:
         write(outcomes, gallery.embedder, arguments.out)
 
 
-def figure(outcome: Outcome, dim: int) -> float:
+def figure(outcome: TrainResult, dim: int) -> float:
     """mMP@5 of the new neck."""
     return outcome.of(outcome.model, dim).overall().value
 
 
-def write(outcomes: list[Outcome], embedder: Embedder, out: Path) -> None:
+def write(outcomes: list[TrainResult], embedder: Embedder, out: Path) -> None:
     """Save the first under the name of its folder, with the means of all in its card."""
     name, first = out.name, outcomes[0]
     renamed = [replace(e, model=name) if e.model == first.model else e for e in first.evaluations]

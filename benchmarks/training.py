@@ -24,7 +24,7 @@ from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.models import lite0, zoo
 from unifex.models.embedder import Embedder
-from unifex.training.config import PRESETS, Recipe
+from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.loop import fit
 from unifex.training.samples import Samples
 
@@ -98,7 +98,7 @@ def cached(items: list[Item], embedder: Embedder) -> tuple[float, Samples]:
     return seconds, Samples(features, labels, columns.domains.codes)
 
 
-def public_seconds(items: list[Item], recipe: Recipe, steps: int) -> float:
+def public_seconds(items: list[Item], recipe: TrainConfig, steps: int) -> float:
     """Seconds an epoch of the public loop."""
     import torch
     from PIL import Image

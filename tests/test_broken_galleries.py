@@ -16,9 +16,9 @@ from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.core.files import sealed, unsealed
 from unifex.gallery.gallery import Facts, Gallery
-from unifex.gallery.library import Broken, Indexes
+from unifex.gallery.library import Broken, Library
 from unifex.retrieval.search import search
-from unifex.ui.context import Context
+from unifex.ui.context import AppContext
 
 
 def configured(**changes: object):
@@ -80,7 +80,7 @@ def test_a_broken_gallery_hides_no_other_and_can_be_deleted(sound, embedder, tmp
     folder = Path(shutil.copytree(sound / "indexes", tmp_path / "indexes"))
     break_it, cannot_tell = DAMAGES[damage]
     break_it(folder / "a")
-    indexes = Indexes(folder)
+    indexes = Library(folder)
     assert indexes.names() == ["a", "b"]
     first, second = indexes.survey(Gallery.facts)
     assert isinstance(second, Facts)
@@ -89,7 +89,7 @@ def test_a_broken_gallery_hides_no_other_and_can_be_deleted(sound, embedder, tmp
         assert first.name == "a"
         assert len(first.problem) > 20
         assert str(tmp_path) not in first.problem
-    context = Context(Settings(indexes=folder), indexes, embedder)
+    context = AppContext(Settings(indexes=folder), indexes, embedder)
     assert context.first_gallery() == ("b" if cannot_tell else "a")
     assert context.interrupted() == []
     context._prepare()
@@ -108,7 +108,7 @@ def test_a_broken_gallery_hides_no_other_and_can_be_deleted(sound, embedder, tmp
 def test_a_gallery_made_anew_where_a_broken_one_was(sound, embedder, tmp_path):
     folder = Path(shutil.copytree(sound / "indexes", tmp_path / "indexes"))
     (folder / "a" / "gallery.json").unlink()
-    indexes = Indexes(folder)
+    indexes = Library(folder)
     with pytest.raises(Exception, match=r"lost its gallery\.json; delete it"):
         indexes.get_or_create("a", lambda: embedder)
     indexes.delete("a")

@@ -17,7 +17,7 @@ from unifex.gallery import bundle
 from unifex.gallery.bundle import Packed, pack, unpack
 from unifex.gallery.corrections import drop, relabel, same
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.models import neck
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
@@ -28,7 +28,7 @@ def packed(gallery: Gallery, out: Path, images: bool = False) -> Packed:
     return last
 
 
-def unpacked(file: Path, name: str, indexes: Indexes) -> Gallery:
+def unpacked(file: Path, name: str, indexes: Library) -> Gallery:
     *_, last = unpack(file, name, indexes)
     return last
 
@@ -38,9 +38,9 @@ def hits(gallery: Gallery, query) -> list[tuple[str, str, float]]:
 
 
 @pytest.fixture
-def there(tmp_path) -> Indexes:
+def there(tmp_path) -> Library:
     """The galleries of somebody else."""
-    return Indexes(tmp_path / "there")
+    return Library(tmp_path / "there")
 
 
 QUERY = drawing.picture("signs/cross", 3)
@@ -102,7 +102,7 @@ def own_model(embedder, folder: Path, name: str, seed: int) -> Embedder:
 
 
 def test_the_neck_travels_and_takes_no_name_from_another(embedder, there, tmp_path):
-    here = Indexes(tmp_path / "here")
+    here = Library(tmp_path / "here")
     model = own_model(embedder, here.models, "mine", seed=1)
     gallery = here.get_or_create("drawn", lambda: model)
     run_index(gallery, drawing.write_folder(tmp_path / "pictures"))

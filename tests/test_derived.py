@@ -18,7 +18,7 @@ from tests.conftest import run_index
 from tests.support import drawing
 from unifex.core import derived
 from unifex.core.derived import Origin
-from unifex.evaluation.evaluate import Protocol
+from unifex.evaluation.evaluate import EvalProtocol
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery
 from unifex.maps.projection import kept_map
@@ -77,9 +77,9 @@ def of_views(gallery: Gallery) -> bytes:
 
 
 def measured(gallery: Gallery) -> tuple:
-    from unifex.evaluation.compare import assess
+    from unifex.evaluation.compare import compare
 
-    *_, found = assess(gallery, Protocol("auto"), None, True)
+    *_, found = compare(gallery, EvalProtocol("auto"), None, True)
     return str(found.as_json(True))
 
 

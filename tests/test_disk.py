@@ -14,7 +14,7 @@ from unifex.core.files import new_folder, whole_file, write_atomically
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import Progress, index
 from unifex.training.augment import features_of_views
-from unifex.training.config import Recipe
+from unifex.training.config import TrainConfig
 from unifex.training.run import finetune
 
 
@@ -46,7 +46,7 @@ def test_an_indexing_of_a_closed_workspace_commits_nothing(closed, tmp_path, emb
 def test_a_training_of_a_closed_workspace_saves_nothing(closed, tmp_path, embedder, steps):
     gallery = Gallery.create(closed / "drawn", embedder)
     run_index(gallery, write_folder(tmp_path / "pictures"))
-    work = finetune(gallery, "learned", Recipe(dims=(64,), epochs=6, batch_size=16, start="current"))
+    work = finetune(gallery, "learned", TrainConfig(dims=(64,), epochs=6, batch_size=16, start="current"))
     for _ in range(steps):
         next(work)
     ends_at_once(work, closed)

@@ -13,8 +13,8 @@ from tests.conftest import run_index
 from tests.support.drawing import LABELS, encoded, picture
 from tests.support.trials import make_columns, make_trial, random_embeddings, slow_values
 from unifex.core.errors import UnifexError
-from unifex.evaluation.compare import assess, embed_as, rivals
-from unifex.evaluation.evaluate import Protocol, difference, evaluate, trial
+from unifex.evaluation.compare import baselines, compare, embed_as
+from unifex.evaluation.evaluate import EvalProtocol, difference, evaluate, trial
 from unifex.evaluation.metrics import MEASURES
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.snapshot import ItemsGone
@@ -147,17 +147,17 @@ def test_differences_are_paired():
 def test_protocols_of_a_gallery(gallery):
     loo = trial(gallery)
     assert (loo.protocol.kind, len(loo.queries), len(loo.items)) == ("leave-one-out", 24, 24)
-    drawn = trial(gallery, Protocol("random", seed=1))
+    drawn = trial(gallery, EvalProtocol("random", seed=1))
     assert len(drawn.queries) == 4  # a fifth of six is one of each label
     assert len(drawn.items) == 20
     assert not set(drawn.queries) & set(drawn.items)
-    assert trial(gallery, Protocol("random", seed=1)).queries.tolist() == drawn.queries.tolist()
-    few = trial(gallery, Protocol("leave-one-out", max_queries=5))
+    assert trial(gallery, EvalProtocol("random", seed=1)).queries.tolist() == drawn.queries.tolist()
+    few = trial(gallery, EvalProtocol("leave-one-out", max_queries=5))
     assert (len(few.queries), len(few.items), few.left_out["queries not drawn"]) == (5, 24, 19)
     with pytest.raises(GalleryError, match="no query and index split"):
-        trial(gallery, Protocol("split"))
+        trial(gallery, EvalProtocol("split"))
     with pytest.raises(UnifexError, match="no protocol 'half'"):
-        Protocol("half")
+        EvalProtocol("half")
 
 
 def test_the_gallerys_own_split_comes_first(tmp_path, embedder):
@@ -174,7 +174,7 @@ def test_the_gallerys_own_split_comes_first(tmp_path, embedder):
     assert chosen.protocol.kind == "split"
     assert (len(chosen.queries), len(chosen.items)) == (4, 8)
     assert chosen.left_out["other split"] == 4
-    found = last(assess(gallery))
+    found = last(compare(gallery))
     assert found.main.as_json()["left_out"]["other split"] == 4
 
 
@@ -207,32 +207,32 @@ def test_a_domain_without_items_of_its_own_is_json(tmp_path):
 
 
 def test_an_assessment_measures_64_context_and_rivals_beside(gallery):
-    found = last(assess(gallery, context=True, compare=["raw"]))
+    found = last(compare(gallery, context=True, compare=["raw"]))
     assert [(e.model, e.dim, e.context) for e in found.evaluations] == [
         ("unifex-lite", 256, True), ("unifex-lite", 256, False), ("unifex-lite", 64, False), ("raw", 1600, False),
     ]  # fmt: skip
 
 
 def test_rivals_are_compared_in_pairs(gallery):
-    found = last(assess(gallery, dim=64, compare=["pooling", "raw"]))
+    found = last(compare(gallery, dim=64, compare=["pooling", "raw"]))
     assert [(e.model, e.dim) for e in found.evaluations] == [("unifex-lite", 64), ("pooling", 64), ("raw", 1600)]
     brief = found.as_json()["compared"][0]
     assert brief["difference"]["ci95"][0] <= brief["difference"]["mmp5"] <= brief["difference"]["ci95"][1]
-    assert set(rivals(gallery)) == {"raw", "pca", "pooling"}
+    assert set(baselines(gallery)) == {"raw", "pca", "pooling"}
 
 
 def test_wrong_wishes(gallery):
     with pytest.raises(DimensionError, match="PCA needs more than 24 images"):
-        last(assess(gallery, compare=["pca"]))
+        last(compare(gallery, compare=["pca"]))
     with pytest.raises(GalleryError, match="no model nothing"):
-        last(assess(gallery, compare=["nothing"]))
+        last(compare(gallery, compare=["nothing"]))
     with pytest.raises(DimensionError, match="no 65-d"):
-        last(assess(gallery, dim=65))
+        last(compare(gallery, dim=65))
 
 
 def test_a_model_trained_anew_re_embeds_its_galleries(gallery):
     """A gallery opened with its own model must not mix the embeddings of two necks."""
-    from unifex.gallery.library import Indexes
+    from unifex.gallery.library import Library
     from unifex.models.embedder import Embedder
     from unifex.models.neck import Neck
 
@@ -240,7 +240,7 @@ def test_a_model_trained_anew_re_embeds_its_galleries(gallery):
     old = gallery.embedder.neck
     mine = replace(gallery.embedder.config, name="mine")
     Embedder(mine, old).save(models / "mine")
-    list(Indexes(gallery.folder.parent).use(gallery.name, Embedder.load("mine", models)))
+    list(Library(gallery.folder.parent).use(gallery.name, Embedder.load("mine", models)))
     turned = Neck(old.kind, np.ascontiguousarray(old.weight[::-1]), old.bias[::-1].copy(), old.dims)
     Embedder(mine, turned).save(models / "mine")
     again = Gallery.open(gallery.folder)
@@ -280,7 +280,7 @@ def test_a_gallery_of_copies_says_why_it_cannot_be_measured(tmp_path, embedder):
     run_index(gallery, tmp_path / "pictures")
     with pytest.raises(GalleryError, match="copies of one file do not count"):
         trial(gallery)
-    assert "one label" in last(assess(gallery, Protocol(copies=True))).main.remarks[0]
+    assert "one label" in last(compare(gallery, EvalProtocol(copies=True))).main.remarks[0]
 
 
 def test_what_is_measured_stays_the_same_items_while_others_come_and_go(gallery, folder):

@@ -20,12 +20,12 @@ from unifex.core import images
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.evaluate import evaluate
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.gallery.snapshot import Embedding
 from unifex.models.embedder import Embedder, ModelError
 from unifex.training.augment import features_of_views, view
 from unifex.training.config import PRESETS
-from unifex.training.result import Outcome, Point
+from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import unfinished
 from unifex.training.run import Doing, finetune
 from unifex.training.split import HoldOut
@@ -39,13 +39,13 @@ def last(events):
 
 
 @pytest.fixture
-def indexes(gallery) -> Indexes:
-    return Indexes(gallery.folder.parent)
+def indexes(gallery) -> Library:
+    return Library(gallery.folder.parent)
 
 
 def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
     events = list(finetune(gallery, "mine", QUICK))
-    points, outcome = [e for e in events if isinstance(e, Point)], events[-1]
+    points, outcome = [e for e in events if isinstance(e, EpochMetrics)], events[-1]
     assert [p.number for p in points] == [1, 2, 3]
     assert all(0 <= p.scores[dim] <= 1 for p in points for dim in (64, 256))
     assert any(isinstance(e, Doing) and "mine 64-d" in e.what for e in events)
@@ -88,7 +88,7 @@ def test_before_and_after_are_of_the_same_queries_and_true(gallery):
         assert [hit for hit, _ in changed.after] == new.hits[row].tolist()
 
 
-def noise(outcome: Outcome, seed: int = 0) -> Outcome:
+def noise(outcome: TrainResult, seed: int = 0) -> TrainResult:
     """The same outcome with a neck of random directions."""
     rng = np.random.default_rng(seed)
     embeddings = l2_normalize(rng.normal(size=(len(outcome.data.columns.ids), 256)), 256)
@@ -112,18 +112,18 @@ def test_stopped_gone_on_and_finished(gallery):
     models = gallery.folder.parent / "models"
     whole = last(finetune(gallery, "whole", QUICK)).neck
     events = finetune(gallery, "cut", QUICK)
-    next(e for e in events if isinstance(e, Point))
+    next(e for e in events if isinstance(e, EpochMetrics))
     events.close()
     assert [(o.name, o.gallery, o.recipe, o.hold_out) for o in unfinished(models)] == [
         ("cut", "drawn", QUICK, HoldOut())
     ]
     assert not (models / "cut").exists()
     rest = list(finetune(gallery, "cut", QUICK))
-    assert [e.number for e in rest if isinstance(e, Point)] == [2, 3]
+    assert [e.number for e in rest if isinstance(e, EpochMetrics)] == [2, 3]
     np.testing.assert_array_equal(rest[-1].neck.weight, whole.weight)
     assert [point.number for point in rest[-1].points] == [1, 2, 3]  # the curves are whole, too
     assert unfinished(models) == []
-    next(e for e in finetune(gallery, "early", QUICK) if isinstance(e, Point))
+    next(e for e in finetune(gallery, "early", QUICK) if isinstance(e, EpochMetrics))
     early = last(finetune(gallery, "early", QUICK, finish=True))
     assert early.as_json()["epochs"] == 1
     assert not np.array_equal(early.neck.weight, whole.weight)
@@ -133,34 +133,34 @@ def test_stopped_gone_on_and_finished(gallery):
 def test_killed_after_the_last_epoch_it_only_measures(gallery):
     whole = last(finetune(gallery, "whole", QUICK)).neck
     events = finetune(gallery, "late", QUICK)
-    next(e for e in events if isinstance(e, Point) and e.number == 3)
+    next(e for e in events if isinstance(e, EpochMetrics) and e.number == 3)
     events.close()
     rest = list(finetune(gallery, "late", QUICK))
-    assert not any(isinstance(e, Point) for e in rest)
+    assert not any(isinstance(e, EpochMetrics) for e in rest)
     np.testing.assert_array_equal(rest[-1].neck.weight, whole.weight)
     assert [point.number for point in rest[-1].points] == [1, 2, 3]
 
 
 def test_a_model_is_trained_once_at_a_time(gallery):
     first = finetune(gallery, "twice", QUICK)
-    next(event for event in first if isinstance(event, Point))
+    next(event for event in first if isinstance(event, EpochMetrics))
     with pytest.raises(ModelError, match="is being trained in another tab"):
         next(finetune(gallery, "twice", QUICK))
     first.close()
-    assert isinstance(last(finetune(gallery, "twice", QUICK)), Outcome)
+    assert isinstance(last(finetune(gallery, "twice", QUICK)), TrainResult)
 
 
 def test_a_killed_process_leaves_a_checkpoint(gallery):
     code = (
-        "import os, sys\nfrom unifex.training.run import Point, finetune\nfrom unifex.gallery import Gallery\n"
+        "import os, sys\nfrom unifex.training.run import EpochMetrics, finetune\nfrom unifex.gallery import Gallery\n"
         "from unifex.training.config import PRESETS\n"
         "for event in finetune(Gallery.open(sys.argv[1]), 'killed', PRESETS['quick']):\n"
-        "    if isinstance(event, Point) and event.number == 2:\n        os.kill(os.getpid(), 9)\n"
+        "    if isinstance(event, EpochMetrics) and event.number == 2:\n        os.kill(os.getpid(), 9)\n"
     )
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code, str(gallery.folder)], cwd=root, timeout=120)
     assert done.returncode == -9
-    rest = [e.number for e in finetune(gallery, "killed", QUICK) if isinstance(e, Point)]
+    rest = [e.number for e in finetune(gallery, "killed", QUICK) if isinstance(e, EpochMetrics)]
     assert rest == [3]
 
 

@@ -20,7 +20,7 @@ from unifex.core.files import sealed, unsealed
 from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import Progress, forecast, index
-from unifex.gallery.library import Indexes, check_name
+from unifex.gallery.library import Library, check_name
 from unifex.gallery.snapshot import ItemsGone
 from unifex.gallery.writer import SHARD_ROWS
 from unifex.models import neck
@@ -358,13 +358,13 @@ def test_names_that_are_refused(name):
 
 @pytest.mark.parametrize("name", ["holiday", "Ferien 2026", "日本", "demo (synthetic)", "a.b-c_d+e"])
 def test_names_that_are_taken(name, tmp_path, embedder):
-    indexes = Indexes(tmp_path)
+    indexes = Library(tmp_path)
     indexes.get_or_create(name, lambda: embedder)
     assert indexes.names() == [name]
 
 
 def test_rename_and_delete(gallery):
-    indexes = Indexes(gallery.folder.parent)
+    indexes = Library(gallery.folder.parent)
     assert indexes.get("drawn") is indexes.get("drawn")
     renamed = indexes.rename("drawn", "figures")
     assert indexes.names() == ["figures"]
@@ -381,7 +381,7 @@ def test_rename_and_delete(gallery):
 
 
 def test_a_gallery_made_anew_under_an_old_name_is_not_the_old_one(gallery, embedder):
-    indexes = Indexes(gallery.folder.parent)
+    indexes = Library(gallery.folder.parent)
     assert len(indexes.get("drawn").snapshot()) == 24
     shutil.rmtree(gallery.folder)
     Gallery.create(gallery.folder, embedder)

@@ -23,7 +23,7 @@ from tests.support import drawing
 from tests.test_bundle import QUERY, packed, unpacked
 from unifex.core.files import sealed, unsealed
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.retrieval.search import search
 
 SECRET = b"-----BEGIN OPENSSH PRIVATE KEY-----\nnot for you"
@@ -236,7 +236,7 @@ def assert_harmless(gallery: Gallery, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_is_refused_or_harmless(original, secret, tmp_path, name):
-    there = Indexes(tmp_path / "there")
+    there = Library(tmp_path / "there")
     bundle = attack(original, tmp_path / "g.zip", ATTACKS[name], secret)
     outside = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     try:
@@ -277,7 +277,7 @@ def _bomb(_: zipfile.ZipFile, made: zipfile.ZipFile) -> None:
     ("change", "sentence"), [(_linked, "no plain file"), (_twice, "twice"), (_bomb, "200-fold|zip bomb")]
 )
 def test_entries_that_no_bundle_has(original, tmp_path, change, sentence):
-    there = Indexes(tmp_path / "there")
+    there = Library(tmp_path / "there")
     with pytest.raises(GalleryError, match=sentence):
         unpacked(entries(original, tmp_path / "g.zip", change), "theirs", there)
     assert there.names() == []
@@ -290,7 +290,7 @@ def test_declared_sizes_are_not_believed(original, tmp_path):
     lying = data[: start + 24] + struct.pack("<I", 10) + data[start + 28 :]  # its true size is larger
     (tmp_path / "g.zip").write_bytes(lying)
     with pytest.raises(GalleryError, match="can be used: Bad CRC"):
-        unpacked(tmp_path / "g.zip", "theirs", Indexes(tmp_path / "there"))
+        unpacked(tmp_path / "g.zip", "theirs", Library(tmp_path / "there"))
 
 
 def test_a_thumbnail_with_more_than_its_picture_is_made_again(original, secret, tmp_path):
@@ -302,7 +302,7 @@ def test_a_thumbnail_with_more_than_its_picture_is_made_again(original, secret, 
         return stream.getvalue() + b"<html>"
 
     bundle = attack(original, tmp_path / "g.zip", replaced("thumbs/", change), secret)
-    gallery = unpacked(bundle, "theirs", Indexes(tmp_path / "there"))
+    gallery = unpacked(bundle, "theirs", Library(tmp_path / "there"))
     made = [path.read_bytes() for path in gallery.folder.glob("thumbs/*/*")]
     assert made
     assert not [data for data in made if b"camera 7" in data or b"<html>" in data]

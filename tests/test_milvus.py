@@ -9,11 +9,11 @@ import pytest
 from tests.support.drawing import encoded, picture
 from tests.test_vectors import clustered, overlap
 from unifex.cli.main import main
-from unifex.evaluation.compare import assess
+from unifex.evaluation.compare import compare
 from unifex.gallery import bundle, snapshot
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import Filters, search, search_items
 from unifex.vector_index import exact, milvus_index
@@ -105,7 +105,7 @@ def test_the_collection_follows(tmp_path):
 @pytest.fixture
 def both(gallery):
     """The drawn gallery in FAISS and, the same one, in Milvus."""
-    indexes = Indexes(gallery.folder.parent)
+    indexes = Library(gallery.folder.parent)
     yield gallery, indexes.move_to(gallery.name, "milvus"), indexes
     milvus_index.release("milvus", gallery.folder)
 
@@ -127,7 +127,7 @@ def test_a_gallery_in_milvus_answers_as_in_faiss(both, folder):
             assert there.stranger == here.stranger
     here, there = (search_items(one, ids[:2].tolist(), 5).hits for one in (faiss, moved))
     assert [hit.as_json() for hit in there] == [hit.as_json() for hit in here]
-    (*_, here), (*_, there) = assess(faiss), assess(moved)
+    (*_, here), (*_, there) = compare(faiss), compare(moved)
     assert there.as_json() == here.as_json()
 
 
@@ -199,7 +199,7 @@ def test_a_gallery_whose_milvus_is_gone_can_go_back_to_faiss(both, caplog):
     milvus_index.release("milvus", moved.folder)
     (moved.folder / milvus_index.LITE_FILE / "LOCK").parent.rename(moved.folder / "elsewhere")
     (moved.folder / milvus_index.LITE_FILE).write_bytes(b"not a database")
-    back = Indexes(indexes.folder).move_to("drawn", "faiss")
+    back = Library(indexes.folder).move_to("drawn", "faiss")
     assert "stay in Milvus" in caplog.text
     assert len(search(back, [encoded(picture("shapes/disc", 50))], 3).hits) == 3
 
@@ -208,7 +208,7 @@ def test_a_packed_gallery_says_nothing_of_its_store(both, tmp_path):
     _, moved, _ = both
     list(bundle.pack(moved, tmp_path / "drawn.zip"))
     assert b"milvus" not in (tmp_path / "drawn.zip").read_bytes().lower()
-    there = Indexes(tmp_path / "there")
+    there = Library(tmp_path / "there")
     list(bundle.unpack(tmp_path / "drawn.zip", "drawn", there))
     assert there.get("drawn").config.store == ""
     assert there.get("drawn").snapshot().index.shortlist.exact

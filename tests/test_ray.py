@@ -20,7 +20,7 @@ from unifex.cli.main import main
 from unifex.data.sources import Item, Refused, SourceError
 from unifex.gallery.clip_retrieval import Rows
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 from unifex.scale import partitions, ray_embedding
 
@@ -72,7 +72,7 @@ def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_
     arguments = ["index", "--from-embeddings", out, "--gallery", "far", "--indexes", str(tmp_path / "indexes")]
     assert main(arguments) == 0
     assert "224 rows" in capsys.readouterr().out
-    far = Indexes(tmp_path / "indexes").get("far")
+    far = Library(tmp_path / "indexes").get("far")
     here = Gallery.create(tmp_path / "indexes" / "here", embedder)
     run_index(here, folder)
     expected, found = embeddings_by_path(here), embeddings_by_path(far)

@@ -11,8 +11,8 @@ from unifex.training.config import (
     LOSS_MARGINS,
     PRESET_ADVICE,
     PRESETS,
-    Recipe,
     RecipeError,
+    TrainConfig,
     read_public_yaml,
     setting_from_text,
 )
@@ -31,14 +31,14 @@ SCHEDULER: {epoch_based: False, name: "cosine", warmup: "linear", warmup_steps: 
 """
 
 
-def read(tmp_path, text: str) -> Recipe:
+def read(tmp_path, text: str) -> TrainConfig:
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     return read_public_yaml(path)
 
 
 def test_the_papers_configuration_is_the_default_recipe(tmp_path):
-    assert replace(read(tmp_path, PUBLISHED), seed=0, min_images=2) == Recipe() == PRESETS["paper"]
+    assert replace(read(tmp_path, PUBLISHED), seed=0, min_images=2) == TrainConfig() == PRESETS["paper"]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_missing_file_is_refused(tmp_path):
 )
 def test_values_out_of_range_are_refused(values, why):
     with pytest.raises(RecipeError, match=why):
-        Recipe(**values)
+        TrainConfig(**values)
 
 
 def test_settings_are_read_from_text():
@@ -126,4 +126,4 @@ def test_margins_are_those_of_the_losses():
 
 def test_every_setting_and_preset_explains_itself():
     assert list(PRESETS) == list(PRESET_ADVICE)
-    assert all(setting.metadata["help"] for setting in fields(Recipe))
+    assert all(setting.metadata["help"] for setting in fields(TrainConfig))

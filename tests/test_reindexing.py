@@ -19,9 +19,9 @@ from unifex.data.sources import SourceError
 from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import PruneRefused, forget, index, relocate
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.ui.components.item_view import ItemView
-from unifex.ui.context import Context
+from unifex.ui.context import AppContext
 
 
 def items(gallery: Gallery) -> dict[str, tuple[int, str, str]]:
@@ -373,7 +373,7 @@ def test_rehash_sees_what_size_and_time_do_not_tell(gallery, folder):
 
 
 def test_the_large_view_says_that_a_file_changed(gallery, folder):
-    view = ItemView(Context(Settings(), Indexes(gallery.folder.parent), gallery.embedder))
+    view = ItemView(AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder))
     record = gallery.item_at("shapes/disc/0.png")
     opened = lambda: view.open(json.dumps(["drawn", record.id]))[1]  # noqa: E731
     assert "shapes/disc/0.png" in opened()

@@ -109,12 +109,12 @@ def test_a_large_gallery_uses_the_shortlist_and_keeps_it(gallery, monkeypatch):
 
 def test_chosen_domains_survive_a_new_list_of_galleries(gallery):
     from unifex.cli.settings import Settings
-    from unifex.gallery.library import Indexes
+    from unifex.gallery.library import Library
     from unifex.ui.components.item_view import ItemView
-    from unifex.ui.context import Context
+    from unifex.ui.context import AppContext
     from unifex.ui.tabs.search_tab import SearchTab
 
-    context = Context(Settings(), Indexes(gallery.folder.parent), gallery.embedder)
+    context = AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder)
     tab = SearchTab(context, ItemView(context))
     assert "value" not in tab.choose_gallery("drawn", ["signs"])[0]
     assert "value" not in tab.choose_gallery("drawn", [])[0]

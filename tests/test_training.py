@@ -14,12 +14,12 @@ from unifex.core import images
 from unifex.models import backbones, zoo
 from unifex.models.neck import Neck, pca
 from unifex.training import loop
-from unifex.training.config import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS, Recipe
+from unifex.training.config import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS, TrainConfig
 from unifex.training.loop import TrainingError, fit, learning_rate_share, reached
 from unifex.training.losses import NestedLoss, Settings
 from unifex.training.samples import Samples, chances
 
-SMALL = Recipe(dims=(8, 16), epochs=3, batch_size=32, learning_rate=1e-2, loss="arcface", sub_centres=1)
+SMALL = TrainConfig(dims=(8, 16), epochs=3, batch_size=32, learning_rate=1e-2, loss="arcface", sub_centres=1)
 
 
 def samples(classes: int = 12, images_a_class: int = 8, width: int = 48, noise: float = 1.0, views: int = 0) -> Samples:

@@ -16,7 +16,7 @@ from tests.support.trials import make_columns
 from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.training import split
-from unifex.training.config import Recipe
+from unifex.training.config import TrainConfig
 from unifex.training.split import HoldOut, choose
 from unifex.ui.rendering import training_report
 
@@ -36,7 +36,7 @@ class Stand:
         return []
 
 
-def chosen(items, domains=None, splits=None, hashes=None, recipe=Recipe(), **hold_out):
+def chosen(items, domains=None, splits=None, hashes=None, recipe=TrainConfig(), **hold_out):
     return choose(Stand(make_columns(items, domains, splits, hashes)), recipe, HoldOut(**hold_out))
 
 
@@ -48,7 +48,7 @@ def chosen(items, domains=None, splits=None, hashes=None, recipe=Recipe(), **hol
 def test_training_and_measuring_share_no_class_and_no_bytes(items, share, seed, min_images):
     labels, hashes = zip(*items)
     try:
-        data = chosen(labels, hashes=hashes, recipe=Recipe(seed=seed, min_images=min_images), share=share)
+        data = chosen(labels, hashes=hashes, recipe=TrainConfig(seed=seed, min_images=min_images), share=share)
     except GalleryError:
         return
     columns, train = data.columns, data.train
@@ -96,7 +96,10 @@ def test_a_third_is_drawn_evenly_over_domains_by_seed():
     assert (held >= 30).sum() == 3
     assert first.trial.queries.tolist() == again.trial.queries.tolist() != other.trial.queries.tolist()
     assert len(first.trial.items) == len(labels)  # they are looked for among everything
-    assert chosen(labels, domains, recipe=Recipe(seed=9), seed=1).trial.queries.tolist() == first.trial.queries.tolist()
+    assert (
+        chosen(labels, domains, recipe=TrainConfig(seed=9), seed=1).trial.queries.tolist()
+        == first.trial.queries.tolist()
+    )
     assert first.trial.groups is not None  # but never find themselves
 
 
@@ -111,7 +114,7 @@ def test_labels_can_be_named():
 
 def test_sizes_are_heeded():
     labels = ["a"] * 9 + ["b"] * 5 + ["c"] * 2 + ["d"]
-    data = chosen(labels, recipe=Recipe(min_images=3, max_images=6), share=0)
+    data = chosen(labels, recipe=TrainConfig(min_images=3, max_images=6), share=0)
     assert Counter(np.array(labels)[data.train]) == {"a": 6, "b": 5}
     assert [(small.name, small.images) for small in data.small] == [("c", 2), ("d", 1)]
 
@@ -144,10 +147,10 @@ def test_nothing_is_held_out_of_few_classes_and_it_says_so():
 @pytest.mark.parametrize(
     ("labels", "recipe", "why"),
     [
-        (["", ""], Recipe(), "has 0 labels; training needs at least 2"),
-        (["a", "a"], Recipe(), "has 1 labels"),
-        (["a", "b", "c"], Recipe(), "0 classes of at least 2 different images"),
-        (["a", "a", "b", "b"], Recipe(min_images=3), "0 classes of at least 3"),
+        (["", ""], TrainConfig(), "has 0 labels; training needs at least 2"),
+        (["a", "a"], TrainConfig(), "has 1 labels"),
+        (["a", "b", "c"], TrainConfig(), "0 classes of at least 2 different images"),
+        (["a", "a", "b", "b"], TrainConfig(min_images=3), "0 classes of at least 3"),
     ],
 )
 def test_what_is_missing_is_said(labels, recipe, why):
@@ -170,6 +173,6 @@ def test_suspicious_labels_are_training_images_among_strangers(tmp_path: Path, e
     (tmp_path / "list.csv").write_text("\n".join(lines))
     gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
     run_index(gallery, str(tmp_path / "list.csv"))
-    data = choose(gallery, Recipe())
+    data = choose(gallery, TrainConfig())
     found = split.suspicious_labels(gallery, data)
     assert [record.path for record in gallery.records(data.columns.ids[[e.item for e in found]])] == ["disc0.png"]

@@ -15,7 +15,7 @@ from tests.support.drawing import LABELS, encoded, picture
 from tests.support.serving import Server, serve
 from tests.support.visiting import Visitor
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 
 CROSSES = {f"signs/cross/{view}.png": encoded(picture("signs/cross", view)) for view in range(3)}
 DISCS = {f"shapes/disc/{view}.png": encoded(picture("shapes/disc", view)) for view in range(2)}
@@ -111,4 +111,4 @@ def test_a_visitor_is_the_same_at_both(tmp_path, embedder, folder):
         assert "mine" not in visitor.galleries()
         with pytest.raises(RuntimeError, match="no gallery 'mine'"):
             labels(visitor, "mine")
-    assert Indexes(tmp_path / "indexes").names()
+    assert Library(tmp_path / "indexes").names()

@@ -20,7 +20,7 @@ from tests.support.serving import serve
 from tests.support.visiting import Visitor
 from unifex.data.sources import Refused, open_source
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.ui.server.rates import Ownership, Rate, Refusal
 from unifex.ui.server.workspaces import VISITORS, Limits, Workspaces
 
@@ -310,7 +310,7 @@ def test_health_is_the_owners(server):
 @pytest.fixture
 def workspaces(tmp_path):
     limits = Limits(images=3, bytes=10**6, trainings=2, training_seconds=60, seconds=100)
-    return Workspaces(Indexes(tmp_path / "indexes"), limits)
+    return Workspaces(Library(tmp_path / "indexes"), limits)
 
 
 def test_what_nobody_uses_comes_to_its_end(workspaces, embedder):
@@ -329,8 +329,8 @@ def test_what_nobody_uses_comes_to_its_end(workspaces, embedder):
 
 def test_tokens_are_this_servers_own_and_outlive_a_restart(workspaces, tmp_path):
     token = workspaces.new_token()
-    again = Workspaces(Indexes(tmp_path / "indexes"), workspaces.limits)
-    other = Workspaces(Indexes(tmp_path / "other"), workspaces.limits)
+    again = Workspaces(Library(tmp_path / "indexes"), workspaces.limits)
+    other = Workspaces(Library(tmp_path / "other"), workspaces.limits)
     assert again.visitor(token) == workspaces.visitor(token) != ""
     assert other.visitor(token) == ""
     assert [workspaces.visitor(wrong) for wrong in (None, "", ".", "a.b", token + "0", "é" * 9)] == [""] * 6

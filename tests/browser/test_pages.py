@@ -297,13 +297,13 @@ def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedd
     import gradio as gr
 
     from unifex.cli.settings import Settings
-    from unifex.gallery.library import Indexes
-    from unifex.ui.context import Context
+    from unifex.gallery.library import Library
+    from unifex.ui.context import AppContext
     from unifex.ui.tabs.gallery_tab import GalleryTab
 
-    indexes = Indexes(tmp_path)
+    indexes = Library(tmp_path)
     indexes.get_or_create("mine", lambda: embedder)
-    tab = GalleryTab(Context(Settings(indexes=tmp_path, read_only=True), indexes, embedder))
+    tab = GalleryTab(AppContext(Settings(indexes=tmp_path, read_only=True), indexes, embedder))
     with gr.Blocks():
         tab.build()
     answers = [

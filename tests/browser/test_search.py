@@ -221,7 +221,7 @@ def test_the_drop_zone_says_what_came_of_a_drop(page):
     expect(state).to_contain_text("What you added meanwhile was not taken")
     page.get_by_role("button", name="Stop uploading").click()
     page.wait_for_function(STOPPED_JS)
-    expect(page.locator("#index-outcome")).to_be_empty()
+    expect(page.locator("#index-message")).to_be_empty()
     page.evaluate("() => { XMLHttpRequest.prototype.send = window.fetch = () => { throw new TypeError('fetch'); }; }")
     drop(page, "#drop .drop", {"a.png": b"x"})
     expect(state).to_contain_text("the server does not answer")

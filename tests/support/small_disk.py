@@ -17,15 +17,15 @@ from unifex.core.text import reason
 from unifex.gallery import bundle, indexing
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
-from unifex.training.config import Recipe
-from unifex.training.result import Outcome, Point
+from unifex.training.config import TrainConfig
+from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import unfinished
 from unifex.training.run import finetune
 
 ROOMY = "200m"
-QUICK = Recipe(dims=(64,), epochs=6, batch_size=16, start="current")
+QUICK = TrainConfig(dims=(64,), epochs=6, batch_size=16, start="current")
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_indexing_on_a_disk_that_fills_up_goes_on_when_there_is_room(tmp_path, d
 
 
 def test_nothing_is_lost_by_what_does_not_fit(tmp_path, disk, kept, embedder):
-    indexes, before = Indexes(disk), contents(kept)
+    indexes, before = Library(disk), contents(kept)
     item = kept.item_at("signs/stripes/0.png")
     raw = Embedder.raw("lite0")
     with full(disk):
@@ -120,13 +120,13 @@ def test_a_training_that_no_longer_fits_goes_on_from_where_it_was(disk, kept):
     points = []
     while len(points) < 3:
         event = next(training)
-        points += [event] if isinstance(event, Point) else []
+        points += [event] if isinstance(event, EpochMetrics) else []
     with full(disk):
         refused(lambda: list(training))
     assert [order.name for order in unfinished(disk / "models")] == ["learned"]
     events = list(finetune(kept, "learned", QUICK))
-    assert next(event for event in events if isinstance(event, Point)).number > 3
-    assert isinstance(events[-1], Outcome)
+    assert next(event for event in events if isinstance(event, EpochMetrics)).number > 3
+    assert isinstance(events[-1], TrainResult)
 
 
 def test_the_page_says_that_the_disk_is_full_and_goes_on(disk, kept, folder):

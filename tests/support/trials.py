@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import Protocol, Trial
-from unifex.gallery.snapshot import Category, Columns
+from unifex.evaluation.evaluate import EvalProtocol, QueryIndexSplit
+from unifex.gallery.snapshot import CategoricalColumn, ItemTable
 
 
-def make_columns(labels, domains=None, splits=None, hashes=None) -> Columns:
+def make_columns(labels, domains=None, splits=None, hashes=None) -> ItemTable:
     """Columns of items with these labels."""
     count = len(labels)
     hashes = np.array([f"{h:064x}" for h in (range(count) if hashes is None else hashes)], "S64")
     texts = (domains or [""] * count, splits or [""] * count, list(map(str, labels)))
-    return Columns(1, np.arange(1, count + 1), hashes, *(Category.of(list(text)) for text in texts))
+    return ItemTable(1, np.arange(1, count + 1), hashes, *(CategoricalColumn.of(list(text)) for text in texts))
 
 
-def make_trial(columns: Columns, queries, items, groups=None, same=()) -> Trial:
+def make_trial(columns: ItemTable, queries, items, groups=None, same=()) -> QueryIndexSplit:
     """A trial of these positions."""
     pairs = sorted({tuple(pair) for one in same for pair in (one, one[::-1])})
-    return Trial(
-        Protocol("split" if groups is None else "leave-one-out"), columns, np.asarray(queries), np.asarray(items),
+    return QueryIndexSplit(
+        EvalProtocol("split" if groups is None else "leave-one-out"), columns, np.asarray(queries), np.asarray(items),
         groups, np.array(pairs, np.int64).reshape(-1, 2), {},
     )  # fmt: skip
 
@@ -33,7 +33,7 @@ def random_embeddings(count: int, dim: int, seed: int, ties: bool = False) -> np
     return l2_normalize(rows.astype(np.float32), dim)
 
 
-def slow_values(trial: Trial, embeddings: np.ndarray) -> dict[str, list[float]]:
+def slow_values(trial: QueryIndexSplit, embeddings: np.ndarray) -> dict[str, list[float]]:
     """Every measure of every query by loops over the definition."""
     labels = trial.columns.domains.texts + "/" + trial.columns.labels.texts
     same = {tuple(pair) for pair in trial.same.tolist()}

@@ -306,12 +306,12 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.evaluation.compare import Assessment, assess
-    from unifex.evaluation.evaluate import Protocol
+    from unifex.evaluation.compare import Assessment, compare
+    from unifex.evaluation.evaluate import EvalProtocol
 
     gallery = indexes(options).get(options.gallery, chosen_embedder(options))
-    protocol = Protocol(options.protocol, options.seed, options.copies)
-    for event in assess(gallery, protocol, options.dim, options.context, options.compare):
+    protocol = EvalProtocol(options.protocol, options.seed, options.copies)
+    for event in compare(gallery, protocol, options.dim, options.context, options.compare):
         if not isinstance(event, Assessment):
             step_line(event.doing, event.done, event.total)
     end_line()

@@ -11,7 +11,7 @@ from unifex.core.errors import UnifexError
 
 if TYPE_CHECKING:
     from unifex.data.sources import Options, Source
-    from unifex.gallery.library import Indexes
+    from unifex.gallery.library import Library
     from unifex.models.embedder import Embedder
 
 
@@ -50,13 +50,13 @@ def new_file(text: str) -> Path:
     return Path(place(text))
 
 
-def indexes(options: argparse.Namespace) -> Indexes:
+def indexes(options: argparse.Namespace) -> Library:
     """The folder of galleries."""
-    from unifex.gallery.library import Indexes
+    from unifex.gallery.library import Library
 
     if options.indexes.exists() and not options.indexes.is_dir():
         raise UnifexError(f"--indexes '{options.indexes}' is no folder")
-    return Indexes(options.indexes)
+    return Library(options.indexes)
 
 
 def embedder(options: argparse.Namespace) -> Embedder:

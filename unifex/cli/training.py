@@ -19,7 +19,7 @@ from unifex.core.text import duration
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add their parsers; ``command`` makes one."""
-    from unifex.training.config import PRESET_ADVICE, Recipe
+    from unifex.training.config import PRESET_ADVICE, TrainConfig
 
     train = command("train", _train, "teach a neck what a gallery's labels say, and measure it on classes it never saw")
     train.add_argument("--gallery", required=True, help="name of the gallery")
@@ -42,7 +42,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     train.add_argument("--log", choices=("tensorboard", "trackio"), help="write the curves there, too")
     recipe = train.add_argument_group("the recipe (defaults: the preset's)")
-    for setting in fields(Recipe):
+    for setting in fields(TrainConfig):
         known = setting.metadata
         limits = "" if known["low"] is None else f", {known['low']:g} to {known['high']:g}"
         recipe.add_argument(
@@ -66,7 +66,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     from unifex.training.distributed import joined
     from unifex.training.loggers import log_curves
-    from unifex.training.result import Point
+    from unifex.training.result import EpochMetrics
     from unifex.training.run import Doing, finetune
     from unifex.training.split import HoldOut
 
@@ -81,7 +81,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
         for event in events:
             if isinstance(event, Doing):
                 step_line(event.what, event.done, event.total)
-            elif isinstance(event, Point):
+            elif isinstance(event, EpochMetrics):
                 log(event)
                 _epoch_line(event)
     if event is None:  # the first of several processes tells

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import CHALLENGE_DIM, Evaluating, Evaluation, Protocol, difference, evaluate, trial
+from unifex.evaluation.evaluate import CHALLENGE_DIM, EvalProtocol, Evaluating, Evaluation, difference, evaluate, trial
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.neighbours import Neighbours
-from unifex.gallery.snapshot import Columns, ItemsGone
+from unifex.gallery.snapshot import ItemsGone, ItemTable
 from unifex.models.embedder import Embedder, list_models
 from unifex.models.neck import pca, pooling
 
@@ -59,16 +59,16 @@ class Assessment:
         }
 
 
-def rivals(gallery: Gallery) -> list[str]:
+def baselines(gallery: Gallery) -> list[str]:
     """Names that :func:`assess` can compare the gallery's model with: other models on its backbone, and baselines."""
     models = list_models(gallery.folder.parent / "models")
     fitting = [m.name for m in models if m.backbone_hash == gallery.config.backbone_hash]
     return [name for name in fitting if name != gallery.config.model] + list(BASELINES)
 
 
-def assess(
+def compare(
     gallery: Gallery,
-    protocol: Protocol = Protocol(),
+    protocol: EvalProtocol = EvalProtocol(),
     dim: int | None = None,
     context: bool = False,
     compare: Sequence[str] = (),
@@ -78,7 +78,7 @@ def assess(
     ``compare`` are names of :func:`rivals`. Nothing is decoded: rivals are made from the kept features. Raises
     :class:`GalleryError` without labels or for an unknown rival, ``DimensionError`` for an unknown ``dim``.
     """
-    known = rivals(gallery)
+    known = baselines(gallery)
     if unknown := sorted(set(compare) - set(known)):
         raise GalleryError(f"no model {', '.join(unknown)} for gallery '{gallery.name}'; there are: {', '.join(known)}")
     dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
@@ -112,7 +112,7 @@ def _kept_neighbours(gallery: Gallery) -> Iterator[Evaluating]:
         yield Evaluating(event.done, event.total, "neighbours")
 
 
-def embed_as(gallery: Gallery, columns: Columns, name: str, dim: int, fit_on: np.ndarray) -> np.ndarray | None:
+def embed_as(gallery: Gallery, columns: ItemTable, name: str, dim: int, fit_on: np.ndarray) -> np.ndarray | None:
     """Embeddings float32 [N, d] of all items by the gallery's model or a rival, from the kept features.
 
     None when the rival has no such dimension; the raw features have but one, whatever ``dim`` is. PCA is fitted on the
@@ -132,7 +132,7 @@ def embed_as(gallery: Gallery, columns: Columns, name: str, dim: int, fit_on: np
     return neck.embed(features, dim) if dim in neck.dims else None
 
 
-def _rows(gallery: Gallery, current: Columns, wanted: Columns) -> np.ndarray | slice:
+def _rows(gallery: Gallery, current: ItemTable, wanted: ItemTable) -> np.ndarray | slice:
     """Where the wanted items stand by now: others may have come. Raises ``ItemsGone`` when one of them went."""
     if np.array_equal(current.ids, wanted.ids):
         return slice(None)

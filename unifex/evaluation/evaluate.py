@@ -1,7 +1,7 @@
 """How well a gallery finds what belongs together: protocols, models and dimensions, per domain and per label.
 
-Every figure of one evaluation is from the same :class:`Trial`, query by query, so that two of them are compared by
-their paired differences.
+Every figure of one evaluation is from the same :class:`QueryIndexSplit`, query by query, so that two of them are
+compared by their paired differences.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.text import plural, shortened
 from unifex.evaluation import metrics
-from unifex.evaluation.metrics import CUTOFF, MEASURES, Measures, Score
+from unifex.evaluation.metrics import CUTOFF, MEASURES, Estimate, Metrics
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.neighbours import Neighbours
-from unifex.gallery.snapshot import Columns
+from unifex.gallery.snapshot import ItemTable
 from unifex.retrieval import reranking
 from unifex.vector_index import exact
 
@@ -39,7 +39,7 @@ QUERIES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
-class Protocol:
+class EvalProtocol:
     """``kind`` is one of :data:`PROTOCOLS`. ``copies``: a query's byte-identical copies count as hits (leave-one-out).
 
     ``max_queries``: of more than this, as many are drawn by ``seed`` (leave-one-out and random).
@@ -57,7 +57,7 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Trial:
+class QueryIndexSplit:
     """Who is searched for among whom. ``queries`` [Q] and ``items`` [M] are positions in ``columns``.
 
     ``groups`` int64 [N]: a query never finds an item of its own group (itself, its copies); None when it may find any.
@@ -65,8 +65,8 @@ class Trial:
     ``left_out``: how many items take no part, by reason.
     """
 
-    protocol: Protocol
-    columns: Columns
+    protocol: EvalProtocol
+    columns: ItemTable
     queries: np.ndarray
     items: np.ndarray
     groups: np.ndarray | None
@@ -106,7 +106,7 @@ class Trial:
         return right & (positions >= 0)
 
 
-def trial(gallery: Gallery, protocol: Protocol = Protocol()) -> Trial:
+def trial(gallery: Gallery, protocol: EvalProtocol = EvalProtocol()) -> QueryIndexSplit:
     """Choose queries and index. Raises :class:`GalleryError` that says what the gallery lacks."""
     columns = gallery.snapshot().columns
     splits, labelled = columns.splits.texts, columns.classes >= 0
@@ -134,7 +134,7 @@ def trial(gallery: Gallery, protocol: Protocol = Protocol()) -> Trial:
     groups = None
     if kind == "leave-one-out":
         groups = np.arange(len(columns.ids)) if protocol.copies else columns.copies
-    chosen = Trial(
+    chosen = QueryIndexSplit(
         replace(protocol, kind=kind), columns, queries, items, groups, same_pairs(gallery, columns), left_out
     )
     if not chosen.relevant().any():
@@ -162,7 +162,7 @@ def _drawn(classes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[chosen]), np.sort(order[~chosen])
 
 
-def same_pairs(gallery: Gallery, columns: Columns) -> np.ndarray:
+def same_pairs(gallery: Gallery, columns: ItemTable) -> np.ndarray:
     """Positions [P, 2] of the pairs that were marked as the same thing, both ways round."""
     said = [(c.uri, c.other_uri) for c in gallery.corrections() if c.kind == "same"]
     if not said:
@@ -181,11 +181,11 @@ class DomainScore:
     name: str
     queries: int
     items: int
-    mmp5: Score
-    recall1: Score
-    recall5: Score
-    map_r: Score
-    alone: Score
+    mmp5: Estimate
+    recall1: Estimate
+    recall5: Estimate
+    map_r: Estimate
+    alone: Estimate
 
 
 @dataclass(frozen=True)
@@ -207,11 +207,11 @@ class Evaluation:
     ``alone`` float64 [Q]: mMP@5 within the query's own domain.
     """
 
-    trial: Trial
+    trial: QueryIndexSplit
     model: str
     dim: int
     context: bool
-    measures: Measures
+    measures: Metrics
     alone: np.ndarray
     hits: np.ndarray
     scores: np.ndarray
@@ -226,11 +226,11 @@ class Evaluation:
         """Queries without a relevant item in the index: they have no value."""
         return len(self.trial.queries) - self.queries
 
-    def overall(self, name: str = "mmp5") -> Score:
+    def overall(self, name: str = "mmp5") -> Estimate:
         """Mean over queries of one of :data:`measures.MEASURES`."""
         return metrics.mean(getattr(self.measures, name))
 
-    def macro(self, name: str = "mmp5") -> Score:
+    def macro(self, name: str = "mmp5") -> Estimate:
         """Mean of the domains' means."""
         return metrics.mean_over_groups(getattr(self.measures, name), self.trial.domains.astype(str))
 
@@ -358,7 +358,7 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def difference(new: Evaluation, old: Evaluation, name: str = "mmp5", domain: str | None = None) -> Score:
+def difference(new: Evaluation, old: Evaluation, name: str = "mmp5", domain: str | None = None) -> Estimate:
     """Mean gain of ``new`` over ``old``, query by query, with its interval; of all queries or of one domain's.
 
     Raises ValueError unless both are of the same trial.
@@ -379,7 +379,7 @@ class Evaluating:
 
 
 def evaluate(
-    trial: Trial,
+    trial: QueryIndexSplit,
     embeddings: np.ndarray,
     model: str = "",
     near: Neighbours | None = None,
@@ -416,10 +416,10 @@ def evaluate(
             scores[rows, :kept], hits[rows, :kept] = found[0][:, :kept], found[1][:, :kept]
             done += len(rows)
     alone = yield from _alone(trial, embeddings, context, f"{doing}: each domain alone")
-    yield Evaluation(trial, model, dim, context, Measures(*values), alone, hits, scores)
+    yield Evaluation(trial, model, dim, context, Metrics(*values), alone, hits, scores)
 
 
-def mmp5(trial: Trial, embeddings: np.ndarray) -> float:
+def mmp5(trial: QueryIndexSplit, embeddings: np.ndarray) -> float:
     """Mean mMP@5 alone, 0..1: what a training is watched by."""
     index = exact.build(np.ascontiguousarray(embeddings[trial.items]), flat_limit=len(trial.items))
     rows = np.arange(len(trial.queries))
@@ -438,7 +438,7 @@ def _search(trial, index, embeddings, rows, depth, near, allowed=None) -> tuple[
     return scores, np.where(positions >= 0, trial.items[positions], -1)
 
 
-def _alone(trial: Trial, embeddings: np.ndarray, context: bool, doing: str) -> Iterator[Evaluating]:
+def _alone(trial: QueryIndexSplit, embeddings: np.ndarray, context: bool, doing: str) -> Iterator[Evaluating]:
     """mMP@5 of every query among the items of its own domain only: float64 [Q]."""
     values = np.full(len(trial.queries), np.nan)
     for done, name in enumerate(names := np.unique(trial.domains.astype(str))):

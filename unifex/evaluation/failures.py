@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unifex.evaluation.evaluate import Evaluation, Trial
+from unifex.evaluation.evaluate import Evaluation, QueryIndexSplit
 from unifex.evaluation.metrics import CUTOFF
 from unifex.gallery.neighbours import Neighbours
 
@@ -65,7 +65,7 @@ def worst_queries(evaluation: Evaluation, most: int = MOST) -> list[WorstQuery]:
     return found
 
 
-def label_errors(trial: Trial, near: Neighbours, most: int = MOST) -> list[LabelError]:
+def label_errors(trial: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[LabelError]:
     """Labelled items whose 5 nearest labelled neighbours agree on another label, surest first."""
     classes = trial.columns.classes
     usable = (near.positions >= 0) & (classes[near.positions] >= 0)
@@ -80,7 +80,7 @@ def label_errors(trial: Trial, near: Neighbours, most: int = MOST) -> list[Label
     return [LabelError(int(i), positions[i].tolist(), float(similarity[i])) for i in order]
 
 
-def duplicates(trial: Trial, near: Neighbours, most: int = MOST) -> list[Duplicate]:
+def duplicates(trial: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[Duplicate]:
     """Pairs of a query and an index item that are byte-identical or nearly so, most alike first.
 
     Leave-one-out leaves byte-identical copies out by itself; there only the nearly identical are named, each pair once.
@@ -104,7 +104,7 @@ def duplicates(trial: Trial, near: Neighbours, most: int = MOST) -> list[Duplica
     return [Duplicate(int(pairs[i, 0]), int(pairs[i, 1]), float(scores[i]), bool(same_bytes[i])) for i in order]
 
 
-def _copies(trial: Trial) -> np.ndarray:
+def _copies(trial: QueryIndexSplit) -> np.ndarray:
     """Pairs [P, 2] of a query and an index item with the same bytes."""
     copies = trial.columns.copies
     shared = np.intersect1d(copies[trial.queries], copies[trial.items])

@@ -19,7 +19,7 @@ LOW, HIGH = 2.5, 97.5  # percentiles of a 95% interval
 
 
 @dataclass(frozen=True)
-class Measures:
+class Metrics:
     """float64 [Q] each, 0..1, NaN where a query has no relevant item."""
 
     mmp5: np.ndarray
@@ -33,11 +33,11 @@ class Measures:
         return ~np.isnan(self.mmp5)
 
 
-MEASURES = tuple(field.name for field in fields(Measures))
+MEASURES = tuple(field.name for field in fields(Metrics))
 
 
 @dataclass(frozen=True)
-class Score:
+class Estimate:
     """A mean with its 95% interval; all NaN when nothing was counted."""
 
     value: float
@@ -45,7 +45,7 @@ class Score:
     high: float
 
 
-def measure(right: np.ndarray, relevant: np.ndarray) -> Measures:
+def measure(right: np.ndarray, relevant: np.ndarray) -> Metrics:
     """Values of queries: ``right`` bool [Q, depth] says which hits are relevant, ``relevant`` [Q] how many items are.
 
     ``depth`` must reach max(5, relevant), or the whole index.
@@ -65,7 +65,7 @@ def measure(right: np.ndarray, relevant: np.ndarray) -> Measures:
         right[:, :CUTOFF].any(1).astype(float),
         (precision * within).sum(1) / least,
     )
-    return Measures(*(np.where(none, np.nan, value) for value in values))
+    return Metrics(*(np.where(none, np.nan, value) for value in values))
 
 
 def resampled_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -78,24 +78,24 @@ def resampled_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
     return draws @ distinct / len(values)
 
 
-def mean(values: np.ndarray, seed: int = 0) -> Score:
+def mean(values: np.ndarray, seed: int = 0) -> Estimate:
     """Mean over the values [Q] that are not NaN, with the percentile interval over other draws of such queries."""
     counted = values[~np.isnan(values)]
     if not len(counted):
-        return Score(np.nan, np.nan, np.nan)
+        return Estimate(np.nan, np.nan, np.nan)
     return _score(float(counted.mean()), resampled_means(counted, seed))
 
 
-def mean_over_groups(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> Score:
+def mean_over_groups(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> Estimate:
     """Mean of the means of groups (macro over domains); queries are drawn anew within each group."""
     counted = ~np.isnan(values)
     parts = [values[counted & (groups == group)] for group in np.unique(groups[counted])]
     if not parts:
-        return Score(np.nan, np.nan, np.nan)
+        return Estimate(np.nan, np.nan, np.nan)
     drawn = np.mean([resampled_means(part, seed + number) for number, part in enumerate(parts)], axis=0)
     return _score(float(np.mean([part.mean() for part in parts])), drawn)
 
 
-def _score(value: float, drawn: np.ndarray) -> Score:
+def _score(value: float, drawn: np.ndarray) -> Estimate:
     low, high = np.percentile(drawn, (LOW, HIGH))
-    return Score(value, min(float(low), value), max(float(high), value))
+    return Estimate(value, min(float(low), value), max(float(high), value))

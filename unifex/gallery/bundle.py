@@ -37,7 +37,7 @@ from unifex.data.archive import BUNDLE_CONTENTS as CONTENTS
 from unifex.data.archive import ENCRYPTED_FLAG, MAX_COMPRESSION, MAX_ENTRIES
 from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery, GalleryConfig, GalleryError, Record
-from unifex.gallery.library import Indexes, check_name
+from unifex.gallery.library import Library, check_name
 from unifex.gallery.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
 from unifex.gallery.writer import SHARD_ROWS, thumbnail_origin
 from unifex.models import hub, zoo
@@ -191,7 +191,7 @@ def is_bundle(path: Path) -> bool:
         return False
 
 
-def unpack(bundle: Path, name: str, indexes: Indexes) -> Iterator[Packing | Gallery]:
+def unpack(bundle: Path, name: str, indexes: Library) -> Iterator[Packing | Gallery]:
     """Make a gallery of a bundle; yields how far it is and, last, the gallery.
 
     Its neck becomes a model of that name, unless it is here already. Raises ``GalleryError`` for a bundle that is
@@ -406,7 +406,7 @@ def _take_image(packed: _Packed, new: Path, sha256: str, original: str) -> None:
 
 
 def _adopt_model(
-    packed: _Packed, config: GalleryConfig, new: Path, indexes: Indexes, widths: set[int]
+    packed: _Packed, config: GalleryConfig, new: Path, indexes: Library, widths: set[int]
 ) -> GalleryConfig:
     """The neck in the bundle becomes a model here, under a free name where its own means another neck."""
     if config.model.startswith("raw:"):
@@ -468,7 +468,7 @@ def push(gallery: Gallery, repo: str, images: bool = False, private: bool = True
         yield hub.push(Path(scratch), repo, "dataset", private)
 
 
-def pull(repo: str, name: str, indexes: Indexes) -> Iterator[Fetched | Packing | Gallery]:
+def pull(repo: str, name: str, indexes: Library) -> Iterator[Fetched | Packing | Gallery]:
     """Fetch a gallery from the hub; yields it last. Raises ``HubError`` and ``GalleryError``."""
     file = HubFile(repo, (ON_HUB,), "dataset")
     yield from hub.fetch(file)

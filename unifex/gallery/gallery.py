@@ -482,7 +482,7 @@ class Gallery:
         places = [database.execute(query, (sha256,)).fetchone() for sha256 in hashes]
         if None in places:
             raise ItemsGone(self.name)
-        shards, rows = np.array(locations, np.int64).reshape(-1, 2).T
+        shards, rows = np.array(places, np.int64).reshape(-1, 2).T
         content = hashlib.sha256("".join([self.config.backbone_hash, *hashes]).encode()).hexdigest()
         return FeatureTable(shards, rows, self.embedder.backbone.feature_dim, self._load_features, content)
 
@@ -517,7 +517,7 @@ class Gallery:
     def embed_afresh(self) -> Iterator[Embedding | Snapshot]:
         """:meth:`snapshot` with every item embedded anew, in steps: for a gallery opened with another neck."""
         _ = self.embedder
-        for event in snapshot.take_afresh(self):
+        for event in snapshot.rebuild(self):
             if isinstance(event, Snapshot):
                 self._snapshot = event
             yield event

@@ -54,14 +54,14 @@ class Broken:
     problem: str
 
 
-class Indexes:
+class Library:
     """All galleries below one folder. Opened galleries are shared, so that their embeddings are in memory once.
 
     ``builtin``: further galleries that are there to read only. ``refusal``: why nothing may be changed; empty when it
     may be.
     """
 
-    def __init__(self, folder: str | Path, builtin: Indexes | None = None, refusal: str = ""):
+    def __init__(self, folder: str | Path, builtin: Library | None = None, refusal: str = ""):
         self.folder = Path(folder)
         self.builtin = builtin
         self.refusal = refusal

@@ -33,14 +33,14 @@ ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
-class Category:
+class CategoricalColumn:
     """A text column: item i has the text ``names[codes[i]]``; ``names`` is sorted, ``codes`` int64 [N]."""
 
     names: np.ndarray
     codes: np.ndarray
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> Category:
+    def of(cls, texts: Sequence[str]) -> CategoricalColumn:
         """From one text an item."""
         names, codes = np.unique(np.array(texts, object), return_inverse=True) if texts else (_EMPTY, _EMPTY)
         return cls(names, codes.astype(np.int64))
@@ -61,15 +61,15 @@ ITEM = np.dtype([("id", "<i8"), ("content", "S16")])  # the first 64 bits of an 
 
 
 @dataclass(frozen=True)
-class Columns:
+class ItemTable:
     """The items as committed at ``version``, by ascending id: ids int64 [N], hashes bytes S64 [N], texts."""
 
     version: int
     ids: np.ndarray
     hashes: np.ndarray
-    domains: Category
-    splits: Category
-    labels: Category
+    domains: CategoricalColumn
+    splits: CategoricalColumn
+    labels: CategoricalColumn
 
     @cached_property
     def items(self) -> np.ndarray:
@@ -107,7 +107,7 @@ class Columns:
 class Snapshot:
     """Position i of every column and of ``index`` is one item."""
 
-    columns: Columns
+    columns: ItemTable
     neck_hash: str
     index: exact.VectorIndex
 
@@ -170,7 +170,7 @@ def _take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
 
 
 def _index(
-    gallery: Gallery, columns: Columns, embeddings: np.ndarray, known: _Known | None = None
+    gallery: Gallery, columns: ItemTable, embeddings: np.ndarray, known: _Known | None = None
 ) -> exact.VectorIndex:
     """Over a gallery's embeddings, in its store; from what is known where that is quicker."""
     config = gallery.config
@@ -199,7 +199,7 @@ class Embedding:
     total: int
 
 
-def take_afresh(gallery: Gallery) -> Iterator[Embedding | Snapshot]:
+def rebuild(gallery: Gallery) -> Iterator[Embedding | Snapshot]:
     """The gallery as it is now, every item embedded anew, in steps."""
     columns = _read_columns(gallery)
     for event in _embed(gallery, columns):
@@ -249,16 +249,16 @@ def _version(gallery: Gallery) -> int:
         return database.execute("SELECT version FROM state").fetchone()[0]
 
 
-def _read_columns(gallery: Gallery) -> Columns:
+def _read_columns(gallery: Gallery) -> ItemTable:
     with gallery.connect() as database:
         database.execute("BEGIN")  # both reads see one commit
         version = database.execute("SELECT version FROM state").fetchone()[0]
         rows = database.execute("SELECT id, sha256, domain, split, label FROM shown ORDER BY id").fetchall()
     ids, hashes, *texts = zip(*rows) if rows else [()] * 5
-    return Columns(version, np.array(ids, np.int64), np.array(hashes, "S64"), *map(Category.of, texts))
+    return ItemTable(version, np.array(ids, np.int64), np.array(hashes, "S64"), *map(CategoricalColumn.of, texts))
 
 
-def _read_saved(gallery: Gallery, columns: Columns) -> _Known | None:
+def _read_saved(gallery: Gallery, columns: ItemTable) -> _Known | None:
     """What :func:`save` wrote, or None when there are none of these items and this neck that can be used.
 
     What is damaged is made anew from the features. Beside lists or a store, embeddings stay on disk.
@@ -283,7 +283,7 @@ def _read_saved(gallery: Gallery, columns: Columns) -> _Known | None:
     return index and _Known(items, embeddings, index)
 
 
-def _embed(gallery: Gallery, columns: Columns, known: _Known | None = None) -> Iterator[Embedding | np.ndarray]:
+def _embed(gallery: Gallery, columns: ItemTable, known: _Known | None = None) -> Iterator[Embedding | np.ndarray]:
     """Embeddings [N, dim] of all items, taken from those already known by id, computed for the rest; last."""
     result = np.empty((len(columns.ids), gallery.config.dim), np.float32)
     new = np.ones(len(columns.ids), bool)

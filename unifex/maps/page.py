@@ -13,7 +13,7 @@ from unifex.core import images
 from unifex.core.assets import ASSETS
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.neighbours import Neighbours
-from unifex.gallery.snapshot import Category, Columns
+from unifex.gallery.snapshot import CategoricalColumn, ItemTable
 from unifex.maps.projection import Map
 
 PAGE_CSS = (
@@ -29,7 +29,7 @@ drawMap(document.querySelector('.map'), MAP, { card: async (id) => cards.get(id)
 """
 
 
-def map_data(columns: Columns, near: Neighbours, drawn: Map, other: Map | None = None) -> dict[str, Any]:
+def map_data(columns: ItemTable, near: Neighbours, drawn: Map, other: Map | None = None) -> dict[str, Any]:
     """Ids, places and the columns to colour by, arrays in base64. ``other``: a second map of the same items."""
     verdicts = first_hits(columns, near)
     named = {"domain": columns.domains, "label": columns.labels, "split": columns.splits, "first hit": verdicts}
@@ -46,11 +46,13 @@ def map_data(columns: Columns, near: Neighbours, drawn: Map, other: Map | None =
     return data | ({"other": {"model": other.model, "places": _encoded(other.places, np.float32)}} if other else {})
 
 
-def first_hits(columns: Columns, near: Neighbours) -> Category:
+def first_hits(columns: ItemTable, near: Neighbours) -> CategoricalColumn:
     """Whether every item's nearest other item has its label: right, wrong, or no label."""
     first, classes = near.positions[:, 0], columns.classes
     right = (first >= 0) & (classes[first] == classes)
-    return Category(np.array(["no label", "right", "wrong"], object), np.where(classes < 0, 0, np.where(right, 1, 2)))
+    return CategoricalColumn(
+        np.array(["no label", "right", "wrong"], object), np.where(classes < 0, 0, np.where(right, 1, 2))
+    )
 
 
 def _encoded(values: np.ndarray, kind: type) -> str:

@@ -30,7 +30,7 @@ from unifex.evaluation.compare import embed_as
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.neighbours import Neighbours
-from unifex.gallery.snapshot import Columns
+from unifex.gallery.snapshot import ItemTable
 from unifex.maps.umap_worker import DONE
 from unifex.models.engines import cache_directory
 from unifex.vector_index import exact
@@ -145,7 +145,7 @@ def _reporting(events: Iterator) -> Iterator[Mapping]:
         yield Mapping("Finding neighbours", event.done, event.total, time.monotonic() - started)
 
 
-def _read(gallery: Gallery, stamp: str, columns: Columns, model: str) -> Map | None:
+def _read(gallery: Gallery, stamp: str, columns: ItemTable, model: str) -> Map | None:
     """The kept map of the gallery that has these items now."""
     stored = derived.read_arrays(_map_path(gallery, stamp), gallery.origin("map", stamp))
     if stored is None or not derived.items_agree(stored["items"], columns.items):
@@ -153,7 +153,7 @@ def _read(gallery: Gallery, stamp: str, columns: Columns, model: str) -> Map | N
     return Map(stored["items"]["id"], stored["places"], model)
 
 
-def _keep(gallery: Gallery, stamp: str, columns: Columns, found: Map) -> None:
+def _keep(gallery: Gallery, stamp: str, columns: ItemTable, found: Map) -> None:
     path = _map_path(gallery, stamp)
     try:
         disk.make_folder(path.parent)
@@ -162,7 +162,7 @@ def _keep(gallery: Gallery, stamp: str, columns: Columns, found: Map) -> None:
         log.warning("gallery '%s': its map is not kept: %s", gallery.name, reason(error))
 
 
-def _with_newcomers(kept: Map, columns: Columns, near: Neighbours | None, first: np.ndarray) -> Map | None:
+def _with_newcomers(kept: Map, columns: ItemTable, near: Neighbours | None, first: np.ndarray) -> Map | None:
     """The kept map for the items there are now: those it lacks are placed. None when too few are on it.
 
     They lie where the ``first`` [N] of their image does.

@@ -227,7 +227,7 @@ class Embedder:
             return np.concatenate(list(pool.map(lambda chunk: engine.bulk(self.pixels(chunk)), chunks)))
 
     @property
-    def knows_words(self) -> bool:
+    def supports_text(self) -> bool:
         """Whether the backbone has a text tower, so that words can be searched with."""
         return self.backbone.text is not None
 

@@ -57,7 +57,7 @@ def _setting(default, help: str, low: float | None = None, high: float | None = 
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainConfig:
     """The defaults are the paper's recipe (arXiv 2409.13513 and its public configuration)."""
 
     loss: str = _setting("subcentre-arcface", "what pulls classes apart", choices=LOSS_ADVICE)
@@ -109,7 +109,7 @@ class Recipe:
 
 def setting_from_text(name: str, text: str) -> Any:
     """The value of a recipe's field as people write it; ``dims`` as ``64,128``. Raises :class:`RecipeError`."""
-    kinds = {setting.name: type(setting.default) for setting in fields(Recipe)}
+    kinds = {setting.name: type(setting.default) for setting in fields(TrainConfig)}
     try:
         if kinds[name] is tuple:
             return tuple(int(part) for part in text.replace(",", " ").split())
@@ -125,7 +125,7 @@ PRESET_ADVICE = {
 }
 
 
-_FROM_WHAT_THERE_IS = Recipe(
+_FROM_WHAT_THERE_IS = TrainConfig(
     loss="arcface",
     sub_centres=1,
     dims=NESTED_DIMS,
@@ -138,9 +138,9 @@ _FROM_WHAT_THERE_IS = Recipe(
     start="current",
     whitening=0.25,
 )
-PRESETS: dict[str, Recipe] = {
+PRESETS: dict[str, TrainConfig] = {
     "quick": replace(_FROM_WHAT_THERE_IS, epochs=3),
-    "paper": Recipe(),
+    "paper": TrainConfig(),
     "best": _FROM_WHAT_THERE_IS,
 }
 
@@ -155,7 +155,7 @@ _HEADS = {
 _OPTIMISERS = {"Adam": "adam", "AdamW": "adamw", "SGD": "sgd", "SAM_AdamW": "sam", "SAM_Adam": "sam"}
 
 
-def read_public_yaml(path: Path) -> Recipe:
+def read_public_yaml(path: Path) -> TrainConfig:
     """A training configuration of the public UniFEx code as a recipe; backbone, data and transform are the gallery's.
 
     What it leaves out has that code's default. Raises :class:`RecipeError` for anything that cannot be carried over.
@@ -197,7 +197,7 @@ class _Section:
         return table[value]
 
 
-def _from_public(found: _Section) -> Recipe:
+def _from_public(found: _Section) -> TrainConfig:
     if found.get("MODEL.NECK.neck_type", "proj_layer") != "proj_layer":
         raise RecipeError(f"{found.path}: this neck has nothing to train; only neck_type proj_layer has")
     loss, sub_centres = found.named("MODEL.HEAD.name", "ArcFace", _HEADS), int(found.get("MODEL.HEAD.k", 1))
@@ -208,7 +208,7 @@ def _from_public(found: _Section) -> Recipe:
     dynamic = loss == "dynamic-arcface"
     rate = float(found.get("OPTIMIZER.lr", 2e-3))
     by_epochs = bool(found.get("TRAIN.epoch_based", True))
-    return Recipe(
+    return TrainConfig(
         loss=loss,
         margin=float(found.get("MODEL.HEAD.m_max" if dynamic else "MODEL.HEAD.m", 0.5)),
         smallest_margin=float(found.get("MODEL.HEAD.m_min", 0.2)) if dynamic else 0.2,

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from unifex.core.errors import UnifexError
-from unifex.training.result import Point
+from unifex.training.result import EpochMetrics
 
 PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio"}
 
 
 @contextlib.contextmanager
-def log_curves(tool: str | None, folder: Path, run: str) -> Iterator[Callable[[Point], None]]:
+def log_curves(tool: str | None, folder: Path, run: str) -> Iterator[Callable[[EpochMetrics], None]]:
     """A function that takes every point. ``tool`` is one of :data:`PACKAGES`, or None for nothing at all.
 
     Raises ``UnifexError`` that names the package to install.
@@ -29,7 +29,7 @@ def log_curves(tool: str | None, folder: Path, run: str) -> Iterator[Callable[[P
         yield lambda point: write(_values(point), point.number)
 
 
-def _values(point: Point) -> dict[str, float]:
+def _values(point: EpochMetrics) -> dict[str, float]:
     scores = {f"held-out mMP@5/{dim}-d": value for dim, value in point.scores.items()}
     return {"loss": point.loss, "learning rate": point.learning_rate, **scores}
 

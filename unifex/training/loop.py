@@ -25,7 +25,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically_with
 from unifex.models.feature_table import BLOCK_ROWS, FeatureTable, blocks
 from unifex.models.neck import Neck, pca
-from unifex.training.config import Recipe
+from unifex.training.config import TrainConfig
 from unifex.training.distributed import ALONE, Processes
 from unifex.training.losses import NestedLoss, Settings
 from unifex.training.samples import Sampler, Samples, inputs
@@ -80,7 +80,7 @@ class _Student(nn.Module):
 class _Run:
     """One training, with all that a checkpoint needs to go on exactly where it was."""
 
-    def __init__(self, samples: Samples, recipe: Recipe, current: Neck | None, processes: Processes = ALONE):
+    def __init__(self, samples: Samples, recipe: TrainConfig, current: Neck | None, processes: Processes = ALONE):
         self.samples, self.recipe, self.processes = samples, recipe, processes
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.dims = recipe.dims
@@ -226,7 +226,7 @@ class _Run:
 
 def fit(
     samples: Samples,
-    recipe: Recipe,
+    recipe: TrainConfig,
     current: Neck | None = None,
     checkpoint: Path | None = None,
     processes: Processes = ALONE,
@@ -258,7 +258,7 @@ def fit(
         yield Epoch(number, epochs, loss, rate, run.neck(), seconds, left)
 
 
-def learning_rate_share(recipe: Recipe, step: int, images: int) -> float:
+def learning_rate_share(recipe: TrainConfig, step: int, images: int) -> float:
     """What share of the full learning rate step ``step`` (from 0) takes: 0..1."""
     total, rising = recipe.steps(images), recipe.warmup_epochs * recipe.steps_an_epoch(images)
     share = 1.0
@@ -272,7 +272,7 @@ def learning_rate_share(recipe: Recipe, step: int, images: int) -> float:
     )
 
 
-def reached(samples: Samples, recipe: Recipe, checkpoint: Path, current: Neck | None = None) -> Neck | None:
+def reached(samples: Samples, recipe: TrainConfig, checkpoint: Path, current: Neck | None = None) -> Neck | None:
     """The neck of a training that was stopped; None when there is no checkpoint of just this training."""
     state = _read_checkpoint(checkpoint, _fingerprint(samples, recipe, current))
     if state is None:
@@ -282,7 +282,7 @@ def reached(samples: Samples, recipe: Recipe, checkpoint: Path, current: Neck | 
     return run.neck()
 
 
-def _start(samples: Samples, recipe: Recipe, current: Neck | None) -> Neck | None:
+def _start(samples: Samples, recipe: TrainConfig, current: Neck | None) -> Neck | None:
     """The affine map that training goes out from, at a length that suits it; None: the features themselves."""
     if recipe.start == "random":
         return None
@@ -301,7 +301,7 @@ def _start(samples: Samples, recipe: Recipe, current: Neck | None) -> Neck | Non
     return Neck(axes.kind, axes.weight * (START_LENGTH / length), axes.bias * (START_LENGTH / length), axes.dims)
 
 
-def _optimiser(recipe: Recipe, student: nn.Module, loss: NestedLoss) -> torch.optim.Optimizer:
+def _optimiser(recipe: TrainConfig, student: nn.Module, loss: NestedLoss) -> torch.optim.Optimizer:
     groups = [
         {"params": list(student.parameters()), "full": recipe.learning_rate},
         {"params": [loss.centres.weight], "full": recipe.centre_learning_rate},
@@ -335,7 +335,7 @@ def _read_checkpoint(path: Path, of: str) -> dict | None:
     return stored["state"] if stored["of"] == of else None
 
 
-def _fingerprint(samples: Samples, recipe: Recipe, current: Neck | None) -> str:
+def _fingerprint(samples: Samples, recipe: TrainConfig, current: Neck | None) -> str:
     """sha256 of all that a training depends on."""
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
     for array in (samples.features, samples.labels, samples.domains, samples.views):

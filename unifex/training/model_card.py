@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from unifex.evaluation.metrics import Score
+from unifex.evaluation.metrics import Estimate
 from unifex.models.embedder import Embedder
-from unifex.training.config import Recipe
-from unifex.training.result import Outcome
+from unifex.training.config import TrainConfig
+from unifex.training.result import TrainResult
 
 
-def write_card(path: Path, outcome: Outcome, embedder: Embedder, note: str = "") -> None:
+def write_card(path: Path, outcome: TrainResult, embedder: Embedder, note: str = "") -> None:
     """Write the card of a model on ``embedder``'s backbone; ``note`` says more of the data."""
     path.write_text(card(outcome, embedder, note), encoding="utf-8")
 
 
-def card(outcome: Outcome, embedder: Embedder, note: str = "") -> str:
+def card(outcome: TrainResult, embedder: Embedder, note: str = "") -> str:
     """The card as Markdown."""
     data, backbone = outcome.data, embedder.backbone
     return f"""# {outcome.model}
@@ -47,11 +47,11 @@ def _list(dims: tuple[int, ...]) -> str:
     return ", ".join(map(str, dims))
 
 
-def _recipe(recipe: Recipe) -> str:
+def _recipe(recipe: TrainConfig) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(recipe).items()) + "."
 
 
-def _scores(outcome: Outcome) -> str:
+def _scores(outcome: TrainResult) -> str:
     if not outcome.evaluations:
         return f"Not measured: {outcome.data.unmeasured or 'nothing was held out'}.\n"
     trial = outcome.evaluations[0].trial
@@ -72,5 +72,5 @@ def _scores(outcome: Outcome) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _interval(score: Score) -> str:
+def _interval(score: Estimate) -> str:
     return f"{score.low:.3f}–{score.high:.3f}"

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from unifex.evaluation.evaluate import CHALLENGE_DIM, Evaluation, difference
-from unifex.evaluation.metrics import CUTOFF, Score
+from unifex.evaluation.metrics import CUTOFF, Estimate
 from unifex.models.neck import Neck
-from unifex.training.config import Recipe
+from unifex.training.config import TrainConfig
 from unifex.training.split import TrainingData
 
 MOST_CHANGED = 12
 
 
 @dataclass(frozen=True)
-class Point:
+class EpochMetrics:
     """One epoch on the training's curves, as :class:`unifex.training.loop.Epoch` has it; ``scores``: mMP@5 of held-out
     queries by dimension, empty without any."""
 
@@ -48,7 +48,7 @@ class Changed:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainResult:
     """A trained model and what it is worth. ``evaluations`` of raw features, PCA, the neck before and the new one, all
     of one trial; empty when nothing was held out. The gallery is searched with ``before`` at ``before_dim``, and would
     be with ``model`` at ``dim``: these two are what the verdict compares."""
@@ -58,9 +58,9 @@ class Outcome:
     before_dim: int
     dim: int
     neck: Neck
-    recipe: Recipe
+    recipe: TrainConfig
     data: TrainingData
-    points: list[Point]
+    points: list[EpochMetrics]
     seconds: float
     evaluations: list[Evaluation]
 
@@ -70,7 +70,7 @@ class Outcome:
         return next((e for e in own if e.dim == dim), own[0] if len(own) == 1 else None)
 
     @cached_property
-    def gain(self) -> Score | None:
+    def gain(self) -> Estimate | None:
         """mMP@5 of the new neck less that of the one before, query by query, each at the dimension it serves at."""
         new, old = self.of(self.model, self.dim), self.of(self.before, self.before_dim)
         return difference(new, old) if new and old else None

@@ -17,20 +17,20 @@ from filelock import FileLock, Timeout
 from unifex.core import disk
 from unifex.core.files import write_atomically
 from unifex.models.embedder import ModelError
-from unifex.training.config import Recipe, RecipeError
-from unifex.training.result import Point
+from unifex.training.config import RecipeError, TrainConfig
+from unifex.training.result import EpochMetrics
 from unifex.training.split import HoldOut
 
 UNFINISHED = ".training"
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainJob:
     """What was asked for, so that a stopped training can go on without being told again."""
 
     name: str
     gallery: str
-    recipe: Recipe
+    recipe: TrainConfig
     hold_out: HoldOut
 
     def write(self, models: Path) -> None:
@@ -40,12 +40,12 @@ class Order:
         write_atomically(path, json.dumps(asdict(self)).encode())
 
     @classmethod
-    def read(cls, path: Path) -> Order | None:
+    def read(cls, path: Path) -> TrainJob | None:
         """None when it cannot be read, or is of another version of the program."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             recipe, hold_out = values["recipe"], values["hold_out"]
-            recipe = Recipe(**{**recipe, "dims": tuple(recipe["dims"])})
+            recipe = TrainConfig(**{**recipe, "dims": tuple(recipe["dims"])})
             hold_out = HoldOut(**{**hold_out, "labels": tuple(hold_out["labels"])})
             known = cls(values["name"], str(values["gallery"]), recipe, hold_out)
             return known if known.name == path.stem else None
@@ -53,27 +53,27 @@ class Order:
             return None
 
 
-def unfinished(models: Path) -> list[Order]:
+def unfinished(models: Path) -> list[TrainJob]:
     """Trainings that were stopped or killed after an epoch at least and can go on, the last one first."""
     checkpoints = sorted((models / UNFINISHED).glob("*.pt"), key=lambda path: -path.stat().st_mtime)
-    return [order for path in checkpoints if (order := Order.read(path.with_suffix(".json")))]
+    return [order for path in checkpoints if (order := TrainJob.read(path.with_suffix(".json")))]
 
 
 def _points_path(models: Path, name: str) -> Path:
     return models / UNFINISHED / f"{name}.points"
 
 
-def points_so_far(models: Path, name: str) -> list[Point]:
+def points_so_far(models: Path, name: str) -> list[EpochMetrics]:
     """The curves of a training that was stopped or killed; empty when there are none."""
     try:
         stored = json.loads(_points_path(models, name).read_text(encoding="utf-8"))
         scores = [{int(dim): value for dim, value in values["scores"].items()} for values in stored]
-        return [Point(**{**values, "scores": own}) for values, own in zip(stored, scores)]
+        return [EpochMetrics(**{**values, "scores": own}) for values, own in zip(stored, scores)]
     except (OSError, ValueError, TypeError, KeyError):
         return []
 
 
-def write_points(models: Path, name: str, points: Sequence[Point]) -> None:
+def write_points(models: Path, name: str, points: Sequence[EpochMetrics]) -> None:
     """Keep the curves as they are."""
     curves = json.dumps([asdict(point) for point in points]).encode()
     write_atomically(_points_path(models, name), curves, durable=False)

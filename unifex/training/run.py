@@ -16,7 +16,7 @@ import numpy as np
 
 from unifex.core.files import new_folder
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import CHALLENGE_DIM, Evaluating, Evaluation, Trial, evaluate, mmp5
+from unifex.evaluation.evaluate import CHALLENGE_DIM, Evaluating, Evaluation, QueryIndexSplit, evaluate, mmp5
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import check_name
 from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
@@ -24,11 +24,11 @@ from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
 from unifex.training import split
 from unifex.training.augment import Viewing, features_of_views
-from unifex.training.config import Recipe
+from unifex.training.config import TrainConfig
 from unifex.training.distributed import ALONE, Processes
 from unifex.training.model_card import write_card
-from unifex.training.result import Outcome, Point
-from unifex.training.resume import UNFINISHED, Order, forget, points_so_far, right_to_train, write_points
+from unifex.training.result import EpochMetrics, TrainResult
+from unifex.training.resume import UNFINISHED, TrainJob, forget, points_so_far, right_to_train, write_points
 from unifex.training.split import HoldOut, TrainingData
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ def check_model_name(models: Path, name: str) -> None:
 def finetune(
     gallery: Gallery,
     name: str,
-    recipe: Recipe = Recipe(),
+    recipe: TrainConfig = TrainConfig(),
     hold_out: HoldOut = HoldOut(),
     finish: bool = False,
     from_disk: bool | None = None,
     processes: Processes = ALONE,
-) -> Iterator[Doing | Point | Outcome]:
-    """Train a neck on a gallery's labels and save it as ``indexes/models/NAME``; yields an :class:`Outcome` last.
+) -> Iterator[Doing | EpochMetrics | TrainResult]:
+    """Train a neck on a gallery's labels and save it as ``indexes/models/NAME``; yields an :class:`TrainResult` last.
 
     A training that was stopped goes on when called again alike; with ``finish`` what it had reached is measured and
     saved instead. ``from_disk``: features are read in every epoch; None: where they would take more than half the
@@ -87,7 +87,7 @@ def _help(
     gallery: Gallery,
     models: Path,
     name: str,
-    recipe: Recipe,
+    recipe: TrainConfig,
     hold_out: HoldOut,
     from_disk: bool | None,
     processes: Processes,
@@ -116,17 +116,17 @@ def _finetune(
     gallery: Gallery,
     models: Path,
     name: str,
-    recipe: Recipe,
+    recipe: TrainConfig,
     hold_out: HoldOut,
     finish: bool,
     from_disk: bool | None,
     processes: Processes,
-) -> Iterator[Doing | Point | Outcome]:
+) -> Iterator[Doing | EpochMetrics | TrainResult]:
     from unifex.training import loop
 
     checkpoint = models / UNFINISHED / f"{name}.pt"
     data = split.choose(gallery, recipe, hold_out)
-    Order(name, gallery.name, recipe, hold_out).write(models)
+    TrainJob(name, gallery.name, recipe, hold_out).write(models)
     features = _features(gallery, data, from_disk)
     samples = yield from _samples(gallery, data, recipe, features)
     processes.wait()
@@ -149,7 +149,7 @@ def _finetune(
     evaluations = yield from _compare(gallery, data, features, neck, name, dim)
     seconds = points[-1].seconds if points else 0.0
     before = "raw" if current.kind == "identity" else gallery.config.model
-    outcome = Outcome(
+    outcome = TrainResult(
         name, before, gallery.config.dim, dim, neck, recipe, data, points, seconds, evaluations
     )  # fmt: skip
     save(outcome, gallery.embedder, models / name)
@@ -157,13 +157,13 @@ def _finetune(
     yield outcome
 
 
-def _point(epoch: Epoch, scores: dict[int, float], earlier: float) -> Point:
+def _point(epoch: Epoch, scores: dict[int, float], earlier: float) -> EpochMetrics:
     """``earlier``: seconds that were spent before it was stopped."""
     e = epoch
-    return Point(e.number, e.total, e.loss, e.learning_rate, earlier + e.seconds, e.seconds_left, scores)
+    return EpochMetrics(e.number, e.total, e.loss, e.learning_rate, earlier + e.seconds, e.seconds_left, scores)
 
 
-def _gallery_dim(gallery: Gallery, recipe: Recipe) -> int:
+def _gallery_dim(gallery: Gallery, recipe: TrainConfig) -> int:
     """What the gallery will be searched with: its own dimension if the new neck has it."""
     if gallery.config.dim in recipe.dims:
         return gallery.config.dim
@@ -181,7 +181,7 @@ def _features(gallery: Gallery, data: TrainingData, from_disk: bool | None) -> F
 
 
 def _samples(
-    gallery: Gallery, data: TrainingData, recipe: Recipe, features: Features
+    gallery: Gallery, data: TrainingData, recipe: TrainConfig, features: Features
 ) -> Generator[Doing, None, Samples]:
     """Features and, if the recipe wants any, views of the training images."""
     from unifex.training.samples import Samples
@@ -200,7 +200,7 @@ def _samples(
     return Samples(part(features, data.train), labels, data.columns.domains.codes[data.train], views)
 
 
-def _sample(trial: Trial, seed: int) -> Trial:
+def _sample(trial: QueryIndexSplit, seed: int) -> QueryIndexSplit:
     """So much of a trial as is scored after every epoch."""
     rng = np.random.default_rng(seed)
 
@@ -213,11 +213,13 @@ def _sample(trial: Trial, seed: int) -> Trial:
     return replace(trial, queries=queries, items=items)
 
 
-def _watch(trial: Trial, features: Features, neck: Neck, dim: int) -> float:
+def _watch(trial: QueryIndexSplit, features: Features, neck: Neck, dim: int) -> float:
     return mmp5(trial, _embeddings(trial, features, lambda rows: neck.embed(rows, dim), dim))
 
 
-def _embeddings(trial: Trial, features: Features, embed: Callable[[np.ndarray], np.ndarray], dim: int) -> np.ndarray:
+def _embeddings(
+    trial: QueryIndexSplit, features: Features, embed: Callable[[np.ndarray], np.ndarray], dim: int
+) -> np.ndarray:
     """float32 [N, dim] of all items; zeros for those that have no part in the trial."""
     embeddings = np.zeros((len(features), dim), np.float32)
     taking_part = np.union1d(trial.queries, trial.items)
@@ -254,7 +256,7 @@ def _compare(
     return found
 
 
-def save(outcome: Outcome, embedder: Embedder, folder: Path, note: str = "") -> None:
+def save(outcome: TrainResult, embedder: Embedder, folder: Path, note: str = "") -> None:
     """Write the model: config.json, model.safetensors, README.md (its card, with a ``note`` on the data) and
     training.csv, at once or not at all."""
     own = [e for e in outcome.evaluations if e.model == outcome.model]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unifex.models.feature_table import Features, FeatureTable
 from unifex.models.neck import Neck
-from unifex.training.config import Recipe
+from unifex.training.config import TrainConfig
 
 SHUFFLED_ROWS, WINDOW_BLOCKS = 1024, 64  # from disk: rows that are read together, blocks that are mixed
 
@@ -65,7 +65,7 @@ def _as_inputs(features: np.ndarray, start: Neck | None) -> Tensor:
 class Sampler:
     """Who takes part in an epoch, and when. Draws from ``generator`` alone."""
 
-    def __init__(self, samples: Samples, recipe: Recipe, generator: torch.Generator):
+    def __init__(self, samples: Samples, recipe: TrainConfig, generator: torch.Generator):
         self._count, self._generator = len(samples), generator
         self._on_disk = isinstance(samples.features, FeatureTable)
         self._chances = chances(samples, recipe)
@@ -80,7 +80,7 @@ class Sampler:
         return torch.randperm(self._count, generator=self._generator)
 
 
-def chances(samples: Samples, recipe: Recipe) -> Tensor | None:
+def chances(samples: Samples, recipe: TrainConfig) -> Tensor | None:
     """How likely each sample is drawn next, float64 [N] up to a factor; None: every sample once an epoch."""
     if recipe.sampling == "images":
         return None

@@ -14,11 +14,11 @@ import numpy as np
 from unifex.core import ranges
 from unifex.data.sources import printable
 from unifex.evaluation import failures
-from unifex.evaluation.evaluate import Protocol, Trial, same_pairs
+from unifex.evaluation.evaluate import EvalProtocol, QueryIndexSplit, same_pairs
 from unifex.evaluation.failures import LabelError
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.snapshot import Columns
-from unifex.training.config import Recipe
+from unifex.gallery.snapshot import ItemTable
+from unifex.training.config import TrainConfig
 
 HOLD_OUT_SHARE = 0.3
 FEWEST_TO_HOLD_OUT = 4  # classes; of fewer, all are needed for training
@@ -56,9 +56,9 @@ class TrainingData:
     nothing is held out, for the reason in ``unmeasured``. ``copies``: images left out because a training image, or
     one of a held-out class, has the same bytes; ``clashes``: bytes that stand under more than one label."""
 
-    columns: Columns
+    columns: ItemTable
     train: np.ndarray
-    trial: Trial | None
+    trial: QueryIndexSplit | None
     unmeasured: str
     held_out_by: str
     small: list[SmallClass]
@@ -82,7 +82,7 @@ class TrainingData:
         return len(np.unique(self.columns.classes[self.trial.queries])) if self.trial else 0
 
 
-def choose(gallery: Gallery, recipe: Recipe, hold_out: HoldOut = HoldOut()) -> TrainingData:
+def choose(gallery: Gallery, recipe: TrainConfig, hold_out: HoldOut = HoldOut()) -> TrainingData:
     """Divide a gallery's labelled items. Raises :class:`GalleryError` that says what is missing."""
     columns = gallery.snapshot().columns
     classes = columns.classes
@@ -116,8 +116,8 @@ def suspicious_labels(gallery: Gallery, data: TrainingData) -> list[LabelError]:
     if current.columns is not data.columns:
         return []
     everyone = np.flatnonzero(data.columns.classes >= 0)
-    trial = Trial(
-        Protocol("leave-one-out"), data.columns, everyone, everyone, data.columns.copies,
+    trial = QueryIndexSplit(
+        EvalProtocol("leave-one-out"), data.columns, everyone, everyone, data.columns.copies,
         same_pairs(gallery, data.columns), {},
     )  # fmt: skip
     found = failures.label_errors(trial, near, len(everyone))
@@ -126,7 +126,7 @@ def suspicious_labels(gallery: Gallery, data: TrainingData) -> list[LabelError]:
 
 
 def _held_out(
-    gallery: Gallery, columns: Columns, sizes: np.ndarray, hold_out: HoldOut
+    gallery: Gallery, columns: ItemTable, sizes: np.ndarray, hold_out: HoldOut
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Queries, index and how they were found: ``split``, ``named``, ``drawn`` or ``none``."""
     classes, splits = columns.classes, columns.splits.texts
@@ -150,7 +150,7 @@ def _held_out(
     return labelled[np.isin(classes[labelled], drawn)], labelled, "drawn"
 
 
-def _named(gallery: Gallery, columns: Columns, labels: Sequence[str]) -> np.ndarray:
+def _named(gallery: Gallery, columns: ItemTable, labels: Sequence[str]) -> np.ndarray:
     """Classes by ``label`` or ``domain/label``. Raises :class:`GalleryError` for one that is not there."""
     names = columns.labels.texts
     whole = columns.domains.texts + "/" + names
@@ -163,7 +163,7 @@ def _named(gallery: Gallery, columns: Columns, labels: Sequence[str]) -> np.ndar
     return np.concatenate(found)
 
 
-def _spread(columns: Columns, classes: np.ndarray, seed: int, share: float) -> np.ndarray:
+def _spread(columns: ItemTable, classes: np.ndarray, seed: int, share: float) -> np.ndarray:
     """A share of the classes: at random within domains, evenly over them, at least one, and two are left."""
     first = np.full(int(columns.classes.max()) + 1, -1)
     first[columns.classes[columns.classes >= 0]] = np.flatnonzero(columns.classes >= 0)
@@ -173,7 +173,7 @@ def _spread(columns: Columns, classes: np.ndarray, seed: int, share: float) -> n
     return order[((np.arange(count) + 0.5) * len(order) / count).astype(int)]
 
 
-def _without_copies(columns: Columns, seen: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, int]:
+def _without_copies(columns: ItemTable, seen: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, int]:
     """One item for every image of a class, and none that a held-out class shows, too; how many went."""
     copies, classes = columns.copies[seen], columns.classes[seen]
     keys = classes * (int(columns.copies.max()) + 1) + copies
@@ -183,7 +183,7 @@ def _without_copies(columns: Columns, seen: np.ndarray, held_out: np.ndarray) ->
     return seen[once], int((~once).sum())
 
 
-def _of_size(columns: Columns, train: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, list[SmallClass]]:
+def _of_size(columns: ItemTable, train: np.ndarray, recipe: TrainConfig) -> tuple[np.ndarray, list[SmallClass]]:
     """Without classes that are too small; of those that are too large, as many as are wanted, drawn by seed."""
     shuffled = np.random.default_rng(recipe.seed).permutation(train)
     classes = columns.classes[shuffled]
@@ -200,8 +200,8 @@ def _of_size(columns: Columns, train: np.ndarray, recipe: Recipe) -> tuple[np.nd
 
 
 def _trial(
-    gallery: Gallery, columns: Columns, queries: np.ndarray, items: np.ndarray, by: str, seed: int
-) -> tuple[Trial | None, str]:
+    gallery: Gallery, columns: ItemTable, queries: np.ndarray, items: np.ndarray, by: str, seed: int
+) -> tuple[QueryIndexSplit | None, str]:
     """Held-out queries among all labelled items but their own copies, or among the gallery's index."""
     if not len(queries):
         return None, f"fewer than {FEWEST_TO_HOLD_OUT} classes have two images, so all are trained on"
@@ -210,13 +210,15 @@ def _trial(
         left_out["queries not drawn"] = len(queries) - MAX_QUERIES
         queries = np.sort(np.random.default_rng(seed).choice(queries, MAX_QUERIES, replace=False))
     kind, groups = ("split", None) if by == "split" else ("leave-one-out", columns.copies)
-    trial = Trial(Protocol(kind, seed), columns, queries, items, groups, same_pairs(gallery, columns), left_out)
+    trial = QueryIndexSplit(
+        EvalProtocol(kind, seed), columns, queries, items, groups, same_pairs(gallery, columns), left_out
+    )
     if not trial.relevant().any():
         return None, "no held-out class has a second image to be found: nothing can be measured on them"
     return trial, ""
 
 
-def _clashes(columns: Columns, labelled: np.ndarray) -> int:
+def _clashes(columns: ItemTable, labelled: np.ndarray) -> int:
     """How many images stand under more than one label."""
     pairs = np.unique(np.column_stack([columns.copies[labelled], columns.classes[labelled]]), axis=0)
     return int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())

@@ -17,7 +17,7 @@ from unifex.core.address import free_port, in_url, is_open, served_at
 from unifex.ui import theme
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
-from unifex.ui.context import Chosen, Context, Wish
+from unifex.ui.context import AppContext, Selection, Wish
 from unifex.ui.listening import follow, listen
 from unifex.ui.page import Page
 from unifex.ui.rendering import html
@@ -41,7 +41,7 @@ _OPEN = (
 log = logging.getLogger("unifex")
 
 
-def build(context: Context) -> Page:
+def build(context: AppContext) -> Page:
     """The whole app, not yet served."""
     with Page(
         title="UniFEx", analytics_enabled=False, fill_width=True, delete_cache=(CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS)
@@ -78,7 +78,7 @@ def build(context: Context) -> Page:
 class _Tabs:
     """All tabs, and what one does to another."""
 
-    def __init__(self, context: Context):
+    def __init__(self, context: AppContext):
         self.context = context
         self.bar: gr.Tabs
         self.item_view = ItemView(context)
@@ -108,7 +108,7 @@ class _Tabs:
     def search_from_elsewhere(self) -> None:
         """An item can be searched with from every tab, chosen items searched within; the map shows the query."""
 
-        def within(chosen: Chosen) -> tuple:
+        def within(chosen: Selection) -> tuple:
             """(chosen items) -> the Search tab, restricted to them, their gallery, the button that undoes it."""
             button = self.search.offer_everywhere(chosen, chosen.gallery)
             return gr.update(selected="search"), chosen, chosen.gallery, button, Wish.new()
@@ -150,13 +150,13 @@ class _Tabs:
         follow(listen(tab.gallery.input, lambda name: name, [tab.gallery], [self.search.gallery]), **tab.opened)
 
 
-def serve(settings: Settings, block: bool = True) -> tuple[Page, Context]:
+def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
     """Build the page, start getting ready in the background and serve it; returns at Ctrl+C, or at once."""
     # Who may say for whom it asks; uvicorn reads it there. The link's tunnel ends on this computer.
     os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxy or ("127.0.0.1" if settings.share else "")
     if settings.public:
         images.set_limits(images.PUBLIC_LIMITS)
-    context = Context.create(settings)
+    context = AppContext.create(settings)
     hosts = _hosts(settings)
     page = build(context)
     page.queue(default_concurrency_limit=8)
@@ -205,7 +205,7 @@ def _hosts(settings: Settings) -> Hosts:
     return Hosts([settings.host, space], settings.allowed_hosts.split(","))
 
 
-def _middleware(context: Context, hosts: Hosts) -> list[Middleware]:
+def _middleware(context: AppContext, hosts: Hosts) -> list[Middleware]:
     """What every request passes."""
     door = [Middleware(Door, hosts=hosts)]
     if not context.workspaces:

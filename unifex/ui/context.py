@@ -26,7 +26,7 @@ from unifex.core.text import explain, plural, reason
 from unifex.data import demo, sources, uploads
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.indexing import index
-from unifex.gallery.library import Broken, Indexes, check_name
+from unifex.gallery.library import Broken, Library, check_name
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import DEFAULT_MODEL, Embedder
 from unifex.training.resume import unfinished
@@ -71,7 +71,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Selection:
     """Items that were chosen on the map of a gallery, by id."""
 
     gallery: str = ""
@@ -83,7 +83,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Found:
+class LastResult:
     """What the last search found: ids of the hits, best first, and their similarities."""
 
     gallery: str = ""
@@ -102,14 +102,14 @@ class Interrupted:
 
 
 @dataclass
-class Context:
+class AppContext:
     """Made once a server. ``state`` tells people what is being prepared; ``ready`` is set when nothing is.
 
     ``own``: the server's own galleries. ``problem``: why the model that was asked for does not serve.
     """
 
     settings: Settings
-    own: Indexes
+    own: Library
     embedder: Embedder
     state: str = "preparing"
     ready: threading.Event = field(default_factory=threading.Event)
@@ -131,15 +131,15 @@ class Context:
             self.workspaces.begin()
             disk.keep_free(disk.SPARE_BYTES)
             os.environ["GRADIO_TEMP_DIR"] = str(self.workspaces.files.folder)  # nothing of a visitor's lies elsewhere
-        self._read_only = Indexes(self.own.folder / VISITORS / ".nobody", self.own, READ_ONLY)
+        self._read_only = Library(self.own.folder / VISITORS / ".nobody", self.own, READ_ONLY)
 
     @classmethod
-    def create(cls, settings: Settings) -> Context:
+    def create(cls, settings: Settings) -> AppContext:
         """Raises ``ModelError`` when the model cannot be loaded and OSError when the folder cannot be made.
 
         A model whose backbone is not on this computer is told of, and the bundled one serves.
         """
-        indexes = Indexes(settings.indexes.resolve())
+        indexes = Library(settings.indexes.resolve())
         indexes.folder.mkdir(parents=True, exist_ok=True)
         try:
             return cls(settings, indexes, Embedder.load(settings.model, models=indexes.models))
@@ -185,7 +185,7 @@ class Context:
         return self.workspaces.of(self.visitor) if self.workspaces and self.visitor else None
 
     @property
-    def indexes(self) -> Indexes:
+    def indexes(self) -> Library:
         """The galleries and models of who asks."""
         if self.settings.read_only:
             return self._read_only

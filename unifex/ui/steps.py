@@ -15,7 +15,7 @@ from unifex.gallery.indexing import Progress
 from unifex.gallery.snapshot import Embedding
 from unifex.maps.projection import Mapping
 from unifex.models.hub import Fetched
-from unifex.training.result import Point
+from unifex.training.result import EpochMetrics
 from unifex.training.run import Doing
 
 MB = 10**6
@@ -63,7 +63,7 @@ def _(event: Doing) -> Step:
 
 
 @step_of.register
-def _(event: Point) -> Step:
+def _(event: EpochMetrics) -> Step:
     scores = ", ".join(f"{dim}-d {value:.3f}" for dim, value in event.scores.items())
     held_out = f"held-out mMP@5: {scores}" if scores else "nothing is held out"
     left = event.seconds_left if event.number < event.total else None

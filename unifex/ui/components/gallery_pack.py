@@ -12,7 +12,7 @@ from unifex.core.text import plural, reason, size
 from unifex.gallery import bundle
 from unifex.gallery.gallery import Gallery
 from unifex.ui.components.job_tray import JobPanel, seen_at_once
-from unifex.ui.context import ERRORS, GONE, Context
+from unifex.ui.context import ERRORS, GONE, AppContext
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
 from unifex.ui.steps import steps
@@ -22,7 +22,7 @@ from unifex.ui.steps import steps
 class GalleryPack:
     """A switch, a button that packs and one that has the file."""
 
-    context: Context
+    context: AppContext
 
     def build(self) -> None:
         """Lay it out."""

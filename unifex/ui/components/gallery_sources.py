@@ -16,7 +16,7 @@ from unifex.gallery.writer import Registered
 from unifex.ui.components.basic import Choice, notice
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.job_tray import seen_at_once
-from unifex.ui.context import ERRORS, Context, Wish
+from unifex.ui.context import ERRORS, AppContext, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
 from unifex.ui.steps import steps
@@ -33,7 +33,7 @@ GONE = (
 class GallerySources:
     """A list of sources, and what can be done with the one that is chosen."""
 
-    context: Context
+    context: AppContext
     forget: Confirmation = field(default_factory=lambda: Confirmation("Forget this source", "forget-source"))
 
     def build(self) -> None:

@@ -12,7 +12,7 @@ from unifex.core.text import reason
 from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.ui.components.basic import item_told, signal
-from unifex.ui.context import ERRORS, Context, Query, Wish
+from unifex.ui.context import ERRORS, AppContext, Query, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
 from unifex.ui.theme import asset
@@ -23,7 +23,7 @@ class ItemView:
     """Components and handlers. ``shown`` is the (gallery, id) of the open item; ``corrected`` changes with every
     correction, made here or elsewhere: whoever shows items shows them anew then."""
 
-    context: Context
+    context: AppContext
 
     def build(self) -> None:
         """Lay it out; the script makes a dialog of it, which is closed until an item is opened."""

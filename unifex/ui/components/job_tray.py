@@ -13,7 +13,7 @@ import gradio as gr
 
 from unifex.core.jobs import Job, JobError, State
 from unifex.core.text import duration, reason
-from unifex.ui.context import ERRORS, Context
+from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import follow
 from unifex.ui.theme import asset
 
@@ -53,7 +53,7 @@ _ENDED = {State.DONE: "done", State.CANCELLED: "cancelled"}
 class JobTray:
     """``resume``: by kind, what goes on with what was cut off; it is given the name and raises what is in the way."""
 
-    context: Context
+    context: AppContext
     resume: dict[str, Callable[[str], Job]] = field(default_factory=dict)
 
     def build(self) -> None:

@@ -14,7 +14,7 @@ from unifex.core.text import reason, size
 from unifex.models.embedder import Embedder
 from unifex.models.export import SUFFIXES, export
 from unifex.ui.components.job_tray import JobPanel, seen_at_once
-from unifex.ui.context import ERRORS, GONE, Context
+from unifex.ui.context import ERRORS, GONE, AppContext
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
 
@@ -26,7 +26,7 @@ KINDS = {ZIP: "", "TorchScript, 64-d (the challenge)": "torchscript", "ONNX, 64-
 class ModelDownload:
     """A dropdown of kinds and the button that has the file."""
 
-    context: Context
+    context: AppContext
 
     def build(self) -> None:
         """Lay it out."""

@@ -12,7 +12,7 @@ from unifex.models import throughput, zoo
 from unifex.models.backbones import BackboneSpec
 from unifex.models.embedder import Embedder, backbone_of, list_models
 from unifex.ui.components.job_tray import JobPanel, seen_at_once
-from unifex.ui.context import ERRORS, Context
+from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
 from unifex.ui.steps import steps
@@ -22,7 +22,7 @@ from unifex.ui.steps import steps
 class ModelPicker:
     """A dropdown, what is known of the model chosen, and a button that fetches it."""
 
-    context: Context
+    context: AppContext
 
     def build(self) -> None:
         """Lay it out."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import gradio as gr
 
 from unifex.data.public_datasets import DATASETS
-from unifex.ui.context import Context
+from unifex.ui.context import AppContext
 from unifex.ui.listening import listen
 
 HUB_EXAMPLES = (
@@ -23,7 +23,7 @@ _NO_SETS = """{} Put the data sets into one folder as the public UniFEx code doc
 class ReadySources:
     """Buttons, each of which names a source and a gallery; Forecast and Start are the user's."""
 
-    context: Context
+    context: AppContext
     buttons: list[tuple[gr.Button, str, str]] = field(default_factory=list)  # with source and name
 
     def build(self) -> None:

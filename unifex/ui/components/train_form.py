@@ -14,13 +14,13 @@ from unifex.training.config import (
     LOSS_MARGINS,
     PRESET_ADVICE,
     PRESETS,
-    Recipe,
+    TrainConfig,
     setting_from_text,
 )
 from unifex.ui.listening import listen
 
 FIRST_PRESET = "best"
-ADVANCED = tuple(setting for setting in fields(Recipe) if setting.name != "loss")
+ADVANCED = tuple(setting for setting in fields(TrainConfig) if setting.name != "loss")
 
 
 class RecipeForm:
@@ -60,15 +60,15 @@ class RecipeForm:
 
     def choose_loss(self, loss: str) -> tuple:
         """(loss) -> its advice, its margin, its sub-centres."""
-        centres = Recipe().sub_centres if loss == "subcentre-arcface" else 1
+        centres = TrainConfig().sub_centres if loss == "subcentre-arcface" else 1
         return gr.update(info=LOSS_ADVICE[loss]), LOSS_MARGINS.get(loss, DEFAULT_MARGIN), centres
 
 
-def recipe_of(values: Sequence[Any]) -> Recipe:
+def recipe_of(values: Sequence[Any]) -> TrainConfig:
     """The recipe that the form's ``fields`` hold. Raises ``RecipeError`` that names the field that is wrong."""
     loss, *advanced = values
     settings = {setting.name: setting_from_text(setting.name, str(value)) for setting, value in zip(ADVANCED, advanced)}
-    return Recipe(loss=loss, **settings)
+    return TrainConfig(loss=loss, **settings)
 
 
 def _component(setting: Field) -> gr.components.Component:

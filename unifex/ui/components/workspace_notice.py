@@ -10,7 +10,7 @@ import gradio as gr
 from unifex.core.text import plural, size
 from unifex.gallery.gallery import GalleryError
 from unifex.ui.components.confirmation import Confirmation
-from unifex.ui.context import Context
+from unifex.ui.context import AppContext
 from unifex.ui.listening import follow, listen
 from unifex.ui.rendering import html
 from unifex.ui.server.workspaces import NO_VISITOR, Limits, Usage
@@ -32,10 +32,10 @@ _NOBODY = html.message("Nothing can be kept for you here", f"Searching works: {N
 
 
 @dataclass
-class Visit:
+class WorkspaceNotice:
     """A notice and a button; both hidden where the galleries are the user's own."""
 
-    context: Context
+    context: AppContext
     delete: Confirmation = field(default_factory=lambda: Confirmation("Delete my data now", "delete-my-data"))
 
     def build(self) -> None:

@@ -17,7 +17,7 @@ from unifex.core.text import harmless, plural, shortened
 from unifex.evaluation.compare import Assessment
 from unifex.evaluation.evaluate import PROTOCOLS, Evaluation, difference
 from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
-from unifex.evaluation.metrics import Score
+from unifex.evaluation.metrics import Estimate
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Record
 from unifex.ui.rendering.html import card, csv_uri, message
@@ -78,7 +78,7 @@ def _tiles(main: Evaluation) -> str:
     ) + "</div>"  # fmt: skip
 
 
-def _whisker(score: Score) -> str:
+def _whisker(score: Estimate) -> str:
     """A dot with its interval on a line from 0 to 1."""
     return (
         f'<span class="whisker" aria-hidden="true"><i style="left:{100 * score.low:.1f}%;'
@@ -118,7 +118,7 @@ def named(text: str, without: str = "–") -> tuple[str, str]:
     return text, f'<span title="{escape(text)}">{escape(short)}</span>' if short != text else escape(text) or without
 
 
-def interval(score: Score) -> tuple[float, str]:
+def interval(score: Estimate) -> tuple[float, str]:
     """A cell with a 95% interval drawn and written."""
     return score.value, f'{_whisker(score)}<small class="range">{score.low:.3f}–{score.high:.3f}</small>'
 

@@ -8,8 +8,8 @@ from html import escape
 
 from unifex.core.text import duration, plural
 from unifex.evaluation.evaluate import difference
-from unifex.evaluation.metrics import Score
-from unifex.training.result import Changed, Outcome, Point
+from unifex.evaluation.metrics import Estimate
+from unifex.training.result import Changed, EpochMetrics, TrainResult
 from unifex.training.split import TrainingData
 from unifex.ui.rendering.evaluation_report import Shown, hits_row, interval, named, number, table, verdict
 from unifex.ui.rendering.html import card, message
@@ -55,7 +55,7 @@ def summary(data: TrainingData, suspicious: Sequence[Shown] | None) -> str:
     return f'<div class="facts"><div class="tiles">{tiles}</div><dl>{rows}</dl>{look}</div>'
 
 
-def curves(points: Sequence[Point]) -> str:
+def curves(points: Sequence[EpochMetrics]) -> str:
     """What assets/curves.js draws, as JSON; empty without points."""
     if not points:
         return ""
@@ -64,7 +64,7 @@ def curves(points: Sequence[Point]) -> str:
     return json.dumps({"epochs": epochs, "total": points[-1].total, "loss": losses, "scores": scores})
 
 
-def outcome(found: Outcome) -> str:
+def outcome(found: TrainResult) -> str:
     """The verdict, before and after, per domain."""
     done = f"{found.model}: {plural(len(found.data.train), 'image')} of {plural(found.data.classes, 'class')}"
     verdict = message(f"{done}, trained in {duration(found.seconds)}", found.advice, VERDICT_KINDS[found.verdict])
@@ -80,7 +80,7 @@ def outcome(found: Outcome) -> str:
     return f'<div class="report">{verdict}{figures}</div>'
 
 
-def _models(found: Outcome) -> str:
+def _models(found: TrainResult) -> str:
     heads = ("Model", "Dim", "mMP@5", "95 % interval", "The new one against it", "Macro")
     rows = []
     for other in found.evaluations:
@@ -95,12 +95,12 @@ def _models(found: Outcome) -> str:
     return table(heads, rows, "before-after-table")
 
 
-def _gain(gain: Score) -> tuple[float, str]:
+def _gain(gain: Estimate) -> tuple[float, str]:
     word = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no clear difference"
     return gain.value, f"{gain.value:+.3f} <small>{gain.low:+.3f} to {gain.high:+.3f}, {word}</small>"
 
 
-def _domains(found: Outcome) -> str:
+def _domains(found: TrainResult) -> str:
     old, new = found.of(found.before, found.before_dim), found.of(found.model, found.dim)
     columns = {"Raw": found.of("raw", found.dim), "PCA": found.of("pca", found.dim), "Before": old, "After": new}
     shown = [(head, e) for head, e in columns.items() if e and not (head == "Before" and found.before == "raw")]

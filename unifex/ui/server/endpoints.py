@@ -13,18 +13,18 @@ import gradio as gr
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.data.sources import SourceError
-from unifex.evaluation.compare import assess
-from unifex.evaluation.evaluate import Protocol
+from unifex.evaluation.compare import compare
+from unifex.evaluation.evaluate import EvalProtocol
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.retrieval.search import Filters, Hit, search
 from unifex.retrieval.text_search import search_words
-from unifex.ui.context import Context
+from unifex.ui.context import AppContext
 from unifex.ui.steps import steps
 
 WAITING = 16  # calls that wait for a job of theirs; more of one caller's are refused by the jobs themselves
 
 
-def add_endpoints(app: Context) -> None:
+def add_endpoints(app: AppContext) -> None:
     """Register ``/search``, ``/search_words``, ``/galleries`` and ``/evaluate`` on the page being built."""
 
     def search_endpoint(
@@ -70,8 +70,8 @@ def add_endpoints(app: Context) -> None:
     ) -> dict[str, Any]:
         """Measure how well a gallery finds what belongs together."""
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
-        asked = Protocol(_text("protocol", protocol)), _dim(dim), context
-        job = app.start("evaluate", opened.name, steps(assess(opened, *asked)), str(asked))
+        asked = EvalProtocol(_text("protocol", protocol)), _dim(dim), context
+        job = app.start("evaluate", opened.name, steps(compare(opened, *asked)), str(asked))
         return (await job.outcome()).as_json(labels)
 
     gr.api(search_endpoint, api_name="search")

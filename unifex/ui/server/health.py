@@ -13,10 +13,10 @@ from typing import Any
 
 from fastapi import HTTPException, Request
 
-from unifex.ui.context import Context
+from unifex.ui.context import AppContext
 
 
-def health_route(context: Context) -> Callable[[Request], dict[str, Any]]:
+def health_route(context: AppContext) -> Callable[[Request], dict[str, Any]]:
     """The route's handler."""
 
     def health(request: Request) -> dict[str, Any]:

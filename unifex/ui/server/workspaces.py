@@ -29,7 +29,7 @@ from unifex.core.text import size
 from unifex.data import uploads
 from unifex.data.sources import Item, Options, Refused, Source
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import Indexes
+from unifex.gallery.library import Library
 from unifex.ui.server.visitor_files import VisitorFiles
 
 VISITORS = ".visitors"
@@ -68,11 +68,11 @@ class Usage:
 class Workspace:
     """One visitor's folder. Nothing is on disk before something is kept."""
 
-    def __init__(self, folder: Path, builtin: Indexes, limits: Limits):
+    def __init__(self, folder: Path, builtin: Library, limits: Limits):
         self.folder = folder
         self.limits = limits
         self.closed = False
-        self.indexes = Indexes(folder, builtin)
+        self.indexes = Library(folder, builtin)
         self._lock = threading.Lock()
         self._readers: set[_Limited] = set()
         self._taken = Usage(0, 0, 0)
@@ -211,7 +211,7 @@ class Workspaces:
     ``end_jobs`` is called with a visitor whose data goes: it ends what runs for that visitor, and waits for it.
     """
 
-    def __init__(self, builtin: Indexes, limits: Limits, end_jobs: Callable[[str], None] = lambda visitor: None):
+    def __init__(self, builtin: Library, limits: Limits, end_jobs: Callable[[str], None] = lambda visitor: None):
         self.folder = builtin.folder / VISITORS
         self.builtin = builtin
         self.limits = limits
@@ -219,7 +219,7 @@ class Workspaces:
         self.files = VisitorFiles(
             self.folder / _FILES, 2 * limits.bytes, max(1000, FILES_PER_IMAGE * limits.images), limits.bytes
         )
-        self.nobody = Indexes(self.folder / ".nobody", builtin, NO_VISITOR)
+        self.nobody = Library(self.folder / ".nobody", builtin, NO_VISITOR)
         self._open: dict[str, Workspace] = {}
         self._lock = threading.Lock()
         self._key = self._read_key()
@@ -285,10 +285,10 @@ class Workspaces:
         self.sweep()
         self.files.sweep(self.limits.seconds, is_left=lambda name: not (self.folder / name).is_dir())
         for folder in self.folder.glob("[!.]*/"):
-            uploads.sweep(folder, self._waiting(Indexes(folder)), 0)
+            uploads.sweep(folder, self._waiting(Library(folder)), 0)
 
     @staticmethod
-    def _waiting(indexes: Indexes) -> list[str]:
+    def _waiting(indexes: Library) -> list[str]:
         """The sources whose indexing was cut off."""
         found: list[str] = []
         for name in indexes.names():

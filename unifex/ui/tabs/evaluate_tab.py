@@ -12,15 +12,15 @@ from unifex.core.errors import UnifexError
 from unifex.core.jobs import State
 from unifex.core.text import reason
 from unifex.evaluation import failures
-from unifex.evaluation.compare import BASELINES, Assessment, assess, rivals
-from unifex.evaluation.evaluate import PROTOCOLS, Protocol
+from unifex.evaluation.compare import BASELINES, Assessment, baselines
+from unifex.evaluation.evaluate import PROTOCOLS, EvalProtocol
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.ui.components.basic import Choice, notice
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel, seen_at_once
-from unifex.ui.context import ERRORS, Context, Wish
+from unifex.ui.context import ERRORS, AppContext, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering import evaluation_report, html
 from unifex.ui.steps import steps
@@ -33,7 +33,7 @@ ROWS = 24
 class EvaluateTab:
     """Components that the page needs, and the handlers."""
 
-    context: Context
+    context: AppContext
     item_view: ItemView
 
     def build(self) -> None:
@@ -129,7 +129,7 @@ class EvaluateTab:
                 (f"the gallery's, {gallery.config.dim}", 0),
                 *((str(dim), dim) for dim in gallery.embedder.neck.dims),
             ]
-            return gr.update(choices=rivals(gallery)), gr.update(choices=dims)
+            return gr.update(choices=baselines(gallery)), gr.update(choices=dims)
         except ERRORS:
             return gr.update(choices=[], value=[]), gr.update(choices=[("the gallery's", 0)], value=0)
 
@@ -139,8 +139,8 @@ class EvaluateTab:
         """What is asked -> what is wrong, or nothing."""
         try:
             gallery = self.context.gallery(name)
-            chosen = Protocol(protocol, int(seed or 0), bool(copies))
-            work = steps(assess(gallery, chosen, int(dim) or None, context, compare or ()))
+            chosen = EvalProtocol(protocol, int(seed or 0), bool(copies))
+            work = steps(compare(gallery, chosen, int(dim) or None, context, compare or ()))
             self.context.start("evaluate", gallery.name, work, f"{chosen} {dim} {context} {compare}")
         except ERRORS as error:
             return html.message("This gallery cannot be measured", reason(error), "warning")
@@ -176,7 +176,7 @@ class EvaluateTab:
         if current.columns is not trial.columns:
             changed = html.message("The gallery has changed", "Evaluate again to see its failures.", "warning")
             return dict(zip(self._lists, (changed, changed, changed, *self._corrections(gallery))))
-        see = Shelf(gallery, trial.columns.ids)
+        see = CardCache(gallery, trial.columns.ids)
         worst = [(w, see(w.query), [see(h) for h in w.hits]) for w in failures.worst_queries(found.main, ROWS)]
         errors = [(e, see(e.item), [see(n) for n in e.neighbours]) for e in failures.label_errors(trial, near, ROWS)]
         pairs = [(d, see(d.query), see(d.item)) for d in failures.duplicates(trial, near, ROWS)]
@@ -214,7 +214,7 @@ class EvaluateTab:
         return html.message(sentence, "Press Evaluate to score again.", "good"), Wish.new()
 
 
-class Shelf:
+class CardCache:
     """What cards show, by position; each item is read once. Raises ``GalleryError`` for one that went meanwhile."""
 
     def __init__(self, gallery: Gallery, ids: np.ndarray):

@@ -24,8 +24,8 @@ from unifex.ui.components.gallery_sources import GallerySources
 from unifex.ui.components.job_tray import JobPanel, seen_at_once
 from unifex.ui.components.model_picker import ModelPicker
 from unifex.ui.components.ready_sources import ReadySources
-from unifex.ui.components.workspace_notice import Visit
-from unifex.ui.context import ERRORS, Context, Wish, name_for
+from unifex.ui.components.workspace_notice import WorkspaceNotice
+from unifex.ui.context import ERRORS, AppContext, Wish, name_for
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
 from unifex.ui.steps import steps
@@ -35,7 +35,7 @@ from unifex.ui.steps import steps
 class GalleryTab:
     """Components that the page needs, and the handlers."""
 
-    context: Context
+    context: AppContext
     dropdowns: list[gr.Dropdown] = field(default_factory=list)  # of all tabs: they offer the same galleries
     sources: GallerySources = field(init=False)
     ready: ReadySources = field(init=False)
@@ -47,7 +47,7 @@ class GalleryTab:
     def build(self) -> None:
         """Lay the tab out and wire it."""
         self.picker, self.packer = ModelPicker(self.context), GalleryPack(self.context)
-        self.visit, self.panel = Visit(self.context), JobPanel(("index",), "index-progress")
+        self.visit, self.panel = WorkspaceNotice(self.context), JobPanel(("index",), "index-progress")
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one

@@ -15,7 +15,7 @@ import numpy as np
 from unifex.core import images
 from unifex.core.jobs import State, Work
 from unifex.core.text import harmless, plural, reason
-from unifex.evaluation.compare import rivals
+from unifex.evaluation.compare import baselines
 from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.maps import page
@@ -24,7 +24,7 @@ from unifex.ui.components.basic import Choice, notice, signal
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel, seen_at_once
-from unifex.ui.context import ERRORS, Chosen, Context, Found, Wish
+from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
 from unifex.ui.steps import steps
@@ -38,14 +38,14 @@ NO_MODEL = ""
 class MapTab:
     """Components that the page needs, and the handlers."""
 
-    context: Context
+    context: AppContext
     item_view: ItemView
     drop: Confirmation = field(default_factory=lambda: Confirmation("Leave them out of the gallery", "map-drop"))
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
         first = self.context.first_gallery()
-        self.chosen, self.lasso = gr.State(Chosen()), signal("lasso")
+        self.chosen, self.lasso = gr.State(Selection()), signal("lasso")
         self.panel = JobPanel(("map",), "map-progress")
         self.drawn, self.mapped = gr.State(""), gr.State("")  # the job and the gallery whose map is on the page
         with gr.Row(equal_height=False):
@@ -119,7 +119,7 @@ class MapTab:
         """(gallery) -> status, frame, drawing, whose it is, models to compare: of the map that is kept, if there is."""
         try:
             gallery = self.context.gallery(name)
-            models = [("none", NO_MODEL), *((model, model) for model in rivals(gallery))]
+            models = [("none", NO_MODEL), *((model, model) for model in baselines(gallery))]
             kept = kept_map(gallery)
             compare = gr.update(choices=models, value=NO_MODEL)
             if kept is None:
@@ -130,11 +130,11 @@ class MapTab:
             empty = gr.update(choices=[("none", NO_MODEL)], value=NO_MODEL)
             return html.message("No map", reason(error), "warning"), gr.update(visible="hidden"), "", "", empty
 
-    def show_gallery(self, name: str | None, chosen: Chosen) -> tuple:
+    def show_gallery(self, name: str | None, chosen: Selection) -> tuple:
         """(gallery, chosen items) -> as :meth:`show_kept`, then those of the chosen that are in this gallery."""
         return *self.show_kept(name), *self.list_chosen(name, chosen)
 
-    def show_again(self, name: str | None, chosen: Chosen, mapped: str) -> tuple:
+    def show_again(self, name: str | None, chosen: Selection, mapped: str) -> tuple:
         """(gallery, chosen items, gallery whose map is shown) -> as :meth:`show_gallery`, if a map is shown."""
         return self.show_gallery(name, chosen) if mapped else tuple(gr.skip() for _ in self._showing)
 
@@ -176,15 +176,19 @@ class MapTab:
             self.mapped: gallery.name,
         }  # fmt: skip
 
-    def choose(self, name: str, told: str) -> tuple[Chosen, str, dict]:
+    def choose(self, name: str, told: str) -> tuple[Selection, str, dict]:
         """(gallery, items in the lasso) -> what is chosen, its list, actions."""
         try:
             ids = tuple(int(item) for item in json.loads(told))
         except (TypeError, ValueError):
-            return Chosen(), html.message("Those are no items", "Reload the page.", "warning"), gr.update(visible=False)
-        return self.list_chosen(name, Chosen(name, ids))
+            return (
+                Selection(),
+                html.message("Those are no items", "Reload the page.", "warning"),
+                gr.update(visible=False),
+            )
+        return self.list_chosen(name, Selection(name, ids))
 
-    def list_chosen(self, name: str, chosen: Chosen) -> tuple[Chosen, str, dict]:
+    def list_chosen(self, name: str, chosen: Selection) -> tuple[Selection, str, dict]:
         """(gallery, chosen items) -> those that are there, their list, actions."""
         try:
             gallery = self.context.gallery(name)
@@ -192,31 +196,31 @@ class MapTab:
         except ERRORS:
             records = []
         if not records:
-            return Chosen(), _HELP, gr.update(visible=False)
+            return Selection(), _HELP, gr.update(visible=False)
         cards = "".join(html.card(r, gallery.thumbnail(r.sha256), "Open") for r in records[:MOST_CARDS])
         more = f"<p>and {len(records) - MOST_CARDS:,} more</p>" if len(records) > MOST_CARDS else ""
         table = html.csv_uri(_chosen_csv(records, places=not self.context.settings.public))
         link = f'<a class="download" download="chosen.csv" href="{table}">Download CSV</a>'
         head = f'<p class="chosen-head"><strong>{plural(len(records), "item")} chosen</strong>{link}</p>'
         listed = html.of_gallery(name, f'{head}<div class="grid small">{cards}</div>{more}')
-        return Chosen(name, tuple(record.id for record in records)), listed, gr.update(visible=True)
+        return Selection(name, tuple(record.id for record in records)), listed, gr.update(visible=True)
 
-    def label_chosen(self, name: str, chosen: Chosen, label: str) -> tuple[str, Wish | dict]:
+    def label_chosen(self, name: str, chosen: Selection, label: str) -> tuple[str, Wish | dict]:
         """(gallery, chosen items, label) -> notice, that something was corrected."""
         return self._correct(name, chosen, lambda record: corrections.relabel(record, label), f"now labelled '{label}'")
 
-    def ask_to_drop(self, name: str, chosen: Chosen) -> str:
+    def ask_to_drop(self, name: str, chosen: Selection) -> str:
         """(gallery, chosen items) -> what leaving them out does. Raises ``GalleryError`` where nothing is chosen."""
         count = len(self.context.gallery(name).records(chosen.of(name)))
         if not count:
             raise GalleryError("no items are chosen; drag a lasso around some")
         return f"Leave {plural(count, 'item')} out of '{name}'? The image files stay; the Evaluate tab can undo it."
 
-    def drop_chosen(self, name: str, chosen: Chosen) -> tuple[str, Wish | dict]:
+    def drop_chosen(self, name: str, chosen: Selection) -> tuple[str, Wish | dict]:
         """(gallery, chosen items) -> notice, that something was corrected."""
         return self._correct(name, chosen, corrections.drop, "left out of the gallery")
 
-    def _correct(self, name: str, chosen: Chosen, say: Callable, done: str) -> tuple[str, Wish | dict]:
+    def _correct(self, name: str, chosen: Selection, say: Callable, done: str) -> tuple[str, Wish | dict]:
         try:
             gallery = self.context.writable(name)
             said = [say(record) for record in gallery.records(chosen.of(name))]
@@ -227,7 +231,7 @@ class MapTab:
         text = "The Evaluate tab lists all corrections and can undo them."
         return html.message(f"{plural(len(said), 'item')} {done}", text, "good"), Wish.new()
 
-    def show_query(self, found: Found, name: str | None) -> str:
+    def show_query(self, found: LastResult, name: str | None) -> str:
         """(what the Search tab found, gallery) -> where the query's star goes, and the hits it is joined to."""
         if not found.ids or found.gallery != name:
             return ""
@@ -247,7 +251,7 @@ class MapTab:
         return json.dumps({"place": where.tolist(), "hits": [int(kept.ids[row]) for row in rows[:10]]})
 
 
-def _card_server(context: Context):
+def _card_server(context: AppContext):
     """What the page asks for when the pointer is on a point."""
 
     def card(asked: list) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from unifex.retrieval.search import Filters, SearchResult, search, search_items
 from unifex.retrieval.text_search import MAX_WORDS, search_words
 from unifex.ui.components.basic import Choice, QueryImage, item_told, notice, signal
 from unifex.ui.components.item_view import ItemView
-from unifex.ui.context import ERRORS, Chosen, Context, Found, Query, Wish
+from unifex.ui.context import ERRORS, AppContext, LastResult, Query, Selection, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
 
@@ -34,14 +34,14 @@ TRUST += [(f"Only matches I can trust at {percent} % false accepts", percent / 1
 class SearchTab:
     """Components that other tabs and the page need, and the handlers."""
 
-    context: Context
+    context: AppContext
     item_view: ItemView
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
         self.picked = gr.State(Query())  # an item that is searched with; an image that comes later takes its place
         self.pressed = gr.State(False)  # Search, and not Clear since: who did wants to know what is missing
-        self.wish, self.found, self.within = gr.State(Wish()), gr.State(Found()), gr.State(Chosen())
+        self.wish, self.found, self.within = gr.State(Wish()), gr.State(LastResult()), gr.State(Selection())
         self.sampled = signal("sample")
         with gr.Row(elem_id="search-page"):
             with gr.Column(elem_id="search-query", min_width=280):
@@ -127,7 +127,7 @@ class SearchTab:
         listen(self.gallery.change, self.choose_gallery, [self.gallery, self.domains], self.chosen)
         listen(self.gallery.change, self.offer_everywhere, [self.within, self.gallery], [self.everywhere])
         listen(
-            self.everywhere.click, lambda: (Chosen(), gr.update(visible=False), Wish.new()), None,
+            self.everywhere.click, lambda: (Selection(), gr.update(visible=False), Wish.new()), None,
             [self.within, self.everywhere, self.wish],
         )  # fmt: skip
 
@@ -136,25 +136,25 @@ class SearchTab:
     def forget(self) -> tuple:
         """-> no image, no item, nothing chosen on the map, and every filter as it was in the beginning."""
         filters = "", HALF, HITS, [], ANY_SIMILARITY, EVERY_HIT, False
-        return False, None, None, Query(), Chosen(), gr.update(visible=False), *filters, Wish.new()
+        return False, None, None, Query(), Selection(), gr.update(visible=False), *filters, Wish.new()
 
     def pick(self, told: str) -> tuple:
         """(gallery and item of a sample's card) -> it as the query, its gallery, no images."""
         gallery, item = item_told(told)
         return Query(items=(item,), gallery=gallery), gallery, None, None, Wish.new()
 
-    def offer_everywhere(self, within: Chosen, gallery: str | None) -> dict:
+    def offer_everywhere(self, within: Selection, gallery: str | None) -> dict:
         """(items chosen on the map, gallery) -> the button that undoes the restriction, where there is one."""
         count = len(within.of(gallery))
         text = f"Searching within {count:,} chosen items. Search everywhere"
         return gr.update(visible=bool(count), value=text)
 
-    def narrow(self, within: Chosen, gallery: str | None) -> tuple[Chosen, dict, Wish]:
+    def narrow(self, within: Selection, gallery: str | None) -> tuple[Selection, dict, Wish]:
         """(items chosen on the map, gallery) -> those that are left, the button, and that it is to be searched."""
         try:
             ids = within.of(gallery)
             left = (
-                Chosen(within.gallery, tuple(r.id for r in self.context.gallery(gallery).records(ids)))
+                Selection(within.gallery, tuple(r.id for r in self.context.gallery(gallery).records(ids)))
                 if ids
                 else within
             )
@@ -170,15 +170,15 @@ class SearchTab:
         try:
             opened = self.context.gallery(gallery) if gallery else None
             known = opened.facts().domains if opened else {}
-            knows_words = opened is not None and opened.embedder.knows_words
+            supports_text = opened is not None and opened.embedder.supports_text
         except ERRORS:
-            known, knows_words = {}, False
+            known, supports_text = {}, False
         left = [name for name in domains or [] if name in known]
         value = {} if left == (domains or []) else {"value": left}
         return (
             gr.update(choices=[(f"{name} ({count:,})", name) for name, count in known.items() if name], **value),
-            gr.update(visible=knows_words),
-            gr.skip() if knows_words else "",
+            gr.update(visible=supports_text),
+            gr.skip() if supports_text else "",
             Wish.new(),
         )
 
@@ -191,7 +191,7 @@ class SearchTab:
         more: list[str] | None,
         picked: Query,
         name: str | None,
-        within: Chosen,
+        within: Selection,
         words: str,
         balance: float,
         k: int,
@@ -199,17 +199,17 @@ class SearchTab:
         min_score: float,
         trust: float,
         in_context: bool,
-    ) -> tuple[str, str, Found, Query]:
+    ) -> tuple[str, str, LastResult, Query]:
         """Everything that is asked -> status, grid, what was found, and the picked item if it is still the query."""
         paths = tuple(path for path in [image, *(more or [])] if path)
         query = Query(paths=paths) if paths else picked if picked.gallery == name else Query()
         left = Query() if paths else query
         if not name:
             text = "Make one in the Gallery tab: drop a folder of images there."
-            return html.message("No gallery yet", text), "", Found(), left
+            return html.message("No gallery yet", text), "", LastResult(), left
         if name not in self.context.indexes.names():
             text = f"{self.context.state}. It can be searched in a moment."
-            return html.message("The gallery is being made", text), "", Found(), left
+            return html.message("The gallery is being made", text), "", LastResult(), left
         try:
             gallery = self.context.gallery(name)
             known = set(gallery.snapshot().columns.domains.names)
@@ -223,16 +223,16 @@ class SearchTab:
             if query or words:
                 _check_there(query.paths)
                 return *self._hits(query, words, float(balance), gallery, int(k), filters, in_context), left
-            return *_samples(gallery, filters, pressed), Found(), left
+            return *_samples(gallery, filters, pressed), LastResult(), left
         except images.ImageError as error:
             text = f"Reason: {error}. Give a {images.FORMAT_NAMES} image."
-            return html.message("This query cannot be read", text, "error"), "", Found(), left
+            return html.message("This query cannot be read", text, "error"), "", LastResult(), left
         except ERRORS as error:
-            return html.message("The search failed", reason(error), "error"), "", Found(), left
+            return html.message("The search failed", reason(error), "error"), "", LastResult(), left
 
     def _hits(
         self, query: Query, words: str, balance: float, gallery: Gallery, k: int, filters: Filters, context: bool
-    ) -> tuple[str, str, Found]:
+    ) -> tuple[str, str, LastResult]:
         if words:
             filters = replace(filters, false_accepts=None)
             result = search_words(gallery, words, query.paths, query.items, k, filters, balance)
@@ -245,7 +245,7 @@ class SearchTab:
         else:
             decoded = (images.decode(Path(path).read_bytes(), at_least=96).image for path in query.paths[:6])
             shown = [images.thumbnail(image, 96) for image in decoded]
-        found = Found(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
+        found = LastResult(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
         status = html.search_status(result, gallery.name, shown, words, places=not self.context.settings.public)
         if filters.false_accepts:
             meaning = gallery.calibration()

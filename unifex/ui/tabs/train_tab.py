@@ -17,9 +17,9 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import MAX_NAME, Broken
 from unifex.models.embedder import Embedder, list_models
 from unifex.training import split
-from unifex.training.config import PRESETS, Recipe
-from unifex.training.result import Outcome, Point
-from unifex.training.resume import Order, points_so_far, unfinished
+from unifex.training.config import PRESETS, TrainConfig
+from unifex.training.result import EpochMetrics, TrainResult
+from unifex.training.resume import TrainJob, points_so_far, unfinished
 from unifex.training.run import check_model_name, finetune
 from unifex.training.split import HOLD_OUT_SHARE, HoldOut
 from unifex.ui.components.basic import Choice, drop_zone, notice
@@ -27,11 +27,11 @@ from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel, seen_at_once
 from unifex.ui.components.model_download import ModelDownload
 from unifex.ui.components.train_form import FIRST_PRESET, RecipeForm, recipe_of
-from unifex.ui.context import ERRORS, Context, name_for
+from unifex.ui.context import ERRORS, AppContext, name_for
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html, training_report
 from unifex.ui.steps import steps
-from unifex.ui.tabs.evaluate_tab import Shelf
+from unifex.ui.tabs.evaluate_tab import CardCache
 from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.theme import asset
 
@@ -42,7 +42,7 @@ SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would ke
 class TrainTab:
     """Components that the page needs, and the handlers."""
 
-    context: Context
+    context: AppContext
     item_view: ItemView
     gallery_tab: GalleryTab
     form: RecipeForm = field(default_factory=RecipeForm)
@@ -198,7 +198,7 @@ class TrainTab:
             return
         yield training_report.summary(data, None), *shown
         if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
-            see = Shelf(gallery, data.columns.ids)
+            see = CardCache(gallery, data.columns.ids)
             suspects = [see(error.item) for error in split.suspicious_labels(gallery, data)]
             yield html.of_gallery(gallery.name, training_report.summary(data, suspects)), *[gr.skip()] * 4
 
@@ -214,7 +214,7 @@ class TrainTab:
 
     # --- training ------------------------------------------------------------------------------------------------
 
-    def _unfinished(self, gallery: str | None) -> Order | None:
+    def _unfinished(self, gallery: str | None) -> TrainJob | None:
         """The training of this gallery that was stopped last, if who asks may go on with it and nobody does."""
         if not self.context.can_change(gallery):
             return None
@@ -255,7 +255,7 @@ class TrainTab:
             raise GalleryError(f"there is nothing to go on with of '{model}'")
         return self._train(order.gallery, order.name, order.recipe, order.hold_out)
 
-    def _train(self, name: str, model: str, recipe: Recipe, hold_out: HoldOut, finish: bool = False) -> Job:
+    def _train(self, name: str, model: str, recipe: TrainConfig, hold_out: HoldOut, finish: bool = False) -> Job:
         gallery = self.context.writable(name)
         check_model_name(self.context.indexes.models, model)
         if self.context.jobs.is_busy(self.context.owner, "train", model):
@@ -325,7 +325,7 @@ class TrainTab:
         empty = {self.status: "", self.curves: "", self.outcome: "", self.changed: "", self.model: ""}
         return {**empty, self.result: gr.update(visible=False)}
 
-    def _trained(self, name: str, found: Outcome) -> dict:
+    def _trained(self, name: str, found: TrainResult) -> dict:
         gallery = self.context.gallery(name)
         fitting = self._fitting(gallery)
         advised = found.verdict == "better"
@@ -391,9 +391,9 @@ class TrainTab:
         return {**shown, self.back: _back(mine[0])} if mine else shown
 
 
-def _changed(gallery: Gallery, found: Outcome) -> str:
+def _changed(gallery: Gallery, found: TrainResult) -> str:
     """The queries that changed most, as long as all that is shown of them is in the gallery."""
-    see = Shelf(gallery, found.data.columns.ids)
+    see = CardCache(gallery, found.data.columns.ids)
     try:
         rows = training_report.changed(found.changed(), see, found.before, found.model)
     except GalleryError as error:
@@ -420,12 +420,12 @@ def _within(training: Iterator[Any], seconds: float) -> Iterator[Any]:
     deadline = time.monotonic() + seconds
     with contextlib.closing(training):
         for event in training:
-            if time.monotonic() > deadline and isinstance(event, Point):
+            if time.monotonic() > deadline and isinstance(event, EpochMetrics):
                 raise GalleryError(f"a training may take {duration(seconds)} on this server; keep it, or go on")
             yield event
 
 
-def _can_go_on(order: Order | None) -> tuple[dict, dict]:
+def _can_go_on(order: TrainJob | None) -> tuple[dict, dict]:
     """The buttons of a training that was stopped: go on, keep."""
     there = order is not None
     return gr.update(visible=there, value=f"Go on with '{order.name}'" if there else ""), gr.update(visible=there)
