@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import base64
-import json
-from html import escape
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from unifex.core import images
-from unifex.core.assets import ASSETS
+from unifex.core.templates import render
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.snapshot import CategoricalColumn, ItemTable
 from unifex.maps.projection import Map
-
-PAGE_CSS = (
-    "body { font: 15px system-ui, sans-serif; margin: 0 auto; padding: 14px; max-width: 1400px; }\n"
-    ".dark { background: #0f172a; color: #e2e8f0; }\nh1 { font-size: 1.2rem; margin: 0 0 2px; }\n"
-    "p { margin: 0 0 10px; opacity: .75; font-size: .86rem; }\n.map-plot { height: 84vh; }\n"
-)
-# A page that holds no thumbnail shows label and path alone. Nothing is loaded from anywhere.
-PAGE_JS = """
-document.body.classList.toggle('dark', matchMedia('(prefers-color-scheme: dark)').matches);
-const cards = new Map(MAP.cards.map(([id, label, path, image]) => [id, { label, path, image }]));
-drawMap(document.querySelector('.map'), MAP, { card: async (id) => cards.get(id) });
-"""
 
 
 def map_data(columns: ItemTable, near: Neighbours, drawn: Map, other: Map | None = None) -> dict[str, Any]:
@@ -69,17 +56,5 @@ def page(gallery: Gallery, drawn: Map, other: Map | None = None, thumbnails: boo
         [record.id, record.label, record.path, images.data_uri(gallery.thumbnail(record.sha256)) if thumbnails else ""]
         for record in gallery.records(current.columns.ids)
     ]
-    title = f"{escape(gallery.name)}: {len(current):,} items, {escape(drawn.model)}"
-    script = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # no name may end the script element
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_asset('map.css')}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body>"
-        f"<h1>{title}</h1><p>Every point is an image; images that look alike lie close. Drag to select, double-click "
-        f"to undo, scroll to zoom, click the legend to hide.</p>{_asset('map.html')}"
-        f"<script>const MAP = {script};\n{_asset('map.js')}{PAGE_JS}</script></body></html>\n"
-    )
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
+    title = f"{gallery.name}: {len(current):,} items, {drawn.model}"
+    return render("map.html", title=title, plotly_js=Markup(get_plotlyjs()), data=data)

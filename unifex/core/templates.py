@@ -1,0 +1,33 @@
+"""Markup out of templates (``unifex/templates``): whatever is put into one is escaped, so that no name is markup."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from unifex.core.assets import ASSETS, PACKAGE
+
+
+def render(name: str, **values: object) -> Markup:
+    """The template ``unifex/templates/NAME`` with these values, to be shown or put into another template as it is.
+
+    In a template ``asset("map.css")`` is a file of ``assets/`` as it stands and ``value | tojson`` is fit for a script
+    element. Raises ``jinja2.UndefinedError`` for a value that the template names and is not given.
+    """
+    return Markup(_environment().get_template(name).render(values))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(PACKAGE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["asset"] = lambda name: Markup((ASSETS / name).read_text(encoding="utf-8"))
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    return environment
