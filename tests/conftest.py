@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from tests.support import drawing
+from tests.support.galleries import run_index
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.indexing import IndexReport, index
 from unifex.models.embedder import Embedder
 
 
@@ -38,12 +38,6 @@ def photographs() -> list[Image.Image]:
 def folder(tmp_path: Path) -> Path:
     """24 drawn pictures as domain/label/view.png."""
     return drawing.write_folder(tmp_path / "pictures")
-
-
-def run_index(gallery: Gallery, source, **options) -> IndexReport:
-    """Index to the end; the report."""
-    *_, report = index(gallery, source if not isinstance(source, Path) else str(source), **options)
-    return report
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture, write_folder
+from tests.support.galleries import run_index
 from tests.support.serving import serve
 from unifex.gallery.gallery import Gallery
 

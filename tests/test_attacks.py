@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture, write_folder
+from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
 from tests.support.visiting import Visitor
 from tests.test_visitors import as_file, search

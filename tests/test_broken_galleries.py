@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run_index
 from tests.support import drawing
+from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.core.files import sealed, unsealed

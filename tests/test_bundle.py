@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import run_index
 from tests.support import drawing, tiny_clip
+from tests.support.galleries import run_index
 from unifex.gallery import bundle
 from unifex.gallery.bundle import Packed, pack, unpack
 from unifex.gallery.corrections import drop, relabel, same

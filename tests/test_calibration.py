@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture, write_folder
+from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
 from unifex.gallery.calibration import Calibration, CalibrationError, fit_chance
 from unifex.gallery.gallery import Gallery

@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from tests.conftest import run_index
+from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
 from unifex.evaluation.evaluate import trial
 from unifex.gallery import corrections

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import run_index
 from tests.support.crowd import memory, own_images, queries, search, spend
 from tests.support.drawing import write_folder
+from tests.support.galleries import run_index
 from tests.support.serving import serve
 from tests.support.visiting import Visitor
 from unifex.gallery.gallery import Gallery

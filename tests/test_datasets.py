@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.data.curation import Curated, Rule, choose, curate
 from unifex.data.public_datasets import DATASETS, Row

@@ -2,7 +2,7 @@ import hashlib
 
 from PIL import ImageStat
 
-from tests.conftest import run_index
+from tests.support.galleries import run_index
 from unifex.core import images
 from unifex.data.demo import Demo, render
 from unifex.evaluation.compare import compare

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tests.conftest import run_index
 from tests.support import drawing
+from tests.support.galleries import run_index
 from unifex.core import derived
 from unifex.core.derived import Origin
 from unifex.evaluation.evaluate import EvalProtocol

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from tests.conftest import run_index
 from tests.support.drawing import write_folder
+from tests.support.galleries import run_index
 from unifex.core import disk
 from unifex.core.files import new_folder, whole_file, write_atomically
 from unifex.gallery.gallery import Gallery

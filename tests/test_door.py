@@ -13,8 +13,8 @@ import pytest
 from gradio_client import Client, handle_file
 from starlette.responses import PlainTextResponse
 
-from tests.conftest import run_index
 from tests.support.drawing import write_folder
+from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
 from unifex.cli.settings import read_settings
 from unifex.gallery.gallery import Gallery

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import run_index
 from tests.support.drawing import LABELS, encoded, picture
+from tests.support.galleries import run_index
 from tests.support.trials import make_columns, make_trial, random_embeddings, slow_values
 from unifex.core.errors import UnifexError
 from unifex.evaluation.compare import baselines, compare, embed_as

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import ImageOps
 
-from tests.conftest import run_index
 from tests.support.drawing import LABELS, encoded, picture
+from tests.support.galleries import run_index
 from unifex.cli import main
 from unifex.core import images
 from unifex.core.vectors import l2_normalize

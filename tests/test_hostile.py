@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from unifex.gallery.gallery import Gallery
 
 JPEG = encoded(picture("shapes/disc", 0), "JPEG", quality=90)

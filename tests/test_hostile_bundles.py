@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save
 
-from tests.conftest import run_index
 from tests.support import drawing
+from tests.support.galleries import run_index
 from tests.test_bundle import QUERY, packed, unpacked
 from unifex.core.files import sealed, unsealed
 from unifex.gallery.gallery import Gallery, GalleryError

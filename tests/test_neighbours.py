@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from tests.support.trials import random_embeddings
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery

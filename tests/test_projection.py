@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.maps import page, projection
 from unifex.maps.projection import Map, Mapping, aligned, kept_map, moved_most, place, project

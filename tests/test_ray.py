@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.data.sources import Item, Refused, SourceError
 from unifex.gallery.clip_retrieval import Rows

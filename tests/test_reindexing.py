@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from tests.test_gallery import assert_no_orphans, make_model
 from unifex.cli.main import main
 from unifex.cli.settings import Settings

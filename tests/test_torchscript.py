@@ -13,8 +13,8 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from unifex.cli import main
 from unifex.core.images import to_input
 from unifex.gallery.gallery import Gallery

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from tests.support.trials import make_columns
 from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery, GalleryError

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from unifex.data import uploads
 from unifex.data.sources import Item, Refused, SourceError, open_source, require_items
 from unifex.gallery.corrections import relabel

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from tests.conftest import run_index
 from tests.support.crowd import search
 from tests.support.drawing import LABELS, encoded, picture
+from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
 from tests.support.visiting import Visitor
 from unifex.gallery.gallery import Gallery

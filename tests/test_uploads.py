@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from tests.conftest import run_index
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from unifex.data import uploads
 from unifex.data.sources import Item, SourceError
 from unifex.data.uploads import UploadedFile, stage

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.conftest import run_index
 from tests.support.crowd import own_images
 from tests.support.drawing import encoded, picture, png_header, write_folder
+from tests.support.galleries import run_index
 from tests.support.serving import serve
 from tests.support.visiting import Visitor
 from unifex.data.sources import Refused, open_source

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import run_index
 from tests.support import drawing, tiny_clip
+from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery
 from unifex.models.backbones import BackboneError

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tests.conftest import run_index
 from tests.support.drawing import write_folder
+from tests.support.galleries import run_index
 from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery
 from unifex.maps.projection import Map

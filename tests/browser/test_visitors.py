@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
 from tests.browser.test_pages import drop, first_hit, go_to, reload
-from tests.conftest import run_index
 from tests.support.drawing import LABELS, encoded, picture, write_folder
+from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
 from tests.support.visiting import Visitor
 from unifex.gallery.gallery import Gallery

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 
-from tests.conftest import run_index
+from tests.support.galleries import run_index
 from tests.support.serving import serve
 from tests.support.visiting import Visitor
 from unifex.core.text import reason
