@@ -18,13 +18,13 @@ from unifex.ui import theme
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
 from unifex.ui.context import AppContext, Selection, Wish
+from unifex.ui.endpoints import add_endpoints
+from unifex.ui.health import health_route
 from unifex.ui.listening import follow, listen
 from unifex.ui.page import Page
 from unifex.ui.rendering import html
 from unifex.ui.server.door import Door, Hosts
-from unifex.ui.server.endpoints import add_endpoints
 from unifex.ui.server.guard import Guard
-from unifex.ui.server.health import health_route
 from unifex.ui.tabs.evaluate_tab import EvaluateTab
 from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.tabs.map_tab import MapTab
