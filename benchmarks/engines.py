@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex.data.sources import Item, open_source
+from unifex.data.item import Item
+from unifex.data.sources import open_source
 from unifex.models import backbones, engines
 from unifex.models.embedder import Embedder
 

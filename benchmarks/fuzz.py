@@ -28,7 +28,8 @@ from PIL import Image
 from tests.support.drawing import encoded, picture, write_folder
 from unifex.core.errors import UnifexError
 from unifex.core.images import ImageError, decode
-from unifex.data.sources import Item, open_source
+from unifex.data.item import Item
+from unifex.data.sources import open_source
 from unifex.gallery import bundle
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index

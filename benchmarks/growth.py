@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from benchmarks.latency import SEEDS, fill, milliseconds
-from unifex.data.sources import Item, open_source
+from unifex.data.item import Item
+from unifex.data.sources import open_source
 from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import Embedder

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from benchmarks.table import Row, tell
 from unifex.core import images
-from unifex.data.sources import Item, Options, open_source
+from unifex.data.item import Item, Options
+from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.models import lite0, zoo

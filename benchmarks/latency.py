@@ -20,7 +20,8 @@ import numpy as np
 from benchmarks.table import Row, tell
 from unifex.core import images
 from unifex.core.vectors import l2_normalize
-from unifex.data.sources import Item, open_source
+from unifex.data.item import Item
+from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.writer import Embedded
 from unifex.models.embedder import Embedder

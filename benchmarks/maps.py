@@ -20,7 +20,8 @@ import numpy as np
 
 from benchmarks.latency import fill
 from benchmarks.table import Row, tell
-from unifex.data.sources import Item, open_source
+from unifex.data.item import Item
+from unifex.data.sources import open_source
 from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery
 from unifex.maps.projection import Map, place, project

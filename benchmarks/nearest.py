@@ -27,7 +27,8 @@ import numpy as np
 from benchmarks.latency import BATCH, NOISE, SEEDS
 from benchmarks.table import Row, tell
 from unifex.core.vectors import l2_normalize
-from unifex.data.sources import Item, open_source
+from unifex.data.item import Item
+from unifex.data.sources import open_source
 from unifex.models.embedder import Embedder
 from unifex.vector_index import exact
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.latency import SEEDS, fill
 from benchmarks.table import Row, tell
-from unifex.data.sources import Item, open_source
+from unifex.data.item import Item
+from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import Row, tell
-from unifex.data.sources import Item, open_source
+from unifex.data.item import Item
+from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.models import lite0, zoo

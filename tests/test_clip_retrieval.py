@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import drawing
 from unifex.cli.main import main
-from unifex.data.sources import SourceError
+from unifex.data.item import SourceError
 from unifex.gallery.clip_retrieval import Moved, take_in, write
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.models.embedder import Embedder

@@ -12,8 +12,9 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.data.curation import Curated, Rule, choose, curate
+from unifex.data.item import Skipped, SourceError
 from unifex.data.public_datasets import DATASETS, Row
-from unifex.data.sources import Refused, SourceError, open_source
+from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 
 M4D = (
@@ -132,7 +133,7 @@ def test_every_set_of_the_public_code_is_there():
 def test_a_miniature_tree_is_read_as_documented(key, tmp_path):
     source = open_source(f"m4d:{write(tmp_path, key)}?sets={key}")
     items = list(source)
-    assert not [item for item in items if isinstance(item, Refused)]
+    assert not [item for item in items if isinstance(item, Skipped)]
     assert found(items) == TREES[key][1]
     assert source.count() == len(items)
     assert {item.domain for item in items} <= {part.strip() for part in DATASETS[key].domain.split(",")}
@@ -259,7 +260,7 @@ def test_what_is_missing_or_outside_is_refused_item_by_item(tmp_path):
     (tmp_path / "secret.jpg").write_bytes(b"x")
     with (data / "products-10k/train.csv").open("a") as file:
         file.write("../../../secret.jpg,6,1\n2.jpg,5,1\n")
-    refused = [entry for entry in open_source(f"m4d:{data}?sets=products_10k") if isinstance(entry, Refused)]
+    refused = [entry for entry in open_source(f"m4d:{data}?sets=products_10k") if isinstance(entry, Skipped)]
     reasons = [entry.reason for entry in refused]
     assert reasons == ["file not found", "path leaves the data folder", "listed twice"]
 
@@ -315,7 +316,7 @@ def test_a_curated_manifest_is_a_source_without_copies(tmp_path):
     assert [entry.reason for entry in made.refused] == ["file not found"]
     assert (made.domains["packaged goods"].images, made.domains["dishes"].classes) == (4, 2)
     items = list(open_source(str(out)))
-    assert not [item for item in items if isinstance(item, Refused)]  # the crops were written, too
+    assert not [item for item in items if isinstance(item, Skipped)]  # the crops were written, too
     assert all(item.read() for item in items)
 
 

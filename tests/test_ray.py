@@ -17,7 +17,7 @@ from pyarrow import parquet
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli.main import main
-from unifex.data.sources import Item, Refused, SourceError
+from unifex.data.item import Item, Skipped, SourceError
 from unifex.gallery.clip_retrieval import Rows
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
@@ -119,7 +119,7 @@ def test_no_cluster_there(folder, tmp_path, capsys):
 # --- parts, as a worker reads them ---------------------------------------------------------------------------------
 
 
-def written(spec: str, out: Path, embedder: Embedder) -> tuple[list[dict], list[Refused]]:
+def written(spec: str, out: Path, embedder: Embedder) -> tuple[list[dict], list[Skipped]]:
     """What a worker writes of all parts of a source: rows of the tables, and refusals."""
     worker = ray_embedding.Worker(str(out), embedder, None)
     plan = partitions.plan(spec)
@@ -127,7 +127,7 @@ def written(spec: str, out: Path, embedder: Embedder) -> tuple[list[dict], list[
         worker.write(part)
     tables = [parquet.read_table(path).to_pylist() for path in sorted(out.glob("metadata/*.parquet"))]
     said = [json.loads(path.read_bytes())["refused"] for path in sorted(out.glob("refused/*.json"))]
-    return [row for table in tables for row in table], [Refused(*one) for part in said for one in part]
+    return [row for table in tables for row in table], [Skipped(*one) for part in said for one in part]
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

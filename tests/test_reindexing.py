@@ -15,7 +15,7 @@ from tests.test_gallery import assert_no_orphans, make_model
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.data import locations
-from unifex.data.sources import SourceError
+from unifex.data.item import SourceError
 from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import PruneRefused, forget, index, relocate

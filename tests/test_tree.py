@@ -18,7 +18,8 @@ from PIL import Image
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.data import uploads
-from unifex.data.sources import Item, Refused, SourceError, open_source, require_items
+from unifex.data.item import Item, Skipped, SourceError
+from unifex.data.sources import open_source, require_items
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import Remark, index
@@ -70,7 +71,7 @@ def read(spec: Path, **options) -> tuple[dict[str, tuple[str, str]], dict[str, s
     for entry in found:
         entry.path.encode()
     return {item.path: (item.domain, item.label) for item in items}, {
-        entry.path: entry.reason for entry in found if isinstance(entry, Refused)
+        entry.path: entry.reason for entry in found if isinstance(entry, Skipped)
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.data import uploads
-from unifex.data.sources import Item, SourceError
+from unifex.data.item import Item, SourceError
 from unifex.data.uploads import UploadedFile, stage
 from unifex.gallery.gallery import Gallery
 

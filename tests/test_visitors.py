@@ -18,7 +18,8 @@ from tests.support.drawing import encoded, picture, png_header, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import serve
 from tests.support.visiting import Visitor
-from unifex.data.sources import Refused, open_source
+from unifex.data.item import Skipped
+from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.ui.server.rates import Ownership, Rate, Refusal
@@ -362,7 +363,7 @@ def test_a_source_ends_when_its_owners_data_is_deleted(workspaces, tmp_path):
     workspace = workspaces.of(visitor)
     source = workspace.limited(open_source(str(write_folder(tmp_path / "pictures"))))
     found = list(source)
-    assert [isinstance(one, Refused) for one in found] == [False] * 3 + [True] * 21
+    assert [isinstance(one, Skipped) for one in found] == [False] * 3 + [True] * 21
     items = iter(source)
     next(items)
     workspaces.forget(visitor)

@@ -31,6 +31,7 @@ from unifex.core import console, ranges
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically, write_atomically_with
 from unifex.core.text import duration, plural, size
+from unifex.data import sources
 
 EXAMPLES = """examples:
   python -m unifex index photos/ --gallery holiday
@@ -68,9 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         settings.add_options(added, everywhere_only=True)
         return added
 
-    source = "folder, .zip, .csv (path,label[,domain,split]), image, hf:owner/name[@split[:N]] or m4d:DIR[?sets=...]"
     index = command("index", _index, "build or update a gallery from images")
-    index.add_argument("source", nargs="?", help=source)
+    index.add_argument("source", nargs="?", help=sources.forms())
     index.add_argument("--from-embeddings", type=Path, metavar="DIR", help="instead: what `embed --engine ray` wrote")
     index.add_argument("--gallery", required=True, help="name of the gallery")
     index.add_argument("--store", help="where its vectors are searched: faiss (default), milvus or milvus:URI")
@@ -103,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--together", action="store_true", help="all images show one thing: search with their mean")
 
     embed = command("embed", _embed, "write the embeddings of images to a file")
-    embed.add_argument("source", help=f"{source}; with --engine ray also .tar and .parquet files, and s3://...")
+    embed.add_argument(
+        "source", help=f"{sources.forms()}; with --engine ray also .tar and .parquet files, and s3://..."
+    )
     embed.add_argument(
         "--out", required=True, type=place, help="FILE.npz: path, label, domain, split, embedding; ray: a folder"
     )

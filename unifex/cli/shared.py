@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from unifex.core.errors import UnifexError
 
 if TYPE_CHECKING:
-    from unifex.data.sources import Options, Source
+    from unifex.data.item import Options, Source
     from unifex.gallery.library import Library
     from unifex.models.embedder import Embedder
 
@@ -26,7 +26,7 @@ def add_reading(command: argparse.ArgumentParser) -> None:
 
 def reading(options: argparse.Namespace) -> Options:
     """As :func:`add_reading` was answered."""
-    from unifex.data.sources import Options
+    from unifex.data.item import Options
 
     return Options(exclude=tuple(options.exclude), follow_links=options.follow_links)
 

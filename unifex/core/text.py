@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import errno
 import logging
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unifex.core.errors import UnifexError
 
 LISTED = 10
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 log = logging.getLogger("unifex")
 _DISK = {
     errno.ENOSPC: "the disk is full; make room and do it again",
@@ -105,3 +107,26 @@ def plural(count: int, noun: str) -> str:
     """``1 image``, ``1,234 images``, ``2 galleries``, ``3 classes``."""
     many = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
     return f"{count:,} {noun if count == 1 else many}"
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be stored, shown and typed again: composed, without controls; what is not UTF-8,
+    or would only confuse a screen, becomes U+FFFD."""
+    name = unicodedata.normalize("NFC", name)
+    return "".join("\ufffd" if is_control(char) else char for char in name) if has_control(name) else name
+
+
+def has_control(text: str) -> bool:
+    """Whether :func:`is_control` holds of any of its characters."""
+    return not text.isprintable() and any(map(is_control, text))
+
+
+def is_control(char: str) -> bool:
+    """Whether a character steers rather than shows: controls, line breaks, turns of direction, half characters."""
+    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _TURNS
+
+
+def either(names: Sequence[str]) -> str:
+    """``a, b or c``."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

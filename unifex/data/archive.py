@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unifex.core import images
-from unifex.core.text import reason
+from unifex.core.text import printable, reason
+from unifex.data.item import Item, Options, Source, SourceError, SourceKind
 from unifex.data.manifest import open_tree
-from unifex.data.sources import Item, Options, Source, SourceError, printable
-from unifex.data.tree import RAW, Node, is_service, top_folder
+from unifex.data.tree import ARCHIVES, RAW, Node, is_service, top_folder
 
 BUNDLE_CONTENTS = "bundle.json"  # in an archive: it is a packed gallery
 MAX_ENTRIES = 2_000_000
@@ -32,10 +32,23 @@ _DRIVE = re.compile(r"[A-Za-z]:/")
 GUESSED = "the archive does not say how its names are written: they were taken for cp437"
 
 
-def open_archive(path: Path, options: Options) -> Source:
+def _open(spec: str, options: Options) -> Source:
     """The images of an archive, or those that a ``manifest.csv`` at its top, or in its one top folder, names."""
+    path = Path(spec)
+    if not zipfile.is_zipfile(path):
+        name = printable(path.name)
+        raise SourceError(f"'{name}' is not a zip archive that can be read; unpack it and give the folder")
     archive = Archive(path)
     return open_tree(archive, archive.spec, options, archive.top)
+
+
+ARCHIVE = SourceKind(
+    "a .zip",
+    ".zip",
+    "A .zip is read in place, as the folder that was packed.",
+    _open,
+    takes=lambda path: path.suffix.lower() in ARCHIVES or zipfile.is_zipfile(path),
+)
 
 
 def _is_image(name: str) -> bool:

@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 from unifex.core import images, ranges
 from unifex.core.files import whole_file, write_atomically
 from unifex.core.text import reason
-from unifex.data.sources import Item, Refused, Source, SourceError
+from unifex.data.item import Item, Skipped, Source, SourceError
 
 
 class Labelled(Protocol):
@@ -79,7 +79,7 @@ class Curated:
     images: int
     classes: int
     copies: int
-    refused: list[Refused]
+    refused: list[Skipped]
     domains: dict[str, DomainStatistics]
 
 
@@ -139,7 +139,7 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
     into a folder beside the manifest. Raises ``SourceError`` when nothing is left.
     """
     found = list(source)
-    refused = [entry for entry in found if isinstance(entry, Refused)]
+    refused = [entry for entry in found if isinstance(entry, Skipped)]
     items = choose([entry for entry in found if isinstance(entry, Item)], rule)
     copies = 0
     if not keep_copies:
@@ -149,7 +149,7 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
             try:
                 hashes[images.content_hash(item.read())].append(item)
             except (OSError, images.ImageError) as error:
-                refused.append(Refused(item.path, f"cannot be read ({reason(error)})"))
+                refused.append(Skipped(item.path, f"cannot be read ({reason(error)})"))
         once = {same[0].uri for same in hashes.values() if len({(item.domain, item.label) for item in same}) == 1}
         copies = sum(len(same) for same in hashes.values()) - len(once)
         items = choose([item for item in items if item.uri in once], rule)

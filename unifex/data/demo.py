@@ -16,7 +16,7 @@ from functools import partial
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from unifex.data.sources import Item, Options
+from unifex.data.item import Item, Options, SourceKind
 
 SPEC = "demo:"
 SIDE = 320  # of a view, in pixels
@@ -466,6 +466,9 @@ class Demo:
                         stamp="1",
                         keep=True,
                     )
+
+
+DEMO = SourceKind("the demo", "", "Pictures that are drawn here.", lambda spec, options: Demo(), prefix=SPEC)
 
 
 def render(domain: str, variant: int, view: int) -> bytes:

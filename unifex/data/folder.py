@@ -11,26 +11,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unifex.core import images
+from unifex.core.text import printable
+from unifex.data.item import Item, Options, Skipped, Source, SourceError, SourceKind
 from unifex.data.manifest import Manifest, open_tree
-from unifex.data.sources import Item, Options, Refused, Source, SourceError, printable
-from unifex.data.tree import Node, is_service, notes
+from unifex.data.tree import RAW, TABLES, Node, is_service, notes
 
 LINK = "symbolic link, not followed; --follow-links follows it"
-
-
-def open_folder(path: Path, options: Options) -> Source:
-    """The images below a folder, or those that a ``manifest.csv`` in it names.
-
-    The manifest may also lie in the only folder that is in it, as archives unpack. Raises :class:`SourceError`.
-    """
-    tree = FolderTree(path.resolve(), options)
-    return open_tree(tree, str(tree.root), options, tree.top())
-
-
-def open_table(path: Path, options: Options) -> Source:
-    """The images that a CSV names; its paths are relative to where it lies."""
-    path = path.resolve()
-    return Manifest(FolderTree(path.parent, options), path.name, str(path), options)
 
 
 class FolderTree:
@@ -189,5 +175,42 @@ class SingleImage:
         """One."""
         return 1
 
-    def __iter__(self) -> Iterator[Item | Refused]:
+    def __iter__(self) -> Iterator[Item | Skipped]:
         yield file_item(self.path, printable(self.path.name), self.options.keep, "", "", notes=notes(self.path.name))
+
+
+def _open_folder(spec: str, options: Options) -> Source:
+    """The images below a folder, or those that a ``manifest.csv`` in it names.
+
+    The manifest may also lie in the only folder that is in it, as archives unpack.
+    """
+    tree = FolderTree(Path(spec).resolve(), options)
+    return open_tree(tree, str(tree.root), options, tree.top())
+
+
+def _open_table(spec: str, options: Options) -> Source:
+    path = Path(spec).resolve()
+    return Manifest(FolderTree(path.parent, options), path.name, str(path), options)
+
+
+FOLDER = SourceKind(
+    "a folder",
+    "folder",
+    "A folder gives labels by its layout: domain/label/image, label/image, or images alone.",
+    _open_folder,
+    takes=Path.is_dir,
+)
+TABLE = SourceKind(
+    "a .csv",
+    ".csv (path,label[,domain,split])",
+    "A CSV names images by paths relative to where it lies; columns that mean nothing here are kept with the images.",
+    _open_table,
+    takes=lambda path: path.suffix.lower() in TABLES,
+)
+IMAGE = SourceKind(
+    "an image",
+    "image",
+    "One image has no label.",
+    lambda spec, options: SingleImage(Path(spec), options),
+    takes=lambda path: path.suffix.lower() in images.EXTENSIONS | RAW.keys(),
+)

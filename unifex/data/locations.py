@@ -14,7 +14,8 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from unifex.core import images
-from unifex.data.sources import SourceError, open_source
+from unifex.data.item import SourceError
+from unifex.data.sources import open_source
 from unifex.data.uploads import STAGE
 
 _OF_FILES = r"(?:zip:|m4d:|clip-retrieval:)?"  # what may stand before a path in a uri or a spec

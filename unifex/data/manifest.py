@@ -22,9 +22,9 @@ from typing import TextIO, TypeVar
 from urllib.parse import unquote
 
 from unifex.core import images
-from unifex.core.text import reason
-from unifex.data.sources import Item, Options, Refused, Source, SourceError, has_control, printable
-from unifex.data.tree import MANIFEST_NAME, Node, Skipped, Tree, TreeImages, excluded_by, notes
+from unifex.core.text import has_control, printable, reason
+from unifex.data.item import Item, Options, Skipped, Source, SourceError
+from unifex.data.tree import MANIFEST_NAME, Node, SkippedByReason, Tree, TreeImages, excluded_by, notes
 
 NOT_FOUND = "file not found"
 MAX_LINE = 2**20
@@ -93,7 +93,7 @@ class Manifest:
         """How many rows there are below the header."""
         return sum(1 for _ in self._bounded(self._rows()))
 
-    def __iter__(self) -> Iterator[Item | Refused]:
+    def __iter__(self) -> Iterator[Item | Skipped]:
         yield from self._bounded(self._entries())
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ class Manifest:
             return f"a line break in a cell, which ends in line {number}; put the row into one line"
         return "a quotation mark that opens a cell and is not closed; close it, or write it twice inside of quotes"
 
-    def _bounded(self, entries: Iterator[Anything]) -> Iterator[Anything | Refused]:
+    def _bounded(self, entries: Iterator[Anything]) -> Iterator[Anything | Skipped]:
         """As far as it may be read: so many entries, so many seconds of looking for them."""
         rows, seconds, spent = self.options.max_rows, self.options.max_seconds, 0.0
         for number in itertools.count(1):
@@ -213,18 +213,18 @@ class Manifest:
             if entry is None:
                 return
             if rows is not None and number > rows:
-                yield Refused(self.name, f"more than {rows:,} rows; the rest was not read")
+                yield Skipped(self.name, f"more than {rows:,} rows; the rest was not read")
                 return
             if seconds is not None and spent > seconds:
-                yield Refused(self.name, f"more than {seconds:g} seconds of reading it; the rest was not read")
+                yield Skipped(self.name, f"more than {seconds:g} seconds of reading it; the rest was not read")
                 return
             yield entry
 
     # --- understanding -----------------------------------------------------------------------------------------------
 
-    def _entries(self) -> Iterator[Item | Refused]:
+    def _entries(self) -> Iterator[Item | Skipped]:
         lines: dict[str, int] = {}  # of a uri: the line that named it first
-        skipped = Skipped()
+        skipped = SkippedByReason()
         unread = self._unread_columns()
         for row in self._rows():
             path = self._cell(row, "path")
@@ -238,7 +238,7 @@ class Manifest:
                 lines[item.uri] = row.line
                 yield item
             except _Odd as odd:
-                yield Refused(printable(path)[:MAX_TEXT] or f"line {row.line}", f"line {row.line}: {odd}")
+                yield Skipped(printable(path)[:MAX_TEXT] or f"line {row.line}", f"line {row.line}: {odd}")
         yield from skipped.refusals()
 
     def _cell(self, row: _Row, column: str) -> str:

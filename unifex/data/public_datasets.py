@@ -20,7 +20,7 @@ from unifex.core import images
 from unifex.core.text import reason
 from unifex.data.curation import Rule, choose
 from unifex.data.folder import file_item
-from unifex.data.sources import Item, Options, Refused, SourceError
+from unifex.data.item import Item, Options, Skipped, SourceError, SourceKind
 
 MARGIN = 0.02  # of a box's sides is added around a crop, as the public code's preprocessing does
 Box = tuple[float, float, float, float]
@@ -332,23 +332,23 @@ class PublicSets:
         """How many images the tables name and the rule takes."""
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[Item | Refused]:
+    def __iter__(self) -> Iterator[Item | Skipped]:
         seen: set[tuple[str, Box | None]] = set()
         for row in self.rows:
             if (row.path, row.box) in seen:
-                yield Refused(row.path, "listed twice")
+                yield Skipped(row.path, "listed twice")
                 continue
             seen.add((row.path, row.box))
             yield self._item(row)
 
-    def _item(self, row: Row) -> Item | Refused:
+    def _item(self, row: Row) -> Item | Skipped:
         place = (self.data / row.path).resolve()
         if not place.is_relative_to(self.data):
-            return Refused(row.path, "path leaves the data folder")
+            return Skipped(row.path, "path leaves the data folder")
         try:
             item = file_item(place, row.path, False, row.label, row.domain)
         except OSError as error:
-            return Refused(row.path, "file not found" if isinstance(error, FileNotFoundError) else str(error.strerror))
+            return Skipped(row.path, "file not found" if isinstance(error, FileNotFoundError) else str(error.strerror))
         if row.box is None:
             return item
         name = f"{row.path}#{','.join(f'{side:.0f}' for side in row.box)}"
@@ -389,3 +389,12 @@ def _cropped(read: Callable[[], bytes], box: Box) -> bytes:
     stream = io.BytesIO()
     image.crop(tuple(map(round, edges))).save(stream, "JPEG", quality=95)
     return stream.getvalue()
+
+
+PUBLIC_SETS = SourceKind(
+    "m4d:DIR",
+    "m4d:DIR[?sets=...]",
+    "M4D-35k or another public data set, below the folder DIR.",
+    lambda spec, options: PublicSets(spec),
+    prefix="m4d:",
+)

@@ -15,7 +15,8 @@ from fnmatch import fnmatchcase
 from typing import BinaryIO, Literal, Protocol
 
 from unifex.core import images
-from unifex.data.sources import Item, Options, Refused, Unread, labels_from_layout, printable
+from unifex.core.text import printable
+from unifex.data.item import Item, Options, Skipped, Unread, labels_from_layout
 
 MANIFEST_NAME = "manifest.csv"
 ARCHIVES = frozenset(".zip .tar .gz .tgz .7z .rar .bz2 .tbz2 .xz .txz .zst .lz .lzma .cab .iso .cbz .cbr .cb7".split())
@@ -105,14 +106,14 @@ class TreeImages:
         """How many items and refusals there will be."""
         return sum(1 for _ in walk(self.tree, self.options.exclude))
 
-    def __iter__(self) -> Iterator[Item | Refused]:
+    def __iter__(self) -> Iterator[Item | Skipped]:
         for found in walk(self.tree, self.options.exclude):
-            yield found if isinstance(found, Refused) else self._look_at(found)
+            yield found if isinstance(found, Skipped) else self._look_at(found)
 
-    def _look_at(self, node: Node) -> Item | Refused:
+    def _look_at(self, node: Node) -> Item | Skipped:
         try:
             if reason := refusal(self.tree, node):
-                return (Unread if node.unread else Refused)(printable(node.path), reason)
+                return (Unread if node.unread else Skipped)(printable(node.path), reason)
             domain, label = labels_from_layout(self.tree.layout(printable(node.path)))
             return self.tree.item(node, label, domain, notes=notes(node.path))
         except (OSError, images.ImageError) as error:
@@ -120,7 +121,7 @@ class TreeImages:
             return Unread(printable(node.path), f"cannot be read ({reason})")
 
 
-class Skipped:
+class SkippedByReason:
     """What is passed over, gathered: one refusal for each reason, however often it holds."""
 
     def __init__(self) -> None:
@@ -132,16 +133,16 @@ class Skipped:
         if not paths or paths[-1] != path:
             paths.append(path)
 
-    def refusals(self) -> Iterator[Refused]:
+    def refusals(self) -> Iterator[Skipped]:
         """The first of each kind, and how many there are."""
         for reason, paths in self._paths.items():
             more = f" ({len(paths):,} of them)" if len(paths) > 1 else ""
-            yield Refused(printable(paths[0]), f"skipped: {reason}{more}")
+            yield Skipped(printable(paths[0]), f"skipped: {reason}{more}")
 
 
-def walk(tree: Tree, exclude: Sequence[str] = ()) -> Iterator[Node | Refused]:
+def walk(tree: Tree, exclude: Sequence[str] = ()) -> Iterator[Node | Skipped]:
     """Everything in a tree that no system keeps for itself and nobody has excluded; what was passed over comes last."""
-    way, skipped = Way(exclude), Skipped()
+    way, skipped = Way(exclude), SkippedByReason()
     for node in tree.nodes(lambda folder: not way.passed_over(folder)):
         if found := way.passed_over(node.path):
             skipped.add(*found)

@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from unifex.core import disk
+from unifex.data.item import Item, Options, Source, SourceError
 from unifex.data.manifest import NOT_FOUND
-from unifex.data.sources import Item, Options, Source, SourceError, open_source, require_items
+from unifex.data.sources import open_source, require_items
 from unifex.data.tree import MANIFEST_NAME, TABLES, top_folder
 
 STAGE = ".uploads"

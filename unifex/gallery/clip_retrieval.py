@@ -20,8 +20,8 @@ import numpy as np
 
 from unifex.core import images
 from unifex.core.files import whole_file, write_atomically
-from unifex.core.text import reason
-from unifex.data.sources import Item, SourceError, printable
+from unifex.core.text import printable, reason
+from unifex.data.item import Item, SourceError
 from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.rebuild import MOST_LABEL, MOST_PATH

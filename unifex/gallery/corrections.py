@@ -14,8 +14,7 @@ from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
 from unifex.core.errors import UnifexError
-from unifex.core.text import harmless
-from unifex.data.sources import printable
+from unifex.core.text import harmless, printable
 
 if TYPE_CHECKING:
     from unifex.gallery.gallery import Record

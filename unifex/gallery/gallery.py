@@ -31,7 +31,7 @@ from unifex.core.files import break_seal, file_hash, is_as_sealed, new_folder, s
 from unifex.core.text import reason
 from unifex.core.vectors import l2_normalize
 from unifex.data import locations
-from unifex.data.sources import Refused
+from unifex.data.item import Skipped
 from unifex.gallery import corrections, listings, neighbours, snapshot
 from unifex.gallery.calibration import Calibration, CalibrationError, calibrate
 from unifex.gallery.corrections import Correction
@@ -381,10 +381,10 @@ class Gallery:
             raise GalleryError(f"gallery '{self.name}' has {what} '{path}'")
         return self.records([found[0][0]])[0]
 
-    def refused(self) -> list[Refused]:
+    def refused(self) -> list[Skipped]:
         """Everything in its sources that could not be indexed, and why."""
         with self.connect() as database:
-            return [Refused(*row) for row in database.execute("SELECT path, reason FROM refused ORDER BY source, path")]
+            return [Skipped(*row) for row in database.execute("SELECT path, reason FROM refused ORDER BY source, path")]
 
     def ids_of_paths(self, paths: Iterable[str]) -> dict[str, list[int]]:
         """path or uri -> ids of the items it names (an empty list where it names none)."""

@@ -23,8 +23,9 @@ import numpy as np
 from unifex.core import images
 from unifex.core.text import plural
 from unifex.data import locations
+from unifex.data.item import Item, Skipped, Source, SourceError, Unread
 from unifex.data.locations import Place, Places
-from unifex.data.sources import Item, Refused, Source, SourceError, Unread, open_source
+from unifex.data.sources import open_source
 from unifex.data.tree import camera
 from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -90,7 +91,7 @@ class IndexReport:
     added: int
     skipped: int
     removed: int
-    failed: list[Refused]
+    failed: list[Skipped]
     seconds: float
     moved: int = 0
     relabelled: int = 0
@@ -125,7 +126,7 @@ class _Counts:
     skipped: int = 0
     moved: int = 0
     relabelled: int = 0
-    failed: list[Refused] = field(default_factory=list)
+    failed: list[Skipped] = field(default_factory=list)
     noted: dict[str, list[str]] = field(default_factory=dict)  # what is to be said -> paths
 
     def note(self, item: Item) -> None:
@@ -263,13 +264,13 @@ class _Run:
         self._seen: set[str] = set()
         self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
         self._batch: list[Embedded] = []
-        self._refused: list[Refused] = []
+        self._refused: list[Skipped] = []
         self._touched: list[tuple[Stored, Item]] = []
         self._moved: list[tuple[int, Embedded]] = []
         self._left: list[int] = []
         self._started = self._committed = self._reported = time.monotonic()
         self._pool = ThreadPoolExecutor(self._embedder.engine.workers, thread_name_prefix="unifex-index")
-        self._pending: deque[tuple[list[Item], Future[list[Embedded | Refused]]]] = deque()
+        self._pending: deque[tuple[list[Item], Future[list[Embedded | Skipped]]]] = deque()
 
     def seconds(self) -> float:
         return time.monotonic() - self._started
@@ -299,10 +300,10 @@ class _Run:
         """New and changed items, as many at a time as the engine wants; an empty list keeps progress going."""
         chunk: list[Item] = []
         for found in self.source:
-            if isinstance(found, Refused):
+            if isinstance(found, Skipped):
                 self._refuse(found, self._known.by_path.get(found.path))
             elif found.uri in self._seen:
-                self._refuse(Refused(found.path, "the same file as another entry"), None)
+                self._refuse(Skipped(found.path, "the same file as another entry"), None)
             elif self._is_new(found):
                 chunk.append(found)
             if len(chunk) == self._embedder.engine.batch_size:
@@ -329,7 +330,7 @@ class _Run:
         if self._known.is_news(stored, item):
             self._touched.append((stored, item))
 
-    def _refuse(self, refused: Refused, stored: Stored | None, is_read: bool = False) -> None:
+    def _refuse(self, refused: Skipped, stored: Stored | None, is_read: bool = False) -> None:
         """``stored``: the item that was there. ``is_read``: its file was, and is no image any more."""
         if refused.unread:
             self._unread.add(refused.path)
@@ -347,7 +348,7 @@ class _Run:
         chunk, future = self._pending.popleft()
         for item, outcome in zip(chunk, future.result()):
             stored = self._known.at(item.uri)
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, Skipped):
                 self._refuse(outcome, stored, is_read=not outcome.unread)
                 continue
             self.counts.note(outcome.item)
@@ -517,9 +518,9 @@ def _common_parts(a: str, b: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[Embedded | Refused]:
+def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[Embedded | Skipped]:
     """Read, hash, decode and embed a few items; an image whose hash is ``known`` is not decoded again."""
-    outcomes: list[Embedded | Refused] = []
+    outcomes: list[Embedded | Skipped] = []
     pixels: list[np.ndarray] = []
     waiting: list[int] = []
     for item in items:
@@ -537,7 +538,7 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
             picture = images.decode(data, at_least=embedder.backbone.preprocessing.size)
         except images.ImageError as error:
             of = f"{camera(item.path)}, of which only the preview is read: " if camera(item.path) else ""
-            outcomes.append(Refused(item.path, f"{of}{error}"))
+            outcomes.append(Skipped(item.path, f"{of}{error}"))
             continue
         if picture.note and not camera(item.path):
             item = replace(item, notes=(*item.notes, picture.note))

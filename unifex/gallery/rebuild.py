@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from unifex.data.sources import printable
+from unifex.core.text import printable
 from unifex.gallery import listings
 from unifex.gallery.corrections import KINDS
 from unifex.gallery.gallery import check_schema, make_tables

@@ -17,10 +17,9 @@ import numpy as np
 
 from unifex.core import derived
 from unifex.core.errors import UnifexError
-from unifex.core.text import reason
+from unifex.core.text import printable, reason
 from unifex.core.vectors import l2_normalize
 from unifex.data.curation import lookalikes
-from unifex.data.sources import printable
 from unifex.vector_index import exact, milvus_index
 from unifex.vector_index.candidates import Lists, Shortlist
 

@@ -19,8 +19,9 @@ import numpy as np
 from unifex.core import derived, disk
 from unifex.core.derived import Origin
 from unifex.core.files import seal_file, write_atomically
+from unifex.data.item import Item, Options, Skipped, Source
 from unifex.data.locations import relocated
-from unifex.data.sources import Item, Options, Refused, Source, open_source
+from unifex.data.sources import open_source
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.listings import Listing, settle
@@ -177,7 +178,7 @@ class Writer:
         self,
         source: int,
         batch: Sequence[Embedded],
-        refused: Sequence[Refused] = (),
+        refused: Sequence[Skipped] = (),
         moved: Sequence[tuple[int, Embedded]] = (),
     ) -> int:
         """Make a batch durable; images already known are not stored. ``moved``: ids of items and where they are now.

@@ -11,9 +11,8 @@ import numpy as np
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
-from unifex.core.text import what_there_is
+from unifex.core.text import printable, what_there_is
 from unifex.core.vectors import l2_normalize
-from unifex.data.sources import printable
 from unifex.gallery.calibration import Calibration, CalibrationError
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.gallery.snapshot import Snapshot

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from unifex.core import images
 from unifex.core.errors import UnifexError
-from unifex.core.text import reason
+from unifex.core.text import printable, reason
+from unifex.data.item import Item, Options, Skipped, SourceError, labels_from_layout
 from unifex.data.manifest import open_tree
-from unifex.data.sources import Item, Options, Refused, SourceError, labels_from_layout, open_source, printable
-from unifex.data.tree import HEAD, RAW, Node, Skipped, Way, is_service, notes
+from unifex.data.sources import open_source
+from unifex.data.tree import HEAD, RAW, Node, SkippedByReason, Way, is_service, notes
 
 FILES_PER_PART = 1000
 PARQUET_IMAGE = ("image", "img", "bytes", "jpg", "png")
@@ -48,7 +49,7 @@ class Part:
     group: int = 0
     rows: tuple[tuple[str, str, str, str, str], ...] = ()
 
-    def __iter__(self) -> Iterator[Item | Refused]:
+    def __iter__(self) -> Iterator[Item | Skipped]:
         """Its images, read as they are asked for, and what it cannot give."""
         yield from READERS[self.kind](self)
 
@@ -58,7 +59,7 @@ class Plan:
     """All parts of a source, and what could not be put into one."""
 
     parts: list[Part]
-    refused: list[Refused]
+    refused: list[Skipped]
 
     @property
     def hash(self) -> str:
@@ -78,12 +79,12 @@ def plan(spec: str, options: Options | None = None) -> Plan:
         return Plan([Part(number, *place) for number, place in enumerate(shards)], [])
     options = options or Options()
     found = list(open_tree(StoreTree(spec), spec, options) if "://" in spec else open_source(spec, options=options))
-    refused = [one for one in found if isinstance(one, Refused)]
+    refused = [one for one in found if isinstance(one, Skipped)]
     items = [one for one in found if isinstance(one, Item) and not one.keep]
     kept = [one for one in found if isinstance(one, Item) and one.keep]
     if kept and not items:
         raise SourceError(f"'{spec}' cannot be read in parts: give a folder, a .csv of files, .tar or .parquet files")
-    refused += [Refused(item.path, "its name is not UTF-8, so no worker can be told of it; rename it") for item in kept]
+    refused += [Skipped(item.path, "its name is not UTF-8, so no worker can be told of it; rename it") for item in kept]
     if not items:
         raise SourceError(f"'{spec}' has no images")
     rows = [(item.uri, item.path, item.label, item.domain, item.split) for item in items]
@@ -198,11 +199,11 @@ def _read_files(part: Part) -> Iterator[Item]:
         yield Item(uri, path, partial(read_url, uri), *texts)
 
 
-def _read_tar(part: Part) -> Iterator[Item | Refused]:
+def _read_tar(part: Part) -> Iterator[Item | Skipped]:
     """webdataset: files of one sample follow each other and have the same name up to the first dot of the base name."""
     files, path = file_system(part.place)
     shown = PurePosixPath(path).name
-    way, skipped = Way(()), Skipped()
+    way, skipped = Way(()), SkippedByReason()
     try:
         with files.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
             sample: dict[str, bytes] = {}
@@ -223,15 +224,15 @@ def _read_tar(part: Part) -> Iterator[Item | Refused]:
             if sample:
                 yield _sample(part, key, sample)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        yield Refused(shown, f"damaged after the images above ({error})")
+        yield Skipped(shown, f"damaged after the images above ({error})")
     yield from skipped.refusals()
 
 
-def _sample(part: Part, key: str, sample: dict[str, bytes]) -> Item | Refused:
+def _sample(part: Part, key: str, sample: dict[str, bytes]) -> Item | Skipped:
     name = printable(key.lstrip("/"))
     suffix = next((suffix for suffix, data in sample.items() if _is_image(suffix, data)), None)
     if suffix is None:
-        return Refused(f"{PurePosixPath(part.place).name}/{name}", "no image in this sample")
+        return Skipped(f"{PurePosixPath(part.place).name}/{name}", "no image in this sample")
     texts = dict.fromkeys(TEXTS, "")
     texts["domain"], texts["label"] = labels_from_layout(name)
     if "cls" in sample:
@@ -241,7 +242,7 @@ def _sample(part: Part, key: str, sample: dict[str, bytes]) -> Item | Refused:
             said = json.loads(sample["json"])
             texts |= {column: str(said[column]) for column in TEXTS if said.get(column) is not None}
         except (ValueError, AttributeError, TypeError):
-            return Refused(f"{PurePosixPath(part.place).name}/{name}.json", "not a JSON object")
+            return Skipped(f"{PurePosixPath(part.place).name}/{name}.json", "not a JSON object")
     path = f"{name}.{suffix}" if suffix else name
     return Item(f"{part.place}!{path}", path, partial(bytes, sample[suffix]), **texts, notes=notes(path))
 
@@ -251,7 +252,7 @@ def _is_image(suffix: str, data: bytes) -> bool:
     return last in images.EXTENSIONS or last in RAW or images.looks_like_image(data[:HEAD])
 
 
-def _read_table(part: Part) -> Iterator[Item | Refused]:
+def _read_table(part: Part) -> Iterator[Item | Skipped]:
     from pyarrow import parquet
 
     files, path = file_system(part.place)
@@ -260,7 +261,7 @@ def _read_table(part: Part) -> Iterator[Item | Refused]:
         names = table.schema_arrow.names
         image = next((name for name in PARQUET_IMAGE if name in names), None)
         if image is None:
-            yield Refused(PurePosixPath(path).name, f"has no column {' or '.join(PARQUET_IMAGE)} (found: {names})")
+            yield Skipped(PurePosixPath(path).name, f"has no column {' or '.join(PARQUET_IMAGE)} (found: {names})")
             return
         given = next((name for name in PARQUET_PATH if name in names), None)
         columns = [name for name in (image, given, *TEXTS) if name in names]
@@ -269,18 +270,18 @@ def _read_table(part: Part) -> Iterator[Item | Refused]:
         yield _row(part, number, row, row[image], given)
 
 
-def _row(part: Part, number: int, row: dict[str, Any], cell: Any, given: str | None) -> Item | Refused:
+def _row(part: Part, number: int, row: dict[str, Any], cell: Any, given: str | None) -> Item | Skipped:
     """Hugging Face keeps an image as {bytes, path}, others as bytes."""
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     own = cell.get("path") if isinstance(cell, dict) else None
     place = f"{PurePosixPath(part.place).name}/{part.group}/{number}"
     name = printable(str((row[given] if given else own) or place))
     if not isinstance(data, bytes):
-        return Refused(place, "no image bytes in this row")
+        return Skipped(place, "no image bytes in this row")
     texts = {column: "" if row.get(column) is None else str(row[column]) for column in TEXTS}
     return Item(f"{part.place}!{part.group}/{number}", name, partial(bytes, data), **texts)
 
 
-READERS: dict[str, Callable[[Part], Iterator[Item | Refused]]] = {
+READERS: dict[str, Callable[[Part], Iterator[Item | Skipped]]] = {
     "files": _read_files, "tar": _read_tar, "parquet": _read_table,
 }  # fmt: skip

@@ -25,7 +25,7 @@ import numpy as np
 from unifex.core.assets import PACKAGE
 from unifex.core.errors import UnifexError
 from unifex.core.text import reason
-from unifex.data.sources import Options, Refused, SourceError
+from unifex.data.item import Options, Skipped, SourceError
 from unifex.gallery.clip_retrieval import PLAN, Rows
 from unifex.gallery.indexing import embed_items
 from unifex.gallery.writer import Embedded
@@ -52,7 +52,7 @@ class ShardsWritten:
     shards: int
     kept: int
     images: int
-    failed: list[Refused]
+    failed: list[Skipped]
     seconds: float
 
 
@@ -89,7 +89,7 @@ def embed(
     for number in range(len(plan.parts)):
         summary = json.loads(files.cat_file(f"{root}/{_refusals(number)}"))
         count += summary["images"]
-        failed += [Refused(*refused) for refused in summary["refused"]]
+        failed += [Skipped(*refused) for refused in summary["refused"]]
     yield ShardsWritten(out, len(plan.parts), len(there), count, failed, time.monotonic() - started)
 
 
@@ -197,7 +197,7 @@ class Worker:
 
         found = list(self._outcomes(part))
         embedded = [one for one in found if isinstance(one, Embedded)]
-        refused = [one for one in found if isinstance(one, Refused)]
+        refused = [one for one in found if isinstance(one, Skipped)]
         features = np.array([one.features for one in embedded], np.float16)
         if not embedded:
             features = np.zeros((0, self.embedder.backbone.feature_dim), np.float16)
@@ -220,13 +220,13 @@ class Worker:
         _put(self.files, f"{self.root}/metadata/metadata_{part.number:05d}.parquet", table.getvalue())
         return part.number
 
-    def _outcomes(self, part: Part) -> Iterator[Embedded | Refused]:
+    def _outcomes(self, part: Part) -> Iterator[Embedded | Skipped]:
         """As indexing does it: threads decode while others infer; in the part's order."""
         engine = self.embedder.engine
         pending: deque = deque()
         with ThreadPoolExecutor(engine.workers) as pool:
             for found in part:
-                if isinstance(found, Refused):
+                if isinstance(found, Skipped):
                     pending.append([found])
                 else:
                     pending.append(pool.submit(embed_items, self.embedder, [found], set()))
@@ -236,5 +236,5 @@ class Worker:
                 yield from _outcome(pending.popleft())
 
 
-def _outcome(waited) -> list[Embedded | Refused]:
+def _outcome(waited) -> list[Embedded | Skipped]:
     return waited if isinstance(waited, list) else waited.result()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unifex.core import ranges
-from unifex.data.sources import printable
+from unifex.core.text import printable
 from unifex.evaluation import failures
 from unifex.evaluation.evaluate import EvalProtocol, QueryIndexSplit, same_pairs
 from unifex.evaluation.failures import LabelError

@@ -24,6 +24,7 @@ from unifex.core.files import new_folder
 from unifex.core.jobs import Job, Jobs, Work
 from unifex.core.text import explain, plural, reason
 from unifex.data import demo, sources, uploads
+from unifex.data.item import Source, SourceError
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.indexing import index
 from unifex.gallery.library import Broken, Library, check_name
@@ -226,7 +227,7 @@ class AppContext:
                 raise
 
     @contextlib.contextmanager
-    def within_limits(self, source: sources.Source, gallery: Gallery) -> Iterator[sources.Source]:
+    def within_limits(self, source: Source, gallery: Gallery) -> Iterator[Source]:
         """The source, as far as whoever asks may keep what is in it and not yet in the gallery."""
         if self.workspace is None:
             yield source
@@ -263,7 +264,7 @@ class AppContext:
             given = given.resolve()
             genuine = given.is_relative_to(Path(get_upload_folder()).resolve()) and given.is_file()
         if not genuine:
-            raise sources.SourceError("a file was not uploaded through this page")
+            raise SourceError("a file was not uploaded through this page")
         return given
 
     def taken_in(self, path: Path) -> None:
@@ -325,7 +326,7 @@ class AppContext:
         finally:
             self.ready.set()
 
-    def _index(self, name: str, source: sources.Source, doing: str) -> None:
+    def _index(self, name: str, source: Source, doing: str) -> None:
         """A job as any other, which the page shows and can cancel; what comes next needs its gallery."""
         self.state = doing
         sources.require_items(source)

@@ -12,7 +12,7 @@ import gradio as gr
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
-from unifex.data.sources import SourceError
+from unifex.data.item import SourceError
 from unifex.evaluation.compare import compare
 from unifex.evaluation.evaluate import EvalProtocol
 from unifex.gallery.gallery import Facts, Gallery

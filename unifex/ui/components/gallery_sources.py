@@ -9,7 +9,7 @@ import gradio as gr
 from unifex.core.jobs import Work
 from unifex.core.text import plural, reason
 from unifex.data import uploads
-from unifex.data.sources import Source
+from unifex.data.item import Source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import forget, index, relocate
 from unifex.gallery.writer import Registered

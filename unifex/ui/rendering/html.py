@@ -15,7 +15,7 @@ from html import escape
 
 from unifex.core import images
 from unifex.core.text import duration, harmless, plural, size
-from unifex.data.sources import Refused
+from unifex.data.item import Skipped
 from unifex.gallery.gallery import Facts, Record
 from unifex.gallery.indexing import Forecast, IndexReport
 from unifex.retrieval.search import Hit, SearchResult
@@ -163,7 +163,7 @@ def report(outcome: IndexReport) -> str:
     return message(title, text, "good") + remarks + refusals(outcome.failed)
 
 
-def refusals(refused: Sequence[Refused]) -> str:
+def refusals(refused: Sequence[Skipped]) -> str:
     """Why files were left out: counts by reason, then every file."""
     if not refused:
         return ""

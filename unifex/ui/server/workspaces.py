@@ -27,7 +27,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.images import ImageError
 from unifex.core.text import size
 from unifex.data import uploads
-from unifex.data.sources import Item, Options, Refused, Source
+from unifex.data.item import Item, Options, Skipped, Source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.ui.server.visitor_files import VisitorFiles
@@ -176,7 +176,7 @@ class _Limited:
     def count(self) -> int | None:
         return self.source.count()
 
-    def __iter__(self) -> Iterator[Item | Refused]:
+    def __iter__(self) -> Iterator[Item | Skipped]:
         self.workspace.begin(self)
         there = self.gallery.uris() if self.gallery else set()
         most = max(100, ENTRIES_PER_IMAGE * self.workspace.limits.images)
@@ -187,10 +187,10 @@ class _Limited:
                 raise GalleryError(
                     f"more than {most:,} files and rows, which this server does not look at for a visitor"
                 )
-            if isinstance(found, Refused):
+            if isinstance(found, Skipped):
                 yield found
             elif refusal := self.workspace.take(images=found.uri not in there, bytes=0):
-                yield Refused(found.path, refusal)
+                yield Skipped(found.path, refusal)
             else:
                 yield replace(found, read=partial(self._read, found))
 

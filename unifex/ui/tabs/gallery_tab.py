@@ -12,7 +12,7 @@ import gradio as gr
 from unifex.core.jobs import Job, State, Work
 from unifex.core.text import plural, reason
 from unifex.data import sources, uploads
-from unifex.data.sources import Options, Source, SourceError
+from unifex.data.item import Options, Source, SourceError
 from unifex.gallery import bundle, snapshot
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.indexing import IndexReport, PruneRefused, announce, forecast, index
@@ -61,7 +61,7 @@ class GalleryTab:
                 gr.Markdown("## Add images" if local else "## Add images to a private gallery")
                 self.drop = drop_zone("drop", self.context.settings.public)
                 self.path = gr.Textbox(
-                    label="or a folder, .zip or .csv on this computer, hf:owner/name or m4d:DIR",
+                    label=f"or {sources.names()}, on this computer",
                     placeholder="/home/me/Pictures",
                     elem_id="source-path",
                     visible=local,

@@ -1,0 +1,82 @@
+"""A data set of the Hugging Face hub, or a local folder of parquet files, as a source that is streamed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import PurePosixPath
+
+from unifex.data.item import Item, Options, Skipped, SourceError, SourceKind
+
+
+class HubDataset:
+    """``hf:owner/name[:config][@split]``, or ``hf:`` and a local folder of parquet files, streamed.
+
+    ``@train[:300]`` takes the first 300 rows. The first image column is used, with the first ClassLabel (or a column
+    called ``label``) as its label.
+    """
+
+    _SPEC = re.compile(r"hf:(?P<name>[^:@]+)(:(?P<config>[^@]+))?(@(?P<split>[\w.-]+)(\[:(?P<limit>\d+)\])?)?")
+
+    def __init__(self, spec: str):
+        match = self._SPEC.fullmatch(spec)
+        if not match:
+            raise SourceError(f"'{spec}' is not of the form hf:owner/name, hf:owner/name:config or hf:owner/name@split")
+        self.spec, self.options = spec, Options()
+        self.name, self.config = match["name"], match["config"]
+        self.split = match["split"] or "train"
+        self.limit = int(match["limit"]) if match["limit"] else None
+
+    def count(self) -> int | None:
+        return self.limit
+
+    def __iter__(self) -> Iterator[Item | Skipped]:
+        rows, picture, label, names = self._open()
+        for number, row in enumerate(rows):
+            path = (row[picture] or {}).get("path") or ""
+            shown = f"{self.split}/{number:07d}{PurePosixPath(path).suffix}"
+            data = (row[picture] or {}).get("bytes")
+            if data is None:
+                yield Skipped(shown, "the row has no image bytes")
+                continue
+            value = row.get(label) if label else None
+            yield Item(
+                uri=f"hf:{self.name}:{self.config or ''}@{self.split}#{number}",
+                path=shown,
+                read=partial(bytes, data),
+                label="" if value is None else names[value] if names else str(value),
+                domain=self.name.rpartition("/")[2],
+                stamp="0",
+                keep=True,
+            )
+
+    def _open(self):
+        try:
+            import datasets
+        except ImportError as error:
+            raise SourceError("hub data sets need `pip install datasets`") from error
+        try:
+            rows = datasets.load_dataset(self.name, self.config, split=self.split, streaming=True)
+            features = rows.features or {}
+        except Exception as error:  # the library raises its own, the hub's and fsspec's
+            raise SourceError(f"data set '{self.name}' cannot be opened: {str(error)[:300]}") from error
+        pictures = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+        if not pictures:
+            found = ", ".join(features) or "unknown"
+            raise SourceError(f"data set '{self.name}' has no image column (columns: {found})")
+        classes = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+        label = classes[0] if classes else "label" if "label" in features else None
+        rows = rows.cast_column(pictures[0], datasets.Image(decode=False))
+        if self.limit:
+            rows = rows.take(self.limit)
+        return rows, pictures[0], label, features[classes[0]].names if classes else None
+
+
+HUB = SourceKind(
+    "hf:owner/name",
+    "hf:owner/name[:config][@split[[:N]]]",
+    "A data set of the Hugging Face hub, streamed: its first image column, labelled by its first class column.",
+    lambda spec, options: HubDataset(spec),
+    prefix="hf:",
+)
