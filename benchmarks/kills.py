@@ -39,42 +39,42 @@ MODEL = "taught"
 
 def live(folder: Path, pictures: Path) -> None:
     """Change the gallery until killed."""
-    indexes, lite, raw = Library(folder), Embedder.load(), Embedder.raw("lite0")
+    library, lite, raw = Library(folder), Embedder.load(), Embedder.raw("lite0")
     lite.embed([picture("signs/cross", 0)])
     print("ready", flush=True)
     while True:
         for name, change in ROUND:
             print("begin", name, flush=True)
-            change(indexes, pictures, lite, raw)
+            change(library, pictures, lite, raw)
             print("end", name, flush=True)
 
 
-def _index(indexes: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
-    for _ in index(indexes.get_or_create(GALLERY, lambda: lite), str(pictures)):
+def _index(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+    for _ in index(library.get_or_create(GALLERY, lambda: lite), str(pictures)):
         pass
 
 
-def _remove(indexes: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
-    with indexes.get(GALLERY).write() as writer:
-        writer.remove(indexes.get(GALLERY).snapshot().columns.ids[::2])
+def _remove(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+    with library.get(GALLERY).write() as writer:
+        writer.remove(library.get(GALLERY).snapshot().columns.ids[::2])
 
 
-def _use(indexes: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
-    wanted = raw if indexes.get(GALLERY).config.model == lite.name else lite
-    for _ in indexes.use(GALLERY, wanted):
+def _use(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+    wanted = raw if library.get(GALLERY).config.model == lite.name else lite
+    for _ in library.use(GALLERY, wanted):
         pass
 
 
-def _train(indexes: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
-    if (indexes.models / MODEL).exists():
-        gone = (indexes.models / MODEL).rename(indexes.models / f".gone-{uuid.uuid4().hex}")
+def _train(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+    if (library.models / MODEL).exists():
+        gone = (library.models / MODEL).rename(library.models / f".gone-{uuid.uuid4().hex}")
         shutil.rmtree(gone)
-    for _ in finetune(indexes.get(GALLERY), MODEL, RECIPE):
+    for _ in finetune(library.get(GALLERY), MODEL, RECIPE):
         pass
 
 
-def _save(indexes: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
-    lite.save_as(f"copy-{len(list(indexes.models.glob('copy-*')))}", indexes.models)
+def _save(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
+    lite.save_as(f"copy-{len(list(library.models.glob('copy-*')))}", library.models)
 
 
 ROUND = (

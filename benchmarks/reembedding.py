@@ -41,10 +41,10 @@ def main() -> None:
     for count in arguments.items:
         with tempfile.TemporaryDirectory() as scratch:
             fill(Gallery.create(Path(scratch) / "g", first), seeds, count)
-            indexes, spent = Library(scratch), []
+            library, spent = Library(scratch), []
             for number in range(arguments.runs):
                 started = time.perf_counter()
-                for _ in indexes.use("g", other if number % 2 == 0 else first):
+                for _ in library.use("g", other if number % 2 == 0 else first):
                     pass
                 spent.append(time.perf_counter() - started)
             one_by_one = file_by_file(Path(scratch) / "files", seeds) * count / len(seeds)

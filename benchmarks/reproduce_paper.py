@@ -41,9 +41,9 @@ def forecast(embedder: Embedder, images: int) -> str:
     return f"{images:,} images: {time}, {size(disk)} of disk"
 
 
-def features(embedder: Embedder, source: str, indexes: Library) -> Gallery:
+def features(embedder: Embedder, source: str, library: Library) -> Gallery:
     """The gallery of the data set; what is there already is not done again."""
-    gallery = indexes.get_or_create("m4d-35k", lambda: embedder)
+    gallery = library.get_or_create("m4d-35k", lambda: embedder)
     for event in index(gallery, source):
         if isinstance(event, Progress) and event.seconds_left is not None:
             print(f"\r{event.done:,} images, {duration(event.seconds_left)} left".ljust(60), end="", flush=True)
@@ -69,16 +69,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=PRESETS["paper"].epochs)
     parser.add_argument("--forecast", action="store_true", help="say what it would take, and stop")
     options = parser.parse_args(arguments)
-    source, indexes = f"m4d:{options.data}", Library(options.work)
+    source, library = f"m4d:{options.data}", Library(options.work)
     images = open_source(source).count()
     embedder = Embedder.raw(options.backbone)
     print(forecast(embedder, images))
     if options.forecast:
         return
-    gallery = features(embedder, source, indexes)
-    if not (indexes.models / MODEL).is_dir():
+    gallery = features(embedder, source, library)
+    if not (library.models / MODEL).is_dir():
         train(gallery, options.epochs)
-    model = Embedder.load(MODEL, models=indexes.models)
+    model = Embedder.load(MODEL, models=library.models)
     made = export(model, "torchscript", options.work / "submission.pt", CHALLENGE_DIM)
     trained = model.neck.weight.size + model.neck.bias.size
     print(

@@ -80,36 +80,36 @@ def test_a_broken_gallery_hides_no_other_and_can_be_deleted(sound, embedder, tmp
     folder = Path(shutil.copytree(sound / "indexes", tmp_path / "indexes"))
     break_it, cannot_tell = DAMAGES[damage]
     break_it(folder / "a")
-    indexes = Library(folder)
-    assert indexes.names() == ["a", "b"]
-    first, second = indexes.survey(Gallery.facts)
+    library = Library(folder)
+    assert library.names() == ["a", "b"]
+    first, second = library.survey(Gallery.facts)
     assert isinstance(second, Facts)
     if cannot_tell or damage == "a domain of bytes":
         assert isinstance(first, Broken)
         assert first.name == "a"
         assert len(first.problem) > 20
         assert str(tmp_path) not in first.problem
-    context = AppContext(Settings(indexes=folder), indexes, embedder)
+    context = AppContext(Settings(indexes=folder), library, embedder)
     assert context.first_gallery() == ("b" if cannot_tell else "a")
     assert context.interrupted() == []
     context._prepare()
     assert "preparing" not in context.state
-    assert search(indexes.get("b"), [drawing.picture("signs/cross", 0)], 4).hits
+    assert search(library.get("b"), [drawing.picture("signs/cross", 0)], 4).hits
     assert main(["galleries", "--indexes", str(folder), "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["galleries"]
     assert [found["name"] for found in listed] == ["a", "b"]
     assert main(["index", str(sound / "pictures"), "--gallery", "c", "--indexes", str(folder), "--json"]) == 0
     assert context.can_change("a")
-    indexes.delete("a")
-    assert indexes.names() == ["b", "c"]
+    library.delete("a")
+    assert library.names() == ["b", "c"]
     assert [path.name for path in folder.iterdir() if path.name.startswith(".deleted")] == []
 
 
 def test_a_gallery_made_anew_where_a_broken_one_was(sound, embedder, tmp_path):
     folder = Path(shutil.copytree(sound / "indexes", tmp_path / "indexes"))
     (folder / "a" / "gallery.json").unlink()
-    indexes = Library(folder)
+    library = Library(folder)
     with pytest.raises(Exception, match=r"lost its gallery\.json; delete it"):
-        indexes.get_or_create("a", lambda: embedder)
-    indexes.delete("a")
-    assert len(indexes.get_or_create("a", lambda: embedder)) == 0
+        library.get_or_create("a", lambda: embedder)
+    library.delete("a")
+    assert len(library.get_or_create("a", lambda: embedder)) == 0

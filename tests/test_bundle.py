@@ -28,8 +28,8 @@ def packed(gallery: Gallery, out: Path, images: bool = False) -> Packed:
     return last
 
 
-def unpacked(file: Path, name: str, indexes: Library) -> Gallery:
-    *_, last = unpack(file, name, indexes)
+def unpacked(file: Path, name: str, library: Library) -> Gallery:
+    *_, last = unpack(file, name, library)
     return last
 
 

@@ -39,7 +39,7 @@ def last(events):
 
 
 @pytest.fixture
-def indexes(gallery) -> Library:
+def library(gallery) -> Library:
     return Library(gallery.folder.parent)
 
 
@@ -224,21 +224,21 @@ def test_training_with_views(gallery):
     assert events[-1].neck.dims == (64, 128, 256, 512)
 
 
-def test_a_gallery_uses_the_model_and_goes_back(gallery, indexes):
-    outcome = last(finetune(indexes.get("drawn"), "mine", QUICK))
-    before = indexes.get("drawn").snapshot().embeddings.copy()
-    events = list(indexes.use("drawn", Embedder.load("mine", models=indexes.models)))
+def test_a_gallery_uses_the_model_and_goes_back(gallery, library):
+    outcome = last(finetune(library.get("drawn"), "mine", QUICK))
+    before = library.get("drawn").snapshot().embeddings.copy()
+    events = list(library.use("drawn", Embedder.load("mine", models=library.models)))
     assert isinstance(events[0], Embedding)
-    now = indexes.get("drawn")
+    now = library.get("drawn")
     assert events[-1] is now
     assert (now.config.model, now.config.previous, now.config.dim) == ("mine", "unifex-lite", 256)
     hashes = [h.decode() for h in now.snapshot().columns.hashes]
     np.testing.assert_allclose(now.snapshot().embeddings, outcome.neck.embed(now.features(hashes), 256), atol=1e-6)
     reopened = Gallery.open(gallery.folder)
     np.testing.assert_array_equal(reopened.snapshot().embeddings, now.snapshot().embeddings)
-    last(indexes.use("drawn", Embedder.load(now.config.previous, models=indexes.models)))
-    np.testing.assert_array_equal(indexes.get("drawn").snapshot().embeddings, before)
-    assert indexes.get("drawn").config.previous == "mine"
+    last(library.use("drawn", Embedder.load(now.config.previous, models=library.models)))
+    np.testing.assert_array_equal(library.get("drawn").snapshot().embeddings, before)
+    assert library.get("drawn").config.previous == "mine"
 
 
 def run(capsys, *arguments: str) -> tuple[int, dict, str]:

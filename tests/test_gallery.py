@@ -358,34 +358,34 @@ def test_names_that_are_refused(name):
 
 @pytest.mark.parametrize("name", ["holiday", "Ferien 2026", "日本", "demo (synthetic)", "a.b-c_d+e"])
 def test_names_that_are_taken(name, tmp_path, embedder):
-    indexes = Library(tmp_path)
-    indexes.get_or_create(name, lambda: embedder)
-    assert indexes.names() == [name]
+    library = Library(tmp_path)
+    library.get_or_create(name, lambda: embedder)
+    assert library.names() == [name]
 
 
 def test_rename_and_delete(gallery):
-    indexes = Library(gallery.folder.parent)
-    assert indexes.get("drawn") is indexes.get("drawn")
-    renamed = indexes.rename("drawn", "figures")
-    assert indexes.names() == ["figures"]
+    library = Library(gallery.folder.parent)
+    assert library.get("drawn") is library.get("drawn")
+    renamed = library.rename("drawn", "figures")
+    assert library.names() == ["figures"]
     assert len(renamed.snapshot()) == 24
     with pytest.raises(GalleryError, match="figures"):
-        indexes.get("drawn")
+        library.get("drawn")
     with renamed.write() as writer:
         with pytest.raises(GalleryError, match="being written"):
-            indexes.delete("figures")
+            library.delete("figures")
         writer.close()
-    indexes.delete("figures")
-    assert indexes.names() == []
+    library.delete("figures")
+    assert library.names() == []
     assert not gallery.folder.parent.joinpath("figures").exists()
 
 
 def test_a_gallery_made_anew_under_an_old_name_is_not_the_old_one(gallery, embedder):
-    indexes = Library(gallery.folder.parent)
-    assert len(indexes.get("drawn").snapshot()) == 24
+    library = Library(gallery.folder.parent)
+    assert len(library.get("drawn").snapshot()) == 24
     shutil.rmtree(gallery.folder)
     Gallery.create(gallery.folder, embedder)
-    assert len(indexes.get("drawn").snapshot()) == 0
+    assert len(library.get("drawn").snapshot()) == 0
 
 
 def test_shards_stay_small(tmp_path, embedder):

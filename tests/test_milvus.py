@@ -105,8 +105,8 @@ def test_the_collection_follows(tmp_path):
 @pytest.fixture
 def both(gallery):
     """The drawn gallery in FAISS and, the same one, in Milvus."""
-    indexes = Library(gallery.folder.parent)
-    yield gallery, indexes.move_to(gallery.name, "milvus"), indexes
+    library = Library(gallery.folder.parent)
+    yield gallery, library.move_to(gallery.name, "milvus"), library
     milvus_index.release("milvus", gallery.folder)
 
 
@@ -132,10 +132,10 @@ def test_a_gallery_in_milvus_answers_as_in_faiss(both, folder):
 
 
 def test_what_is_added_removed_and_corrected_is_so_in_milvus(both, folder, tmp_path):
-    _, moved, indexes = both
+    _, moved, library = both
     picture("shapes/disc", 99).save(folder / "shapes" / "disc" / "99.png")
     (folder / "signs" / "cross" / "4.png").unlink()
-    assert main(["index", str(folder), "--gallery", "drawn", "--prune", "--indexes", str(indexes.folder)]) == 0
+    assert main(["index", str(folder), "--gallery", "drawn", "--prune", "--indexes", str(library.folder)]) == 0
     hits = search(moved, [encoded(picture("shapes/disc", 99))], 24).hits
     assert hits[0].path == "shapes/disc/99.png"
     assert len(hits) == 24
@@ -149,34 +149,34 @@ def test_what_is_added_removed_and_corrected_is_so_in_milvus(both, folder, tmp_p
 
 
 def test_another_neck_gets_another_collection_and_the_old_one_goes(both, embedder):
-    _, moved, indexes = both
-    assert main(["store", "drawn", "milvus", "--indexes", str(indexes.folder)]) == 0  # there already: nothing to do
+    _, moved, library = both
+    assert main(["store", "drawn", "milvus", "--indexes", str(library.folder)]) == 0  # there already: nothing to do
     before = moved.snapshot().index.shortlist.name
     other = Embedder.raw("lite0")
-    *_, used = indexes.use("drawn", other)
+    *_, used = library.use("drawn", other)
     collection = used.snapshot().index.shortlist
     assert collection.name != before
     assert collection.client.list_collections() == [collection.name]
 
 
 def test_names_and_deletion(both):
-    _, _, indexes = both
-    renamed = indexes.rename("drawn", "again")
+    _, _, library = both
+    renamed = library.rename("drawn", "again")
     assert len(search(renamed, [encoded(picture("shapes/disc", 50))], 3).hits) == 3
-    back = indexes.move_to("again", "faiss")
+    back = library.move_to("again", "faiss")
     assert back.snapshot().index.shortlist.exact
     assert not list(back.folder.glob("unifex_*"))
     assert Gallery.open(back.folder).config.store == ""
-    indexes.move_to("again", "milvus")
-    indexes.delete("again")
+    library.move_to("again", "milvus")
+    library.delete("again")
     assert not renamed.folder.exists()
 
 
 def test_a_restart_finds_what_was_kept(both):
-    _, moved, indexes = both
+    _, moved, library = both
     snapshot.save(moved)
     milvus_index.release("milvus", moved.folder)
-    command = [sys.executable, "-m", "unifex", "info", "drawn", "--indexes", str(indexes.folder)]
+    command = [sys.executable, "-m", "unifex", "info", "drawn", "--indexes", str(library.folder)]
     assert "Milvus, HNSW" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -195,11 +195,11 @@ def test_errors_name_the_remedy(gallery, tmp_path, capsys, monkeypatch):
 
 
 def test_a_gallery_whose_milvus_is_gone_can_go_back_to_faiss(both, caplog):
-    _, moved, indexes = both
+    _, moved, library = both
     milvus_index.release("milvus", moved.folder)
     (moved.folder / milvus_index.LITE_FILE / "LOCK").parent.rename(moved.folder / "elsewhere")
     (moved.folder / milvus_index.LITE_FILE).write_bytes(b"not a database")
-    back = Library(indexes.folder).move_to("drawn", "faiss")
+    back = Library(library.folder).move_to("drawn", "faiss")
     assert "stay in Milvus" in caplog.text
     assert len(search(back, [encoded(picture("shapes/disc", 50))], 3).hits) == 3
 
@@ -217,12 +217,12 @@ def test_a_packed_gallery_says_nothing_of_its_store(both, tmp_path):
 def test_a_new_gallery_in_a_file_that_is_named_from_another_folder(folder, tmp_path, monkeypatch, capsys):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    indexes = ["--indexes", str(tmp_path / "indexes")]
-    assert main(["index", str(folder), "--gallery", "new", "--store", "milvus:here.db", *indexes]) == 0
+    where = ["--indexes", str(tmp_path / "indexes")]
+    assert main(["index", str(folder), "--gallery", "new", "--store", "milvus:here.db", *where]) == 0
     stored = Gallery.open(tmp_path / "indexes" / "new").config.store
     assert stored == f"milvus:{tmp_path / 'elsewhere' / 'here.db'}"
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
-    assert main(["search", str(folder / "signs/cross/4.png"), "--gallery", "new", "-k", "1", *indexes]) == 0
+    assert main(["search", str(folder / "signs/cross/4.png"), "--gallery", "new", "-k", "1", *where]) == 0
     assert "signs/cross/4.png" in capsys.readouterr().out
     milvus_index.release(stored, tmp_path / "indexes" / "new")

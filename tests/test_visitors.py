@@ -318,7 +318,7 @@ def test_what_nobody_uses_comes_to_its_end(workspaces, embedder):
     kept, ended = (workspaces.of(workspaces.visitor(workspaces.new_token())) for _ in range(2))
     for workspace in (kept, ended):
         workspace.touch()
-        workspace.indexes.get_or_create("g", lambda: embedder)
+        workspace.library.get_or_create("g", lambda: embedder)
     long_ago = time.time() - 101
     os.utime(ended.folder / "used", (long_ago, long_ago))
     assert workspaces.sweep() == [ended.folder.name]
@@ -349,7 +349,7 @@ def test_trainings_are_counted(workspaces):
 def test_an_image_counts_once_however_often_its_source_is_read(workspaces, embedder, tmp_path):
     workspace = workspaces.of(workspaces.visitor(workspaces.new_token()))
     workspace.touch()
-    gallery = workspace.indexes.get_or_create("g", lambda: embedder)
+    gallery = workspace.library.get_or_create("g", lambda: embedder)
     source = open_source(str(write_folder(tmp_path / "pictures")))
     for _ in range(2):  # all is there already the second time
         with contextlib.closing(workspace.limited(source, gallery)) as limited:

@@ -301,9 +301,9 @@ def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedd
     from unifex.ui.context import AppContext
     from unifex.ui.tabs.gallery_tab import GalleryTab
 
-    indexes = Library(tmp_path)
-    indexes.get_or_create("mine", lambda: embedder)
-    tab = GalleryTab(AppContext(Settings(indexes=tmp_path, read_only=True), indexes, embedder))
+    library = Library(tmp_path)
+    library.get_or_create("mine", lambda: embedder)
+    tab = GalleryTab(AppContext(Settings(indexes=tmp_path, read_only=True), library, embedder))
     with gr.Blocks():
         tab.build()
     answers = [
@@ -313,5 +313,5 @@ def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedd
         tab.remove_items("mine", "a.png")[0],
     ]
     assert all("read-only" in answer for answer in answers)
-    assert indexes.names() == ["mine"]
-    assert len(indexes.get("mine")) == 0
+    assert library.names() == ["mine"]
+    assert len(library.get("mine")) == 0

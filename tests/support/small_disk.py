@@ -91,21 +91,21 @@ def test_indexing_on_a_disk_that_fills_up_goes_on_when_there_is_room(tmp_path, d
 
 
 def test_nothing_is_lost_by_what_does_not_fit(tmp_path, disk, kept, embedder):
-    indexes, before = Library(disk), contents(kept)
+    library, before = Library(disk), contents(kept)
     item = kept.item_at("signs/stripes/0.png")
     raw = Embedder.raw("lite0")
     with full(disk):
         refused(lambda: _write(kept, lambda writer: writer.remove([item.id])))
         refused(lambda: _write(kept, lambda writer: writer.correct([relabel(item, "cross")])))
-        refused(lambda: list(indexes.use("drawn", raw)))
+        refused(lambda: list(library.use("drawn", raw)))
         refused(lambda: list(finetune(kept, "learned", QUICK)))
-        refused(lambda: embedder.save_as("copy", indexes.models))
+        refused(lambda: embedder.save_as("copy", library.models))
         refused(lambda: list(bundle.pack(kept, disk / "packed.zip")))
         with pytest.raises(GalleryError, match="'another' cannot be made: the disk is full"):
-            indexes.get_or_create("another", lambda: embedder)
+            library.get_or_create("another", lambda: embedder)
         assert contents(kept) == before
         assert [hit for hit in disk.rglob("*") if ".tmp" in hit.name or ".new-" in hit.name] == []
-    assert indexes.names() == ["drawn"]
+    assert library.names() == ["drawn"]
     assert _write(kept, lambda writer: writer.remove([item.id])) == 1
     assert len(Gallery.open(kept.folder).snapshot()) == 23
 

@@ -14,7 +14,7 @@ from unifex.cli.shared import (
     chosen_source,
     embedder,
     end_line,
-    indexes,
+    library,
     new_file,
     place,
     say,
@@ -135,7 +135,7 @@ def _forget(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.core.text import plural
     from unifex.gallery.indexing import forget
 
-    gallery = indexes(options).get(options.gallery)
+    gallery = library(options).get(options.gallery)
     removed = forget(gallery, options.source)
     say(options, f"'{options.source}' is forgotten: {plural(removed, 'item')} removed, {len(gallery)} left")
     return {"gallery": gallery.name, "source": options.source, "removed": removed, "items": len(gallery)}
@@ -145,7 +145,7 @@ def _relocate(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.core.text import plural
     from unifex.gallery.indexing import relocate
 
-    gallery = indexes(options).get(options.gallery)
+    gallery = library(options).get(options.gallery)
     outcome = relocate(gallery, options.old, options.new)
     say(options, f"{plural(outcome.items, 'item')} of '{options.old}' are at '{options.new}' now")
     return {"gallery": gallery.name, "old": options.old, "new": options.new, **asdict(outcome)}
@@ -155,7 +155,7 @@ def _pack(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.core.text import plural, size
     from unifex.gallery import bundle
 
-    gallery = indexes(options).get(options.gallery)
+    gallery = library(options).get(options.gallery)
     if options.out.startswith("hf:"):
         for event in bundle.push(gallery, options.out.removeprefix("hf:"), options.images, not options.public):
             if isinstance(event, bundle.Packing):
@@ -178,7 +178,7 @@ def _unpack(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models.hub import Fetched
 
     on_hub, repo = options.source.startswith("hf:"), options.source.removeprefix("hf:")
-    galleries = indexes(options)
+    galleries = library(options)
     here = lambda: bundle.unpack(Path(options.source), options.gallery, galleries)  # noqa: E731
     for event in bundle.pull(repo, options.gallery, galleries) if on_hub else here():
         if not isinstance(event, Gallery):
@@ -194,7 +194,7 @@ def _clip(options: argparse.Namespace) -> dict[str, Any]:
 
     if not options.write:
         return take_in(options, options.folder, pictures=options.images)
-    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
     return _moved(options, clip_retrieval.write(gallery, options.folder, options.features, options.dim), "written to")
 
 
@@ -205,7 +205,7 @@ def take_in(
     from unifex.gallery import clip_retrieval
 
     clip_retrieval.shards(folder)  # a wrong folder must not leave an empty gallery behind
-    galleries = indexes(options)
+    galleries = library(options)
     galleries.get_or_create(options.gallery, lambda: embedder(options))
     if store:
         galleries.move_to(options.gallery, store)

@@ -20,7 +20,7 @@ from unifex.cli.shared import (
     chosen_source,
     embedder,
     end_line,
-    indexes,
+    library,
     new_file,
     place,
     reading,
@@ -172,10 +172,10 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     source = chosen_source(options)
     if not (options.prune or options.prune_all):
         require_items(source)  # a wrong source must not leave an empty gallery behind
-    indexes(options).get_or_create(options.gallery, lambda: embedder(options))
+    library(options).get_or_create(options.gallery, lambda: embedder(options))
     if options.store:
-        indexes(options).move_to(options.gallery, options.store)
-    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
+        library(options).move_to(options.gallery, options.store)
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
     for event in index(gallery, source, options.prune, options.prune_all, options.rehash):
         if isinstance(event, IndexReport):
             report = event
@@ -225,7 +225,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     if not options.images and not options.words:
         raise UnifexError("give an image, or --words")
     images = [_query(image) for image in options.images]
-    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
     trust = None if options.trust is None else options.trust / 100
     filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accepts=trust)
     filters.check_known(gallery)
@@ -311,7 +311,7 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.evaluation.compare import Assessment, compare
     from unifex.evaluation.evaluate import EvalProtocol
 
-    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
     protocol = EvalProtocol(options.protocol, options.seed, options.copies)
     for event in compare(gallery, protocol, options.dim, options.context, options.compare):
         if not isinstance(event, Assessment):
@@ -341,7 +341,7 @@ def _map(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.maps import page
     from unifex.maps.projection import Map, project
 
-    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
     maps = []
     for model in ["", options.compare] if options.compare else [""]:
         for event in project(gallery, model, options.afresh):
@@ -359,7 +359,7 @@ def _map(options: argparse.Namespace) -> dict[str, Any]:
 def _correct(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.corrections import as_csv, drop, relabel, same
 
-    gallery = indexes(options).get(options.gallery)
+    gallery = library(options).get(options.gallery)
     item = gallery.item_at
     said = [relabel(item(path), label) for path, label in options.relabel]
     said += [drop(item(path)) for path in options.drop]
@@ -381,7 +381,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _galleries(options: argparse.Namespace) -> dict[str, Any]:
-    galleries = indexes(options)
+    galleries = library(options)
     from unifex.gallery.gallery import Facts, Gallery
 
     listed = list(galleries.survey(Gallery.facts))
@@ -395,7 +395,7 @@ def _galleries(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _info(options: argparse.Namespace) -> dict[str, Any]:
-    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
     facts, index = gallery.facts(), gallery.snapshot().index.shortlist
     answer = asdict(facts) | {
         "sources": [source.spec for source in gallery.sources()],
@@ -407,7 +407,7 @@ def _info(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _store(options: argparse.Namespace) -> dict[str, Any]:
-    gallery = indexes(options).move_to(options.gallery, options.store)
+    gallery = library(options).move_to(options.gallery, options.store)
     kind = gallery.snapshot().index.shortlist.kind
     say(options, f"gallery '{gallery.name}': {plural(len(gallery), 'item')}, {kind}")
     return {"gallery": gallery.name, "store": gallery.config.store or "faiss", "kind": kind}
@@ -416,7 +416,7 @@ def _store(options: argparse.Namespace) -> dict[str, Any]:
 def _remove(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery import snapshot
 
-    gallery = indexes(options).get(options.gallery)
+    gallery = library(options).get(options.gallery)
     with gallery.write() as writer:
         found = gallery.ids_of_paths(options.paths)
         missing = [path for path, ids in found.items() if not ids]

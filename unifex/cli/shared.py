@@ -50,7 +50,7 @@ def new_file(text: str) -> Path:
     return Path(place(text))
 
 
-def indexes(options: argparse.Namespace) -> Library:
+def library(options: argparse.Namespace) -> Library:
     """The folder of galleries."""
     from unifex.gallery.library import Library
 

@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from unifex.cli.shared import chosen_embedder, end_line, indexes, say, step_line
+from unifex.cli.shared import chosen_embedder, end_line, library, say, step_line
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.text import duration
@@ -70,7 +70,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     from unifex.training.run import Doing, finetune
     from unifex.training.split import HoldOut
 
-    gallery = indexes(options).get(options.gallery, chosen_embedder(options))
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
     recipe = _recipe_of(options)
     hold_out = HoldOut(options.hold_out, tuple(options.hold_out_label))
     with joined() as processes, contextlib.ExitStack() as logging:
@@ -135,7 +135,7 @@ def _import(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _use(options: argparse.Namespace) -> dict[str, Any]:
-    gallery = indexes(options).get(options.gallery)
+    gallery = library(options).get(options.gallery)
     wanted = options.wanted or gallery.config.previous
     if not wanted:
         raise UnifexError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
@@ -146,7 +146,7 @@ def _switch(options: argparse.Namespace, name: str, model: str) -> dict[str, Any
     from unifex.gallery.snapshot import Embedding
     from unifex.models.embedder import Embedder
 
-    galleries, began = indexes(options), time.perf_counter()
+    galleries, began = library(options), time.perf_counter()
     for event in galleries.use(name, Embedder.load(model, models=galleries.models)):
         if isinstance(event, Embedding):
             step_line("embedding", event.done, event.total)

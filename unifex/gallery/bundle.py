@@ -191,13 +191,13 @@ def is_bundle(path: Path) -> bool:
         return False
 
 
-def unpack(bundle: Path, name: str, indexes: Library) -> Iterator[Packing | Gallery]:
+def unpack(bundle: Path, name: str, library: Library) -> Iterator[Packing | Gallery]:
     """Make a gallery of a bundle; yields how far it is and, last, the gallery.
 
     Its neck becomes a model of that name, unless it is here already. Raises ``GalleryError`` for a bundle that is
     damaged or of another kind, and for a name that is taken. Searching needs the backbone it names.
     """
-    folder = indexes.folder / check_name(name)
+    folder = library.folder / check_name(name)
     if folder.exists():
         raise GalleryError(f"there is a gallery '{folder.name}' already; give another name")
     with new_folder(folder) as new, _refusing(bundle.name), zipfile.ZipFile(bundle) as archive:
@@ -211,9 +211,9 @@ def unpack(bundle: Path, name: str, indexes: Library) -> Iterator[Packing | Gall
             if done % 64 == 0:
                 yield Packing(done, len(packed.infos))
             take()
-        config = _adopt_model(packed, config, new, indexes, widths)
+        config = _adopt_model(packed, config, new, library, widths)
         (new / "gallery.json").write_bytes(sealed(asdict(config)))
-    gallery = indexes.get(folder.name)
+    gallery = library.get(folder.name)
     _make_ready(gallery)
     yield gallery
 
@@ -406,7 +406,7 @@ def _take_image(packed: _Packed, new: Path, sha256: str, original: str) -> None:
 
 
 def _adopt_model(
-    packed: _Packed, config: GalleryConfig, new: Path, indexes: Library, widths: set[int]
+    packed: _Packed, config: GalleryConfig, new: Path, library: Library, widths: set[int]
 ) -> GalleryConfig:
     """The neck in the bundle becomes a model here, under a free name where its own means another neck."""
     if config.model.startswith("raw:"):
@@ -425,11 +425,11 @@ def _adopt_model(
     _check_width(widths, neck.input_dim)
     check_name(model.name, "model")
     free = (model.name, *(f"{model.name}-{number}" for number in range(2, 1000)))
-    name = next(name for name in free if _neck_here(name, indexes.models) in (None, neck.hash))
-    if _neck_here(name, indexes.models) is None:
+    name = next(name for name in free if _neck_here(name, library.models) in (None, neck.hash))
+    if _neck_here(name, library.models) is None:
         (folder / FILES[0]).write_text(json.dumps({**asdict(model), "name": name}), encoding="utf-8")
-        indexes.models.mkdir(parents=True, exist_ok=True)
-        folder.rename(indexes.models / name)
+        library.models.mkdir(parents=True, exist_ok=True)
+        folder.rename(library.models / name)
     shutil.rmtree(folder, ignore_errors=True)
     return replace(config, model=name)
 
@@ -468,11 +468,11 @@ def push(gallery: Gallery, repo: str, images: bool = False, private: bool = True
         yield hub.push(Path(scratch), repo, "dataset", private)
 
 
-def pull(repo: str, name: str, indexes: Library) -> Iterator[Fetched | Packing | Gallery]:
+def pull(repo: str, name: str, library: Library) -> Iterator[Fetched | Packing | Gallery]:
     """Fetch a gallery from the hub; yields it last. Raises ``HubError`` and ``GalleryError``."""
     file = HubFile(repo, (ON_HUB,), "dataset")
     yield from hub.fetch(file)
-    yield from unpack(hub.find(file), name, indexes)
+    yield from unpack(hub.find(file), name, library)
 
 
 def _card(gallery: Gallery, repo: str) -> str:

@@ -140,13 +140,13 @@ class AppContext:
 
         A model whose backbone is not on this computer is told of, and the bundled one serves.
         """
-        indexes = Library(settings.indexes.resolve())
-        indexes.folder.mkdir(parents=True, exist_ok=True)
+        library = Library(settings.indexes.resolve())
+        library.folder.mkdir(parents=True, exist_ok=True)
         try:
-            return cls(settings, indexes, Embedder.load(settings.model, models=indexes.models))
+            return cls(settings, library, Embedder.load(settings.model, models=library.models))
         except BackboneError as error:
             log.warning("%s; going on with %s", error, DEFAULT_MODEL)
-            return cls(settings, indexes, Embedder.load(DEFAULT_MODEL), problem=reason(error))
+            return cls(settings, library, Embedder.load(DEFAULT_MODEL), problem=reason(error))
 
     # --- whose ---------------------------------------------------------------------------------------------------
 
@@ -168,13 +168,13 @@ class AppContext:
     def interrupted(self) -> list[Interrupted]:
         """Indexing and trainings of who asks that were cut off, by Cancel or by the end of the server."""
         found = []
-        for name in sorted(self.indexes.own_names()):
+        for name in sorted(self.library.own_names()):
             if not self.can_change(name) or self.jobs.is_busy(self.owner, "index", name):
                 continue
-            if isinstance(count := self.indexes.ask(name, _items_of_unfinished), int):
+            if isinstance(count := self.library.ask(name, _items_of_unfinished), int):
                 text = f"Indexing '{name}' was interrupted; {plural(count, 'item')} are there."
                 found.append(Interrupted("index", name, text, "Resume"))
-        for order in unfinished(self.indexes.models):
+        for order in unfinished(self.library.models):
             if not self.jobs.is_busy(self.owner, "train", order.name) and self.can_change(order.gallery):
                 text = f"Training '{order.name}' on '{order.gallery}' was interrupted."
                 found.append(Interrupted("train", order.name, text, "Go on"))
@@ -186,37 +186,37 @@ class AppContext:
         return self.workspaces.of(self.visitor) if self.workspaces and self.visitor else None
 
     @property
-    def indexes(self) -> Library:
+    def library(self) -> Library:
         """The galleries and models of who asks."""
         if self.settings.read_only:
             return self._read_only
         if not self.workspaces:
             return self.own
         workspace = self.workspace
-        return workspace.indexes if workspace else self.workspaces.nobody
+        return workspace.library if workspace else self.workspaces.nobody
 
     def can_change(self, name: str | None) -> bool:
         """Whether who asks may change a gallery."""
-        return self.indexes.may_change(name)  # sound or not: what is broken can be deleted
+        return self.library.may_change(name)  # sound or not: what is broken can be deleted
 
     def writable(self, name: str | None) -> Gallery:
         """Open a gallery to change it. Raises ``GalleryError`` where who asks may not."""
         self.check_writable()
-        return self.indexes.writable(name)
+        return self.library.writable(name)
 
     def check_writable(self) -> None:
         """Something is going to be kept for who asks. Raises ``GalleryError`` where nothing may be.
 
         Hidden buttons can still be called over HTTP, so every handler that keeps something asks.
         """
-        self.indexes.check_writable()
+        self.library.check_writable()
         if workspace := self.workspace:
             workspace.touch()
             self._lend_model(workspace)
 
     def _lend_model(self, workspace: Workspace) -> None:
         """New galleries are made with the server's model, which may be one of its owner's own."""
-        model, lent = self.own.models / self.embedder.name, workspace.indexes.models / self.embedder.name
+        model, lent = self.own.models / self.embedder.name, workspace.library.models / self.embedder.name
         if not model.is_dir() or lent.exists():
             return
         try:
@@ -244,7 +244,7 @@ class AppContext:
         """An empty folder for a file that is made for who asks, and :meth:`hand_out` gives away."""
         if self.workspace:
             self.workspace.check_room()
-        return uploads.scratch(self.indexes.folder)
+        return uploads.scratch(self.library.folder)
 
     def hand_out(self, path: Path) -> str:
         """A file of :meth:`scratch` to download, for who asks alone; its path for a component."""
@@ -253,7 +253,7 @@ class AppContext:
                 return str(self.workspaces.files.keep(path, path.name, self.visitor, MADE))
             return save_file_to_cache(str(path), get_upload_folder())
         finally:
-            uploads.discard(self.indexes.folder, str(path.absolute()))
+            uploads.discard(self.library.folder, str(path.absolute()))
 
     def uploaded(self, path: object) -> Path:
         """A path that the browser claims to have uploaded to. Raises ``SourceError`` for any other place."""
@@ -276,18 +276,18 @@ class AppContext:
 
     def first_gallery(self) -> str:
         """The gallery to show first: the one asked for, else the user's own, else the demo."""
-        names = self.indexes.names()
+        names = self.library.names()
         wanted = self.settings.gallery
         if wanted in names:
             return wanted
         if wanted:
             return name_for(wanted)
         names = sorted(names, key=DEMO_GALLERY.__eq__) or [DEMO_GALLERY]
-        return next((name for name in names if not isinstance(self.indexes.ask(name, len), Broken)), names[0])
+        return next((name for name in names if not isinstance(self.library.ask(name, len), Broken)), names[0])
 
     def gallery(self, name: str | None) -> Gallery:
         """Open a gallery with its own model. Raises ``GalleryError``."""
-        gallery = self.indexes.get(name)
+        gallery = self.library.get(name)
         if gallery.folder.parent != self.own.folder and self.workspace:
             self.workspace.touch()  # looking at what is one's own is using it
         return gallery

@@ -60,7 +60,7 @@ def add_endpoints(app: AppContext) -> None:
 
     def galleries_endpoint() -> dict[str, Any]:
         """List the galleries and what is in them."""
-        listed = list(app.indexes.survey(Gallery.facts))
+        listed = list(app.library.survey(Gallery.facts))
         if app.settings.public:  # where a gallery's images come from is the owner's to know
             listed = [replace(found, unfinished=[]) if isinstance(found, Facts) else found for found in listed]
         return {"galleries": [asdict(found) for found in listed]}

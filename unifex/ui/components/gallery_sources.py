@@ -125,7 +125,7 @@ class GallerySources:
 
     def _title(self, source: Registered) -> str:
         """What people call it: where an upload is staged is nobody's business."""
-        staged = uploads.is_staged(self.context.indexes.folder, source.spec)
+        staged = uploads.is_staged(self.context.library.folder, source.spec)
         items = plural(source.items, "item")
         return f"{'an upload' if staged else source.spec} · {items}{'' if source.complete else ' · not finished'}"
 
@@ -137,7 +137,7 @@ class GallerySources:
 
     def _open(self, registered: Registered) -> Source:
         """It again, read as before. Raises ``SourceError``, and ``GalleryError`` for what cannot be looked at."""
-        if not uploads.is_staged(self.context.indexes.folder, registered.spec):
+        if not uploads.is_staged(self.context.library.folder, registered.spec):
             self.context.check_local("folders of the server are not read")
         elif registered.complete:
             raise GalleryError("the gallery has kept the images of this upload; drop them again to add what is new")

@@ -73,7 +73,7 @@ class ModelDownload:
 
     def _exporting(self, name: str, kind: str) -> Work:
         yield Step(f"{kind}, compared with the app on a few pictures")
-        model, format = Embedder.load(name, models=self.context.indexes.models), KINDS[kind]
+        model, format = Embedder.load(name, models=self.context.library.models), KINDS[kind]
         made = export(model, format, self.context.scratch() / f"{name}{SUFFIXES[format]}")
         return made, self.context.hand_out(Path(made.path))
 
@@ -95,6 +95,6 @@ class ModelDownload:
     def _zipped(self, model: str) -> str:
         path = self.context.scratch() / f"{model}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for file in sorted((self.context.indexes.models / model).iterdir()):
+            for file in sorted((self.context.library.models / model).iterdir()):
                 archive.write(file, f"{model}/{file.name}")
         return self.context.hand_out(path)

@@ -49,7 +49,7 @@ class ModelPicker:
 
     def choices(self) -> list[tuple[str, str]]:
         """(as shown, name) of every model and backbone that is known."""
-        own = [(config.name, config.name) for config in list_models(self.context.indexes.models)]
+        own = [(config.name, config.name) for config in list_models(self.context.library.models)]
         backbones = [
             (f"{spec.title}{', words' if spec.text else ''}", f"raw:{spec.id}") for spec in zoo.table().values()
         ]
@@ -60,7 +60,7 @@ class ModelPicker:
         if not name or name == self.context.embedder.name:
             return self.context.embedder
         self.context.check_local("other models are not loaded")
-        return Embedder.load(name, models=self.context.indexes.models)
+        return Embedder.load(name, models=self.context.library.models)
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
@@ -84,10 +84,10 @@ class ModelPicker:
         name = (name or "").strip()
         if name.startswith("raw:"):
             return zoo.get(name.removeprefix("raw:")), ()
-        known = {config.name: config for config in list_models(self.context.indexes.models)}
+        known = {config.name: config for config in list_models(self.context.library.models)}
         if name not in known:
             return zoo.get(name), ()
-        return backbone_of(known[name], self.context.indexes.models), known[name].dims
+        return backbone_of(known[name], self.context.library.models), known[name].dims
 
     def download(self, name: str | None) -> str:
         """(model) -> what is wrong, or nothing."""

@@ -72,7 +72,7 @@ class Workspace:
         self.folder = folder
         self.limits = limits
         self.closed = False
-        self.indexes = Library(folder, builtin)
+        self.library = Library(folder, builtin)
         self._lock = threading.Lock()
         self._readers: set[_Limited] = set()
         self._taken = Usage(0, 0, 0)
@@ -96,7 +96,7 @@ class Workspace:
     def usage(self) -> Usage:
         """What is kept now."""
         return Usage(
-            sum(count for count in self.indexes.survey(len, own=True) if isinstance(count, int)),
+            sum(count for count in self.library.survey(len, own=True) if isinstance(count, int)),
             disk.taken_by(self.folder)[0] - disk.taken_by(self.folder / uploads.STAGE)[0],
             _count(self.folder / _TRAININGS),
         )
@@ -288,12 +288,12 @@ class Workspaces:
             uploads.sweep(folder, self._waiting(Library(folder)), 0)
 
     @staticmethod
-    def _waiting(indexes: Library) -> list[str]:
+    def _waiting(library: Library) -> list[str]:
         """The sources whose indexing was cut off."""
         found: list[str] = []
-        for name in indexes.names():
+        for name in library.names():
             with contextlib.suppress(UnifexError, OSError):  # a gallery that cannot be opened waits for nothing
-                found += [spec for spec, _ in indexes.get(name).unfinished()]
+                found += [spec for spec, _ in library.get(name).unfinished()]
         return found
 
     def sweep(self) -> list[str]:

@@ -45,7 +45,7 @@ class EvaluateTab:
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 self.gallery = Choice(
-                    self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="evaluate-gallery"
+                    self.context.library.names() or [first], value=first, label="Gallery", elem_id="evaluate-gallery"
                 )
                 self.protocol = gr.Dropdown(
                     [(kind.capitalize(), kind) for kind in PROTOCOLS], value="auto", label="Protocol",

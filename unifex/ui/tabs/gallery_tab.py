@@ -94,7 +94,7 @@ class GalleryTab:
                 gr.Markdown("## Your galleries" if local and writable else "## Galleries")
                 self.visit.build()
                 self.gallery = Choice(
-                    self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="manage-gallery"
+                    self.context.library.names() or [first], value=first, label="Gallery", elem_id="manage-gallery"
                 )
                 self.facts = gr.HTML(elem_id="gallery-facts")
                 with gr.Accordion("Sources", open=False, visible=writable, elem_id="gallery-sources"):
@@ -171,7 +171,7 @@ class GalleryTab:
         if self.context.workspace:
             self.context.workspace.check_room()
         files = [uploads.UploadedFile(self.context.uploaded(path), str(relative)) for path, relative in event.files]
-        staged = uploads.stage(self.context.indexes.folder, files)
+        staged = uploads.stage(self.context.library.folder, files)
         for file in files:
             self.context.taken_in(file.temporary)
         return str(staged), min(file.name for file in files).partition("/")[0]  # they come as they were uploaded
@@ -184,7 +184,7 @@ class GalleryTab:
         self.context.check_writable()
         if not spec:
             raise SourceError("nothing to add yet: drop images above or name a folder")
-        if uploads.is_staged(self.context.indexes.folder, spec):
+        if uploads.is_staged(self.context.library.folder, spec):
             source = uploads.open_staged(Path(spec), options.exclude, self.context.settings.public)
         else:
             self.context.check_local("folders of the server and data sets are not read")
@@ -194,7 +194,7 @@ class GalleryTab:
 
     def _embedder(self, name: str, model: str) -> Embedder:
         """The model of the gallery to add to, or that of a new one."""
-        if name.strip() in self.context.indexes.names():
+        if name.strip() in self.context.library.names():
             return self.context.gallery(name.strip()).embedder
         return self.picker.embedder(model)
 
@@ -212,7 +212,7 @@ class GalleryTab:
         try:
             source = self._open(spec, options)
             found = forecast(self._embedder(name, model), source)
-            there = len(self.context.gallery(name)) if name.strip() in self.context.indexes.names() else None
+            there = len(self.context.gallery(name)) if name.strip() in self.context.library.names() else None
             return html.forecast(found, name, there)
         except ERRORS as error:
             return html.message("No forecast", reason(error), "error")
@@ -238,7 +238,7 @@ class GalleryTab:
             self.context.check_writable()
             return self.context.start("index", name, self._unpacking(spec, name), spec)
         source = self._open(spec, options)  # nothing is made for nothing
-        gallery = self.context.indexes.get_or_create(name, lambda: self.picker.embedder(model))
+        gallery = self.context.library.get_or_create(name, lambda: self.picker.embedder(model))
         with contextlib.suppress(GalleryBusy):
             announce(gallery, source)
         return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
@@ -250,7 +250,7 @@ class GalleryTab:
         return report
 
     def _unpacking(self, spec: str, name: str) -> Work:
-        gallery = yield from steps(bundle.unpack(Path(spec), name, self.context.indexes))
+        gallery = yield from steps(bundle.unpack(Path(spec), name, self.context.library))
         uploads.discard(gallery.folder.parent, spec)
         return gallery
 
@@ -276,7 +276,7 @@ class GalleryTab:
         jobs, owner = self.context.jobs, self.context.owner
         ended = jobs.outcome(owner, "index")
         arrived = next((job for job in jobs.of(owner) if job.id == awaited and not job.state.active), None)
-        name = arrived.name if arrived and arrived.name in self.context.indexes.names() else chosen
+        name = arrived.name if arrived and arrived.name in self.context.library.names() else chosen
         going_on = bool(ended) and any(cut.name == ended.name for cut in self.context.interrupted())
         shown = {self.outcome: _outcome(ended, going_on) if ended else ""}
         if arrived:
@@ -289,13 +289,13 @@ class GalleryTab:
 
     def listed(self, chosen: str | None) -> dict:
         """Every tab's dropdown with the galleries there are; ``chosen`` stays chosen where it is one of them."""
-        names = self.context.indexes.names()
+        names = self.context.library.names()
         value = next((candidate for candidate in (chosen, *names) if candidate in names), None)
         return {box: gr.update(choices=names, value=value) for box in self.dropdowns}  # one each: Gradio empties them
 
     def show_facts(self, name: str | None) -> tuple[str, dict]:
         """(gallery) -> its facts, and the resume button when a source was cut off."""
-        if not name or name not in self.context.indexes.names():
+        if not name or name not in self.context.library.names():
             text = "Drop a folder of images on the left. Nobody else sees it."
             return html.message("No gallery yet", text), gr.update(visible=False)
         try:
@@ -314,7 +314,7 @@ class GalleryTab:
     def rename_gallery(self, name: str, new: str, adding_to: str) -> dict:
         """(gallery, new name, gallery to add to) -> notice, all names of it."""
         try:
-            renamed = self.context.indexes.rename(name, new).name
+            renamed = self.context.library.rename(name, new).name
         except ERRORS as error:
             return {self.notice: html.message("Not renamed", reason(error), "error")}
         self.context.jobs.leave(self.context.owner, name)
@@ -327,7 +327,7 @@ class GalleryTab:
         if typed.strip() != name:
             return {self.notice: html.message("Not deleted", f"Type '{name}' exactly to delete it.", "warning")}
         try:
-            self.context.indexes.delete(name)
+            self.context.library.delete(name)
         except ERRORS as error:
             return {self.notice: html.message("Not deleted", reason(error), "error")}
         self.context.jobs.leave(self.context.owner, name)  # another gallery may be called so

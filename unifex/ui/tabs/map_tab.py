@@ -52,7 +52,7 @@ class MapTab:
             with gr.Column(scale=3, min_width=320):
                 with gr.Row():
                     self.gallery = Choice(
-                        self.context.indexes.names() or [first],
+                        self.context.library.names() or [first],
                         value=first,
                         label="Gallery",
                         elem_id="map-gallery",

@@ -73,7 +73,7 @@ class SearchTab:
             )  # fmt: skip
         first = self.context.first_gallery()
         self.gallery = Choice(
-            self.context.indexes.names() or [first], value=first, label="Gallery", elem_id="search-gallery"
+            self.context.library.names() or [first], value=first, label="Gallery", elem_id="search-gallery"
         )
         with gr.Row():
             self.go = gr.Button("Search", variant="primary", min_width=80, elem_id="search-button")
@@ -207,7 +207,7 @@ class SearchTab:
         if not name:
             text = "Make one in the Gallery tab: drop a folder of images there."
             return html.message("No gallery yet", text), "", LastResult(), left
-        if name not in self.context.indexes.names():
+        if name not in self.context.library.names():
             text = f"{self.context.state}. It can be searched in a moment."
             return html.message("The gallery is being made", text), "", LastResult(), left
         try:

@@ -74,7 +74,7 @@ class TrainTab:
         first = self.context.first_gallery()
         gr.Markdown("## 1 · Data")
         self.gallery = Choice(
-            self.context.indexes.names() or [first], value=first, label="Labels of this gallery",
+            self.context.library.names() or [first], value=first, label="Labels of this gallery",
             elem_id="train-gallery",
         )  # fmt: skip
         self.back = gr.Button("Go back", size="sm", visible=False, elem_id="train-back")
@@ -208,7 +208,7 @@ class TrainTab:
             yield summary
 
     def _free_name(self, gallery: str) -> str:
-        taken = {config.name for config in list_models(self.context.indexes.models)}
+        taken = {config.name for config in list_models(self.context.library.models)}
         stem = gallery.encode()[: MAX_NAME - 10].decode(errors="ignore").strip() + "-neck"
         return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if name not in taken)
 
@@ -218,7 +218,7 @@ class TrainTab:
         """The training of this gallery that was stopped last, if who asks may go on with it and nobody does."""
         if not self.context.can_change(gallery):
             return None
-        waiting = [order for order in unfinished(self.context.indexes.models) if order.gallery == gallery]
+        waiting = [order for order in unfinished(self.context.library.models) if order.gallery == gallery]
         idle = [o for o in waiting if not self.context.jobs.is_busy(self.context.owner, "train", o.name)]
         return idle[0] if idle else None
 
@@ -250,14 +250,14 @@ class TrainTab:
 
     def resume_training(self, model: str) -> Job:
         """Go on with the training of a model that was cut off. Raises ``UnifexError``."""
-        order = next((order for order in unfinished(self.context.indexes.models) if order.name == model), None)
+        order = next((order for order in unfinished(self.context.library.models) if order.name == model), None)
         if order is None:
             raise GalleryError(f"there is nothing to go on with of '{model}'")
         return self._train(order.gallery, order.name, order.recipe, order.hold_out)
 
     def _train(self, name: str, model: str, recipe: TrainConfig, hold_out: HoldOut, finish: bool = False) -> Job:
         gallery = self.context.writable(name)
-        check_model_name(self.context.indexes.models, model)
+        check_model_name(self.context.library.models, model)
         if self.context.jobs.is_busy(self.context.owner, "train", model):
             raise GalleryError(f"'{model}' is being trained; give the next one another name")
         self.context.jobs.check_turn(self.context.owner, "train")  # before it is counted
@@ -302,18 +302,18 @@ class TrainTab:
         if job is None:
             return {**shown, **self._nothing(), self.drawn: ""}
         if job.state.active:
-            points = points_so_far(self.context.indexes.models, job.name)
+            points = points_so_far(self.context.library.models, job.name)
             return {**shown, **self._nothing(), self.curves: training_report.curves(points), self.drawn: ""}
         if job.id == drawn:
             return {**shown, self.drawn: drawn}
         shown |= {**self._nothing(), self.drawn: job.id}
         if job.state == State.DONE:
             return {**shown, **self._trained(name, job.result)}
-        shown[self.curves] = training_report.curves(points_so_far(self.context.indexes.models, job.name))
+        shown[self.curves] = training_report.curves(points_so_far(self.context.library.models, job.name))
         return {**shown, self.status: self._not_trained(job)}
 
     def _not_trained(self, job: Job) -> str:
-        kept = any(order.name == job.name for order in unfinished(self.context.indexes.models))
+        kept = any(order.name == job.name for order in unfinished(self.context.library.models))
         if job.state == State.FAILED:
             text = f"{job.problem}. What was reached is kept." if kept else job.problem
             return html.message("Not trained", text, "error")
@@ -344,7 +344,7 @@ class TrainTab:
 
     def _fitting(self, gallery: Gallery) -> list[str]:
         """Galleries on the same backbone."""
-        configs = {name: self.context.indexes.ask(name, lambda g: g.config) for name in self.context.indexes.names()}
+        configs = {name: self.context.library.ask(name, lambda g: g.config) for name in self.context.library.names()}
         wanted = gallery.config.backbone_hash
         return [name for name, c in configs.items() if not isinstance(c, Broken) and c.backbone_hash == wanted]
 
@@ -369,14 +369,14 @@ class TrainTab:
             raise GalleryError("choose a gallery, and train a model for it first")
         for name in names:
             self.context.writable(name)
-        embedder = Embedder.load(model, models=self.context.indexes.models)
+        embedder = Embedder.load(model, models=self.context.library.models)
         self.context.start("use", ", ".join(names), self._changing(names, embedder), model)
 
     def _changing(self, names: Sequence[str], embedder: Embedder) -> Work:
         """What was measured with the old model is shown no more; the galleries that were changed."""
         done: list[Gallery] = []
         for name in names:
-            done.append((yield from steps(self.context.indexes.use(name, embedder))))
+            done.append((yield from steps(self.context.library.use(name, embedder))))
             self.context.jobs.forget(self.context.owner, "evaluate", name)
         return done
 
