@@ -179,7 +179,7 @@ def test_cancel_keeps_what_was_done_and_resume_adds_the_rest(tmp_path, folder, e
 
 KILLED = """
 import sys
-from unifex import indexing
+from unifex.gallery import indexing
 indexing.COMMIT_IMAGES = 4
 indexing.WINDOW_IMAGES = 4
 from unifex.embedder import Embedder
