@@ -14,7 +14,7 @@ from tests.support import drawing
 from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
-from unifex.core.files import sealed, unsealed
+from unifex.core.files import verify, with_checksum
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.gallery.library import Broken, Library
 from unifex.retrieval.search import search
@@ -23,8 +23,8 @@ from unifex.ui.context import AppContext
 
 def configured(**changes: object):
     def break_it(folder: Path) -> None:
-        values = unsealed((folder / "gallery.json").read_bytes()) | changes
-        (folder / "gallery.json").write_bytes(sealed(values))
+        values = verify((folder / "gallery.json").read_bytes()) | changes
+        (folder / "gallery.json").write_bytes(with_checksum(values))
 
     return break_it
 

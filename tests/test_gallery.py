@@ -16,7 +16,7 @@ from PIL import Image
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.core import images
-from unifex.core.files import sealed, unsealed
+from unifex.core.files import verify, with_checksum
 from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import Progress, forecast, index
@@ -298,7 +298,7 @@ def test_a_gallery_from_before_there_were_checksums(gallery):
         database.execute("ALTER TABLE shards DROP COLUMN checksum")
     (gallery.folder / "items.json").unlink()
     for name in ("gallery.json", "derived.json"):
-        values = unsealed((gallery.folder / name).read_bytes())
+        values = verify((gallery.folder / name).read_bytes())
         values.pop("files", None)
         (gallery.folder / name).write_text(json.dumps(values))
     assert everything(Gallery.open(gallery.folder)) == before
@@ -311,8 +311,8 @@ def test_damaged_galleries_say_what_is_wrong(gallery, tmp_path):
     (copy("a") / "gallery.json").write_text("{")
     with pytest.raises(GalleryError, match=r"gallery\.json is damaged"):
         Gallery.open(tmp_path / "a")
-    values = unsealed((copy("b") / "gallery.json").read_bytes())
-    (tmp_path / "b" / "gallery.json").write_bytes(sealed(values | {"schema": 7}))
+    values = verify((copy("b") / "gallery.json").read_bytes())
+    (tmp_path / "b" / "gallery.json").write_bytes(with_checksum(values | {"schema": 7}))
     with pytest.raises(GalleryError, match="format 7"):
         Gallery.open(tmp_path / "b")
     (copy("c") / "items.sqlite").unlink()

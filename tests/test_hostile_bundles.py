@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from tests.support import drawing
 from tests.support.galleries import run_index
 from tests.test_bundle import QUERY, packed, unpacked
-from unifex.core.files import sealed, unsealed
+from unifex.core.files import verify, with_checksum
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.retrieval.search import search
@@ -79,7 +79,7 @@ def config(**changes: object) -> Callable[[Files, Path], Files]:
             name: value.replace("SECRET", str(secret)) if isinstance(value, str) else value
             for name, value in changes.items()
         }
-        return {**files, "gallery.json": sealed({**unsealed(files["gallery.json"]), **values})}
+        return {**files, "gallery.json": with_checksum({**verify(files["gallery.json"]), **values})}
 
     return change
 

@@ -1,8 +1,8 @@
 """Derived files: what can be made again carries its checksum and says what it was made from.
 
-The stamp lies behind a file's content, where readers of npy, npz, JPEG and FAISS do not look, or among the values of a
-JSON file. A file that is damaged or of another origin (another neck, copied from another gallery) answers nothing: it
-is made anew by whoever wanted it. So is one without a stamp, which is of an earlier version of the program.
+Both are one fingerprint, which lies behind a file's content, where readers of npy, npz, JPEG and FAISS do not look, or
+among the values of a JSON file. A file that is damaged, of another origin (another neck, copied from another gallery)
+or of an earlier version of the program, which wrote none, answers nothing: it is made anew by whoever wanted it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from unifex.core.files import sealed, unsealed, write_atomically, write_atomically_with
+from unifex.core.files import verify, with_checksum, write_atomically, write_atomically_with
 
 _END = b"\nUniFEx derived 1"
-_STAMP_BYTES = hashlib.sha256().digest_size + len(_END)
+_FINGERPRINT_BYTES = hashlib.sha256().digest_size + len(_END)
 _BLOCK = 1 << 20
 T = TypeVar("T")
 log = logging.getLogger("unifex")
@@ -47,7 +47,7 @@ class Origin:
         return hashlib.sha256(json.dumps(asdict(self)).encode())
 
 
-class _Unstamped(ValueError):
+class _NoFingerprintError(ValueError):
     """A file that ends as none does that this version of the program writes."""
 
 
@@ -66,14 +66,14 @@ class _Hashing(io.RawIOBase):
 
 
 def write(path: Path, save: Callable[[BinaryIO], object], origin: Origin, durable: bool = True) -> None:
-    """Write what ``save`` puts into the file it is given, with its stamp, at once or not at all."""
+    """Write what ``save`` puts into the file it is given, with its fingerprint, at once or not at all."""
 
-    def stamped(file: BinaryIO) -> None:
+    def with_fingerprint(file: BinaryIO) -> None:
         hashing = _Hashing(file, origin)
         save(hashing)
         file.write(hashing.checksum.digest() + _END)
 
-    write_atomically_with(path, stamped, durable)
+    write_atomically_with(path, with_fingerprint, durable)
 
 
 def read(path: Path, load: Callable[[BinaryIO], T], origin: Origin) -> T | None:
@@ -92,17 +92,17 @@ def write_bytes(path: Path, data: bytes, origin: Origin, durable: bool = True) -
 
 def read_bytes(path: Path, origin: Origin) -> bytes | None:
     """What :func:`write_bytes` wrote; None when there is none of this origin that is whole."""
-    return read(path, lambda file: file.read()[:-_STAMP_BYTES], origin)
+    return read(path, lambda file: file.read()[:-_FINGERPRINT_BYTES], origin)
 
 
-def is_stamped(data: bytes) -> bool:
+def has_fingerprint(data: bytes) -> bool:
     """Whether a file with these bytes is of this version of the program, sound or not."""
     return data.endswith(_END)
 
 
-def without_stamp(data: bytes) -> bytes:
-    """A file's content, whatever its stamp says."""
-    return data[:-_STAMP_BYTES] if is_stamped(data) else data
+def without_fingerprint(data: bytes) -> bytes:
+    """A file's content, whatever its fingerprint says."""
+    return data[:-_FINGERPRINT_BYTES] if has_fingerprint(data) else data
 
 
 def write_arrays(path: Path, origin: Origin, **arrays: np.ndarray) -> None:
@@ -145,14 +145,14 @@ def read_array(path: Path, origin: Origin, mapped: bool = False) -> np.ndarray |
 
 
 def write_json(path: Path, values: dict[str, Any], origin: Origin) -> None:
-    """Write values as JSON, with their stamp."""
-    write_atomically(path, sealed({"origin": asdict(origin), **values}))
+    """Write values as JSON, with their fingerprint."""
+    write_atomically(path, with_checksum({"origin": asdict(origin), **values}))
 
 
 def read_json(path: Path, origin: Origin) -> dict[str, Any] | None:
     """What :func:`write_json` wrote; None when there is none of this origin that is whole."""
     with _made_anew_if_useless(path):
-        values = unsealed(path.read_bytes(), required=True)
+        values = verify(path.read_bytes(), required=True)
         if values.pop("origin", None) != asdict(origin):
             raise ValueError("it is of another gallery or model")
         return values
@@ -188,7 +188,7 @@ def _made_anew_if_useless(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         pass
-    except _Unstamped:
+    except _NoFingerprintError:
         log.info("%s/%s is damaged, or of an earlier version, and is made anew", path.parent.name, path.name)
     except (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError) as error:
         log.warning("%s/%s is made anew: %s", path.parent.name, path.name, error)
@@ -196,15 +196,15 @@ def _made_anew_if_useless(path: Path) -> Iterator[None]:
 
 def _check(file: BinaryIO, origin: Origin) -> None:
     """Raises ValueError unless the file is of this origin and as it was written."""
-    left = file.seek(0, os.SEEK_END) - _STAMP_BYTES
+    left = file.seek(0, os.SEEK_END) - _FINGERPRINT_BYTES
     file.seek(max(0, left))
-    stamp = file.read()
-    if left < 0 or not stamp.endswith(_END):
-        raise _Unstamped
+    end = file.read()
+    if left < 0 or not end.endswith(_END):
+        raise _NoFingerprintError
     file.seek(0)
     checksum = origin.hash()
     while left and (block := file.read(min(_BLOCK, left))):
         checksum.update(block)
         left -= len(block)
-    if stamp.removesuffix(_END) != checksum.digest():
+    if end.removesuffix(_END) != checksum.digest():
         raise ValueError("it is damaged, or of another gallery or model")

@@ -85,13 +85,13 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sealed(values: dict[str, Any]) -> bytes:
+def with_checksum(values: dict[str, Any]) -> bytes:
     """JSON text that carries the checksum of its own values."""
     return json.dumps({**values, _FIELD: _hash(values)}, indent=2).encode()
 
 
-def unsealed(data: bytes, required: bool = False) -> dict[str, Any]:
-    """The values of :func:`sealed`. Raises ValueError when they are not what was sealed.
+def verify(data: bytes, required: bool = False) -> dict[str, Any]:
+    """The values of :func:`with_checksum`. Raises ValueError when they are not what was written.
 
     A text without a checksum is from before there was one, and is taken as it is unless one is ``required``.
     """
@@ -109,32 +109,32 @@ def unsealed(data: bytes, required: bool = False) -> dict[str, Any]:
     return values
 
 
-def seal_file(path: Path, owner: str) -> None:
+def note_checksum(path: Path, owner: str) -> None:
     """Note beside a file what is in it now, and whose it is."""
-    write_atomically(_seal(path), sealed({"owner": owner, "sha256": file_hash(path)}))
+    write_atomically(_note(path), with_checksum({"owner": owner, "sha256": file_hash(path)}))
 
 
-def break_seal(path: Path) -> None:
+def drop_checksum(path: Path) -> None:
     """The file is going to change."""
-    _seal(path).unlink(missing_ok=True)
+    _note(path).unlink(missing_ok=True)
 
 
-def is_as_sealed(path: Path, owner: str) -> bool:
-    """False when the file is not what was sealed; True as well where there is no seal, since somebody is writing.
+def agrees_with_checksum(path: Path, owner: str) -> bool:
+    """False when the file is not what was noted; True as well where nothing is noted, since somebody is writing.
 
-    Raises ValueError and KeyError when the seal is damaged, or another's.
+    Raises ValueError and KeyError when the note is damaged, or another's.
     """
     try:
-        before = _seal(path).read_bytes()
-        said = unsealed(before)
+        before = _note(path).read_bytes()
+        said = verify(before)
         if said.get("owner", owner) != owner:
             raise ValueError("it is of another gallery")
-        return file_hash(path) == said["sha256"] or _seal(path).read_bytes() != before
+        return file_hash(path) == said["sha256"] or _note(path).read_bytes() != before
     except FileNotFoundError:
         return True
 
 
-def _seal(path: Path) -> Path:
+def _note(path: Path) -> Path:
     return path.with_suffix(".json")
 
 

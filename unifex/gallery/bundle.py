@@ -31,7 +31,7 @@ import numpy as np
 
 from unifex.core import derived, disk, images
 from unifex.core.errors import UnifexError
-from unifex.core.files import file_hash, new_folder, sealed, unsealed, whole_file
+from unifex.core.files import file_hash, new_folder, verify, whole_file, with_checksum
 from unifex.core.text import is_of_disk, reason
 from unifex.data.archive import BUNDLE_CONTENTS as CONTENTS
 from unifex.data.archive import ENCRYPTED_FLAG, MAX_COMPRESSION, MAX_ENTRIES
@@ -141,7 +141,7 @@ def _files(gallery: Gallery, scratch: Path, originals: dict[str, Record]) -> dic
         raise GalleryError(f"gallery '{gallery.name}' cannot be packed: {error}") from error
     config = replace(gallery.config, previous="", store="", collection="")
     found: dict[str, Path | Callable[[], bytes]] = {
-        "gallery.json": lambda: sealed(asdict(config)),
+        "gallery.json": lambda: with_checksum(asdict(config)),
         ITEMS: scratch / ITEMS,
     }
     for shard in rebuilt.shards:
@@ -212,7 +212,7 @@ def unpack(bundle: Path, name: str, library: Library) -> Iterator[Packing | Gall
                 yield Packing(done, len(packed.infos))
             take()
         config = _adopt_model(packed, config, new, library, widths)
-        (new / "gallery.json").write_bytes(sealed(asdict(config)))
+        (new / "gallery.json").write_bytes(with_checksum(asdict(config)))
     gallery = library.get(folder.name)
     _make_ready(gallery)
     yield gallery
@@ -327,7 +327,7 @@ def _read_contents(archive: zipfile.ZipFile, bundle: Path) -> Contents:
 
 def _config(packed: _Packed) -> GalleryConfig:
     """Its configuration, as far as it may come from elsewhere: an id of its own, no store, no model before."""
-    values = unsealed(packed.take("gallery.json"))
+    values = verify(packed.take("gallery.json"))
     if values.get("schema") != SCHEMA:
         raise ValueError(f"gallery.json has format {values.get('schema')!r}; update UniFEx")
     config = GalleryConfig(**values)
@@ -389,7 +389,7 @@ def _take_image(packed: _Packed, new: Path, sha256: str, original: str) -> None:
     folder = f"{sha256[:2]}/{sha256}"
     for name in (f"thumbs/{folder}.jpg", f"thumbs/{folder}.webp"):
         if name in packed.infos:
-            data = images.checked_thumbnail(derived.without_stamp(packed.take(name)))
+            data = images.checked_thumbnail(derived.without_fingerprint(packed.take(name)))
             path = new / f"thumbs/{folder}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             derived.write_bytes(path, data, thumbnail_origin(sha256), durable=False)

@@ -27,7 +27,15 @@ from filelock import FileLock, Timeout
 from unifex.core import derived, disk, images
 from unifex.core.derived import Origin
 from unifex.core.errors import UnifexError
-from unifex.core.files import break_seal, file_hash, is_as_sealed, new_folder, sealed, unsealed, write_atomically
+from unifex.core.files import (
+    agrees_with_checksum,
+    drop_checksum,
+    file_hash,
+    new_folder,
+    verify,
+    with_checksum,
+    write_atomically,
+)
 from unifex.core.text import reason
 from unifex.core.vectors import l2_normalize
 from unifex.data import locations
@@ -275,7 +283,7 @@ class Gallery:
 
     def keep_config(self) -> None:
         """Make the configuration that it is used with its own, on disk. By a writer."""
-        write_atomically(self.folder / "gallery.json", sealed(self.config.__dict__))
+        write_atomically(self.folder / "gallery.json", with_checksum(self.config.__dict__))
         self.stored_config = self.config
 
     @property
@@ -658,7 +666,7 @@ class Gallery:
                 f"gallery '{self.name}' is being written by another process or tab; wait until it is done, or cancel it"
             ) from None
         try:
-            break_seal(self.folder / "items.sqlite")
+            drop_checksum(self.folder / "items.sqlite")
             self._bring_up_to_date()
             writer = Writer(self)
             writer.sweep()
@@ -708,7 +716,7 @@ class Gallery:
     def check_items(self) -> None:
         """Raises :class:`GalleryError` when items.sqlite is not what the last writer left."""
         try:
-            if is_as_sealed(self.folder / "items.sqlite", self.config.id):
+            if agrees_with_checksum(self.folder / "items.sqlite", self.config.id):
                 return
         except (ValueError, KeyError) as error:  # the seal itself is damaged: SQLite's own checks have to do
             log.warning("gallery '%s': items.json: %s; the items are not checked", self.name, error)
@@ -785,7 +793,7 @@ def _of_earlier_version(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         images.decode(data)
-        return b"" if derived.is_stamped(data) else data
+        return b"" if derived.has_fingerprint(data) else data
     except (OSError, images.ImageError):
         return b""
 
@@ -838,7 +846,7 @@ def read_config(folder: Path) -> GalleryConfig:
     """``gallery.json`` of a folder. Raises :class:`GalleryError` when there is none, or none that can be used."""
     path = folder / "gallery.json"
     try:
-        values = unsealed(path.read_bytes())
+        values = verify(path.read_bytes())
         if values["schema"] != SCHEMA:
             raise GalleryError(f"gallery '{folder.name}' has format {values['schema']}, this program reads {SCHEMA}")
         return GalleryConfig(**values)

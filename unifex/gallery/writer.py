@@ -18,7 +18,7 @@ import numpy as np
 
 from unifex.core import derived, disk
 from unifex.core.derived import Origin
-from unifex.core.files import seal_file, write_atomically
+from unifex.core.files import note_checksum, write_atomically
 from unifex.data.item import Item, Options, Skipped, Source
 from unifex.data.locations import relocated
 from unifex.data.sources import open_source
@@ -135,7 +135,7 @@ class Writer:
     def close(self) -> None:
         """Everything is committed: the next writer need not look for rubbish, and a reader can check the items."""
         folder = self.gallery.folder
-        seal_file(folder / "items.sqlite", self.gallery.config.id)
+        note_checksum(folder / "items.sqlite", self.gallery.config.id)
         (folder / ".writing").unlink(missing_ok=True)
 
     def begin_source(self, spec: str, keep: bool, options: str = "", by_layout: bool = False) -> int:
