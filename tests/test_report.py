@@ -8,7 +8,8 @@ from unifex.evaluation.compare import Assessment
 from unifex.evaluation.evaluate import evaluate
 from unifex.evaluation.failures import worst_queries
 from unifex.gallery.gallery import Record
-from unifex.ui.rendering import evaluation_report
+from unifex.ui.rendering import evaluation_report, failures
+from unifex.ui.rendering.cards import Card
 
 LONG = "<b>" + "long " * 1000
 
@@ -39,8 +40,8 @@ def test_a_right_hit_that_came_too_late_is_not_marked_as_right():
     found = measured(["a", "a", "b", "b"], [[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]], [0])
     (failure,) = worst_queries(found)
     assert (failure.mmp5, failure.right[1]) == (0, True)
-    shown = evaluation_report.Shown(Record(1, "u", "p", "0" * 64, "a", "", "", 1, 1, 1, ""), b"")
-    page = evaluation_report.worst([(failure, shown, [shown] * len(failure.hits))], editable=False)
-    assert "0.00</strong> first hit wrong, and it alone counts" in page
+    shown = Card(Record(1, "u", "p", "0" * 64, "a", "", "", 1, 1, 1, ""), b"")
+    page = failures.worst([(failure, shown, [shown] * len(failure.hits))], editable=False)
+    assert "0.00</strong> first hit wrong, and it alone counts" in " ".join(page.split())
     assert "✓" not in page
     assert "↓ too late" in page

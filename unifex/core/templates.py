@@ -8,13 +8,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from unifex.core.assets import ASSETS, PACKAGE
+from unifex.core.text import plural, shortened
 
 
-def render(name: str, **values: object) -> Markup:
+def render(name: str, /, **values: object) -> Markup:
     """The template ``unifex/templates/NAME`` with these values, to be shown or put into another template as it is.
 
     In a template ``asset("map.css")`` is a file of ``assets/`` as it stands and ``value | tojson`` is fit for a script
-    element. Raises ``jinja2.UndefinedError`` for a value that the template names and is not given.
+    element; ``plural``, ``shortened`` (:mod:`unifex.core.text`) and ``thousands`` are filters, too. Raises
+    ``jinja2.UndefinedError`` for a value that the template names and is not given.
     """
     return Markup(_environment().get_template(name).render(values))
 
@@ -29,5 +31,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["asset"] = lambda name: Markup((ASSETS / name).read_text(encoding="utf-8"))
+    environment.filters.update(plural=plural, shortened=shortened, thousands="{:,}".format)
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     return environment

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import gradio as gr
+from markupsafe import Markup
 
 from unifex.core import images
 from unifex.core.text import reason
@@ -14,7 +15,8 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.ui.components.basic import item_told, signal
 from unifex.ui.context import ERRORS, AppContext, Query, Wish
 from unifex.ui.listening import listen
-from unifex.ui.rendering import html
+from unifex.ui.rendering.html import message
+from unifex.ui.rendering.item import detail, no_item
 from unifex.ui.theme import asset
 
 
@@ -66,10 +68,10 @@ class ItemView:
                 label, domain = records[0].label, records[0].domain
                 view = _large(opened, records[0])
             else:
-                view = html.no_item("This item is no longer here", "It was removed or left out since.", "warning")
+                view = no_item("This item is no longer here", "It was removed or left out since.", "warning")
         except ERRORS as error:
-            view = html.no_item("This item cannot be shown", reason(error), "error")
-        view += f"<!-- {Wish.new().number} -->"  # the page opens the view when this changes: at every opening, too
+            view = no_item("This item cannot be shown", reason(error), "error")
+        view += Markup(f"<!-- {Wish.new().number} -->")  # the page opens the view when it changes
         return (gallery, item), view, label, domain, gr.update(visible=there), gr.update(visible=changeable)
 
     def search_with(self, shown: tuple[str, int]) -> tuple:
@@ -98,9 +100,7 @@ class ItemView:
         except ERRORS as error:
             return _not_done("Not corrected", reason(error), "error")
         there = gr.update(visible=bool(left))
-        view = (
-            html.message(done, _UNDO, "good") + _large(gallery, left[0]) if left else html.no_item(done, _UNDO, "good")
-        )
+        view = message(done, _UNDO, "good") + _large(gallery, left[0]) if left else no_item(done, _UNDO, "good")
         return view, there, there, Wish.new()
 
 
@@ -108,12 +108,12 @@ _UNDO = "The Evaluate tab lists all corrections and can undo them."
 
 
 def _not_done(title: str, text: str, kind: str) -> tuple:
-    return html.no_item(title, text, kind), gr.skip(), gr.skip(), gr.skip()
+    return no_item(title, text, kind), gr.skip(), gr.skip(), gr.skip()
 
 
 def _large(gallery: Gallery, record) -> str:
     try:
         picture = images.decode(gallery.original(record), at_least=images.PREVIEW_SIZE).image
     except (GalleryError, images.ImageError) as error:
-        return html.detail(record, gallery.thumbnail(record.sha256), reason(error))
-    return html.detail(record, images.thumbnail(picture, images.PREVIEW_SIZE, quality=85))
+        return detail(record, gallery.thumbnail(record.sha256), reason(error))
+    return detail(record, images.thumbnail(picture, images.PREVIEW_SIZE, quality=85))

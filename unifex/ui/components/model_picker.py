@@ -124,7 +124,7 @@ def _facts(spec: BackboneSpec, dims: tuple[int, ...]) -> str:
         "Licence": spec.licence,
         "Weights": "on this computer" if spec.here else f"{size(spec.download_bytes)} from {spec.hub_file.repo}",
     }
-    return html.definition_list(rows)
+    return html.facts(rows)
 
 
 def _speed(images_per_second: float) -> str:

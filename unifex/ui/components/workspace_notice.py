@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from html import escape
 
 import gradio as gr
 
+from unifex.core.templates import render
 from unifex.core.text import plural, size
 from unifex.gallery.gallery import GalleryError
 from unifex.ui.components.confirmation import Confirmation
@@ -82,15 +82,11 @@ class WorkspaceNotice:
 
 def _kept(usage: Usage, limits: Limits, expires: float) -> str:
     rows = (
-        (plural(usage.images, "image"), f"of {limits.images:,}"),
-        (size(usage.bytes), f"of {size(limits.bytes)}"),
-        (plural(usage.trainings, "training"), f"of {limits.trainings:,}"),
+        (plural(usage.images, "image"), f"{limits.images:,}"),
+        (size(usage.bytes), size(limits.bytes)),
+        (plural(usage.trainings, "training"), f"{limits.trainings:,}"),
     )
-    listed = "".join(f"<li><b>{escape(used)}</b> {escape(most)}</li>" for used, most in rows)
     if not usage.bytes:
         text = f"It is deleted {limits.seconds / 3600:g} hours after you last used it."
         return html.message("What you upload is yours alone", text)
-    return (
-        f'<div class="note visit"><strong>Yours alone</strong><ul>{listed}</ul><p>Deleted in '
-        f'<b data-until="{expires:.0f}"></b> if you do not come back.</p></div>'
-    )
+    return render("workspace.html", rows=rows, expires=expires)

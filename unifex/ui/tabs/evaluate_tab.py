@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 
 import gradio as gr
-import numpy as np
 
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import State
@@ -23,6 +22,8 @@ from unifex.ui.components.job_tray import JobPanel, seen_at_once
 from unifex.ui.context import ERRORS, AppContext, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering import evaluation_report, html
+from unifex.ui.rendering import failures as failures_report
+from unifex.ui.rendering.cards import CardCache, of_gallery
 from unifex.ui.steps import steps
 from unifex.ui.theme import asset
 
@@ -181,9 +182,9 @@ class EvaluateTab:
         errors = [(e, see(e.item), [see(n) for n in e.neighbours]) for e in failures.label_errors(trial, near, ROWS)]
         pairs = [(d, see(d.query), see(d.item)) for d in failures.duplicates(trial, near, ROWS)]
         return {
-            self.worst: html.of_gallery(name, evaluation_report.worst(worst, editable)),
-            self.errors: html.of_gallery(name, evaluation_report.label_errors(errors, editable)),
-            self.duplicates: html.of_gallery(name, evaluation_report.duplicates(pairs, editable)),
+            self.worst: of_gallery(name, failures_report.worst(worst, editable)),
+            self.errors: of_gallery(name, failures_report.label_errors(errors, editable)),
+            self.duplicates: of_gallery(name, failures_report.duplicates(pairs, editable)),
             **dict(zip(self._corrected, self._corrections(gallery))),
         }
 
@@ -200,8 +201,8 @@ class EvaluateTab:
         """The list, the rows of the other lists that are dealt with since, and what these take into account."""
         said = gallery.corrections()
         before = frozenset(said) if before is None else before
-        listed = evaluation_report.corrections(said, corrections.as_csv(said), self.context.can_change(gallery.name))
-        since = [evaluation_report.subject(correction) for correction in said if correction not in before]
+        listed = failures_report.corrections(said, corrections.as_csv(said), self.context.can_change(gallery.name))
+        since = [failures_report.subject(correction) for correction in said if correction not in before]
         return listed, json.dumps(since), before
 
     def correct(self, name: str, event: gr.EventData) -> tuple[str, Wish | dict]:
@@ -214,25 +215,10 @@ class EvaluateTab:
         return html.message(sentence, "Press Evaluate to score again.", "good"), Wish.new()
 
 
-class CardCache:
-    """What cards show, by position; each item is read once. Raises ``GalleryError`` for one that went meanwhile."""
-
-    def __init__(self, gallery: Gallery, ids: np.ndarray):
-        self.gallery, self.ids, self.known = gallery, ids, {}
-
-    def __call__(self, position: int) -> evaluation_report.Shown:
-        if position not in self.known:
-            records = self.gallery.records([self.ids[position]])
-            if not records:
-                raise GalleryError(f"an item of it is no longer in gallery '{self.gallery.name}'")
-            self.known[position] = evaluation_report.Shown(records[0], self.gallery.thumbnail(records[0].sha256))
-        return self.known[position]
-
-
 def _apply(gallery: Gallery, act: str, item: int, other: int) -> str:
     """Store (or with undo take back) one correction; what was done."""
     if act == "undo":
-        said = next((said for said in gallery.corrections() if evaluation_report.key(said) == item), None)
+        said = next((said for said in gallery.corrections() if failures_report.key(said) == item), None)
         if said is None:
             raise GalleryError("that was taken back already")
         with gallery.write() as writer:

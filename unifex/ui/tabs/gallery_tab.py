@@ -27,7 +27,7 @@ from unifex.ui.components.ready_sources import ReadySources
 from unifex.ui.components.workspace_notice import WorkspaceNotice
 from unifex.ui.context import ERRORS, AppContext, Wish, name_for
 from unifex.ui.listening import listen
-from unifex.ui.rendering import html
+from unifex.ui.rendering import gallery_report, html
 from unifex.ui.steps import steps
 
 
@@ -213,7 +213,7 @@ class GalleryTab:
             source = self._open(spec, options)
             found = forecast(self._embedder(name, model), source)
             there = len(self.context.gallery(name)) if name.strip() in self.context.library.names() else None
-            return html.forecast(found, name, there)
+            return gallery_report.forecast(found, name, there)
         except ERRORS as error:
             return html.message("No forecast", reason(error), "error")
 
@@ -304,7 +304,7 @@ class GalleryTab:
         except ERRORS as error:
             return html.message("This gallery cannot be opened", reason(error), "error"), gr.update(visible=False)
         recall = "" if kind.exact or kind.recall is None else f", recall@10 {kind.recall:.3f} of exact search"
-        return html.facts(known, kind.kind + recall), gr.update(
+        return gallery_report.gallery_facts(known, kind.kind + recall), gr.update(
             visible=bool(known.unfinished)
             and self.context.can_change(name)
             and not self.context.jobs.is_busy(self.context.owner, "index", name)
@@ -383,5 +383,5 @@ def _outcome(job: Job, going_on: bool) -> str:
     if job.state == State.CANCELLED:
         return html.message(f"Indexing '{job.name}' was cancelled", resume, "warning")
     if isinstance(job.result, IndexReport):
-        return html.report(job.result)
+        return gallery_report.report(job.result)
     return html.message(f"Gallery '{job.result.name}' is open", plural(len(job.result), "item"), "good")

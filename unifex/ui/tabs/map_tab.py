@@ -14,6 +14,7 @@ import numpy as np
 
 from unifex.core import images
 from unifex.core.jobs import State, Work
+from unifex.core.templates import render
 from unifex.core.text import harmless, plural, reason
 from unifex.evaluation.compare import baselines
 from unifex.gallery import corrections
@@ -27,6 +28,7 @@ from unifex.ui.components.job_tray import JobPanel, seen_at_once
 from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
+from unifex.ui.rendering.cards import cards_of, of_gallery
 from unifex.ui.steps import steps
 from unifex.ui.theme import asset
 
@@ -197,12 +199,9 @@ class MapTab:
             records = []
         if not records:
             return Selection(), _HELP, gr.update(visible=False)
-        cards = "".join(html.card(r, gallery.thumbnail(r.sha256), "Open") for r in records[:MOST_CARDS])
-        more = f"<p>and {len(records) - MOST_CARDS:,} more</p>" if len(records) > MOST_CARDS else ""
-        table = html.csv_uri(_chosen_csv(records, places=not self.context.settings.public))
-        link = f'<a class="download" download="chosen.csv" href="{table}">Download CSV</a>'
-        head = f'<p class="chosen-head"><strong>{plural(len(records), "item")} chosen</strong>{link}</p>'
-        listed = html.of_gallery(name, f'{head}<div class="grid small">{cards}</div>{more}')
+        cards = cards_of(gallery, records[:MOST_CARDS])
+        table = html.data_uri(_chosen_csv(records, places=not self.context.settings.public))
+        listed = of_gallery(name, render("map_chosen.html", count=len(records), shown=cards, csv=table))
         return Selection(name, tuple(record.id for record in records)), listed, gr.update(visible=True)
 
     def label_chosen(self, name: str, chosen: Selection, label: str) -> tuple[str, Wish | dict]:
@@ -289,11 +288,10 @@ def _summary(gallery: Gallery, maps: list[Map]) -> str:
     if len(maps) == 1:
         return html.message("The map is made and kept with the gallery", placed.strip(), "good")
     ids = maps[0].ids[moved_most(*maps)]
-    cards = "".join(html.card(r, gallery.thumbnail(r.sha256), "Open") for r in gallery.records(ids))
+    cards = cards_of(gallery, gallery.records(ids))
     text = f"The slider goes from {maps[0].model} to {maps[1].model}; both maps are turned to lie alike.{placed}"
-    grid = html.of_gallery(gallery.name, f'<div class="grid small">{cards}</div>')
-    moved = f"<summary>Items that moved most</summary>{grid}"
-    return html.message("Two maps of the same items", text, "good") + f'<details class="moved">{moved}</details>'
+    moved = render("map_moved.html", gallery=gallery.name, shown=cards)
+    return html.message("Two maps of the same items", text, "good") + moved
 
 
 def _chosen_csv(records: Iterable[Record], places: bool) -> str:

@@ -21,7 +21,8 @@ from unifex.ui.components.basic import Choice, QueryImage, item_told, notice, si
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import ERRORS, AppContext, LastResult, Query, Selection, Wish
 from unifex.ui.listening import listen
-from unifex.ui.rendering import html
+from unifex.ui.rendering import html, search_answer
+from unifex.ui.rendering.cards import Card, of_gallery
 
 SAMPLES = 18
 HITS, MAX_K = 20, 100
@@ -246,7 +247,9 @@ class SearchTab:
             decoded = (images.decode(Path(path).read_bytes(), at_least=96).image for path in query.paths[:6])
             shown = [images.thumbnail(image, 96) for image in decoded]
         found = LastResult(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
-        status = html.search_status(result, gallery.name, shown, words, places=not self.context.settings.public)
+        status = search_answer.search_status(
+            result, gallery.name, shown, words, places=not self.context.settings.public
+        )
         if filters.false_accepts:
             meaning = gallery.calibration()
             least = meaning.threshold(filters.false_accepts)
@@ -258,7 +261,7 @@ class SearchTab:
         if result.stranger:
             status += _STRANGER
         hits = [(hit, gallery.thumbnail(hit.record.sha256)) for hit in result.hits]
-        return status, html.of_gallery(gallery.name, html.hit_grid(hits)), found
+        return status, of_gallery(gallery.name, search_answer.hit_grid(hits)), found
 
 
 _NO_QUERY = html.message(
@@ -294,8 +297,10 @@ def _samples(gallery: Gallery, filters: Filters, pressed: bool) -> tuple[str, st
         return _NOTHING_LEFT, ""
     shown = positions[_varied(snapshot.columns.labels.codes[positions])]
     records = gallery.records(snapshot.columns.ids[shown])
-    grid = html.sample_grid([(record, gallery.thumbnail(record.sha256)) for record in records])
-    return _NO_QUERY if pressed else "", html.of_gallery(gallery.name, grid)
+    grid = search_answer.sample_grid(
+        [Card(record, gallery.thumbnail(record.sha256), "Search with") for record in records]
+    )
+    return _NO_QUERY if pressed else "", of_gallery(gallery.name, grid)
 
 
 def _varied(labels: np.ndarray) -> list[int]:

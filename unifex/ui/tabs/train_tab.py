@@ -30,8 +30,8 @@ from unifex.ui.components.train_form import FIRST_PRESET, RecipeForm, recipe_of
 from unifex.ui.context import ERRORS, AppContext, name_for
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html, training_report
+from unifex.ui.rendering.cards import CardCache, of_gallery
 from unifex.ui.steps import steps
-from unifex.ui.tabs.evaluate_tab import CardCache
 from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.theme import asset
 
@@ -200,7 +200,7 @@ class TrainTab:
         if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
             see = CardCache(gallery, data.columns.ids)
             suspects = [see(error.item) for error in split.suspicious_labels(gallery, data)]
-            yield html.of_gallery(gallery.name, training_report.summary(data, suspects)), *[gr.skip()] * 4
+            yield of_gallery(gallery.name, training_report.summary(data, suspects)), *[gr.skip()] * 4
 
     def show_summary(self, name: str | None, share: float) -> Iterator[str]:
         """(gallery, share held out) -> summary."""
@@ -398,7 +398,7 @@ def _changed(gallery: Gallery, found: TrainResult) -> str:
         rows = training_report.changed(found.changed(), see, found.before, found.model)
     except GalleryError as error:
         return html.message("Which queries changed most is not shown", reason(error))
-    return html.of_gallery(gallery.name, rows)
+    return of_gallery(gallery.name, rows)
 
 
 def _back(gallery: Gallery) -> dict:

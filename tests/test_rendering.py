@@ -1,0 +1,65 @@
+"""What the page shows as HTML: whatever stands in a name is text there, and never markup."""
+
+from dataclasses import replace
+
+import pytest
+
+from unifex.data.item import Skipped
+from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
+from unifex.gallery.corrections import Correction
+from unifex.gallery.gallery import Facts, Record
+from unifex.gallery.indexing import IndexReport
+from unifex.retrieval.search import Hit, SearchResult
+from unifex.training.result import Changed
+from unifex.ui.rendering import cards, failures, gallery_report, html, item, search_answer, training_report
+
+EVIL = "<script>alert('1')</script>\" onerror=\"alert(2)"
+RECORD = Record(1, EVIL, f"{EVIL}/{EVIL}", "0" * 64, EVIL, EVIL, EVIL, 10, 20, 3000, "")
+CARD = cards.Card(RECORD, b"picture", badge=EVIL, described=EVIL)
+HIT = Hit(1, 0.9, RECORD, 0.5)
+RESULT = SearchResult([HIT], False, None, 10, 9, EVIL, EVIL, 64, 0.01, 0.02)
+FACTS = Facts(EVIL, 3, 2, {EVIL: 2, "": 1}, 1, {EVIL: 3}, 1, 1, EVIL, EVIL, 64, 1000, [])
+WORST = WorstQuery(0, 0.5, 2, [1, 2], [0.9, 0.8], [True, False])
+CHANGED = Changed(0, 2, [(1, True)], [(2, False)], 0.5)
+REPORT = IndexReport(EVIL, 3, 1, 0, 0, [Skipped(EVIL, EVIL)], 1.0)
+
+MARKUP = {
+    "notice": lambda: html.message(EVIL, EVIL, "error"),
+    "hint": lambda: html.hint(EVIL),
+    "facts": lambda: html.facts({EVIL: EVIL}),
+    "header": lambda: html.header(EVIL, EVIL, busy=True),
+    "hits": lambda: cards.of_gallery(EVIL, search_answer.hit_grid([(HIT, b"picture")])),
+    "samples": lambda: search_answer.sample_grid([CARD]),
+    "status": lambda: search_answer.search_status(RESULT, EVIL, [b"picture"], EVIL),
+    "item": lambda: item.detail(RECORD, b"picture", EVIL),
+    "no item": lambda: item.no_item(EVIL, EVIL, "error"),
+    "index report": lambda: gallery_report.report(REPORT),
+    "gallery": lambda: gallery_report.gallery_facts(FACTS, EVIL),
+    "worst queries": lambda: failures.worst([(WORST, CARD, [CARD, CARD])], editable=True),
+    "label errors": lambda: failures.label_errors([(LabelError(0, [1], 0.9), CARD, [CARD])], editable=True),
+    "duplicates": lambda: failures.duplicates([(Duplicate(0, 1, 0.98, False), CARD, CARD)], editable=True),
+    "corrections": lambda: failures.corrections([Correction("drop", EVIL, EVIL, "0" * 64)], EVIL, editable=True),
+    "changed": lambda: training_report.changed([CHANGED], lambda _: CARD, EVIL, EVIL),
+}
+
+
+@pytest.mark.parametrize("what", MARKUP)
+def test_no_name_is_markup(what):
+    page = MARKUP[what]()
+    assert "<script" not in page
+    assert '" onerror="' not in page
+    assert "alert(" in page or what == "hint"
+
+
+def test_every_column_of_the_hits_csv_is_there_and_no_cell_is_a_formula():
+    hit = replace(HIT, record=replace(RECORD, label="=1+1"))
+    head, row = search_answer.hits_csv([hit]).splitlines()
+    assert head == "rank,path,label,domain,score,chance,uri"
+    assert "'=1+1" in row
+    assert search_answer.hits_csv([hit], places=False).splitlines()[1].endswith(",0.5000,")
+
+
+def test_buttons_that_mend_are_only_there_where_one_may():
+    shown = failures.worst([(WORST, CARD, [CARD, CARD])], editable=True)
+    assert shown.count("data-act") == 2
+    assert "data-act" not in failures.worst([(WORST, CARD, [CARD, CARD])], editable=False)

@@ -1,0 +1,71 @@
+"""An item as a button: its thumbnail, its name, and a badge in the corner.
+
+Pictures are embedded as data URIs: no file of a gallery has an address that a stranger could guess, and nothing of an
+image's metadata is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from unifex.core import images
+from unifex.core.templates import render
+from unifex.gallery.gallery import Gallery, GalleryError, Record
+
+
+@dataclass(frozen=True)
+class Card:
+    """``action`` is what a press does, ``badge`` stands in the corner, ``described`` is what it says to who hears it,
+    ``kind`` is a CSS class of its own."""
+
+    record: Record
+    thumbnail: bytes
+    action: str = "Open"
+    badge: str = ""
+    described: str = ""
+    kind: str = ""
+
+    @property
+    def name(self) -> str:
+        """The label, or what the file is called."""
+        return self.record.label or self.record.path.rpartition("/")[2]
+
+    @property
+    def spoken(self) -> str:
+        """The card in words."""
+        return ", ".join(part for part in (self.name, self.record.domain or "no domain", self.described) if part)
+
+    @property
+    def picture(self) -> Markup:
+        """The thumbnail as the ``src`` of an <img>: of letters that are safe there, and many."""
+        return Markup(images.data_uri(self.thumbnail))
+
+
+def cards_of(gallery: Gallery, records: Iterable[Record]) -> list[Card]:
+    """Items of a gallery as they are, each to be opened."""
+    return [Card(record, gallery.thumbnail(record.sha256)) for record in records]
+
+
+def of_gallery(name: str, markup: Markup) -> Markup:
+    """Markup whose cards are items of this gallery: the page can open them."""
+    return render("of_gallery.html", name=name, markup=markup)
+
+
+class CardCache:
+    """Cards by position among ``ids``; each item is read once. Raises ``GalleryError`` for one that went meanwhile."""
+
+    def __init__(self, gallery: Gallery, ids: np.ndarray):
+        self.gallery, self.ids = gallery, ids
+        self._known: dict[int, Card] = {}
+
+    def __call__(self, position: int) -> Card:
+        if position not in self._known:
+            records = self.gallery.records([self.ids[position]])
+            if not records:
+                raise GalleryError(f"an item of it is no longer in gallery '{self.gallery.name}'")
+            self._known[position] = Card(records[0], self.gallery.thumbnail(records[0].sha256))
+        return self._known[position]

@@ -1,0 +1,33 @@
+"""The large view of one item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from markupsafe import Markup
+
+from unifex.core import images
+from unifex.core.templates import render
+from unifex.core.text import size
+from unifex.gallery.gallery import Record
+
+# What is told of an item. Another fact is a line here.
+FACTS: dict[str, Callable[[Record], str]] = {
+    "Label": lambda item: item.label or "none",
+    "Domain": lambda item: item.domain or "none",
+    "Split": lambda item: item.split or "none",
+    "Path": lambda item: item.path,
+    "Size": lambda item: f"{item.width} x {item.height} pixels, {size(item.bytes)}",
+}
+
+
+def detail(record: Record, picture: bytes, problem: str = "") -> Markup:
+    """One item, large, with everything known of it. ``problem`` says why only the thumbnail can be shown."""
+    rows = {name: value(record) for name, value in FACTS.items()}
+    name, source = record.label or record.path, images.data_uri(picture)
+    return render("item.html", name=name, picture=source, rows=rows, problem=problem)
+
+
+def no_item(title: str, text: str, kind: str) -> Markup:
+    """What the large view says where there is no item to show."""
+    return render("no_item.html", title=title, text=text, kind=kind)

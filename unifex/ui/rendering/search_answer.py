@@ -1,0 +1,69 @@
+"""What the Search tab answers: a line of figures, the hits as cards and as a CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+
+from markupsafe import Markup
+
+from unifex.core import images
+from unifex.core.templates import render
+from unifex.core.text import harmless
+from unifex.retrieval.search import Hit, SearchResult
+from unifex.ui.rendering.cards import Card
+from unifex.ui.rendering.html import data_uri
+
+# The CSV of the hits. A column is a line here; where the image files lie is left out for strangers.
+HIT_COLUMNS: dict[str, Callable[[Hit], str]] = {
+    "rank": lambda hit: str(hit.rank),
+    "path": lambda hit: hit.path,
+    "label": lambda hit: hit.label,
+    "domain": lambda hit: hit.domain,
+    "score": lambda hit: f"{hit.score:.6f}",
+    "chance": lambda hit: "" if hit.chance is None else f"{hit.chance:.4f}",
+    "uri": lambda hit: hit.record.uri,
+}
+
+
+def hit_grid(hits: Iterable[tuple[Hit, bytes]]) -> Markup:
+    """The hits, best first, each with its thumbnail."""
+    return render("hits.html", hits=[_hit_card(hit, thumbnail) for hit, thumbnail in hits])
+
+
+def _hit_card(hit: Hit, thumbnail: bytes) -> Card:
+    badge, described = f"{hit.score:.3f}", f"similarity {hit.score:.3f}"
+    if hit.chance is not None:
+        badge += f" · {100 * hit.chance:.0f} %"
+        described += f", {100 * hit.chance:.0f} % chance to be right"
+    return Card(hit.record, thumbnail, badge=badge, described=described)
+
+
+def sample_grid(samples: Sequence[Card]) -> Markup:
+    """Items to begin with, for who has no query yet."""
+    return render("samples.html", samples=samples)
+
+
+def search_status(
+    result: SearchResult, gallery: str, query: Sequence[bytes], text: str = "", places: bool = True
+) -> Markup:
+    """What was searched and how long it took, with the query's thumbnails and words, and the hits as a CSV link.
+
+    ``places``: the CSV tells where the image files lie.
+    """
+    return render(
+        "search_status.html", result=result, gallery=gallery, text=text,
+        query=[images.data_uri(thumbnail) for thumbnail in query], csv=data_uri(hits_csv(result.hits, places)),
+    )  # fmt: skip
+
+
+def hits_csv(hits: Iterable[Hit], places: bool = True) -> str:
+    """The hits as CSV; cells that a spreadsheet would run are made harmless."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(HIT_COLUMNS)
+    for hit in hits:
+        shown = (value(hit) if places or name != "uri" else "" for name, value in HIT_COLUMNS.items())
+        writer.writerow(map(harmless, shown))
+    return text.getvalue()
