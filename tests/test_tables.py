@@ -32,9 +32,9 @@ def test_losses_presets_formats_and_tools_are_the_same_everywhere():
 
 def test_a_protocol_that_is_added_has_its_words_on_the_page(gallery, monkeypatch):
     monkeypatch.setitem(evaluate.PROTOCOLS, "by-day", "what was taken on one day against the rest; drawn by seed")
-    *_, found = compare(gallery, evaluate.Protocol("leave-one-out"))
+    *_, found = compare(gallery, evaluate.EvalProtocol("leave-one-out"))
     for kind, words in evaluate.PROTOCOLS.items():
-        trial = replace(found.main.trial, protocol=evaluate.Protocol(kind))
+        trial = replace(found.main.trial, protocol=evaluate.EvalProtocol(kind))
         main, *others = [replace(one, trial=trial) for one in found.evaluations]
         said = evaluation_report.report(replace(found, main=main, others=others), "drawn")
         assert unescape(words.partition(";")[0]) in unescape(said)
