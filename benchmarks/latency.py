@@ -60,7 +60,7 @@ def main() -> None:
             spent = milliseconds(works, arguments.searches)
             parts = sum(spent[name][0] for name in ("decode", "engine", "FAISS"))
             whole = spent["search"][0]
-            print(f"{count:>9,} items: {index.shortlist.kind}, recall@10 {index.shortlist.recall:.3f}")
+            print(f"{count:>9,} items: {index.candidates.title}, recall@10 {index.candidates.recall:.3f}")
             for name, (median, late) in spent.items():
                 print(f"          {name:20} p50 {median:6.2f} ms, p95 {late:6.2f} ms")
             print(f"          {whole / parts:.2f} x (decode + engine + FAISS)", flush=True)

@@ -30,7 +30,7 @@ from unifex.core.vectors import l2_normalize
 from unifex.data.item import Item
 from unifex.data.sources import open_source
 from unifex.models.embedder import Embedder
-from unifex.vector_index import exact
+from unifex.vector_index import index_types
 
 K = 10
 ROUNDS = 3
@@ -84,18 +84,17 @@ def ours(data: np.ndarray, queries: np.ndarray, right: np.ndarray) -> list[Conte
 
     The embeddings are looked up on disk; in memory are codes, keys and centres.
     """
-    index = exact.build(data)
-    lists = index.shortlist.index
-    size = len(data) * (lists.code_size + 8) + 4 * lists.nlist * lists.d
+    index = index_types.build(data)
+    size = index.candidates.nbytes
 
     def search(settings: tuple[int, int]) -> Search:
         probes, candidates = settings
-        found = replace(index, shortlist=replace(index.shortlist, probes=probes, candidates=candidates))
-        return lambda asked: found.search(asked, K)[1]
+        found = replace(index, candidates=replace(index.candidates, probes=probes, candidates=candidates))
+        return lambda asked: found.search(asked, K).positions
 
     efforts = sorted(product(PROBES, CANDIDATES), key=lambda pair: pair[0] * pair[1])
     return [
-        Contender(GALLERY, lambda asked: index.search(asked, K)[1], size, rival=False),
+        Contender(GALLERY, lambda asked: index.search(asked, K).positions, size, rival=False),
         *at_levels("unifex, (probes, candidates)", efforts, search, size, queries, right, rival=False),
     ]
 

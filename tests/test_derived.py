@@ -25,7 +25,7 @@ from unifex.maps.projection import kept_map
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
 from unifex.training.augment import features_of_views
-from unifex.vector_index import exact
+from unifex.vector_index.flat_index import FlatIndex
 
 ANY = arrays.arrays(
     st.sampled_from(["<f4", "<f2", "<i8", "S64", [("id", "<i8"), ("content", "S16")]]),
@@ -185,7 +185,7 @@ def test_every_derived_file_swapped_for_another_gallerys(three, embedder, tmp_pa
 
 
 def test_a_large_index_is_made_anew_too(three, embedder, tmp_path, monkeypatch):
-    monkeypatch.setattr(exact, "FLAT_LIMIT", 0)
+    monkeypatch.setattr(FlatIndex, "max_vectors", 0)
     made = []
     for one in three:
         copy = Gallery.open(shutil.copytree(one.folder, tmp_path / one.name), embedder)

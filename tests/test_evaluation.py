@@ -96,7 +96,7 @@ def test_a_worked_example():
     names, table = found.confusion
     assert (names, table.tolist()) == (["x", "y"], [[1, 0], [1, 0]])
     assert [(row.label, row.taken_by) for row in found.labels] == [("c", "a"), ("a", "")]
-    assert found.hits[0].tolist() == [3, 4, 5, 6, 7]
+    assert found.hits.positions[0].tolist() == [3, 4, 5, 6, 7]
 
 
 THEIRS = """

@@ -5,7 +5,7 @@ from unifex.core.vectors import l2_normalize
 from unifex.evaluation import failures
 from unifex.evaluation.evaluate import evaluate
 from unifex.gallery import neighbours
-from unifex.vector_index import exact
+from unifex.vector_index import index_types
 
 
 def last(events):
@@ -38,7 +38,7 @@ def test_label_errors_are_found_and_silenced():
     embeddings, shown = blobs(labels), np.repeat(np.arange(4), 10)
     shown[7] = 2
     columns = make_columns(shown)
-    near = last(neighbours.find(exact.build(embeddings), columns.copies))
+    near = last(neighbours.find(index_types.build(embeddings), columns.copies))
     chosen = make_trial(columns, range(40), range(40), np.arange(40))
     assert [(e.item, shown[e.neighbours[0]]) for e in failures.label_errors(chosen, near)] == [(7, 0)]
     silenced = make_trial(columns, range(40), range(40), np.arange(40), same=[(7, 0)])
@@ -51,7 +51,7 @@ def test_duplicates_between_query_and_index():
     embeddings[15] = embeddings[1]  # nearly: another file
     embeddings[22], hashes[22] = embeddings[2], hashes[2]  # the same file
     columns = make_columns(labels, hashes=hashes)
-    near = last(neighbours.find(exact.build(embeddings), columns.copies))
+    near = last(neighbours.find(index_types.build(embeddings), columns.copies))
     split = make_trial(columns, range(10), range(10, 40))
     found = sorted((d.query, d.item, d.identical) for d in failures.duplicates(split, near))
     assert found == [(1, 15, False), (2, 22, True)]

@@ -85,7 +85,7 @@ def test_before_and_after_are_of_the_same_queries_and_true(gallery):
     for changed in outcome.changed():
         row = np.flatnonzero(new.trial.queries == changed.query)[0]
         assert changed.gain == pytest.approx(new.measures.mmp5[row] - old.measures.mmp5[row])
-        assert [hit for hit, _ in changed.after] == new.hits[row].tolist()
+        assert [hit for hit, _ in changed.after] == new.hits.positions[row].tolist()
 
 
 def noise(outcome: TrainResult, seed: int = 0) -> TrainResult:

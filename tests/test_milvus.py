@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,25 +17,32 @@ from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import Filters, search, search_items
-from unifex.vector_index import exact, milvus_index
+from unifex.vector_index import exact, index_types, milvus_index
+from unifex.vector_index.candidates import Place, Vectors
+from unifex.vector_index.matches import Exclusion
+from unifex.vector_index.milvus_index import MilvusIndex
 
 DOMAINS, SPLITS = ('quo"ted \\', "päckchen", ""), ("index", "query")
 
 
-def rows(embeddings: np.ndarray, keys: np.ndarray | None = None, version: int = 1) -> milvus_index.Rows:
+def rows(embeddings: np.ndarray, keys: np.ndarray | None = None, version: int = 1) -> Vectors:
     keys = np.arange(len(embeddings)) + 5 if keys is None else keys
     domains = np.array(DOMAINS, object)[keys % 3]
-    return milvus_index.Rows(version, keys, domains, np.array(SPLITS, object)[keys % 2], embeddings)
+    return Vectors(embeddings, keys, domains, np.array(SPLITS, object)[keys % 2], version)
+
+
+def follow(folder: Path, name: str, vectors: Vectors) -> MilvusIndex:
+    return MilvusIndex.build(vectors, Place("milvus", folder, name))
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
-    yield milvus_index.follow("milvus", folder, "unifex_test", rows(clustered(3000)))
-    milvus_index.release("milvus", folder)
+    yield follow(folder, "unifex_test", rows(clustered(3000)))
+    MilvusIndex.release("milvus", folder)
 
 
-def held(collection: milvus_index.Collection) -> dict[int, tuple[str, str]]:
+def held(collection: MilvusIndex) -> dict[int, tuple[str, str]]:
     """What Milvus itself says that it holds."""
     fields = ["id", "domain", "split"]
     found = collection.client.query(collection.name, filter="id >= 0", output_fields=fields, limit=16_000)
@@ -42,64 +50,64 @@ def held(collection: milvus_index.Collection) -> dict[int, tuple[str, str]]:
 
 
 def test_nearest_with_filters_against_exact_search(collection):
-    embeddings, queries = collection.rows.embeddings, clustered(30, seed=1)
-    index, scan = exact.VectorIndex(embeddings, collection), exact.build(embeddings)
+    embeddings, queries = collection.vectors.embeddings, clustered(30, seed=1)
+    index, scan = exact.VectorIndex(embeddings, collection), index_types.build(embeddings)
     rng = np.random.default_rng(0)
-    one_domain = collection.rows.domains == DOMAINS[0]
-    split_of_domain = one_domain & (collection.rows.splits == "query")
+    one_domain = collection.vectors.domains == DOMAINS[0]
+    split_of_domain = one_domain & (collection.vectors.splits == "query")
     without_some, some = np.ones(3000, bool), np.zeros(3000, bool)
     without_some[rng.choice(3000, 20, False)], some[rng.choice(3000, 20, False)] = False, True
     masks = [None, one_domain, ~one_domain, split_of_domain, one_domain & without_some, some, split_of_domain | some]
-    for allowed in [*masks, np.zeros(3000, bool)]:
-        (scores, found), (right_scores, right) = (each.search(queries, 10, allowed) for each in (index, scan))
-        assert found.shape == right.shape
-        if found.size:
-            assert overlap(found, right) >= 0.99
-            assert np.abs(scores - right_scores).max() < 0.01
+    for mask in [*masks, np.zeros(3000, bool)]:
+        found, right = (each.search(queries, 10, Exclusion(mask)) for each in (index, scan))
+        assert found.positions.shape == right.positions.shape
+        if found.positions.size:
+            assert overlap(found.positions, right.positions) >= 0.99
+            assert np.abs(found.scores - right.scores).max() < 0.01
 
 
 def test_a_filter_that_would_name_too_many_items_is_scanned(collection, monkeypatch):
-    allowed = np.random.default_rng(0).random(3000) < 0.5
-    monkeypatch.setattr(milvus_index, "NAMED_AT_MOST", 100)
-    assert collection.expression(allowed) is None
-    embeddings, queries = collection.rows.embeddings, clustered(5, seed=1)
-    found = exact.VectorIndex(embeddings, collection).search(queries, 10, allowed)[1]
-    assert np.array_equal(found, exact.build(embeddings).search(queries, 10, allowed)[1])
+    mask = np.random.default_rng(0).random(3000) < 0.5
+    monkeypatch.setattr(milvus_index, "MAX_NAMED", 100)
+    assert collection.expression(mask) is None
+    embeddings, queries = collection.vectors.embeddings, clustered(5, seed=1)
+    found = exact.VectorIndex(embeddings, collection).search(queries, 10, Exclusion(mask)).positions
+    assert np.array_equal(found, index_types.build(embeddings).search(queries, 10, Exclusion(mask)).positions)
 
 
 def test_deeper_than_milvus_goes_is_scanned(collection, monkeypatch):
-    monkeypatch.setattr(milvus_index, "DEEPEST", 100)
-    embeddings, queries = collection.rows.embeddings, clustered(5, seed=1)
-    found = exact.VectorIndex(embeddings, collection).search(queries, 200)[1]
-    assert np.array_equal(found, exact.build(embeddings).search(queries, 200)[1])
+    monkeypatch.setattr(milvus_index, "MAX_HITS", 100)
+    embeddings, queries = collection.vectors.embeddings, clustered(5, seed=1)
+    found = exact.VectorIndex(embeddings, collection).search(queries, 200).positions
+    assert np.array_equal(found, index_types.build(embeddings).search(queries, 200).positions)
 
 
 def test_the_collection_follows(tmp_path):
     embeddings = clustered(300)
     keys = np.arange(300)
-    first = milvus_index.follow("milvus", tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
+    first = follow(tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
     assert sorted(held(first)) == list(range(200))
     now = rows(embeddings[50:], keys[50:], version=2)
     now.domains[:10] = "moved"
-    second = milvus_index.follow("milvus", tmp_path, "unifex_test", now)
+    second = follow(tmp_path, "unifex_test", now)
     assert held(second) == {int(k): (d, s) for k, d, s in zip(now.keys, now.domains, now.splits)}
-    older = milvus_index.follow("milvus", tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
+    older = follow(tmp_path, "unifex_test", rows(embeddings[:200], keys[:200]))
     assert sorted(held(older)) == list(range(50, 300))  # a process that is behind undoes nothing
-    found = exact.VectorIndex(embeddings[:200], older).search(embeddings[:5], 10)[1]
+    found = exact.VectorIndex(embeddings[:200], older).search(embeddings[:5], 10).positions
     assert found.max() < 200
     sent = []
     second.client.upsert, upsert = lambda *given: sent.append(given), second.client.upsert
-    milvus_index.follow("milvus", tmp_path, "unifex_test", now)
+    follow(tmp_path, "unifex_test", now)
     assert not sent
     second.client.upsert = upsert
     second.client.delete("unifex_test", ids=[60])  # somebody else
-    assert sorted(held(milvus_index.follow("milvus", tmp_path, "unifex_test", now))) == list(range(50, 300))
+    assert sorted(held(follow(tmp_path, "unifex_test", now))) == list(range(50, 300))
     (tmp_path / "unifex_test.npz").write_bytes(b"damaged")
-    assert sorted(held(milvus_index.follow("milvus", tmp_path, "unifex_test", now))) == list(range(50, 300))
-    milvus_index.follow("milvus", tmp_path, "unifex_other", rows(embeddings[:5], keys[:5]))
-    milvus_index.forget("milvus", tmp_path, "unifex_", but="unifex_other")
+    assert sorted(held(follow(tmp_path, "unifex_test", now))) == list(range(50, 300))
+    follow(tmp_path, "unifex_other", rows(embeddings[:5], keys[:5]))
+    MilvusIndex.forget("milvus", tmp_path, "unifex_", but="unifex_other")
     assert second.client.list_collections() == ["unifex_other"]
-    milvus_index.release("milvus", tmp_path)
+    MilvusIndex.release("milvus", tmp_path)
 
 
 @pytest.fixture
@@ -107,12 +115,12 @@ def both(gallery):
     """The drawn gallery in FAISS and, the same one, in Milvus."""
     library = Library(gallery.folder.parent)
     yield gallery, library.move_to(gallery.name, "milvus"), library
-    milvus_index.release("milvus", gallery.folder)
+    MilvusIndex.release("milvus", gallery.folder)
 
 
 def test_a_gallery_in_milvus_answers_as_in_faiss(both, folder):
     faiss, moved, _ = both
-    assert moved.snapshot().index.shortlist.kind.startswith("Milvus")
+    assert moved.snapshot().index.candidates.title.startswith("Milvus")
     query = encoded(picture("shapes/disc", 50))
     ids = moved.snapshot().columns.ids
     asked = [
@@ -139,22 +147,22 @@ def test_what_is_added_removed_and_corrected_is_so_in_milvus(both, folder, tmp_p
     hits = search(moved, [encoded(picture("shapes/disc", 99))], 24).hits
     assert hits[0].path == "shapes/disc/99.png"
     assert len(hits) == 24
-    collection = moved.snapshot().index.shortlist
+    collection = moved.snapshot().index.candidates
     assert sorted(held(collection)) == moved.snapshot().columns.ids.tolist()
     item = moved.item_at("shapes/disc/99.png")
     with moved.write() as writer:
         writer.correct([Correction("drop", item.uri, item.path, item.sha256)])
     assert search(moved, [encoded(picture("shapes/disc", 99))], 24).hits[0].path != "shapes/disc/99.png"
-    assert item.id not in held(moved.snapshot().index.shortlist)
+    assert item.id not in held(moved.snapshot().index.candidates)
 
 
 def test_another_neck_gets_another_collection_and_the_old_one_goes(both, embedder):
     _, moved, library = both
     assert main(["store", "drawn", "milvus", "--indexes", str(library.folder)]) == 0  # there already: nothing to do
-    before = moved.snapshot().index.shortlist.name
+    before = moved.snapshot().index.candidates.name
     other = Embedder.raw("lite0")
     *_, used = library.use("drawn", other)
-    collection = used.snapshot().index.shortlist
+    collection = used.snapshot().index.candidates
     assert collection.name != before
     assert collection.client.list_collections() == [collection.name]
 
@@ -164,7 +172,7 @@ def test_names_and_deletion(both):
     renamed = library.rename("drawn", "again")
     assert len(search(renamed, [encoded(picture("shapes/disc", 50))], 3).hits) == 3
     back = library.move_to("again", "faiss")
-    assert back.snapshot().index.shortlist.exact
+    assert back.snapshot().index.candidates.exact
     assert not list(back.folder.glob("unifex_*"))
     assert Gallery.open(back.folder).config.store == ""
     library.move_to("again", "milvus")
@@ -175,7 +183,7 @@ def test_names_and_deletion(both):
 def test_a_restart_finds_what_was_kept(both):
     _, moved, library = both
     snapshot.save(moved)
-    milvus_index.release("milvus", moved.folder)
+    MilvusIndex.release("milvus", moved.folder)
     command = [sys.executable, "-m", "unifex", "info", "drawn", "--indexes", str(library.folder)]
     assert "Milvus, HNSW" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -196,11 +204,11 @@ def test_errors_name_the_remedy(gallery, tmp_path, capsys, monkeypatch):
 
 def test_a_gallery_whose_milvus_is_gone_can_go_back_to_faiss(both, caplog):
     _, moved, library = both
-    milvus_index.release("milvus", moved.folder)
+    MilvusIndex.release("milvus", moved.folder)
     (moved.folder / milvus_index.LITE_FILE / "LOCK").parent.rename(moved.folder / "elsewhere")
     (moved.folder / milvus_index.LITE_FILE).write_bytes(b"not a database")
     back = Library(library.folder).move_to("drawn", "faiss")
-    assert "stay in Milvus" in caplog.text
+    assert "stay in milvus" in caplog.text
     assert len(search(back, [encoded(picture("shapes/disc", 50))], 3).hits) == 3
 
 
@@ -211,7 +219,7 @@ def test_a_packed_gallery_says_nothing_of_its_store(both, tmp_path):
     there = Library(tmp_path / "there")
     list(bundle.unpack(tmp_path / "drawn.zip", "drawn", there))
     assert there.get("drawn").config.store == ""
-    assert there.get("drawn").snapshot().index.shortlist.exact
+    assert there.get("drawn").snapshot().index.candidates.exact
 
 
 def test_a_new_gallery_in_a_file_that_is_named_from_another_folder(folder, tmp_path, monkeypatch, capsys):
@@ -225,4 +233,4 @@ def test_a_new_gallery_in_a_file_that_is_named_from_another_folder(folder, tmp_p
     capsys.readouterr()
     assert main(["search", str(folder / "signs/cross/4.png"), "--gallery", "new", "-k", "1", *where]) == 0
     assert "signs/cross/4.png" in capsys.readouterr().out
-    milvus_index.release(stored, tmp_path / "indexes" / "new")
+    MilvusIndex.release(stored, tmp_path / "indexes" / "new")

@@ -10,7 +10,8 @@ from unifex.gallery.gallery import Gallery
 from unifex.gallery.neighbours import NEIGHBOURS, Kept, Neighbours
 from unifex.gallery.snapshot import ITEM
 from unifex.retrieval import reranking
-from unifex.vector_index import exact
+from unifex.vector_index import index_types
+from unifex.vector_index.matches import NOTHING, Exclusion
 
 
 def last(events):
@@ -33,7 +34,7 @@ def slow_neighbours(embeddings, copies):
 def test_against_brute_force(items, images, ties):
     rng = np.random.default_rng(items)
     copies, embeddings = rng.integers(0, images, items), random_embeddings(items, 4, items, ties)
-    found = last(neighbours.find(exact.build(embeddings), copies))
+    found = last(neighbours.find(index_types.build(embeddings), copies))
     assert found.positions.tolist() == slow_neighbours(embeddings, copies)
 
 
@@ -45,12 +46,12 @@ def test_an_update_is_the_same_as_from_the_start(before, added, removed, seed):
     embeddings, copies = random_embeddings(before + added, 5, seed, ties=seed % 2), rng.integers(0, 50, before + added)
     ids = np.cumsum(rng.integers(1, 4, before + added))
     old = np.arange(before)
-    first = last(neighbours.find(exact.build(embeddings[old]), copies[old]))
+    first = last(neighbours.find(index_types.build(embeddings[old]), copies[old]))
     near = np.where(first.positions >= 0, ids[old][first.positions], -1)
     items = np.array([(i, b"") for i in ids[old]], ITEM)
     kept = Kept(items, near, first.scores)
     left = np.setdiff1d(np.arange(before + added), rng.choice(before, removed, replace=False))
-    index = exact.build(np.ascontiguousarray(embeddings[left]))
+    index = index_types.build(np.ascontiguousarray(embeddings[left]))
     updated = last(neighbours.update(index, ids[left], copies[left], kept))
     afresh = last(neighbours.find(index, copies[left]))
     assert np.array_equal(updated.positions, afresh.positions)
@@ -98,11 +99,12 @@ def slow_context(embeddings, near: Neighbours, query, k, own=None, copies=None):
 def test_context_against_loops(items, seed, leave_out):
     rng = np.random.default_rng(seed)
     embeddings, copies = random_embeddings(items, 8, seed), rng.integers(0, items, items)
-    index = exact.build(embeddings)
+    index = index_types.build(embeddings)
     near = last(neighbours.find(index, copies))
     rows = np.arange(min(5, items))
-    groups = (copies[rows], copies) if leave_out else None
-    scores, positions = reranking.search_in_context(index, near, embeddings[rows], 4, groups=groups)
+    excluded = Exclusion.own(copies, rows) if leave_out else NOTHING
+    matches = reranking.search_reranked(index, near, embeddings[rows], 4, excluded)
+    scores, positions = matches.scores, matches.positions
     for row in rows:
         expected, final = slow_context(embeddings, near, embeddings[row], 4, copies[row] if leave_out else None, copies)
         found = positions[row][positions[row] >= 0].tolist()
@@ -112,6 +114,6 @@ def test_context_against_loops(items, seed, leave_out):
 
 
 def test_context_of_nothing():
-    index = exact.build(random_embeddings(5, 4, 0))
+    index = index_types.build(random_embeddings(5, 4, 0))
     near = last(neighbours.find(index, np.arange(5)))
-    assert reranking.search_in_context(index, near, np.zeros((0, 4), np.float32), 3)[1].shape == (0, 3)
+    assert reranking.search_reranked(index, near, np.zeros((0, 4), np.float32), 3).positions.shape == (0, 3)

@@ -7,7 +7,7 @@ from unifex.core.images import ImageError
 from unifex.core.vectors import l2_normalize
 from unifex.models.neck import DimensionError
 from unifex.retrieval.search import Filters, search, search_items
-from unifex.vector_index import exact
+from unifex.vector_index.flat_index import FlatIndex
 
 
 def brute_force(gallery, pictures, k, allowed=lambda record: True, dim=256):
@@ -91,18 +91,18 @@ def test_bad_queries(gallery):
             search(gallery, [encoded(picture("shapes/disc", 0))], k)
 
 
-def test_a_large_gallery_uses_the_shortlist_and_keeps_it(gallery, monkeypatch):
+def test_a_large_gallery_uses_lists_and_keeps_it(gallery, monkeypatch):
     from unifex.gallery import snapshot
     from unifex.gallery.gallery import Gallery
 
-    monkeypatch.setattr(exact, "FLAT_LIMIT", 10)
+    monkeypatch.setattr(FlatIndex, "max_vectors", 10)
     opened = Gallery.open(gallery.folder)
-    assert opened.snapshot().index.shortlist.kind.endswith("lists of 64-d 8-bit prefixes, rescored at 256-d")
+    assert opened.snapshot().index.candidates.title.endswith("lists of 64-d 8-bit prefixes, rescored at 256-d")
     snapshot.save(opened)
     assert (gallery.folder / "index.faiss").exists()
     again = Gallery.open(gallery.folder).snapshot().index
-    assert again.shortlist.kind == opened.snapshot().index.shortlist.kind
-    assert again.shortlist.recall >= 0.99
+    assert again.candidates.title == opened.snapshot().index.candidates.title
+    assert again.candidates.recall >= 0.99
     assert isinstance(again.embeddings, np.memmap)
     assert not isinstance(opened.snapshot().embeddings, np.memmap)
 

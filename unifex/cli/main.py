@@ -396,10 +396,10 @@ def _galleries(options: argparse.Namespace) -> dict[str, Any]:
 
 def _info(options: argparse.Namespace) -> dict[str, Any]:
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    facts, index = gallery.facts(), gallery.snapshot().index.shortlist
+    facts, index = gallery.facts(), gallery.snapshot().index.candidates
     answer = asdict(facts) | {
         "sources": [source.spec for source in gallery.sources()],
-        "index": {"kind": index.kind, "exact": index.exact, "recall_at_10": index.recall},
+        "index": {"kind": index.title, "exact": index.exact, "recall_at_10": index.recall},
     }
     for name, value in answer.items():
         say(options, f"{name:12} {value}")
@@ -408,7 +408,7 @@ def _info(options: argparse.Namespace) -> dict[str, Any]:
 
 def _store(options: argparse.Namespace) -> dict[str, Any]:
     gallery = library(options).move_to(options.gallery, options.store)
-    kind = gallery.snapshot().index.shortlist.kind
+    kind = gallery.snapshot().index.candidates.title
     say(options, f"gallery '{gallery.name}': {plural(len(gallery), 'item')}, {kind}")
     return {"gallery": gallery.name, "store": gallery.config.store or "faiss", "kind": kind}
 

@@ -23,7 +23,9 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.snapshot import ItemTable
 from unifex.retrieval import reranking
-from unifex.vector_index import exact
+from unifex.vector_index import index_types
+from unifex.vector_index.exact import VectorIndex
+from unifex.vector_index.matches import Exclusion, Matches
 
 CHALLENGE_DIM = 64  # of GUIEC and of the paper
 PROTOCOLS = {  # all that is said of them, everywhere; what follows a semicolon is for who chooses
@@ -82,6 +84,12 @@ class QueryIndexSplit:
     def item_domains(self) -> np.ndarray:
         """Domain of every index item, object [M]."""
         return self.columns.domains.texts[self.items]
+
+    def excluded(self, rows: np.ndarray) -> Exclusion:
+        """What the queries ``rows`` may not find among the index items."""
+        if self.groups is None:
+            return Exclusion()
+        return Exclusion(None, self.groups[self.queries[rows]], self.groups[self.items])
 
     def relevant(self) -> np.ndarray:
         """How many index items are relevant to each query: int64 [Q]."""
@@ -202,7 +210,7 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model at one dimension on one trial. ``hits`` int64 [Q, 5] positions (-1: none), ``scores`` their cosines.
+    """One model at one dimension on one trial. ``hits``: the first [Q, 5], as positions in its columns.
 
     ``alone`` float64 [Q]: mMP@5 within the query's own domain.
     """
@@ -213,8 +221,7 @@ class Evaluation:
     context: bool
     measures: Metrics
     alone: np.ndarray
-    hits: np.ndarray
-    scores: np.ndarray
+    hits: Matches
 
     @property
     def queries(self) -> int:
@@ -253,7 +260,7 @@ class Evaluation:
         classes = columns.classes[self.trial.queries]
         order = np.argsort(classes, kind="stable")
         order = order[self.measures.counted[order]]
-        first = self.hits[:, 0]
+        first = self.hits.positions[:, 0]
         wrong = ~self.trial.right(np.arange(len(first)), first[:, None])[:, 0] & (first >= 0)
         names = columns.labels.texts
         for own in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1) if len(order) else []:
@@ -311,8 +318,9 @@ class Evaluation:
     def confusion(self) -> tuple[list[str], np.ndarray]:
         """Domains, and int64 [D, D]: of queries of domain i, how many first hits are of domain j."""
         codes = self.trial.columns.domains.codes
-        counted = self.measures.counted & (self.hits[:, 0] >= 0)
-        asked, found = codes[self.trial.queries[counted]], codes[self.hits[counted, 0]]
+        first = self.hits.positions[:, 0]
+        counted = self.measures.counted & (first >= 0)
+        asked, found = codes[self.trial.queries[counted]], codes[first[counted]]
         names = np.unique(np.concatenate([asked, found]))
         table = np.zeros((len(names), len(names)), np.int64)
         np.add.at(table, (np.searchsorted(names, asked), np.searchsorted(names, found)), 1)
@@ -391,7 +399,7 @@ def evaluate(
     """
     dim = embeddings.shape[1]
     doing = f"{model} {dim}-d" + (" in context" if context else "")
-    index = exact.build(np.ascontiguousarray(embeddings[trial.items]), flat_limit=len(trial.items))
+    index = index_types.build(np.ascontiguousarray(embeddings[trial.items]), "flat")
     if context and near is None:
         for event in neighbours.find(index, trial.columns.copies[trial.items]):
             if isinstance(event, Neighbours):
@@ -402,7 +410,7 @@ def evaluate(
     depths = np.maximum(CUTOFF, relevant)
     depths = np.minimum(1 << np.ceil(np.log2(depths)).astype(np.int64), len(trial.items))
     values = np.full((len(MEASURES), len(trial.queries)), np.nan)
-    hits, scores = np.full((len(depths), CUTOFF), -1), np.full((len(depths), CUTOFF), -np.inf, np.float32)
+    hits = Matches.none(len(depths), CUTOFF)
     done = 0
     for depth in np.unique(depths):
         rows_of_depth = np.flatnonzero(depths == depth)
@@ -410,32 +418,35 @@ def evaluate(
         for rows in np.split(rows_of_depth, range(block, len(rows_of_depth), block)):
             yield Evaluating(done, len(trial.queries), doing)
             found = _search(trial, index, embeddings, rows, int(depth), near if context else None)
-            measured = metrics.measure(trial.right(rows, found[1]), relevant[rows])
+            measured = metrics.measure(trial.right(rows, found.positions), relevant[rows])
             values[:, rows] = [getattr(measured, name) for name in MEASURES]
-            kept = min(CUTOFF, found[1].shape[1])
-            scores[rows, :kept], hits[rows, :kept] = found[0][:, :kept], found[1][:, :kept]
+            hits.put(rows, found)
             done += len(rows)
     alone = yield from _alone(trial, embeddings, context, f"{doing}: each domain alone")
-    yield Evaluation(trial, model, dim, context, Metrics(*values), alone, hits, scores)
+    yield Evaluation(trial, model, dim, context, Metrics(*values), alone, hits)
 
 
 def mmp5(trial: QueryIndexSplit, embeddings: np.ndarray) -> float:
     """Mean mMP@5 alone, 0..1: what a training is watched by."""
-    index = exact.build(np.ascontiguousarray(embeddings[trial.items]), flat_limit=len(trial.items))
+    index = index_types.build(np.ascontiguousarray(embeddings[trial.items]), "flat")
     rows = np.arange(len(trial.queries))
-    positions = _search(trial, index, embeddings, rows, CUTOFF, None)[1]
+    positions = _search(trial, index, embeddings, rows, CUTOFF, None).positions
     return metrics.mean(metrics.measure(trial.right(rows, positions), trial.relevant()).mmp5).value
 
 
-def _search(trial, index, embeddings, rows, depth, near, allowed=None) -> tuple[np.ndarray, np.ndarray]:
-    """Hits of the queries ``rows``: similarities, and positions in the trial's columns."""
-    at = trial.queries[rows]
-    groups = None if trial.groups is None else (trial.groups[at], trial.groups[trial.items])
+def _search(
+    trial: QueryIndexSplit,
+    index: VectorIndex,
+    embeddings: np.ndarray,
+    rows: np.ndarray,
+    k: int,
+    near: Neighbours | None,
+) -> Matches:
+    """Of the queries ``rows``, as positions in the trial's columns."""
+    queries, excluded = embeddings[trial.queries[rows]], trial.excluded(rows)
     if near is None:
-        scores, positions = index.search(embeddings[at], depth, allowed, groups)
-    else:
-        scores, positions = reranking.search_in_context(index, near, embeddings[at], depth, allowed, groups)
-    return scores, np.where(positions >= 0, trial.items[positions], -1)
+        return index.search(queries, k, excluded).within(trial.items)
+    return reranking.search_reranked(index, near, queries, k, excluded).within(trial.items)
 
 
 def _alone(trial: QueryIndexSplit, embeddings: np.ndarray, context: bool, doing: str) -> Iterator[Evaluating]:
@@ -447,10 +458,10 @@ def _alone(trial: QueryIndexSplit, embeddings: np.ndarray, context: bool, doing:
         if not within.any():
             continue
         own = replace(trial, items=trial.items[within])
-        index = exact.build(np.ascontiguousarray(embeddings[own.items]), flat_limit=len(own.items))
+        index = index_types.build(np.ascontiguousarray(embeddings[own.items]), "flat")
         near = None
         if context:
             *_, near = neighbours.find(index, trial.columns.copies[own.items])
-        positions = _search(own, index, embeddings, rows, CUTOFF, near)[1]
+        positions = _search(own, index, embeddings, rows, CUTOFF, near).positions
         values[rows] = metrics.measure(trial.right(rows, positions), own.relevant()[rows]).mmp5
     return values

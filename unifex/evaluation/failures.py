@@ -53,14 +53,15 @@ def worst_queries(evaluation: Evaluation, most: int = MOST) -> list[WorstQuery]:
     """Queries that are not perfect, worst first; of equals, first the one that was most sure of a wrong hit."""
     trial, values = evaluation.trial, evaluation.measures.mmp5
     rows = np.flatnonzero(values < 1)
-    right = trial.right(np.arange(len(values)), evaluation.hits)
-    sure = np.where(right | (evaluation.hits < 0), -np.inf, evaluation.scores).max(axis=1, initial=-np.inf)
+    hits = evaluation.hits
+    right = trial.right(np.arange(len(values)), hits.positions)
+    sure = np.where(right | ~hits.found, -np.inf, hits.scores).max(axis=1, initial=-np.inf)
     rows = rows[np.lexsort((rows, -sure[rows], values[rows]))][:most]
     places = np.minimum(trial.relevant(), CUTOFF)
     found = []
     for row in rows:
-        there = evaluation.hits[row] >= 0
-        lists = (column[row][there].tolist() for column in (evaluation.hits, evaluation.scores, right))
+        there = hits.found[row]
+        lists = (column[row][there].tolist() for column in (hits.positions, hits.scores, right))
         found.append(WorstQuery(int(trial.queries[row]), float(values[row]), int(places[row]), *lists))
     return found
 

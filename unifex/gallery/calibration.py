@@ -16,6 +16,7 @@ from unifex.core.derived import Origin
 from unifex.core.errors import UnifexError
 from unifex.gallery.snapshot import Snapshot
 from unifex.vector_index.exact import EVERYTHING
+from unifex.vector_index.matches import Exclusion
 
 MAX_QUERIES = 2000
 HITS_EACH = (10, 40, 160)
@@ -83,11 +84,11 @@ def calibrate(snapshot: Snapshot) -> Calibration:
     queries = np.flatnonzero(labelled)
     if len(queries) > MAX_QUERIES:
         queries = np.sort(np.random.default_rng(0).choice(queries, MAX_QUERIES, replace=False))
-    embeddings, allowed = snapshot.embeddings[queries], None if labelled.all() else labelled
+    embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
     for hits_each in HITS_EACH:  # labels that are told apart well have their wrong hits further down
-        scores, positions = snapshot.index.search(embeddings, hits_each, allowed, (copies[queries], copies))
-        found = positions >= 0
-        right = found & (classes[positions] == classes[queries, None])
+        matches = snapshot.index.search(embeddings, hits_each, Exclusion.own(copies, queries, mask))
+        found, scores = matches.found, matches.scores
+        right = found & (classes[matches.positions] == classes[queries, None])
         if (found & ~right).sum() >= FEWEST_PAIRS:
             break
     if right.sum() < FEWEST_PAIRS or (found & ~right).sum() < FEWEST_PAIRS:
@@ -95,8 +96,8 @@ def calibrate(snapshot: Snapshot) -> Calibration:
             f"what similarity means is told from right and wrong hits: this gallery gives {right.sum()} and "
             f"{(found & ~right).sum()}, at least {FEWEST_PAIRS} of each are needed; add images of each label"
         )
-    alone = snapshot.index.search(embeddings, 1, allowed, (classes[queries], classes), effort=EVERYTHING)
-    strangers = alone[0][:, 0]
+    alone = snapshot.index.search(embeddings, 1, Exclusion.own(classes, queries, mask), budget=EVERYTHING)
+    strangers = alone.scores[:, 0]
     best = np.concatenate([scores[right.any(1), 0], strangers])
     native = np.arange(len(best)) < right.any(1).sum()
     return Calibration(

@@ -102,7 +102,7 @@ class GalleryBusy(GalleryError):
 class GalleryConfig:
     """``gallery.json``: which model the gallery is searched with; ``previous``: with which it was before that.
 
-    ``store``: where its vectors are searched, see :mod:`unifex.vector_index.milvus_index`; empty for FAISS.
+    ``store``: where its vectors are searched, see :func:`unifex.vector_index.index_types.of_store`; empty for FAISS.
     ``collection``: what the names of its collections there begin with.
     """
 

@@ -23,10 +23,9 @@ from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery, GalleryConfig, GalleryError, read_config
 from unifex.gallery.snapshot import Embedding
 from unifex.models.embedder import Embedder
-from unifex.vector_index import milvus_index
+from unifex.vector_index import index_types
 
 MODELS = "models"
-FAISS = "faiss"
 MAX_NAME = 80
 T = TypeVar("T")
 log = logging.getLogger("unifex")
@@ -163,16 +162,16 @@ class Library:
         """Search a gallery in another store from now on: ``faiss``, ``milvus`` or ``milvus:URI``.
 
         Nothing changes before all its vectors are there. Raises ``StoreError`` for another kind of store,
-        ``milvus.StoreError`` when it does not answer, :class:`GalleryError` for a gallery that is busy.
+        or when it does not answer, :class:`GalleryError` for a gallery that is busy.
         """
-        gallery, store = self.writable(name), milvus_index.settled(store)
+        gallery, kind = self.writable(name), index_types.of_store(store)
         before = gallery.config
-        if store == FAISS:
-            after = replace(before, store="", collection="")
+        if kind is None:
+            store, after = "", replace(before, store="", collection="")
         else:
-            milvus_index.location(store, gallery.folder)
+            store = kind.absolute(store, gallery.folder)
             after = replace(before, store=store, collection=f"unifex_{uuid.uuid4().hex}")
-        if (before.store or FAISS) == store:
+        if before.store == store:
             return gallery
         with gallery.write():
             moved = Gallery(gallery.folder, after, gallery.embedder)
@@ -188,8 +187,9 @@ class Library:
         source, target = self.writable(name).folder, self.folder / check_name(new)
         if target.exists() or target.name in self.names():
             raise GalleryError(f"there is a gallery '{target.name}' already; choose another name")
-        if (config := self.get(name).config).store:
-            milvus_index.release(config.store, source)
+        store = self.get(name).config.store
+        if kind := index_types.of_store(store):
+            kind.release(store, source)
         self._when_idle(source, lambda: source.rename(target))
         self._open.pop(name, None)
         return self.get(target.name)
@@ -211,24 +211,30 @@ class Library:
         self._when_idle(folder, lambda: folder.rename(doomed))  # at once, so that a kill leaves no half gallery
         self._open.pop(name, None)
         _remove(doomed)
-        if config and config.store and config.store != milvus_index.STORE:  # that is a file in the folder
+        kind = index_types.of_store(config.store) if config else None
+        if config and kind and kind.is_elsewhere(config.store):
             self._leave_store(doomed, config)
 
     @classmethod
     def _leave_store(cls, folder: Path, config: GalleryConfig) -> None:
-        """Drop what a gallery has in Milvus. Where that does not answer, the gallery need not wait for it."""
-        if not config.store:
+        """Drop what a gallery has in a store. Where that does not answer, the gallery need not wait for it."""
+        kind = index_types.of_store(config.store)
+        if kind is None:
             return
         try:
-            milvus_index.forget(config.store, folder, config.collection)
+            kind.forget(config.store, folder, config.collection)
         except (UnifexError, OSError, ValueError) as error:
-            log.warning("gallery '%s': its collections %s* stay in Milvus: %s", folder.name, config.collection, error)
+            log.warning(
+                "gallery '%s': its collections %s* stay in %s: %s",
+                folder.name, config.collection, config.store, error,
+            )  # fmt: skip
         cls._release(folder, config)
 
     @staticmethod
     def _release(folder: Path, config: GalleryConfig) -> None:
         try:
-            milvus_index.release(config.store, folder)
+            if kind := index_types.of_store(config.store):
+                kind.release(config.store, folder)
         except (UnifexError, OSError, ValueError) as error:
             log.warning("gallery '%s': its store is not let go of: %s", folder.name, error)
 

@@ -14,23 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from unifex.core import derived
+from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
-from unifex.vector_index import exact
+from unifex.vector_index import index_types
 from unifex.vector_index.exact import VectorIndex
+from unifex.vector_index.matches import Exclusion, Matches
 
 NEIGHBOURS = 15
 SEARCHED_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """The nearest others of every item, best first: positions int64 [N, 15] (-1: no more), cosines float32 [N, 15].
-
-    An item's byte-identical copies are not among its own.
-    """
-
-    positions: np.ndarray
-    scores: np.ndarray
+class Neighbours(Matches):
+    """The nearest others of every item: :class:`Matches` [N, 15]. Its byte-identical copies are not among its own."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +40,13 @@ class Searched:
 def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None) -> Iterator[Searched | Neighbours]:
     """Neighbours of the items at ``rows`` (all when None) among all; ``copies`` int [N]: equal for identical images."""
     rows = np.arange(len(copies)) if rows is None else rows
-    positions = np.full((len(rows), NEIGHBOURS), -1, np.int64)
-    scores = np.full((len(rows), NEIGHBOURS), -np.inf, np.float32)
+    near = Neighbours.none(len(rows), NEIGHBOURS)
     for start in range(0, len(rows), SEARCHED_AT_ONCE):
         yield Searched(start, len(rows))
         block = rows[start : start + SEARCHED_AT_ONCE]
-        found = index.search(index.embeddings[block], NEIGHBOURS, groups=(copies[block], copies))
-        width = found[0].shape[1]
-        scores[start : start + len(block), :width], positions[start : start + len(block), :width] = found
-    yield Neighbours(positions, scores)
+        found = index.search(index.embeddings[block], NEIGHBOURS, Exclusion.own(copies, block))
+        near.put(slice(start, start + len(block)), found)
+    yield near
 
 
 @dataclass(frozen=True)
@@ -84,24 +78,24 @@ def update(
     index: VectorIndex, ids: np.ndarray, copies: np.ndarray, kept: Kept | None
 ) -> Iterator[Searched | Neighbours]:
     """Neighbours of all items, from those ``kept`` as far as they still hold. ``ids`` ascend."""
-    known = _places(kept.ids, ids) if kept else np.full(len(ids), -1)
+    known = positions_of(kept.ids, ids) if kept else np.full(len(ids), -1)
     new = np.flatnonzero(known < 0)
     if kept is None or len(new) > len(ids) // 4:
         yield from find(index, copies)
         return
     old = np.flatnonzero(known >= 0)
     near = kept.near[known[old]]
-    positions = np.where(near >= 0, _places(ids, near), -1)
+    positions = np.where(near >= 0, positions_of(ids, near), -1)
     scores = kept.scores[known[old]].copy()
     lost = ((near >= 0) & (positions < 0)).any(1)
     again = np.sort(np.concatenate([new, old[lost]]))
-    whole = Neighbours(np.full((len(ids), NEIGHBOURS), -1, np.int64), np.full((len(ids), NEIGHBOURS), -np.inf, "f4"))
-    whole.positions[old], whole.scores[old] = positions, scores
+    whole = Neighbours.none(len(ids), NEIGHBOURS)
+    whole.put(old, Matches(scores, positions))
     for event in find(index, copies, again):
         if isinstance(event, Searched):
             yield event
         else:
-            whole.positions[again], whole.scores[again] = event.positions, event.scores
+            whole.put(again, event)
     if len(new):
         _offer(index, copies, old[~lost], new, whole)
     yield whole
@@ -139,34 +133,24 @@ def between(near: Neighbours, groups: Groups, embeddings: np.ndarray) -> Iterato
     """
     first = groups.first
     found = near.positions[first]
-    whole = Neighbours(np.where(found >= 0, groups.of[found], -1), near.scores[first].copy())
+    whole = Neighbours(near.scores[first].copy(), np.where(found >= 0, groups.of[found], -1))
     ordered = np.sort(np.column_stack([np.arange(len(first)), whole.positions]), axis=1)
     again = np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(1))
     if len(again):
-        vectors_of_first = np.ascontiguousarray(embeddings[first])
-        index = exact.build(vectors_of_first, flat_limit=len(first))
+        index = index_types.build(np.ascontiguousarray(embeddings[first]), "flat")
         for event in find(index, np.arange(len(first)), again):
             if isinstance(event, Searched):
                 yield event
             else:
-                whole.positions[again], whole.scores[again] = event.positions, event.scores
+                whole.put(again, event)
     yield whole
-
-
-def _places(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where ``wanted`` stand in ascending ``ids``; -1 where they do not."""
-    if not len(ids):
-        return np.full(wanted.shape, -1)
-    places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    return np.where(ids[places] == wanted, places, -1)
 
 
 def _offer(index: VectorIndex, copies: np.ndarray, old: np.ndarray, new: np.ndarray, whole: Neighbours) -> None:
     """Let new items take the places of farther neighbours in the rows of old ones."""
-    among_new = exact.build(np.ascontiguousarray(index.embeddings[new]))
+    among_new = index_types.build(np.ascontiguousarray(index.embeddings[new]))
     for start in range(0, len(old), SEARCHED_AT_ONCE):
         rows = old[start : start + SEARCHED_AT_ONCE]
-        scores, places = among_new.search(index.embeddings[rows], NEIGHBOURS, groups=(copies[rows], copies[new]))
-        positions = np.where(places >= 0, new[places], -1)
-        both = np.hstack([whole.positions[rows], positions]), np.hstack([whole.scores[rows], scores])
-        whole.scores[rows], whole.positions[rows] = exact.rank(both[1], both[0], both[0] < 0, NEIGHBOURS)
+        of_other_images = Exclusion(None, copies[rows], copies[new])
+        added = among_new.search(index.embeddings[rows], NEIGHBOURS, of_other_images).within(new)
+        whole.put(rows, whole.at(rows).beside(added).top_k(NEIGHBOURS))

@@ -20,8 +20,9 @@ from unifex.core.errors import UnifexError
 from unifex.core.text import printable, reason
 from unifex.core.vectors import l2_normalize
 from unifex.data.curation import lookalikes
-from unifex.vector_index import exact, milvus_index
-from unifex.vector_index.candidates import Lists, Shortlist
+from unifex.vector_index import index_types
+from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
+from unifex.vector_index.exact import VectorIndex
 
 if TYPE_CHECKING:
     from unifex.gallery.gallery import Gallery, GalleryConfig
@@ -108,7 +109,7 @@ class Snapshot:
 
     columns: ItemTable
     neck_hash: str
-    index: exact.VectorIndex
+    index: VectorIndex
 
     def __len__(self) -> int:
         return len(self.columns.ids)
@@ -145,14 +146,14 @@ class _Known(NamedTuple):
 
     items: np.ndarray
     embeddings: np.ndarray
-    shortlist: Shortlist | None
+    candidates: CandidateIndex | None
 
 
 def _take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
     columns = _read_columns(gallery)
     neck_hash = gallery.config.neck_hash
     if last and last.neck_hash == neck_hash:
-        known = _Known(last.columns.items, last.embeddings, last.index.shortlist)
+        known = _Known(last.columns.items, last.embeddings, last.index.candidates)
     else:
         known = _read_saved(gallery, columns)
     if known and np.array_equal(known.items, columns.items):  # labels alone changed, if anything
@@ -168,25 +169,16 @@ def _take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
     return taken
 
 
-def _index(
-    gallery: Gallery, columns: ItemTable, embeddings: np.ndarray, known: _Known | None = None
-) -> exact.VectorIndex:
+def _index(gallery: Gallery, columns: ItemTable, embeddings: np.ndarray, known: _Known | None = None) -> VectorIndex:
     """Over a gallery's embeddings, in its store; from what is known where that is quicker."""
     config = gallery.config
-    if config.store:
-        rows = milvus_index.Rows(columns.version, columns.ids, columns.domains.texts, columns.splits.texts, embeddings)
-        return exact.VectorIndex(
-            embeddings, milvus_index.follow(config.store, gallery.folder, collection_name(config), rows)
-        )
-    if known is None or known.shortlist is None:
-        return exact.build(embeddings, keys=columns.ids)
-    if known.embeddings is embeddings:
-        return exact.VectorIndex(embeddings, known.shortlist)
-    return exact.renewed(known.shortlist, embeddings, columns.ids)
+    vectors = Vectors(embeddings, columns.ids, columns.domains.texts, columns.splits.texts, columns.version)
+    place = Place(config.store, gallery.folder, collection_name(config))
+    return index_types.of(vectors, index_types.of_store(config.store), place, known and known.candidates)
 
 
 def collection_name(config: GalleryConfig) -> str:
-    """What the collection of a gallery's embeddings is called in Milvus."""
+    """What the collection of a gallery's embeddings is called in its store."""
     return f"{config.collection}_{config.neck_hash[:16]}_{config.dim}"
 
 
@@ -207,12 +199,12 @@ def rebuild(gallery: Gallery) -> Iterator[Embedding | Snapshot]:
     yield Snapshot(columns, gallery.config.neck_hash, _index(gallery, columns, event))
 
 
-def at_dim(gallery: Gallery, snapshot: Snapshot, dim: int) -> exact.VectorIndex:
+def at_dim(gallery: Gallery, snapshot: Snapshot, dim: int) -> VectorIndex:
     """An index over ``dim``-d embeddings: the prefix of the snapshot's, or made from the features when wider."""
     if dim <= gallery.config.dim:
-        return exact.build(l2_normalize(snapshot.embeddings, dim))
+        return index_types.build(l2_normalize(snapshot.embeddings, dim))
     features = gallery.features([sha256.decode() for sha256 in snapshot.columns.hashes])
-    return exact.build(gallery.embedder.neck.embed(features, dim))
+    return index_types.build(gallery.embedder.neck.embed(features, dim))
 
 
 def save(gallery: Gallery, adopted: bool = False) -> None:
@@ -224,9 +216,9 @@ def save(gallery: Gallery, adopted: bool = False) -> None:
     if gallery.is_visited and not adopted:
         return
     _write(gallery, snapshot)
-    if gallery.config.store:
+    if kind := index_types.of_store(gallery.config.store):
         name = collection_name(gallery.config)
-        milvus_index.forget(gallery.config.store, gallery.folder, gallery.config.collection, but=name)
+        kind.forget(gallery.config.store, gallery.folder, gallery.config.collection, but=name)
 
 
 def _write(gallery: Gallery, snapshot: Snapshot) -> None:
@@ -235,12 +227,11 @@ def _write(gallery: Gallery, snapshot: Snapshot) -> None:
     origin = partial(gallery.origin, model=gallery.model_key, content=derived.digest(items))
     derived.write_array(folder / "embeddings.npy", snapshot.embeddings, origin("embeddings"))
     derived.write_array(folder / "ids.npy", items, gallery.origin("ids"))
-    lists, index = None, folder / "index.faiss"
-    if isinstance(snapshot.index.shortlist, Lists):
-        lists = snapshot.index.shortlist.save(index, partial(derived.write, origin=origin("index")))
-    else:  # rebuilding a flat index is as quick as reading one
-        index.unlink(missing_ok=True)
-    derived.write_json(folder / "derived.json", {"lists": lists}, origin("lists"))
+    candidates, path = snapshot.index.candidates, folder / "index.faiss"
+    values = candidates.save(path, partial(derived.write, origin=origin("index")))
+    if values is None:
+        path.unlink(missing_ok=True)
+    derived.write_json(folder / "derived.json", {candidates.kind: values}, origin("lists"))
 
 
 def _version(gallery: Gallery) -> int:
@@ -260,7 +251,7 @@ def _read_columns(gallery: Gallery) -> ItemTable:
 def _read_saved(gallery: Gallery, columns: ItemTable) -> _Known | None:
     """What :func:`save` wrote, or None when there are none of these items and this neck that can be used.
 
-    What is damaged is made anew from the features. Beside lists or a store, embeddings stay on disk.
+    What is damaged is made anew from the features. Beside a kept index or a store, embeddings stay on disk.
     """
     folder = gallery.folder
     items = derived.read_array(folder / "ids.npy", gallery.origin("ids"))
@@ -270,14 +261,13 @@ def _read_saved(gallery: Gallery, columns: ItemTable) -> _Known | None:
     settings = derived.read_json(folder / "derived.json", origin("lists"))
     if settings is None:
         return None
-    lists = settings.get("lists")
-    looked_up = bool(lists or gallery.config.store)
+    load = index_types.loader(settings, keys=np.ascontiguousarray(items["id"]))
+    looked_up = bool(load or gallery.config.store)
     embeddings = derived.read_array(folder / "embeddings.npy", origin("embeddings"), looked_up)
     if embeddings is None or embeddings.shape != (len(items), gallery.config.dim):
         return None
-    if not lists:
+    if not load:
         return _Known(items, embeddings, None)
-    load = partial(Lists.load, keys=np.ascontiguousarray(items["id"]), values=lists)
     index = derived.read(folder / "index.faiss", load, origin("index"))
     return index and _Known(items, embeddings, index)
 

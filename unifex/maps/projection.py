@@ -33,7 +33,7 @@ from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.snapshot import ItemTable
 from unifex.maps.umap_worker import DONE
 from unifex.models.engines import cache_directory
-from unifex.vector_index import exact
+from unifex.vector_index import index_types
 
 SEED = 0
 FEWEST = 4
@@ -93,7 +93,7 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator
         embeddings = embed_as(gallery, current.columns, model, gallery.config.dim, np.arange(len(current)))
         if embeddings is None:
             raise GalleryError(f"model '{model}' has no {gallery.config.dim}-d embedding to map")
-        index, stamp = exact.build(embeddings), hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
+        index, stamp = index_types.build(embeddings), hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
     kept = None if afresh else _read(gallery, stamp, current.columns, model)
     with _Worker() as worker:
         if kept is None:

@@ -18,7 +18,8 @@ from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.gallery.snapshot import Snapshot
 from unifex.models.embedder import ImageLike
 from unifex.retrieval import reranking
-from unifex.vector_index import exact
+from unifex.vector_index.matches import Exclusion
+from unifex.vector_index.metric import exact_similarities
 
 
 @dataclass(frozen=True)
@@ -104,23 +105,23 @@ class Filters:
 
     def searched(self, snapshot: Snapshot) -> int:
         """Among how many items; those that are the query itself count, though they are not among the hits."""
-        return int(replace(self, exclude=frozenset()).allowed(snapshot).sum()) if self.partial else len(snapshot)
+        return int(replace(self, exclude=frozenset()).mask(snapshot).sum()) if self.partial else len(snapshot)
 
-    def allowed(self, snapshot: Snapshot) -> np.ndarray | None:
+    def mask(self, snapshot: Snapshot) -> np.ndarray | None:
         """bool [N], or None when everything is."""
         if not (self.partial or self.exclude):
             return None
         columns = snapshot.columns
-        allowed = np.ones(len(snapshot), bool)
+        mask = np.ones(len(snapshot), bool)
         if self.domains:
-            allowed &= columns.domains.among(self.domains)
+            mask &= columns.domains.among(self.domains)
         if self.splits:
-            allowed &= columns.splits.among(self.splits)
+            mask &= columns.splits.among(self.splits)
         if self.within:
-            allowed &= np.isin(columns.ids, list(self.within))
+            mask &= np.isin(columns.ids, list(self.within))
         if self.exclude:
-            allowed &= ~np.isin(columns.ids, list(self.exclude))
-        return allowed
+            mask &= ~np.isin(columns.ids, list(self.exclude))
+        return mask
 
 
 @dataclass(frozen=True)
@@ -199,12 +200,13 @@ def search_features(
     index = gallery.index_of(snapshot, dim)
     started = time.perf_counter()
     query = l2_normalize(gallery.embedder.neck.embed(features, dim).mean(axis=0, keepdims=True), dim)
+    excluded = Exclusion(filters.mask(snapshot))
     if near is None:
-        positions = index.search(query, k, filters.allowed(snapshot))[1][0]
+        matches = index.search(query, k, excluded)
     else:
-        positions = reranking.search_in_context(index, near, query, k, filters.allowed(snapshot))[1][0]
-    positions = positions[positions >= 0]
-    scores = exact.similarities(query, index.embeddings, positions[None])[0]
+        matches = reranking.search_reranked(index, near, query, k, excluded)
+    positions = matches.positions[matches.found]
+    scores = exact_similarities(query, index.embeddings, positions[None])[0]
     meaning = _meaning(gallery, snapshot, dim, required=filters.false_accepts is not None)
     least = -np.inf if filters.false_accepts is None else meaning.threshold(filters.false_accepts)
     return SearchResult(
@@ -214,7 +216,7 @@ def search_features(
         items=len(snapshot),
         searched=filters.searched(snapshot),
         model=gallery.embedder.name,
-        index=index.shortlist.kind,
+        index=index.candidates.title,
         dim=dim,
         embed_seconds=embed_seconds,
         search_seconds=time.perf_counter() - started,

@@ -17,6 +17,7 @@ from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import ImageLike
 from unifex.retrieval.search import Filters, SearchResult, hits_at
+from unifex.vector_index.metric import similarities
 
 BLOCK_ROWS = 8192
 MAX_WORDS = 1000  # characters; towers read the first 64 or 77 tokens
@@ -57,8 +58,8 @@ def search_words(
         weights = [weight / spread for weight, spread in zip(weights, spreads)]
     query = l2_normalize(sum(weight * part for weight, part in zip(weights, parts)), query.shape[1])
     scores = _cosines(features, query)[0]
-    allowed = filters.allowed(snapshot)
-    candidates = np.flatnonzero(allowed) if allowed is not None else np.arange(len(scores))
+    mask = filters.mask(snapshot)
+    candidates = np.flatnonzero(mask) if mask is not None else np.arange(len(scores))
     candidates = candidates[~np.isin(snapshot.columns.ids[candidates], list(items))]
     best = candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
     return SearchResult(
@@ -88,5 +89,5 @@ def _mean_direction(features: np.ndarray) -> np.ndarray:
 def _cosines(features: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """float16 [N, D] and float32 [q, D] -> float32 [q, N], without a float32 copy of everything."""
     blocks = (features[start : start + BLOCK_ROWS] for start in range(0, len(features), BLOCK_ROWS))
-    parts = [queries @ block.astype(np.float32).T for block in blocks]
+    parts = [similarities(queries, block.astype(np.float32)) for block in blocks]
     return np.concatenate(parts, axis=1) if parts else np.zeros((len(queries), 0), np.float32)

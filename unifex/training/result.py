@@ -144,7 +144,7 @@ class TrainResult:
 
 
 def _hits(evaluation: Evaluation, row: int) -> list[tuple[int, bool]]:
-    hits = evaluation.hits[row]
+    hits = evaluation.hits.positions[row]
     right = evaluation.trial.right(np.array([row]), hits[None])[0]
     return [(int(hit), bool(r)) for hit, r in zip(hits, right) if hit >= 0]
 

@@ -15,121 +15,115 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-import faiss
 import numpy as np
 from filelock import FileLock
 
 from unifex.core import derived
+from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
-from unifex.core.errors import UnifexError
+from unifex.vector_index.candidates import CandidateIndex, Place, StoreError, Vectors
+from unifex.vector_index.matches import Matches
+from unifex.vector_index.metric import MILVUS_METRIC, brute_force
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
-STORE = "milvus"
 LITE_FILE = "milvus.db"
 ROWS_AT_ONCE = 2000
-NAMED_AT_MOST = 10_000  # single items that a filter names
-DEEPEST = 16_384  # hits a query that Milvus gives
-INDEX = {"index_type": "HNSW", "metric_type": "IP", "params": {"M": 16, "efConstruction": 128}}
-LEAST_EFFORT, MOST_EFFORT = 128, 32_768  # HNSW's ef
+MAX_NAMED = 10_000  # single items that a filter names
+MAX_HITS = 16_384  # a query, that Milvus gives
+INDEX = {"index_type": "HNSW", "metric_type": MILVUS_METRIC, "params": {"M": 16, "efConstruction": 128}}
+MIN_EF, MAX_EF = 128, 32_768  # how many nodes HNSW looks at
 TEXT_LENGTH = 256
 
 
-class StoreError(UnifexError):
-    """Milvus is not installed, does not answer or refuses; the message names the remedy."""
-
-
 @dataclass(frozen=True)
-class Rows:
-    """What a collection holds: ascending keys int64 [N], domains and splits object [N], embeddings float32 [N, d].
+class MilvusIndex(CandidateIndex):
+    """A collection that holds ``vectors``. ``subsets`` int64 [N]: :func:`subset_numbers`."""
 
-    ``version`` of the gallery, which grows.
-    """
-
-    version: int
-    keys: np.ndarray
-    domains: np.ndarray
-    splits: np.ndarray
-    embeddings: np.ndarray
-
-    def parts(self) -> np.ndarray:
-        """int64 [N]: a number for every row's domain and split, the same in every process."""
-        pairs = list(zip(self.domains.tolist(), self.splits.tolist()))
-        numbers = {pair: _number(*pair) for pair in set(pairs)}
-        return np.array([numbers[pair] for pair in pairs], np.int64)
-
-
-@dataclass(frozen=True)
-class Collection:
-    """A :class:`~unifex.vector_index.candidates.Shortlist`. ``parts`` int64 [N]: :meth:`Rows.parts`."""
-
+    kind: ClassVar[str] = "milvus"
+    store_help: ClassVar[str] = "milvus (a file in the gallery) and milvus:URI"
     client: MilvusClient
     name: str
-    rows: Rows
-    parts: np.ndarray
-    exact: bool = False
+    vectors: Vectors
+    subsets: np.ndarray
     recall: float | None = None
 
     @property
-    def kind(self) -> str:
+    def title(self) -> str:
         """What it is, for people."""
-        return f"Milvus, {INDEX['index_type']}, rescored at {self.rows.embeddings.shape[1]}-d"
+        return f"Milvus, {INDEX['index_type']}, rescored at {self.vectors.embeddings.shape[1]}-d"
 
-    def depth(self, k: int) -> int:
+    @classmethod
+    def build(cls, vectors: Vectors, place: Place | None = None) -> MilvusIndex:
+        """The collection of a place, made to hold just these vectors; the folder remembers what it holds.
+
+        One that another process has taken further stays as it is. Raises :class:`StoreError`.
+        """
+        if place is None:
+            raise StoreError("Milvus has to be told where it is")
+        subsets, name = subset_numbers(vectors), place.collection
+        note = place.folder / f"{name}.npz"
+        with _errors_named(name):
+            client = _client(location(place.store, place.folder))
+            with FileLock(place.folder / ".store-lock"):
+                sent = _sent(client, name, note)
+                if sent is None:
+                    _create(client, name, vectors.embeddings.shape[1])
+                    sent = _Sent(-1, np.zeros(0, np.int64), np.zeros(0, np.int64))
+                if sent.version <= vectors.version:
+                    _send(client, name, vectors, subsets, sent, note)
+                client.load_collection(name)
+        return cls(client, name, vectors, subsets)
+
+    def n_candidates(self, k: int) -> int:
         """Its similarities are of the whole embeddings, so those asked for and some."""
         return 2 * k
 
-    def nearest(
-        self, queries: np.ndarray, depth: int, allowed: np.ndarray | None, effort: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`~unifex.vector_index.candidates.Shortlist`. What Milvus cannot be asked is scanned here."""
-        expression = "" if allowed is None else self.expression(allowed)
-        if depth > DEEPEST or expression is None:
-            return self._scanned(queries, depth, allowed)
-        with _told(self.name):
+    def search(self, queries: np.ndarray, n_candidates: int, mask: np.ndarray | None, budget: float) -> Matches:
+        """See :meth:`CandidateIndex.search`. What Milvus cannot be asked is scanned here."""
+        expression = "" if mask is None else self.expression(mask)
+        if n_candidates > MAX_HITS or expression is None:
+            return self._scanned(queries, n_candidates, mask)
+        with _errors_named(self.name):
             found = self.client.search(
                 self.name,
                 data=list(np.asarray(queries, np.float32)),
-                limit=depth,
+                limit=n_candidates,
                 filter=expression,
                 output_fields=["id"],
-                search_params={"params": {"ef": int(min(max(LEAST_EFFORT, 2 * depth * effort), MOST_EFFORT))}},
+                search_params={"params": {"ef": int(min(max(MIN_EF, 2 * n_candidates * budget), MAX_EF))}},
             )
-        scores = np.full((len(queries), depth), -np.inf, np.float32)
-        positions = np.full((len(queries), depth), -1, np.int64)
+        matches = Matches.none(len(queries), n_candidates)
         for row, hits in enumerate(found):
-            keys = np.array([hit["id"] for hit in hits], np.int64)
-            places = np.minimum(np.searchsorted(self.rows.keys, keys), len(self.rows.keys) - 1)
-            known = self.rows.keys[places] == keys  # another process may be further than this snapshot
-            positions[row, : len(hits)] = np.where(known, places, -1)
-            scores[row, : len(hits)] = [hit["distance"] for hit in hits]
-        return scores, positions
+            # another process may be further than this snapshot: what it has added is not found
+            matches.positions[row, : len(hits)] = positions_of(self.vectors.keys, np.array([hit["id"] for hit in hits]))
+            matches.scores[row, : len(hits)] = [hit["distance"] for hit in hits]
+        return matches
 
-    def _scanned(self, queries: np.ndarray, depth: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        chosen = np.arange(len(self.rows.keys)) if allowed is None else np.flatnonzero(allowed)
-        embeddings = self.rows.embeddings if allowed is None else self.rows.embeddings[chosen]
-        scores, places = faiss.knn(
-            np.ascontiguousarray(queries, np.float32), embeddings, depth, metric=faiss.METRIC_INNER_PRODUCT
-        )
-        return scores, np.where(places < 0, -1, chosen[places])
+    def _scanned(self, queries: np.ndarray, n_candidates: int, mask: np.ndarray | None) -> Matches:
+        embeddings = self.vectors.embeddings
+        if mask is None:
+            return Matches(*brute_force(queries, embeddings, n_candidates))
+        chosen = np.flatnonzero(mask)
+        return Matches(*brute_force(queries, embeddings[chosen], n_candidates)).within(chosen)
 
     @cached_property
     def _numbered(self) -> tuple[np.ndarray, np.ndarray]:
-        """The parts there are, and which of them every row has: sorted once, not at every search."""
-        return np.unique(self.parts, return_inverse=True)
+        """The subsets there are, and which of them every row is of: sorted once, not at every search."""
+        return np.unique(self.subsets, return_inverse=True)
 
-    def expression(self, allowed: np.ndarray) -> str | None:
-        """The filter, in Milvus's words, that leaves bool [N] ``allowed``; None when it would name too many items.
+    def expression(self, mask: np.ndarray) -> str | None:
+        """The filter, in Milvus's words, that leaves bool [N] ``mask``; None when it would name too many items.
 
-        A part (all of one domain and split) is taken or left as a whole, and exceptions are named.
+        A subset (all of one domain and split) is taken or left as a whole, and exceptions are named.
         """
-        numbers, part = self._numbered
-        taken = 2 * np.bincount(part[allowed], minlength=len(numbers)) > np.bincount(part, minlength=len(numbers))
-        without, besides = self.rows.keys[taken[part] & ~allowed], self.rows.keys[~taken[part] & allowed]
-        if len(without) + len(besides) > NAMED_AT_MOST:
+        numbers, subset = self._numbered
+        taken = 2 * np.bincount(subset[mask], minlength=len(numbers)) > np.bincount(subset, minlength=len(numbers))
+        without, besides = self.vectors.keys[taken[subset] & ~mask], self.vectors.keys[~taken[subset] & mask]
+        if len(without) + len(besides) > MAX_NAMED:
             return None
         whole = f"part in {numbers[taken].tolist()}" if taken.any() else ""
         if whole and len(without):
@@ -137,69 +131,60 @@ class Collection:
         named = f"id in {besides.tolist()}" if len(besides) else ""
         return " or ".join(f"({words})" for words in (whole, named) if words) or "id < 0"
 
+    @classmethod
+    def absolute(cls, store: str, folder: Path) -> str:
+        """A file's path whole. Raises :class:`StoreError` for a file whose name Milvus Lite does not take."""
+        location(store, folder)
+        kind, _, uri = store.partition(":")
+        return store if not uri or "://" in uri else f"{kind}:{Path(uri).resolve()}"
+
+    @classmethod
+    def is_elsewhere(cls, store: str) -> bool:
+        """Unless it is the file in the gallery's folder."""
+        return store != cls.kind
+
+    @classmethod
+    def forget(cls, store: str, folder: Path, prefix: str, but: str = "") -> None:
+        """Drop a gallery's collections, those whose name begins with ``prefix``, except one."""
+        with _errors_named(prefix):
+            client = _client(location(store, folder))
+            for name in client.list_collections():
+                if name.startswith(prefix) and name != but:
+                    client.drop_collection(name)
+        for note in folder.glob(f"{prefix}*.npz"):
+            if note.stem != but:
+                note.unlink()
+
+    @classmethod
+    def release(cls, store: str, folder: Path) -> None:
+        """Let go of a store, so that its file can be moved, deleted or used by another program."""
+        uri = location(store, folder)
+        with _lock:
+            client = _clients.pop(uri, None)
+        if client:
+            client.close()
+            if "://" not in uri:  # Milvus Lite serves a file from threads of this process, and goes on to
+                from milvus_lite.server_manager import server_manager_instance
+
+                server_manager_instance.release_server(uri)
+
+
+def subset_numbers(vectors: Vectors) -> np.ndarray:
+    """int64 [N]: a number for every row's domain and split, the same in every process."""
+    pairs = list(zip(vectors.domains.tolist(), vectors.splits.tolist()))
+    numbers = {pair: _number(*pair) for pair in set(pairs)}
+    return np.array([numbers[pair] for pair in pairs], np.int64)
+
 
 def location(store: str, folder: Path) -> str:
-    """Where a store is: a URL, or an absolute path. Raises :class:`StoreError` for another kind of store."""
-    kind, _, uri = store.partition(":")
-    if kind != STORE:
-        raise StoreError(f"no store '{store}'; there are: faiss, {STORE} (a file in the gallery) and {STORE}:URI")
+    """Where a store is: a URL, or an absolute path. Raises :class:`StoreError` for a file of another kind."""
+    uri = store.partition(":")[2]
     if "://" in uri:
         return uri
     path = (folder / LITE_FILE) if not uri else Path(uri)
     if path.suffix != ".db":
         raise StoreError(f"'{uri}' is neither a URL nor a file that ends in .db")
     return str(path.resolve())
-
-
-def settled(store: str) -> str:
-    """A store as it is kept: a file's path whole, so that it is the same from every working directory."""
-    kind, _, uri = store.partition(":")
-    return store if not uri or "://" in uri else f"{kind}:{Path(uri).resolve()}"
-
-
-def follow(store: str, folder: Path, name: str, rows: Rows) -> Collection:
-    """The collection ``name`` in a store, made to hold just these rows; ``folder`` remembers what it holds.
-
-    A collection that another process has taken further stays as it is. Raises :class:`StoreError`.
-    """
-    parts = rows.parts()
-    note = folder / f"{name}.npz"
-    with _told(name):
-        client = _client(location(store, folder))
-        with FileLock(folder / ".store-lock"):
-            noted = _noted(client, name, note)
-            if noted is None:
-                _create(client, name, rows.embeddings.shape[1])
-                noted = _Noted(-1, np.zeros(0, np.int64), np.zeros(0, np.int64))
-            if noted.version <= rows.version:
-                _send(client, name, rows, parts, noted, note)
-            client.load_collection(name)
-    return Collection(client, name, rows, parts)
-
-
-def forget(store: str, folder: Path, prefix: str, but: str = "") -> None:
-    """Drop a gallery's collections, those whose name begins with ``prefix``, except one. Raises :class:`StoreError`."""
-    with _told(prefix):
-        client = _client(location(store, folder))
-        for name in client.list_collections():
-            if name.startswith(prefix) and name != but:
-                client.drop_collection(name)
-    for note in folder.glob(f"{prefix}*.npz"):
-        if note.stem != but:
-            note.unlink()
-
-
-def release(store: str, folder: Path) -> None:
-    """Let go of a store, so that its file can be moved, deleted or used by another program."""
-    uri = location(store, folder)
-    with _lock:
-        client = _clients.pop(uri, None)
-    if client:
-        client.close()
-        if "://" not in uri:  # Milvus Lite serves a file from threads of this process, and goes on to
-            from milvus_lite.server_manager import server_manager_instance
-
-            server_manager_instance.release_server(uri)
 
 
 _clients: dict[str, MilvusClient] = {}
@@ -219,7 +204,7 @@ def _client(uri: str) -> MilvusClient:
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
+def _errors_named(name: str) -> Iterator[None]:
     """Whatever pymilvus raises, in a sentence with the remedy."""
     try:
         yield
@@ -237,45 +222,45 @@ def _told(name: str) -> Iterator[None]:
         ) from error
 
 
-class _Noted(NamedTuple):
-    """What a collection holds: keys and parts, as of a gallery's version."""
+class _Sent(NamedTuple):
+    """What a collection holds: keys and subsets, as of a gallery's version."""
 
     version: int
     keys: np.ndarray
-    parts: np.ndarray
+    subsets: np.ndarray
 
 
-def _noted(client: MilvusClient, name: str, note: Path) -> _Noted | None:
+def _sent(client: MilvusClient, name: str, note: Path) -> _Sent | None:
     """None, and there is no such collection, when what it holds cannot be told."""
     if not client.has_collection(name):
         return None
     kept = derived.read_arrays(note, _origin(name))
     if kept:
-        noted = _Noted(int(kept["version"]), kept["keys"], kept["parts"])
+        sent = _Sent(int(kept["version"]), kept["keys"], kept["parts"])
         client.load_collection(name)
         held = client.query(name, filter="", output_fields=["count(*)"], consistency_level="Strong")[0]["count(*)"]
-        if held == len(noted.keys) == len(noted.parts):
-            return noted
+        if held == len(sent.keys) == len(sent.subsets):
+            return sent
     client.drop_collection(name)
     return None
 
 
-def _send(client: MilvusClient, name: str, rows: Rows, parts: np.ndarray, noted: _Noted, note: Path) -> None:
-    """Delete what is gone, write what is new or has another part now, and note that."""
-    places = np.minimum(np.searchsorted(rows.keys, noted.keys), max(0, len(rows.keys) - 1))
-    here = rows.keys[places] == noted.keys if len(rows.keys) else np.zeros(len(noted.keys), bool)
-    gone = noted.keys[~here]
-    same = places[here][parts[places[here]] == noted.parts[here]]
-    new = np.setdiff1d(np.arange(len(rows.keys)), same)
+def _send(client: MilvusClient, name: str, vectors: Vectors, subsets: np.ndarray, sent: _Sent, note: Path) -> None:
+    """Delete what is gone, write what is new or has another subset now, and note that."""
+    positions = positions_of(vectors.keys, sent.keys)
+    here = positions >= 0
+    gone = sent.keys[~here]
+    same = positions[here][subsets[positions[here]] == sent.subsets[here]]
+    new = np.setdiff1d(np.arange(len(vectors.keys)), same)
     for start in range(0, len(gone), ROWS_AT_ONCE):
         client.delete(name, ids=gone[start : start + ROWS_AT_ONCE].tolist())
     for start in range(0, len(new), ROWS_AT_ONCE):
-        client.upsert(name, _payload(rows, parts, new[start : start + ROWS_AT_ONCE]))
+        client.upsert(name, _payload(vectors, subsets, new[start : start + ROWS_AT_ONCE]))
     if len(new) >= ROWS_AT_ONCE:
         client.flush(name)
-    if len(gone) or len(new) or noted.version < 0:
-        version = np.array(rows.version)
-        derived.write_arrays(note, _origin(name), version=version, keys=rows.keys, parts=parts)
+    if len(gone) or len(new) or sent.version < 0:
+        version = np.array(vectors.version)
+        derived.write_arrays(note, _origin(name), version=version, keys=vectors.keys, parts=subsets)
 
 
 def _origin(collection: str) -> Origin:
@@ -296,10 +281,10 @@ def _create(client: MilvusClient, name: str, dim: int) -> None:
     client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong")
 
 
-def _payload(rows: Rows, parts: np.ndarray, places: np.ndarray) -> list[dict]:
+def _payload(vectors: Vectors, subsets: np.ndarray, rows: np.ndarray) -> list[dict]:
     """Domain and split are for other readers of the collection; filters name their number, which needs no quoting."""
-    texts = ([text[:TEXT_LENGTH] for text in column[places]] for column in (rows.domains, rows.splits))
-    columns = (rows.keys[places].tolist(), rows.embeddings[places], *texts, parts[places].tolist())
+    texts = ([text[:TEXT_LENGTH] for text in column[rows]] for column in (vectors.domains, vectors.splits))
+    columns = (vectors.keys[rows].tolist(), vectors.embeddings[rows], *texts, subsets[rows].tolist())
     return [dict(zip(("id", "embedding", "domain", "split", "part"), row)) for row in zip(*columns)]
 
 

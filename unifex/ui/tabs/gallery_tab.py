@@ -300,11 +300,11 @@ class GalleryTab:
             return html.message("No gallery yet", text), gr.update(visible=False)
         try:
             gallery = self.context.gallery(name)
-            known, kind = gallery.facts(), gallery.snapshot().index.shortlist
+            known, index = gallery.facts(), gallery.snapshot().index.candidates
         except ERRORS as error:
             return html.message("This gallery cannot be opened", reason(error), "error"), gr.update(visible=False)
-        recall = "" if kind.exact or kind.recall is None else f", recall@10 {kind.recall:.3f} of exact search"
-        return gallery_report.gallery_facts(known, kind.kind + recall), gr.update(
+        recall = "" if index.exact or index.recall is None else f", recall@10 {index.recall:.3f} of exact search"
+        return gallery_report.gallery_facts(known, index.title + recall), gr.update(
             visible=bool(known.unfinished)
             and self.context.can_change(name)
             and not self.context.jobs.is_busy(self.context.owner, "index", name)

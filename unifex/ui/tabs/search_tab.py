@@ -291,8 +291,8 @@ def _samples(gallery: Gallery, filters: Filters, pressed: bool) -> tuple[str, st
     snapshot = gallery.snapshot()
     if not len(snapshot):
         return html.message("This gallery is empty", "Add images in the Gallery tab: a folder, a .zip or a .csv."), ""
-    allowed = filters.allowed(snapshot)
-    positions = np.flatnonzero(allowed) if allowed is not None else np.arange(len(snapshot))
+    mask = filters.mask(snapshot)
+    positions = np.flatnonzero(mask) if mask is not None else np.arange(len(snapshot))
     if not len(positions):
         return _NOTHING_LEFT, ""
     shown = positions[_varied(snapshot.columns.labels.codes[positions])]

@@ -1,0 +1,20 @@
+"""Small questions to arrays that many ask: where an id stands, which few of many are taken."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def positions_of(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where ``wanted`` [...] stand in ``ascending`` [N]: int64 [...], -1 where they do not."""
+    if not len(ascending):
+        return np.full(np.shape(wanted), -1)
+    positions = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
+    return np.where(ascending[positions] == wanted, positions, -1)
+
+
+def sample(count: int, at_most: int, seed: int = 0) -> np.ndarray:
+    """``at_most`` of the positions 0 .. ``count`` - 1, drawn by ``seed``, each once, in ascending order: int64."""
+    if count <= at_most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, at_most, replace=False))
