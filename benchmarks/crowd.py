@@ -17,6 +17,7 @@ from tests.support.crowd import Day, memory, own_images, queries, search, spend
 from tests.support.drawing import LABELS, write_folder
 from tests.support.serving import serve
 from tests.support.visiting import Visitor
+from unifex.core.progress import finish
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.models.embedder import Embedder
@@ -38,8 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="unifex-crowd-") as scratch:
         base = Path(scratch)
         gallery = Gallery.create(base / "indexes" / "shared", Embedder.load())
-        for _ in index(gallery, str(write_folder(base / "pictures", arguments.items // len(LABELS)))):
-            pass
+        finish(index(gallery, str(write_folder(base / "pictures", arguments.items // len(LABELS)))))
         with serve(base / "indexes", "--public", *LIMITS, expect_clean_log=False) as server:
             day = spend(server.url, "shared", arguments.visitors, arguments.minutes * 60, arguments.pause)
             _print_day(day, arguments.visitors, arguments.minutes)

@@ -14,8 +14,9 @@ import time
 import numpy as np
 
 from benchmarks.table import Row, tell
+from unifex.core.progress import Step, finish
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import EvalProtocol, Evaluating, QueryIndexSplit, evaluate
+from unifex.evaluation.evaluate import EvalProtocol, QueryIndexSplit, evaluate
 from unifex.gallery.snapshot import CategoricalColumn, ItemTable
 
 CLASSES, DOMAINS, NOISE = 2000, 11, 1.6
@@ -44,19 +45,23 @@ def main() -> None:
     queries, items = np.arange(arguments.queries), np.arange(arguments.queries, count)
     trial = QueryIndexSplit(EvalProtocol("split"), columns, queries, items, None, np.zeros((0, 2), np.int64), {})
     started, whole = time.perf_counter(), None
-    for event in evaluate(trial, embeddings):
-        if isinstance(event, Evaluating) and "alone" in event.doing and whole is None:
+
+    def watch(step: Step) -> None:
+        nonlocal whole
+        if "alone" in step.stage and whole is None:
             whole = time.perf_counter() - started
+
+    found = finish(evaluate(trial, embeddings), watch)
     seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    relevant = event.trial.relevant().mean()
+    relevant = found.trial.relevant().mean()
     print(
         f"{arguments.queries:,} queries x {arguments.items:,} items x {arguments.dim}-d, {relevant:.0f} relevant each"
     )
-    print(f"mMP@5 {event.overall().value:.4f} with recall@1, recall@5 and mAP@R: {whole:.1f} s")
+    print(f"mMP@5 {found.overall().value:.4f} with recall@1, recall@5 and mAP@R: {whole:.1f} s")
     print(f"the same with every domain alone: {seconds:.1f} s; peak memory {memory:.1f} GB")
     slow, value = argsort_scores(trial, embeddings)
-    same = event.measures.mmp5[::EVERY].mean()
+    same = found.measures.mmp5[::EVERY].mean()
     print(f"numpy's product and argsort, mMP@5 only: {slow:.1f} s, {slow / whole:.1f} times as long; "
           f"difference on its queries {abs(value - same):.1e}")  # fmt: skip
     tell(Row("mMP@5, 5,000 x 200,000", f"{whole:.1f} s", f"numpy argsort {slow:.0f} s", slow / whole, 5))

@@ -28,6 +28,7 @@ from PIL import Image
 from tests.support.drawing import encoded, picture, write_folder
 from unifex.core.errors import UnifexError
 from unifex.core.images import ImageError, decode
+from unifex.core.progress import finish
 from unifex.data.item import Item
 from unifex.data.sources import open_source
 from unifex.gallery import bundle
@@ -144,11 +145,9 @@ def _use_model(data: bytes, name: str, scratch: Path) -> bool:
 
 def _small_gallery(scratch: Path) -> tuple[Gallery, bytes]:
     gallery = Gallery.create(scratch / "sound" / "gallery", Embedder.load())
-    for _ in index(gallery, str(write_folder(scratch / "pictures", 2))):
-        pass
+    finish(index(gallery, str(write_folder(scratch / "pictures", 2))))
     gallery.snapshot()
-    for _ in bundle.pack(gallery, scratch / "packed.zip"):
-        pass
+    finish(bundle.pack(gallery, scratch / "packed.zip"))
     return gallery, (scratch / "packed.zip").read_bytes()
 
 
@@ -171,7 +170,7 @@ def _answers(gallery: Gallery) -> tuple:
 def _use_packed(data: bytes, scratch: Path) -> bool:
     shutil.rmtree(scratch / "unpacked", ignore_errors=True)
     (scratch / "mutated.zip").write_bytes(data)
-    *_, opened = bundle.unpack(scratch / "mutated.zip", "gallery", Library(scratch / "unpacked"))
+    opened = finish(bundle.unpack(scratch / "mutated.zip", "gallery", Library(scratch / "unpacked")))
     return len(opened.snapshot()) == 8
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from benchmarks.table import Row, tell
 from unifex.core import images
+from unifex.core.progress import finish
 from unifex.data.item import Item, Options
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
@@ -51,8 +52,7 @@ def gallery_seconds(embedder: Embedder, items: list[Item]) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         gallery = Gallery.create(Path(scratch) / "gallery", embedder)
         started = time.perf_counter()
-        for _ in index(gallery, Chosen(items)):
-            pass
+        finish(index(gallery, Chosen(items)))
         return time.perf_counter() - started
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.drawing import LABELS, encoded, picture
+from unifex.core.progress import finish
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.gallery.library import Library
@@ -50,8 +51,7 @@ def live(folder: Path, pictures: Path) -> None:
 
 
 def _index(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
-    for _ in index(library.get_or_create(GALLERY, lambda: lite), str(pictures)):
-        pass
+    finish(index(library.get_or_create(GALLERY, lambda: lite), str(pictures)))
 
 
 def _remove(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
@@ -61,16 +61,14 @@ def _remove(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> 
 
 def _use(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
     wanted = raw if library.get(GALLERY).config.model == lite.name else lite
-    for _ in library.use(GALLERY, wanted):
-        pass
+    finish(library.use(GALLERY, wanted))
 
 
 def _train(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:
     if (library.models / MODEL).exists():
         gone = (library.models / MODEL).rename(library.models / f".gone-{uuid.uuid4().hex}")
         shutil.rmtree(gone)
-    for _ in finetune(library.get(GALLERY), MODEL, RECIPE):
-        pass
+    finish(finetune(library.get(GALLERY), MODEL, RECIPE))
 
 
 def _save(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.latency import fill
 from benchmarks.table import Row, tell
+from unifex.core.progress import finish
 from unifex.data.item import Item
 from unifex.data.sources import open_source
 from unifex.gallery import snapshot
@@ -81,7 +82,7 @@ def mapped(folder: Path, embedder: Embedder) -> tuple[Gallery, Map, float]:
     gallery = Gallery.open(folder, embedder)
     gallery.snapshot()
     started = time.perf_counter()
-    *_, drawn = project(gallery, afresh=True)
+    drawn = finish(project(gallery, afresh=True))
     return gallery, drawn, time.perf_counter() - started
 
 

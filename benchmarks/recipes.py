@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unifex.core.progress import finish
 from unifex.evaluation.evaluate import EvalProtocol, Evaluation, QueryIndexSplit, evaluate
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
@@ -78,13 +79,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         gallery = Gallery.create(Path(scratch) / "all", Embedder.raw("lite0"))
-        for _ in index(gallery, str(arguments.manifest)):
-            pass
+        finish(index(gallery, str(arguments.manifest)))
         columns = gallery.snapshot().columns
         features = gallery.features([sha256.decode() for sha256 in columns.hashes])
         views = None
         if any(RECIPES[name].views for name in arguments.only):
-            *_, views = features_of_views(gallery, gallery.records(columns.ids), VIEWS)
+            views = finish(features_of_views(gallery, gallery.records(columns.ids), VIEWS))
     folds = list(make_folds(columns, np.flatnonzero(columns.splits.texts == "train")))
     print("| recipe | classes, 64-d | 256-d | classes, macro 64-d | 256-d | domains, 64-d | 256-d | mean | seconds |")
     print("| --- " * 9 + "|")
@@ -155,8 +155,7 @@ def print_row(name: str, folds: list[Fold], features: np.ndarray, make) -> None:
 
 def score(neck: Neck, dim: int, features: np.ndarray, chosen: QueryIndexSplit) -> Evaluation:
     """A neck at one dimension on a trial."""
-    *_, result = evaluate(chosen, neck.embed(features, dim))
-    return result
+    return finish(evaluate(chosen, neck.embed(features, dim)))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.latency import SEEDS, fill
 from benchmarks.table import Row, tell
+from unifex.core.progress import finish
 from unifex.data.item import Item
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
@@ -44,8 +45,7 @@ def main() -> None:
             library, spent = Library(scratch), []
             for number in range(arguments.runs):
                 started = time.perf_counter()
-                for _ in library.use("g", other if number % 2 == 0 else first):
-                    pass
+                finish(library.use("g", other if number % 2 == 0 else first))
                 spent.append(time.perf_counter() - started)
             one_by_one = file_by_file(Path(scratch) / "files", seeds) * count / len(seeds)
         seconds = statistics.median(spent)

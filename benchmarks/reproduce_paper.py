@@ -15,16 +15,16 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from unifex.core.console import watched
 from unifex.core.text import duration, size
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.indexing import IndexReport, Progress, index
+from unifex.gallery.indexing import index
 from unifex.gallery.library import Library
 from unifex.models import throughput
 from unifex.models.embedder import Embedder
 from unifex.models.export import CHALLENGE_DIM, export
 from unifex.training.config import PRESETS
-from unifex.training.result import EpochMetrics
 from unifex.training.run import finetune
 from unifex.training.split import HoldOut
 
@@ -44,20 +44,15 @@ def forecast(embedder: Embedder, images: int) -> str:
 def features(embedder: Embedder, source: str, library: Library) -> Gallery:
     """The gallery of the data set; what is there already is not done again."""
     gallery = library.get_or_create("m4d-35k", lambda: embedder)
-    for event in index(gallery, source):
-        if isinstance(event, Progress) and event.seconds_left is not None:
-            print(f"\r{event.done:,} images, {duration(event.seconds_left)} left".ljust(60), end="", flush=True)
-        elif isinstance(event, IndexReport):
-            print(f"\n{event.items:,} items, {len(event.failed):,} could not be read")
+    report = watched(index(gallery, source))
+    print(f"{report.items:,} items, {len(report.failed):,} could not be read")
     return gallery
 
 
 def train(gallery: Gallery, epochs: int) -> None:
     """The paper's neck on all classes: the challenge's own images are what it is measured on."""
     recipe = replace(PRESETS["paper"], dims=(CHALLENGE_DIM,), epochs=epochs)
-    for event in finetune(gallery, MODEL, recipe, HoldOut(0)):
-        if isinstance(event, EpochMetrics):
-            print(f"epoch {event.number} of {event.total}: loss {event.loss:.3f}", flush=True)
+    watched(finetune(gallery, MODEL, recipe, HoldOut(0)))
 
 
 def main(arguments: list[str] | None = None) -> None:

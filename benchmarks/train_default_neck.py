@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unifex.core.progress import finish
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.models.embedder import Embedder
@@ -41,12 +42,11 @@ def main() -> None:
     recipe = replace(PRESETS["best"], start="pca")
     with tempfile.TemporaryDirectory() as scratch:
         gallery = Gallery.create(Path(scratch) / "all", Embedder.raw(arguments.backbone))
-        for event in index(gallery, str(arguments.manifest)):
-            last = event
-        print(f"{last.items} images, {len(last.failed)} refused")
+        report = finish(index(gallery, str(arguments.manifest)))
+        print(f"{report.items} images, {len(report.failed)} refused")
         outcomes = []
         for seed in SEEDS:
-            *_, outcome = finetune(gallery, f"seed-{seed}", replace(recipe, seed=seed))
+            outcome = finish(finetune(gallery, f"seed-{seed}", replace(recipe, seed=seed)))
             outcomes.append(outcome)
             print(f"seed {seed}: " + ", ".join(f"{dim}-d {figure(outcome, dim):.3f}" for dim in outcome.neck.dims))
         for dim in recipe.dims:

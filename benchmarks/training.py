@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import Row, tell
+from unifex.core.progress import finish
 from unifex.data.item import Item
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
@@ -90,8 +91,7 @@ def cached(items: list[Item], embedder: Embedder) -> tuple[float, Samples]:
     with tempfile.TemporaryDirectory() as scratch:
         started = time.perf_counter()
         gallery = Gallery.create(Path(scratch) / "g", embedder)
-        for _ in index(gallery, Rows(items)):
-            pass
+        finish(index(gallery, Rows(items)))
         columns = gallery.snapshot().columns
         features = gallery.features([sha256.decode() for sha256 in columns.hashes])
         seconds = time.perf_counter() - started

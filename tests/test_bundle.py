@@ -13,6 +13,7 @@ import pytest
 
 from tests.support import drawing, tiny_clip
 from tests.support.galleries import run_index
+from unifex.core.progress import finish
 from unifex.gallery import bundle
 from unifex.gallery.bundle import Packed, pack, unpack
 from unifex.gallery.corrections import drop, relabel, same
@@ -24,13 +25,11 @@ from unifex.retrieval.search import search
 
 
 def packed(gallery: Gallery, out: Path, images: bool = False) -> Packed:
-    *_, last = pack(gallery, out, images)
-    return last
+    return finish(pack(gallery, out, images))
 
 
 def unpacked(file: Path, name: str, library: Library) -> Gallery:
-    *_, last = unpack(file, name, library)
-    return last
+    return finish(unpack(file, name, library))
 
 
 def hits(gallery: Gallery, query) -> list[tuple[str, str, float]]:
@@ -113,7 +112,7 @@ def test_the_neck_travels_and_takes_no_name_from_another(embedder, there, tmp_pa
     assert first.config.model == second.config.model == "mine-2"
     assert hits(first, QUERY) == hits(gallery, QUERY)
     assert sorted(path.name for path in there.models.iterdir()) == ["mine", "mine-2"]
-    *_, switched = there.use("two", embedder)  # another neck: it embeds again
+    switched = finish(there.use("two", embedder))  # another neck: it embeds again
     assert (switched.config.model, switched.config.dim) == ("unifex-lite", 64)
 
 

@@ -12,7 +12,7 @@ from unifex.core.errors import UnifexError
 from unifex.training.loggers import log_curves
 from unifex.training.result import EpochMetrics
 
-POINTS = [EpochMetrics(n, 2, 1 / n, 0.1, 1.0, 0.0, {64: 0.5 + n / 10}) for n in (1, 2)]
+POINTS = [EpochMetrics(n, 2, 1 / n, 0.1, 1.0, {64: 0.5 + n / 10}) for n in (1, 2)]
 
 
 def test_trackio_is_told_every_epoch_and_the_end(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from PIL import Image
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli.main import main
+from unifex.core.progress import finish
 from unifex.data.curation import Curated, Rule, choose, curate
 from unifex.data.item import Skipped, SourceError
 from unifex.data.public_datasets import DATASETS, Row
@@ -306,7 +307,7 @@ def test_a_curated_manifest_is_a_source_without_copies(tmp_path):
     lines = ["img_path,img_id", *(f"cola/{n}.jpg,12" for n in (1, 2, 3, 4, 5, "copy", "none")), "cola/wrong.jpg,13"]
     (data / "rp2k/train.csv").write_text("\n".join(lines))
     out = tmp_path / "made" / "mine.csv"
-    *_, made = curate(open_source(f"m4d:{data}?sets=rp2k,food_rec22"), Rule(), out)
+    made = finish(curate(open_source(f"m4d:{data}?sets=rp2k,food_rec22"), Rule(), out))
     assert isinstance(made, Curated)
     with out.open() as file:
         listed = list(csv.DictReader(file))

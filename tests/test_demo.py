@@ -4,6 +4,7 @@ from PIL import ImageStat
 
 from tests.support.galleries import run_index
 from unifex.core import images
+from unifex.core.progress import finish
 from unifex.data.demo import Demo, render
 from unifex.evaluation.compare import compare
 from unifex.gallery.gallery import Gallery
@@ -30,6 +31,6 @@ def test_demo_can_be_searched(tmp_path, embedder):
     gallery = Gallery.create(tmp_path / "demo", embedder)
     report = run_index(gallery, Demo())
     assert (report.items, report.failed) == (264, [])
-    *_, found = compare(gallery)
+    found = finish(compare(gallery))
     assert found.main.trial.protocol.kind == "split"
     assert found.main.overall().value > 0.6  # chance is below 0.03

@@ -18,6 +18,7 @@ from tests.support import drawing
 from tests.support.galleries import run_index
 from unifex.core import derived
 from unifex.core.derived import Origin
+from unifex.core.progress import finish
 from unifex.evaluation.evaluate import EvalProtocol
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery
@@ -72,14 +73,14 @@ def calibrated(gallery: Gallery) -> list[float]:
 
 
 def of_views(gallery: Gallery) -> bytes:
-    *_, found = features_of_views(gallery, gallery.records(gallery.snapshot().columns.ids[:4]), 2)
+    found = finish(features_of_views(gallery, gallery.records(gallery.snapshot().columns.ids[:4]), 2))
     return found.tobytes()
 
 
 def measured(gallery: Gallery) -> tuple:
     from unifex.evaluation.compare import compare
 
-    *_, found = compare(gallery, EvalProtocol("auto"), None, True)
+    found = finish(compare(gallery, EvalProtocol("auto"), None, True))
     return str(found.as_json(True))
 
 

@@ -13,6 +13,7 @@ from tests.support.drawing import LABELS, encoded, picture
 from tests.support.galleries import run_index
 from tests.support.trials import make_columns, make_trial, random_embeddings, slow_values
 from unifex.core.errors import UnifexError
+from unifex.core.progress import finish
 from unifex.evaluation.compare import baselines, compare, embed_as
 from unifex.evaluation.evaluate import EvalProtocol, difference, evaluate, trial
 from unifex.evaluation.metrics import MEASURES
@@ -21,13 +22,8 @@ from unifex.gallery.snapshot import ItemsGone
 from unifex.models.neck import DimensionError
 
 
-def last(events):
-    *_, final = events
-    return final
-
-
 def assert_as_slow(chosen, embeddings):
-    found = last(evaluate(chosen, embeddings))
+    found = finish(evaluate(chosen, embeddings))
     slow = slow_values(chosen, embeddings)
     for name in MEASURES:
         assert getattr(found.measures, name) == pytest.approx(slow[name], abs=1e-9, nan_ok=True), name
@@ -73,8 +69,8 @@ def test_the_order_of_the_gallery_changes_nothing(seed):
     rng = np.random.default_rng(seed)
     labels, embeddings = rng.integers(0, 5, 40), random_embeddings(40, 6, seed)
     order = np.concatenate([np.arange(10), 10 + rng.permutation(30)])
-    first = last(evaluate(make_trial(make_columns(labels), range(10), range(10, 40)), embeddings))
-    second = last(evaluate(make_trial(make_columns(labels[order]), range(10), range(10, 40)), embeddings[order]))
+    first = finish(evaluate(make_trial(make_columns(labels), range(10), range(10, 40)), embeddings))
+    second = finish(evaluate(make_trial(make_columns(labels[order]), range(10), range(10, 40)), embeddings[order]))
     for name in MEASURES:
         assert np.array_equal(getattr(first.measures, name), getattr(second.measures, name), equal_nan=True)
 
@@ -84,7 +80,7 @@ def test_a_worked_example():
     angles = np.array([0, 0, 0, *(0.1 * np.arange(10))])
     embeddings = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
     columns = make_columns(list("acz" + "abaccccccc"), list("xyy" + "xxxyyyyyyy"))
-    found = last(evaluate(make_trial(columns, range(3), range(3, 13)), embeddings))
+    found = finish(evaluate(make_trial(columns, range(3), range(3, 13)), embeddings))
     assert found.measures.mmp5[:2].tolist() == [0.5, 0.4]
     assert (found.queries, found.skipped) == (2, 1)
     assert found.overall().value == pytest.approx(0.45)
@@ -117,7 +113,7 @@ def test_map_at_r_against_pytorch_metric_learning(tmp_path):
     np.savez(tmp_path / "data.npz", embeddings=embeddings, labels=labels)
     command = [sys.executable, "-c", THEIRS, str(tmp_path / "data.npz")]
     theirs = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-    ours = last(evaluate(make_trial(make_columns(labels), range(120), range(120), np.arange(120)), embeddings))
+    ours = finish(evaluate(make_trial(make_columns(labels), range(120), range(120), np.arange(120)), embeddings))
     assert ours.overall("map_r").value == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-6)
     assert ours.overall("recall1").value == pytest.approx(theirs["precision_at_1"], abs=1e-6)
 
@@ -126,19 +122,19 @@ def test_labels_are_of_their_domain():
     """The same word in two domains is two labels: a hit from another domain is wrong."""
     columns = make_columns(["bat", "bat", "bat"], ["animals", "animals", "sports"])
     embeddings = random_embeddings(3, 4, 0)
-    found = last(evaluate(make_trial(columns, [0], [1, 2]), embeddings))
+    found = finish(evaluate(make_trial(columns, [0], [1, 2]), embeddings))
     assert found.trial.relevant().tolist() == [1]
 
 
 def test_differences_are_paired():
     columns = make_columns(np.arange(60) % 6)
     chosen = make_trial(columns, range(20), range(20, 60))
-    a, b = (last(evaluate(chosen, random_embeddings(60, 8, seed))) for seed in (1, 2))
+    a, b = (finish(evaluate(chosen, random_embeddings(60, 8, seed))) for seed in (1, 2))
     gain = difference(a, b)
     assert gain.value == pytest.approx(a.overall().value - b.overall().value)
     assert difference(a, a).value == difference(a, a).low == 0
     with pytest.raises(ValueError, match="one trial"):
-        difference(a, last(evaluate(replace(chosen), random_embeddings(60, 8, 2))))
+        difference(a, finish(evaluate(replace(chosen), random_embeddings(60, 8, 2))))
 
 
 # --- on a gallery ------------------------------------------------------------------------------------------------
@@ -174,7 +170,7 @@ def test_the_gallerys_own_split_comes_first(tmp_path, embedder):
     assert chosen.protocol.kind == "split"
     assert (len(chosen.queries), len(chosen.items)) == (4, 8)
     assert chosen.left_out["other split"] == 4
-    found = last(compare(gallery))
+    found = finish(compare(gallery))
     assert found.main.as_json()["left_out"]["other split"] == 4
 
 
@@ -200,21 +196,21 @@ def test_labels_that_stand_alone_say_what_is_missing(tmp_path, embedder):
 
 def test_a_domain_without_items_of_its_own_is_json(tmp_path):
     columns = make_columns(list("aab"), ["x", "x", "y"])
-    found = last(evaluate(make_trial(columns, [0, 2], [1], same=[(2, 1)]), random_embeddings(3, 4, 0)))
+    found = finish(evaluate(make_trial(columns, [0, 2], [1], same=[(2, 1)]), random_embeddings(3, 4, 0)))
     answer = json.loads(json.dumps(found.as_json(labels=True), allow_nan=False))
     assert answer["domains"]["y"]["alone_mmp5"] is None
     assert answer["domains"]["y"]["mmp5"] == 1
 
 
 def test_an_assessment_measures_64_context_and_rivals_beside(gallery):
-    found = last(compare(gallery, context=True, compare=["raw"]))
+    found = finish(compare(gallery, context=True, compare=["raw"]))
     assert [(e.model, e.dim, e.context) for e in found.evaluations] == [
         ("unifex-lite", 256, True), ("unifex-lite", 256, False), ("unifex-lite", 64, False), ("raw", 1600, False),
     ]  # fmt: skip
 
 
 def test_rivals_are_compared_in_pairs(gallery):
-    found = last(compare(gallery, dim=64, compare=["pooling", "raw"]))
+    found = finish(compare(gallery, dim=64, compare=["pooling", "raw"]))
     assert [(e.model, e.dim) for e in found.evaluations] == [("unifex-lite", 64), ("pooling", 64), ("raw", 1600)]
     brief = found.as_json()["compared"][0]
     assert brief["difference"]["ci95"][0] <= brief["difference"]["mmp5"] <= brief["difference"]["ci95"][1]
@@ -223,11 +219,11 @@ def test_rivals_are_compared_in_pairs(gallery):
 
 def test_wrong_wishes(gallery):
     with pytest.raises(DimensionError, match="PCA needs more than 24 images"):
-        last(compare(gallery, compare=["pca"]))
+        finish(compare(gallery, compare=["pca"]))
     with pytest.raises(GalleryError, match="no model nothing"):
-        last(compare(gallery, compare=["nothing"]))
+        finish(compare(gallery, compare=["nothing"]))
     with pytest.raises(DimensionError, match="no 65-d"):
-        last(compare(gallery, dim=65))
+        finish(compare(gallery, dim=65))
 
 
 def test_a_model_trained_anew_re_embeds_its_galleries(gallery):
@@ -267,7 +263,7 @@ def test_figures_that_say_little_are_remarked_on(labels, hashes, domains, querie
     columns, everyone = make_columns(labels, domains, hashes=hashes), range(len(labels))
     items = [item for item in everyone if item not in (queries or ())]
     chosen = make_trial(columns, queries or everyone, items, None if queries else columns.copies)
-    found = last(evaluate(chosen, random_embeddings(len(labels), 4, 0)))
+    found = finish(evaluate(chosen, random_embeddings(len(labels), 4, 0)))
     assert found.as_json()["remarks"] == found.remarks
     assert re.search(remark, " ".join(found.remarks)) if remark else found.remarks == []
 
@@ -280,7 +276,7 @@ def test_a_gallery_of_copies_says_why_it_cannot_be_measured(tmp_path, embedder):
     run_index(gallery, tmp_path / "pictures")
     with pytest.raises(GalleryError, match="copies of one file do not count"):
         trial(gallery)
-    assert "one label" in last(compare(gallery, EvalProtocol(copies=True))).main.remarks[0]
+    assert "one label" in finish(compare(gallery, EvalProtocol(copies=True))).main.remarks[0]
 
 
 def test_what_is_measured_stays_the_same_items_while_others_come_and_go(gallery, folder):

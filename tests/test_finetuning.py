@@ -6,7 +6,7 @@ import csv
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,25 +17,20 @@ from tests.support.drawing import LABELS, encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli import main
 from unifex.core import images
+from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.evaluate import evaluate
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
-from unifex.gallery.snapshot import Embedding
 from unifex.models.embedder import Embedder, ModelError
 from unifex.training.augment import features_of_views, view
 from unifex.training.config import PRESETS
 from unifex.training.result import EpochMetrics, TrainResult
-from unifex.training.resume import unfinished
-from unifex.training.run import Doing, finetune
+from unifex.training.resume import points_so_far, unfinished
+from unifex.training.run import finetune
 from unifex.training.split import HoldOut
 
 QUICK = PRESETS["quick"]
-
-
-def last(events):
-    *_, event = events
-    return event
 
 
 @pytest.fixture
@@ -44,11 +39,11 @@ def library(gallery) -> Library:
 
 
 def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
-    events = list(finetune(gallery, "mine", QUICK))
-    points, outcome = [e for e in events if isinstance(e, EpochMetrics)], events[-1]
+    points, steps = [], []
+    outcome = finish(finetune(gallery, "mine", QUICK, on_epoch=points.append), steps.append)
     assert [p.number for p in points] == [1, 2, 3]
     assert all(0 <= p.scores[dim] <= 1 for p in points for dim in (64, 256))
-    assert any(isinstance(e, Doing) and "mine 64-d" in e.what for e in events)
+    assert {"epoch 1", "epoch 2", "epoch 3", "measuring mine 64-d"} <= {step.stage for step in steps}
     assert {(e.model, e.dim) for e in outcome.evaluations} == {
         ("raw", 1600), ("unifex-lite", 64), ("unifex-lite", 256),
         *(("mine", dim) for dim in (64, 128, 256, 512)),
@@ -70,12 +65,12 @@ def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
 
 
 def test_before_and_after_are_of_the_same_queries_and_true(gallery):
-    outcome = last(finetune(gallery, "mine", QUICK))
+    outcome = finish(finetune(gallery, "mine", QUICK))
     columns = outcome.data.columns
     features = gallery.features([h.decode() for h in columns.hashes])
-    new = last(evaluate(outcome.data.trial, outcome.neck.embed(features, 256)))
-    old = last(evaluate(outcome.data.trial, gallery.embedder.neck.embed(features, 256)))
-    raw = last(evaluate(outcome.data.trial, l2_normalize(features.astype(np.float32), 1600)))
+    new = finish(evaluate(outcome.data.trial, outcome.neck.embed(features, 256)))
+    old = finish(evaluate(outcome.data.trial, gallery.embedder.neck.embed(features, 256)))
+    raw = finish(evaluate(outcome.data.trial, l2_normalize(features.astype(np.float32), 1600)))
     assert outcome.gain.value == pytest.approx(np.mean(new.measures.mmp5 - old.measures.mmp5))
     assert outcome.of("raw", 256).overall() == raw.overall()
     assert outcome.points[-1].scores[256] == pytest.approx(new.overall().value)
@@ -92,12 +87,12 @@ def noise(outcome: TrainResult, seed: int = 0) -> TrainResult:
     """The same outcome with a neck of random directions."""
     rng = np.random.default_rng(seed)
     embeddings = l2_normalize(rng.normal(size=(len(outcome.data.columns.ids), 256)), 256)
-    bad = last(evaluate(outcome.data.trial, embeddings, outcome.model))
+    bad = finish(evaluate(outcome.data.trial, embeddings, outcome.model))
     return replace(outcome, evaluations=[e for e in outcome.evaluations if e.model != outcome.model] + [bad])
 
 
 def test_a_worse_neck_is_advised_against(gallery):
-    outcome = last(finetune(gallery, "mine", QUICK))
+    outcome = finish(finetune(gallery, "mine", QUICK))
     bad = noise(outcome)
     assert bad.verdict == "worse"
     assert bad.advice.startswith("Do not use it")
@@ -108,64 +103,88 @@ def test_a_worse_neck_is_advised_against(gallery):
     assert same.advice.startswith("Better keep 'unifex-lite'")
 
 
+def _stopped(gallery: Gallery, name: str, after: str) -> None:
+    """A training that is stopped after an epoch."""
+    work = finetune(gallery, name, QUICK)
+    next(step for step in work if step.stage == after)
+    work.close()
+
+
 def test_stopped_gone_on_and_finished(gallery):
     models = gallery.folder.parent / "models"
-    whole = last(finetune(gallery, "whole", QUICK)).neck
-    events = finetune(gallery, "cut", QUICK)
-    next(e for e in events if isinstance(e, EpochMetrics))
-    events.close()
+    whole = finish(finetune(gallery, "whole", QUICK)).neck
+    _stopped(gallery, "cut", "epoch 1")
     assert [(o.name, o.gallery, o.recipe, o.hold_out) for o in unfinished(models)] == [
         ("cut", "drawn", QUICK, HoldOut())
     ]
     assert not (models / "cut").exists()
-    rest = list(finetune(gallery, "cut", QUICK))
-    assert [e.number for e in rest if isinstance(e, EpochMetrics)] == [2, 3]
-    np.testing.assert_array_equal(rest[-1].neck.weight, whole.weight)
-    assert [point.number for point in rest[-1].points] == [1, 2, 3]  # the curves are whole, too
+    points: list[EpochMetrics] = []
+    outcome = finish(finetune(gallery, "cut", QUICK, on_epoch=points.append))
+    assert [point.number for point in points] == [2, 3]
+    np.testing.assert_array_equal(outcome.neck.weight, whole.weight)
+    assert [point.number for point in outcome.points] == [1, 2, 3]  # the curves are whole, too
     assert unfinished(models) == []
-    next(e for e in finetune(gallery, "early", QUICK) if isinstance(e, EpochMetrics))
-    early = last(finetune(gallery, "early", QUICK, finish=True))
+    _stopped(gallery, "early", "epoch 1")
+    early = finish(finetune(gallery, "early", QUICK, finish=True))
     assert early.as_json()["epochs"] == 1
     assert not np.array_equal(early.neck.weight, whole.weight)
     assert early.evaluations
 
 
 def test_killed_after_the_last_epoch_it_only_measures(gallery):
-    whole = last(finetune(gallery, "whole", QUICK)).neck
-    events = finetune(gallery, "late", QUICK)
-    next(e for e in events if isinstance(e, EpochMetrics) and e.number == 3)
-    events.close()
-    rest = list(finetune(gallery, "late", QUICK))
-    assert not any(isinstance(e, EpochMetrics) for e in rest)
-    np.testing.assert_array_equal(rest[-1].neck.weight, whole.weight)
-    assert [point.number for point in rest[-1].points] == [1, 2, 3]
+    whole = finish(finetune(gallery, "whole", QUICK)).neck
+    _stopped(gallery, "late", "epoch 3")
+    points: list[EpochMetrics] = []
+    outcome = finish(finetune(gallery, "late", QUICK, on_epoch=points.append))
+    assert not points
+    np.testing.assert_array_equal(outcome.neck.weight, whole.weight)
+    assert [point.number for point in outcome.points] == [1, 2, 3]
+
+
+def test_who_listens_ends_a_training_after_an_epoch(gallery):
+    def listen(metrics: EpochMetrics) -> None:
+        if metrics.number == 2:
+            raise GalleryError("so long and no longer")
+
+    with pytest.raises(GalleryError, match="no longer"):
+        finish(finetune(gallery, "cut", QUICK, on_epoch=listen))
+    points: list[EpochMetrics] = []
+    finish(finetune(gallery, "cut", QUICK, on_epoch=points.append))
+    assert [point.number for point in points] == [3]
+
+
+def test_curves_that_an_earlier_version_kept(tmp_path):
+    points = [EpochMetrics(1, 3, 0.5, 0.01, 2.0, {64: 0.75})]
+    (tmp_path / ".training").mkdir()
+    (kept,) = json.loads(json.dumps([{**asdict(point), "seconds_left": 4.0} for point in points]))
+    (tmp_path / ".training" / "mine.points").write_text(json.dumps([kept]))
+    assert points_so_far(tmp_path, "mine") == points
 
 
 def test_a_model_is_trained_once_at_a_time(gallery):
     first = finetune(gallery, "twice", QUICK)
-    next(event for event in first if isinstance(event, EpochMetrics))
+    next(step for step in first if step.stage == "epoch 1")
     with pytest.raises(ModelError, match="is being trained in another tab"):
         next(finetune(gallery, "twice", QUICK))
     first.close()
-    assert isinstance(last(finetune(gallery, "twice", QUICK)), TrainResult)
+    assert finish(finetune(gallery, "twice", QUICK)).model == "twice"
 
 
 def test_a_killed_process_leaves_a_checkpoint(gallery):
     code = (
-        "import os, sys\nfrom unifex.training.run import EpochMetrics, finetune\nfrom unifex.gallery import Gallery\n"
+        "import os, sys\nfrom unifex.training.run import finetune\nfrom unifex.gallery.gallery import Gallery\n"
         "from unifex.training.config import PRESETS\n"
-        "for event in finetune(Gallery.open(sys.argv[1]), 'killed', PRESETS['quick']):\n"
-        "    if isinstance(event, EpochMetrics) and event.number == 2:\n        os.kill(os.getpid(), 9)\n"
+        "for step in finetune(Gallery.open(sys.argv[1]), 'killed', PRESETS['quick']):\n"
+        "    if step.stage == 'epoch 2':\n        os.kill(os.getpid(), 9)\n"
     )
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code, str(gallery.folder)], cwd=root, timeout=120)
     assert done.returncode == -9
-    rest = [e.number for e in finetune(gallery, "killed", QUICK) if isinstance(e, EpochMetrics)]
-    assert rest == [3]
+    assert [step.stage for step in finetune(gallery, "killed", QUICK) if "epoch" in step.stage] == ["epoch 3"]
 
 
 def test_the_verdict_is_on_what_the_gallery_would_be_searched_with(gallery):
-    outcome = last(finetune(gallery, "small", replace(QUICK, dims=(64,))))
+    outcome = finish(finetune(gallery, "small", replace(QUICK, dims=(64,))))
     assert (outcome.before_dim, outcome.dim) == (256, 64)
     new, old = outcome.of("small", 64), outcome.of("unifex-lite", 256)
     assert outcome.gain.value == pytest.approx(np.mean(new.measures.mmp5 - old.measures.mmp5))
@@ -173,7 +192,7 @@ def test_the_verdict_is_on_what_the_gallery_would_be_searched_with(gallery):
 
 def test_nothing_to_keep_is_said_and_nothing_trained(gallery):
     with pytest.raises(ModelError, match="no stopped training 'never'"):
-        last(finetune(gallery, "never", QUICK, finish=True))
+        finish(finetune(gallery, "never", QUICK, finish=True))
     assert not (gallery.folder.parent / "models" / "never").exists()
 
 
@@ -184,7 +203,7 @@ def test_two_classes_of_three_images_work(tmp_path, embedder):
             (tmp_path / "few" / label / f"{number}.png").write_bytes(encoded(picture(label, number)))
     gallery = Gallery.create(tmp_path / "indexes" / "few", embedder)
     run_index(gallery, tmp_path / "few")
-    outcome = last(finetune(gallery, "few", PRESETS["best"]))
+    outcome = finish(finetune(gallery, "few", PRESETS["best"]))
     assert outcome.verdict == "unmeasured"
     assert "fewer than 4 classes" in outcome.advice
     assert outcome.as_json()["before"] is None
@@ -192,7 +211,7 @@ def test_two_classes_of_three_images_work(tmp_path, embedder):
 
 
 def test_names_that_are_taken_or_impossible_are_refused(gallery):
-    last(finetune(gallery, "mine", QUICK))
+    finish(finetune(gallery, "mine", QUICK))
     for name, why in (("mine", "already"), ("unifex-lite", "already"), ("../x", "cannot name"), ("", "cannot name")):
         with pytest.raises((ModelError, GalleryError), match=why):
             next(finetune(gallery, name, QUICK))
@@ -200,7 +219,7 @@ def test_names_that_are_taken_or_impossible_are_refused(gallery):
 
 def test_views_are_computed_once_and_told_apart(gallery):
     records = gallery.records(gallery.snapshot().columns.ids[:3])
-    made = last(features_of_views(gallery, records, 3))
+    made = finish(features_of_views(gallery, records, 3))
     engine, prep = gallery.embedder.engine, gallery.embedder.backbone.preprocessing
     image = images.decode(gallery.original(records[0]), at_least=prep.size).image
     mirrored = engine.features(images.to_input(ImageOps.mirror(image), prep)[None])[0]
@@ -208,35 +227,37 @@ def test_views_are_computed_once_and_told_apart(gallery):
     assert len({view(image, records[0].sha256, number).tobytes() for number in range(4)}) == 4
     for record in records:  # the pixels are not needed any more
         Path(record.uri).unlink()
-    np.testing.assert_array_equal(last(features_of_views(gallery, records, 2)), made[:, :2])
+    np.testing.assert_array_equal(finish(features_of_views(gallery, records, 2)), made[:, :2])
     with pytest.raises(GalleryError, match="no longer there"):
-        last(features_of_views(gallery, records, 4))
+        finish(features_of_views(gallery, records, 4))
     with gallery.write() as writer:
         writer.remove([records[0].id])
     assert not gallery.views_path(records[0].sha256).exists()
     outcome_records = gallery.records(gallery.snapshot().columns.ids[:2])
-    assert last(features_of_views(gallery, outcome_records, 2)).shape == (2, 2, 1600)
+    assert finish(features_of_views(gallery, outcome_records, 2)).shape == (2, 2, 1600)
 
 
 def test_training_with_views(gallery):
-    events = list(finetune(gallery, "seen", replace(QUICK, views=2)))
-    assert any(isinstance(e, Doing) and e.what == "crops and mirror images" for e in events)
-    assert events[-1].neck.dims == (64, 128, 256, 512)
+    steps = []
+    outcome = finish(finetune(gallery, "seen", replace(QUICK, views=2)), steps.append)
+    assert "crops and mirror images" in {step.stage for step in steps}
+    assert outcome.neck.dims == (64, 128, 256, 512)
 
 
 def test_a_gallery_uses_the_model_and_goes_back(gallery, library):
-    outcome = last(finetune(library.get("drawn"), "mine", QUICK))
+    outcome = finish(finetune(library.get("drawn"), "mine", QUICK))
     before = library.get("drawn").snapshot().embeddings.copy()
-    events = list(library.use("drawn", Embedder.load("mine", models=library.models)))
-    assert isinstance(events[0], Embedding)
+    steps = []
+    used = finish(library.use("drawn", Embedder.load("mine", models=library.models)), steps.append)
+    assert steps[0].stage == "embedding"
     now = library.get("drawn")
-    assert events[-1] is now
+    assert used is now
     assert (now.config.model, now.config.previous, now.config.dim) == ("mine", "unifex-lite", 256)
     hashes = [h.decode() for h in now.snapshot().columns.hashes]
     np.testing.assert_allclose(now.snapshot().embeddings, outcome.neck.embed(now.features(hashes), 256), atol=1e-6)
     reopened = Gallery.open(gallery.folder)
     np.testing.assert_array_equal(reopened.snapshot().embeddings, now.snapshot().embeddings)
-    last(library.use("drawn", Embedder.load(now.config.previous, models=library.models)))
+    finish(library.use("drawn", Embedder.load(now.config.previous, models=library.models)))
     np.testing.assert_array_equal(library.get("drawn").snapshot().embeddings, before)
     assert library.get("drawn").config.previous == "mine"
 
@@ -254,7 +275,7 @@ def test_the_command_line_trains_uses_and_goes_back(gallery, capsys, tmp_path, e
     assert code == 0
     assert {"model", "images", "classes", "epochs", "seconds", "loss", "before", "after"} <= answer.keys()
     assert (answer["model"], answer["classes"], answer["images"], answer["epochs"]) == ("cheap", 3, 18, 2)
-    assert "epoch 2 of 2: loss" in errors
+    assert "epoch 2: 2 of 2 · loss" in errors
     code, answer, _ = run(capsys, "use", "drawn", "cheap", *where)
     assert (code, answer["model"], answer["previous"]) == (0, "cheap", "unifex-lite")
     image = tmp_path / "query.png"

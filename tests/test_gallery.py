@@ -19,7 +19,7 @@ from unifex.core import images
 from unifex.core.files import verify, with_checksum
 from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.indexing import Progress, forecast, index
+from unifex.gallery.indexing import forecast, index
 from unifex.gallery.library import Library, check_name
 from unifex.gallery.snapshot import ItemsGone
 from unifex.gallery.writer import SHARD_ROWS
@@ -163,11 +163,9 @@ def test_cancel_keeps_what_was_done_and_resume_adds_the_rest(tmp_path, folder, e
     monkeypatch.setattr("unifex.gallery.indexing.REPORT_SECONDS", 0.0)
     monkeypatch.setattr("unifex.gallery.indexing.WINDOW_IMAGES", 2)
     gallery = Gallery.create(tmp_path / "g", embedder)
-    events = index(gallery, str(folder))
-    for event in events:
-        if event.added >= 5:
-            break
-    events.close()
+    work = index(gallery, str(folder))
+    next(step for step in work if int(step.note.split()[0]) >= 5)  # are added
+    work.close()
     done = len(gallery)
     assert 5 <= done < 24
     assert [spec for spec, _ in gallery.unfinished()] == [str(folder)]
@@ -182,11 +180,11 @@ import sys
 from unifex.gallery import indexing
 indexing.COMMIT_IMAGES = 4
 indexing.WINDOW_IMAGES = 4
-from unifex.embedder import Embedder
-from unifex.gallery import Gallery
+from unifex.models.embedder import Embedder
+from unifex.gallery.gallery import Gallery
 gallery = Gallery.open_or_create(sys.argv[1], Embedder.load())
 print("start", flush=True)
-for event in indexing.index(gallery, sys.argv[2]):
+for step in indexing.index(gallery, sys.argv[2]):
     pass
 """
 
@@ -340,9 +338,9 @@ def test_forecast_is_about_right(folder, embedder, gallery):
 
 def test_progress_counts_up_to_the_total(tmp_path, folder, embedder):
     gallery = Gallery.create(tmp_path / "g", embedder)
-    events = [event for event in index(gallery, str(folder)) if isinstance(event, Progress)]
-    assert [event.done for event in events] == sorted(event.done for event in events)
-    assert (events[-1].done, events[-1].total, events[-1].seconds_left) == (24, 24, 0)
+    steps = list(index(gallery, str(folder)))
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert (steps[-1].done, steps[-1].total, steps[-1].seconds_left) == (24, 24, 0)
 
 
 # --- the folder of galleries -----------------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def test_from_pretrained_fetches_the_backbone_too(unifex, server, tmp_path):
     (server.root / "me").mkdir(exist_ok=True)
     (tmp_path / "model").rename(server.root / "me" / "tiny-neck")
     code = """
-from unifex.embedder import Embedder
+from unifex.models.embedder import Embedder
 from PIL import Image
 print(Embedder.from_pretrained("me/tiny-neck").embed([Image.new("RGB", (40, 30), "red")]).shape)
 """
@@ -152,16 +152,16 @@ def test_pushing_without_a_token_says_how_to_get_one(unifex, server):
 STOPPED = """
 import sys, time
 from unifex import hub
-from unifex.hub import Fetched, HubFile, fetch, find
+from unifex.core.progress import finish
+from unifex.models.hub import HubFile, fetch, find
 file = HubFile("someone/large", ("absent.bin", "weights.bin"))
 going = fetch(file)
-for event in going:
-    if 0 < event.done < event.total:
-        break
+step = next(step for step in going if 0 < step.done < step.total)
 going.close()
-print(event.done < event.total, find(file), flush=True)
-*_, last = fetch(file)
-print(last.done == last.total, find(file) is not None)
+print(step.done < step.total, find(file), flush=True)
+steps = []
+finish(fetch(file), steps.append)
+print(steps[-1].done == steps[-1].total, find(file) is not None)
 """
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.support.drawing import encoded, picture
 from tests.test_vectors import clustered, overlap
 from unifex.cli.main import main
+from unifex.core.progress import finish
 from unifex.evaluation.compare import compare
 from unifex.gallery import bundle, snapshot
 from unifex.gallery.corrections import Correction
@@ -135,7 +136,7 @@ def test_a_gallery_in_milvus_answers_as_in_faiss(both, folder):
             assert there.stranger == here.stranger
     here, there = (search_items(one, ids[:2].tolist(), 5).hits for one in (faiss, moved))
     assert [hit.as_json() for hit in there] == [hit.as_json() for hit in here]
-    (*_, here), (*_, there) = compare(faiss), compare(moved)
+    here, there = finish(compare(faiss)), finish(compare(moved))
     assert there.as_json() == here.as_json()
 
 
@@ -161,7 +162,7 @@ def test_another_neck_gets_another_collection_and_the_old_one_goes(both, embedde
     assert main(["store", "drawn", "milvus", "--indexes", str(library.folder)]) == 0  # there already: nothing to do
     before = moved.snapshot().index.candidates.name
     other = Embedder.raw("lite0")
-    *_, used = library.use("drawn", other)
+    used = finish(library.use("drawn", other))
     collection = used.snapshot().index.candidates
     assert collection.name != before
     assert collection.client.list_collections() == [collection.name]
@@ -214,10 +215,10 @@ def test_a_gallery_whose_milvus_is_gone_can_go_back_to_faiss(both, caplog):
 
 def test_a_packed_gallery_says_nothing_of_its_store(both, tmp_path):
     _, moved, _ = both
-    list(bundle.pack(moved, tmp_path / "drawn.zip"))
+    finish(bundle.pack(moved, tmp_path / "drawn.zip"))
     assert b"milvus" not in (tmp_path / "drawn.zip").read_bytes().lower()
     there = Library(tmp_path / "there")
-    list(bundle.unpack(tmp_path / "drawn.zip", "drawn", there))
+    finish(bundle.unpack(tmp_path / "drawn.zip", "drawn", there))
     assert there.get("drawn").config.store == ""
     assert there.get("drawn").snapshot().index.candidates.exact
 

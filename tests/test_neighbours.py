@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from tests.support.trials import random_embeddings
+from unifex.core.progress import finish
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.neighbours import NEIGHBOURS, Kept, Neighbours
@@ -12,11 +13,6 @@ from unifex.gallery.snapshot import ITEM
 from unifex.retrieval import reranking
 from unifex.vector_index import index_types
 from unifex.vector_index.matches import NOTHING, Exclusion
-
-
-def last(events):
-    *_, final = events
-    return final
 
 
 def slow_neighbours(embeddings, copies):
@@ -34,7 +30,7 @@ def slow_neighbours(embeddings, copies):
 def test_against_brute_force(items, images, ties):
     rng = np.random.default_rng(items)
     copies, embeddings = rng.integers(0, images, items), random_embeddings(items, 4, items, ties)
-    found = last(neighbours.find(index_types.build(embeddings), copies))
+    found = finish(neighbours.find(index_types.build(embeddings), copies))
     assert found.positions.tolist() == slow_neighbours(embeddings, copies)
 
 
@@ -46,14 +42,14 @@ def test_an_update_is_the_same_as_from_the_start(before, added, removed, seed):
     embeddings, copies = random_embeddings(before + added, 5, seed, ties=seed % 2), rng.integers(0, 50, before + added)
     ids = np.cumsum(rng.integers(1, 4, before + added))
     old = np.arange(before)
-    first = last(neighbours.find(index_types.build(embeddings[old]), copies[old]))
+    first = finish(neighbours.find(index_types.build(embeddings[old]), copies[old]))
     near = np.where(first.positions >= 0, ids[old][first.positions], -1)
     items = np.array([(i, b"") for i in ids[old]], ITEM)
     kept = Kept(items, near, first.scores)
     left = np.setdiff1d(np.arange(before + added), rng.choice(before, removed, replace=False))
     index = index_types.build(np.ascontiguousarray(embeddings[left]))
-    updated = last(neighbours.update(index, ids[left], copies[left], kept))
-    afresh = last(neighbours.find(index, copies[left]))
+    updated = finish(neighbours.update(index, ids[left], copies[left], kept))
+    afresh = finish(neighbours.find(index, copies[left]))
     assert np.array_equal(updated.positions, afresh.positions)
     assert np.array_equal(updated.scores, afresh.scores)
 
@@ -65,7 +61,7 @@ def test_a_gallery_keeps_them_and_adds_to_them(gallery, folder, embedder):
         (folder / "shapes/disc" / f"new{view}.png").write_bytes(encoded(picture("shapes/disc", 90 + view)))
     run_index(gallery, folder)
     current, updated = gallery.neighbours()
-    again = last(neighbours.find(current.index, current.columns.copies))
+    again = finish(neighbours.find(current.index, current.columns.copies))
     assert np.array_equal(updated.positions, again.positions)
     reopened = Gallery.open(gallery.folder, embedder)
     assert np.array_equal(reopened.neighbours()[1].positions, again.positions)
@@ -100,7 +96,7 @@ def test_context_against_loops(items, seed, leave_out):
     rng = np.random.default_rng(seed)
     embeddings, copies = random_embeddings(items, 8, seed), rng.integers(0, items, items)
     index = index_types.build(embeddings)
-    near = last(neighbours.find(index, copies))
+    near = finish(neighbours.find(index, copies))
     rows = np.arange(min(5, items))
     excluded = Exclusion.own(copies, rows) if leave_out else NOTHING
     matches = reranking.search_reranked(index, near, embeddings[rows], 4, excluded)
@@ -115,5 +111,5 @@ def test_context_against_loops(items, seed, leave_out):
 
 def test_context_of_nothing():
     index = index_types.build(random_embeddings(5, 4, 0))
-    near = last(neighbours.find(index, np.arange(5)))
+    near = finish(neighbours.find(index, np.arange(5)))
     assert reranking.search_reranked(index, near, np.zeros((0, 4), np.float32), 3).positions.shape == (0, 3)

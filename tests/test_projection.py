@@ -7,32 +7,28 @@ import pytest
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
+from unifex.core.progress import Step, finish
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.maps import page, projection
-from unifex.maps.projection import Map, Mapping, aligned, kept_map, moved_most, place, project
-
-
-def last(events):
-    *_, final = events
-    return final
+from unifex.maps.projection import Map, aligned, kept_map, moved_most, place, project
 
 
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory, embedder):
-    """A gallery with its map, and its pictures' folder."""
+    """A gallery, its map, the steps to it, and its pictures' folder."""
     from tests.support.drawing import write_folder
 
     base = tmp_path_factory.mktemp("map")
     gallery = Gallery.create(base / "indexes" / "g", embedder)
     run_index(gallery, write_folder(base / "pictures", views=10))
-    return gallery, base / "pictures", list(project(gallery))
+    steps: list[Step] = []
+    return gallery, finish(project(gallery), steps.append), steps, base / "pictures"
 
 
 def test_a_map_shows_its_progress_and_brings_labels_together(mapped):
-    gallery, _, events = mapped
-    assert all(isinstance(event, Mapping) for event in events[:-1])
-    assert {event.doing for event in events[:-1]} >= {"Finding neighbours", "Starting UMAP"}
-    drawn, classes = events[-1], gallery.snapshot().columns.classes
+    gallery, drawn, steps, _ = mapped
+    assert {step.stage for step in steps} >= {"finding neighbours", "starting UMAP"}
+    classes = gallery.snapshot().columns.classes
     assert drawn.places.shape == (40, 2)
     assert drawn.places.dtype == np.float32
     assert np.isfinite(drawn.places).all()
@@ -42,35 +38,35 @@ def test_a_map_shows_its_progress_and_brings_labels_together(mapped):
 
 
 def test_it_is_kept_and_the_same_again(mapped):
-    gallery, _, events = mapped
-    assert np.array_equal(last(project(gallery)).places, events[-1].places)
-    assert np.array_equal(kept_map(gallery).places, events[-1].places)
-    assert np.array_equal(last(project(gallery, afresh=True)).places, events[-1].places)
+    gallery, drawn, *_ = mapped
+    assert np.array_equal(finish(project(gallery)).places, drawn.places)
+    assert np.array_equal(kept_map(gallery).places, drawn.places)
+    assert np.array_equal(finish(project(gallery, afresh=True)).places, drawn.places)
 
 
 def test_a_kept_map_starts_nothing(mapped, monkeypatch):
-    gallery, _, events = mapped
+    gallery, drawn, *_ = mapped
     for module, name in ((projection.subprocess, "Popen"), (projection.tempfile, "TemporaryDirectory")):
         monkeypatch.setattr(module, name, None)
-    assert np.array_equal(last(project(gallery)).places, events[-1].places)
+    assert np.array_equal(finish(project(gallery)).places, drawn.places)
 
 
 def test_a_worker_that_dies_says_why(gallery, tmp_path, monkeypatch):
     (tmp_path / "umap.py").write_text("raise ImportError('numba is too old')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(GalleryError, match=r"could not be made.*numba is too old"):
-        last(project(gallery))
+        finish(project(gallery))
     assert kept_map(gallery) is None
 
 
 def test_newcomers_are_placed_without_fitting_again(mapped, embedder):
-    gallery, pictures, events = mapped
+    gallery, drawn, _, pictures = mapped
     (pictures / "signs/cross/new.png").write_bytes(encoded(picture("signs/cross", 70)))
     run_index(gallery, pictures)
     assert kept_map(gallery) is None
-    (found,) = [event for event in project(gallery) if isinstance(event, Map)]
+    found = finish(project(gallery))
     assert found.placed == 1
-    assert np.array_equal(found.places[:40], events[-1].places)
+    assert np.array_equal(found.places[:40], drawn.places)
     near = gallery.neighbours()[1].positions[40][:5]
     centre = found.places[near].mean(axis=0)
     assert np.linalg.norm(found.places[40] - centre) < np.ptp(found.places, axis=0).max()
@@ -78,13 +74,13 @@ def test_newcomers_are_placed_without_fitting_again(mapped, embedder):
 
 def test_a_second_map_lies_on_the_first(mapped):
     gallery = mapped[0]
-    first, second = last(project(gallery)), last(project(gallery, "raw"))
+    first, second = finish(project(gallery)), finish(project(gallery, "raw"))
     assert second.model == "raw"
     assert np.array_equal(first.ids, second.ids)
     moved = moved_most(first, second, 5)
     distances = np.linalg.norm(first.places - second.places, axis=1)
     assert distances[moved].min() >= np.sort(distances)[-5]
-    kept = last(project(gallery, "raw"))
+    kept = finish(project(gallery, "raw"))
     assert np.array_equal(kept.places, second.places)
 
 
@@ -93,9 +89,7 @@ def test_cancelling_ends_the_worker(gallery, monkeypatch):
     popen = projection.subprocess.Popen
     monkeypatch.setattr(projection.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
     work = project(gallery)
-    for event in work:
-        if event.doing == "Starting UMAP":
-            break
+    next(step for step in work if step.stage == "starting UMAP")
     assert started[0].poll() is None
     work.close()
     assert started[0].poll() is not None
@@ -105,7 +99,7 @@ def test_cancelling_ends_the_worker(gallery, monkeypatch):
 def test_too_few_items(tmp_path, embedder):
     gallery = Gallery.create(tmp_path / "indexes" / "few", embedder)
     with pytest.raises(GalleryError, match="needs 4 different images, gallery 'few' has 0;"):
-        last(project(gallery))
+        finish(project(gallery))
 
 
 def pictures_in(tmp_path):
@@ -121,7 +115,7 @@ def test_copies_alone_make_no_map(tmp_path, embedder, different):
     gallery = Gallery.create(tmp_path / "indexes" / "copies", embedder)
     run_index(gallery, pictures)
     with pytest.raises(GalleryError, match=f"has {different}, and {20 - different} copies; add others"):
-        last(project(gallery))
+        finish(project(gallery))
 
 
 def test_an_image_has_one_place_however_many_files_show_it(tmp_path, embedder):
@@ -134,16 +128,16 @@ def test_an_image_has_one_place_however_many_files_show_it(tmp_path, embedder):
     (pictures / "repacked.bmp").write_bytes(encoded(image, "BMP"))
     gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
     run_index(gallery, pictures)
-    drawn = last(project(gallery))
+    drawn = finish(project(gallery))
     same = np.array(["copy" in r.path or "repacked" in r.path for r in gallery.records(drawn.ids)])
     assert len(np.unique(drawn.places[same], axis=0)) == 1
     assert len(np.unique(drawn.places[~same], axis=0)) == 20
     (pictures / "copy late.png").write_bytes(encoded(image))
     run_index(gallery, pictures)
-    later = last(project(gallery))
+    later = finish(project(gallery))
     assert later.placed == 1
     assert np.array_equal(later.places[-1], drawn.places[same][0])
-    assert len(np.unique(last(project(gallery, "raw")).places, axis=0)) == 21
+    assert len(np.unique(finish(project(gallery, "raw")).places, axis=0)) == 21
 
 
 def test_alignment_undoes_turning_mirroring_and_scaling():
@@ -166,7 +160,7 @@ def decoded(text, kind):
 
 def test_the_page_holds_everything(mapped):
     gallery = mapped[0]
-    drawn = last(project(gallery))
+    drawn = finish(project(gallery))
     html = page.page(gallery, drawn, thumbnails=True)
     data = json.loads(re.search(r"const MAP = (.*);\n", html)[1])
     assert np.array_equal(decoded(data["ids"], np.int32), drawn.ids)

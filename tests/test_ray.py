@@ -17,8 +17,8 @@ from pyarrow import parquet
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli.main import main
+from unifex.core.progress import finish
 from unifex.data.item import Item, Skipped, SourceError
-from unifex.gallery.clip_retrieval import Rows
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
@@ -52,19 +52,22 @@ def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_
     out = str(tmp_path / "shards")
     embedder.embed([picture("shapes/disc", 0)])  # its engine is there, and stays here
     killed = []
-    for event in ray_embedding.embed(str(folder), out, embedder):
-        if isinstance(event, Rows) and event.done == 2:
-            killed += workers()
+
+    def kill(step):
+        if step.done == 2:
+            killed.extend(workers())
             for process in killed:
                 os.kill(process, signal.SIGKILL)
+
+    written = finish(ray_embedding.embed(str(folder), out, embedder), kill)
     assert len(killed) == 1
-    assert (event.images, event.kept, event.shards) == (224, 0, 12)
-    assert sorted(refused.path for refused in event.failed) == ["many/broken.jpg", "many/notes.txt"]
+    assert (written.images, written.kept, written.shards) == (224, 0, 12)
+    assert sorted(refused.path for refused in written.failed) == ["many/broken.jpg", "many/notes.txt"]
 
     table = tmp_path / "shards" / "metadata" / "metadata_00003.parquet"
     before = table.stat().st_mtime_ns, (tmp_path / "shards/metadata/metadata_00004.parquet").stat().st_mtime_ns
     table.unlink()
-    *_, again = ray_embedding.embed(str(folder), out, embedder)
+    again = finish(ray_embedding.embed(str(folder), out, embedder))
     assert (again.kept, again.images) == (11, 224)
     assert table.stat().st_mtime_ns > before[0]
     assert (tmp_path / "shards/metadata/metadata_00004.parquet").stat().st_mtime_ns == before[1]
@@ -85,7 +88,7 @@ def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_
 
     (folder / "many" / "new.png").write_bytes(encoded(picture("shapes/disc", 0)))
     with pytest.raises(SourceError, match=r"another plan .* empty folder"):
-        list(ray_embedding.embed(str(folder), out, embedder))
+        finish(ray_embedding.embed(str(folder), out, embedder))
 
 
 def test_on_a_cluster_by_its_address(folder, embedder, tmp_path):
@@ -226,7 +229,7 @@ def test_images_and_shards_on_s3(s3, embedder, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_embedding, "_results", lambda parts, out, *_: (
         ray_embedding.Worker(out, embedder, None).write(part) for part in parts
     ))  # fmt: skip
-    *_, outcome = ray_embedding.embed("s3://photos/in", "s3://photos/out", embedder)
+    outcome = finish(ray_embedding.embed("s3://photos/in", "s3://photos/out", embedder))
     assert (outcome.images, len(outcome.failed)) == (3, 1)
     with s3.open("photos/out/metadata/metadata_00000.parquet", "rb") as file:
         rows = parquet.read_table(file).to_pylist()
@@ -262,7 +265,7 @@ def test_shards_of_another_backbone_or_of_embeddings_make_no_gallery(embedder, f
         ray_embedding.Worker(out, model, dim).write(part) for part in parts
     ))  # fmt: skip
     out = tmp_path / "out"
-    list(ray_embedding.embed(str(folder), str(out), embedder, 64))
+    finish(ray_embedding.embed(str(folder), str(out), embedder, 64))
     take_in = ["index", "--from-embeddings", str(out), "--gallery", "far", "--indexes", str(tmp_path / "indexes")]
     assert main(take_in) == 1
     assert "a gallery needs features" in capsys.readouterr().err

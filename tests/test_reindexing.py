@@ -123,12 +123,12 @@ def test_what_lies_below_an_unreadable_folder_is_not_gone(gallery, folder, monke
 def test_a_source_that_goes_midway_is_not_finished(gallery, folder, monkeypatch):
     monkeypatch.setattr("unifex.gallery.indexing.REPORT_SECONDS", 0.0)
     (folder / "shapes/disc/99.png").write_bytes(encoded(picture("shapes/disc", 99)))
-    events = index(gallery, str(folder), prune=True)
-    next(events), next(events)
+    work = index(gallery, str(folder), prune=True)
+    next(work), next(work)
     folder.rename(folder.with_name("elsewhere"))
     folder.mkdir()
     with pytest.raises(SourceError, match="went while it was being indexed"):
-        list(events)
+        list(work)
     assert [spec for spec, _ in gallery.unfinished()] == [str(folder)]
     assert len(gallery) >= 24
 

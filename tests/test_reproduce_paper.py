@@ -36,9 +36,9 @@ def test_from_images_to_a_submission(tmp_path, capsys):
     assert "32 images: about" in capsys.readouterr().out
     assert not work.exists()
     reproduce_paper.main(asked)
-    out = capsys.readouterr().out
+    out, progress = capsys.readouterr()
     assert "32 items, 0 could not be read" in out
-    assert "epoch 2 of 2" in out
+    assert "epoch 2: 2 of 2" in progress
     model = Embedder.load("paper-64", models=work / "models")
     pixels = np.asarray(picture("signs/cross", 3), np.float32).transpose(2, 0, 1)[None]
     found = torch.jit.load(work / "submission.pt")(torch.from_numpy(pixels)).numpy()
@@ -46,5 +46,5 @@ def test_from_images_to_a_submission(tmp_path, capsys):
     assert (found * model.embed([picture("signs/cross", 3)], 64)).sum() > 0.999
     weights = model.neck.weight.copy()
     reproduce_paper.main(asked)  # everything is there: nothing is trained again
-    assert "epoch" not in capsys.readouterr().out
+    assert "epoch" not in capsys.readouterr().err
     assert np.array_equal(Embedder.load("paper-64", models=work / "models").neck.weight, weights)

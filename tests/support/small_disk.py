@@ -13,6 +13,7 @@ from gradio_client import Client, handle_file
 from tests.support.galleries import run_index
 from tests.support.serving import serve
 from tests.support.visiting import Visitor
+from unifex.core.progress import finish
 from unifex.core.text import reason
 from unifex.gallery import bundle, indexing
 from unifex.gallery.corrections import relabel
@@ -20,7 +21,6 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 from unifex.training.config import TrainConfig
-from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import unfinished
 from unifex.training.run import finetune
 
@@ -97,10 +97,10 @@ def test_nothing_is_lost_by_what_does_not_fit(tmp_path, disk, kept, embedder):
     with full(disk):
         refused(lambda: _write(kept, lambda writer: writer.remove([item.id])))
         refused(lambda: _write(kept, lambda writer: writer.correct([relabel(item, "cross")])))
-        refused(lambda: list(library.use("drawn", raw)))
-        refused(lambda: list(finetune(kept, "learned", QUICK)))
+        refused(lambda: finish(library.use("drawn", raw)))
+        refused(lambda: finish(finetune(kept, "learned", QUICK)))
         refused(lambda: embedder.save_as("copy", library.models))
-        refused(lambda: list(bundle.pack(kept, disk / "packed.zip")))
+        refused(lambda: finish(bundle.pack(kept, disk / "packed.zip")))
         with pytest.raises(GalleryError, match="'another' cannot be made: the disk is full"):
             library.get_or_create("another", lambda: embedder)
         assert contents(kept) == before
@@ -117,16 +117,13 @@ def _write(gallery: Gallery, change):
 
 def test_a_training_that_no_longer_fits_goes_on_from_where_it_was(disk, kept):
     training = finetune(kept, "learned", QUICK)
-    points = []
-    while len(points) < 3:
-        event = next(training)
-        points += [event] if isinstance(event, EpochMetrics) else []
+    next(step for step in training if step.stage == "epoch 3")
     with full(disk):
-        refused(lambda: list(training))
+        refused(lambda: finish(training))
     assert [order.name for order in unfinished(disk / "models")] == ["learned"]
-    events = list(finetune(kept, "learned", QUICK))
-    assert next(event for event in events if isinstance(event, EpochMetrics)).number > 3
-    assert isinstance(events[-1], TrainResult)
+    epochs = []
+    assert finish(finetune(kept, "learned", QUICK, on_epoch=epochs.append)).model == "learned"
+    assert epochs[0].number > 3
 
 
 def test_the_page_says_that_the_disk_is_full_and_goes_on(disk, kept, folder):

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unifex.cli.shared import (
     add_reading,
     chosen_embedder,
     chosen_source,
     embedder,
-    end_line,
     library,
     new_file,
     place,
     say,
-    step_line,
 )
 from unifex.core import ranges
+from unifex.core.console import watched
 from unifex.core.errors import UnifexError
+
+if TYPE_CHECKING:
+    from unifex.core.progress import Work
+    from unifex.gallery.clip_retrieval import Moved
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -111,24 +114,19 @@ def _datasets(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _curate(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.data.curation import Looking, Rule, curate
+    from unifex.data.curation import Rule, curate
 
     rule = Rule(tuple(options.domain), options.classes, options.least, options.most, options.seed)
-    for event in curate(chosen_source(options), rule, options.out, options.keep_copies):
-        if isinstance(event, Looking):
-            step_line("looking for copies", event.done, event.total)
-    end_line()
-    for entry in event.refused:
+    curated = watched(curate(chosen_source(options), rule, options.out, options.keep_copies))
+    for entry in curated.refused:
         say(options, f"  {entry.path}: {entry.reason}")
     say(options, f"{'domain':32}{'classes':>9}{'images':>10}{'smallest':>10}{'median':>8}{'largest':>9}")
-    for name, row in event.domains.items():
+    for name, row in curated.domains.items():
         sizes = f"{row.classes:9,}{row.images:10,}{row.smallest:10,}{row.median:8g}{row.largest:9,}"
         say(options, f"{(name or 'no domain')[:31]:32}{sizes}")
-    say(
-        options,
-        f"{event.images:,} images of {event.classes:,} classes in {event.path}; {event.copies:,} copies left out",
-    )
-    return asdict(event)
+    counts = f"{curated.images:,} images of {curated.classes:,} classes"
+    say(options, f"{counts} in {curated.path}; {curated.copies:,} copies left out")
+    return asdict(curated)
 
 
 def _forget(options: argparse.Namespace) -> dict[str, Any]:
@@ -157,35 +155,25 @@ def _pack(options: argparse.Namespace) -> dict[str, Any]:
 
     gallery = library(options).get(options.gallery)
     if options.out.startswith("hf:"):
-        for event in bundle.push(gallery, options.out.removeprefix("hf:"), options.images, not options.public):
-            if isinstance(event, bundle.Packing):
-                step_line("packing", event.done, event.total)
-        end_line()
-        say(options, f"gallery '{gallery.name}' is at {event}")
-        return {"gallery": gallery.name, "address": event, "private": not options.public}
-    for event in bundle.pack(gallery, Path(options.out), options.images):
-        if isinstance(event, bundle.Packing):
-            step_line("packing", event.done, event.total)
-    end_line()
-    say(options, f"gallery '{gallery.name}': {plural(event.items, 'item')}, {size(event.bytes)} in {event.path}")
-    return {"gallery": gallery.name, **asdict(event)}
+        repo = options.out.removeprefix("hf:")
+        address = watched(bundle.push(gallery, repo, options.images, not options.public))
+        say(options, f"gallery '{gallery.name}' is at {address}")
+        return {"gallery": gallery.name, "address": address, "private": not options.public}
+    packed = watched(bundle.pack(gallery, Path(options.out), options.images))
+    say(options, f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}")
+    return {"gallery": gallery.name, **asdict(packed)}
 
 
 def _unpack(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.core.text import plural
     from unifex.gallery import bundle
-    from unifex.gallery.gallery import Gallery
-    from unifex.models.hub import Fetched
 
-    on_hub, repo = options.source.startswith("hf:"), options.source.removeprefix("hf:")
-    galleries = library(options)
-    here = lambda: bundle.unpack(Path(options.source), options.gallery, galleries)  # noqa: E731
-    for event in bundle.pull(repo, options.gallery, galleries) if on_hub else here():
-        if not isinstance(event, Gallery):
-            step_line(event.file if isinstance(event, Fetched) else "unpacking", event.done, event.total)
-    end_line()
-    facts = event.facts()
-    say(options, f"gallery '{event.name}': {plural(facts.items, 'item')}, searched with {facts.model}")
+    if options.source.startswith("hf:"):
+        work = bundle.pull(options.source.removeprefix("hf:"), options.gallery, library(options))
+    else:
+        work = bundle.unpack(Path(options.source), options.gallery, library(options))
+    facts = watched(work).facts()
+    say(options, f"gallery '{facts.name}': {plural(facts.items, 'item')}, searched with {facts.model}")
     return asdict(facts)
 
 
@@ -210,17 +198,12 @@ def take_in(
     if store:
         galleries.move_to(options.gallery, store)
     gallery = galleries.get(options.gallery, chosen_embedder(options))
-    events = clip_retrieval.take_in(folder, gallery, pictures)
-    return _moved(options, events, "added, {pictures:,} with their image, to")
+    work = clip_retrieval.take_in(folder, gallery, pictures)
+    return _moved(options, work, "added, {pictures:,} with their image, to")
 
 
-def _moved(options: argparse.Namespace, events: Iterator[Any], what: str) -> dict[str, Any]:
-    from unifex.gallery.clip_retrieval import Rows
-
-    for event in events:
-        if isinstance(event, Rows):
-            step_line("rows", event.done, event.total)
-    end_line()
-    said = what.format(pictures=event.pictures)
-    say(options, f"{event.rows:,} rows of {event.dim} values {said} {event.path}")
-    return asdict(event)
+def _moved(options: argparse.Namespace, work: Work[Moved], what: str) -> dict[str, Any]:
+    moved = watched(work)
+    said = what.format(pictures=moved.pictures)
+    say(options, f"{moved.rows:,} rows of {moved.dim} values {said} {moved.path}")
+    return asdict(moved)

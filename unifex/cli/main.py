@@ -7,7 +7,6 @@ With ``--json`` one JSON object goes to stdout and nothing else; progress and wa
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,15 +18,14 @@ from unifex.cli.shared import (
     chosen_embedder,
     chosen_source,
     embedder,
-    end_line,
     library,
     new_file,
     place,
     reading,
     say,
-    step_line,
 )
 from unifex.core import console, ranges
+from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically, write_atomically_with
 from unifex.core.text import duration, plural, size
@@ -167,7 +165,7 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if options.from_embeddings:
         return data.take_in(options, options.from_embeddings, options.store)
     from unifex.data.sources import require_items
-    from unifex.gallery.indexing import IndexReport, index
+    from unifex.gallery.indexing import index
 
     source = chosen_source(options)
     if not (options.prune or options.prune_all):
@@ -176,11 +174,7 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if options.store:
         library(options).move_to(options.gallery, options.store)
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    for event in index(gallery, source, options.prune, options.prune_all, options.rehash):
-        if isinstance(event, IndexReport):
-            report = event
-        else:
-            _progress_line(event)
+    report = watched(index(gallery, source, options.prune, options.prune_all, options.rehash))
     for refused in report.failed:
         say(options, f"  {refused.path}: {refused.reason}")
     for remark in report.remarks:
@@ -195,17 +189,6 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if report.missing:
         say(options, f"{plural(report.missing, 'item')} of this source cannot be found there; --prune removes such")
     return asdict(report)
-
-
-def _progress_line(progress) -> None:
-    left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
-    total = "" if progress.total is None else f" of {progress.total:,}"
-    line = f"{progress.done:,}{total} images, {progress.images_per_second:.0f} images/s{left}"
-    finished = progress.done == progress.total
-    if sys.stderr.isatty():
-        print(f"\r{line:<70}", end="\n" if finished else "", file=sys.stderr, flush=True)
-    elif finished:  # a log file wants the outcome, not the animation
-        print(line, file=sys.stderr)
 
 
 def _query(text: str) -> Path:
@@ -256,20 +239,17 @@ def _embed(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _embed_on_ray(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.gallery.clip_retrieval import Rows
     from unifex.scale import ray_embedding
 
     model = embedder(options)
     dim = options.dim and model.neck.check_dim(options.dim)
-    for event in ray_embedding.embed(options.source, options.out, model, dim, options.address, reading(options)):
-        if isinstance(event, Rows):
-            step_line("parts", event.done, event.total)
-    end_line()
-    for refused in event.failed:
+    work = ray_embedding.embed(options.source, options.out, model, dim, options.address, reading(options))
+    written = watched(work)
+    for refused in written.failed:
         say(options, f"  {refused.path}: {refused.reason}")
-    shards = f"{plural(event.shards, 'shard')} ({event.kept} were there)"
-    say(options, f"{event.images:,} images in {shards} below {event.out}, {len(event.failed)} refused")
-    return asdict(event)
+    shards = f"{plural(written.shards, 'shard')} ({written.kept} were there)"
+    say(options, f"{written.images:,} images in {shards} below {written.out}, {len(written.failed)} refused")
+    return asdict(written)
 
 
 def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
@@ -279,7 +259,7 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
 
     from unifex.data.sources import require_items
     from unifex.gallery.gallery import Gallery
-    from unifex.gallery.indexing import IndexReport, index
+    from unifex.gallery.indexing import index
 
     source = chosen_source(options)
     require_items(source)
@@ -287,9 +267,7 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     dim = model.neck.check_dim(options.dim or model.default_dim)
     with tempfile.TemporaryDirectory(prefix="unifex-embed-") as scratch:
         gallery = Gallery.create(Path(scratch) / "embed", model, dim)
-        for event in index(gallery, source):
-            if not isinstance(event, IndexReport):
-                _progress_line(event)
+        report = watched(index(gallery, source))
         snapshot = gallery.snapshot()
         records = gallery.records(snapshot.columns.ids)
     texts = ("path", "label", "domain", "split")
@@ -297,34 +275,31 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically_with(out, lambda file: np.savez(file, **columns, embedding=snapshot.embeddings))
-    say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(event.failed)} images refused")
+    say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(report.failed)} images refused")
     return {
         "out": options.out,
         "items": len(records),
         "dim": dim,
-        "failed": [asdict(refused) for refused in event.failed],
-        "seconds": event.seconds,
+        "failed": [asdict(refused) for refused in report.failed],
+        "seconds": report.seconds,
     }
 
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.evaluation.compare import Assessment, compare
+    from unifex.evaluation.compare import compare
     from unifex.evaluation.evaluate import EvalProtocol
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     protocol = EvalProtocol(options.protocol, options.seed, options.copies)
-    for event in compare(gallery, protocol, options.dim, options.context, options.compare):
-        if not isinstance(event, Assessment):
-            step_line(event.doing, event.done, event.total)
-    end_line()
-    main = event.main
+    assessment = watched(compare(gallery, protocol, options.dim, options.context, options.compare))
+    main = assessment.main
     protocol = f"{main.trial.protocol.kind}, {main.queries:,} queries among {len(main.trial.items):,} items"
     say(options, f"{gallery.name}: {protocol}, {main.skipped:,} without a relevant item left out\n")
     for remark in main.remarks:
         say(options, f"Note: {remark}\n")
     columns = f"{'':32}{'dim':>5}{'mMP@5':>8}   95% interval{'macro':>9}{'R@1':>8}{'R@5':>8}{'mAP@R':>8}"
     say(options, columns)
-    for result in event.evaluations:
+    for result in assessment.evaluations:
         score, rest = result.overall(), [result.overall(name).value for name in ("recall1", "recall5", "map_r")]
         name = result.model + (" + context" if result.context else "")
         figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {result.macro().value:9.3f}"
@@ -334,21 +309,16 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
         score = row.mmp5
         figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {row.alone.value:9.3f}"
         say(options, f"{(row.name or 'no domain')[:31]:32}{row.queries:8,}{figures}")
-    return event.as_json(options.labels)
+    return assessment.as_json(options.labels)
 
 
 def _map(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.maps import page
-    from unifex.maps.projection import Map, project
+    from unifex.maps.projection import project
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    maps = []
-    for model in ["", options.compare] if options.compare else [""]:
-        for event in project(gallery, model, options.afresh):
-            if not isinstance(event, Map):
-                step_line(event.doing, event.done, event.total)
-        maps.append(event)
-    end_line()
+    models = ["", options.compare] if options.compare else [""]
+    maps = [watched(project(gallery, model, options.afresh)) for model in models]
     text = page.page(gallery, *maps, thumbnails=options.thumbnails)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out, text.encode())

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex.cli.shared import embedder, end_line, place, say, step_line
+from unifex.cli.shared import embedder, place, say
 from unifex.core import ranges
+from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.text import size
 
@@ -90,16 +91,12 @@ def _millions(count: int) -> str:
 
 def _download(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models import zoo
-    from unifex.models.hub import Fetched
 
-    for event in zoo.download(options.backbone):
-        if isinstance(event, Fetched):
-            step_line(event.file, event.done, event.total)
-    end_line()
-    path = event.weights_file()
-    say(options, f"{event.id} is here: {path}")
-    say(options, f"index with it: python -m unifex index FOLDER --gallery NAME --model raw:{event.id}")
-    return {"backbone": event.id, "path": str(path), "bytes": path.stat().st_size}
+    backbone = watched(zoo.download(options.backbone))
+    path = backbone.weights_file()
+    say(options, f"{backbone.id} is here: {path}")
+    say(options, f"index with it: python -m unifex index FOLDER --gallery NAME --model raw:{backbone.id}")
+    return {"backbone": backbone.id, "path": str(path), "bytes": path.stat().st_size}
 
 
 def _push(options: argparse.Namespace) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,20 +76,3 @@ def chosen_embedder(options: argparse.Namespace) -> Embedder | None:
     from unifex.models.embedder import DEFAULT_MODEL
 
     return None if options.model == DEFAULT_MODEL else embedder(options)
-
-
-def step_line(doing: str, done: int, total: int) -> None:
-    """Where long work is, over and over in one line of a terminal."""
-    if sys.stderr.isatty():
-        print(
-            f"\r{doing}: {done:,}{f' of {total:,}' if total else ''}"[:78].ljust(78),
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def end_line() -> None:
-    """The long work is over."""
-    if sys.stderr.isatty():
-        print(file=sys.stderr)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from unifex.cli.shared import chosen_embedder, end_line, library, say, step_line
+from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core import ranges
+from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.text import duration
 
@@ -66,8 +66,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     from unifex.training.distributed import joined
     from unifex.training.loggers import log_curves
-    from unifex.training.result import EpochMetrics
-    from unifex.training.run import Doing, finetune
+    from unifex.training.run import finetune
     from unifex.training.split import HoldOut
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
@@ -76,29 +75,22 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     with joined() as processes, contextlib.ExitStack() as logging:
         curves = options.indexes / "models" / ".curves" / options.save
         log = logging.enter_context(log_curves(options.log if processes.first else None, curves, options.save))
-        events = finetune(gallery, options.save, recipe, hold_out, options.finish, options.from_disk, processes)
-        event = None
-        for event in events:
-            if isinstance(event, Doing):
-                step_line(event.what, event.done, event.total)
-            elif isinstance(event, EpochMetrics):
-                log(event)
-                _epoch_line(event)
-    if event is None:  # the first of several processes tells
+        work = finetune(gallery, options.save, recipe, hold_out, options.finish, options.from_disk, processes, log)
+        result = watched(work)
+    if result is None:  # the first of several processes tells
         return None
-    end_line()
-    data = event.data
-    say(options, f"{event.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(event.seconds)}")
+    data = result.data
+    say(options, f"{result.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(result.seconds)}")
     for group in data.columns.lookalikes:
         say(options, f"  labels that look alike: {' and '.join(repr(name[:60]) for name in group)}")
-    for result in event.evaluations:
-        score = result.overall()
-        figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {result.macro().value:9.3f}"
-        say(options, f"  {result.model[:29]:30}{result.dim:5}{figures}")
-    say(options, event.advice)
-    answer = event.as_json(options.dim)
-    if options.use and event.verdict != "worse":
-        answer["used"] = _switch(options, gallery.name, event.model)
+    for measured in result.evaluations:
+        score = measured.overall()
+        figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {measured.macro().value:9.3f}"
+        say(options, f"  {measured.model[:29]:30}{measured.dim:5}{figures}")
+    say(options, result.advice)
+    answer = result.as_json(options.dim)
+    if options.use and result.verdict != "worse":
+        answer["used"] = _switch(options, gallery.name, result.model)
     return answer
 
 
@@ -108,12 +100,6 @@ def _recipe_of(options: argparse.Namespace):
     recipe = read_public_yaml(options.recipe) if options.recipe else PRESETS[options.preset]
     said = {setting.name: getattr(options, setting.name) for setting in fields(recipe)}
     return replace(recipe, **{name: setting_from_text(name, text) for name, text in said.items() if text is not None})
-
-
-def _epoch_line(point) -> None:
-    scores = "".join(f", held-out mMP@5 {dim}-d {value:.3f}" for dim, value in point.scores.items())
-    left = f", {duration(point.seconds_left)} left" if point.number < point.total else ""
-    print(f"epoch {point.number} of {point.total}: loss {point.loss:.3f}{scores}{left}", file=sys.stderr, flush=True)
 
 
 def _import(options: argparse.Namespace) -> dict[str, Any]:
@@ -143,15 +129,11 @@ def _use(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _switch(options: argparse.Namespace, name: str, model: str) -> dict[str, Any]:
-    from unifex.gallery.snapshot import Embedding
     from unifex.models.embedder import Embedder
 
     galleries, began = library(options), time.perf_counter()
-    for event in galleries.use(name, Embedder.load(model, models=galleries.models)):
-        if isinstance(event, Embedding):
-            step_line("embedding", event.done, event.total)
-    end_line()
-    seconds, config = time.perf_counter() - began, event.config
+    gallery = watched(galleries.use(name, Embedder.load(model, models=galleries.models)))
+    seconds, config = time.perf_counter() - began, gallery.config
     back = f"; `python -m unifex use {name}` goes back to '{config.previous}'" if config.previous else ""
     say(options, f"gallery '{name}' is searched with '{model}', {config.dim}-d, after {duration(seconds)}{back}")
     return {"gallery": name, "model": model, "dim": config.dim, "previous": config.previous, "seconds": seconds}

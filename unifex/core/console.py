@@ -6,11 +6,13 @@ import io
 import json
 import os
 import select
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from unifex.core.text import explain
+from unifex.core.progress import Result, Step, Work, finish
+from unifex.core.text import duration, explain
 
 # As shells say it of a program that Ctrl+C ended, and of one whose reader (`| head`) has gone.
 FAILED, STOPPED, UNREAD = 1, 130, 141
@@ -50,6 +52,56 @@ def print_json(answer: dict[str, Any]) -> None:
     """One line on stdout; in ASCII where stdout cannot take all of Unicode, which is the same JSON."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     print(json.dumps(answer, ensure_ascii=encoding.lower().replace("-", "") != "utf8"))
+
+
+def watched(work: Work[Result]) -> Result:
+    """The result of long work, whose steps are told on stderr: over and over in one line of a terminal; to a log file
+    the first and the last of every stage that says more than counts."""
+    line = _StepLine()
+    try:
+        return finish(work, line.show)
+    finally:
+        line.end()
+
+
+class _StepLine:
+    """Where long work is, in one line."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last: Step | None = None
+        self._kept: Step | None = None  # has a line of its own
+
+    def show(self, step: Step) -> None:
+        """Another step of it."""
+        begins = self._last is None or self._last.stage != step.stage
+        if begins:
+            self._keep()
+        self._last = step
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{_line(step)[:width]:{width}}", end="", file=sys.stderr, flush=True)
+        elif begins:
+            self._keep()
+
+    def end(self) -> None:
+        """No more of them."""
+        self._keep()
+        if self._terminal and self._last and self._last is not self._kept:
+            print(file=sys.stderr)
+
+    def _keep(self) -> None:
+        """The last step stays to be read, if it says more than counts."""
+        if self._last and self._last.note and self._last is not self._kept:
+            print("" if self._terminal else _line(self._last), file=sys.stderr, flush=True)
+            self._kept = self._last
+
+
+def _line(step: Step) -> str:
+    count = f"{step.done:,}{f' of {step.total:,}' if step.total else ''} {step.unit}".strip()
+    left = f"{duration(step.seconds_left)} left" if step.seconds_left else ""
+    counts = " · ".join(part for part in (count if step.done or step.total else "", step.note, left) if part)
+    return f"{step.stage}: {counts}" if step.stage and counts else step.stage or counts
 
 
 def _streams() -> list[io.TextIOWrapper]:

@@ -13,21 +13,18 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from unifex.core.errors import UnifexError
-from unifex.core.progress import Step
+from unifex.core.progress import Step, Work
 from unifex.core.text import explain
 
 MAX_WAITING = 4  # of one kind and one owner
 MAX_FINISHED = 200  # results that are kept, of all owners together
 MAX_FINISHED_OF_OWNER = 20
 WAIT_SECONDS = 0.05
-
-Work = Generator[Step, None, Any]
 
 
 class JobError(UnifexError):

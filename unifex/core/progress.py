@@ -1,23 +1,78 @@
-"""How far long work has come, in one form for whoever watches: the page, the command line, a log."""
+"""How far long work has come, in one form for whoever watches: the page, the command line, a log.
+
+Whatever takes long is a generator of :class:`Step` that returns its result. Closing it cancels the work, and its
+``finally`` keeps what is done.
+"""
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeVar
+
+WINDOW_SECONDS = 30.0  # the pace is that of so long: long enough not to jump, and it follows when work gets slower
+MARK_SECONDS = 1.0
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Step:
     """``stage``: what is being done, in words. ``done`` of ``total`` in ``unit``; ``total`` is 0 where it cannot be
-    known. ``seconds_left`` is None until it can be told; ``note``: counts and rates, for people."""
+    known. ``seconds_left`` of the stage is None until it can be told; ``note``: counts and rates, for people."""
 
     stage: str
     done: int = 0
     total: int = 0
+    unit: str = ""
     seconds_left: float | None = None
     note: str = ""
-    unit: str = ""
 
     @property
     def share(self) -> float | None:
         """How much of this stage is done, 0 to 1; None where it cannot be known."""
         return min(1.0, self.done / self.total) if self.total else None
+
+
+Work = Generator[Step, None, Result]
+
+
+def finish(work: Work[Result], watch: Callable[[Step], None] | None = None) -> Result:
+    """The result of long work, waited for; ``watch`` is given every step."""
+    with closing(work):
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as end:
+                return end.value
+            if watch:
+                watch(step)
+
+
+class Stage:
+    """One stage of long work, which makes its steps and tells how long it still takes: at the pace of late."""
+
+    def __init__(self, name: str, total: int = 0, unit: str = "", done: int = 0):
+        """``done``: so much was there before it began, which says nothing of the pace."""
+        self.name, self.total, self.unit = name, total, unit
+        self._marks = deque([(time.monotonic(), done)])  # (when, how much was done), oldest first
+
+    def at(self, done: int, note: str = "") -> Step:
+        """The step at which so much is done."""
+        return Step(self.name, done, self.total, self.unit, self._seconds_left(done), note)
+
+    def _seconds_left(self, done: int) -> float | None:
+        now = time.monotonic()
+        if now - self._marks[-1][0] >= MARK_SECONDS:
+            self._marks.append((now, done))
+        while len(self._marks) > 1 and now - self._marks[1][0] > WINDOW_SECONDS:
+            self._marks.popleft()
+        since, before = self._marks[0]
+        if not self.total:
+            return None
+        if done >= self.total:
+            return 0.0
+        return (now - since) / (done - before) * (self.total - done) if done > before else None

@@ -11,7 +11,7 @@ import os
 import random
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 
 from unifex.core import images, ranges
 from unifex.core.files import whole_file, write_atomically
+from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.data.item import Item, Skipped, Source, SourceError
 
@@ -83,14 +84,6 @@ class Curated:
     domains: dict[str, DomainStatistics]
 
 
-@dataclass(frozen=True)
-class Looking:
-    """``done`` of ``total`` images have been looked at for copies."""
-
-    done: int
-    total: int
-
-
 def choose(items: Sequence[Anything], rule: Rule) -> list[Anything]:
     """The items that a rule takes, in their order; unlabelled ones never."""
     classes: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -131,8 +124,8 @@ def lookalikes(names: Iterable[str]) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> Iterator[Looking | Curated]:
-    """Write the manifest of what a rule takes from a source; yields where it is and, last, what came of it.
+def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> Work[Curated]:
+    """Write the manifest of what a rule takes from a source.
 
     Images with the same bytes are kept once, unless ``keep_copies``; under two labels, not at all: one of the two is
     wrong. A class that copies leave too small goes. Images that have no file of their own (archives, crops) are written
@@ -144,8 +137,9 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
     copies = 0
     if not keep_copies:
         hashes: dict[str, list[Item]] = defaultdict(list)
+        stage = Stage("looking for copies", len(items), "images")
         for done, item in enumerate(items):
-            yield Looking(done, len(items))
+            yield stage.at(done)
             try:
                 hashes[images.content_hash(item.read())].append(item)
             except (OSError, images.ImageError) as error:
@@ -157,7 +151,7 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
         raise SourceError(f"nothing of {source.spec} is left: no class in these domains has {rule.least} images")
     _write(items, out)
     classes = len({(item.domain, item.label) for item in items})
-    yield Curated(str(out), len(items), classes, copies, refused, statistics(items))
+    return Curated(str(out), len(items), classes, copies, refused, statistics(items))
 
 
 def _write(items: Sequence[Item], out: Path) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from unifex.core.progress import Work
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import CHALLENGE_DIM, EvalProtocol, Evaluating, Evaluation, difference, evaluate, trial
+from unifex.evaluation.evaluate import CHALLENGE_DIM, EvalProtocol, Evaluation, difference, evaluate, trial
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.snapshot import ItemsGone, ItemTable
 from unifex.models.embedder import Embedder, list_models
 from unifex.models.neck import pca, pooling
@@ -72,8 +72,8 @@ def compare(
     dim: int | None = None,
     context: bool = False,
     compare: Sequence[str] = (),
-) -> Iterator[Evaluating | Assessment]:
-    """Measure a gallery; yields an :class:`Assessment` last.
+) -> Work[Assessment]:
+    """Measure a gallery.
 
     ``compare`` are names of :func:`rivals`. Nothing is decoded: rivals are made from the kept features. Raises
     :class:`GalleryError` without labels or for an unknown rival, ``DimensionError`` for an unknown ``dim``.
@@ -95,21 +95,11 @@ def compare(
         near = None
         unchanged = np.array_equal(gallery.snapshot().columns.ids, chosen.columns.ids)
         if in_context and size == gallery.config.dim and len(chosen.items) == len(chosen.columns.ids) and unchanged:
-            near = yield from _kept_neighbours(gallery)
-        for event in evaluate(chosen, embeddings, name, near, in_context):
-            if isinstance(event, Evaluation):
-                results[name, event.dim, in_context] = event
-            else:
-                yield event
+            near = yield from gallery.find_neighbours()
+        evaluation = yield from evaluate(chosen, embeddings, name, near, in_context)
+        results[name, evaluation.dim, in_context] = evaluation
     main, *others = results.values()
-    yield Assessment(main, others)
-
-
-def _kept_neighbours(gallery: Gallery) -> Iterator[Evaluating]:
-    for event in gallery.find_neighbours():
-        if isinstance(event, Neighbours):
-            return event
-        yield Evaluating(event.done, event.total, "neighbours")
+    return Assessment(main, others)
 
 
 def embed_as(gallery: Gallery, columns: ItemTable, name: str, dim: int, fit_on: np.ndarray) -> np.ndarray | None:

@@ -6,7 +6,6 @@ compared by their paired differences.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.progress import Stage, Work, finish
 from unifex.core.text import plural, shortened
 from unifex.evaluation import metrics
 from unifex.evaluation.metrics import CUTOFF, MEASURES, Estimate, Metrics
@@ -377,35 +377,22 @@ def difference(new: Evaluation, old: Evaluation, name: str = "mmp5", domain: str
     return metrics.mean(gains if domain is None else gains[new.trial.domains == domain])
 
 
-@dataclass(frozen=True)
-class Evaluating:
-    """``done`` of ``total`` queries, of what."""
-
-    done: int
-    total: int
-    doing: str
-
-
 def evaluate(
     trial: QueryIndexSplit,
     embeddings: np.ndarray,
     model: str = "",
     near: Neighbours | None = None,
     context: bool = False,
-) -> Iterator[Evaluating | Evaluation]:
-    """Score L2-normalised ``embeddings`` [N, d] of all items on a trial; yields an :class:`Evaluation` last.
+) -> Work[Evaluation]:
+    """Score L2-normalised ``embeddings`` [N, d] of all items on a trial.
 
     ``context`` re-ranks by the index's own neighbourhood: ``near`` when that is known, else found here.
     """
     dim = embeddings.shape[1]
-    doing = f"{model} {dim}-d" + (" in context" if context else "")
+    stage = Stage(f"measuring {model} {dim}-d" + (" in context" if context else ""), len(trial.queries), "queries")
     index = index_types.build(np.ascontiguousarray(embeddings[trial.items]), "flat")
     if context and near is None:
-        for event in neighbours.find(index, trial.columns.copies[trial.items]):
-            if isinstance(event, Neighbours):
-                near = event
-            else:
-                yield Evaluating(event.done, event.total, f"{doing}: neighbours")
+        near = yield from neighbours.find(index, trial.columns.copies[trial.items])
     relevant = trial.relevant()
     depths = np.maximum(CUTOFF, relevant)
     depths = np.minimum(1 << np.ceil(np.log2(depths)).astype(np.int64), len(trial.items))
@@ -416,14 +403,14 @@ def evaluate(
         rows_of_depth = np.flatnonzero(depths == depth)
         block = max(1, min(QUERIES_AT_ONCE, DEPTH_LIMIT // depth))
         for rows in np.split(rows_of_depth, range(block, len(rows_of_depth), block)):
-            yield Evaluating(done, len(trial.queries), doing)
+            yield stage.at(done)
             found = _search(trial, index, embeddings, rows, int(depth), near if context else None)
             measured = metrics.measure(trial.right(rows, found.positions), relevant[rows])
             values[:, rows] = [getattr(measured, name) for name in MEASURES]
             hits.put(rows, found)
             done += len(rows)
-    alone = yield from _alone(trial, embeddings, context, f"{doing}: each domain alone")
-    yield Evaluation(trial, model, dim, context, Metrics(*values), alone, hits)
+    alone = yield from _alone(trial, embeddings, context, f"{stage.name}, each domain alone")
+    return Evaluation(trial, model, dim, context, Metrics(*values), alone, hits)
 
 
 def mmp5(trial: QueryIndexSplit, embeddings: np.ndarray) -> float:
@@ -449,11 +436,13 @@ def _search(
     return reranking.search_reranked(index, near, queries, k, excluded).within(trial.items)
 
 
-def _alone(trial: QueryIndexSplit, embeddings: np.ndarray, context: bool, doing: str) -> Iterator[Evaluating]:
+def _alone(trial: QueryIndexSplit, embeddings: np.ndarray, context: bool, doing: str) -> Work[np.ndarray]:
     """mMP@5 of every query among the items of its own domain only: float64 [Q]."""
     values = np.full(len(trial.queries), np.nan)
-    for done, name in enumerate(names := np.unique(trial.domains.astype(str))):
-        yield Evaluating(done, len(names), doing)
+    names = np.unique(trial.domains.astype(str))
+    stage = Stage(doing, len(names), "domains")
+    for done, name in enumerate(names):
+        yield stage.at(done)
         rows, within = np.flatnonzero(trial.domains == name), trial.item_domains == name
         if not within.any():
             continue
@@ -461,7 +450,7 @@ def _alone(trial: QueryIndexSplit, embeddings: np.ndarray, context: bool, doing:
         index = index_types.build(np.ascontiguousarray(embeddings[own.items]), "flat")
         near = None
         if context:
-            *_, near = neighbours.find(index, trial.columns.copies[own.items])
+            near = finish(neighbours.find(index, trial.columns.copies[own.items]))
         positions = _search(own, index, embeddings, rows, CUTOFF, near).positions
         values[rows] = metrics.measure(trial.right(rows, positions), own.relevant()[rows]).mmp5
     return values

@@ -32,6 +32,7 @@ import numpy as np
 from unifex.core import derived, disk, images
 from unifex.core.errors import UnifexError
 from unifex.core.files import file_hash, new_folder, verify, whole_file, with_checksum
+from unifex.core.progress import Stage, Work
 from unifex.core.text import is_of_disk, reason
 from unifex.data.archive import BUNDLE_CONTENTS as CONTENTS
 from unifex.data.archive import ENCRYPTED_FLAG, MAX_COMPRESSION, MAX_ENTRIES
@@ -43,7 +44,7 @@ from unifex.gallery.writer import SHARD_ROWS, thumbnail_origin
 from unifex.models import hub, zoo
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import FILES, ModelConfig, ModelError, find_model, read_neck
-from unifex.models.hub import Fetched, HubFile
+from unifex.models.hub import HubFile
 
 SCHEMA = 1
 ON_HUB = "gallery.zip"
@@ -64,14 +65,6 @@ _KINDS = {  # what a gallery is made of, and bytes of one at most
 # Bundles of earlier versions hold what is derived, too: it stays where it is.
 _IGNORED = r"embeddings\.npy|ids\.npy|derived\.json|index\.faiss|neighbours\.npz|calibration\.json|.*/"
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, OverflowError, RecursionError)
-
-
-@dataclass(frozen=True)
-class Packing:
-    """``done`` of ``total`` files are in the bundle, or out of it."""
-
-    done: int
-    total: int
 
 
 @dataclass(frozen=True)
@@ -99,8 +92,8 @@ class Contents:
     schema: int = SCHEMA
 
 
-def pack(gallery: Gallery, out: Path, images: bool = False) -> Iterator[Packing | Packed]:
-    """Write a gallery as a zip; yields how far it is and, last, what came of it.
+def pack(gallery: Gallery, out: Path, images: bool = False) -> Work[Packed]:
+    """Write a gallery as a zip.
 
     ``images``: the images themselves, too, so that they can be seen large elsewhere; else their thumbnails only. Raises
     ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone or changed.
@@ -114,9 +107,10 @@ def pack(gallery: Gallery, out: Path, images: bool = False) -> Iterator[Packing 
     ):
         records = _originals(gallery) if images else {}
         files, hashes = _files(gallery, Path(scratch), records), {}
+        stage = Stage("packing", len(files), "files")
         for done, (name, content) in enumerate(sorted(files.items())):
             if done % 64 == 0:
-                yield Packing(done, len(files))
+                yield stage.at(done)
             if isinstance(content, Path):
                 hashes[name] = file_hash(content)
                 archive.write(content, name)
@@ -128,7 +122,7 @@ def pack(gallery: Gallery, out: Path, images: bool = False) -> Iterator[Packing 
             gallery.name, c.backbone, c.backbone_hash, c.model, c.neck_hash, len(gallery), images, hashes
         )
         archive.writestr(CONTENTS, json.dumps(asdict(contents)))
-    yield Packed(str(out), contents.items, out.stat().st_size, images)
+    return Packed(str(out), contents.items, out.stat().st_size, images)
 
 
 def _files(gallery: Gallery, scratch: Path, originals: dict[str, Record]) -> dict[str, Path | Callable[[], bytes]]:
@@ -191,8 +185,8 @@ def is_bundle(path: Path) -> bool:
         return False
 
 
-def unpack(bundle: Path, name: str, library: Library) -> Iterator[Packing | Gallery]:
-    """Make a gallery of a bundle; yields how far it is and, last, the gallery.
+def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
+    """Make a gallery of a bundle.
 
     Its neck becomes a model of that name, unless it is here already. Raises ``GalleryError`` for a bundle that is
     damaged or of another kind, and for a name that is taken. Searching needs the backbone it names.
@@ -207,15 +201,16 @@ def unpack(bundle: Path, name: str, library: Library) -> Iterator[Packing | Gall
         config = _config(packed)
         rebuilt = _take_items(packed, new, f"bundle:{config.id}")
         widths: set[int] = set()
+        stage = Stage("unpacking", len(packed.infos), "files")
         for done, take in enumerate(_takers(packed, new, rebuilt, widths)):
             if done % 64 == 0:
-                yield Packing(done, len(packed.infos))
+                yield stage.at(done)
             take()
         config = _adopt_model(packed, config, new, library, widths)
         (new / "gallery.json").write_bytes(with_checksum(asdict(config)))
     gallery = library.get(folder.name)
     _make_ready(gallery)
-    yield gallery
+    return gallery
 
 
 class _NoBundleError(GalleryError):
@@ -453,26 +448,24 @@ def _neck_here(name: str, models: Path) -> str | None:
         return None
 
 
-def push(gallery: Gallery, repo: str, images: bool = False, private: bool = True) -> Iterator[Packing | str]:
-    """Put a gallery on the hub as a data set; yields its address last. Private unless told otherwise.
+def push(gallery: Gallery, repo: str, images: bool = False, private: bool = True) -> Work[str]:
+    """Put a gallery on the hub as a data set, private unless told otherwise; its address.
 
     Raises ``HubError`` and ``GalleryError``.
     """
     hub.check_name(repo)
     hub.check_reachable(repo)
     with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
-        for event in pack(gallery, Path(scratch) / ON_HUB, images):
-            if isinstance(event, Packing):
-                yield event
+        yield from pack(gallery, Path(scratch) / ON_HUB, images)
         (Path(scratch) / "README.md").write_text(_card(gallery, repo), encoding="utf-8")
-        yield hub.push(Path(scratch), repo, "dataset", private)
+        return hub.push(Path(scratch), repo, "dataset", private)
 
 
-def pull(repo: str, name: str, library: Library) -> Iterator[Fetched | Packing | Gallery]:
-    """Fetch a gallery from the hub; yields it last. Raises ``HubError`` and ``GalleryError``."""
+def pull(repo: str, name: str, library: Library) -> Work[Gallery]:
+    """Fetch a gallery from the hub. Raises ``HubError`` and ``GalleryError``."""
     file = HubFile(repo, (ON_HUB,), "dataset")
     yield from hub.fetch(file)
-    yield from unpack(hub.find(file), name, library)
+    return (yield from unpack(hub.find(file), name, library))
 
 
 def _card(gallery: Gallery, repo: str) -> str:

@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from unifex.core import images
 from unifex.core.files import whole_file, write_atomically
+from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, SourceError
 from unifex.gallery import snapshot
@@ -35,14 +35,6 @@ PLAN = "plan.json"  # what `embed --engine ray` notes beside its shards
 
 
 @dataclass(frozen=True)
-class Rows:
-    """``done`` of ``total`` rows are read or written."""
-
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
 class Moved:
     """The outcome: ``rows`` of ``dim`` values; ``pictures`` of them were found and have a thumbnail."""
 
@@ -52,7 +44,7 @@ class Moved:
     pictures: int = 0
 
 
-def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None = None) -> Iterator[Rows | Moved]:
+def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None = None) -> Work[Moved]:
     """Write a gallery's embeddings (``dim``: other than its own) or ``features``, L2 norm 1, float16, and its table.
 
     Columns of the table: image_path, label, domain, split, sha256.
@@ -66,8 +58,9 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
     vectors = gallery.unit_features(current) if features else gallery.index_of(current, dim).embeddings
     for folder in ("img_emb", "metadata"):
         (out / folder).mkdir(parents=True, exist_ok=True)
+    stage = Stage("writing", len(ids), "rows")
     for number, start in enumerate(range(0, len(ids), SHARD_ROWS)):
-        yield Rows(start, len(ids))
+        yield stage.at(start)
         stop = start + SHARD_ROWS
         records = gallery.records(ids[start:stop])
         names = ("label", "domain", "split", "sha256")
@@ -78,10 +71,10 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
         write_atomically(out / "img_emb" / f"img_emb_{number}.npy", array.getbuffer())
         with whole_file(out / "metadata" / f"metadata_{number}.parquet") as place:
             parquet.write_table(table, place)
-    yield Moved(str(out), len(ids), vectors.shape[1])
+    return Moved(str(out), len(ids), vectors.shape[1])
 
 
-def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Iterator[Rows | Moved]:
+def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Work[Moved]:
     """Add everything in a folder to a gallery whose backbone made it; images that are here get thumbnails.
 
     Images are looked for in the folder, or below ``pictures``; elsewhere only where the table has their sha256.
@@ -91,6 +84,7 @@ def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Ite
     _check_plan(folder, gallery)
     pairs = shards(folder)
     total = sum(len(_array(path, gallery.embedder.backbone.feature_dim)) for path, _ in pairs)
+    stage = Stage("reading", total, "rows")
     done = added = shown = 0
     with gallery.write() as writer:
         source = writer.begin_source(f"clip-retrieval:{folder.resolve()}", keep=False)
@@ -101,7 +95,7 @@ def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Ite
                 if len(vectors) != len(rows):
                     raise SourceError(f"{path.name} has {len(vectors):,} rows, {table.name} {len(rows):,}")
                 for start in range(0, len(rows), BATCH_ROWS):
-                    yield Rows(done, total)
+                    yield stage.at(done)
                     batch = [
                         _embedded(row, vector, folder, pictures)
                         for row, vector in zip(rows[start : start + BATCH_ROWS], vectors[start : start + BATCH_ROWS])
@@ -116,7 +110,7 @@ def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Ite
             writer.finish_source(source)
         finally:
             snapshot.save(gallery)
-    yield Moved(gallery.name, added, gallery.embedder.backbone.feature_dim, shown)
+    return Moved(gallery.name, added, gallery.embedder.backbone.feature_dim, shown)
 
 
 def shards(folder: Path) -> list[tuple[Path, Path]]:

@@ -36,6 +36,7 @@ from unifex.core.files import (
     with_checksum,
     write_atomically,
 )
+from unifex.core.progress import Work, finish
 from unifex.core.text import reason
 from unifex.core.vectors import l2_normalize
 from unifex.data import locations
@@ -43,8 +44,8 @@ from unifex.data.item import Skipped
 from unifex.gallery import corrections, listings, neighbours, snapshot
 from unifex.gallery.calibration import Calibration, CalibrationError, calibrate
 from unifex.gallery.corrections import Correction
-from unifex.gallery.neighbours import Kept, Neighbours, Searched
-from unifex.gallery.snapshot import Embedding, ItemsGone, Snapshot
+from unifex.gallery.neighbours import Kept, Neighbours
+from unifex.gallery.snapshot import ItemsGone, Snapshot
 from unifex.gallery.writer import Registered, Writer, is_digest, thumbnail_origin
 from unifex.models.embedder import Embedder
 from unifex.models.feature_table import FeatureTable
@@ -522,13 +523,11 @@ class Gallery:
             self._snapshot = snapshot.take(self, self._snapshot)
             return self._snapshot
 
-    def embed_afresh(self) -> Iterator[Embedding | Snapshot]:
-        """:meth:`snapshot` with every item embedded anew, in steps: for a gallery opened with another neck."""
+    def embed_afresh(self) -> Work[Snapshot]:
+        """:meth:`snapshot` with every item embedded anew: for a gallery opened with another neck."""
         _ = self.embedder
-        for event in snapshot.rebuild(self):
-            if isinstance(event, Snapshot):
-                self._snapshot = event
-            yield event
+        self._snapshot = yield from snapshot.rebuild(self)
+        return self._snapshot
 
     def index(self, dim: int | None = None) -> tuple[Snapshot, VectorIndex]:
         """The snapshot and an index over its embeddings at ``dim`` (default: the gallery's own)."""
@@ -544,24 +543,22 @@ class Gallery:
                 self._at_dim[dim] = (current, snapshot.at_dim(self, current, dim))
             return self._at_dim[dim][1]
 
-    def find_neighbours(self, current: Snapshot | None = None) -> Iterator[Searched | Neighbours]:
-        """The neighbours of every item in the snapshot (``current``: in this one), in steps; at once when nothing
-        changed since the last time."""
+    def find_neighbours(self, current: Snapshot | None = None) -> Work[Neighbours]:
+        """The neighbours of every item in the snapshot (``current``: in this one); at once when nothing changed since
+        the last time."""
         current = self.snapshot() if current is None else current
         known = self._neighbours
         if known and known[0] is current:
-            yield known[1]
-            return
+            return known[1]
         path, ids = self.folder / "neighbours.npz", current.columns.ids
         origin = self.origin("neighbours", self.model_key)
         kept = Kept.read(path, origin, current.columns.items)
-        for event in neighbours.update(current.index, ids, current.columns.copies, kept):
-            if isinstance(event, Neighbours):
-                self._neighbours = (current, event)
-                if kept is None or not np.array_equal(kept.ids, ids):
-                    near = np.where(event.positions >= 0, ids[event.positions], -1) if len(ids) else event.positions
-                    self._keep(Kept(current.columns.items, near, event.scores), path, origin)
-            yield event
+        found = yield from neighbours.update(current.index, ids, current.columns.copies, kept)
+        self._neighbours = (current, found)
+        if kept is None or not np.array_equal(kept.ids, ids):
+            near = np.where(found.positions >= 0, ids[found.positions], -1) if len(ids) else found.positions
+            self._keep(Kept(current.columns.items, near, found.scores), path, origin)
+        return found
 
     def _keep(self, made: Kept | Calibration, path: Path, origin: Origin) -> None:
         """Write what can be made again; on a read-only disk it has to be, and where another model only looks."""
@@ -574,7 +571,7 @@ class Gallery:
     def neighbours(self) -> tuple[Snapshot, Neighbours]:
         """The snapshot and :meth:`find_neighbours` of it, waited for."""
         with self._neighbours_lock:  # its own: nobody's search waits for it
-            *_, found = self.find_neighbours()
+            found = finish(self.find_neighbours())
             return self._neighbours[0], found
 
     def calibration(self, current: Snapshot | None = None) -> Calibration:

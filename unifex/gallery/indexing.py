@@ -21,6 +21,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from unifex.core import images
+from unifex.core.progress import Stage, Step, Work
 from unifex.core.text import plural
 from unifex.data import locations
 from unifex.data.item import Item, Skipped, Source, SourceError, Unread
@@ -51,30 +52,6 @@ class PruneRefused(GalleryError):
             f"nothing was removed: {left} of the {plural(known, 'item')} of '{spec}' can be found; if no disk is "
             f"missing and you mean it, --prune-all removes the {gone:,} that are gone"
         )
-
-
-@dataclass(frozen=True)
-class Progress:
-    """``total`` is None for sources that cannot be counted. ``seconds_left`` is None until it can be told."""
-
-    done: int
-    total: int | None
-    added: int
-    skipped: int
-    failed: int
-    seconds: float
-
-    @property
-    def images_per_second(self) -> float:
-        """New images embedded a second so far."""
-        return self.added / self.seconds if self.seconds else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At the speed so far."""
-        if not self.total or not self.done:
-            return None
-        return self.seconds / self.done * max(0, self.total - self.done)
 
 
 @dataclass(frozen=True)
@@ -141,8 +118,8 @@ class _Counts:
 
 def index(
     gallery: Gallery, source: str | Source, prune: bool = False, prune_all: bool = False, rehash: bool = False
-) -> Iterator[Progress | IndexReport]:
-    """Add a source's images to a gallery; yields :class:`Progress`, and an :class:`IndexReport` last.
+) -> Work[IndexReport]:
+    """Add a source's images to a gallery.
 
     Unchanged items are skipped without being read; ``rehash`` reads all, for changes that kept size and time. Closing
     the generator commits what was done; indexing the same source again goes on from there. ``prune`` removes items
@@ -154,7 +131,7 @@ def index(
     with gallery.write() as writer:
         run = _Run(gallery, writer, source, rehash, prune or prune_all)
         try:
-            yield from run.events()
+            yield from run.steps()
             run.check_still_there()
             writer.finish_source(run.source_id)
             run.forget_the_old()
@@ -165,7 +142,7 @@ def index(
     if refusal:
         raise refusal
     counts = run.counts
-    yield IndexReport(
+    return IndexReport(
         gallery.name,
         len(gallery),
         counts.added,
@@ -275,10 +252,10 @@ class _Run:
     def seconds(self) -> float:
         return time.monotonic() - self._started
 
-    def events(self) -> Iterator[Progress]:
+    def steps(self) -> Iterator[Step]:
         self.writer.forget_refusals(self.source_id)
-        total = self.source.count()
-        yield self._progress(total)
+        stage = Stage("", self.source.count() or 0, "images")
+        yield self._step(stage)
         window = max(1, WINDOW_IMAGES // self._embedder.engine.batch_size)
         for chunk in self._chunks():
             self._pending.append((chunk, self._pool.submit(embed_items, self._embedder, chunk, self._hashes)))
@@ -286,15 +263,17 @@ class _Run:
                 self._collect()
             if time.monotonic() - self._reported > REPORT_SECONDS:
                 self._reported = time.monotonic()
-                yield self._progress(total)
+                yield self._step(stage)
         while self._pending:
             self._collect()
         self._commit()
-        yield self._progress(self.counts.done)
+        stage.total = self.counts.done
+        yield self._step(stage)
 
-    def _progress(self, total: int | None) -> Progress:
-        counts = self.counts
-        return Progress(counts.done, total, counts.added, counts.skipped, len(counts.failed), self.seconds())
+    def _step(self, stage: Stage) -> Step:
+        counts, rate = self.counts, self.counts.added / max(self.seconds(), 1e-9)
+        note = f"{counts.added:,} added, {counts.skipped:,} there already, {len(counts.failed):,} left out"
+        return stage.at(counts.done, f"{note} · {rate:.0f} images/s" if rate >= 1 else note)
 
     def _chunks(self) -> Iterator[list[Item]]:
         """New and changed items, as many at a time as the engine wants; an empty list keeps progress going."""

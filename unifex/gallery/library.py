@@ -18,10 +18,10 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from unifex.core.errors import UnifexError
+from unifex.core.progress import Work
 from unifex.core.text import reason, what_there_is
 from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery, GalleryConfig, GalleryError, read_config
-from unifex.gallery.snapshot import Embedding
 from unifex.models.embedder import Embedder
 from unifex.vector_index import index_types
 
@@ -142,21 +142,19 @@ class Library:
             Gallery.create(folder, embedder())
         return self.writable(folder.name)
 
-    def use(self, name: str, embedder: Embedder) -> Iterator[Embedding | Gallery]:
-        """Search a gallery with another neck from now on; yields the gallery last. Its ``previous`` goes back.
+    def use(self, name: str, embedder: Embedder) -> Work[Gallery]:
+        """Search a gallery with another neck from now on; its ``previous`` goes back.
 
         Nothing changes before all is embedded. Raises :class:`GalleryError` for another backbone or a busy gallery.
         """
         gallery = Gallery.open(self.writable(name).folder, embedder)
-        for event in gallery.embed_afresh():
-            if isinstance(event, Embedding):
-                yield event
+        yield from gallery.embed_afresh()
         with gallery.write():
             snapshot.save(gallery, adopted=True)  # first, since on a full disk nothing must have changed
             gallery.keep_config()
         with self._lock:
             self._open[name] = gallery
-        yield gallery
+        return gallery
 
     def move_to(self, name: str, store: str) -> Gallery:
         """Search a gallery in another store from now on: ``faiss``, ``milvus`` or ``milvus:URI``.

@@ -7,7 +7,6 @@ and offered to the others; only items that lost a neighbour are searched for aga
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from unifex.core import derived
 from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
+from unifex.core.progress import Stage, Work
 from unifex.vector_index import index_types
 from unifex.vector_index.exact import VectorIndex
 from unifex.vector_index.matches import Exclusion, Matches
@@ -29,24 +29,17 @@ class Neighbours(Matches):
     """The nearest others of every item: :class:`Matches` [N, 15]. Its byte-identical copies are not among its own."""
 
 
-@dataclass(frozen=True)
-class Searched:
-    """``done`` of ``total`` items have their neighbours."""
-
-    done: int
-    total: int
-
-
-def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None) -> Iterator[Searched | Neighbours]:
+def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None) -> Work[Neighbours]:
     """Neighbours of the items at ``rows`` (all when None) among all; ``copies`` int [N]: equal for identical images."""
     rows = np.arange(len(copies)) if rows is None else rows
     near = Neighbours.none(len(rows), NEIGHBOURS)
+    stage = Stage("finding neighbours", len(rows), "items")
     for start in range(0, len(rows), SEARCHED_AT_ONCE):
-        yield Searched(start, len(rows))
+        yield stage.at(start)
         block = rows[start : start + SEARCHED_AT_ONCE]
         found = index.search(index.embeddings[block], NEIGHBOURS, Exclusion.own(copies, block))
         near.put(slice(start, start + len(block)), found)
-    yield near
+    return near
 
 
 @dataclass(frozen=True)
@@ -74,15 +67,12 @@ class Kept:
         derived.write_arrays(path, origin, **self.__dict__)
 
 
-def update(
-    index: VectorIndex, ids: np.ndarray, copies: np.ndarray, kept: Kept | None
-) -> Iterator[Searched | Neighbours]:
+def update(index: VectorIndex, ids: np.ndarray, copies: np.ndarray, kept: Kept | None) -> Work[Neighbours]:
     """Neighbours of all items, from those ``kept`` as far as they still hold. ``ids`` ascend."""
     known = positions_of(kept.ids, ids) if kept else np.full(len(ids), -1)
     new = np.flatnonzero(known < 0)
     if kept is None or len(new) > len(ids) // 4:
-        yield from find(index, copies)
-        return
+        return (yield from find(index, copies))
     old = np.flatnonzero(known >= 0)
     near = kept.near[known[old]]
     positions = np.where(near >= 0, positions_of(ids, near), -1)
@@ -91,14 +81,10 @@ def update(
     again = np.sort(np.concatenate([new, old[lost]]))
     whole = Neighbours.none(len(ids), NEIGHBOURS)
     whole.put(old, Matches(scores, positions))
-    for event in find(index, copies, again):
-        if isinstance(event, Searched):
-            yield event
-        else:
-            whole.put(again, event)
+    whole.put(again, (yield from find(index, copies, again)))
     if len(new):
         _offer(index, copies, old[~lost], new, whole)
-    yield whole
+    return whole
 
 
 @dataclass(frozen=True)
@@ -126,7 +112,7 @@ def _first_of(codes: np.ndarray) -> np.ndarray:
     return first[of]
 
 
-def between(near: Neighbours, groups: Groups, embeddings: np.ndarray) -> Iterator[Searched | Neighbours]:
+def between(near: Neighbours, groups: Groups, embeddings: np.ndarray) -> Work[Neighbours]:
     """Neighbours of each group's first item among the firsts of the other groups, from those of all items.
 
     Only items of whose neighbours two show one image are searched for again.
@@ -138,12 +124,8 @@ def between(near: Neighbours, groups: Groups, embeddings: np.ndarray) -> Iterato
     again = np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(1))
     if len(again):
         index = index_types.build(np.ascontiguousarray(embeddings[first]), "flat")
-        for event in find(index, np.arange(len(first)), again):
-            if isinstance(event, Searched):
-                yield event
-            else:
-                whole.put(again, event)
-    yield whole
+        whole.put(again, (yield from find(index, np.arange(len(first)), again)))
+    return whole
 
 
 def _offer(index: VectorIndex, copies: np.ndarray, old: np.ndarray, new: np.ndarray, whole: Neighbours) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +17,7 @@ import numpy as np
 
 from unifex.core import derived
 from unifex.core.errors import UnifexError
+from unifex.core.progress import Stage, Work, finish
 from unifex.core.text import printable, reason
 from unifex.core.vectors import l2_normalize
 from unifex.data.curation import lookalikes
@@ -159,7 +160,7 @@ def _take(gallery: Gallery, last: Snapshot | None) -> Snapshot:
     if known and np.array_equal(known.items, columns.items):  # labels alone changed, if anything
         embeddings = known.embeddings
     else:
-        *_, embeddings = _embed(gallery, columns, known)
+        embeddings = finish(_embed(gallery, columns, known))
     taken = Snapshot(columns, neck_hash, _index(gallery, columns, embeddings, known))
     if known is None and len(taken) and gallery.config == gallery.stored_config:
         try:
@@ -182,21 +183,11 @@ def collection_name(config: GalleryConfig) -> str:
     return f"{config.collection}_{config.neck_hash[:16]}_{config.dim}"
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """``done`` of ``total`` items are embedded with another neck."""
-
-    done: int
-    total: int
-
-
-def rebuild(gallery: Gallery) -> Iterator[Embedding | Snapshot]:
-    """The gallery as it is now, every item embedded anew, in steps."""
+def rebuild(gallery: Gallery) -> Work[Snapshot]:
+    """The gallery as it is now, every item embedded anew."""
     columns = _read_columns(gallery)
-    for event in _embed(gallery, columns):
-        if isinstance(event, Embedding):
-            yield event
-    yield Snapshot(columns, gallery.config.neck_hash, _index(gallery, columns, event))
+    embeddings = yield from _embed(gallery, columns)
+    return Snapshot(columns, gallery.config.neck_hash, _index(gallery, columns, embeddings))
 
 
 def at_dim(gallery: Gallery, snapshot: Snapshot, dim: int) -> VectorIndex:
@@ -272,8 +263,8 @@ def _read_saved(gallery: Gallery, columns: ItemTable) -> _Known | None:
     return index and _Known(items, embeddings, index)
 
 
-def _embed(gallery: Gallery, columns: ItemTable, known: _Known | None = None) -> Iterator[Embedding | np.ndarray]:
-    """Embeddings [N, dim] of all items, taken from those already known by id, computed for the rest; last."""
+def _embed(gallery: Gallery, columns: ItemTable, known: _Known | None = None) -> Work[np.ndarray]:
+    """Embeddings float32 [N, dim] of all items, taken from those already known by id, computed for the rest."""
     result = np.empty((len(columns.ids), gallery.config.dim), np.float32)
     new = np.ones(len(columns.ids), bool)
     if known and len(known.items):
@@ -281,9 +272,10 @@ def _embed(gallery: Gallery, columns: ItemTable, known: _Known | None = None) ->
         new = known.items["id"][places] != columns.ids
         result[~new] = known.embeddings[places[~new]]
     missing = np.flatnonzero(new)
+    stage = Stage("embedding", len(missing), "items")
     for start in range(0, len(missing), EMBED_ROWS):
-        yield Embedding(start, len(missing))
+        yield stage.at(start)
         block = missing[start : start + EMBED_ROWS]
         features = gallery.features([sha256.decode() for sha256 in columns.hashes[block]])
         result[block] = gallery.embedder.neck.embed(features, gallery.config.dim)
-    yield result
+    return result

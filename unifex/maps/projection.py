@@ -16,8 +16,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +23,7 @@ import numpy as np
 
 from unifex.core import derived, disk
 from unifex.core.assets import PACKAGE
+from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.evaluation.compare import embed_as
 from unifex.gallery import neighbours
@@ -48,21 +47,6 @@ log = logging.getLogger("unifex")
 
 
 @dataclass(frozen=True)
-class Mapping:
-    """What is being done, ``done`` of ``total`` (0 when that cannot be told), for how long already."""
-
-    doing: str
-    done: int
-    total: int
-    seconds: float
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At the speed so far; None until it can be told."""
-        return self.seconds / self.done * (self.total - self.done) if self.done else None
-
-
-@dataclass(frozen=True)
 class Map:
     """Places float32 [N, 2] of the items with these ids int64 [N]; ``placed``: how many came after the fit."""
 
@@ -72,8 +56,8 @@ class Map:
     placed: int = 0
 
 
-def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator[Mapping | Map]:
-    """The map of a gallery by its own model or by a rival's name; yields a :class:`Map` last.
+def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Work[Map]:
+    """The map of a gallery by its own model or by a rival's name.
 
     Fitted once and kept; ``afresh`` fits it again. A rival's map starts from the gallery's own, so that both have one
     orientation. Equal images lie in one place. Closing the generator ends the work. Raises :class:`GalleryError` for
@@ -98,23 +82,22 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Iterator
     with _Worker() as worker:
         if kept is None:
             worker.start()
-        near = (yield from _reporting(gallery.find_neighbours(current))) if own else None
+        near = (yield from gallery.find_neighbours(current)) if own else None
         if kept and (found := _with_newcomers(kept, current.columns, near, groups.first[groups.of])):
-            yield found
-            return
+            return found
         if near is None:
-            near = yield from _reporting(neighbours.find(index, current.columns.copies))
-        near = yield from _reporting(neighbours.between(near, groups, index.embeddings))
+            near = yield from neighbours.find(index, current.columns.copies)
+        near = yield from neighbours.between(near, groups, index.embeddings)
         start = principal_places(index.embeddings[groups.first])
         if not own:
-            first = yield from _last(project(gallery))
+            first = yield from project(gallery)
             start = first.places[groups.first] / max(np.abs(first.places).max(), 1e-12) * START_SPREAD
         places = (yield from worker.fit(near, start))[groups.of]
     if not own:
         places = aligned(places, first.places)
     found = Map(current.columns.ids, places, model)
     _keep(gallery, stamp, current.columns, found)
-    yield found
+    return found
 
 
 def kept_map(gallery: Gallery) -> Map | None:
@@ -126,23 +109,6 @@ def kept_map(gallery: Gallery) -> Map | None:
 
 def _map_path(gallery: Gallery, stamp: str) -> Path:
     return gallery.folder / "maps" / f"{stamp}.npz"
-
-
-def _last(events: Iterator) -> Iterator:
-    """Pass on all events; the last one is the value."""
-    event = None
-    for event in events:
-        if isinstance(event, Mapping):
-            yield event
-    return event
-
-
-def _reporting(events: Iterator) -> Iterator[Mapping]:
-    started = time.monotonic()
-    for event in events:
-        if isinstance(event, Neighbours):
-            return event
-        yield Mapping("Finding neighbours", event.done, event.total, time.monotonic() - started)
 
 
 def _read(gallery: Gallery, stamp: str, columns: ItemTable, model: str) -> Map | None:
@@ -257,8 +223,8 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
-    def fit(self, near: Neighbours, start: np.ndarray) -> Iterator[Mapping]:
-        """Have it fit; returns float32 [N, 2]. Raises :class:`GalleryError` with what it said when it died."""
+    def fit(self, near: Neighbours, start: np.ndarray) -> Work[np.ndarray]:
+        """Have it fit: float32 [N, 2]. Raises :class:`GalleryError` with what it said when it died."""
         self.start()
         count, epochs = EFFORT if len(start) <= MANY else EFFORT_OF_MANY
         own, distances = _with_self(near, count)
@@ -296,8 +262,8 @@ def _with_self(near: Neighbours, count: int) -> tuple[np.ndarray, np.ndarray]:
     return positions, np.maximum(distances, 0).astype(np.float32)
 
 
-def _following(process: subprocess.Popen, epochs: int) -> Generator[Mapping, None, bool]:
-    """Progress of the worker, which is silent while it compiles; returns whether it was done before it ended."""
+def _following(process: subprocess.Popen, epochs: int) -> Work[bool]:
+    """The worker's steps, which is silent while it compiles; whether it was done before it ended."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -306,7 +272,7 @@ def _following(process: subprocess.Popen, epochs: int) -> Generator[Mapping, Non
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    started = fitting = time.monotonic()
+    stage = Stage("starting UMAP")
     epoch = 0
     while True:
         try:
@@ -316,9 +282,6 @@ def _following(process: subprocess.Popen, epochs: int) -> Generator[Mapping, Non
         if line is None or line.strip() == DONE:
             return line is not None
         if line.strip().isdecimal() and int(line) > 0:
-            fitting = fitting if epoch else time.monotonic()
+            stage = stage if epoch else Stage("arranging the map", epochs, "epochs")
             epoch = int(line)
-        if epoch:
-            yield Mapping("Arranging the map", epoch, epochs, time.monotonic() - fitting)
-        else:
-            yield Mapping("Starting UMAP", 0, 0, time.monotonic() - started)
+        yield stage.at(epoch)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 import socket
 import threading
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,10 +16,12 @@ from urllib.request import getproxies
 
 from unifex.core import proxies
 from unifex.core.errors import UnifexError
+from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 
 REACHABLE_SECONDS = 3
 REPORT_SECONDS = 0.3
+MB = 10**6
 
 
 class HubError(UnifexError):
@@ -35,16 +35,6 @@ class HubFile:
     repo: str
     names: tuple[str, ...]
     kind: str = "model"
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """``done`` of ``total`` bytes of a file are here; ``seconds_left`` None until it can be told."""
-
-    file: str
-    done: int
-    total: int
-    seconds_left: float | None
 
 
 def find(file: HubFile) -> Path | None:
@@ -118,7 +108,7 @@ def explain(error: Exception, repo: str) -> HubError:
     return HubError(f"{repo}: {text}")
 
 
-def fetch(file: HubFile) -> Iterator[Fetched]:
+def fetch(file: HubFile) -> Work[None]:
     """Fetch a file into the hub's cache, unless it is there. Closing the generator stops, within ten megabytes.
 
     What was fetched of the file until then is lost: the hub's client starts a file anew.
@@ -153,7 +143,7 @@ class _Stopped(Exception):
     """Raised inside the client, when nobody wants the file any more."""
 
 
-def _watched(repo: str, name: str, total: int, kind: str) -> Iterator[Fetched]:
+def _watched(repo: str, name: str, total: int, kind: str) -> Work[None]:
     from huggingface_hub import hf_hub_download
     from tqdm.auto import tqdm
 
@@ -181,19 +171,19 @@ def _watched(repo: str, name: str, total: int, kind: str) -> Iterator[Fetched]:
         except Exception as error:  # handed over to the caller's thread, below
             outcome.append(error)
 
-    worker, began = threading.Thread(target=run, name="unifex-fetch", daemon=True), time.monotonic()
+    worker = threading.Thread(target=run, name="unifex-fetch", daemon=True)
+    stage = Stage(f"fetching {repo}/{name}", total // MB, "MB")
     worker.start()
     try:
         while worker.is_alive():
             worker.join(REPORT_SECONDS)
-            passed = time.monotonic() - began
-            yield Fetched(f"{repo}/{name}", done, total, passed / done * (total - done) if done else None)
+            yield stage.at(done // MB)
     finally:
         stop.set()
         worker.join()
     if outcome[0] is not None:
         raise explain(outcome[0], repo) from outcome[0]
-    yield Fetched(f"{repo}/{name}", total, total, 0.0)
+    yield stage.at(total // MB)
 
 
 def push(folder: Path, repo: str, kind: str = "model", private: bool = False) -> str:

@@ -13,7 +13,7 @@ import csv
 import difflib
 import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from unifex.core.images import Preprocessing
+from unifex.core.progress import Work
 from unifex.core.text import reason
 from unifex.core.text import size as bytes_text
 from unifex.models import hub, towers
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
-from unifex.models.hub import Fetched, HubFile
+from unifex.models.hub import HubFile
 from unifex.models.lite0 import LITE0
 from unifex.models.towers import TowerError
 
@@ -247,8 +248,8 @@ def _measured(id: str, name: Name, weights: HubFile | Path, prep: Preprocessing,
     )  # fmt: skip
 
 
-def download(id: str) -> Iterator[Fetched | BackboneSpec]:
-    """Fetch a backbone's weights, and its tokenizer's files, from the hub; yields the backbone last.
+def download(id: str) -> Work[BackboneSpec]:
+    """Fetch a backbone's weights, and its tokenizer's files, from the hub.
 
     Closing the generator stops. Raises ``HubError`` and :class:`BackboneError`.
     """
@@ -260,7 +261,7 @@ def download(id: str) -> Iterator[Fetched | BackboneSpec]:
         yield from hub.fetch(spec.hub_file)
     if spec.text and spec.hub_file:
         fetch_tokenizer(spec)
-    yield spec
+    return spec
 
 
 def fetch_tokenizer(spec: BackboneSpec) -> None:

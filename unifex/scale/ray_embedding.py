@@ -24,9 +24,10 @@ import numpy as np
 
 from unifex.core.assets import PACKAGE
 from unifex.core.errors import UnifexError
+from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.data.item import Options, Skipped, SourceError
-from unifex.gallery.clip_retrieval import PLAN, Rows
+from unifex.gallery.clip_retrieval import PLAN
 from unifex.gallery.indexing import embed_items
 from unifex.gallery.writer import Embedded
 from unifex.models.embedder import Embedder
@@ -63,8 +64,8 @@ def embed(
     dim: int | None = None,
     address: str | None = None,
     options: Options | None = None,
-) -> Iterator[Rows | ShardsWritten]:
-    """Write a source's features (or, given ``dim``, its embeddings), yielding :class:`Rows` of parts, and the outcome.
+) -> Work[ShardsWritten]:
+    """Write a source's features (or, given ``dim``, its embeddings).
 
     ``out``: a folder, local (then all machines must see it) or ``s3://``. ``address``: of a Ray cluster; without one,
     this machine. ``options``: how the source's files are read. Raises ``SourceError`` and :class:`ClusterError`.
@@ -81,16 +82,17 @@ def embed(
     there = _written(files, root)
     waiting = [part for part in plan.parts if part.number not in there]
     failed, count, done = list(plan.refused), 0, len(there)
-    yield Rows(done, len(plan.parts))
+    stage = Stage("embedding", len(plan.parts), "parts", done)
+    yield stage.at(done)
     place = files.unstrip_protocol(root)  # workers may have another working directory
     for _ in _results(waiting, place, embedder, dim, address) if waiting else ():
         done += 1
-        yield Rows(done, len(plan.parts))
+        yield stage.at(done)
     for number in range(len(plan.parts)):
         summary = json.loads(files.cat_file(f"{root}/{_refusals(number)}"))
         count += summary["images"]
         failed += [Skipped(*refused) for refused in summary["refused"]]
-    yield ShardsWritten(out, len(plan.parts), len(there), count, failed, time.monotonic() - started)
+    return ShardsWritten(out, len(plan.parts), len(there), count, failed, time.monotonic() - started)
 
 
 def _agree(files: Any, path: str, made_of: dict[str, Any], out: str) -> None:

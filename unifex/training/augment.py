@@ -6,27 +6,19 @@ A view is fixed by the image's hash and its number, so that features computed on
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from unifex.core import derived, disk, images
 from unifex.core.derived import Origin
+from unifex.core.progress import Stage, Work
 from unifex.gallery.gallery import Gallery, Record
 
 AREA = (0.55, 0.95)  # of the image, that a crop keeps
 AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Viewing:
-    """``done`` of ``total`` images have their views' features."""
-
-    done: int
-    total: int
 
 
 def view(image: Image.Image, sha256: str, number: int) -> Image.Image:
@@ -41,19 +33,20 @@ def view(image: Image.Image, sha256: str, number: int) -> Image.Image:
     return ImageOps.mirror(crop) if number % 2 else crop
 
 
-def features_of_views(gallery: Gallery, records: Sequence[Record], count: int) -> Iterator[Viewing | np.ndarray]:
-    """Features float16 [len(records), count, D] of each item's first ``count`` views, last; only new ones are computed.
+def features_of_views(gallery: Gallery, records: Sequence[Record], count: int) -> Work[np.ndarray]:
+    """Features float16 [len(records), count, D] of each item's first ``count`` views; only new ones are computed.
 
     Raises ``GalleryError`` when an image file is no longer there.
     """
     result = np.empty((len(records), count, gallery.embedder.backbone.feature_dim), np.float16)
+    stage = Stage("crops and mirror images", len(records), "images")
     with ThreadPoolExecutor(gallery.embedder.engine.workers) as threads:
         for start in range(0, len(records), AT_ONCE):
-            yield Viewing(start, len(records))
+            yield stage.at(start)
             block = records[start : start + AT_ONCE]
             made = threads.map(lambda record: _of_one(gallery, record, count), block)
             result[start : start + len(block)] = np.stack(list(made))
-    yield result
+    return result
 
 
 def _of_one(gallery: Gallery, record: Record, count: int) -> np.ndarray:

@@ -23,6 +23,7 @@ from torch.nn.functional import normalize
 from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically_with
+from unifex.core.progress import Stage
 from unifex.models.feature_table import BLOCK_ROWS, FeatureTable, blocks
 from unifex.models.neck import Neck, pca
 from unifex.training.config import TrainConfig
@@ -52,7 +53,7 @@ class Epoch:
     learning_rate: float
     neck: Neck
     seconds: float
-    seconds_left: float
+    seconds_left: float | None
 
 
 class _Student(nn.Module):
@@ -248,14 +249,14 @@ def fit(
     if state := processes.told(_read_checkpoint(checkpoint, of) if checkpoint and processes.first else None):
         run.go_on_from(state)
     first = run.step // per_epoch
+    stage = Stage("training", epochs, "epochs", done=first)
     for number in range(first + 1, epochs + 1):
         loss = run.epoch(min(per_epoch, steps - run.step))
         if checkpoint and processes.first:
             _write_checkpoint(checkpoint, run.state(), of)
-        seconds = time.perf_counter() - began
-        left = seconds / (number - first) * (epochs - number)
         rate = recipe.learning_rate * learning_rate_share(recipe, run.step - 1, len(samples))
-        yield Epoch(number, epochs, loss, rate, run.neck(), seconds, left)
+        seconds, step = time.perf_counter() - began, stage.at(number)
+        yield Epoch(number, epochs, loss, rate, run.neck(), seconds, step.seconds_left)
 
 
 def learning_rate_share(recipe: TrainConfig, step: int, images: int) -> float:

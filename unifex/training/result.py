@@ -29,7 +29,6 @@ class EpochMetrics:
     loss: float
     learning_rate: float
     seconds: float
-    seconds_left: float
     scores: dict[int, float]
 
 

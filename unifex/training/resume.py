@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -67,10 +68,14 @@ def points_so_far(models: Path, name: str) -> list[EpochMetrics]:
     """The curves of a training that was stopped or killed; empty when there are none."""
     try:
         stored = json.loads(_points_path(models, name).read_text(encoding="utf-8"))
-        scores = [{int(dim): value for dim, value in values["scores"].items()} for values in stored]
-        return [EpochMetrics(**{**values, "scores": own}) for values, own in zip(stored, scores)]
-    except (OSError, ValueError, TypeError, KeyError):
+        return [_point(**values) for values in stored]
+    except (OSError, ValueError, TypeError, AttributeError):
         return []
+
+
+def _point(scores: dict[str, float], seconds_left: float = 0.0, **figures: Any) -> EpochMetrics:
+    """As it is kept. Earlier versions kept ``seconds_left``, too."""
+    return EpochMetrics(scores={int(dim): value for dim, value in scores.items()}, **figures)
 
 
 def write_points(models: Path, name: str, points: Sequence[EpochMetrics]) -> None:

@@ -6,24 +6,26 @@ Everything the new neck is compared with is measured on the same queries, whose 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unifex.core import progress
 from unifex.core.files import new_folder
+from unifex.core.progress import Step, Work
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import CHALLENGE_DIM, Evaluating, Evaluation, QueryIndexSplit, evaluate, mmp5
+from unifex.evaluation.evaluate import CHALLENGE_DIM, Evaluation, QueryIndexSplit, evaluate, mmp5
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import check_name
 from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
 from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
 from unifex.training import split
-from unifex.training.augment import Viewing, features_of_views
+from unifex.training.augment import features_of_views
 from unifex.training.config import TrainConfig
 from unifex.training.distributed import ALONE, Processes
 from unifex.training.model_card import write_card
@@ -37,15 +39,6 @@ if TYPE_CHECKING:
 
 WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
 MEMORY_SHARE = 0.5  # of this computer's, for features
-
-
-@dataclass(frozen=True)
-class Doing:
-    """What is being done between epochs: ``done`` of ``total``."""
-
-    what: str
-    done: int
-    total: int
 
 
 def check_model_name(models: Path, name: str) -> None:
@@ -63,13 +56,15 @@ def finetune(
     finish: bool = False,
     from_disk: bool | None = None,
     processes: Processes = ALONE,
-) -> Iterator[Doing | EpochMetrics | TrainResult]:
-    """Train a neck on a gallery's labels and save it as ``indexes/models/NAME``; yields an :class:`TrainResult` last.
+    on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
+) -> Work[TrainResult | None]:
+    """Train a neck on a gallery's labels and save it as ``indexes/models/NAME``.
 
     A training that was stopped goes on when called again alike; with ``finish`` what it had reached is measured and
     saved instead. ``from_disk``: features are read in every epoch; None: where they would take more than half the
-    memory. Of several ``processes`` the first measures, saves and yields. Raises ``GalleryError``, ``TrainingError`` or
-    ``ModelError`` with what is missing.
+    memory. Of several ``processes`` the first measures, saves and has a result. ``on_epoch`` is called once an epoch is
+    kept, and what it raises ends the training there. Raises ``GalleryError``, ``TrainingError`` or ``ModelError`` with
+    what is missing.
     """
     models = gallery.folder.parent / "models"
     check_model_name(models, name)
@@ -78,9 +73,9 @@ def finetune(
     if not processes.first:
         if not finish:
             _help(gallery, models, name, recipe, hold_out, from_disk, processes)
-        return
+        return None
     with right_to_train(models, name):
-        yield from _finetune(gallery, models, name, recipe, hold_out, finish, from_disk, processes)
+        return (yield from _finetune(gallery, models, name, recipe, hold_out, finish, from_disk, processes, on_epoch))
 
 
 def _help(
@@ -98,18 +93,9 @@ def _help(
     data = split.choose(gallery, recipe, hold_out)
     features = _features(gallery, data, from_disk)
     processes.wait()  # for the views, which it keeps with the gallery
-    samples = _result(_samples(gallery, data, recipe, features))
+    samples = progress.finish(_samples(gallery, data, recipe, features))
     for _ in loop.fit(samples, recipe, gallery.embedder.neck, models / UNFINISHED / f"{name}.pt", processes):
         pass
-
-
-def _result(work: Generator[Doing, None, Samples]) -> Samples:
-    """What it returns, without what it reports."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def _finetune(
@@ -121,7 +107,8 @@ def _finetune(
     finish: bool,
     from_disk: bool | None,
     processes: Processes,
-) -> Iterator[Doing | EpochMetrics | TrainResult]:
+    on_epoch: Callable[[EpochMetrics], None],
+) -> Work[TrainResult]:
     from unifex.training import loop
 
     checkpoint = models / UNFINISHED / f"{name}.pt"
@@ -142,7 +129,8 @@ def _finetune(
         scores = {size: _watch(watched, features, neck, size) for size in sizes}
         points.append(_point(epoch, scores, earlier))
         write_points(models, name, points)
-        yield points[-1]
+        on_epoch(points[-1])
+        yield Step(f"epoch {epoch.number}", epoch.number, epoch.total, "", epoch.seconds_left, _note(points[-1]))
     neck = neck or loop.reached(samples, recipe, checkpoint, current)
     if neck is None:
         raise ModelError(f"no stopped training '{name}' of this data and recipe, from this neck; train it again")
@@ -154,13 +142,18 @@ def _finetune(
     )  # fmt: skip
     save(outcome, gallery.embedder, models / name)
     forget(models, name)
-    yield outcome
+    return outcome
 
 
 def _point(epoch: Epoch, scores: dict[int, float], earlier: float) -> EpochMetrics:
     """``earlier``: seconds that were spent before it was stopped."""
     e = epoch
-    return EpochMetrics(e.number, e.total, e.loss, e.learning_rate, earlier + e.seconds, e.seconds_left, scores)
+    return EpochMetrics(e.number, e.total, e.loss, e.learning_rate, earlier + e.seconds, scores)
+
+
+def _note(metrics: EpochMetrics) -> str:
+    scores = ", ".join(f"{dim}-d {value:.3f}" for dim, value in metrics.scores.items())
+    return f"loss {metrics.loss:.3f} · " + (f"held-out mMP@5: {scores}" if scores else "nothing is held out")
 
 
 def _gallery_dim(gallery: Gallery, recipe: TrainConfig) -> int:
@@ -180,9 +173,7 @@ def _features(gallery: Gallery, data: TrainingData, from_disk: bool | None) -> F
     return gallery.features(hashes)
 
 
-def _samples(
-    gallery: Gallery, data: TrainingData, recipe: TrainConfig, features: Features
-) -> Generator[Doing, None, Samples]:
+def _samples(gallery: Gallery, data: TrainingData, recipe: TrainConfig, features: Features) -> Work[Samples]:
     """Features and, if the recipe wants any, views of the training images."""
     from unifex.training.samples import Samples
 
@@ -191,11 +182,7 @@ def _samples(
         raise GalleryError("crops and mirror images are trained on in memory only: set views to 0 (--views 0)")
     if recipe.views:
         records = gallery.records(data.columns.ids[data.train])
-        for event in features_of_views(gallery, records, recipe.views):
-            if isinstance(event, Viewing):
-                yield Doing("crops and mirror images", event.done, event.total)
-            else:
-                views = event
+        views = yield from features_of_views(gallery, records, recipe.views)
     labels = np.unique(data.columns.classes[data.train], return_inverse=True)[1]
     return Samples(part(features, data.train), labels, data.columns.domains.codes[data.train], views)
 
@@ -231,7 +218,7 @@ def _embeddings(
 
 def _compare(
     gallery: Gallery, data: TrainingData, features: Features, neck: Neck, name: str, dim: int
-) -> Generator[Doing, None, list[Evaluation]]:
+) -> Work[list[Evaluation]]:
     """Evaluations of raw features, PCA, the current neck and the new one: at 64-d, at the gallery's dimension, and of
     the new one at all that it has."""
     if data.trial is None:
@@ -249,10 +236,7 @@ def _compare(
     contenders += [(name, d, partial(neck.embed, dim=d)) for d in neck.dims]
     found = []
     for model, size, embed in contenders:
-        for event in evaluate(data.trial, _embeddings(data.trial, features, embed, size), model):
-            if isinstance(event, Evaluating):
-                yield Doing(f"measuring {event.doing}", event.done, event.total)
-        found.append(event)
+        found.append((yield from evaluate(data.trial, _embeddings(data.trial, features, embed, size), model)))
     return found
 
 

@@ -34,7 +34,6 @@ from unifex.training.resume import unfinished
 from unifex.ui.server.guard import owner_now, token_now
 from unifex.ui.server.visitor_files import MADE
 from unifex.ui.server.workspaces import VISITORS, Limits, Workspace, Workspaces
-from unifex.ui.steps import steps
 
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, which `page.Page` tells of
@@ -331,7 +330,7 @@ class AppContext:
         self.state = doing
         sources.require_items(source)
         gallery = self.own.get_or_create(name, lambda: self.embedder)
-        job = self.jobs.start(SERVER, "index", name, steps(index(gallery, source)), source.spec)
+        job = self.jobs.start(SERVER, "index", name, index(gallery, source), source.spec)
         job.finished.wait()
         if isinstance(job.error, GalleryBusy):
             log.info("gallery '%s' is being written by another process, which goes on with it", name)

@@ -19,7 +19,6 @@ from unifex.gallery.gallery import Facts, Gallery
 from unifex.retrieval.search import Filters, Hit, search
 from unifex.retrieval.text_search import search_words
 from unifex.ui.context import AppContext
-from unifex.ui.steps import steps
 
 WAITING = 16  # calls that wait for a job of theirs; more of one caller's are refused by the jobs themselves
 
@@ -71,7 +70,7 @@ def add_endpoints(app: AppContext) -> None:
         """Measure how well a gallery finds what belongs together."""
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
         asked = EvalProtocol(_text("protocol", protocol)), _dim(dim), context
-        job = app.start("evaluate", opened.name, steps(compare(opened, *asked)), str(asked))
+        job = app.start("evaluate", opened.name, compare(opened, *asked), str(asked))
         return (await job.outcome()).as_json(labels)
 
     gr.api(search_endpoint, api_name="search")

@@ -15,7 +15,6 @@ from unifex.ui.components.job_tray import JobPanel, seen_at_once
 from unifex.ui.context import ERRORS, GONE, AppContext
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
-from unifex.ui.steps import steps
 
 
 @dataclass
@@ -53,7 +52,7 @@ class GalleryPack:
         return ""
 
     def _packing(self, gallery: Gallery, images: bool) -> Work:
-        packed = yield from steps(bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images))
+        packed = yield from bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images)
         return packed, self.context.hand_out(Path(packed.path))
 
     def show_job(self, name: str | None) -> tuple[str, dict]:

@@ -19,7 +19,6 @@ from unifex.ui.components.job_tray import seen_at_once
 from unifex.ui.context import ERRORS, AppContext, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
-from unifex.ui.steps import steps
 
 KEEP, PRUNE, PRUNE_ALL = "keep", "prune", "prune all"
 GONE = (
@@ -87,7 +86,7 @@ class GallerySources:
 
     def _looking(self, gallery: Gallery, source: Source, gone: str, rehash: bool) -> Work:
         with self.context.within_limits(source, gallery) as limited:
-            return (yield from steps(index(gallery, limited, gone == PRUNE, gone == PRUNE_ALL, rehash)))
+            return (yield from index(gallery, limited, gone == PRUNE, gone == PRUNE_ALL, rehash))
 
     def relocate(self, name: str | None, chosen: int | None, place: str) -> tuple:
         """(gallery, source, new place) -> notice, sources, that something changed, the box empty."""

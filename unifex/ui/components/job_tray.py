@@ -146,5 +146,5 @@ def _detail(job: Job) -> str:
     step = job.step
     count = f"{step.done:,}" if step.done or step.total else ""
     whole = f"{count} of {step.total:,} {step.unit}".strip() if step.total else count
-    left = f"{duration(step.seconds_left)} left" if step.seconds_left is not None else ""
+    left = f"{duration(step.seconds_left)} left" if step.seconds_left else ""
     return " · ".join(part for part in (step.stage, whole, left) if part)

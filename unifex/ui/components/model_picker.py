@@ -15,7 +15,6 @@ from unifex.ui.components.job_tray import JobPanel, seen_at_once
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
-from unifex.ui.steps import steps
 
 
 @dataclass
@@ -94,7 +93,7 @@ class ModelPicker:
         try:
             self.context.check_local("other models are not loaded")
             self.context.check_writable()
-            self.context.start("download", _hub_name(name), steps(zoo.download(_hub_name(name))))
+            self.context.start("download", _hub_name(name), zoo.download(_hub_name(name)))
         except ERRORS as error:
             return html.message("Not fetched", reason(error), "error")
         return ""

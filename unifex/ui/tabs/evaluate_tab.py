@@ -24,7 +24,6 @@ from unifex.ui.listening import listen
 from unifex.ui.rendering import evaluation_report, html
 from unifex.ui.rendering import failures as failures_report
 from unifex.ui.rendering.cards import CardCache, of_gallery
-from unifex.ui.steps import steps
 from unifex.ui.theme import asset
 
 ROWS = 24
@@ -141,7 +140,7 @@ class EvaluateTab:
         try:
             gallery = self.context.gallery(name)
             chosen = EvalProtocol(protocol, int(seed or 0), bool(copies))
-            work = steps(compare(gallery, chosen, int(dim) or None, context, compare or ()))
+            work = compare(gallery, chosen, int(dim) or None, context, compare or ())
             self.context.start("evaluate", gallery.name, work, f"{chosen} {dim} {context} {compare}")
         except ERRORS as error:
             return html.message("This gallery cannot be measured", reason(error), "warning")

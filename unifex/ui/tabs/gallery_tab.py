@@ -28,7 +28,6 @@ from unifex.ui.components.workspace_notice import WorkspaceNotice
 from unifex.ui.context import ERRORS, AppContext, Wish, name_for
 from unifex.ui.listening import listen
 from unifex.ui.rendering import gallery_report, html
-from unifex.ui.steps import steps
 
 
 @dataclass
@@ -245,12 +244,12 @@ class GalleryTab:
 
     def _indexing(self, gallery: Gallery, source: Source) -> Work:
         with self.context.within_limits(source, gallery) as limited:
-            report = yield from steps(index(gallery, limited))
+            report = yield from index(gallery, limited)
         uploads.discard(gallery.folder.parent, source.spec)
         return report
 
     def _unpacking(self, spec: str, name: str) -> Work:
-        gallery = yield from steps(bundle.unpack(Path(spec), name, self.context.library))
+        gallery = yield from bundle.unpack(Path(spec), name, self.context.library)
         uploads.discard(gallery.folder.parent, spec)
         return gallery
 

@@ -29,7 +29,6 @@ from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html
 from unifex.ui.rendering.cards import cards_of, of_gallery
-from unifex.ui.steps import steps
 from unifex.ui.theme import asset
 
 MOST_CARDS = 48
@@ -272,7 +271,7 @@ def _card_server(context: AppContext):
 def _maps(gallery: Gallery, models: list[str]) -> Work:
     maps: list[Map] = []
     for model in models:
-        maps += [(yield from steps(project(gallery, model)))]
+        maps += [(yield from project(gallery, model))]
     return maps
 
 

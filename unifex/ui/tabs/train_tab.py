@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import gradio as gr
 
@@ -31,7 +29,6 @@ from unifex.ui.context import ERRORS, AppContext, name_for
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html, training_report
 from unifex.ui.rendering.cards import CardCache, of_gallery
-from unifex.ui.steps import steps
 from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.theme import asset
 
@@ -261,8 +258,7 @@ class TrainTab:
         if self.context.jobs.is_busy(self.context.owner, "train", model):
             raise GalleryError(f"'{model}' is being trained; give the next one another name")
         self.context.jobs.check_turn(self.context.owner, "train")  # before it is counted
-        training = finetune(gallery, model, recipe, hold_out, finish)
-        work = steps(_within(training, self._deadline(finish)))
+        work = _training(self._deadline(finish), gallery, model, recipe, hold_out, finish)
         return self.context.start("train", model, work, gallery.name)
 
     def _deadline(self, finish: bool) -> float:
@@ -376,7 +372,7 @@ class TrainTab:
         """What was measured with the old model is shown no more; the galleries that were changed."""
         done: list[Gallery] = []
         for name in names:
-            done.append((yield from steps(self.context.library.use(name, embedder))))
+            done.append((yield from self.context.library.use(name, embedder)))
             self.context.jobs.forget(self.context.owner, "evaluate", name)
         return done
 
@@ -415,14 +411,17 @@ _INVITATION = html.message(
 _READ_ONLY = html.message("This server is read-only", "Run it yourself, or duplicate the Space, to train.")
 
 
-def _within(training: Iterator[Any], seconds: float) -> Iterator[Any]:
-    """A training's events, for so many seconds at most: it ends after an epoch, which is kept."""
-    deadline = time.monotonic() + seconds
-    with contextlib.closing(training):
-        for event in training:
-            if time.monotonic() > deadline and isinstance(event, EpochMetrics):
-                raise GalleryError(f"a training may take {duration(seconds)} on this server; keep it, or go on")
-            yield event
+def _training(
+    seconds: float, gallery: Gallery, model: str, recipe: TrainConfig, hold_out: HoldOut, finish: bool
+) -> Work[TrainResult | None]:
+    """A training that takes so many seconds at most: it ends after an epoch, which is kept."""
+    deadline = time.monotonic() + seconds  # from when its turn has come
+
+    def check_time(_: EpochMetrics) -> None:
+        if time.monotonic() > deadline:
+            raise GalleryError(f"a training may take {duration(seconds)} on this server; keep it, or go on")
+
+    return (yield from finetune(gallery, model, recipe, hold_out, finish, on_epoch=check_time))
 
 
 def _can_go_on(order: TrainJob | None) -> tuple[dict, dict]:
