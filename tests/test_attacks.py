@@ -20,7 +20,7 @@ from tests.support.serving import Server, serve
 from tests.support.visiting import Visitor
 from tests.test_visitors import as_file, search
 from unifex.gallery.gallery import Gallery
-from unifex.ui.server.guard import Naming
+from unifex.ui.server.file_addresses import Naming
 from unifex.ui.server.rates import Refusal
 from unifex.ui.server.visitor_files import VisitorFiles
 from unifex.ui.server.workspaces import VISITORS

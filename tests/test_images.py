@@ -143,7 +143,7 @@ def test_bad_files_are_refused_with_the_reason(data, reason):
 
 PEAK = """
 import resource, sys
-from unifex import images
+from unifex.core import images
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     print(images.decode(sys.stdin.buffer.read(), at_least=224).image.size)

@@ -22,8 +22,9 @@ from unifex.data.item import Skipped
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
+from unifex.ui.server.quotas import Limits
 from unifex.ui.server.rates import Ownership, Rate, Refusal
-from unifex.ui.server.workspaces import VISITORS, Limits, Workspaces
+from unifex.ui.server.workspaces import VISITORS, Workspaces
 
 CROSSES = {f"signs/cross/{view}.png": encoded(picture("signs/cross", view)) for view in range(3)}
 DISCS = {f"shapes/disc/{view}.png": encoded(picture("shapes/disc", view)) for view in range(2)}
@@ -382,7 +383,7 @@ def test_rates_and_owners_are_bounded():
     quick.check("a", 2, "too many")
     time.sleep(0.3)
     quick.check("a", 2, "too many")
-    owners = Ownership(most=2)
+    owners = Ownership(max_names=2)
     assert owners.claim("x", "anna")
     assert not owners.claim("x", "mallory")
     owners.add("y", "anna")

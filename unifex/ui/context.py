@@ -32,8 +32,9 @@ from unifex.models.backbones import BackboneError
 from unifex.models.embedder import DEFAULT_MODEL, Embedder
 from unifex.training.resume import unfinished
 from unifex.ui.server.guard import owner_now, token_now
+from unifex.ui.server.quotas import Limits
 from unifex.ui.server.visitor_files import MADE
-from unifex.ui.server.workspaces import VISITORS, Limits, Workspace, Workspaces
+from unifex.ui.server.workspaces import VISITORS, Workspace, Workspaces
 
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, which `page.Page` tells of

@@ -13,7 +13,8 @@ from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.context import AppContext
 from unifex.ui.listening import follow, listen
 from unifex.ui.rendering import html
-from unifex.ui.server.workspaces import NO_VISITOR, Limits, Usage
+from unifex.ui.server.quotas import Limits
+from unifex.ui.server.workspaces import NO_VISITOR, Usage
 
 REFRESH_SECONDS = 60
 _COUNTDOWN_JS = """

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+
+from cachetools import LRUCache
 
 MAX_NAMES = 100_000
 STEPS = 60  # so many steps of a window are told apart
@@ -36,15 +38,14 @@ def network_of(address: str) -> str:
 class Ownership:
     """Who made what. The oldest are forgotten first: whoever comes back to them has to begin anew."""
 
-    most: int = MAX_NAMES
-    owners: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    max_names: int = MAX_NAMES
+
+    def __post_init__(self) -> None:
+        self.owners: LRUCache[str, str] = LRUCache(self.max_names)
 
     def add(self, thing: str, owner: str) -> None:
         """``owner`` has made it."""
         self.owners[thing] = owner
-        self.owners.move_to_end(thing)
-        while len(self.owners) > self.most:
-            self.owners.popitem(last=False)
 
     def has(self, thing: str, owner: str) -> bool:
         """Whether it is this owner's."""
@@ -61,9 +62,11 @@ class Ownership:
 class Rate:
     """At most so much of one name in any so many seconds."""
 
-    most: int
+    maximum: int
     seconds: float
-    seen: OrderedDict[str, deque[list[int]]] = field(default_factory=OrderedDict)  # [step, amount] by name
+
+    def __post_init__(self) -> None:
+        self.seen: LRUCache[str, deque[list[int]]] = LRUCache(MAX_NAMES)  # [step, amount] by name
 
     def count(self, name: str) -> int:
         """So much was counted."""
@@ -74,9 +77,6 @@ class Rate:
     def add(self, name: str, amount: int = 1) -> None:
         """Count it."""
         now, counted = self._now(), self.seen.setdefault(name, deque())
-        self.seen.move_to_end(name)
-        while len(self.seen) > MAX_NAMES:
-            self.seen.popitem(last=False)
         while counted and now - counted[0][0] > STEPS:
             counted.popleft()
         if not counted or counted[-1][0] != now:
@@ -85,7 +85,7 @@ class Rate:
 
     def check(self, name: str, amount: int, sentence: str) -> None:
         """Count it. Raises :class:`Refusal` with the sentence when it is too much, and then does not count it."""
-        if self.count(name) + amount > self.most:
+        if self.count(name) + amount > self.maximum:
             raise Refusal(429, sentence)
         self.add(name, amount)
 
@@ -97,14 +97,15 @@ class Rate:
 class Open:
     """How many of something each name has open at a time."""
 
-    most: int
+    maximum: int
+    sentence: str
     now: Counter[str] = field(default_factory=Counter)
 
     @contextlib.contextmanager
-    def one(self, name: str, sentence: str) -> Iterator[None]:
+    def one(self, name: str) -> Iterator[None]:
         """One more for the block. Raises :class:`Refusal`."""
-        if self.now[name] >= self.most:
-            raise Refusal(429, sentence)
+        if self.now[name] >= self.maximum:
+            raise Refusal(429, self.sentence)
         self.now[name] += 1
         try:
             yield
@@ -125,9 +126,9 @@ class Asked:
     def take(self, bytes: int) -> None:
         """So many bytes have come. Raises :class:`Refusal`."""
         self.bytes += bytes
-        if self.bytes > self.turns.most_bytes:
-            raise Refusal(413, f"a request may have {self.turns.most_bytes // 2**20} MiB")
-        if self.turns.bytes(self.owner) > self.turns.most_bytes:
+        if self.bytes > self.turns.max_bytes:
+            raise Refusal(413, f"a request may have {self.turns.max_bytes // 2**20} MiB")
+        if self.turns.bytes(self.owner) > self.turns.max_bytes:
             raise Refusal(429, _ENOUGH)
 
     def becomes(self, event: str) -> None:
@@ -139,8 +140,8 @@ class Asked:
 class Turns:
     """What each owner has in the queue, and on the way there: so many events, with so many bytes together."""
 
-    most: int
-    most_bytes: int
+    max_events: int
+    max_bytes: int
     events: dict[str, dict[str, int]] = field(default_factory=dict)
     coming: dict[str, list[Asked]] = field(default_factory=dict)
 
@@ -151,7 +152,7 @@ class Turns:
         if waiting:
             self.events[owner] = waiting
         coming = self.coming.setdefault(owner, [])
-        if len(waiting) + len(coming) >= self.most:
+        if len(waiting) + len(coming) >= self.max_events:
             raise Refusal(429, _ENOUGH)
         asked = Asked(self, owner)
         coming.append(asked)

@@ -41,8 +41,8 @@ class RoomError(UnifexError):
 class Account:
     """Bytes of the disk and files that are one visitor's now, counted as they come and go, however many at once."""
 
-    most_bytes: int
-    most_files: int
+    max_bytes: int
+    max_files: int
     bytes: int = 0
     files: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -50,9 +50,9 @@ class Account:
     def take(self, bytes: int, files: int = 0) -> None:
         """So much more. Raises :class:`RoomError`, and then it is not counted."""
         with self._lock:
-            if self.bytes + bytes > self.most_bytes or self.files + files > self.most_files:
+            if self.bytes + bytes > self.max_bytes or self.files + files > self.max_files:
                 raise RoomError(
-                    f"a visitor may have {size(self.most_bytes)} and {self.most_files:,} files on their way here: "
+                    f"a visitor may have {size(self.max_bytes)} and {self.max_files:,} files on their way here: "
                     "index what you have uploaded, or delete your data"
                 )
             self.bytes += bytes
@@ -88,12 +88,12 @@ class Arrival:
 class VisitorFiles:
     """The files of all owners below one folder. ``owner``: a visitor, or whom :func:`nobody_at` names.
 
-    ``most_made``: bytes of what was made for one owner that are kept; the oldest goes first.
+    ``max_made_bytes``: bytes of what was made for one owner that are kept; the oldest goes first.
     """
 
-    def __init__(self, folder: Path, most_bytes: int, most_files: int, most_made: int):
+    def __init__(self, folder: Path, max_bytes: int, max_files: int, max_made_bytes: int):
         self.folder = folder.absolute()
-        self.most_bytes, self.most_files, self.most_made = most_bytes, most_files, most_made
+        self.max_bytes, self.max_files, self.max_made_bytes = max_bytes, max_files, max_made_bytes
         self._accounts: dict[str, Account] = {}
         self._lock = threading.Lock()
 
@@ -106,7 +106,7 @@ class VisitorFiles:
         with self._lock:
             if owner not in self._accounts:
                 bytes, files = disk.taken_by(self.of(owner))
-                self._accounts[owner] = Account(self.most_bytes, self.most_files, bytes, files // 2)
+                self._accounts[owner] = Account(self.max_bytes, self.max_files, bytes, files // 2)
             return self._accounts[owner]
 
     # --- by address ----------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class VisitorFiles:
         made = sorted((self.of(owner) / MADE).glob("*/*"), key=lambda file: -file.stat().st_mtime)
         for file in made:
             bytes += file.stat().st_size
-            if bytes > self.most_made:
+            if bytes > self.max_made_bytes:
                 self.release(file, owner)
 
     def release(self, path: Path, owner: str) -> None:

@@ -30,6 +30,7 @@ from unifex.data import uploads
 from unifex.data.item import Item, Options, Skipped, Source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
+from unifex.ui.server.quotas import Limits
 from unifex.ui.server.visitor_files import VisitorFiles
 
 VISITORS = ".visitors"
@@ -42,18 +43,6 @@ NO_VISITOR = (
     "this browser keeps no cookie for this page, so that nothing can be kept for you alone; open the page in a tab of "
     "its own, or allow its cookie"
 )
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one visitor may keep: images, bytes on disk, trainings of so many seconds each; all of it for ``seconds``
-    after the last use."""
-
-    images: int
-    bytes: int
-    trainings: int
-    training_seconds: float
-    seconds: float
 
 
 @dataclass(frozen=True)
