@@ -151,8 +151,8 @@ def test_pushing_without_a_token_says_how_to_get_one(unifex, server):
 
 STOPPED = """
 import sys, time
-from unifex import hub
 from unifex.core.progress import finish
+from unifex.models import hub
 from unifex.models.hub import HubFile, fetch, find
 file = HubFile("someone/large", ("absent.bin", "weights.bin"))
 going = fetch(file)

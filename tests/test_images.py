@@ -225,7 +225,7 @@ def test_importing_it_changes_nothing_of_the_program_around_it():
         "state = lambda: (I.MAX_IMAGE_PIXELS, F.LOAD_TRUNCATED_IMAGES, list(warnings.filters), dict(os.environ),"
         " logging.root.level, list(logging.root.handlers))\n"
         "import numpy, faiss\n"  # they have filters of their own
-        "before = state()\nimport unifex.images, unifex.gallery, unifex.search, unifex.gallery.indexing\n"
+        "before = state()\nimport unifex.core.images, unifex.retrieval.search, unifex.gallery.indexing\n"
         "assert state() == before, (before, state())"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

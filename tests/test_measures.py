@@ -72,4 +72,4 @@ def test_means_leave_out_what_has_no_value():
     assert metrics.mean_over_groups(values, groups).value == pytest.approx((1 + 0.5) / 2)
     assert np.isnan(metrics.mean(np.array([np.nan])).value)
     assert np.isnan(metrics.mean_over_groups(np.array([np.nan]), np.array(["x"])).low)
-    assert metrics.mean(np.ones(5)) == metrics.Score(1.0, 1.0, 1.0)
+    assert metrics.mean(np.ones(5)) == metrics.Estimate(1.0, 1.0, 1.0)

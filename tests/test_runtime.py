@@ -66,9 +66,9 @@ def refuse(*args, **kwargs):
 socket.socket.connect = refuse
 socket.getaddrinfo = refuse
 import numpy as np
-from unifex import runtime
-from unifex.lite0 import LITE0
-engine = runtime.load_engine(LITE0, "openvino")
+from unifex.models import engines
+from unifex.models.lite0 import LITE0
+engine = engines.load_engine(LITE0, "openvino")
 shape = engine.features(np.zeros((1, 224, 224, 3), np.uint8)).shape
 print(json.dumps({"shape": shape, "torch": "torch" in sys.modules, "network": calls,
                   "telemetry": sys.modules.get("openvino_telemetry") is not None}))
@@ -146,11 +146,11 @@ def test_a_lent_gpu_is_used_in_a_forked_worker_with_pickled_arguments(tmp_path):
     code = """
 import numpy as np, os, torch
 torch.set_num_threads(1)
-from unifex import runtime
-from unifex.lite0 import LITE0
-engine = runtime.load_engine(LITE0)
+from unifex.models import engines
+from unifex.models.lite0 import LITE0
+engine = engines.load_engine(LITE0)
 pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
-print("ZeroGPU" in engine.name, np.array_equal(engine.bulk(pixels), runtime.TorchEngine(LITE0).features(pixels)))
+print("ZeroGPU" in engine.name, np.array_equal(engine.bulk(pixels), engines.TorchEngine(LITE0).features(pixels)))
 """
     env = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.getcwd()}"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=120)

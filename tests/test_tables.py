@@ -5,6 +5,7 @@ from html import unescape
 
 from unifex.cli import main
 from unifex.core import images
+from unifex.core.progress import finish
 from unifex.evaluation import evaluate
 from unifex.evaluation.compare import compare
 from unifex.models import export
@@ -32,7 +33,7 @@ def test_losses_presets_formats_and_tools_are_the_same_everywhere():
 
 def test_a_protocol_that_is_added_has_its_words_on_the_page(gallery, monkeypatch):
     monkeypatch.setitem(evaluate.PROTOCOLS, "by-day", "what was taken on one day against the rest; drawn by seed")
-    *_, found = compare(gallery, evaluate.EvalProtocol("leave-one-out"))
+    found = finish(compare(gallery, evaluate.EvalProtocol("leave-one-out")))
     for kind, words in evaluate.PROTOCOLS.items():
         trial = replace(found.main.trial, protocol=evaluate.EvalProtocol(kind))
         main, *others = [replace(one, trial=trial) for one in found.evaluations]

@@ -227,8 +227,8 @@ def test_a_second_backbone_is_made_while_the_first_infers(tiny, photographs):
     code = f"""
 import threading
 import numpy as np
-from unifex import runtime, zoo
-first = runtime.load_engine(zoo.get("lite0"), "openvino")
+from unifex.models import engines, zoo
+first = engines.load_engine(zoo.get("lite0"), "openvino")
 going = threading.Event()
 def infer():
     while not going.is_set():
@@ -236,7 +236,7 @@ def infer():
 threads = [threading.Thread(target=infer) for _ in range(4)]
 for thread in threads: thread.start()
 for size in (32, 40, 48, 56):
-    second = runtime.load_engine(zoo.get("{tiny}@" + str(size)), "openvino")
+    second = engines.load_engine(zoo.get("{tiny}@" + str(size)), "openvino")
     second.features(np.zeros((1, size, size, 3), np.uint8))
 going.set()
 for thread in threads: thread.join()
