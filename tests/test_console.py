@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.serving import ROOT
 from unifex.cli.main import main
+from unifex.core import console
+from unifex.core.progress import Step
 from unifex.core.text import what_there_is
 from unifex.gallery.gallery import Gallery
 
@@ -28,6 +30,30 @@ def started(*arguments, **options) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "unifex", *map(str, arguments)], cwd=ROOT, env=environment, **options
     )
+
+
+def work():
+    yield Step("reading", 0, 2000, "images", note="0 added")
+    yield Step("reading", 1000, 2000, "images", 60, "1,000 added")
+    yield Step("reading", 2000, 2000, "images", 0, "2,000 added")
+    yield Step("measuring", 1, 2)
+    return "result"
+
+
+def test_a_log_file_is_told_how_each_stage_begins_and_ends(capsys):
+    assert console.watched(work()) == "result"
+    told = ["reading: 0 of 2,000 images · 0 added", "reading: 2,000 of 2,000 images · 2,000 added"]
+    assert capsys.readouterr().err.splitlines() == told
+
+
+def test_a_terminal_is_told_every_step_in_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    console.watched(work())
+    whole = capsys.readouterr().err
+    assert "\rreading: 1,000 of 2,000 images · 1,000 added · 1 min 0 s left" in whole
+    lines = [line.rpartition("\r")[2].strip() for line in whole.split("\n")]
+    assert lines == ["reading: 2,000 of 2,000 images · 2,000 added", "measuring: 1 of 2", ""]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.machinery
+import json
 import sys
 import types
 
 import pytest
 
+from unifex.cli.main import main
 from unifex.core.errors import UnifexError
 from unifex.training.loggers import log_curves
 from unifex.training.result import EpochMetrics
@@ -30,6 +32,12 @@ def test_trackio_is_told_every_epoch_and_the_end(tmp_path, monkeypatch):
     assert calls[1] == (1, {"loss": 1.0, "learning rate": 0.1, "held-out mMP@5/64-d": 0.6})
     assert [call[0] for call in calls[1:3]] == [1, 2]
     assert calls[3] == "finished"
+
+
+def test_what_a_tool_prints_is_no_part_of_the_answer(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("unifex.models.embedder.list_models", lambda folder: print("* hello") or [])
+    assert main(["models", "--indexes", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"models": []}
 
 
 def test_nothing_is_logged_unless_asked_for(tmp_path):

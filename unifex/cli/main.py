@@ -7,6 +7,8 @@ With ``--json`` one JSON object goes to stdout and nothing else; progress and wa
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -45,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    answer = options.run(options)
+    with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+        answer = options.run(options)  # what libraries print is no part of the answer
     if options.json and answer is not None:
         console.print_json(answer)
     return 0

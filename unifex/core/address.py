@@ -26,7 +26,7 @@ def addresses(host: str) -> list[str]:
             f"host '{host}' is not known: give a name or an address of this computer (127.0.0.1 for yourself alone, "
             "0.0.0.0 for the network), without http:// and port"
         ) from None
-    return list(dict.fromkeys(entry[4][0] for entry in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def served_at(host: str) -> str:

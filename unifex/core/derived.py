@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def write(path: Path, save: Callable[[BinaryIO], object], origin: Origin, durabl
 
     def with_fingerprint(file: BinaryIO) -> None:
         hashing = _Hashing(file, origin)
-        save(hashing)
+        save(cast(BinaryIO, hashing))  # as far as those who save need one
         file.write(hashing.checksum.digest() + _END)
 
     write_atomically_with(path, with_fingerprint, durable)
@@ -107,7 +107,7 @@ def without_fingerprint(data: bytes) -> bytes:
 
 def write_arrays(path: Path, origin: Origin, **arrays: np.ndarray) -> None:
     """:func:`write` for named arrays, as ``.npz``."""
-    write(path, lambda file: np.savez(file, **arrays), origin)
+    write(path, lambda file: np.savez(file, **arrays), origin)  # pyright: ignore[reportArgumentType]  # names are ours
 
 
 def read_arrays(path: Path, origin: Origin) -> dict[str, np.ndarray] | None:

@@ -12,7 +12,8 @@ import contextvars
 import secrets
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -67,8 +68,6 @@ class Job:
     began: float = 0.0
     ended: float = 0.0
     finished: threading.Event = field(default_factory=threading.Event, repr=False)
-    _work: Work | None = field(default=None, repr=False)
-    _context: contextvars.Context | None = field(default=None, repr=False)
 
     async def outcome(self) -> Any:
         """Its result, waited for. Raises what it raised, and :class:`JobError` when it was cancelled."""
@@ -81,16 +80,19 @@ class Job:
         return self.result
 
 
+_Queue = OrderedDict[str, dict[Job, Callable[[], None]]]  # owners in the order of their turns: what waits, how it runs
+
+
 class Jobs:
     """All jobs of a server."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._jobs: OrderedDict[str, Job] = OrderedDict()  # oldest first
-        self._queues: dict[str, OrderedDict[str, deque[Job]]] = {}  # by kind: owners in the order of their turns
+        self._queues: dict[str, _Queue] = defaultdict(OrderedDict)  # by kind
         self._running: dict[str, Job] = {}  # by kind
 
-    def start(self, owner: str, kind: str, name: str, work: Work, source: str = "") -> Job:
+    def start(self, owner: str, kind: str, name: str, work: Work[Any], source: str = "") -> Job:
         """Take a job; it runs when its turn comes, with the context variables of who calls. The same that is asked for
         twice is one job. Raises :class:`JobError` when its owner has enough that waits.
         """
@@ -101,9 +103,9 @@ class Jobs:
                     return job
             self.check_turn(owner, kind)
             job = Job(secrets.token_urlsafe(12), owner, kind, name, source)
-            job._work, job._context = work, contextvars.copy_context()
             self._jobs[job.id] = job
-            self._queues.setdefault(kind, OrderedDict()).setdefault(owner, deque()).append(job)
+            context = contextvars.copy_context()
+            self._queues[kind].setdefault(owner, {})[job] = lambda: context.run(self._run, job, work)
             self._next(kind)
             return job
 
@@ -147,7 +149,7 @@ class Jobs:
         with self._lock:
             job = self.get(owner, id)
             if job.state == State.WAITING:
-                self._queues[job.kind][owner].remove(job)
+                del self._queues[job.kind][owner][job]
                 self._end(job, State.CANCELLED)
             elif job.state == State.RUNNING:
                 job.state = State.STOPPING
@@ -169,19 +171,16 @@ class Jobs:
 
     def end_owner(self, owner: str, seconds: float = 60) -> None:
         """Cancel all that an owner has, wait for it to end, and forget it."""
-        with self._lock:  # those that have ended are forgotten meanwhile, which cancel would refuse
-            jobs = [job for job in self.of(owner) if job.state.active]
-            for job in jobs:
-                self.cancel(owner, job.id)
-        deadline = time.monotonic() + seconds
-        for job in jobs:
-            job.finished.wait(max(0, deadline - time.monotonic()))
+        self._end_all(lambda job: job.owner == owner, seconds)
         self.forget(owner)
 
     def close(self, seconds: float = 10) -> None:
         """The server ends: cancel everything, so that what is done is kept."""
-        with self._lock:
-            jobs = [job for job in self._jobs.values() if job.state.active]
+        self._end_all(lambda job: True, seconds)
+
+    def _end_all(self, chosen: Callable[[Job], bool], seconds: float) -> None:
+        with self._lock:  # those that have ended are forgotten meanwhile, which cancel would refuse
+            jobs = [job for job in self._jobs.values() if job.state.active and chosen(job)]
             for job in jobs:
                 self.cancel(job.owner, job.id)
         deadline = time.monotonic() + seconds
@@ -194,24 +193,25 @@ class Jobs:
         """Give the place of a kind, if it is free, to the owner whose turn it is."""
         if kind in self._running:
             return
-        queues = self._queues.get(kind, OrderedDict())
-        while queues:
-            owner, waiting = queues.popitem(last=False)
+        queue = self._queues[kind]
+        while queue:
+            owner, waiting = queue.popitem(last=False)
             if not waiting:
                 continue
-            job = waiting.popleft()
-            queues[owner] = waiting  # its next turn comes after everybody else's
+            job = next(iter(waiting))
+            run = waiting.pop(job)
+            queue[owner] = waiting  # its next turn comes after everybody else's
             self._running[kind] = job
             job.state, job.step, job.began = State.RUNNING, Step("starting"), time.monotonic()
-            threading.Thread(target=job._context.run, args=(self._run, job), name=f"unifex-{kind}", daemon=True).start()
+            threading.Thread(target=run, name=f"unifex-{kind}", daemon=True).start()
             return
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job, work: Work[Any]) -> None:
         ended = State.FAILED
         try:
             while job.state == State.RUNNING:
-                job.step = next(job._work)
-            job._work.close()
+                job.step = next(work)
+            work.close()
             ended = State.CANCELLED
         except StopIteration as stop:
             job.result, ended = stop.value, State.DONE
@@ -225,7 +225,6 @@ class Jobs:
 
     def _end(self, job: Job, state: State) -> None:
         job.state, job.ended = state, time.monotonic()
-        job._work = job._context = None
         job.finished.set()
         finished = [other for other in self._jobs.values() if not other.state.active]
         finished.sort(key=lambda other: other.ended)  # one that took long was asked for before many that are forgotten

@@ -31,7 +31,7 @@ def reason(error: BaseException) -> str:
     """Why something failed. Of a path only the name: strangers may read it."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
-    what = _DISK.get(error.errno, error.strerror)
+    what = _DISK.get(error.errno or 0, error.strerror)
     return f"{what} ({Path(str(error.filename)).name})" if error.filename else what
 
 

@@ -361,7 +361,7 @@ def _trace(spec: BackboneSpec) -> openvino.Model:
 
     side = spec.preprocessing.size
     example = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
-    with torch.inference_mode(), contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+    with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit.trace announces its retirement; OpenVINO still traces with it
         graph = _openvino().convert_model(backbones.build(spec), example_input=example)
     graph.reshape([-1, side, side, 3])

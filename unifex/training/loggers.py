@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,10 +45,8 @@ def _tensorboard(folder: Path, run: str) -> Iterator[Callable[[dict[str, float],
 def _trackio(folder: Path, run: str) -> Iterator[Callable[[dict[str, float], int], None]]:
     import trackio
 
-    with contextlib.redirect_stdout(sys.stderr):  # it tells people things that are no part of the answer
-        trackio.init(project="unifex", name=run)
+    trackio.init(project="unifex", name=run)
     try:
         yield lambda values, epoch: trackio.log(values, step=epoch)
     finally:
-        with contextlib.redirect_stdout(sys.stderr):
-            trackio.finish()
+        trackio.finish()
