@@ -16,7 +16,9 @@ import numpy as np
 from benchmarks.table import Row, tell
 from unifex.core.progress import Step, finish
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import EvalProtocol, QueryIndexSplit, evaluate
+from unifex.evaluation.evaluate import evaluate
+from unifex.evaluation.protocols import EvalProtocol
+from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.snapshot import CategoricalColumn, ItemTable
 
 CLASSES, DOMAINS, NOISE = 2000, 11, 1.6
@@ -43,7 +45,7 @@ def main() -> None:
         CategoricalColumn.of([str(label) for label in labels]),
     )  # fmt: skip
     queries, items = np.arange(arguments.queries), np.arange(arguments.queries, count)
-    trial = QueryIndexSplit(EvalProtocol("split"), columns, queries, items, None, np.zeros((0, 2), np.int64), {})
+    split = QueryIndexSplit(EvalProtocol("split"), columns, queries, items, None, np.zeros((0, 2), np.int64), {})
     started, whole = time.perf_counter(), None
 
     def watch(step: Step) -> None:
@@ -51,32 +53,32 @@ def main() -> None:
         if "alone" in step.stage and whole is None:
             whole = time.perf_counter() - started
 
-    found = finish(evaluate(trial, embeddings), watch)
+    found = finish(evaluate(split, embeddings), watch)
     seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    relevant = found.trial.relevant().mean()
+    relevant = found.split.relevant().mean()
     print(
         f"{arguments.queries:,} queries x {arguments.items:,} items x {arguments.dim}-d, {relevant:.0f} relevant each"
     )
     print(f"mMP@5 {found.overall().value:.4f} with recall@1, recall@5 and mAP@R: {whole:.1f} s")
     print(f"the same with every domain alone: {seconds:.1f} s; peak memory {memory:.1f} GB")
-    slow, value = argsort_scores(trial, embeddings)
-    same = found.measures.mmp5[::EVERY].mean()
+    slow, value = argsort_scores(split, embeddings)
+    same = found.metrics.mmp5[::EVERY].mean()
     print(f"numpy's product and argsort, mMP@5 only: {slow:.1f} s, {slow / whole:.1f} times as long; "
           f"difference on its queries {abs(value - same):.1e}")  # fmt: skip
     tell(Row("mMP@5, 5,000 x 200,000", f"{whole:.1f} s", f"numpy argsort {slow:.0f} s", slow / whole, 5))
 
 
-def argsort_scores(trial: QueryIndexSplit, embeddings: np.ndarray) -> tuple[float, float]:
+def argsort_scores(split: QueryIndexSplit, embeddings: np.ndarray) -> tuple[float, float]:
     """Seconds and mMP@5 by sorting every similarity; measured on every tenth query and multiplied."""
-    classes, items = trial.columns.classes, embeddings[trial.items]
-    chosen = trial.queries[::EVERY]
-    relevant = np.bincount(classes[trial.items], minlength=classes.max() + 1)
+    classes, items = split.columns.classes, embeddings[split.items]
+    chosen = split.queries[::EVERY]
+    relevant = np.bincount(classes[split.items], minlength=classes.max() + 1)
     total, started = 0.0, time.perf_counter()
     for start in range(0, len(chosen), ROWS):
         rows = chosen[start : start + ROWS]
         hits = np.argsort(-(embeddings[rows] @ items.T), axis=1, kind="stable")[:, :5]
-        right = classes[trial.items][hits] == classes[rows, None]
+        right = classes[split.items][hits] == classes[rows, None]
         depth = np.minimum(5, relevant[classes[rows]])
         total += ((right & (np.arange(5) < depth[:, None])).sum(1) / depth).sum()
     return EVERY * (time.perf_counter() - started), total / len(chosen)

@@ -20,7 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from unifex.core.progress import finish
-from unifex.evaluation.evaluate import EvalProtocol, Evaluation, QueryIndexSplit, evaluate
+from unifex.evaluation.evaluate import evaluate
+from unifex.evaluation.evaluation import Evaluation
+from unifex.evaluation.protocols import EvalProtocol
+from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.gallery.snapshot import ItemTable

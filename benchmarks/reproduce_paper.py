@@ -25,8 +25,8 @@ from unifex.models import throughput
 from unifex.models.embedder import Embedder
 from unifex.models.export import CHALLENGE_DIM, export
 from unifex.training.config import PRESETS
+from unifex.training.held_out import HoldOut
 from unifex.training.run import finetune
-from unifex.training.split import HoldOut
 
 PAPERS_BACKBONE = "vit_so400m_patch14_siglip_384"
 MODEL = "paper-64"

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
-from unifex.evaluation.evaluate import trial
+from unifex.evaluation.splits import split_of
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -53,11 +53,11 @@ def test_a_correction_ends_when_the_image_changes(gallery, folder):
 def test_same_pairs_reach_the_evaluation(gallery):
     a, b = gallery.item_at("shapes/disc/0.png"), gallery.item_at("signs/cross/1.png")
     say(gallery, corrections.same(a, b))
-    chosen = trial(gallery)
+    chosen = split_of(gallery)
     ids = chosen.columns.ids
     assert {tuple(int(ids[p]) for p in pair) for pair in chosen.same} == {(a.id, b.id), (b.id, a.id)}
     say(gallery, corrections.drop(b))
-    assert len(trial(gallery).same) == 0
+    assert len(split_of(gallery).same) == 0
 
 
 def test_export(gallery):

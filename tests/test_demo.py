@@ -32,5 +32,5 @@ def test_demo_can_be_searched(tmp_path, embedder):
     report = run_index(gallery, Demo())
     assert (report.items, report.failed) == (264, [])
     found = finish(compare(gallery))
-    assert found.main.trial.protocol.kind == "split"
+    assert found.main.split.protocol.kind == "split"
     assert found.main.overall().value > 0.6  # chance is below 0.03

@@ -19,7 +19,7 @@ from tests.support.galleries import run_index
 from unifex.core import derived
 from unifex.core.derived import Origin
 from unifex.core.progress import finish
-from unifex.evaluation.evaluate import EvalProtocol
+from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery
 from unifex.maps.projection import kept_map

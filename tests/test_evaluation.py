@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 
 from tests.support.drawing import LABELS, encoded, picture
 from tests.support.galleries import run_index
-from tests.support.trials import make_columns, make_trial, random_embeddings, slow_values
+from tests.support.splits import make_columns, make_split, random_embeddings, slow_values
 from unifex.core.errors import UnifexError
 from unifex.core.progress import finish
 from unifex.evaluation.compare import baselines, compare, embed_as
-from unifex.evaluation.evaluate import EvalProtocol, difference, evaluate, trial
-from unifex.evaluation.metrics import MEASURES
+from unifex.evaluation.evaluate import evaluate
+from unifex.evaluation.evaluation import difference
+from unifex.evaluation.metrics import METRICS
+from unifex.evaluation.protocols import EvalProtocol, EvaluationError
+from unifex.evaluation.splits import split_of
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.snapshot import ItemsGone
 from unifex.models.neck import DimensionError
@@ -25,8 +28,8 @@ from unifex.models.neck import DimensionError
 def assert_as_slow(chosen, embeddings):
     found = finish(evaluate(chosen, embeddings))
     slow = slow_values(chosen, embeddings)
-    for name in MEASURES:
-        assert getattr(found.measures, name) == pytest.approx(slow[name], abs=1e-9, nan_ok=True), name
+    for name in METRICS:
+        assert getattr(found.metrics, name) == pytest.approx(slow[name], abs=1e-9, nan_ok=True), name
     return found
 
 
@@ -37,7 +40,7 @@ def test_split_against_the_definition(queries, items, labels, ties):
     columns = make_columns(
         rng.integers(0, labels, queries + items), [str(d) for d in rng.integers(0, 2, queries + items)]
     )
-    chosen = make_trial(columns, range(queries), range(queries, queries + items))
+    chosen = make_split(columns, range(queries), range(queries, queries + items))
     assert_as_slow(chosen, random_embeddings(queries + items, 5, items, ties))
 
 
@@ -49,7 +52,7 @@ def test_leave_one_out_against_brute_force(items, labels, images, ties):
     columns = make_columns(rng.integers(0, labels, items), hashes=rng.integers(0, images, items))
     embeddings = random_embeddings(items, 4, items, ties)
     for groups in (columns.copies, np.arange(items)):
-        assert_as_slow(make_trial(columns, range(items), range(items), groups), embeddings)
+        assert_as_slow(make_split(columns, range(items), range(items), groups), embeddings)
 
 
 @settings(max_examples=20, deadline=None)
@@ -59,8 +62,8 @@ def test_pairs_marked_the_same_count_as_right(seed):
     columns = make_columns(rng.integers(0, 4, 20))
     same = [tuple(rng.choice(20, 2, replace=False).tolist()) for _ in range(5)]
     embeddings = random_embeddings(20, 4, seed)
-    assert_as_slow(make_trial(columns, range(8), range(8, 20), same=sorted(set(same))), embeddings)
-    assert_as_slow(make_trial(columns, range(20), range(20), np.arange(20), sorted(set(same))), embeddings)
+    assert_as_slow(make_split(columns, range(8), range(8, 20), same=sorted(set(same))), embeddings)
+    assert_as_slow(make_split(columns, range(20), range(20), np.arange(20), sorted(set(same))), embeddings)
 
 
 @settings(max_examples=20, deadline=None)
@@ -69,10 +72,10 @@ def test_the_order_of_the_gallery_changes_nothing(seed):
     rng = np.random.default_rng(seed)
     labels, embeddings = rng.integers(0, 5, 40), random_embeddings(40, 6, seed)
     order = np.concatenate([np.arange(10), 10 + rng.permutation(30)])
-    first = finish(evaluate(make_trial(make_columns(labels), range(10), range(10, 40)), embeddings))
-    second = finish(evaluate(make_trial(make_columns(labels[order]), range(10), range(10, 40)), embeddings[order]))
-    for name in MEASURES:
-        assert np.array_equal(getattr(first.measures, name), getattr(second.measures, name), equal_nan=True)
+    first = finish(evaluate(make_split(make_columns(labels), range(10), range(10, 40)), embeddings))
+    second = finish(evaluate(make_split(make_columns(labels[order]), range(10), range(10, 40)), embeddings[order]))
+    for name in METRICS:
+        assert np.array_equal(getattr(first.metrics, name), getattr(second.metrics, name), equal_nan=True)
 
 
 def test_a_worked_example():
@@ -80,18 +83,18 @@ def test_a_worked_example():
     angles = np.array([0, 0, 0, *(0.1 * np.arange(10))])
     embeddings = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
     columns = make_columns(list("acz" + "abaccccccc"), list("xyy" + "xxxyyyyyyy"))
-    found = finish(evaluate(make_trial(columns, range(3), range(3, 13)), embeddings))
-    assert found.measures.mmp5[:2].tolist() == [0.5, 0.4]
+    found = finish(evaluate(make_split(columns, range(3), range(3, 13)), embeddings))
+    assert found.metrics.mmp5[:2].tolist() == [0.5, 0.4]
     assert (found.queries, found.skipped) == (2, 1)
     assert found.overall().value == pytest.approx(0.45)
     assert found.macro().value == pytest.approx(0.45)
     assert [(row.name, row.queries, row.items, row.mmp5.value) for row in found.domains] == [
         ("x", 1, 3, 0.5), ("y", 1, 7, 0.4),
     ]  # fmt: skip
-    assert found.alone[:2].tolist() == [0.5, 1.0]  # alone, y's query meets only c
+    assert found.in_domain[:2].tolist() == [0.5, 1.0]  # alone, y's query meets only c
     names, table = found.confusion
     assert (names, table.tolist()) == (["x", "y"], [[1, 0], [1, 0]])
-    assert [(row.label, row.taken_by) for row in found.labels] == [("c", "a"), ("a", "")]
+    assert [(row.label, row.most_confused_with) for row in found.labels] == [("c", "a"), ("a", "")]
     assert found.hits.positions[0].tolist() == [3, 4, 5, 6, 7]
 
 
@@ -113,7 +116,7 @@ def test_map_at_r_against_pytorch_metric_learning(tmp_path):
     np.savez(tmp_path / "data.npz", embeddings=embeddings, labels=labels)
     command = [sys.executable, "-c", THEIRS, str(tmp_path / "data.npz")]
     theirs = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-    ours = finish(evaluate(make_trial(make_columns(labels), range(120), range(120), np.arange(120)), embeddings))
+    ours = finish(evaluate(make_split(make_columns(labels), range(120), range(120), np.arange(120)), embeddings))
     assert ours.overall("map_r").value == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-6)
     assert ours.overall("recall1").value == pytest.approx(theirs["precision_at_1"], abs=1e-6)
 
@@ -122,18 +125,18 @@ def test_labels_are_of_their_domain():
     """The same word in two domains is two labels: a hit from another domain is wrong."""
     columns = make_columns(["bat", "bat", "bat"], ["animals", "animals", "sports"])
     embeddings = random_embeddings(3, 4, 0)
-    found = finish(evaluate(make_trial(columns, [0], [1, 2]), embeddings))
-    assert found.trial.relevant().tolist() == [1]
+    found = finish(evaluate(make_split(columns, [0], [1, 2]), embeddings))
+    assert found.split.relevant().tolist() == [1]
 
 
 def test_differences_are_paired():
     columns = make_columns(np.arange(60) % 6)
-    chosen = make_trial(columns, range(20), range(20, 60))
+    chosen = make_split(columns, range(20), range(20, 60))
     a, b = (finish(evaluate(chosen, random_embeddings(60, 8, seed))) for seed in (1, 2))
     gain = difference(a, b)
     assert gain.value == pytest.approx(a.overall().value - b.overall().value)
     assert difference(a, a).value == difference(a, a).low == 0
-    with pytest.raises(ValueError, match="one trial"):
+    with pytest.raises(ValueError, match="one split"):
         difference(a, finish(evaluate(replace(chosen), random_embeddings(60, 8, 2))))
 
 
@@ -141,17 +144,17 @@ def test_differences_are_paired():
 
 
 def test_protocols_of_a_gallery(gallery):
-    loo = trial(gallery)
+    loo = split_of(gallery)
     assert (loo.protocol.kind, len(loo.queries), len(loo.items)) == ("leave-one-out", 24, 24)
-    drawn = trial(gallery, EvalProtocol("random", seed=1))
+    drawn = split_of(gallery, EvalProtocol("random", seed=1))
     assert len(drawn.queries) == 4  # a fifth of six is one of each label
     assert len(drawn.items) == 20
     assert not set(drawn.queries) & set(drawn.items)
-    assert trial(gallery, EvalProtocol("random", seed=1)).queries.tolist() == drawn.queries.tolist()
-    few = trial(gallery, EvalProtocol("leave-one-out", max_queries=5))
-    assert (len(few.queries), len(few.items), few.left_out["queries not drawn"]) == (5, 24, 19)
-    with pytest.raises(GalleryError, match="no query and index split"):
-        trial(gallery, EvalProtocol("split"))
+    assert split_of(gallery, EvalProtocol("random", seed=1)).queries.tolist() == drawn.queries.tolist()
+    few = split_of(gallery, EvalProtocol("leave-one-out", max_queries=5))
+    assert (len(few.queries), len(few.items), few.omitted["queries not drawn"]) == (5, 24, 19)
+    with pytest.raises(EvaluationError, match="no query and index split"):
+        split_of(gallery, EvalProtocol("split"))
     with pytest.raises(UnifexError, match="no protocol 'half'"):
         EvalProtocol("half")
 
@@ -166,10 +169,10 @@ def test_the_gallerys_own_split_comes_first(tmp_path, embedder):
     (tmp_path / "m.csv").write_text("\n".join(lines))
     gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
     run_index(gallery, tmp_path / "m.csv")
-    chosen = trial(gallery)
+    chosen = split_of(gallery)
     assert chosen.protocol.kind == "split"
     assert (len(chosen.queries), len(chosen.items)) == (4, 8)
-    assert chosen.left_out["other split"] == 4
+    assert chosen.omitted["other split"] == 4
     found = finish(compare(gallery))
     assert found.main.as_json()["left_out"]["other split"] == 4
 
@@ -179,8 +182,8 @@ def test_unlabelled_galleries_say_what_they_need(tmp_path, embedder):
         (tmp_path / f"{view}.png").write_bytes(encoded(picture("shapes/disc", view)))
     gallery = Gallery.create(tmp_path / "indexes" / "flat", embedder)
     run_index(gallery, tmp_path / "0.png")
-    with pytest.raises(GalleryError, match="no labels to measure with"):
-        trial(gallery)
+    with pytest.raises(EvaluationError, match="no labels to measure with"):
+        split_of(gallery)
 
 
 def test_labels_that_stand_alone_say_what_is_missing(tmp_path, embedder):
@@ -190,13 +193,13 @@ def test_labels_that_stand_alone_say_what_is_missing(tmp_path, embedder):
         path.write_bytes(encoded(picture(label, 0)))
     gallery = Gallery.create(tmp_path / "indexes" / "single", embedder)
     run_index(gallery, tmp_path / "pictures")
-    with pytest.raises(GalleryError, match="add more images of the same labels"):
-        trial(gallery)
+    with pytest.raises(EvaluationError, match="add more images of the same labels"):
+        split_of(gallery)
 
 
 def test_a_domain_without_items_of_its_own_is_json(tmp_path):
     columns = make_columns(list("aab"), ["x", "x", "y"])
-    found = finish(evaluate(make_trial(columns, [0, 2], [1], same=[(2, 1)]), random_embeddings(3, 4, 0)))
+    found = finish(evaluate(make_split(columns, [0, 2], [1], same=[(2, 1)]), random_embeddings(3, 4, 0)))
     answer = json.loads(json.dumps(found.as_json(labels=True), allow_nan=False))
     assert answer["domains"]["y"]["alone_mmp5"] is None
     assert answer["domains"]["y"]["mmp5"] == 1
@@ -262,7 +265,7 @@ def test_figures_that_say_little_are_remarked_on(labels, hashes, domains, querie
     """``queries``: of a split; all items search for each other when None."""
     columns, everyone = make_columns(labels, domains, hashes=hashes), range(len(labels))
     items = [item for item in everyone if item not in (queries or ())]
-    chosen = make_trial(columns, queries or everyone, items, None if queries else columns.copies)
+    chosen = make_split(columns, queries or everyone, items, None if queries else columns.copies)
     found = finish(evaluate(chosen, random_embeddings(len(labels), 4, 0)))
     assert found.as_json()["remarks"] == found.remarks
     assert re.search(remark, " ".join(found.remarks)) if remark else found.remarks == []
@@ -274,8 +277,8 @@ def test_a_gallery_of_copies_says_why_it_cannot_be_measured(tmp_path, embedder):
         (tmp_path / f"pictures/cat/{number}.png").write_bytes(encoded(picture("shapes/disc", 0)))
     gallery = Gallery.create(tmp_path / "indexes" / "copies", embedder)
     run_index(gallery, tmp_path / "pictures")
-    with pytest.raises(GalleryError, match="copies of one file do not count"):
-        trial(gallery)
+    with pytest.raises(EvaluationError, match="copies of one file do not count"):
+        split_of(gallery)
     assert "one label" in finish(compare(gallery, EvalProtocol(copies=True))).main.remarks[0]
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tests.support.trials import make_columns, make_trial, random_embeddings
+from tests.support.splits import make_columns, make_split, random_embeddings
 from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation import failures
@@ -20,11 +20,11 @@ def test_worst_queries_first_and_their_hits_marked():
     embeddings = blobs(labels)
     shown = labels.copy()
     shown[[0, 11]] = [1, 3]  # two that look like another label
-    chosen = make_trial(make_columns(shown), range(40), range(40), np.arange(40))
+    chosen = make_split(make_columns(shown), range(40), range(40), np.arange(40))
     found = failures.worst_queries(finish(evaluate(chosen, embeddings)))
     assert {failure.query for failure in found[:2]} == {0, 11}
     assert found[0].mmp5 == 0
-    assert found[0].right == [False] * 5
+    assert found[0].is_match == [False] * 5
     assert [f.mmp5 for f in found] == sorted(f.mmp5 for f in found)
     assert all(f.mmp5 < 1 for f in found)
 
@@ -35,9 +35,9 @@ def test_label_errors_are_found_and_silenced():
     shown[7] = 2
     columns = make_columns(shown)
     near = finish(neighbours.find(index_types.build(embeddings), columns.copies))
-    chosen = make_trial(columns, range(40), range(40), np.arange(40))
+    chosen = make_split(columns, range(40), range(40), np.arange(40))
     assert [(e.item, shown[e.neighbours[0]]) for e in failures.label_errors(chosen, near)] == [(7, 0)]
-    silenced = make_trial(columns, range(40), range(40), np.arange(40), same=[(7, 0)])
+    silenced = make_split(columns, range(40), range(40), np.arange(40), same=[(7, 0)])
     assert failures.label_errors(silenced, near) == []
 
 
@@ -48,18 +48,18 @@ def test_duplicates_between_query_and_index():
     embeddings[22], hashes[22] = embeddings[2], hashes[2]  # the same file
     columns = make_columns(labels, hashes=hashes)
     near = finish(neighbours.find(index_types.build(embeddings), columns.copies))
-    split = make_trial(columns, range(10), range(10, 40))
+    split = make_split(columns, range(10), range(10, 40))
     found = sorted((d.query, d.item, d.identical) for d in failures.duplicates(split, near))
     assert found == [(1, 15, False), (2, 22, True)]
-    alone = make_trial(columns, range(40), range(40), columns.copies)
+    alone = make_split(columns, range(40), range(40), columns.copies)
     assert [(d.query, d.item) for d in failures.duplicates(alone, near)] == [(1, 15)]
-    marked = make_trial(columns, range(10), range(10, 40), same=[(1, 15)])
+    marked = make_split(columns, range(10), range(10, 40), same=[(1, 15)])
     assert [(d.query, d.item) for d in failures.duplicates(marked, near)] == [(2, 22)]
 
 
 def test_a_right_hit_behind_those_that_count_is_told_apart():
     """One item could be right and comes second: the score is 0, and the hit is right all the same."""
     embeddings = l2_normalize(np.array([[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]], np.float32), 2)
-    chosen = make_trial(make_columns([0, 0, 1, 1]), [0], [1, 2, 3])
+    chosen = make_split(make_columns([0, 0, 1, 1]), [0], [1, 2, 3])
     (found,) = failures.worst_queries(finish(evaluate(chosen, embeddings)))
-    assert (found.mmp5, found.places, found.right) == (0, 1, [False, True, False])
+    assert (found.mmp5, found.cutoff, found.is_match) == (0, 1, [False, True, False])

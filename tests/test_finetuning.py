@@ -25,10 +25,10 @@ from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder, ModelError
 from unifex.training.augment import features_of_views, view
 from unifex.training.config import PRESETS
+from unifex.training.held_out import HoldOut
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import points_so_far, unfinished
 from unifex.training.run import finetune
-from unifex.training.split import HoldOut
 
 QUICK = PRESETS["quick"]
 
@@ -68,18 +68,18 @@ def test_before_and_after_are_of_the_same_queries_and_true(gallery):
     outcome = finish(finetune(gallery, "mine", QUICK))
     columns = outcome.data.columns
     features = gallery.features([h.decode() for h in columns.hashes])
-    new = finish(evaluate(outcome.data.trial, outcome.neck.embed(features, 256)))
-    old = finish(evaluate(outcome.data.trial, gallery.embedder.neck.embed(features, 256)))
-    raw = finish(evaluate(outcome.data.trial, l2_normalize(features.astype(np.float32), 1600)))
-    assert outcome.gain.value == pytest.approx(np.mean(new.measures.mmp5 - old.measures.mmp5))
+    new = finish(evaluate(outcome.data.split, outcome.neck.embed(features, 256)))
+    old = finish(evaluate(outcome.data.split, gallery.embedder.neck.embed(features, 256)))
+    raw = finish(evaluate(outcome.data.split, l2_normalize(features.astype(np.float32), 1600)))
+    assert outcome.gain.value == pytest.approx(np.mean(new.metrics.mmp5 - old.metrics.mmp5))
     assert outcome.of("raw", 256).overall() == raw.overall()
     assert outcome.points[-1].scores[256] == pytest.approx(new.overall().value)
     answer = outcome.as_json()
     assert answer["before"]["dim"] == answer["after"]["dim"] == 64
     assert answer["after"]["mmp5"] == outcome.of("mine", 64).overall().value
     for changed in outcome.changed():
-        row = np.flatnonzero(new.trial.queries == changed.query)[0]
-        assert changed.gain == pytest.approx(new.measures.mmp5[row] - old.measures.mmp5[row])
+        row = np.flatnonzero(new.split.queries == changed.query)[0]
+        assert changed.gain == pytest.approx(new.metrics.mmp5[row] - old.metrics.mmp5[row])
         assert [hit for hit, _ in changed.after] == new.hits.positions[row].tolist()
 
 
@@ -87,7 +87,7 @@ def noise(outcome: TrainResult, seed: int = 0) -> TrainResult:
     """The same outcome with a neck of random directions."""
     rng = np.random.default_rng(seed)
     embeddings = l2_normalize(rng.normal(size=(len(outcome.data.columns.ids), 256)), 256)
-    bad = finish(evaluate(outcome.data.trial, embeddings, outcome.model))
+    bad = finish(evaluate(outcome.data.split, embeddings, outcome.model))
     return replace(outcome, evaluations=[e for e in outcome.evaluations if e.model != outcome.model] + [bad])
 
 
@@ -187,7 +187,7 @@ def test_the_verdict_is_on_what_the_gallery_would_be_searched_with(gallery):
     outcome = finish(finetune(gallery, "small", replace(QUICK, dims=(64,))))
     assert (outcome.before_dim, outcome.dim) == (256, 64)
     new, old = outcome.of("small", 64), outcome.of("unifex-lite", 256)
-    assert outcome.gain.value == pytest.approx(np.mean(new.measures.mmp5 - old.measures.mmp5))
+    assert outcome.gain.value == pytest.approx(np.mean(new.metrics.mmp5 - old.metrics.mmp5))
 
 
 def test_nothing_to_keep_is_said_and_nothing_trained(gallery):

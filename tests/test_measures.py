@@ -12,13 +12,13 @@ def test_a_worked_example():
     """Two relevant: only the first two hits count. Seven relevant: five count. None: left out."""
     hits = np.array([list("abaccccccc")] * 3)
     right = hits == np.array([["a"], ["c"], ["z"]])
-    found = metrics.measure(right, np.array([2, 7, 0]))
+    found = metrics.score(right, np.array([2, 7, 0]))
     assert found.mmp5[:2].tolist() == [1 / 2, 2 / 5]  # a b | a b a c c
     assert found.recall1[:2].tolist() == [1, 0]
     assert found.recall5[:2].tolist() == [1, 1]
     assert found.map_r[0] == pytest.approx((1 / 1) / 2)  # R = 2: a is right at 1, b wrong at 2
     assert found.map_r[1] == pytest.approx((1 / 4 + 2 / 5 + 3 / 6 + 4 / 7) / 7)  # R = 7: right at 4, 5, 6, 7
-    assert all(np.isnan(getattr(found, name)[2]) for name in metrics.MEASURES)
+    assert all(np.isnan(getattr(found, name)[2]) for name in metrics.METRICS)
     assert found.counted.tolist() == [True, True, False]
 
 
@@ -26,19 +26,19 @@ def test_a_worked_example():
 def test_bounds_and_order(rows):
     right = np.array(rows)
     relevant = np.maximum(right.sum(1), 1)
-    found = metrics.measure(right, relevant)
-    for name in metrics.MEASURES:
+    found = metrics.score(right, relevant)
+    for name in metrics.METRICS:
         assert ((getattr(found, name) >= 0) & (getattr(found, name) <= 1)).all()
-    best = metrics.measure(np.arange(12) < relevant[:, None], relevant)
-    worst = metrics.measure(np.zeros_like(right), relevant)
-    for name in metrics.MEASURES:
+    best = metrics.score(np.arange(12) < relevant[:, None], relevant)
+    worst = metrics.score(np.zeros_like(right), relevant)
+    for name in metrics.METRICS:
         assert (getattr(best, name) == 1).all()
         assert (getattr(worst, name) == 0).all()
     assert (found.recall5 >= found.recall1).all()
 
 
 def test_an_index_smaller_than_five():
-    found = metrics.measure(np.array([[True, False]]), np.array([2]))
+    found = metrics.score(np.array([[True, False]]), np.array([2]))
     assert found.mmp5.tolist() == [0.5]
 
 
@@ -49,8 +49,8 @@ def test_intervals_cover_the_truth_in_a_simulation():
     chances = np.array([0.2, 0.1, 0.05, 0.05, 0.1, 0.5])
     truth = population @ chances
     covered = 0
-    for trial in range(400):
-        score = metrics.mean(rng.choice(population, 150, p=chances), seed=trial)
+    for split in range(400):
+        score = metrics.mean(rng.choice(population, 150, p=chances), seed=split)
         covered += score.low <= truth <= score.high
     assert 0.92 <= covered / 400 <= 0.98
 

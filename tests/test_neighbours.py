@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
-from tests.support.trials import random_embeddings
+from tests.support.splits import random_embeddings
 from unifex.core.progress import finish
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery

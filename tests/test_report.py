@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.support.trials import make_columns, make_trial
+from tests.support.splits import make_columns, make_split
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.compare import Assessment
 from unifex.evaluation.evaluate import evaluate
@@ -15,7 +15,7 @@ LONG = "<b>" + "long " * 1000
 
 
 def measured(labels, embeddings, queries=None):
-    chosen = make_trial(make_columns(labels), queries or range(len(labels)), range(len(labels)), np.arange(len(labels)))
+    chosen = make_split(make_columns(labels), queries or range(len(labels)), range(len(labels)), np.arange(len(labels)))
     *_, found = evaluate(chosen, l2_normalize(np.array(embeddings, np.float32), 2), "m")
     return found
 
@@ -39,7 +39,7 @@ def test_remarks_stand_above_figures_that_are_not_praised():
 def test_a_right_hit_that_came_too_late_is_not_marked_as_right():
     found = measured(["a", "a", "b", "b"], [[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]], [0])
     (failure,) = worst_queries(found)
-    assert (failure.mmp5, failure.right[1]) == (0, True)
+    assert (failure.mmp5, failure.is_match[1]) == (0, True)
     shown = Card(Record(1, "u", "p", "0" * 64, "a", "", "", 1, 1, 1, ""), b"")
     page = failures.worst([(failure, shown, [shown] * len(failure.hits))], editable=False)
     assert "0.00</strong> first hit wrong, and it alone counts" in " ".join(page.split())

@@ -5,9 +5,8 @@ from html import unescape
 
 from unifex.cli import main
 from unifex.core import images
-from unifex.core.progress import finish
-from unifex.evaluation import evaluate
 from unifex.evaluation.compare import compare
+from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol, Protocol
 from unifex.models import export
 from unifex.training import config, loggers
 from unifex.training.losses import LOSSES
@@ -32,10 +31,11 @@ def test_losses_presets_formats_and_tools_are_the_same_everywhere():
 
 
 def test_a_protocol_that_is_added_has_its_words_on_the_page(gallery, monkeypatch):
-    monkeypatch.setitem(evaluate.PROTOCOLS, "by-day", "what was taken on one day against the rest; drawn by seed")
-    found = finish(compare(gallery, evaluate.EvalProtocol("leave-one-out")))
-    for kind, words in evaluate.PROTOCOLS.items():
-        trial = replace(found.main.trial, protocol=evaluate.EvalProtocol(kind))
-        main, *others = [replace(one, trial=trial) for one in found.evaluations]
+    by_day = Protocol(PROTOCOLS["split"].divide, "what was taken on one day against the rest", "drawn by seed")
+    monkeypatch.setitem(PROTOCOLS, "by-day", by_day)
+    *_, found = compare(gallery, EvalProtocol("leave-one-out"))
+    for kind, protocol in PROTOCOLS.items():
+        split = replace(found.main.split, protocol=EvalProtocol(kind))
+        main, *others = [replace(one, split=split) for one in found.evaluations]
         said = evaluation_report.report(replace(found, main=main, others=others), "drawn")
-        assert unescape(words.partition(";")[0]) in unescape(said)
+        assert unescape(protocol.sentence) in unescape(said)

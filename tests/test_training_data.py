@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
-from tests.support.trials import make_columns
+from tests.support.splits import make_columns
 from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.training import split
 from unifex.training.config import TrainConfig
-from unifex.training.split import HoldOut, choose
+from unifex.training.held_out import HoldOut, divide, suspicious_labels
 from unifex.ui.rendering import training_report
 
 
@@ -38,7 +37,7 @@ class Stand:
 
 
 def chosen(items, domains=None, splits=None, hashes=None, recipe=TrainConfig(), **hold_out):
-    return choose(Stand(make_columns(items, domains, splits, hashes)), recipe, HoldOut(**hold_out))
+    return divide(Stand(make_columns(items, domains, splits, hashes)), recipe, HoldOut(**hold_out))
 
 
 @given(
@@ -58,11 +57,11 @@ def test_training_and_measuring_share_no_class_and_no_bytes(items, share, seed, 
     assert min(sizes.values()) >= min_images
     pairs = list(zip(columns.classes[train], columns.copies[train]))
     assert len(set(pairs)) == len(pairs)
-    if data.trial is not None:
-        held_out = data.trial.queries
+    if data.split is not None:
+        held_out = data.split.queries
         assert not set(columns.classes[held_out]) & set(columns.classes[train])
         assert not set(columns.copies[held_out]) & set(columns.copies[train])
-        assert data.trial.relevant().any()
+        assert data.split.relevant().any()
 
 
 def test_the_gallerys_own_split_is_what_is_measured_on():
@@ -71,16 +70,16 @@ def test_the_gallerys_own_split_is_what_is_measured_on():
     data = chosen(labels, splits=splits)
     assert data.held_out_by == "split"
     assert data.train.tolist() == list(range(8))
-    assert data.trial.queries.tolist() == [8]
-    assert data.trial.items.tolist() == [9, 10, 11]
+    assert data.split.queries.tolist() == [8]
+    assert data.split.items.tolist() == [9, 10, 11]
 
 
 def test_queries_of_trained_classes_are_not_measured_on():
     labels = ["a"] * 4 + ["b"] * 4 + ["c"] * 2
     splits = ["train", "train", "query", "index"] * 2 + ["query", "index"]
     data = chosen(labels, splits=splits)
-    assert data.trial.queries.tolist() == [8]
-    assert sorted(data.trial.items.tolist()) == [3, 7, 9]
+    assert data.split.queries.tolist() == [8]
+    assert sorted(data.split.items.tolist()) == [3, 7, 9]
 
 
 def test_without_train_rows_classes_are_drawn():
@@ -92,23 +91,23 @@ def test_a_third_is_drawn_evenly_over_domains_by_seed():
     labels = np.repeat(np.arange(40), 3)
     domains = ["cars" if label >= 30 else "shoes" for label in labels]
     first, again, other = (chosen(labels, domains, seed=seed) for seed in (1, 1, 2))
-    held = np.unique(labels[first.trial.queries])
+    held = np.unique(labels[first.split.queries])
     assert (first.classes, first.held_out_classes) == (28, 12)
     assert (held >= 30).sum() == 3
-    assert first.trial.queries.tolist() == again.trial.queries.tolist() != other.trial.queries.tolist()
-    assert len(first.trial.items) == len(labels)  # they are looked for among everything
+    assert first.split.queries.tolist() == again.split.queries.tolist() != other.split.queries.tolist()
+    assert len(first.split.items) == len(labels)  # they are looked for among everything
     assert (
-        chosen(labels, domains, recipe=TrainConfig(seed=9), seed=1).trial.queries.tolist()
-        == first.trial.queries.tolist()
+        chosen(labels, domains, recipe=TrainConfig(seed=9), seed=1).split.queries.tolist()
+        == first.split.queries.tolist()
     )
-    assert first.trial.groups is not None  # but never find themselves
+    assert first.split.groups is not None  # but never find themselves
 
 
 def test_labels_can_be_named():
     labels, domains = ["mug", "mug", "cup", "cup", "pot", "pot", "mug", "mug"], ["red"] * 6 + ["blue"] * 2
     data = chosen(labels, domains, labels=("red/mug",))
-    assert data.trial.queries.tolist() == [0, 1]
-    assert chosen(labels, domains, labels=("mug",)).trial.queries.tolist() == [0, 1, 6, 7]
+    assert data.split.queries.tolist() == [0, 1]
+    assert chosen(labels, domains, labels=("mug",)).split.queries.tolist() == [0, 1, 6, 7]
     with pytest.raises(GalleryError, match="no label 'jug' to hold out"):
         chosen(labels, domains, labels=("jug",))
 
@@ -139,7 +138,7 @@ def test_labels_that_look_alike_are_named():
 
 def test_nothing_is_held_out_of_few_classes_and_it_says_so():
     data = chosen(["a"] * 3 + ["b"] * 3)
-    assert data.trial is None
+    assert data.split is None
     assert len(data.train) == 6
     assert "all are trained on" in data.unmeasured
 
@@ -173,6 +172,6 @@ def test_suspicious_labels_are_training_images_among_strangers(tmp_path: Path, e
     (tmp_path / "list.csv").write_text("\n".join(lines))
     gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
     run_index(gallery, str(tmp_path / "list.csv"))
-    data = choose(gallery, TrainConfig())
-    found = split.suspicious_labels(gallery, data)
+    data = divide(gallery, TrainConfig())
+    found = suspicious_labels(gallery, data)
     assert [record.path for record in gallery.records(data.columns.ids[[e.item for e in found]])] == ["disc0.png"]

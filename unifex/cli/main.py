@@ -134,10 +134,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
+    from unifex.evaluation.protocols import PROTOCOLS
+
     evaluate = command("evaluate", _evaluate, "measure how well a gallery finds what belongs together (mMP@5 and more)")
     evaluate.add_argument("--gallery", required=True, help="name of the gallery")
     evaluate.add_argument("--dim", type=ranges.DIMENSION, help="length of the embeddings (default: the gallery's)")
-    evaluate.add_argument("--protocol", default="auto", help="auto, split, leave-one-out or random (default auto)")
+    ways = "; ".join(f"{name}: {protocol.sentence}" for name, protocol in PROTOCOLS.items())
+    evaluate.add_argument("--protocol", default="auto", help=f"{ways} (default auto)")
     evaluate.add_argument("--seed", type=ranges.SEED, default=0, help="of the queries that are drawn")
     evaluate.add_argument("--copies", action="store_true", help="byte-identical copies count as hits (leave-one-out)")
     evaluate.add_argument("--context", action="store_true", help="re-rank by the neighbourhood, beside plain search")
@@ -290,13 +293,13 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.evaluation.compare import compare
-    from unifex.evaluation.evaluate import EvalProtocol
+    from unifex.evaluation.protocols import EvalProtocol
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     protocol = EvalProtocol(options.protocol, options.seed, options.copies)
     assessment = watched(compare(gallery, protocol, options.dim, options.context, options.compare))
     main = assessment.main
-    protocol = f"{main.trial.protocol.kind}, {main.queries:,} queries among {len(main.trial.items):,} items"
+    protocol = f"{main.split.protocol.kind}, {main.queries:,} queries among {len(main.split.items):,} items"
     say(options, f"{gallery.name}: {protocol}, {main.skipped:,} without a relevant item left out\n")
     for remark in main.remarks:
         say(options, f"Note: {remark}\n")
@@ -310,7 +313,7 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     say(options, f"\n{'domain':32}{'queries':>8}{'mMP@5':>8}   95% interval{'alone':>9}")
     for row in main.domains:
         score = row.mmp5
-        figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {row.alone.value:9.3f}"
+        figures = f"{score.value:8.3f}   {score.low:.3f} {score.high:.3f} {row.in_domain.value:9.3f}"
         say(options, f"{(row.name or 'no domain')[:31]:32}{row.queries:8,}{figures}")
     return assessment.as_json(options.labels)
 

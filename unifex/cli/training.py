@@ -65,9 +65,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     from unifex.training.distributed import joined
+    from unifex.training.held_out import HoldOut
     from unifex.training.loggers import log_curves
     from unifex.training.run import finetune
-    from unifex.training.split import HoldOut
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     recipe = _recipe_of(options)

@@ -1,8 +1,8 @@
-"""A gallery measured: its model at its own dimension and at the challenge's, rivals beside it on the same trial."""
+"""A gallery measured: its model at its own dimension and at the challenge's, baselines beside it on the same split."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,23 +10,45 @@ import numpy as np
 
 from unifex.core.progress import Work
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import CHALLENGE_DIM, EvalProtocol, Evaluation, difference, evaluate, trial
+from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate
+from unifex.evaluation.evaluation import Evaluation, difference
+from unifex.evaluation.protocols import EvalProtocol
+from unifex.evaluation.splits import split_of
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.snapshot import ItemsGone, ItemTable
 from unifex.models.embedder import Embedder, list_models
 from unifex.models.neck import pca, pooling
 
-BASELINES = {
-    "raw": "the backbone's features as they are",
-    "pca": "principal axes of this gallery's index items, not scaled",
-    "pooling": "the mean of neighbouring features, the training-free baseline of the paper",
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a model is compared with. ``embed(features [N, D], dim, fit_on)`` -> float32 [N, d] of all items; what is
+    fitted sees the items at the positions ``fit_on``, and no labels."""
+
+    sentence: str
+    embed: Callable[[np.ndarray, int, np.ndarray], np.ndarray]
+
+
+BASELINES: dict[str, Baseline] = {
+    "raw": Baseline(
+        "the backbone's features as they are",
+        lambda features, dim, fit_on: l2_normalize(features.astype(np.float32), features.shape[1]),
+    ),
+    "pca": Baseline(
+        "principal axes of this gallery's index items, not scaled",
+        lambda features, dim, fit_on: pca(features[fit_on], (dim,), whitening=0).embed(features, dim),
+    ),
+    "pooling": Baseline(
+        "the mean of neighbouring features, the training-free baseline of the paper",
+        lambda features, dim, fit_on: pooling(features.shape[1], dim).embed(features, dim),
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Assessment:
     """``main``: the gallery's model at the dimension asked for, in context if asked for. ``others``: the same model at
-    64-d and without context, then the rivals; all of the same trial."""
+    64-d and without context, then the baselines; all of the same split."""
 
     main: Evaluation
     others: list[Evaluation]
@@ -60,7 +82,7 @@ class Assessment:
 
 
 def baselines(gallery: Gallery) -> list[str]:
-    """Names that :func:`assess` can compare the gallery's model with: other models on its backbone, and baselines."""
+    """Names that :func:`compare` can compare the gallery's model with: other models on its backbone, and baselines."""
     models = list_models(gallery.folder.parent / "models")
     fitting = [m.name for m in models if m.backbone_hash == gallery.config.backbone_hash]
     return [name for name in fitting if name != gallery.config.model] + list(BASELINES)
@@ -75,49 +97,45 @@ def compare(
 ) -> Work[Assessment]:
     """Measure a gallery.
 
-    ``compare`` are names of :func:`rivals`. Nothing is decoded: rivals are made from the kept features. Raises
-    :class:`GalleryError` without labels or for an unknown rival, ``DimensionError`` for an unknown ``dim``.
+    ``compare`` are names of :func:`baselines`. Nothing is decoded: baselines are made from the kept features. Raises
+    :class:`GalleryError` without labels or for an unknown baseline, ``DimensionError`` for an unknown ``dim``.
     """
     known = baselines(gallery)
     if unknown := sorted(set(compare) - set(known)):
         raise GalleryError(f"no model {', '.join(unknown)} for gallery '{gallery.name}'; there are: {', '.join(known)}")
     dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
-    chosen = trial(gallery, protocol)
+    split = split_of(gallery, protocol)
     own = gallery.config.model
     wanted = [(own, size, False) for size in dict.fromkeys((dim, CHALLENGE_DIM)) if size in gallery.embedder.neck.dims]
     wanted = [(own, dim, True), *wanted] if context else wanted
     wanted += [(name, size, False) for name in compare for size in dict.fromkeys((dim, CHALLENGE_DIM))]
     results: dict[tuple[str, int, bool], Evaluation] = {}
     for name, size, in_context in wanted:
-        embeddings = embed_as(gallery, chosen.columns, name, size, chosen.items)
+        embeddings = embed_as(gallery, split.columns, name, size, split.items)
         if embeddings is None or (name, embeddings.shape[1], in_context) in results:
             continue
         near = None
-        unchanged = np.array_equal(gallery.snapshot().columns.ids, chosen.columns.ids)
-        if in_context and size == gallery.config.dim and len(chosen.items) == len(chosen.columns.ids) and unchanged:
+        unchanged = np.array_equal(gallery.snapshot().columns.ids, split.columns.ids)
+        if in_context and size == gallery.config.dim and len(split.items) == len(split.columns.ids) and unchanged:
             near = yield from gallery.find_neighbours()
-        evaluation = yield from evaluate(chosen, embeddings, name, near, in_context)
+        evaluation = yield from evaluate(split, embeddings, name, near, in_context)
         results[name, evaluation.dim, in_context] = evaluation
     main, *others = results.values()
     return Assessment(main, others)
 
 
 def embed_as(gallery: Gallery, columns: ItemTable, name: str, dim: int, fit_on: np.ndarray) -> np.ndarray | None:
-    """Embeddings float32 [N, d] of all items by the gallery's model or a rival, from the kept features.
+    """Embeddings float32 [N, d] of all items by the gallery's model or a baseline, from the kept features.
 
-    None when the rival has no such dimension; the raw features have but one, whatever ``dim`` is. PCA is fitted on the
-    items at the positions ``fit_on``, without labels. Raises ``ItemsGone`` when one of the items went since.
+    None when another model has no such dimension; the raw features have but one, whatever ``dim`` is. ``fit_on``: see
+    :class:`Baseline`. Raises ``ItemsGone`` when one of the items went since.
     """
     if name == gallery.config.model:
         current, index = gallery.index(dim)
         return index.embeddings[_rows(gallery, current.columns, columns)]
     features = gallery.features([sha256.decode() for sha256 in columns.hashes])
-    if name == "raw":
-        return l2_normalize(features.astype(np.float32), features.shape[1])
-    if name == "pca":
-        return pca(features[fit_on], (dim,), whitening=0).embed(features, dim)
-    if name == "pooling":
-        return pooling(features.shape[1], dim).embed(features, dim)
+    if baseline := BASELINES.get(name):
+        return baseline.embed(features, dim, fit_on)
     neck = Embedder.load(name, models=gallery.folder.parent / "models").neck
     return neck.embed(features, dim) if dim in neck.dims else None
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unifex.evaluation.evaluate import Evaluation, QueryIndexSplit
+from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.metrics import CUTOFF
+from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.neighbours import Neighbours
 
 AGREEING = 5  # neighbours that must all say the same
@@ -19,15 +20,15 @@ MOST = 60
 class WorstQuery:
     """A query (position) with its value, its hits (positions, best first), their cosines and which are right.
 
-    ``places``: the value is of so many first hits, as many as could be right (at most five).
+    ``cutoff``: the value is of so many first hits, as many as could be right (at most five).
     """
 
     query: int
     mmp5: float
-    places: int
+    cutoff: int
     hits: list[int]
     scores: list[float]
-    right: list[bool]
+    is_match: list[bool]
 
 
 @dataclass(frozen=True)
@@ -51,65 +52,65 @@ class Duplicate:
 
 def worst_queries(evaluation: Evaluation, most: int = MOST) -> list[WorstQuery]:
     """Queries that are not perfect, worst first; of equals, first the one that was most sure of a wrong hit."""
-    trial, values = evaluation.trial, evaluation.measures.mmp5
+    split, values = evaluation.split, evaluation.metrics.mmp5
     rows = np.flatnonzero(values < 1)
     hits = evaluation.hits
-    right = trial.right(np.arange(len(values)), hits.positions)
-    sure = np.where(right | ~hits.found, -np.inf, hits.scores).max(axis=1, initial=-np.inf)
+    is_match = split.is_match(np.arange(len(values)), hits.positions)
+    sure = np.where(is_match | ~hits.found, -np.inf, hits.scores).max(axis=1, initial=-np.inf)
     rows = rows[np.lexsort((rows, -sure[rows], values[rows]))][:most]
-    places = np.minimum(trial.relevant(), CUTOFF)
+    cutoff = np.minimum(split.relevant(), CUTOFF)
     found = []
     for row in rows:
         there = hits.found[row]
-        lists = (column[row][there].tolist() for column in (hits.positions, hits.scores, right))
-        found.append(WorstQuery(int(trial.queries[row]), float(values[row]), int(places[row]), *lists))
+        lists = (column[row][there].tolist() for column in (hits.positions, hits.scores, is_match))
+        found.append(WorstQuery(int(split.queries[row]), float(values[row]), int(cutoff[row]), *lists))
     return found
 
 
-def label_errors(trial: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[LabelError]:
+def label_errors(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[LabelError]:
     """Labelled items whose 5 nearest labelled neighbours agree on another label, surest first."""
-    classes = trial.columns.classes
+    classes = split.columns.classes
     usable = (near.positions >= 0) & (classes[near.positions] >= 0)
     first = np.argsort(~usable, axis=1, kind="stable")[:, :AGREEING]
     usable = np.take_along_axis(usable, first, 1).all(1)
     positions, scores = (np.take_along_axis(values, first, 1) for values in (near.positions, near.scores))
     said = classes[positions]
     suspect = usable & (classes >= 0) & (said == said[:, :1]).all(1) & (said[:, 0] != classes)
-    suspect[trial.same[:, 0]] = False
+    suspect[split.same[:, 0]] = False
     similarity = np.where(suspect, scores.mean(axis=1), -np.inf)
     order = np.lexsort((np.arange(len(classes)), -similarity))[: min(most, int(suspect.sum()))]
     return [LabelError(int(i), positions[i].tolist(), float(similarity[i])) for i in order]
 
 
-def duplicates(trial: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[Duplicate]:
+def duplicates(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[Duplicate]:
     """Pairs of a query and an index item that are byte-identical or nearly so, most alike first.
 
     Leave-one-out leaves byte-identical copies out by itself; there only the nearly identical are named, each pair once.
     """
-    count = len(trial.columns.ids)
+    count = len(split.columns.ids)
     asked, listed = np.zeros(count, bool), np.zeros(count, bool)
-    asked[trial.queries], listed[trial.items] = True, True
-    rows, places = np.nonzero(near.scores >= NEAR_DUPLICATE)
-    pairs = np.column_stack([rows, near.positions[rows, places]])
-    scores = near.scores[rows, places]
-    if trial.groups is None:
-        copies = _copies(trial)
+    asked[split.queries], listed[split.items] = True, True
+    rows, cutoff = np.nonzero(near.scores >= NEAR_DUPLICATE)
+    pairs = np.column_stack([rows, near.positions[rows, cutoff]])
+    scores = near.scores[rows, cutoff]
+    if split.groups is None:
+        copies = _copies(split)
         pairs, scores = np.vstack([pairs, copies]), np.concatenate([scores, np.ones(len(copies))])
         kept = asked[pairs[:, 0]] & listed[pairs[:, 1]]
     else:
         kept = (pairs[:, 0] < pairs[:, 1]) & asked[pairs[:, 0]] & listed[pairs[:, 1]]
-    kept &= ~np.isin(pairs[:, 0] * count + pairs[:, 1], trial.same[:, 0] * count + trial.same[:, 1])
+    kept &= ~np.isin(pairs[:, 0] * count + pairs[:, 1], split.same[:, 0] * count + split.same[:, 1])
     pairs, scores = pairs[kept], scores[kept]
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -scores))[:most]
-    same_bytes = trial.columns.copies[pairs[:, 0]] == trial.columns.copies[pairs[:, 1]]
+    same_bytes = split.columns.copies[pairs[:, 0]] == split.columns.copies[pairs[:, 1]]
     return [Duplicate(int(pairs[i, 0]), int(pairs[i, 1]), float(scores[i]), bool(same_bytes[i])) for i in order]
 
 
-def _copies(trial: QueryIndexSplit) -> np.ndarray:
+def _copies(split: QueryIndexSplit) -> np.ndarray:
     """Pairs [P, 2] of a query and an index item with the same bytes."""
-    copies = trial.columns.copies
-    shared = np.intersect1d(copies[trial.queries], copies[trial.items])
-    queries = trial.queries[np.isin(copies[trial.queries], shared)]
-    items = trial.items[np.isin(copies[trial.items], shared)]
+    copies = split.columns.copies
+    shared = np.intersect1d(copies[split.queries], copies[split.items])
+    queries = split.queries[np.isin(copies[split.queries], shared)]
+    items = split.items[np.isin(copies[split.items], shared)]
     pairs = [(query, item) for query in queries for item in items[copies[items] == copies[query]] if query != item]
     return np.array(pairs, np.int64).reshape(-1, 2)

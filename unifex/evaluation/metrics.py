@@ -33,7 +33,7 @@ class Metrics:
         return ~np.isnan(self.mmp5)
 
 
-MEASURES = tuple(field.name for field in fields(Metrics))
+METRICS = tuple(field.name for field in fields(Metrics))
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,25 @@ class Estimate:
     high: float
 
 
-def measure(right: np.ndarray, relevant: np.ndarray) -> Metrics:
-    """Values of queries: ``right`` bool [Q, depth] says which hits are relevant, ``relevant`` [Q] how many items are.
+def score(is_match: np.ndarray, relevant: np.ndarray) -> Metrics:
+    """Values of queries: ``is_match`` bool [Q, depth] of their hits, best first; ``relevant`` [Q]: how many items are.
 
     ``depth`` must reach max(5, relevant), or the whole index.
     """
-    right, relevant = np.asarray(right, bool), np.asarray(relevant)
-    if right.shape[1] < CUTOFF:
-        right = np.pad(right, ((0, 0), (0, CUTOFF - right.shape[1])))
+    is_match, relevant = np.asarray(is_match, bool), np.asarray(relevant)
+    if is_match.shape[1] < CUTOFF:
+        is_match = np.pad(is_match, ((0, 0), (0, CUTOFF - is_match.shape[1])))
     none = relevant == 0
-    rank = np.arange(1, right.shape[1] + 1)
+    rank = np.arange(1, is_match.shape[1] + 1)
     first = rank <= np.minimum(relevant, CUTOFF)[:, None]
-    precision = np.cumsum(right, axis=1) / rank
-    within = right & (rank <= relevant[:, None])
-    least = np.maximum(relevant, 1)
+    precision = np.cumsum(is_match, axis=1) / rank
+    within = is_match & (rank <= relevant[:, None])
+    at_least_one = np.maximum(relevant, 1)
     values = (
-        (right & first).sum(1) / np.minimum(least, CUTOFF),
-        right[:, :1].any(1).astype(float),
-        right[:, :CUTOFF].any(1).astype(float),
-        (precision * within).sum(1) / least,
+        (is_match & first).sum(1) / np.minimum(at_least_one, CUTOFF),
+        is_match[:, :1].any(1).astype(float),
+        is_match[:, :CUTOFF].any(1).astype(float),
+        (precision * within).sum(1) / at_least_one,
     )
     return Metrics(*(np.where(none, np.nan, value) for value in values))
 
@@ -83,19 +83,19 @@ def mean(values: np.ndarray, seed: int = 0) -> Estimate:
     counted = values[~np.isnan(values)]
     if not len(counted):
         return Estimate(np.nan, np.nan, np.nan)
-    return _score(float(counted.mean()), resampled_means(counted, seed))
+    return _estimate(float(counted.mean()), resampled_means(counted, seed))
 
 
 def mean_over_groups(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> Estimate:
     """Mean of the means of groups (macro over domains); queries are drawn anew within each group."""
     counted = ~np.isnan(values)
-    parts = [values[counted & (groups == group)] for group in np.unique(groups[counted])]
-    if not parts:
+    by_group = [values[counted & (groups == group)] for group in np.unique(groups[counted])]
+    if not by_group:
         return Estimate(np.nan, np.nan, np.nan)
-    drawn = np.mean([resampled_means(part, seed + number) for number, part in enumerate(parts)], axis=0)
-    return _score(float(np.mean([part.mean() for part in parts])), drawn)
+    drawn = np.mean([resampled_means(own, seed + number) for number, own in enumerate(by_group)], axis=0)
+    return _estimate(float(np.mean([own.mean() for own in by_group])), drawn)
 
 
-def _score(value: float, drawn: np.ndarray) -> Estimate:
+def _estimate(value: float, drawn: np.ndarray) -> Estimate:
     low, high = np.percentile(drawn, (LOW, HIGH))
     return Estimate(value, min(float(low), value), max(float(high), value))

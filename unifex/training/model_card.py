@@ -54,10 +54,10 @@ def _recipe(recipe: TrainConfig) -> str:
 def _scores(outcome: TrainResult) -> str:
     if not outcome.evaluations:
         return f"Not measured: {outcome.data.unmeasured or 'nothing was held out'}.\n"
-    trial = outcome.evaluations[0].trial
+    first = outcome.evaluations[0]
     lines = [
-        f"mMP@5 of {outcome.evaluations[0].queries:,} queries of {outcome.data.held_out_classes:,} classes that were",
-        f"not trained on, among {len(trial.items):,} items, with 95% intervals. {outcome.advice}\n",
+        f"mMP@5 of {first.queries:,} queries of {outcome.data.held_out_classes:,} classes that were",
+        f"not trained on, among {len(first.split.items):,} items, with 95% intervals. {outcome.advice}\n",
         "| model | dimensions | mMP@5 | 95% interval | mean over domains |",
         "| --- | --- | --- | --- | --- |",
     ]

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from unifex.evaluation.evaluate import CHALLENGE_DIM, Evaluation, difference
+from unifex.evaluation.evaluate import CHALLENGE_DIM
+from unifex.evaluation.evaluation import Evaluation, difference
 from unifex.evaluation.metrics import CUTOFF, Estimate
 from unifex.models.neck import Neck
 from unifex.training.config import TrainConfig
-from unifex.training.split import TrainingData
+from unifex.training.held_out import TrainingData
 
 MOST_CHANGED = 12
 
@@ -100,11 +101,11 @@ class TrainResult:
         new, old = self.of(self.model, self.dim), self.of(self.before, self.before_dim)
         if not (new and old):
             return []
-        gains = np.nan_to_num(new.measures.mmp5 - old.measures.mmp5)
+        gains = np.nan_to_num(new.metrics.mmp5 - old.metrics.mmp5)
         order = np.lexsort((np.arange(len(gains)), -np.abs(gains)))[:most]
-        places = np.minimum(new.trial.relevant(), CUTOFF)
+        places = np.minimum(new.split.relevant(), CUTOFF)
         return [
-            Changed(int(new.trial.queries[row]), int(places[row]), _hits(old, row), _hits(new, row), float(gains[row]))
+            Changed(int(new.split.queries[row]), int(places[row]), _hits(old, row), _hits(new, row), float(gains[row]))
             for row in order
             if gains[row]
         ]
@@ -144,7 +145,7 @@ class TrainResult:
 
 def _hits(evaluation: Evaluation, row: int) -> list[tuple[int, bool]]:
     hits = evaluation.hits.positions[row]
-    right = evaluation.trial.right(np.array([row]), hits[None])[0]
+    right = evaluation.split.is_match(np.array([row]), hits[None])[0]
     return [(int(hit), bool(r)) for hit, r in zip(hits, right) if hit >= 0]
 
 

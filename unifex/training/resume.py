@@ -19,8 +19,8 @@ from unifex.core import disk
 from unifex.core.files import write_atomically
 from unifex.models.embedder import ModelError
 from unifex.training.config import RecipeError, TrainConfig
+from unifex.training.held_out import HoldOut
 from unifex.training.result import EpochMetrics
-from unifex.training.split import HoldOut
 
 UNFINISHED = ".training"
 

@@ -18,20 +18,21 @@ from unifex.core import progress
 from unifex.core.files import new_folder
 from unifex.core.progress import Step, Work
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import CHALLENGE_DIM, Evaluation, QueryIndexSplit, evaluate, mmp5
+from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate, mmp5
+from unifex.evaluation.evaluation import Evaluation
+from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import check_name
 from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
 from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
-from unifex.training import split
 from unifex.training.augment import features_of_views
 from unifex.training.config import TrainConfig
 from unifex.training.distributed import ALONE, Processes
+from unifex.training.held_out import HoldOut, TrainingData, divide
 from unifex.training.model_card import write_card
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import UNFINISHED, TrainJob, forget, points_so_far, right_to_train, write_points
-from unifex.training.split import HoldOut, TrainingData
 
 if TYPE_CHECKING:
     from unifex.training.loop import Epoch
@@ -90,7 +91,7 @@ def _help(
     """Take part in the training of the first process."""
     from unifex.training import loop
 
-    data = split.choose(gallery, recipe, hold_out)
+    data = divide(gallery, recipe, hold_out)
     features = _features(gallery, data, from_disk)
     processes.wait()  # for the views, which it keeps with the gallery
     samples = progress.finish(_samples(gallery, data, recipe, features))
@@ -112,13 +113,13 @@ def _finetune(
     from unifex.training import loop
 
     checkpoint = models / UNFINISHED / f"{name}.pt"
-    data = split.choose(gallery, recipe, hold_out)
+    data = divide(gallery, recipe, hold_out)
     TrainJob(name, gallery.name, recipe, hold_out).write(models)
     features = _features(gallery, data, from_disk)
     samples = yield from _samples(gallery, data, recipe, features)
     processes.wait()
     current, dim = gallery.embedder.neck, _gallery_dim(gallery, recipe)
-    watched = data.trial and _sample(data.trial, recipe.seed)
+    watched = data.split and _sample(data.split, recipe.seed)
     sizes = dict.fromkeys((recipe.dims[0], dim)) if watched else ()
     points, neck, earlier = points_so_far(models, name), None, None
     for epoch in () if finish else loop.fit(samples, recipe, current, checkpoint, processes):
@@ -187,29 +188,29 @@ def _samples(gallery: Gallery, data: TrainingData, recipe: TrainConfig, features
     return Samples(part(features, data.train), labels, data.columns.domains.codes[data.train], views)
 
 
-def _sample(trial: QueryIndexSplit, seed: int) -> QueryIndexSplit:
+def _sample(split: QueryIndexSplit, seed: int) -> QueryIndexSplit:
     """So much of a trial as is scored after every epoch."""
     rng = np.random.default_rng(seed)
 
     def some(positions: np.ndarray, most: int) -> np.ndarray:
         return positions if len(positions) <= most else np.sort(rng.choice(positions, most, replace=False))
 
-    queries = some(trial.queries, WATCHED_QUERIES)
-    own = trial.items[np.isin(trial.columns.classes[trial.items], trial.columns.classes[queries])]
-    items = np.union1d(own, some(trial.items, WATCHED_ITEMS))
-    return replace(trial, queries=queries, items=items)
+    queries = some(split.queries, WATCHED_QUERIES)
+    own = split.items[np.isin(split.columns.classes[split.items], split.columns.classes[queries])]
+    items = np.union1d(own, some(split.items, WATCHED_ITEMS))
+    return replace(split, queries=queries, items=items)
 
 
-def _watch(trial: QueryIndexSplit, features: Features, neck: Neck, dim: int) -> float:
-    return mmp5(trial, _embeddings(trial, features, lambda rows: neck.embed(rows, dim), dim))
+def _watch(split: QueryIndexSplit, features: Features, neck: Neck, dim: int) -> float:
+    return mmp5(split, _embeddings(split, features, lambda rows: neck.embed(rows, dim), dim))
 
 
 def _embeddings(
-    trial: QueryIndexSplit, features: Features, embed: Callable[[np.ndarray], np.ndarray], dim: int
+    split: QueryIndexSplit, features: Features, embed: Callable[[np.ndarray], np.ndarray], dim: int
 ) -> np.ndarray:
     """float32 [N, dim] of all items; zeros for those that have no part in the trial."""
     embeddings = np.zeros((len(features), dim), np.float32)
-    taking_part = np.union1d(trial.queries, trial.items)
+    taking_part = np.union1d(split.queries, split.items)
     for start in range(0, len(taking_part), BLOCK_ROWS):
         rows = taking_part[start : start + BLOCK_ROWS]
         embeddings[rows] = embed(features[rows])
@@ -221,7 +222,7 @@ def _compare(
 ) -> Work[list[Evaluation]]:
     """Evaluations of raw features, PCA, the current neck and the new one: at 64-d, at the gallery's dimension, and of
     the new one at all that it has."""
-    if data.trial is None:
+    if data.split is None:
         return []
     current, train, width = gallery.embedder.neck, part(features, data.train), features.shape[1]
     sizes = sorted({CHALLENGE_DIM, dim})
@@ -236,7 +237,7 @@ def _compare(
     contenders += [(name, d, partial(neck.embed, dim=d)) for d in neck.dims]
     found = []
     for model, size, embed in contenders:
-        found.append((yield from evaluate(data.trial, _embeddings(data.trial, features, embed, size), model)))
+        found.append((yield from evaluate(data.split, _embeddings(data.split, features, embed, size), model)))
     return found
 
 

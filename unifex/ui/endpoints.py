@@ -14,7 +14,7 @@ from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.data.item import SourceError
 from unifex.evaluation.compare import compare
-from unifex.evaluation.evaluate import EvalProtocol
+from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.retrieval.search import Filters, Hit, search
 from unifex.retrieval.text_search import search_words

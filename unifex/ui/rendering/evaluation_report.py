@@ -13,7 +13,8 @@ from markupsafe import Markup
 from unifex.core.templates import render
 from unifex.core.text import harmless, plural
 from unifex.evaluation.compare import Assessment
-from unifex.evaluation.evaluate import PROTOCOLS, Evaluation, difference
+from unifex.evaluation.evaluation import Evaluation, difference
+from unifex.evaluation.protocols import PROTOCOLS
 from unifex.ui.rendering.figures import Cell, Table, count, gain, interval, named, number
 from unifex.ui.rendering.html import data_uri
 
@@ -48,15 +49,15 @@ def report(found: Assessment, gallery: str) -> Markup:
 
 def _sentence(found: Assessment) -> str:
     main, score = found.main, found.main.overall()
-    left = [f"{count:,} {reason}" for reason, count in main.trial.left_out.items() if count]
+    left = [f"{count:,} {reason}" for reason, count in main.split.omitted.items() if count]
     left += [f"{plural(main.skipped, 'query')} without a relevant item in the index"] if main.skipped else []
     first = main.overall("recall1").value
     text = (
         f"Of the first five hits of a query, {100 * score.value:.0f} % are what they could be at best (mMP@5 "
         f"{score.value:.3f}); other queries of this kind would give {score.low:.3f} to {score.high:.3f} (95 %). The "
         f"very first hit is right for {100 * first:.0f} % of queries. "
-        f"Measured: {PROTOCOLS[main.trial.protocol.kind].partition(';')[0]}, {plural(main.queries, 'query')} among "
-        f"{plural(len(main.trial.items), 'item')}. Left out: {', '.join(left) or 'nothing'}."
+        f"Measured: {PROTOCOLS[main.split.protocol.kind].sentence}, {plural(main.queries, 'query')} among "
+        f"{plural(len(main.split.items), 'item')}. Left out: {', '.join(left) or 'nothing'}."
     )
     if plain := found.without_context:
         change = difference(main, plain)
@@ -85,7 +86,7 @@ def _domains(main: Evaluation) -> Table:
     heads = ("Domain", "Queries", "Items", "mMP@5", "95 % interval", "Alone", "R@1", "R@5", "mAP@R")
     rows = [
         [named(row.name, "no domain"), count(row.queries), count(row.items), number(row.mmp5.value), interval(row.mmp5),
-         number(row.alone.value), *(number(getattr(row, measure).value) for measure in RANKED)]
+         number(row.in_domain.value), *(number(getattr(row, measure).value) for measure in RANKED)]
         for row in main.domains
     ]  # fmt: skip
     return Table("domains-table", heads, rows)
@@ -133,7 +134,7 @@ def _labels(main: Evaluation) -> Table:
     heads = ("Label", "Domain", "Queries", "mMP@5", "R@1", "Wrong first hits are mostly")
     rows = [
         [named(row.label), named(row.domain, "no domain"), count(row.queries), number(row.mmp5), number(row.recall1),
-         named(row.taken_by)]
+         named(row.most_confused_with)]
         for row in main.labels[:MOST_LABELS]
     ]  # fmt: skip
     return Table("labels-table", heads, rows)
@@ -152,5 +153,5 @@ def domains_csv(found: Assessment) -> str:
         writer.writerow([*head, "all", result.queries, score.value, score.low, score.high, *rest, ""])
         for row in result.domains:
             figures = [row.mmp5.value, row.mmp5.low, row.mmp5.high, row.recall1.value, row.recall5.value]
-            writer.writerow([*head, harmless(row.name), row.queries, *figures, row.map_r.value, row.alone.value])
+            writer.writerow([*head, harmless(row.name), row.queries, *figures, row.map_r.value, row.in_domain.value])
     return text.getvalue()

@@ -80,10 +80,10 @@ def worst(found: Sequence[tuple[WorstQuery, Card, list[Card]]], editable: bool) 
     rows = []
     for failure, query, hits in found:
         cards = []
-        for rank, (hit, score, right) in enumerate(zip(hits, failure.scores, failure.right)):
-            sign, word, kind = verdict(right, rank, failure.places)
+        for rank, (hit, score, right) in enumerate(zip(hits, failure.scores, failure.is_match)):
+            sign, word, kind = verdict(right, rank, failure.cutoff)
             cards.append(replace(hit, badge=f"{sign} {word} {score:.2f}", described=word, kind=kind))
-        first_wrong = next((hit.record for hit, right in zip(hits, failure.right) if not right), None)
+        first_wrong = next((hit.record for hit, right in zip(hits, failure.is_match) if not right), None)
         acts = _acts(query.record, first_wrong, editable)
         rows.append(Row(failure, replace(query, badge="query"), cards, acts))
     return render("worst_queries.html", rows=rows)

@@ -10,10 +10,10 @@ from markupsafe import Markup
 
 from unifex.core.templates import render
 from unifex.core.text import duration, plural
-from unifex.evaluation.evaluate import Evaluation, difference
+from unifex.evaluation.evaluation import Evaluation, difference
 from unifex.evaluation.metrics import Estimate
+from unifex.training.held_out import TrainingData
 from unifex.training.result import Changed, EpochMetrics, TrainResult
-from unifex.training.split import TrainingData
 from unifex.ui.rendering.cards import Card
 from unifex.ui.rendering.failures import verdict
 from unifex.ui.rendering.figures import Cell, Table, count, gain, interval, named, number
@@ -73,7 +73,7 @@ def outcome(found: TrainResult) -> Markup:
         kind=VERDICT_KINDS[found.verdict],
         result=found,
         queries=first.queries if first else 0,
-        items=len(first.trial.items) if first else 0,
+        items=len(first.split.items) if first else 0,
         models=_models(found) if first else None,
         domains=_domains(found) if first else None,
     )
@@ -125,8 +125,8 @@ def changed(rows: Sequence[Changed], see: Callable[[int], Card], before: str, af
     if not rows:
         return ""
     shown = [
-        ChangedRow(row.gain, row.places, replace(see(row.query), badge="query"),
-                   [(before, _cards(row.before, see, row.places)), (after, _cards(row.after, see, row.places))])
+        ChangedRow(row.gain, row.cutoff, replace(see(row.query), badge="query"),
+                   [(before, _cards(row.before, see, row.cutoff)), (after, _cards(row.after, see, row.cutoff))])
         for row in rows
     ]  # fmt: skip
     return render("training_changes.html", rows=shown)

@@ -12,7 +12,7 @@ from unifex.core.jobs import State
 from unifex.core.text import reason
 from unifex.evaluation import failures
 from unifex.evaluation.compare import BASELINES, Assessment, baselines
-from unifex.evaluation.evaluate import PROTOCOLS, EvalProtocol
+from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -49,11 +49,11 @@ class EvaluateTab:
                 )
                 self.protocol = gr.Dropdown(
                     [(kind.capitalize(), kind) for kind in PROTOCOLS], value="auto", label="Protocol",
-                    info=PROTOCOLS["auto"], elem_id="evaluate-protocol",
+                    info=PROTOCOLS["auto"].advice, elem_id="evaluate-protocol",
                 )  # fmt: skip
                 self.compare = Choice(
                     [], multiselect=True, label="Compare with", elem_id="evaluate-compare",
-                    info="; ".join(f"{name}: {text}" for name, text in BASELINES.items()),
+                    info="; ".join(f"{name}: {baseline.sentence}" for name, baseline in BASELINES.items()),
                 )  # fmt: skip
                 self.in_context = gr.Checkbox(
                     label="Context re-ranking", info="Beside plain search, never mixed", elem_id="evaluate-context"
@@ -114,7 +114,7 @@ class EvaluateTab:
         listen([self.gallery.change, self.panel.further.input], **self.shown)
         afresh = [self.problem, self.compare, self.dim]
         listen(self.gallery.change, lambda: ("", gr.update(value=[]), gr.update(value=0)), None, afresh)
-        listen(self.protocol.change, lambda kind: gr.update(info=PROTOCOLS[kind]), [self.protocol], [self.protocol])
+        listen(self.protocol.change, _advised, [self.protocol], [self.protocol])
         done = [self.notice, self.item_view.corrected]
         for listed in (self.worst, self.errors, self.duplicates, self.corrections):
             listen(listed.input, self.correct, [self.gallery], done, counts="every", concurrency_id="correct")
@@ -171,15 +171,15 @@ class EvaluateTab:
 
     def _failures(self, name: str, found: Assessment) -> dict:
         """Worst queries, label errors, duplicates, corrections."""
-        gallery, trial, editable = self.context.gallery(name), found.main.trial, self.context.can_change(name)
+        gallery, split, editable = self.context.gallery(name), found.main.split, self.context.can_change(name)
         current, near = gallery.neighbours()
-        if current.columns is not trial.columns:
+        if current.columns is not split.columns:
             changed = html.message("The gallery has changed", "Evaluate again to see its failures.", "warning")
             return dict(zip(self._lists, (changed, changed, changed, *self._corrections(gallery))))
-        see = CardCache(gallery, trial.columns.ids)
+        see = CardCache(gallery, split.columns.ids)
         worst = [(w, see(w.query), [see(h) for h in w.hits]) for w in failures.worst_queries(found.main, ROWS)]
-        errors = [(e, see(e.item), [see(n) for n in e.neighbours]) for e in failures.label_errors(trial, near, ROWS)]
-        pairs = [(d, see(d.query), see(d.item)) for d in failures.duplicates(trial, near, ROWS)]
+        errors = [(e, see(e.item), [see(n) for n in e.neighbours]) for e in failures.label_errors(split, near, ROWS)]
+        pairs = [(d, see(d.query), see(d.item)) for d in failures.duplicates(split, near, ROWS)]
         return {
             self.worst: of_gallery(name, failures_report.worst(worst, editable)),
             self.errors: of_gallery(name, failures_report.label_errors(errors, editable)),
@@ -212,6 +212,11 @@ class EvaluateTab:
         except ERRORS as error:
             return html.message("Not corrected", reason(error), "error"), gr.skip()
         return html.message(sentence, "Press Evaluate to score again.", "good"), Wish.new()
+
+
+def _advised(protocol: str) -> dict:
+    """The field with what the protocol does."""
+    return gr.update(info=PROTOCOLS[protocol].advice)
 
 
 def _apply(gallery: Gallery, act: str, item: int, other: int) -> str:

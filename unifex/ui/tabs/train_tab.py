@@ -14,12 +14,11 @@ from unifex.core.text import duration, plural, reason
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import MAX_NAME, Broken
 from unifex.models.embedder import Embedder, list_models
-from unifex.training import split
 from unifex.training.config import PRESETS, TrainConfig
+from unifex.training.held_out import HOLD_OUT_SHARE, HoldOut, divide, suspicious_labels
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import TrainJob, points_so_far, unfinished
 from unifex.training.run import check_model_name, finetune
-from unifex.training.split import HOLD_OUT_SHARE, HoldOut
 from unifex.ui.components.basic import Choice, drop_zone, notice
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel, seen_at_once
@@ -189,14 +188,14 @@ class TrainTab:
                 *_can_go_on(order),
                 _back(gallery) if self.context.can_change(name) else gr.update(visible=False),
             )
-            data = split.choose(gallery, PRESETS[FIRST_PRESET], HoldOut(share))
+            data = divide(gallery, PRESETS[FIRST_PRESET], HoldOut(share))
         except ERRORS as error:
             yield html.message("Nothing to learn from yet", reason(error), "warning"), *[gr.skip()] * 4
             return
         yield training_report.summary(data, None), *shown
         if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
             see = CardCache(gallery, data.columns.ids)
-            suspects = [see(error.item) for error in split.suspicious_labels(gallery, data)]
+            suspects = [see(error.item) for error in suspicious_labels(gallery, data)]
             yield of_gallery(gallery.name, training_report.summary(data, suspects)), *[gr.skip()] * 4
 
     def show_summary(self, name: str | None, share: float) -> Iterator[str]:

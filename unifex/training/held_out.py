@@ -14,8 +14,9 @@ import numpy as np
 from unifex.core import ranges
 from unifex.core.text import printable
 from unifex.evaluation import failures
-from unifex.evaluation.evaluate import EvalProtocol, QueryIndexSplit, same_pairs
 from unifex.evaluation.failures import LabelError
+from unifex.evaluation.protocols import EvalProtocol
+from unifex.evaluation.splits import QueryIndexSplit, pairs_marked_same
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.snapshot import ItemTable
 from unifex.training.config import TrainConfig
@@ -52,13 +53,13 @@ class SmallClass:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """``train``: positions in ``columns`` that are trained on. ``trial``: queries of held-out classes; None when
+    """``train``: positions in ``columns`` that are trained on. ``split``: queries of held-out classes; None when
     nothing is held out, for the reason in ``unmeasured``. ``copies``: images left out because a training image, or
     one of a held-out class, has the same bytes; ``clashes``: bytes that stand under more than one label."""
 
     columns: ItemTable
     train: np.ndarray
-    trial: QueryIndexSplit | None
+    split: QueryIndexSplit | None
     unmeasured: str
     held_out_by: str
     small: list[SmallClass]
@@ -79,10 +80,10 @@ class TrainingData:
     @property
     def held_out_classes(self) -> int:
         """How many are measured on and never trained on."""
-        return len(np.unique(self.columns.classes[self.trial.queries])) if self.trial else 0
+        return len(np.unique(self.columns.classes[self.split.queries])) if self.split else 0
 
 
-def choose(gallery: Gallery, recipe: TrainConfig, hold_out: HoldOut = HoldOut()) -> TrainingData:
+def divide(gallery: Gallery, recipe: TrainConfig, hold_out: HoldOut = HoldOut()) -> TrainingData:
     """Divide a gallery's labelled items. Raises :class:`GalleryError` that says what is missing."""
     columns = gallery.snapshot().columns
     classes = columns.classes
@@ -104,9 +105,9 @@ def choose(gallery: Gallery, recipe: TrainConfig, hold_out: HoldOut = HoldOut())
             f"least {recipe.min_images} different images are left beside {len(np.unique(classes[queries]))} held-out; "
             "add images, or hold out less"
         )
-    trial, why = _trial(gallery, columns, queries, items, by, hold_out.seed)
+    split, why = _trial(gallery, columns, queries, items, by, hold_out.seed)
     return TrainingData(
-        columns, train, trial, why, by, small, copies, _clashes(columns, labelled), len(classes) - len(labelled)
+        columns, train, split, why, by, small, copies, _clashes(columns, labelled), len(classes) - len(labelled)
     )
 
 
@@ -116,11 +117,11 @@ def suspicious_labels(gallery: Gallery, data: TrainingData) -> list[LabelError]:
     if current.columns is not data.columns:
         return []
     everyone = np.flatnonzero(data.columns.classes >= 0)
-    trial = QueryIndexSplit(
+    split = QueryIndexSplit(
         EvalProtocol("leave-one-out"), data.columns, everyone, everyone, data.columns.copies,
-        same_pairs(gallery, data.columns), {},
+        pairs_marked_same(gallery, data.columns), {},
     )  # fmt: skip
-    found = failures.label_errors(trial, near, len(everyone))
+    found = failures.label_errors(split, near, len(everyone))
     train = set(data.train.tolist())
     return [error for error in found if error.item in train]
 
@@ -210,12 +211,12 @@ def _trial(
         left_out["queries not drawn"] = len(queries) - MAX_QUERIES
         queries = np.sort(np.random.default_rng(seed).choice(queries, MAX_QUERIES, replace=False))
     kind, groups = ("split", None) if by == "split" else ("leave-one-out", columns.copies)
-    trial = QueryIndexSplit(
-        EvalProtocol(kind, seed), columns, queries, items, groups, same_pairs(gallery, columns), left_out
+    split = QueryIndexSplit(
+        EvalProtocol(kind, seed), columns, queries, items, groups, pairs_marked_same(gallery, columns), left_out
     )
-    if not trial.relevant().any():
+    if not split.relevant().any():
         return None, "no held-out class has a second image to be found: nothing can be measured on them"
-    return trial, ""
+    return split, ""
 
 
 def _clashes(columns: ItemTable, labelled: np.ndarray) -> int:

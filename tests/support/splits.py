@@ -1,11 +1,12 @@
-"""Small trials made by hand, and the slow, obvious way to score them."""
+"""Small splits made by hand, and the slow, obvious way to score them."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.evaluate import EvalProtocol, QueryIndexSplit
+from unifex.evaluation.protocols import EvalProtocol
+from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.snapshot import CategoricalColumn, ItemTable
 
 
@@ -17,8 +18,8 @@ def make_columns(labels, domains=None, splits=None, hashes=None) -> ItemTable:
     return ItemTable(1, np.arange(1, count + 1), hashes, *(CategoricalColumn.of(list(text)) for text in texts))
 
 
-def make_trial(columns: ItemTable, queries, items, groups=None, same=()) -> QueryIndexSplit:
-    """A trial of these positions."""
+def make_split(columns: ItemTable, queries, items, groups=None, same=()) -> QueryIndexSplit:
+    """A split of these positions."""
     pairs = sorted({tuple(pair) for one in same for pair in (one, one[::-1])})
     return QueryIndexSplit(
         EvalProtocol("split" if groups is None else "leave-one-out"), columns, np.asarray(queries), np.asarray(items),
@@ -33,15 +34,15 @@ def random_embeddings(count: int, dim: int, seed: int, ties: bool = False) -> np
     return l2_normalize(rows.astype(np.float32), dim)
 
 
-def slow_values(trial: QueryIndexSplit, embeddings: np.ndarray) -> dict[str, list[float]]:
+def slow_values(split: QueryIndexSplit, embeddings: np.ndarray) -> dict[str, list[float]]:
     """Every measure of every query by loops over the definition."""
-    labels = trial.columns.domains.texts + "/" + trial.columns.labels.texts
-    same = {tuple(pair) for pair in trial.same.tolist()}
+    labels = split.columns.domains.texts + "/" + split.columns.labels.texts
+    same = {tuple(pair) for pair in split.same.tolist()}
     values = {name: [] for name in ("mmp5", "recall1", "recall5", "map_r")}
-    for query in trial.queries.tolist():
+    for query in split.queries.tolist():
         candidates = [
-            item for item in trial.items.tolist()
-            if trial.groups is None or trial.groups[item] != trial.groups[query]
+            item for item in split.items.tolist()
+            if split.groups is None or split.groups[item] != split.groups[query]
         ]  # fmt: skip
         right = {item: labels[item] == labels[query] or (query, item) in same for item in candidates}
         cosine = lambda item: np.float32(  # noqa: E731
