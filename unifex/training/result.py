@@ -37,11 +37,11 @@ class EpochMetrics:
 class Changed:
     """A held-out query (position) with its hits (positions) and what of them is right, before and after.
 
-    ``places``: the score is of so many first hits.
+    ``cutoff``: the score is of so many first hits.
     """
 
     query: int
-    places: int
+    cutoff: int
     before: list[tuple[int, bool]]
     after: list[tuple[int, bool]]
     gain: float
@@ -103,9 +103,9 @@ class TrainResult:
             return []
         gains = np.nan_to_num(new.metrics.mmp5 - old.metrics.mmp5)
         order = np.lexsort((np.arange(len(gains)), -np.abs(gains)))[:most]
-        places = np.minimum(new.split.relevant(), CUTOFF)
+        cutoffs = np.minimum(new.split.relevant(), CUTOFF)
         return [
-            Changed(int(new.split.queries[row]), int(places[row]), _hits(old, row), _hits(new, row), float(gains[row]))
+            Changed(int(new.split.queries[row]), int(cutoffs[row]), _hits(old, row), _hits(new, row), float(gains[row]))
             for row in order
             if gains[row]
         ]

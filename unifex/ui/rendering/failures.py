@@ -66,9 +66,9 @@ def _acts(item: Record, other: Record | None, editable: bool) -> list[Act]:
     return [Act("relabel", item.id, other.id, label, "The first item gets this label"), *acts]
 
 
-def verdict(right: bool, rank: int, places: int) -> tuple[str, str, str]:
-    """Sign, word and CSS class of a hit at ``rank`` (from 0), where the score is of the first ``places``."""
-    if right and rank >= places:
+def verdict(right: bool, rank: int, cutoff: int) -> tuple[str, str, str]:
+    """Sign, word and CSS class of a hit at ``rank`` (from 0), where the score is of the first ``cutoff``."""
+    if right and rank >= cutoff:
         return "↓", "too late", "late"
     return ("✓", "right", "good") if right else ("✗", "wrong", "bad")
 

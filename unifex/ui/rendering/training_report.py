@@ -112,10 +112,10 @@ def _domains(found: TrainResult) -> Table:
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """A query whose value (of so many first ``places``) changed, and its hits before and after, by model."""
+    """A query whose value (of so many first ``cutoff``) changed, and its hits before and after, by model."""
 
     gain: float
-    places: int
+    cutoff: int
     query: Card
     strips: list[tuple[str, list[Card]]]
 
@@ -132,9 +132,9 @@ def changed(rows: Sequence[Changed], see: Callable[[int], Card], before: str, af
     return render("training_changes.html", rows=shown)
 
 
-def _cards(hits: Sequence[tuple[int, bool]], see: Callable[[int], Card], places: int) -> list[Card]:
+def _cards(hits: Sequence[tuple[int, bool]], see: Callable[[int], Card], cutoff: int) -> list[Card]:
     cards = []
     for rank, (position, right) in enumerate(hits):
-        sign, word, kind = verdict(right, rank, places)
+        sign, word, kind = verdict(right, rank, cutoff)
         cards.append(replace(see(position), badge=sign, described=word, kind=kind))
     return cards
