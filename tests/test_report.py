@@ -3,6 +3,7 @@
 import numpy as np
 
 from tests.support.splits import make_columns, make_split
+from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.compare import Assessment
 from unifex.evaluation.evaluate import evaluate
@@ -16,7 +17,7 @@ LONG = "<b>" + "long " * 1000
 
 def measured(labels, embeddings, queries=None):
     chosen = make_split(make_columns(labels), queries or range(len(labels)), range(len(labels)), np.arange(len(labels)))
-    *_, found = evaluate(chosen, l2_normalize(np.array(embeddings, np.float32), 2), "m")
+    found = finish(evaluate(chosen, l2_normalize(np.array(embeddings, np.float32), 2), "m"))
     return found
 
 

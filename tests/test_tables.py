@@ -5,6 +5,7 @@ from html import unescape
 
 from unifex.cli import main
 from unifex.core import images
+from unifex.core.progress import finish
 from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol, Protocol
 from unifex.models import export
@@ -33,7 +34,7 @@ def test_losses_presets_formats_and_tools_are_the_same_everywhere():
 def test_a_protocol_that_is_added_has_its_words_on_the_page(gallery, monkeypatch):
     by_day = Protocol(PROTOCOLS["split"].divide, "what was taken on one day against the rest", "drawn by seed")
     monkeypatch.setitem(PROTOCOLS, "by-day", by_day)
-    *_, found = compare(gallery, EvalProtocol("leave-one-out"))
+    found = finish(compare(gallery, EvalProtocol("leave-one-out")))
     for kind, protocol in PROTOCOLS.items():
         split = replace(found.main.split, protocol=EvalProtocol(kind))
         main, *others = [replace(one, split=split) for one in found.evaluations]

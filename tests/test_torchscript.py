@@ -17,6 +17,7 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli import main
 from unifex.core.images import to_input
+from unifex.core.progress import finish
 from unifex.gallery.gallery import Gallery
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import Embedder
@@ -72,7 +73,7 @@ def test_it_serves_galleries_and_a_neck_is_trained_upon_it(file, tmp_path, folde
     found = search(Gallery.open(gallery.folder), [query], k=1)
     assert found.hits[0].score == pytest.approx(1, abs=1e-3)  # that very picture is there
     recipe = replace(PRESETS["best"], dims=(16, 32), start="random", epochs=3)
-    *_, outcome = finetune(Gallery.open(gallery.folder), "upon", recipe)
+    outcome = finish(finetune(Gallery.open(gallery.folder), "upon", recipe))
     upon = Embedder.load("upon", models)
     assert upon.backbone.id == "torchscript:public"
     expected = outcome.neck.embed(model.features([query]), 32)
