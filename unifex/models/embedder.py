@@ -25,6 +25,7 @@ from unifex.core import disk, images
 from unifex.core.assets import ASSETS
 from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder, write_atomically
+from unifex.core.progress import finish
 from unifex.core.text import reason, what_there_is
 from unifex.models import backbones, engines, hub, neck, torchscript, zoo
 from unifex.models.hub import HubFile
@@ -162,11 +163,9 @@ class Embedder:
         What is on this computer is not fetched again. Raises ``HubError`` and :class:`ModelError`.
         """
         for name in FILES:
-            for _ in hub.fetch(HubFile(repo, (name,))):
-                pass
+            finish(hub.fetch(HubFile(repo, (name,))))
         folder = hub.find(HubFile(repo, (FILES[0],))).parent
-        for _ in zoo.download(ModelConfig.read(folder / FILES[0]).backbone):
-            pass
+        finish(zoo.download(ModelConfig.read(folder / FILES[0]).backbone))
         return cls.load(str(folder))
 
     def push_to_hub(self, repo: str, card: str = "", private: bool = False) -> str:

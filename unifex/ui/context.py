@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
@@ -21,7 +22,8 @@ from unifex.cli.settings import Settings
 from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder
-from unifex.core.jobs import Job, Jobs, Work
+from unifex.core.jobs import Job, Jobs
+from unifex.core.progress import Work
 from unifex.core.text import explain, plural, reason
 from unifex.data import demo, sources, uploads
 from unifex.data.item import Source, SourceError
@@ -161,7 +163,7 @@ class AppContext:
         keeps no cookie is known by the address."""
         return owner_now(self.workspaces) if self.workspaces else SERVER
 
-    def start(self, kind: str, name: str, work: Work, source: str = "") -> Job:
+    def start(self, kind: str, name: str, work: Work[Any], source: str = "") -> Job:
         """Take a job for who asks. Raises ``JobError`` when it is not taken."""
         return self.jobs.start(self.owner, kind, name, work, source)
 

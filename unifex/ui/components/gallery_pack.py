@@ -7,7 +7,8 @@ from pathlib import Path
 
 import gradio as gr
 
-from unifex.core.jobs import State, Work
+from unifex.core.jobs import State
+from unifex.core.progress import Work
 from unifex.core.text import plural, reason, size
 from unifex.gallery import bundle
 from unifex.gallery.gallery import Gallery
@@ -51,7 +52,7 @@ class GalleryPack:
             return html.message("Not packed", reason(error), "error")
         return ""
 
-    def _packing(self, gallery: Gallery, images: bool) -> Work:
+    def _packing(self, gallery: Gallery, images: bool) -> Work[tuple[bundle.Packed, str]]:
         packed = yield from bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images)
         return packed, self.context.hand_out(Path(packed.path))
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import gradio as gr
 
-from unifex.core.jobs import Work
+from unifex.core.progress import Work
 from unifex.core.text import plural, reason
 from unifex.data import uploads
 from unifex.data.item import Source
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.indexing import forget, index, relocate
+from unifex.gallery.indexing import IndexReport, forget, index, relocate
 from unifex.gallery.writer import Registered
 from unifex.ui.components.basic import Choice, notice
 from unifex.ui.components.confirmation import Confirmation
@@ -84,7 +84,7 @@ class GallerySources:
             return html.message("Not looked at", reason(error), "error")
         return ""
 
-    def _looking(self, gallery: Gallery, source: Source, gone: str, rehash: bool) -> Work:
+    def _looking(self, gallery: Gallery, source: Source, gone: str, rehash: bool) -> Work[IndexReport]:
         with self.context.within_limits(source, gallery) as limited:
             return (yield from index(gallery, limited, gone == PRUNE, gone == PRUNE_ALL, rehash))
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import gradio as gr
 
-from unifex.core.jobs import State, Work
-from unifex.core.progress import Step
+from unifex.core.jobs import State
+from unifex.core.progress import Step, Work
 from unifex.core.text import reason, size
 from unifex.models.embedder import Embedder
-from unifex.models.export import SUFFIXES, export
+from unifex.models.export import SUFFIXES, Exported, export
 from unifex.ui.components.job_tray import JobPanel, seen_at_once
 from unifex.ui.context import ERRORS, GONE, AppContext
 from unifex.ui.listening import listen
@@ -71,7 +71,7 @@ class ModelDownload:
             return html.message("No file", reason(error), "error"), gr.skip()
         return "", gr.update(value=None)
 
-    def _exporting(self, name: str, kind: str) -> Work:
+    def _exporting(self, name: str, kind: str) -> Work[tuple[Exported, str]]:
         yield Step(f"{kind}, compared with the app on a few pictures")
         model, format = Embedder.load(name, models=self.context.library.models), KINDS[kind]
         made = export(model, format, self.context.scratch() / f"{name}{SUFFIXES[format]}")

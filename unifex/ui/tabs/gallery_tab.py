@@ -9,7 +9,8 @@ from pathlib import Path
 
 import gradio as gr
 
-from unifex.core.jobs import Job, State, Work
+from unifex.core.jobs import Job, State
+from unifex.core.progress import Work
 from unifex.core.text import plural, reason
 from unifex.data import sources, uploads
 from unifex.data.item import Options, Source, SourceError
@@ -242,13 +243,13 @@ class GalleryTab:
             announce(gallery, source)
         return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
 
-    def _indexing(self, gallery: Gallery, source: Source) -> Work:
+    def _indexing(self, gallery: Gallery, source: Source) -> Work[IndexReport]:
         with self.context.within_limits(source, gallery) as limited:
             report = yield from index(gallery, limited)
         uploads.discard(gallery.folder.parent, source.spec)
         return report
 
-    def _unpacking(self, spec: str, name: str) -> Work:
+    def _unpacking(self, spec: str, name: str) -> Work[Gallery]:
         gallery = yield from bundle.unpack(Path(spec), name, self.context.library)
         uploads.discard(gallery.folder.parent, spec)
         return gallery

@@ -13,7 +13,8 @@ import gradio as gr
 import numpy as np
 
 from unifex.core import images
-from unifex.core.jobs import State, Work
+from unifex.core.jobs import State
+from unifex.core.progress import Work
 from unifex.core.templates import render
 from unifex.core.text import harmless, plural, reason
 from unifex.evaluation.compare import baselines
@@ -268,7 +269,7 @@ def _card_server(context: AppContext):
     return card
 
 
-def _maps(gallery: Gallery, models: list[str]) -> Work:
+def _maps(gallery: Gallery, models: list[str]) -> Work[list[Map]]:
     maps: list[Map] = []
     for model in models:
         maps += [(yield from project(gallery, model))]

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import gradio as gr
 
-from unifex.core.jobs import Job, State, Work
+from unifex.core.jobs import Job, State
+from unifex.core.progress import Work
 from unifex.core.text import duration, plural, reason
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import MAX_NAME, Broken
@@ -367,7 +368,7 @@ class TrainTab:
         embedder = Embedder.load(model, models=self.context.library.models)
         self.context.start("use", ", ".join(names), self._changing(names, embedder), model)
 
-    def _changing(self, names: Sequence[str], embedder: Embedder) -> Work:
+    def _changing(self, names: Sequence[str], embedder: Embedder) -> Work[list[Gallery]]:
         """What was measured with the old model is shown no more; the galleries that were changed."""
         done: list[Gallery] = []
         for name in names:
