@@ -216,7 +216,8 @@ def test_as_a_program_stdout_holds_json_alone(folder, tmp_path):
 
 
 def test_help_answers_without_heavy_imports():
-    probe = "import sys; from unifex.cli import main; main._parser(); print({'torch', 'faiss', 'gradio'} & set(sys.modules))"
+    heavy = "{'torch', 'faiss', 'gradio'}"
+    probe = f"import sys; from unifex.cli import main; main._parser(); print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
