@@ -20,7 +20,6 @@ from pathlib import Path
 from benchmarks.latency import SEEDS, fill, milliseconds
 from unifex.data.item import Item
 from unifex.data.sources import open_source
-from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
@@ -41,7 +40,7 @@ def measure(source: str, count: int) -> dict[str, float]:
         started = time.perf_counter()
         gallery = fill(Gallery.create(Path(scratch) / "g", embedder), seeds, count)
         commit, started = time.perf_counter() - started, time.perf_counter()
-        snapshot.save(gallery)
+        gallery.derived.save()
         embed = time.perf_counter() - started
         disk = gallery.facts().bytes / 1e6
         code = f"from benchmarks.growth import opened; opened({scratch + '/g'!r}, {items[0].uri!r})"

@@ -23,7 +23,7 @@ from unifex.core.vectors import l2_normalize
 from unifex.data.item import Item
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.writer import Embedded
+from unifex.gallery.records import Embedded
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
 

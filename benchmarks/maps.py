@@ -23,7 +23,6 @@ from benchmarks.table import Row, tell
 from unifex.core.progress import finish
 from unifex.data.item import Item
 from unifex.data.sources import open_source
-from unifex.gallery import snapshot
 from unifex.gallery.gallery import Gallery
 from unifex.maps.projection import Map, place, project
 from unifex.models.embedder import Embedder
@@ -58,7 +57,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             gallery = fill(Gallery.create(Path(scratch) / "g", embedder), seeds, count)
             np.save(Path(scratch) / "x.npy", gallery.snapshot().embeddings)
-            snapshot.save(gallery)
+            gallery.derived.save()
             ours, theirs = [], []
             for run in range(arguments.runs):
                 gallery, drawn, seconds = mapped(gallery.folder, embedder)

@@ -81,7 +81,7 @@ def test_nonsense_is_refused(gallery):
 
 
 def test_a_gallery_from_before_there_were_corrections(gallery, embedder):
-    with gallery.connect() as database:
+    with gallery.database.connect() as database:
         database.executescript("DROP VIEW shown; DROP TABLE corrections;")
     reopened = Gallery.open(gallery.folder, embedder)
     assert len(reopened) == 24

@@ -20,8 +20,8 @@ from unifex.evaluation.evaluation import difference
 from unifex.evaluation.metrics import METRICS
 from unifex.evaluation.protocols import EvalProtocol, EvaluationError
 from unifex.evaluation.splits import split_of
+from unifex.gallery.errors import ItemsGone
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.snapshot import ItemsGone
 from unifex.models.neck import DimensionError
 
 

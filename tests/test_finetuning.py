@@ -232,7 +232,7 @@ def test_views_are_computed_once_and_told_apart(gallery):
         finish(features_of_views(gallery, records, 4))
     with gallery.write() as writer:
         writer.remove([records[0].id])
-    assert not gallery.views_path(records[0].sha256).exists()
+    assert not gallery.database.views_path(records[0].sha256).exists()
     outcome_records = gallery.records(gallery.snapshot().columns.ids[:2])
     assert finish(features_of_views(gallery, outcome_records, 2)).shape == (2, 2, 1600)
 

@@ -17,12 +17,10 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.core import images
 from unifex.core.files import verify, with_checksum
-from unifex.gallery import snapshot
-from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.gallery import Gallery, GalleryError, ItemsGone
+from unifex.gallery.image_store import SHARD_ROWS
 from unifex.gallery.indexing import forecast, index
 from unifex.gallery.library import Library, check_name
-from unifex.gallery.snapshot import ItemsGone
-from unifex.gallery.writer import SHARD_ROWS
 from unifex.models import neck
 from unifex.models.embedder import Embedder, ModelConfig
 
@@ -40,7 +38,7 @@ def files(gallery: Gallery) -> set[str]:
 
 def assert_no_orphans(gallery: Gallery) -> None:
     """Every file belongs to a row, and every row has its file."""
-    with gallery.connect() as database:
+    with gallery.database.connect() as database:
         shards = {f"features/{row[0]:05d}.npy" for row in database.execute("SELECT id FROM shards")}
         images = database.execute("SELECT sha256, COALESCE(original, '') FROM features").fetchall()
         used = {row[0] for row in database.execute("SELECT DISTINCT shard FROM features")}
@@ -104,10 +102,10 @@ def test_add_remove_and_prune(gallery, folder):
     (folder / "signs/cross/9.png").write_bytes(encoded(picture("signs/cross", 9)))
     assert run_index(gallery, folder).added == 1
     with gallery.write() as writer:
-        found = gallery.ids_of_paths(["shapes/disc/0.png", "no/such.png"])
+        found = gallery.find(["shapes/disc/0.png", "no/such.png"])
         assert found["no/such.png"] == []
         assert writer.remove(found["shapes/disc/0.png"]) == 1
-        snapshot.save(gallery)
+        gallery.derived.save()
     after = everything(gallery)
     assert "shapes/disc/0.png" not in after
     assert {path: after[path] for path in before if path in after} == {p: v for p, v in before.items() if p in after}
@@ -121,7 +119,7 @@ def test_add_remove_and_prune(gallery, folder):
 
 def test_thumbnails_of_an_earlier_version_are_shown_and_go_with_their_image(gallery):
     record = gallery.records([1])[0]
-    new, old = gallery.thumbnail_paths(record.sha256)
+    new, old = gallery.database.thumbnail_paths(record.sha256)
     with Image.open(new) as opened:
         opened.save(old)
     new.unlink()
@@ -129,7 +127,7 @@ def test_thumbnails_of_an_earlier_version_are_shown_and_go_with_their_image(gall
     assert images.data_uri(old.read_bytes()).startswith("data:image/webp;base64,")
     with gallery.write() as writer:
         writer.remove([record.id])
-        snapshot.save(gallery)
+        gallery.derived.save()
     assert_no_orphans(gallery)
     assert gallery.thumbnail(record.sha256) == b""
 
@@ -138,8 +136,8 @@ def test_two_items_of_one_image_outlive_each_other(gallery, folder):
     shutil.copy(folder / "shapes/disc/0.png", folder / "copy.png")
     run_index(gallery, folder)
     with gallery.write() as writer:
-        writer.remove(gallery.ids_of_paths(["shapes/disc/0.png"])["shapes/disc/0.png"])
-        snapshot.save(gallery)
+        writer.remove(gallery.find(["shapes/disc/0.png"])["shapes/disc/0.png"])
+        gallery.derived.save()
     assert "copy.png" in everything(gallery)
     assert gallery.facts().images == 24
 
@@ -168,7 +166,7 @@ def test_cancel_keeps_what_was_done_and_resume_adds_the_rest(tmp_path, folder, e
     work.close()
     done = len(gallery)
     assert 5 <= done < 24
-    assert [spec for spec, _ in gallery.unfinished()] == [str(folder)]
+    assert gallery.unfinished() == [str(folder)]
     assert_no_orphans(gallery)
     report = run_index(gallery, folder)
     assert (report.skipped, report.added, report.items) == (done, 24 - done, 24)
@@ -292,7 +290,7 @@ def test_one_flipped_bit_in_what_is_kept_is_told(gallery, tmp_path, name):
 
 def test_a_gallery_from_before_there_were_checksums(gallery):
     before = everything(gallery)
-    with gallery.connect() as database:
+    with gallery.database.connect() as database:
         database.execute("ALTER TABLE shards DROP COLUMN checksum")
     (gallery.folder / "items.json").unlink()
     for name in ("gallery.json", "derived.json"):

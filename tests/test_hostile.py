@@ -120,6 +120,6 @@ def test_one_reason_each_and_everything_else_indexed(tmp_path, hostile, embedder
     wrong = {name: reasons[name] for name, (_, reason) in HOSTILE.items() if not re.search(reason, reasons[name])}
     assert not wrong
     assert report.items == 24 + len(ODD_BUT_GOOD)
-    assert {refused.path: refused.reason for refused in gallery.refused()} == reasons
+    assert {refused.path: refused.reason for refused in gallery.skipped()} == reasons
     assert all(len(reason) < 150 and "\n" not in reason for reason in reasons.values())
     assert len(run_index(gallery, hostile).failed) == len(HOSTILE)

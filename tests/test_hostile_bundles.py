@@ -229,7 +229,7 @@ def assert_harmless(gallery: Gallery, tmp_path: Path) -> None:
     everything = b"".join(path.read_bytes() for path in gallery.folder.rglob("*") if path.is_file())
     assert str(tmp_path).encode() not in everything
     assert SECRET not in everything
-    with gallery.connect() as database:
+    with gallery.database.connect() as database:
         parts = database.execute("SELECT type, name FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchall()
     assert parts == [("view", "shown")]
 

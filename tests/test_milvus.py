@@ -12,7 +12,7 @@ from tests.test_vectors import clustered, overlap
 from unifex.cli.main import main
 from unifex.core.progress import finish
 from unifex.evaluation.compare import compare
-from unifex.gallery import bundle, snapshot
+from unifex.gallery import bundle
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
@@ -183,7 +183,7 @@ def test_names_and_deletion(both):
 
 def test_a_restart_finds_what_was_kept(both):
     _, moved, library = both
-    snapshot.save(moved)
+    moved.derived.save()
     MilvusIndex.release("milvus", moved.folder)
     command = [sys.executable, "-m", "unifex", "info", "drawn", "--indexes", str(library.folder)]
     assert "Milvus, HNSW" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -26,7 +26,7 @@ from unifex.ui.context import AppContext
 
 def items(gallery: Gallery) -> dict[str, tuple[int, str, str]]:
     """path -> (id, domain, label)"""
-    with gallery.connect() as database:
+    with gallery.database.connect() as database:
         rows = database.execute("SELECT path, id, domain, label FROM shown").fetchall()
     assert len({row[0] for row in rows}) == len(rows)
     return {path: (item, domain, label) for path, item, domain, label in rows}
@@ -129,7 +129,7 @@ def test_a_source_that_goes_midway_is_not_finished(gallery, folder, monkeypatch)
     folder.mkdir()
     with pytest.raises(SourceError, match="went while it was being indexed"):
         list(work)
-    assert [spec for spec, _ in gallery.unfinished()] == [str(folder)]
+    assert gallery.unfinished() == [str(folder)]
     assert len(gallery) >= 24
 
 

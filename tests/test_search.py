@@ -92,13 +92,12 @@ def test_bad_queries(gallery):
 
 
 def test_a_large_gallery_uses_lists_and_keeps_it(gallery, monkeypatch):
-    from unifex.gallery import snapshot
     from unifex.gallery.gallery import Gallery
 
     monkeypatch.setattr(FlatIndex, "max_vectors", 10)
     opened = Gallery.open(gallery.folder)
     assert opened.snapshot().index.candidates.title.endswith("lists of 64-d 8-bit prefixes, rescored at 256-d")
-    snapshot.save(opened)
+    opened.derived.save()
     assert (gallery.folder / "index.faiss").exists()
     again = Gallery.open(gallery.folder).snapshot().index
     assert again.candidates.title == opened.snapshot().index.candidates.title

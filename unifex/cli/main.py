@@ -390,15 +390,14 @@ def _store(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _remove(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.gallery import snapshot
 
     gallery = library(options).get(options.gallery)
     with gallery.write() as writer:
-        found = gallery.ids_of_paths(options.paths)
+        found = gallery.find(options.paths, dropped=True)
         missing = [path for path, ids in found.items() if not ids]
         if missing:
             raise UnifexError(f"nothing removed: gallery '{gallery.name}' has no item {', '.join(missing)}")
         removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
-        snapshot.save(gallery)
+        gallery.derived.save()
     say(options, f"{removed} removed, {len(gallery)} left")
     return {"gallery": gallery.name, "removed": removed, "items": len(gallery)}

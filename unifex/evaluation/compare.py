@@ -14,8 +14,9 @@ from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate
 from unifex.evaluation.evaluation import Evaluation, difference
 from unifex.evaluation.protocols import EvalProtocol
 from unifex.evaluation.splits import split_of
+from unifex.gallery.errors import ItemsGone
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.snapshot import ItemsGone, ItemTable
+from unifex.gallery.snapshot import ItemTable
 from unifex.models.embedder import Embedder, list_models
 from unifex.models.neck import pca, pooling
 

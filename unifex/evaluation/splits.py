@@ -109,8 +109,8 @@ def pairs_marked_same(gallery: Gallery, columns: ItemTable) -> np.ndarray:
     marked = [(c.uri, c.other_uri) for c in gallery.corrections() if c.kind == "same"]
     if not marked:
         return np.zeros((0, 2), np.int64)
-    ids = gallery.ids_of_uris({uri for pair in marked for uri in pair})
+    ids = gallery.find({uri for pair in marked for uri in pair}, by=["uri"])
     position = {int(item): at for at, item in enumerate(columns.ids)}
-    pairs = [[position.get(ids.get(uri, -1), -1) for uri in pair] for pair in marked]
+    pairs = [[position.get(next(iter(ids[uri]), -1), -1) for uri in pair] for pair in marked]
     both = np.array([pair for known in pairs if -1 not in known for pair in (known, known[::-1])], np.int64)
     return np.unique(both.reshape(-1, 2), axis=0)

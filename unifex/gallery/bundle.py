@@ -36,11 +36,14 @@ from unifex.core.progress import Stage, Work
 from unifex.core.text import is_of_disk, reason
 from unifex.data.archive import BUNDLE_CONTENTS as CONTENTS
 from unifex.data.archive import ENCRYPTED_FLAG, MAX_COMPRESSION, MAX_ENTRIES
-from unifex.gallery import snapshot
-from unifex.gallery.gallery import Gallery, GalleryConfig, GalleryError, Record
+from unifex.gallery.config import GalleryConfig
+from unifex.gallery.errors import GalleryError
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.image_store import SHARD_ROWS
 from unifex.gallery.library import Library, check_name
+from unifex.gallery.pictures import thumbnail_origin
 from unifex.gallery.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
-from unifex.gallery.writer import SHARD_ROWS, thumbnail_origin
+from unifex.gallery.records import Record
 from unifex.models import hub, zoo
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import FILES, ModelConfig, ModelError, find_model, read_neck
@@ -128,7 +131,7 @@ def pack(gallery: Gallery, out: Path, images: bool = False) -> Work[Packed]:
 def _files(gallery: Gallery, scratch: Path, originals: dict[str, Record]) -> dict[str, Path | Callable[[], bytes]]:
     """Name in the bundle -> the file, or what gives its bytes, for everything that goes into it."""
     try:
-        with gallery.connect() as database:
+        with gallery.database.connect() as database:
             place = f"bundle:{gallery.config.id}"
             rebuilt = rebuild(database, scratch / ITEMS, place, lambda sha256, _: _original_name(originals.get(sha256)))
     except ValueError as error:
@@ -139,8 +142,8 @@ def _files(gallery: Gallery, scratch: Path, originals: dict[str, Record]) -> dic
         ITEMS: scratch / ITEMS,
     }
     for shard in rebuilt.shards:
-        gallery.load_shard(shard)  # which checks it
-        found[f"features/{shard:05d}.npy"] = gallery.shard_path(shard)
+        gallery.database.load_shard(shard)  # which checks it
+        found[f"features/{shard:05d}.npy"] = gallery.database.shard_path(shard)
     for sha256, name in rebuilt.originals.items():
         found[f"thumbs/{sha256[:2]}/{sha256}.jpg"] = lambda sha256=sha256: gallery.thumbnail(sha256)
         if name:
@@ -437,7 +440,7 @@ def _check_width(widths: set[int], expected: int) -> None:
 def _make_ready(gallery: Gallery) -> None:
     """Keep what is derived from it, where its backbone is here; else that is for who brings the backbone."""
     with gallery.write(), contextlib.suppress(ModelError, BackboneError):
-        snapshot.save(gallery)
+        gallery.derived.save()
 
 
 def _neck_here(name: str, models: Path) -> str | None:

@@ -46,6 +46,11 @@ class Calibration:
     neck_hash: str
     dim: int
 
+    @property
+    def fingerprint(self) -> tuple[str, str, int]:
+        """Equal for equal calibrations of a gallery: its labelling, the neck, and the dimension."""
+        return self.labelling, self.neck_hash, self.dim
+
     def chance(self, similarity: np.ndarray | float) -> np.ndarray:
         """Chance 0..1 that a hit of this cosine similarity is right."""
         return _logistic(self.hit, similarity)

@@ -22,10 +22,10 @@ from unifex.core.files import whole_file, write_atomically
 from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, SourceError
-from unifex.gallery import snapshot
+from unifex.gallery.database import is_digest
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.rebuild import MOST_LABEL, MOST_PATH
-from unifex.gallery.writer import Embedded, is_digest
+from unifex.gallery.records import Embedded
 
 SHARD_ROWS = 100_000
 BATCH_ROWS = 4096
@@ -55,7 +55,7 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
     current = gallery.snapshot()
     ids = current.columns.ids
     dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
-    vectors = gallery.unit_features(current) if features else gallery.index_of(current, dim).embeddings
+    vectors = gallery.derived.unit_features(current) if features else gallery.index_of(current, dim).embeddings
     for folder in ("img_emb", "metadata"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     stage = Stage("writing", len(ids), "rows")
@@ -109,7 +109,7 @@ def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Wor
                     shown += sum(bool(entry.thumbnail) for entry in batch)
             writer.finish_source(source)
         finally:
-            snapshot.save(gallery)
+            gallery.derived.save()
     return Moved(gallery.name, added, gallery.embedder.backbone.feature_dim, shown)
 
 

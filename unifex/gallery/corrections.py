@@ -11,13 +11,10 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
-from typing import TYPE_CHECKING
 
 from unifex.core.errors import UnifexError
 from unifex.core.text import harmless, printable
-
-if TYPE_CHECKING:
-    from unifex.gallery.gallery import Record
+from unifex.gallery.records import Record
 
 KINDS = {
     "relabel": "the item has this label and domain",

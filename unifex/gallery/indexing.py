@@ -28,9 +28,10 @@ from unifex.data.item import Item, Skipped, Source, SourceError, Unread
 from unifex.data.locations import Place, Places
 from unifex.data.sources import open_source
 from unifex.data.tree import camera
-from unifex.gallery import snapshot
-from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.writer import Embedded, Registered, Relocated, Stored, Writer
+from unifex.gallery.errors import GalleryError
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.records import Embedded, Registered, Stored
+from unifex.gallery.writer import Relocated, Writer
 from unifex.models.embedder import Embedder
 
 COMMIT_IMAGES = 512
@@ -185,7 +186,7 @@ def forget(gallery: Gallery, source: str) -> int:
     known = find_source(gallery, source)
     with gallery.write() as writer:
         removed = writer.forget_source(known.id).removed
-        snapshot.save(gallery)
+        gallery.derived.save()
     return removed
 
 
@@ -207,7 +208,7 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
         if not any(map(locations.is_there, moving)):
             raise GalleryError(f"nothing of '{old}' is at '{new}'; give the place where it is now")
         outcome = writer.relocate(spelling, target.as_posix())
-        snapshot.save(gallery)
+        gallery.derived.save()
     return outcome
 
 
@@ -404,10 +405,8 @@ class _Run:
         """Keep what is finished, drop what is not, leave the gallery ready to search."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._commit()
-        self.writer.drop_left()
-        self.writer.merge_small_shards()
-        self.writer.drop_unused_images()
-        snapshot.save(self.gallery)
+        self.writer.tidy()
+        self.gallery.derived.save()
 
 
 class _Known:

@@ -20,8 +20,9 @@ from filelock import FileLock, Timeout
 from unifex.core.errors import UnifexError
 from unifex.core.progress import Work
 from unifex.core.text import reason, what_there_is
-from unifex.gallery import snapshot
-from unifex.gallery.gallery import Gallery, GalleryConfig, GalleryError, read_config
+from unifex.gallery.config import GalleryConfig
+from unifex.gallery.errors import GalleryError
+from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import Embedder
 from unifex.vector_index import index_types
 
@@ -129,9 +130,10 @@ class Library:
         fresh = Gallery.open(folder, embedder)
         with self._lock:
             opened = self._open.get(name)
-            if not opened or opened.stored_config != fresh.stored_config or not opened.is_of(embedder):
-                self._open[name] = opened = fresh
-            return opened
+            if opened and opened.model.stored_config == fresh.model.stored_config and opened.model.is_of(embedder):
+                return opened
+            self._open[name] = fresh
+            return fresh
 
     def get_or_create(self, name: str, embedder: Callable[[], Embedder]) -> Gallery:
         """Open a gallery to add to it, with its own model, or make it with the one given."""
@@ -148,10 +150,10 @@ class Library:
         Nothing changes before all is embedded. Raises :class:`GalleryError` for another backbone or a busy gallery.
         """
         gallery = Gallery.open(self.writable(name).folder, embedder)
-        yield from gallery.embed_afresh()
+        yield from gallery.derived.rebuild()
         with gallery.write():
-            snapshot.save(gallery, adopted=True)  # first, since on a full disk nothing must have changed
-            gallery.keep_config()
+            gallery.derived.save(adopted=True)  # first, since on a full disk nothing must have changed
+            gallery.model.keep()
         with self._lock:
             self._open[name] = gallery
         return gallery
@@ -173,8 +175,8 @@ class Library:
             return gallery
         with gallery.write():
             moved = Gallery(gallery.folder, after, gallery.embedder)
-            snapshot.save(moved)
-            moved.keep_config()
+            moved.derived.save()
+            moved.model.keep()
             with self._lock:
                 self._open[name] = moved
         self._leave_store(gallery.folder, before)
@@ -198,20 +200,20 @@ class Library:
         if not self.may_change(name):
             self.writable(name)  # which says why not
         folder = self.folder / name
-        doomed = folder.with_name(f".deleted-{folder.name}")
-        _remove(doomed)
+        trash = folder.with_name(f".deleted-{folder.name}")
+        _remove(trash)
         try:
-            config = read_config(folder)
+            config = GalleryConfig.read(folder)
         except (UnifexError, OSError):
             config = None  # nobody can tell whether it was in a store
         if config and config.store:
             self._release(folder, config)
-        self._when_idle(folder, lambda: folder.rename(doomed))  # at once, so that a kill leaves no half gallery
+        self._when_idle(folder, lambda: folder.rename(trash))  # at once, so that a kill leaves no half gallery
         self._open.pop(name, None)
-        _remove(doomed)
+        _remove(trash)
         kind = index_types.of_store(config.store) if config else None
         if config and kind and kind.is_elsewhere(config.store):
-            self._leave_store(doomed, config)
+            self._leave_store(trash, config)
 
     @classmethod
     def _leave_store(cls, folder: Path, config: GalleryConfig) -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 from unifex.core.text import printable
 from unifex.gallery import listings
 from unifex.gallery.corrections import KINDS
-from unifex.gallery.gallery import check_schema, make_tables
-from unifex.gallery.writer import SHARD_ROWS, is_digest
+from unifex.gallery.database import is_digest
+from unifex.gallery.image_store import SHARD_ROWS
+from unifex.gallery.schema import check_schema, check_version, make_tables
 
 MOST_VALUE = 1 << 16  # bytes of one value
 LEAST_ROW = 8  # bytes: a page that claims to be its own child gives rows without end
@@ -106,6 +107,7 @@ def open_foreign(path: Path) -> sqlite3.Connection:
             database.setlimit(limit, most)
         for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON", "mmap_size = 0"):
             database.execute(f"PRAGMA {pragma}")
+        check_version(database)
         check_schema(database)
         return database
     except BaseException:

@@ -52,7 +52,7 @@ def search_words(
         parts, weights = [*parts, _mean_direction(shown)], [balance, 1 - balance]
     embedded = time.perf_counter()
     snapshot = gallery.snapshot()
-    features = gallery.unit_features(snapshot)
+    features = gallery.derived.unit_features(snapshot)
     if len(parts) > 1 and len(features):
         spreads = np.maximum(_cosines(features, np.concatenate(parts)).std(axis=1), 1e-6)
         weights = [weight / spread for weight, spread in zip(weights, spreads)]

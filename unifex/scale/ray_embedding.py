@@ -29,7 +29,7 @@ from unifex.core.text import reason
 from unifex.data.item import Options, Skipped, SourceError
 from unifex.gallery.clip_retrieval import PLAN
 from unifex.gallery.indexing import embed_items
-from unifex.gallery.writer import Embedded
+from unifex.gallery.records import Embedded
 from unifex.models.embedder import Embedder
 from unifex.scale import partitions
 from unifex.scale.partitions import Part, file_system

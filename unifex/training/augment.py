@@ -51,7 +51,8 @@ def features_of_views(gallery: Gallery, records: Sequence[Record], count: int) -
 
 def _of_one(gallery: Gallery, record: Record, count: int) -> np.ndarray:
     """Kept features of the views [count, D], completed where there are fewer."""
-    path, origin = gallery.views_path(record.sha256), Origin("views", "", gallery.config.backbone_hash, record.sha256)
+    path = gallery.database.views_path(record.sha256)
+    origin = Origin("views", "", gallery.config.backbone_hash, record.sha256)
     known = derived.read_array(path, origin)
     if known is None:
         known = np.empty((0, gallery.embedder.backbone.feature_dim), np.float16)

@@ -317,7 +317,7 @@ class AppContext:
             except ERRORS as error:  # whoever chooses it is told; the others are as good as ever
                 log.warning("%s", reason(error))
             cut_off = [found for found in self.own.survey(Gallery.unfinished) if not isinstance(found, Broken)]
-            uploads.sweep(self.own.folder, [spec for found in cut_off for spec, _ in found])
+            uploads.sweep(self.own.folder, [spec for found in cut_off for spec in found])
             if self.workspaces:
                 threading.Thread(target=self._sweep, name="unifex-sweep", daemon=True).start()
             self.state = self.problem or self.embedder.engine.name

@@ -167,7 +167,7 @@ class _Limited:
 
     def __iter__(self) -> Iterator[Item | Skipped]:
         self.workspace.begin(self)
-        there = self.gallery.uris() if self.gallery else set()
+        there = self.gallery.database.uris() if self.gallery else set()
         most = max(100, ENTRIES_PER_IMAGE * self.workspace.limits.images)
         for number, found in enumerate(self.source):
             if self.workspace.closed:
@@ -282,7 +282,7 @@ class Workspaces:
         found: list[str] = []
         for name in library.names():
             with contextlib.suppress(UnifexError, OSError):  # a gallery that cannot be opened waits for nothing
-                found += [spec for spec, _ in library.get(name).unfinished()]
+                found += library.get(name).unfinished()
         return found
 
     def sweep(self) -> list[str]:

@@ -14,7 +14,7 @@ from unifex.core.progress import Work
 from unifex.core.text import plural, reason
 from unifex.data import sources, uploads
 from unifex.data.item import Options, Source, SourceError
-from unifex.gallery import bundle, snapshot
+from unifex.gallery import bundle
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.indexing import IndexReport, PruneRefused, announce, forecast, index
 from unifex.models.embedder import Embedder
@@ -338,7 +338,7 @@ class GalleryTab:
     def ask_to_remove(self, name: str, lines: str) -> str:
         """(gallery, paths) -> what removing them does. Raises ``GalleryError`` where there is nothing to remove."""
         gallery = self.context.gallery(name)
-        items = sum(len(ids) for ids in gallery.ids_of_paths(_paths(lines)).values())
+        items = sum(len(ids) for ids in gallery.find(_paths(lines), dropped=True).values())
         if not items:
             raise GalleryError(f"no item of '{name}' is called so; give paths as search results show them, one a line")
         return f"Remove {plural(items, 'item')} from '{name}'? The image files stay, and can be indexed again."
@@ -349,9 +349,9 @@ class GalleryTab:
         try:
             gallery = self.context.writable(name)
             with gallery.write() as writer:
-                found = gallery.ids_of_paths(paths)
+                found = gallery.find(paths, dropped=True)
                 removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
-                snapshot.save(gallery)
+                gallery.derived.save()
         except ERRORS as error:
             return html.message("Nothing removed", reason(error), "error"), self.show_facts(name)[0], lines, gr.skip()
         missing = [path for path, ids in found.items() if not ids]

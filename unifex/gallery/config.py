@@ -1,0 +1,141 @@
+"""``gallery.json``, and the model that a gallery is searched with: its own, or another one with the same backbone."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from unifex.core.derived import Origin
+from unifex.core.files import verify, with_checksum, write_atomically
+from unifex.core.text import reason
+from unifex.gallery.errors import GalleryError
+from unifex.models.embedder import Embedder
+
+SCHEMA = 1
+FILE = "gallery.json"
+
+
+@dataclass(frozen=True)
+class GalleryConfig:
+    """``gallery.json``: which model the gallery is searched with; ``previous``: with which it was before that.
+
+    ``store``: where its vectors are searched, see :func:`unifex.vector_index.index_types.of_store`; empty for FAISS.
+    ``collection``: what the names of its collections there begin with.
+    """
+
+    id: str
+    model: str
+    backbone: str
+    backbone_hash: str
+    neck_hash: str
+    dim: int
+    previous: str = ""
+    store: str = ""
+    collection: str = ""
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        wrong = [name for name, kind in self.__annotations__.items() if type(getattr(self, name)).__name__ != kind]
+        if wrong or self.dim < 1 or not re.fullmatch(r"[0-9a-f]{32}", self.id):
+            raise ValueError(f"its {' and '.join(wrong or ['id or dim'])} cannot be right")
+        if self.store and not re.fullmatch(r"unifex_[0-9a-f]{32}", self.collection):
+            raise ValueError("its collection is not its own")  # whatever begins with its name is dropped with it
+
+    @classmethod
+    def new(cls, embedder: Embedder, dim: int | None = None) -> GalleryConfig:
+        """Of a new gallery. Raises ``DimensionError`` for a ``dim`` that the model has not."""
+        return cls(
+            id=uuid.uuid4().hex,
+            model=embedder.name,
+            backbone=embedder.backbone.id,
+            backbone_hash=embedder.backbone.weight_hash(),
+            neck_hash=embedder.neck.hash,
+            dim=embedder.neck.check_dim(dim or embedder.default_dim),
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> GalleryConfig:
+        """Of the gallery in a folder. Raises :class:`GalleryError` when there is none, or none that can be used."""
+        name = folder.name
+        try:
+            values = verify((folder / FILE).read_bytes())
+            if values["schema"] != SCHEMA:
+                raise GalleryError(f"gallery '{name}' has format {values['schema']}, this program reads {SCHEMA}")
+            return cls(**values)
+        except FileNotFoundError:
+            if not (folder / "items.sqlite").exists():
+                raise GalleryError(f"no gallery '{name}' in {folder.parent.name}") from None
+            raise GalleryError(f"gallery '{name}' has lost its {FILE}; delete it and index its images again") from None
+        except PermissionError as error:
+            raise GalleryError(f"gallery '{name}' cannot be opened: {reason(error)}") from error
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise GalleryError(
+                f"gallery '{name}': {FILE} is damaged ({reason(error)}); index its images again under another name"
+            ) from error
+
+    @property
+    def collection_name(self) -> str:
+        """What the collection of the gallery's embeddings is called in its store."""
+        return f"{self.collection}_{self.neck_hash[:16]}_{self.dim}"
+
+
+class GalleryModel:
+    """The model of one opened gallery. ``config`` names it; ``stored_config`` is what stands on disk."""
+
+    def __init__(self, folder: Path, config: GalleryConfig, embedder: Embedder | None = None):
+        self.folder = folder
+        self.config = self.stored_config = config
+        self._chosen = embedder
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The model the gallery was opened with, else its own, which may have been trained anew since."""
+        embedder = self._chosen or Embedder.load(self.config.model, models=self.folder.parent / "models")
+        self.adopt(embedder)
+        return embedder
+
+    def adopt(self, embedder: Embedder) -> None:
+        """Take over a model: its neck may be another than the one that the kept embeddings are from.
+
+        Raises :class:`GalleryError` for another backbone.
+        """
+        config = self.config
+        if embedder.backbone.weight_hash() != config.backbone_hash:
+            raise GalleryError(
+                f"gallery '{self.folder.name}' holds features of backbone '{config.backbone}' "
+                f"({config.backbone_hash}), model '{embedder.name}' needs '{embedder.backbone.id}' "
+                f"({embedder.backbone.weight_hash()}): use the gallery's own model or index the images again under "
+                "another name"
+            )
+        if (embedder.name, embedder.neck.hash) != (config.model, config.neck_hash):
+            dim = config.dim if config.dim in embedder.neck.dims else embedder.default_dim
+            previous = config.previous if embedder.name == config.model else config.model
+            self.config = replace(config, model=embedder.name, neck_hash=embedder.neck.hash, dim=dim, previous=previous)
+
+    def is_of(self, embedder: Embedder | None) -> bool:
+        """Whether the gallery was opened with this model (with its own when None)."""
+        if embedder is None:
+            return self._chosen is None or self.config == self.stored_config
+        return (self.config.model, self.config.neck_hash) == (embedder.name, embedder.neck.hash)
+
+    @property
+    def is_visiting(self) -> bool:
+        """Whether it is another model than the gallery's own: looking changes nothing on disk."""
+        return self.config.model != self.stored_config.model
+
+    @property
+    def key(self) -> str:
+        """What embeddings depend on, but for the images: the neck and the dimension."""
+        return f"{self.config.neck_hash}-{self.config.dim}"
+
+    def origin(self, kind: str, model: str = "", content: str = "") -> Origin:
+        """The fingerprint of a file that is derived from the gallery."""
+        return Origin(kind, self.config.id, model, content)
+
+    def keep(self) -> None:
+        """Make the model the gallery's own, on disk. By a writer."""
+        write_atomically(self.folder / FILE, with_checksum(asdict(self.config)))
+        self.stored_config = self.config

@@ -1,0 +1,279 @@
+"""A gallery's database and files: ``items.sqlite`` (labels, hashes, where the features lie), shards and pictures.
+
+It reads; :mod:`unifex.gallery.writer` changes. Its folder may be somebody else's, so that nothing in it is trusted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from unifex.core import disk
+from unifex.core.files import agrees_with_checksum, file_hash
+from unifex.core.text import reason
+from unifex.data.item import Skipped
+from unifex.gallery import config, corrections, schema
+from unifex.gallery.corrections import Correction
+from unifex.gallery.errors import GalleryError
+from unifex.gallery.records import Counts, Record, Registered
+from unifex.gallery.snapshot import CategoricalColumn, ItemTable
+
+FILE = "items.sqlite"
+_SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+log = logging.getLogger("unifex")
+
+
+def is_digest(text: object) -> bool:
+    """Whether something is a sha256 as it is written here, and so may be part of a file's name."""
+    return isinstance(text, str) and bool(_DIGEST.fullmatch(text))
+
+
+class Database:
+    """The items of the gallery ``id`` in a folder, their features and their files."""
+
+    def __init__(self, folder: Path, id: str):
+        self.folder, self.id = folder, id
+        self._checked: set[str | int] = set()  # "schema", "version", and shards whose checksum was right
+
+    @property
+    def name(self) -> str:
+        """The gallery's, which is the folder's."""
+        return self.folder.name
+
+    # --- the database ----------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """Where the database lies."""
+        return self.folder / FILE
+
+    @contextlib.contextmanager
+    def connect(self, as_it_is: bool = False) -> Iterator[sqlite3.Connection]:
+        """A connection for one piece of work, which is one transaction.
+
+        What a gallery of an earlier version lacks is seen as if it were there, unless it is wanted ``as_it_is``. Raises
+        :class:`GalleryError` for a database that is lost, damaged, of a later version, or not to be trusted.
+        """
+        disk.check_open(self.path)
+        if not self.path.exists() and (self.folder / config.FILE).exists():
+            raise GalleryError(f"gallery '{self.name}' has lost its {FILE}; index its images again")
+        database = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
+        database.execute("PRAGMA trusted_schema = OFF")
+        try:
+            with database:
+                self._check_schema(database)
+                if not as_it_is and "version" not in self._checked and not schema.stand_in(database):
+                    self._checked.add("version")
+                yield database
+        except sqlite3.DatabaseError as error:
+            if code := _SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF):
+                raise OSError(code, os.strerror(code), str(self.path)) from error
+            text = str(error).partition("\n")[0][:200]
+            raise GalleryError(f"gallery '{self.name}': {FILE}: {text}") from error
+        except UnicodeDecodeError as error:  # of what SQLite would have said
+            raise GalleryError(f"gallery '{self.name}': {FILE} is damaged") from error
+        finally:
+            database.close()
+
+    def _check_schema(self, database: sqlite3.Connection) -> None:
+        """Once: the folder may be somebody else's."""
+        if "schema" in self._checked:
+            return
+        try:
+            schema.check_version(database)
+        except ValueError as error:
+            raise GalleryError(f"gallery '{self.name}': {FILE}: {error}") from error
+        try:
+            schema.check_schema(database)
+            there = database.execute("SELECT 1 FROM main.sqlite_master").fetchone()
+            if there and not database.execute("SELECT 1 FROM main.state WHERE typeof(version) = 'integer'").fetchone():
+                raise ValueError("state without a version")
+        except ValueError as error:
+            raise GalleryError(
+                f"gallery '{self.name}': {FILE} holds a {error} that this program did not make: it is damaged, "
+                "of a newer version (update UniFEx), or not to be trusted"
+            ) from error
+        self._checked.add("schema")
+
+    def migrate(self) -> None:
+        """Add what a gallery of an earlier version lacks. By a writer."""
+        with self.connect(as_it_is=True) as database:
+            schema.migrate(database)
+
+    def check_items(self) -> None:
+        """Raises :class:`GalleryError` when the database is not what the last writer left."""
+        try:
+            if agrees_with_checksum(self.path, self.id):
+                return
+        except (ValueError, KeyError) as error:  # the note itself is damaged: SQLite's own checks have to do
+            log.warning("gallery '%s': items.json: %s; the items are not checked", self.name, error)
+            return
+        raise GalleryError(
+            f"gallery '{self.name}': {FILE} is damaged (its checksum is wrong); "
+            "index its images again under another name"
+        )
+
+    def is_being_written(self) -> bool:
+        """Whether somebody, here or in another process, holds the right to change it now."""
+        try:
+            with FileLock(self.lock_path, timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def version(self) -> int:
+        """Which commit is the last: it grows with each."""
+        with self.connect() as database:
+            return version(database)
+
+    # --- items -----------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        with self.connect() as database:
+            return database.execute("SELECT COUNT(*) FROM shown").fetchone()[0]
+
+    def records(self, ids: Sequence[int] | np.ndarray) -> list[Record]:
+        """The items with these ids, in this order; ids that are no longer there are left out."""
+        query = """SELECT id, uri, path, sha256, label, domain, split, width, height, bytes, COALESCE(original, '')
+                   FROM shown JOIN features USING (sha256) WHERE id = ?"""
+        with self.connect() as database:
+            database.execute("BEGIN")  # one lock, not one an item
+            rows = [database.execute(query, (int(i),)).fetchone() for i in ids]
+        return [Record(*row) for row in rows if row]
+
+    def find(
+        self, names: Iterable[str], by: Sequence[str] = ("path", "uri"), dropped: bool = False
+    ) -> dict[str, list[int]]:
+        """Name -> ids of the items that it names ``by`` these columns, ascending (an empty list where it names none).
+
+        ``dropped``: also those that a correction leaves out.
+        """
+        condition = " OR ".join(f"{column} = :name" for column in by)
+        query = f"SELECT id FROM {'items' if dropped else 'shown'} WHERE {condition} ORDER BY id"
+        with self.connect() as database:
+            return {name: [row[0] for row in database.execute(query, {"name": name})] for name in names}
+
+    def item_table(self) -> ItemTable:
+        """All items as they are committed now."""
+        with self.connect() as database:
+            database.execute("BEGIN")  # both reads see one commit
+            now = version(database)
+            rows = database.execute("SELECT id, sha256, domain, split, label FROM shown ORDER BY id").fetchall()
+        ids, hashes, *texts = zip(*rows) if rows else [()] * 5
+        return ItemTable(now, np.array(ids, np.int64), np.array(hashes, "S64"), *map(CategoricalColumn.of, texts))
+
+    def counts(self) -> Counts:
+        """Of all items. Raises :class:`GalleryError` when they are not what the last writer left."""
+        self.check_items()
+        with self.connect() as database:
+            counted = Counter(database.execute("SELECT domain, split, label FROM shown"))
+        domains, splits = Counter(), Counter()
+        for (domain, split, _), count in counted.items():
+            domains[domain] += count
+            splits[split] += count
+        labels = len({(domain, label) for domain, _, label in counted if label})
+        return Counts(dict(sorted(domains.items())), dict(sorted(splits.items())), labels)
+
+    def corrections(self) -> list[Correction]:
+        """What people said of its items, by kind and path."""
+        query = f"SELECT {', '.join(corrections.COLUMNS)} FROM corrections ORDER BY kind, path, other_path"
+        with self.connect() as database:
+            return [Correction(*row) for row in database.execute(query)]
+
+    def skipped(self) -> list[Skipped]:
+        """Everything in its sources that could not be indexed, and why."""
+        with self.connect() as database:
+            return [Skipped(*row) for row in database.execute("SELECT path, reason FROM refused ORDER BY source, path")]
+
+    def sources(self) -> list[Registered]:
+        """What it was indexed from, in the order of the first time."""
+        query = (
+            "SELECT id, spec, keep, complete, options, (SELECT COUNT(*) FROM listings WHERE source = sources.id) "
+            "FROM sources ORDER BY id"
+        )
+        with self.connect() as database:
+            rows = database.execute(query).fetchall()
+        return [Registered(id, spec, bool(keep), bool(complete), *rest) for id, spec, keep, complete, *rest in rows]
+
+    def unfinished(self) -> list[str]:
+        """The specs of sources whose indexing was cut off."""
+        with self.connect() as database:
+            return [row[0] for row in database.execute("SELECT spec FROM sources WHERE NOT complete ORDER BY id")]
+
+    def uris(self) -> set[str]:
+        """Where every item comes from."""
+        with self.connect() as database:
+            return {row[0] for row in database.execute("SELECT uri FROM items")}
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    @property
+    def lock_path(self) -> Path:
+        """Who holds it may write."""
+        return self.folder / ".lock"
+
+    @property
+    def writing_path(self) -> Path:
+        """It is there while the gallery is being written, and after a writer was killed."""
+        return self.folder / ".writing"
+
+    def shard_path(self, shard: int) -> Path:
+        """Where the features of a shard lie."""
+        return self.folder / "features" / f"{shard:05d}.npy"
+
+    def thumbnail_paths(self, sha256: str) -> tuple[Path, Path]:
+        """Where the thumbnail of an image lies, and where one of an earlier version may lie instead."""
+        folder = self._folder_of("thumbs", sha256)
+        return folder / f"{sha256}.jpg", folder / f"{sha256}.webp"
+
+    def views_path(self, sha256: str) -> Path:
+        """Where the features of an image's other views lie (:mod:`unifex.training.augment`)."""
+        return self._folder_of("views", sha256) / f"{sha256}.npy"
+
+    def original_path(self, sha256: str, name: str) -> Path:
+        """Where the kept bytes of an image lie. Raises :class:`GalleryError` for a name that no writer gives."""
+        if not re.fullmatch(re.escape(sha256) + r"\.[^/\\\0]{1,7}", name):
+            raise GalleryError(f"gallery '{self.name}': {FILE} names a file '{name[:80]}' that is not its own")
+        return self._folder_of("originals", sha256) / name
+
+    def _folder_of(self, kind: str, sha256: str) -> Path:
+        """The folder of an image's file. Raises :class:`GalleryError` for a hash that is none, but a path."""
+        if not is_digest(sha256):
+            raise GalleryError(f"gallery '{self.name}': {FILE} has '{sha256[:80]}' for an image's sha256")
+        return self.folder / kind / sha256[:2]
+
+    def load_shard(self, shard: int) -> np.ndarray:
+        """Features float16 [rows, D] of a shard, mapped, checked once. Raises :class:`GalleryError` when damaged."""
+        path = self.shard_path(shard)
+        try:
+            if shard not in self._checked:
+                if (checksum := self._checksum(shard)) and file_hash(path) != checksum:
+                    raise ValueError("its checksum is wrong")
+                self._checked.add(shard)
+            return np.load(path, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise GalleryError(
+                f"gallery '{self.name}': features/{path.name} is damaged ({reason(error)}); "
+                "index its images again under another name"
+            ) from error
+
+    def _checksum(self, shard: int) -> str:
+        with self.connect() as database:
+            row = database.execute("SELECT checksum FROM shards WHERE id = ?", (shard,)).fetchone()
+        return row[0] if row else ""
+
+
+def version(database: sqlite3.Connection) -> int:
+    """Which commit is the last that a connection sees."""
+    return database.execute("SELECT version FROM state").fetchone()[0]

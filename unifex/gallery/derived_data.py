@@ -1,0 +1,293 @@
+"""All that follows from a gallery's items, their features and its neck, made when somebody asks for it.
+
+An item's id always means the same image, so embeddings are kept by id: whatever changed in the gallery, only ids that
+have none yet are embedded. What lies on disk is for a quick start: files that carry the fingerprint of what they were
+made from (:mod:`unifex.core.derived`), and are of the same items, or of no use.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Hashable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from unifex.core import derived
+from unifex.core.errors import UnifexError
+from unifex.core.progress import Stage, Work, finish
+from unifex.core.text import reason
+from unifex.core.vectors import l2_normalize
+from unifex.gallery import neighbours
+from unifex.gallery.calibration import Calibration, CalibrationError, calibrate
+from unifex.gallery.config import GalleryModel
+from unifex.gallery.database import Database
+from unifex.gallery.errors import ItemsGone
+from unifex.gallery.features import StoredFeatures
+from unifex.gallery.neighbours import Kept, Neighbours
+from unifex.gallery.records import Counts
+from unifex.gallery.snapshot import ITEM, ItemTable, Snapshot
+from unifex.vector_index import index_types
+from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
+from unifex.vector_index.exact import VectorIndex
+
+EMBED_ROWS = 8192
+ATTEMPTS = 5
+T = TypeVar("T")
+log = logging.getLogger("unifex")
+
+
+class Memo:
+    """The last value of each kind, with the fingerprint of what it was made from. One at a time makes one of a kind."""
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, tuple[Hashable, Any]] = {}
+        self._locks: dict[Hashable, threading.RLock] = {}
+
+    def making(self, kind: Hashable) -> threading.RLock:
+        """The lock of whoever makes a value of this kind; nobody who wants another kind waits for it."""
+        return self._locks.setdefault(kind, threading.RLock())
+
+    def last(self, kind: Hashable, fingerprint: Hashable = None) -> Any:
+        """The last value, if it has this fingerprint (whichever when None); else None."""
+        known = self._values.get(kind)
+        return known[1] if known and fingerprint in (None, known[0]) else None
+
+    def put(self, kind: Hashable, fingerprint: Hashable, value: T) -> T:
+        """Remember a value, and forget the last one."""
+        self._values[kind] = fingerprint, value
+        return value
+
+    def get(self, kind: Hashable, fingerprint: Hashable, make: Callable[[], T]) -> T:
+        """The value with this fingerprint, made unless it is the last one."""
+        with self.making(kind):
+            known = self.last(kind, fingerprint)
+            return self.put(kind, fingerprint, make()) if known is None else known
+
+
+class _Known(NamedTuple):
+    """What is there to start from: :data:`ITEM` [M], their embeddings, and who proposes candidates among these."""
+
+    items: np.ndarray
+    embeddings: np.ndarray
+    candidates: CandidateIndex | None
+
+
+class DerivedData:
+    """What is derived from one gallery, and where it is kept: in memory, and in files beside the database."""
+
+    def __init__(self, database: Database, model: GalleryModel, features: StoredFeatures):
+        self._database, self._model, self._features = database, model, features
+        self._memo = Memo()
+
+    # --- embeddings and index --------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The gallery as it is committed now. Cheap when nothing changed; only new images are embedded."""
+        with self._memo.making("snapshot"):
+            _ = self._model.embedder  # settles which neck
+            for _attempt in range(ATTEMPTS):
+                last: Snapshot | None = self._memo.last("snapshot")
+                if last and last.fingerprint == (self._database.version(), self._model.config.neck_hash):
+                    return last
+                if last is None:
+                    self._database.check_items()
+                try:
+                    current = self._load(last)
+                except ItemsGone:  # between reading the items and reading their features
+                    continue
+                return self._memo.put("snapshot", current.fingerprint, current)
+        raise UnifexError(f"gallery '{self._database.name}' changes faster than it can be read; try again")
+
+    def rebuild(self) -> Work[Snapshot]:
+        """:meth:`snapshot` with every item embedded anew: for a gallery opened with another neck."""
+        _ = self._model.embedder
+        columns = self._database.item_table()
+        embeddings = yield from self._embed(columns)
+        current = Snapshot(columns, self._model.config.neck_hash, self._index(columns, embeddings))
+        return self._memo.put("snapshot", current.fingerprint, current)
+
+    def _load(self, last: Snapshot | None) -> Snapshot:
+        columns = self._database.item_table()
+        neck_hash = self._model.config.neck_hash
+        if last and last.neck_hash == neck_hash:
+            known = _Known(last.columns.items, last.embeddings, last.index.candidates)
+        else:
+            known = self._read(columns)
+        if known and np.array_equal(known.items, columns.items):  # labels alone changed, if anything
+            embeddings = known.embeddings
+        else:
+            embeddings = finish(self._embed(columns, known))
+        current = Snapshot(columns, neck_hash, self._index(columns, embeddings, known))
+        if known is None and len(current) and self._model.config == self._model.stored_config:
+            self._keep("its embeddings", lambda: self._write(current))
+        return current
+
+    def _embed(self, columns: ItemTable, known: _Known | None = None) -> Work[np.ndarray]:
+        """Embeddings float32 [N, dim] of all items, taken from those already known by id, computed for the rest."""
+        dim = self._model.config.dim
+        result = np.empty((len(columns.ids), dim), np.float32)
+        new = np.ones(len(columns.ids), bool)
+        if known and len(known.items):
+            positions = np.minimum(np.searchsorted(known.items["id"], columns.ids), len(known.items) - 1)
+            new = known.items["id"][positions] != columns.ids
+            result[~new] = known.embeddings[positions[~new]]
+        missing = np.flatnonzero(new)
+        stage = Stage("embedding", len(missing), "items")
+        for start in range(0, len(missing), EMBED_ROWS):
+            yield stage.at(start)
+            block = missing[start : start + EMBED_ROWS]
+            result[block] = self._model.embedder.neck.embed(self._features.read(columns.sha256s(block)), dim)
+        return result
+
+    def _index(self, columns: ItemTable, embeddings: np.ndarray, known: _Known | None = None) -> VectorIndex:
+        """Over the gallery's embeddings, in its store; from what is known where that is quicker."""
+        config = self._model.config
+        vectors = Vectors(embeddings, columns.ids, columns.domains.texts, columns.splits.texts, columns.version)
+        place = Place(config.store, self._database.folder, config.collection_name)
+        return index_types.of(vectors, index_types.of_store(config.store), place, known and known.candidates)
+
+    def index(self, current: Snapshot, dim: int | None = None) -> VectorIndex:
+        """An index over a snapshot's embeddings at ``dim``: their prefix, or made from the features when wider."""
+        if dim in (None, self._model.config.dim):
+            return current.index
+        return self._memo.get(("index", dim), current.fingerprint, lambda: self._index_at(current, dim))
+
+    def _index_at(self, current: Snapshot, dim: int) -> VectorIndex:
+        if dim <= self._model.config.dim:
+            return index_types.build(l2_normalize(current.embeddings, dim))
+        features = self._features.read(current.columns.sha256s())
+        return index_types.build(self._model.embedder.neck.embed(features, dim))
+
+    def unit_features(self, current: Snapshot) -> np.ndarray:
+        """Features float16 [N, D] of a snapshot's items, L2 norm 1, in memory: what words are compared with."""
+        return self._memo.get("features", current.fingerprint, lambda: self._normalized(current))
+
+    def _normalized(self, current: Snapshot) -> np.ndarray:
+        features = self._features.read(current.columns.sha256s())
+        for start in range(0, len(features), EMBED_ROWS):
+            block = features[start : start + EMBED_ROWS]
+            block[:] = l2_normalize(block.astype(np.float32), block.shape[1])
+        return features
+
+    def save(self, adopted: bool = False) -> None:
+        """Keep embeddings and index on disk.
+
+        What another model than the gallery's own makes of it stays in memory, unless it is ``adopted``.
+        """
+        current = self.snapshot()
+        if self._model.is_visiting and not adopted:
+            return
+        self._write(current)
+        config = self._model.config
+        if kind := index_types.of_store(config.store):
+            kind.forget(config.store, self._database.folder, config.collection, but=config.collection_name)
+
+    def _write(self, current: Snapshot) -> None:
+        """Every file says which items it is of, so that those of two processes that write at a time are not mixed."""
+        folder, items = self._database.folder, current.columns.items
+        origin = partial(self._model.origin, model=self._model.key, content=derived.digest(items))
+        derived.write_array(folder / "embeddings.npy", current.embeddings, origin("embeddings"))
+        derived.write_array(folder / "ids.npy", items, self._model.origin("ids"))
+        candidates, path = current.index.candidates, folder / "index.faiss"
+        values = candidates.save(path, partial(derived.write, origin=origin("index")))
+        if values is None:
+            path.unlink(missing_ok=True)
+        derived.write_json(folder / "derived.json", {candidates.kind: values}, origin("lists"))
+
+    def _read(self, columns: ItemTable) -> _Known | None:
+        """What :meth:`_write` wrote, or None when there are none of these items and this neck that can be used.
+
+        What is damaged is made anew from the features. Beside a kept index or a store, embeddings stay on disk.
+        """
+        folder = self._database.folder
+        items = derived.read_array(folder / "ids.npy", self._model.origin("ids"))
+        if items is None or items.dtype != ITEM or not derived.items_agree(items, columns.items):
+            return None
+        origin = partial(self._model.origin, model=self._model.key, content=derived.digest(items))
+        settings = derived.read_json(folder / "derived.json", origin("lists"))
+        if settings is None:
+            return None
+        load = index_types.loader(settings, keys=np.ascontiguousarray(items["id"]))
+        mapped = bool(load or self._model.config.store)
+        embeddings = derived.read_array(folder / "embeddings.npy", origin("embeddings"), mapped)
+        if embeddings is None or embeddings.shape != (len(items), self._model.config.dim):
+            return None
+        if not load:
+            return _Known(items, embeddings, None)
+        index = derived.read(folder / "index.faiss", load, origin("index"))
+        return index and _Known(items, embeddings, index)
+
+    def _keep(self, what: str, write: Callable[[], object]) -> None:
+        """Write what can be made again: on a read-only disk it has to be, and where another model only looks."""
+        try:
+            if not self._model.is_visiting:
+                write()
+        except OSError as error:
+            log.warning("gallery '%s': %s is not kept: %s", self._database.name, what, reason(error))
+
+    # --- what is made from them ------------------------------------------------------------------------------------
+
+    def find_neighbours(self, current: Snapshot | None = None) -> Work[Neighbours]:
+        """The neighbours of every item in the snapshot (``current``: in this one); at once when nothing changed since
+        the last time."""
+        current = self.snapshot() if current is None else current
+        known = self._memo.last("neighbours", current.fingerprint)
+        if known:
+            return known
+        path, ids = self._database.folder / "neighbours.npz", current.columns.ids
+        origin = self._model.origin("neighbours", self._model.key)
+        kept = Kept.read(path, origin, current.columns.items)
+        found = yield from neighbours.update(current.index, ids, current.columns.copies, kept)
+        if kept is None or not np.array_equal(kept.ids, ids):
+            near = np.where(found.positions >= 0, ids[found.positions], -1) if len(ids) else found.positions
+            self._keep(path.name, lambda: Kept(current.columns.items, near, found.scores).write(path, origin))
+        return self._memo.put("neighbours", current.fingerprint, found)
+
+    def neighbours(self) -> tuple[Snapshot, Neighbours]:
+        """The snapshot and :meth:`find_neighbours` of it, waited for."""
+        with self._memo.making("neighbours"):
+            current = self.snapshot()
+            return current, finish(self.find_neighbours(current))
+
+    def calibration(self, current: Snapshot | None = None) -> Calibration:
+        """What similarity means here (in ``current``). Raises ``CalibrationError`` when the labels cannot tell.
+
+        While the gallery is being written the last one serves, lest every commit costs the next search a new one.
+        """
+        current = current or self.snapshot()
+        wanted = current.columns.labelling, current.neck_hash, self._model.config.dim
+        with self._memo.making("calibration"):
+            last = self._memo.last("calibration") or self._read_calibration()
+            is_being_written = self._database.writing_path.exists()
+            if is_being_written and isinstance(last, Calibration) and last.fingerprint[1:] == wanted[1:]:
+                return last
+            outcome = self._memo.get("calibration", wanted, lambda: self._calibrate(current))
+        if isinstance(outcome, CalibrationError):
+            raise CalibrationError(str(outcome))
+        return outcome
+
+    def _read_calibration(self) -> Calibration | None:
+        kept = Calibration.read(self._calibration_path, self._model.origin("calibration", self._model.key))
+        return kept and self._memo.put("calibration", kept.fingerprint, kept)
+
+    def _calibrate(self, current: Snapshot) -> Calibration | CalibrationError:
+        """That labels cannot tell is remembered, too: to find it out takes as long."""
+        try:
+            calibration = calibrate(current)
+        except CalibrationError as error:
+            return CalibrationError(str(error))  # without what hangs on the traceback
+        origin = self._model.origin("calibration", self._model.key)
+        self._keep(self._calibration_path.name, lambda: calibration.write(self._calibration_path, origin))
+        return calibration
+
+    @property
+    def _calibration_path(self) -> Path:
+        return self._database.folder / "calibration.json"
+
+    def counts(self) -> Counts:
+        """Of all items, counted once a commit."""
+        return self._memo.get("counts", self._database.version(), self._database.counts)

@@ -1,0 +1,136 @@
+"""What happens to the rows of items within one transaction; :class:`~unifex.gallery.writer.Writer` makes these."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from unifex.data.item import Item
+from unifex.gallery import listings
+from unifex.gallery.listings import Listing
+from unifex.gallery.records import Embedded
+
+GONE = "gone:"  # begins the uri of an item whose place shows something else, until its content is found elsewhere
+
+
+def one(connection: sqlite3.Connection, query: str, *values: object) -> Any:
+    """The first value of the first row; None without any."""
+    row = connection.execute(query, values).fetchone()
+    return row[0] if row else None
+
+
+def insert(connection: sqlite3.Connection, source: int, batch: Sequence[Embedded]) -> list[int]:
+    """Ids of new items; a replaced one is new as well: an id always means the same image."""
+    query = "INSERT INTO items (uri, path, sha256, label, domain, split, stamp, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    rows = (
+        (e.item.uri, e.item.path, e.sha256, e.item.label, e.item.domain, e.item.split, e.item.stamp, source)
+        for e in batch
+    )
+    return [connection.execute(query, row).lastrowid or 0 for row in rows]
+
+
+def vacate(connection: sqlite3.Connection, wanted: dict[str, int]) -> None:
+    """Whoever is at these places, but for the item that is to be there, gets out of the way."""
+    for uri, stays in wanted.items():
+        there = one(connection, "SELECT id FROM items WHERE uri = ?", uri)
+        if there not in (None, stays):
+            make_way(connection, there)
+
+
+def make_way(connection: sqlite3.Connection, item: int) -> None:
+    """An item leaves its place, until it is found elsewhere or :meth:`Writer.drop_left` removes it."""
+    uri = one(connection, "SELECT uri FROM items WHERE id = ?", item)
+    rename(connection, item, f"{GONE}{item}:{uri}")
+
+
+def rename(connection: sqlite3.Connection, item: int, uri: str) -> None:
+    """Give an item another uri; what people said of it goes with it."""
+    before = one(connection, "SELECT uri FROM items WHERE id = ?", item)
+    connection.execute("UPDATE items SET uri = ? WHERE id = ?", (uri, item))
+    connection.execute("UPDATE OR REPLACE corrections SET uri = ? WHERE uri = ?", (uri, before))
+    connection.execute("UPDATE OR REPLACE corrections SET other_uri = ? WHERE other_uri = ?", (uri, before))
+
+
+def move(connection: sqlite3.Connection, item: int, uri: str, stamp: str) -> None:
+    """An item is found at another place. What folders said of the old one no longer holds; lists know better."""
+    rename(connection, item, uri)
+    connection.execute("UPDATE items SET stamp = ? WHERE id = ?", (stamp, item))
+    connection.execute(
+        "DELETE FROM listings WHERE item = ? AND source IN (SELECT id FROM sources WHERE by_layout)", (item,)
+    )
+
+
+def list_items(connection: sqlite3.Connection, source: int, items: Iterable[tuple[int, Item]]) -> None:
+    """Note what a source says of items by id. Saying the same again is nothing new."""
+    now = one(connection, "SELECT version FROM state")
+    connection.executemany(
+        "INSERT INTO listings VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item, source) DO UPDATE SET "
+        "path = excluded.path, label = excluded.label, domain = excluded.domain, split = excluded.split, "
+        "since = CASE WHEN (label, domain, split) = (excluded.label, excluded.domain, excluded.split) "
+        "THEN since ELSE excluded.since END",
+        [(item, source, i.path, i.label, i.domain, i.split, now) for item, i in items],
+    )
+
+
+def settle(connection: sqlite3.Connection, items: Iterable[int]) -> int:
+    """Give items the path and labels that follow from what is listed of them; how many labels changed."""
+    query = (
+        "SELECT source, path, label, domain, split, since, COALESCE(by_layout, 0) "
+        "FROM listings LEFT JOIN sources ON sources.id = source WHERE item = ?"
+    )
+    relabelled = 0
+    for item in items:
+        said = listings.settle([Listing(*row) for row in connection.execute(query, (item,))])
+        known = "SELECT uri, source, path, label, domain, split FROM items WHERE id = ?"
+        uri, source, path, *labels = connection.execute(known, (item,)).fetchone()
+        relabelled += tuple(labels) != said.labels
+        if (source, path, *labels) != (said.source, said.path, *said.labels):
+            connection.execute(
+                "UPDATE items SET source = ?, path = ?, label = ?, domain = ?, split = ? WHERE id = ?",
+                (said.source, said.path, *said.labels, item),
+            )
+        if path != said.path:
+            connection.execute("UPDATE corrections SET path = ? WHERE uri = ?", (said.path, uri))
+            connection.execute("UPDATE corrections SET other_path = ? WHERE other_uri = ?", (said.path, uri))
+    return relabelled
+
+
+def adopt_corrections(connection: sqlite3.Connection, batch: Sequence[Embedded]) -> None:
+    """A correction belongs to an image: one whose item is no more goes to a new item of the same image."""
+    orphans = connection.execute(
+        "SELECT sha256, kind, uri, other_uri FROM corrections WHERE NOT EXISTS "
+        "(SELECT 1 FROM items WHERE items.uri = corrections.uri AND items.sha256 = corrections.sha256)"
+    ).fetchall()
+    new = {entry.sha256: entry.item for entry in reversed(batch)} if orphans else {}
+    for sha256, *said in orphans:
+        if item := new.get(sha256):
+            connection.execute(
+                "UPDATE OR IGNORE corrections SET uri = ?, path = ? WHERE kind = ? AND uri = ? AND other_uri = ?",
+                (item.uri, item.path, *said),
+            )
+
+
+def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:
+    """Two items turn out to be one: what was said of the one that goes is said of the other, where that is free."""
+    uris = [one(connection, "SELECT uri FROM items WHERE id = ?", item) for item in (stays, goes)]
+    connection.execute("UPDATE OR IGNORE corrections SET uri = ? WHERE uri = ?", uris)
+    connection.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (stays, goes))
+    delete(connection, [goes])
+
+
+def relocate_source(connection: sqlite3.Connection, source: int, spec: str) -> None:
+    """Give a source another spec; one that has it already is the same."""
+    there = one(connection, "SELECT id FROM sources WHERE spec = ?", spec)
+    if there is not None:
+        for table in ("listings", "refused"):
+            connection.execute(f"UPDATE OR REPLACE {table} SET source = ? WHERE source = ?", (source, there))
+        connection.execute("DELETE FROM sources WHERE id = ?", (there,))
+    connection.execute("UPDATE sources SET spec = ? WHERE id = ?", (spec, source))
+
+
+def delete(connection: sqlite3.Connection, items: Iterable[int]) -> None:
+    """Remove items, and what is listed of them; their images stay."""
+    rows = [(int(item),) for item in items]
+    connection.executemany("DELETE FROM items WHERE id = ?", rows)
+    connection.executemany("DELETE FROM listings WHERE item = ?", rows)

@@ -1,0 +1,70 @@
+"""The pictures of a gallery's items: the files they were indexed from, and their thumbnails."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from unifex.core import derived, disk, images
+from unifex.core.derived import Origin
+from unifex.gallery.database import Database
+from unifex.gallery.errors import GalleryError
+from unifex.gallery.records import Record
+
+
+def original(database: Database, record: Record) -> bytes:
+    """The image file's bytes. Raises :class:`GalleryError` when it was moved, deleted or changed since.
+
+    Only what was indexed comes out, wherever the database says that it lies.
+    """
+    path = database.original_path(record.sha256, record.original) if record.original else Path(record.uri)
+    if not path.is_absolute() and not record.original:
+        raise GalleryError(f"the image is not on this computer ({record.path})")
+    try:
+        if not path.is_file() or path.stat().st_size > images.MAX_BYTES:
+            raise GalleryError(f"the image file is no longer there ({record.path})")
+        data = path.read_bytes()
+    except OSError as error:
+        raise GalleryError(f"the image file is no longer there ({error.strerror}: {record.path})") from error
+    if images.content_hash(data) != record.sha256:
+        changed = "that was kept is damaged" if record.original else "file changed since; index it again"
+        raise GalleryError(f"the image {changed} ({record.path})")
+    return data
+
+
+def thumbnail_origin(sha256: str) -> Origin:
+    """The fingerprint of an image's thumbnail."""
+    return Origin("thumbnail", content=sha256)
+
+
+def thumbnail(database: Database, sha256: str) -> bytes:
+    """JPEG bytes (WebP in a gallery of an earlier version); empty when they are lost, and the image as well."""
+    path, earlier = database.thumbnail_paths(sha256)
+    data = derived.read_bytes(path, thumbnail_origin(sha256))
+    if data is None:
+        data = _of_earlier_version(path) or _of_earlier_version(earlier) or _made_again(database, sha256)
+    return data
+
+
+def _of_earlier_version(path: Path) -> bytes:
+    """The bytes of a thumbnail from before these had a fingerprint, if it can be decoded."""
+    try:
+        data = path.read_bytes()
+        images.decode(data)
+        return b"" if derived.has_fingerprint(data) else data
+    except (OSError, images.ImageError):
+        return b""
+
+
+def _made_again(database: Database, sha256: str) -> bytes:
+    records = database.records(database.find([sha256], by=["sha256"])[sha256][:1])
+    try:
+        data = original(database, records[0]) if records else b""
+        data = images.thumbnail(images.decode(data, at_least=images.THUMBNAIL_SIZE).image)
+    except (GalleryError, images.ImageError):
+        return b""
+    path = database.thumbnail_paths(sha256)[0]
+    with contextlib.suppress(OSError):  # of a disk that can only be read, it is made each time
+        disk.make_folder(path.parent)
+        derived.write_bytes(path, data, thumbnail_origin(sha256), durable=False)
+    return data

@@ -1,0 +1,112 @@
+"""What is read from a gallery's tables, a row each, and what is going to be one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unifex.data.item import Item, Options, Source
+from unifex.data.sources import open_source
+
+
+@dataclass(frozen=True)
+class Record:
+    """One item as it is stored. ``original``: file name of the kept bytes, empty when ``uri`` is the place."""
+
+    id: int
+    uri: str
+    path: str
+    sha256: str
+    label: str
+    domain: str
+    split: str
+    width: int
+    height: int
+    bytes: int
+    original: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a source needs to know of an item that is there already."""
+
+    id: int
+    uri: str
+    path: str
+    sha256: str
+    stamp: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Where it lies, and what was found there when it was indexed: uri, stamp, sha256."""
+        return self.uri, self.stamp, self.sha256
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """An item ready to be committed. ``features`` is None when the gallery has them already for this hash."""
+
+    item: Item
+    sha256: str
+    width: int = 0
+    height: int = 0
+    bytes: int = 0
+    features: np.ndarray | None = None
+    thumbnail: bytes = b""
+    original: bytes = b""
+    original_suffix: str = ""
+
+    @property
+    def original_name(self) -> str:
+        """File name of the kept bytes; empty when they are not kept."""
+        return self.sha256 + self.original_suffix if self.original_suffix else ""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A source of a gallery. ``options``: what else is needed to open it again, as text. ``items`` that it lists."""
+
+    id: int
+    spec: str
+    keep: bool
+    complete: bool
+    options: str
+    items: int
+
+    @property
+    def reading(self) -> Options:
+        """How its files were read."""
+        return Options.from_json(self.options) if self.options else Options(self.keep)
+
+    def open(self) -> Source:
+        """Open it again, as it was opened. Raises ``SourceError``."""
+        return open_source(self.spec, options=self.reading)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Items by domain and by split, in alphabetical order, and how many labels there are."""
+
+    domains: dict[str, int]
+    splits: dict[str, int]
+    labels: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What there is to know about a gallery at a glance. ``bytes`` on disk; ``unfinished`` are source specs."""
+
+    name: str
+    items: int
+    images: int
+    domains: dict[str, int]
+    labels: int
+    splits: dict[str, int]
+    refused: int
+    corrections: int
+    model: str
+    backbone: str
+    dim: int
+    bytes: int
+    unfinished: list[str]
