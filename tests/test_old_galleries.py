@@ -1,0 +1,147 @@
+"""Galleries of every form that the program ever wrote open, are searched with the same hits, and can be changed.
+
+``forms.tar.xz`` has a gallery of each form, made by the version that wrote it: ten drawn pictures from a CSV, two from
+a zip, whose bytes it keeps, and from form 2 on three corrections.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+import sqlite3
+import tarfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support import drawing
+from tests.support.galleries import run_index
+from unifex.core import derived
+from unifex.core.files import verify, with_checksum
+from unifex.core.progress import finish
+from unifex.gallery import bundle, schema
+from unifex.gallery.corrections import relabel
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.library import Broken, Library
+from unifex.retrieval.search import search_items
+
+FORMS = range(1, 10)
+LAST = FORMS[-1]
+HITS = [  # of what is like shapes/disc/1.png, as the versions found them themselves
+    ("shapes/disc/0.png", "ring", 0.849166), ("shapes/square/1.png", "square", 0.311081),
+    ("shapes/square/0.png", "square", 0.284846), ("scenes/sun/1.png", "sun", 0.240790),
+    ("signs/bars/0.png", "bars", 0.208727), ("scenes/house/1.png", "house", 0.206003),
+    ("scenes/sun/0.png", "sun", 0.164327), ("scenes/house/0.png", "house", 0.162782),
+    ("signs/cross/1.png", "cross", 0.093248), ("signs/cross/0.png", "cross", 0.048851),
+]  # fmt: skip
+DROPPED = "signs/bars/1.png"
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory) -> Path:
+    """All of them, as they were."""
+    folder = tmp_path_factory.mktemp("forms")
+    with tarfile.open(Path(__file__).parent / "support/old_galleries/forms.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture(params=FORMS)
+def old(request, forms, tmp_path) -> Path:
+    """A gallery of one form."""
+    return Path(shutil.copytree(forms / f"form-{request.param}", tmp_path / "indexes" / f"form-{request.param}"))
+
+
+def hits(gallery: Gallery) -> list[tuple[str, str, float]]:
+    item = gallery.item_at("shapes/disc/1.png").id
+    found = search_items(gallery, [item], 12).hits
+    return [(hit.path, hit.label, pytest.approx(hit.score, abs=1e-3)) for hit in found if hit.path != DROPPED]
+
+
+def expected(form: str) -> list[tuple[str, str, float]]:
+    """Form 1 knew no corrections."""
+    return [(path, "disc" if label == "ring" and form == "form-1" else label, score) for path, label, score in HITS]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_opens_where_nothing_can_be_written(old, embedder, monkeypatch):
+    def full(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EROFS, "read-only file system", "x")
+
+    monkeypatch.setattr(derived, "write_atomically_with", full)
+    monkeypatch.setattr(derived, "write_atomically", full)
+    before = digests(old)
+    for path in [*old.rglob("*"), old]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    gallery = Gallery.open(old, embedder)
+    try:
+        assert hits(gallery) == expected(old.name)
+        corrected = old.name != "form-1"
+        facts = gallery.facts()
+        assert (facts.items, facts.images, facts.labels) == ((11, 12, 7) if corrected else (12, 12, 6))
+        assert facts.domains == {"scenes": 4, "shapes": 4, "signs": 3 if corrected else 4}
+        assert [kind.kind for kind in gallery.corrections()] == (["drop", "relabel", "same"] if corrected else [])
+        assert [source.items for source in gallery.sources()] == [10, 2]
+        assert gallery.original(gallery.item_at("scenes/sun/0.png"))
+        assert all(gallery.thumbnail(record.sha256) for record in gallery.records(gallery.snapshot().columns.ids))
+        assert len(gallery.neighbours()[1].positions) == facts.items
+        assert digests(old) == before
+    finally:
+        for path in [old, *old.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_can_be_added_to_corrected_and_packed(old, embedder, tmp_path):
+    gallery = Gallery.open(old, embedder)
+    items = len(gallery)
+    report = run_index(gallery, drawing.write_folder(tmp_path / "pictures", 1))
+    assert (report.added, report.items) == (len(drawing.LABELS), items + len(drawing.LABELS))
+    with gallery.write() as writer:
+        writer.remove([record for ids in gallery.find(_names(tmp_path / "pictures")).values() for record in ids])
+        writer.correct([relabel(gallery.item_at("signs/bars/0.png"), "stripes")])
+    changed = [(path, "stripes" if label == "bars" else label, score) for path, label, score in expected(old.name)]
+    assert hits(gallery) == changed
+    with closing(sqlite3.connect(old / "items.sqlite")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+    finish(bundle.pack(gallery, tmp_path / "packed.zip"))
+    assert hits(finish(bundle.unpack(tmp_path / "packed.zip", "unpacked", Library(tmp_path / "other")))) == changed
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.as_posix() for path in folder.rglob("*.png")]
+
+
+def test_every_form_becomes_the_same(forms, embedder, tmp_path):
+    tables = set()
+    for form in FORMS:
+        gallery = Gallery.open(shutil.copytree(forms / f"form-{form}", tmp_path / f"form-{form}"), embedder)
+        with gallery.write():
+            pass
+        with closing(sqlite3.connect(gallery.folder / "items.sqlite")) as database:
+            names = [
+                row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+            ]
+            columns = ((name, {row[1] for row in database.execute(f"PRAGMA table_info({name})")}) for name in names)
+            tables.add(repr(sorted((name, sorted(of)) for name, of in columns)))
+    assert len(tables) == 1
+
+
+@pytest.mark.parametrize("form", [1, LAST])
+def test_a_later_one_is_refused_in_a_sentence(forms, embedder, tmp_path, form):
+    folder = Path(shutil.copytree(forms / f"form-{form}", tmp_path / "later"))
+    with closing(sqlite3.connect(folder / "items.sqlite")) as database, database:
+        database.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+    (folder / "items.json").unlink(missing_ok=True)
+    with pytest.raises(GalleryError, match="later version of UniFEx"):
+        len(Gallery.open(folder, embedder))
+    (survey,) = Library(tmp_path).survey(Gallery.facts)
+    assert isinstance(survey, Broken)
+    values = verify((folder / "gallery.json").read_bytes())
+    (folder / "gallery.json").write_bytes(with_checksum(values | {"schema": 2}))
+    with pytest.raises(GalleryError, match="format 2"):
+        Gallery.open(folder, embedder)
