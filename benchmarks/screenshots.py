@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.conftest import ARGUMENTS, chromium_path
+from tests.support.browsing import ARGUMENTS, chromium_path
 from tests.support.serving import ROOT, serve
 from unifex.data.demo import render
 

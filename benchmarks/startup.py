@@ -21,7 +21,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Error, sync_playwright
 
 from benchmarks.table import Row, tell
-from tests.browser.conftest import ARGUMENTS, chromium_path
+from tests.support.browsing import ARGUMENTS, chromium_path
 from tests.support.serving import serve
 
 

@@ -17,8 +17,7 @@ import pytest
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
-from tests.support.visiting import Visitor
-from tests.test_visitors import as_file, search
+from tests.support.visiting import Visitor, as_file, search
 from unifex.gallery.gallery import Gallery
 from unifex.ui.server.file_addresses import Naming
 from unifex.ui.server.rates import Refusal

@@ -12,24 +12,16 @@ import numpy as np
 import pytest
 
 from tests.support import drawing, tiny_clip
-from tests.support.galleries import run_index
+from tests.support.galleries import QUERY, packed, run_index, unpacked
 from unifex.core.progress import finish
 from unifex.gallery import bundle
-from unifex.gallery.bundle import Packed, pack, unpack
+from unifex.gallery.bundle import pack
 from unifex.gallery.corrections import drop, relabel, same
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.models import neck
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
-
-
-def packed(gallery: Gallery, out: Path, images: bool = False) -> Packed:
-    return finish(pack(gallery, out, images))
-
-
-def unpacked(file: Path, name: str, library: Library) -> Gallery:
-    return finish(unpack(file, name, library))
 
 
 def hits(gallery: Gallery, query) -> list[tuple[str, str, float]]:
@@ -40,9 +32,6 @@ def hits(gallery: Gallery, query) -> list[tuple[str, str, float]]:
 def there(tmp_path) -> Library:
     """The galleries of somebody else."""
     return Library(tmp_path / "there")
-
-
-QUERY = drawing.picture("signs/cross", 3)
 
 
 def test_the_same_hits_there_as_here(gallery, there, tmp_path):

@@ -14,15 +14,13 @@ import pytest
 from PIL import Image
 
 from tests.support.drawing import encoded, picture
-from tests.support.galleries import run_index
+from tests.support.galleries import assert_no_orphans, make_model, run_index
 from unifex.core import images
 from unifex.core.files import verify, with_checksum
 from unifex.gallery.gallery import Gallery, GalleryError, ItemsGone
 from unifex.gallery.image_store import SHARD_ROWS
 from unifex.gallery.indexing import forecast, index
 from unifex.gallery.library import Library, check_name
-from unifex.models import neck
-from unifex.models.embedder import Embedder, ModelConfig
 
 
 def everything(gallery: Gallery) -> dict[str, tuple]:
@@ -30,23 +28,6 @@ def everything(gallery: Gallery) -> dict[str, tuple]:
     view = gallery.snapshot()
     records = gallery.records(view.columns.ids)
     return {r.path: (r.label, r.domain, r.sha256, e.tobytes()) for r, e in zip(records, view.embeddings)}
-
-
-def files(gallery: Gallery) -> set[str]:
-    return {path.relative_to(gallery.folder).as_posix() for path in gallery.folder.rglob("*") if path.is_file()}
-
-
-def assert_no_orphans(gallery: Gallery) -> None:
-    """Every file belongs to a row, and every row has its file."""
-    with gallery.database.connect() as database:
-        shards = {f"features/{row[0]:05d}.npy" for row in database.execute("SELECT id FROM shards")}
-        images = database.execute("SELECT sha256, COALESCE(original, '') FROM features").fetchall()
-        used = {row[0] for row in database.execute("SELECT DISTINCT shard FROM features")}
-    expected = shards | {f"thumbs/{sha[:2]}/{sha}.jpg" for sha, _ in images}
-    expected |= {f"originals/{sha[:2]}/{name}" for sha, name in images if name}
-    expected |= {"gallery.json", "items.sqlite", "items.json", "derived.json", "embeddings.npy", "ids.npy", ".lock"}
-    assert files(gallery) == expected
-    assert {f"features/{shard:05d}.npy" for shard in used} == shards
 
 
 def test_index_once_and_again(gallery, folder, embedder):
@@ -220,13 +201,6 @@ def test_one_writer_many_readers(gallery, folder):
         writer.close()
     with Gallery.open(gallery.folder).write() as writer:
         writer.close()
-
-
-def make_model(embedder: Embedder, name: str, dims=(16, 64)) -> Embedder:
-    rng = np.random.default_rng(1)
-    weight = rng.standard_normal((dims[-1], embedder.backbone.feature_dim)).astype(np.float32)
-    config = ModelConfig(name, "lite0", embedder.config.backbone_hash, "linear", dims, dims[-1])
-    return Embedder(config, neck.Neck("linear", weight, np.zeros(dims[-1], np.float32), dims))
 
 
 def test_another_neck_re_embeds_from_features(gallery, embedder, folder):

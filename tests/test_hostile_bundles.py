@@ -19,8 +19,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from tests.support import drawing
-from tests.support.galleries import run_index
-from tests.test_bundle import QUERY, packed, unpacked
+from tests.support.galleries import QUERY, packed, run_index, unpacked
 from unifex.core.files import verify, with_checksum
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library

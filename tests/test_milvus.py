@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.drawing import encoded, picture
-from tests.test_vectors import clustered, overlap
+from tests.support.vectors import clustered, overlap
 from unifex.cli.main import main
 from unifex.core.progress import finish
 from unifex.evaluation.compare import compare

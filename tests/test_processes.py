@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_training import SMALL, last, nearest_right, samples
+from tests.support.training import SMALL, last, nearest_right, samples
 from unifex.cli.main import main
 from unifex.models.embedder import Embedder
 from unifex.models.feature_table import FeatureTable

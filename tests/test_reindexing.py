@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.drawing import encoded, picture
-from tests.support.galleries import run_index
-from tests.test_gallery import assert_no_orphans, make_model
+from tests.support.galleries import assert_no_orphans, make_model, run_index
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.data import locations

@@ -10,30 +10,14 @@ import torch
 from torch.nn.functional import normalize
 
 from tests.support.drawing import LABELS, picture
+from tests.support.training import SMALL, last, nearest_right, samples
 from unifex.core import images
 from unifex.models import backbones, zoo
-from unifex.models.neck import Neck, pca
-from unifex.training import loop
-from unifex.training.config import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS, TrainConfig
+from unifex.models.neck import pca
+from unifex.training.config import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS
 from unifex.training.loop import TrainingError, fit, learning_rate_share, reached
 from unifex.training.losses import NestedLoss, Settings
 from unifex.training.samples import Samples, chances
-
-SMALL = TrainConfig(dims=(8, 16), epochs=3, batch_size=32, learning_rate=1e-2, loss="arcface", sub_centres=1)
-
-
-def samples(classes: int = 12, images_a_class: int = 8, width: int = 48, noise: float = 1.0, views: int = 0) -> Samples:
-    """Gaussian clusters; the first 40 values of the features tell nothing."""
-    rng = np.random.default_rng(5)
-    labels = np.repeat(np.arange(classes), images_a_class)
-    features = rng.normal(size=(classes, width))[labels] + noise * rng.normal(size=(len(labels), width))
-    seen = features[:, None] + 0.1 * rng.normal(size=(len(labels), views, width)) if views else None
-    return Samples(features.astype(np.float16), labels, labels % 3, None if seen is None else seen.astype(np.float16))
-
-
-def last(events) -> loop.Epoch:
-    *_, event = events
-    return event
 
 
 def test_the_same_seed_gives_the_same_neck():
@@ -113,12 +97,6 @@ def test_every_setting_learns(field, value):
     events = list(fit(data, recipe, current))
     assert events[-1].loss < events[0].loss
     assert np.isfinite(events[-1].neck.weight).all()
-
-
-def nearest_right(neck: Neck, data: Samples, dim: int) -> float:
-    embeddings = neck.embed(data.features, dim)
-    similar = embeddings @ embeddings.T - 2 * np.eye(len(embeddings))
-    return float((data.labels[similar.argmax(1)] == data.labels).mean())
 
 
 def test_fewer_dimensions_than_the_current_neck_has():

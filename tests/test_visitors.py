@@ -17,7 +17,7 @@ from tests.support.crowd import own_images
 from tests.support.drawing import encoded, picture, png_header, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import serve
-from tests.support.visiting import Visitor
+from tests.support.visiting import Visitor, search
 from unifex.data.item import Skipped
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -50,14 +50,6 @@ def anna(server):
 @pytest.fixture
 def mallory(server):
     return Visitor(server.url)
-
-
-def as_file(path: str) -> dict:
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
-
-
-def search(visitor: Visitor, path: str, gallery: str) -> list[dict]:
-    return visitor.call("search", as_file(path), gallery, 5, "", -1, 0, False, 0)["results"][0]["hits"]
 
 
 def test_everybody_sees_the_servers_galleries_and_only_the_own_ones(anna, mallory, server):

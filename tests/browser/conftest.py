@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run"
-).split()
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-
-
-def chromium_path() -> str | None:
-    """The machine's own Chromium; None where Playwright's is to be used."""
-    return os.environ.get("UNIFEX_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+from tests.support.browsing import ARGUMENTS, chromium_path
 
 
 @pytest.fixture(scope="session")

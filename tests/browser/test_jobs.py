@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_pages import drop, go_to, start_indexing, wait_for_share
+from tests.support.browsing import drop, go_to, start_indexing, wait_for_share
 from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.serving import Server, serve
 from unifex.gallery.gallery import Gallery

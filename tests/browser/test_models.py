@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE
-from tests.browser.test_pages import drop, first_hit, go_to
 from tests.support import stub_hub, tiny_clip
+from tests.support.browsing import PHONE, drop, first_hit, go_to
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
+from tests.support.public_trees import write as write_public
 from tests.support.serving import serve
-from tests.test_datasets import write as write_public
 from unifex.gallery.gallery import Gallery
 
 pytestmark = pytest.mark.browser

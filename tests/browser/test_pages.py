@@ -8,68 +8,19 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE
+from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, wait_for_share
 from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.serving import Server, serve
 
 pytestmark = pytest.mark.browser
-
-DROP_JS = """([selector, files]) => {
-  const transfer = new DataTransfer();
-  for (const [name, type, data] of files)
-    transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name, { type }));
-  const target = document.querySelector(selector);
-  for (const kind of ['dragenter', 'dragover', 'drop'])
-    target.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
-}"""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Server:
     with serve(tmp_path_factory.mktemp("browser") / "indexes") as running:
         yield running
-
-
-def drop(page: Page, selector: str, files: dict[str, bytes], kind: str = "image/png") -> None:
-    """Drop files on an element as a file manager does."""
-    encoded_files = [[name, kind, base64.b64encode(data).decode()] for name, data in files.items()]
-    page.evaluate(DROP_JS, [selector, encoded_files])
-
-
-def first_hit(page: Page):
-    return page.locator("#hits .grid[data-kind=hits] .card").first
-
-
-def reload(page: Page) -> None:
-    """Reload a page that is at rest: Gradio reports a call that a reload cuts off as an error on the console."""
-    page.wait_for_selector("#hits .card", state="attached")
-    page.wait_for_timeout(2000)
-    page.reload()
-
-
-def go_to(page: Page, tab: str) -> None:
-    page.get_by_role("tab", name=tab).click()
-
-
-def start_indexing(page: Page, source: Path, name: str) -> None:
-    """In the Gallery tab."""
-    go_to(page, "Gallery")
-    page.locator("#source-path textarea, #source-path input").fill(str(source))
-    page.locator("#gallery-name textarea, #gallery-name input").fill(name)
-    page.locator("#start-button").click()
-
-
-def wait_for_share(page: Page, percent: int, place: str = "#index-progress") -> None:
-    """Until a job has come so far."""
-    bar = f"document.querySelector('{place} .progress')?.getAttribute('aria-valuenow')"
-    page.wait_for_function(f"+{bar} >= {percent}")
-
-
-def choose(page: Page, box: str, option: str) -> None:
-    page.locator(f"{box} input").click()
-    page.get_by_role("option", name=option, exact=True).click()
 
 
 def test_drop_an_image_and_see_the_right_item_first(server, open_page):

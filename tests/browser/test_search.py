@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE
-from tests.browser.test_pages import drop, first_hit, go_to
+from tests.support.browsing import PHONE, drop, first_hit, go_to
 from tests.support.serving import Server, serve
 from unifex.data.demo import render
 

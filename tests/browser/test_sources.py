@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_pages import choose, go_to
+from tests.support.browsing import choose, go_to
 from tests.support.drawing import write_folder
 from tests.support.serving import Server, serve
 from unifex.gallery.gallery import Gallery

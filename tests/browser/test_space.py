@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_pages import drop, first_hit, go_to
-from tests.browser.test_visitors import upload
+from tests.support.browsing import drop, first_hit, go_to, upload
 from tests.support.drawing import LABELS, encoded, picture
 from tests.support.serving import ROOT, serve
 

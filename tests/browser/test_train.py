@@ -10,8 +10,7 @@ import zipfile
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE
-from tests.browser.test_pages import choose, drop, first_hit, go_to
+from tests.support.browsing import PHONE, choose, drop, first_hit, go_to
 from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve

@@ -8,8 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE
-from tests.browser.test_pages import drop, first_hit, go_to, reload
+from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, upload
 from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -39,15 +38,6 @@ def server(tmp_path_factory, embedder) -> Server:
     run_index(gallery, write_folder(base / "pictures"))
     with serve(base / "indexes", "--public") as running:
         yield running
-
-
-def upload(page: Page, name: str, files: dict[str, bytes]) -> None:
-    go_to(page, "Gallery")
-    page.locator("#gallery-name input, #gallery-name textarea").fill(name)
-    drop(page, "#drop .drop", files)
-    expect(page.locator("#index-outcome")).to_contain_text("About", timeout=30_000)
-    page.locator("#start-button").click()
-    expect(page.locator("#index-outcome")).to_contain_text("added to", timeout=30_000)
 
 
 def galleries(page: Page) -> list[str]:

@@ -140,3 +140,11 @@ class Visitor:
     def delete(self, gallery: str) -> str:
         """Delete a gallery of one's own; what the page says."""
         return str(self.press("delete-button", {"manage-gallery": gallery, "delete-confirm": gallery})[0])
+
+
+def as_file(path: str) -> dict:
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def search(visitor: Visitor, path: str, gallery: str) -> list[dict]:
+    return visitor.call("search", as_file(path), gallery, 5, "", -1, 0, False, 0)["results"][0]["hits"]

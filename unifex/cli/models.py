@@ -118,7 +118,7 @@ _HOW = """
 
     python -m unifex import hf:{repo} --save NAME
 
-    from unifex.embedder import Embedder
+    from unifex.models.embedder import Embedder
     embeddings = Embedder.from_pretrained("{repo}").embed(["photo.jpg"])
 """
 
