@@ -46,7 +46,7 @@ def necks(tmp_path_factory) -> dict[str, dict]:
     out = tmp_path_factory.mktemp("necks")
     train_all(out)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*command, "-m", "tests.test_processes", str(out)], capture_output=True, text=True)
+    done = subprocess.run([*command, "-m", "tests.test_distributed", str(out)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return {path.stem: dict(np.load(path)) for path in out.glob("*.npz")}
 
