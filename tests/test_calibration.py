@@ -4,7 +4,7 @@ import pytest
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
-from unifex.gallery.calibration import Calibration, CalibrationError, fit_chance
+from unifex.gallery.calibration import Calibration, CalibrationError, fit_probability
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.search import Filters, search, search_items
 
@@ -24,14 +24,14 @@ def test_the_chance_is_logistic_regression():
     rng = np.random.default_rng(0)
     similarity = rng.uniform(-0.2, 1, 4000)
     right = rng.random(4000) < 1 / (1 + np.exp(-(7 * similarity - 4)))
-    slope, intercept = fit_chance(similarity, right)
+    slope, intercept = fit_probability(similarity, right)
     theirs = LogisticRegression(C=1e9, tol=1e-9).fit(similarity[:, None], right)
     assert slope == pytest.approx(theirs.coef_[0, 0], rel=0.02)  # Platt's targets pull a little
     assert intercept == pytest.approx(theirs.intercept_[0], rel=0.02)
 
 
 def test_separable_pairs_stay_finite():
-    slope, intercept = fit_chance(np.array([0.1] * 30 + [0.9] * 30), np.array([False] * 30 + [True] * 30))
+    slope, intercept = fit_probability(np.array([0.1] * 30 + [0.9] * 30), np.array([False] * 30 + [True] * 30))
     assert np.isfinite([slope, intercept]).all()
     assert 1 / (1 + np.exp(-(slope * 0.9 + intercept))) > 0.9
 
@@ -41,12 +41,12 @@ def test_thresholds_mean_what_they_say(labelled):
     found, current = labelled.calibration(), labelled.snapshot()
     classes = current.columns.classes
     cosines = current.embeddings @ current.embeddings.T
-    strangers = np.array([row[classes != own].max() for row, own in zip(cosines, classes)])
+    out_of_gallery = np.array([row[classes != own].max() for row, own in zip(cosines, classes)])
     for share in (0.05, 0.1, 0.25):  # two strangers that are nearest to each other pass or fail together
-        assert np.mean(strangers >= found.threshold(share)) == pytest.approx(share, abs=2 / len(classes))
+        assert np.mean(out_of_gallery >= found.threshold(share)) == pytest.approx(share, abs=2 / len(classes))
     assert found.threshold(0.01) >= found.threshold(0.2)
     assert 0 <= found.kept(found.threshold(0.05)) <= found.kept(found.threshold(0.25)) <= 1
-    chances = found.chance(np.linspace(-1, 1, 9))
+    chances = found.probability(np.linspace(-1, 1, 9))
     assert (np.diff(chances) > 0).all()
     with pytest.raises(UnifexError, match="between 0 and 100"):
         found.threshold(0)
@@ -64,20 +64,21 @@ def test_it_is_kept_and_follows_the_gallery(labelled, embedder):
 def test_search_says_what_it_trusts(labelled):
     query = encoded(picture("signs/cross", 3))
     result = search(labelled, [query], 10)
-    assert result.hits[0].chance == pytest.approx(float(labelled.calibration().chance(result.hits[0].score)))
-    assert result.stranger is False
-    assert result.hits[0].as_json()["chance"] == pytest.approx(result.hits[0].chance, abs=1e-4)
+    assert result.hits[0].probability == pytest.approx(float(labelled.calibration().probability(result.hits[0].score)))
+    assert result.out_of_gallery is False
+    assert result.hits[0].as_json()["chance"] == pytest.approx(result.hits[0].probability, abs=1e-4)
     least = labelled.calibration().threshold(0.05)
-    trusted = search(labelled, [query], 48, Filters(false_accepts=0.05))
+    trusted = search(labelled, [query], 48, Filters(false_accept_rate=0.05))
     assert trusted.hits
     assert all(hit.score >= least for hit in trusted.hits)
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     from PIL import Image
 
     strange = search(labelled, [Image.fromarray(noise)], 5)
-    assert strange.stranger is True
-    assert search(labelled, [Image.fromarray(noise)], 5, Filters(domains=("signs",))).stranger is None  # a part of it
-    assert search(labelled, [Image.fromarray(noise)], 5, Filters(false_accepts=0.05)).hits == []
+    assert strange.out_of_gallery is True
+    of_a_part = search(labelled, [Image.fromarray(noise)], 5, Filters(domains=("signs",)))
+    assert of_a_part.out_of_gallery is None
+    assert search(labelled, [Image.fromarray(noise)], 5, Filters(false_accept_rate=0.05)).hits == []
 
 
 def test_context_keeps_the_similarities(labelled):
@@ -97,8 +98,8 @@ def test_galleries_that_cannot_tell(gallery, tmp_path, embedder):
     for _ in range(2):  # the second time it is known
         with pytest.raises(CalibrationError, match="two of them"):
             one.calibration()
-    assert search(one, [path], 1).hits[0].chance is None
+    assert search(one, [path], 1).hits[0].probability is None
     with pytest.raises(CalibrationError):
-        search(one, [path], 1, Filters(false_accepts=0.05))
+        search(one, [path], 1, Filters(false_accept_rate=0.05))
     with pytest.raises(CalibrationError, match="own 256-d"):
-        search(gallery, [path], 1, Filters(false_accepts=0.05), dim=64)
+        search(gallery, [path], 1, Filters(false_accept_rate=0.05), dim=64)

@@ -69,7 +69,7 @@ QUERY = drawing.picture("signs/cross", 3)
 
 def calibrated(gallery: Gallery) -> list[float]:
     found = gallery.calibration()
-    return [*found.hit, *found.here, *found.strangers, *found.natives]
+    return [*found.hit, *found.here, *found.out_of_gallery, *found.in_gallery]
 
 
 def of_views(gallery: Gallery) -> bytes:
@@ -95,7 +95,7 @@ def mapped(gallery: Gallery) -> bytes:
 
 ANSWERS: dict[str, Callable[[Gallery], object]] = {
     "search": lambda g: [
-        (h.path, h.label, h.score, h.chance) for h in search(g, [drawing.picture("signs/cross", 3)]).hits
+        (h.path, h.label, h.score, h.probability) for h in search(g, [drawing.picture("signs/cross", 3)]).hits
     ],
     "neighbours": lambda g: [part.tobytes() for part in (g.neighbours()[1].positions, g.neighbours()[1].scores)],
     "calibration": calibrated,

@@ -133,7 +133,7 @@ def test_a_gallery_in_milvus_answers_as_in_faiss(both, folder):
         for context in (False, True):
             here, there = (search(one, [query], 12, filters, context=context) for one in (faiss, moved))
             assert [hit.as_json() for hit in there.hits] == [hit.as_json() for hit in here.hits]
-            assert there.stranger == here.stranger
+            assert there.out_of_gallery == here.out_of_gallery
     here, there = (search_items(one, ids[:2].tolist(), 5).hits for one in (faiss, moved))
     assert [hit.as_json() for hit in there] == [hit.as_json() for hit in here]
     here, there = finish(compare(faiss)), finish(compare(moved))

@@ -62,8 +62,8 @@ def test_words_find_what_the_library_finds(worded, reference):
     scores = [hit.score for hit in result.hits]
     assert scores == sorted(scores, reverse=True)
     assert [hit.rank for hit in result.hits] == list(range(1, 25))
-    assert result.stranger is None
-    assert all(hit.chance is None for hit in result.hits)
+    assert result.out_of_gallery is None
+    assert all(hit.probability is None for hit in result.hits)
 
 
 @pytest.mark.parametrize("balance", [0.2, 0.5, 0.9])
@@ -119,7 +119,7 @@ def test_new_items_are_found_by_words_at_once(worded, tmp_path):
         ({"words": "x" * 2000}, "characters of words"),
         ({"words": "dog", "k": 0}, "k must be"),
         ({"words": "dog", "balance": 1.5}, "balance must be"),
-        ({"words": "dog", "filters": Filters(false_accepts=0.1)}, "nothing about words"),
+        ({"words": "dog", "filters": Filters(false_accept_rate=0.1)}, "nothing about words"),
     ],
 )
 def test_a_query_that_is_wrong_says_so(worded, options, sentence):

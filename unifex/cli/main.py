@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--context", action="store_true", help="re-rank by the gallery's own neighbourhood")
     search.add_argument(
         "--trust",
-        type=ranges.FALSE_ACCEPTS,
+        type=ranges.FALSE_ACCEPT_RATE,
         metavar="N",
         help="only matches that at most N %% of queries find whose thing is not here",
     )
@@ -216,7 +216,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     images = [_query(image) for image in options.images]
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     trust = None if options.trust is None else options.trust / 100
-    filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accepts=trust)
+    filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accept_rate=trust)
     filters.check_known(gallery)
     together = options.together or not options.images
     queries = [images] if together else [[image] for image in images]
@@ -230,9 +230,10 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
                 result = search(gallery, query, options.k, filters, options.dim, options.context)
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
-        results.append({"query": name, "stranger": result.stranger, "hits": [hit.as_json() for hit in result.hits]})
+        hits = [hit.as_json() for hit in result.hits]
+        results.append({"query": name, "stranger": result.out_of_gallery, "hits": hits})
         say(options, f"{name}: {len(result.hits)} hits in {result.searched:,} items ({result.model}, {result.index})")
-        if result.stranger:
+        if result.out_of_gallery:
             say(options, "      probably not in this gallery: nothing is alike enough")
         for hit in result.hits:
             where = "/".join(part for part in (hit.domain, hit.label) if part)

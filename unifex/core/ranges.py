@@ -50,7 +50,7 @@ class Range:
 HITS = Range("k", 1, 1000, "hits")
 SIMILARITY = Range("the least similarity", -1.0, 1.0)
 BALANCE = Range("the balance", 0.0, 1.0, "(images to words)")
-FALSE_ACCEPTS = Range("the share of false accepts", 0.0001, 100.0, "%")
+FALSE_ACCEPT_RATE = Range("the share of false accepts", 0.0001, 100.0, "%")
 DIMENSION = Range("the length of the embeddings", 1, 65536)
 SEED = Range("the seed", 0, 2**31 - 1)
 HELD_OUT = Range("the share of classes to hold out", 0.0, 0.99)

@@ -1,13 +1,15 @@
-"""What a similarity means in one gallery: the chance that a hit is right, and from where on a match can be trusted.
+"""Calibration: the probability that a hit of a similarity is right in one gallery, and from where on to trust a match.
 
-Both come from the gallery's own labels. Items search for the others (right and wrong hits give the chance), and search
-with everything of their own label taken away: what they then find best is what a query finds whose thing is not here.
+Both come from the gallery's own labels. Items search for the others (right and wrong hits give the probability), and
+search with everything of their own label taken away: what they then find best is what a query finds whose thing is not
+in the gallery.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from unifex.core.derived import Origin
 from unifex.core.errors import UnifexError
 from unifex.gallery.snapshot import Snapshot
 from unifex.vector_index.exact import EVERYTHING
-from unifex.vector_index.matches import Exclusion
+from unifex.vector_index.matches import Exclusion, Matches
 
 MAX_QUERIES = 2000
 HITS_EACH = (10, 40, 160)
@@ -24,6 +26,7 @@ FEWEST_PAIRS = 20
 PERCENTILES = 1000
 STEPS = 50
 RIDGE = 1e-6
+_STORED_AS = {"out_of_gallery": "strangers", "in_gallery": "natives"}  # in calibration.json
 
 
 class CalibrationError(UnifexError):
@@ -32,15 +35,18 @@ class CalibrationError(UnifexError):
 
 @dataclass(frozen=True)
 class Calibration:
-    """``hit``: slope and intercept of the chance that a hit is right; ``here``: of the chance that the query's thing is
-    in the gallery, from its best similarity. ``strangers``: quantiles of the best similarity of queries whose label is
-    not in the gallery, ``natives``: of the right first hits of queries whose label is. ``labelling`` (of the columns),
-    ``neck_hash`` and ``dim`` say what was calibrated."""
+    """Logistic fits and quantiles of the similarities (-1..1) that were found.
+
+    ``hit``: slope and intercept of the probability that a hit is right; ``here``: that the query's thing is in the
+    gallery, from its best similarity. ``out_of_gallery``: quantiles of the best similarity of queries whose label is
+    not in the gallery, ``in_gallery``: of the right first hits of queries whose label is; of ``pairs`` hits.
+    ``labelling`` (of the columns), ``neck_hash`` and ``dim`` say what was calibrated.
+    """
 
     hit: tuple[float, float]
     here: tuple[float, float]
-    strangers: tuple[float, ...]
-    natives: tuple[float, ...]
+    out_of_gallery: tuple[float, ...]
+    in_gallery: tuple[float, ...]
     pairs: int
     labelling: str
     neck_hash: str
@@ -51,38 +57,45 @@ class Calibration:
         """Equal for equal calibrations of a gallery: its labelling, the neck, and the dimension."""
         return self.labelling, self.neck_hash, self.dim
 
-    def chance(self, similarity: np.ndarray | float) -> np.ndarray:
-        """Chance 0..1 that a hit of this cosine similarity is right."""
+    def probability(self, similarity: np.ndarray | float) -> np.ndarray:
+        """Probability 0..1 that a hit of this cosine similarity is right."""
         return _logistic(self.hit, similarity)
 
-    def chance_here(self, best_similarity: float) -> float:
-        """Chance 0..1 that the gallery has the thing of a query, when as many queries have theirs here as have not."""
+    def probability_in_gallery(self, best_similarity: float) -> float:
+        """Probability 0..1 that the gallery has the thing of a query, when as many have theirs here as have not."""
         return float(_logistic(self.here, best_similarity))
 
-    def threshold(self, false_accepts: float) -> float:
-        """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery."""
-        if not 0 < false_accepts < 1:
-            raise UnifexError(f"false accepts must be between 0 and 100 %, not {100 * false_accepts:g} %")
-        return float(np.quantile(self.strangers, 1 - false_accepts))
+    def threshold(self, false_accept_rate: float) -> float:
+        """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery.
+
+        Raises ``UnifexError`` for a share outside of that.
+        """
+        if not 0 < false_accept_rate < 1:
+            raise UnifexError(f"false accepts must be between 0 and 100 %, not {100 * false_accept_rate:g} %")
+        return float(np.quantile(self.out_of_gallery, 1 - false_accept_rate))
 
     def kept(self, threshold: float) -> float:
         """The share (0..1) of right first hits that are at least this similar."""
-        return float(np.mean(np.asarray(self.natives) >= threshold))
+        return float(np.mean(np.asarray(self.in_gallery) >= threshold))
 
     def write(self, path: Path, origin: Origin) -> None:
         """Keep it beside the embeddings."""
-        derived.write_json(path, asdict(self), origin)
+        derived.write_json(path, {_STORED_AS.get(name, name): value for name, value in asdict(self).items()}, origin)
 
     @classmethod
     def read(cls, path: Path, origin: Origin) -> Calibration | None:
         """What :meth:`write` wrote; None when there is none of this origin that is whole."""
         values = derived.read_json(path, origin)
-        return values and cls(**{n: tuple(value) if isinstance(value, list) else value for n, value in values.items()})
+        if values is None:
+            return None
+        stored: dict[str, Any] = {field.name: values[_STORED_AS.get(field.name, field.name)] for field in fields(cls)}
+        tuples: dict[str, Any] = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
+        return cls(**stored | tuples)
 
 
 def calibrate(snapshot: Snapshot) -> Calibration:
     """Fit the snapshot's similarities. Raises :class:`CalibrationError` when its labels do not suffice."""
-    classes, copies = snapshot.columns.classes, snapshot.columns.copies
+    classes = snapshot.columns.classes
     labelled = classes >= 0
     if len(np.unique(classes[labelled])) < 2:
         raise CalibrationError("what similarity means is told from labels, and this gallery has not two of them")
@@ -90,26 +103,41 @@ def calibrate(snapshot: Snapshot) -> Calibration:
     if len(queries) > MAX_QUERIES:
         queries = np.sort(np.random.default_rng(0).choice(queries, MAX_QUERIES, replace=False))
     embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
-    for hits_each in HITS_EACH:  # labels that are told apart well have their wrong hits further down
-        matches = snapshot.index.search(embeddings, hits_each, Exclusion.own(copies, queries, mask))
-        found, scores = matches.found, matches.scores
-        right = found & (classes[matches.positions] == classes[queries, None])
-        if (found & ~right).sum() >= FEWEST_PAIRS:
-            break
-    if right.sum() < FEWEST_PAIRS or (found & ~right).sum() < FEWEST_PAIRS:
-        raise CalibrationError(
-            f"what similarity means is told from right and wrong hits: this gallery gives {right.sum()} and "
-            f"{(found & ~right).sum()}, at least {FEWEST_PAIRS} of each are needed; add images of each label"
-        )
+    matches, right = _judged_hits(snapshot, queries, mask)
+    scores, found = matches.scores, matches.found
     alone = snapshot.index.search(embeddings, 1, Exclusion.own(classes, queries, mask), budget=EVERYTHING)
-    strangers = alone.scores[:, 0]
-    best = np.concatenate([scores[right.any(1), 0], strangers])
+    out_of_gallery = alone.scores[:, 0]
+    best = np.concatenate([scores[right.any(1), 0], out_of_gallery])
     native = np.arange(len(best)) < right.any(1).sum()
+    finite = np.isfinite(best)
     return Calibration(
-        fit_chance(scores[found], right[found]), fit_chance(best[np.isfinite(best)], native[np.isfinite(best)]),
-        _quantiles(strangers), _quantiles(scores[right[:, 0], 0]), int(found.sum()),
-        snapshot.columns.labelling, snapshot.neck_hash, snapshot.embeddings.shape[1],
-    )  # fmt: skip
+        hit=fit_probability(scores[found], right[found]),
+        here=fit_probability(best[finite], native[finite]),
+        out_of_gallery=_quantiles(out_of_gallery),
+        in_gallery=_quantiles(scores[right[:, 0], 0]),
+        pairs=int(found.sum()),
+        labelling=snapshot.columns.labelling,
+        neck_hash=snapshot.neck_hash,
+        dim=snapshot.embeddings.shape[1],
+    )
+
+
+def _judged_hits(snapshot: Snapshot, queries: np.ndarray, mask: np.ndarray | None) -> tuple[Matches, np.ndarray]:
+    """What items find among the others, and bool [Q, w]: what of it is right. Raises :class:`CalibrationError`."""
+    classes, wins, losses = snapshot.columns.classes, 0, 0
+    for hits_each in HITS_EACH:  # labels that are told apart well have their wrong hits further down
+        excluded = Exclusion.own(snapshot.columns.copies, queries, mask)
+        matches = snapshot.index.search(snapshot.embeddings[queries], hits_each, excluded)
+        right = matches.found & (classes[matches.positions] == classes[queries, None])
+        wins, losses = right.sum(), (matches.found & ~right).sum()
+        if min(wins, losses) >= FEWEST_PAIRS:
+            return matches, right
+        if losses >= FEWEST_PAIRS:
+            break
+    raise CalibrationError(
+        f"what similarity means is told from right and wrong hits: this gallery gives {wins} and {losses}, at least "
+        f"{FEWEST_PAIRS} of each are needed; add images of each label"
+    )
 
 
 def _logistic(fitted: tuple[float, float], similarity: np.ndarray | float) -> np.ndarray:
@@ -123,17 +151,17 @@ def _quantiles(values: np.ndarray) -> tuple[float, ...]:
     return tuple(round(float(value), 6) for value in np.sort(values))
 
 
-def fit_chance(similarities: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of the logistic chance, by Newton's method (Platt 1999, with his smoothed targets)."""
+def fit_probability(similarities: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of the logistic probability, by Newton's method (Platt 1999, with his smoothed targets)."""
     wins, losses = right.sum(), (~right).sum()
     targets = np.where(right, (wins + 1) / (wins + 2), 1 / (losses + 2))
     similarities = similarities.astype(np.float64)
     design = np.column_stack([similarities, np.ones_like(similarities)])
     weights = np.zeros(2)
     for _ in range(STEPS):
-        chance = 1 / (1 + np.exp(-design @ weights))
-        gradient = design.T @ (chance - targets)
-        curvature = design.T @ (design * (chance * (1 - chance))[:, None]) + RIDGE * np.eye(2)
+        probability = 1 / (1 + np.exp(-design @ weights))
+        gradient = design.T @ (probability - targets)
+        curvature = design.T @ (design * (probability * (1 - probability))[:, None]) + RIDGE * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
         weights -= step
         if np.abs(step).max() < 1e-9:

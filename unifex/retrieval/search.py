@@ -26,13 +26,13 @@ from unifex.vector_index.metric import exact_similarities
 class Hit:
     """An item that was found. ``rank`` from 1; ``score`` is the cosine similarity, -1 to 1.
 
-    ``chance``: 0..1 that it is right, as the gallery's labels tell; None when they cannot.
+    ``probability``: 0..1 that it is right, as the gallery's labels tell; None when they cannot.
     """
 
     rank: int
     score: float
     record: Record
-    chance: float | None = None
+    probability: float | None = None
 
     @property
     def path(self) -> str:
@@ -58,7 +58,7 @@ class Hit:
             "label": self.label,
             "domain": self.domain,
             "score": round(self.score, 6),
-            "chance": None if self.chance is None else round(self.chance, 4),
+            "chance": None if self.probability is None else round(self.probability, 4),
         }
 
 
@@ -66,7 +66,8 @@ class Hit:
 class Filters:
     """What may be found: only these domains, splits and items (all when empty), at least this similarity.
 
-    ``false_accepts``: only hits that no more than this share (0..1) of queries reach whose thing is not in the gallery.
+    ``false_accept_rate``: only hits that no more than this share (0..1) of queries reach whose thing is not in the
+    gallery.
     """
 
     domains: tuple[str, ...] = ()
@@ -74,13 +75,13 @@ class Filters:
     min_score: float | None = None
     exclude: frozenset[int] = frozenset()
     within: frozenset[int] = frozenset()
-    false_accepts: float | None = None
+    false_accept_rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.min_score is not None:
             ranges.SIMILARITY.check(self.min_score)
-        if self.false_accepts is not None:
-            ranges.FALSE_ACCEPTS.check(100 * self.false_accepts)
+        if self.false_accept_rate is not None:
+            ranges.FALSE_ACCEPT_RATE.check(100 * self.false_accept_rate)
 
     def check_known(self, gallery: Gallery) -> None:
         """Raises ``UnifexError`` for a domain or split that no item has: for who typed it, which is not "no hits"."""
@@ -128,14 +129,14 @@ class Filters:
 class SearchResult:
     """Hits, best first, and what was searched in how many seconds.
 
-    ``stranger``: True when even what is most alike is so little alike that the query's thing is probably not in the
-    gallery; None when only a part of it was searched, or its labels cannot tell. ``searched``: how many of the
-    gallery's ``items`` the filters left to search among.
+    ``out_of_gallery``: True when even what is most alike is so little alike that the query's thing is probably not
+    in the gallery; None when only a part of it was searched, or its labels cannot tell. ``searched``: how many of
+    the gallery's ``items`` the filters left to search among.
     """
 
     hits: list[Hit]
     context: bool
-    stranger: bool | None
+    out_of_gallery: bool | None
     items: int
     searched: int
     model: str
@@ -157,7 +158,7 @@ def search(
 
     ``context``: re-rank by the gallery's own neighbourhood; the similarities stay those of the images. Raises
     ``images.ImageError`` for a query that is no image, ``DimensionError`` for an unknown ``dim``, ``UnifexError`` for
-    ``k`` outside 1..1000, for no query, or for ``false_accepts`` in a gallery whose labels cannot tell.
+    ``k`` outside 1..1000, for no query, or for ``false_accept_rate`` in a gallery whose labels cannot tell.
     """
     if not pictures:
         raise UnifexError("no query image given")
@@ -207,12 +208,13 @@ def search_features(
         matches = reranking.search_reranked(index, near, query, k, excluded)
     positions = matches.positions[matches.found]
     scores = exact_similarities(query, index.embeddings, positions[None])[0]
-    meaning = _meaning(gallery, snapshot, dim, required=filters.false_accepts is not None)
-    least = -np.inf if filters.false_accepts is None else meaning.threshold(filters.false_accepts)
+    calibration = _calibration(gallery, snapshot, dim, required=filters.false_accept_rate is not None)
+    least = -np.inf if filters.false_accept_rate is None else calibration.threshold(filters.false_accept_rate)
+    tells = calibration and not filters.partial
     return SearchResult(
-        hits=hits_at(gallery, snapshot, positions, scores, max(least, filters.least_score), meaning),
+        hits=hits_at(gallery, snapshot, positions, scores, max(least, filters.least_score), calibration),
         context=context,
-        stranger=None if filters.partial or not meaning else meaning.chance_here(scores.max(initial=-1)) < 0.5,
+        out_of_gallery=calibration.probability_in_gallery(scores.max(initial=-1)) < 0.5 if tells else None,
         items=len(snapshot),
         searched=filters.searched(snapshot),
         model=gallery.embedder.name,
@@ -229,17 +231,17 @@ def hits_at(
     positions: np.ndarray,
     scores: np.ndarray,
     least: float,
-    meaning: Calibration | None = None,
+    calibration: Calibration | None = None,
 ) -> list[Hit]:
     """The items at these positions of the snapshot, best first, whose score is at least ``least``."""
     ids, scores = snapshot.columns.ids[positions[scores >= least]].tolist(), scores[scores >= least].tolist()
     records = {record.id: record for record in gallery.records(ids)}
     alive = [(records[item], score) for item, score in zip(ids, scores) if item in records]
-    chance = (lambda score: float(meaning.chance(score))) if meaning else (lambda score: None)
-    return [Hit(rank, score, record, chance(score)) for rank, (record, score) in enumerate(alive, start=1)]
+    probability = (lambda score: float(calibration.probability(score))) if calibration else (lambda score: None)
+    return [Hit(rank, score, record, probability(score)) for rank, (record, score) in enumerate(alive, start=1)]
 
 
-def _meaning(gallery: Gallery, snapshot: Snapshot, dim: int, required: bool) -> Calibration | None:
+def _calibration(gallery: Gallery, snapshot: Snapshot, dim: int, required: bool) -> Calibration | None:
     """What similarity means here; fitted for the gallery's own dimension only."""
     try:
         if dim != gallery.config.dim:

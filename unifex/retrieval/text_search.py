@@ -42,7 +42,7 @@ def search_words(
     if not words or len(words) > MAX_WORDS:
         raise UnifexError(f"give 1 to {MAX_WORDS} characters of words")
     k, balance = ranges.HITS.check(k), ranges.BALANCE.check(balance)
-    if filters.false_accepts is not None:
+    if filters.false_accept_rate is not None:
         raise UnifexError("trust is told from images that search for each other; it says nothing about words")
     started = time.perf_counter()
     query = gallery.embedder.words([words])
@@ -65,7 +65,7 @@ def search_words(
     return SearchResult(
         hits=hits_at(gallery, snapshot, best, scores[best], filters.least_score),
         context=False,
-        stranger=None,
+        out_of_gallery=None,
         items=len(snapshot),
         searched=filters.searched(snapshot),
         model=gallery.embedder.backbone.title,

@@ -44,10 +44,10 @@ def add_endpoints(app: AppContext) -> None:
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
         filters = _filters(opened, domain, min_score)
         if trust:
-            filters = replace(filters, false_accepts=ranges.FALSE_ACCEPTS.check(trust) / 100)
+            filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
         result = search(opened, [path], k, filters, _dim(dim), context)
         hits = [_hit(hit, app.settings.public) for hit in result.hits]
-        return {"results": [{"query": path.name, "stranger": result.stranger, "hits": hits}]}
+        return {"results": [{"query": path.name, "stranger": result.out_of_gallery, "hits": hits}]}
 
     def words_endpoint(
         words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0

@@ -22,7 +22,7 @@ HIT_COLUMNS: dict[str, Callable[[Hit], str]] = {
     "label": lambda hit: hit.label,
     "domain": lambda hit: hit.domain,
     "score": lambda hit: f"{hit.score:.6f}",
-    "chance": lambda hit: "" if hit.chance is None else f"{hit.chance:.4f}",
+    "chance": lambda hit: "" if hit.probability is None else f"{hit.probability:.4f}",
     "uri": lambda hit: hit.record.uri,
 }
 
@@ -34,9 +34,9 @@ def hit_grid(hits: Iterable[tuple[Hit, bytes]]) -> Markup:
 
 def _hit_card(hit: Hit, thumbnail: bytes) -> Card:
     badge, described = f"{hit.score:.3f}", f"similarity {hit.score:.3f}"
-    if hit.chance is not None:
-        badge += f" · {100 * hit.chance:.0f} %"
-        described += f", {100 * hit.chance:.0f} % chance to be right"
+    if hit.probability is not None:
+        badge += f" · {100 * hit.probability:.0f} %"
+        described += f", {100 * hit.probability:.0f} % chance to be right"
     return Card(hit.record, thumbnail, badge=badge, described=described)
 
 

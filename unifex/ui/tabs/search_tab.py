@@ -218,7 +218,7 @@ class SearchTab:
                 domains=tuple(domain for domain in domains or () if domain in known),
                 min_score=None if min_score <= ANY_SIMILARITY else min_score,
                 within=frozenset(within.of(name)),
-                false_accepts=float(trust) or None,
+                false_accept_rate=float(trust) or None,
             )
             words = words.strip()
             if query or words:
@@ -235,7 +235,7 @@ class SearchTab:
         self, query: Query, words: str, balance: float, gallery: Gallery, k: int, filters: Filters, context: bool
     ) -> tuple[str, str, LastResult]:
         if words:
-            filters = replace(filters, false_accepts=None)
+            filters = replace(filters, false_accept_rate=None)
             result = search_words(gallery, words, query.paths, query.items, k, filters, balance)
         elif query.items:
             result = search_items(gallery, query.items, k, filters, context=context)
@@ -250,15 +250,15 @@ class SearchTab:
         status = search_answer.search_status(
             result, gallery.name, shown, words, places=not self.context.settings.public
         )
-        if filters.false_accepts:
-            meaning = gallery.calibration()
-            least = meaning.threshold(filters.false_accepts)
+        if filters.false_accept_rate:
+            calibration = gallery.calibration()
+            least = calibration.threshold(filters.false_accept_rate)
             status += html.hint(
-                f"Similarity {least:.2f} and more: that keeps {meaning.kept(least):.0%} of right first hits."
+                f"Similarity {least:.2f} and more: that keeps {calibration.kept(least):.0%} of right first hits."
             )
         if not result.hits:
             return status + _why_nothing(result, filters), "", found
-        if result.stranger:
+        if result.out_of_gallery:
             status += _STRANGER
         hits = [(hit, gallery.thumbnail(hit.record.sha256)) for hit in result.hits]
         return status, of_gallery(gallery.name, search_answer.hit_grid(hits)), found
@@ -314,11 +314,11 @@ def _varied(labels: np.ndarray) -> list[int]:
 def _why_nothing(result: SearchResult, filters: Filters) -> str:
     if not result.items:
         return html.message("This gallery is empty", "Add images in the Gallery tab.", "warning")
-    if filters.false_accepts:
+    if filters.false_accept_rate:
         return html.message(
             "No match that can be trusted",
-            f"Nothing here is more alike than what {100 * filters.false_accepts:.0f} % of queries find whose thing is "
-            "not in the gallery. Choose another setting under Trust to see the nearest.",
+            f"Nothing here is more alike than what {100 * filters.false_accept_rate:.0f} % of queries find whose thing "
+            "is not in the gallery. Choose another setting under Trust to see the nearest.",
             "warning",
         )
     if filters.min_score is not None:
