@@ -93,13 +93,17 @@ class Options:
 class Source(Protocol):
     """``spec`` and ``options`` are what :func:`unifex.data.sources.open_source` takes to open it again."""
 
-    spec: str
-    options: Options
+    @property
+    def spec(self) -> str: ...
+
+    @property
+    def options(self) -> Options: ...
 
     def __iter__(self) -> Iterator[Item | Skipped]: ...
 
     def count(self) -> int | None:
         """How many items and refusals there will be, quickly; None when that cannot be known."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
             server_name=in_url(host),
             server_port=free_port(host, settings.port),
             share=settings.share,
-            auth=tuple(settings.auth.split(":", 1)) if settings.auth else None,
+            auth=_user_and_password(settings),
             prevent_thread_lock=True,
             show_error=not settings.public,
             state_session_capacity=SESSIONS,
@@ -188,8 +188,8 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
                 ],
             },
         )
-    if page.share_url:
-        hosts.add(urlsplit(page.share_url).hostname)
+    if shared := urlsplit(page.share_url or "").hostname:
+        hosts.add(shared)
     context.prepare()
     if block:
         try:
@@ -197,6 +197,13 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
         finally:
             context.close()
     return page, context
+
+
+def _user_and_password(settings: Settings) -> tuple[str, str] | None:
+    if not settings.auth:
+        return None
+    user, _, password = settings.auth.partition(":")
+    return user, password
 
 
 def _hosts(settings: Settings) -> Hosts:

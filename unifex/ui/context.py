@@ -319,7 +319,7 @@ class AppContext:
             cut_off = [found for found in self.own.survey(Gallery.unfinished) if not isinstance(found, Broken)]
             uploads.sweep(self.own.folder, [spec for found in cut_off for spec in found])
             if self.workspaces:
-                threading.Thread(target=self._sweep, name="unifex-sweep", daemon=True).start()
+                threading.Thread(target=self._sweep, args=(self.workspaces,), name="unifex-sweep", daemon=True).start()
             self.state = self.problem or self.embedder.engine.name
         except Exception as error:  # a thread of its own: nobody else would tell the user
             told = explain(error)
@@ -340,11 +340,12 @@ class AppContext:
         elif job.error:
             raise job.error
 
-    def _sweep(self) -> None:
+    @staticmethod
+    def _sweep(workspaces: Workspaces) -> None:
         """Visitors' data goes when its time has come."""
         while True:
             try:
-                self.workspaces.sweep()
+                workspaces.sweep()
             except ERRORS:
                 log.exception("sweeping visitors' workspaces failed; tried again in a minute")
             time.sleep(SWEEP_SECONDS)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-import gradio as gr
+from gradio.data_classes import FileData
+from gradio.events import api
+from gradio.exceptions import Error
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
@@ -27,7 +29,7 @@ def add_endpoints(app: AppContext) -> None:
     """Register ``/search``, ``/search_words``, ``/galleries`` and ``/evaluate`` on the page being built."""
 
     def search_endpoint(
-        image: gr.FileData,
+        image: FileData,
         gallery: str = "",
         k: int = 10,
         domain: str = "",
@@ -40,7 +42,7 @@ def add_endpoints(app: AppContext) -> None:
         try:
             path = app.uploaded(image["path"] if isinstance(image, dict) else image.path)
         except SourceError:
-            raise gr.Error("image: upload the file (gradio_client.handle_file), do not name a path") from None
+            raise Error("image: upload the file (gradio_client.handle_file), do not name a path") from None
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
         filters = _filters(opened, domain, min_score)
         if trust:
@@ -73,10 +75,10 @@ def add_endpoints(app: AppContext) -> None:
         job = app.start("evaluate", opened.name, compare(opened, *asked), str(asked))
         return (await job.outcome()).as_json(labels)
 
-    gr.api(search_endpoint, api_name="search")
-    gr.api(words_endpoint, api_name="search_words")
-    gr.api(galleries_endpoint, api_name="galleries")
-    gr.api(evaluate_endpoint, api_name="evaluate", concurrency_limit=WAITING)
+    api(search_endpoint, api_name="search")
+    api(words_endpoint, api_name="search_words")
+    api(galleries_endpoint, api_name="galleries")
+    api(evaluate_endpoint, api_name="evaluate", concurrency_limit=WAITING)
 
 
 def _filters(gallery: Gallery, domain: str, min_score: float) -> Filters:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+from importlib.resources import files
 from pathlib import Path
 
-import gradio as gr
+from gradio.themes import Base, colors, sizes
 
 from unifex.core.assets import ASSETS
 
@@ -25,16 +25,16 @@ PLOTLY = "plotly.js"  # its address
 
 def plotly_path() -> Path:
     """Plotly's own script, from the package: the page needs no CDN."""
-    return Path(importlib.util.find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"
+    return Path(str(files("plotly"))) / "package_data" / "plotly.min.js"
 
 
-def theme() -> gr.themes.Base:
+def theme() -> Base:
     """The app's own theme, light and dark, on system fonts."""
-    return gr.themes.Base(
-        primary_hue=gr.themes.colors.indigo,
-        secondary_hue=gr.themes.colors.violet,
-        neutral_hue=gr.themes.colors.slate,
-        radius_size=gr.themes.sizes.radius_lg,
+    return Base(
+        primary_hue=colors.indigo,
+        secondary_hue=colors.violet,
+        neutral_hue=colors.slate,
+        radius_size=sizes.radius_lg,
         font=SYSTEM_FONTS,
         font_mono=MONO_FONTS,
     ).set(

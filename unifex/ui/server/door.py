@@ -117,7 +117,7 @@ class Door:
         if scheme not in _PORTS or (known := self.hosts.known(netloc)) is None:
             return False
         name, port = known
-        host, host_port = self.hosts.known(request.headers["host"])
+        host, host_port = self.hosts.known(request.headers["host"]) or ("", "")  # which was looked at before
         if name in self.hosts.proxied and (name != host or not host_port):
             return True
         return (name, port or _PORTS[scheme]) == (host, host_port or _PORTS[scheme])

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anyio import to_thread
-from gradio.route_utils import FileUploadProgress, GradioMultiPartParser, MultiPartException
+from gradio.route_utils import FileUploadProgress, GradioMultiPartParser
 from gradio.routes import file_upload_statuses
 from gradio_client.utils import strip_invalid_filename_characters
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from unifex.core.disk import BLOCK_BYTES
@@ -18,6 +20,8 @@ from unifex.ui.server.quotas import MAX_FILES, Caller, Quotas
 from unifex.ui.server.rates import Refusal
 from unifex.ui.server.visitor_files import SENT, RoomError, VisitorFiles
 from unifex.ui.server.workspaces import DELETED
+
+_NO_FORM = "an upload is a form with files"
 
 
 @dataclass
@@ -49,7 +53,7 @@ class UploadReceiver:
     def _check_announced(self, request: Request) -> None:
         """What says that it is too much need not come at all. What does not say so is counted as it comes."""
         if "multipart/form-data" not in request.headers.get("content-type", ""):
-            raise Refusal(400, "an upload is a form with files")
+            raise Refusal(400, _NO_FORM)
         length, most = request.headers.get("content-length", ""), self.max_bytes
         if length.isdecimal() and int(length[:20]) > most + BLOCK_BYTES:
             raise Refusal(413, f"an upload may have {most // 10**6:,} MB here")
@@ -72,6 +76,8 @@ class UploadReceiver:
                 form = await parser.parse()
                 arrival.settle()
                 for file in form.getlist("files"):
+                    if not isinstance(file, UploadFile):
+                        raise Refusal(400, _NO_FORM)
                     file.file.close()
                     self.quotas.uploaded.check(caller, 2 * BLOCK_BYTES)  # a file takes that, however little is in it
                     place = Path(file.file.name), _name(file.filename), owner, SENT
