@@ -46,7 +46,7 @@ WRONG = [
         ["--gallery", "nosuch"],
         "--gallery 'nosuch': no gallery (there are: none), and no images: 'nosuch' does not exist",
     ),
-    (["--gallery", "file"], "'file' is no folder, .zip, .csv or image"),
+    (["--gallery", "file"], "'file' is no source of images"),
     (["--data", "nosuch"], "--data 'nosuch': there is no such folder"),
     (["--visitor-hours", "nan"], "the time after which a visitor's data is deleted must be 0.001 to"),
     (["--visitor-minutes", "inf"], "a training's time must be 0.01 to"),
