@@ -36,6 +36,7 @@ def test_library_example(photos):
         capture_output=True, check=True,
     )  # fmt: skip
     assert "cross signs/cross/2.png" in done.stdout
+    assert "25 items, 0 could not be read" in done.stdout
     assert done.stdout.endswith("(1, 64)\n")
 
 

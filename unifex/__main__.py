@@ -1,15 +1,38 @@
-"""``python -m unifex``."""
+"""The two programs: ``python -m unifex`` (or ``unifex``), and the app (``python app.py`` or ``unifex-app``).
+
+Whatever is heavy is imported within them: wrong settings are told first, and Ctrl+C may come at any time.
+"""
 
 import sys
 
 from unifex.core import console
 
 
-def main() -> int:
-    """All of it is imported here, so that Ctrl+C may come at any time."""
-    from unifex.cli.main import main
+def commands() -> int:
+    """Run the command that the command line names; the exit code."""
 
-    return main()
+    def run() -> int:
+        from unifex.cli.main import main
+
+        return main()
+
+    return console.run(run, "nothing was begun")
 
 
-sys.exit(console.run(main, "nothing was begun"))
+def app() -> int:
+    """Serve the app until Ctrl+C; the exit code."""
+
+    def run() -> int:
+        from unifex.cli.settings import read_settings
+
+        settings = read_settings()
+        from unifex.ui.app import serve
+
+        serve(settings)
+        return 0
+
+    return console.run(run, "the galleries are as they were left")
+
+
+if __name__ == "__main__":
+    sys.exit(commands())

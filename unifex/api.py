@@ -1,0 +1,84 @@
+"""What a program does with a gallery in one call each: long work is waited for, and its result is returned.
+
+``watch`` is given every :class:`~unifex.core.progress.Step` of it. Images that could not be read stand in the report;
+whatever else goes wrong is raised as a :class:`~unifex.core.errors.UnifexError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from unifex.core.progress import Step, finish
+from unifex.evaluation.compare import Assessment, compare
+from unifex.evaluation.protocols import EvalProtocol
+from unifex.gallery import indexing
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import IndexReport
+from unifex.models.embedder import ImageLike
+from unifex.retrieval import search as retrieval
+from unifex.retrieval.search import Filters, SearchResult
+from unifex.training.config import TrainConfig
+from unifex.training.held_out import HoldOut
+from unifex.training.result import TrainResult
+from unifex.training.run import finetune
+
+Watch = Callable[[Step], None]
+
+
+def index(gallery: Gallery, source: str | Path, watch: Watch | None = None, **options: bool) -> IndexReport:
+    """Add the images of a source: folder, .zip, .csv, image, hf:OWNER/NAME.
+
+    ``options``: ``prune``, ``prune_all`` and ``rehash``, as :func:`unifex.gallery.indexing.index` has them. What is
+    unchanged is not read again. Raises ``SourceError`` and ``GalleryError``.
+    """
+    return finish(indexing.index(gallery, str(source), **options), watch)
+
+
+def search(
+    gallery: Gallery,
+    query: ImageLike | Sequence[ImageLike],
+    k: int = 10,
+    filters: Filters = Filters(),
+    dim: int | None = None,
+    rerank: bool = False,
+) -> SearchResult:
+    """The ``k`` (1..1000) most similar items of an image, or of several of the same thing, best first.
+
+    An image is a path, the bytes of a file or a PIL image. ``dim``: length of the embeddings, by default the
+    gallery's; ``rerank`` by the gallery's own neighbourhood. Raises ``ImageError``, ``DimensionError``.
+    """
+    images = query if isinstance(query, Sequence) and not isinstance(query, str | bytes) else [query]
+    return retrieval.search(gallery, images, k, filters, dim, rerank)
+
+
+def evaluate(
+    gallery: Gallery,
+    protocol: EvalProtocol = EvalProtocol(),
+    dim: int | None = None,
+    rerank: bool = False,
+    baselines: Sequence[str] = (),
+    watch: Watch | None = None,
+) -> Assessment:
+    """How well the gallery's labelled items find each other: mMP@5, recall, mAP@R, each 0..1 with a 95% interval.
+
+    ``baselines``: models, ``raw``, ``pca`` or ``pooling`` to set beside it. Raises ``GalleryError`` without labels.
+    """
+    return finish(compare(gallery, protocol, dim, rerank, baselines), watch)
+
+
+def train(
+    gallery: Gallery,
+    name: str,
+    config: TrainConfig = TrainConfig(),
+    hold_out: HoldOut = HoldOut(),
+    watch: Watch | None = None,
+) -> TrainResult:
+    """Teach a neck the gallery's labels and save it as model ``name`` beside the galleries.
+
+    The result says what it is worth on classes that it never saw. One that was stopped goes on when called again
+    alike. Raises ``GalleryError``, ``TrainingError`` or ``ModelError`` with what is missing.
+    """
+    result = finish(finetune(gallery, name, config, hold_out), watch)
+    assert result  # only those that help in a training of several processes have none
+    return result
