@@ -6,7 +6,9 @@ from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
 from unifex.gallery.calibration import Calibration, CalibrationError, fit_probability
 from unifex.gallery.gallery import Gallery
-from unifex.retrieval.search import Filters, search, search_items
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +78,16 @@ def test_search_says_what_it_trusts(labelled):
 
     strange = search(labelled, [Image.fromarray(noise)], 5)
     assert strange.out_of_gallery is True
-    of_a_part = search(labelled, [Image.fromarray(noise)], 5, Filters(domains=("signs",)))
-    assert of_a_part.out_of_gallery is None
+    assert search(labelled, [Image.fromarray(noise)], 5, Filters(domains=("signs",))).out_of_gallery is None  # a part
     assert search(labelled, [Image.fromarray(noise)], 5, Filters(false_accept_rate=0.05)).hits == []
 
 
-def test_context_keeps_the_similarities(labelled):
+def test_reranking_keeps_the_similarities(labelled):
     ids = labelled.snapshot().columns.ids
-    plain, context = (search_items(labelled, [int(ids[0])], 47, context=c) for c in (False, True))
-    assert context.context
+    plain, reranked = (search(labelled, Query(items=(int(ids[0]),)), 47, rerank=c) for c in (False, True))
+    assert reranked.reranked
     scores = {hit.record.id: hit.score for hit in plain.hits}
-    assert {hit.record.id: hit.score for hit in context.hits} == scores  # the order is what changes
+    assert {hit.record.id: hit.score for hit in reranked.hits} == scores  # the order is what changes
     assert int(ids[0]) not in scores
 
 

@@ -9,7 +9,8 @@ from unifex.evaluation.splits import split_of
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.retrieval.search import search_items
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
 
 
 def say(gallery, *said):
@@ -23,7 +24,7 @@ def test_relabel_drop_and_undo(gallery, folder):
     assert (gallery.item_at("shapes/disc/0.png").label, gallery.item_at("shapes/disc/0.png").domain) == ("ball", "toys")
     assert len(gallery) == gallery.facts().items == len(gallery.snapshot()) == 23
     assert gallery.facts().corrections == 2
-    hits = search_items(gallery, [item.id], 24).hits
+    hits = search(gallery, Query(items=(item.id,)), 24).hits
     assert "signs/cross/1.png" not in [hit.path for hit in hits]
     report = run_index(gallery, folder)  # the source does not bring back what was corrected
     assert (report.added, report.skipped, len(gallery)) == (0, 24, 23)

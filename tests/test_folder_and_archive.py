@@ -23,7 +23,7 @@ from unifex.data.sources import open_source, require_items
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import Remark, index
-from unifex.retrieval.search import Filters
+from unifex.retrieval.filters import Filters
 
 DISC = encoded(picture("shapes/disc", 0))
 BAEUME, BAEUME_APART = (unicodedata.normalize(form, "Bäume") for form in ("NFC", "NFD"))

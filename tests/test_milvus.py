@@ -17,7 +17,9 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
-from unifex.retrieval.search import Filters, search, search_items
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
 from unifex.vector_index import exact, index_types, milvus_index
 from unifex.vector_index.candidates import Place, Vectors
 from unifex.vector_index.matches import Exclusion
@@ -130,11 +132,11 @@ def test_a_gallery_in_milvus_answers_as_in_faiss(both, folder):
         Filters(("shapes",), exclude=frozenset(ids[:2].tolist())),
     ]  # fmt: skip
     for filters in asked:
-        for context in (False, True):
-            here, there = (search(one, [query], 12, filters, context=context) for one in (faiss, moved))
+        for rerank in (False, True):
+            here, there = (search(one, [query], 12, filters, rerank=rerank) for one in (faiss, moved))
             assert [hit.as_json() for hit in there.hits] == [hit.as_json() for hit in here.hits]
             assert there.out_of_gallery == here.out_of_gallery
-    here, there = (search_items(one, ids[:2].tolist(), 5).hits for one in (faiss, moved))
+    here, there = (search(one, Query(items=tuple(ids[:2].tolist())), 5).hits for one in (faiss, moved))
     assert [hit.as_json() for hit in there] == [hit.as_json() for hit in here]
     here, there = finish(compare(faiss)), finish(compare(moved))
     assert there.as_json() == here.as_json()

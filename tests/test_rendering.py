@@ -9,7 +9,7 @@ from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Facts, Record
 from unifex.gallery.indexing import IndexReport
-from unifex.retrieval.search import Hit, SearchResult
+from unifex.retrieval.hits import Hit, SearchResult
 from unifex.training.result import Changed
 from unifex.ui.rendering import cards, failures, gallery_report, html, item, search_answer, training_report
 

@@ -6,7 +6,9 @@ from unifex.core.errors import UnifexError
 from unifex.core.images import ImageError
 from unifex.core.vectors import l2_normalize
 from unifex.models.neck import DimensionError
-from unifex.retrieval.search import Filters, search, search_items
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
 from unifex.vector_index.flat_index import FlatIndex
 
 
@@ -75,7 +77,7 @@ def test_several_queries_are_their_mean(gallery):
 
 def test_search_with_an_item_leaves_it_out(gallery):
     ids = gallery.snapshot().columns.ids
-    result = search_items(gallery, [int(ids[3])], 24)
+    result = search(gallery, Query(items=(int(ids[3]),)), 24)
     assert len(result.hits) == 23
     assert int(ids[3]) not in [hit.record.id for hit in result.hits]
     assert result.hits[0].label == gallery.records([ids[3]])[0].label

@@ -10,8 +10,9 @@ from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import Embedder
-from unifex.retrieval.search import Filters, search
-from unifex.retrieval.text_search import search_words
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def first(worded) -> str:
 
 def test_words_find_what_the_library_finds(worded, reference):
     expected = reference(text="a red disc", path=first(worded))
-    result = search_words(worded, "a red disc", k=24)
+    result = search(worded, Query(text="a red disc"), k=24)
     assert {hit.path: hit.score for hit in result.hits} == pytest.approx(expected, abs=3e-3)
     scores = [hit.score for hit in result.hits]
     assert scores == sorted(scores, reverse=True)
@@ -66,72 +67,72 @@ def test_words_find_what_the_library_finds(worded, reference):
     assert all(hit.probability is None for hit in result.hits)
 
 
-@pytest.mark.parametrize("balance", [0.2, 0.5, 0.9])
-def test_words_and_an_image_count_in_units_of_their_spread(worded, reference, balance):
+@pytest.mark.parametrize("weight", [0.2, 0.5, 0.9])
+def test_words_and_an_image_count_in_units_of_their_spread(worded, reference, weight):
     path = first(worded)
     words, image = reference(text="a red disc", path=path), reference(path=path)
     mixed = {
-        name: balance * words[name] / np.std(list(words.values()))
-        + (1 - balance) * image[name] / np.std(list(image.values()))
+        name: weight * words[name] / np.std(list(words.values()))
+        + (1 - weight) * image[name] / np.std(list(image.values()))
         for name in words
     }
     record = worded.item_at(path)
-    result = search_words(worded, "a red disc", pictures=[record.uri], k=24, balance=balance)
+    result = search(worded, Query((record.uri,), text="a red disc", text_weight=weight), 24)
     found = [mixed[hit.path] for hit in result.hits]
     spread = max(mixed.values()) - min(mixed.values())
     assert np.diff(found).max() < 0.01 * spread  # the same order, but for what float16 features cannot tell apart
-    by_item = search_words(worded, "a red disc", items=[record.id], k=24, balance=balance)
+    by_item = search(worded, Query(items=(record.id,), text="a red disc", text_weight=weight), 24)
     assert path not in [hit.path for hit in by_item.hits]
     assert len(by_item.hits) == 23
 
 
 def test_at_the_ends_of_the_balance_only_one_counts(worded):
     picture = worded.item_at(first(worded)).uri
-    words = [hit.path for hit in search_words(worded, "a dog", k=24).hits]
-    assert [hit.path for hit in search_words(worded, "a dog", [picture], k=24, balance=1).hits] == words
+    words = [hit.path for hit in search(worded, Query(text="a dog"), k=24).hits]
+    assert [hit.path for hit in search(worded, Query((picture,), text="a dog", text_weight=1), 24).hits] == words
     alone = [hit.path for hit in search(worded, [picture], 5).hits]
-    assert [hit.path for hit in search_words(worded, "a dog", [picture], k=5, balance=0).hits] == alone
+    assert [hit.path for hit in search(worded, Query((picture,), text="a dog", text_weight=0), 5).hits] == alone
 
 
 def test_filters_hold_for_words(worded):
-    everything = search_words(worded, "a dog", k=24).hits
+    everything = search(worded, Query(text="a dog"), k=24).hits
     domain = everything[0].domain
-    inside = search_words(worded, "a dog", k=24, filters=Filters(domains=(domain,))).hits
+    inside = search(worded, Query(text="a dog"), k=24, filters=Filters(domains=(domain,))).hits
     assert [hit.path for hit in inside] == [hit.path for hit in everything if hit.domain == domain]
     least = everything[3].score
-    assert len(search_words(worded, "a dog", k=24, filters=Filters(min_score=least)).hits) == 4
+    assert len(search(worded, Query(text="a dog"), k=24, filters=Filters(min_score=least)).hits) == 4
 
 
 def test_new_items_are_found_by_words_at_once(worded, tmp_path):
     drawing.picture("shapes/disc", 77).save(tmp_path / "new.png")
     run_index(worded, tmp_path / "new.png")
     try:
-        assert "new.png" in [hit.path for hit in search_words(worded, "a dog", k=100).hits]
+        assert "new.png" in [hit.path for hit in search(worded, Query(text="a dog"), k=100).hits]
     finally:
         with worded.write() as writer:
             writer.remove([worded.item_at("new.png").id])
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("query", "options", "sentence"),
     [
-        ({"words": "  "}, "characters of words"),
-        ({"words": "x" * 2000}, "characters of words"),
-        ({"words": "dog", "k": 0}, "k must be"),
-        ({"words": "dog", "balance": 1.5}, "balance must be"),
-        ({"words": "dog", "filters": Filters(false_accept_rate=0.1)}, "nothing about words"),
+        ({"text": "  "}, {}, "characters of words"),
+        ({"text": "x" * 2000}, {}, "characters of words"),
+        ({"text": "dog"}, {"k": 0}, "k must be"),
+        ({"text": "dog", "text_weight": 1.5}, {}, "balance must be"),
+        ({"text": "dog"}, {"filters": Filters(false_accept_rate=0.1)}, "nothing about words"),
     ],
 )
-def test_a_query_that_is_wrong_says_so(worded, options, sentence):
+def test_a_query_that_is_wrong_says_so(worded, query, options, sentence):
     with pytest.raises(UnifexError, match=sentence):
-        search_words(worded, **options)
+        search(worded, Query(**query), **options)
 
 
 def test_a_backbone_without_words_says_so(gallery):
     with pytest.raises(BackboneError, match="knows no words"):
-        search_words(gallery, "a dog")
+        search(gallery, Query(text="a dog"))
 
 
 def test_an_empty_gallery_has_no_hits(tmp_path, folder_of_tiny):
     empty = Gallery.create(tmp_path / "empty", Embedder.load(f"raw:local-dir:{folder_of_tiny}"))
-    assert search_words(empty, "a dog").hits == []
+    assert search(empty, Query(text="a dog")).hits == []

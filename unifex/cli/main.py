@@ -208,30 +208,29 @@ def _query(text: str) -> Path:
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.core.images import ImageError
-    from unifex.retrieval.search import Filters, search
-    from unifex.retrieval.text_search import search_words
+    from unifex.retrieval.filters import Filters
+    from unifex.retrieval.query import Query
+    from unifex.retrieval.search import search
 
     if not options.images and not options.words:
         raise UnifexError("give an image, or --words")
-    images = [_query(image) for image in options.images]
+    given = tuple(_query(image) for image in options.images)
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     trust = None if options.trust is None else options.trust / 100
     filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accept_rate=trust)
     filters.check_known(gallery)
     together = options.together or not options.images
-    queries = [images] if together else [[image] for image in images]
     results = []
-    for query in queries:
-        name = ", ".join([*map(str, query), *([repr(options.words)] if options.words else [])])
+    for images in [given] if together else [(image,) for image in given]:
+        name = ", ".join([*map(str, images), *([repr(options.words)] if options.words else [])])
         try:
-            if options.words:
-                result = search_words(gallery, options.words, query, (), options.k, filters, options.balance)
-            else:
-                result = search(gallery, query, options.k, filters, options.dim, options.context)
+            query = Query(images, text=options.words or "", text_weight=options.balance)
+            result = search(gallery, query, options.k, filters, options.dim, options.context)
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
-        hits = [hit.as_json() for hit in result.hits]
-        results.append({"query": name, "stranger": result.out_of_gallery, "hits": hits})
+        results.append(
+            {"query": name, "stranger": result.out_of_gallery, "hits": [hit.as_json() for hit in result.hits]}
+        )
         say(options, f"{name}: {len(result.hits)} hits in {result.searched:,} items ({result.model}, {result.index})")
         if result.out_of_gallery:
             say(options, "      probably not in this gallery: nothing is alike enough")

@@ -227,11 +227,11 @@ class Embedder:
 
     @property
     def supports_text(self) -> bool:
-        """Whether the backbone has a text tower, so that words can be searched with."""
+        """Whether the backbone has a text tower, so that text can be searched with."""
         return self.backbone.text is not None
 
-    def words(self, texts: list[str]) -> np.ndarray:
-        """Words in the space of the *features*: float32 [n, D], L2 norm 1. Raises ``BackboneError``."""
+    def embed_text(self, texts: list[str]) -> np.ndarray:
+        """Text in the space of the *features*: float32 [n, D], L2 norm 1. Raises ``BackboneError``."""
         return engines.load_text_tower(self.backbone).embed(texts)
 
     def embed(self, pictures: Sequence[ImageLike], dim: int | None = None) -> np.ndarray:

@@ -50,18 +50,6 @@ log = logging.getLogger("unifex")
 
 
 @dataclass(frozen=True)
-class Query:
-    """What is being searched with: image files, or items of a gallery by id."""
-
-    paths: tuple[str, ...] = ()
-    items: tuple[int, ...] = ()
-    gallery: str = ""
-
-    def __bool__(self) -> bool:
-        return bool(self.paths or self.items)
-
-
-@dataclass(frozen=True)
 class Wish:
     """That something is to be searched (or shown) anew: no two are equal."""
 

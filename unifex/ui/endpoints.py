@@ -18,8 +18,10 @@ from unifex.data.item import SourceError
 from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery.gallery import Facts, Gallery
-from unifex.retrieval.search import Filters, Hit, search
-from unifex.retrieval.text_search import search_words
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.hits import Hit
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
 from unifex.ui.context import AppContext
 
 WAITING = 16  # calls that wait for a job of theirs; more of one caller's are refused by the jobs themselves
@@ -47,7 +49,7 @@ def add_endpoints(app: AppContext) -> None:
         filters = _filters(opened, domain, min_score)
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
-        result = search(opened, [path], k, filters, _dim(dim), context)
+        result = search(opened, Query((path,)), k, filters, _dim(dim), rerank=context)
         hits = [_hit(hit, app.settings.public) for hit in result.hits]
         return {"results": [{"query": path.name, "stranger": result.out_of_gallery, "hits": hits}]}
 
@@ -56,7 +58,7 @@ def add_endpoints(app: AppContext) -> None:
     ) -> dict[str, Any]:
         """Find the items of a gallery that show what words say, where its backbone knows words."""
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
-        result = search_words(opened, _text("words", words), k=k, filters=_filters(opened, domain, min_score))
+        result = search(opened, Query(text=_text("words", words)), k, _filters(opened, domain, min_score))
         return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
 
     def galleries_endpoint() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from unifex.core.text import reason
 from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.ui.components.basic import item_told, signal
-from unifex.ui.context import ERRORS, AppContext, Query, Wish
+from unifex.ui.context import ERRORS, AppContext, Selection, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering.html import message
 from unifex.ui.rendering.item import detail, no_item
@@ -77,7 +77,7 @@ class ItemView:
     def search_with(self, shown: tuple[str, int]) -> tuple:
         """(shown item) -> it as the query, its gallery, no images, and that it is to be searched."""
         gallery, item = shown
-        return Query(items=(int(item),), gallery=gallery), gallery, None, None, Wish.new()
+        return Selection(gallery, (int(item),)), gallery, None, None, Wish.new()
 
     def save_label(self, shown: tuple[str, int], label: str, domain: str) -> tuple:
         """(shown item, label, domain) -> the item as it is now, what can be done with it, that it was corrected."""

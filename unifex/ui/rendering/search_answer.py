@@ -11,7 +11,7 @@ from markupsafe import Markup
 from unifex.core import images
 from unifex.core.templates import render
 from unifex.core.text import harmless
-from unifex.retrieval.search import Hit, SearchResult
+from unifex.retrieval.hits import Hit, SearchResult
 from unifex.ui.rendering.cards import Card
 from unifex.ui.rendering.html import data_uri
 

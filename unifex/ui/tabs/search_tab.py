@@ -15,11 +15,13 @@ import numpy as np
 from unifex.core import images
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
-from unifex.retrieval.search import Filters, SearchResult, search, search_items
-from unifex.retrieval.text_search import MAX_WORDS, search_words
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.hits import SearchResult
+from unifex.retrieval.query import MAX_TEXT, Query
+from unifex.retrieval.search import search
 from unifex.ui.components.basic import Choice, QueryImage, item_told, notice, signal
 from unifex.ui.components.item_view import ItemView
-from unifex.ui.context import ERRORS, AppContext, LastResult, Query, Selection, Wish
+from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import listen
 from unifex.ui.rendering import html, search_answer
 from unifex.ui.rendering.cards import Card, of_gallery
@@ -40,7 +42,7 @@ class SearchTab:
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
-        self.picked = gr.State(Query())  # an item that is searched with; an image that comes later takes its place
+        self.picked = gr.State(Selection())  # an item that is searched with; an image that comes later takes its place
         self.pressed = gr.State(False)  # Search, and not Clear since: who did wants to know what is missing
         self.wish, self.found, self.within = gr.State(Wish()), gr.State(LastResult()), gr.State(Selection())
         self.sampled = signal("sample")
@@ -65,7 +67,7 @@ class SearchTab:
         )
         with gr.Column(visible=False) as self.wording:
             self.words = gr.Textbox(
-                label="Words", placeholder="a red bicycle", elem_id="search-words", max_length=MAX_WORDS,
+                label="Words", placeholder="a red bicycle", elem_id="search-words", max_length=MAX_TEXT,
                 info="Alone, or with an image: like this image, and what the words say",
             )  # fmt: skip
             self.balance = gr.Slider(
@@ -137,12 +139,12 @@ class SearchTab:
     def forget(self) -> tuple:
         """-> no image, no item, nothing chosen on the map, and every filter as it was in the beginning."""
         filters = "", HALF, HITS, [], ANY_SIMILARITY, EVERY_HIT, False
-        return False, None, None, Query(), Selection(), gr.update(visible=False), *filters, Wish.new()
+        return False, None, None, Selection(), Selection(), gr.update(visible=False), *filters, Wish.new()
 
     def pick(self, told: str) -> tuple:
         """(gallery and item of a sample's card) -> it as the query, its gallery, no images."""
         gallery, item = item_told(told)
-        return Query(items=(item,), gallery=gallery), gallery, None, None, Wish.new()
+        return Selection(gallery, (item,)), gallery, None, None, Wish.new()
 
     def offer_everywhere(self, within: Selection, gallery: str | None) -> dict:
         """(items chosen on the map, gallery) -> the button that undoes the restriction, where there is one."""
@@ -190,7 +192,7 @@ class SearchTab:
         pressed: bool,
         image: str | None,
         more: list[str] | None,
-        picked: Query,
+        picked: Selection,
         name: str | None,
         within: Selection,
         words: str,
@@ -200,11 +202,10 @@ class SearchTab:
         min_score: float,
         trust: float,
         in_context: bool,
-    ) -> tuple[str, str, LastResult, Query]:
+    ) -> tuple[str, str, LastResult, Selection]:
         """Everything that is asked -> status, grid, what was found, and the picked item if it is still the query."""
         paths = tuple(path for path in [image, *(more or [])] if path)
-        query = Query(paths=paths) if paths else picked if picked.gallery == name else Query()
-        left = Query() if paths else query
+        left = Selection() if paths or picked.gallery != name else picked
         if not name:
             text = "Make one in the Gallery tab: drop a folder of images there."
             return html.message("No gallery yet", text), "", LastResult(), left
@@ -220,10 +221,10 @@ class SearchTab:
                 within=frozenset(within.of(name)),
                 false_accept_rate=float(trust) or None,
             )
-            words = words.strip()
-            if query or words:
-                _check_there(query.paths)
-                return *self._hits(query, words, float(balance), gallery, int(k), filters, in_context), left
+            query = Query(paths, left.of(name), words.strip(), float(balance))
+            if query:
+                _check_there(paths)
+                return *self._hits(query, gallery, int(k), filters, in_context), left
             return *_samples(gallery, filters, pressed), LastResult(), left
         except images.ImageError as error:
             text = f"Reason: {error}. Give a {images.FORMAT_NAMES} image."
@@ -232,23 +233,19 @@ class SearchTab:
             return html.message("The search failed", reason(error), "error"), "", LastResult(), left
 
     def _hits(
-        self, query: Query, words: str, balance: float, gallery: Gallery, k: int, filters: Filters, context: bool
+        self, query: Query, gallery: Gallery, k: int, filters: Filters, rerank: bool
     ) -> tuple[str, str, LastResult]:
-        if words:
+        if query.text:
             filters = replace(filters, false_accept_rate=None)
-            result = search_words(gallery, words, query.paths, query.items, k, filters, balance)
-        elif query.items:
-            result = search_items(gallery, query.items, k, filters, context=context)
-        else:
-            result = search(gallery, query.paths, k, filters, context=context)
+        result = search(gallery, query, k, filters, rerank=rerank)
         if query.items:
             shown = [gallery.thumbnail(record.sha256) for record in gallery.records(query.items)]
         else:
-            decoded = (images.decode(Path(path).read_bytes(), at_least=96).image for path in query.paths[:6])
+            decoded = (images.decode(Path(path).read_bytes(), at_least=96).image for path in query.images[:6])
             shown = [images.thumbnail(image, 96) for image in decoded]
         found = LastResult(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
         status = search_answer.search_status(
-            result, gallery.name, shown, words, places=not self.context.settings.public
+            result, gallery.name, shown, query.text, places=not self.context.settings.public
         )
         if filters.false_accept_rate:
             calibration = gallery.calibration()

@@ -1,0 +1,89 @@
+"""What a search answers: :class:`Hit` and :class:`SearchResult`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unifex.gallery.calibration import Calibration
+from unifex.gallery.gallery import Gallery, Record
+from unifex.gallery.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An item that was found. ``rank`` from 1; ``score`` is the cosine similarity, -1 to 1.
+
+    ``probability``: 0..1 that it is right, as the gallery's labels tell; None when they cannot.
+    """
+
+    rank: int
+    score: float
+    record: Record
+    probability: float | None = None
+
+    @property
+    def path(self) -> str:
+        """How its source calls the item."""
+        return self.record.path
+
+    @property
+    def label(self) -> str:
+        """Its class or instance; empty when unknown."""
+        return self.record.label
+
+    @property
+    def domain(self) -> str:
+        """Its domain; empty when unknown."""
+        return self.record.domain
+
+    def as_json(self) -> dict[str, Any]:
+        """As the command line and the served endpoint give it."""
+        return {
+            "rank": self.rank,
+            "path": self.path,
+            "uri": self.record.uri,
+            "label": self.label,
+            "domain": self.domain,
+            "score": round(self.score, 6),
+            "chance": None if self.probability is None else round(self.probability, 4),
+        }
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Hits, best first, and what was searched in how many seconds.
+
+    ``out_of_gallery``: True when even what is most alike is so little alike that the query's thing is probably not in
+    the gallery; None when only a part of it was searched, or its labels cannot tell. ``searched``: how many of the
+    gallery's ``items`` the filters left to search among.
+    """
+
+    hits: list[Hit]
+    reranked: bool
+    out_of_gallery: bool | None
+    items: int
+    searched: int
+    model: str
+    index: str
+    dim: int
+    embed_seconds: float
+    search_seconds: float
+
+
+def hits_at(
+    gallery: Gallery,
+    snapshot: Snapshot,
+    positions: np.ndarray,
+    scores: np.ndarray,
+    min_score: float,
+    calibration: Calibration | None = None,
+) -> list[Hit]:
+    """The items at these positions of the snapshot, best first, whose score is at least ``min_score``."""
+    ids, scores = snapshot.columns.ids[positions[scores >= min_score]].tolist(), scores[scores >= min_score].tolist()
+    records = {record.id: record for record in gallery.records(ids)}
+    alive = [(records[item], score) for item, score in zip(ids, scores) if item in records]
+    probability = (lambda score: float(calibration.probability(score))) if calibration else (lambda score: None)
+    return [Hit(rank, score, record, probability(score)) for rank, (record, score) in enumerate(alive, start=1)]
