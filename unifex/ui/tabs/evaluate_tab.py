@@ -134,14 +134,14 @@ class EvaluateTab:
             return gr.update(choices=[], value=[]), gr.update(choices=[("the gallery's", 0)], value=0)
 
     def begin(
-        self, name: str, protocol: str, seed: float, copies: bool, dim: int, context: bool, compare: list[str]
+        self, name: str, protocol: str, seed: float, copies: bool, dim: int, context: bool, others: list[str]
     ) -> str:
         """What is asked -> what is wrong, or nothing."""
         try:
             gallery = self.context.gallery(name)
             chosen = EvalProtocol(protocol, int(seed or 0), bool(copies))
-            work = compare(gallery, chosen, int(dim) or None, context, compare or ())
-            self.context.start("evaluate", gallery.name, work, f"{chosen} {dim} {context} {compare}")
+            work = compare(gallery, chosen, int(dim) or None, context, others or ())
+            self.context.start("evaluate", gallery.name, work, f"{chosen} {dim} {context} {others}")
         except ERRORS as error:
             return html.message("This gallery cannot be measured", reason(error), "warning")
         return ""
