@@ -11,7 +11,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.jobs import State
 from unifex.core.text import reason
 from unifex.evaluation import failures
-from unifex.evaluation.compare import BASELINES, Assessment, baselines
+from unifex.evaluation.compare import BASELINES, Assessment, baselines, compare
 from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
