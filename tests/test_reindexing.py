@@ -15,7 +15,7 @@ from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.data import locations
 from unifex.data.item import SourceError
-from unifex.gallery import corrections
+from unifex.gallery import bundle, corrections
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import PruneRefused, forget, index, relocate
 from unifex.gallery.library import Library
@@ -290,6 +290,30 @@ def test_a_list_and_a_folder_each_say_what_they_know(gallery, folder):
     assert labels(gallery)["shapes/disc/1.png"] == ("shapes", "disc")
 
 
+def further(gallery: Gallery) -> dict[str, dict[str, str]]:
+    """Further columns by path, of the items that have some."""
+    records = gallery.records(sorted(gallery.ids_of_uris(gallery.uris()).values()))
+    return {record.path: dict(record.labels.extra) for record in records if record.labels.extra}
+
+
+def test_further_columns_come_from_every_list_and_stay_with_the_item(gallery, folder, tmp_path):
+    ours, theirs = folder / "list.csv", folder / "prices.csv"
+    ours.write_text("path,taken by,year\nshapes/disc/0.png,Ann,1999\nshapes/disc/1.png,,\n")
+    theirs.write_text("path,price,year\nshapes/disc/0.png,7,\n")
+    reports = [run_index(gallery, place) for place in (ours, theirs, folder)]
+    assert [report.relabelled for report in reports] == [0, 0, 0]  # labels are the same
+    both = {"shapes/disc/0.png": {"taken by": "Ann", "year": "1999", "price": "7"}}
+    assert further(gallery) == both
+    (folder / "shapes").rename(folder / "forms")
+    run_index(gallery, folder)
+    assert further(gallery) == {"forms/disc/0.png": both["shapes/disc/0.png"]}
+    forget(gallery, str(ours))
+    assert further(gallery) == {"forms/disc/0.png": {"price": "7"}}
+    list(bundle.pack(gallery, tmp_path / "packed.zip"))
+    list(bundle.unpack(tmp_path / "packed.zip", "unpacked", Library(tmp_path / "other")))
+    assert further(Gallery.open(tmp_path / "other" / "unpacked")) == {"forms/disc/0.png": {"price": "7"}}
+
+
 def test_a_changed_file_keeps_what_a_list_said_of_it(gallery, folder):
     (folder / "list.csv").write_text("path,label\nshapes/disc/0.png,ball\n")
     run_index(gallery, folder / "list.csv")
@@ -485,6 +509,8 @@ def test_a_gallery_of_the_first_version_is_read_as_it_is_and_written_as_it_shoul
     assert [known.items for known in opened.sources()] == [24]
     assert len(opened.snapshot()) == 24
     assert opened.corrections() == []
+    assert (gallery.folder / "items.sqlite").read_bytes() == old
+    list(bundle.pack(opened, gallery.folder.parent / "packed.zip"))
     assert (gallery.folder / "items.sqlite").read_bytes() == old
     (folder / "shapes").rename(folder / "forms")
     reader = Gallery.open(gallery.folder)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.drawing import encoded, picture
 from unifex.core import text
 from unifex.core.images import ImageError, decode
-from unifex.data.item import Item, Options, Skipped, SourceError, Unread, labels_from_layout
+from unifex.data.item import Item, Labels, Options, Skipped, SourceError, Unread, labels_from_layout
 from unifex.data.sources import open_source
 
 DISC = encoded(picture("shapes/disc", 0))
@@ -28,10 +28,10 @@ def walk(spec, **options) -> tuple[dict[str, Item], dict[str, str]]:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("a.jpg", ("", "")),
-        ("cat/a.jpg", ("", "cat")),
-        ("pets/cat/a.jpg", ("pets", "cat")),
-        ("cars/audi/a4/a.jpg", ("cars", "audi/a4")),
+        ("a.jpg", Labels()),
+        ("cat/a.jpg", Labels("cat")),
+        ("pets/cat/a.jpg", Labels("cat", "pets")),
+        ("cars/audi/a4/a.jpg", Labels("audi/a4", "cars")),
     ],
 )
 def test_layout_gives_labels(path, expected):
@@ -455,6 +455,25 @@ def test_splits_are_understood_and_the_report_says_how(folder):
     assert [item.notes for item in items.values()] == [
         (f"split '{said}' was taken as {meant}",) if said != meant else () for said, meant in splits.items()
     ]
+
+
+def test_further_columns_are_kept_within_bounds_and_the_report_says_what_was_cut(folder):
+    many = [f"c{number}" for number in range(25)]
+    rows = [
+        ["path", "Taken by", "note", "", "Unnamed: 0", "note", *many],
+        ["shapes/disc/0.png", "Ann\u202e", "x" * 600, "7", "0", "second", "1", "", "3"],
+        ["shapes/disc/1.png"],
+    ]
+    items, skipped = walk(write_csv(folder / "list.csv", rows))
+    assert not skipped
+    first, second = items.values()
+    assert first.labels.extra == {"Taken by": "Ann\ufffd", "note": "x" * 500, "c0": "1", "c2": "3"}
+    assert second.labels == Labels()
+    assert first.notes[0].startswith("kept from the CSV: 'Taken by', 'note', 'c0'")
+    unread = ", ".join(f"'c{number}'" for number in range(18, 25))
+    assert first.notes[1] == f"not read from the CSV, more than 20 columns: {unread}"
+    assert first.notes[2:] == ("'note' was cut to 500 characters",)
+    assert Labels.from_row(*first.labels.row) == first.labels
 
 
 @pytest.mark.parametrize("header", ["path,label,label", "image,path", "path,class,category"])

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from unifex.core import images
 from unifex.core.text import printable, reason
-from unifex.data.item import Item, Options, Source, SourceError, SourceKind
+from unifex.data.item import Item, Labels, Options, Source, SourceError, SourceKind
 from unifex.data.manifest import open_tree
 from unifex.data.tree import ARCHIVES, RAW, Node, is_service, top_folder
 
@@ -120,16 +120,14 @@ class Archive:
         """See :class:`unifex.data.tree.Tree`."""
         return io.BufferedReader(_Entry(self._zip, self._infos[node.path]))
 
-    def item(self, node: Node, label: str, domain: str, split: str = "", notes: tuple[str, ...] = ()) -> Item:
+    def item(self, node: Node, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
         """See :class:`unifex.data.tree.Tree`."""
         info = self._infos[node.path]
         return Item(
             uri=f"zip:{self.path.as_posix()}!{node.path}",
             path=printable(node.path),
             read=partial(self._read, node),
-            label=label,
-            domain=domain,
-            split=split,
+            labels=labels,
             stamp=f"{info.file_size}-{info.CRC:08x}",
             keep=True,
             notes=notes + ((GUESSED,) if _is_guessed(info) else ()),

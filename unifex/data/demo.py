@@ -16,7 +16,7 @@ from functools import partial
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from unifex.data.item import Item, Options, SourceKind
+from unifex.data.item import Item, Labels, Options, SourceKind
 
 SPEC = "demo:"
 SIDE = 320  # of a view, in pixels
@@ -460,9 +460,7 @@ class Demo:
                         uri=f"{SPEC}{path}",
                         path=path,
                         read=partial(render, domain, variant, view),
-                        label=label,
-                        domain=domain,
-                        split="query" if view == 0 else "index",
+                        labels=Labels(label, domain, "query" if view == 0 else "index"),
                         stamp="1",
                         keep=True,
                     )

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from unifex.core import images
 from unifex.core.text import printable
-from unifex.data.item import Item, Options, Skipped, Source, SourceError, SourceKind
+from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError, SourceKind
 from unifex.data.manifest import Manifest, open_tree
 from unifex.data.tree import RAW, TABLES, Node, is_service, notes
 
@@ -125,19 +125,17 @@ class FolderTree:
         """See :class:`unifex.data.tree.Tree`."""
         return (self.root / node.path).open("rb")
 
-    def item(self, node: Node, label: str, domain: str, split: str = "", notes: tuple[str, ...] = ()) -> Item:
+    def item(self, node: Node, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
         """See :class:`unifex.data.tree.Tree`."""
         path = self.root / node.path
-        return file_item(path, printable(node.path), self.options.keep, label, domain, split, notes)
+        return file_item(path, printable(node.path), self.options.keep, labels, notes)
 
     def layout(self, path: str) -> str:
         """See :class:`unifex.data.tree.Tree`."""
         return path
 
 
-def file_item(
-    path: Path, shown: str, keep: bool, label: str, domain: str, split: str = "", notes: tuple[str, ...] = ()
-) -> Item:
+def file_item(path: Path, shown: str, keep: bool, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
     """The item of a file. Raises OSError when it is not there.
 
     A gallery keeps the bytes of one whose path is not UTF-8: its uri, as that of nothing else, is only a name.
@@ -150,7 +148,7 @@ def file_item(
         uri, keep = path.as_uri(), True
         notes = (*notes, "its name is not UTF-8, so that nothing can name the file later: the gallery keeps a copy")
     stamp = f"{status.st_size}-{status.st_mtime_ns}"
-    return Item(uri, shown, partial(_read_limited, path), label, domain, split, stamp, keep, notes)
+    return Item(uri, shown, partial(_read_limited, path), labels, stamp, keep, notes)
 
 
 def _read_limited(path: Path) -> bytes:
@@ -176,7 +174,7 @@ class SingleImage:
         return 1
 
     def __iter__(self) -> Iterator[Item | Skipped]:
-        yield file_item(self.path, printable(self.path.name), self.options.keep, "", "", notes=notes(self.path.name))
+        yield file_item(self.path, printable(self.path.name), self.options.keep, Labels(), notes(self.path.name))
 
 
 def _open_folder(spec: str, options: Options) -> Source:

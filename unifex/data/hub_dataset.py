@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import PurePosixPath
 
-from unifex.data.item import Item, Options, Skipped, SourceError, SourceKind
+from unifex.data.item import Item, Labels, Options, Skipped, SourceError, SourceKind
 
 
 class HubDataset:
@@ -45,8 +45,9 @@ class HubDataset:
                 uri=f"hf:{self.name}:{self.config or ''}@{self.split}#{number}",
                 path=shown,
                 read=partial(bytes, data),
-                label="" if value is None else names[value] if names else str(value),
-                domain=self.name.rpartition("/")[2],
+                labels=Labels(
+                    "" if value is None else names[value] if names else str(value), self.name.rpartition("/")[2]
+                ),
                 stamp="0",
                 keep=True,
             )

@@ -6,8 +6,8 @@ Every kind of source imports this and nothing of the others; the table of them i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -20,8 +20,64 @@ class SourceError(UnifexError):
 
 
 @dataclass(frozen=True)
-class Item:
-    """One image with its labels; all texts are :func:`printable`, however they were written.
+class Labels:
+    """What a source says of an image; all texts are :func:`printable`, however they were written.
+
+    ``label``: its class or instance, within ``domain``; ``split``: train, query, index or none; ``extra``: whatever
+    else a table says of it, by column.
+    """
+
+    label: str = ""
+    domain: str = ""
+    split: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name in ("label", "domain", "split"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        if self.extra:
+            extra = {printable(name): printable(text) for name, text in self.extra.items()}
+            object.__setattr__(self, "extra", extra)
+
+    @property
+    def row(self) -> tuple[str, str, str, str]:
+        """As a table or a database keeps it: label, domain, split, and ``extra`` as JSON (empty without any)."""
+        extra = json.dumps(self.extra, ensure_ascii=False) if self.extra else ""
+        return self.label, self.domain, self.split, extra
+
+    @classmethod
+    def from_row(cls, label: str, domain: str, split: str, extra: str = "") -> Labels:
+        """What :attr:`row` gave. Raises ValueError for an ``extra`` that is no JSON object of texts."""
+        values = json.loads(extra) if extra else {}
+        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+            raise ValueError("no JSON object of texts")
+        return cls(label, domain, split, values)
+
+
+class Labelled:
+    """Something that has labels, which read as its own."""
+
+    labels: Labels
+
+    @property
+    def label(self) -> str:
+        """Its class or instance; empty when unknown."""
+        return self.labels.label
+
+    @property
+    def domain(self) -> str:
+        """Its domain; empty when unknown."""
+        return self.labels.domain
+
+    @property
+    def split(self) -> str:
+        """Its split; empty when it is in none."""
+        return self.labels.split
+
+
+@dataclass(frozen=True)
+class Item(Labelled):
+    """One image with its labels; ``path`` is :func:`printable`, however it was written.
 
     ``uri`` identifies it within a gallery, ``path`` is how the source calls it (relative, with ``/``). ``stamp``
     changes when the content may have changed. ``keep``: the gallery must keep the bytes, because ``uri`` cannot be
@@ -31,16 +87,13 @@ class Item:
     uri: str
     path: str
     read: Callable[[], bytes]
-    label: str = ""
-    domain: str = ""
-    split: str = ""
+    labels: Labels = Labels()
     stamp: str = ""
     keep: bool = False
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("path", "label", "domain", "split"):
-            object.__setattr__(self, name, printable(getattr(self, name)))
+        object.__setattr__(self, "path", printable(self.path))
 
 
 @dataclass(frozen=True)
@@ -122,10 +175,10 @@ class SourceKind:
     takes: Callable[[Path], bool] = lambda path: False
 
 
-def labels_from_layout(path: str) -> tuple[str, str]:
-    """``domain/label/image`` -> (domain, label); ``label/image`` -> ("", label); ``image`` -> ("", "").
+def labels_from_layout(path: str) -> Labels:
+    """``domain/label/image``, ``label/image``, or ``image`` alone, which has none.
 
-    Deeper folders belong to the label: ``cars/audi/a4/1.jpg`` -> ("cars", "audi/a4").
+    Deeper folders belong to the label: ``cars/audi/a4/1.jpg`` is an ``audi/a4`` of the domain ``cars``.
     """
     domain, slash, label = path.rpartition("/")[0].partition("/")
-    return (domain, label) if slash else ("", domain)
+    return Labels(label, domain) if slash else Labels(domain)

@@ -23,12 +23,15 @@ from urllib.parse import unquote
 
 from unifex.core import images
 from unifex.core.text import has_control, printable, reason
-from unifex.data.item import Item, Options, Skipped, Source, SourceError
+from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
 from unifex.data.tree import MANIFEST_NAME, Node, SkippedByReason, Tree, TreeImages, excluded_by, notes
 
 NOT_FOUND = "file not found"
 MAX_LINE = 2**20
 MAX_TEXT = 200  # characters of a label or a domain: more is a slipped column, or a description
+MAX_COLUMNS = 20  # that are kept beside the labels
+MAX_NAME = 60  # characters of the name of such a column
+MAX_CELL = 500  # characters of a cell in it
 MAX_JOINED = 50  # lines that a cell with line breaks is looked for in
 COLUMNS = {
     "path": "path file filename file_name filepath file_path image img image_path img_path image_file image_filename "
@@ -88,6 +91,7 @@ class Manifest:
         self._encoding = self._check_encoding()
         self._first, self._delimiter, self._names = self._header()
         self._places = self._columns()
+        self._further, self._told = self._further_columns()
 
     def count(self) -> int:
         """How many rows there are below the header."""
@@ -225,11 +229,10 @@ class Manifest:
     def _entries(self) -> Iterator[Item | Skipped]:
         lines: dict[str, int] = {}  # of a uri: the line that named it first
         skipped = SkippedByReason()
-        unread = self._unread_columns()
         for row in self._rows():
             path = self._cell(row, "path")
             try:
-                item = self._item(row, path, unread)
+                item = self._item(row, path)
                 if glob := excluded_by(item.path, self.options.exclude):
                     skipped.add(item.path, glob)
                     continue
@@ -245,13 +248,31 @@ class Manifest:
         place = self._places.get(column)
         return row.cells[place].strip() if place is not None and place < len(row.cells) else ""
 
-    def _unread_columns(self) -> tuple[str, ...]:
-        """Those that mean nothing here, to be told; a spreadsheet's column of row numbers has no name."""
-        names = [printable(name.strip()) for name in self._names if _plain(name) not in _KNOWN]
-        named = [f"'{name}'" for name in names if name and not name.lower().startswith("unnamed")]
-        return (f"not read from the CSV: {', '.join(named)[:MAX_TEXT]}",) if named else ()
+    def _further_columns(self) -> tuple[dict[str, int], tuple[str, ...]]:
+        """Where those stand that mean nothing here and are kept, and what is to be told of them.
 
-    def _item(self, row: _Row, path: str, told: tuple[str, ...]) -> Item:
+        A spreadsheet's column of row numbers has no name.
+        """
+        places: dict[str, int] = {}
+        for place, name in enumerate(self._names):
+            shown = printable(name.strip())[:MAX_NAME]
+            if shown and _plain(name) not in _KNOWN and not shown.lower().startswith("unnamed"):
+                places.setdefault(shown, place)
+        names = [f"'{name}'" for name in places]
+        told = [f"kept from the CSV: {', '.join(names[:MAX_COLUMNS])[:MAX_TEXT]}"] if names else []
+        if more := names[MAX_COLUMNS:]:
+            told.append(f"not read from the CSV, more than {MAX_COLUMNS} columns: {', '.join(more)[:MAX_TEXT]}")
+        return dict(list(places.items())[:MAX_COLUMNS]), tuple(told)
+
+    def _extra(self, row: _Row) -> tuple[dict[str, str], tuple[str, ...]]:
+        """What a row says in further columns, and what is to be told of that."""
+        cells = {name: row.cells[place].strip() for name, place in self._further.items() if place < len(row.cells)}
+        cut = tuple(
+            f"'{name}' was cut to {MAX_CELL} characters" for name, text in cells.items() if len(text) > MAX_CELL
+        )
+        return {name: text[:MAX_CELL] for name, text in cells.items() if text}, cut
+
+    def _item(self, row: _Row, path: str) -> Item:
         if row.reason:
             raise _Odd(row.reason)
         if any(cell.strip() for cell in row.cells[len(self._names) :]):
@@ -261,9 +282,11 @@ class Manifest:
             )
         label, domain = (_text(self._cell(row, column), column) for column in ("label", "domain"))
         split, said = self._split(self._cell(row, "split"))
+        extra, cut = self._extra(row)
         node = self._find(path)
         try:
-            return self.tree.item(node, label, domain, split, (*told, *said, *notes(node.path)))
+            labels = Labels(label, domain, split, extra)
+            return self.tree.item(node, labels, (*self._told, *said, *cut, *notes(node.path)))
         except OSError as error:
             raise _Odd(f"cannot be read ({error.strerror})") from error
 

@@ -20,7 +20,7 @@ from unifex.core import images
 from unifex.core.text import reason
 from unifex.data.curation import Rule, choose
 from unifex.data.folder import file_item
-from unifex.data.item import Item, Options, Skipped, SourceError, SourceKind
+from unifex.data.item import Item, Labels, Options, Skipped, SourceError, SourceKind
 
 MARGIN = 0.02  # of a box's sides is added around a crop, as the public code's preprocessing does
 Box = tuple[float, float, float, float]
@@ -346,16 +346,14 @@ class PublicSets:
         if not place.is_relative_to(self.data):
             return Skipped(row.path, "path leaves the data folder")
         try:
-            item = file_item(place, row.path, False, row.label, row.domain)
+            item = file_item(place, row.path, False, Labels(row.label, row.domain))
         except OSError as error:
             return Skipped(row.path, "file not found" if isinstance(error, FileNotFoundError) else str(error.strerror))
         if row.box is None:
             return item
         name = f"{row.path}#{','.join(f'{side:.0f}' for side in row.box)}"
         crop = partial(_cropped, item.read, row.box)
-        return Item(
-            f"{item.uri}{name[len(row.path) :]}", name, crop, row.label, row.domain, stamp=item.stamp, keep=True
-        )
+        return Item(f"{item.uri}{name[len(row.path) :]}", name, crop, item.labels, item.stamp, keep=True)
 
 
 def _rule(asked: dict[str, str]) -> Rule:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from unifex.core import images
 from unifex.core.text import printable
-from unifex.data.item import Item, Options, Skipped, Unread, labels_from_layout
+from unifex.data.item import Item, Labels, Options, Skipped, Unread, labels_from_layout
 
 MANIFEST_NAME = "manifest.csv"
 ARCHIVES = frozenset(".zip .tar .gz .tgz .7z .rar .bz2 .tbz2 .xz .txz .zst .lz .lzma .cab .iso .cbz .cbr .cb7".split())
@@ -87,7 +87,7 @@ class Tree(Protocol):
     def open(self, node: Node) -> BinaryIO:
         """The content of a file, to be read. Raises OSError or ``ImageError``."""
 
-    def item(self, node: Node, label: str, domain: str, split: str = "", notes: tuple[str, ...] = ()) -> Item:
+    def item(self, node: Node, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
         """The item of a file. Raises OSError when it went."""
 
     def layout(self, path: str) -> str:
@@ -114,8 +114,8 @@ class TreeImages:
         try:
             if reason := refusal(self.tree, node):
                 return (Unread if node.unread else Skipped)(printable(node.path), reason)
-            domain, label = labels_from_layout(self.tree.layout(printable(node.path)))
-            return self.tree.item(node, label, domain, notes=notes(node.path))
+            labels = labels_from_layout(self.tree.layout(printable(node.path)))
+            return self.tree.item(node, labels, notes(node.path))
         except (OSError, images.ImageError) as error:
             reason = getattr(error, "strerror", None) or error
             return Unread(printable(node.path), f"cannot be read ({reason})")

@@ -21,16 +21,28 @@ from unifex.core import images
 from unifex.core.files import whole_file, write_atomically
 from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
-from unifex.data.item import Item, SourceError
+from unifex.data.item import Item, Labels, SourceError
 from unifex.gallery.database import is_digest
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.rebuild import MOST_LABEL, MOST_PATH
+from unifex.gallery.rebuild import MOST_EXTRA, MOST_LABEL, MOST_PATH
 from unifex.gallery.records import Embedded
 
 SHARD_ROWS = 100_000
 BATCH_ROWS = 4096
 PATH_COLUMNS = ("image_path", "path", "url", "key")
-KEPT_COLUMNS = ("label", "domain", "split", "caption", "sha256", "path", "width", "height", "bytes", "thumbnail")
+KEPT_COLUMNS = (
+    "label",
+    "domain",
+    "split",
+    "caption",
+    "sha256",
+    "path",
+    "width",
+    "height",
+    "bytes",
+    "thumbnail",
+    "extra",
+)
 PLAN = "plan.json"  # what `embed --engine ray` notes beside its shards
 
 
@@ -47,7 +59,7 @@ class Moved:
 def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None = None) -> Work[Moved]:
     """Write a gallery's embeddings (``dim``: other than its own) or ``features``, L2 norm 1, float16, and its table.
 
-    Columns of the table: image_path, label, domain, split, sha256.
+    Columns of the table: image_path, label, domain, split, sha256; where items have more, extra, which is JSON.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -65,6 +77,8 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
         records = gallery.records(ids[start:stop])
         names = ("label", "domain", "split", "sha256")
         columns = {name: [getattr(record, name) for record in records] for name in names}
+        if any(record.labels.extra for record in records):
+            columns["extra"] = [record.labels.row[3] for record in records]
         table = pa.table({"image_path": [record.uri for record in records], **columns})
         array = io.BytesIO()  # numpy's own writing of files does not say why it failed
         np.save(array, vectors[start:stop].astype(np.float16))
@@ -155,7 +169,7 @@ def _table(path: Path) -> list[dict[str, object]]:
 def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path, pictures: Path | None) -> Embedded:
     """A row of somebody's table. Its texts, hash and thumbnail are checked, and only :func:`_its_picture` is opened."""
     place = printable(str(row["place"]))[:MOST_PATH]
-    text = {name: printable(str(row.get(name) or ""))[:MOST_LABEL] for name in ("label", "domain", "split")}
+    labels = _labels(row, place)
     vector = np.asarray(vector, np.float32)
     said = row.get("sha256")
     if said and not is_digest(said):
@@ -163,15 +177,26 @@ def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path, pictures
     if not np.isfinite(vector.astype(np.float16)).all():
         raise SourceError(f"the features of '{place}' are not finite numbers of 16 bits")
     if said and row.get("thumbnail"):
-        return _whole(row, vector, place, text)
+        return _whole(row, vector, place, labels)
     file, data, picture = _its_picture(str(row["place"]), said, folder, pictures)
     if picture is None:  # its embedding was made elsewhere and is as good as before
         sha256 = str(said or hashlib.sha256(place.encode() + vector.tobytes()).hexdigest())
-        return Embedded(Item(f"clip-retrieval:{place}", place, _gone, **text), sha256, features=vector)
-    item = Item(file.absolute().as_posix(), place, file.read_bytes, **text)
+        return Embedded(Item(f"clip-retrieval:{place}", place, _gone, labels), sha256, features=vector)
+    item = Item(file.absolute().as_posix(), place, file.read_bytes, labels)
     thumbnail = images.thumbnail(picture.image)
     sha256 = images.content_hash(data)
     return Embedded(item, sha256, picture.width, picture.height, len(data), vector, thumbnail)
+
+
+def _labels(row: dict[str, object], place: str) -> Labels:
+    texts = [str(row.get(name) or "")[:MOST_LABEL] for name in ("label", "domain", "split")]
+    extra = str(row.get("extra") or "")
+    try:
+        if len(extra) > MOST_EXTRA:
+            raise ValueError(f"longer than {MOST_EXTRA:,} characters")
+        return Labels.from_row(*texts, extra)
+    except ValueError as error:
+        raise SourceError(f"the further columns of '{place}' cannot be used: {error}") from error
 
 
 def _its_picture(
@@ -191,7 +216,7 @@ def _its_picture(
     return folder / place, b"", None
 
 
-def _whole(row: dict[str, object], vector: np.ndarray, place: str, text: dict[str, str]) -> Embedded:
+def _whole(row: dict[str, object], vector: np.ndarray, place: str, labels: Labels) -> Embedded:
     """A row that says all of its image, which need not be read again."""
     try:
         width, height, size = (int(row.get(name) or 0) for name in ("width", "height", "bytes"))
@@ -199,7 +224,7 @@ def _whole(row: dict[str, object], vector: np.ndarray, place: str, text: dict[st
     except (ValueError, TypeError, images.ImageError) as error:
         raise SourceError(f"the row of '{place}' cannot be used: {error}") from error
     path = printable(str(row.get("path") or place))[:MOST_PATH]
-    item = Item(str(row["place"]), path, _gone, **text)
+    item = Item(str(row["place"]), path, _gone, labels)
     return Embedded(item, str(row["sha256"]), width, height, size, vector, thumbnail)
 
 

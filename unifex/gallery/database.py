@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash
 from unifex.core.text import reason
-from unifex.data.item import Skipped
+from unifex.data.item import Labels, Skipped
 from unifex.gallery import config, corrections, schema
 from unifex.gallery.corrections import Correction
 from unifex.gallery.errors import GalleryError
@@ -145,12 +145,17 @@ class Database:
 
     def records(self, ids: Sequence[int] | np.ndarray) -> list[Record]:
         """The items with these ids, in this order; ids that are no longer there are left out."""
-        query = """SELECT id, uri, path, sha256, label, domain, split, width, height, bytes, COALESCE(original, '')
-                   FROM shown JOIN features USING (sha256) WHERE id = ?"""
+        query = """SELECT shown.id, shown.uri, shown.path, shown.sha256, width, height, bytes, COALESCE(original, ''),
+                       shown.label, shown.domain, shown.split, items.extra
+                   FROM shown JOIN items USING (id) JOIN features ON features.sha256 = shown.sha256
+                   WHERE shown.id = ?"""
         with self.connect() as database:
             database.execute("BEGIN")  # one lock, not one an item
             rows = [database.execute(query, (int(i),)).fetchone() for i in ids]
-        return [Record(*row) for row in rows if row]
+        try:
+            return [Record(*row[:4], Labels.from_row(*row[8:]), *row[4:8]) for row in rows if row]
+        except ValueError as error:
+            raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
 
     def find(
         self, names: Iterable[str], by: Sequence[str] = ("path", "uri"), dropped: bool = False

@@ -434,7 +434,7 @@ class _Known:
     def is_news(self, stored: Stored, item: Item) -> bool:
         """Whether a source that has the item says something new of it."""
         self._found.add(stored.id)
-        said = (item.path, item.label, item.domain, item.split)
+        said = (item.path, *item.labels.row)
         return self._said.get(stored.id) != said or (stored.uri == item.uri and stored.stamp != item.stamp)
 
     def make_room(self, uri: str) -> None:

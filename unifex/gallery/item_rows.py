@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from unifex.data.item import Item
+from unifex.data.item import Item, Labels
 from unifex.gallery import listings
 from unifex.gallery.listings import Listing
 from unifex.gallery.records import Embedded
@@ -22,11 +22,11 @@ def one(connection: sqlite3.Connection, query: str, *values: object) -> Any:
 
 def insert(connection: sqlite3.Connection, source: int, batch: Sequence[Embedded]) -> list[int]:
     """Ids of new items; a replaced one is new as well: an id always means the same image."""
-    query = "INSERT INTO items (uri, path, sha256, label, domain, split, stamp, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-    rows = (
-        (e.item.uri, e.item.path, e.sha256, e.item.label, e.item.domain, e.item.split, e.item.stamp, source)
-        for e in batch
+    query = (
+        "INSERT INTO items (uri, path, sha256, label, domain, split, extra, stamp, source) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
+    rows = ((e.item.uri, e.item.path, e.sha256, *e.item.labels.row, e.item.stamp, source) for e in batch)
     return [connection.execute(query, row).lastrowid or 0 for row in rows]
 
 
@@ -65,30 +65,32 @@ def list_items(connection: sqlite3.Connection, source: int, items: Iterable[tupl
     """Note what a source says of items by id. Saying the same again is nothing new."""
     now = one(connection, "SELECT version FROM state")
     connection.executemany(
-        "INSERT INTO listings VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item, source) DO UPDATE SET "
+        "INSERT INTO listings (item, source, path, label, domain, split, extra, since) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item, source) DO UPDATE SET "
         "path = excluded.path, label = excluded.label, domain = excluded.domain, split = excluded.split, "
-        "since = CASE WHEN (label, domain, split) = (excluded.label, excluded.domain, excluded.split) "
-        "THEN since ELSE excluded.since END",
-        [(item, source, i.path, i.label, i.domain, i.split, now) for item, i in items],
+        "extra = excluded.extra, since = CASE WHEN (label, domain, split, extra) = "
+        "(excluded.label, excluded.domain, excluded.split, excluded.extra) THEN since ELSE excluded.since END",
+        [(item, source, i.path, *i.labels.row, now) for item, i in items],
     )
 
 
 def settle(connection: sqlite3.Connection, items: Iterable[int]) -> int:
     """Give items the path and labels that follow from what is listed of them; how many labels changed."""
     query = (
-        "SELECT source, path, label, domain, split, since, COALESCE(by_layout, 0) "
+        "SELECT source, path, since, COALESCE(by_layout, 0), label, domain, split, extra "
         "FROM listings LEFT JOIN sources ON sources.id = source WHERE item = ?"
     )
     relabelled = 0
     for item in items:
-        said = listings.settle([Listing(*row) for row in connection.execute(query, (item,))])
-        known = "SELECT uri, source, path, label, domain, split FROM items WHERE id = ?"
+        rows = connection.execute(query, (item,))
+        said = listings.settle([Listing(*row[:2], Labels.from_row(*row[4:]), *row[2:4]) for row in rows])
+        known = "SELECT uri, source, path, label, domain, split, extra FROM items WHERE id = ?"
         uri, source, path, *labels = connection.execute(known, (item,)).fetchone()
-        relabelled += tuple(labels) != said.labels
-        if (source, path, *labels) != (said.source, said.path, *said.labels):
+        relabelled += tuple(labels[:3]) != said.labels.row[:3]
+        if (source, path, *labels) != (said.source, said.path, *said.labels.row):
             connection.execute(
-                "UPDATE items SET source = ?, path = ?, label = ?, domain = ?, split = ? WHERE id = ?",
-                (said.source, said.path, *said.labels, item),
+                "UPDATE items SET source = ?, path = ?, label = ?, domain = ?, split = ?, extra = ? WHERE id = ?",
+                (said.source, said.path, *said.labels.row, item),
             )
         if path != said.path:
             connection.execute("UPDATE corrections SET path = ? WHERE uri = ?", (said.path, uri))

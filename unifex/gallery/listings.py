@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from unifex.data.item import Labelled, Labels
+
 TABLE = """
 CREATE TABLE IF NOT EXISTS listings (
     item INTEGER NOT NULL, source INTEGER NOT NULL, path TEXT NOT NULL, label TEXT NOT NULL, domain TEXT NOT NULL,
-    split TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (item, source)) WITHOUT ROWID;
+    split TEXT NOT NULL, since INTEGER NOT NULL, extra TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (item, source)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS listings_source ON listings (source);
 """
 # In a gallery of an earlier version every item has one source, which says what the item has.
-OF_ITEMS = "SELECT id AS item, source, path, label, domain, split, 0 AS since FROM items"
+OF_ITEMS = "SELECT id AS item, source, path, label, domain, split, 0 AS since, extra FROM items"
 
 
 @dataclass(frozen=True)
-class Listing:
+class Listing(Labelled):
     """``source`` calls an item ``path``. ``since``: the gallery's version when it said something new of it.
 
     ``by_layout``: its folders are all that the source knows it by.
@@ -29,9 +32,7 @@ class Listing:
 
     source: int
     path: str
-    label: str
-    domain: str
-    split: str
+    labels: Labels
     since: int
     by_layout: bool
 
@@ -43,11 +44,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Settled:
-    """What all of an item's sources come to. ``labels``: (label, domain, split); ``source`` names it."""
+    """What all of an item's sources come to; ``source`` names it."""
 
     source: int
     path: str
-    labels: tuple[str, str, str]
+    labels: Labels
 
 
 def settle(listings: Sequence[Listing]) -> Settled:
@@ -63,4 +64,5 @@ def settle(listings: Sequence[Listing]) -> Settled:
         next((text for voice in voices if (text := getattr(voice, name))), "") for name in ("label", "domain", "split")
     )
     named = max(by_age, key=lambda listing: listing.depth if listing.by_layout else 0)
-    return Settled(named.source, named.path, (label, domain, split))
+    extra = {column: text for voice in reversed(voices) for column, text in voice.labels.extra.items()}
+    return Settled(named.source, named.path, Labels(label, domain, split, extra))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unifex.core.text import printable
+from unifex.data.item import Labels
 from unifex.gallery import listings
 from unifex.gallery.corrections import KINDS
 from unifex.gallery.database import is_digest
@@ -23,7 +24,7 @@ from unifex.gallery.schema import check_schema, check_version, make_tables
 
 MOST_VALUE = 1 << 16  # bytes of one value
 LEAST_ROW = 8  # bytes: a page that claims to be its own child gives rows without end
-MOST_PATH, MOST_LABEL, MOST_SPLIT, MOST_REASON = 4096, 10_000, 64, 1000
+MOST_PATH, MOST_LABEL, MOST_SPLIT, MOST_REASON, MOST_EXTRA = 4096, 10_000, 64, 1000, 20_000
 SUFFIX = r"\.[\w~+-]{1,7}"
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: MOST_VALUE,
@@ -79,8 +80,8 @@ def rebuild(source: sqlite3.Connection, target: Path, place: str, original: Call
             features(),
         )
         made.executemany(
-            "INSERT INTO items (id, uri, path, sha256, label, domain, split, stamp, source) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, '', 1)",
+            "INSERT INTO items (id, uri, path, sha256, label, domain, split, extra, stamp, source) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 1)",
             items(),
         )
         made.execute(f"INSERT INTO listings {listings.OF_ITEMS}")
@@ -133,6 +134,13 @@ def _text(most: int) -> Callable[[object], str]:
     return check
 
 
+def _extra(value: object) -> str:
+    """Further columns, or none in a gallery of an earlier version."""
+    if value is None:
+        return ""
+    return Labels.from_row("", "", "", _text(MOST_EXTRA)(value)).row[3]
+
+
 def _place(value: object) -> str:
     """It only tells whose correction one is; nothing is opened there."""
     if not isinstance(value, str):
@@ -158,6 +166,7 @@ def _kind(value: object) -> str:
     return str(value)
 
 
+LATER = frozenset({"extra"})  # columns that a gallery of an earlier version may lack
 _SIZE = _number(0, 1 << 40)
 _LABEL = _text(MOST_LABEL)
 _COLUMNS: dict[str, dict[str, Callable[[object], object]]] = {
@@ -168,7 +177,7 @@ _COLUMNS: dict[str, dict[str, Callable[[object], object]]] = {
     },
     "items": {
         "id": _number(1, 1 << 62), "uri": _place, "path": _text(MOST_PATH), "sha256": _digest, "label": _LABEL,
-        "domain": _LABEL, "split": _text(MOST_SPLIT),
+        "domain": _LABEL, "split": _text(MOST_SPLIT), "extra": _extra,
     },
     "refused": {"path": _text(MOST_PATH), "reason": _text(MOST_REASON)},
     "corrections": {
@@ -183,7 +192,9 @@ def _rows(source: sqlite3.Connection, table: str) -> Iterator[tuple]:
     checks = _COLUMNS[table]
     pages, size = (source.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in ("page_count", "page_size"))
     most = pages * size // LEAST_ROW
-    for count, row in enumerate(source.execute(f"SELECT {', '.join(checks)} FROM main.{table} NOT INDEXED")):
+    there = {row[1] for row in source.execute(f"PRAGMA main.table_info({table})")}
+    wanted = ", ".join("NULL" if column in LATER and column not in there else column for column in checks)
+    for count, row in enumerate(source.execute(f"SELECT {wanted} FROM main.{table} NOT INDEXED")):
         if count > most:
             raise ValueError(f"{table} has more rows than its file can hold")
         checked = []

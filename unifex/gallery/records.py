@@ -6,21 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unifex.data.item import Item, Options, Source
+from unifex.data.item import Item, Labelled, Labels, Options, Source
 from unifex.data.sources import open_source
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Labelled):
     """One item as it is stored. ``original``: file name of the kept bytes, empty when ``uri`` is the place."""
 
     id: int
     uri: str
     path: str
     sha256: str
-    label: str
-    domain: str
-    split: str
+    labels: Labels
     width: int
     height: int
     bytes: int

@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS features (
     stored INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT UNIQUE NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
-    label TEXT NOT NULL, domain TEXT NOT NULL, split TEXT NOT NULL, stamp TEXT NOT NULL, source INTEGER NOT NULL);
+    label TEXT NOT NULL, domain TEXT NOT NULL, split TEXT NOT NULL, stamp TEXT NOT NULL, source INTEGER NOT NULL,
+    extra TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS refused (
     source INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (source, path)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS items_sha256 ON items (sha256);
@@ -89,6 +90,7 @@ def _fill_listings(database: sqlite3.Connection) -> None:
     database.execute(f"INSERT OR IGNORE INTO listings {listings.OF_ITEMS}")
 
 
+_EXTRA = {"extra": "TEXT NOT NULL DEFAULT ''"}
 MIGRATIONS = (
     Migration(tables={"shown": re.sub("CREATE (TABLE|VIEW)", r"CREATE TEMP \1", corrections.TABLE)}),
     Migration(columns={"shards": {"checksum": "TEXT NOT NULL DEFAULT ''"}}),
@@ -98,6 +100,7 @@ MIGRATIONS = (
         fill=_fill_listings,
     ),
     Migration(columns={"features": {"stored": "INTEGER"}}),
+    Migration(columns={"items": _EXTRA, "listings": _EXTRA}),
 )
 
 

@@ -95,9 +95,9 @@ class Writer:
             rows = connection.execute("SELECT id, uri, path, sha256, stamp FROM items")
             return {row[1]: Stored(*row) for row in rows}
 
-    def listed(self, source: int) -> dict[int, tuple[str, str, str, str]]:
-        """(path, label, domain, split) as a source said of its items, by id."""
-        query = "SELECT item, path, label, domain, split FROM listings WHERE source = ?"
+    def listed(self, source: int) -> dict[int, tuple[str, ...]]:
+        """The path and ``Labels.row`` that a source said of its items, by id."""
+        query = "SELECT item, path, label, domain, split, extra FROM listings WHERE source = ?"
         with self._database.connect() as connection:
             return {row[0]: row[1:] for row in connection.execute(query, (source,))}
 

@@ -49,6 +49,7 @@ class Hit:
             "domain": self.domain,
             "score": round(self.score, 6),
             "chance": None if self.probability is None else round(self.probability, 4),
+            **({"extra": dict(self.record.labels.extra)} if self.record.labels.extra else {}),
         }
 
 

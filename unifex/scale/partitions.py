@@ -14,7 +14,7 @@ import tarfile
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from unifex.core import images
 from unifex.core.errors import UnifexError
 from unifex.core.text import printable, reason
-from unifex.data.item import Item, Options, Skipped, SourceError, labels_from_layout
+from unifex.data.item import Item, Labels, Options, Skipped, SourceError, labels_from_layout
 from unifex.data.manifest import open_tree
 from unifex.data.sources import open_source
 from unifex.data.tree import HEAD, RAW, Node, SkippedByReason, Way, is_service, notes
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """``kind`` of :data:`READERS`. ``rows``: (uri, path, label, domain, split) of files; ``place``: tar or table.
+    """``kind`` of :data:`READERS`. ``place``: tar or table, ``group``: which row group of it.
 
-    ``group``: which row group of a table.
+    ``rows``: (uri, path, label, domain, split[, extra]) of files.
     """
 
     number: int
     kind: str
     place: str = ""
     group: int = 0
-    rows: tuple[tuple[str, str, str, str, str], ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
 
     def __iter__(self) -> Iterator[Item | Skipped]:
         """Its images, read as they are asked for, and what it cannot give."""
@@ -87,10 +87,16 @@ def plan(spec: str, options: Options | None = None) -> Plan:
     refused += [Skipped(item.path, "its name is not UTF-8, so no worker can be told of it; rename it") for item in kept]
     if not items:
         raise SourceError(f"'{spec}' has no images")
-    rows = [(item.uri, item.path, item.label, item.domain, item.split) for item in items]
+    rows = [_file_row(item) for item in items]
     starts = range(0, len(rows), FILES_PER_PART)
     parts = [Part(number, "files", rows=tuple(rows[at : at + FILES_PER_PART])) for number, at in enumerate(starts)]
     return Plan(parts, refused)
+
+
+def _file_row(item: Item) -> tuple[str, ...]:
+    """Without further columns it has five texts: the hash of a plan is that of its parts, and work is to go on."""
+    *labels, extra = item.labels.row
+    return item.uri, item.path, *labels, *([extra] if extra else [])
 
 
 def file_system(place: str) -> tuple[AbstractFileSystem, str]:
@@ -173,10 +179,10 @@ class StoreTree:
         """See :class:`unifex.data.tree.Tree`."""
         return io.BufferedReader(self._files.open(self._paths[node.path], "rb"))
 
-    def item(self, node: Node, label: str, domain: str, split: str = "", notes: tuple[str, ...] = ()) -> Item:
+    def item(self, node: Node, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
         """See :class:`unifex.data.tree.Tree`."""
         url = self._files.unstrip_protocol(self._paths[node.path])
-        return Item(url, printable(node.path), partial(read_url, url), label, domain, split, notes=notes)
+        return Item(url, printable(node.path), partial(read_url, url), labels, notes=notes)
 
     def layout(self, path: str) -> str:
         """See :class:`unifex.data.tree.Tree`."""
@@ -196,7 +202,7 @@ def _groups(place: str) -> int:
 
 def _read_files(part: Part) -> Iterator[Item]:
     for uri, path, *texts in part.rows:
-        yield Item(uri, path, partial(read_url, uri), *texts)
+        yield Item(uri, path, partial(read_url, uri), Labels.from_row(*texts))
 
 
 def _read_tar(part: Part) -> Iterator[Item | Skipped]:
@@ -233,18 +239,17 @@ def _sample(part: Part, key: str, sample: dict[str, bytes]) -> Item | Skipped:
     suffix = next((suffix for suffix, data in sample.items() if _is_image(suffix, data)), None)
     if suffix is None:
         return Skipped(f"{PurePosixPath(part.place).name}/{name}", "no image in this sample")
-    texts = dict.fromkeys(TEXTS, "")
-    texts["domain"], texts["label"] = labels_from_layout(name)
+    labels = labels_from_layout(name)
     if "cls" in sample:
-        texts["label"] = sample["cls"].decode("utf-8", "replace").strip()
+        labels = replace(labels, label=sample["cls"].decode("utf-8", "replace").strip())
     if "json" in sample:
         try:
             said = json.loads(sample["json"])
-            texts |= {column: str(said[column]) for column in TEXTS if said.get(column) is not None}
+            labels = replace(labels, **{name: str(said[name]) for name in TEXTS if said.get(name) is not None})
         except (ValueError, AttributeError, TypeError):
             return Skipped(f"{PurePosixPath(part.place).name}/{name}.json", "not a JSON object")
     path = f"{name}.{suffix}" if suffix else name
-    return Item(f"{part.place}!{path}", path, partial(bytes, sample[suffix]), **texts, notes=notes(path))
+    return Item(f"{part.place}!{path}", path, partial(bytes, sample[suffix]), labels, notes=notes(path))
 
 
 def _is_image(suffix: str, data: bytes) -> bool:
@@ -278,8 +283,8 @@ def _row(part: Part, number: int, row: dict[str, Any], cell: Any, given: str | N
     name = printable(str((row[given] if given else own) or place))
     if not isinstance(data, bytes):
         return Skipped(place, "no image bytes in this row")
-    texts = {column: "" if row.get(column) is None else str(row[column]) for column in TEXTS}
-    return Item(f"{part.place}!{part.group}/{number}", name, partial(bytes, data), **texts)
+    labels = Labels(**{column: str(row[column]) for column in TEXTS if row.get(column) is not None})
+    return Item(f"{part.place}!{part.group}/{number}", name, partial(bytes, data), labels)
 
 
 READERS: dict[str, Callable[[Part], Iterator[Item | Skipped]]] = {

@@ -214,6 +214,9 @@ class Worker:
             "bytes": [one.bytes for one in embedded], "thumbnail": [one.thumbnail for one in embedded],
         }  # fmt: skip
         texts = dict.fromkeys(("image_path", "path", "label", "domain", "split", "sha256"), pa.string())
+        if any(entry.item.labels.extra for entry in embedded):
+            columns["extra"] = [entry.item.labels.row[3] for entry in embedded]
+            texts["extra"] = pa.string()
         types = texts | dict.fromkeys(("width", "height", "bytes"), pa.int64()) | {"thumbnail": pa.binary()}
         parquet.write_table(pa.table(columns, pa.schema(types)), table)
         summary = {"images": len(embedded), "refused": [[one.path, one.reason] for one in refused]}
