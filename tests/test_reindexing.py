@@ -510,8 +510,6 @@ def test_a_gallery_of_the_first_version_is_read_as_it_is_and_written_as_it_shoul
     assert len(opened.snapshot()) == 24
     assert opened.corrections() == []
     assert (gallery.folder / "items.sqlite").read_bytes() == old
-    list(bundle.pack(opened, gallery.folder.parent / "packed.zip"))
-    assert (gallery.folder / "items.sqlite").read_bytes() == old
     (folder / "shapes").rename(folder / "forms")
     reader = Gallery.open(gallery.folder)
     report = run_index(opened, folder, prune=True)
