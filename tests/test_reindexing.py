@@ -292,7 +292,7 @@ def test_a_list_and_a_folder_each_say_what_they_know(gallery, folder):
 
 def further(gallery: Gallery) -> dict[str, dict[str, str]]:
     """Further columns by path, of the items that have some."""
-    records = gallery.records(sorted(gallery.ids_of_uris(gallery.uris()).values()))
+    records = gallery.records(gallery.snapshot().columns.ids)
     return {record.path: dict(record.labels.extra) for record in records if record.labels.extra}
 
 
