@@ -102,7 +102,7 @@ def machine_limit(embedder: Embedder, items: list[Item]) -> tuple[float, float]:
     started = time.perf_counter()
     decoded = [images.decode(one, at_least=side).image for one in data]
     decode, started = time.perf_counter() - started, time.perf_counter()
-    pixels = [images.to_input(one, embedder.backbone.preprocessing)[None] for one in decoded]
+    pixels = [embedder.backbone.preprocessing.to_input(one)[None] for one in decoded]
     resize, started = time.perf_counter() - started, time.perf_counter()
     with ThreadPoolExecutor(embedder.engine.workers) as pool:
         list(pool.map(embedder.engine.bulk, pixels))

@@ -1,8 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from unifex.core import images
 from unifex.models import backbones, lite0
 from unifex.models.lite0 import LITE0, timm_lite_name
 
@@ -22,9 +23,7 @@ def test_the_weights_recognise_real_photographs(photographs):
     cat, coffee, _, palace, flower = photographs
     found = []
     for photograph in (cat, coffee, palace, flower):
-        pixels = images.to_input(
-            photograph, images.Preprocessing(224, spec.preprocessing.mean, spec.preprocessing.std, "crop")
-        )
+        pixels = replace(spec.preprocessing, fit="crop").to_input(photograph)
         batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.inference_mode():
             found.append(int(network(batch).argmax()))
@@ -37,7 +36,7 @@ def test_spec_tells_the_truth(photographs):
     network = backbones.build(spec)
     assert not network.training
     assert sum(parameter.numel() for parameter in network.parameters()) == spec.parameters
-    pixels = torch.from_numpy(images.to_input(photographs[0], spec.preprocessing).copy())[None]
+    pixels = torch.from_numpy(spec.preprocessing.to_input(photographs[0]).copy())[None]
     with torch.inference_mode():
         features = network(pixels)
     assert features.shape == (1, spec.feature_dim)
@@ -49,7 +48,7 @@ def test_pooling_against_a_slow_computation(photographs):
     """Generalised mean over positions, normalised, weighted, concatenated: with loops, from the stages' own maps."""
     spec = LITE0
     network = backbones.build(spec)
-    pixels = images.to_input(photographs[1], spec.preprocessing)
+    pixels = spec.preprocessing.to_input(photographs[1])
     with torch.inference_mode():
         features = network(torch.from_numpy(pixels.copy())[None])[0].numpy()
         maps = network.stages((torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.5)
@@ -65,7 +64,6 @@ def test_pooling_against_a_slow_computation(photographs):
 
 
 def test_hash_depends_on_the_recipe():
-    from dataclasses import replace
 
     spec = LITE0
     other = replace(spec, preprocessing=replace(spec.preprocessing, fit="squash"))

@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 
-from unifex.core import images
 from unifex.core.files import file_hash
 from unifex.models import backbones, engines
 from unifex.models.lite0 import LITE0
@@ -22,7 +21,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def pixels(photographs) -> np.ndarray:
     prep = LITE0.preprocessing
     crops = [photo.crop((20 * i, 10 * i, photo.width, photo.height)) for photo in photographs for i in range(2)]
-    return np.stack([images.to_input(crop, prep) for crop in crops])
+    return np.stack([prep.to_input(crop) for crop in crops])
 
 
 @pytest.fixture(scope="module")

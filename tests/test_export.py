@@ -10,8 +10,7 @@ import torch
 
 from tests.support import tiny_clip
 from unifex.cli.main import main
-from unifex.core import images
-from unifex.core.images import Preprocessing
+from unifex.core.preprocessing import Preprocessing
 from unifex.models.embedder import Embedder, ModelError
 from unifex.models.export import export, fitting
 from unifex.models.neck import DimensionError
@@ -29,7 +28,7 @@ def test_images_are_fitted_as_pillow_does(fit, interpolation, size, photographs)
     module = fitting(prep)
     small, flat = photographs[0].resize((60, 45)), photographs[1].resize((224, 50))
     for image in [*photographs, small, flat, flat.transpose(2), photographs[2].resize((2011, 1507))]:
-        expected = images.to_input(image, prep).astype(float)
+        expected = prep.to_input(image).astype(float)
         found = module(torch.from_numpy(batch(image)))[0].permute(1, 2, 0).numpy()
         difference = np.abs(found - expected)
         assert difference.max() <= 3  # of 255

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import assert_no_orphans, make_model, run_index
-from unifex.core import images
+from unifex.core import thumbnails
 from unifex.core.files import verify, with_checksum
 from unifex.gallery.gallery import Gallery, GalleryError, ItemsGone
 from unifex.gallery.image_store import SHARD_ROWS
@@ -105,7 +105,7 @@ def test_thumbnails_of_an_earlier_version_are_shown_and_go_with_their_image(gall
         opened.save(old)
     new.unlink()
     assert gallery.thumbnail(record.sha256) == old.read_bytes()
-    assert images.data_uri(old.read_bytes()).startswith("data:image/webp;base64,")
+    assert thumbnails.data_uri(old.read_bytes()).startswith("data:image/webp;base64,")
     with gallery.write() as writer:
         writer.remove([record.id])
         gallery.derived.save()

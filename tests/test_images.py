@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.support.drawing import encoded, picture, png_header
-from unifex.core import images
-from unifex.core.images import ImageError, Preprocessing, decode, to_input
+from unifex.core import images, thumbnails
+from unifex.core.images import ImageError, decode
+from unifex.core.preprocessing import Preprocessing
 
 RED = Image.new("RGB", (40, 30), (200, 30, 20))
 HALF = (0.5, 0.5, 0.5)
@@ -258,8 +259,8 @@ def test_draft_decoding_looks_the_same(photographs):
     large = photographs[0].resize((1804, 1200), Image.Resampling.LANCZOS)
     data = encoded(large, "JPEG", quality=92)
     prep = Preprocessing(224, HALF, HALF)
-    whole = to_input(decode(data).image, prep).astype(int)
-    draft = to_input(decode(data, at_least=224).image, prep).astype(int)
+    whole = prep.to_input(decode(data).image).astype(int)
+    draft = prep.to_input(decode(data, at_least=224).image).astype(int)
     assert decode(data, at_least=224).image.width < 1804
     assert np.abs(whole - draft).mean() < 2
 
@@ -267,9 +268,9 @@ def test_draft_decoding_looks_the_same(photographs):
 def test_squash_crop_and_pad():
     wide = Image.new("RGB", (200, 100), "white")
     wide.paste((250, 0, 0), (0, 0, 50, 100))  # the left quarter is red
-    squash = to_input(wide, Preprocessing(40, HALF, HALF, fit="squash"))
-    crop = to_input(wide, Preprocessing(40, HALF, HALF, fit="crop"))
-    pad = to_input(wide, Preprocessing(40, HALF, HALF, fit="pad", fill=(0, 0, 255)))
+    squash = Preprocessing(40, HALF, HALF, fit="squash").to_input(wide)
+    crop = Preprocessing(40, HALF, HALF, fit="crop").to_input(wide)
+    pad = Preprocessing(40, HALF, HALF, fit="pad", fill=(0, 0, 255)).to_input(wide)
     assert squash.shape == crop.shape == pad.shape == (40, 40, 3)
     assert squash.dtype == np.uint8
     assert tuple(squash[20, 4]) == (250, 0, 0)
@@ -282,7 +283,7 @@ def test_squash_crop_and_pad():
 @settings(max_examples=60, deadline=None)
 def test_every_size_fits(width, height, fit):
     image = Image.new("RGB", (width, height), "green")
-    assert to_input(image, Preprocessing(32, HALF, HALF, fit=fit)).shape == (32, 32, 3)
+    assert Preprocessing(32, HALF, HALF, fit=fit).to_input(image).shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize("side", [900, 100])
@@ -292,10 +293,10 @@ def test_thumbnail_is_small_jpeg_without_metadata(side):
     told = {"exif": exif, "comment": "secret comment", "xmp": b"<secret/>", "icc_profile": b"secret profile"}
     data = encoded(picture("shapes/disc", 0, side=side), "JPEG", **told)
     assert data.count(b"secret") == 4
-    data = images.thumbnail(images.decode(data).image)
+    data = thumbnails.thumbnail(images.decode(data).image)
     opened = Image.open(io.BytesIO(data))
     assert opened.format == "JPEG"
-    assert max(opened.size) == min(side, images.THUMBNAIL_SIZE)
+    assert max(opened.size) == min(side, thumbnails.THUMBNAIL_SIZE)
     assert not opened.getexif()
     assert b"secret" not in data
 

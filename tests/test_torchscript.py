@@ -16,7 +16,6 @@ from torchvision.transforms import functional as transforms
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli import main
-from unifex.core.images import to_input
 from unifex.core.progress import finish
 from unifex.gallery.gallery import Gallery
 from unifex.models.backbones import BackboneError
@@ -56,7 +55,7 @@ def test_an_imported_file_embeds_as_it_does_itself(file, tmp_path):
     model = Embedder.take_in(file, "public", tmp_path / "indexes" / "models")
     assert (model.default_dim, model.backbone.preprocessing.size) == (64, 32)
     image = picture("shapes/disc", 1, side=90)
-    pixels = to_input(image, model.backbone.preprocessing)
+    pixels = model.backbone.preprocessing.to_input(image)
     itself = torch.jit.load(file)(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float())[0].detach().numpy()
     np.testing.assert_allclose(model.embed([image])[0], itself / np.linalg.norm(itself), atol=1e-5)
     whole = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None].float()

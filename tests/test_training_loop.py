@@ -11,7 +11,6 @@ from torch.nn.functional import normalize
 
 from tests.support.drawing import LABELS, picture
 from tests.support.training import SMALL, last, nearest_right, samples
-from unifex.core import images
 from unifex.models import backbones, zoo
 from unifex.models.neck import pca
 from unifex.training.config import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS
@@ -150,7 +149,7 @@ def test_sampling_makes_groups_equally_likely():
 def test_training_on_cached_features_is_training_on_pixels():
     """The public code's loop, written out: the frozen network looks at the pixels anew in every step."""
     spec = zoo.get("lite0")
-    pixels = [images.to_input(picture(label, view), spec.preprocessing) for label in LABELS for view in range(4)]
+    pixels = [spec.preprocessing.to_input(picture(label, view)) for label in LABELS for view in range(4)]
     labels = torch.arange(len(LABELS)).repeat_interleave(4)
     recipe = replace(
         SMALL, dropout=0.0, batch_size=16, warmup="none", optimiser="sgd", learning_rate=0.5, centre_learning_rate=0.5

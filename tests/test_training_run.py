@@ -222,7 +222,7 @@ def test_views_are_computed_once_and_told_apart(gallery):
     made = finish(features_of_views(gallery, records, 3))
     engine, prep = gallery.embedder.engine, gallery.embedder.backbone.preprocessing
     image = images.decode(gallery.original(records[0]), at_least=prep.size).image
-    mirrored = engine.features(images.to_input(ImageOps.mirror(image), prep)[None])[0]
+    mirrored = engine.features(prep.to_input(ImageOps.mirror(image))[None])[0]
     np.testing.assert_allclose(made[0, 0], mirrored, atol=2e-3)
     assert len({view(image, records[0].sha256, number).tobytes() for number in range(4)}) == 4
     for record in records:  # the pixels are not needed any more

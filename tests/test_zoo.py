@@ -159,9 +159,8 @@ def test_engines_agree_on_small_networks_of_timm(architecture, photographs, tmp_
     )  # fmt: skip
     size = timm.get_pretrained_cfg(architecture).input_size[-1]
     spec = replace(spec, preprocessing=replace(spec.preprocessing, size=size))
-    from unifex.core import images
 
-    pixels = np.stack([images.to_input(image, spec.preprocessing) for image in photographs[:2]])
+    pixels = np.stack([spec.preprocessing.to_input(image) for image in photographs[:2]])
     mean, std = (np.array(values, np.float32) for values in (spec.preprocessing.mean, spec.preprocessing.std))
     batch = torch.from_numpy(((pixels / 255 - mean) / std).astype(np.float32)).permute(0, 3, 1, 2)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Bytes -> a safe RGB image, and the few things made from one: network input, thumbnail, preview.
+"""Bytes -> a safe RGB image.
 
 Everything that reads a picture goes through :func:`decode`, so that a file, its upload and its copy in an archive
 all give the same pixels, the same refusals and the same hash. Nothing of Pillow's is switched for the whole process:
@@ -7,7 +7,6 @@ our limits are checked on the header, before a pixel is decoded.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import io
@@ -15,7 +14,6 @@ import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
@@ -23,6 +21,7 @@ from PIL import ExifTags, Image, ImageFile
 from unifex.core import colour, tiff
 from unifex.core.errors import UnifexError
 from unifex.core.high_depth import Told, to_eight_bits
+from unifex.core.preprocessing import REDUCING_GAP, WHITE
 
 try:  # HEIC/HEIF is an extra: `pip install pillow-heif`
     import pillow_heif
@@ -34,10 +33,6 @@ except ImportError:
 
 MAX_BYTES = 256 * 2**20
 MAX_ASPECT = 100  # 1 x 100,000 pixels shows nothing once it is fitted to a square
-THUMBNAIL_SIZE = 192
-PREVIEW_SIZE = 1280
-WHITE = (255, 255, 255)
-REDUCING_GAP = 3.0  # very large images are shrunk by a mean of boxes to three times the size first: much faster
 BIG = 100 * 10**6  # bytes: of pictures that take more, one is decoded at a time
 STRIP_PIXELS = 2**20  # a big picture is turned to RGB in strips of so many
 
@@ -119,24 +114,6 @@ def set_limits(limits: Limits) -> None:
     """What pictures may cost from now on in this process; a server for strangers takes :data:`PUBLIC_LIMITS`."""
     global _limits
     _limits = limits
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes the network's input.
-
-    ``size``: side of the square in pixels. ``fit``: ``squash`` ignores the aspect ratio, ``crop`` keeps the centre of
-    an image whose short side is ``size / crop_fraction``, ``pad`` keeps all of it on a ``fill`` ground (0-255 RGB).
-    ``mean`` and ``std`` are in units of 1 (0-1 pixels) and are applied inside the network's graph.
-    """
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    fit: Literal["squash", "crop", "pad"] = "pad"
-    interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
-    crop_fraction: float = 1.0
-    fill: tuple[int, int, int] = WHITE
 
 
 def content_hash(data: bytes) -> str:
@@ -394,81 +371,3 @@ def _reason(error: Exception, data: bytes) -> str:
         return "damaged image" if looks_like_image(data[:32]) else "not an image"
     of_a_decoder = isinstance(error, OSError | SyntaxError | ValueError | RuntimeError | EOFError) and text
     return f"damaged image ({text[:80]})" if of_a_decoder else "damaged image"
-
-
-def to_input(image: Image.Image, prep: Preprocessing) -> np.ndarray:
-    """Fit an RGB image to the network's square: uint8 ``[size, size, 3]``, not normalised."""
-    resample = Image.Resampling[prep.interpolation.upper()]
-    return np.asarray(_FITS[prep.fit](image, prep, resample))
-
-
-def _squash(image: Image.Image, prep: Preprocessing, resample: Image.Resampling) -> Image.Image:
-    return _resize(image, (prep.size, prep.size), resample)
-
-
-def _crop(image: Image.Image, prep: Preprocessing, resample: Image.Resampling) -> Image.Image:
-    scale = prep.size / prep.crop_fraction / min(image.size)
-    image = _resize(image, tuple(max(prep.size, round(side * scale)) for side in image.size), resample)
-    left, top = ((side - prep.size) // 2 for side in image.size)
-    return image.crop((left, top, left + prep.size, top + prep.size))
-
-
-def _pad(image: Image.Image, prep: Preprocessing, resample: Image.Resampling) -> Image.Image:
-    scale = prep.size / max(image.size)
-    image = _resize(image, tuple(max(1, round(side * scale)) for side in image.size), resample)
-    if image.size == (prep.size, prep.size):
-        return image
-    square = Image.new("RGB", (prep.size, prep.size), prep.fill)
-    square.paste(image, ((prep.size - image.width) // 2, (prep.size - image.height) // 2))
-    return square
-
-
-_FITS = {"squash": _squash, "crop": _crop, "pad": _pad}
-
-
-def _resize(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
-    return image if image.size == size else image.resize(size, resample, reducing_gap=REDUCING_GAP)
-
-
-def thumbnail(image: Image.Image, size: int = THUMBNAIL_SIZE, quality: int = 80) -> bytes:
-    """JPEG bytes of the RGB image shrunk to fit ``size`` x ``size`` pixels, without any metadata.
-
-    WebP would save a sixth of the bytes and take six times as long, a tenth of all indexing.
-    """
-    scale = min(1.0, size / max(image.size))
-    small = _resize(image, tuple(max(1, round(side * scale)) for side in image.size), Image.Resampling.BILINEAR)
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=quality, exif=b"", icc_profile=b"", comment=b"", xmp=b"")
-    return stream.getvalue()
-
-
-def checked_thumbnail(data: bytes) -> bytes:
-    """A thumbnail that somebody else made, as :func:`thumbnail` makes them: made again unless it is a small JPEG with
-    nothing but its picture. Raises :class:`ImageError`."""
-    rough = decode(data, at_least=THUMBNAIL_SIZE // 8)  # which reads all of it, and is quicker
-    if _is_plain_jpeg(data) and max(rough.width, rough.height) <= THUMBNAIL_SIZE:
-        return data
-    return thumbnail(decode(data, at_least=THUMBNAIL_SIZE).image)
-
-
-def _is_plain_jpeg(data: bytes) -> bool:
-    """Whether a JPEG that can be decoded has no metadata, and nothing behind its end."""
-    at = 2
-    while data[:2] == b"\xff\xd8" and at + 4 < len(data) and data[at] == 0xFF and data[at + 1] not in _METADATA:
-        if data[at + 1] == _PICTURE_DATA:
-            return data.find(b"\xff\xd9", at) == len(data) - 2
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return False
-
-
-_METADATA, _PICTURE_DATA = {*range(0xE1, 0xF0), 0xFE}, 0xDA  # markers of JPEG
-
-
-def data_uri(picture: bytes) -> str:
-    """What :func:`thumbnail` made as the ``src`` of an <img>."""
-    return f"data:{media_type(picture)};base64,{base64.b64encode(picture).decode()}"
-
-
-def media_type(picture: bytes) -> str:
-    """Of what :func:`thumbnail` makes, or made: thumbnails used to be WebP."""
-    return "image/webp" if picture[:4] == b"RIFF" else "image/jpeg"

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex.core import derived, disk, images
+from unifex.core import derived, disk, images, thumbnails
 from unifex.core.errors import UnifexError
 from unifex.core.files import file_hash, new_folder, verify, whole_file, with_checksum
 from unifex.core.progress import Stage, Work
@@ -171,7 +171,7 @@ def _image_of(gallery: Gallery, record: Record) -> bytes:
     """What goes with the gallery: the very bytes that were indexed, and an image, whatever the database says."""
     try:
         data = gallery.original(record)
-        images.decode(data, at_least=images.THUMBNAIL_SIZE)
+        images.decode(data, at_least=thumbnails.THUMBNAIL_SIZE)
         return data
     except (GalleryError, images.ImageError) as error:
         raise GalleryError(
@@ -387,7 +387,7 @@ def _take_image(packed: _Packed, new: Path, sha256: str, original: str) -> None:
     folder = f"{sha256[:2]}/{sha256}"
     for name in (f"thumbs/{folder}.jpg", f"thumbs/{folder}.webp"):
         if name in packed.infos:
-            data = images.checked_thumbnail(derived.without_fingerprint(packed.take(name)))
+            data = thumbnails.checked_thumbnail(derived.without_fingerprint(packed.take(name)))
             path = new / f"thumbs/{folder}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             derived.write_bytes(path, data, thumbnail_origin(sha256), durable=False)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex.core import images
+from unifex.core import images, thumbnails
 from unifex.core.files import whole_file, write_atomically
 from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
@@ -183,7 +183,7 @@ def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path, pictures
         sha256 = str(said or hashlib.sha256(place.encode() + vector.tobytes()).hexdigest())
         return Embedded(Item(f"clip-retrieval:{place}", place, _gone, labels), sha256, features=vector)
     item = Item(file.absolute().as_posix(), place, file.read_bytes, labels)
-    thumbnail = images.thumbnail(picture.image)
+    thumbnail = thumbnails.thumbnail(picture.image)
     sha256 = images.content_hash(data)
     return Embedded(item, sha256, picture.width, picture.height, len(data), vector, thumbnail)
 
@@ -212,7 +212,7 @@ def _its_picture(
             data = file.read_bytes()
             inside = any(file.resolve().is_relative_to(root.resolve()) for root in roots)
             if inside or images.content_hash(data) == sha256:
-                return file, data, images.decode(data, at_least=images.THUMBNAIL_SIZE)
+                return file, data, images.decode(data, at_least=thumbnails.THUMBNAIL_SIZE)
     return folder / place, b"", None
 
 
@@ -220,7 +220,7 @@ def _whole(row: dict[str, object], vector: np.ndarray, place: str, labels: Label
     """A row that says all of its image, which need not be read again."""
     try:
         width, height, size = (int(row.get(name) or 0) for name in ("width", "height", "bytes"))
-        thumbnail = images.checked_thumbnail(row["thumbnail"] if isinstance(row["thumbnail"], bytes) else b"")
+        thumbnail = thumbnails.checked_thumbnail(row["thumbnail"] if isinstance(row["thumbnail"], bytes) else b"")
     except (ValueError, TypeError, images.ImageError) as error:
         raise SourceError(f"the row of '{place}' cannot be used: {error}") from error
     path = printable(str(row.get("path") or place))[:MOST_PATH]

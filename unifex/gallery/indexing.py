@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from unifex.core import images
+from unifex.core import images, thumbnails
 from unifex.core.progress import Stage, Step, Work
 from unifex.core.text import plural
 from unifex.data import locations
@@ -520,7 +520,7 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
             continue
         if picture.note and not camera(item.path):
             item = replace(item, notes=(*item.notes, picture.note))
-        pixels.append(images.to_input(picture.image, embedder.backbone.preprocessing))
+        pixels.append(embedder.backbone.preprocessing.to_input(picture.image))
         waiting.append(len(outcomes))
         outcomes.append(_without_features(item, sha256, picture, data))
     if pixels:
@@ -536,7 +536,7 @@ def _without_features(item: Item, sha256: str, picture: images.Picture, data: by
         width=picture.width,
         height=picture.height,
         bytes=len(data),
-        thumbnail=images.thumbnail(picture.image),
+        thumbnail=thumbnails.thumbnail(picture.image),
         **_original(item, data),
     )
 

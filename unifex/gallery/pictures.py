@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from unifex.core import derived, disk, images
+from unifex.core import derived, disk, images, thumbnails
 from unifex.core.derived import Origin
 from unifex.gallery.database import Database
 from unifex.gallery.errors import GalleryError
@@ -60,7 +60,7 @@ def _made_again(database: Database, sha256: str) -> bytes:
     records = database.records(database.find([sha256], by=["sha256"])[sha256][:1])
     try:
         data = original(database, records[0]) if records else b""
-        data = images.thumbnail(images.decode(data, at_least=images.THUMBNAIL_SIZE).image)
+        data = thumbnails.thumbnail(images.decode(data, at_least=thumbnails.THUMBNAIL_SIZE).image)
     except (GalleryError, images.ImageError):
         return b""
     path = database.thumbnail_paths(sha256)[0]

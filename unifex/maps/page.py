@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from unifex.core import images
 from unifex.core.templates import render
+from unifex.core.thumbnails import data_uri
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.snapshot import CategoricalColumn, ItemTable
@@ -53,7 +53,7 @@ def page(gallery: Gallery, drawn: Map, other: Map | None = None, thumbnails: boo
     current, near = gallery.neighbours()
     data = map_data(current.columns, near, drawn, other)
     data["cards"] = [
-        [record.id, record.label, record.path, images.data_uri(gallery.thumbnail(record.sha256)) if thumbnails else ""]
+        [record.id, record.label, record.path, data_uri(gallery.thumbnail(record.sha256)) if thumbnails else ""]
         for record in gallery.records(current.columns.ids)
     ]
     title = f"{gallery.name}: {len(current):,} items, {drawn.model}"

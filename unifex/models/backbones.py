@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unifex.core.errors import UnifexError
-from unifex.core.images import Preprocessing
+from unifex.core.preprocessing import Preprocessing
 from unifex.models import hub
 from unifex.models.hub import HubFile
 

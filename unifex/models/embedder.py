@@ -203,7 +203,7 @@ class Embedder:
 
     def pixels(self, pictures: Iterable[ImageLike]) -> np.ndarray:
         """Decode and fit: uint8 [N, size, size, 3]. Raises ``images.ImageError`` with the reason."""
-        return np.stack([images.to_input(self._open(picture), self.backbone.preprocessing) for picture in pictures])
+        return np.stack([self.backbone.preprocessing.to_input(self._open(picture)) for picture in pictures])
 
     def _open(self, picture: ImageLike) -> Image.Image:
         if isinstance(picture, Image.Image):

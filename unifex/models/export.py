@@ -23,7 +23,7 @@ from PIL import Image
 
 from unifex.core import images
 from unifex.core.files import whole_file
-from unifex.core.images import REDUCING_GAP, Preprocessing
+from unifex.core.preprocessing import REDUCING_GAP, Preprocessing
 from unifex.data import demo
 from unifex.models import backbones
 from unifex.models.embedder import Embedder, ModelError
@@ -50,7 +50,7 @@ class Exported:
 
 
 def fitting(prep: Preprocessing) -> torch.nn.Module:
-    """Images [B, 3, H, W] of 0-255 -> what ``images.to_input`` makes of each, float [B, 3, size, size] of 0-255."""
+    """Images [B, 3, H, W] of 0-255 -> what ``prep.to_input`` makes of each, float [B, 3, size, size] of 0-255."""
     import torch
 
     size, support = float(prep.size), _SUPPORT[prep.interpolation]
@@ -86,7 +86,7 @@ def fitting(prep: Preprocessing) -> torch.nn.Module:
                 resized = (length * size / longest).round().clamp(min=1)
             else:
                 resized = (length * (size / prep.crop_fraction) / shortest).round().clamp(min=size)
-            # Left and top margin of a pad; of a crop, less than nothing, rounded as images.to_input does.
+            # Left and top margin of a pad; of a crop, less than nothing, rounded as preprocessing does.
             offset = torch.floor((size - resized) / 2) if prep.fit == "pad" else -torch.floor((resized - size) / 2)
             # Pillow first takes the mean of boxes of ``factor`` pixels, when it shrinks more than REDUCING_GAP times 2.
             factor = torch.floor(length / resized / REDUCING_GAP).clamp(min=1)

@@ -7,7 +7,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unifex.core.images import Preprocessing
+from unifex.core.preprocessing import Preprocessing
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unifex.core.files import whole_file, write_atomically
-from unifex.core.images import Preprocessing
+from unifex.core.preprocessing import Preprocessing
 from unifex.core.text import reason
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
 

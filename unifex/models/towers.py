@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from unifex.core.errors import UnifexError
-from unifex.core.images import Preprocessing
+from unifex.core.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import torch

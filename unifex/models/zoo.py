@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from unifex.core.images import Preprocessing
+from unifex.core.preprocessing import Preprocessing
 from unifex.core.progress import Work
 from unifex.core.text import reason
 from unifex.core.text import size as bytes_text

@@ -60,7 +60,7 @@ def _of_one(gallery: Gallery, record: Record, count: int) -> np.ndarray:
         prep, engine = gallery.embedder.backbone.preprocessing, gallery.embedder.engine
         image = images.decode(gallery.original(record), at_least=prep.size).image
         new = [view(image, record.sha256, number) for number in range(len(known), count)]
-        made = [engine.bulk(images.to_input(one, prep)[None])[0] for one in new]
+        made = [engine.bulk(prep.to_input(one)[None])[0] for one in new]
         known = np.concatenate([known, np.stack(made).astype(np.float16)])
         disk.make_folder(path.parent)
         derived.write_array(path, known, origin)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 from markupsafe import Markup
 
-from unifex.core import images
+from unifex.core import images, thumbnails
 from unifex.core.text import reason
 from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -113,7 +113,7 @@ def _not_done(title: str, text: str, kind: str) -> tuple:
 
 def _large(gallery: Gallery, record) -> str:
     try:
-        picture = images.decode(gallery.original(record), at_least=images.PREVIEW_SIZE).image
+        picture = images.decode(gallery.original(record), at_least=thumbnails.PREVIEW_SIZE).image
     except (GalleryError, images.ImageError) as error:
         return detail(record, gallery.thumbnail(record.sha256), reason(error))
-    return detail(record, images.thumbnail(picture, images.PREVIEW_SIZE, quality=85))
+    return detail(record, thumbnails.thumbnail(picture, thumbnails.PREVIEW_SIZE, quality=85))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from unifex.core import images
+from unifex.core import thumbnails
 from unifex.core.templates import render
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 
@@ -42,7 +42,7 @@ class Card:
     @property
     def picture(self) -> Markup:
         """The thumbnail as the ``src`` of an <img>: of letters that are safe there, and many."""
-        return Markup(images.data_uri(self.thumbnail))
+        return Markup(thumbnails.data_uri(self.thumbnail))
 
 
 def cards_of(gallery: Gallery, records: Iterable[Record]) -> list[Card]:

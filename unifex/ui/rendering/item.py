@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from markupsafe import Markup
 
-from unifex.core import images
+from unifex.core import thumbnails
 from unifex.core.templates import render
 from unifex.core.text import size
 from unifex.gallery.gallery import Record
@@ -24,7 +24,7 @@ FACTS: dict[str, Callable[[Record], str]] = {
 def detail(record: Record, picture: bytes, problem: str = "") -> Markup:
     """One item, large, with everything known of it. ``problem`` says why only the thumbnail can be shown."""
     rows = {name: value(record) for name, value in FACTS.items()}
-    name, source = record.label or record.path, images.data_uri(picture)
+    name, source = record.label or record.path, thumbnails.data_uri(picture)
     return render("item.html", name=name, picture=source, rows=rows, problem=problem)
 
 

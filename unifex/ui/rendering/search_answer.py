@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
-from unifex.core import images
+from unifex.core import thumbnails
 from unifex.core.templates import render
 from unifex.core.text import harmless
 from unifex.retrieval.hits import Hit, SearchResult
@@ -54,7 +54,7 @@ def search_status(
     """
     return render(
         "search_status.html", result=result, gallery=gallery, text=text,
-        query=[images.data_uri(thumbnail) for thumbnail in query], csv=data_uri(hits_csv(result.hits, places)),
+        query=[thumbnails.data_uri(thumbnail) for thumbnail in query], csv=data_uri(hits_csv(result.hits, places)),
     )  # fmt: skip
 
 

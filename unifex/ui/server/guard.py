@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unifex.core import images
+from unifex.core import images, thumbnails
 from unifex.core.text import reason
 from unifex.ui.server.door import refused
 from unifex.ui.server.file_addresses import NOT_YOURS, Hiding, Naming, hiding
@@ -169,7 +169,7 @@ class Guard:
                 picture = await to_thread.run_sync(_without_metadata, path, limiter=self.quotas.decoders)
             except (OSError, images.ImageError) as error:
                 raise Refusal(415, f"not shown: {reason(error)}") from error
-            answer = Response(picture, media_type=images.media_type(picture))
+            answer = Response(picture, media_type=thumbnails.media_type(picture))
         await answer(request.scope, request.receive, send)
 
     # --- asking --------------------------------------------------------------------------------------------------
@@ -330,5 +330,5 @@ def _cookie(token: str, request: Request) -> str:
 
 
 def _without_metadata(path: Path) -> bytes:
-    picture = images.decode(path.read_bytes(), at_least=images.PREVIEW_SIZE).image
-    return images.thumbnail(picture, images.PREVIEW_SIZE, quality=85)
+    picture = images.decode(path.read_bytes(), at_least=thumbnails.PREVIEW_SIZE).image
+    return thumbnails.thumbnail(picture, thumbnails.PREVIEW_SIZE, quality=85)

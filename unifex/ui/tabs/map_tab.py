@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from unifex.core import images
+from unifex.core import thumbnails
 from unifex.core.jobs import State
 from unifex.core.progress import Work
 from unifex.core.templates import render
@@ -261,7 +261,7 @@ def _card_server(context: AppContext):
         except (*ERRORS, IndexError, TypeError):
             return {}
         return {
-            "image": images.data_uri(gallery.thumbnail(record.sha256)),
+            "image": thumbnails.data_uri(gallery.thumbnail(record.sha256)),
             "label": record.label,
             "path": record.path,
         }

@@ -12,7 +12,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
-from unifex.core import images
+from unifex.core import images, thumbnails
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
@@ -242,7 +242,7 @@ class SearchTab:
             shown = [gallery.thumbnail(record.sha256) for record in gallery.records(query.items)]
         else:
             decoded = (images.decode(Path(path).read_bytes(), at_least=96).image for path in query.images[:6])
-            shown = [images.thumbnail(image, 96) for image in decoded]
+            shown = [thumbnails.thumbnail(image, 96) for image in decoded]
         found = LastResult(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
         status = search_answer.search_status(
             result, gallery.name, shown, query.text, places=not self.context.settings.public
