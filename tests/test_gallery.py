@@ -17,9 +17,10 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import assert_no_orphans, make_model, run_index
 from unifex.core import thumbnails
 from unifex.core.files import verify, with_checksum
+from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery, GalleryError, ItemsGone
 from unifex.gallery.image_store import SHARD_ROWS
-from unifex.gallery.indexing import forecast, index
+from unifex.gallery.indexing import index
 from unifex.gallery.library import Library, check_name
 
 

@@ -9,37 +9,30 @@ them release Python's lock), so that decoding overlaps with inference. Results a
 
 from __future__ import annotations
 
-import os
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice, takewhile
 from pathlib import PurePosixPath
 
-import numpy as np
-
-from unifex.core import images, thumbnails
 from unifex.core.progress import Stage, Step, Work
 from unifex.core.text import plural
 from unifex.data import locations
-from unifex.data.item import Item, Skipped, Source, SourceError, Unread
-from unifex.data.locations import Place, Places
+from unifex.data.item import Item, Skipped, Source, SourceError
+from unifex.data.locations import Place
 from unifex.data.sources import open_source
-from unifex.data.tree import camera
+from unifex.gallery.embedding import embed_items
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.known_items import KnownItems, cannot_be_looked_at
 from unifex.gallery.records import Embedded, Registered, Stored
 from unifex.gallery.writer import Relocated, Writer
-from unifex.models.embedder import Embedder
 
 COMMIT_IMAGES = 512
 COMMIT_SECONDS = 5.0
 REPORT_SECONDS = 0.2
 WINDOW_IMAGES = 128  # enough work for the pool while a batch is being committed
-TRIAL_IMAGES = 20
-ROW_BYTES = 600  # an item's row and index entries in SQLite, measured
 STAYS = "what was indexed there before stays"
 
 
@@ -84,17 +77,6 @@ class Remark:
     path: str
     text: str
     count: int
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What indexing a source would take, from a trial on a few of its images."""
-
-    images: int
-    tried: int
-    refused: int
-    seconds: float
-    bytes: int
 
 
 @dataclass
@@ -237,7 +219,7 @@ class _Run:
         self.source_id = _begin(writer, source)
         self._identity = locations.identity(source.spec)
         self._embedder = gallery.embedder
-        self._known = _Known(writer, self.source_id, [known.spec for known in gallery.sources()])
+        self._known = KnownItems(writer, self.source_id, [known.spec for known in gallery.sources()])
         self._hashes = writer.stored_hashes()
         self._seen: set[str] = set()
         self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
@@ -375,7 +357,7 @@ class _Run:
         return [
             stored
             for path, stored in self._known.not_found()
-            if not self._is_unread(path) and not _cannot_be_looked_at(stored)
+            if not self._is_unread(path) and not cannot_be_looked_at(stored)
         ]
 
     def _is_unread(self, path: str) -> bool:
@@ -407,168 +389,3 @@ class _Run:
         self._commit()
         self.writer.tidy()
         self.gallery.derived.save()
-
-
-class _Known:
-    """What is there already: which item at which place, of which content, and what the source said of it before."""
-
-    def __init__(self, writer: Writer, source: int, specs: list[str]):
-        self.places = Places(specs)
-        self._at = writer.stored()
-        self._said = writer.listed(source)
-        of_source = [stored for stored in self._at.values() if stored.id in self._said]
-        self.by_path = {self._said[stored.id][0]: stored for stored in of_source}
-        self.listed = frozenset(stored.id for stored in of_source)
-        self._of_content: dict[str, list[Stored]] = defaultdict(list)
-        for stored in self._at.values():
-            self._of_content[stored.sha256].append(stored)
-        self._found: set[int] = set()  # ids of items that the source still has
-        self._left: set[int] = set()  # ... whose place has been taken by something else
-        self._at_home: set[int] = set()  # ... that were looked up and are where they were
-        self._linked: dict[str, Stored] = {}  # ... of these, where their place leads to
-
-    def at(self, uri: str) -> Stored | None:
-        """The item at a place."""
-        return self._at.get(uri)
-
-    def is_news(self, stored: Stored, item: Item) -> bool:
-        """Whether a source that has the item says something new of it."""
-        self._found.add(stored.id)
-        said = (item.path, *item.labels.row)
-        return self._said.get(stored.id) != said or (stored.uri == item.uri and stored.stamp != item.stamp)
-
-    def make_room(self, uri: str) -> None:
-        """Something else is at this place now."""
-        if stored := self._at.pop(uri, None):
-            self._left.add(stored.id)
-
-    def moved_to(self, item: Item, sha256: str) -> Stored | None:
-        """The item of this content that left its place, and must be this one; of several that of the likest path."""
-        left = [stored for stored in self._of_content.get(sha256, ()) if self._has_left(stored)]
-        moved = max(left, key=lambda stored: _common_parts(stored.uri, item.uri), default=self._linked.get(item.uri))
-        if moved is None or moved.id in self._found:
-            return None
-        self._found.add(moved.id)
-        if self._at.get(moved.uri) is moved:
-            del self._at[moved.uri]
-        self.make_room(item.uri)
-        return moved
-
-    def _has_left(self, stored: Stored) -> bool:
-        if stored.id in self._found or stored.id in self._at_home:
-            return False
-        if stored.id in self._left or self.places.is_left(*stored.place):
-            return True
-        self._at_home.add(stored.id)
-        self._linked[os.path.realpath(stored.uri)] = stored  # it moved, and a link was left in its place
-        return False
-
-    def called_the_same(self, item: Item, sha256: str) -> Stored | None:
-        """The item of this content and name: an upload, or an archive of what is there, brings nothing new."""
-        return next(
-            (
-                stored
-                for stored in self._of_content.get(sha256, ())
-                if stored.id not in self._found
-                and (_is_tail(stored.path, item.path) or _is_tail(item.path, stored.path))
-            ),
-            None,
-        )
-
-    def not_found(self) -> Iterator[tuple[str, Stored]]:
-        """(path, item) of what the source had before, and has not now."""
-        return ((path, stored) for path, stored in self.by_path.items() if stored.id not in self._found | self._left)
-
-
-def _cannot_be_looked_at(stored: Stored) -> bool:
-    """Whether nobody can tell if its file is there: to a list, which only names it, it is not found."""
-    return os.path.isabs(stored.uri) and locations.look_at_file(*stored.place) is Place.UNKNOWN
-
-
-def _is_tail(part: str, path: str) -> bool:
-    """Whether ``path`` is ``part`` seen from further up: the same, or with folders before it."""
-    return path == part or path.endswith(f"/{part}")
-
-
-def _common_parts(a: str, b: str) -> int:
-    """How many parts of two paths are equal, from the end."""
-    pairs = zip(reversed(a.split("/")), reversed(b.split("/")))
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[Embedded | Skipped]:
-    """Read, hash, decode and embed a few items; an image whose hash is ``known`` is not decoded again."""
-    outcomes: list[Embedded | Skipped] = []
-    pixels: list[np.ndarray] = []
-    waiting: list[int] = []
-    for item in items:
-        try:
-            data = item.read()
-        except (OSError, images.ImageError) as error:
-            reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
-            outcomes.append(Unread(item.path, reason))
-            continue
-        sha256 = images.content_hash(data)
-        if sha256 in known:
-            outcomes.append(Embedded(item, sha256, **_original(item, data)))
-            continue
-        try:
-            picture = images.decode(data, at_least=embedder.backbone.preprocessing.size)
-        except images.ImageError as error:
-            of = f"{camera(item.path)}, of which only the preview is read: " if camera(item.path) else ""
-            outcomes.append(Skipped(item.path, f"{of}{error}"))
-            continue
-        if picture.note and not camera(item.path):
-            item = replace(item, notes=(*item.notes, picture.note))
-        pixels.append(embedder.backbone.preprocessing.to_input(picture.image))
-        waiting.append(len(outcomes))
-        outcomes.append(_without_features(item, sha256, picture, data))
-    if pixels:
-        for place, features in zip(waiting, embedder.engine.bulk(np.stack(pixels))):
-            outcomes[place] = Embedded(**{**outcomes[place].__dict__, "features": features})
-    return outcomes
-
-
-def _without_features(item: Item, sha256: str, picture: images.Picture, data: bytes) -> Embedded:
-    return Embedded(
-        item=item,
-        sha256=sha256,
-        width=picture.width,
-        height=picture.height,
-        bytes=len(data),
-        thumbnail=thumbnails.thumbnail(picture.image),
-        **_original(item, data),
-    )
-
-
-def _original(item: Item, data: bytes) -> dict[str, bytes | str]:
-    """What is kept of an image whose place cannot be opened later."""
-    if not item.keep:
-        return {}
-    return {"original": data, "original_suffix": PurePosixPath(item.path).suffix.lower()[:8] or ".img"}
-
-
-def forecast(embedder: Embedder, source: str | Source, trial: int = TRIAL_IMAGES) -> Forecast:
-    """Time and disk that indexing would take, from embedding ``trial`` images spread over the source."""
-    source = open_source(source) if isinstance(source, str) else source
-    count = source.count()
-    step = max(1, (count or trial) // trial)
-    chosen = list(islice(islice(source, 0, None, step), trial))
-    items = [found for found in chosen if isinstance(found, Item)]
-    embed_items(embedder, items[:1], set())  # the first image prepares the engine
-    started = time.monotonic()
-    with ThreadPoolExecutor(embedder.engine.workers) as pool:
-        outcomes = [out for outs in pool.map(lambda item: embed_items(embedder, [item], set()), items) for out in outs]
-    seconds = time.monotonic() - started
-    embedded = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
-    share = len(embedded) / max(1, len(chosen))
-    expected = round((count or len(chosen)) * share)
-    files = sum(len(entry.thumbnail) + len(entry.original) for entry in embedded) / max(1, len(embedded))
-    layers = 2 * embedder.backbone.feature_dim + 4 * embedder.default_dim + ROW_BYTES
-    return Forecast(
-        images=expected,
-        tried=len(chosen),
-        refused=len(chosen) - len(embedded),
-        seconds=seconds / max(1, len(embedded)) * expected,
-        bytes=round(expected * (files + layers)),
-    )

@@ -28,7 +28,7 @@ from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.data.item import Options, Skipped, SourceError
 from unifex.gallery.clip_retrieval import PLAN
-from unifex.gallery.indexing import embed_items
+from unifex.gallery.embedding import embed_items
 from unifex.gallery.records import Embedded
 from unifex.models.embedder import Embedder
 from unifex.scale import partitions

@@ -8,8 +8,9 @@ from markupsafe import Markup
 
 from unifex.core.templates import render
 from unifex.core.text import duration, plural, size
+from unifex.gallery.embedding import Forecast
 from unifex.gallery.gallery import Facts
-from unifex.gallery.indexing import Forecast, IndexReport
+from unifex.gallery.indexing import IndexReport
 from unifex.ui.rendering.html import message
 
 REPORT_LINES = 200

@@ -15,8 +15,9 @@ from unifex.core.text import plural, reason
 from unifex.data import sources, uploads
 from unifex.data.item import Options, Source, SourceError
 from unifex.gallery import bundle
+from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
-from unifex.gallery.indexing import IndexReport, PruneRefused, announce, forecast, index
+from unifex.gallery.indexing import IndexReport, PruneRefused, announce, index
 from unifex.models.embedder import Embedder
 from unifex.ui.components.basic import Choice, drop_zone, notice
 from unifex.ui.components.confirmation import Confirmation

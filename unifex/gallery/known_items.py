@@ -1,0 +1,101 @@
+"""What a gallery has already, to tell what a source brings anew: the same item, one that moved, or another image."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import takewhile
+
+from unifex.data import locations
+from unifex.data.item import Item
+from unifex.data.locations import Place, Places
+from unifex.gallery.records import Stored
+from unifex.gallery.writer import Writer
+
+
+class KnownItems:
+    """What is there already: which item at which place, of which content, and what the source said of it before."""
+
+    def __init__(self, writer: Writer, source: int, specs: list[str]):
+        self.places = Places(specs)
+        self._at = writer.stored()
+        self._said = writer.listed(source)
+        of_source = [stored for stored in self._at.values() if stored.id in self._said]
+        self.by_path = {self._said[stored.id][0]: stored for stored in of_source}
+        self.listed = frozenset(stored.id for stored in of_source)
+        self._of_content: dict[str, list[Stored]] = defaultdict(list)
+        for stored in self._at.values():
+            self._of_content[stored.sha256].append(stored)
+        self._found: set[int] = set()  # ids of items that the source still has
+        self._left: set[int] = set()  # ... whose place has been taken by something else
+        self._at_home: set[int] = set()  # ... that were looked up and are where they were
+        self._linked: dict[str, Stored] = {}  # ... of these, where their place leads to
+
+    def at(self, uri: str) -> Stored | None:
+        """The item at a place."""
+        return self._at.get(uri)
+
+    def is_news(self, stored: Stored, item: Item) -> bool:
+        """Whether a source that has the item says something new of it."""
+        self._found.add(stored.id)
+        said = (item.path, *item.labels.row)
+        return self._said.get(stored.id) != said or (stored.uri == item.uri and stored.stamp != item.stamp)
+
+    def make_room(self, uri: str) -> None:
+        """Something else is at this place now."""
+        if stored := self._at.pop(uri, None):
+            self._left.add(stored.id)
+
+    def moved_to(self, item: Item, sha256: str) -> Stored | None:
+        """The item of this content that left its place, and must be this one; of several that of the likest path."""
+        left = [stored for stored in self._of_content.get(sha256, ()) if self._has_left(stored)]
+        moved = max(left, key=lambda stored: _common_parts(stored.uri, item.uri), default=self._linked.get(item.uri))
+        if moved is None or moved.id in self._found:
+            return None
+        self._found.add(moved.id)
+        if self._at.get(moved.uri) is moved:
+            del self._at[moved.uri]
+        self.make_room(item.uri)
+        return moved
+
+    def _has_left(self, stored: Stored) -> bool:
+        if stored.id in self._found or stored.id in self._at_home:
+            return False
+        if stored.id in self._left or self.places.is_left(*stored.place):
+            return True
+        self._at_home.add(stored.id)
+        self._linked[os.path.realpath(stored.uri)] = stored  # it moved, and a link was left in its place
+        return False
+
+    def called_the_same(self, item: Item, sha256: str) -> Stored | None:
+        """The item of this content and name: an upload, or an archive of what is there, brings nothing new."""
+        return next(
+            (
+                stored
+                for stored in self._of_content.get(sha256, ())
+                if stored.id not in self._found
+                and (_is_tail(stored.path, item.path) or _is_tail(item.path, stored.path))
+            ),
+            None,
+        )
+
+    def not_found(self) -> Iterator[tuple[str, Stored]]:
+        """(path, item) of what the source had before, and has not now."""
+        return ((path, stored) for path, stored in self.by_path.items() if stored.id not in self._found | self._left)
+
+
+def cannot_be_looked_at(stored: Stored) -> bool:
+    """Whether nobody can tell if its file is there: to a list, which only names it, it is not found."""
+    return os.path.isabs(stored.uri) and locations.look_at_file(*stored.place) is Place.UNKNOWN
+
+
+def _is_tail(part: str, path: str) -> bool:
+    """Whether ``path`` is ``part`` seen from further up: the same, or with folders before it."""
+    return path == part or path.endswith(f"/{part}")
+
+
+def _common_parts(a: str, b: str) -> int:
+    """How many parts of two paths are equal, from the end."""
+    pairs = zip(reversed(a.split("/")), reversed(b.split("/")))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
