@@ -16,12 +16,9 @@ import os
 import re
 import shutil
 import sqlite3
-import stat
-import struct
 import tempfile
 import uuid
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -30,16 +27,13 @@ from pathlib import Path
 import numpy as np
 
 from unifex.core import derived, disk, images, thumbnails
-from unifex.core.errors import UnifexError
 from unifex.core.files import file_hash, new_folder, verify, whole_file, with_checksum
 from unifex.core.progress import Stage, Work
-from unifex.core.text import is_of_disk, reason
-from unifex.data.archive import BUNDLE_CONTENTS as CONTENTS
-from unifex.data.archive import ENCRYPTED_FLAG, MAX_COMPRESSION, MAX_ENTRIES
+from unifex.gallery.bundle_file import CONTENTS, SCHEMA, WIDEST, BundleFile, Contents, refusing
 from unifex.gallery.config import GalleryConfig
+from unifex.gallery.database import FILE as ITEMS
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.image_store import SHARD_ROWS
 from unifex.gallery.library import Library, check_name
 from unifex.gallery.pictures import thumbnail_origin
 from unifex.gallery.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
@@ -49,25 +43,7 @@ from unifex.models.backbones import BackboneError
 from unifex.models.embedder import FILES, ModelConfig, ModelError, find_model, read_neck
 from unifex.models.hub import HubFile
 
-SCHEMA = 1
 ON_HUB = "gallery.zip"
-ITEMS = "items.sqlite"
-WIDEST = 1 << 16  # features an image
-LINE_BYTES = 400  # what bundle.json says of a file
-_SHA = r"([0-9a-f]{2})/(?=\1)[0-9a-f]{64}"
-_KINDS = {  # what a gallery is made of, and bytes of one at most
-    re.escape(CONTENTS): 1 << 30,
-    r"gallery\.json": 1 << 16,
-    r"items\.sqlite": 1 << 38,
-    r"model/config\.json": 1 << 20,
-    r"model/model\.safetensors": 1 << 31,
-    r"features/\d{5,10}\.npy": 2 * SHARD_ROWS * WIDEST + 4096,
-    rf"thumbs/{_SHA}\.(jpg|webp)": 1 << 18,
-    rf"originals/{_SHA}{SUFFIX}": images.MAX_BYTES,
-}
-# Bundles of earlier versions hold what is derived, too: it stays where it is.
-_IGNORED = r"embeddings\.npy|ids\.npy|derived\.json|index\.faiss|neighbours\.npz|calibration\.json|.*/"
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -78,21 +54,6 @@ class Packed:
     items: int
     bytes: int
     images: bool
-
-
-@dataclass(frozen=True)
-class Contents:
-    """``bundle.json``: what the bundle is of; ``files``: sha256 by name."""
-
-    name: str
-    backbone: str
-    backbone_hash: str
-    model: str
-    neck_hash: str
-    items: int
-    images: bool
-    files: dict[str, str]
-    schema: int = SCHEMA
 
 
 def pack(gallery: Gallery, out: Path, images: bool = False) -> Work[Packed]:
@@ -179,15 +140,6 @@ def _image_of(gallery: Gallery, record: Record) -> bytes:
         ) from error
 
 
-def is_bundle(path: Path) -> bool:
-    """Whether a file is what :func:`pack` writes."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return CONTENTS in archive.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError):
-        return False
-
-
 def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
     """Make a gallery of a bundle.
 
@@ -197,18 +149,18 @@ def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
     folder = library.folder / check_name(name)
     if folder.exists():
         raise GalleryError(f"there is a gallery '{folder.name}' already; give another name")
-    with new_folder(folder) as new, _refusing(bundle.name), zipfile.ZipFile(bundle) as archive:
-        packed = _Packed.read(archive, bundle)
+    with new_folder(folder) as new, refusing(bundle.name), zipfile.ZipFile(bundle) as archive:
+        packed = BundleFile.open(archive, bundle)
         if disk.free(new) < packed.bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), new.name)
         config = _config(packed)
-        rebuilt = _take_items(packed, new, f"bundle:{config.id}")
+        rebuilt = _rebuild_items(packed, new, f"bundle:{config.id}")
         widths: set[int] = set()
         stage = Stage("unpacking", len(packed.infos), "files")
-        for done, take in enumerate(_takers(packed, new, rebuilt, widths)):
+        for done, extract in enumerate(_extractors(packed, new, rebuilt, widths)):
             if done % 64 == 0:
                 yield stage.at(done)
-            take()
+            extract()
         config = _adopt_model(packed, config, new, library, widths)
         (new / "gallery.json").write_bytes(with_checksum(asdict(config)))
     gallery = library.get(folder.name)
@@ -216,116 +168,9 @@ def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
     return gallery
 
 
-class _NoBundleError(GalleryError):
-    """A zip that is no bundle, or of another version."""
-
-
-@contextlib.contextmanager
-def _refusing(name: str) -> Iterator[None]:
-    """Whatever is wrong with a bundle, in one sentence."""
-    try:
-        yield
-    except _NoBundleError:
-        raise
-    except (*_DAMAGE, sqlite3.Error, KeyError, OSError, ValueError, TypeError, RuntimeError, UnifexError) as error:
-        if is_of_disk(error):
-            raise
-        raise GalleryError(f"{name} is not a gallery that can be used: {reason(error)}") from error
-
-
-@dataclass(frozen=True)
-class _Packed:
-    """Another's bundle: only files that a gallery is made of, each once, and none larger than it says."""
-
-    archive: zipfile.ZipFile
-    infos: dict[str, zipfile.ZipInfo]
-    hashes: dict[str, str]
-
-    @classmethod
-    def read(cls, archive: zipfile.ZipFile, path: Path) -> _Packed:
-        """Raises ValueError for an entry that no bundle has, and :class:`_NoBundleError`."""
-        entries = archive.infolist()
-        if len(entries) > MAX_ENTRIES:
-            raise ValueError(f"it has {len(entries):,} entries, more than {MAX_ENTRIES:,}")
-        infos: dict[str, zipfile.ZipInfo] = {}
-        for info in entries:
-            if re.fullmatch(_IGNORED, info.filename) and not _leaves(info.filename):
-                continue
-            _check_entry(info)
-            if infos.setdefault(info.filename, info) is not info:
-                raise ValueError(f"it has '{info.filename}' twice")
-        if sum(info.compress_size for info in infos.values()) > path.stat().st_size:
-            raise ValueError("its entries lie in one another (zip bomb)")
-        if CONTENTS not in infos:
-            raise _NoBundleError(f"{path.name} is not a bundle: it has no {CONTENTS}")
-        if infos[CONTENTS].file_size > LINE_BYTES * (len(infos) + 100):
-            raise ValueError(f"its {CONTENTS} is too large for what is in it")
-        return cls(archive, infos, _read_contents(archive, path).files)
-
-    @property
-    def bytes(self) -> int:
-        """Of all of it, unpacked."""
-        return sum(info.file_size for info in self.infos.values())
-
-    def take(self, name: str) -> bytes:
-        """A file of it. Raises ValueError when it is not there, or not what it should be."""
-        if name not in self.infos:
-            raise ValueError(f"there is no item named '{name}' in it")
-        data = self.archive.read(self.infos[name])
-        if hashlib.sha256(data).hexdigest() != self.hashes.get(name):
-            raise ValueError(f"{name} is damaged")
-        return data
-
-    def take_to(self, name: str, path: Path) -> None:
-        """:meth:`take` for what need not fit into memory."""
-        if name not in self.infos:
-            raise ValueError(f"there is no item named '{name}' in it")
-        with self.archive.open(self.infos[name]) as source, path.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-        if file_hash(path) != self.hashes.get(name):
-            raise ValueError(f"{name} is damaged")
-
-
-def _leaves(name: str) -> bool:
-    """Whether a name, on some system, means a place outside the folder it is unpacked to."""
-    return name.startswith("/") or ".." in name or bool(re.search(r"[\\:\0]", name))
-
-
-def _check_entry(info: zipfile.ZipInfo) -> None:
-    """Raises ValueError."""
-    name, shown = info.filename, ascii(info.filename[:80])
-    if _leaves(name):
-        raise ValueError(f"{shown} leaves the gallery")
-    most = next((most for kind, most in _KINDS.items() if re.fullmatch(kind, name)), None)
-    reasons = (
-        (most is None, "is no file of a gallery"),
-        (stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG), "is no plain file"),
-        (info.flag_bits & ENCRYPTED_FLAG, "is encrypted"),
-        (info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), "is compressed in another way"),
-        (most is not None and info.file_size > most, "is too large"),
-        (info.file_size > MAX_COMPRESSION * max(1, info.compress_size), "is compressed more than 200-fold (zip bomb)"),
-    )
-    for wrong, why in reasons:
-        if wrong:
-            raise ValueError(f"{shown} {why}")
-
-
-def _read_contents(archive: zipfile.ZipFile, bundle: Path) -> Contents:
-    try:
-        values = json.loads(archive.read(CONTENTS))
-        contents = Contents(**values)
-        if not isinstance(contents.files, dict):
-            raise TypeError("no files")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _NoBundleError(f"{bundle.name} is not a bundle: it has no {CONTENTS} that can be read") from error
-    if contents.schema != SCHEMA:
-        raise _NoBundleError(f"{bundle.name} has format {contents.schema}, this program reads {SCHEMA}; update UniFEx")
-    return contents
-
-
-def _config(packed: _Packed) -> GalleryConfig:
+def _config(packed: BundleFile) -> GalleryConfig:
     """Its configuration, as far as it may come from elsewhere: an id of its own, no store, no model before."""
-    values = verify(packed.take("gallery.json"))
+    values = verify(packed.read("gallery.json"))
     if values.get("schema") != SCHEMA:
         raise ValueError(f"gallery.json has format {values.get('schema')!r}; update UniFEx")
     config = GalleryConfig(**values)
@@ -335,10 +180,10 @@ def _config(packed: _Packed) -> GalleryConfig:
     return own
 
 
-def _take_items(packed: _Packed, new: Path, place: str) -> Rebuilt:
+def _rebuild_items(packed: BundleFile, new: Path, place: str) -> Rebuilt:
     """Write ``items.sqlite`` afresh. Raises ValueError for a database of another kind."""
     theirs = new / "theirs.sqlite"
-    packed.take_to(ITEMS, theirs)
+    packed.extract(ITEMS, theirs)
 
     def original(sha256: str, name: str) -> str:
         if name and not re.fullmatch(sha256 + SUFFIX, name):
@@ -354,19 +199,19 @@ def _take_items(packed: _Packed, new: Path, place: str) -> Rebuilt:
         theirs.unlink()
 
 
-def _takers(packed: _Packed, new: Path, rebuilt: Rebuilt, widths: set[int]) -> Iterator[Callable[[], None]]:
-    """Every file that an item needs: what takes it. ``widths``: how many features there are an image, noted there."""
+def _extractors(packed: BundleFile, new: Path, rebuilt: Rebuilt, widths: set[int]) -> Iterator[Callable[[], None]]:
+    """What extracts each file that an item needs. ``widths``: how many features there are an image, noted there."""
     (new / "features").mkdir()
     for shard, rows in rebuilt.shards.items():
-        yield lambda shard=shard, rows=rows: _take_shard(packed, new, shard, rows, widths)
+        yield lambda shard=shard, rows=rows: _extract_shard(packed, new, shard, rows, widths)
     for sha256, name in rebuilt.originals.items():
-        yield lambda sha256=sha256, name=name: _take_image(packed, new, sha256, name)
+        yield lambda sha256=sha256, name=name: _extract_image(packed, new, sha256, name)
 
 
-def _take_shard(packed: _Packed, new: Path, shard: int, rows: int, widths: set[int]) -> None:
+def _extract_shard(packed: BundleFile, new: Path, shard: int, rows: int, widths: set[int]) -> None:
     """Features of another: of one width, finite, and their checksum is noted."""
     name = f"features/{shard:05d}.npy"
-    packed.take_to(name, new / name)
+    packed.extract(name, new / name)
     with (new / name).open("rb") as file:
         np.lib.format.read_magic(file)
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
@@ -382,19 +227,19 @@ def _take_shard(packed: _Packed, new: Path, shard: int, rows: int, widths: set[i
         database.execute("UPDATE shards SET checksum = ? WHERE id = ?", (packed.hashes[name], shard))
 
 
-def _take_image(packed: _Packed, new: Path, sha256: str, original: str) -> None:
+def _extract_image(packed: BundleFile, new: Path, sha256: str, original: str) -> None:
     """An image's thumbnail and, if it is there, the image, which must be what it is called."""
     folder = f"{sha256[:2]}/{sha256}"
     for name in (f"thumbs/{folder}.jpg", f"thumbs/{folder}.webp"):
         if name in packed.infos:
-            data = thumbnails.checked_thumbnail(derived.without_fingerprint(packed.take(name)))
+            data = thumbnails.checked_thumbnail(derived.without_fingerprint(packed.read(name)))
             path = new / f"thumbs/{folder}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             derived.write_bytes(path, data, thumbnail_origin(sha256), durable=False)
             break
     if original:
         name = f"originals/{sha256[:2]}/{original}"
-        data = packed.take(name)
+        data = packed.read(name)
         if images.content_hash(data) != sha256:
             raise ValueError(f"{name} is not the image that it is called")
         if not images.looks_like_image(data[:32]):
@@ -404,7 +249,7 @@ def _take_image(packed: _Packed, new: Path, sha256: str, original: str) -> None:
 
 
 def _adopt_model(
-    packed: _Packed, config: GalleryConfig, new: Path, library: Library, widths: set[int]
+    packed: BundleFile, config: GalleryConfig, new: Path, library: Library, widths: set[int]
 ) -> GalleryConfig:
     """The neck in the bundle becomes a model here, under a free name where its own means another neck."""
     if config.model.startswith("raw:"):
@@ -414,7 +259,7 @@ def _adopt_model(
     folder = new / "model"
     folder.mkdir()
     for name in FILES:
-        packed.take_to(f"model/{name}", folder / name)
+        packed.extract(f"model/{name}", folder / name)
     model = ModelConfig.read(folder / FILES[0])
     neck = read_neck(folder)
     if (model.backbone, model.backbone_hash, neck.hash) != (config.backbone, config.backbone_hash, config.neck_hash):
@@ -468,7 +313,10 @@ def pull(repo: str, name: str, library: Library) -> Work[Gallery]:
     """Fetch a gallery from the hub. Raises ``HubError`` and ``GalleryError``."""
     file = HubFile(repo, (ON_HUB,), "dataset")
     yield from hub.fetch(file)
-    return (yield from unpack(hub.find(file), name, library))
+    fetched = hub.find(file)
+    if fetched is None:
+        raise GalleryError(f"{ON_HUB} of '{repo}' went while it was being read; fetch it again")
+    return (yield from unpack(fetched, name, library))
 
 
 def _card(gallery: Gallery, repo: str) -> str:

@@ -15,6 +15,7 @@ from unifex.core.text import plural, reason
 from unifex.data import sources, uploads
 from unifex.data.item import Options, Source, SourceError
 from unifex.gallery import bundle
+from unifex.gallery.bundle_file import is_bundle
 from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.indexing import IndexReport, PruneRefused, announce, index
@@ -256,7 +257,7 @@ class GalleryTab:
         return gallery
 
     def _is_packed(self, spec: str) -> bool:
-        return not self.context.settings.public and bundle.is_bundle(Path(spec))
+        return not self.context.settings.public and is_bundle(Path(spec))
 
     def resume_index(self, name: str) -> Job:
         """Go on with the source of a gallery whose indexing was cut off. Raises ``UnifexError``."""
