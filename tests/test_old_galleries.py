@@ -25,7 +25,8 @@ from unifex.gallery import bundle, schema
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Broken, Library
-from unifex.retrieval.search import search_items
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
 
 FORMS = range(1, 10)
 LAST = FORMS[-1]
@@ -56,7 +57,7 @@ def old(request, forms, tmp_path) -> Path:
 
 def hits(gallery: Gallery) -> list[tuple[str, str, float]]:
     item = gallery.item_at("shapes/disc/1.png").id
-    found = search_items(gallery, [item], 12).hits
+    found = search(gallery, Query(items=(item,)), 12).hits
     return [(hit.path, hit.label, pytest.approx(hit.score, abs=1e-3)) for hit in found if hit.path != DROPPED]
 
 
