@@ -89,16 +89,16 @@ def test_a_broken_gallery_hides_no_other_and_can_be_deleted(sound, embedder, tmp
         assert first.name == "a"
         assert len(first.problem) > 20
         assert str(tmp_path) not in first.problem
-    context = AppContext(Settings(indexes=folder), library, embedder)
+    context = AppContext(Settings(library=folder), library, embedder)
     assert context.first_gallery() == ("b" if cannot_tell else "a")
     assert context.interrupted() == []
     context._prepare()
     assert "preparing" not in context.state
     assert search(library.get("b"), [drawing.picture("signs/cross", 0)], 4).hits
-    assert main(["galleries", "--indexes", str(folder), "--json"]) == 0
+    assert main(["galleries", "--library", str(folder), "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["galleries"]
     assert [found["name"] for found in listed] == ["a", "b"]
-    assert main(["index", str(sound / "pictures"), "--gallery", "c", "--indexes", str(folder), "--json"]) == 0
+    assert main(["index", str(sound / "pictures"), "--gallery", "c", "--library", str(folder), "--json"]) == 0
     assert context.can_change("a")
     library.delete("a")
     assert library.names() == ["b", "c"]

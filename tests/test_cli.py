@@ -14,7 +14,7 @@ from unifex.cli.main import main
 @pytest.fixture
 def unifex(tmp_path, monkeypatch, capsys):
     """Runs a command in this process: (exit code, JSON or text on stdout, stderr)."""
-    monkeypatch.setenv("UNIFEX_INDEXES", str(tmp_path / "indexes"))
+    monkeypatch.setenv("UNIFEX_LIBRARY", str(tmp_path / "indexes"))
 
     def run(*arguments: str):
         code = main([str(argument) for argument in arguments])
@@ -47,7 +47,7 @@ def test_index(built, unifex, folder):
 
 
 def test_evaluate(built, unifex):
-    code, answer, _ = unifex("evaluate", "--gallery", "drawn", "--context", "--compare", "raw", "--labels", "--json")
+    code, answer, _ = unifex("evaluate", "--gallery", "drawn", "--rerank", "--compare", "raw", "--labels", "--json")
     assert code == 0
     assert (answer["protocol"], answer["dim"], answer["context"], answer["queries"]) == ("leave-one-out", 256, True, 24)
     assert {"skipped", "mmp5", "macro_mmp5", "recall1", "recall5", "map_r", "left_out", "confusion"} <= set(answer)
@@ -103,11 +103,11 @@ def test_corrections(built, unifex, tmp_path):
 
 def test_search_in_context_and_with_trust(built, unifex, folder):
     query = folder / "signs/cross/1.png"
-    code, answer, _ = unifex("search", query, "--gallery", "drawn", "--context", "--trust", "5", "--json")
+    code, answer, _ = unifex("search", query, "--gallery", "drawn", "--rerank", "--false-accept-rate", "5", "--json")
     assert code == 0
     assert answer["results"][0]["stranger"] is False
     assert 0 < answer["results"][0]["hits"][0]["chance"] <= 1
-    code, _, err = unifex("search", query, "--gallery", "drawn", "--trust", "100")
+    code, _, err = unifex("search", query, "--gallery", "drawn", "--false-accept-rate", "100")
     assert code == 1
     assert "between 0 and 100" in err
 
@@ -208,7 +208,7 @@ def test_wrong_usage_is_exit_code_2(arguments):
 
 
 def test_as_a_program_stdout_holds_json_alone(folder, tmp_path):
-    environment = {**os.environ, "UNIFEX_INDEXES": str(tmp_path / "i")}
+    environment = {**os.environ, "UNIFEX_LIBRARY": str(tmp_path / "i")}
     command = [sys.executable, "-m", "unifex", "index", str(folder), "--gallery", "g", "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["added"] == 24
@@ -233,7 +233,7 @@ def test_settings_from_the_environment(monkeypatch, tmp_path):
 
     monkeypatch.setenv("UNIFEX_PORT", "9001")
     monkeypatch.setenv("UNIFEX_PUBLIC", "yes")
-    monkeypatch.setenv("UNIFEX_INDEXES", str(tmp_path))
+    monkeypatch.setenv("UNIFEX_LIBRARY", str(tmp_path))
     settings = read_settings(["--host", "0.0.0.0"])
     assert (settings.port, settings.public, settings.host) == (9001, True, "0.0.0.0")
     assert read_settings(["--port", "9002"]).port == 9002

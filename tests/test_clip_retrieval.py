@@ -143,7 +143,7 @@ def test_a_strangers_rows_are_looked_at(raw, tmp_path, odd, sentence):
 
 
 def test_the_command(gallery, tmp_path, capsys):
-    places = ["--indexes", str(gallery.folder.parent), "--json"]
+    places = ["--library", str(gallery.folder.parent), "--json"]
     assert main(["clip", str(tmp_path / "out"), "--gallery", "drawn", "--write", "--features", *places]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 24
     again = ["clip", str(tmp_path / "out"), "--gallery", "again", "--model", "raw:lite0", *places]

@@ -60,8 +60,8 @@ def test_a_terminal_is_told_every_step_in_one_line(capsys, monkeypatch):
 def test_every_console_prints_every_name(galleries, encoding):
     environment = {"PYTHONIOENCODING": encoding, "LC_ALL": "C"}
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "environment": environment}
-    as_json = started("galleries", "--indexes", galleries, "--json", **both)
-    as_text = started("info", "Bäume\udce9", "--indexes", galleries, **both)  # which is not UTF-8
+    as_json = started("galleries", "--library", galleries, "--json", **both)
+    as_text = started("info", "Bäume\udce9", "--library", galleries, **both)  # which is not UTF-8
     found, errors = as_json.communicate()
     assert (as_json.returncode, errors) == (0, b"")
     assert [gallery["name"] for gallery in json.loads(found.decode(encoding))["galleries"]] == NAMES
@@ -77,7 +77,7 @@ def test_a_reader_that_has_gone_ends_it_quietly(galleries, json_too, unbuffered)
     reader, writer = os.pipe()
     os.close(reader)
     options = {"stdout": writer, "stderr": subprocess.PIPE, "environment": {"PYTHONUNBUFFERED": unbuffered}}
-    run = started("galleries", "--indexes", galleries, *json_too, **options)
+    run = started("galleries", "--library", galleries, *json_too, **options)
     os.close(writer)
     assert run.communicate()[1] == b""
     assert run.returncode == 141
@@ -86,7 +86,7 @@ def test_a_reader_that_has_gone_ends_it_quietly(galleries, json_too, unbuffered)
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_what_cannot_be_written_is_a_sentence(galleries):
     with open("/dev/full", "wb") as full:
-        run = started("galleries", "--indexes", galleries, stdout=full, stderr=subprocess.PIPE)
+        run = started("galleries", "--library", galleries, stdout=full, stderr=subprocess.PIPE)
         assert run.communicate()[1] == b"unifex: the disk is full; make room and do it again\n"
     assert run.returncode == 1
 
@@ -112,8 +112,8 @@ def test_ctrl_c_may_come_while_it_is_imported():
         (["search", "x.png", "--gallery", "Bäume", "--dim", "0"], "the length of the embeddings must be a whole"),
         (["search", "x.png", "--gallery", "Bäume", "--dim=-1"], "the length of the embeddings must be a whole"),
         (["search", "x.png", "--gallery", "Bäume", "-k", "0"], "k must be a whole number, 1 to 1000 hits, not '0'"),
-        (["search", "x.png", "--gallery", "Bäume", "--trust", "0"], "the share of false accepts must be"),
-        (["search", "x.png", "--gallery", "Bäume", "--balance", "inf"], "the balance must be 0.0 to 1.0"),
+        (["search", "x.png", "--gallery", "Bäume", "--false-accept-rate", "0"], "the share of false accepts must be"),
+        (["search", "x.png", "--gallery", "Bäume", "--text-weight", "inf"], "the balance must be 0.0 to 1.0"),
         (["search", "x.png", "--gallery", "Bäume", "--domain", "moon"], "no domain 'moon' in gallery 'Bäume'"),
         (["search", "https://example.org/x.png", "--gallery", "Bäume"], "is an address, and nothing is fetched"),
         (["search", ".", "--gallery", "Bäume"], "'.' is a folder: give images of it"),
@@ -122,7 +122,7 @@ def test_ctrl_c_may_come_while_it_is_imported():
         (["search", "x.png", "--gallery", "Baume"], "no gallery 'Baume' here (there are: Bäume, 日本)"),
         (["evaluate", "--gallery", "Bäume", "--seed=-1"], "the seed must be a whole number"),
         (["train", "--gallery", "Bäume", "--save", "m", "--hold-out", "nan"], "the share of classes to hold out must"),
-        (["curate", "x", "--out", "c.csv", "--least", "0"], "the least number of images of a class must"),
+        (["curate", "x", "--out", "c.csv", "--min-images", "0"], "the least number of images of a class must"),
         (["import", "hf:", "--save", "m"], "'' is no repository of the hub: give OWNER/NAME"),
         (["index", "m4d:.?least=few", "--gallery", "new"], "all but sets and domains are whole numbers"),
         (["index", "--gallery", "new", "--from-embeddings", "tests"], "is not in clip-retrieval's layout"),
@@ -136,7 +136,7 @@ def test_ctrl_c_may_come_while_it_is_imported():
 )  # fmt: skip
 def test_what_cannot_be_is_one_sentence(galleries, arguments, sentence, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert main([*arguments, "--indexes", str(galleries)]) == 1
+    assert main([*arguments, "--library", str(galleries)]) == 1
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1

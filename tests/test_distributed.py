@@ -61,7 +61,7 @@ def test_as_one_process_does(necks, name):
 
 
 def test_torchrun_on_a_gallery(gallery, tmp_path):
-    where = ["--gallery", gallery.name, "--indexes", str(gallery.folder.parent), "--preset", "quick", "--epochs", "3"]
+    where = ["--gallery", gallery.name, "--library", str(gallery.folder.parent), "--preset", "quick", "--epochs", "3"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "unifex"]
     done = subprocess.run(
         [*command, "train", *where, "--save", "two", "--json"], capture_output=True, text=True, check=True
@@ -137,7 +137,7 @@ def test_training_from_disk_learns_as_much(tmp_path, monkeypatch, start):
 
 
 def test_a_gallery_trained_from_disk(gallery, capsys):
-    where = ["--gallery", gallery.name, "--indexes", str(gallery.folder.parent), "--epochs", "3"]
+    where = ["--gallery", gallery.name, "--library", str(gallery.folder.parent), "--epochs", "3"]
     assert main(["train", *where, "--save", "m", "--preset", "quick", "--from-disk", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["model"] == "m"

@@ -187,5 +187,5 @@ def test_passwords_are_guessed_slowly_whatever_address_is_claimed(tmp_path, inde
 )
 def test_a_wrong_name_is_told_at_the_start(arguments, capsys, tmp_path):
     with pytest.raises(SystemExit):
-        read_settings(["--indexes", str(tmp_path), *arguments])
+        read_settings(["--library", str(tmp_path), *arguments])
     assert arguments[1].partition("/")[0] in capsys.readouterr().err

@@ -31,7 +31,7 @@ def unifex(server, tmp_path):
     def run(*arguments: str, **environment: str):
         env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
         env |= {"UNIFEX_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
-        command = [sys.executable, "-m", "unifex", *arguments, "--indexes", str(tmp_path / "indexes"), "--json"]
+        command = [sys.executable, "-m", "unifex", *arguments, "--library", str(tmp_path / "indexes"), "--json"]
         done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
         return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 

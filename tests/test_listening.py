@@ -49,7 +49,7 @@ def test_an_event_with_data_of_its_own_cannot_count_last(slider):
 
 def test_the_answer_to_a_press_cannot_wipe_what_came_of_its_job(tmp_path, embedder):
     """A job may have ended, and be shown, before the handler that asked for it has answered."""
-    page = build(AppContext(Settings(indexes=tmp_path), Library(tmp_path), embedder))
+    page = build(AppContext(Settings(library=tmp_path), Library(tmp_path), embedder))
     listeners = {listener["id"]: listener for listener in page.config["dependencies"]}
     texts = {part["id"]: part["props"].get("elem_id") for part in page.config["components"] if part["type"] == "html"}
     panels = {

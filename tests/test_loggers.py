@@ -36,7 +36,7 @@ def test_trackio_is_told_every_epoch_and_the_end(tmp_path, monkeypatch):
 
 def test_what_a_tool_prints_is_no_part_of_the_answer(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("unifex.models.embedder.list_models", lambda folder: print("* hello") or [])
-    assert main(["models", "--indexes", str(tmp_path), "--json"]) == 0
+    assert main(["models", "--library", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"models": []}
 
 

@@ -146,7 +146,7 @@ def test_what_is_added_removed_and_corrected_is_so_in_milvus(both, folder, tmp_p
     _, moved, library = both
     picture("shapes/disc", 99).save(folder / "shapes" / "disc" / "99.png")
     (folder / "signs" / "cross" / "4.png").unlink()
-    assert main(["index", str(folder), "--gallery", "drawn", "--prune", "--indexes", str(library.folder)]) == 0
+    assert main(["index", str(folder), "--gallery", "drawn", "--prune", "--library", str(library.folder)]) == 0
     hits = search(moved, [encoded(picture("shapes/disc", 99))], 24).hits
     assert hits[0].path == "shapes/disc/99.png"
     assert len(hits) == 24
@@ -161,7 +161,7 @@ def test_what_is_added_removed_and_corrected_is_so_in_milvus(both, folder, tmp_p
 
 def test_another_neck_gets_another_collection_and_the_old_one_goes(both, embedder):
     _, moved, library = both
-    assert main(["store", "drawn", "milvus", "--indexes", str(library.folder)]) == 0  # there already: nothing to do
+    assert main(["store", "drawn", "milvus", "--library", str(library.folder)]) == 0  # there already: nothing to do
     before = moved.snapshot().index.candidates.name
     other = Embedder.raw("lite0")
     used = finish(library.use("drawn", other))
@@ -187,13 +187,13 @@ def test_a_restart_finds_what_was_kept(both):
     _, moved, library = both
     moved.derived.save()
     MilvusIndex.release("milvus", moved.folder)
-    command = [sys.executable, "-m", "unifex", "info", "drawn", "--indexes", str(library.folder)]
+    command = [sys.executable, "-m", "unifex", "info", "drawn", "--library", str(library.folder)]
     assert "Milvus, HNSW" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_errors_name_the_remedy(gallery, tmp_path, capsys, monkeypatch):
     def run(store: str) -> str:
-        assert main(["store", gallery.name, store, "--indexes", str(gallery.folder.parent)]) == 1
+        assert main(["store", gallery.name, store, "--library", str(gallery.folder.parent)]) == 1
         return capsys.readouterr().err
 
     assert "no store 'postgres'; there are: faiss, milvus" in run("postgres")
@@ -228,7 +228,7 @@ def test_a_packed_gallery_says_nothing_of_its_store(both, tmp_path):
 def test_a_new_gallery_in_a_file_that_is_named_from_another_folder(folder, tmp_path, monkeypatch, capsys):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    where = ["--indexes", str(tmp_path / "indexes")]
+    where = ["--library", str(tmp_path / "indexes")]
     assert main(["index", str(folder), "--gallery", "new", "--store", "milvus:here.db", *where]) == 0
     stored = Gallery.open(tmp_path / "indexes" / "new").config.store
     assert stored == f"milvus:{tmp_path / 'elsewhere' / 'here.db'}"

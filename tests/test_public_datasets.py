@@ -226,7 +226,7 @@ def test_the_commands(tmp_path, capsys):
     assert [key for key, row in listed.items() if row["here"]] == ["rp2k", "food101"]
     assert listed["shopee"]["missing"] == ["shopee/train_images", "shopee/train.csv"]
     out = tmp_path / "m.csv"
-    assert main(["curate", f"m4d:{data}?sets=food101", "--out", str(out), "--least", "1", "--json"]) == 0
+    assert main(["curate", f"m4d:{data}?sets=food101", "--out", str(out), "--min-images", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == 2
     assert main(["curate", f"m4d:{data}?sets=food101", "--out", str(out)]) == 1
     assert "no class in these domains has 3 images" in capsys.readouterr().err

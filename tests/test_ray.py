@@ -72,7 +72,7 @@ def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_
     assert table.stat().st_mtime_ns > before[0]
     assert (tmp_path / "shards/metadata/metadata_00004.parquet").stat().st_mtime_ns == before[1]
 
-    arguments = ["index", "--from-embeddings", out, "--gallery", "far", "--indexes", str(tmp_path / "indexes")]
+    arguments = ["index", "--from-embeddings", out, "--gallery", "far", "--library", str(tmp_path / "indexes")]
     assert main(arguments) == 0
     assert "224 rows" in capsys.readouterr().out
     far = Library(tmp_path / "indexes").get("far")
@@ -266,7 +266,7 @@ def test_shards_of_another_backbone_or_of_embeddings_make_no_gallery(embedder, f
     ))  # fmt: skip
     out = tmp_path / "out"
     finish(ray_embedding.embed(str(folder), str(out), embedder, 64))
-    take_in = ["index", "--from-embeddings", str(out), "--gallery", "far", "--indexes", str(tmp_path / "indexes")]
+    take_in = ["index", "--from-embeddings", str(out), "--gallery", "far", "--library", str(tmp_path / "indexes")]
     assert main(take_in) == 1
     assert "a gallery needs features" in capsys.readouterr().err
     plan = json.loads((out / "plan.json").read_bytes())

@@ -76,7 +76,7 @@ def test_an_emptied_folder_is_refused_to_be_pruned(gallery, folder, tmp_path):
 def test_prune_all_alone_empties_what_an_emptied_folder_gave(gallery, folder):
     for path in folder.rglob("*.png"):
         path.unlink()
-    at = ["--gallery", gallery.name, "--indexes", str(gallery.folder.parent)]
+    at = ["--gallery", gallery.name, "--library", str(gallery.folder.parent)]
     assert main(["index", str(folder), "--prune-all", *at]) == 0
     assert len(gallery) == 0
 
@@ -449,7 +449,7 @@ def test_relocate_takes_what_was_indexed_there_to_the_new_place(gallery, folder,
     run_index(gallery, tmp_path / "disk/pictures")  # indexed there before anybody thought of it
     shutil.rmtree(folder)
     arguments = ["relocate", str(folder), str(tmp_path / "disk/pictures"), "--gallery", "drawn"]
-    assert main([*arguments, "--indexes", str(gallery.folder.parent), "--json"]) == 0
+    assert main([*arguments, "--library", str(gallery.folder.parent), "--json"]) == 0
     assert '"items": 24, "joined": 24' in capsys.readouterr().out
     assert items(gallery) == before
     assert [known.spec for known in gallery.sources()] == [str(tmp_path / "disk/pictures")]
@@ -458,7 +458,7 @@ def test_relocate_takes_what_was_indexed_there_to_the_new_place(gallery, folder,
     assert counts(run_index(gallery, tmp_path / "other/pictures", prune=True)) == (0, 24, 0, 0, 0)
     assert (
         main(
-            ["forget", str(tmp_path / "other/pictures"), "--gallery", "drawn", "--indexes", str(gallery.folder.parent)]
+            ["forget", str(tmp_path / "other/pictures"), "--gallery", "drawn", "--library", str(gallery.folder.parent)]
         )
         == 0
     )

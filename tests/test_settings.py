@@ -1,5 +1,6 @@
 """Every wrong setting is one sentence before anything heavy is loaded; whatever proxy is set, the page is served."""
 
+import json
 import os
 import socket
 import subprocess
@@ -10,6 +11,8 @@ from unittest import mock
 import pytest
 
 from tests.support.serving import ROOT, serve
+from unifex.cli import options
+from unifex.cli.main import _parser, main
 from unifex.cli.settings import read_settings
 from unifex.core import address, proxies, ranges
 from unifex.core.errors import UnifexError
@@ -20,7 +23,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture(autouse=True)
 def _place(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNIFEX_INDEXES", str(tmp_path / "indexes"))
+    monkeypatch.setenv("UNIFEX_LIBRARY", str(tmp_path / "indexes"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_bytes(b"x")
 
@@ -38,8 +41,8 @@ WRONG = [
     (["--host", ""], "host '' is not known"),
     (["--host", "192.0.2.1"], "host '192.0.2.1' is not this computer"),
     (["--host", "2001:db8::1"], "host '2001:db8::1' is not this computer"),
-    (["--indexes", "file"], "--indexes 'file': this is no folder to write in"),
-    (["--indexes", "file/below"], "--indexes 'file/below': this is no folder to write in"),
+    (["--library", "file"], "--library 'file': this is no folder to write in"),
+    (["--library", "file/below"], "--library 'file/below': this is no folder to write in"),
     (["--model", "nosuch"], "--model 'nosuch': no model 'nosuch'; there are: unifex-lite"),
     (["--model", "raw:nosuch"], "no backbone 'nosuch'"),
     (
@@ -74,7 +77,7 @@ def test_a_wrong_option_is_one_sentence(arguments, sentence, capsys):
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("PORT", "many"), ("PUBLIC", "perhaps"), ("AUTH", "me"), ("RATE", "-3"), ("VISITOR_IMAGES", "1e3"),
-     ("HOST", "nowhere.invalid"), ("MODEL", "nosuch"), ("ENGINE", "warp"), ("GALLERY", "nosuch"), ("INDEXES", "file")],
+     ("HOST", "nowhere.invalid"), ("MODEL", "nosuch"), ("ENGINE", "warp"), ("GALLERY", "nosuch"), ("LIBRARY", "file")],
 )  # fmt: skip
 def test_a_wrong_variable_is_named(variable, value, monkeypatch, capsys):
     monkeypatch.setenv(f"UNIFEX_{variable}", value)
@@ -177,3 +180,32 @@ def test_downloads_go_through_the_proxy_and_the_own_page_does_not(monkeypatch):
         os.environ["ALL_PROXY"] = "socks4://127.0.0.1:9"
         with pytest.raises(HubError, match="the proxy that the environment names cannot be used"):
             check_reachable("weights")
+
+
+@pytest.fixture
+def _untold():
+    options._tell.cache_clear()
+    yield
+    options._tell.cache_clear()
+
+
+@pytest.mark.usefixtures("_untold")
+def test_an_old_name_of_an_option_works_and_says_the_new_one(tmp_path, monkeypatch, capsys):
+    assert main(["galleries", "--indexes", str(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"galleries": []}
+    assert captured.err == "unifex: --indexes is called --library now\n"
+    assert read_settings([f"--indexes={tmp_path}"]).library == tmp_path
+    monkeypatch.delenv("UNIFEX_LIBRARY", raising=False)
+    monkeypatch.setenv("UNIFEX_INDEXES", str(tmp_path / "old"))
+    assert read_settings([]).library == tmp_path / "old"
+    assert capsys.readouterr().err == "unifex: UNIFEX_INDEXES is called UNIFEX_LIBRARY now\n"
+    monkeypatch.setenv("UNIFEX_LIBRARY", str(tmp_path / "new"))
+    assert read_settings([]).library == tmp_path / "new"
+
+
+def test_every_new_name_is_an_option_of_a_command_and_no_old_one_is():
+    commands = _parser()._subparsers._group_actions[0].choices.values()
+    known = {option for command in commands for option in command._option_string_actions}
+    assert set(options.RENAMED.values()) <= known
+    assert not set(options.RENAMED) & known

@@ -80,7 +80,7 @@ def test_it_serves_galleries_and_a_neck_is_trained_upon_it(file, tmp_path, folde
 
 
 def test_the_command_line_imports_and_lists(file, tmp_path, capsys):
-    where = ["--indexes", str(tmp_path / "indexes"), "--json"]
+    where = ["--library", str(tmp_path / "indexes"), "--json"]
     assert main.main(["import", str(file), "--save", "public", "--size", "48", *where]) == 0
     assert json.loads(capsys.readouterr().out)["size"] == 48
     assert main.main(["models", *where]) == 0

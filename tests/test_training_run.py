@@ -269,7 +269,7 @@ def run(capsys, *arguments: str) -> tuple[int, dict, str]:
 
 
 def test_the_command_line_trains_uses_and_goes_back(gallery, capsys, tmp_path, embedder):
-    where = ("--indexes", str(gallery.folder.parent))
+    where = ("--library", str(gallery.folder.parent))
     train = ("train", "--gallery", "drawn", *where)
     code, answer, errors = run(capsys, *train, "--save", "cheap", "--preset", "quick", "--epochs", "2", "--seed", "4")
     assert code == 0
@@ -296,7 +296,7 @@ def test_the_command_line_trains_uses_and_goes_back(gallery, capsys, tmp_path, e
         (("--save", "cheap"), "already"),
         (("--save", "x", "--learning-rate", "fast"), "not a number"),
         (("--save", "x", "--hold-out", "1"), "share"),
-        (("--save", "x", "--recipe", str(tmp_path / "none.yaml")), "none.yaml"),
+        (("--save", "x", "--config", str(tmp_path / "none.yaml")), "none.yaml"),
         (("--save", "x", "--log", "trackio"), "pip install trackio"),
     ):
         code, _, errors = run(capsys, *train, *options)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from unifex.core.progress import Step, finish
 from unifex.evaluation.compare import Assessment, compare
 from unifex.evaluation.protocols import EvalProtocol
@@ -17,7 +19,9 @@ from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import IndexReport
 from unifex.models.embedder import ImageLike
 from unifex.retrieval import search as retrieval
-from unifex.retrieval.search import Filters, SearchResult
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import SearchResult
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import HoldOut
 from unifex.training.result import TrainResult
@@ -37,7 +41,7 @@ def index(gallery: Gallery, source: str | Path, watch: Watch | None = None, **op
 
 def search(
     gallery: Gallery,
-    query: ImageLike | Sequence[ImageLike],
+    query: Query | ImageLike | Sequence[ImageLike],
     k: int = 10,
     filters: Filters = Filters(),
     dim: int | None = None,
@@ -45,11 +49,13 @@ def search(
 ) -> SearchResult:
     """The ``k`` (1..1000) most similar items of an image, or of several of the same thing, best first.
 
-    An image is a path, the bytes of a file or a PIL image. ``dim``: length of the embeddings, by default the
-    gallery's; ``rerank`` by the gallery's own neighbourhood. Raises ``ImageError``, ``DimensionError``.
+    An image is a path, the bytes of a file or a PIL image; a :class:`Query` may be text or items, too. ``dim``: of the
+    embeddings, by default the gallery's; ``rerank`` by the gallery's own neighbourhood. Raises ``ImageError``,
+    ``DimensionError``, ``BackboneError`` for text that the backbone cannot read.
     """
-    images = query if isinstance(query, Sequence) and not isinstance(query, str | bytes) else [query]
-    return retrieval.search(gallery, images, k, filters, dim, rerank)
+    if isinstance(query, str | bytes | Path | Image.Image):
+        query = [query]
+    return retrieval.search(gallery, query, k, filters, dim, rerank)
 
 
 def evaluate(

@@ -254,7 +254,7 @@ def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedd
 
     library = Library(tmp_path)
     library.get_or_create("mine", lambda: embedder)
-    tab = GalleryTab(AppContext(Settings(indexes=tmp_path, read_only=True), library, embedder))
+    tab = GalleryTab(AppContext(Settings(library=tmp_path, read_only=True), library, embedder))
     with gr.Blocks():
         tab.build()
     answers = [

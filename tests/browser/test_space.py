@@ -47,7 +47,7 @@ def start(layout, tmp_path):
     def started():
         variables = {
             "SPACE_ID": "somebody/unifex", "SYSTEM": "spaces", "GRADIO_SERVER_NAME": "127.0.0.1",
-            "UNIFEX_HOME": str(tmp_path / "bucket"), "UNIFEX_INDEXES": None, "UNIFEX_CACHE": None,
+            "UNIFEX_HOME": str(tmp_path / "bucket"), "UNIFEX_LIBRARY": None, "UNIFEX_CACHE": None,
             "GRADIO_ANALYTICS_ENABLED": None, "HF_HUB_OFFLINE": None, "HF_ENDPOINT": NOWHERE,
             "HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1,localhost",
             "HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": None,

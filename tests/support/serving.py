@@ -49,7 +49,7 @@ def serve(
     ``environment``: variables to set, or with None to take away; ``root``: where ``app.py`` is.
     """
     places = {
-        "UNIFEX_INDEXES": str(indexes),
+        "UNIFEX_LIBRARY": str(indexes),
         "GRADIO_TEMP_DIR": str(indexes.parent / "gradio"),
         "PYTHONUNBUFFERED": "1",
     }

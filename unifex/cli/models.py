@@ -8,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex.cli.shared import embedder, place, say
-from unifex.core import ranges
+from unifex.cli.options import Parser
+from unifex.cli.shared import embedder, say
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.text import size
 
 
-def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     command("models", _models, "list the models")
     listed = command("backbones", _backbones, "list the backbones: parameters, features, work, licence, download")
@@ -25,20 +25,16 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     export = command("export", _export, "write a model as one file that needs nothing of this program")
     export.add_argument("--format", choices=("torchscript", "onnx", "safetensors"), default="safetensors")
-    export.add_argument(
-        "--out", required=True, type=place, help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME"
-    )
-    export.add_argument("--public", action="store_true", help="on the hub, for everyone to see (default: private)")
-    export.add_argument(
-        "--dim", type=ranges.DIMENSION, help="length of the embeddings (default 64, as the challenge wants it)"
-    )
+    export.share("--out", help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME")
+    export.share("--public")
+    export.share("--dim", help="length of the embeddings (default 64, as the challenge wants it)")
 
 
 def _models(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models.backbones import BackboneError
     from unifex.models.embedder import backbone_of, list_models
 
-    folder = options.indexes / "models"
+    folder = options.library / "models"
     models = []
     for config in list_models(folder):
         facts = {"name": config.name, "backbone": config.backbone, "neck": config.neck, "dims": list(config.dims)}
@@ -105,7 +101,7 @@ def _push(options: argparse.Namespace) -> dict[str, Any]:
     if options.format != "safetensors":
         raise UnifexError("a model goes to the hub as safetensors; give no --format")
     model = embedder(options)
-    card = find_model(options.model, options.indexes / "models") / "README.md"
+    card = find_model(options.model, options.library / "models") / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# {model.name}\n"
     repo = options.out.removeprefix("hf:")
     address = model.push_to_hub(repo, text + _HOW.format(repo=repo), private=not options.public)

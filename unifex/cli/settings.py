@@ -11,8 +11,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from unifex.cli.options import Parser, given_in_environment, variable_of
 from unifex.core import ranges
 from unifex.core.address import free_port, served_at
 from unifex.core.errors import UnifexError
@@ -75,7 +76,7 @@ def _networks(text: str) -> str:
 class Settings:
     """Each field is the option ``--name`` and the variable ``UNIFEX_NAME``; the option wins."""
 
-    indexes: Path = _option(Path("indexes"), "folder of galleries and trained models", type=_folder, everywhere=True)
+    library: Path = _option(Path("indexes"), "folder of galleries and trained models", type=_folder, everywhere=True)
     model: str = _option(DEFAULT_MODEL, "model to index and search with", everywhere=True)
     data: Path | None = _option(None, "folder of public data sets (M4D-35k and its peers)", type=_folder)
     gallery: str = _option("", "gallery to open first, or a source to index and open")
@@ -105,45 +106,34 @@ class Settings:
     health_token: str = _option("", "who gives it sees /health; without it only this computer does")
 
 
-class Parser(argparse.ArgumentParser):
-    """Wrong usage is one sentence on stderr and exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        """Called by ``argparse`` for whatever is wrong."""
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
-
-
-def add_options(parser: argparse.ArgumentParser, everywhere_only: bool = False) -> None:
+def add_options(parser: Parser, everywhere_only: bool = False) -> None:
     """Add an option for every setting, or only for those that every command shares."""
     for setting in fields(Settings):
         if everywhere_only and not setting.metadata.get("everywhere"):
             continue
-        kind = setting.metadata.get("type", str)
-        variable = f"UNIFEX_{setting.name.upper()}"
-        default = _from_environment(parser, variable, kind, setting.default)
-        if setting.name == "indexes" and not os.environ.get(variable):
-            default = home() / default
-        text = f"{setting.metadata['help']} (or {variable}; default: {setting.default or 'none'})"
-        option = f"--{setting.name.replace('_', '-')}"
+        kind, option = setting.metadata.get("type", str), f"--{setting.name.replace('_', '-')}"
+        default = _default(parser, option, kind, setting.default)
+        text = f"{setting.metadata['help']} (or {variable_of(option)}; default: {setting.default or 'none'})"
         if kind is _switch:
             parser.add_argument(option, action="store_true", default=default, help=text)
         else:
             parser.add_argument(option, type=kind, default=default, help=text)
 
 
-def home() -> Path:
-    """Where galleries, models and caches lie: ``UNIFEX_HOME``, else here."""
-    return Path(os.environ.get("UNIFEX_HOME", ""))
-
-
-def _from_environment(parser: argparse.ArgumentParser, variable: str, kind: Callable[[str], Any], default: Any) -> Any:
-    value = os.environ.get(variable, "")
-    if not value:  # Docker and systemd set variables to nothing where others leave them out
-        return default
+def _default(parser: Parser, option: str, kind: Callable[[str], Any], default: Any) -> Any:
+    """What a setting is where no option says it: what the environment says, else the program's own default."""
+    variable, value = given_in_environment(option)
+    if not value:
+        return home() / default if option == "--library" else default
     try:
         return kind(value)
     except (argparse.ArgumentTypeError, UnifexError) as error:
         raise SystemExit(f"{parser.prog}: {variable}={value!r}: {error}") from None
+
+
+def home() -> Path:
+    """Where galleries, models and caches lie: ``UNIFEX_HOME``, else here."""
+    return Path(os.environ.get("UNIFEX_HOME", ""))
 
 
 def read_settings(arguments: Sequence[str] | None = None) -> Settings:
@@ -171,23 +161,23 @@ def read_settings(arguments: Sequence[str] | None = None) -> Settings:
 
 def _as_given(settings: Settings, name: str) -> str:
     """A setting as who gave it wrote it: a variable or an option."""
-    variable = f"UNIFEX_{name.upper()}"
-    said = os.environ.get(variable, "")
+    option = f"--{name.replace('_', '-')}"
+    variable, said = given_in_environment(option)
     value = str(getattr(settings, name, said))
-    return f"{variable}={value!r}" if said and value == said else f"--{name} {value!r}"
+    return f"{variable}={value!r}" if said and value == said else f"{option} {value!r}"
 
 
-def _check_indexes(settings: Settings) -> None:
+def _check_library(settings: Settings) -> None:
     """A folder that can only be read is served, if there is something in it."""
     try:
-        settings.indexes.mkdir(parents=True, exist_ok=True)
+        settings.library.mkdir(parents=True, exist_ok=True)
         if not settings.read_only:
-            with tempfile.TemporaryFile(dir=settings.indexes):
+            with tempfile.TemporaryFile(dir=settings.library):
                 pass
     except OSError as error:
-        if not any(settings.indexes.glob("*/gallery.json")):
+        if not any(settings.library.glob("*/gallery.json")):
             raise UnifexError(f"this is no folder to write in: {reason(error)}; give another") from error
-        log.warning("'%s' can only be read (%s): nothing is added or changed", settings.indexes, reason(error))
+        log.warning("'%s' can only be read (%s): nothing is added or changed", settings.library, reason(error))
 
 
 def _check_data(settings: Settings) -> None:
@@ -196,12 +186,12 @@ def _check_data(settings: Settings) -> None:
 
 
 def _check_gallery(settings: Settings) -> None:
-    if not settings.gallery or (settings.indexes / settings.gallery / "gallery.json").is_file():
+    if not settings.gallery or (settings.library / settings.gallery / "gallery.json").is_file():
         return
     try:
         open_source(settings.gallery)
     except UnifexError as error:
-        names = sorted(path.parent.name for path in settings.indexes.glob("[!.]*/gallery.json"))
+        names = sorted(path.parent.name for path in settings.library.glob("[!.]*/gallery.json"))
         there = what_there_is(names, settings.gallery)
         raise UnifexError(f"no gallery ({there}), and no images: {error}") from error
 
@@ -210,9 +200,9 @@ def _check_gallery(settings: Settings) -> None:
 _CHECKS: dict[str, Callable[[Settings], object]] = {
     "host": lambda settings: served_at(settings.host),
     "port": lambda settings: free_port(served_at(settings.host), settings.port),
-    "indexes": _check_indexes,
+    "library": _check_library,
     "engine": lambda settings: check_engine(),
-    "model": lambda settings: check_model(settings.model, settings.indexes / "models"),
+    "model": lambda settings: check_model(settings.model, settings.library / "models"),
     "data": _check_data,
     "gallery": _check_gallery,
 }

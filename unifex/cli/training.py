@@ -28,7 +28,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--preset", default="best", choices=PRESET_ADVICE,
         help="; ".join(f"{name}: {advice}" for name, advice in PRESET_ADVICE.items()) + " (default best)",
     )  # fmt: skip
-    train.add_argument("--recipe", type=Path, metavar="FILE.yaml", help="a configuration of the public UniFEx instead")
+    train.add_argument("--config", type=Path, metavar="FILE.yaml", help="a configuration of the public UniFEx instead")
     train.add_argument("--hold-out", type=ranges.HELD_OUT, default=0.3, help="share of classes to measure on (0.3)")
     train.add_argument("--hold-out-label", action="append", default=[], metavar="LABEL", help="this class instead")
     train.add_argument(
@@ -73,7 +73,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     recipe = _recipe_of(options)
     hold_out = HoldOut(options.hold_out, tuple(options.hold_out_label))
     with joined() as processes, contextlib.ExitStack() as logging:
-        curves = options.indexes / "models" / ".curves" / options.save
+        curves = options.library / "models" / ".curves" / options.save
         log = logging.enter_context(log_curves(options.log if processes.first else None, curves, options.save))
         work = finetune(gallery, options.save, recipe, hold_out, options.finish, options.from_disk, processes, log)
         result = watched(work)
@@ -97,7 +97,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
 def _recipe_of(options: argparse.Namespace):
     from unifex.training.config import PRESETS, read_public_yaml, setting_from_text
 
-    recipe = read_public_yaml(options.recipe) if options.recipe else PRESETS[options.preset]
+    recipe = read_public_yaml(options.config) if options.config else PRESETS[options.preset]
     said = {setting.name: getattr(options, setting.name) for setting in fields(recipe)}
     return replace(recipe, **{name: setting_from_text(name, text) for name, text in said.items() if text is not None})
 
@@ -106,7 +106,7 @@ def _import(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models.embedder import Embedder
     from unifex.training.run import check_model_name
 
-    models = options.indexes / "models"
+    models = options.library / "models"
     check_model_name(models, options.save)
     if options.file.startswith("hf:"):
         model = Embedder.from_pretrained(options.file.removeprefix("hf:")).save_as(options.save, models)

@@ -130,7 +130,7 @@ class AppContext:
 
         A model whose backbone is not on this computer is told of, and the bundled one serves.
         """
-        library = Library(settings.indexes.resolve())
+        library = Library(settings.library.resolve())
         library.folder.mkdir(parents=True, exist_ok=True)
         try:
             return cls(settings, library, Embedder.load(settings.model, models=library.models))

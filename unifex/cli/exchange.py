@@ -1,0 +1,96 @@
+"""The commands that take galleries elsewhere and back: ``pack``, ``unpack``, ``clip``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unifex.cli.options import Parser
+from unifex.cli.shared import chosen_embedder, embedder, library, say
+from unifex.core.console import watched
+from unifex.core.text import plural, size
+
+if TYPE_CHECKING:
+    from unifex.core.progress import Work
+    from unifex.gallery.clip_retrieval import Moved
+
+
+def add_commands(command: Callable[..., Parser]) -> None:
+    """Add their parsers; ``command`` makes one."""
+    packed = command("pack", _pack, "write a gallery as one zip that opens elsewhere, or put it on the hub")
+    packed.add_argument("gallery")
+    packed.share("--out", help="FILE.zip or hf:OWNER/NAME")
+    packed.add_argument("--images", action="store_true", help="the images themselves, too, not only thumbnails")
+    packed.share("--public")
+    unpacked = command("unpack", _unpack, "make a gallery of what `pack` wrote")
+    unpacked.add_argument("source", metavar="FILE.zip|hf:OWNER/NAME")
+    unpacked.share("--gallery", help="name of the new gallery")
+
+    clip = command("clip", _clip, "clip-retrieval's layout (img_emb_N.npy + metadata_N.parquet): read it, or write it")
+    clip.add_argument("folder", type=Path)
+    clip.share("--gallery", help="to add to (its --model must have made the embeddings)")
+    clip.add_argument("--images", type=Path, metavar="DIR", help="where its images lie, if not in the folder")
+    clip.add_argument("--write", action="store_true", help="write the gallery there instead")
+    clip.add_argument("--features", action="store_true", help="with --write: the backbone's features, not embeddings")
+    clip.share("--dim", help="with --write: length of the embeddings (default: the gallery's)")
+
+
+def _pack(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.gallery import bundle
+
+    gallery = library(options).get(options.gallery)
+    if options.out.startswith("hf:"):
+        repo = options.out.removeprefix("hf:")
+        address = watched(bundle.push(gallery, repo, options.images, not options.public))
+        say(options, f"gallery '{gallery.name}' is at {address}")
+        return {"gallery": gallery.name, "address": address, "private": not options.public}
+    packed = watched(bundle.pack(gallery, Path(options.out), options.images))
+    say(options, f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}")
+    return {"gallery": gallery.name, **asdict(packed)}
+
+
+def _unpack(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.gallery import bundle
+
+    if options.source.startswith("hf:"):
+        work = bundle.pull(options.source.removeprefix("hf:"), options.gallery, library(options))
+    else:
+        work = bundle.unpack(Path(options.source), options.gallery, library(options))
+    facts = watched(work).facts()
+    say(options, f"gallery '{facts.name}': {plural(facts.items, 'item')}, searched with {facts.model}")
+    return asdict(facts)
+
+
+def _clip(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.gallery import clip_retrieval
+
+    if not options.write:
+        return take_in(options, options.folder, pictures=options.images)
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
+    return _moved(options, clip_retrieval.write(gallery, options.folder, options.features, options.dim), "written to")
+
+
+def take_in(
+    options: argparse.Namespace, folder: Path, store: str | None = None, pictures: Path | None = None
+) -> dict[str, Any]:
+    """Add shards of features to the gallery that was asked for, in a ``store`` if one is named."""
+    from unifex.gallery import clip_retrieval
+
+    clip_retrieval.shards(folder)  # a wrong folder must not leave an empty gallery behind
+    galleries = library(options)
+    galleries.get_or_create(options.gallery, lambda: embedder(options))
+    if store:
+        galleries.move_to(options.gallery, store)
+    gallery = galleries.get(options.gallery, chosen_embedder(options))
+    work = clip_retrieval.take_in(folder, gallery, pictures)
+    return _moved(options, work, "added, {pictures:,} with their image, to")
+
+
+def _moved(options: argparse.Namespace, work: Work[Moved], what: str) -> dict[str, Any]:
+    moved = watched(work)
+    said = what.format(pictures=moved.pictures)
+    say(options, f"{moved.rows:,} rows of {moved.dim} values {said} {moved.path}")
+    return asdict(moved)

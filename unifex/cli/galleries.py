@@ -1,0 +1,130 @@
+"""The commands about what is in a gallery: list, show and correct it, say where it is searched and what it is of."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from unifex.cli.options import Parser, new_file
+from unifex.cli.shared import chosen_embedder, library, say
+from unifex.core.errors import UnifexError
+from unifex.core.files import write_atomically
+from unifex.core.text import plural, size
+
+
+def add_commands(command: Callable[..., Parser]) -> None:
+    """Add their parsers; ``command`` makes one."""
+    command("galleries", _galleries, "list the galleries")
+    info = command("info", _info, "show what is in a gallery")
+    info.add_argument("gallery")
+    store = command("store", _store, "search a gallery's vectors in FAISS or in Milvus from now on")
+    store.add_argument("gallery")
+    store.add_argument("store", help="faiss, milvus (a file in the gallery) or milvus:URI (MILVUS_TOKEN: its token)")
+    remove = command("remove", _remove, "remove items from a gallery (the image files stay)")
+    remove.add_argument("gallery")
+    remove.add_argument("paths", nargs="+", metavar="PATH", help="path or uri of an item")
+
+    correct = command("correct", _correct, "say what a gallery's source got wrong, or list what was said")
+    correct.add_argument("gallery")
+    correct.add_argument("--relabel", nargs=2, action="append", default=[], metavar=("PATH", "LABEL"))
+    correct.add_argument("--drop", action="append", default=[], metavar="PATH", help="leave the item out")
+    correct.add_argument("--same", nargs=2, action="append", default=[], metavar=("PATH", "PATH"))
+    correct.add_argument("--undo", action="append", default=[], metavar="PATH", help="take back all said of an item")
+    correct.add_argument("--out", type=new_file, help="FILE.csv: write the list of corrections")
+
+    forgotten = command("forget", _forget, "forget a source of a gallery, with the items that no other source has")
+    forgotten.add_argument("source", help="as it was indexed; `info` lists them")
+    forgotten.share("--gallery")
+    relocated = command("relocate", _relocate, "tell a gallery that a folder, disk or file lies elsewhere now")
+    relocated.add_argument("old", help="where it was when it was indexed")
+    relocated.add_argument("new", help="where it is")
+    relocated.share("--gallery")
+
+
+def _galleries(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.gallery.gallery import Facts, Gallery
+
+    listed = list(library(options).survey(Gallery.facts))
+    if not listed:
+        say(options, f"no galleries in {options.library}/ yet: python -m unifex index FOLDER --gallery NAME makes one")
+    for found in listed:
+        sound = isinstance(found, Facts)
+        told = f"{plural(found.items, 'item')}, {found.model}, {size(found.bytes)}" if sound else found.problem
+        say(options, f"{found.name}: {told}")
+    return {"galleries": [asdict(found) for found in listed]}
+
+
+def _info(options: argparse.Namespace) -> dict[str, Any]:
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
+    facts, index = gallery.facts(), gallery.snapshot().index.candidates
+    answer = asdict(facts) | {
+        "sources": [source.spec for source in gallery.sources()],
+        "index": {"kind": index.title, "exact": index.exact, "recall_at_10": index.recall},
+    }
+    for name, value in answer.items():
+        say(options, f"{name:12} {value}")
+    return answer
+
+
+def _store(options: argparse.Namespace) -> dict[str, Any]:
+    gallery = library(options).move_to(options.gallery, options.store)
+    kind = gallery.snapshot().index.candidates.title
+    say(options, f"gallery '{gallery.name}': {plural(len(gallery), 'item')}, {kind}")
+    return {"gallery": gallery.name, "store": gallery.config.store or "faiss", "kind": kind}
+
+
+def _remove(options: argparse.Namespace) -> dict[str, Any]:
+    gallery = library(options).get(options.gallery)
+    with gallery.write() as writer:
+        found = gallery.find(options.paths, dropped=True)
+        missing = [path for path, ids in found.items() if not ids]
+        if missing:
+            raise UnifexError(f"nothing removed: gallery '{gallery.name}' has no item {', '.join(missing)}")
+        removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
+        gallery.derived.save()
+    say(options, f"{removed} removed, {len(gallery)} left")
+    return {"gallery": gallery.name, "removed": removed, "items": len(gallery)}
+
+
+def _correct(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.gallery.corrections import as_csv, drop, relabel, same
+
+    gallery = library(options).get(options.gallery)
+    item = gallery.item_at
+    said = [relabel(item(path), label) for path, label in options.relabel]
+    said += [drop(item(path)) for path in options.drop]
+    said += [same(item(a), item(b)) for a, b in options.same]
+    undone = [c for c in gallery.corrections() if {c.path, c.uri, c.other_path, c.other_uri} & set(options.undo)]
+    if options.undo and not undone:
+        raise UnifexError(f"nothing was said of {', '.join(options.undo)}")
+    if said or undone:
+        with gallery.write() as writer:
+            writer.undo(undone)
+            writer.correct(said)
+    stored = gallery.corrections()
+    if options.out:
+        write_atomically(options.out, as_csv(stored).encode())
+    for correction in stored:
+        say(options, f"{correction.kind:8} {correction.sentence}")
+    say(options, f"{plural(len(stored), 'correction')} in gallery '{gallery.name}'")
+    return {"gallery": gallery.name, "corrections": [asdict(correction) for correction in stored]}
+
+
+def _forget(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.gallery.indexing import forget
+
+    gallery = library(options).get(options.gallery)
+    removed = forget(gallery, options.source)
+    say(options, f"'{options.source}' is forgotten: {plural(removed, 'item')} removed, {len(gallery)} left")
+    return {"gallery": gallery.name, "source": options.source, "removed": removed, "items": len(gallery)}
+
+
+def _relocate(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.gallery.indexing import relocate
+
+    gallery = library(options).get(options.gallery)
+    outcome = relocate(gallery, options.old, options.new)
+    say(options, f"{plural(outcome.items, 'item')} of '{options.old}' are at '{options.new}' now")
+    return {"gallery": gallery.name, "old": options.old, "new": options.new, **asdict(outcome)}

@@ -1,0 +1,122 @@
+"""The commands that read images: ``index``, ``embed``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unifex.cli import exchange
+from unifex.cli.options import Parser
+from unifex.cli.shared import chosen_embedder, chosen_source, embedder, library, reading, say
+from unifex.core.console import watched
+from unifex.core.errors import UnifexError
+from unifex.core.files import write_atomically_with
+from unifex.core.text import duration, plural
+from unifex.data import sources
+
+
+def add_commands(command: Callable[..., Parser]) -> None:
+    """Add their parsers; ``command`` makes one."""
+    index = command("index", _index, "build or update a gallery from images")
+    index.add_argument("source", nargs="?", help=sources.forms())
+    index.add_argument("--from-embeddings", type=Path, metavar="DIR", help="instead: what `embed --engine ray` wrote")
+    index.share("--gallery", "--exclude", "--follow-links")
+    index.add_argument("--store", help="where its vectors are searched: faiss (default), milvus or milvus:URI")
+    index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
+    index.add_argument("--prune-all", action="store_true", help="also when less than half of them is left")
+    index.add_argument("--rehash", action="store_true", help="read every file again, also of unchanged size and time")
+
+    embed = command("embed", _embed, "write the embeddings of images to a file")
+    further = "with --engine ray also .tar and .parquet files, and s3://..."
+    embed.add_argument("source", help=f"{sources.forms()}; {further}")
+    embed.share("--exclude", "--follow-links")
+    embed.share("--out", help="FILE.npz: path, label, domain, split, embedding; ray: a folder")
+    embed.share("--dim", help="length of the embeddings (default: the model's; with ray: features)")
+    embed.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on many machines, in shards")
+    embed.add_argument("--address", help="of a Ray cluster (default: this machine)")
+
+
+def _index(options: argparse.Namespace) -> dict[str, Any]:
+    if bool(options.source) == bool(options.from_embeddings):
+        raise UnifexError("give a source, or --from-embeddings DIR")
+    if options.from_embeddings:
+        return exchange.take_in(options, options.from_embeddings, options.store)
+    from unifex.data.sources import require_items
+    from unifex.gallery.indexing import index
+
+    source = chosen_source(options)
+    if not (options.prune or options.prune_all):
+        require_items(source)  # a wrong source must not leave an empty gallery behind
+    library(options).get_or_create(options.gallery, lambda: embedder(options))
+    if options.store:
+        library(options).move_to(options.gallery, options.store)
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
+    report = watched(index(gallery, source, options.prune, options.prune_all, options.rehash))
+    for refused in report.failed:
+        say(options, f"  {refused.path}: {refused.reason}")
+    for remark in report.remarks:
+        more = f" and {remark.count - 1:,} more" if remark.count > 1 else ""
+        say(options, f"  {remark.path}{more}: {remark.text}")
+    say(
+        options,
+        f"gallery '{report.gallery}': {report.items} items, {report.added} added, {report.skipped} unchanged, "
+        f"{report.moved} moved, {report.relabelled} relabelled, {report.removed} removed, "
+        f"{len(report.failed)} refused, in {duration(report.seconds)}",
+    )
+    if report.missing:
+        say(options, f"{plural(report.missing, 'item')} of this source cannot be found there; --prune removes such")
+    return asdict(report)
+
+
+def _embed(options: argparse.Namespace) -> dict[str, Any]:
+    return {"local": _embed_here, "ray": _embed_on_ray}[options.engine](options)
+
+
+def _embed_on_ray(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.scale import ray_embedding
+
+    model = embedder(options)
+    dim = options.dim and model.neck.check_dim(options.dim)
+    work = ray_embedding.embed(options.source, options.out, model, dim, options.address, reading(options))
+    written = watched(work)
+    for refused in written.failed:
+        say(options, f"  {refused.path}: {refused.reason}")
+    shards = f"{plural(written.shards, 'shard')} ({written.kept} were there)"
+    say(options, f"{written.images:,} images in {shards} below {written.out}, {len(written.failed)} refused")
+    return asdict(written)
+
+
+def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
+    import tempfile
+
+    import numpy as np
+
+    from unifex.data.sources import require_items
+    from unifex.gallery.gallery import Gallery
+    from unifex.gallery.indexing import index
+
+    source = chosen_source(options)
+    require_items(source)
+    model = embedder(options)
+    dim = model.neck.check_dim(options.dim or model.default_dim)
+    with tempfile.TemporaryDirectory(prefix="unifex-embed-") as scratch:
+        gallery = Gallery.create(Path(scratch) / "embed", model, dim)
+        report = watched(index(gallery, source))
+        snapshot = gallery.snapshot()
+        records = gallery.records(snapshot.columns.ids)
+    texts = ("path", "label", "domain", "split")
+    arrays: dict[str, Any] = {name: np.array([getattr(record, name) for record in records], str) for name in texts}
+    out = Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically_with(out, lambda file: np.savez(file, **arrays, embedding=snapshot.embeddings))
+    say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(report.failed)} images refused")
+    return {
+        "out": options.out,
+        "items": len(records),
+        "dim": dim,
+        "failed": [asdict(refused) for refused in report.failed],
+        "seconds": report.seconds,
+    }

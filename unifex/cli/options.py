@@ -1,0 +1,102 @@
+"""The options that several commands share, and what options were called before."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from unifex.core import ranges
+
+
+def place(text: str) -> str:
+    """The argparse type of where something is written to."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must name what is to be written")
+    return text
+
+
+def new_file(text: str) -> Path:
+    """The argparse type of a file to write."""
+    return Path(place(text))
+
+
+SHARED: dict[str, dict[str, Any]] = {
+    "--gallery": {"required": True, "help": "name of the gallery"},
+    "--out": {"required": True, "type": place},
+    "--dim": {"type": ranges.DIMENSION, "help": "length of the embeddings (default: the gallery's)"},
+    "--rerank": {"action": "store_true", "help": "re-rank by the gallery's own neighbourhood"},
+    "--domain": {"action": "append", "default": [], "help": "only this domain (may be repeated)"},
+    "--seed": {"type": ranges.SEED, "default": 0},
+    "--save": {"required": True, "metavar": "MODEL", "help": "name of the new model"},
+    "--public": {"action": "store_true", "help": "on the hub, for everyone to see (default: private)"},
+    "--exclude": {
+        "action": "append", "default": [], "metavar": "GLOB",
+        "help": "leave out files and folders of this name, or with a / in it of this path (may be repeated)",
+    },
+    "--follow-links": {"action": "store_true", "help": "read what symbolic links lead to, each once"},
+}  # fmt: skip
+
+# What an option was called, and is. The old name works, says the new one, and so does a setting's old variable.
+RENAMED = {
+    "--indexes": "--library",
+    "--context": "--rerank",
+    "--words": "--text",
+    "--balance": "--text-weight",
+    "--trust": "--false-accept-rate",
+    "--afresh": "--refresh",
+    "--least": "--min-images",
+    "--most": "--max-images",
+    "--recipe": "--config",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong usage is one sentence on stderr and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Called by ``argparse`` for whatever is wrong."""
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
+
+    def share(self, *names: str, **changes: Any) -> None:
+        """Add options of :data:`SHARED`, but for these ``changes``."""
+        for name in names:
+            self.add_argument(name, **SHARED[name] | changes)
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """As ``argparse`` does, with options under their old names, too. Each command's parser is asked in its turn."""
+        given = list(sys.argv[1:] if args is None else args)
+        end = given.index("--") if "--" in given else len(given)
+        return super().parse_known_args([*map(self._as_now, given[:end]), *given[end:]], namespace)
+
+    def _as_now(self, argument: str) -> str:
+        name, equals, value = argument.partition("=")
+        now = RENAMED.get(name)
+        if now not in self._option_string_actions or name in self._option_string_actions:
+            return argument
+        _tell(name, now)
+        return now + equals + value
+
+
+def variable_of(option: str) -> str:
+    """The environment variable that sets an option."""
+    return f"UNIFEX_{option.removeprefix('--').replace('-', '_').upper()}"
+
+
+def given_in_environment(option: str) -> tuple[str, str]:
+    """The variable that sets an option, and its value: empty when none does, as also Docker and systemd leave it."""
+    for before in (old for old, now in RENAMED.items() if now == option):
+        if (value := os.environ.get(variable_of(before))) and not os.environ.get(variable_of(option)):
+            _tell(variable_of(before), variable_of(option))
+            return variable_of(before), value
+    return variable_of(option), os.environ.get(variable_of(option), "")
+
+
+@cache
+def _tell(before: str, now: str) -> None:
+    """Once a program."""
+    print(f"unifex: {before} is called {now} now", file=sys.stderr)
