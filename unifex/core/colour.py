@@ -20,7 +20,8 @@ _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """An RGB, grey or CMYK image in sRGB; the same object where nothing changes."""
-    return image if keeps(profile, image.mode) else _transform(profile, image.mode).apply(image)
+    transform = _needed(profile, image.mode)
+    return transform.apply(image) if transform else image
 
 
 def from_lab(image: Image.Image) -> Image.Image:
@@ -30,15 +31,20 @@ def from_lab(image: Image.Image) -> Image.Image:
 
 def keeps(profile: bytes | None, mode: str) -> bool:
     """Whether an image of this mode stays as it is: its profile is sRGB's, of another kind of image, or broken."""
-    usable = profile and len(profile) <= MAX_PROFILE and mode in SPACES
-    return not usable or _transform(profile, mode) is None
+    return _needed(profile, mode) is None
+
+
+def _needed(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    if not profile or len(profile) > MAX_PROFILE or mode not in SPACES:
+        return None
+    return _transform(profile, mode)
 
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if opened.profile.xcolor_space.strip() != SPACES[mode]:
+        if getattr(opened.profile, "xcolor_space", "").strip() != SPACES[mode]:
             return None
         made = ImageCms.buildTransform(opened, _srgb(), mode, "RGB", _INTENT, _FLAGS)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):

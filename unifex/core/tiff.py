@@ -68,15 +68,14 @@ def first_page(data: bytes) -> Iterator[TiffPage]:
         raise TiffError("TIFF of high depth: `pip install tifffile` to read it") from error
     logging.getLogger("tifffile").addHandler(_SILENCE)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[0]
-        if page.dtype is None or not {*page.axes} <= {*"SYX"}:
-            raise TiffError(f"TIFF of {page.bitspersample}-bit samples ({page.axes}): nothing here reads it")
+        page = file.pages.first
+        _kind(page)
         yield page
 
 
 def memory(page: TiffPage) -> int:
     """Bytes that :func:`samples` takes, and a picture made of them."""
-    return page.nbytes + 2 * page.size + math.prod(page.chunks) * page.dtype.itemsize
+    return page.nbytes + 2 * page.size + math.prod(page.chunks) * _kind(page).itemsize
 
 
 def samples(page: TiffPage) -> np.ndarray:
@@ -87,13 +86,14 @@ def samples(page: TiffPage) -> np.ndarray:
     if page.photometric == _COLOUR_FILTER:
         raise TiffError("camera raw file without a preview")
     if page.photometric not in _GREY_OR_RGB:
-        raise TiffError(f"TIFF of {page.dtype.name} samples in {page.photometric.name} colours: nothing here reads it")
+        colours = _name(page.photometric)
+        raise TiffError(f"TIFF of {_kind(page).name} samples in {colours} colours: nothing here reads it")
     try:
         values = page.asarray(maxworkers=1)
     except (ValueError, NotImplementedError, ImportError) as error:
         if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
             raise
-        kind = f"{page.compression.name} compression of {page.dtype.name} samples"
+        kind = f"{_name(page.compression)} compression of {_kind(page).name} samples"
         raise TiffError(f"TIFF with {kind}: `pip install imagecodecs` to read it") from error
     if "S" not in page.axes:
         return values
@@ -102,6 +102,18 @@ def samples(page: TiffPage) -> np.ndarray:
     has_opacity = values.shape[2] > colours and page.extrasamples[:1] and page.extrasamples[0] in _OPACITY
     values = values[..., : colours + bool(has_opacity)]
     return values if values.shape[2] > 1 else values[..., 0]
+
+
+def _kind(page: TiffPage) -> np.dtype:
+    """Of its samples. Raises :class:`TiffError` for what nothing here reads."""
+    if page.dtype is None or not {*page.axes} <= {*"SYX"}:
+        raise TiffError(f"TIFF of {page.bitspersample}-bit samples ({page.axes}): nothing here reads it")
+    return page.dtype
+
+
+def _name(code: int) -> str:
+    """Of a tag's value, as far as tifffile knows it."""
+    return getattr(code, "name", str(code))
 
 
 def orientation(page: TiffPage) -> int:
@@ -118,7 +130,7 @@ def told(page: TiffPage) -> Told:
     """What the tags say of the samples."""
     tags = {tag.code: tag.value for tag in page.tags.values()}
     bits = max(_numbers(page.bitspersample, 0))
-    kind = page.dtype
+    kind = _kind(page)
     range_said = next((pair for pair in (_range(tags, codes, kind) for codes in _LOW_HIGH) if pair), (None, None))
     return Told(
         bits if bits < 8 * kind.itemsize else 0,
