@@ -29,12 +29,12 @@ from unifex.gallery.indexing import index
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 from unifex.training.config import TrainConfig
-from unifex.training.run import finetune
+from unifex.training.run import train
 
 GALLERY = "lived"
 VIEWS = 15  # few, so that indexing ends now and then
 SECONDS = {"index": 0.8, "remove": 0.06, "use": 0.06, "train": 1.5, "save": 0.02}  # about what each takes
-RECIPE = TrainConfig(dims=(64,), epochs=20, batch_size=8, start="random")
+RECIPE = TrainConfig(dims=(64,), epochs=20, batch_size=8, init="random")
 MODEL = "taught"
 
 
@@ -68,7 +68,7 @@ def _train(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> N
     if (library.models / MODEL).exists():
         gone = (library.models / MODEL).rename(library.models / f".gone-{uuid.uuid4().hex}")
         shutil.rmtree(gone)
-    finish(finetune(library.get(GALLERY), MODEL, RECIPE))
+    finish(train(library.get(GALLERY), MODEL, RECIPE))
 
 
 def _save(library: Library, pictures: Path, lite: Embedder, raw: Embedder) -> None:

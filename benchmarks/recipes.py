@@ -29,7 +29,7 @@ from unifex.gallery.indexing import index
 from unifex.gallery.snapshot import ItemTable
 from unifex.models.embedder import Embedder
 from unifex.models.neck import Neck, pca
-from unifex.training.augment import features_of_views
+from unifex.training.augment import augmented_features
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.loop import fit
 from unifex.training.samples import Samples
@@ -37,15 +37,15 @@ from unifex.training.samples import Samples
 DIMS = (64, 256)
 VIEWS = 5
 DOMAIN_GROUPS = 4
-BEST = replace(PRESETS["best"], start="pca")
+BEST = replace(PRESETS["best"].config, init="pca")
 RECIPES: dict[str, TrainConfig] = {
     "best": BEST,
-    "paper": PRESETS["paper"],
-    "paper, nested": replace(PRESETS["paper"], dims=BEST.dims),
+    "paper": PRESETS["paper"].config,
+    "paper, nested": replace(PRESETS["paper"].config, dims=BEST.dims),
     "distillation 40": replace(BEST, distillation=40),
     "neck rate 2e-3": replace(BEST, learning_rate=2e-3),
     "neck rate 5e-4": replace(BEST, learning_rate=5e-4),
-    "random start": replace(BEST, start="random"),
+    "random start": replace(BEST, init="random"),
     "no dropout": replace(BEST, dropout=0),
     "3 epochs": replace(BEST, epochs=3),
     "sub-centres 3": replace(BEST, sub_centres=3),
@@ -60,8 +60,8 @@ RECIPES: dict[str, TrainConfig] = {
     "adaface": replace(BEST, loss="adaface", margin=0.4),
     "softmax": replace(BEST, loss="softmax"),
     "SAM": replace(BEST, optimiser="sam"),
-    "mirror images": replace(BEST, views=1),
-    "mirror images and crops": replace(BEST, views=VIEWS),
+    "mirror images": replace(BEST, augmentations=1),
+    "mirror images and crops": replace(BEST, augmentations=VIEWS),
 }
 
 
@@ -86,8 +86,8 @@ def main() -> None:
         columns = gallery.snapshot().columns
         features = gallery.features([sha256.decode() for sha256 in columns.hashes])
         views = None
-        if any(RECIPES[name].views for name in arguments.only):
-            views = finish(features_of_views(gallery, gallery.records(columns.ids), VIEWS))
+        if any(RECIPES[name].augmentations for name in arguments.only):
+            views = finish(augmented_features(gallery, gallery.records(columns.ids), VIEWS))
     folds = list(make_folds(columns, np.flatnonzero(columns.splits.texts == "train")))
     print("| recipe | classes, 64-d | 256-d | classes, macro 64-d | 256-d | domains, 64-d | 256-d | mean | seconds |")
     print("| --- " * 9 + "|")
@@ -128,12 +128,12 @@ def trial(columns: ItemTable, rows: np.ndarray, rng: np.random.Generator) -> Que
 
 
 def trained(
-    recipe: TrainConfig, train: np.ndarray, columns: ItemTable, features: np.ndarray, views: np.ndarray | None
+    config: TrainConfig, train: np.ndarray, columns: ItemTable, features: np.ndarray, views: np.ndarray | None
 ) -> Neck:
     """The neck that a recipe makes of these rows."""
     labels = np.unique(columns.classes[train], return_inverse=True)[1]
-    seen = views[train, : recipe.views] if recipe.views else None
-    *_, last = fit(Samples(features[train], labels, columns.domains.codes[train], seen), recipe)
+    seen = views[train, : config.augmentations] if config.augmentations else None
+    *_, last = fit(Samples(features[train], labels, columns.domains.codes[train], seen), config)
     return last.neck
 
 

@@ -26,7 +26,7 @@ from unifex.models.embedder import Embedder
 from unifex.models.export import CHALLENGE_DIM, export
 from unifex.training.config import PRESETS
 from unifex.training.held_out import HoldOut
-from unifex.training.run import finetune
+from unifex.training.run import train
 
 PAPERS_BACKBONE = "vit_so400m_patch14_siglip_384"
 MODEL = "paper-64"
@@ -49,10 +49,10 @@ def features(embedder: Embedder, source: str, library: Library) -> Gallery:
     return gallery
 
 
-def train(gallery: Gallery, epochs: int) -> None:
+def train_paper(gallery: Gallery, epochs: int) -> None:
     """The paper's neck on all classes: the challenge's own images are what it is measured on."""
-    recipe = replace(PRESETS["paper"], dims=(CHALLENGE_DIM,), epochs=epochs)
-    watched(finetune(gallery, MODEL, recipe, HoldOut(0)))
+    config = replace(PRESETS["paper"].config, dims=(CHALLENGE_DIM,), epochs=epochs)
+    watched(train(gallery, MODEL, config, HoldOut(0)))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, default=Path("indexes"), help="folder of features and models")
     parser.add_argument("--backbone", default=PAPERS_BACKBONE)
-    parser.add_argument("--epochs", type=int, default=PRESETS["paper"].epochs)
+    parser.add_argument("--epochs", type=int, default=PRESETS["paper"].config.epochs)
     parser.add_argument("--forecast", action="store_true", help="say what it would take, and stop")
     options = parser.parse_args(arguments)
     source, library = f"m4d:{options.data}", Library(options.work)
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     gallery = features(embedder, source, library)
     if not (library.models / MODEL).is_dir():
-        train(gallery, options.epochs)
+        train_paper(gallery, options.epochs)
     model = Embedder.load(MODEL, models=library.models)
     made = export(model, "torchscript", options.work / "submission.pt", CHALLENGE_DIM)
     trained = model.neck.weight.size + model.neck.bias.size

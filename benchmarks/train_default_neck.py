@@ -22,7 +22,7 @@ from unifex.gallery.indexing import index
 from unifex.models.embedder import Embedder
 from unifex.training.config import PRESETS
 from unifex.training.result import TrainResult
-from unifex.training.run import finetune, save
+from unifex.training.run import save, train
 
 SEEDS = range(5)
 ABOUT = (
@@ -39,17 +39,17 @@ def main() -> None:
     parser.add_argument("--backbone", default="lite0")
     parser.add_argument("--out", type=Path, default=Path("assets/models/unifex-lite"))
     arguments = parser.parse_args()
-    recipe = replace(PRESETS["best"], start="pca")
+    config = replace(PRESETS["best"].config, init="pca")
     with tempfile.TemporaryDirectory() as scratch:
         gallery = Gallery.create(Path(scratch) / "all", Embedder.raw(arguments.backbone))
         report = finish(index(gallery, str(arguments.manifest)))
         print(f"{report.items} images, {len(report.failed)} refused")
         outcomes = []
         for seed in SEEDS:
-            outcome = finish(finetune(gallery, f"seed-{seed}", replace(recipe, seed=seed)))
+            outcome = finish(train(gallery, f"seed-{seed}", replace(config, seed=seed)))
             outcomes.append(outcome)
             print(f"seed {seed}: " + ", ".join(f"{dim}-d {figure(outcome, dim):.3f}" for dim in outcome.neck.dims))
-        for dim in recipe.dims:
+        for dim in config.dims:
             values = [figure(outcome, dim) for outcome in outcomes]
             macro = [outcome.of(outcome.model, dim).macro().value for outcome in outcomes]
             print(

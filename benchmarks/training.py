@@ -58,14 +58,14 @@ def main() -> None:
     items = [item for item in open_source(arguments.manifest) if isinstance(item, Item) and item.split == "train"]
     embedder = Embedder.raw("lite0")
     embedder.embed([items[0].read()])  # the engine is made once a machine
-    paper = replace(PRESETS["paper"], epochs=arguments.epochs)
+    paper = replace(PRESETS["paper"].config, epochs=arguments.epochs)
     ours, trainings, theirs = [], {}, []
     for _ in range(arguments.runs):
         theirs.append(public_seconds(items, paper, arguments.steps) * arguments.epochs)
         features_seconds, samples = cached(items, embedder)
-        for name, recipe in {"paper": paper, "best": replace(PRESETS["best"], start="pca")}.items():
+        for name, config in {"paper": paper, "best": replace(PRESETS["best"].config, init="pca")}.items():
             started = time.perf_counter()
-            for _ in fit(samples, replace(recipe, epochs=arguments.epochs)):
+            for _ in fit(samples, replace(config, epochs=arguments.epochs)):
                 pass
             trainings.setdefault(name, []).append(time.perf_counter() - started)
         ours.append(features_seconds)
@@ -99,7 +99,7 @@ def cached(items: list[Item], embedder: Embedder) -> tuple[float, Samples]:
     return seconds, Samples(features, labels, columns.domains.codes)
 
 
-def public_seconds(items: list[Item], recipe: TrainConfig, steps: int) -> float:
+def public_seconds(items: list[Item], config: TrainConfig, steps: int) -> float:
     """Seconds an epoch of the public loop."""
     import torch
     from PIL import Image
@@ -128,10 +128,10 @@ def public_seconds(items: list[Item], recipe: TrainConfig, steps: int) -> float:
             item = items[place]
             return prepare(Image.open(item.uri).convert("RGB")), classes[item.domain, item.label]
 
-    neck = torch.nn.Sequential(torch.nn.Dropout(recipe.dropout), torch.nn.Linear(1280, 64))
-    settings = Settings(recipe.margin, recipe.scale)
-    loss = NestedLoss(recipe.loss, torch.ones(len(classes)), (64,), settings, recipe.sub_centres)
-    optimiser = torch.optim.Adam([*neck.parameters(), *loss.parameters()], lr=recipe.learning_rate, weight_decay=1e-4)
+    neck = torch.nn.Sequential(torch.nn.Dropout(config.dropout), torch.nn.Linear(1280, 64))
+    settings = Settings(config.margin, config.scale)
+    loss = NestedLoss(config.loss, torch.ones(len(classes)), (64,), settings, config.sub_centres)
+    optimiser = torch.optim.Adam([*neck.parameters(), *loss.parameters()], lr=config.learning_rate, weight_decay=1e-4)
     batches = iter(torch.utils.data.DataLoader(Images(), BATCH, shuffle=True, num_workers=2))
     for step in range(steps + 1):
         if step == 1:

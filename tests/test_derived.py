@@ -25,7 +25,7 @@ from unifex.gallery.gallery import Gallery
 from unifex.maps.projection import kept_map
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
-from unifex.training.augment import features_of_views
+from unifex.training.augment import augmented_features
 from unifex.vector_index.flat_index import FlatIndex
 
 ANY = arrays.arrays(
@@ -73,7 +73,7 @@ def calibrated(gallery: Gallery) -> list[float]:
 
 
 def of_views(gallery: Gallery) -> bytes:
-    found = finish(features_of_views(gallery, gallery.records(gallery.snapshot().columns.ids[:4]), 2))
+    found = finish(augmented_features(gallery, gallery.records(gallery.snapshot().columns.ids[:4]), 2))
     return found.tobytes()
 
 

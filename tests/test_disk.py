@@ -14,9 +14,9 @@ from unifex.core.files import new_folder, whole_file, write_atomically
 from unifex.core.progress import finish
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
-from unifex.training.augment import features_of_views
+from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
-from unifex.training.run import finetune
+from unifex.training.run import train
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_an_indexing_of_a_closed_workspace_commits_nothing(closed, tmp_path, emb
 def test_a_training_of_a_closed_workspace_saves_nothing(closed, tmp_path, embedder, steps):
     gallery = Gallery.create(closed / "drawn", embedder)
     run_index(gallery, write_folder(tmp_path / "pictures"))
-    work = finetune(gallery, "learned", TrainConfig(dims=(64,), epochs=6, batch_size=16, start="current"))
+    work = train(gallery, "learned", TrainConfig(dims=(64,), epochs=6, batch_size=16, init="current"))
     for _ in range(steps):
         next(work)
     ends_at_once(work, closed)
@@ -56,7 +56,7 @@ def test_a_training_of_a_closed_workspace_saves_nothing(closed, tmp_path, embedd
 def test_nor_does_anything_else(closed, tmp_path, embedder):
     gallery = Gallery.create(closed / "drawn", embedder)
     run_index(gallery, write_folder(tmp_path / "pictures"))
-    ends_at_once(features_of_views(gallery, gallery.records(gallery.snapshot().columns.ids), 1), closed)
+    ends_at_once(augmented_features(gallery, gallery.records(gallery.snapshot().columns.ids), 1), closed)
     for write in (
         lambda: write_atomically(closed / "a.json", b""),
         lambda: new_folder(closed / "models" / "b").__enter__(),

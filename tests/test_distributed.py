@@ -17,15 +17,15 @@ from unifex.cli.main import main
 from unifex.models.embedder import Embedder
 from unifex.models.feature_table import FeatureTable
 from unifex.models.neck import pca
-from unifex.training.distributed import joined
+from unifex.training import distributed
+from unifex.training.config import LOSSES
 from unifex.training.loop import fit
-from unifex.training.losses import LOSSES
 from unifex.training.samples import Sampler, Samples
 
 RECIPES = {name: replace(SMALL, loss=name, batch_size=19) for name in LOSSES}  # 96 samples: the last batch has one
 RECIPES |= {
     "distilled": replace(SMALL, distillation=20, batch_size=19), "sam": replace(SMALL, optimiser="sam"),
-    "dropped out": replace(SMALL, dropout=0.3, start="random"), "by class": replace(SMALL, sampling="classes"),
+    "dropped out": replace(SMALL, dropout=0.3, init="random"), "by class": replace(SMALL, sampling="classes"),
 }  # fmt: skip
 
 
@@ -33,9 +33,9 @@ def train_all(out: Path) -> None:
     """Every recipe's neck and loss, by as many processes as there are; written by each of them."""
     torch.set_num_threads(1)
     found = {}
-    with joined() as processes:
-        for name, recipe in RECIPES.items():
-            epoch = last(fit(samples(views=2), recipe, processes=processes))
+    with distributed.init() as processes:
+        for name, config in RECIPES.items():
+            epoch = last(fit(samples(augmented=2), config, processes=processes))
             found |= {f"{name} neck": epoch.neck.weight, f"{name} loss": epoch.loss}
     np.savez(out / f"{processes.rank} of {processes.count}.npz", **found)
 
@@ -124,16 +124,16 @@ def test_from_disk_every_row_comes_once_and_windows_are_whole_blocks(count, seed
         assert len(touched) <= blocks + 1  # one more where the last, shorter block is among them
 
 
-@pytest.mark.parametrize("start", ["pca", "random"])
-def test_training_from_disk_learns_as_much(tmp_path, monkeypatch, start):
+@pytest.mark.parametrize("init", ["pca", "random"])
+def test_training_from_disk_learns_as_much(tmp_path, monkeypatch, init):
     monkeypatch.setattr("unifex.training.samples.SHUFFLED_ROWS", 16)
-    data, recipe = samples(), replace(SMALL, epochs=30, start=start)
+    data, config = samples(), replace(SMALL, epochs=30, init=init)
     on_disk = replace(data, features=table_of(data.features, tmp_path, 20))
-    here, there = (nearest_right(last(fit(one, recipe)).neck, data, 8) for one in (data, on_disk))
+    here, there = (nearest_right(last(fit(one, config)).neck, data, 8) for one in (data, on_disk))
     assert there >= here - 0.05
-    whole = last(fit(on_disk, recipe)).neck
-    next(fit(on_disk, recipe, checkpoint=tmp_path / "c.pt"))
-    assert np.array_equal(last(fit(on_disk, recipe, checkpoint=tmp_path / "c.pt")).neck.weight, whole.weight)
+    whole = last(fit(on_disk, config)).neck
+    next(fit(on_disk, config, checkpoint=tmp_path / "c.pt"))
+    assert np.array_equal(last(fit(on_disk, config, checkpoint=tmp_path / "c.pt")).neck.weight, whole.weight)
 
 
 def test_a_gallery_trained_from_disk(gallery, capsys):

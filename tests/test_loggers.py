@@ -11,7 +11,7 @@ import pytest
 
 from unifex.cli.main import main
 from unifex.core.errors import UnifexError
-from unifex.training.loggers import log_curves
+from unifex.training.loggers import logger_of
 from unifex.training.result import EpochMetrics
 
 POINTS = [EpochMetrics(n, 2, 1 / n, 0.1, 1.0, {64: 0.5 + n / 10}) for n in (1, 2)]
@@ -25,7 +25,7 @@ def test_trackio_is_told_every_epoch_and_the_end(tmp_path, monkeypatch):
     stand_in.log = lambda values, step: calls.append((step, values))
     stand_in.finish = lambda: calls.append("finished")
     monkeypatch.setitem(sys.modules, "trackio", stand_in)
-    with log_curves("trackio", tmp_path, "mine") as log:
+    with logger_of("trackio", tmp_path, "mine") as log:
         for point in POINTS:
             log(point)
     assert calls[0] == {"project": "unifex", "name": "mine"}
@@ -41,7 +41,7 @@ def test_what_a_tool_prints_is_no_part_of_the_answer(tmp_path, monkeypatch, caps
 
 
 def test_nothing_is_logged_unless_asked_for(tmp_path):
-    with log_curves(None, tmp_path, "mine") as log:
+    with logger_of(None, tmp_path, "mine") as log:
         log(POINTS[0])
     assert list(tmp_path.iterdir()) == []
 
@@ -49,5 +49,5 @@ def test_nothing_is_logged_unless_asked_for(tmp_path):
 @pytest.mark.parametrize("tool", ["tensorboard", "trackio"])
 def test_a_missing_package_is_named(tool, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UnifexError, match=f"pip install {tool}"), log_curves(tool, tmp_path, "mine"):
+    with pytest.raises(UnifexError, match=f"pip install {tool}"), logger_of(tool, tmp_path, "mine"):
         pass

@@ -36,8 +36,8 @@ class Stand:
         return []
 
 
-def chosen(items, domains=None, splits=None, hashes=None, recipe=TrainConfig(), **hold_out):
-    return divide(Stand(make_columns(items, domains, splits, hashes)), recipe, HoldOut(**hold_out))
+def chosen(items, domains=None, splits=None, hashes=None, config=TrainConfig(), **hold_out):
+    return divide(Stand(make_columns(items, domains, splits, hashes)), config, HoldOut(**hold_out))
 
 
 @given(
@@ -48,7 +48,7 @@ def chosen(items, domains=None, splits=None, hashes=None, recipe=TrainConfig(), 
 def test_training_and_measuring_share_no_class_and_no_bytes(items, share, seed, min_images):
     labels, hashes = zip(*items)
     try:
-        data = chosen(labels, hashes=hashes, recipe=TrainConfig(seed=seed, min_images=min_images), share=share)
+        data = chosen(labels, hashes=hashes, config=TrainConfig(seed=seed, min_images=min_images), share=share)
     except GalleryError:
         return
     columns, train = data.columns, data.train
@@ -97,7 +97,7 @@ def test_a_third_is_drawn_evenly_over_domains_by_seed():
     assert first.split.queries.tolist() == again.split.queries.tolist() != other.split.queries.tolist()
     assert len(first.split.items) == len(labels)  # they are looked for among everything
     assert (
-        chosen(labels, domains, recipe=TrainConfig(seed=9), seed=1).split.queries.tolist()
+        chosen(labels, domains, config=TrainConfig(seed=9), seed=1).split.queries.tolist()
         == first.split.queries.tolist()
     )
     assert first.split.groups is not None  # but never find themselves
@@ -114,7 +114,7 @@ def test_labels_can_be_named():
 
 def test_sizes_are_heeded():
     labels = ["a"] * 9 + ["b"] * 5 + ["c"] * 2 + ["d"]
-    data = chosen(labels, recipe=TrainConfig(min_images=3, max_images=6), share=0)
+    data = chosen(labels, config=TrainConfig(min_images=3, max_images=6), share=0)
     assert Counter(np.array(labels)[data.train]) == {"a": 6, "b": 5}
     assert [(small.name, small.images) for small in data.small] == [("c", 2), ("d", 1)]
 
@@ -144,7 +144,7 @@ def test_nothing_is_held_out_of_few_classes_and_it_says_so():
 
 
 @pytest.mark.parametrize(
-    ("labels", "recipe", "why"),
+    ("labels", "config", "why"),
     [
         (["", ""], TrainConfig(), "has 0 labels; training needs at least 2"),
         (["a", "a"], TrainConfig(), "has 1 labels"),
@@ -152,9 +152,9 @@ def test_nothing_is_held_out_of_few_classes_and_it_says_so():
         (["a", "a", "b", "b"], TrainConfig(min_images=3), "0 classes of at least 3"),
     ],
 )
-def test_what_is_missing_is_said(labels, recipe, why):
+def test_what_is_missing_is_said(labels, config, why):
     with pytest.raises(GalleryError, match=why):
-        chosen(labels, recipe=recipe)
+        chosen(labels, config=config)
 
 
 def test_a_share_of_everything_is_refused():

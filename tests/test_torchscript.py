@@ -22,7 +22,7 @@ from unifex.models.backbones import BackboneError
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
 from unifex.training.config import PRESETS
-from unifex.training.run import finetune
+from unifex.training.run import train
 
 
 class Public(torch.nn.Module):
@@ -71,8 +71,8 @@ def test_it_serves_galleries_and_a_neck_is_trained_upon_it(file, tmp_path, folde
     query = encoded(picture("signs/cross", 3))
     found = search(Gallery.open(gallery.folder), [query], k=1)
     assert found.hits[0].score == pytest.approx(1, abs=1e-3)  # that very picture is there
-    recipe = replace(PRESETS["best"], dims=(16, 32), start="random", epochs=3)
-    outcome = finish(finetune(Gallery.open(gallery.folder), "upon", recipe))
+    config = replace(PRESETS["best"].config, dims=(16, 32), init="random", epochs=3)
+    outcome = finish(train(Gallery.open(gallery.folder), "upon", config))
     upon = Embedder.load("upon", models)
     assert upon.backbone.id == "torchscript:public"
     expected = outcome.neck.embed(model.features([query]), 32)

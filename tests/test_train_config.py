@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import json
+from dataclasses import replace
 
 import pytest
 
-from unifex.training.config import (
-    DEFAULT_MARGIN,
-    LOSS_MARGINS,
-    PRESET_ADVICE,
-    PRESETS,
-    RecipeError,
-    TrainConfig,
-    read_public_yaml,
-    setting_from_text,
-)
+from unifex.training.config import PRESETS, SETTINGS, TrainConfig, TrainConfigError
+from unifex.training.public_config import read_public_yaml
 
 PUBLISHED = """
 MODEL:
@@ -38,7 +31,7 @@ def read(tmp_path, text: str) -> TrainConfig:
 
 
 def test_the_papers_configuration_is_the_default_recipe(tmp_path):
-    assert replace(read(tmp_path, PUBLISHED), seed=0, min_images=2) == TrainConfig() == PRESETS["paper"]
+    assert replace(read(tmp_path, PUBLISHED), seed=0, min_images=2) == TrainConfig() == PRESETS["paper"].config
 
 
 @pytest.mark.parametrize(
@@ -48,7 +41,7 @@ def test_the_papers_configuration_is_the_default_recipe(tmp_path):
         ("name: ArcFace, k: 5", {"loss": "subcentre-arcface", "sub_centres": 5}),
         (
             "name: DynM-ArcFace, m_max: 0.6, m_min: 0.1",
-            {"loss": "dynamic-arcface", "margin": 0.6, "smallest_margin": 0.1},
+            {"loss": "dynamic-arcface", "margin": 0.6, "margin_min": 0.1},
         ),
         ("name: AdaCos, dynamic_s: True", {"loss": "adacos"}),
         ("name: AdaCos, dynamic_s: False", {"loss": "adacos-fixed"}),
@@ -58,18 +51,18 @@ def test_the_papers_configuration_is_the_default_recipe(tmp_path):
     ],
 )
 def test_heads_of_the_public_code(tmp_path, head, expected):
-    recipe = read(tmp_path, f"MODEL: {{HEAD: {{{head}}}}}")
-    assert {name: getattr(recipe, name) for name in expected} == expected
+    config = read(tmp_path, f"MODEL: {{HEAD: {{{head}}}}}")
+    assert {name: getattr(config, name) for name in expected} == expected
 
 
 def test_iterations_optimisers_and_warmup_are_carried_over(tmp_path):
-    recipe = read(
+    config = read(
         tmp_path,
         "MODEL: {}\nTRAIN: {epoch_based: False, iterations: 700}\nOPTIMIZER: {name: SAM_AdamW, lr: 1e-2}\n"
         "SCHEDULER: {warmup: exponential, min_lr: 1e-3}\nSEED: 7",
     )
-    assert (recipe.iterations, recipe.optimiser, recipe.warmup, recipe.seed) == (700, "sam", "exponential", 7)
-    assert recipe.final_share == pytest.approx(0.1)
+    assert (config.iterations, config.optimiser, config.warmup, config.seed) == (700, "sam", "exponential", 7)
+    assert config.final_lr_scale == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +77,12 @@ def test_iterations_optimisers_and_warmup_are_carried_over(tmp_path):
     ],
 )
 def test_what_cannot_be_carried_over_is_refused(tmp_path, text, why):
-    with pytest.raises(RecipeError, match=why):
+    with pytest.raises(TrainConfigError, match=why):
         read(tmp_path, text)
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match="nowhere"):
+    with pytest.raises(TrainConfigError, match="nowhere"):
         read_public_yaml(tmp_path / "nowhere.yaml")
 
 
@@ -105,25 +98,24 @@ def test_a_missing_file_is_refused(tmp_path):
     ],
 )
 def test_values_out_of_range_are_refused(values, why):
-    with pytest.raises(RecipeError, match=why):
+    with pytest.raises(TrainConfigError, match=why):
         TrainConfig(**values)
 
 
 def test_settings_are_read_from_text():
-    assert setting_from_text("dims", "64, 128") == (64, 128)
-    assert setting_from_text("epochs", "3") == 3
-    assert setting_from_text("loss", "cosface") == "cosface"
-    with pytest.raises(RecipeError, match="learning rate 'fast' is not a number"):
-        setting_from_text("learning_rate", "fast")
+    said = {"dims": "64, 128", "epochs": "3", "loss": "cosface", "start": "pca"}
+    assert TrainConfig().updated(said) == TrainConfig(dims=(64, 128), epochs=3, loss="cosface", init="pca")
+    with pytest.raises(TrainConfigError, match="learning rate 'fast' is not a number"):
+        TrainConfig().updated({"learning_rate": "fast"})
 
 
-def test_margins_are_those_of_the_losses():
-    from unifex.training.losses import LOSSES
-
-    own = {name: loss.margin for name, loss in LOSSES.items() if loss.margin}
-    assert own == {name: LOSS_MARGINS.get(name, DEFAULT_MARGIN) for name in own}
+def test_files_keep_the_words_that_they_began_with():
+    config = TrainConfig(init="pca", margin_min=0.1, final_lr_scale=0.5, augmentations=2, dims=(8, 16))
+    kept = json.loads(json.dumps(config.as_json()))
+    assert (kept["start"], kept["smallest_margin"], kept["final_share"], kept["views"]) == ("pca", 0.1, 0.5, 2)
+    assert TrainConfig.from_json(kept) == config
 
 
 def test_every_setting_and_preset_explains_itself():
-    assert list(PRESETS) == list(PRESET_ADVICE)
-    assert all(setting.metadata["help"] for setting in fields(TrainConfig))
+    assert all(preset.advice for preset in PRESETS.values())
+    assert all(setting.metadata["help"] for setting in SETTINGS.values())

@@ -13,10 +13,10 @@ from tests.support.drawing import LABELS, picture
 from tests.support.training import SMALL, last, nearest_right, samples
 from unifex.models import backbones, zoo
 from unifex.models.neck import pca
-from unifex.training.config import OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, STARTS, WARMUPS
-from unifex.training.loop import TrainingError, fit, learning_rate_share, reached
+from unifex.training.config import INITS, OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, WARMUPS
+from unifex.training.loop import TrainingError, fit, lr_scale, reached
 from unifex.training.losses import NestedLoss, Settings
-from unifex.training.samples import Samples, chances
+from unifex.training.samples import Samples, sampling_weights
 
 
 def test_the_same_seed_gives_the_same_neck():
@@ -38,11 +38,11 @@ def test_epochs_are_counted_and_each_has_what_was_reached():
 @pytest.mark.parametrize("stops", [(1,), (2,), (1, 1)])
 @pytest.mark.parametrize("optimiser", ["adam", "sam"])
 def test_a_killed_training_goes_on_to_the_same_neck(tmp_path, stops, optimiser):
-    recipe = replace(SMALL, optimiser=optimiser, loss="adacos")
-    whole = last(fit(samples(), recipe)).neck
+    config = replace(SMALL, optimiser=optimiser, loss="adacos")
+    whole = last(fit(samples(), config)).neck
     checkpoint, numbers = tmp_path / "a" / "training.pt", []
     for stop in (*stops, 99):
-        for event in fit(samples(), recipe, checkpoint=checkpoint):
+        for event in fit(samples(), config, checkpoint=checkpoint):
             numbers.append(event.number)
             stop -= 1
             if not stop:
@@ -60,11 +60,11 @@ def test_what_a_stopped_training_reached_can_be_had(tmp_path):
 
 
 def test_what_started_from_another_neck_does_not_go_on_from_here(tmp_path):
-    checkpoint, recipe = tmp_path / "training.pt", replace(SMALL, start="current")
+    checkpoint, config = tmp_path / "training.pt", replace(SMALL, init="current")
     first, other = (pca(samples(noise=noise).features, (16,)) for noise in (1.0, 0.5))
-    next(fit(samples(), recipe, first, checkpoint))
-    assert reached(samples(), recipe, checkpoint, other) is None
-    assert reached(samples(), recipe, checkpoint, first) is not None
+    next(fit(samples(), config, first, checkpoint))
+    assert reached(samples(), config, checkpoint, other) is None
+    assert reached(samples(), config, checkpoint, first) is not None
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"not a checkpoint", "cut"])
@@ -80,29 +80,29 @@ def test_a_damaged_checkpoint_starts_anew(tmp_path, rubbish):
     [
         *(("optimiser", name) for name in OPTIMISERS),
         *(("sampling", name) for name in SAMPLING),
-        *(("start", name) for name in STARTS),
+        *(("init", name) for name in INITS),
         *(("warmup", name) for name in WARMUPS),
         *(("schedule", name) for name in SCHEDULES),
         ("distillation", 10.0),
         ("sub_centres", 4),
-        ("views", 3),
+        ("augmentations", 3),
         ("iterations", 20),
     ],
 )
 def test_every_setting_learns(field, value):
-    recipe = replace(SMALL, epochs=8, **{field: value})
-    data = samples(views=recipe.views)
+    config = replace(SMALL, epochs=8, **{field: value})
+    data = samples(augmented=config.augmentations)
     current = pca(data.features, (16,))
-    events = list(fit(data, recipe, current))
+    events = list(fit(data, config, current))
     assert events[-1].loss < events[0].loss
     assert np.isfinite(events[-1].neck.weight).all()
 
 
 def test_fewer_dimensions_than_the_current_neck_has():
     data = samples()
-    recipe = replace(SMALL, start="current", dims=(4,), learning_rate=1e-4, epochs=1)
+    config = replace(SMALL, init="current", dims=(4,), learning_rate=1e-4, epochs=1)
     current = pca(data.features, (16,))
-    started = last(fit(data, recipe, current)).neck.embed(data.features, 4)
+    started = last(fit(data, config, current)).neck.embed(data.features, 4)
     assert np.einsum("nd,nd->n", started, current.embed(data.features, 16)[:, :4]).min() > 0  # still its first axes
 
 
@@ -121,17 +121,17 @@ def test_training_finds_what_tells_classes_apart():
     ("warmup", "schedule"), [("linear", "cosine"), ("exponential", "cosine"), ("none", "constant")]
 )
 def test_learning_rates_are_those_of_torch(warmup, schedule):
-    recipe = replace(SMALL, warmup=warmup, schedule=schedule, final_share=0.05, learning_rate=0.02)
+    config = replace(SMALL, warmup=warmup, schedule=schedule, final_lr_scale=0.05, learning_rate=0.02)
     parameter = torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.SGD([parameter], lr=recipe.learning_rate)
+    optimiser = torch.optim.SGD([parameter], lr=config.learning_rate)
     if schedule == "cosine":
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps(96), eta_min=1e-3)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps(96), eta_min=1e-3)
     else:
         scheduler = torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
-    for step in range(recipe.steps(96)):
+    for step in range(config.steps(96)):
         damping = {"linear": min(1, (step + 1) / 3), "exponential": 1 - np.exp(-(step + 1) / 3), "none": 1}[warmup]
         expected = optimiser.param_groups[0]["lr"] * damping
-        assert recipe.learning_rate * learning_rate_share(recipe, step, 96) == pytest.approx(expected, rel=1e-6)
+        assert config.learning_rate * lr_scale(config, step, 96) == pytest.approx(expected, rel=1e-6)
         optimiser.step()
         scheduler.step()
 
@@ -139,11 +139,11 @@ def test_learning_rates_are_those_of_torch(warmup, schedule):
 def test_sampling_makes_groups_equally_likely():
     labels = np.repeat([0, 1, 2], [2, 30, 8])
     data = Samples(np.zeros((40, 4), np.float16), labels, np.array([0] * 32 + [1] * 8))
-    by_class = chances(data, replace(SMALL, sampling="classes"))
-    by_domain = chances(data, replace(SMALL, sampling="domains"))
+    by_class = sampling_weights(data, replace(SMALL, sampling="classes"))
+    by_domain = sampling_weights(data, replace(SMALL, sampling="domains"))
     assert np.bincount(labels, by_class) == pytest.approx([1, 1, 1])
     assert np.bincount(data.domains, by_domain) == pytest.approx([1, 1])
-    assert chances(data, SMALL) is None
+    assert sampling_weights(data, SMALL) is None
 
 
 def test_training_on_cached_features_is_training_on_pixels():
@@ -151,24 +151,24 @@ def test_training_on_cached_features_is_training_on_pixels():
     spec = zoo.get("lite0")
     pixels = [spec.preprocessing.to_input(picture(label, view)) for label in LABELS for view in range(4)]
     labels = torch.arange(len(LABELS)).repeat_interleave(4)
-    recipe = replace(
+    config = replace(
         SMALL, dropout=0.0, batch_size=16, warmup="none", optimiser="sgd", learning_rate=0.5, centre_learning_rate=0.5
     )
     network = backbones.build(spec)
     with torch.inference_mode():
         cached = network(torch.from_numpy(np.stack(pixels))).numpy()
-    found = last(fit(Samples(cached, labels.numpy(), np.zeros(16, np.int64)), recipe)).neck
+    found = last(fit(Samples(cached, labels.numpy(), np.zeros(16, np.int64)), config)).neck
 
-    generator = torch.Generator().manual_seed(recipe.seed)
+    generator = torch.Generator().manual_seed(config.seed)
     neck = torch.nn.Linear(spec.feature_dim, 16)
     for parameter in neck.parameters():
         torch.nn.init.uniform_(parameter, -(spec.feature_dim**-0.5), spec.feature_dim**-0.5, generator=generator)
     loss = NestedLoss("arcface", torch.full((4,), 4), (8, 16), Settings(0.5, 30), 1, generator)
     # Not Adam: it divides gradients by their size, so that rounding becomes steps where a gradient is next to nothing.
     parameters = [*neck.parameters(), *loss.parameters()]
-    optimiser = torch.optim.SGD(parameters, lr=0.5, momentum=0.9, weight_decay=recipe.weight_decay)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.epochs, eta_min=0.05 * 0.5)
-    for _ in range(recipe.epochs):
+    optimiser = torch.optim.SGD(parameters, lr=0.5, momentum=0.9, weight_decay=config.weight_decay)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs, eta_min=0.05 * 0.5)
+    for _ in range(config.epochs):
         order = torch.randperm(16, generator=generator)
         with torch.no_grad():
             features = network(torch.from_numpy(np.stack([pixels[i] for i in order])))
@@ -185,12 +185,12 @@ def test_too_little_is_refused_with_what_is_missing():
         next(fit(samples(classes=1), SMALL))
     few = samples(classes=2, images_a_class=3)
     with pytest.raises(TrainingError, match="need 17 training images, there are 6: start from"):
-        next(fit(few, replace(SMALL, start="pca")))
+        next(fit(few, replace(SMALL, init="pca")))
 
 
 def test_two_classes_of_three_images_train_from_the_current_neck():
     few = samples(classes=2, images_a_class=3)
     current = pca(samples().features, (8, 16))
-    epochs = list(fit(few, replace(PRESETS["best"], dims=(8, 16)), current))
+    epochs = list(fit(few, replace(PRESETS["best"].config, dims=(8, 16)), current))
     assert np.isfinite(epochs[-1].neck.weight).all()
     assert nearest_right(epochs[-1].neck, few, 16) == 1

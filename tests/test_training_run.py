@@ -23,14 +23,14 @@ from unifex.evaluation.evaluate import evaluate
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder, ModelError
-from unifex.training.augment import features_of_views, view
+from unifex.training.augment import augment, augmented_features
 from unifex.training.config import PRESETS
 from unifex.training.held_out import HoldOut
 from unifex.training.result import EpochMetrics, TrainResult
-from unifex.training.resume import points_so_far, unfinished
-from unifex.training.run import finetune
+from unifex.training.resume import checkpoints, read_curve
+from unifex.training.run import train
 
-QUICK = PRESETS["quick"]
+QUICK = PRESETS["quick"].config
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def library(gallery) -> Library:
 
 
 def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
-    points, steps = [], []
-    outcome = finish(finetune(gallery, "mine", QUICK, on_epoch=points.append), steps.append)
-    assert [p.number for p in points] == [1, 2, 3]
-    assert all(0 <= p.scores[dim] <= 1 for p in points for dim in (64, 256))
+    curve, steps = [], []
+    outcome = finish(train(gallery, "mine", QUICK, on_epoch=curve.append), steps.append)
+    assert [p.number for p in curve] == [1, 2, 3]
+    assert all(0 <= p.scores[dim] <= 1 for p in curve for dim in (64, 256))
     assert {"epoch 1", "epoch 2", "epoch 3", "measuring mine 64-d"} <= {step.stage for step in steps}
     assert {(e.model, e.dim) for e in outcome.evaluations} == {
         ("raw", 1600), ("unifex-lite", 64), ("unifex-lite", 256),
@@ -58,14 +58,14 @@ def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
     assert "18 images of 3 classes in 2 domains" in card
     assert all(f"| {e.overall().value:.3f} |" in card for e in outcome.evaluations)
     lines = list(csv.DictReader((folder / "training.csv").open()))
-    assert [float(line["loss"]) for line in lines] == pytest.approx([p.loss for p in points], abs=1e-5)
+    assert [float(line["loss"]) for line in lines] == pytest.approx([p.loss for p in curve], abs=1e-5)
     assert [float(line["held_out_mmp5_256"]) for line in lines] == pytest.approx(
-        [p.scores[256] for p in points], abs=1e-5
+        [p.scores[256] for p in curve], abs=1e-5
     )
 
 
 def test_before_and_after_are_of_the_same_queries_and_true(gallery):
-    outcome = finish(finetune(gallery, "mine", QUICK))
+    outcome = finish(train(gallery, "mine", QUICK))
     columns = outcome.data.columns
     features = gallery.features([h.decode() for h in columns.hashes])
     new = finish(evaluate(outcome.data.split, outcome.neck.embed(features, 256)))
@@ -73,7 +73,7 @@ def test_before_and_after_are_of_the_same_queries_and_true(gallery):
     raw = finish(evaluate(outcome.data.split, l2_normalize(features.astype(np.float32), 1600)))
     assert outcome.gain.value == pytest.approx(np.mean(new.metrics.mmp5 - old.metrics.mmp5))
     assert outcome.of("raw", 256).overall() == raw.overall()
-    assert outcome.points[-1].scores[256] == pytest.approx(new.overall().value)
+    assert outcome.curve[-1].scores[256] == pytest.approx(new.overall().value)
     answer = outcome.as_json()
     assert answer["before"]["dim"] == answer["after"]["dim"] == 64
     assert answer["after"]["mmp5"] == outcome.of("mine", 64).overall().value
@@ -92,7 +92,7 @@ def noise(outcome: TrainResult, seed: int = 0) -> TrainResult:
 
 
 def test_a_worse_neck_is_advised_against(gallery):
-    outcome = finish(finetune(gallery, "mine", QUICK))
+    outcome = finish(train(gallery, "mine", QUICK))
     bad = noise(outcome)
     assert bad.verdict == "worse"
     assert bad.advice.startswith("Do not use it")
@@ -105,40 +105,40 @@ def test_a_worse_neck_is_advised_against(gallery):
 
 def _stopped(gallery: Gallery, name: str, after: str) -> None:
     """A training that is stopped after an epoch."""
-    work = finetune(gallery, name, QUICK)
+    work = train(gallery, name, QUICK)
     next(step for step in work if step.stage == after)
     work.close()
 
 
 def test_stopped_gone_on_and_finished(gallery):
     models = gallery.folder.parent / "models"
-    whole = finish(finetune(gallery, "whole", QUICK)).neck
+    whole = finish(train(gallery, "whole", QUICK)).neck
     _stopped(gallery, "cut", "epoch 1")
-    assert [(o.name, o.gallery, o.recipe, o.hold_out) for o in unfinished(models)] == [
+    assert [(o.name, o.gallery, o.config, o.hold_out) for o in checkpoints(models)] == [
         ("cut", "drawn", QUICK, HoldOut())
     ]
     assert not (models / "cut").exists()
-    points: list[EpochMetrics] = []
-    outcome = finish(finetune(gallery, "cut", QUICK, on_epoch=points.append))
-    assert [point.number for point in points] == [2, 3]
+    curve: list[EpochMetrics] = []
+    outcome = finish(train(gallery, "cut", QUICK, on_epoch=curve.append))
+    assert [point.number for point in curve] == [2, 3]
     np.testing.assert_array_equal(outcome.neck.weight, whole.weight)
-    assert [point.number for point in outcome.points] == [1, 2, 3]  # the curves are whole, too
-    assert unfinished(models) == []
+    assert [point.number for point in outcome.curve] == [1, 2, 3]  # the curves are whole, too
+    assert checkpoints(models) == []
     _stopped(gallery, "early", "epoch 1")
-    early = finish(finetune(gallery, "early", QUICK, finish=True))
+    early = finish(train(gallery, "early", QUICK, finish=True))
     assert early.as_json()["epochs"] == 1
     assert not np.array_equal(early.neck.weight, whole.weight)
     assert early.evaluations
 
 
 def test_killed_after_the_last_epoch_it_only_measures(gallery):
-    whole = finish(finetune(gallery, "whole", QUICK)).neck
+    whole = finish(train(gallery, "whole", QUICK)).neck
     _stopped(gallery, "late", "epoch 3")
-    points: list[EpochMetrics] = []
-    outcome = finish(finetune(gallery, "late", QUICK, on_epoch=points.append))
-    assert not points
+    curve: list[EpochMetrics] = []
+    outcome = finish(train(gallery, "late", QUICK, on_epoch=curve.append))
+    assert not curve
     np.testing.assert_array_equal(outcome.neck.weight, whole.weight)
-    assert [point.number for point in outcome.points] == [1, 2, 3]
+    assert [point.number for point in outcome.curve] == [1, 2, 3]
 
 
 def test_who_listens_ends_a_training_after_an_epoch(gallery):
@@ -147,44 +147,44 @@ def test_who_listens_ends_a_training_after_an_epoch(gallery):
             raise GalleryError("so long and no longer")
 
     with pytest.raises(GalleryError, match="no longer"):
-        finish(finetune(gallery, "cut", QUICK, on_epoch=listen))
-    points: list[EpochMetrics] = []
-    finish(finetune(gallery, "cut", QUICK, on_epoch=points.append))
-    assert [point.number for point in points] == [3]
+        finish(train(gallery, "cut", QUICK, on_epoch=listen))
+    curve: list[EpochMetrics] = []
+    finish(train(gallery, "cut", QUICK, on_epoch=curve.append))
+    assert [point.number for point in curve] == [3]
 
 
 def test_curves_that_an_earlier_version_kept(tmp_path):
-    points = [EpochMetrics(1, 3, 0.5, 0.01, 2.0, {64: 0.75})]
+    curve = [EpochMetrics(1, 3, 0.5, 0.01, 2.0, {64: 0.75})]
     (tmp_path / ".training").mkdir()
-    (kept,) = json.loads(json.dumps([{**asdict(point), "seconds_left": 4.0} for point in points]))
+    (kept,) = json.loads(json.dumps([{**asdict(point), "seconds_left": 4.0} for point in curve]))
     (tmp_path / ".training" / "mine.points").write_text(json.dumps([kept]))
-    assert points_so_far(tmp_path, "mine") == points
+    assert read_curve(tmp_path, "mine") == curve
 
 
 def test_a_model_is_trained_once_at_a_time(gallery):
-    first = finetune(gallery, "twice", QUICK)
+    first = train(gallery, "twice", QUICK)
     next(step for step in first if step.stage == "epoch 1")
     with pytest.raises(ModelError, match="is being trained in another tab"):
-        next(finetune(gallery, "twice", QUICK))
+        next(train(gallery, "twice", QUICK))
     first.close()
-    assert finish(finetune(gallery, "twice", QUICK)).model == "twice"
+    assert finish(train(gallery, "twice", QUICK)).model == "twice"
 
 
 def test_a_killed_process_leaves_a_checkpoint(gallery):
     code = (
-        "import os, sys\nfrom unifex.training.run import finetune\nfrom unifex.gallery.gallery import Gallery\n"
+        "import os, sys\nfrom unifex.training.run import train\nfrom unifex.gallery.gallery import Gallery\n"
         "from unifex.training.config import PRESETS\n"
-        "for step in finetune(Gallery.open(sys.argv[1]), 'killed', PRESETS['quick']):\n"
+        "for step in train(Gallery.open(sys.argv[1]), 'killed', PRESETS['quick'].config):\n"
         "    if step.stage == 'epoch 2':\n        os.kill(os.getpid(), 9)\n"
     )
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code, str(gallery.folder)], cwd=root, timeout=120)
     assert done.returncode == -9
-    assert [step.stage for step in finetune(gallery, "killed", QUICK) if "epoch" in step.stage] == ["epoch 3"]
+    assert [step.stage for step in train(gallery, "killed", QUICK) if "epoch" in step.stage] == ["epoch 3"]
 
 
 def test_the_verdict_is_on_what_the_gallery_would_be_searched_with(gallery):
-    outcome = finish(finetune(gallery, "small", replace(QUICK, dims=(64,))))
+    outcome = finish(train(gallery, "small", replace(QUICK, dims=(64,))))
     assert (outcome.before_dim, outcome.dim) == (256, 64)
     new, old = outcome.of("small", 64), outcome.of("unifex-lite", 256)
     assert outcome.gain.value == pytest.approx(np.mean(new.metrics.mmp5 - old.metrics.mmp5))
@@ -192,7 +192,7 @@ def test_the_verdict_is_on_what_the_gallery_would_be_searched_with(gallery):
 
 def test_nothing_to_keep_is_said_and_nothing_trained(gallery):
     with pytest.raises(ModelError, match="no stopped training 'never'"):
-        finish(finetune(gallery, "never", QUICK, finish=True))
+        finish(train(gallery, "never", QUICK, finish=True))
     assert not (gallery.folder.parent / "models" / "never").exists()
 
 
@@ -203,7 +203,7 @@ def test_two_classes_of_three_images_work(tmp_path, embedder):
             (tmp_path / "few" / label / f"{number}.png").write_bytes(encoded(picture(label, number)))
     gallery = Gallery.create(tmp_path / "indexes" / "few", embedder)
     run_index(gallery, tmp_path / "few")
-    outcome = finish(finetune(gallery, "few", PRESETS["best"]))
+    outcome = finish(train(gallery, "few", PRESETS["best"].config))
     assert outcome.verdict == "unmeasured"
     assert "fewer than 4 classes" in outcome.advice
     assert outcome.as_json()["before"] is None
@@ -211,41 +211,41 @@ def test_two_classes_of_three_images_work(tmp_path, embedder):
 
 
 def test_names_that_are_taken_or_impossible_are_refused(gallery):
-    finish(finetune(gallery, "mine", QUICK))
+    finish(train(gallery, "mine", QUICK))
     for name, why in (("mine", "already"), ("unifex-lite", "already"), ("../x", "cannot name"), ("", "cannot name")):
         with pytest.raises((ModelError, GalleryError), match=why):
-            next(finetune(gallery, name, QUICK))
+            next(train(gallery, name, QUICK))
 
 
 def test_views_are_computed_once_and_told_apart(gallery):
     records = gallery.records(gallery.snapshot().columns.ids[:3])
-    made = finish(features_of_views(gallery, records, 3))
+    made = finish(augmented_features(gallery, records, 3))
     engine, prep = gallery.embedder.engine, gallery.embedder.backbone.preprocessing
     image = images.decode(gallery.original(records[0]), at_least=prep.size).image
     mirrored = engine.features(prep.to_input(ImageOps.mirror(image))[None])[0]
     np.testing.assert_allclose(made[0, 0], mirrored, atol=2e-3)
-    assert len({view(image, records[0].sha256, number).tobytes() for number in range(4)}) == 4
+    assert len({augment(image, records[0].sha256, number).tobytes() for number in range(4)}) == 4
     for record in records:  # the pixels are not needed any more
         Path(record.uri).unlink()
-    np.testing.assert_array_equal(finish(features_of_views(gallery, records, 2)), made[:, :2])
+    np.testing.assert_array_equal(finish(augmented_features(gallery, records, 2)), made[:, :2])
     with pytest.raises(GalleryError, match="no longer there"):
-        finish(features_of_views(gallery, records, 4))
+        finish(augmented_features(gallery, records, 4))
     with gallery.write() as writer:
         writer.remove([records[0].id])
     assert not gallery.database.views_path(records[0].sha256).exists()
     outcome_records = gallery.records(gallery.snapshot().columns.ids[:2])
-    assert finish(features_of_views(gallery, outcome_records, 2)).shape == (2, 2, 1600)
+    assert finish(augmented_features(gallery, outcome_records, 2)).shape == (2, 2, 1600)
 
 
 def test_training_with_views(gallery):
     steps = []
-    outcome = finish(finetune(gallery, "seen", replace(QUICK, views=2)), steps.append)
+    outcome = finish(train(gallery, "seen", replace(QUICK, augmentations=2)), steps.append)
     assert "crops and mirror images" in {step.stage for step in steps}
     assert outcome.neck.dims == (64, 128, 256, 512)
 
 
 def test_a_gallery_uses_the_model_and_goes_back(gallery, library):
-    outcome = finish(finetune(library.get("drawn"), "mine", QUICK))
+    outcome = finish(train(library.get("drawn"), "mine", QUICK))
     before = library.get("drawn").snapshot().embeddings.copy()
     steps = []
     used = finish(library.use("drawn", Embedder.load("mine", models=library.models)), steps.append)

@@ -22,10 +22,10 @@ from unifex.retrieval import search as retrieval
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import SearchResult
+from unifex.training import run
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import HoldOut
 from unifex.training.result import TrainResult
-from unifex.training.run import finetune
 
 Watch = Callable[[Step], None]
 
@@ -85,6 +85,6 @@ def train(
     The result says what it is worth on classes that it never saw. One that was stopped goes on when called again
     alike. Raises ``GalleryError``, ``TrainingError`` or ``ModelError`` with what is missing.
     """
-    result = finish(finetune(gallery, name, config, hold_out), watch)
+    result = finish(run.train(gallery, name, config, hold_out), watch)
     assert result  # only those that help in a training of several processes have none
     return result

@@ -21,11 +21,11 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 from unifex.training.config import TrainConfig
-from unifex.training.resume import unfinished
-from unifex.training.run import finetune
+from unifex.training.resume import checkpoints
+from unifex.training.run import train
 
 ROOMY = "200m"
-QUICK = TrainConfig(dims=(64,), epochs=6, batch_size=16, start="current")
+QUICK = TrainConfig(dims=(64,), epochs=6, batch_size=16, init="current")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_nothing_is_lost_by_what_does_not_fit(tmp_path, disk, kept, embedder):
         refused(lambda: _write(kept, lambda writer: writer.remove([item.id])))
         refused(lambda: _write(kept, lambda writer: writer.correct([relabel(item, "cross")])))
         refused(lambda: finish(library.use("drawn", raw)))
-        refused(lambda: finish(finetune(kept, "learned", QUICK)))
+        refused(lambda: finish(train(kept, "learned", QUICK)))
         refused(lambda: embedder.save_as("copy", library.models))
         refused(lambda: finish(bundle.pack(kept, disk / "packed.zip")))
         with pytest.raises(GalleryError, match="'another' cannot be made: the disk is full"):
@@ -116,13 +116,13 @@ def _write(gallery: Gallery, change):
 
 
 def test_a_training_that_no_longer_fits_goes_on_from_where_it_was(disk, kept):
-    training = finetune(kept, "learned", QUICK)
+    training = train(kept, "learned", QUICK)
     next(step for step in training if step.stage == "epoch 3")
     with full(disk):
         refused(lambda: finish(training))
-    assert [order.name for order in unfinished(disk / "models")] == ["learned"]
+    assert [order.name for order in checkpoints(disk / "models")] == ["learned"]
     epochs = []
-    assert finish(finetune(kept, "learned", QUICK, on_epoch=epochs.append)).model == "learned"
+    assert finish(train(kept, "learned", QUICK, on_epoch=epochs.append)).model == "learned"
     assert epochs[0].number > 3
 
 

@@ -6,9 +6,8 @@ import argparse
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core import ranges
@@ -16,17 +15,20 @@ from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.text import duration
 
+if TYPE_CHECKING:
+    from unifex.training.config import TrainConfig
+
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add their parsers; ``command`` makes one."""
-    from unifex.training.config import PRESET_ADVICE, TrainConfig
+    from unifex.training.config import PRESETS, SETTINGS
 
     train = command("train", _train, "teach a neck what a gallery's labels say, and measure it on classes it never saw")
     train.add_argument("--gallery", required=True, help="name of the gallery")
     train.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
     train.add_argument(
-        "--preset", default="best", choices=PRESET_ADVICE,
-        help="; ".join(f"{name}: {advice}" for name, advice in PRESET_ADVICE.items()) + " (default best)",
+        "--preset", default="best", choices=PRESETS,
+        help="; ".join(f"{name}: {preset.advice}" for name, preset in PRESETS.items()) + " (default best)",
     )  # fmt: skip
     train.add_argument("--config", type=Path, metavar="FILE.yaml", help="a configuration of the public UniFEx instead")
     train.add_argument("--hold-out", type=ranges.HELD_OUT, default=0.3, help="share of classes to measure on (0.3)")
@@ -42,11 +44,11 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     train.add_argument("--log", choices=("tensorboard", "trackio"), help="write the curves there, too")
     recipe = train.add_argument_group("the recipe (defaults: the preset's)")
-    for setting in fields(TrainConfig):
+    for key, setting in SETTINGS.items():
         known = setting.metadata
         limits = "" if known["low"] is None else f", {known['low']:g} to {known['high']:g}"
         recipe.add_argument(
-            f"--{setting.name.replace('_', '-')}",
+            f"--{key.replace('_', '-')}",
             choices=known["choices"] and tuple(known["choices"]),
             help=f"{known['help']} ({known['unit'] or 'no unit'}{limits})",
         )
@@ -64,19 +66,23 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _train(options: argparse.Namespace) -> dict[str, Any] | None:
-    from unifex.training.distributed import joined
+    from unifex.training import distributed
     from unifex.training.held_out import HoldOut
-    from unifex.training.loggers import log_curves
-    from unifex.training.run import finetune
+    from unifex.training.loggers import logger_of
+    from unifex.training.run import train
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    recipe = _recipe_of(options)
+    config = _config_of(options)
     hold_out = HoldOut(options.hold_out, tuple(options.hold_out_label))
-    with joined() as processes, contextlib.ExitStack() as logging:
+    with distributed.init() as processes, contextlib.ExitStack() as logging:
         curves = options.library / "models" / ".curves" / options.save
-        log = logging.enter_context(log_curves(options.log if processes.first else None, curves, options.save))
-        work = finetune(gallery, options.save, recipe, hold_out, options.finish, options.from_disk, processes, log)
-        result = watched(work)
+        log = logging.enter_context(logger_of(options.log if processes.is_first else None, curves, options.save))
+        result = watched(
+            train(
+                gallery, options.save, config, hold_out,
+                finish=options.finish, from_disk=options.from_disk, processes=processes, on_epoch=log,
+            )
+        )  # fmt: skip
     if result is None:  # the first of several processes tells
         return None
     data = result.data
@@ -94,12 +100,12 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     return answer
 
 
-def _recipe_of(options: argparse.Namespace):
-    from unifex.training.config import PRESETS, read_public_yaml, setting_from_text
+def _config_of(options: argparse.Namespace) -> TrainConfig:
+    from unifex.training.config import PRESETS, SETTINGS
+    from unifex.training.public_config import read_public_yaml
 
-    recipe = read_public_yaml(options.config) if options.config else PRESETS[options.preset]
-    said = {setting.name: getattr(options, setting.name) for setting in fields(recipe)}
-    return replace(recipe, **{name: setting_from_text(name, text) for name, text in said.items() if text is not None})
+    config = read_public_yaml(options.config) if options.config else PRESETS[options.preset].config
+    return config.updated({key: text for key in SETTINGS if (text := getattr(options, key)) is not None})
 
 
 def _import(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Other views of a gallery's images for training: mirror images and crops, their features kept like the images' own.
+"""Augmentations of a gallery's images for training, mirror images and crops; their features are kept with the gallery.
 
-A view is fixed by the image's hash and its number, so that features computed once serve every training to come.
+An augmentation is fixed by the image's hash and its number: features computed once serve every training to come.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ AREA = (0.55, 0.95)  # of the image, that a crop keeps
 AT_ONCE = 64
 
 
-def view(image: Image.Image, sha256: str, number: int) -> Image.Image:
-    """View ``number`` (from 0) of an RGB image: 0 is its mirror image, the others are crops, every second mirrored."""
+def augment(image: Image.Image, sha256: str, number: int) -> Image.Image:
+    """Augmentation ``number`` (from 0) of an RGB image: its mirror image, then crops, every second mirrored."""
     if number == 0:
         return ImageOps.mirror(image)
     drawn = random.Random(f"{sha256}-{number}")
@@ -33,8 +33,8 @@ def view(image: Image.Image, sha256: str, number: int) -> Image.Image:
     return ImageOps.mirror(crop) if number % 2 else crop
 
 
-def features_of_views(gallery: Gallery, records: Sequence[Record], count: int) -> Work[np.ndarray]:
-    """Features float16 [len(records), count, D] of each item's first ``count`` views; only new ones are computed.
+def augmented_features(gallery: Gallery, records: Sequence[Record], count: int) -> Work[np.ndarray]:
+    """Features float16 [len(records), count, D] of every item's first ``count`` augmentations; only new ones are made.
 
     Raises ``GalleryError`` when an image file is no longer there.
     """
@@ -44,13 +44,13 @@ def features_of_views(gallery: Gallery, records: Sequence[Record], count: int) -
         for start in range(0, len(records), AT_ONCE):
             yield stage.at(start)
             block = records[start : start + AT_ONCE]
-            made = threads.map(lambda record: _of_one(gallery, record, count), block)
+            made = threads.map(lambda record: _features_of(gallery, record, count), block)
             result[start : start + len(block)] = np.stack(list(made))
     return result
 
 
-def _of_one(gallery: Gallery, record: Record, count: int) -> np.ndarray:
-    """Kept features of the views [count, D], completed where there are fewer."""
+def _features_of(gallery: Gallery, record: Record, count: int) -> np.ndarray:
+    """Kept features of the augmentations [count, D], completed where there are fewer."""
     path = gallery.database.views_path(record.sha256)
     origin = Origin("views", "", gallery.config.backbone_hash, record.sha256)
     known = derived.read_array(path, origin)
@@ -59,7 +59,7 @@ def _of_one(gallery: Gallery, record: Record, count: int) -> np.ndarray:
     if len(known) < count:
         prep, engine = gallery.embedder.backbone.preprocessing, gallery.embedder.engine
         image = images.decode(gallery.original(record), at_least=prep.size).image
-        new = [view(image, record.sha256, number) for number in range(len(known), count)]
+        new = [augment(image, record.sha256, number) for number in range(len(known), count)]
         made = [engine.bulk(prep.to_input(one)[None])[0] for one in new]
         known = np.concatenate([known, np.stack(made).astype(np.float16)])
         disk.make_folder(path.parent)

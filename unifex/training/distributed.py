@@ -1,4 +1,4 @@
-"""Several processes that train as one: each takes its share of every batch, and their gradients are added.
+"""Several processes that train as one: each takes its shard of every batch, and their gradients are added.
 
 ``torchrun --nproc-per-node N -m unifex train ...`` starts them; gloo carries what they tell each other. All hold the
 same weights and draw the same random numbers, so that the result is that of one process, up to the order of sums.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-PATIENCE = timedelta(hours=12)  # the first process may measure, or make views, while the others wait
+PATIENCE = timedelta(hours=12)  # the first process may measure, or augment, while the others wait
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Processes:
     count: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this is the one that writes and reports."""
         return self.rank == 0
 
-    def share(self, length: int) -> slice:
-        """The part of a batch that is this process's: consecutive, all together the whole."""
+    def shard(self, length: int) -> slice:
+        """The rows of a batch that are this process's: consecutive, all together the whole."""
         return slice(length * self.rank // self.count, length * (self.rank + 1) // self.count)
 
-    def add_up(self, tensors: Iterable[Tensor]) -> None:
+    def all_reduce(self, tensors: Iterable[Tensor]) -> None:
         """Replace each by its sum over all processes."""
         if self.count > 1:
             from torch import distributed
@@ -43,8 +43,8 @@ class Processes:
             for tensor in tensors:
                 distributed.all_reduce(tensor)
 
-    def everyone(self, own: Tensor) -> Tensor:
-        """Everybody's rows, in order of rank; no gradient flows through them. Shares may differ by a row."""
+    def all_gather(self, own: Tensor) -> Tensor:
+        """Everybody's rows, in order of rank; no gradient flows through them. Shards may differ by a row."""
         if self.count == 1:
             return own
         import torch
@@ -59,7 +59,7 @@ class Processes:
         distributed.all_gather(found, padded)
         return torch.cat([rows[: int(length)] for rows, length in zip(found, lengths)])
 
-    def told(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """What the first process has, for all."""
         if self.count == 1:
             return value
@@ -71,17 +71,17 @@ class Processes:
 
     def wait(self) -> None:
         """Until all are here."""
-        self.told(None)
+        self.broadcast(None)
 
 
-ALONE = Processes()
+SINGLE = Processes()
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[Processes]:
+def init() -> Iterator[Processes]:
     """The processes that torchrun started; without it, this one alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield ALONE
+        yield SINGLE
         return
     from torch import distributed
 

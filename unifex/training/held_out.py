@@ -83,7 +83,7 @@ class TrainingData:
         return len(np.unique(self.columns.classes[self.split.queries])) if self.split else 0
 
 
-def divide(gallery: Gallery, recipe: TrainConfig, hold_out: HoldOut = HoldOut()) -> TrainingData:
+def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut()) -> TrainingData:
     """Divide a gallery's labelled items. Raises :class:`GalleryError` that says what is missing."""
     columns = gallery.snapshot().columns
     classes = columns.classes
@@ -98,11 +98,11 @@ def divide(gallery: Gallery, recipe: TrainConfig, hold_out: HoldOut = HoldOut())
     seen = np.setdiff1d(labelled, np.union1d(queries, items)) if by == "split" else labelled
     seen = seen[~np.isin(classes[seen], classes[queries])]
     train, copies = _without_copies(columns, seen, queries)
-    train, small = _of_size(columns, train, recipe)
+    train, small = _of_size(columns, train, config)
     if len(np.unique(classes[train])) < 2:
         raise GalleryError(
             f"gallery '{gallery.name}' has not enough to train on: {len(np.unique(classes[train]))} classes of at "
-            f"least {recipe.min_images} different images are left beside {len(np.unique(classes[queries]))} held-out; "
+            f"least {config.min_images} different images are left beside {len(np.unique(classes[queries]))} held-out; "
             "add images, or hold out less"
         )
     split, why = _trial(gallery, columns, queries, items, by, hold_out.seed)
@@ -116,12 +116,12 @@ def suspicious_labels(gallery: Gallery, data: TrainingData) -> list[LabelError]:
     current, near = gallery.neighbours()
     if current.columns is not data.columns:
         return []
-    everyone = np.flatnonzero(data.columns.classes >= 0)
+    all_gather = np.flatnonzero(data.columns.classes >= 0)
     split = QueryIndexSplit(
-        EvalProtocol("leave-one-out"), data.columns, everyone, everyone, data.columns.copies,
+        EvalProtocol("leave-one-out"), data.columns, all_gather, all_gather, data.columns.copies,
         pairs_marked_same(gallery, data.columns), {},
     )  # fmt: skip
-    found = failures.label_errors(split, near, len(everyone))
+    found = failures.label_errors(split, near, len(all_gather))
     train = set(data.train.tolist())
     return [error for error in found if error.item in train]
 
@@ -184,19 +184,19 @@ def _without_copies(columns: ItemTable, seen: np.ndarray, held_out: np.ndarray) 
     return seen[once], int((~once).sum())
 
 
-def _of_size(columns: ItemTable, train: np.ndarray, recipe: TrainConfig) -> tuple[np.ndarray, list[SmallClass]]:
+def _of_size(columns: ItemTable, train: np.ndarray, config: TrainConfig) -> tuple[np.ndarray, list[SmallClass]]:
     """Without classes that are too small; of those that are too large, as many as are wanted, drawn by seed."""
-    shuffled = np.random.default_rng(recipe.seed).permutation(train)
+    shuffled = np.random.default_rng(config.seed).permutation(train)
     classes = columns.classes[shuffled]
     order = np.argsort(classes, kind="stable")
     _, starts, sizes = np.unique(classes[order], return_index=True, return_counts=True)
     rank = np.arange(len(order)) - np.repeat(starts, sizes)
-    kept = np.repeat(sizes >= recipe.min_images, sizes)
-    if recipe.max_images:
-        kept &= rank < recipe.max_images
-    at = shuffled[order[starts[sizes < recipe.min_images]]]
+    kept = np.repeat(sizes >= config.min_images, sizes)
+    if config.max_images:
+        kept &= rank < config.max_images
+    at = shuffled[order[starts[sizes < config.min_images]]]
     texts = ["/".join(p for p in (columns.domains.texts[i], columns.labels.texts[i]) if p) for i in at]
-    small = [SmallClass(text, int(size)) for text, size in zip(texts, sizes[sizes < recipe.min_images])]
+    small = [SmallClass(text, int(size)) for text, size in zip(texts, sizes[sizes < config.min_images])]
     return np.sort(shuffled[order[kept]]), sorted(small, key=lambda one: one.name)
 
 

@@ -10,27 +10,25 @@ from pathlib import Path
 from unifex.core.errors import UnifexError
 from unifex.training.result import EpochMetrics
 
-PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio"}
-
 
 @contextlib.contextmanager
-def log_curves(tool: str | None, folder: Path, run: str) -> Iterator[Callable[[EpochMetrics], None]]:
-    """A function that takes every point. ``tool`` is one of :data:`PACKAGES`, or None for nothing at all.
+def logger_of(tool: str | None, folder: Path, run: str) -> Iterator[Callable[[EpochMetrics], None]]:
+    """A function that takes every metrics. ``tool`` is one of :data:`LOGGERS`, or None for nothing at all.
 
     Raises ``UnifexError`` that names the package to install.
     """
     if tool is None:
-        yield lambda point: None
+        yield lambda metrics: None
         return
-    if importlib.util.find_spec(PACKAGES[tool]) is None:
-        raise UnifexError(f"{tool} is not installed: `pip install {PACKAGES[tool]}`")
-    with {"tensorboard": _tensorboard, "trackio": _trackio}[tool](folder, run) as write:
-        yield lambda point: write(_values(point), point.number)
+    if importlib.util.find_spec(tool) is None:
+        raise UnifexError(f"{tool} is not installed: `pip install {tool}`")
+    with LOGGERS[tool](folder, run) as write:
+        yield lambda metrics: write(_values(metrics), metrics.number)
 
 
-def _values(point: EpochMetrics) -> dict[str, float]:
-    scores = {f"held-out mMP@5/{dim}-d": value for dim, value in point.scores.items()}
-    return {"loss": point.loss, "learning rate": point.learning_rate, **scores}
+def _values(metrics: EpochMetrics) -> dict[str, float]:
+    scores = {f"held-out mMP@5/{dim}-d": value for dim, value in metrics.scores.items()}
+    return {"loss": metrics.loss, "learning rate": metrics.learning_rate, **scores}
 
 
 @contextlib.contextmanager
@@ -50,3 +48,6 @@ def _trackio(folder: Path, run: str) -> Iterator[Callable[[dict[str, float], int
         yield lambda values, epoch: trackio.log(values, step=epoch)
     finally:
         trackio.finish()
+
+
+LOGGERS = {"tensorboard": _tensorboard, "trackio": _trackio}  # by the package to install

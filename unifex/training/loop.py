@@ -12,7 +12,7 @@ import math
 import pickle
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from unifex.core.progress import Stage
 from unifex.models.feature_table import BLOCK_ROWS, FeatureTable, blocks
 from unifex.models.neck import Neck, pca
 from unifex.training.config import TrainConfig
-from unifex.training.distributed import ALONE, Processes
+from unifex.training.distributed import SINGLE, Processes
 from unifex.training.losses import NestedLoss, Settings
 from unifex.training.samples import Sampler, Samples, inputs
 
@@ -59,21 +59,21 @@ class Epoch:
 class _Student(nn.Module):
     """The trained map M, c. Dropout draws from a generator of its own, so that a seed fixes it."""
 
-    def __init__(self, start: Neck | None, input_dim: int, dim: int, dropout: float, generator: torch.Generator):
+    def __init__(self, init: Neck | None, input_dim: int, dim: int, dropout: float, generator: torch.Generator):
         super().__init__()
         self.dropout, self.generator = dropout, generator
         self.weight = nn.Parameter(torch.empty(dim, input_dim))
         self.bias = nn.Parameter(torch.zeros(dim))
-        if start:
+        if init:
             nn.init.eye_(self.weight)
         else:  # as torch.nn.Linear starts
             for parameter in (self.weight, self.bias):
                 nn.init.uniform_(parameter, -1 / math.sqrt(input_dim), 1 / math.sqrt(input_dim), generator=generator)
 
-    def forward(self, inputs: Tensor, batch: int, share: slice) -> Tensor:
-        """``inputs`` are the rows ``share`` of a batch of so many."""
+    def forward(self, inputs: Tensor, batch: int, shard: slice) -> Tensor:
+        """``inputs`` are the rows ``shard`` of a batch of so many."""
         if self.dropout:
-            kept = torch.rand((batch, inputs.shape[1]), generator=self.generator)[share] >= self.dropout
+            kept = torch.rand((batch, inputs.shape[1]), generator=self.generator)[shard] >= self.dropout
             inputs = inputs * kept / (1 - self.dropout)
         return inputs @ self.weight.T + self.bias
 
@@ -81,29 +81,29 @@ class _Student(nn.Module):
 class _Run:
     """One training, with all that a checkpoint needs to go on exactly where it was."""
 
-    def __init__(self, samples: Samples, recipe: TrainConfig, current: Neck | None, processes: Processes = ALONE):
-        self.samples, self.recipe, self.processes = samples, recipe, processes
-        self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.dims = recipe.dims
-        self.start = _start(samples, recipe, current)
+    def __init__(self, samples: Samples, config: TrainConfig, current: Neck | None, processes: Processes = SINGLE):
+        self.samples, self.config, self.processes = samples, config, processes
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.dims = config.dims
+        self.init = _init(samples, config, current)
         self.labels = torch.from_numpy(samples.labels)
-        self.inputs = inputs(samples, self.start)
+        self.inputs = inputs(samples, self.init)
         width = self.inputs[0].shape[1]
-        self.student = _Student(self.start, width, self.dims[-1], recipe.dropout, self.generator)
+        self.student = _Student(self.init, width, self.dims[-1], config.dropout, self.generator)
         self.loss = NestedLoss(
-            recipe.loss,
+            config.loss,
             torch.from_numpy(samples.class_sizes),
             self.dims,
-            Settings(recipe.margin, recipe.scale, recipe.smallest_margin),
-            recipe.sub_centres,
+            Settings(config.margin, config.scale, config.margin_min),
+            config.sub_centres,
             self.generator,
         )
         for loss in self.loss.losses:
-            loss.everyone = processes.everyone
-        if self.start:
+            loss.all_gather = processes.all_gather
+        if self.init:
             self._start_centres_at_class_means()
-        self.optimiser = _optimiser(recipe, self.student, self.loss)
-        self.sampler = Sampler(samples, recipe, self.generator)
+        self.optimiser = _optimiser(config, self.student, self.loss)
+        self.sampler = Sampler(samples, config, self.generator)
         self.step = 0
 
     @torch.no_grad()
@@ -123,28 +123,28 @@ class _Run:
     def neck(self) -> Neck:
         """What was learned so far, as one affine map."""
         weight, bias = (parameter.detach().double().numpy() for parameter in (self.student.weight, self.student.bias))
-        if self.start:
-            weight, bias = weight @ self.start.weight, weight @ self.start.bias + bias
+        if self.init:
+            weight, bias = weight @ self.init.weight, weight @ self.init.bias + bias
         return Neck("linear", weight.astype(np.float32), bias.astype(np.float32), self.dims)
 
     def epoch(self, steps: int) -> float:
         """Take so many steps; their mean loss."""
         losses = []
         order = self.sampler.draw()
-        for start in range(0, steps * self.recipe.batch_size, self.recipe.batch_size):
+        for start in range(0, steps * self.config.batch_size, self.config.batch_size):
             self._set_learning_rate()
-            losses.append(self._take_step(order[start : start + self.recipe.batch_size]))
+            losses.append(self._take_step(order[start : start + self.config.batch_size]))
             self.step += 1
         return float(np.mean(losses))
 
     def _set_learning_rate(self) -> None:
-        share = learning_rate_share(self.recipe, self.step, len(self.samples))
+        scale = lr_scale(self.config, self.step, len(self.samples))
         for group in self.optimiser.param_groups:
-            group["lr"] = group["full"] * share
+            group["lr"] = group["full"] * scale
 
     def _take_step(self, rows: Tensor) -> float:
         loss = self._slope(rows)
-        if self.recipe.optimiser == "sam":
+        if self.config.optimiser == "sam":
             self._climb_and_look_again(rows)
         self.optimiser.step()
         return loss
@@ -155,7 +155,7 @@ class _Run:
         loss = self._loss(rows)
         loss.backward()
         value = loss.detach()
-        self.processes.add_up([value, *(p.grad for group in self.optimiser.param_groups for p in group["params"])])
+        self.processes.all_reduce([value, *(p.grad for group in self.optimiser.param_groups for p in group["params"])])
         return float(value)
 
     def _climb_and_look_again(self, rows: Tensor) -> None:
@@ -173,37 +173,37 @@ class _Run:
 
     def _loss(self, rows: Tensor) -> Tensor:
         """This process's part of a batch's loss: those of all are added."""
-        share = self.processes.share(len(rows))
-        embeddings = self.student(self._draw_inputs(rows, share), len(rows), share)
-        own = rows[share]
+        shard = self.processes.shard(len(rows))
+        embeddings = self.student(self._draw_inputs(rows, shard), len(rows), shard)
+        own = rows[shard]
         loss = self.loss(embeddings, self.labels[own]) * (len(own) / len(rows))
-        if self.recipe.distillation:
-            loss = loss + self.recipe.distillation * self._dissimilarity(embeddings, rows, share)
+        if self.config.distillation:
+            loss = loss + self.config.distillation * self._dissimilarity(embeddings, rows, shard)
         return loss
 
-    def _draw_inputs(self, rows: Tensor, share: slice) -> Tensor:
-        own = rows[share]
+    def _draw_inputs(self, rows: Tensor, shard: slice) -> Tensor:
+        own = rows[shard]
         if len(self.inputs) == 1:
             return self.inputs[0][own].float()
-        drawn = torch.randint(len(self.inputs), (len(rows),), generator=self.generator)[share]
+        drawn = torch.randint(len(self.inputs), (len(rows),), generator=self.generator)[shard]
         inputs = self.inputs[0][own].float()
         for face, features in enumerate(self.inputs[1:], 1):
             inputs[drawn == face] = features[own[drawn == face]].float()
         return inputs
 
-    def _dissimilarity(self, embeddings: Tensor, rows: Tensor, share: slice) -> Tensor:
+    def _dissimilarity(self, embeddings: Tensor, rows: Tensor, shard: slice) -> Tensor:
         """Mean squared difference between the batch's cosines in the embeddings and in the features.
 
         In a process's rows of that matrix, others' embeddings are constants. The matrix is symmetric, so its slope is
         twice theirs.
         """
         features = normalize(torch.from_numpy(self.samples.features[rows.numpy()]).float())
-        wanted, parts = features[share] @ features.T, []
+        wanted, terms = features[shard] @ features.T, []
         for dim in self.dims:
             own = normalize(embeddings[:, :dim])
-            everyone = own if self.processes.count == 1 else normalize(self.processes.everyone(embeddings)[:, :dim])
-            parts.append((own @ everyone.T - wanted).square().sum() / len(rows) ** 2)
-        found = torch.stack(parts).mean()
+            batch = own if self.processes.count == 1 else normalize(self.processes.all_gather(embeddings)[:, :dim])
+            terms.append((own @ batch.T - wanted).square().sum() / len(rows) ** 2)
+        found = torch.stack(terms).mean()
         return found if self.processes.count == 1 else 2 * found - found.detach()
 
     def state(self) -> dict:
@@ -227,71 +227,69 @@ class _Run:
 
 def fit(
     samples: Samples,
-    recipe: TrainConfig,
+    config: TrainConfig,
     current: Neck | None = None,
     checkpoint: Path | None = None,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE,
 ) -> Iterator[Epoch]:
     """Train a neck; yields after every epoch with what was reached, so that whoever stops listening keeps that.
 
-    ``current`` is the neck that ``recipe.start`` may go out from. With ``checkpoint`` every epoch is written there, and
+    ``current`` is the neck that ``config.init`` may go out from. With ``checkpoint`` every epoch is written there, and
     a training of the same samples by the same recipe goes on from what lies there to the same result. All of
     ``processes`` call this with the same arguments, and the first writes the checkpoint. Raises :class:`TrainingError`
     when there is nothing to learn from, or too little for the start.
     """
     if len(samples.class_sizes) < 2:
-        raise TrainingError(f"training needs at least 2 classes of {recipe.min_images} images; there are fewer")
+        raise TrainingError(f"training needs at least 2 classes of {config.min_images} images; there are fewer")
     began = time.perf_counter()
-    per_epoch, steps = recipe.steps_an_epoch(len(samples)), recipe.steps(len(samples))
+    per_epoch, steps = config.steps_an_epoch(len(samples)), config.steps(len(samples))
     epochs = math.ceil(steps / per_epoch)
-    run = _Run(samples, recipe, current, processes)
-    of = _fingerprint(samples, recipe, current) if checkpoint else ""
-    if state := processes.told(_read_checkpoint(checkpoint, of) if checkpoint and processes.first else None):
+    run = _Run(samples, config, current, processes)
+    of = _fingerprint(samples, config, current) if checkpoint else ""
+    if state := processes.broadcast(_read_checkpoint(checkpoint, of) if checkpoint and processes.is_first else None):
         run.go_on_from(state)
     first = run.step // per_epoch
     stage = Stage("training", epochs, "epochs", done=first)
     for number in range(first + 1, epochs + 1):
         loss = run.epoch(min(per_epoch, steps - run.step))
-        if checkpoint and processes.first:
+        if checkpoint and processes.is_first:
             _write_checkpoint(checkpoint, run.state(), of)
-        rate = recipe.learning_rate * learning_rate_share(recipe, run.step - 1, len(samples))
+        rate = config.learning_rate * lr_scale(config, run.step - 1, len(samples))
         seconds, step = time.perf_counter() - began, stage.at(number)
         yield Epoch(number, epochs, loss, rate, run.neck(), seconds, step.seconds_left)
 
 
-def learning_rate_share(recipe: TrainConfig, step: int, images: int) -> float:
-    """What share of the full learning rate step ``step`` (from 0) takes: 0..1."""
-    total, rising = recipe.steps(images), recipe.warmup_epochs * recipe.steps_an_epoch(images)
-    share = 1.0
-    if recipe.schedule == "cosine":
-        share = recipe.final_share + (1 - recipe.final_share) * (1 + math.cos(math.pi * step / total)) / 2
-    if recipe.warmup == "none" or rising <= 0:
-        return share
-    return (
-        share
-        * {"linear": min(1.0, (step + 1) / rising), "exponential": 1 - math.exp(-(step + 1) / rising)}[recipe.warmup]
-    )
+def lr_scale(config: TrainConfig, step: int, images: int) -> float:
+    """What part of the full learning rate step ``step`` (from 0) takes: 0..1."""
+    total, rising = config.steps(images), config.warmup_epochs * config.steps_an_epoch(images)
+    scale = 1.0
+    if config.schedule == "cosine":
+        scale = config.final_lr_scale + (1 - config.final_lr_scale) * (1 + math.cos(math.pi * step / total)) / 2
+    if config.warmup == "none" or rising <= 0:
+        return scale
+    linear = min(1.0, (step + 1) / rising)
+    return scale * (linear if config.warmup == "linear" else 1 - math.exp(-(step + 1) / rising))
 
 
-def reached(samples: Samples, recipe: TrainConfig, checkpoint: Path, current: Neck | None = None) -> Neck | None:
+def reached(samples: Samples, config: TrainConfig, checkpoint: Path, current: Neck | None = None) -> Neck | None:
     """The neck of a training that was stopped; None when there is no checkpoint of just this training."""
-    state = _read_checkpoint(checkpoint, _fingerprint(samples, recipe, current))
+    state = _read_checkpoint(checkpoint, _fingerprint(samples, config, current))
     if state is None:
         return None
-    run = _Run(samples, recipe, current)
+    run = _Run(samples, config, current)
     run.go_on_from(state)
     return run.neck()
 
 
-def _start(samples: Samples, recipe: TrainConfig, current: Neck | None) -> Neck | None:
+def _init(samples: Samples, config: TrainConfig, current: Neck | None) -> Neck | None:
     """The affine map that training goes out from, at a length that suits it; None: the features themselves."""
-    if recipe.start == "random":
+    if config.init == "random":
         return None
-    dim = recipe.dims[-1]
-    if recipe.start == "current" and current and len(current.bias) >= dim and current.kind != "identity":
+    dim = config.dims[-1]
+    if config.init == "current" and current and len(current.bias) >= dim and current.kind != "identity":
         axes = current
     elif len(samples) > dim:
-        axes = pca(samples.features, (dim,), recipe.whitening)
+        axes = pca(samples.features, (dim,), config.whitening)
     else:
         raise TrainingError(
             f"principal axes for {dim} dimensions need {dim + 1} training images, there are {len(samples)}: "
@@ -302,13 +300,13 @@ def _start(samples: Samples, recipe: TrainConfig, current: Neck | None) -> Neck 
     return Neck(axes.kind, axes.weight * (START_LENGTH / length), axes.bias * (START_LENGTH / length), axes.dims)
 
 
-def _optimiser(recipe: TrainConfig, student: nn.Module, loss: NestedLoss) -> torch.optim.Optimizer:
+def _optimiser(config: TrainConfig, student: nn.Module, loss: NestedLoss) -> torch.optim.Optimizer:
     groups = [
-        {"params": list(student.parameters()), "full": recipe.learning_rate},
-        {"params": [loss.centres.weight], "full": recipe.centre_learning_rate},
+        {"params": list(student.parameters()), "full": config.learning_rate},
+        {"params": [loss.centres.weight], "full": config.centre_learning_rate},
     ]
-    shared = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    match recipe.optimiser:
+    shared = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    match config.optimiser:
         case "sgd":
             return torch.optim.SGD(groups, momentum=MOMENTUM, **shared)
         case "adam":
@@ -336,14 +334,14 @@ def _read_checkpoint(path: Path, of: str) -> dict | None:
     return stored["state"] if stored["of"] == of else None
 
 
-def _fingerprint(samples: Samples, recipe: TrainConfig, current: Neck | None) -> str:
+def _fingerprint(samples: Samples, config: TrainConfig, current: Neck | None) -> str:
     """sha256 of all that a training depends on."""
-    digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
-    for array in (samples.features, samples.labels, samples.domains, samples.views):
+    digest = hashlib.sha256(json.dumps(config.as_json(), sort_keys=True).encode())
+    for array in (samples.features, samples.labels, samples.domains, samples.augmented):
         if isinstance(array, FeatureTable):
             digest.update(array.fingerprint.encode())
         elif array is not None:
             digest.update(np.ascontiguousarray(array).data)
-    if recipe.start == "current" and current:
+    if config.init == "current" and current:
         digest.update(current.hash.encode())
     return digest.hexdigest()

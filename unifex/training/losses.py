@@ -1,7 +1,8 @@
 """Margin losses: cosines between embeddings and class centres -> one number to minimise.
 
 Every loss sees cosines only, so one table of centres serves all prefixes of a nested neck, whatever the sub-centres.
-A loss changes the cosine of the right class (``target``) or all of them (``logits``) and takes the cross-entropy.
+A loss changes the cosine of the right class (``target``) or all of them (``logits``) and takes the cross-entropy; it
+is a class here and a line of ``LOSSES`` (``config.py``).
 Angles are in radians. Centres and losses are dropped when a neck is saved.
 """
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from unifex.core.errors import UnifexError
+from unifex.training.config import LOSSES
 
 CLASSES_AT_ONCE = 2048  # so that their cosines to a batch stay in the cache
 _EPSILON = 1e-6  # keeps angles off 0 and pi, where the slope of acos is infinite
@@ -97,26 +99,21 @@ def _chunks(classes: int, sub_centres: int) -> Iterator[tuple[slice, list[slice]
 
 @dataclass(frozen=True)
 class Settings:
-    """``margin``, ``smallest_margin`` (of the largest class): radians, for CosFace a cosine; ``scale``: of cosines."""
+    """``margin``, ``margin_min`` (of the largest class): radians, for CosFace a cosine; ``scale``: of cosines."""
 
-    margin: float | None = None
-    scale: float | None = None
-    smallest_margin: float = 0.2
+    margin: float = 0.5
+    scale: float = 30.0
+    margin_min: float = 0.2
 
 
 class NormalisedSoftmax(nn.Module):
-    """Cross-entropy of s cos(theta_j): no margin, the control (Wang et al. 2017, NormFace, arXiv 1704.06369).
+    """Cross-entropy of s cos(theta_j): no margin, the control (Wang et al. 2017, NormFace, arXiv 1704.06369)."""
 
-    ``settings`` that are None are the loss's own.
-    """
+    all_gather = staticmethod(lambda own: own)  # rows of this process -> of all that share a batch (distributed.py)
 
-    margin, scale, sub_centres = 0.0, 30.0, 1
-    everyone = staticmethod(lambda own: own)  # rows of this process -> of all that share a batch (processes.py)
-
-    def __init__(self, class_sizes: Tensor, settings: Settings = Settings()):
+    def __init__(self, class_sizes: Tensor, settings: Settings):
         super().__init__()
-        self.margin = self.margin if settings.margin is None else settings.margin
-        self.scale = self.scale if settings.scale is None else settings.scale
+        self.margin, self.scale = settings.margin, settings.scale
 
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         """Cosines [B, C], labels int64 [B], lengths of the embeddings before normalisation [B] -> mean loss, 0-d."""
@@ -136,8 +133,6 @@ class NormalisedSoftmax(nn.Module):
 class CosFace(NormalisedSoftmax):
     """s (cos(theta_y) - m) (Wang et al. 2018, arXiv 1801.09414, eq. 4)."""
 
-    margin = 0.35
-
     def target(self, cosines: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         return cosines - self.margin
 
@@ -153,16 +148,8 @@ def _add_angle(cosines: Tensor, margin: float | Tensor) -> Tensor:
 class ArcFace(NormalisedSoftmax):
     """s cos(theta_y + m) (Deng et al. 2019, arXiv 1801.07698, eq. 3)."""
 
-    margin = 0.5
-
     def target(self, cosines: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         return _add_angle(cosines, self.margin)
-
-
-class SubCentreArcFace(ArcFace):
-    """ArcFace to the nearest of k centres of a class (Deng et al. 2020, Sub-center ArcFace); the paper's loss."""
-
-    sub_centres = 3
 
 
 class DynamicMarginArcFace(ArcFace):
@@ -172,12 +159,12 @@ class DynamicMarginArcFace(ArcFace):
     Where all classes are equally large, all have the margin in the middle.
     """
 
-    def __init__(self, class_sizes: Tensor, settings: Settings = Settings()):
+    def __init__(self, class_sizes: Tensor, settings: Settings):
         super().__init__(class_sizes, settings)
         sizes = class_sizes.double()
         spread = sizes.max() - sizes.min()
         place = (sizes - sizes.min()) / spread if spread > 0 else torch.full_like(sizes, 0.5)
-        low = min(settings.smallest_margin, self.margin)
+        low = min(settings.margin_min, self.margin)
         margins = low + (self.margin - low) * (1 + torch.cos(math.pi * place)) / 2
         self.register_buffer("margins", margins.float())
 
@@ -191,7 +178,7 @@ class FixedAdaCos(NormalisedSoftmax):
     ``scale`` is not heeded: finding it is what AdaCos is for.
     """
 
-    def __init__(self, class_sizes: Tensor, settings: Settings = Settings()):
+    def __init__(self, class_sizes: Tensor, settings: Settings):
         super().__init__(class_sizes, settings)
         self.scale = math.sqrt(2) * math.log(max(2, len(class_sizes) - 1))
 
@@ -202,7 +189,7 @@ class AdaCos(FixedAdaCos):
     s = log(B) / cos(min(pi/4, median theta_y)), B the batch's mean sum over wrong classes of exp(s cos(theta_j)).
     """
 
-    def __init__(self, class_sizes: Tensor, settings: Settings = Settings()):
+    def __init__(self, class_sizes: Tensor, settings: Settings):
         super().__init__(class_sizes, settings)
         self.register_buffer("current", torch.tensor(float(self.scale)))
 
@@ -212,20 +199,18 @@ class AdaCos(FixedAdaCos):
         return cosines * self.current
 
     def _follow(self, cosines: Tensor, right: Tensor) -> None:
-        angles = self.everyone(cosines.gather(1, right)).clamp(-1, 1).acos()
+        angles = self.all_gather(cosines.gather(1, right)).clamp(-1, 1).acos()
         if not len(angles):
             return
         angle = angles.median().clamp(max=math.pi / 4)
         wrong = (self.current * cosines).scatter(1, right, -torch.inf)
-        log_mean = torch.logsumexp(self.everyone(torch.logsumexp(wrong, 1)), 0) - math.log(len(angles))
+        log_mean = torch.logsumexp(self.all_gather(torch.logsumexp(wrong, 1)), 0) - math.log(len(angles))
         # Beneath the log of one wrong class at cosine 0 a scale would turn the loss upside down.
         self.current = (log_mean / angle.cos()).clamp(min=math.sqrt(2) * math.log(2))
 
 
 class LiArcFace(NormalisedSoftmax):
     """s (pi - 2 (theta_y + m)) / pi, and s (pi - 2 theta_j) / pi (Li et al. 2019, AirFace, arXiv 1907.12256)."""
-
-    margin = 0.45
 
     def logits(self, cosines: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         angles = cosines.clamp(-1 + _EPSILON, 1 - _EPSILON).acos()
@@ -241,7 +226,7 @@ class CurricularFace(ArcFace):
 
     momentum = 0.99
 
-    def __init__(self, class_sizes: Tensor, settings: Settings = Settings()):
+    def __init__(self, class_sizes: Tensor, settings: Settings):
         super().__init__(class_sizes, settings)
         self.register_buffer("difficulty", torch.zeros(()))
 
@@ -249,7 +234,7 @@ class CurricularFace(ArcFace):
         right = labels[:, None]
         target = cosines.gather(1, right)
         harder = _add_angle(target, self.margin)
-        if self.training and len(seen := self.everyone(target.detach())):
+        if self.training and len(seen := self.all_gather(target.detach())):
             self.difficulty = torch.lerp(seen.mean(), self.difficulty, self.momentum)
         weighted = torch.where(cosines > harder, cosines * (self.difficulty + cosines), cosines)
         return weighted.scatter(1, right, harder) * self.scale
@@ -262,17 +247,16 @@ class AdaFace(NormalisedSoftmax):
     g_add = m q + m; mean and deviation are moving means over batches with momentum 0.99; h = 0.333.
     """
 
-    margin = 0.4
     momentum, concentration = 0.99, 0.333
 
-    def __init__(self, class_sizes: Tensor, settings: Settings = Settings()):
+    def __init__(self, class_sizes: Tensor, settings: Settings):
         super().__init__(class_sizes, settings)
         self.register_buffer("mean", torch.tensor(torch.nan))
         self.register_buffer("deviation", torch.tensor(torch.nan))
 
     def target(self, cosines: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         lengths = norms.detach().clamp(1e-3, 100)
-        if self.training and len(seen := self.everyone(lengths)):
+        if self.training and len(seen := self.all_gather(lengths)):
             self.mean = self._moved(self.mean, seen.mean())
             self.deviation = self._moved(self.deviation, seen.std(correction=0))
         quality = (self.concentration * (lengths - self.mean) / (self.deviation + 1e-3)).nan_to_num().clamp(-1, 1)
@@ -284,25 +268,12 @@ class AdaFace(NormalisedSoftmax):
         return new if torch.isnan(old) else torch.lerp(new, old, self.momentum)
 
 
-LOSSES: dict[str, type[NormalisedSoftmax]] = {
-    "arcface": ArcFace,
-    "subcentre-arcface": SubCentreArcFace,
-    "dynamic-arcface": DynamicMarginArcFace,
-    "cosface": CosFace,
-    "adacos": AdaCos,
-    "adacos-fixed": FixedAdaCos,
-    "li-arcface": LiArcFace,
-    "curricularface": CurricularFace,
-    "adaface": AdaFace,
-    "softmax": NormalisedSoftmax,
-}
-
-
 class NestedLoss(nn.Module):
     """One loss on every prefix of the embeddings, over one table of centres; the mean over prefixes.
 
     Matryoshka (Kusupati et al. 2022, arXiv 2205.13147, eq. 1) with tied centres and equal weights. A loss that keeps
-    state (a moving scale, a moving mean) keeps one for every prefix.
+    state (a moving scale, a moving mean) keeps one for every prefix. ``settings`` and ``sub_centres`` default to those
+    of the loss's paper.
     """
 
     def __init__(
@@ -310,7 +281,7 @@ class NestedLoss(nn.Module):
         name: str,
         class_sizes: Tensor,
         dims: Sequence[int],
-        settings: Settings = Settings(),
+        settings: Settings | None = None,
         sub_centres: int | None = None,
         generator: torch.Generator | None = None,
     ):
@@ -322,7 +293,9 @@ class NestedLoss(nn.Module):
         loss = LOSSES[name]
         self.dims = tuple(dims)
         self.centres = Centres(len(class_sizes), self.dims[-1], sub_centres or loss.sub_centres, generator)
-        self.losses = nn.ModuleList(loss(class_sizes, settings) for _ in self.dims)
+        implementation: type[NormalisedSoftmax] = globals()[loss.implementation]
+        settings = settings or Settings(loss.margin)
+        self.losses = nn.ModuleList(implementation(class_sizes, settings) for _ in self.dims)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Embeddings [B, D] as the neck gives them, not normalised; labels int64 [B] -> mean loss, 0-d."""

@@ -58,9 +58,9 @@ class TrainResult:
     before_dim: int
     dim: int
     neck: Neck
-    recipe: TrainConfig
+    config: TrainConfig
     data: TrainingData
-    points: list[EpochMetrics]
+    curve: list[EpochMetrics]
     seconds: float
     evaluations: list[Evaluation]
 
@@ -113,10 +113,10 @@ class TrainResult:
     def curves_csv(self) -> str:
         """A line an epoch: loss, learning rate, held-out mMP@5 by dimension."""
         text = io.StringIO()
-        dims = list(self.points[0].scores) if self.points else []
+        dims = list(self.curve[0].scores) if self.curve else []
         lines = csv.writer(text)
         lines.writerow(["epoch", "loss", "learning_rate", "seconds", *(f"held_out_mmp5_{dim}" for dim in dims)])
-        for point in self.points:
+        for point in self.curve:
             scores = [f"{value:.6f}" for value in point.scores.values()]
             figures = (f"{point.loss:.6f}", f"{point.learning_rate:.6g}", f"{point.seconds:.3f}")
             lines.writerow([point.number, *figures, *scores])
@@ -131,9 +131,9 @@ class TrainResult:
             "images": len(self.data.train),
             "classes": self.data.classes,
             "held_out_classes": self.data.held_out_classes,
-            "epochs": self.points[-1].number if self.points else 0,
+            "epochs": self.curve[-1].number if self.curve else 0,
             "seconds": self.seconds,
-            "loss": self.points[-1].loss if self.points else None,
+            "loss": self.curve[-1].loss if self.curve else None,
             "before": before and before.as_json(),
             "after": after and after.as_json(),
             "compared": [_brief(e) for e in self.evaluations],

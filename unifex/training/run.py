@@ -6,9 +6,9 @@ Everything the new neck is compared with is measured on the same queries, whose 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,23 +19,21 @@ from unifex.core.files import new_folder
 from unifex.core.progress import Step, Work
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate, mmp5
-from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import check_name
 from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
 from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
-from unifex.training.augment import features_of_views
+from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
-from unifex.training.distributed import ALONE, Processes
+from unifex.training.distributed import SINGLE, Processes
 from unifex.training.held_out import HoldOut, TrainingData, divide
 from unifex.training.model_card import write_card
 from unifex.training.result import EpochMetrics, TrainResult
-from unifex.training.resume import UNFINISHED, TrainJob, forget, points_so_far, right_to_train, write_points
+from unifex.training.resume import CHECKPOINTS, TrainJob, delete_checkpoint, read_curve, training_lock, write_curve
 
 if TYPE_CHECKING:
-    from unifex.training.loop import Epoch
     from unifex.training.samples import Samples
 
 WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
@@ -49,14 +47,15 @@ def check_model_name(models: Path, name: str) -> None:
         raise ModelError(f"there is a model '{name}' already; choose another name")
 
 
-def finetune(
+def train(
     gallery: Gallery,
     name: str,
-    recipe: TrainConfig = TrainConfig(),
+    config: TrainConfig = TrainConfig(),
     hold_out: HoldOut = HoldOut(),
+    *,
     finish: bool = False,
     from_disk: bool | None = None,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE,
     on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
 ) -> Work[TrainResult | None]:
     """Train a neck on a gallery's labels and save it as ``indexes/models/NAME``.
@@ -67,89 +66,156 @@ def finetune(
     kept, and what it raises ends the training there. Raises ``GalleryError``, ``TrainingError`` or ``ModelError`` with
     what is missing.
     """
-    models = gallery.folder.parent / "models"
-    check_model_name(models, name)
-    if finish and processes.first:  # there is nothing that others could help with
-        processes = ALONE
-    if not processes.first:
+    if finish and processes.is_first:  # there is nothing that others could help with
+        processes = SINGLE
+    training = _Training(gallery, name, config, hold_out, from_disk, processes)
+    check_model_name(training.models, name)
+    if not processes.is_first:
         if not finish:
-            _help(gallery, models, name, recipe, hold_out, from_disk, processes)
+            training.assist()
         return None
-    with right_to_train(models, name):
-        return (yield from _finetune(gallery, models, name, recipe, hold_out, finish, from_disk, processes, on_epoch))
+    with training_lock(training.models, name):
+        return (yield from training.run(finish, on_epoch))
 
 
-def _help(
-    gallery: Gallery,
-    models: Path,
-    name: str,
-    recipe: TrainConfig,
-    hold_out: HoldOut,
-    from_disk: bool | None,
-    processes: Processes,
-) -> None:
-    """Take part in the training of the first process."""
-    from unifex.training import loop
+@dataclass(frozen=True)
+class _Training:
+    """What is trained on what, the same in every one of its processes."""
 
-    data = divide(gallery, recipe, hold_out)
-    features = _features(gallery, data, from_disk)
-    processes.wait()  # for the views, which it keeps with the gallery
-    samples = progress.finish(_samples(gallery, data, recipe, features))
-    for _ in loop.fit(samples, recipe, gallery.embedder.neck, models / UNFINISHED / f"{name}.pt", processes):
-        pass
+    gallery: Gallery
+    name: str
+    config: TrainConfig
+    hold_out: HoldOut
+    from_disk: bool | None
+    processes: Processes
 
+    @property
+    def models(self) -> Path:
+        """Where it is saved."""
+        return self.gallery.folder.parent / "models"
 
-def _finetune(
-    gallery: Gallery,
-    models: Path,
-    name: str,
-    recipe: TrainConfig,
-    hold_out: HoldOut,
-    finish: bool,
-    from_disk: bool | None,
-    processes: Processes,
-    on_epoch: Callable[[EpochMetrics], None],
-) -> Work[TrainResult]:
-    from unifex.training import loop
+    @property
+    def checkpoint(self) -> Path:
+        """What it goes on from when it was stopped."""
+        return self.models / CHECKPOINTS / f"{self.name}.pt"
 
-    checkpoint = models / UNFINISHED / f"{name}.pt"
-    data = divide(gallery, recipe, hold_out)
-    TrainJob(name, gallery.name, recipe, hold_out).write(models)
-    features = _features(gallery, data, from_disk)
-    samples = yield from _samples(gallery, data, recipe, features)
-    processes.wait()
-    current, dim = gallery.embedder.neck, _gallery_dim(gallery, recipe)
-    watched = data.split and _sample(data.split, recipe.seed)
-    sizes = dict.fromkeys((recipe.dims[0], dim)) if watched else ()
-    points, neck, earlier = points_so_far(models, name), None, None
-    for epoch in () if finish else loop.fit(samples, recipe, current, checkpoint, processes):
-        neck = epoch.neck
-        if earlier is None:  # what was on the curves when it was stopped; nothing when it starts anew
-            points = [point for point in points if point.number < epoch.number]
-            earlier = points[-1].seconds if points else 0.0
-        scores = {size: _watch(watched, features, neck, size) for size in sizes}
-        points.append(_point(epoch, scores, earlier))
-        write_points(models, name, points)
-        on_epoch(points[-1])
-        yield Step(f"epoch {epoch.number}", epoch.number, epoch.total, "", epoch.seconds_left, _note(points[-1]))
-    neck = neck or loop.reached(samples, recipe, checkpoint, current)
-    if neck is None:
-        raise ModelError(f"no stopped training '{name}' of this data and recipe, from this neck; train it again")
-    evaluations = yield from _compare(gallery, data, features, neck, name, dim)
-    seconds = points[-1].seconds if points else 0.0
-    before = "raw" if current.kind == "identity" else gallery.config.model
-    outcome = TrainResult(
-        name, before, gallery.config.dim, dim, neck, recipe, data, points, seconds, evaluations
-    )  # fmt: skip
-    save(outcome, gallery.embedder, models / name)
-    forget(models, name)
-    return outcome
+    @cached_property
+    def data(self) -> TrainingData:
+        """Whom it learns from and whom it is measured on."""
+        return divide(self.gallery, self.config, self.hold_out)
 
+    @cached_property
+    def features(self) -> Features:
+        """Of all items, in memory where they leave enough of it."""
+        hashes = [sha256.decode() for sha256 in self.data.columns.hashes]
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        needed = len(hashes) * self.gallery.embedder.backbone.feature_dim * np.dtype(np.float16).itemsize
+        if self.from_disk or (self.from_disk is None and needed > MEMORY_SHARE * memory):
+            return self.gallery.feature_table(hashes)
+        return self.gallery.features(hashes)
 
-def _point(epoch: Epoch, scores: dict[int, float], earlier: float) -> EpochMetrics:
-    """``earlier``: seconds that were spent before it was stopped."""
-    e = epoch
-    return EpochMetrics(e.number, e.total, e.loss, e.learning_rate, earlier + e.seconds, scores)
+    @property
+    def dim(self) -> int:
+        """What the gallery will be searched with: its own dimension if the new neck has it."""
+        if self.gallery.config.dim in self.config.dims:
+            return self.gallery.config.dim
+        return max((d for d in self.config.dims if d <= DEFAULT_DIM), default=self.config.dims[0])
+
+    def assist(self) -> None:
+        """Take part in the training of the first process."""
+        from unifex.training import loop
+
+        _ = self.data, self.features
+        self.processes.wait()  # for the augmentations, which it keeps with the gallery
+        samples = progress.finish(self._samples())
+        for _ in loop.fit(samples, self.config, self.current, self.checkpoint, self.processes):
+            pass
+
+    def run(self, finish: bool, on_epoch: Callable[[EpochMetrics], None]) -> Work[TrainResult]:
+        """Train, or go on, or with ``finish`` neither of it; then measure and save."""
+        from unifex.training import loop
+
+        data = self.data
+        TrainJob(self.name, self.gallery.name, self.config, self.hold_out).write(self.models)
+        samples = yield from self._samples()
+        self.processes.wait()
+        watched = data.split and _subset(data.split, self.config.seed)
+        curve, neck, earlier = read_curve(self.models, self.name), None, None
+        epochs = loop.fit(samples, self.config, self.current, self.checkpoint, self.processes)
+        for epoch in () if finish else epochs:
+            neck = epoch.neck
+            if earlier is None:  # what was on the curve when it was stopped; nothing when it starts anew
+                curve = [metrics for metrics in curve if metrics.number < epoch.number]
+                earlier = curve[-1].seconds if curve else 0.0
+            scores = (
+                {dim: self._watch(watched, neck, dim) for dim in (self.config.dims[0], self.dim)} if watched else {}
+            )
+            curve.append(
+                EpochMetrics(
+                    epoch.number, epoch.total, epoch.loss, epoch.learning_rate, earlier + epoch.seconds, scores
+                )
+            )
+            write_curve(self.models, self.name, curve)
+            on_epoch(curve[-1])
+            yield Step(f"epoch {epoch.number}", epoch.number, epoch.total, "", epoch.seconds_left, _note(curve[-1]))
+        neck = neck or loop.reached(samples, self.config, self.checkpoint, self.current)
+        if neck is None:
+            raise ModelError(
+                f"no stopped training '{self.name}' of this data and recipe, from this neck; train it again"
+            )
+        result = yield from self._measure(neck, curve)
+        save(result, self.gallery.embedder, self.models / self.name)
+        delete_checkpoint(self.models, self.name)
+        return result
+
+    @property
+    def current(self) -> Neck:
+        """The gallery's neck, which it may go out from and is compared with."""
+        return self.gallery.embedder.neck
+
+    def _samples(self) -> Work[Samples]:
+        """Features and, if they are wanted, those of augmentations of the training images."""
+        from unifex.training.samples import Samples
+
+        columns, train, augmented = self.data.columns, self.data.train, None
+        if count := self.config.augmentations:
+            if isinstance(self.features, FeatureTable):
+                raise GalleryError("crops and mirror images are trained on in memory only: set views to 0 (--views 0)")
+            records = self.gallery.records(columns.ids[train])
+            augmented = yield from augmented_features(self.gallery, records, count)
+        labels = np.unique(columns.classes[train], return_inverse=True)[1]
+        return Samples(part(self.features, train), labels, columns.domains.codes[train], augmented)
+
+    def _watch(self, split: QueryIndexSplit, neck: Neck, dim: int) -> float:
+        return mmp5(split, _embeddings(split, self.features, partial(neck.embed, dim=dim), dim))
+
+    def _measure(self, neck: Neck, curve: list[EpochMetrics]) -> Work[TrainResult]:
+        """Before and after, on held-out classes."""
+        config = self.gallery.config
+        evaluations = []
+        for model, dim, embed in self._contenders(neck) if self.data.split else ():
+            embeddings = _embeddings(self.data.split, self.features, embed, dim)
+            evaluations.append((yield from evaluate(self.data.split, embeddings, model)))
+        seconds = curve[-1].seconds if curve else 0.0
+        before = "raw" if self.current.kind == "identity" else config.model
+        return TrainResult(
+            self.name, before, config.dim, self.dim, neck, self.config, self.data, curve, seconds, evaluations
+        )
+
+    def _contenders(self, neck: Neck) -> Iterator[tuple[str, int, Callable[[np.ndarray], np.ndarray]]]:
+        """(model, dim, embed): raw features, PCA and the current neck at 64-d and at the gallery's dimension, and the
+        new one at all that it has."""
+        model, current, train = self.gallery.config.model, self.current, part(self.features, self.data.train)
+        width, dims = self.features.shape[1], sorted({CHALLENGE_DIM, self.dim})
+        yield "raw", width, lambda rows: l2_normalize(rows.astype(np.float32), width)
+        for dim in dims:
+            if dim < min(len(train), width):
+                yield "pca", dim, partial(pca(train, (dim,), whitening=0).embed, dim=dim)
+        for dim in sorted({self.gallery.config.dim, *dims}):
+            if dim in current.dims and current.kind != "identity":
+                yield model, dim, partial(current.embed, dim=dim)
+        for dim in neck.dims:
+            yield self.name, dim, partial(neck.embed, dim=dim)
 
 
 def _note(metrics: EpochMetrics) -> str:
@@ -157,43 +223,12 @@ def _note(metrics: EpochMetrics) -> str:
     return f"loss {metrics.loss:.3f} · " + (f"held-out mMP@5: {scores}" if scores else "nothing is held out")
 
 
-def _gallery_dim(gallery: Gallery, recipe: TrainConfig) -> int:
-    """What the gallery will be searched with: its own dimension if the new neck has it."""
-    if gallery.config.dim in recipe.dims:
-        return gallery.config.dim
-    return max((d for d in recipe.dims if d <= DEFAULT_DIM), default=recipe.dims[0])
-
-
-def _features(gallery: Gallery, data: TrainingData, from_disk: bool | None) -> Features:
-    """Of all items, in memory where they leave enough of it."""
-    hashes = [sha256.decode() for sha256 in data.columns.hashes]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    needed = len(hashes) * gallery.embedder.backbone.feature_dim * np.dtype(np.float16).itemsize
-    if from_disk or (from_disk is None and needed > MEMORY_SHARE * memory):
-        return gallery.feature_table(hashes)
-    return gallery.features(hashes)
-
-
-def _samples(gallery: Gallery, data: TrainingData, recipe: TrainConfig, features: Features) -> Work[Samples]:
-    """Features and, if the recipe wants any, views of the training images."""
-    from unifex.training.samples import Samples
-
-    views = None
-    if recipe.views and isinstance(features, FeatureTable):
-        raise GalleryError("crops and mirror images are trained on in memory only: set views to 0 (--views 0)")
-    if recipe.views:
-        records = gallery.records(data.columns.ids[data.train])
-        views = yield from features_of_views(gallery, records, recipe.views)
-    labels = np.unique(data.columns.classes[data.train], return_inverse=True)[1]
-    return Samples(part(features, data.train), labels, data.columns.domains.codes[data.train], views)
-
-
-def _sample(split: QueryIndexSplit, seed: int) -> QueryIndexSplit:
-    """So much of a trial as is scored after every epoch."""
+def _subset(split: QueryIndexSplit, seed: int) -> QueryIndexSplit:
+    """So much of a split as is scored after every epoch."""
     rng = np.random.default_rng(seed)
 
-    def some(positions: np.ndarray, most: int) -> np.ndarray:
-        return positions if len(positions) <= most else np.sort(rng.choice(positions, most, replace=False))
+    def some(positions: np.ndarray, count: int) -> np.ndarray:
+        return positions if len(positions) <= count else np.sort(rng.choice(positions, count, replace=False))
 
     queries = some(split.queries, WATCHED_QUERIES)
     own = split.items[np.isin(split.columns.classes[split.items], split.columns.classes[queries])]
@@ -201,14 +236,10 @@ def _sample(split: QueryIndexSplit, seed: int) -> QueryIndexSplit:
     return replace(split, queries=queries, items=items)
 
 
-def _watch(split: QueryIndexSplit, features: Features, neck: Neck, dim: int) -> float:
-    return mmp5(split, _embeddings(split, features, lambda rows: neck.embed(rows, dim), dim))
-
-
 def _embeddings(
     split: QueryIndexSplit, features: Features, embed: Callable[[np.ndarray], np.ndarray], dim: int
 ) -> np.ndarray:
-    """float32 [N, dim] of all items; zeros for those that have no part in the trial."""
+    """float32 [N, dim] of all items; zeros for those that have no part in the split."""
     embeddings = np.zeros((len(features), dim), np.float32)
     taking_part = np.union1d(split.queries, split.items)
     for start in range(0, len(taking_part), BLOCK_ROWS):
@@ -217,48 +248,24 @@ def _embeddings(
     return embeddings
 
 
-def _compare(
-    gallery: Gallery, data: TrainingData, features: Features, neck: Neck, name: str, dim: int
-) -> Work[list[Evaluation]]:
-    """Evaluations of raw features, PCA, the current neck and the new one: at 64-d, at the gallery's dimension, and of
-    the new one at all that it has."""
-    if data.split is None:
-        return []
-    current, train, width = gallery.embedder.neck, part(features, data.train), features.shape[1]
-    sizes = sorted({CHALLENGE_DIM, dim})
-    axes = [size for size in sizes if size < min(len(train), width)]
-    contenders = [("raw", width, lambda rows: l2_normalize(rows.astype(np.float32), width))]
-    contenders += [("pca", d, partial(pca(train, (d,), whitening=0).embed, dim=d)) for d in axes]
-    contenders += [
-        (gallery.config.model, d, partial(current.embed, dim=d))
-        for d in sorted({gallery.config.dim, *sizes})
-        if d in current.dims and current.kind != "identity"
-    ]
-    contenders += [(name, d, partial(neck.embed, dim=d)) for d in neck.dims]
-    found = []
-    for model, size, embed in contenders:
-        found.append((yield from evaluate(data.split, _embeddings(data.split, features, embed, size), model)))
-    return found
-
-
-def save(outcome: TrainResult, embedder: Embedder, folder: Path, note: str = "") -> None:
+def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") -> None:
     """Write the model: config.json, model.safetensors, README.md (its card, with a ``note`` on the data) and
     training.csv, at once or not at all."""
-    own = [e for e in outcome.evaluations if e.model == outcome.model]
+    own = [e for e in result.evaluations if e.model == result.model]
     scores = {str(e.dim): {"mmp5": round(e.overall().value, 4), "macro_mmp5": round(e.macro().value, 4)} for e in own}
-    config = ModelConfig(
+    model_config = ModelConfig(
         name=folder.name,
         backbone=embedder.config.backbone,
         backbone_hash=embedder.config.backbone_hash,
-        neck=outcome.neck.kind,
-        dims=outcome.neck.dims,
-        default_dim=outcome.dim,
-        description=f"Trained on {len(outcome.data.train)} images of {outcome.data.classes} classes; scores on "
-        f"{outcome.data.held_out_classes} classes that were not among them.",
+        neck=result.neck.kind,
+        dims=result.neck.dims,
+        default_dim=result.dim,
+        description=f"Trained on {len(result.data.train)} images of {result.data.classes} classes; scores on "
+        f"{result.data.held_out_classes} classes that were not among them.",
         scores=scores,
-        training={"recipe": asdict(outcome.recipe), "verdict": outcome.verdict},
+        training={"recipe": result.config.as_json(), "verdict": result.verdict},
     )
     with new_folder(folder) as made:
-        Embedder(config, outcome.neck, backbone=embedder.backbone).save(made)
-        (made / "training.csv").write_text(outcome.curves_csv(), encoding="utf-8")
-        write_card(made / "README.md", outcome, embedder, note)
+        Embedder(model_config, result.neck, backbone=embedder.backbone).save(made)
+        (made / "training.csv").write_text(result.curves_csv(), encoding="utf-8")
+        write_card(made / "README.md", result, embedder, note)

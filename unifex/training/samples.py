@@ -17,13 +17,13 @@ SHUFFLED_ROWS, WINDOW_BLOCKS = 1024, 64  # from disk: rows that are read togethe
 
 @dataclass(frozen=True)
 class Samples:
-    """What a neck learns from. ``features`` [N, D] and ``views`` [N, V, D] (or None) of any float type; ``labels``
-    int64 [N] from 0 without gaps; ``domains`` int64 [N]. Features may stay on disk, and have no views then."""
+    """What a neck learns from. ``features`` [N, D] and ``augmented`` [N, A, D] (or None) of any float type; ``labels``
+    int64 [N] from 0 without gaps; ``domains`` int64 [N]. Features may stay on disk, and have no augmentations then."""
 
     features: Features
     labels: np.ndarray
     domains: np.ndarray
-    views: np.ndarray | None = None
+    augmented: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -37,38 +37,38 @@ class Samples:
 class InputsOnDisk:
     """Inputs as a tensor has them, made of features when they are asked for: ``[rows]`` is [len(rows), width]."""
 
-    def __init__(self, features: FeatureTable, start: Neck | None):
-        self.features, self.start = features, start
-        self.shape = (len(features), len(start.bias) if start else features.dim)
+    def __init__(self, features: FeatureTable, init: Neck | None):
+        self.features, self.init = features, init
+        self.shape = (len(features), len(init.bias) if init else features.dim)
 
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
-        return _as_inputs(self.features[rows if isinstance(rows, slice) else rows.numpy()], self.start)
+        return _as_inputs(self.features[rows if isinstance(rows, slice) else rows.numpy()], self.init)
 
 
-def inputs(samples: Samples, start: Neck | None) -> list[Tensor | InputsOnDisk]:
-    """What a sample may look like: its features, then each of its views; [N, width] each.
+def inputs(samples: Samples, init: Neck | None) -> list[Tensor | InputsOnDisk]:
+    """What a sample may look like: its features, then each of its augmentations'; [N, width] each.
 
-    float32 after the affine map ``start``; without one as the features are.
+    float32 after the affine map ``init``; without one as the features are.
     """
     if isinstance(samples.features, FeatureTable):
-        return [InputsOnDisk(samples.features, start)]
-    views = () if samples.views is None else np.moveaxis(samples.views, 1, 0)
-    return [_as_inputs(np.ascontiguousarray(features), start) for features in (samples.features, *views)]
+        return [InputsOnDisk(samples.features, init)]
+    augmented = () if samples.augmented is None else np.moveaxis(samples.augmented, 1, 0)
+    return [_as_inputs(np.ascontiguousarray(features), init) for features in (samples.features, *augmented)]
 
 
-def _as_inputs(features: np.ndarray, start: Neck | None) -> Tensor:
-    if start is None:
+def _as_inputs(features: np.ndarray, init: Neck | None) -> Tensor:
+    if init is None:
         return torch.from_numpy(features)  # float16 as cached; a step makes its own rows float32
-    return torch.from_numpy((features @ start.weight.T + start.bias).astype(np.float32))
+    return torch.from_numpy((features @ init.weight.T + init.bias).astype(np.float32))
 
 
 class Sampler:
     """Who takes part in an epoch, and when. Draws from ``generator`` alone."""
 
-    def __init__(self, samples: Samples, recipe: TrainConfig, generator: torch.Generator):
+    def __init__(self, samples: Samples, config: TrainConfig, generator: torch.Generator):
         self._count, self._generator = len(samples), generator
         self._on_disk = isinstance(samples.features, FeatureTable)
-        self._chances = chances(samples, recipe)
+        self._chances = sampling_weights(samples, config)
 
     def draw(self) -> Tensor:
         """Rows of the next epoch, int64 [N]."""
@@ -80,11 +80,11 @@ class Sampler:
         return torch.randperm(self._count, generator=self._generator)
 
 
-def chances(samples: Samples, recipe: TrainConfig) -> Tensor | None:
+def sampling_weights(samples: Samples, config: TrainConfig) -> Tensor | None:
     """How likely each sample is drawn next, float64 [N] up to a factor; None: every sample once an epoch."""
-    if recipe.sampling == "images":
+    if config.sampling == "images":
         return None
-    groups = samples.labels if recipe.sampling == "classes" else samples.domains
+    groups = samples.labels if config.sampling == "classes" else samples.domains
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return torch.from_numpy(1 / sizes[codes])
 

@@ -32,7 +32,7 @@ from unifex.gallery.indexing import index
 from unifex.gallery.library import Broken, Library, check_name
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import DEFAULT_MODEL, Embedder
-from unifex.training.resume import unfinished
+from unifex.training.resume import checkpoints
 from unifex.ui.server.guard import owner_now, token_now
 from unifex.ui.server.quotas import Limits
 from unifex.ui.server.visitor_files import MADE
@@ -164,10 +164,10 @@ class AppContext:
             if isinstance(count := self.library.ask(name, _items_of_unfinished), int):
                 text = f"Indexing '{name}' was interrupted; {plural(count, 'item')} are there."
                 found.append(Interrupted("index", name, text, "Resume"))
-        for order in unfinished(self.library.models):
-            if not self.jobs.is_busy(self.owner, "train", order.name) and self.can_change(order.gallery):
-                text = f"Training '{order.name}' on '{order.gallery}' was interrupted."
-                found.append(Interrupted("train", order.name, text, "Go on"))
+        for training in checkpoints(self.library.models):
+            if not self.jobs.is_busy(self.owner, "train", training.name) and self.can_change(training.gallery):
+                text = f"Training '{training.name}' on '{training.gallery}' was interrupted."
+                found.append(Interrupted("train", training.name, text, "Go on"))
         return found
 
     @property

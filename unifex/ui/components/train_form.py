@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import Field, fields
+from dataclasses import Field
 from typing import Any
 
 import gradio as gr
 
-from unifex.training.config import (
-    DEFAULT_MARGIN,
-    LOSS_ADVICE,
-    LOSS_MARGINS,
-    PRESET_ADVICE,
-    PRESETS,
-    TrainConfig,
-    setting_from_text,
-)
+from unifex.training.config import LOSSES, PRESETS, SETTINGS, TrainConfig
 from unifex.ui.listening import listen
 
 FIRST_PRESET = "best"
-ADVANCED = tuple(setting for setting in fields(TrainConfig) if setting.name != "loss")
+ADVANCED = {key: setting for key, setting in SETTINGS.items() if key != "loss"}
 
 
 class RecipeForm:
@@ -31,14 +23,12 @@ class RecipeForm:
         gr.Markdown("## 2 · Recipe")
         self.preset = gr.Dropdown(
             [(name.capitalize(), name) for name in PRESETS], value=FIRST_PRESET, label="Preset",
-            info=PRESET_ADVICE[FIRST_PRESET], elem_id="train-preset",
+            info=PRESETS[FIRST_PRESET].advice, elem_id="train-preset",
         )  # fmt: skip
-        loss = PRESETS[FIRST_PRESET].loss
-        self.loss = gr.Dropdown(
-            list(LOSS_ADVICE), value=loss, label="Loss", info=LOSS_ADVICE[loss], elem_id="train-loss"
-        )
+        loss = PRESETS[FIRST_PRESET].config.loss
+        self.loss = gr.Dropdown(list(LOSSES), value=loss, label="Loss", info=LOSSES[loss].advice, elem_id="train-loss")
         with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
-            self.advanced = {setting.name: _component(setting) for setting in ADVANCED}
+            self.advanced = {key: _component(key, setting) for key, setting in ADVANCED.items()}
 
     @property
     def fields(self) -> list[gr.components.Component]:
@@ -53,28 +43,27 @@ class RecipeForm:
 
     def choose_preset(self, preset: str) -> tuple:
         """(preset) -> its advice, its loss, every advanced field."""
-        recipe = PRESETS[preset]
-        values = [gr.update(value=_shown(getattr(recipe, name))) for name in self.advanced]
-        loss = gr.update(value=recipe.loss, info=LOSS_ADVICE[recipe.loss])
-        return gr.update(info=PRESET_ADVICE[preset]), loss, *values
+        config = PRESETS[preset].config
+        values = [gr.update(value=_shown(getattr(config, setting.name))) for setting in ADVANCED.values()]
+        loss = gr.update(value=config.loss, info=LOSSES[config.loss].advice)
+        return gr.update(info=PRESETS[preset].advice), loss, *values
 
     def choose_loss(self, loss: str) -> tuple:
         """(loss) -> its advice, its margin, its sub-centres."""
-        centres = TrainConfig().sub_centres if loss == "subcentre-arcface" else 1
-        return gr.update(info=LOSS_ADVICE[loss]), LOSS_MARGINS.get(loss, DEFAULT_MARGIN), centres
+        chosen = LOSSES[loss]
+        return gr.update(info=chosen.advice), chosen.margin, chosen.sub_centres
 
 
 def recipe_of(values: Sequence[Any]) -> TrainConfig:
-    """The recipe that the form's ``fields`` hold. Raises ``RecipeError`` that names the field that is wrong."""
+    """The recipe that the form's ``fields`` hold. Raises ``TrainConfigError`` that names the field that is wrong."""
     loss, *advanced = values
-    settings = {setting.name: setting_from_text(setting.name, str(value)) for setting, value in zip(ADVANCED, advanced)}
-    return TrainConfig(loss=loss, **settings)
+    return TrainConfig().updated({"loss": loss, **{key: str(value) for key, value in zip(ADVANCED, advanced)}})
 
 
-def _component(setting: Field) -> gr.components.Component:
+def _component(key: str, setting: Field) -> gr.components.Component:
     """What one setting is entered in, made from what the recipe says of it."""
-    known, value = setting.metadata, getattr(PRESETS[FIRST_PRESET], setting.name)
-    label, identity = setting.name.replace("_", " ").capitalize(), f"train-{setting.name.replace('_', '-')}"
+    known, value = setting.metadata, getattr(PRESETS[FIRST_PRESET].config, setting.name)
+    label, identity = key.replace("_", " ").capitalize(), f"train-{key.replace('_', '-')}"
     if known["choices"]:
         info = "; ".join(f"{name}: {text}" for name, text in known["choices"].items())
         return gr.Dropdown(list(known["choices"]), value=value, label=label, info=info, elem_id=identity)

@@ -54,13 +54,13 @@ def _listed(names: list[str], separator: str) -> str:
     return separator.join(names[:MOST_NAMED]) + more or "none"
 
 
-def curves(points: Sequence[EpochMetrics]) -> str:
+def curves(curve: Sequence[EpochMetrics]) -> str:
     """What assets/curves.js draws, as JSON; empty without points."""
-    if not points:
+    if not curve:
         return ""
-    scores = {dim: [point.scores[dim] for point in points] for dim in points[0].scores}
-    epochs, losses = [point.number for point in points], [point.loss for point in points]
-    return json.dumps({"epochs": epochs, "total": points[-1].total, "loss": losses, "scores": scores})
+    scores = {dim: [point.scores[dim] for point in curve] for dim in curve[0].scores}
+    epochs, losses = [point.number for point in curve], [point.loss for point in curve]
+    return json.dumps({"epochs": epochs, "total": curve[-1].total, "loss": losses, "scores": scores})
 
 
 def outcome(found: TrainResult) -> Markup:

@@ -18,8 +18,8 @@ from unifex.models.embedder import Embedder, list_models
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.held_out import HOLD_OUT_SHARE, HoldOut, divide, suspicious_labels
 from unifex.training.result import EpochMetrics, TrainResult
-from unifex.training.resume import TrainJob, points_so_far, unfinished
-from unifex.training.run import check_model_name, finetune
+from unifex.training.resume import TrainJob, checkpoints, read_curve
+from unifex.training.run import check_model_name, train
 from unifex.ui.components.basic import Choice, drop_zone, notice
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel, seen_at_once
@@ -183,13 +183,13 @@ class TrainTab:
         """(gallery, share held out) -> summary, a name for the model, resume, finish, back."""
         try:
             gallery = self.context.gallery(name)
-            order = self._unfinished(gallery.name)
+            job = self._stopped(gallery.name)
             shown = (
-                gr.update(value=order.name if order else self._free_name(gallery.name)),
-                *_can_go_on(order),
+                gr.update(value=job.name if job else self._free_name(gallery.name)),
+                *_can_go_on(job),
                 _back(gallery) if self.context.can_change(name) else gr.update(visible=False),
             )
-            data = divide(gallery, PRESETS[FIRST_PRESET], HoldOut(share))
+            data = divide(gallery, PRESETS[FIRST_PRESET].config, HoldOut(share))
         except ERRORS as error:
             yield html.message("Nothing to learn from yet", reason(error), "warning"), *[gr.skip()] * 4
             return
@@ -211,11 +211,11 @@ class TrainTab:
 
     # --- training ------------------------------------------------------------------------------------------------
 
-    def _unfinished(self, gallery: str | None) -> TrainJob | None:
+    def _stopped(self, gallery: str | None) -> TrainJob | None:
         """The training of this gallery that was stopped last, if who asks may go on with it and nobody does."""
         if not self.context.can_change(gallery):
             return None
-        waiting = [order for order in unfinished(self.context.library.models) if order.gallery == gallery]
+        waiting = [job for job in checkpoints(self.context.library.models) if job.gallery == gallery]
         idle = [o for o in waiting if not self.context.jobs.is_busy(self.context.owner, "train", o.name)]
         return idle[0] if idle else None
 
@@ -236,29 +236,29 @@ class TrainTab:
         return self._again(gallery, finish=True)
 
     def _again(self, gallery: str, finish: bool) -> str:
-        order = self._unfinished(gallery)
-        if order is None:
+        job = self._stopped(gallery)
+        if job is None:
             return html.message("Nothing to go on with", "Press Train.")
         try:
-            self._train(order.gallery, order.name, order.recipe, order.hold_out, finish)
+            self._train(job.gallery, job.name, job.config, job.hold_out, finish)
         except ERRORS as error:
             return html.message("Training cannot go on", reason(error), "error")
         return ""
 
     def resume_training(self, model: str) -> Job:
         """Go on with the training of a model that was cut off. Raises ``UnifexError``."""
-        order = next((order for order in unfinished(self.context.library.models) if order.name == model), None)
-        if order is None:
+        job = next((job for job in checkpoints(self.context.library.models) if job.name == model), None)
+        if job is None:
             raise GalleryError(f"there is nothing to go on with of '{model}'")
-        return self._train(order.gallery, order.name, order.recipe, order.hold_out)
+        return self._train(job.gallery, job.name, job.config, job.hold_out)
 
-    def _train(self, name: str, model: str, recipe: TrainConfig, hold_out: HoldOut, finish: bool = False) -> Job:
+    def _train(self, name: str, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool = False) -> Job:
         gallery = self.context.writable(name)
         check_model_name(self.context.library.models, model)
         if self.context.jobs.is_busy(self.context.owner, "train", model):
             raise GalleryError(f"'{model}' is being trained; give the next one another name")
         self.context.jobs.check_turn(self.context.owner, "train")  # before it is counted
-        work = _training(self._deadline(finish), gallery, model, recipe, hold_out, finish)
+        work = _training(self._deadline(finish), gallery, model, config, hold_out, finish)
         return self.context.start("train", model, work, gallery.name)
 
     def _deadline(self, finish: bool) -> float:
@@ -293,23 +293,23 @@ class TrainTab:
         """(gallery, the job that is drawn) -> the last training of this gallery: its curves, and what came of it."""
         jobs = [job for job in self.context.jobs.of(self.context.owner) if (job.kind, job.source) == ("train", name)]
         job = jobs[-1] if jobs else None
-        resume, finish = _can_go_on(self._unfinished(name))
+        resume, finish = _can_go_on(self._stopped(name))
         shown = {self.resume: resume, self.finish: finish}
         if job is None:
             return {**shown, **self._nothing(), self.drawn: ""}
         if job.state.active:
-            points = points_so_far(self.context.library.models, job.name)
-            return {**shown, **self._nothing(), self.curves: training_report.curves(points), self.drawn: ""}
+            curve = read_curve(self.context.library.models, job.name)
+            return {**shown, **self._nothing(), self.curves: training_report.curves(curve), self.drawn: ""}
         if job.id == drawn:
             return {**shown, self.drawn: drawn}
         shown |= {**self._nothing(), self.drawn: job.id}
         if job.state == State.DONE:
             return {**shown, **self._trained(name, job.result)}
-        shown[self.curves] = training_report.curves(points_so_far(self.context.library.models, job.name))
+        shown[self.curves] = training_report.curves(read_curve(self.context.library.models, job.name))
         return {**shown, self.status: self._not_trained(job)}
 
     def _not_trained(self, job: Job) -> str:
-        kept = any(order.name == job.name for order in unfinished(self.context.library.models))
+        kept = any(stopped.name == job.name for stopped in checkpoints(self.context.library.models))
         if job.state == State.FAILED:
             text = f"{job.problem}. What was reached is kept." if kept else job.problem
             return html.message("Not trained", text, "error")
@@ -328,7 +328,7 @@ class TrainTab:
         variant = "primary" if advised else "secondary"
         return {
             self.model: found.model,
-            self.curves: training_report.curves(found.points),
+            self.curves: training_report.curves(found.curve),
             self.outcome: training_report.outcome(found),
             self.result: gr.update(visible=True),
             self.others: gr.update(choices=fitting, value=[name], visible=len(fitting) > 1),
@@ -412,7 +412,7 @@ _READ_ONLY = html.message("This server is read-only", "Run it yourself, or dupli
 
 
 def _training(
-    seconds: float, gallery: Gallery, model: str, recipe: TrainConfig, hold_out: HoldOut, finish: bool
+    seconds: float, gallery: Gallery, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool
 ) -> Work[TrainResult | None]:
     """A training that takes so many seconds at most: it ends after an epoch, which is kept."""
     deadline = time.monotonic() + seconds  # from when its turn has come
@@ -421,10 +421,10 @@ def _training(
         if time.monotonic() > deadline:
             raise GalleryError(f"a training may take {duration(seconds)} on this server; keep it, or go on")
 
-    return (yield from finetune(gallery, model, recipe, hold_out, finish, on_epoch=check_time))
+    return (yield from train(gallery, model, config, hold_out, finish=finish, on_epoch=check_time))
 
 
-def _can_go_on(order: TrainJob | None) -> tuple[dict, dict]:
+def _can_go_on(job: TrainJob | None) -> tuple[dict, dict]:
     """The buttons of a training that was stopped: go on, keep."""
-    there = order is not None
-    return gr.update(visible=there, value=f"Go on with '{order.name}'" if there else ""), gr.update(visible=there)
+    there = job is not None
+    return gr.update(visible=there, value=f"Go on with '{job.name}'" if there else ""), gr.update(visible=there)
