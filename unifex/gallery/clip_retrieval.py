@@ -14,6 +14,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,18 +32,8 @@ SHARD_ROWS = 100_000
 BATCH_ROWS = 4096
 PATH_COLUMNS = ("image_path", "path", "url", "key")
 KEPT_COLUMNS = (
-    "label",
-    "domain",
-    "split",
-    "caption",
-    "sha256",
-    "path",
-    "width",
-    "height",
-    "bytes",
-    "thumbnail",
-    "extra",
-)
+    "label", "domain", "split", "caption", "sha256", "path", "width", "height", "bytes", "thumbnail", "extra",
+)  # fmt: skip
 PLAN = "plan.json"  # what `embed --engine ray` notes beside its shards
 
 
@@ -152,7 +143,7 @@ def _array(path: Path, dim: int) -> np.ndarray:
     return vectors
 
 
-def _table(path: Path) -> list[dict[str, object]]:
+def _table(path: Path) -> list[dict[str, Any]]:
     from pyarrow import ArrowException, parquet
 
     try:
@@ -166,7 +157,7 @@ def _table(path: Path) -> list[dict[str, object]]:
     return [{**row, "place": str(row[names[0]])} for row in table.select([names[0], *kept]).to_pylist()]
 
 
-def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path, pictures: Path | None) -> Embedded:
+def _embedded(row: dict[str, Any], vector: np.ndarray, folder: Path, pictures: Path | None) -> Embedded:
     """A row of somebody's table. Its texts, hash and thumbnail are checked, and only :func:`_its_picture` is opened."""
     place = printable(str(row["place"]))[:MOST_PATH]
     labels = _labels(row, place)
@@ -188,13 +179,13 @@ def _embedded(row: dict[str, object], vector: np.ndarray, folder: Path, pictures
     return Embedded(item, sha256, picture.width, picture.height, len(data), vector, thumbnail)
 
 
-def _labels(row: dict[str, object], place: str) -> Labels:
-    texts = [str(row.get(name) or "")[:MOST_LABEL] for name in ("label", "domain", "split")]
+def _labels(row: dict[str, Any], place: str) -> Labels:
+    label, domain, split = (str(row.get(name) or "")[:MOST_LABEL] for name in ("label", "domain", "split"))
     extra = str(row.get("extra") or "")
     try:
         if len(extra) > MOST_EXTRA:
             raise ValueError(f"longer than {MOST_EXTRA:,} characters")
-        return Labels.from_row(*texts, extra)
+        return Labels.from_row(label, domain, split, extra)
     except ValueError as error:
         raise SourceError(f"the further columns of '{place}' cannot be used: {error}") from error
 
@@ -216,7 +207,7 @@ def _its_picture(
     return folder / place, b"", None
 
 
-def _whole(row: dict[str, object], vector: np.ndarray, place: str, labels: Labels) -> Embedded:
+def _whole(row: dict[str, Any], vector: np.ndarray, place: str, labels: Labels) -> Embedded:
     """A row that says all of its image, which need not be read again."""
     try:
         width, height, size = (int(row.get(name) or 0) for name in ("width", "height", "bytes"))

@@ -145,15 +145,18 @@ class Database:
 
     def records(self, ids: Sequence[int] | np.ndarray) -> list[Record]:
         """The items with these ids, in this order; ids that are no longer there are left out."""
-        query = """SELECT shown.id, shown.uri, shown.path, shown.sha256, width, height, bytes, COALESCE(original, ''),
-                       shown.label, shown.domain, shown.split, items.extra
+        query = """SELECT shown.label, shown.domain, shown.split, items.extra, shown.id, shown.uri, shown.path,
+                       shown.sha256, width, height, bytes, COALESCE(original, '')
                    FROM shown JOIN items USING (id) JOIN features ON features.sha256 = shown.sha256
                    WHERE shown.id = ?"""
         with self.connect() as database:
             database.execute("BEGIN")  # one lock, not one an item
             rows = [database.execute(query, (int(i),)).fetchone() for i in ids]
         try:
-            return [Record(*row[:4], Labels.from_row(*row[8:]), *row[4:8]) for row in rows if row]
+            return [
+                Record(id, uri, path, sha256, Labels.from_row(label, domain, split, extra), *rest)
+                for label, domain, split, extra, id, uri, path, sha256, *rest in filter(None, rows)
+            ]
         except ValueError as error:
             raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
 

@@ -236,6 +236,7 @@ class _Run:
         return time.monotonic() - self._started
 
     def steps(self) -> Iterator[Step]:
+        """Read, embed and commit the whole source."""
         self.writer.forget_refusals(self.source_id)
         stage = Stage("", self.source.count() or 0, "images")
         yield self._step(stage)

@@ -77,13 +77,17 @@ def list_items(connection: sqlite3.Connection, source: int, items: Iterable[tupl
 def settle(connection: sqlite3.Connection, items: Iterable[int]) -> int:
     """Give items the path and labels that follow from what is listed of them; how many labels changed."""
     query = (
-        "SELECT source, path, since, COALESCE(by_layout, 0), label, domain, split, extra "
+        "SELECT label, domain, split, extra, source, path, since, COALESCE(by_layout, 0) "
         "FROM listings LEFT JOIN sources ON sources.id = source WHERE item = ?"
     )
     relabelled = 0
     for item in items:
-        rows = connection.execute(query, (item,))
-        said = listings.settle([Listing(*row[:2], Labels.from_row(*row[4:]), *row[2:4]) for row in rows])
+        said = listings.settle(
+            [
+                Listing(source, path, Labels.from_row(label, domain, split, extra), *rest)
+                for label, domain, split, extra, source, path, *rest in connection.execute(query, (item,))
+            ]
+        )
         known = "SELECT uri, source, path, label, domain, split, extra FROM items WHERE id = ?"
         uri, source, path, *labels = connection.execute(known, (item,)).fetchone()
         relabelled += tuple(labels[:3]) != said.labels.row[:3]
