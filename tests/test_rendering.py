@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from unifex.data.item import Skipped
+from unifex.data.item import Labels, Skipped
 from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Facts, Record
@@ -14,7 +14,7 @@ from unifex.training.result import Changed
 from unifex.ui.rendering import cards, failures, gallery_report, html, item, search_answer, training_report
 
 EVIL = "<script>alert('1')</script>\" onerror=\"alert(2)"
-RECORD = Record(1, EVIL, f"{EVIL}/{EVIL}", "0" * 64, EVIL, EVIL, EVIL, 10, 20, 3000, "")
+RECORD = Record(1, EVIL, f"{EVIL}/{EVIL}", "0" * 64, Labels(EVIL, EVIL, EVIL, {EVIL: EVIL}), 10, 20, 3000, "")
 CARD = cards.Card(RECORD, b"picture", badge=EVIL, described=EVIL)
 HIT = Hit(1, 0.9, RECORD, 0.5)
 RESULT = SearchResult([HIT], False, None, 10, 9, EVIL, EVIL, 64, 0.01, 0.02)
@@ -52,10 +52,14 @@ def test_no_name_is_markup(what):
 
 
 def test_every_column_of_the_hits_csv_is_there_and_no_cell_is_a_formula():
-    hit = replace(HIT, record=replace(RECORD, label="=1+1"))
-    head, row = search_answer.hits_csv([hit]).splitlines()
-    assert head == "rank,path,label,domain,score,chance,uri"
-    assert "'=1+1" in row
+    labels = Labels("=1+1", extra={"score": "7", "@who": "-Ann"})
+    hits = [replace(HIT, record=replace(RECORD, labels=labels)) for labels in (labels, Labels("cat"))]
+    head, first, second = search_answer.hits_csv(hits).splitlines()
+    assert head == "rank,path,label,domain,score,chance,uri,extra score,'@who"
+    assert "'=1+1" in first
+    assert first.endswith(",7,'-Ann")
+    assert second.endswith(",,")
+    hit = replace(HIT, record=replace(RECORD, labels=Labels("cat")))
     assert search_answer.hits_csv([hit], places=False).splitlines()[1].endswith(",0.5000,")
 
 

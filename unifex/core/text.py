@@ -80,14 +80,6 @@ def size(count: float) -> str:
 
 
 # A spreadsheet runs a cell that begins like this as a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-def harmless(cell: str) -> str:
-    """A cell that a spreadsheet would run as a formula, made text."""
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
-
-
 def shortened(text: str, most: int = 60) -> str:
     """At most so many characters, on one line: labels and names can be as long as a page."""
     text = " ".join(str(text).split())

@@ -6,7 +6,6 @@ with very many, limit the classes of a domain.
 
 from __future__ import annotations
 
-import csv
 import os
 import random
 import unicodedata
@@ -18,8 +17,9 @@ from statistics import median
 from typing import Protocol, TypeVar
 
 from unifex.core import images, ranges
-from unifex.core.files import whole_file, write_atomically
+from unifex.core.files import write_atomically
 from unifex.core.progress import Stage, Work
+from unifex.core.tables import to_csv
 from unifex.core.text import reason
 from unifex.data.item import Item, Skipped, Source, SourceError
 
@@ -155,17 +155,23 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
 
 
 def _write(items: Sequence[Item], out: Path) -> None:
-    """``path,label,domain,split`` with paths relative to the manifest."""
+    """``path,label,domain,split`` and whatever else is said of them, with paths relative to the manifest."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(out) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "label", "domain", "split"])
-        for item in items:
-            place = Path(item.uri)
-            if item.keep or not place.is_file():
-                data = item.read()
-                place = out.parent / f"{out.stem}-images" / f"{images.content_hash(data)}.jpg"
-                place.parent.mkdir(exist_ok=True)
-                write_atomically(place, data)
-            relative = os.path.relpath(place.absolute(), out.parent.absolute())
-            writer.writerow([Path(relative).as_posix(), item.label, item.domain, item.split])
+    further = list(dict.fromkeys(column for item in items for column in item.labels.extra))
+    rows = [
+        [_file_of(item, out), item.label, item.domain, item.split, *(item.labels.extra.get(c, "") for c in further)]
+        for item in items
+    ]
+    table = to_csv(["path", "label", "domain", "split", *further], rows, guard=False)
+    write_atomically(out, table.encode())
+
+
+def _file_of(item: Item, out: Path) -> str:
+    """Where a manifest finds an image; one without a file of its own is written beside it."""
+    place = Path(item.uri)
+    if item.keep or not place.is_file():
+        data = item.read()
+        place = out.parent / f"{out.stem}-images" / f"{images.content_hash(data)}.jpg"
+        place.parent.mkdir(exist_ok=True)
+        write_atomically(place, data)
+    return Path(os.path.relpath(place.absolute(), out.parent.absolute())).as_posix()

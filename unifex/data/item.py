@@ -6,7 +6,7 @@ Every kind of source imports this and nothing of the others; the table of them i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -44,6 +44,10 @@ class Labels:
         """As a table or a database keeps it: label, domain, split, and ``extra`` as JSON (empty without any)."""
         extra = json.dumps(self.extra, ensure_ascii=False) if self.extra else ""
         return self.label, self.domain, self.split, extra
+
+    def beside(self, taken: Collection[str]) -> dict[str, str]:
+        """``extra``, to be shown beside what is called so already."""
+        return {f"extra {name}" if name in taken else name: text for name, text in self.extra.items()}
 
     @classmethod
     def from_row(cls, label: str, domain: str, split: str, extra: str = "") -> Labels:

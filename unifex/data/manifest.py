@@ -7,7 +7,6 @@ own line and swallows no others.
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import itertools
 import posixpath
@@ -22,6 +21,7 @@ from typing import TextIO, TypeVar
 from urllib.parse import unquote
 
 from unifex.core import images
+from unifex.core.tables import CSVError, cells, delimiter_of
 from unifex.core.text import has_control, printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
 from unifex.data.tree import MANIFEST_NAME, Node, SkippedByReason, Tree, TreeImages, excluded_by, notes
@@ -142,10 +142,10 @@ class Manifest:
             number, line = next(lines, (1, ""))
             if said := _SEPARATOR.fullmatch(line.rstrip("\r\n")):
                 number, line = next(lines, (number + 1, ""))
-        delimiter = said[1] if said else max(",;\t|", key=line.count)
+        delimiter = said[1] if said else delimiter_of(line, ",;\t|")
         try:
-            return number, delimiter, _cells(line, delimiter)
-        except csv.Error as error:
+            return number, delimiter, cells(line, delimiter)
+        except CSVError as error:
             raise SourceError(f"'{self.name}', line {number}: the header cannot be read ({error})") from error
 
     def _columns(self) -> dict[str, int]:
@@ -177,14 +177,14 @@ class Manifest:
             while line := _next(waiting, lines):
                 number, text = line
                 try:
-                    cells = _cells(text, self._delimiter)
-                    if any(cell.strip() for cell in cells):
-                        yield _Row(number, cells)
-                except csv.Error as error:
+                    row = cells(text, self._delimiter)
+                    if any(cell.strip() for cell in row):
+                        yield _Row(number, row)
+                except CSVError as error:
                     yield _Row(number, [], self._why_not(error, text, waiting, lines))
 
     def _why_not(
-        self, error: csv.Error, text: str, waiting: deque[tuple[int, str]], lines: Iterator[tuple[int, str]]
+        self, error: CSVError, text: str, waiting: deque[tuple[int, str]], lines: Iterator[tuple[int, str]]
     ) -> str:
         """Why a line is no row. What follows in a cell with line breaks is taken from the lines that wait."""
         if "expected after" in str(error):
@@ -198,9 +198,9 @@ class Manifest:
             if len(text) > MAX_LINE:
                 break
             try:
-                if len(_cells(text, self._delimiter)) > len(self._names):
+                if len(cells(text, self._delimiter)) > len(self._names):
                     break
-            except csv.Error:
+            except CSVError:
                 continue
             for _ in range(count):
                 waiting.popleft()
@@ -266,11 +266,11 @@ class Manifest:
 
     def _extra(self, row: _Row) -> tuple[dict[str, str], tuple[str, ...]]:
         """What a row says in further columns, and what is to be told of that."""
-        cells = {name: row.cells[place].strip() for name, place in self._further.items() if place < len(row.cells)}
+        texts = {name: row.cells[place].strip() for name, place in self._further.items() if place < len(row.cells)}
         cut = tuple(
-            f"'{name}' was cut to {MAX_CELL} characters" for name, text in cells.items() if len(text) > MAX_CELL
+            f"'{name}' was cut to {MAX_CELL} characters" for name, text in texts.items() if len(text) > MAX_CELL
         )
-        return {name: text[:MAX_CELL] for name, text in cells.items() if text}, cut
+        return {name: text[:MAX_CELL] for name, text in texts.items() if text}, cut
 
     def _item(self, row: _Row, path: str) -> Item:
         if row.reason:
@@ -327,11 +327,6 @@ class Manifest:
 
 def _next(waiting: deque[Anything], rest: Iterator[Anything]) -> Anything | None:
     return waiting.popleft() if waiting else next(rest, None)
-
-
-def _cells(text: str, delimiter: str) -> list[str]:
-    """Of one row. Raises ``csv.Error`` for quotation marks that do not pair."""
-    return next(csv.reader([text], delimiter=delimiter, strict=True), [])
 
 
 def _plain(name: str) -> str:

@@ -6,7 +6,6 @@ source of them is ``m4d:DIR``, which is M4D-35k, or ``m4d:DIR?sets=gldv2,met_art
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from unifex.core import images
+from unifex.core.tables import CSVError, delimiter_of, rows
 from unifex.core.text import reason
 from unifex.data.curation import Rule, choose
 from unifex.data.folder import file_item
@@ -64,19 +64,20 @@ def table(file: Path, *wanted: tuple[str, ...]) -> Iterator[list[str]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             head = lines.readline()
-            delimiter = max(",;\t ", key=head.count)
-            found = [name.strip().lower() for name in next(csv.reader([head], delimiter=delimiter), [])]
-            places = [next((found.index(name) for name in names if name in found), None) for names in wanted]
-            if None in places:
-                names = " or ".join(f"'{name}'" for name in wanted[places.index(None)])
-                raise SourceError(f"{file.name}: no column {names} (found: {', '.join(found)[:200] or 'nothing'})")
-            reader = csv.reader(lines, delimiter=delimiter)
-            for cells in reader:
-                if cells and len(cells) <= max(places):
-                    raise SourceError(f"{file.name}, line {reader.line_num + 1}: {len(cells)} cells, not {len(found)}")
-                if cells:
-                    yield [cells[place].strip() for place in places]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            delimiter = delimiter_of(head, ",;\t ")
+            found = [name.strip().lower() for _, row in rows([head], delimiter) for name in row]
+            places: list[int] = []
+            for names in wanted:
+                place = next((found.index(name) for name in names if name in found), None)
+                if place is None:
+                    named = " or ".join(f"'{name}'" for name in names)
+                    raise SourceError(f"{file.name}: no column {named} (found: {', '.join(found)[:200] or 'nothing'})")
+                places.append(place)
+            for line, row in rows(lines, delimiter):
+                if len(row) <= max(places):
+                    raise SourceError(f"{file.name}, line {line + 1}: {len(row)} cells, not {len(found)}")
+                yield [row[place].strip() for place in places]
+    except (OSError, UnicodeDecodeError, CSVError) as error:
         raise SourceError(f"{file.name} cannot be read: {reason(error)}") from error
 
 

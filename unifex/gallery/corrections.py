@@ -7,13 +7,12 @@ that content is found again.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 
 from unifex.core.errors import UnifexError
-from unifex.core.text import harmless, printable
+from unifex.core.tables import to_csv
+from unifex.core.text import printable
 from unifex.gallery.records import Record
 
 KINDS = {
@@ -95,8 +94,4 @@ COLUMNS = tuple(field.name for field in fields(Correction))
 
 def as_csv(corrections: Iterable[Correction]) -> str:
     """One line a correction, with a header; cells that a spreadsheet would run are made harmless."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    writer.writerows(map(harmless, astuple(correction)) for correction in corrections)
-    return text.getvalue()
+    return to_csv(COLUMNS, map(astuple, corrections))

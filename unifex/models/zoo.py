@@ -9,7 +9,6 @@ needs no torch.
 
 from __future__ import annotations
 
-import csv
 import difflib
 import pickle
 import re
@@ -23,6 +22,7 @@ from safetensors import SafetensorError
 
 from unifex.core.preprocessing import Preprocessing
 from unifex.core.progress import Work
+from unifex.core.tables import rows
 from unifex.core.text import reason
 from unifex.core.text import size as bytes_text
 from unifex.models import hub, towers
@@ -75,8 +75,9 @@ class Name:
 def table() -> dict[str, BackboneSpec]:
     """All named backbones by id, the bundled one first."""
     with _TABLE.open(encoding="utf-8", newline="") as file:
-        rows = [_row(row) for row in csv.DictReader(file)]
-    return {spec.id: spec for spec in (LITE0, *rows)}
+        (_, header), *lines = rows(file)
+    specs = [_row(dict(zip(header, cells))) for _, cells in lines]
+    return {spec.id: spec for spec in (LITE0, *specs)}
 
 
 def _row(row: dict[str, str]) -> BackboneSpec:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from unifex.core.tables import to_csv
 from unifex.evaluation.evaluate import CHALLENGE_DIM
 from unifex.evaluation.evaluation import Evaluation, difference
 from unifex.evaluation.metrics import CUTOFF, Estimate
@@ -112,15 +111,14 @@ class TrainResult:
 
     def curves_csv(self) -> str:
         """A line an epoch: loss, learning rate, held-out mMP@5 by dimension."""
-        text = io.StringIO()
         dims = list(self.curve[0].scores) if self.curve else []
-        lines = csv.writer(text)
-        lines.writerow(["epoch", "loss", "learning_rate", "seconds", *(f"held_out_mmp5_{dim}" for dim in dims)])
-        for point in self.curve:
-            scores = [f"{value:.6f}" for value in point.scores.values()]
-            figures = (f"{point.loss:.6f}", f"{point.learning_rate:.6g}", f"{point.seconds:.3f}")
-            lines.writerow([point.number, *figures, *scores])
-        return text.getvalue()
+        header = ["epoch", "loss", "learning_rate", "seconds", *(f"held_out_mmp5_{dim}" for dim in dims)]
+        rows = [
+            [point.number, f"{point.loss:.6f}", f"{point.learning_rate:.6g}", f"{point.seconds:.3f}",
+             *(f"{value:.6f}" for value in point.scores.values())]
+            for point in self.curve
+        ]  # fmt: skip
+        return to_csv(header, rows, guard=False)
 
     def as_json(self, dim: int | None = None) -> dict[str, Any]:
         """As the command line gives it; ``before`` and ``after`` at ``dim`` (default: 64, else the gallery's)."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
+from unifex.core.tables import to_csv
 from unifex.core.templates import render
-from unifex.core.text import harmless, plural
+from unifex.core.text import plural
 from unifex.evaluation.compare import Assessment
 from unifex.evaluation.evaluation import Evaluation, difference
 from unifex.evaluation.protocols import PROTOCOLS
@@ -142,16 +141,14 @@ def _labels(main: Evaluation) -> Table:
 
 def domains_csv(found: Assessment) -> str:
     """A line a domain and evaluation, and one for all domains together."""
-    text = io.StringIO()
-    writer = csv.writer(text)
     columns = ("mmp5", "low", "high", "recall1", "recall5", "map_r", "alone_mmp5")
-    writer.writerow(["model", "dim", "context", "domain", "queries", *columns])
+    rows: list[list[object]] = []
     for result in found.evaluations:
         score = result.overall()
         rest = [result.overall(name).value for name in RANKED]
-        head = [harmless(result.model), result.dim, result.context]
-        writer.writerow([*head, "all", result.queries, score.value, score.low, score.high, *rest, ""])
+        head = [result.model, result.dim, result.context]
+        rows.append([*head, "all", result.queries, score.value, score.low, score.high, *rest, ""])
         for row in result.domains:
             figures = [row.mmp5.value, row.mmp5.low, row.mmp5.high, row.recall1.value, row.recall5.value]
-            writer.writerow([*head, harmless(row.name), row.queries, *figures, row.map_r.value, row.in_domain.value])
-    return text.getvalue()
+            rows.append([*head, row.name, row.queries, *figures, row.map_r.value, row.in_domain.value])
+    return to_csv(["model", "dim", "context", "domain", "queries", *columns], rows)

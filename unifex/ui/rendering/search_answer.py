@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
 from unifex.core import thumbnails
+from unifex.core.tables import to_csv
 from unifex.core.templates import render
-from unifex.core.text import harmless
 from unifex.retrieval.hits import Hit, SearchResult
 from unifex.ui.rendering.cards import Card
 from unifex.ui.rendering.html import data_uri
@@ -59,11 +57,11 @@ def search_status(
 
 
 def hits_csv(hits: Iterable[Hit], places: bool = True) -> str:
-    """The hits as CSV; cells that a spreadsheet would run are made harmless."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(HIT_COLUMNS)
-    for hit in hits:
-        shown = (value(hit) if places or name != "uri" else "" for name, value in HIT_COLUMNS.items())
-        writer.writerow(map(harmless, shown))
-    return text.getvalue()
+    """The hits as CSV, with the further columns that any of them has."""
+    rows = [
+        {name: value(hit) if places or name != "uri" else "" for name, value in HIT_COLUMNS.items()}
+        | hit.record.labels.beside(HIT_COLUMNS)
+        for hit in hits
+    ]
+    columns = dict.fromkeys([*HIT_COLUMNS, *(name for row in rows for name in row)])
+    return to_csv(columns, ([row.get(name, "") for name in columns] for row in rows))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,8 +13,9 @@ import numpy as np
 from unifex.core import thumbnails
 from unifex.core.jobs import State
 from unifex.core.progress import Work
+from unifex.core.tables import to_csv
 from unifex.core.templates import render
-from unifex.core.text import harmless, plural, reason
+from unifex.core.text import plural, reason
 from unifex.evaluation.compare import baselines
 from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery, GalleryError, Record
@@ -296,13 +295,8 @@ def _summary(gallery: Gallery, maps: list[Map]) -> str:
 
 def _chosen_csv(records: Iterable[Record], places: bool) -> str:
     """``places``: it tells where the image files lie."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["path", "label", "domain", "split", "uri"])
-    for record in records:
-        cells = (record.path, record.label, record.domain, record.split, record.uri if places else "")
-        writer.writerow([harmless(cell) for cell in cells])
-    return text.getvalue()
+    rows = ((item.path, item.label, item.domain, item.split, item.uri if places else "") for item in records)
+    return to_csv(["path", "label", "domain", "split", "uri"], rows)
 
 
 _HELP = html.message(
