@@ -167,6 +167,7 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
 
 
 def read_contents(archive: zipfile.ZipFile, bundle: Path) -> Contents:
+    """What a bundle says of itself. Raises :class:`NoBundleError` where that cannot be read."""
     try:
         values = json.loads(archive.read(CONTENTS))
         contents = Contents(**values)
