@@ -10,7 +10,7 @@ from unifex.evaluation.compare import Assessment
 from unifex.evaluation.evaluate import evaluate
 from unifex.evaluation.failures import worst_queries
 from unifex.gallery.gallery import Record
-from unifex.ui.rendering import evaluation_report, failures
+from unifex.ui.rendering import evaluation_report, failure_lists
 from unifex.ui.rendering.cards import Card
 
 LONG = "<b>" + "long " * 1000
@@ -43,7 +43,7 @@ def test_a_right_hit_that_came_too_late_is_not_marked_as_right():
     (failure,) = worst_queries(found)
     assert (failure.mmp5, failure.is_match[1]) == (0, True)
     shown = Card(Record(1, "u", "p", "0" * 64, Labels("a"), 1, 1, 1, ""), b"")
-    page = failures.worst([(failure, shown, [shown] * len(failure.hits))], editable=False)
+    page = failure_lists.worst([(failure, shown, [shown] * len(failure.hits))], editable=False)
     assert "0.00</strong> first hit wrong, and it alone counts" in " ".join(page.split())
     assert "✓" not in page
     assert "↓ too late" in page

@@ -6,7 +6,7 @@ import pytest
 from unifex.cli.settings import Settings
 from unifex.gallery.library import Library
 from unifex.ui.app import build
-from unifex.ui.components.job_tray import LOOK_AT_JOBS
+from unifex.ui.components.pressing import LOOK_AT_JOBS
 from unifex.ui.context import AppContext
 from unifex.ui.listening import follow, listen
 

@@ -7,6 +7,7 @@ import sqlite3
 import zipfile
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from tests.support.drawing import encoded, picture
@@ -397,8 +398,10 @@ def test_rehash_sees_what_size_and_time_do_not_tell(gallery, folder):
 
 def test_the_large_view_says_that_a_file_changed(gallery, folder):
     view = ItemView(AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder))
+    with gr.Blocks():
+        view.build()
     record = gallery.item_at("shapes/disc/0.png")
-    opened = lambda: view.open(json.dumps(["drawn", record.id]))[1]  # noqa: E731
+    opened = lambda: view.open(json.dumps(["drawn", record.id]))[view.picture]  # noqa: E731
     assert "shapes/disc/0.png" in opened()
     assert "no longer" not in opened()
     shutil.copy(folder / "signs/cross/0.png", folder / "shapes/disc/0.png")

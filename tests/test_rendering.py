@@ -11,7 +11,7 @@ from unifex.gallery.gallery import Facts, Record
 from unifex.gallery.indexing import IndexReport
 from unifex.retrieval.hits import Hit, SearchResult
 from unifex.training.result import Changed
-from unifex.ui.rendering import cards, failures, gallery_report, html, item, search_answer, training_report
+from unifex.ui.rendering import cards, failure_lists, gallery_report, html, item, search_answer, training_report
 
 EVIL = "<script>alert('1')</script>\" onerror=\"alert(2)"
 RECORD = Record(1, EVIL, f"{EVIL}/{EVIL}", "0" * 64, Labels(EVIL, EVIL, EVIL, {EVIL: EVIL}), 10, 20, 3000, "")
@@ -35,10 +35,10 @@ MARKUP = {
     "no item": lambda: item.no_item(EVIL, EVIL, "error"),
     "index report": lambda: gallery_report.report(REPORT),
     "gallery": lambda: gallery_report.gallery_facts(FACTS, EVIL),
-    "worst queries": lambda: failures.worst([(WORST, CARD, [CARD, CARD])], editable=True),
-    "label errors": lambda: failures.label_errors([(LabelError(0, [1], 0.9), CARD, [CARD])], editable=True),
-    "duplicates": lambda: failures.duplicates([(Duplicate(0, 1, 0.98, False), CARD, CARD)], editable=True),
-    "corrections": lambda: failures.corrections([Correction("drop", EVIL, EVIL, "0" * 64)], EVIL, editable=True),
+    "worst queries": lambda: failure_lists.worst([(WORST, CARD, [CARD, CARD])], editable=True),
+    "label errors": lambda: failure_lists.label_errors([(LabelError(0, [1], 0.9), CARD, [CARD])], editable=True),
+    "duplicates": lambda: failure_lists.duplicates([(Duplicate(0, 1, 0.98, False), CARD, CARD)], editable=True),
+    "corrections": lambda: failure_lists.corrections([Correction("drop", EVIL, EVIL, "0" * 64)], EVIL, editable=True),
     "changed": lambda: training_report.changed([CHANGED], lambda _: CARD, EVIL, EVIL),
 }
 
@@ -64,6 +64,6 @@ def test_every_column_of_the_hits_csv_is_there_and_no_cell_is_a_formula():
 
 
 def test_buttons_that_mend_are_only_there_where_one_may():
-    shown = failures.worst([(WORST, CARD, [CARD, CARD])], editable=True)
+    shown = failure_lists.worst([(WORST, CARD, [CARD, CARD])], editable=True)
     assert shown.count("data-act") == 2
-    assert "data-act" not in failures.worst([(WORST, CARD, [CARD, CARD])], editable=False)
+    assert "data-act" not in failure_lists.worst([(WORST, CARD, [CARD, CARD])], editable=False)

@@ -109,6 +109,8 @@ def test_a_large_gallery_uses_lists_and_keeps_it(gallery, monkeypatch):
 
 
 def test_chosen_domains_survive_a_new_list_of_galleries(gallery):
+    import gradio as gr
+
     from unifex.cli.settings import Settings
     from unifex.gallery.library import Library
     from unifex.ui.components.item_view import ItemView
@@ -117,6 +119,9 @@ def test_chosen_domains_survive_a_new_list_of_galleries(gallery):
 
     context = AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder)
     tab = SearchTab(context, ItemView(context))
-    assert "value" not in tab.choose_gallery("drawn", ["signs"])[0]
-    assert "value" not in tab.choose_gallery("drawn", [])[0]
-    assert tab.choose_gallery("drawn", ["signs", "cars"])[0]["value"] == ["signs"]
+    with gr.Blocks():
+        tab.build()
+    chosen = lambda domains: tab.choose_gallery("drawn", domains)[tab.domains]  # noqa: E731
+    assert "value" not in chosen(["signs"])
+    assert "value" not in chosen([])
+    assert chosen(["signs", "cars"])["value"] == ["signs"]

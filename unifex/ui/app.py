@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import gradio as gr
 from fastapi.routing import APIRoute
+from gradio.components import Component
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 
@@ -15,12 +17,13 @@ from unifex.cli.settings import Settings
 from unifex.core import images, proxies
 from unifex.core.address import free_port, in_url, is_open, served_at
 from unifex.ui import theme
+from unifex.ui.components.basic import Choice
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
 from unifex.ui.context import AppContext, Selection, Wish
 from unifex.ui.endpoints import add_endpoints
 from unifex.ui.health import health_route
-from unifex.ui.listening import follow, listen
+from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.page import Page
 from unifex.ui.rendering import html
 from unifex.ui.server.door import Door, Hosts
@@ -65,13 +68,14 @@ def build(context: AppContext) -> Page:
         app.train.wire()
         add_endpoints(context)
         app.get_ready(page, header)
-        listen(page.load, **app.gallery.visit.shown)
+        listen(page.load, app.gallery.visit.show, None, app.gallery.visit.shown)
         app.search_from_elsewhere()
         app.follow_the_model()
         app.follow_corrections()
         # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
-        for opened_page, tab in ((evaluate_page, app.evaluate), (map_page, app.map), (train_page, app.train)):
-            app.share_gallery(opened_page, tab)
+        app.share_gallery(evaluate_page, app.evaluate.gallery, app.evaluate.choose_gallery, app.evaluate.choices)
+        app.share_gallery(map_page, app.map.gallery, app.map.show_gallery, app.map.showing, app.map.chosen)
+        app.share_gallery(train_page, app.train.gallery, app.train.show_data, app.train.opening, app.train.share)
     return page
 
 
@@ -85,69 +89,70 @@ class _Tabs:
         self.search, self.map = SearchTab(context, self.item_view), MapTab(context, self.item_view)
         self.evaluate, self.gallery = EvaluateTab(context, self.item_view), GalleryTab(context)
         self.train = TrainTab(context, self.item_view, self.gallery)
-        resume = {"index": self.gallery.resume_index, "train": self.train.resume_training}
+        resume = {"index": self.gallery.jobs.resume, "train": self.train.jobs.resume}
         self.tray = JobTray(context, resume)
 
     def get_ready(self, page: Page, header: gr.HTML) -> None:
         """The header tells what the server is doing; galleries appear as they are made."""
 
-        def show(chosen: str | None) -> dict:
+        def show(chosen: str | None) -> Updates:
             """(gallery) -> header, every tab's galleries, the facts of the one that is shown."""
-            facts, resume = self.gallery.show_facts(chosen)
+            busy = not self.context.ready.is_set()
             return {
-                header: html.header(self.context.embedder.name, self.context.state, not self.context.ready.is_set()),
-                **self.gallery.listed(chosen),
-                self.gallery.facts: facts,
-                self.gallery.resume: resume,
+                header: html.header(self.context.embedder.name, self.context.state, busy),
+                **self.gallery.offer(chosen),
+                **self.gallery.show_facts(chosen),
             }
 
-        shown = [header, *self.gallery.dropdowns, self.gallery.facts, self.gallery.resume]
+        shown = [header, *self.gallery.dropdowns, *self.gallery.showing]
         news = listen([page.load, self.tray.news.input], show, [self.gallery.gallery], shown)
         follow(news, self.search.choose_gallery, [self.search.gallery, self.search.domains], self.search.chosen)
 
     def search_from_elsewhere(self) -> None:
         """An item can be searched with from every tab, chosen items searched within; the map shows the query."""
+        opened = {self.bar: gr.update(selected="search")}
 
-        def within(chosen: Selection) -> tuple:
-            """(chosen items) -> the Search tab, restricted to them, their gallery, the button that undoes it."""
-            button = self.search.offer_everywhere(chosen, chosen.gallery)
-            return gr.update(selected="search"), chosen, chosen.gallery, button, Wish.new()
+        def search_with(shown: tuple[str, int]) -> Updates:
+            """(shown item) -> the Search tab, and there as :meth:`SearchTab.search_with`."""
+            return {**opened, **self.search.search_with(*shown)}
 
-        def search_with(shown: tuple[str, int]) -> tuple:
-            """(shown item) -> the Search tab, and there as :meth:`ItemView.search_with`."""
-            return gr.update(selected="search"), *self.item_view.search_with(shown)
+        def search_within(chosen: Selection) -> Updates:
+            """(chosen items) -> the Search tab, and there as :meth:`SearchTab.search_within`."""
+            return {**opened, **self.search.search_within(chosen)}
 
-        query = [self.search.picked, self.search.gallery, self.search.image, self.search.more, self.search.wish]
-        listen(self.item_view.again.click, search_with, [self.item_view.shown], [self.bar, *query])
-        restricted = [self.bar, self.search.within, self.search.gallery, self.search.everywhere, self.search.wish]
-        listen(self.map.within.click, within, [self.map.chosen], restricted)
+        listen(self.item_view.again.click, search_with, [self.item_view.shown], [self.bar, *self.search.query])
+        restricted = [self.bar, self.search.gallery, *self.search.narrowed]
+        listen(self.map.within.click, search_within, [self.map.chosen], restricted)
         for changed in (self.search.found.change, self.map.drawing.change):
             listen(changed, self.map.show_query, [self.search.found, self.map.gallery], [self.map.star])
 
     def follow_the_model(self) -> None:
         """Galleries are searched with another neck: what was found and measured with the old one goes."""
-        changed = listen(self.train.used.change, lambda: Wish.new(), None, [self.search.wish])
-        follow(changed, self.gallery.show_facts, *self._facts)
-        follow(changed, **self.evaluate.shown, always=True)
+        evaluate, wish = self.evaluate, self.search.wish
+        changed = listen(self.train.switch.used.change, lambda: {wish: Wish.new()}, None, [wish])
+        follow(changed, self.gallery.show_facts, [self.gallery.gallery], self.gallery.showing)
+        follow(changed, evaluate.show_job, [evaluate.gallery, evaluate.drawn], evaluate.showing, always=True)
 
     def follow_corrections(self) -> None:
         """What was relabelled, left out or taken back is shown as it is now, wherever it is shown."""
         changed = [self.gallery.removed.change, self.gallery.sources.changed.change]
-        corrected = [self.item_view.corrected.change, *changed]
-        within = [self.search.within, self.search.gallery]
-        listen(corrected, self.search.narrow, within, [self.search.within, self.search.everywhere, self.search.wish])
-        listen(corrected, self.gallery.show_facts, *self._facts)
-        listen(corrected, **self.evaluate.corrected)
-        listen(corrected, **self.map.corrected)
+        corrected, evaluate = [self.item_view.corrected.change, *changed], self.evaluate
+        listen(corrected, self.search.narrow, [self.search.within, self.search.gallery], self.search.narrowed)
+        listen(corrected, self.gallery.show_facts, [self.gallery.gallery], self.gallery.showing)
+        drawn = [evaluate.gallery, evaluate.drawn, evaluate.before]
+        listen(corrected, evaluate.show_corrections, drawn, evaluate.corrected)
+        mapped = [self.map.gallery, self.map.chosen, self.map.mapped]
+        listen(corrected, self.map.show_again, mapped, self.map.showing)
 
-    @property
-    def _facts(self) -> tuple[list, list]:
-        return [self.gallery.gallery], [self.gallery.facts, self.gallery.resume]
-
-    def share_gallery(self, page: gr.Tab, tab: EvaluateTab | MapTab | TrainTab) -> None:
-        """The gallery of a tab is the one that is searched, both ways."""
-        follow(listen(page.select, lambda name: name, [self.search.gallery], [tab.gallery]), **tab.opened)
-        follow(listen(tab.gallery.input, lambda name: name, [tab.gallery], [self.search.gallery]), **tab.opened)
+    def share_gallery(
+        self, page: gr.Tab, gallery: Choice, show: Callable, outputs: Sequence[Part], *inputs: Component
+    ) -> None:
+        """The gallery of a tab is the one that is searched, both ways; ``show`` follows, of it and these inputs."""
+        searched = self.search.gallery
+        chosen = listen(page.select, lambda name: {gallery: name}, [searched], [gallery])
+        follow(chosen, show, [gallery, *inputs], outputs)
+        chosen = listen(gallery.input, lambda name: {searched: name}, [gallery], [searched])
+        follow(chosen, show, [gallery, *inputs], outputs)
 
 
 def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:

@@ -155,17 +155,25 @@ class AppContext:
         """Take a job for who asks. Raises ``JobError`` when it is not taken."""
         return self.jobs.start(self.owner, kind, name, work, source)
 
+    def outcome(self, kind: str, name: str | None = None) -> Job | None:
+        """The last job of a kind that ended, about ``name``, of who asks; None while a newer one is at work."""
+        return self.jobs.outcome(self.owner, kind, name)
+
+    def is_busy(self, kind: str, name: str | None = None) -> bool:
+        """Whether a job of a kind, about ``name``, of who asks waits or runs."""
+        return self.jobs.is_busy(self.owner, kind, name)
+
     def interrupted(self) -> list[Interrupted]:
         """Indexing and trainings of who asks that were cut off, by Cancel or by the end of the server."""
         found = []
         for name in sorted(self.library.own_names()):
-            if not self.can_change(name) or self.jobs.is_busy(self.owner, "index", name):
+            if not self.can_change(name) or self.is_busy("index", name):
                 continue
             if isinstance(count := self.library.ask(name, _items_of_unfinished), int):
                 text = f"Indexing '{name}' was interrupted; {plural(count, 'item')} are there."
                 found.append(Interrupted("index", name, text, "Resume"))
         for training in checkpoints(self.library.models):
-            if not self.jobs.is_busy(self.owner, "train", training.name) and self.can_change(training.gallery):
+            if not self.is_busy("train", training.name) and self.can_change(training.gallery):
                 text = f"Training '{training.name}' on '{training.gallery}' was interrupted."
                 found.append(Interrupted("train", training.name, text, "Go on"))
         return found

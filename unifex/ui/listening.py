@@ -20,16 +20,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import BlockContext
+from gradio.components import Component
 from gradio.events import Dependency
 
+Part = Component | BlockContext  # of the page
+Updates = dict[Part, Any]  # what a handler answers: a value or an update of each component that changes
 MODES = {"last": "always_last", "every": "multiple", "first": "once"}
 
 
 def listen(
     triggers: Callable | Sequence[Callable],
     fn: Callable | None,
-    inputs: Sequence | None = None,
-    outputs: Sequence | None = None,
+    inputs: Sequence[Part] | None = None,
+    outputs: Sequence[Part] | None = None,
     counts: str = "last",
     **options: Any,
 ) -> Dependency:
@@ -45,8 +49,8 @@ def listen(
 def follow(
     before: Dependency,
     fn: Callable | None,
-    inputs: Sequence | None = None,
-    outputs: Sequence | None = None,
+    inputs: Sequence[Part] | None = None,
+    outputs: Sequence[Part] | None = None,
     always: bool = False,
     **options: Any,
 ) -> Dependency:

@@ -9,13 +9,14 @@ import gradio as gr
 
 from unifex.core.jobs import State
 from unifex.core.progress import Work
-from unifex.core.text import plural, reason, size
+from unifex.core.text import plural, size
 from unifex.gallery import bundle
 from unifex.gallery.gallery import Gallery
-from unifex.ui.components.job_tray import JobPanel, seen_at_once
-from unifex.ui.context import ERRORS, GONE, AppContext
-from unifex.ui.listening import listen
-from unifex.ui.rendering import html
+from unifex.ui.components.job_tray import JobPanel
+from unifex.ui.components.pressing import ask_for_job
+from unifex.ui.context import GONE, AppContext
+from unifex.ui.listening import Updates, listen
+from unifex.ui.rendering.html import message
 
 
 @dataclass
@@ -40,32 +41,32 @@ class GalleryPack:
 
     def wire(self, gallery: gr.Dropdown) -> None:
         """Connect the handlers; another gallery needs another file."""
-        seen_at_once(listen(self.pack.click, self.begin, [gallery, self.images], [self.problem], counts="first"))
+        ask_for_job(self.pack.click, self.begin, [gallery, self.images], self.problem, "Not packed")
         listen([gallery.change, self.panel.further.input], self.show_job, [gallery], [self.notice, self.file])
 
-    def begin(self, name: str, images: bool) -> str:
-        """(gallery, with images) -> what is wrong, or nothing."""
-        try:
-            gallery = self.context.writable(name)
-            self.context.start("pack", gallery.name, self._packing(gallery, images), f"images {images}")
-        except ERRORS as error:
-            return html.message("Not packed", reason(error), "error")
-        return ""
+    def begin(self, name: str, images: bool) -> None:
+        """(gallery, with images) -> a job. Raises ``GalleryError`` and ``JobError``."""
+        gallery = self.context.writable(name)
+        self.context.start("pack", gallery.name, self._packing(gallery, images), f"images {images}")
 
     def _packing(self, gallery: Gallery, images: bool) -> Work[tuple[bundle.Packed, str]]:
         packed = yield from bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images)
         return packed, self.context.hand_out(Path(packed.path))
 
-    def show_job(self, name: str | None) -> tuple[str, dict]:
+    def show_job(self, name: str | None) -> Updates:
         """(gallery) -> what came of its packing, download."""
-        job = self.context.jobs.outcome(self.context.owner, "pack", name or "")
+        job = self.context.outcome("pack", name or "")
         if job is None or job.state == State.CANCELLED:
-            return "", gr.update(visible=False)
+            return self._showing("")
         if job.state == State.FAILED:
-            return html.message("Not packed", job.problem, "error"), gr.update(visible=False)
+            return self._showing(message("Not packed", job.problem, "error"))
         packed, address = job.result
         if not Path(address).is_file():
-            return html.message("The packed file is gone", GONE), gr.update(visible=False)
+            return self._showing(message("The packed file is gone", GONE))
         what = "with the images" if packed.images else "without the images"
         text = f"{plural(packed.items, 'item')}, {what}, {size(packed.bytes)}"
-        return html.message("Ready to download", text, "good"), gr.update(visible=True, value=address)
+        return self._showing(message("Ready to download", text, "good"), address)
+
+    def _showing(self, said: str, address: str = "") -> Updates:
+        there = gr.update(visible=True, value=address) if address else gr.update(visible=False)
+        return {self.notice: said, self.file: there}

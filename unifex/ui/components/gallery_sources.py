@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import gradio as gr
 
 from unifex.core.progress import Work
-from unifex.core.text import plural, reason
+from unifex.core.text import plural
 from unifex.data import uploads
 from unifex.data.item import Source
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -15,10 +16,10 @@ from unifex.gallery.indexing import IndexReport, forget, index, relocate
 from unifex.gallery.writer import Registered
 from unifex.ui.components.basic import Choice, notice
 from unifex.ui.components.confirmation import Confirmation
-from unifex.ui.components.job_tray import seen_at_once
+from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext, Wish
-from unifex.ui.listening import listen
-from unifex.ui.rendering import html
+from unifex.ui.listening import Updates, listen
+from unifex.ui.rendering.html import message
 
 KEEP, PRUNE, PRUNE_ALL = "keep", "prune", "prune all"
 GONE = (
@@ -53,18 +54,20 @@ class GallerySources:
         self.forget.build()
         self.notice = notice("source-notice")
 
-    def wire(self, gallery: gr.Dropdown, followed: list) -> None:
+    def wire(self, gallery: gr.Dropdown, followed: Sequence[Callable]) -> None:
         """Connect the handlers; at the events ``followed`` there may be other sources."""
         listen([gallery.change, *followed], self.listed, [gallery, self.source], [self.source])
         asked = [gallery, self.source, self.gone, self.rehash]
-        seen_at_once(listen(self.again.click, self.look_again, asked, [self.notice], counts="first"))
+        ask_for_job(self.again.click, self.look_again, asked, self.notice, "Not looked at")
         done = [self.notice, self.source, self.changed]
-        listen(self.move.click, self.relocate, [gallery, self.source, self.place], [*done, self.place], counts="first")
-        self.forget.wire(self.ask_to_forget, self.forget_source, [gallery, self.source], done)
+        moved = or_say(self.notice, "Nothing was changed", self.relocate)
+        listen(self.move.click, moved, [gallery, self.source, self.place], [*done, self.place], counts="first")
+        forgotten = or_say(self.notice, "Not forgotten", self.forget_source)
+        self.forget.wire(self.ask_to_forget, forgotten, [gallery, self.source], done)
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
-    def listed(self, name: str | None, chosen: int | None) -> dict:
+    def listed(self, name: str | None, chosen: int | None) -> Updates:
         """(gallery, chosen source) -> its sources."""
         try:
             known = self.context.gallery(name).sources()
@@ -72,34 +75,34 @@ class GallerySources:
             known = []
         ids = [source.id for source in known]
         value = chosen if chosen in ids else next(iter(ids), None)
-        return gr.update(choices=[(self._title(source), source.id) for source in known], value=value)
+        choices = [(self._title(source), source.id) for source in known]
+        return {self.source: gr.update(choices=choices, value=value)}
 
-    def look_again(self, name: str | None, chosen: int | None, gone: str, rehash: bool) -> str:
-        """(gallery, source, what becomes of items that are gone, read all) -> what is wrong, or nothing."""
-        try:
-            gallery, source = self.context.writable(name), self._open(self._registered(name, chosen))
-            work = self._looking(gallery, source, gone, rehash)
-            self.context.start("index", gallery.name, work, f"{source.spec} {gone} {rehash}")
-        except ERRORS as error:
-            return html.message("Not looked at", reason(error), "error")
-        return ""
+    def look_again(self, name: str | None, chosen: int | None, gone: str, rehash: bool) -> None:
+        """(gallery, source, what becomes of items that are gone, read all) -> a job.
+
+        Raises ``GalleryError``, ``SourceError`` and ``JobError``.
+        """
+        gallery, source = self.context.writable(name), self._open(self._registered(name, chosen))
+        work = self._looking(gallery, source, gone, rehash)
+        self.context.start("index", gallery.name, work, f"{source.spec} {gone} {rehash}")
 
     def _looking(self, gallery: Gallery, source: Source, gone: str, rehash: bool) -> Work[IndexReport]:
         with self.context.within_limits(source, gallery) as limited:
             return (yield from index(gallery, limited, gone == PRUNE, gone == PRUNE_ALL, rehash))
 
-    def relocate(self, name: str | None, chosen: int | None, place: str) -> tuple:
-        """(gallery, source, new place) -> notice, sources, that something changed, the box empty."""
-        try:
-            self.context.check_local("files of the server have no other place")
-            if not place.strip():
-                raise GalleryError("name the folder, disk or file where it lies now")
-            gallery, registered = self.context.writable(name), self._registered(name, chosen)
-            moved = relocate(gallery, registered.spec, place.strip())
-        except ERRORS as error:
-            return html.message("Nothing was changed", reason(error), "error"), *[gr.skip()] * 3
-        told = html.message(f"{plural(moved.items, 'item')} of it are known at the new place now", kind="good")
-        return told, self.listed(name, chosen), Wish.new(), ""
+    def relocate(self, name: str | None, chosen: int | None, place: str) -> Updates:
+        """(gallery, source, new place) -> notice, sources, that something changed, the box empty.
+
+        Raises ``GalleryError`` and ``SourceError``.
+        """
+        self.context.check_local("files of the server have no other place")
+        if not place.strip():
+            raise GalleryError("name the folder, disk or file where it lies now")
+        gallery, registered = self.context.writable(name), self._registered(name, chosen)
+        moved = relocate(gallery, registered.spec, place.strip())
+        done = message(f"{plural(moved.items, 'item')} of it are known at the new place now", kind="good")
+        return {self.notice: done, **self.listed(name, chosen), self.changed: Wish.new(), self.place: ""}
 
     def ask_to_forget(self, name: str | None, chosen: int | None) -> str:
         """(gallery, source) -> what forgetting does. Raises ``GalleryError`` where there is none."""
@@ -109,16 +112,13 @@ class GallerySources:
             "corrections stay."
         )
 
-    def forget_source(self, name: str | None, chosen: int | None) -> tuple:
-        """(gallery, source) -> notice, sources, that something changed."""
-        try:
-            gallery, registered = self.context.writable(name), self._registered(name, chosen)
-            removed = forget(gallery, registered.spec)
-            uploads.discard(gallery.folder.parent, registered.spec)
-        except ERRORS as error:
-            return html.message("Not forgotten", reason(error), "error"), gr.skip(), gr.skip()
-        told = html.message(f"Forgotten, with {plural(removed, 'item')}", kind="good")
-        return told, self.listed(name, None), Wish.new()
+    def forget_source(self, name: str | None, chosen: int | None) -> Updates:
+        """(gallery, source) -> notice, sources, that something changed. Raises ``GalleryError``."""
+        gallery, registered = self.context.writable(name), self._registered(name, chosen)
+        removed = forget(gallery, registered.spec)
+        uploads.discard(gallery.folder.parent, registered.spec)
+        done = message(f"Forgotten, with {plural(removed, 'item')}", kind="good")
+        return {self.notice: done, **self.listed(name, None), self.changed: Wish.new()}
 
     # --- sources -------------------------------------------------------------------------------------------------
 

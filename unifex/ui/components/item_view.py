@@ -11,10 +11,11 @@ from markupsafe import Markup
 from unifex.core import images, thumbnails
 from unifex.core.text import reason
 from unifex.gallery import corrections
-from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.corrections import Correction
+from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.ui.components.basic import item_told, signal
-from unifex.ui.context import ERRORS, AppContext, Selection, Wish
-from unifex.ui.listening import listen
+from unifex.ui.context import ERRORS, AppContext, Wish
+from unifex.ui.listening import Updates, listen
 from unifex.ui.rendering.html import message
 from unifex.ui.rendering.item import detail, no_item
 from unifex.ui.theme import asset
@@ -53,11 +54,10 @@ class ItemView:
         listen(self.relabel.click, self.save_label, fields, after, counts="first")
         listen(self.drop.click, self.leave_out, [self.shown], after, counts="first")
 
-    def open(self, told: str) -> tuple:
+    def open(self, told: str) -> Updates:
         """(gallery and item) -> that, the item as it is now, its label and domain, what can be done with it."""
-        label = domain = ""
+        gallery, item, label, domain = "", 0, "", ""
         there = changeable = False
-        gallery, item = "", 0
         try:
             gallery, item = item_told(told)
             opened = self.context.gallery(gallery)
@@ -66,28 +66,28 @@ class ItemView:
             changeable = there and self.context.can_change(gallery)
             if records:
                 label, domain = records[0].label, records[0].domain
-                view = _large(opened, records[0])
-            else:
-                view = no_item("This item is no longer here", "It was removed or left out since.", "warning")
+            view = _large(opened, records[0]) if records else no_item(*_GONE)
         except ERRORS as error:
             view = no_item("This item cannot be shown", reason(error), "error")
-        view += Markup(f"<!-- {Wish.new().number} -->")  # the page opens the view when it changes
-        return (gallery, item), view, label, domain, gr.update(visible=there), gr.update(visible=changeable)
+        return {
+            self.shown: (gallery, item),
+            # The page opens the view when this changes: at every opening, too.
+            self.picture: view + Markup(f"<!-- {Wish.new().number} -->"),
+            self.label: label,
+            self.domain: domain,
+            self.again: gr.update(visible=there),
+            self.correction: gr.update(visible=changeable),
+        }
 
-    def search_with(self, shown: tuple[str, int]) -> tuple:
-        """(shown item) -> it as the query, its gallery, no images, and that it is to be searched."""
-        gallery, item = shown
-        return Selection(gallery, (int(item),)), gallery, None, None, Wish.new()
-
-    def save_label(self, shown: tuple[str, int], label: str, domain: str) -> tuple:
+    def save_label(self, shown: tuple[str, int], label: str, domain: str) -> Updates:
         """(shown item, label, domain) -> the item as it is now, what can be done with it, that it was corrected."""
         return self._correct(shown, lambda record: corrections.relabel(record, label, domain), "Label saved")
 
-    def leave_out(self, shown: tuple[str, int]) -> tuple:
+    def leave_out(self, shown: tuple[str, int]) -> Updates:
         """(shown item) -> as :meth:`save_label`."""
         return self._correct(shown, corrections.drop, "Left out of the gallery")
 
-    def _correct(self, shown: tuple[str, int], say: Callable, done: str) -> tuple:
+    def _correct(self, shown: tuple[str, int], say: Callable[[Record], Correction], done: str) -> Updates:
         """A correction of the shown item -> as :meth:`save_label`."""
         try:
             gallery = self.context.writable(shown[0])
@@ -96,22 +96,19 @@ class ItemView:
                 writer.correct([say(record)])
             left = gallery.records([shown[1]])
         except IndexError:
-            return _not_done("This item is no longer here", "It was removed or left out since.", "warning")
+            return {self.picture: no_item(*_GONE)}
         except ERRORS as error:
-            return _not_done("Not corrected", reason(error), "error")
+            return {self.picture: no_item("Not corrected", reason(error), "error")}
         there = gr.update(visible=bool(left))
         view = message(done, _UNDO, "good") + _large(gallery, left[0]) if left else no_item(done, _UNDO, "good")
-        return view, there, there, Wish.new()
+        return {self.picture: view, self.again: there, self.correction: there, self.corrected: Wish.new()}
 
 
+_GONE = ("This item is no longer here", "It was removed or left out since.", "warning")
 _UNDO = "The Evaluate tab lists all corrections and can undo them."
 
 
-def _not_done(title: str, text: str, kind: str) -> tuple:
-    return no_item(title, text, kind), gr.skip(), gr.skip(), gr.skip()
-
-
-def _large(gallery: Gallery, record) -> str:
+def _large(gallery: Gallery, record: Record) -> Markup:
     try:
         picture = images.decode(gallery.original(record), at_least=thumbnails.PREVIEW_SIZE).image
     except (GalleryError, images.ImageError) as error:

@@ -14,18 +14,7 @@ import gradio as gr
 from unifex.core.jobs import Job, JobError, State
 from unifex.core.text import duration, reason
 from unifex.ui.context import ERRORS, AppContext
-from unifex.ui.listening import follow
 from unifex.ui.theme import asset
-
-LOOK_AT_JOBS = "() => window.unifexJobs?.poll(true)"  # after something was asked for: no waiting for the next look
-
-
-def seen_at_once(asked: gr.events.Dependency) -> None:
-    """A handler that asks for a job: what comes of it is seen at once, also when it had ended before the answer.
-
-    What such a handler says, and what a panel's ``further`` shows, are different components.
-    """
-    follow(asked, None, js=LOOK_AT_JOBS)
 
 
 class Kind(NamedTuple):

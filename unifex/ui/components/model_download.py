@@ -10,13 +10,14 @@ import gradio as gr
 
 from unifex.core.jobs import State
 from unifex.core.progress import Step, Work
-from unifex.core.text import reason, size
+from unifex.core.text import size
 from unifex.models.embedder import Embedder
 from unifex.models.export import SUFFIXES, Exported, export
-from unifex.ui.components.job_tray import JobPanel, seen_at_once
-from unifex.ui.context import ERRORS, GONE, AppContext
-from unifex.ui.listening import listen
-from unifex.ui.rendering import html
+from unifex.ui.components.job_tray import JobPanel
+from unifex.ui.components.pressing import ask_for_job, or_say
+from unifex.ui.context import GONE, AppContext
+from unifex.ui.listening import Updates, listen
+from unifex.ui.rendering.html import message
 
 ZIP = "The model (.zip)"
 KINDS = {ZIP: "", "TorchScript, 64-d (the challenge)": "torchscript", "ONNX, 64-d": "onnx"}
@@ -51,25 +52,20 @@ class ModelDownload:
     def wire(self, model: gr.State) -> None:
         """Connect the handlers: another kind makes another file of the ``model`` that was trained."""
         asked = [model, self.kind]
-        seen_at_once(listen(self.kind.input, self.begin, asked, [self.problem, self.button]))
+        ask_for_job(self.kind.input, self.begin, asked, self.problem, "No file", self.button, counts="last")
         listen([self.kind.input, self.panel.further.input], self.show_job, asked, [self.notice, self.button])
 
-    def of(self, model: str) -> tuple[dict, dict, str]:
+    def of(self, model: str) -> Updates:
         """:attr:`shown` for a model that was just trained."""
-        try:
-            return gr.update(value=ZIP), gr.update(value=self._zipped(model)), ""
-        except ERRORS as error:
-            return gr.update(value=ZIP), gr.update(value=None), html.message("No file", reason(error), "error")
+        chosen: Updates = {self.kind: ZIP, self.button: gr.update(value=None)}
+        return chosen | or_say(self.notice, "No file", self.begin)(model, ZIP)
 
-    def begin(self, model: str, kind: str) -> tuple[str, dict]:
-        """(model, kind) -> what is wrong, download."""
-        try:
-            if kind == ZIP:
-                return "", gr.update(value=self._zipped(model))
-            self.context.start("export", model, self._exporting(model, kind), kind)
-        except ERRORS as error:
-            return html.message("No file", reason(error), "error"), gr.skip()
-        return "", gr.update(value=None)
+    def begin(self, model: str, kind: str) -> Updates:
+        """(model, kind) -> the file, or none and a job that makes it. Raises ``ModelError``, ``JobError``, OSError."""
+        if kind == ZIP:
+            return {self.button: gr.update(value=self._zipped(model))}
+        self.context.start("export", model, self._exporting(model, kind), kind)
+        return {self.button: gr.update(value=None)}
 
     def _exporting(self, name: str, kind: str) -> Work[tuple[Exported, str]]:
         yield Step(f"{kind}, compared with the app on a few pictures")
@@ -77,20 +73,21 @@ class ModelDownload:
         made = export(model, format, self.context.scratch() / f"{name}{SUFFIXES[format]}")
         return made, self.context.hand_out(Path(made.path))
 
-    def show_job(self, model: str, kind: str) -> tuple[str | dict, dict]:
+    def show_job(self, model: str, kind: str) -> Updates:
         """(model, kind) -> what came of its export, download."""
-        job = self.context.jobs.outcome(self.context.owner, "export", model)
+        job = self.context.outcome("export", model)
         if job is None or job.source != kind:
-            return "", gr.skip()
+            return {self.notice: ""}
         if job.state == State.CANCELLED:
-            return html.message("Cancelled", "Choose a kind again to make the file."), gr.skip()
+            return {self.notice: message("Cancelled", "Choose a kind again to make the file.")}
         if job.state == State.FAILED:
-            return html.message("No file", job.problem, "error"), gr.skip()
+            return {self.notice: message("No file", job.problem, "error")}
         made, address = job.result
         if not Path(address).is_file():
-            return html.message("The file is gone", GONE), gr.skip()
+            return {self.notice: message("The file is gone", GONE)}
         text = f"{size(made.bytes)}, {made.dim}-d; cosine with the app's embeddings {made.cosine:.4f} or more."
-        return html.message(f"{kind.partition(',')[0]} is ready to download", text, "good"), gr.update(value=address)
+        ready = message(f"{kind.partition(',')[0]} is ready to download", text, "good")
+        return {self.notice: ready, self.button: gr.update(value=address)}
 
     def _zipped(self, model: str) -> str:
         path = self.context.scratch() / f"{model}.zip"

@@ -11,9 +11,10 @@ from unifex.core.text import reason, size
 from unifex.models import throughput, zoo
 from unifex.models.backbones import BackboneSpec
 from unifex.models.embedder import Embedder, backbone_of, list_models
-from unifex.ui.components.job_tray import JobPanel, seen_at_once
+from unifex.ui.components.job_tray import JobPanel
+from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.context import ERRORS, AppContext
-from unifex.ui.listening import listen
+from unifex.ui.listening import Updates, listen
 from unifex.ui.rendering import html
 
 
@@ -42,9 +43,13 @@ class ModelPicker:
     def wire(self) -> None:
         """Connect the handlers."""
         shown = [self.facts, self.fetch]
-        listen(self.model.focus, lambda: gr.update(choices=self.choices()), None, [self.model])  # one may be new
+        listen(self.model.focus, self.listed, None, [self.model])  # one may be new
         listen([self.model.change, self.panel.further.input], self.show, [self.model], shown)
-        seen_at_once(listen(self.fetch.click, self.download, [self.model], [self.problem], counts="first"))
+        ask_for_job(self.fetch.click, self.download, [self.model], self.problem, "Not fetched")
+
+    def listed(self) -> Updates:
+        """-> what can be chosen by now."""
+        return {self.model: gr.update(choices=self.choices())}
 
     def choices(self) -> list[tuple[str, str]]:
         """(as shown, name) of every model and backbone that is known."""
@@ -63,20 +68,22 @@ class ModelPicker:
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
-    def show(self, name: str | None) -> tuple[str, dict]:
+    def show(self, name: str | None) -> Updates:
         """(model) -> its facts or why it could not be fetched, the download button if it is not here."""
-        fetching = self.context.jobs.outcome(self.context.owner, "download", _hub_name(name))
+        fetching = self.context.outcome("download", _hub_name(name))
         if fetching and fetching.state == State.FAILED:
-            return html.message("Not fetched", fetching.problem, "error"), _button("Try again", True)
+            return self._showing(html.message("Not fetched", fetching.problem, "error"), "Try again")
         try:
             self.context.check_local("other models are not loaded")
             backbone, dims = self._parts(name)
         except ERRORS as error:
             wanted = _hub_name(name).startswith("hf-hub:")  # what it is, is in the repository
-            return html.message("This model", reason(error), "warning"), _button("Download", wanted)
-        busy = self.context.jobs.is_busy(self.context.owner, "download", _hub_name(name))
-        cost = f"Download {size(backbone.download_bytes)}"
-        return _facts(backbone, dims), _button(cost, not backbone.here and not busy)
+            return self._showing(html.message("This model", reason(error), "warning"), "Download", wanted)
+        fetchable = not backbone.here and not self.context.is_busy("download", _hub_name(name))
+        return self._showing(_facts(backbone, dims), f"Download {size(backbone.download_bytes)}", fetchable)
+
+    def _showing(self, facts: str, button: str, fetchable: bool = True) -> Updates:
+        return {self.facts: facts, self.fetch: gr.update(value=button, visible=fetchable)}
 
     def _parts(self, name: str | None) -> tuple[BackboneSpec, tuple[int, ...]]:
         """Backbone and dimensions of the neck, which is none for a bare backbone."""
@@ -88,24 +95,16 @@ class ModelPicker:
             return zoo.get(name), ()
         return backbone_of(known[name], self.context.library.models), known[name].dims
 
-    def download(self, name: str | None) -> str:
-        """(model) -> what is wrong, or nothing."""
-        try:
-            self.context.check_local("other models are not loaded")
-            self.context.check_writable()
-            self.context.start("download", _hub_name(name), zoo.download(_hub_name(name)))
-        except ERRORS as error:
-            return html.message("Not fetched", reason(error), "error")
-        return ""
+    def download(self, name: str | None) -> None:
+        """(model) -> a job. Raises ``GalleryError``, ``BackboneError`` and ``JobError``."""
+        self.context.check_local("other models are not loaded")
+        self.context.check_writable()
+        self.context.start("download", _hub_name(name), zoo.download(_hub_name(name)))
 
 
 def _hub_name(model: str | None) -> str:
     """A backbone's own name, without the mark of a model that is nothing but it."""
     return (model or "").strip().removeprefix("raw:")
-
-
-def _button(text: str, visible: bool) -> dict:
-    return gr.update(value=text, visible=visible)
 
 
 def _facts(spec: BackboneSpec, dims: tuple[int, ...]) -> str:
@@ -121,9 +120,15 @@ def _facts(spec: BackboneSpec, dims: tuple[int, ...]) -> str:
         "Speed here, about": _speed(rate) if rate else "not known before it is tried",
         "Words": "can be searched with" if spec.text else "no",
         "Licence": spec.licence,
-        "Weights": "on this computer" if spec.here else f"{size(spec.download_bytes)} from {spec.hub_file.repo}",
+        "Weights": _weights(spec),
     }
     return html.facts(rows)
+
+
+def _weights(spec: BackboneSpec) -> str:
+    if spec.here or spec.hub_file is None:
+        return "on this computer"
+    return f"{size(spec.download_bytes)} from {spec.hub_file.repo}"
 
 
 def _speed(images_per_second: float) -> str:

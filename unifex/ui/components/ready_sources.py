@@ -8,7 +8,7 @@ import gradio as gr
 
 from unifex.data.public_datasets import DATASETS
 from unifex.ui.context import AppContext
-from unifex.ui.listening import listen
+from unifex.ui.listening import Updates, listen
 
 HUB_EXAMPLES = (
     ("Objects: Caltech-101 (CC BY 4.0)", "hf:flwrlabs/caltech101@train[:300]"),
@@ -40,7 +40,7 @@ class ReadySources:
         """A button for each set that is in the data folder."""
         data = self.context.settings.data
         here = [dataset for dataset in DATASETS.values() if data and not dataset.missing(data)]
-        if not here:
+        if data is None or not here:
             gr.Markdown(_NO_SETS.format(f"Nothing of them is in {data}." if data else "No data folder was given."))
             return
         gr.Markdown(
@@ -57,4 +57,5 @@ class ReadySources:
     def wire(self, source: gr.Textbox, gallery: gr.Textbox) -> None:
         """A press fills these two in."""
         for button, spec, name in self.buttons:
-            listen(button.click, lambda filled=(spec, name): filled, None, [source, gallery])
+            filled: Updates = {source: spec, gallery: name}
+            listen(button.click, lambda filled=filled: filled, None, [source, gallery])

@@ -7,9 +7,10 @@ from dataclasses import Field
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from unifex.training.config import LOSSES, PRESETS, SETTINGS, TrainConfig
-from unifex.ui.listening import listen
+from unifex.ui.listening import Updates, listen
 
 FIRST_PRESET = "best"
 ADVANCED = {key: setting for key, setting in SETTINGS.items() if key != "loss"}
@@ -31,7 +32,7 @@ class RecipeForm:
             self.advanced = {key: _component(key, setting) for key, setting in ADVANCED.items()}
 
     @property
-    def fields(self) -> list[gr.components.Component]:
+    def fields(self) -> list[Component]:
         """The inputs of a training."""
         return [self.loss, *self.advanced.values()]
 
@@ -41,17 +42,23 @@ class RecipeForm:
         changed = [self.loss, self.advanced["margin"], self.advanced["sub_centres"]]
         listen(self.loss.input, self.choose_loss, [self.loss], changed)
 
-    def choose_preset(self, preset: str) -> tuple:
+    def choose_preset(self, preset: str) -> Updates:
         """(preset) -> its advice, its loss, every advanced field."""
         config = PRESETS[preset].config
-        values = [gr.update(value=_shown(getattr(config, setting.name))) for setting in ADVANCED.values()]
-        loss = gr.update(value=config.loss, info=LOSSES[config.loss].advice)
-        return gr.update(info=PRESETS[preset].advice), loss, *values
+        return {
+            self.preset: gr.update(info=PRESETS[preset].advice),
+            self.loss: gr.update(value=config.loss, info=LOSSES[config.loss].advice),
+            **{field: _shown(getattr(config, ADVANCED[key].name)) for key, field in self.advanced.items()},
+        }
 
-    def choose_loss(self, loss: str) -> tuple:
+    def choose_loss(self, loss: str) -> Updates:
         """(loss) -> its advice, its margin, its sub-centres."""
         chosen = LOSSES[loss]
-        return gr.update(info=chosen.advice), chosen.margin, chosen.sub_centres
+        return {
+            self.loss: gr.update(info=chosen.advice),
+            self.advanced["margin"]: chosen.margin,
+            self.advanced["sub_centres"]: chosen.sub_centres,
+        }
 
 
 def recipe_of(values: Sequence[Any]) -> TrainConfig:
@@ -60,7 +67,7 @@ def recipe_of(values: Sequence[Any]) -> TrainConfig:
     return TrainConfig().updated({"loss": loss, **{key: str(value) for key, value in zip(ADVANCED, advanced)}})
 
 
-def _component(key: str, setting: Field) -> gr.components.Component:
+def _component(key: str, setting: Field) -> Component:
     """What one setting is entered in, made from what the recipe says of it."""
     known, value = setting.metadata, getattr(PRESETS[FIRST_PRESET].config, setting.name)
     label, identity = key.replace("_", " ").capitalize(), f"train-{key.replace('_', '-')}"
@@ -71,8 +78,9 @@ def _component(key: str, setting: Field) -> gr.components.Component:
     info = f"{known['help'].capitalize()} ({limits})"
     if isinstance(value, tuple):
         return gr.Textbox(_shown(value), label=label, info=info, elem_id=identity)
-    steps = {"precision": 0, "step": 1} if isinstance(value, int) else {"step": 0.001}
-    return gr.Number(value, label=label, info=info, elem_id=identity, **steps)
+    if isinstance(value, int):
+        return gr.Number(value, label=label, info=info, elem_id=identity, precision=0, step=1)
+    return gr.Number(value, label=label, info=info, elem_id=identity, step=0.001)
 
 
 def _shown(value: Any) -> Any:

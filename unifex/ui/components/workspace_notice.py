@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import gradio as gr
+from markupsafe import Markup
 
 from unifex.core.templates import render
 from unifex.core.text import plural, size
 from unifex.gallery.gallery import GalleryError
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.context import AppContext
-from unifex.ui.listening import follow, listen
+from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.rendering import html
 from unifex.ui.server.quotas import Limits
 from unifex.ui.server.workspaces import NO_VISITOR, Usage
@@ -47,24 +48,24 @@ class WorkspaceNotice:
             with gr.Column() as self.deleting:
                 self.delete.build(size="sm")
             self.timer = gr.Timer(REFRESH_SECONDS, active=here)
-        listen(self.timer.tick, **self.shown)
-        deleted = self.delete.wire(self.ask, self.forget, None, [self.notice])
+        listen(self.timer.tick, self.show, None, self.shown)
+        deleted = self.delete.wire(self.ask, self.forget, [], [self.notice])
         follow(deleted, None, js="() => { window.location.reload(); }")
 
     @property
-    def shown(self) -> dict:
-        """What is called when what is kept may have changed."""
-        return {"fn": self.show, "inputs": None, "outputs": [self.notice, self.deleting]}
+    def shown(self) -> list[Part]:
+        """What :meth:`show` updates."""
+        return [self.notice, self.deleting]
 
-    def show(self) -> tuple[str, dict]:
+    def show(self) -> Updates:
         """-> what is kept, and the button if there is anything."""
         if not self.context.workspaces or self.context.settings.read_only:
-            return "", gr.update(visible=False)
+            return {self.notice: "", self.deleting: gr.update(visible=False)}
         workspace = self.context.workspace
         if workspace is None:
-            return _NOBODY, gr.update(visible=False)
-        usage = workspace.usage()
-        return _kept(usage, workspace.limits, workspace.expires), gr.update(visible=True)
+            return {self.notice: _NOBODY, self.deleting: gr.update(visible=False)}
+        kept = _kept(workspace.usage(), workspace.limits, workspace.expires)
+        return {self.notice: kept, self.deleting: gr.update(visible=True)}
 
     def ask(self) -> str:
         """-> what deleting does. Raises ``GalleryError`` where there is nothing."""
@@ -74,14 +75,15 @@ class WorkspaceNotice:
         trained = f" and {plural(usage.trainings, 'training')}" if usage.trainings else ""
         return f"Delete {plural(usage.images, 'image')}{trained} for good, {size(usage.bytes)}? Nobody can undo that."
 
-    def forget(self) -> str:
+    def forget(self) -> Updates:
         """-> a notice; nothing of the visitor's is left."""
-        if visitor := self.context.visitor:
-            self.context.workspaces.forget(visitor)
-        return html.message("Your data is deleted", kind="good")
+        workspaces, visitor = self.context.workspaces, self.context.visitor
+        if workspaces and visitor:
+            workspaces.forget(visitor)
+        return {self.notice: html.message("Your data is deleted", kind="good")}
 
 
-def _kept(usage: Usage, limits: Limits, expires: float) -> str:
+def _kept(usage: Usage, limits: Limits, expires: float) -> Markup:
     rows = (
         (plural(usage.images, "image"), f"{limits.images:,}"),
         (size(usage.bytes), size(limits.bytes)),

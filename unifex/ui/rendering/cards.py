@@ -45,9 +45,9 @@ class Card:
         return Markup(thumbnails.data_uri(self.thumbnail))
 
 
-def cards_of(gallery: Gallery, records: Iterable[Record]) -> list[Card]:
-    """Items of a gallery as they are, each to be opened."""
-    return [Card(record, gallery.thumbnail(record.sha256)) for record in records]
+def cards_of(gallery: Gallery, records: Iterable[Record], action: str = "Open") -> list[Card]:
+    """Items of a gallery as they are."""
+    return [Card(record, gallery.thumbnail(record.sha256), action) for record in records]
 
 
 def of_gallery(name: str, markup: Markup) -> Markup:

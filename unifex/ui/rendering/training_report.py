@@ -15,7 +15,7 @@ from unifex.evaluation.metrics import Estimate
 from unifex.training.held_out import TrainingData
 from unifex.training.result import Changed, EpochMetrics, TrainResult
 from unifex.ui.rendering.cards import Card
-from unifex.ui.rendering.failures import verdict
+from unifex.ui.rendering.failure_lists import verdict
 from unifex.ui.rendering.figures import Cell, Table, count, gain, interval, named, number
 
 MOST_NAMED = 12
@@ -120,10 +120,10 @@ class ChangedRow:
     strips: list[tuple[str, list[Card]]]
 
 
-def changed(rows: Sequence[Changed], see: Callable[[int], Card], before: str, after: str) -> Markup | str:
+def changed(rows: Sequence[Changed], see: Callable[[int], Card], before: str, after: str) -> Markup:
     """Queries that changed most, hits before above hits after. ``see`` shows the item at a position."""
     if not rows:
-        return ""
+        return Markup()
     shown = [
         ChangedRow(row.gain, row.cutoff, replace(see(row.query), badge="query"),
                    [(before, _cards(row.before, see, row.cutoff)), (after, _cards(row.after, see, row.cutoff))])

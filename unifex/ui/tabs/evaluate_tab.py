@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from unifex.core.errors import UnifexError
-from unifex.core.jobs import State
+from unifex.core.jobs import Job, State
 from unifex.core.text import reason
 from unifex.evaluation import failures
 from unifex.evaluation.compare import BASELINES, Assessment, baselines, compare
@@ -17,13 +17,15 @@ from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.ui.components.basic import Choice, notice
+from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
-from unifex.ui.components.job_tray import JobPanel, seen_at_once
+from unifex.ui.components.job_tray import JobPanel
+from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext, Wish
-from unifex.ui.listening import listen
-from unifex.ui.rendering import evaluation_report, html
-from unifex.ui.rendering import failures as failures_report
+from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.rendering import evaluation_report, failure_lists
 from unifex.ui.rendering.cards import CardCache, of_gallery
+from unifex.ui.rendering.html import message
 from unifex.ui.theme import asset
 
 ROWS = 24
@@ -38,15 +40,12 @@ class EvaluateTab:
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
-        first = self.context.first_gallery()
         self.panel = JobPanel(("evaluate",), "evaluate-progress")
         self.drawn = gr.State("")  # the job whose outcome is on the page
         self.before = gr.State(frozenset())  # the corrections that the lists take into account
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
-                self.gallery = Choice(
-                    self.context.library.names() or [first], value=first, label="Gallery", elem_id="evaluate-gallery"
-                )
+                self.gallery = gallery_picker(self.context, "evaluate-gallery")
                 self.protocol = gr.Dropdown(
                     [(kind.capitalize(), kind) for kind in PROTOCOLS], value="auto", label="Protocol",
                     info=PROTOCOLS["auto"].advice, elem_id="evaluate-protocol",
@@ -84,44 +83,33 @@ class EvaluateTab:
         self._wire()
 
     @property
-    def _lists(self) -> list:
-        return [self.worst, self.errors, self.duplicates, *self._corrected]
+    def showing(self) -> list[Part]:
+        """What :meth:`show_job` updates."""
+        return [self.drawn, self.outcome, self.failures, self.worst, self.errors, self.duplicates, *self.corrected]
 
     @property
-    def _corrected(self) -> list:
+    def corrected(self) -> list[Part]:
+        """What :meth:`show_corrections` updates."""
         return [self.corrections, self.marks, self.before]
 
     @property
-    def corrected(self) -> dict:
-        """What is called when something was corrected, here or elsewhere."""
-        inputs = [self.gallery, self.drawn, self.before]
-        return {"fn": self.show_corrections, "inputs": inputs, "outputs": self._corrected}
-
-    @property
-    def shown(self) -> dict:
-        """What is called when another gallery is chosen, or its model has changed."""
-        outputs = [self.drawn, self.outcome, self.failures, *self._lists]
-        return {"fn": self.show_job, "inputs": [self.gallery, self.drawn], "outputs": outputs}
-
-    @property
-    def opened(self) -> dict:
-        """What is called when the tab is opened or its gallery chosen."""
-        return {"fn": self.choose_gallery, "inputs": [self.gallery], "outputs": [self.compare, self.dim]}
+    def choices(self) -> list[Part]:
+        """What :meth:`choose_gallery` updates."""
+        return [self.compare, self.dim]
 
     def _wire(self) -> None:
         asked = [self.gallery, self.protocol, self.seed, self.copies, self.dim, self.in_context, self.compare]
-        seen_at_once(listen(self.start.click, self.begin, asked, [self.problem], counts="first"))
-        listen([self.gallery.change, self.panel.further.input], **self.shown)
-        afresh = [self.problem, self.compare, self.dim]
-        listen(self.gallery.change, lambda: ("", gr.update(value=[]), gr.update(value=0)), None, afresh)
-        listen(self.protocol.change, _advised, [self.protocol], [self.protocol])
-        done = [self.notice, self.item_view.corrected]
+        ask_for_job(self.start.click, self.begin, asked, self.problem, _NOT_MEASURED, kind="warning")
+        listen([self.gallery.change, self.panel.further.input], self.show_job, [self.gallery, self.drawn], self.showing)
+        listen(self.gallery.change, self.reset, None, [self.problem, self.compare, self.dim])
+        listen(self.protocol.change, self.choose_protocol, [self.protocol], [self.protocol])
+        done, correct = [self.notice, self.item_view.corrected], or_say(self.notice, "Not corrected", self.correct)
         for listed in (self.worst, self.errors, self.duplicates, self.corrections):
-            listen(listed.input, self.correct, [self.gallery], done, counts="every", concurrency_id="correct")
+            listen(listed.input, correct, [self.gallery], done, counts="every", concurrency_id="correct")
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
-    def choose_gallery(self, name: str | None) -> tuple[dict, dict]:
+    def choose_gallery(self, name: str | None) -> Updates:
         """(gallery) -> what it can be compared with, its dimensions."""
         try:
             gallery = self.context.gallery(name)
@@ -129,100 +117,103 @@ class EvaluateTab:
                 (f"the gallery's, {gallery.config.dim}", 0),
                 *((str(dim), dim) for dim in gallery.embedder.neck.dims),
             ]
-            return gr.update(choices=baselines(gallery)), gr.update(choices=dims)
+            return {self.compare: gr.update(choices=baselines(gallery)), self.dim: gr.update(choices=dims)}
         except ERRORS:
-            return gr.update(choices=[], value=[]), gr.update(choices=[("the gallery's", 0)], value=0)
+            return {
+                self.compare: gr.update(choices=[], value=[]),
+                self.dim: gr.update(choices=[("the gallery's", 0)], value=0),
+            }
+
+    def choose_protocol(self, kind: str) -> Updates:
+        """(protocol) -> what it does."""
+        return {self.protocol: gr.update(info=PROTOCOLS[kind].advice)}
+
+    def reset(self) -> Updates:
+        """-> nothing of another gallery."""
+        return {self.problem: "", self.compare: [], self.dim: 0}
 
     def begin(
-        self, name: str, protocol: str, seed: float, copies: bool, dim: int, context: bool, others: list[str]
-    ) -> str:
-        """What is asked -> what is wrong, or nothing."""
-        try:
-            gallery = self.context.gallery(name)
-            chosen = EvalProtocol(protocol, int(seed or 0), bool(copies))
-            work = compare(gallery, chosen, int(dim) or None, context, others or ())
-            self.context.start("evaluate", gallery.name, work, f"{chosen} {dim} {context} {others}")
-        except ERRORS as error:
-            return html.message("This gallery cannot be measured", reason(error), "warning")
-        return ""
+        self, name: str, protocol: str, seed: float, copies: bool, dim: int, context: bool, rivals: list[str] | None
+    ) -> None:
+        """What is asked -> a job. Raises ``GalleryError`` and ``JobError``."""
+        gallery = self.context.gallery(name)
+        chosen = EvalProtocol(protocol, int(seed or 0), bool(copies))
+        work = compare(gallery, chosen, int(dim) or None, context, rivals or ())
+        self.context.start("evaluate", gallery.name, work, f"{chosen} {dim} {context} {rivals}")
 
-    def show_job(self, name: str | None, drawn: str) -> dict:
+    def show_job(self, name: str | None, drawn: str) -> Updates:
         """(gallery, the job that is drawn) -> what came of the last evaluation of this gallery, with its failures."""
-        job = self.context.jobs.outcome(self.context.owner, "evaluate", name or "")
+        job = self.context.outcome("evaluate", name or "")
         if job is None:
-            busy = self.context.jobs.is_busy(self.context.owner, "evaluate", name or "")
-            return {self.outcome: "" if busy else _INVITATION, self.failures: gr.update(visible=False), self.drawn: ""}
+            text = "" if self.context.is_busy("evaluate", name or "") else _INVITATION
+            return {self.outcome: text, self.failures: gr.update(visible=False), self.drawn: ""}
         if job.id == drawn:
             return {self.drawn: drawn}
-        shown = {self.drawn: job.id, self.failures: gr.update(visible=job.state == State.DONE)}
-        if job.state == State.CANCELLED:
-            return {**shown, self.outcome: html.message("Cancelled", "Nothing was kept. Evaluate again at any time.")}
-        if job.state == State.FAILED:
-            text = job.problem
-            return {**shown, self.outcome: html.message("This gallery cannot be measured", text, "warning")}
-        try:
-            return {
-                **shown,
-                self.outcome: evaluation_report.report(job.result, job.name),
-                **self._failures(job.name, job.result),
-            }
-        except ERRORS as error:
-            return {**shown, self.outcome: html.message("The evaluation cannot be shown", reason(error), "error")}
+        done = job.state == State.DONE
+        return {self.drawn: job.id, self.failures: gr.update(visible=done), **self._came(job)}
 
-    def _failures(self, name: str, found: Assessment) -> dict:
+    def _came(self, job: Job) -> Updates:
+        if job.state == State.CANCELLED:
+            return {self.outcome: message("Cancelled", "Nothing was kept. Evaluate again at any time.")}
+        if job.state == State.FAILED:
+            return {self.outcome: message(_NOT_MEASURED, job.problem, "warning")}
+        try:
+            report = evaluation_report.report(job.result, job.name)
+            return {self.outcome: report, **self._failures(self.context.gallery(job.name), job.result)}
+        except ERRORS as error:
+            return {self.outcome: message("The evaluation cannot be shown", reason(error), "error")}
+
+    def _failures(self, gallery: Gallery, found: Assessment) -> Updates:
         """Worst queries, label errors, duplicates, corrections."""
-        gallery, split, editable = self.context.gallery(name), found.main.split, self.context.can_change(name)
+        split, editable = found.main.split, self.context.can_change(gallery.name)
         current, near = gallery.neighbours()
         if current.columns is not split.columns:
-            changed = html.message("The gallery has changed", "Evaluate again to see its failures.", "warning")
-            return dict(zip(self._lists, (changed, changed, changed, *self._corrections(gallery))))
+            changed = message("The gallery has changed", "Evaluate again to see its failures.", "warning")
+            shown = dict.fromkeys((self.worst, self.errors, self.duplicates), changed)
+            return {**shown, **self._corrections(gallery)}
         see = CardCache(gallery, split.columns.ids)
         worst = [(w, see(w.query), [see(h) for h in w.hits]) for w in failures.worst_queries(found.main, ROWS)]
         errors = [(e, see(e.item), [see(n) for n in e.neighbours]) for e in failures.label_errors(split, near, ROWS)]
         pairs = [(d, see(d.query), see(d.item)) for d in failures.duplicates(split, near, ROWS)]
         return {
-            self.worst: of_gallery(name, failures_report.worst(worst, editable)),
-            self.errors: of_gallery(name, failures_report.label_errors(errors, editable)),
-            self.duplicates: of_gallery(name, failures_report.duplicates(pairs, editable)),
-            **dict(zip(self._corrected, self._corrections(gallery))),
+            self.worst: of_gallery(gallery.name, failure_lists.worst(worst, editable)),
+            self.errors: of_gallery(gallery.name, failure_lists.label_errors(errors, editable)),
+            self.duplicates: of_gallery(gallery.name, failure_lists.duplicates(pairs, editable)),
+            **self._corrections(gallery),
         }
 
-    def show_corrections(self, name: str | None, drawn: str, before: frozenset[Correction]) -> tuple:
+    def show_corrections(self, name: str | None, drawn: str, before: frozenset[Correction]) -> Updates:
         """(gallery, the job that is drawn, :attr:`before`) -> corrections, rows dealt with, :attr:`before`."""
         if not drawn:
-            return tuple(gr.skip() for _ in self._corrected)
+            return {self.before: gr.skip()}
         try:
             return self._corrections(self.context.gallery(name), before)
         except ERRORS as error:
-            return html.message("The corrections cannot be read", reason(error), "error"), "[]", before
+            unread = message("The corrections cannot be read", reason(error), "error")
+            return {self.corrections: unread, self.marks: "[]", self.before: before}
 
-    def _corrections(self, gallery: Gallery, before: frozenset[Correction] | None = None) -> tuple:
+    def _corrections(self, gallery: Gallery, before: frozenset[Correction] | None = None) -> Updates:
         """The list, the rows of the other lists that are dealt with since, and what these take into account."""
         said = gallery.corrections()
         before = frozenset(said) if before is None else before
-        listed = failures_report.corrections(said, corrections.as_csv(said), self.context.can_change(gallery.name))
-        since = [failures_report.subject(correction) for correction in said if correction not in before]
-        return listed, json.dumps(since), before
+        listed = failure_lists.corrections(said, corrections.as_csv(said), self.context.can_change(gallery.name))
+        since = [failure_lists.subject(correction) for correction in said if correction not in before]
+        return {self.corrections: listed, self.marks: json.dumps(since), self.before: before}
 
-    def correct(self, name: str, event: gr.EventData) -> tuple[str, Wish | dict]:
-        """(gallery; action on items) -> notice, that something was corrected."""
-        try:
-            gallery = self.context.writable(name)
-            sentence = _apply(gallery, str(event.act), int(event.item), int(event.other))
-        except ERRORS as error:
-            return html.message("Not corrected", reason(error), "error"), gr.skip()
-        return html.message(sentence, "Press Evaluate to score again.", "good"), Wish.new()
-
-
-def _advised(protocol: str) -> dict:
-    """The field with what the protocol does."""
-    return gr.update(info=PROTOCOLS[protocol].advice)
+    def correct(self, name: str, event: gr.EventData) -> Updates:
+        """(gallery; action on items) -> notice, that something was corrected. Raises ``GalleryError``."""
+        gallery = self.context.writable(name)
+        sentence = _apply(gallery, str(event.act), int(event.item), int(event.other))
+        return {
+            self.notice: message(sentence, "Press Evaluate to score again.", "good"),
+            self.item_view.corrected: Wish.new(),
+        }
 
 
 def _apply(gallery: Gallery, act: str, item: int, other: int) -> str:
     """Store (or with undo take back) one correction; what was done."""
     if act == "undo":
-        said = next((said for said in gallery.corrections() if failures_report.key(said) == item), None)
+        said = next((said for said in gallery.corrections() if failure_lists.key(said) == item), None)
         if said is None:
             raise GalleryError("that was taken back already")
         with gallery.write() as writer:
@@ -256,7 +247,8 @@ const mark = () => {
 watch('value', mark);
 mark();
 """
-_INVITATION = html.message(
+_NOT_MEASURED = "This gallery cannot be measured"
+_INVITATION = message(
     "Measure this gallery",
     "Press Evaluate: labelled items search for each other, and the figures say how often the right ones come first, "
     "for every domain and label, with intervals. Then open what failed.",

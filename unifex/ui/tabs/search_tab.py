@@ -6,11 +6,15 @@ is for what the page says at last. A handler that changes values itself asks for
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.components import Component
 
 from unifex.core import images, thumbnails
 from unifex.core.text import reason
@@ -20,17 +24,69 @@ from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.query import MAX_TEXT, Query
 from unifex.retrieval.search import search
 from unifex.ui.components.basic import Choice, QueryImage, item_told, notice, signal
+from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
-from unifex.ui.listening import listen
-from unifex.ui.rendering import html, search_answer
-from unifex.ui.rendering.cards import Card, of_gallery
+from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.rendering import search_answer
+from unifex.ui.rendering.cards import cards_of, of_gallery
+from unifex.ui.rendering.html import hint, message
 
 SAMPLES = 18
-HITS, MAX_K = 20, 100
-EVERY_HIT, ANY_SIMILARITY, HALF = 0.0, -1, 0.5
+MAX_K = 100
+QUERY_SIZE, MOST_QUERIES = 96, 6  # pixels of a thumbnail of what is searched with; more are not shown
+EVERY_HIT, ANY_SIMILARITY = 0.0, -1
 TRUST = [("Show every hit", EVERY_HIT)]
 TRUST += [(f"Only matches I can trust at {percent} % false accepts", percent / 100) for percent in (1, 5, 10, 20)]
+
+
+@dataclass(frozen=True)
+class Form:
+    """Everything that decides what is found: the values of the tab's components of these names.
+
+    The defaults are what the page begins with, and what Clear goes back to.
+    """
+
+    gallery: str | None = None
+    pressed: bool = False  # Search, and not Clear since: who did wants to know what is missing
+    image: str | None = None
+    more: list[str] | None = None
+    picked: Selection = Selection()  # an item that is searched with; an image that comes later takes its place
+    within: Selection = Selection()  # items that were chosen on the map
+    text: str = ""
+    text_weight: float = 0.5
+    k: int = 20
+    domains: list[str] = field(default_factory=list)
+    min_score: float = ANY_SIMILARITY
+    trust: float = EVERY_HIT
+    rerank: bool = False
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The images."""
+        return tuple(path for path in [self.image, *(self.more or [])] if path)
+
+    @property
+    def item(self) -> Selection:
+        """The picked item, where it is the query."""
+        return self.picked if self.picked.gallery == self.gallery and not self.paths else Selection()
+
+    @property
+    def query(self) -> Query:
+        """What is searched with."""
+        return Query(self.paths, self.item.ids, self.text.strip(), float(self.text_weight))
+
+    def filters(self, known: Container[str]) -> Filters:
+        """``known``: the domains that the gallery has."""
+        return Filters(
+            domains=tuple(domain for domain in self.domains or () if domain in known),
+            min_score=None if self.min_score <= ANY_SIMILARITY else self.min_score,
+            within=frozenset(self.within.of(self.gallery)),
+            false_accept_rate=float(self.trust) or None,
+        )
+
+
+FIRST = Form()
 
 
 @dataclass
@@ -42,9 +98,8 @@ class SearchTab:
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
-        self.picked = gr.State(Selection())  # an item that is searched with; an image that comes later takes its place
-        self.pressed = gr.State(False)  # Search, and not Clear since: who did wants to know what is missing
-        self.wish, self.found, self.within = gr.State(Wish()), gr.State(LastResult()), gr.State(Selection())
+        self.picked, self.pressed, self.within = gr.State(FIRST.picked), gr.State(FIRST.pressed), gr.State(FIRST.within)
+        self.wish, self.found = gr.State(Wish()), gr.State(LastResult())
         self.sampled = signal("sample")
         with gr.Row(elem_id="search-page"):
             with gr.Column(elem_id="search-query", min_width=280):
@@ -66,18 +121,15 @@ class SearchTab:
             buttons=[],
         )
         with gr.Column(visible=False) as self.wording:
-            self.words = gr.Textbox(
+            self.text = gr.Textbox(
                 label="Words", placeholder="a red bicycle", elem_id="search-words", max_length=MAX_TEXT,
                 info="Alone, or with an image: like this image, and what the words say",
             )  # fmt: skip
-            self.balance = gr.Slider(
-                0, 1, value=HALF, step=0.05, label="Image or words", elem_id="search-balance",
+            self.text_weight = gr.Slider(
+                0, 1, value=FIRST.text_weight, step=0.05, label="Image or words", elem_id="search-balance",
                 info="With both: 0 is the image only, 1 the words only",
             )  # fmt: skip
-        first = self.context.first_gallery()
-        self.gallery = Choice(
-            self.context.library.names() or [first], value=first, label="Gallery", elem_id="search-gallery"
-        )
+        self.gallery = gallery_picker(self.context, "search-gallery")
         with gr.Row():
             self.go = gr.Button("Search", variant="primary", min_width=80, elem_id="search-button")
             self.clear = gr.Button("Clear", min_width=80, elem_id="clear-button")
@@ -88,188 +140,205 @@ class SearchTab:
                 label="They are searched together: the mean of all embeddings", file_count="multiple", height=120
             )
         with gr.Accordion("Hits, domains, similarity", open=False, elem_id="search-options"):
-            self.k = gr.Slider(1, MAX_K, value=HITS, step=1, label="Number of hits", elem_id="search-k")
+            self.k = gr.Slider(1, MAX_K, value=FIRST.k, step=1, label="Number of hits", elem_id="search-k")
             self.domains = Choice(
                 [], value=[], multiselect=True, label="Domains", info="Empty: all", elem_id="search-domains"
             )
             self.min_score = gr.Slider(
-                ANY_SIMILARITY, 1, value=ANY_SIMILARITY, step=0.01, label="Least similarity",
+                ANY_SIMILARITY, 1, value=FIRST.min_score, step=0.01, label="Least similarity",
                 info="Cosine of the embeddings, -1 to 1", elem_id="search-min-score",
             )  # fmt: skip
             self.trust = gr.Dropdown(
-                TRUST, value=EVERY_HIT, label="Trust", elem_id="search-trust",
+                TRUST, value=FIRST.trust, label="Trust", elem_id="search-trust",
                 info="Told from the gallery's labels: of queries whose thing is not here, how many may match",
             )  # fmt: skip
-            self.in_context = gr.Checkbox(
+            self.rerank = gr.Checkbox(
                 label="Re-rank in context", elem_id="search-context",
                 info="The gallery's own neighbourhood improves the order; the Evaluate tab says by how much",
             )  # fmt: skip
 
     @property
-    def chosen(self) -> list:
-        """What :meth:`choose_gallery` gives."""
-        return [self.domains, self.wording, self.words, self.wish]
+    def query(self) -> list[Part]:
+        """What :meth:`search_with` updates."""
+        return [self.picked, self.gallery, self.image, self.more, self.wish]
+
+    @property
+    def chosen(self) -> list[Part]:
+        """What :meth:`choose_gallery` updates."""
+        return [self.domains, self.wording, self.text, self.wish]
+
+    @property
+    def narrowed(self) -> list[Part]:
+        """What :meth:`narrow` and :meth:`widen` update."""
+        return [self.within, self.everywhere, self.wish]
+
+    @property
+    def _form(self) -> list[Component]:
+        """Whose values a :class:`Form` holds."""
+        return [getattr(self, name) for name in vars(FIRST)]
 
     def _wire(self) -> None:
-        options = [self.words, self.balance, self.k, self.domains, self.min_score, self.trust, self.in_context]
         values = [
             self.wish.change, self.image.upload, self.image.clear, self.more.upload, self.more.delete, self.more.clear,
-            self.words.submit, self.balance.release, self.k.release, self.domains.input, self.min_score.release,
-            self.trust.input, self.in_context.input,
+            self.text.submit, self.text_weight.release, self.k.release, self.domains.input, self.min_score.release,
+            self.trust.input, self.rerank.input,
         ]  # fmt: skip
+        answer = [self.status, self.grid, self.found, self.picked]
         listen(
-            values, self.show, [self.pressed, self.image, self.more, self.picked, self.gallery, self.within, *options],
-            [self.status, self.grid, self.found, self.picked], show_progress="minimal", show_progress_on=[self.status],
+            values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status]
         )  # fmt: skip
-        listen(self.go.click, lambda: (True, Wish.new()), None, [self.pressed, self.wish])
-        emptied = [self.pressed, self.image, self.more, self.picked, self.within, self.everywhere, *options, self.wish]
-        listen(self.clear.click, self.forget, None, emptied)
-        listen(
-            self.sampled.input, self.pick, [self.sampled], [self.picked, self.gallery, self.image, self.more, self.wish]
-        )
+        listen(self.go.click, lambda: {self.pressed: True, self.wish: Wish.new()}, None, [self.pressed, self.wish])
+        listen(self.clear.click, self.forget, None, [*self._form[1:], self.everywhere, self.wish])
+        listen(self.sampled.input, self.pick, [self.sampled], self.query)
         listen(self.gallery.change, self.choose_gallery, [self.gallery, self.domains], self.chosen)
-        listen(self.gallery.change, self.offer_everywhere, [self.within, self.gallery], [self.everywhere])
-        listen(
-            self.everywhere.click, lambda: (Selection(), gr.update(visible=False), Wish.new()), None,
-            [self.within, self.everywhere, self.wish],
-        )  # fmt: skip
+        within = [self.within, self.gallery]
+        listen(self.gallery.change, self.offer_everywhere, within, [self.everywhere])
+        listen(self.everywhere.click, self.widen, None, self.narrowed)
 
     # --- handlers: what is asked ---------------------------------------------------------------------------------
 
-    def forget(self) -> tuple:
+    def forget(self) -> Updates:
         """-> no image, no item, nothing chosen on the map, and every filter as it was in the beginning."""
-        filters = "", HALF, HITS, [], ANY_SIMILARITY, EVERY_HIT, False
-        return False, None, None, Selection(), Selection(), gr.update(visible=False), *filters, Wish.new()
+        cleared: Updates = {getattr(self, name): value for name, value in vars(FIRST).items() if name != "gallery"}
+        return {**cleared, self.everywhere: gr.update(visible=False), self.wish: Wish.new()}
 
-    def pick(self, told: str) -> tuple:
-        """(gallery and item of a sample's card) -> it as the query, its gallery, no images."""
-        gallery, item = item_told(told)
-        return Selection(gallery, (item,)), gallery, None, None, Wish.new()
+    def pick(self, told: str) -> Updates:
+        """(gallery and item of a sample's card) -> as :meth:`search_with`."""
+        return self.search_with(*item_told(told))
 
-    def offer_everywhere(self, within: Selection, gallery: str | None) -> dict:
+    def search_with(self, gallery: str, item: int) -> Updates:
+        """An item as the query, its gallery, no images, and that it is to be searched."""
+        picked = Selection(gallery, (item,))
+        return {self.picked: picked, self.gallery: gallery, self.image: None, self.more: None, self.wish: Wish.new()}
+
+    def search_within(self, chosen: Selection) -> Updates:
+        """Search among these items alone."""
+        return {
+            self.within: chosen,
+            self.gallery: chosen.gallery,
+            **self.offer_everywhere(chosen, chosen.gallery),
+            self.wish: Wish.new(),
+        }
+
+    def widen(self) -> Updates:
+        """-> nothing chosen on the map, and that it is to be searched."""
+        return {self.within: Selection(), self.everywhere: gr.update(visible=False), self.wish: Wish.new()}
+
+    def offer_everywhere(self, within: Selection, gallery: str | None) -> Updates:
         """(items chosen on the map, gallery) -> the button that undoes the restriction, where there is one."""
         count = len(within.of(gallery))
         text = f"Searching within {count:,} chosen items. Search everywhere"
-        return gr.update(visible=bool(count), value=text)
+        return {self.everywhere: gr.update(visible=bool(count), value=text)}
 
-    def narrow(self, within: Selection, gallery: str | None) -> tuple[Selection, dict, Wish]:
+    def narrow(self, within: Selection, gallery: str | None) -> Updates:
         """(items chosen on the map, gallery) -> those that are left, the button, and that it is to be searched."""
-        try:
-            ids = within.of(gallery)
-            left = (
-                Selection(within.gallery, tuple(r.id for r in self.context.gallery(gallery).records(ids)))
-                if ids
-                else within
-            )
-        except ERRORS:
-            left = within
-        return left, self.offer_everywhere(left, gallery), Wish.new()
+        left = within
+        with contextlib.suppress(*ERRORS):
+            if ids := within.of(gallery):
+                left = Selection(within.gallery, tuple(r.id for r in self.context.gallery(gallery).records(ids)))
+        return {self.within: left, **self.offer_everywhere(left, gallery), self.wish: Wish.new()}
 
-    def choose_gallery(self, gallery: str | None, domains: list[str] | None) -> tuple[dict, dict, str | dict, Wish]:
+    def choose_gallery(self, gallery: str | None, domains: list[str] | None) -> Updates:
         """(gallery, domains) -> domains to choose from, words if it knows some, and that it is to be searched.
 
         Domains that the gallery has stay chosen: galleries are listed anew while people choose.
         """
-        try:
-            opened = self.context.gallery(gallery) if gallery else None
-            known = opened.facts().domains if opened else {}
-            supports_text = opened is not None and opened.embedder.supports_text
-        except ERRORS:
-            known, supports_text = {}, False
+        known, supports_text = {}, False
+        with contextlib.suppress(*ERRORS):
+            if gallery:
+                opened = self.context.gallery(gallery)
+                known, supports_text = opened.facts().domains, opened.embedder.supports_text
+        choices = [(f"{name} ({count:,})", name) for name, count in known.items() if name]
         left = [name for name in domains or [] if name in known]
-        value = {} if left == (domains or []) else {"value": left}
-        return (
-            gr.update(choices=[(f"{name} ({count:,})", name) for name, count in known.items() if name], **value),
-            gr.update(visible=supports_text),
-            gr.skip() if supports_text else "",
-            Wish.new(),
-        )
+        unchanged = left == (domains or [])
+        return {
+            self.domains: gr.update(choices=choices) if unchanged else gr.update(choices=choices, value=left),
+            self.wording: gr.update(visible=supports_text),
+            self.text: gr.skip() if supports_text else "",
+            self.wish: Wish.new(),
+        }
 
     # --- handlers: the answer ------------------------------------------------------------------------------------
 
-    def show(
-        self,
-        pressed: bool,
-        image: str | None,
-        more: list[str] | None,
-        picked: Selection,
-        name: str | None,
-        within: Selection,
-        words: str,
-        balance: float,
-        k: int,
-        domains: list[str] | None,
-        min_score: float,
-        trust: float,
-        in_context: bool,
-    ) -> tuple[str, str, LastResult, Selection]:
-        """Everything that is asked -> status, grid, what was found, and the picked item if it is still the query."""
-        paths = tuple(path for path in [image, *(more or [])] if path)
-        left = Selection() if paths or picked.gallery != name else picked
-        if not name:
+    def show(self, *values: Any) -> Updates:
+        """(what the form holds) -> status, grid, what was found, and the picked item if it is still the query."""
+        form = Form(*values)
+        return {self.picked: form.item, self.grid: "", self.found: LastResult(), **self._answer(form)}
+
+    def _answer(self, form: Form) -> Updates:
+        if not form.gallery:
             text = "Make one in the Gallery tab: drop a folder of images there."
-            return html.message("No gallery yet", text), "", LastResult(), left
-        if name not in self.context.library.names():
+            return {self.status: message("No gallery yet", text)}
+        if form.gallery not in self.context.library.names():
             text = f"{self.context.state}. It can be searched in a moment."
-            return html.message("The gallery is being made", text), "", LastResult(), left
+            return {self.status: message("The gallery is being made", text)}
         try:
-            gallery = self.context.gallery(name)
-            known = set(gallery.snapshot().columns.domains.names)
-            filters = Filters(
-                domains=tuple(domain for domain in domains or () if domain in known),
-                min_score=None if min_score <= ANY_SIMILARITY else min_score,
-                within=frozenset(within.of(name)),
-                false_accept_rate=float(trust) or None,
-            )
-            query = Query(paths, left.of(name), words.strip(), float(balance))
-            if query:
-                _check_there(paths)
-                return *self._hits(query, gallery, int(k), filters, in_context), left
-            return *_samples(gallery, filters, pressed), LastResult(), left
+            gallery = self.context.gallery(form.gallery)
+            filters = form.filters(set(gallery.snapshot().columns.domains.names))
+            if form.query:
+                _check_there(form.paths)
+                return self._hits(gallery, form, filters)
+            return self._samples(gallery, filters, form.pressed)
         except images.ImageError as error:
             text = f"Reason: {error}. Give a {images.FORMAT_NAMES} image."
-            return html.message("This query cannot be read", text, "error"), "", LastResult(), left
+            return {self.status: message("This query cannot be read", text, "error")}
         except ERRORS as error:
-            return html.message("The search failed", reason(error), "error"), "", LastResult(), left
+            return {self.status: message("The search failed", reason(error), "error")}
 
-    def _hits(
-        self, query: Query, gallery: Gallery, k: int, filters: Filters, rerank: bool
-    ) -> tuple[str, str, LastResult]:
+    def _hits(self, gallery: Gallery, form: Form, filters: Filters) -> Updates:
+        query = form.query
         if query.text:
             filters = replace(filters, false_accept_rate=None)
-        result = search(gallery, query, k, filters, rerank=rerank)
-        if query.items:
-            shown = [gallery.thumbnail(record.sha256) for record in gallery.records(query.items)]
-        else:
-            decoded = (images.decode(Path(path).read_bytes(), at_least=96).image for path in query.images[:6])
-            shown = [thumbnails.thumbnail(image, 96) for image in decoded]
+        result = search(gallery, query, int(form.k), filters, rerank=form.rerank)
         found = LastResult(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
-        status = search_answer.search_status(
-            result, gallery.name, shown, query.text, places=not self.context.settings.public
-        )
+        shown, places = _thumbnails(gallery, form), not self.context.settings.public
+        status = search_answer.search_status(result, gallery.name, shown, query.text, places)
         if filters.false_accept_rate:
             calibration = gallery.calibration()
             least = calibration.threshold(filters.false_accept_rate)
-            status += html.hint(
+            status += hint(
                 f"Similarity {least:.2f} and more: that keeps {calibration.kept(least):.0%} of right first hits."
             )
         if not result.hits:
-            return status + _why_nothing(result, filters), "", found
+            return {self.status: status + _why_nothing(result, filters), self.found: found}
         if result.out_of_gallery:
-            status += _STRANGER
-        hits = [(hit, gallery.thumbnail(hit.record.sha256)) for hit in result.hits]
-        return status, of_gallery(gallery.name, search_answer.hit_grid(hits)), found
+            status += _OUT_OF_GALLERY
+        grid = search_answer.hit_grid((hit, gallery.thumbnail(hit.record.sha256)) for hit in result.hits)
+        return {self.status: status, self.grid: of_gallery(gallery.name, grid), self.found: found}
+
+    def _samples(self, gallery: Gallery, filters: Filters, pressed: bool) -> Updates:
+        """Where nothing is searched with; ``pressed``: somebody wanted to search all the same."""
+        snapshot = gallery.snapshot()
+        if not len(snapshot):
+            return {self.status: _EMPTY}
+        mask = filters.mask(snapshot)
+        positions = np.flatnonzero(mask) if mask is not None else np.arange(len(snapshot))
+        if not len(positions):
+            return {self.status: _NOTHING_LEFT}
+        shown = positions[_varied(snapshot.columns.labels.codes[positions])]
+        cards = cards_of(gallery, gallery.records(snapshot.columns.ids[shown]), "Search with")
+        grid = of_gallery(gallery.name, search_answer.sample_grid(cards))
+        return {self.status: _NO_QUERY if pressed else "", self.grid: grid}
 
 
-_NO_QUERY = html.message(
+def _thumbnails(gallery: Gallery, form: Form) -> list[bytes]:
+    """What is searched with, small."""
+    if form.item.ids:
+        return [gallery.thumbnail(record.sha256) for record in gallery.records(form.item.ids)]
+    decoded = (images.decode(Path(path).read_bytes(), at_least=QUERY_SIZE).image for path in form.paths[:MOST_QUERIES])
+    return [thumbnails.thumbnail(image, QUERY_SIZE) for image in decoded]
+
+
+_EMPTY = message("This gallery is empty", "Add images in the Gallery tab: a folder, a .zip or a .csv.")
+_NO_QUERY = message(
     "Nothing to search with yet",
     "Drop, paste or choose an image on the box, or press one of the images below.",
     "warning",
 )
-_NOTHING_LEFT = html.message(
+_NOTHING_LEFT = message(
     "Nothing is left to search", "Choose other domains, or none for all, or search everywhere.", "warning"
 )
-_STRANGER = html.message(
+_OUT_OF_GALLERY = message(
     "Probably not in this gallery",
     "Even the best hit is only as alike as what queries find whose thing is not here, as this gallery tells. "
     "What follows is the nearest there is.",
@@ -283,23 +352,6 @@ def _check_there(paths: tuple[str, ...]) -> None:
         raise images.ImageError("the upload is no longer kept here; drop the image again")
 
 
-def _samples(gallery: Gallery, filters: Filters, pressed: bool) -> tuple[str, str]:
-    """Status and grid where nothing is searched with; ``pressed``: somebody wanted to search all the same."""
-    snapshot = gallery.snapshot()
-    if not len(snapshot):
-        return html.message("This gallery is empty", "Add images in the Gallery tab: a folder, a .zip or a .csv."), ""
-    mask = filters.mask(snapshot)
-    positions = np.flatnonzero(mask) if mask is not None else np.arange(len(snapshot))
-    if not len(positions):
-        return _NOTHING_LEFT, ""
-    shown = positions[_varied(snapshot.columns.labels.codes[positions])]
-    records = gallery.records(snapshot.columns.ids[shown])
-    grid = search_answer.sample_grid(
-        [Card(record, gallery.thumbnail(record.sha256), "Search with") for record in records]
-    )
-    return _NO_QUERY if pressed else "", of_gallery(gallery.name, grid)
-
-
 def _varied(labels: np.ndarray) -> list[int]:
     """Positions of a few items, of as many labels as there are, the same at every visit."""
     order = np.random.default_rng(0).permutation(len(labels))
@@ -310,16 +362,14 @@ def _varied(labels: np.ndarray) -> list[int]:
 
 def _why_nothing(result: SearchResult, filters: Filters) -> str:
     if not result.items:
-        return html.message("This gallery is empty", "Add images in the Gallery tab.", "warning")
+        return message("This gallery is empty", "Add images in the Gallery tab.", "warning")
     if filters.false_accept_rate:
-        return html.message(
+        return message(
             "No match that can be trusted",
             f"Nothing here is more alike than what {100 * filters.false_accept_rate:.0f} % of queries find whose thing "
             "is not in the gallery. Choose another setting under Trust to see the nearest.",
             "warning",
         )
     if filters.min_score is not None:
-        return html.message(
-            "Nothing is that similar", "Lower the least similarity, or choose other domains.", "warning"
-        )
+        return message("Nothing is that similar", "Lower the least similarity, or choose other domains.", "warning")
     return _NOTHING_LEFT

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import gradio as gr
 
 from unifex.core.jobs import Job, State
-from unifex.core.progress import Work
-from unifex.core.text import duration, plural, reason
+from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import MAX_NAME, Broken
-from unifex.models.embedder import Embedder, list_models
-from unifex.training.config import PRESETS, TrainConfig
+from unifex.training.config import PRESETS
 from unifex.training.held_out import HOLD_OUT_SHARE, HoldOut, divide, suspicious_labels
-from unifex.training.result import EpochMetrics, TrainResult
-from unifex.training.resume import TrainJob, checkpoints, read_curve
-from unifex.training.run import check_model_name, train
-from unifex.ui.components.basic import Choice, drop_zone, notice
+from unifex.training.result import TrainResult
+from unifex.training.resume import TrainJob, read_curve
+from unifex.ui.components.basic import drop_zone, notice
+from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
-from unifex.ui.components.job_tray import JobPanel, seen_at_once
+from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.model_download import ModelDownload
+from unifex.ui.components.model_switch import ModelSwitch
+from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.components.train_form import FIRST_PRESET, RecipeForm, recipe_of
+from unifex.ui.components.train_jobs import TrainJobs
 from unifex.ui.context import ERRORS, AppContext, name_for
-from unifex.ui.listening import listen
-from unifex.ui.rendering import html, training_report
+from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.rendering import training_report
 from unifex.ui.rendering.cards import CardCache, of_gallery
+from unifex.ui.rendering.html import message
 from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.theme import asset
 
@@ -44,15 +44,17 @@ class TrainTab:
     gallery_tab: GalleryTab
     form: RecipeForm = field(default_factory=RecipeForm)
     download: ModelDownload = field(init=False)
+    switch: ModelSwitch = field(init=False)
+    jobs: TrainJobs = field(init=False)
 
     def __post_init__(self) -> None:
-        self.download = ModelDownload(self.context)
+        self.download, self.switch = ModelDownload(self.context), ModelSwitch(self.context)
+        self.jobs = TrainJobs(self.context)
 
     def build(self) -> None:
         """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
         self.model = gr.State("")  # whose result is on the page
         self.drawn = gr.State("")  # the job whose outcome is on the page
-        self.used = gr.State("")  # the last job that changed a gallery's model
         self.awaited, self.taken_in = gr.State(""), gr.State("")  # indexing of what was dropped here: asked for, done
         self.panel = JobPanel(("index", "train", "use"), "train-progress")
         with gr.Row():
@@ -68,13 +70,9 @@ class TrainTab:
         return not self.context.settings.read_only
 
     def _build_data(self) -> None:
-        first = self.context.first_gallery()
         gr.Markdown("## 1 · Data")
-        self.gallery = Choice(
-            self.context.library.names() or [first], value=first, label="Labels of this gallery",
-            elem_id="train-gallery",
-        )  # fmt: skip
-        self.back = gr.Button("Go back", size="sm", visible=False, elem_id="train-back")
+        self.gallery = gallery_picker(self.context, "train-gallery", "Labels of this gallery")
+        self.switch.build_back()
         with gr.Accordion("or upload labelled folders", open=False, visible=self._writable):
             self.drop = drop_zone("train-drop", self.context.settings.public)
             self.upload_name = gr.Textbox(
@@ -107,284 +105,165 @@ class TrainTab:
         )  # fmt: skip
         self.outcome = notice("train-outcome", script=asset("evaluate.js"))
         with gr.Column(visible=False, elem_id="train-result") as self.result:
-            self.others = gr.CheckboxGroup(
-                [], label="Galleries that shall be searched with it", elem_id="train-galleries"
-            )
-            self.use = gr.Button("Use it", variant="primary", elem_id="train-use")
+            self.switch.build()
             with gr.Row(equal_height=True):
                 self.download.build()
             self.download.build_notice()
-        self.refusal = notice("train-refusal")
-        self.notice = notice("train-notice")
+        self.switch.build_notices()
         self.changed = gr.HTML(elem_id="train-changed", js_on_load=asset("evaluate.js"))
 
     @property
-    def opened(self) -> dict:
-        """What is called when the tab is opened or its gallery chosen."""
-        outputs = [self.summary, self.name, self.resume, self.finish, self.back]
-        return {"fn": self.show_data, "inputs": [self.gallery, self.share], "outputs": outputs}
+    def opening(self) -> list[Part]:
+        """What :meth:`show_data` updates."""
+        return [self.summary, self.name, self.resume, self.finish, self.switch.back]
 
     @property
-    def shown(self) -> dict:
-        """What is called when another gallery is chosen, and when a job about it has come further."""
-        outputs = [self.drawn, self.status, self.curves, self.outcome, self.resume, self.finish, *self._result]
-        return {"fn": self.show_job, "inputs": [self.gallery, self.drawn], "outputs": outputs}
-
-    @property
-    def _result(self) -> list:
-        """What is shown of a model that was trained."""
-        return [self.model, self.result, self.others, self.use, self.name, *self.download.shown, self.changed]
+    def showing(self) -> list[Part]:
+        """What :meth:`show_job` updates."""
+        result = [self.model, self.result, *self.switch.offered, self.name, *self.download.shown, self.changed]
+        return [self.drawn, self.status, self.curves, self.outcome, self.resume, self.finish, *result]
 
     def wire(self) -> None:
         """Connect the handlers."""
         self.form.wire()
         self._wire_data()
         self._wire_training()
-        for asked, handler, inputs in (
-            (self.use.click, self.switch, [self.others, self.model]),
-            (self.back.click, self.go_back, [self.gallery]),
-        ):
-            seen_at_once(listen(asked, handler, inputs, [self.refusal], counts="first"))
+        self.switch.wire(self.gallery, self.model)
         self.download.wire(self.model)
 
     def _wire_data(self) -> None:
         """What is dropped becomes a gallery."""
-        taken = [self.problem, self.upload_name, self.awaited]
-        seen_at_once(listen(self.drop.upload, self.receive, [self.upload_name], taken, counts="every"))
-        listen(self.taken_in.change, **self.opened)
-        listen(self.share.release, self.show_summary, [self.gallery, self.share], [self.summary])
+        title, taken = "The upload cannot be used", [self.upload_name, self.awaited]
+        named = [self.upload_name]
+        ask_for_job(self.drop.upload, self.receive, named, self.problem, title, *taken, counts="every")
+        shared = [self.gallery, self.share]
+        listen(self.taken_in.change, self.show_data, shared, self.opening)
+        listen(self.share.release, self.show_summary, shared, [self.summary])
 
     def _wire_training(self) -> None:
         asked = [self.gallery, self.name, self.share, *self.form.fields]
-        for press, handler, inputs in (
-            (self.start.click, self.begin, asked),
-            (self.resume.click, self.go_on, [self.gallery]),
-            (self.finish.click, self.keep, [self.gallery]),
-        ):
-            seen_at_once(listen(press, handler, inputs, [self.problem], counts="first"))
-        listen(self.gallery.change, **self.shown)
-        known = [self.gallery, self.drawn, self.used, self.awaited]
-        told = [self.notice, self.back, self.used, self.awaited, self.taken_in, self.summary]
-        outputs = [*self.shown["outputs"], *told, *self.gallery_tab.dropdowns]
-        listen(self.panel.further.input, self.show_jobs, known, outputs)
+        ask_for_job(self.start.click, self.begin, asked, self.problem, "Training cannot start")
+        ask_for_job(self.resume.click, self.go_on, [self.gallery], self.problem, "Training cannot go on")
+        ask_for_job(self.finish.click, self.keep, [self.gallery], self.problem, "Training cannot go on")
+        listen(self.gallery.change, self.show_job, [self.gallery, self.drawn], self.showing)
+        known = [self.gallery, self.drawn, self.switch.used, self.awaited]
+        arrived = [self.awaited, self.taken_in, self.summary, *self.gallery_tab.dropdowns]
+        listen(self.panel.further.input, self.show_jobs, known, [*self.showing, *self.switch.changing, *arrived])
 
-    # --- data and recipe -----------------------------------------------------------------------------------------
+    # --- data ----------------------------------------------------------------------------------------------------
 
-    def receive(self, name: str, event: gr.EventData) -> dict:
-        """(gallery name; dropped files) -> what is wrong, or the name of the gallery that they become."""
-        try:
-            staged, folder = self.gallery_tab.stage(event)
-            job = self.gallery_tab.start_index(staged, name.strip() or name_for(folder))
-        except ERRORS as error:
-            return {self.problem: html.message("The upload cannot be used", reason(error), "error")}
-        return {self.problem: "", self.upload_name: "", self.awaited: job.id}
+    def receive(self, name: str, event: gr.EventData) -> Updates:
+        """(gallery name; dropped files) -> a job that makes a gallery of them. Raises ``UnifexError``."""
+        staged, folder = self.gallery_tab.jobs.stage(event)
+        job = self.gallery_tab.jobs.start(staged, name.strip() or name_for(folder))
+        return {self.upload_name: "", self.awaited: job.id}
 
-    def show_data(self, name: str | None, share: float) -> Iterator[tuple]:
+    def show_data(self, name: str | None, share: float) -> Iterator[Updates]:
         """(gallery, share held out) -> summary, a name for the model, resume, finish, back."""
         try:
             gallery = self.context.gallery(name)
-            job = self._stopped(gallery.name)
-            shown = (
-                gr.update(value=job.name if job else self._free_name(gallery.name)),
-                *_can_go_on(job),
-                _back(gallery) if self.context.can_change(name) else gr.update(visible=False),
-            )
             data = divide(gallery, PRESETS[FIRST_PRESET].config, HoldOut(share))
+            stopped = self.jobs.stopped(gallery.name)
+            named = stopped.name if stopped else self.jobs.free_name(gallery.name)
+            shown = {self.name: named, **self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
         except ERRORS as error:
-            yield html.message("Nothing to learn from yet", reason(error), "warning"), *[gr.skip()] * 4
+            yield {self.summary: message("Nothing to learn from yet", reason(error), "warning")}
             return
-        yield training_report.summary(data, None), *shown
+        yield {self.summary: training_report.summary(data, None), **shown}
         if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
             see = CardCache(gallery, data.columns.ids)
             suspects = [see(error.item) for error in suspicious_labels(gallery, data)]
-            yield of_gallery(gallery.name, training_report.summary(data, suspects)), *[gr.skip()] * 4
+            yield {self.summary: of_gallery(gallery.name, training_report.summary(data, suspects))}
 
-    def show_summary(self, name: str | None, share: float) -> Iterator[str]:
+    def show_summary(self, name: str | None, share: float) -> Iterator[Updates]:
         """(gallery, share held out) -> summary."""
-        for summary, *_ in self.show_data(name, share):
-            yield summary
+        for shown in self.show_data(name, share):
+            yield {self.summary: shown[self.summary]}
 
-    def _free_name(self, gallery: str) -> str:
-        taken = {config.name for config in list_models(self.context.library.models)}
-        stem = gallery.encode()[: MAX_NAME - 10].decode(errors="ignore").strip() + "-neck"
-        return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if name not in taken)
+    def _offer_stopped(self, stopped: TrainJob | None) -> Updates:
+        """The buttons of a training that was stopped: go on, keep."""
+        there = stopped is not None
+        text = f"Go on with '{stopped.name}'" if stopped else ""
+        return {self.resume: gr.update(visible=there, value=text), self.finish: gr.update(visible=there)}
 
     # --- training ------------------------------------------------------------------------------------------------
 
-    def _stopped(self, gallery: str | None) -> TrainJob | None:
-        """The training of this gallery that was stopped last, if who asks may go on with it and nobody does."""
-        if not self.context.can_change(gallery):
-            return None
-        waiting = [job for job in checkpoints(self.context.library.models) if job.gallery == gallery]
-        idle = [o for o in waiting if not self.context.jobs.is_busy(self.context.owner, "train", o.name)]
-        return idle[0] if idle else None
+    def begin(self, gallery: str, name: str, share: float, *values: Any) -> None:
+        """(gallery, model name, share held out, the form's fields) -> a job. Raises ``UnifexError``."""
+        self.jobs.start(gallery, name.strip(), recipe_of(values), HoldOut(share))
 
-    def begin(self, gallery: str, name: str, share: float, *values) -> str:
-        """(gallery, model name, share held out, the form's fields) -> what is wrong, or nothing."""
-        try:
-            self._train(gallery, name.strip(), recipe_of(values), HoldOut(share))
-        except ERRORS as error:
-            return html.message("Training cannot start", reason(error), "error")
-        return ""
-
-    def go_on(self, gallery: str) -> str:
+    def go_on(self, gallery: str) -> Updates | None:
         """(gallery) -> as :meth:`begin`, for the training of it that was stopped last."""
         return self._again(gallery, finish=False)
 
-    def keep(self, gallery: str) -> str:
+    def keep(self, gallery: str) -> Updates | None:
         """(gallery) -> as :meth:`begin`: measure and save what the stopped training had reached."""
         return self._again(gallery, finish=True)
 
-    def _again(self, gallery: str, finish: bool) -> str:
-        job = self._stopped(gallery)
-        if job is None:
-            return html.message("Nothing to go on with", "Press Train.")
-        try:
-            self._train(job.gallery, job.name, job.config, job.hold_out, finish)
-        except ERRORS as error:
-            return html.message("Training cannot go on", reason(error), "error")
-        return ""
-
-    def resume_training(self, model: str) -> Job:
-        """Go on with the training of a model that was cut off. Raises ``UnifexError``."""
-        job = next((job for job in checkpoints(self.context.library.models) if job.name == model), None)
-        if job is None:
-            raise GalleryError(f"there is nothing to go on with of '{model}'")
-        return self._train(job.gallery, job.name, job.config, job.hold_out)
-
-    def _train(self, name: str, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool = False) -> Job:
-        gallery = self.context.writable(name)
-        check_model_name(self.context.library.models, model)
-        if self.context.jobs.is_busy(self.context.owner, "train", model):
-            raise GalleryError(f"'{model}' is being trained; give the next one another name")
-        self.context.jobs.check_turn(self.context.owner, "train")  # before it is counted
-        work = _training(self._deadline(finish), gallery, model, config, hold_out, finish)
-        return self.context.start("train", model, work, gallery.name)
-
-    def _deadline(self, finish: bool) -> float:
-        """How many seconds a visitor's training may take, which is counted; no end for who runs the server."""
-        workspace = self.context.workspace
-        if workspace and not finish:
-            workspace.begin_training()
-        return workspace.limits.training_seconds if workspace else math.inf
+    def _again(self, gallery: str, finish: bool) -> Updates | None:
+        stopped = self.jobs.stopped(gallery)
+        if stopped is None:
+            return {self.problem: message("Nothing to go on with", "Press Train.")}
+        self.jobs.go_on(stopped, finish)
+        return None
 
     # --- what came of it -----------------------------------------------------------------------------------------
 
-    def show_jobs(self, name: str | None, drawn: str, used: str, awaited: str) -> dict:
+    def show_jobs(self, name: str | None, drawn: str, used: str, awaited: str) -> Updates:
         """(gallery, jobs that are drawn, indexing waited for) -> training, change of model, what was dropped."""
-        jobs = {job.id: job for job in self.context.jobs.of(self.context.owner)}
-        shown = self.show_job(name, drawn)
-        changed = self.context.jobs.outcome(self.context.owner, "use")
-        if changed is None:
-            shown[self.notice] = ""
-        elif changed.id != used:
-            shown.update(self._change_of_model(changed, name))
-        arrived = jobs.get(awaited)
-        if arrived and not arrived.state.active:
-            shown[self.awaited] = ""
-            if arrived.state == State.DONE:
-                shown.update({self.taken_in: arrived.id, **self.gallery_tab.listed(arrived.name)})
-            else:
-                text = arrived.problem or "It goes on in the Gallery tab."
-                shown[self.summary] = html.message("The upload is not complete", text, "warning")
-        return shown
+        jobs = self.context.jobs.of(self.context.owner)
+        arrived = next((job for job in jobs if job.id == awaited and not job.state.active), None)
+        shown = {**self.show_job(name, drawn), **self.switch.show_change(name, used)}
+        return {**shown, self.awaited: "", **self._arrived(arrived)} if arrived else shown
 
-    def show_job(self, name: str | None, drawn: str) -> dict:
+    def _arrived(self, job: Job) -> Updates:
+        """What became of the upload that was waited for."""
+        if job.state == State.DONE:
+            return {self.taken_in: job.id, **self.gallery_tab.offer(job.name)}
+        text = job.problem or "It goes on in the Gallery tab."
+        return {self.summary: message("The upload is not complete", text, "warning")}
+
+    def show_job(self, name: str | None, drawn: str) -> Updates:
         """(gallery, the job that is drawn) -> the last training of this gallery: its curves, and what came of it."""
-        jobs = [job for job in self.context.jobs.of(self.context.owner) if (job.kind, job.source) == ("train", name)]
-        job = jobs[-1] if jobs else None
-        resume, finish = _can_go_on(self._stopped(name))
-        shown = {self.resume: resume, self.finish: finish}
+        job, shown = self.jobs.last(name), self._offer_stopped(self.jobs.stopped(name))
         if job is None:
             return {**shown, **self._nothing(), self.drawn: ""}
         if job.state.active:
-            curve = read_curve(self.context.library.models, job.name)
-            return {**shown, **self._nothing(), self.curves: training_report.curves(curve), self.drawn: ""}
+            return {**shown, **self._nothing(), self.curves: self._curves(job), self.drawn: ""}
         if job.id == drawn:
             return {**shown, self.drawn: drawn}
         shown |= {**self._nothing(), self.drawn: job.id}
         if job.state == State.DONE:
-            return {**shown, **self._trained(name, job.result)}
-        shown[self.curves] = training_report.curves(read_curve(self.context.library.models, job.name))
-        return {**shown, self.status: self._not_trained(job)}
+            return {**shown, **self._trained(self.context.gallery(name), job.result)}
+        return {**shown, self.curves: self._curves(job), self.status: self._not_trained(job)}
+
+    def _curves(self, job: Job) -> str:
+        return training_report.curves(read_curve(self.context.library.models, job.name))
 
     def _not_trained(self, job: Job) -> str:
-        kept = any(stopped.name == job.name for stopped in checkpoints(self.context.library.models))
+        kept = self.jobs.named(job.name) is not None
         if job.state == State.FAILED:
             text = f"{job.problem}. What was reached is kept." if kept else job.problem
-            return html.message("Not trained", text, "error")
+            return message("Not trained", text, "error")
         text = "Go on where it stopped, now or after a restart, or keep what was reached." if kept else ""
-        return html.message("Stopped", text or "Nothing is trained yet.", "warning")
+        return message("Stopped", text or "Nothing is trained yet.", "warning")
 
-    def _nothing(self) -> dict:
+    def _nothing(self) -> Updates:
         """Nothing of another gallery's training is shown."""
-        empty = {self.status: "", self.curves: "", self.outcome: "", self.changed: "", self.model: ""}
+        empty = dict.fromkeys([self.status, self.curves, self.outcome, self.changed, self.model], "")
         return {**empty, self.result: gr.update(visible=False)}
 
-    def _trained(self, name: str, found: TrainResult) -> dict:
-        gallery = self.context.gallery(name)
-        fitting = self._fitting(gallery)
-        advised = found.verdict == "better"
-        variant = "primary" if advised else "secondary"
+    def _trained(self, gallery: Gallery, found: TrainResult) -> Updates:
         return {
             self.model: found.model,
             self.curves: training_report.curves(found.curve),
             self.outcome: training_report.outcome(found),
             self.result: gr.update(visible=True),
-            self.others: gr.update(choices=fitting, value=[name], visible=len(fitting) > 1),
-            self.use: gr.update(value="Use it" if advised else "Use it anyway", variant=variant),
-            self.name: self._free_name(gallery.name),
-            **dict(zip(self.download.shown, self.download.of(found.model))),
+            self.name: self.jobs.free_name(gallery.name),
+            **self.switch.offer(gallery, advised=found.verdict == "better"),
+            **self.download.of(found.model),
             self.changed: _changed(gallery, found),
         }
-
-    def _fitting(self, gallery: Gallery) -> list[str]:
-        """Galleries on the same backbone."""
-        configs = {name: self.context.library.ask(name, lambda g: g.config) for name in self.context.library.names()}
-        wanted = gallery.config.backbone_hash
-        return [name for name, c in configs.items() if not isinstance(c, Broken) and c.backbone_hash == wanted]
-
-    def switch(self, names: list[str], model: str) -> str:
-        """(galleries, model) -> what is wrong, or nothing."""
-        try:
-            self._use(names, model)
-        except ERRORS as error:
-            return html.message("Not changed", reason(error), "error")
-        return ""
-
-    def go_back(self, name: str) -> str:
-        """(gallery) -> as :meth:`switch`, to the model before."""
-        try:
-            self._use([name], self.context.gallery(name).config.previous)
-        except ERRORS as error:
-            return html.message("Not changed", reason(error), "error")
-        return ""
-
-    def _use(self, names: Sequence[str], model: str) -> None:
-        if not model or not names:
-            raise GalleryError("choose a gallery, and train a model for it first")
-        for name in names:
-            self.context.writable(name)
-        embedder = Embedder.load(model, models=self.context.library.models)
-        self.context.start("use", ", ".join(names), self._changing(names, embedder), model)
-
-    def _changing(self, names: Sequence[str], embedder: Embedder) -> Work[list[Gallery]]:
-        """What was measured with the old model is shown no more; the galleries that were changed."""
-        done: list[Gallery] = []
-        for name in names:
-            done.append((yield from self.context.library.use(name, embedder)))
-            self.context.jobs.forget(self.context.owner, "evaluate", name)
-        return done
-
-    def _change_of_model(self, job: Job, name: str | None) -> dict:
-        if job.state != State.DONE:
-            text = job.problem or "It was cancelled."
-            return {self.used: job.id, self.notice: html.message("Not changed", text, "error")}
-        lines = ", ".join(f"'{gallery.name}': {plural(len(gallery), 'item')}" for gallery in job.result)
-        text = f"{lines}. Search, Evaluate and Map follow; the button under the gallery goes back."
-        shown = {self.used: job.id, self.notice: html.message(f"Searching with '{job.source}' now", text, "good")}
-        mine = [gallery for gallery in job.result if gallery.name == name]
-        return {**shown, self.back: _back(mine[0])} if mine else shown
 
 
 def _changed(gallery: Gallery, found: TrainResult) -> str:
@@ -393,38 +272,14 @@ def _changed(gallery: Gallery, found: TrainResult) -> str:
     try:
         rows = training_report.changed(found.changed(), see, found.before, found.model)
     except GalleryError as error:
-        return html.message("Which queries changed most is not shown", reason(error))
+        return message("Which queries changed most is not shown", reason(error))
     return of_gallery(gallery.name, rows)
 
 
-def _back(gallery: Gallery) -> dict:
-    previous = gallery.config.previous
-    return gr.update(visible=bool(previous), value=f"Go back to '{previous}'")
-
-
-_INVITATION = html.message(
+_INVITATION = message(
     "Teach this gallery",
     "Labels tell what belongs together. Some classes are held out and only measured on, so that you see what the new "
     "neck is worth for things it never saw, before you use it.",
 )
 
-_READ_ONLY = html.message("This server is read-only", "Run it yourself, or duplicate the Space, to train.")
-
-
-def _training(
-    seconds: float, gallery: Gallery, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool
-) -> Work[TrainResult | None]:
-    """A training that takes so many seconds at most: it ends after an epoch, which is kept."""
-    deadline = time.monotonic() + seconds  # from when its turn has come
-
-    def check_time(_: EpochMetrics) -> None:
-        if time.monotonic() > deadline:
-            raise GalleryError(f"a training may take {duration(seconds)} on this server; keep it, or go on")
-
-    return (yield from train(gallery, model, config, hold_out, finish=finish, on_epoch=check_time))
-
-
-def _can_go_on(job: TrainJob | None) -> tuple[dict, dict]:
-    """The buttons of a training that was stopped: go on, keep."""
-    there = job is not None
-    return gr.update(visible=there, value=f"Go on with '{job.name}'" if there else ""), gr.update(visible=there)
+_READ_ONLY = message("This server is read-only", "Run it yourself, or duplicate the Space, to train.")

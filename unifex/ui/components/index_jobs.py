@@ -1,0 +1,92 @@
+"""What people drop or name, on its way into a gallery: checked, staged, opened, indexed as a job."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from unifex.core.jobs import Job
+from unifex.core.progress import Work
+from unifex.data import sources, uploads
+from unifex.data.item import Options, Source, SourceError
+from unifex.gallery import bundle
+from unifex.gallery.bundle_file import is_bundle
+from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
+from unifex.gallery.indexing import IndexReport, announce, index
+from unifex.models.embedder import Embedder
+from unifex.ui.context import AppContext
+
+
+@dataclass
+class IndexJobs:
+    """For who asks; every method raises ``UnifexError`` for what may not be."""
+
+    context: AppContext
+
+    def stage(self, event: gr.EventData) -> tuple[str, str]:
+        """Files that the page has uploaded -> where they are staged, and what the folder was called."""
+        self.context.check_writable()
+        if self.context.workspace:
+            self.context.workspace.check_room()
+        files = [uploads.UploadedFile(self.context.uploaded(path), str(relative)) for path, relative in event.files]
+        staged = uploads.stage(self.context.library.folder, files)
+        for file in files:
+            self.context.taken_in(file.temporary)
+        return str(staged), min(file.name for file in files).partition("/")[0]  # they come as they were uploaded
+
+    def is_packed(self, spec: str) -> bool:
+        """Whether it is a gallery that was packed, which is opened and not indexed."""
+        return not self.context.settings.public and is_bundle(Path(spec))
+
+    def open(self, spec: str, options: Options = Options()) -> Source:
+        """A source that has images, its files read in a way that was asked for.
+
+        On a public server it must be the visitor's own upload.
+        """
+        self.context.check_writable()
+        if not spec:
+            raise SourceError("nothing to add yet: drop images above or name a folder")
+        if uploads.is_staged(self.context.library.folder, spec):
+            source = uploads.open_staged(Path(spec), options.exclude, self.context.settings.public)
+        else:
+            self.context.check_local("folders of the server and data sets are not read")
+            source = sources.open_source(spec, options=options)
+        sources.require_items(source)
+        return source
+
+    def start(
+        self, spec: str, name: str, options: Options = Options(), embedder: Callable[[], Embedder] | None = None
+    ) -> Job:
+        """Index a source into a gallery, or open a packed one under this name. ``embedder``: of a new gallery, where it
+        is another than the server's own."""
+        self.context.jobs.check_turn(self.context.owner, "index")  # before anything is made for it
+        if self.is_packed(spec):
+            self.context.check_writable()
+            return self.context.start("index", name, self._unpacking(spec, name), spec)
+        source = self.open(spec, options)  # nothing is made for nothing
+        gallery = self.context.library.get_or_create(name, embedder or (lambda: self.context.embedder))
+        with contextlib.suppress(GalleryBusy):
+            announce(gallery, source)
+        return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
+
+    def _indexing(self, gallery: Gallery, source: Source) -> Work[IndexReport]:
+        with self.context.within_limits(source, gallery) as limited:
+            report = yield from index(gallery, limited)
+        uploads.discard(gallery.folder.parent, source.spec)
+        return report
+
+    def _unpacking(self, spec: str, name: str) -> Work[Gallery]:
+        gallery = yield from bundle.unpack(Path(spec), name, self.context.library)
+        uploads.discard(gallery.folder.parent, spec)
+        return gallery
+
+    def resume(self, name: str) -> Job:
+        """Go on with the source of a gallery whose indexing was cut off."""
+        waiting = [source for source in self.context.gallery(name).sources() if not source.complete]
+        if not waiting:
+            raise GalleryError(f"there is nothing to go on with; '{name}' is complete")
+        return self.start(waiting[0].spec, name, waiting[0].reading)

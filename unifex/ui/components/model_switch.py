@@ -1,0 +1,115 @@
+"""Which model a gallery is searched with: the new one, and back to the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import gradio as gr
+
+from unifex.core.jobs import State
+from unifex.core.progress import Work
+from unifex.core.text import plural
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.library import Broken
+from unifex.models.embedder import Embedder
+from unifex.ui.components.basic import notice
+from unifex.ui.components.pressing import ask_for_job
+from unifex.ui.context import AppContext
+from unifex.ui.listening import Part, Updates
+from unifex.ui.rendering.html import message
+
+
+@dataclass
+class ModelSwitch:
+    """A list of galleries with the button that changes their model, and the one that goes back. ``used`` is the last
+    job that changed a gallery's model."""
+
+    context: AppContext
+
+    def build_back(self) -> None:
+        """Lay out the button that goes back."""
+        self.used = gr.State("")
+        self.back = gr.Button("Go back", size="sm", visible=False, elem_id="train-back")
+
+    def build(self) -> None:
+        """Lay out what changes the model."""
+        self.others = gr.CheckboxGroup([], label="Galleries that shall be searched with it", elem_id="train-galleries")
+        self.use = gr.Button("Use it", variant="primary", elem_id="train-use")
+
+    def build_notices(self) -> None:
+        """Where it is told what is in the way, and what came of it."""
+        self.refusal = notice("train-refusal")
+        self.notice = notice("train-notice")
+
+    @property
+    def offered(self) -> list[Part]:
+        """What :meth:`offer` updates."""
+        return [self.others, self.use]
+
+    @property
+    def changing(self) -> list[Part]:
+        """What :meth:`show_change` updates."""
+        return [self.notice, self.back, self.used]
+
+    def wire(self, gallery: gr.Dropdown, model: gr.State) -> None:
+        """Connect the handlers: the ``model`` that was trained on a gallery."""
+        ask_for_job(self.use.click, self.begin, [self.others, model], self.refusal, "Not changed")
+        ask_for_job(self.back.click, self.go_back, [gallery], self.refusal, "Not changed")
+
+    def offer(self, gallery: Gallery, advised: bool) -> Updates:
+        """A model that was trained on this gallery; ``advised``: it is better."""
+        fitting, variant = self._fitting(gallery), "primary" if advised else "secondary"
+        return {
+            self.others: gr.update(choices=fitting, value=[gallery.name], visible=len(fitting) > 1),
+            self.use: gr.update(value="Use it" if advised else "Use it anyway", variant=variant),
+        }
+
+    def _fitting(self, gallery: Gallery) -> list[str]:
+        """Galleries on the same backbone."""
+        configs = {name: self.context.library.ask(name, lambda g: g.config) for name in self.context.library.names()}
+        wanted = gallery.config.backbone_hash
+        return [name for name, c in configs.items() if not isinstance(c, Broken) and c.backbone_hash == wanted]
+
+    def offer_back(self, gallery: Gallery) -> Updates:
+        """The way back from a gallery's model, where there is one for who asks."""
+        previous = gallery.config.previous
+        there = bool(previous) and self.context.can_change(gallery.name)
+        return {self.back: gr.update(visible=there, value=f"Go back to '{previous}'")}
+
+    def begin(self, names: Sequence[str], model: str) -> None:
+        """(galleries, model) -> a job. Raises ``UnifexError``."""
+        if not model or not names:
+            raise GalleryError("choose a gallery, and train a model for it first")
+        for name in names:
+            self.context.writable(name)
+        embedder = Embedder.load(model, models=self.context.library.models)
+        self.context.start("use", ", ".join(names), self._changing(names, embedder), model)
+
+    def go_back(self, name: str) -> None:
+        """(gallery) -> as :meth:`begin`, to the model before."""
+        self.begin([name], self.context.gallery(name).config.previous)
+
+    def _changing(self, names: Sequence[str], embedder: Embedder) -> Work[list[Gallery]]:
+        """What was measured with the old model is shown no more; the galleries that were changed."""
+        done: list[Gallery] = []
+        for name in names:
+            done.append((yield from self.context.library.use(name, embedder)))
+            self.context.jobs.forget(self.context.owner, "evaluate", name)
+        return done
+
+    def show_change(self, name: str | None, used: str) -> Updates:
+        """(gallery, :attr:`used`) -> what came of the last change of a model."""
+        job = self.context.outcome("use")
+        if job is None:
+            return {self.notice: ""}
+        if job.id == used:
+            return {self.notice: gr.skip()}
+        if job.state != State.DONE:
+            text = job.problem or "It was cancelled."
+            return {self.used: job.id, self.notice: message("Not changed", text, "error")}
+        lines = ", ".join(f"'{gallery.name}': {plural(len(gallery), 'item')}" for gallery in job.result)
+        text = f"{lines}. Search, Evaluate and Map follow; the button under the gallery goes back."
+        shown = {self.used: job.id, self.notice: message(f"Searching with '{job.source}' now", text, "good")}
+        mine = [gallery for gallery in job.result if gallery.name == name]
+        return {**shown, **self.offer_back(mine[0])} if mine else shown

@@ -1,0 +1,90 @@
+"""Trainings of who asks: begun, gone on with, kept; within the time that a visitor has."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from unifex.core.jobs import Job
+from unifex.core.progress import Work
+from unifex.core.text import duration
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.library import MAX_NAME
+from unifex.models.embedder import list_models
+from unifex.training.config import TrainConfig
+from unifex.training.held_out import HoldOut
+from unifex.training.result import EpochMetrics, TrainResult
+from unifex.training.resume import TrainJob, checkpoints
+from unifex.training.run import check_model_name, train
+from unifex.ui.context import AppContext
+
+
+@dataclass
+class TrainJobs:
+    """What raises, raises ``UnifexError``."""
+
+    context: AppContext
+
+    def free_name(self, gallery: str) -> str:
+        """A name for a new model that is trained on this gallery."""
+        taken = {config.name for config in list_models(self.context.library.models)}
+        stem = gallery.encode()[: MAX_NAME - 10].decode(errors="ignore").strip() + "-neck"
+        return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if name not in taken)
+
+    def stopped(self, gallery: str | None) -> TrainJob | None:
+        """The training of this gallery that was stopped last, if who asks may go on with it and nobody does."""
+        if not self.context.can_change(gallery):
+            return None
+        waiting = [job for job in checkpoints(self.context.library.models) if job.gallery == gallery]
+        return next((job for job in waiting if not self.context.is_busy("train", job.name)), None)
+
+    def named(self, model: str) -> TrainJob | None:
+        """The training of this model, if it was stopped and can go on."""
+        return next((job for job in checkpoints(self.context.library.models) if job.name == model), None)
+
+    def last(self, gallery: str | None) -> Job | None:
+        """The last job that trains on this gallery, at work or ended."""
+        jobs = [job for job in self.context.jobs.of(self.context.owner) if (job.kind, job.source) == ("train", gallery)]
+        return jobs[-1] if jobs else None
+
+    def start(self, name: str, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool = False) -> Job:
+        """Train a model on the gallery ``name``; ``finish``: measure and save what was reached before."""
+        gallery = self.context.writable(name)
+        check_model_name(self.context.library.models, model)
+        if self.context.is_busy("train", model):
+            raise GalleryError(f"'{model}' is being trained; give the next one another name")
+        self.context.jobs.check_turn(self.context.owner, "train")  # before it is counted
+        work = _training(self._seconds(finish), gallery, model, config, hold_out, finish)
+        return self.context.start("train", model, work, gallery.name)
+
+    def go_on(self, stopped: TrainJob, finish: bool = False) -> Job:
+        """As :meth:`start`, where it was stopped."""
+        return self.start(stopped.gallery, stopped.name, stopped.config, stopped.hold_out, finish)
+
+    def resume(self, model: str) -> Job:
+        """Go on with the training of a model that was cut off."""
+        stopped = self.named(model)
+        if stopped is None:
+            raise GalleryError(f"there is nothing to go on with of '{model}'")
+        return self.go_on(stopped)
+
+    def _seconds(self, finish: bool) -> float:
+        """How many seconds a visitor's training may take, which is counted; no end for who runs the server."""
+        workspace = self.context.workspace
+        if workspace and not finish:
+            workspace.begin_training()
+        return workspace.limits.training_seconds if workspace else math.inf
+
+
+def _training(
+    seconds: float, gallery: Gallery, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool
+) -> Work[TrainResult | None]:
+    """A training that takes so many seconds at most: it ends after an epoch, which is kept."""
+    deadline = time.monotonic() + seconds  # from when its turn has come
+
+    def check_time(_: EpochMetrics) -> None:
+        if time.monotonic() > deadline:
+            raise GalleryError(f"a training may take {duration(seconds)} on this server; keep it, or go on")
+
+    return (yield from train(gallery, model, config, hold_out, finish=finish, on_epoch=check_time))
