@@ -52,6 +52,10 @@ RENAMED = {
     "--least": "--min-images",
     "--most": "--max-images",
     "--recipe": "--config",
+    "--smallest-margin": "--margin-min",
+    "--final-share": "--final-lr-scale",
+    "--start": "--init",
+    "--views": "--augmentations",
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unifex.cli.options import Parser
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core import ranges
 from unifex.core.console import watched
@@ -19,13 +20,12 @@ if TYPE_CHECKING:
     from unifex.training.config import TrainConfig
 
 
-def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     from unifex.training.config import PRESETS, SETTINGS
 
     train = command("train", _train, "teach a neck what a gallery's labels say, and measure it on classes it never saw")
-    train.add_argument("--gallery", required=True, help="name of the gallery")
-    train.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
+    train.share("--gallery", "--save")
     train.add_argument(
         "--preset", default="best", choices=PRESETS,
         help="; ".join(f"{name}: {preset.advice}" for name, preset in PRESETS.items()) + " (default best)",
@@ -33,9 +33,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     train.add_argument("--config", type=Path, metavar="FILE.yaml", help="a configuration of the public UniFEx instead")
     train.add_argument("--hold-out", type=ranges.HELD_OUT, default=0.3, help="share of classes to measure on (0.3)")
     train.add_argument("--hold-out-label", action="append", default=[], metavar="LABEL", help="this class instead")
-    train.add_argument(
-        "--dim", type=ranges.DIMENSION, help="length of before and after (default: 64 if the neck has it)"
-    )
+    train.share("--dim", help="length of before and after (default: 64 if the neck has it)")
     train.add_argument("--use", action="store_true", help="search the gallery with it from now on, unless it is worse")
     train.add_argument("--finish", action="store_true", help="measure and save what a stopped training had reached")
     train.add_argument(
@@ -48,14 +46,15 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         known = setting.metadata
         limits = "" if known["low"] is None else f", {known['low']:g} to {known['high']:g}"
         recipe.add_argument(
-            f"--{key.replace('_', '-')}",
+            f"--{setting.name.replace('_', '-')}",
+            dest=key,
             choices=known["choices"] and tuple(known["choices"]),
             help=f"{known['help']} ({known['unit'] or 'no unit'}{limits})",
         )
 
     taken = command("import", _import, "take a model in: from the hub, or a TorchScript file of the public UniFEx code")
     taken.add_argument("file", metavar="hf:OWNER/NAME|FILE.pt")
-    taken.add_argument("--save", required=True, metavar="MODEL", help="name of the new model")
+    taken.share("--save")
     taken.add_argument(
         "--size", type=ranges.IMAGE_SIDE, help="side of its images (default: what the file says, else 224)"
     )
