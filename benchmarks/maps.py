@@ -24,7 +24,7 @@ from unifex.core.progress import finish
 from unifex.data.item import Item
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
-from unifex.maps.projection import Map, place, project
+from unifex.maps.projection import Map, interpolated, project
 from unifex.models.embedder import Embedder
 
 SEEDS = 500
@@ -81,7 +81,7 @@ def mapped(folder: Path, embedder: Embedder) -> tuple[Gallery, Map, float]:
     gallery = Gallery.open(folder, embedder)
     gallery.snapshot()
     started = time.perf_counter()
-    drawn = finish(project(gallery, afresh=True))
+    drawn = finish(project(gallery, refresh=True))
     return gallery, drawn, time.perf_counter() - started
 
 
@@ -111,7 +111,7 @@ def place_milliseconds(gallery: Gallery, drawn: Map) -> float:
     for query in current.embeddings[:50]:
         started = time.perf_counter()
         scores, positions = index.search(query[None], 20)
-        place(drawn.places[positions[0]], scores[0])
+        interpolated(drawn.coords[positions[0]], scores[0])
         spent.append(1000 * (time.perf_counter() - started))
     return statistics.median(spent)
 

@@ -90,7 +90,7 @@ NO_MAP = b"none"
 def mapped(gallery: Gallery) -> bytes:
     """The kept map; where there is none, the next who asks has one made, which takes UMAP its time."""
     found = kept_map(gallery)
-    return found.places.tobytes() if found else NO_MAP
+    return found.coords.tobytes() if found else NO_MAP
 
 
 ANSWERS: dict[str, Callable[[Gallery], object]] = {

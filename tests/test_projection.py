@@ -10,7 +10,7 @@ from tests.support.galleries import run_index
 from unifex.core.progress import Step, finish
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.maps import page, projection
-from unifex.maps.projection import Map, aligned, kept_map, moved_most, place, project
+from unifex.maps.projection import Map, aligned, interpolated, kept_map, moved_most, project
 
 
 @pytest.fixture(scope="module")
@@ -29,26 +29,26 @@ def test_a_map_shows_its_progress_and_brings_labels_together(mapped):
     gallery, drawn, steps, _ = mapped
     assert {step.stage for step in steps} >= {"finding neighbours", "starting UMAP"}
     classes = gallery.snapshot().columns.classes
-    assert drawn.places.shape == (40, 2)
-    assert drawn.places.dtype == np.float32
-    assert np.isfinite(drawn.places).all()
-    distances = np.linalg.norm(drawn.places[:, None] - drawn.places[None], axis=2)
+    assert drawn.coords.shape == (40, 2)
+    assert drawn.coords.dtype == np.float32
+    assert np.isfinite(drawn.coords).all()
+    distances = np.linalg.norm(drawn.coords[:, None] - drawn.coords[None], axis=2)
     same = classes[:, None] == classes[None]
     assert distances[same].mean() < 0.7 * distances[~same].mean()
 
 
 def test_it_is_kept_and_the_same_again(mapped):
     gallery, drawn, *_ = mapped
-    assert np.array_equal(finish(project(gallery)).places, drawn.places)
-    assert np.array_equal(kept_map(gallery).places, drawn.places)
-    assert np.array_equal(finish(project(gallery, afresh=True)).places, drawn.places)
+    assert np.array_equal(finish(project(gallery)).coords, drawn.coords)
+    assert np.array_equal(kept_map(gallery).coords, drawn.coords)
+    assert np.array_equal(finish(project(gallery, refresh=True)).coords, drawn.coords)
 
 
 def test_a_kept_map_starts_nothing(mapped, monkeypatch):
     gallery, drawn, *_ = mapped
     for module, name in ((projection.subprocess, "Popen"), (projection.tempfile, "TemporaryDirectory")):
         monkeypatch.setattr(module, name, None)
-    assert np.array_equal(finish(project(gallery)).places, drawn.places)
+    assert np.array_equal(finish(project(gallery)).coords, drawn.coords)
 
 
 def test_a_worker_that_dies_says_why(gallery, tmp_path, monkeypatch):
@@ -66,10 +66,10 @@ def test_newcomers_are_placed_without_fitting_again(mapped, embedder):
     assert kept_map(gallery) is None
     found = finish(project(gallery))
     assert found.placed == 1
-    assert np.array_equal(found.places[:40], drawn.places)
+    assert np.array_equal(found.coords[:40], drawn.coords)
     near = gallery.neighbours()[1].positions[40][:5]
-    centre = found.places[near].mean(axis=0)
-    assert np.linalg.norm(found.places[40] - centre) < np.ptp(found.places, axis=0).max()
+    centre = found.coords[near].mean(axis=0)
+    assert np.linalg.norm(found.coords[40] - centre) < np.ptp(found.coords, axis=0).max()
 
 
 def test_a_second_map_lies_on_the_first(mapped):
@@ -78,10 +78,10 @@ def test_a_second_map_lies_on_the_first(mapped):
     assert second.model == "raw"
     assert np.array_equal(first.ids, second.ids)
     moved = moved_most(first, second, 5)
-    distances = np.linalg.norm(first.places - second.places, axis=1)
+    distances = np.linalg.norm(first.coords - second.coords, axis=1)
     assert distances[moved].min() >= np.sort(distances)[-5]
     kept = finish(project(gallery, "raw"))
-    assert np.array_equal(kept.places, second.places)
+    assert np.array_equal(kept.coords, second.coords)
 
 
 def test_cancelling_ends_the_worker(gallery, monkeypatch):
@@ -130,14 +130,14 @@ def test_an_image_has_one_place_however_many_files_show_it(tmp_path, embedder):
     run_index(gallery, pictures)
     drawn = finish(project(gallery))
     same = np.array(["copy" in r.path or "repacked" in r.path for r in gallery.records(drawn.ids)])
-    assert len(np.unique(drawn.places[same], axis=0)) == 1
-    assert len(np.unique(drawn.places[~same], axis=0)) == 20
+    assert len(np.unique(drawn.coords[same], axis=0)) == 1
+    assert len(np.unique(drawn.coords[~same], axis=0)) == 20
     (pictures / "copy late.png").write_bytes(encoded(image))
     run_index(gallery, pictures)
     later = finish(project(gallery))
     assert later.placed == 1
-    assert np.array_equal(later.places[-1], drawn.places[same][0])
-    assert len(np.unique(finish(project(gallery, "raw")).places, axis=0)) == 21
+    assert np.array_equal(later.coords[-1], drawn.coords[same][0])
+    assert len(np.unique(finish(project(gallery, "raw")).coords, axis=0)) == 21
 
 
 def test_alignment_undoes_turning_mirroring_and_scaling():
@@ -149,9 +149,9 @@ def test_alignment_undoes_turning_mirroring_and_scaling():
 
 def test_placing_is_a_weighted_mean():
     places = np.array([[0, 0], [10, 0], [0, 10.0]])
-    assert np.allclose(place(places, np.array([0.9, 0.9, 0.9])), [10 / 3, 10 / 3])
-    assert np.linalg.norm(place(places, np.array([0.9, 0.3, 0.3]))) < 0.1
-    assert np.allclose(place(places[:1], np.array([-0.5])), [0, 0])
+    assert np.allclose(interpolated(places, np.array([0.9, 0.9, 0.9])), [10 / 3, 10 / 3])
+    assert np.linalg.norm(interpolated(places, np.array([0.9, 0.3, 0.3]))) < 0.1
+    assert np.allclose(interpolated(places[:1], np.array([-0.5])), [0, 0])
 
 
 def decoded(text, kind):
@@ -164,7 +164,7 @@ def test_the_page_holds_everything(mapped):
     html = page.page(gallery, drawn, thumbnails=True)
     data = json.loads(re.search(r"const MAP = (.*);\n", html)[1])
     assert np.array_equal(decoded(data["ids"], np.int32), drawn.ids)
-    assert np.array_equal(decoded(data["places"], np.float32).reshape(-1, 2), drawn.places)
+    assert np.array_equal(decoded(data["places"], np.float32).reshape(-1, 2), drawn.coords)
     columns = {column["title"]: column for column in data["columns"]}
     labels = gallery.snapshot().columns.labels
     assert [columns["label"]["names"][code] for code in decoded(columns["label"]["codes"], np.int32)] == list(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from PIL import ImageOps
 
 from tests.support.drawing import LABELS, encoded, picture
@@ -56,6 +57,11 @@ def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
     assert saved.config.training["recipe"]["loss"] == "arcface"
     card = (folder / "README.md").read_text()
     assert "18 images of 3 classes in 2 domains" in card
+    head = ModelCard(card).data
+    assert (head.license, head.library_name, head.metrics) == ("apache-2.0", "unifex", ["mMP@5"])
+    assert [result.metric_value for result in head.eval_results] == [
+        round(e.overall().value, 4) for e in outcome.evaluations if e.model == "mine"
+    ]
     assert all(f"| {e.overall().value:.3f} |" in card for e in outcome.evaluations)
     lines = list(csv.DictReader((folder / "training.csv").open()))
     assert [float(line["loss"]) for line in lines] == pytest.approx([p.loss for p in curve], abs=1e-5)

@@ -103,9 +103,10 @@ class Evaluation:
         for own in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1) if len(order) else []:
             taken, times = np.unique(names[first[own[wrong[own]]]].astype(str), return_counts=True)
             at = self.split.queries[own[0]]
-            means = [float(getattr(self.metrics, name)[own].mean()) for name in ("mmp5", "recall1")]
+            mmp5, recall1 = (float(values[own].mean()) for values in (self.metrics.mmp5, self.metrics.recall1))
             confused_with = str(taken[times.argmax()]) if len(taken) else ""
-            rows.append(LabelScore(str(names[at]), str(columns.domains.texts[at]), len(own), *means, confused_with))
+            domain = str(columns.domains.texts[at])
+            rows.append(LabelScore(str(names[at]), domain, len(own), mmp5, recall1, confused_with))
         return sorted(rows, key=lambda row: (row.mmp5, row.domain, row.label))
 
     @cached_property
@@ -114,7 +115,7 @@ class Evaluation:
         classes, items = self.split.columns.classes, self.split.items
         said = []
         if len(np.unique(classes[items])) == 1:
-            label = shortened(self.split.columns.labels.texts[items[0]])
+            label = shortened(str(self.split.columns.labels.texts[items[0]]))
             said.append(
                 f"All items have one label, '{label}': whatever is found is right, and the figures say nothing. Add "
                 "images of other labels."
@@ -122,7 +123,8 @@ class Evaluation:
         else:
             pairs = np.unique(np.column_stack([self.split.columns.domains.codes[items], classes[items]]), axis=0)
             domains, labels = np.unique(pairs[:, 0], return_counts=True)
-            names = [shortened(self.split.columns.domains.names[code]) or "no domain" for code in domains[labels == 1]]
+            alone = self.split.columns.domains.names[domains[labels == 1]]
+            names = [shortened(str(name)) or "no domain" for name in alone]
             if len(domains) > 1 and names:
                 said.append(f"With one label in it, a domain is right alone whatever is found: {', '.join(names[:5])}.")
         if self.skipped > self.queries:

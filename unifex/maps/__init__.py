@@ -1,4 +1,4 @@
-"""Embeddings to places on a page: UMAP in a process of its own, and the page that shows it.
+"""Embeddings to coordinates on a page: UMAP in a process of its own, and the page that shows it.
 
 Gives ``project`` and ``page``.
 """

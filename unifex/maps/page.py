@@ -17,12 +17,12 @@ from unifex.maps.projection import Map
 
 
 def map_data(columns: ItemTable, near: Neighbours, drawn: Map, other: Map | None = None) -> dict[str, Any]:
-    """Ids, places and the columns to colour by, arrays in base64. ``other``: a second map of the same items."""
+    """Ids, coordinates and the columns to colour by, arrays in base64. ``other``: a second map of the same items."""
     verdicts = first_hits(columns, near)
     named = {"domain": columns.domains, "label": columns.labels, "split": columns.splits, "first hit": verdicts}
     data: dict[str, Any] = {
         "ids": _encoded(columns.ids, np.int32),
-        "places": _encoded(drawn.places, np.float32),
+        "places": _encoded(drawn.coords, np.float32),
         "model": drawn.model,
         "columns": [
             {"title": title, "names": [str(name) for name in column.names], "codes": _encoded(column.codes, np.int32)}
@@ -30,7 +30,7 @@ def map_data(columns: ItemTable, near: Neighbours, drawn: Map, other: Map | None
             if len(column.names) > 1 or title == "domain"
         ],
     }
-    return data | ({"other": {"model": other.model, "places": _encoded(other.places, np.float32)}} if other else {})
+    return data | ({"other": {"model": other.model, "places": _encoded(other.coords, np.float32)}} if other else {})
 
 
 def first_hits(columns: ItemTable, near: Neighbours) -> CategoricalColumn:

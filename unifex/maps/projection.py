@@ -2,7 +2,7 @@
 
 The neighbours are the nearest of those that are kept with the gallery, the start is the first two principal axes, and
 the seed is fixed: the same gallery gives the same map. Items added later, and queries, are placed at the weighted mean
-of their neighbours' places, without fitting again.
+of their neighbours' coordinates, without fitting again.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ class Map:
     """Places float32 [N, 2] of the items with these ids int64 [N]; ``placed``: how many came after the fit."""
 
     ids: np.ndarray
-    places: np.ndarray
+    coords: np.ndarray
     model: str
     placed: int = 0
 
 
-def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Work[Map]:
+def project(gallery: Gallery, model: str = "", refresh: bool = False) -> Work[Map]:
     """The map of a gallery by its own model or by a rival's name.
 
-    Fitted once and kept; ``afresh`` fits it again. A rival's map starts from the gallery's own, so that both have one
+    Fitted once and kept; ``refresh`` fits it again. A rival's map starts from the gallery's own, so that both have one
     orientation. Equal images lie in one place. Closing the generator ends the work. Raises :class:`GalleryError` for
     fewer than four different images.
     """
@@ -72,13 +72,13 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Work[Map
         has = f"{len(groups.first)}" + (f", and {'a copy' if copies == 1 else f'{copies:,} copies'}" if copies else "")
         raise GalleryError(f"a map needs {FEWEST} different images, gallery '{gallery.name}' has {has}; add others")
     if own:
-        index, stamp = current.index, gallery.model_key
+        index, fingerprint = current.index, gallery.model_key
     else:
         embeddings = embed_as(gallery, current.columns, model, gallery.config.dim, np.arange(len(current)))
         if embeddings is None:
             raise GalleryError(f"model '{model}' has no {gallery.config.dim}-d embedding to map")
-        index, stamp = index_types.build(embeddings), hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
-    kept = None if afresh else _read(gallery, stamp, current.columns, model)
+        index, fingerprint = index_types.build(embeddings), hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
+    kept = None if refresh else _read(gallery, fingerprint, current.columns, model)
     with _Worker() as worker:
         if kept is None:
             worker.start()
@@ -88,15 +88,15 @@ def project(gallery: Gallery, model: str = "", afresh: bool = False) -> Work[Map
         if near is None:
             near = yield from neighbours.find(index, current.columns.copies)
         near = yield from neighbours.between(near, groups, index.embeddings)
-        start = principal_places(index.embeddings[groups.first])
+        start = principal_coords(index.embeddings[groups.first])
         if not own:
             first = yield from project(gallery)
-            start = first.places[groups.first] / max(np.abs(first.places).max(), 1e-12) * START_SPREAD
-        places = (yield from worker.fit(near, start))[groups.of]
+            start = first.coords[groups.first] / max(np.abs(first.coords).max(), 1e-12) * START_SPREAD
+        coords = (yield from worker.fit(near, start))[groups.of]
     if not own:
-        places = aligned(places, first.places)
-    found = Map(current.columns.ids, places, model)
-    _keep(gallery, stamp, current.columns, found)
+        coords = aligned(coords, first.coords)
+    found = Map(current.columns.ids, coords, model)
+    _keep(gallery, fingerprint, current.columns, found)
     return found
 
 
@@ -107,23 +107,23 @@ def kept_map(gallery: Gallery) -> Map | None:
     return kept and _with_newcomers(kept, current.columns, None, np.arange(len(current)))
 
 
-def _map_path(gallery: Gallery, stamp: str) -> Path:
-    return gallery.folder / "maps" / f"{stamp}.npz"
+def _map_path(gallery: Gallery, fingerprint: str) -> Path:
+    return gallery.folder / "maps" / f"{fingerprint}.npz"
 
 
-def _read(gallery: Gallery, stamp: str, columns: ItemTable, model: str) -> Map | None:
+def _read(gallery: Gallery, fingerprint: str, columns: ItemTable, model: str) -> Map | None:
     """The kept map of the gallery that has these items now."""
-    stored = derived.read_arrays(_map_path(gallery, stamp), gallery.origin("map", stamp))
+    stored = derived.read_arrays(_map_path(gallery, fingerprint), gallery.origin("map", fingerprint))
     if stored is None or not derived.items_agree(stored["items"], columns.items):
         return None
     return Map(stored["items"]["id"], stored["places"], model)
 
 
-def _keep(gallery: Gallery, stamp: str, columns: ItemTable, found: Map) -> None:
-    path = _map_path(gallery, stamp)
+def _keep(gallery: Gallery, fingerprint: str, columns: ItemTable, found: Map) -> None:
+    path = _map_path(gallery, fingerprint)
     try:
         disk.make_folder(path.parent)
-        derived.write_arrays(path, gallery.origin("map", stamp), items=columns.items, places=found.places)
+        derived.write_arrays(path, gallery.origin("map", fingerprint), items=columns.items, places=found.coords)
     except OSError as error:
         log.warning("gallery '%s': its map is not kept: %s", gallery.name, reason(error))
 
@@ -138,30 +138,30 @@ def _with_newcomers(kept: Map, columns: ItemTable, near: Neighbours | None, firs
     at = np.minimum(np.searchsorted(kept.ids, columns.ids), len(kept.ids) - 1)
     known = kept.ids[at] == columns.ids
     if known.all():
-        return Map(columns.ids, kept.places[at], kept.model)
+        return Map(columns.ids, kept.coords[at], kept.model)
     if near is None or known.sum() < len(known) // 2:
         return None
-    places = np.where(known[:, None], kept.places[at], np.nan).astype(np.float32)
+    coords = np.where(known[:, None], kept.coords[at], np.nan).astype(np.float32)
     missing = np.flatnonzero(~known)
     for row in missing:
         there = near.positions[row][near.positions[row] >= 0]
         there = there[known[there]]
         weights = near.scores[row][np.isin(near.positions[row], there)]
-        places[row] = place(places[there], weights) if len(there) else np.nanmean(places, axis=0)
-    return Map(columns.ids, places[first], kept.model, len(missing))
+        coords[row] = interpolated(coords[there], weights) if len(there) else np.nanmean(coords, axis=0)
+    return Map(columns.ids, coords[first], kept.model, len(missing))
 
 
-def place(places: np.ndarray, similarities: np.ndarray) -> np.ndarray:
-    """Where a point goes whose nearest items are at ``places`` [k, 2]: their mean, weighted by similarity ** 8.
+def interpolated(coords: np.ndarray, similarities: np.ndarray) -> np.ndarray:
+    """Where a point goes whose nearest items are at ``coords`` [k, 2]: their mean, weighted by similarity ** 8.
 
     Takes microseconds, where umap's own ``transform`` compiles and optimises for seconds.
     """
     nearest = np.argsort(-similarities, kind="stable")[:PLACED_BY]
     weights = np.maximum(similarities[nearest], 1e-3) ** 8
-    return (weights[:, None] * places[nearest]).sum(0) / weights.sum()
+    return (weights[:, None] * coords[nearest]).sum(0) / weights.sum()
 
 
-def principal_places(embeddings: np.ndarray) -> np.ndarray:
+def principal_coords(embeddings: np.ndarray) -> np.ndarray:
     """Embeddings [N, d] on their first two principal axes, within +-10: float32 [N, 2]."""
     centred = embeddings - embeddings.mean(axis=0)
     _, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))
@@ -173,17 +173,17 @@ def principal_places(embeddings: np.ndarray) -> np.ndarray:
     return found.astype(np.float32)
 
 
-def aligned(places: np.ndarray, to: np.ndarray) -> np.ndarray:
-    """``places`` moved, turned, mirrored and scaled to lie as well as can be on ``to``, both [N, 2] (Procrustes)."""
-    centre, target = places - places.mean(axis=0), to - to.mean(axis=0)
+def aligned(coords: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """``coords`` moved, turned, mirrored and scaled to lie as well as can be on ``to``, both [N, 2] (Procrustes)."""
+    centre, target = coords - coords.mean(axis=0), to - to.mean(axis=0)
     left, strength, right = np.linalg.svd(centre.T @ target)
     scale = strength.sum() / max(float((centre**2).sum()), 1e-12)
     return (scale * centre @ left @ right + to.mean(axis=0)).astype(np.float32)
 
 
-def moved_most(before: Map, after: Map, most: int = 24) -> np.ndarray:
-    """Positions of the items that lie farthest from their old place, farthest first."""
-    return np.argsort(-np.linalg.norm(after.places - before.places, axis=1), kind="stable")[:most]
+def moved_most(before: Map, after: Map, count: int = 24) -> np.ndarray:
+    """Positions of the items that lie farthest from their old coordinates, farthest first."""
+    return np.argsort(-np.linalg.norm(after.coords - before.coords, axis=1), kind="stable")[:count]
 
 
 class _Worker:
@@ -191,7 +191,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self._exit = contextlib.ExitStack()
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> _Worker:
         return self
@@ -199,14 +199,14 @@ class _Worker:
     def __exit__(self, *error: object) -> None:
         self._exit.close()
 
-    def start(self) -> None:
+    def start(self) -> subprocess.Popen[str]:
         """Have it import UMAP, if it has not begun."""
         if self._process:
-            return
+            return self._process
         scratch = self._exit.enter_context(tempfile.TemporaryDirectory(prefix="unifex-map-"))
         self._folder = Path(scratch)
         with (self._folder / "log").open("w") as log:
-            self._process = subprocess.Popen(
+            self._process = process = subprocess.Popen(
                 [sys.executable, "-m", "unifex.maps.umap_worker", str(self._folder / "out.npy")],
                 cwd=PACKAGE.parent,
                 env=_environment(),
@@ -215,39 +215,41 @@ class _Worker:
                 stderr=log,
                 text=True,
             )
-        self._exit.callback(self._end)
-
-    def _end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+        self._exit.callback(_end, process)
+        return process
 
     def fit(self, near: Neighbours, start: np.ndarray) -> Work[np.ndarray]:
         """Have it fit: float32 [N, 2]. Raises :class:`GalleryError` with what it said when it died."""
-        self.start()
+        process = self.start()
         count, epochs = EFFORT if len(start) <= MANY else EFFORT_OF_MANY
         own, distances = _with_self(near, count)
         work = self._folder / "work.npz"
         np.savez(work, near=own, distances=distances, start=start, epochs=epochs, seed=SEED)
         with contextlib.suppress(BrokenPipeError):  # it died; the log says why
-            self._process.stdin.write(f"{work}\n")
-            self._process.stdin.flush()
-        if not (yield from _following(self._process, epochs)):
-            self._process.wait()
+            print(work, file=process.stdin, flush=True)
+        if not (yield from _following(process, epochs)):
+            process.wait()
             said = (self._folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
             raise GalleryError(f"the map could not be made: {said[0] if said else 'UMAP was ended'}")
         return np.load(self._folder / "out.npy")
 
 
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    if process.stdin:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+
+
 def _environment() -> dict[str, str]:
-    """The worker's: with a place for what numba compiles, if there can be one."""
-    place_for_compiled = cache_directory() / "numba"
+    """The worker's: with a folder for what numba compiles, if there can be one."""
+    folder = cache_directory() / "numba"
     try:
-        place_for_compiled.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return dict(os.environ)
-    return {**os.environ, "NUMBA_CACHE_DIR": str(place_for_compiled)}
+    return {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
 
 
 def _with_self(near: Neighbours, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -267,7 +269,7 @@ def _following(process: subprocess.Popen, epochs: int) -> Work[bool]:
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
-        for line in process.stdout:
+        for line in process.stdout or ():
             lines.put(line)
         lines.put(None)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from unifex.core import images
 from unifex.core.errors import UnifexError
@@ -109,6 +109,10 @@ def file_system(place: str) -> tuple[AbstractFileSystem, str]:
         raise SourceError(f"'{place}': {error}") from error
 
 
+def _open(files: AbstractFileSystem, path: str) -> BinaryIO:
+    return cast(BinaryIO, files.open(path, "rb"))
+
+
 class Unreachable(UnifexError):
     """A store that does not answer: no fault of the image, so that it must not be refused for it."""
 
@@ -121,7 +125,7 @@ def read_url(url: str) -> bytes:
     """
     files, path = file_system(url)
     try:
-        with files.open(path, "rb") as file:
+        with _open(files, path) as file:
             data = file.read(images.MAX_BYTES + 1)
     except (FileNotFoundError, PermissionError):
         raise
@@ -177,7 +181,7 @@ class StoreTree:
 
     def open(self, node: Node) -> BinaryIO:
         """See :class:`unifex.data.tree.Tree`."""
-        return io.BufferedReader(self._files.open(self._paths[node.path], "rb"))
+        return io.BufferedReader(cast(io.RawIOBase, _open(self._files, self._paths[node.path])))
 
     def item(self, node: Node, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
         """See :class:`unifex.data.tree.Tree`."""
@@ -211,9 +215,9 @@ def _read_tar(part: Part) -> Iterator[Item | Skipped]:
     shown = PurePosixPath(path).name
     way, skipped = Way(()), SkippedByReason()
     try:
-        with files.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+        with _open(files, path) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
             sample: dict[str, bytes] = {}
-            key = None
+            key = ""
             for member in tar:
                 path = posixpath.normpath(member.name)
                 folder, _, name = path.rpartition("/")
@@ -226,7 +230,7 @@ def _read_tar(part: Part) -> Iterator[Item | Skipped]:
                     yield _sample(part, key, sample)
                     sample = {}
                 key = f"{folder}/{stem}"
-                sample[suffix.lower()] = tar.extractfile(member).read(images.MAX_BYTES + 1)
+                sample[suffix.lower()] = cast(IO[bytes], tar.extractfile(member)).read(images.MAX_BYTES + 1)
             if sample:
                 yield _sample(part, key, sample)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -283,7 +287,8 @@ def _row(part: Part, number: int, row: dict[str, Any], cell: Any, given: str | N
     name = printable(str((row[given] if given else own) or place))
     if not isinstance(data, bytes):
         return Skipped(place, "no image bytes in this row")
-    labels = Labels(**{column: str(row[column]) for column in TEXTS if row.get(column) is not None})
+    label, domain, split = ("" if row.get(column) is None else str(row[column]) for column in TEXTS)
+    labels = Labels(label, domain, split)
     return Item(f"{part.place}!{part.group}/{number}", name, partial(bytes, data), labels)
 
 

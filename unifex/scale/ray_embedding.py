@@ -134,6 +134,7 @@ def _results(
     """A row for every part that was done."""
     ray = _start(address)
     from ray.data import ActorPoolStrategy, DataContext
+    from ray.exceptions import RayError
 
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -152,7 +153,7 @@ def _results(
             compute=ActorPoolStrategy(min_size=1, max_size=sum(count >= cores for count in machines)),
         )
         yield from done.iter_rows()
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         why = str(error).strip().rpartition("\n")[2][:300]
         raise ClusterError(f"Ray: {why}; what is done is kept, and the same command goes on from there") from error
     finally:
@@ -175,7 +176,7 @@ def _start(address: str | None):
             if not port.isdecimal():
                 raise ClusterError(f"'{address}' is no address of a Ray cluster: give HOST:PORT, or auto")
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-        ray.init(log_to_driver=False, logging_level="error", **options)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray cluster at {address} ({reason(error)}); `ray start --head` starts one") from error
     return ray
@@ -206,14 +207,14 @@ class Worker:
         kept = self.embedder.neck.embed(features, self.dim) if self.dim else features
         array, table = io.BytesIO(), io.BytesIO()
         np.save(array, kept)
-        columns = {
+        columns: dict[str, Any] = {
             "image_path": [one.item.uri for one in embedded], "path": [one.item.path for one in embedded],
             "label": [one.item.label for one in embedded], "domain": [one.item.domain for one in embedded],
             "split": [one.item.split for one in embedded], "sha256": [one.sha256 for one in embedded],
             "width": [one.width for one in embedded], "height": [one.height for one in embedded],
             "bytes": [one.bytes for one in embedded], "thumbnail": [one.thumbnail for one in embedded],
         }  # fmt: skip
-        texts = dict.fromkeys(("image_path", "path", "label", "domain", "split", "sha256"), pa.string())
+        texts: dict[str, Any] = dict.fromkeys(("image_path", "path", "label", "domain", "split", "sha256"), pa.string())
         if any(entry.item.labels.extra for entry in embedded):
             columns["extra"] = [entry.item.labels.row[3] for entry in embedded]
             texts["extra"] = pa.string()

@@ -105,7 +105,7 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
             f"least {config.min_images} different images are left beside {len(np.unique(classes[queries]))} held-out; "
             "add images, or hold out less"
         )
-    split, why = _trial(gallery, columns, queries, items, by, hold_out.seed)
+    split, why = _split(gallery, columns, queries, items, by, hold_out.seed)
     return TrainingData(
         columns, train, split, why, by, small, copies, _clashes(columns, labelled), len(classes) - len(labelled)
     )
@@ -195,24 +195,24 @@ def _of_size(columns: ItemTable, train: np.ndarray, config: TrainConfig) -> tupl
     if config.max_images:
         kept &= rank < config.max_images
     at = shuffled[order[starts[sizes < config.min_images]]]
-    texts = ["/".join(p for p in (columns.domains.texts[i], columns.labels.texts[i]) if p) for i in at]
+    texts = ["/".join(filter(None, map(str, (columns.domains.texts[i], columns.labels.texts[i])))) for i in at]
     small = [SmallClass(text, int(size)) for text, size in zip(texts, sizes[sizes < config.min_images])]
-    return np.sort(shuffled[order[kept]]), sorted(small, key=lambda one: one.name)
+    return np.sort(shuffled[order[kept]]), sorted(small, key=lambda size: size.name)
 
 
-def _trial(
+def _split(
     gallery: Gallery, columns: ItemTable, queries: np.ndarray, items: np.ndarray, by: str, seed: int
 ) -> tuple[QueryIndexSplit | None, str]:
     """Held-out queries among all labelled items but their own copies, or among the gallery's index."""
     if not len(queries):
         return None, f"fewer than {FEWEST_TO_HOLD_OUT} classes have two images, so all are trained on"
-    left_out = {}
+    omitted = {}
     if len(queries) > MAX_QUERIES:
-        left_out["queries not drawn"] = len(queries) - MAX_QUERIES
+        omitted["queries not drawn"] = len(queries) - MAX_QUERIES
         queries = np.sort(np.random.default_rng(seed).choice(queries, MAX_QUERIES, replace=False))
     kind, groups = ("split", None) if by == "split" else ("leave-one-out", columns.copies)
     split = QueryIndexSplit(
-        EvalProtocol(kind, seed), columns, queries, items, groups, pairs_marked_same(gallery, columns), left_out
+        EvalProtocol(kind, seed), columns, queries, items, groups, pairs_marked_same(gallery, columns), omitted
     )
     if not split.relevant().any():
         return None, "no held-out class has a second image to be found: nothing can be measured on them"

@@ -10,6 +10,8 @@ from pathlib import Path
 from unifex.core.errors import UnifexError
 from unifex.training.result import EpochMetrics
 
+Write = Callable[[dict[str, float], int], None]
+
 
 @contextlib.contextmanager
 def logger_of(tool: str | None, folder: Path, run: str) -> Iterator[Callable[[EpochMetrics], None]]:
@@ -32,16 +34,21 @@ def _values(metrics: EpochMetrics) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _tensorboard(folder: Path, run: str) -> Iterator[Callable[[dict[str, float], int], None]]:
+def _tensorboard(folder: Path, run: str) -> Iterator[Write]:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder)) as writer:
-        yield lambda values, epoch: [writer.add_scalar(name, value, epoch) for name, value in values.items()]
+
+        def write(values: dict[str, float], epoch: int) -> None:
+            for name, value in values.items():
+                writer.add_scalar(name, value, epoch)
+
+        yield write
 
 
 @contextlib.contextmanager
-def _trackio(folder: Path, run: str) -> Iterator[Callable[[dict[str, float], int], None]]:
-    import trackio
+def _trackio(folder: Path, run: str) -> Iterator[Write]:
+    import trackio  # pyright: ignore[reportMissingImports]  # installed by who wants it
 
     trackio.init(project="unifex", name=run)
     try:

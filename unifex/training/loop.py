@@ -98,8 +98,7 @@ class _Run:
             config.sub_centres,
             self.generator,
         )
-        for loss in self.loss.losses:
-            loss.all_gather = processes.all_gather
+        self.loss.gather_by(processes.all_gather)
         if self.init:
             self._start_centres_at_class_means()
         self.optimiser = _optimiser(config, self.student, self.loss)
@@ -305,14 +304,14 @@ def _optimiser(config: TrainConfig, student: nn.Module, loss: NestedLoss) -> tor
         {"params": list(student.parameters()), "full": config.learning_rate},
         {"params": [loss.centres.weight], "full": config.centre_learning_rate},
     ]
-    shared = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    rate, decay = config.learning_rate, config.weight_decay
     match config.optimiser:
         case "sgd":
-            return torch.optim.SGD(groups, momentum=MOMENTUM, **shared)
+            return torch.optim.SGD(groups, rate, MOMENTUM, weight_decay=decay)
         case "adam":
-            return torch.optim.Adam(groups, fused=True, **shared)
+            return torch.optim.Adam(groups, rate, weight_decay=decay, fused=True)
         case _:  # AdamW, and SAM around it
-            return torch.optim.AdamW(groups, fused=True, **shared)
+            return torch.optim.AdamW(groups, rate, weight_decay=decay, fused=True)
 
 
 def _write_checkpoint(path: Path, state: dict, of: str) -> None:

@@ -9,7 +9,7 @@ Angles are in radians. Centres and losses are dropped when a neck is saved.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,9 +79,9 @@ class _Nearest(torch.autograd.Function):
         for classes, rows in _chunks(which.shape[1], ctx.sub_centres):
             slope, number = slopes[:, classes], which[:, classes]
             for k, own in enumerate(rows):
-                part, unit = slope * (number == k), units[own]
-                of_embeddings.addmm_(part, unit)
-                of_unit = part.T @ embeddings
+                pulled, unit = slope * (number == k), units[own]
+                of_embeddings.addmm_(pulled, unit)
+                of_unit = pulled.T @ embeddings
                 inward = (unit * of_unit).sum(1, keepdim=True)
                 of_weight[own] = of_unit.addcmul_(unit, inward, value=-1).div_(lengths[own])
         return of_embeddings, of_weight, None
@@ -109,10 +109,11 @@ class Settings:
 class NormalisedSoftmax(nn.Module):
     """Cross-entropy of s cos(theta_j): no margin, the control (Wang et al. 2017, NormFace, arXiv 1704.06369)."""
 
-    all_gather = staticmethod(lambda own: own)  # rows of this process -> of all that share a batch (distributed.py)
+    all_gather: Callable[[Tensor], Tensor]  # rows of this process -> of all that share a batch (distributed.py)
 
     def __init__(self, class_sizes: Tensor, settings: Settings):
         super().__init__()
+        self.all_gather = lambda own: own
         self.margin, self.scale = settings.margin, settings.scale
 
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
@@ -159,13 +160,15 @@ class DynamicMarginArcFace(ArcFace):
     Where all classes are equally large, all have the margin in the middle.
     """
 
+    margins: Tensor
+
     def __init__(self, class_sizes: Tensor, settings: Settings):
         super().__init__(class_sizes, settings)
         sizes = class_sizes.double()
         spread = sizes.max() - sizes.min()
-        place = (sizes - sizes.min()) / spread if spread > 0 else torch.full_like(sizes, 0.5)
+        rank = (sizes - sizes.min()) / spread if spread > 0 else torch.full_like(sizes, 0.5)
         low = min(settings.margin_min, self.margin)
-        margins = low + (self.margin - low) * (1 + torch.cos(math.pi * place)) / 2
+        margins = low + (self.margin - low) * (1 + torch.cos(math.pi * rank)) / 2
         self.register_buffer("margins", margins.float())
 
     def target(self, cosines: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
@@ -296,6 +299,11 @@ class NestedLoss(nn.Module):
         implementation: type[NormalisedSoftmax] = globals()[loss.implementation]
         settings = settings or Settings(loss.margin)
         self.losses = nn.ModuleList(implementation(class_sizes, settings) for _ in self.dims)
+
+    def gather_by(self, all_gather: Callable[[Tensor], Tensor]) -> None:
+        """Have the losses look at the rows of all processes: ``all_gather`` makes them of this one's."""
+        for loss in self.losses:
+            loss.all_gather = all_gather  # pyright: ignore[reportArgumentType]  # torch's modules take any attribute
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Embeddings [B, D] as the neck gives them, not normalised; labels int64 [B] -> mean loss, 0-d."""

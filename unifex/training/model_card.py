@@ -1,22 +1,55 @@
-"""The README.md of a trained model: data, recipe, scores with their intervals, limits."""
+"""The README.md of a trained model: the hub's metadata, then data, recipe, scores with their intervals, limits."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unifex.evaluation.metrics import Estimate
 from unifex.models.embedder import Embedder
 from unifex.training.config import TrainConfig
 from unifex.training.result import TrainResult
 
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCard
+
+METRIC = "mMP@5"
+
+
+TAGS = ["image-retrieval", "image-embeddings", "metric-learning"]
+
 
 def write_card(path: Path, result: TrainResult, embedder: Embedder, note: str = "") -> None:
     """Write the card of a model on ``embedder``'s backbone; ``note`` says more of the data."""
-    path.write_text(card(result, embedder, note), encoding="utf-8")
+    path.write_text(str(card(result, embedder, note)), encoding="utf-8")
 
 
-def card(result: TrainResult, embedder: Embedder, note: str = "") -> str:
-    """The card as Markdown."""
+def card(result: TrainResult, embedder: Embedder, note: str = "") -> ModelCard:
+    """The card: what the hub lists and filters by, then the text."""
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+    own = [evaluation for evaluation in result.evaluations if evaluation.model == result.model]
+    licence = embedder.backbone.licence.lower()  # without the backbone the neck is of no use
+    head = ModelCardData(
+        model_name=result.model,
+        library_name="unifex",
+        license=licence if " " not in licence else "other",
+        pipeline_tag="image-feature-extraction",
+        tags=[*TAGS, result.config.loss],
+        metrics=[METRIC],
+        eval_results=[
+            EvalResult(
+                task_type="image-retrieval", dataset_type="held-out-classes", dataset_name="classes not trained on",
+                dataset_config=f"{evaluation.dim}-d", metric_type=METRIC,
+                metric_value=round(evaluation.overall().value, 4),
+            )
+            for evaluation in own
+        ],
+    )  # fmt: skip
+    return ModelCard(f"---\n{head.to_yaml()}\n---\n\n{_text(result, embedder, note)}")
+
+
+def _text(result: TrainResult, embedder: Embedder, note: str) -> str:
     data, backbone = result.data, embedder.backbone
     return f"""# {result.model}
 

@@ -191,11 +191,12 @@ class _Training:
 
     def _measure(self, neck: Neck, curve: list[EpochMetrics]) -> Work[TrainResult]:
         """Before and after, on held-out classes."""
-        config = self.gallery.config
+        config, split = self.gallery.config, self.data.split
         evaluations = []
-        for model, dim, embed in self._contenders(neck) if self.data.split else ():
-            embeddings = _embeddings(self.data.split, self.features, embed, dim)
-            evaluations.append((yield from evaluate(self.data.split, embeddings, model)))
+        if split:
+            for model, dim, embed in self._contenders(neck):
+                embeddings = _embeddings(split, self.features, embed, dim)
+                evaluations.append((yield from evaluate(split, embeddings, model)))
         seconds = curve[-1].seconds if curve else 0.0
         before = "raw" if self.current.kind == "identity" else config.model
         return TrainResult(

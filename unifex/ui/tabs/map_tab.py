@@ -21,7 +21,7 @@ from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.maps import page
-from unifex.maps.projection import Map, kept_map, moved_most, place, project
+from unifex.maps.projection import Map, interpolated, kept_map, moved_most, project
 from unifex.ui.components.basic import Choice, notice, signal
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.gallery_picker import gallery_picker
@@ -242,7 +242,7 @@ class MapTab:
         if not there:
             return ""
         rows, scores = (np.array(values) for values in zip(*there))
-        where = place(kept.places[rows], scores)
+        where = interpolated(kept.coords[rows], scores)
         return json.dumps({"place": where.tolist(), "hits": [int(kept.ids[row]) for row in rows[:10]]})
 
 
