@@ -1,4 +1,5 @@
 """A gallery on disk: items, features and what is derived from them; making it, correcting it, taking it elsewhere.
 
-Gives ``Gallery``, ``index(gallery, source)`` and the folder of all galleries.
+``gallery`` has its face, :class:`Gallery`, over ``database`` (what is kept), ``derived_data`` (what follows from that)
+and ``writer`` (what changes it); ``indexing`` fills it from a source, and ``library`` is the folder of all galleries.
 """

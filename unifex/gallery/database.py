@@ -44,7 +44,9 @@ class Database:
 
     def __init__(self, folder: Path, id: str):
         self.folder, self.id = folder, id
-        self._checked: set[str | int] = set()  # "schema", "version", and shards whose checksum was right
+        self.path = folder / FILE
+        self._checked: set[str | int] = set()  # "schema", and shards whose checksum was right
+        self._stand_ins: tuple[int, str] | None = None  # of which form of the tables, see `_stand_in`
 
     @property
     def name(self) -> str:
@@ -52,11 +54,6 @@ class Database:
         return self.folder.name
 
     # --- the database ----------------------------------------------------------------------------------------------
-
-    @property
-    def path(self) -> Path:
-        """Where the database lies."""
-        return self.folder / FILE
 
     @contextlib.contextmanager
     def connect(self, as_it_is: bool = False) -> Iterator[sqlite3.Connection]:
@@ -73,8 +70,8 @@ class Database:
         try:
             with database:
                 self._check_schema(database)
-                if not as_it_is and "version" not in self._checked and not schema.stand_in(database):
-                    self._checked.add("version")
+                if not as_it_is:
+                    self._stand_in(database)
                 yield database
         except sqlite3.DatabaseError as error:
             if code := _SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF):
@@ -105,6 +102,15 @@ class Database:
                 "of a newer version (update UniFEx), or not to be trusted"
             ) from error
         self._checked.add("schema")
+
+    def _stand_in(self, database: sqlite3.Connection) -> None:
+        """Let a reader see what a gallery of an earlier version lacks, until a writer adds it."""
+        if self._stand_ins and not self._stand_ins[1]:
+            return  # it lacks nothing, and never will again
+        form = database.execute("PRAGMA main.schema_version").fetchone()[0]  # which SQLite counts up with every change
+        if self._stand_ins is None or form != self._stand_ins[0]:
+            self._stand_ins = form, schema.stand_ins(database)
+        database.executescript(self._stand_ins[1])
 
     def migrate(self) -> None:
         """Add what a gallery of an earlier version lacks. By a writer."""

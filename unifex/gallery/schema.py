@@ -135,17 +135,15 @@ def _version(database: sqlite3.Connection) -> int:
     return database.execute("PRAGMA user_version").fetchone()[0]
 
 
-def stand_in(database: sqlite3.Connection) -> bool:
-    """Let a reader see what a gallery of an earlier version lacks; whether it lacks anything."""
+def stand_ins(database: sqlite3.Connection) -> str:
+    """A script that lets a reader see what a gallery of an earlier version lacks; empty when it lacks nothing."""
     scripts = []
     for migration in MIGRATIONS:
         for table, columns in migration.missing_columns(database).items():
             values = ", ".join(f"{kind.partition('DEFAULT ')[2] or 'NULL'} AS {name}" for name, kind in columns.items())
             scripts.append(f"CREATE TEMP VIEW {table} AS SELECT *, {values} FROM main.{table}")
         scripts += [migration.tables[name] for name in migration.missing_tables(database)]
-    for script in scripts:
-        database.executescript(script)
-    return bool(scripts)
+    return ";".join(scripts)
 
 
 def check_version(database: sqlite3.Connection) -> None:
