@@ -25,6 +25,8 @@ from unifex.vector_index.candidates import Place, Vectors
 from unifex.vector_index.matches import Exclusion
 from unifex.vector_index.milvus_index import MilvusIndex
 
+pytestmark = pytest.mark.scale
+
 DOMAINS, SPLITS = ('quo"ted \\', "päckchen", ""), ("index", "query")
 
 

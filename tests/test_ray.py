@@ -24,6 +24,8 @@ from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 from unifex.scale import partitions, ray_embedding
 
+pytestmark = pytest.mark.scale
+
 
 def workers() -> list[int]:
     """Process numbers of Ray's actors."""

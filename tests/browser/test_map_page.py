@@ -6,6 +6,7 @@ from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
 from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery
+from unifex.maps import page as map_page
 from unifex.maps.projection import Map
 
 LONG = "y" * 5000
@@ -24,7 +25,7 @@ def test_long_labels_leave_the_map_its_place_and_verdicts_differ_by_shape(tmp_pa
     places = np.random.default_rng(0).standard_normal((len(records), 2)).astype(np.float32)
     places[1] = places[0]
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_content(page.page(gallery, Map(gallery.snapshot().columns.ids, places, "m")))
+    page.set_content(map_page.page(gallery, Map(gallery.snapshot().columns.ids, places, "m")))
     page.locator(".map-colour").select_option(label="label")
     entry = page.locator(".map-plot .legend .traces", has_text="yyy")
     assert entry.locator(".legendtext").text_content() == "y" * 31 + "… (2)"
