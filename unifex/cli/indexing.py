@@ -34,6 +34,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     embed.add_argument("source", help=f"{sources.forms()}; {further}")
     embed.share("--exclude", "--follow-links")
     embed.share("--out", help="FILE.npz: path, label, domain, split, embedding; ray: a folder")
+    embed.add_argument("--extra", action="store_true", help="also an array extra: further CSV columns, a JSON an image")
     embed.share("--dim", help="length of the embeddings (default: the model's; with ray: features)")
     embed.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on many machines, in shards")
     embed.add_argument("--address", help="of a Ray cluster (default: this machine)")
@@ -109,6 +110,8 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
         records = gallery.records(snapshot.columns.ids)
     texts = ("path", "label", "domain", "split")
     arrays: dict[str, Any] = {name: np.array([getattr(record, name) for record in records], str) for name in texts}
+    if options.extra:
+        arrays["extra"] = np.array([record.labels.row[3] for record in records], str)
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically_with(out, lambda file: np.savez(file, **arrays, embedding=snapshot.embeddings))
