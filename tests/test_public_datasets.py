@@ -14,7 +14,7 @@ from tests.support.public_trees import TREES, write
 from unifex.cli.main import main
 from unifex.core.progress import finish
 from unifex.data.curation import Curated, Rule, choose, curate
-from unifex.data.item import Skipped, SourceError
+from unifex.data.item import Labels, Skipped, SourceError
 from unifex.data.public_datasets import DATASETS, Row
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
@@ -167,7 +167,7 @@ def test_what_is_missing_or_outside_is_refused_item_by_item(tmp_path):
 def rows() -> list[Row]:
     """Three domains with classes of 1 to 12 images."""
     return [
-        Row(f"{domain}/{label}/{view}", str(label), domain)
+        Row(f"{domain}/{label}/{view}", Labels(str(label), domain))
         for domain in ("cars", "dishes", "toys") for label in range(12) for view in range(label + 1)
     ]  # fmt: skip
 

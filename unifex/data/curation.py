@@ -14,27 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from unifex.core import images, ranges
 from unifex.core.files import write_atomically
 from unifex.core.progress import Stage, Work
 from unifex.core.tables import to_csv
 from unifex.core.text import reason
-from unifex.data.item import Item, Skipped, Source, SourceError
-
-
-class Labelled(Protocol):
-    """Anything with a label in a domain."""
-
-    @property
-    def label(self) -> str:
-        """Its class."""
-
-    @property
-    def domain(self) -> str:
-        """Its domain."""
-
+from unifex.data.item import Item, Labelled, Skipped, Source, SourceError
 
 Anything = TypeVar("Anything", bound=Labelled)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from unifex.core import images
-from unifex.data.item import SourceError
+from unifex.data.item import Item, SourceError
 from unifex.data.sources import open_source
 from unifex.data.uploads import STAGE
 
@@ -93,7 +93,7 @@ def _contents(archive: str) -> dict[str, str] | Place:
     try:
         if not Path(archive).exists():
             return Place.ABSENT
-        return {item.uri: item.stamp for item in open_source(archive) if hasattr(item, "uri")}
+        return {entry.uri: entry.stamp for entry in open_source(archive) if isinstance(entry, Item)}
     except (SourceError, OSError):
         return Place.UNKNOWN
 
@@ -106,9 +106,8 @@ def is_there(uri: str) -> bool:
 
 def path_of(spec: str) -> Path | None:
     """Where a source lies on this computer; None for one that lies elsewhere."""
-    scheme = re.match(_OF_FILES, spec)[0]
-    text = spec.removeprefix(scheme)
-    path = Path(text.partition("?")[0] if scheme == "m4d:" else text)
+    text = re.sub(rf"^{_OF_FILES}", "", spec)
+    path = Path(text.partition("?")[0] if spec.startswith("m4d:") else text)
     return path if path.is_absolute() else None
 
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TextIO, TypeVar
+from typing import BinaryIO, TextIO, TypeVar
 from urllib.parse import unquote
 
 from unifex.core import images
@@ -107,11 +107,12 @@ class Manifest:
         lines = 1
         with self._raw() as file:
             try:
-                start = file.peek(2)[:2]
-                encoding = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+                block = file.read(MAX_LINE)
+                encoding = "utf-16" if block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
                 decoder = codecs.getincrementaldecoder(encoding)()
-                while block := file.read(MAX_LINE):
+                while block:
                     lines += decoder.decode(block).count("\n")
+                    block = file.read(MAX_LINE)
                 decoder.decode(b"", final=True)
             except UnicodeDecodeError as error:
                 lines += error.object[: error.start].count(b"\n")
@@ -120,7 +121,7 @@ class Manifest:
                 raise SourceError(f"'{self.name}' cannot be read ({reason(error)})") from error
         return encoding
 
-    def _raw(self) -> io.BufferedReader:
+    def _raw(self) -> BinaryIO:
         try:
             return self.tree.open(self._node)
         except (OSError, images.ImageError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from itertools import chain
@@ -20,19 +20,18 @@ from unifex.core.tables import CSVError, delimiter_of, rows
 from unifex.core.text import reason
 from unifex.data.curation import Rule, choose
 from unifex.data.folder import file_item
-from unifex.data.item import Item, Labels, Options, Skipped, SourceError, SourceKind
+from unifex.data.item import Item, Labelled, Labels, Options, Skipped, SourceError, SourceKind
 
 MARGIN = 0.02  # of a box's sides is added around a crop, as the public code's preprocessing does
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Labelled):
     """One labelled image: ``path`` below the data folder; ``box`` left, top, right, bottom in pixels to crop to."""
 
     path: str
-    label: str
-    domain: str
+    labels: Labels
     box: Box | None = None
 
 
@@ -100,7 +99,7 @@ class _Table:
 
     def __call__(self, data: Path) -> Iterator[Row]:
         for image, label in table(data / self.file, self.image, self.label):
-            yield Row(self.place(image), label, self.domain)
+            yield Row(self.place(image), Labels(label, self.domain))
 
 
 PATH = ("img_path", "path", "image", "name")
@@ -119,7 +118,7 @@ def _m4d(data: Path) -> Iterator[Row]:
         folder = path.replace("\\", "/").removeprefix("./").partition("/")[0]
         if folder not in M4D_DOMAINS:
             raise SourceError(f"m4d-35k_train.csv: '{path[:80]}' is in none of {', '.join(M4D_DOMAINS)}")
-        yield Row(path, label, M4D_DOMAINS[folder])
+        yield Row(path, Labels(label, M4D_DOMAINS[folder]))
 
 
 def _deepfashion(data: Path) -> Iterator[Row]:
@@ -128,7 +127,7 @@ def _deepfashion(data: Path) -> Iterator[Row]:
         if not isinstance(classes, dict):
             raise SourceError(f"deepfashion_train.json: '{group}' holds no classes; it must be group -> id -> paths")
         for label, paths in classes.items():
-            yield from (Row(f"deepfashion/{path}", label, "apparel") for path in paths)
+            yield from (Row(f"deepfashion/{path}", Labels(label, "apparel")) for path in paths)
 
 
 def _met(data: Path) -> Iterator[Row]:
@@ -136,13 +135,13 @@ def _met(data: Path) -> Iterator[Row]:
     for number, entry in enumerate(_json(data / "met_dataset/ground_truth/MET_database.json")):
         if not isinstance(entry, dict) or not {"id", "path"} <= entry.keys():
             raise SourceError(f"MET_database.json: entry {number} has no 'id' and 'path'")
-        yield Row(f"met_dataset/MET/{entry['path']}", str(entry["id"]), "artwork")
+        yield Row(f"met_dataset/MET/{entry['path']}", Labels(str(entry["id"]), "artwork"))
 
 
 def _food101(data: Path) -> Iterator[Row]:
     """``{class: [class/number, ...]}``; the test images, as the public code takes."""
     for label, names in _json(data / "food-101/meta/test.json").items():
-        yield from (Row(f"food-101/images/{name}.jpg", label, "dishes") for name in names)
+        yield from (Row(f"food-101/images/{name}.jpg", Labels(label, "dishes")) for name in names)
 
 
 def _food_recognition(data: Path) -> Iterator[Row]:
@@ -156,7 +155,7 @@ def _food_recognition(data: Path) -> Iterator[Row]:
         for entry in found["annotations"]:
             left, top, width, height = entry["bbox"]
             path = f"fr22_train_v2/images/{names[entry['image_id']]}"
-            yield Row(path, str(entry["category_id"]), "dishes", (left, top, left + width, top + height))
+            yield Row(path, Labels(str(entry["category_id"]), "dishes"), (left, top, left + width, top + height))
     except (KeyError, TypeError, ValueError) as error:
         raise SourceError(f"annotations.json is not in COCO's format: {error!r}") from error
 
@@ -173,11 +172,16 @@ def _deepfashion2(data: Path) -> Iterator[Row]:
         for name, entry in items.items():
             try:
                 style, label = int(entry["style"]), f"{found['pair_id']}_{entry['style']}"
-                box = tuple(map(float, entry["bounding_box"])) if len(items) > 1 else None
+                box = _box(entry["bounding_box"]) if len(items) > 1 else None
             except (KeyError, TypeError, ValueError) as error:
                 raise SourceError(f"annos/{file.name}: {name} is not as DeepFashion2 says: {error!r}") from error
             if style > 0:  # style 0 is a garment that is in one image only
-                yield Row(f"deep_fashion2/image/{file.stem}.jpg", label, "apparel", box)
+                yield Row(f"deep_fashion2/image/{file.stem}.jpg", Labels(label, "apparel"), box)
+
+
+def _box(sides: Iterable[str | float]) -> Box:
+    left, top, right, bottom = map(float, sides)
+    return left, top, right, bottom
 
 
 def _hm_place(article: str) -> str:
@@ -347,7 +351,7 @@ class PublicSets:
         if not place.is_relative_to(self.data):
             return Skipped(row.path, "path leaves the data folder")
         try:
-            item = file_item(place, row.path, False, Labels(row.label, row.domain))
+            item = file_item(place, row.path, False, row.labels)
         except OSError as error:
             return Skipped(row.path, "file not found" if isinstance(error, FileNotFoundError) else str(error.strerror))
         if row.box is None:
@@ -386,7 +390,8 @@ def _cropped(read: Callable[[], bytes], box: Box) -> bytes:
     if edges[2] - edges[0] < 1 or edges[3] - edges[1] < 1:
         raise images.ImageError(f"box {box} is outside of the image")
     stream = io.BytesIO()
-    image.crop(tuple(map(round, edges))).save(stream, "JPEG", quality=95)
+    left, top, right, bottom = map(round, edges)
+    image.crop((left, top, right, bottom)).save(stream, "JPEG", quality=95)
     return stream.getvalue()
 
 

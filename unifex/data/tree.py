@@ -80,18 +80,23 @@ class Tree(Protocol):
 
     def nodes(self, enter: Callable[[str], bool]) -> Iterator[Node]:
         """Everything in it by path, folder by folder; of folders only those that ``enter`` wants not looked into."""
+        ...
 
     def find(self, path: str) -> Node | None:
         """What lies at a path, in whichever Unicode form its name is written."""
+        ...
 
     def open(self, node: Node) -> BinaryIO:
         """The content of a file, to be read. Raises OSError or ``ImageError``."""
+        ...
 
     def item(self, node: Node, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
         """The item of a file. Raises OSError when it went."""
+        ...
 
     def layout(self, path: str) -> str:
         """The path as far as it gives labels."""
+        ...
 
 
 class TreeImages:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from unifex.core import derived
+from unifex.core.arrays import sample
 from unifex.core.derived import Origin
 from unifex.core.errors import UnifexError
 from unifex.gallery.snapshot import Snapshot
@@ -100,8 +101,7 @@ def calibrate(snapshot: Snapshot) -> Calibration:
     if len(np.unique(classes[labelled])) < 2:
         raise CalibrationError("what similarity means is told from labels, and this gallery has not two of them")
     queries = np.flatnonzero(labelled)
-    if len(queries) > MAX_QUERIES:
-        queries = np.sort(np.random.default_rng(0).choice(queries, MAX_QUERIES, replace=False))
+    queries = queries[sample(len(queries), MAX_QUERIES)]
     embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
     matches, right = _judged_hits(snapshot, queries, mask)
     scores, found = matches.scores, matches.found
