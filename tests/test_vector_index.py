@@ -84,9 +84,9 @@ def test_what_is_left_when_all_that_is_near_is_of_the_own_group(lists, embedding
 
 def test_adding_and_removing_gives_what_building_anew_gives(embeddings):
     keys = np.arange(0, 2 * len(embeddings), 2) + 7
-    index = index_types.of(Vectors(embeddings[:5000], keys[:5000]), IVFIndex)
+    index = index_types.of(Vectors.keyed(embeddings[:5000], keys[:5000]), IVFIndex)
     stays = np.r_[0:1000, 1500:6000]
-    changed = index_types.of(Vectors(embeddings[stays], keys[stays]), last=index.candidates)
+    changed = index_types.of(Vectors.keyed(embeddings[stays], keys[stays]), last=index.candidates)
     assert changed.candidates.made_for == 5000
     assert changed.candidates.index.ntotal == len(stays)
     queries = clustered(40, seed=1)

@@ -87,11 +87,12 @@ def _millions(count: int) -> str:
 
 def _download(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models import zoo
+    from unifex.models.embedder import RAW
 
     backbone = watched(zoo.download(options.backbone))
     path = backbone.weights_file()
     say(options, f"{backbone.id} is here: {path}")
-    say(options, f"index with it: python -m unifex index FOLDER --gallery NAME --model raw:{backbone.id}")
+    say(options, f"index with it: python -m unifex index FOLDER --gallery NAME --model {RAW}{backbone.id}")
     return {"backbone": backbone.id, "path": str(path), "bytes": path.stat().st_size}
 
 

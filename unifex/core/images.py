@@ -14,9 +14,10 @@ import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image
 
 from unifex.core import colour, tiff
 from unifex.core.errors import UnifexError
@@ -187,10 +188,11 @@ def _decode(data: bytes, at_least: int | None) -> Picture:
 
 
 def _picture(image: Image.Image, size: tuple[int, int], orientation: int, note: str) -> Picture:
-    return Picture(_upright(image, orientation), *(size[::-1] if orientation in _QUARTER_TURNS else size), note)
+    width, height = size[::-1] if orientation in _QUARTER_TURNS else size
+    return Picture(_upright(image, orientation), width, height, note)
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
+def _open(data: bytes) -> Any:
     """As ``Image.open``, without Pillow's limit of pixels, which is one for the whole process."""
     for plugin in _PLUGINS:
         factory, accept = Image.OPEN[plugin]
@@ -223,7 +225,7 @@ def _room_for(memory: int, size: tuple[int, int]) -> Iterator[None]:
         yield
 
 
-def _memory(opened: ImageFile.ImageFile, data: bytes, pixels: int) -> int:
+def _memory(opened: Any, data: bytes, pixels: int) -> int:
     """Bytes that decoding takes, after ``draft``; ``pixels`` are those before it."""
     if _can_be_read_deep(opened, data):
         return _DEEP_COLOUR_BYTES * pixels
@@ -234,7 +236,7 @@ def _memory(opened: ImageFile.ImageFile, data: bytes, pixels: int) -> int:
     return needed + (tiff.buffer(opened) if opened.format == "TIFF" else 0)
 
 
-def _orientation(opened: ImageFile.ImageFile, data: bytes) -> int:
+def _orientation(opened: Any, data: bytes) -> int:
     """The turn that is still to be undone, as EXIF numbers it."""
     if opened.format == "HEIF":  # its library obeys the container and forgets EXIF, which counts where that is silent
         return 1 if _turns_itself(data) else opened.info.get("original_orientation") or 1
@@ -258,7 +260,7 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def _deep_tiff(data: bytes, at_least: int | None, opened: ImageFile.ImageFile | None = None, note: str = "") -> Picture:
+def _deep_tiff(data: bytes, at_least: int | None, opened: Any | None = None, note: str = "") -> Picture:
     """A TIFF of high depth, by tifffile; where that lacks a decompressor by Pillow's ``opened``."""
     with tiff.first_page(data) as page:
         size = page.imagewidth, page.imagelength
@@ -278,7 +280,7 @@ def _deep_tiff(data: bytes, at_least: int | None, opened: ImageFile.ImageFile | 
             return _picture(_reduced_rgb(image, at_least), size, orientation, note)
 
 
-def _of_eight_bits(opened: ImageFile.ImageFile, data: bytes) -> Image.Image:
+def _of_eight_bits(opened: Any, data: bytes) -> Image.Image:
     """The loaded picture, with its deeper samples scaled to 8 bits: as a whole, since they have one black and white."""
     if opened.mode.startswith(("I", "F")):
         values = np.asarray(opened)
@@ -291,13 +293,13 @@ def _of_eight_bits(opened: ImageFile.ImageFile, data: bytes) -> Image.Image:
     return image
 
 
-def _can_be_read_deep(opened: ImageFile.ImageFile, data: bytes) -> bool:
+def _can_be_read_deep(opened: Any, data: bytes) -> bool:
     """Whether it is a PNG of 16-bit colours, and small enough to be read in full where it is too dark otherwise."""
     fits = _DEEP_COLOUR_BYTES * opened.width * opened.height <= _limits.memory
     return opened.format == "PNG" and data[24] == 16 and opened.mode in ("RGB", "RGBA") and fits
 
 
-def _all_sixteen_bits(opened: ImageFile.ImageFile, data: bytes) -> np.ndarray:
+def _all_sixteen_bits(opened: Any, data: bytes) -> np.ndarray:
     """A PNG's colours, of which Pillow keeps the high bytes: uint16 [H, W, 2 | 3 | 4]."""
     again = _open(data)
     tile = again.tile[0]
@@ -332,10 +334,10 @@ def _reduced_rgb(image: Image.Image, at_least: int | None) -> Image.Image:
 
 def _flat_by_strips(image: Image.Image, factor: int) -> Image.Image:
     rows = max(1, STRIP_PIXELS // image.width // factor) * factor
-    out = None
+    out: Any = None
     for top in range(0, image.height, rows):
         strip = _flat(image.crop((0, top, image.width, min(image.height, top + rows)))).reduce(factor)
-        out = out or Image.new(strip.mode, tuple(-(-side // factor) for side in image.size))
+        out = out or Image.new(strip.mode, (-(-image.width // factor), -(-image.height // factor)))
         out.paste(strip, (0, top // factor))
     return out
 

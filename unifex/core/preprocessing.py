@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -20,7 +19,7 @@ class Preprocessing:
 
     ``size``: side of the square in pixels. ``fit``, of :data:`FITS`: ``squash`` ignores the aspect ratio, ``crop``
     keeps the centre of an image whose short side is ``size / crop_fraction``, ``pad`` keeps all of it on a ``fill``
-    ground (0-255 RGB).
+    ground (0-255 RGB). ``interpolation``: ``bilinear``, ``bicubic`` or ``lanczos``.
     ``mean`` and ``std`` are in units of 1 (0-1 pixels) and are applied inside the network's graph. A backbone that
     needs its image otherwise has, in its own file, a class of this with another :meth:`to_input`, and a ``fit`` of
     its own name, which its features' fingerprint holds.
@@ -30,7 +29,7 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fit: str = "pad"
-    interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
+    interpolation: str = "bicubic"
     crop_fraction: float = 1.0
     fill: tuple[int, int, int] = WHITE
 

@@ -30,16 +30,17 @@ class Baseline:
     embed: Callable[[np.ndarray, int, np.ndarray], np.ndarray]
 
 
+RAW, PCA, POOLING = "raw", "pca", "pooling"
 BASELINES: dict[str, Baseline] = {
-    "raw": Baseline(
+    RAW: Baseline(
         "the backbone's features as they are",
         lambda features, dim, fit_on: l2_normalize(features.astype(np.float32), features.shape[1]),
     ),
-    "pca": Baseline(
+    PCA: Baseline(
         "principal axes of this gallery's index items, not scaled",
         lambda features, dim, fit_on: pca(features[fit_on], (dim,), whitening=0).embed(features, dim),
     ),
-    "pooling": Baseline(
+    POOLING: Baseline(
         "the mean of neighbouring features, the training-free baseline of the paper",
         lambda features, dim, fit_on: pooling(features.shape[1], dim).embed(features, dim),
     ),

@@ -40,7 +40,7 @@ from unifex.gallery.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
 from unifex.gallery.records import Record
 from unifex.models import hub, zoo
 from unifex.models.backbones import BackboneError
-from unifex.models.embedder import FILES, ModelConfig, ModelError, find_model, read_neck
+from unifex.models.embedder import FILES, RAW, ModelConfig, ModelError, find_model, read_neck
 from unifex.models.hub import HubFile
 
 ON_HUB = "gallery.zip"
@@ -110,7 +110,7 @@ def _files(gallery: Gallery, scratch: Path, originals: dict[str, Record]) -> dic
         if name:
             record = originals[sha256]
             found[f"originals/{sha256[:2]}/{name}"] = lambda record=record: _image_of(gallery, record)
-    if not gallery.config.model.startswith("raw:"):  # a bare backbone has no neck
+    if not gallery.config.model.startswith(RAW):  # a bare backbone has no neck
         gallery.embedder.save(scratch / "model")
         found |= {f"model/{name}": scratch / "model" / name for name in FILES}
     return found
@@ -175,7 +175,7 @@ def _config(packed: BundleFile) -> GalleryConfig:
         raise ValueError(f"gallery.json has format {values.get('schema')!r}; update UniFEx")
     config = GalleryConfig(**values)
     own = replace(config, id=uuid.uuid4().hex, previous="", store="", collection="")
-    if own.model != f"raw:{own.backbone}":
+    if own.model != RAW + own.backbone:
         check_name(own.model, "model")
     return own
 
@@ -252,7 +252,7 @@ def _adopt_model(
     packed: BundleFile, config: GalleryConfig, new: Path, library: Library, widths: set[int]
 ) -> GalleryConfig:
     """The neck in the bundle becomes a model here, under a free name where its own means another neck."""
-    if config.model.startswith("raw:"):
+    if config.model.startswith(RAW):
         with contextlib.suppress(BackboneError):  # it may not be here
             _check_width(widths, zoo.get(config.backbone).feature_dim)
         return config

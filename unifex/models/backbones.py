@@ -118,6 +118,9 @@ def build(spec: BackboneSpec) -> torch.nn.Module:
     from torch.nn.functional import normalize
 
     class PixelsToFeatures(torch.nn.Module):
+        mean: torch.Tensor
+        scale: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             prep = spec.preprocessing

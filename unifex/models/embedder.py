@@ -32,6 +32,7 @@ from unifex.models.hub import HubFile
 
 DEFAULT_MODEL = "unifex-lite"
 DEFAULT_DIM = 256
+RAW = "raw:"  # before a backbone's id: the model that is nothing but this backbone
 BUNDLED_MODELS = ASSETS / "models"
 SCHEMA = 1
 log = logging.getLogger("unifex")
@@ -116,8 +117,8 @@ class Embedder:
         ``raw:BACKBONE``, or a backbone's id, is :meth:`raw`. Raises :class:`ModelError` when there is none,
         when its files are damaged, or when the installed backbone is not the one that the neck was trained on.
         """
-        if name.startswith("raw:") or zoo.Name.parse(name):
-            return cls.raw(name.removeprefix("raw:"), engine)
+        if name.startswith(RAW) or zoo.Name.parse(name):
+            return cls.raw(name.removeprefix(RAW), engine)
         folder = find_model(name, models)
         config = ModelConfig.read(folder / FILES[0])
         spec = backbone_of(config, folder.parent)
@@ -153,7 +154,7 @@ class Embedder:
         spec = zoo.get(backbone)
         size = spec.feature_dim
         identity = neck.Neck("identity", np.eye(size, dtype=np.float32), np.zeros(size, np.float32), (size,))
-        config = ModelConfig(f"raw:{spec.id}", spec.id, spec.weight_hash(), "identity", (size,), size)
+        config = ModelConfig(RAW + spec.id, spec.id, spec.weight_hash(), "identity", (size,), size)
         return cls(config, identity, engine)
 
     @classmethod
@@ -164,9 +165,11 @@ class Embedder:
         """
         for name in FILES:
             finish(hub.fetch(HubFile(repo, (name,))))
-        folder = hub.find(HubFile(repo, (FILES[0],))).parent
-        finish(zoo.download(ModelConfig.read(folder / FILES[0]).backbone))
-        return cls.load(str(folder))
+        config = hub.find(HubFile(repo, (FILES[0],)))
+        if config is None:
+            raise ModelError(f"{FILES[0]} of {repo} is gone from the hub's cache again; try again")
+        finish(zoo.download(ModelConfig.read(config).backbone))
+        return cls.load(str(config.parent))
 
     def push_to_hub(self, repo: str, card: str = "", private: bool = False) -> str:
         """Put the model into a repository of the hub, with its card (:mod:`unifex.training.model_card`); its address.
@@ -261,7 +264,7 @@ def find_model(name: str, models: Path | None = None) -> Path:
 
 def check_model(name: str, models: Path | None = None) -> None:
     """Raises :class:`ModelError` or ``BackboneError`` when there is nothing of this name; loads nothing."""
-    backbone = name.removeprefix("raw:")
+    backbone = name.removeprefix(RAW)
     if zoo.Name.parse(backbone):
         return  # only its library knows
     if backbone != name:

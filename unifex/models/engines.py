@@ -20,9 +20,11 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
+from cachetools import LRUCache
 
 from unifex.core import derived
 from unifex.core.derived import Origin
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from unifex.models.towers import TextTower
 
 GRAPH_HASHES = "hashes.json"
+MAX_ENGINES, MAX_TEXT_TOWERS = 8, 4  # kept ready in a process; of more, the one that was not asked for the longest goes
 log = logging.getLogger("unifex")
 
 
@@ -53,9 +56,11 @@ class Engine(Protocol):
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [B, size, size, 3] -> float32 [B, D], for the shortest wait of one caller."""
+        ...
 
     def bulk(self, pixels: np.ndarray) -> np.ndarray:
         """The same, for the most images a second when ``workers`` threads call it."""
+        ...
 
 
 def cache_directory() -> Path:
@@ -207,7 +212,7 @@ def on_zero_gpu() -> bool:
     return bool(os.environ.get("SPACES_ZERO_GPU")) and importlib.util.find_spec("spaces") is not None
 
 
-_lent: dict[str, TorchEngine] = {}
+_lent: WeakValueDictionary[str, TorchEngine] = WeakValueDictionary()  # those of the engines that are alive
 
 
 @_lent_gpu
@@ -223,9 +228,9 @@ class ZeroGPUEngine:
     workers = 2
 
     def __init__(self, spec: BackboneSpec):
-        self._key = spec.weight_hash()
-        _lent[self._key] = TorchEngine(spec)
-        self.name = f"{_lent[self._key].name}, lent for each call (ZeroGPU)"
+        self._key, self._engine = spec.weight_hash(), TorchEngine(spec)
+        _lent[self._key] = self._engine
+        self.name = f"{self._engine.name}, lent for each call (ZeroGPU)"
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         return _features_on_lent_gpu(self._key, pixels)
@@ -266,12 +271,12 @@ ENGINES: dict[str, Callable[[BackboneSpec], Engine]] = {
 }  # fmt: skip
 
 
-_text_towers: dict[str, TextTower] = {}
+_text_towers: LRUCache[str, TextTower] = LRUCache(MAX_TEXT_TOWERS)
 _text_lock = threading.Lock()
 
 
 def load_text_tower(spec: BackboneSpec) -> TextTower:
-    """The backbone's text tower, on the CPU with torch; made once a process.
+    """The backbone's text tower, on the CPU with torch; kept.
 
     Raises ``BackboneError`` when it has none, or when its weights or its tokenizer are not on this computer.
     """
@@ -289,15 +294,15 @@ def load_text_tower(spec: BackboneSpec) -> TextTower:
         return _text_towers[key]
 
 
-_engines: dict[tuple[str, str], Engine] = {}
+_engines: LRUCache[tuple[str, str], Engine] = LRUCache(MAX_ENGINES)
 _engines_lock = threading.Lock()
 
 
 def load_engine(spec: BackboneSpec, name: str | None = None) -> Engine:
     """The fastest engine there is for this backbone here, or the one named (also by ``UNIFEX_ENGINE``).
 
-    Made once a process and shared by all models on this backbone: a second one would cost memory, and making it while
-    the first infers can deadlock (see :class:`OpenVINOEngine`).
+    Kept, and shared by all models on this backbone: a second one would cost memory, and making it while the first
+    infers can deadlock (see :class:`OpenVINOEngine`).
     """
     name = name or spec.engine or os.environ.get("UNIFEX_ENGINE") or _fastest()
     check_engine(name)
@@ -323,7 +328,8 @@ def _fastest() -> str:
 
 def _openvino():
     """OpenVINO without its telemetry package, which would otherwise report conversions to its makers."""
-    sys.modules.setdefault("openvino_telemetry", None)
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)
     import openvino
 
     return openvino

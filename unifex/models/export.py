@@ -56,6 +56,9 @@ def fitting(prep: Preprocessing) -> torch.nn.Module:
     size, support = float(prep.size), _SUPPORT[prep.interpolation]
 
     class Fit(torch.nn.Module):
+        fill: torch.Tensor
+        places: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("fill", torch.tensor(prep.fill, dtype=torch.float32).view(1, 3, 1, 1))
@@ -120,6 +123,9 @@ def module_of(embedder: Embedder, dim: int) -> torch.nn.Module:
     from torch.nn.functional import linear, normalize
 
     class ImagesToEmbeddings(torch.nn.Module):
+        weight: torch.Tensor
+        bias: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.fit = fitting(embedder.backbone.preprocessing)
@@ -183,7 +189,7 @@ def _onnx(embedder: Embedder, dim: int, out: Path) -> Run:
             dynamic_axes={"images": {0: "batch", 2: "height", 3: "width"}, "embeddings": {0: "batch"}},
         )  # fmt: skip
     session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
-    return lambda batch: session.run(None, {"images": batch})[0]
+    return lambda batch: np.asarray(session.run(None, {"images": batch})[0])
 
 
 def _example() -> torch.Tensor:

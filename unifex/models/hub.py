@@ -37,6 +37,11 @@ class HubFile:
     kind: str = "model"
 
 
+def page_of(repo: str) -> str:
+    """Where people read about a repository of models."""
+    return f"https://huggingface.co/{repo}"
+
+
 def find(file: HubFile) -> Path | None:
     """The file in the hub's cache on this computer, or None. Asks nobody."""
     from huggingface_hub import try_to_load_from_cache
@@ -98,7 +103,7 @@ def explain(error: Exception, repo: str) -> HubError:
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
-        text = f"accept its licence at https://huggingface.co/{repo}, then `hf auth login` or set HF_TOKEN"
+        text = f"accept its licence at {page_of(repo)}, then `hf auth login` or set HF_TOKEN"
     elif isinstance(error, errors.RepositoryNotFoundError):
         text = "there is no such repository, or it is private: check the name, `hf auth login` or set HF_TOKEN"
     elif isinstance(error, errors.EntryNotFoundError):
@@ -129,7 +134,7 @@ def _look_up(file: HubFile) -> tuple[str, int]:
 
     for name in file.names:
         try:
-            return name, hf_hub_download(file.repo, name, repo_type=file.kind, dry_run=True).file_size
+            return name, hf_hub_download(file.repo, name, repo_type=file.kind, dry_run=True).file_size or 0
         except (errors.HFValidationError, errors.RepositoryNotFoundError) as error:
             raise explain(error, file.repo) from error
         except errors.EntryNotFoundError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unifex.core.preprocessing import Preprocessing
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
@@ -57,7 +57,7 @@ def timm_lite_name(name: str) -> str:
     return f"blocks.{stage}.{repeat}.{names[layer]}.{leaf}"
 
 
-def lite0_classifier(weights: Path) -> torch.nn.Module:
+def lite0_classifier(weights: Path) -> Any:
     """EfficientNet-Lite0 with its 1000 ImageNet classes, in evaluation mode: float [B, 3, 224, 224] -> [B, 1000]."""
     import timm
     import torch
@@ -72,7 +72,7 @@ def _lite0_stages(weights: Path) -> torch.nn.Module:
     import torch
 
     class Stages(torch.nn.Module):
-        def __init__(self, network: torch.nn.Module):
+        def __init__(self, network: Any):
             super().__init__()
             self.stem = torch.nn.Sequential(network.conv_stem, network.bn1)
             self.blocks = network.blocks

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,6 +34,7 @@ class TextTower(Protocol):
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """float32 [n, D], L2 norm 1; D is the image tower's, and a cosine between the two is a similarity."""
+        ...
 
 
 def open_clip_model(name: str, weights: Path | None, size: int | None = None) -> torch.nn.Module:
@@ -47,7 +48,7 @@ def open_clip_model(name: str, weights: Path | None, size: int | None = None) ->
     by_timm = "timm_model_name" in open_clip_config(name)["vision_cfg"]  # timm resizes after loading, open_clip while
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")
-        model = open_clip.create_model(
+        model: Any = open_clip.create_model(
             name, load_weights=False, pretrained_text=False, force_image_size=None if by_timm else size,
             device=torch.get_default_device(),
         )  # fmt: skip
@@ -76,7 +77,7 @@ def open_clip_images(name: str, weights: Path | None, size: int | None, projecti
     """
     import torch
 
-    tower = open_clip_model(name, weights, size).visual
+    tower: Any = open_clip_model(name, weights, size).visual
     if projection:
         return tower
     if getattr(tower, "proj", None) is not None:
@@ -95,7 +96,7 @@ class OpenClipText:
     """The text tower with its tokenizer, on the CPU. Raises :class:`TowerError` when the tokenizer's files miss."""
 
     def __init__(self, name: str, weights: Path | None):
-        model = open_clip_model(name, weights)
+        model: Any = open_clip_model(name, weights)
         model.visual = None  # the image tower runs elsewhere, on a faster engine
         self._model = model
         self._tokenize = tokenizer(name, fetch=False)
@@ -115,8 +116,9 @@ def tokenizer(name: str, fetch: bool) -> Any:
     import open_clip
 
     wanted = open_clip_config(name)["text_cfg"].get("hf_tokenizer_name")
+    options: dict[str, Any] = {} if fetch or not wanted else {"local_files_only": True}
     try:
-        return open_clip.get_tokenizer(name, **({} if fetch or not wanted else {"local_files_only": True}))
+        return open_clip.get_tokenizer(name, **options)
     except (OSError, ValueError) as error:
         raise TowerError(f"the tokenizer {wanted} is not on this computer") from error
 
@@ -148,13 +150,18 @@ def open_clip_preprocessing(name: str, pretrained: dict[str, Any], size: int | N
         side = side[0]
     return Preprocessing(
         size=side,
-        mean=tuple(pretrained.get("mean") or OPENAI_DATASET_MEAN),
-        std=tuple(pretrained.get("std") or OPENAI_DATASET_STD),
+        mean=_triple(pretrained.get("mean") or OPENAI_DATASET_MEAN),
+        std=_triple(pretrained.get("std") or OPENAI_DATASET_STD),
         fit=_FIT_OF_RESIZE[pretrained.get("resize_mode") or "shortest"],
         interpolation=pretrained.get("interpolation") or "bicubic",
         crop_fraction=1.0,
         fill=(0, 0, 0),
     )
+
+
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
 
 
 def timm_images(name: str, weights: Path | None, size: int | None, whole: bool) -> torch.nn.Module:
@@ -170,8 +177,9 @@ def timm_images(name: str, weights: Path | None, size: int | None, whole: bool) 
     if weights:
         options["pretrained_cfg_overlay"] = {"file": str(weights)}
     told = size and not name.startswith("samvit")  # SAM resamples its positions itself, but not when weights are loaded
+    sized: dict[str, Any] = {"img_size": size} if told else {}
     try:
-        network = timm.create_model(name, **options, **({"img_size": size} if told else {}))
+        network = timm.create_model(name, **options, **sized)
     except TypeError:  # a convolutional network, which takes any size, does not want to be told
         network = timm.create_model(name, **options)
     if not whole:
@@ -186,7 +194,7 @@ def timm_preprocessing(name: str, size: int | None) -> Preprocessing:
     import difflib
 
     import timm
-    from timm.data import resolve_data_config
+    from timm.data.config import resolve_data_config
 
     known = timm.get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
     if known is None:
@@ -198,8 +206,8 @@ def timm_preprocessing(name: str, size: int | None) -> Preprocessing:
         raise TowerError(f"timm:{name} takes images of {height} x {width}, UniFEx squares only")
     return Preprocessing(
         size=size or height,
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
+        mean=_triple(config["mean"]),
+        std=_triple(config["std"]),
         fit=_FIT_OF_CROP[config["crop_mode"]],
         interpolation=config["interpolation"],
         crop_fraction=config["crop_pct"],

@@ -34,6 +34,7 @@ from unifex.models.towers import TowerError
 if TYPE_CHECKING:
     import torch
 
+BUNDLED = (LITE0,)  # each is a file of its own that says everything of it: add its spec here
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
@@ -63,9 +64,14 @@ class Name:
     @classmethod
     def parse(cls, text: str) -> Name | None:
         """None when it is no id of a library."""
+        return cls.of(text) if cls._FORM.fullmatch(text) else None
+
+    @classmethod
+    def of(cls, text: str) -> Name:
+        """The parts of an id. Raises :class:`BackboneError` when it is none of a library."""
         match = cls._FORM.fullmatch(text)
         if not match:
-            return None
+            raise BackboneError(f"'{text}' is no id of a library")
         library, rest = match["library"], match["rest"]
         name, _, tag = rest.partition(":") if library == "open_clip" else (rest, "", "")
         return cls(library, name, tag, int(match["size"]) if match["size"] else None, not match["tower"])
@@ -73,15 +79,15 @@ class Name:
 
 @cache
 def table() -> dict[str, BackboneSpec]:
-    """All named backbones by id, the bundled one first."""
+    """All named backbones by id, the bundled ones first."""
     with _TABLE.open(encoding="utf-8", newline="") as file:
         (_, header), *lines = rows(file)
     specs = [_row(dict(zip(header, cells))) for _, cells in lines]
-    return {spec.id: spec for spec in (LITE0, *specs)}
+    return {spec.id: spec for spec in (*BUNDLED, *specs)}
 
 
 def _row(row: dict[str, str]) -> BackboneSpec:
-    name = Name.parse(row["id"])
+    name = Name.of(row["id"])
     mean, std = _NORMS[row["norm"]]
     prep = Preprocessing(int(row["size"]), mean, std, row["fit"], row["interpolation"], fill=(0, 0, 0))
     return _spec(
@@ -99,24 +105,25 @@ def _spec(
     id: str, name: Name, weights: HubFile | Path, dim: int, prep: Preprocessing, text_parameters: int = 0, **facts: Any
 ) -> BackboneSpec:
     """A row of the zoo. ``weights``: on the hub, or a file of this computer."""
-    local = isinstance(weights, Path)
     has_text = bool(text_parameters) and name.projection  # without the projection there is no joint space
     return BackboneSpec(
         id=id,
         architecture=id,
-        weights=str(weights) if local else f"https://huggingface.co/{weights.repo}",
-        weights_file=(lambda: weights) if local else partial(_weights_here, id, weights),
+        weights=hub.page_of(weights.repo) if isinstance(weights, HubFile) else str(weights),
+        weights_file=partial(_weights_here, id, weights),
         stages=partial(_stages, name),
         pools=(MapPool("tower", dim),),
         preprocessing=prep,
-        hub_file=None if local else weights,
+        hub_file=weights if isinstance(weights, HubFile) else None,
         text=partial(towers.OpenClipText, name.name) if has_text else None,
         text_parameters=text_parameters,
         **facts,
     )
 
 
-def _weights_here(id: str, file: HubFile) -> Path:
+def _weights_here(id: str, file: HubFile | Path) -> Path:
+    if isinstance(file, Path):
+        return file
     found = hub.find(file)
     if found is None:
         spec = get(id)
@@ -169,7 +176,8 @@ def get(name: str) -> BackboneSpec:
 def _from_library(id: str) -> BackboneSpec:
     """A backbone that is not in the table: the library is asked for everything the table would say."""
     try:
-        return _LIBRARIES[Name.parse(id).library](id, Name.parse(id))
+        name = Name.of(id)
+        return _LIBRARIES[name.library](id, name)
     except (TowerError, RuntimeError, OSError, ValueError, KeyError) as error:
         raise BackboneError(f"backbone '{id}': {reason(error)}") from error
 
@@ -179,7 +187,7 @@ def _of_timm(id: str, name: Name) -> BackboneSpec:
     import timm
 
     config = timm.get_pretrained_cfg(name.name)
-    if not config.hf_hub_id:
+    if config is None or not config.hf_hub_id:
         raise TowerError("its weights are not on the hub")
     return _measured(id, name, HubFile(config.hf_hub_id, TIMM_FILES), prep, licence=config.license or "unknown")
 
@@ -267,6 +275,8 @@ def download(id: str) -> Work[BackboneSpec]:
 
 def fetch_tokenizer(spec: BackboneSpec) -> None:
     """Get the tokenizer's files, a few megabytes, unless they are here. Raises ``HubError``."""
+    if not isinstance(spec.text, partial):
+        return  # a tower that is not open_clip's, and brings its own
     name = spec.text.args[0]
     try:
         towers.tokenizer(name, fetch=False)

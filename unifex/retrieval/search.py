@@ -77,11 +77,11 @@ def _search(
     calibration, min_score = _calibration(gallery, snapshot, dim, filters.false_accept_rate), filters.lowest_score
     if calibration and filters.false_accept_rate is not None:
         min_score = max(min_score, calibration.threshold(filters.false_accept_rate))
-    tells = calibration is not None and not filters.partial
+    told_by = None if filters.partial else calibration
     return SearchResult(
         hits=hits_at(gallery, snapshot, positions, scores, min_score, calibration),
         reranked=rerank,
-        out_of_gallery=calibration.probability_in_gallery(scores.max(initial=-1)) < 0.5 if tells else None,
+        out_of_gallery=told_by.probability_in_gallery(scores.max(initial=-1)) < 0.5 if told_by else None,
         items=len(snapshot),
         searched=filters.searched(snapshot),
         model=gallery.embedder.name,

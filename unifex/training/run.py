@@ -18,6 +18,7 @@ from unifex.core import progress
 from unifex.core.files import new_folder
 from unifex.core.progress import Step, Work
 from unifex.core.vectors import l2_normalize
+from unifex.evaluation.compare import PCA, RAW
 from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate, mmp5
 from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -198,7 +199,7 @@ class _Training:
                 embeddings = _embeddings(split, self.features, embed, dim)
                 evaluations.append((yield from evaluate(split, embeddings, model)))
         seconds = curve[-1].seconds if curve else 0.0
-        before = "raw" if self.current.kind == "identity" else config.model
+        before = RAW if self.current.kind == "identity" else config.model
         return TrainResult(
             self.name, before, config.dim, self.dim, neck, self.config, self.data, curve, seconds, evaluations
         )
@@ -208,10 +209,10 @@ class _Training:
         new one at all that it has."""
         model, current, train = self.gallery.config.model, self.current, part(self.features, self.data.train)
         width, dims = self.features.shape[1], sorted({CHALLENGE_DIM, self.dim})
-        yield "raw", width, lambda rows: l2_normalize(rows.astype(np.float32), width)
+        yield RAW, width, lambda rows: l2_normalize(rows.astype(np.float32), width)
         for dim in dims:
             if dim < min(len(train), width):
-                yield "pca", dim, partial(pca(train, (dim,), whitening=0).embed, dim=dim)
+                yield PCA, dim, partial(pca(train, (dim,), whitening=0).embed, dim=dim)
         for dim in sorted({self.gallery.config.dim, *dims}):
             if dim in current.dims and current.kind != "identity":
                 yield model, dim, partial(current.embed, dim=dim)

@@ -31,14 +31,19 @@ class Vectors:
 
     embeddings: np.ndarray
     keys: np.ndarray
-    domains: np.ndarray | None = None
-    splits: np.ndarray | None = None
+    domains: np.ndarray
+    splits: np.ndarray
     version: int = 0
 
     @classmethod
     def of(cls, embeddings: np.ndarray) -> Vectors:
-        """float32 [N, d] that are called by their positions."""
-        return cls(embeddings, np.arange(len(embeddings)))
+        """float32 [N, d] that are called by their positions, of no domain and no split."""
+        return cls.keyed(embeddings, np.arange(len(embeddings)))
+
+    @classmethod
+    def keyed(cls, embeddings: np.ndarray, keys: np.ndarray) -> Vectors:
+        """float32 [N, d] and int64 [N], of no domain and no split."""
+        return cls(embeddings, keys, np.full(len(keys), "", object), np.full(len(keys), "", object))
 
     def __len__(self) -> int:
         return len(self.embeddings)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import faiss
 import numpy as np
 
 from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
 from unifex.vector_index.matches import Matches
-from unifex.vector_index.metric import FAISS_METRIC
+from unifex.vector_index.metric import FAISS_METRIC, faiss
 
 
 @dataclass(frozen=True)
 class FlatIndex(CandidateIndex):
-    """All of them, at full length."""
+    """All of them, at full length; ``index`` is one of FAISS."""
 
     kind: ClassVar[str] = "flat"
     max_vectors: ClassVar[float] = 50_000
     exact: ClassVar[bool] = True
-    index: faiss.Index
+    index: Any
     embeddings: np.ndarray
     recall: float | None = 1.0
 
@@ -55,6 +54,6 @@ class FlatIndex(CandidateIndex):
         return self if vectors.embeddings is self.embeddings else None
 
 
-def selector(mask: np.ndarray) -> faiss.IDSelector:
+def selector(mask: np.ndarray) -> Any:
     """bool [N] as FAISS has it."""
     return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))

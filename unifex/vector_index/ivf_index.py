@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-import faiss
 import numpy as np
 
 from unifex.core.files import write_atomically_with
@@ -20,7 +19,7 @@ from unifex.core.vectors import l2_normalize
 from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
 from unifex.vector_index.flat_index import selector
 from unifex.vector_index.matches import Matches
-from unifex.vector_index.metric import FAISS_METRIC, brute_force
+from unifex.vector_index.metric import FAISS_METRIC, brute_force, faiss
 
 PREFIX_DIM = 64
 LISTS_PER_ROOT = 4  # lists = 4 sqrt(vectors), to a power of two
@@ -43,7 +42,7 @@ class IVFIndex(CandidateIndex):
 
     kind: ClassVar[str] = "lists"
     max_vectors: ClassVar[float] = float("inf")
-    index: faiss.IndexIVF
+    index: Any
     keys: np.ndarray
     dim: int
     made_for: int
@@ -116,7 +115,7 @@ class IVFIndex(CandidateIndex):
         positions = keys - first if last - first == len(self.keys) - 1 else np.searchsorted(self.keys, keys)
         return Matches(scores, np.where(keys < 0, -1, positions))
 
-    def _selector(self, mask: np.ndarray) -> faiss.IDSelector:
+    def _selector(self, mask: np.ndarray) -> Any:
         by_key = np.zeros(int(self.keys[-1]) + 1, bool)
         by_key[self.keys[mask]] = True
         return selector(by_key)
@@ -152,6 +151,6 @@ class IVFIndex(CandidateIndex):
 
 
 @cache
-def _visiting(lists: int) -> faiss.SearchParametersIVF:
+def _visiting(lists: int) -> Any:
     """Kept, since to make one takes a tenth of a search."""
     return faiss.SearchParametersIVF(nprobe=lists)

@@ -5,9 +5,12 @@ Vectors have the length one (:func:`unifex.core.vectors.l2_normalize`), so that 
 
 from __future__ import annotations
 
-import faiss
+from typing import Any
+
+import faiss as _faiss
 import numpy as np
 
+faiss: Any = _faiss  # what its Python side adds (keyword parameters, readers and writers) is in no stub
 FAISS_METRIC = faiss.METRIC_INNER_PRODUCT
 MILVUS_METRIC = "IP"
 

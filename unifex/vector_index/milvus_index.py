@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -26,9 +26,6 @@ from unifex.core.derived import Origin
 from unifex.vector_index.candidates import CandidateIndex, Place, StoreError, Vectors
 from unifex.vector_index.matches import Matches
 from unifex.vector_index.metric import MILVUS_METRIC, brute_force
-
-if TYPE_CHECKING:
-    from pymilvus import MilvusClient
 
 LITE_FILE = "milvus.db"
 ROWS_AT_ONCE = 2000
@@ -45,7 +42,7 @@ class MilvusIndex(CandidateIndex):
 
     kind: ClassVar[str] = "milvus"
     store_help: ClassVar[str] = "milvus (a file in the gallery) and milvus:URI"
-    client: MilvusClient
+    client: Any
     name: str
     vectors: Vectors
     subsets: np.ndarray
@@ -187,11 +184,11 @@ def location(store: str, folder: Path) -> str:
     return str(path.resolve())
 
 
-_clients: dict[str, MilvusClient] = {}
+_clients: dict[str, Any] = {}
 _lock = threading.Lock()
 
 
-def _client(uri: str) -> MilvusClient:
+def _client(uri: str) -> Any:
     """One connection a process: Milvus Lite lets only one have the file."""
     try:
         from pymilvus import MilvusClient
@@ -230,7 +227,7 @@ class _Sent(NamedTuple):
     subsets: np.ndarray
 
 
-def _sent(client: MilvusClient, name: str, note: Path) -> _Sent | None:
+def _sent(client: Any, name: str, note: Path) -> _Sent | None:
     """None, and there is no such collection, when what it holds cannot be told."""
     if not client.has_collection(name):
         return None
@@ -245,7 +242,7 @@ def _sent(client: MilvusClient, name: str, note: Path) -> _Sent | None:
     return None
 
 
-def _send(client: MilvusClient, name: str, vectors: Vectors, subsets: np.ndarray, sent: _Sent, note: Path) -> None:
+def _send(client: Any, name: str, vectors: Vectors, subsets: np.ndarray, sent: _Sent, note: Path) -> None:
     """Delete what is gone, write what is new or has another subset now, and note that."""
     positions = positions_of(vectors.keys, sent.keys)
     here = positions >= 0
@@ -267,7 +264,7 @@ def _origin(collection: str) -> Origin:
     return Origin("sent", content=collection)
 
 
-def _create(client: MilvusClient, name: str, dim: int) -> None:
+def _create(client: Any, name: str, dim: int) -> None:
     from pymilvus import DataType
 
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)

@@ -10,7 +10,7 @@ from unifex.core.jobs import State
 from unifex.core.text import reason, size
 from unifex.models import throughput, zoo
 from unifex.models.backbones import BackboneSpec
-from unifex.models.embedder import Embedder, backbone_of, list_models
+from unifex.models.embedder import RAW, Embedder, backbone_of, list_models
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.context import ERRORS, AppContext
@@ -54,9 +54,7 @@ class ModelPicker:
     def choices(self) -> list[tuple[str, str]]:
         """(as shown, name) of every model and backbone that is known."""
         own = [(config.name, config.name) for config in list_models(self.context.library.models)]
-        backbones = [
-            (f"{spec.title}{', words' if spec.text else ''}", f"raw:{spec.id}") for spec in zoo.table().values()
-        ]
+        backbones = [(f"{spec.title}{', words' if spec.text else ''}", RAW + spec.id) for spec in zoo.table().values()]
         return own + backbones
 
     def embedder(self, name: str | None) -> Embedder:
@@ -88,8 +86,8 @@ class ModelPicker:
     def _parts(self, name: str | None) -> tuple[BackboneSpec, tuple[int, ...]]:
         """Backbone and dimensions of the neck, which is none for a bare backbone."""
         name = (name or "").strip()
-        if name.startswith("raw:"):
-            return zoo.get(name.removeprefix("raw:")), ()
+        if name.startswith(RAW):
+            return zoo.get(name.removeprefix(RAW)), ()
         known = {config.name: config for config in list_models(self.context.library.models)}
         if name not in known:
             return zoo.get(name), ()
@@ -104,7 +102,7 @@ class ModelPicker:
 
 def _hub_name(model: str | None) -> str:
     """A backbone's own name, without the mark of a model that is nothing but it."""
-    return (model or "").strip().removeprefix("raw:")
+    return (model or "").strip().removeprefix(RAW)
 
 
 def _facts(spec: BackboneSpec, dims: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from unifex.core.templates import render
 from unifex.core.text import duration, plural
+from unifex.evaluation.compare import PCA, RAW
 from unifex.evaluation.evaluation import Evaluation, difference
 from unifex.evaluation.metrics import Estimate
 from unifex.training.held_out import TrainingData
@@ -99,7 +100,7 @@ def _change(new: Evaluation | None, old: Evaluation | None, domain: str | None =
 
 def _domains(found: TrainResult) -> Table:
     old, new = found.of(found.before, found.before_dim), found.of(found.model, found.dim)
-    columns = {"Raw": found.of("raw", found.dim), "PCA": found.of("pca", found.dim), "Before": old, "After": new}
+    columns = {"Raw": found.of(RAW, found.dim), "PCA": found.of(PCA, found.dim), "Before": old, "After": new}
     shown = [(head, e) for head, e in columns.items() if e and not (head == "Before" and found.before == "raw")]
     heads = ["Domain", "Queries", *(f"{head}, {e.dim}-d" for head, e in shown), "Change"]
     rows = []
