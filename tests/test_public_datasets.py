@@ -143,9 +143,9 @@ def test_a_file_that_is_wrong_gives_one_clear_line(tmp_path, key, file, content,
             "?sets=gldv2",
             "Google Landmarks v2 is not in .*google_landmark_recognition_2021/train.* missing; get it at https",
         ),
-        ("?sets=shopee&size=3", "knows no 'size'.*classes, least, most, seed"),
+        ("?sets=shopee&size=3", "knows no 'size'.*classes, min_images, max_images, seed"),
         ("?sets=shopee&classes=many", "m4d: invalid literal"),
-        ("?sets=shopee&most=1&least=2", "not above most"),
+        ("?sets=shopee&most=1&least=2", "not above max_images"),
     ],
 )
 def test_a_spec_that_is_wrong_says_what_is_right(tmp_path, query, sentence):
@@ -173,14 +173,14 @@ def rows() -> list[Row]:
 
 
 def test_a_rule_takes_what_it_says():
-    taken = choose(rows(), Rule(("cars", "toys"), classes=5, least=3, most=6, seed=1))
+    taken = choose(rows(), Rule(("cars", "toys"), classes=5, min_images=3, max_images=6, seed=1))
     sizes = Counter((row.domain, row.label) for row in taken)
     assert Counter(domain for domain, _ in sizes) == {"cars": 5, "toys": 5}
     assert all(3 <= size <= 6 for size in sizes.values())
     assert all(size == min(6, int(label) + 1) for (_, label), size in sizes.items())
     assert taken == sorted(taken, key=rows().index)
-    assert taken == choose(rows(), Rule(("cars", "toys"), classes=5, least=3, most=6, seed=1))
-    assert taken != choose(rows(), Rule(("cars", "toys"), classes=5, least=3, most=6, seed=2))
+    assert taken == choose(rows(), Rule(("cars", "toys"), classes=5, min_images=3, max_images=6, seed=1))
+    assert taken != choose(rows(), Rule(("cars", "toys"), classes=5, min_images=3, max_images=6, seed=2))
 
 
 def test_a_sample_is_a_source(tmp_path):

@@ -27,9 +27,9 @@ def add_commands(command: Callable[..., Parser]) -> None:
     made.share("--out", type=new_file, help="FILE.csv: path,label,domain,split")
     made.add_argument("--classes", type=ranges.CLASSES, default=0, help="classes of a domain, drawn (default: all)")
     made.add_argument(
-        "--min-images", type=ranges.LEAST_IMAGES, default=3, help="that a class must have (default 3, as the paper)"
+        "--min-images", type=ranges.MIN_IMAGES, default=3, help="that a class must have (default 3, as the paper)"
     )
-    made.add_argument("--max-images", type=ranges.MOST_IMAGES, default=0, help="of a class, drawn (default: all)")
+    made.add_argument("--max-images", type=ranges.MAX_IMAGES, default=0, help="of a class, drawn (default: all)")
     made.share("--seed", help="of what is drawn")
     made.add_argument("--keep-copies", action="store_true", help="images with the same bytes stay, and none is read")
 

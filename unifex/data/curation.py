@@ -28,24 +28,24 @@ Anything = TypeVar("Anything", bound=Labelled)
 
 @dataclass(frozen=True)
 class Rule:
-    """What to take. ``domains`` empty: all; ``classes`` of a domain and ``most`` images of a class: 0 for all.
+    """What to take. ``domains`` empty: all; ``classes`` of a domain and ``max_images`` of a class: 0 for all.
 
-    Classes with fewer than ``least`` images are left out. What is drawn depends on ``seed`` alone.
+    Classes with fewer than ``min_images`` are skipped. What is drawn depends on ``seed`` alone.
     """
 
     domains: tuple[str, ...] = ()
     classes: int = 0
-    least: int = 1
-    most: int = 0
+    min_images: int = 1
+    max_images: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         ranges.CLASSES.check(self.classes)
-        ranges.LEAST_IMAGES.check(self.least)
-        ranges.MOST_IMAGES.check(self.most)
+        ranges.MIN_IMAGES.check(self.min_images)
+        ranges.MAX_IMAGES.check(self.max_images)
         ranges.SEED.check(self.seed)
-        if 0 < self.most < self.least:
-            raise SourceError(f"least ({self.least} images a class) must be not above most ({self.most})")
+        if 0 < self.max_images < self.min_images:
+            raise SourceError(f"min_images ({self.min_images}) must be not above max_images ({self.max_images})")
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ def choose(items: Sequence[Anything], rule: Rule) -> list[Anything]:
         if item.label and (not rule.domains or item.domain in rule.domains):
             classes[item.domain, item.label].append(place)
     by_domain: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for key in sorted(key for key, places in classes.items() if len(places) >= rule.least):
+    for key in sorted(key for key, places in classes.items() if len(places) >= rule.min_images):
         by_domain[key[0]].append(key)
     draw = random.Random(rule.seed)
     taken: list[int] = []
     for keys in by_domain.values():
         for key in _drawn(draw, keys, rule.classes):
-            taken += _drawn(draw, classes[key], rule.most)
+            taken += _drawn(draw, classes[key], rule.max_images)
     return [items[place] for place in sorted(taken)]
 
 
@@ -135,7 +135,7 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
         copies = sum(len(same) for same in hashes.values()) - len(once)
         items = choose([item for item in items if item.uri in once], rule)
     if not items:
-        raise SourceError(f"nothing of {source.spec} is left: no class in these domains has {rule.least} images")
+        raise SourceError(f"nothing of {source.spec} is left: no class in these domains has {rule.min_images} images")
     _write(items, out)
     classes = len({(item.domain, item.label) for item in items})
     return Curated(str(out), len(items), classes, copies, refused, statistics(items))

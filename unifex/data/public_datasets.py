@@ -1,7 +1,7 @@
 """M4D-35k and the other data sets of the public UniFEx code: a row says where the labels of one are, and how to read.
 
 Each lies below one data folder in the layout that the public code documents (its ``src/datasets/DATASET.md``). A
-source of them is ``m4d:DIR``, which is M4D-35k, or ``m4d:DIR?sets=gldv2,met_art&classes=100&most=5``.
+source of them is ``m4d:DIR``, which is M4D-35k, or ``m4d:DIR?sets=gldv2,met_art&classes=100&max_images=5``.
 """
 
 from __future__ import annotations
@@ -305,7 +305,7 @@ DATASETS: dict[str, Dataset] = {dataset.key: dataset for dataset in _ROWS}
 
 
 class PublicSets:
-    """``m4d:DIR`` or ``m4d:DIR?sets=KEY,KEY&domains=...&classes=...&least=...&most=...&seed=...``."""
+    """``m4d:DIR`` or ``m4d:DIR?sets=KEY,KEY&domains=...&classes=...&min_images=...&max_images=...&seed=...``."""
 
     options = Options()
 
@@ -361,8 +361,12 @@ class PublicSets:
         return Item(f"{item.uri}{name[len(row.path) :]}", name, crop, item.labels, item.stamp, keep=True)
 
 
+_EARLIER_NAMES = {"least": "min_images", "most": "max_images"}  # galleries remember what they were made from
+
+
 def _rule(asked: dict[str, str]) -> Rule:
     """Raises ``SourceError`` that names what is wrong and what there is."""
+    asked = {_EARLIER_NAMES.get(name, name): value for name, value in asked.items()}
     names = [field.name for field in fields(Rule)]
     unknown = sorted(asked.keys() - set(names))
     if unknown:

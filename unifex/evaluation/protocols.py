@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unifex.core import ranges
+from unifex.core.arrays import sample
 from unifex.core.errors import UnifexError
 
 if TYPE_CHECKING:  # the command line offers the table without loading what an item table needs
@@ -99,8 +100,7 @@ def _sampled(queries: np.ndarray, protocol: EvalProtocol) -> tuple[np.ndarray, d
     surplus = len(queries) - protocol.max_queries
     if surplus <= 0:
         return queries, {}
-    drawn = np.random.default_rng(protocol.seed).choice(len(queries), protocol.max_queries, replace=False)
-    return queries[np.sort(drawn)], {"queries not drawn": surplus}
+    return queries[sample(len(queries), protocol.max_queries, protocol.seed)], {"queries not drawn": surplus}
 
 
 @dataclass(frozen=True)

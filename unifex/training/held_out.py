@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unifex.core import ranges
+from unifex.core.arrays import sample
 from unifex.core.text import printable
 from unifex.evaluation import failures
 from unifex.evaluation.failures import LabelError
@@ -209,7 +210,7 @@ def _split(
     omitted = {}
     if len(queries) > MAX_QUERIES:
         omitted["queries not drawn"] = len(queries) - MAX_QUERIES
-        queries = np.sort(np.random.default_rng(seed).choice(queries, MAX_QUERIES, replace=False))
+        queries = queries[sample(len(queries), MAX_QUERIES, seed)]
     kind, groups = ("split", None) if by == "split" else ("leave-one-out", columns.copies)
     split = QueryIndexSplit(
         EvalProtocol(kind, seed), columns, queries, items, groups, pairs_marked_same(gallery, columns), omitted

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from unifex.core.arrays import sample
 from unifex.core.files import write_atomically_with
 from unifex.core.vectors import l2_normalize
 from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
@@ -54,8 +55,7 @@ class IVFIndex(CandidateIndex):
     def build(cls, vectors: Vectors, place: Place | None = None) -> IVFIndex:
         """Over float32 [N, d], with as much to be looked at as finds the ten nearest of some of them."""
         embeddings = vectors.embeddings
-        rows = np.random.default_rng(0).choice(len(embeddings), min(RECALL_QUERIES, len(embeddings)), False)
-        queries = embeddings[np.sort(rows)]
+        queries = embeddings[sample(len(embeddings), RECALL_QUERIES)]
         nearest = brute_force(queries, embeddings, min(RECALL_AT, len(embeddings)))[1]
         width = min(PREFIX_DIM, embeddings.shape[1])
         prefix = l2_normalize(embeddings, width)

@@ -47,7 +47,10 @@ class ReadySources:
             "A sample takes 5 images of 100 classes in each domain; change the numbers in the path as you like."
         )
         for dataset in here:
-            for title, key, query in (("", "", ""), (", a sample", " sample", "&classes=100&least=5&most=5")):
+            for title, key, query in (
+                ("", "", ""),
+                (", a sample", " sample", "&classes=100&min_images=5&max_images=5"),
+            ):
                 spec = f"m4d:{data.resolve()}?sets={dataset.key}{query}"
                 self._add(dataset.title + title, spec, dataset.key.replace("_", "-") + key)
 
