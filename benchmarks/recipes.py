@@ -84,7 +84,7 @@ def main() -> None:
         gallery = Gallery.create(Path(scratch) / "all", Embedder.raw("lite0"))
         finish(index(gallery, str(arguments.manifest)))
         columns = gallery.snapshot().columns
-        features = gallery.features([sha256.decode() for sha256 in columns.hashes])
+        features = gallery.features(columns.sha256s())
         views = None
         if any(RECIPES[name].augmentations for name in arguments.only):
             views = finish(augmented_features(gallery, gallery.records(columns.ids), VIEWS))

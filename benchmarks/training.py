@@ -93,7 +93,7 @@ def cached(items: list[Item], embedder: Embedder) -> tuple[float, Samples]:
         gallery = Gallery.create(Path(scratch) / "g", embedder)
         finish(index(gallery, Rows(items)))
         columns = gallery.snapshot().columns
-        features = gallery.features([sha256.decode() for sha256 in columns.hashes])
+        features = gallery.features(columns.sha256s())
         seconds = time.perf_counter() - started
     labels = np.unique(columns.classes, return_inverse=True)[1]
     return seconds, Samples(features, labels, columns.domains.codes)

@@ -9,7 +9,7 @@ from tests.support import drawing
 from unifex.cli.main import main
 from unifex.core.progress import finish
 from unifex.data.item import SourceError
-from unifex.gallery.clip_retrieval import Moved, take_in, write
+from unifex.gallery.clip_retrieval import Moved, import_embeddings, write
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
@@ -41,8 +41,8 @@ def test_a_gallery_of_what_was_computed_elsewhere(raw, tmp_path, nested):
     rows = [{"image_path": f"{i}.png", "caption": "a thing"} for i in range(4)]
     layout(tmp_path / "made", vectors[:2].astype(np.float16), rows[:2], nested)
     layout(tmp_path / "made", vectors[2:].astype(np.float16), rows[2:], nested, number=1)
-    assert finish(take_in(tmp_path / "made", raw)) == Moved("raw", 4, 1600, 1)
-    assert finish(take_in(tmp_path / "made", raw)).rows == 0  # they are there already
+    assert finish(import_embeddings(tmp_path / "made", raw)) == Moved("raw", 4, 1600, 1)
+    assert finish(import_embeddings(tmp_path / "made", raw)).rows == 0  # they are there already
     hits = search(raw, [pictures[2]], 4).hits
     assert hits[0].path == "2.png"
     assert hits[0].score == pytest.approx(1, abs=1e-3)
@@ -56,13 +56,13 @@ def test_rows_that_name_one_place_are_one_item(raw, tmp_path):
     rows = [{"image_path": name} for name in ("a.png", "a.png", "b.png", "a.png")]
     layout(tmp_path / "made", vectors[:3], rows[:3])
     layout(tmp_path / "made", vectors[3:], rows[3:], number=1)
-    assert finish(take_in(tmp_path / "made", raw)).rows == 2
+    assert finish(import_embeddings(tmp_path / "made", raw)).rows == 2
     assert sorted(record.path for record in raw.records(raw.snapshot().columns.ids)) == ["a.png", "b.png"]
 
 
 def test_there_and_back_with_labels(gallery, raw, tmp_path):
     assert finish(write(gallery, tmp_path / "out", features=True)).rows == 24
-    assert finish(take_in(tmp_path / "out", raw)).pictures == 24
+    assert finish(import_embeddings(tmp_path / "out", raw)).pictures == 24
     query = drawing.picture("signs/cross", 3)
     expected = search(Gallery.open(gallery.folder, raw.embedder), [query], 24).hits
     found = search(raw, [query], 24).hits
@@ -101,7 +101,7 @@ def test_a_folder_that_is_wrong_says_so(raw, tmp_path, change, sentence):
     (tmp_path / "made").mkdir()
     change(tmp_path / "made")
     with pytest.raises(SourceError, match=sentence):
-        finish(take_in(tmp_path / "made", raw))
+        finish(import_embeddings(tmp_path / "made", raw))
     assert len(raw) == 0
 
 
@@ -115,12 +115,14 @@ def test_a_strangers_table_names_no_picture_of_ours(raw, tmp_path):
         drawing.picture("signs/cross", 0).save(tmp_path / name)
     rows = [{"image_path": place} for place in (f"{tmp_path}/ours/private.png", "../ours/private.png", "0.png")]
     layout(tmp_path / "made", np.repeat(vectors, 3, 0), rows)
-    assert finish(take_in(tmp_path / "made", raw)).pictures == 1
+    assert finish(import_embeddings(tmp_path / "made", raw)).pictures == 1
     for path in (row["image_path"] for row in rows[:2]):
         with pytest.raises(GalleryError, match="not on this computer"):
             raw.original(raw.item_at(path))
     again = Gallery.create(tmp_path / "indexes" / "again", raw.embedder)
-    assert finish(take_in(tmp_path / "made", again, tmp_path / "ours")).pictures == 3  # its owner says where they are
+    assert (
+        finish(import_embeddings(tmp_path / "made", again, tmp_path / "ours")).pictures == 3
+    )  # its owner says where they are
 
 
 @pytest.mark.parametrize(
@@ -135,10 +137,10 @@ def test_a_strangers_table_names_no_picture_of_ours(raw, tmp_path):
 def test_a_strangers_rows_are_looked_at(raw, tmp_path, odd, sentence):
     layout(tmp_path / "made", np.zeros((1, 1600), np.float16), [{"image_path": "a", **odd}])
     with pytest.raises(SourceError, match=sentence):
-        finish(take_in(tmp_path / "made", raw))
+        finish(import_embeddings(tmp_path / "made", raw))
     layout(tmp_path / "made", np.full((1, 1600), np.nan), [{"image_path": "a"}])
     with pytest.raises(SourceError, match="not finite"):
-        finish(take_in(tmp_path / "made", raw))
+        finish(import_embeddings(tmp_path / "made", raw))
     assert len(raw) == 0
 
 

@@ -243,7 +243,7 @@ def test_a_model_trained_anew_re_embeds_its_galleries(gallery):
     turned = Neck(old.kind, np.ascontiguousarray(old.weight[::-1]), old.bias[::-1].copy(), old.dims)
     Embedder(mine, turned).save(models / "mine")
     again = Gallery.open(gallery.folder)
-    features = again.features([sha256.decode() for sha256 in again.snapshot().columns.hashes])
+    features = again.features(again.snapshot().columns.sha256s())
     assert np.array_equal(again.snapshot().embeddings, turned.embed(features, 256))
 
 

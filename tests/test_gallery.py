@@ -210,7 +210,7 @@ def test_another_neck_re_embeds_from_features(gallery, embedder, folder):
     reopened = Gallery.open(gallery.folder, other)
     view = reopened.snapshot()
     assert view.embeddings.shape == (24, 64)
-    features = reopened.features([sha.decode() for sha in view.columns.hashes])
+    features = reopened.features(view.columns.sha256s())
     assert np.allclose(view.embeddings, other.neck.embed(features, 64), atol=1e-6)
     assert Gallery.open(gallery.folder).config.model == "unifex-lite"  # looking is not changing
 

@@ -73,7 +73,7 @@ def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
 def test_before_and_after_are_of_the_same_queries_and_true(gallery):
     outcome = finish(train(gallery, "mine", QUICK))
     columns = outcome.data.columns
-    features = gallery.features([h.decode() for h in columns.hashes])
+    features = gallery.features(columns.sha256s())
     new = finish(evaluate(outcome.data.split, outcome.neck.embed(features, 256)))
     old = finish(evaluate(outcome.data.split, gallery.embedder.neck.embed(features, 256)))
     raw = finish(evaluate(outcome.data.split, l2_normalize(features.astype(np.float32), 1600)))
@@ -259,7 +259,7 @@ def test_a_gallery_uses_the_model_and_goes_back(gallery, library):
     now = library.get("drawn")
     assert used is now
     assert (now.config.model, now.config.previous, now.config.dim) == ("mine", "unifex-lite", 256)
-    hashes = [h.decode() for h in now.snapshot().columns.hashes]
+    hashes = now.snapshot().columns.sha256s()
     np.testing.assert_allclose(now.snapshot().embeddings, outcome.neck.embed(now.features(hashes), 256), atol=1e-6)
     reopened = Gallery.open(gallery.folder)
     np.testing.assert_array_equal(reopened.snapshot().embeddings, now.snapshot().embeddings)

@@ -68,12 +68,12 @@ def _clip(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery import clip_retrieval
 
     if not options.write:
-        return take_in(options, options.folder, pictures=options.images)
+        return import_embeddings(options, options.folder, pictures=options.images)
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     return _moved(options, clip_retrieval.write(gallery, options.folder, options.features, options.dim), "written to")
 
 
-def take_in(
+def import_embeddings(
     options: argparse.Namespace, folder: Path, store: str | None = None, pictures: Path | None = None
 ) -> dict[str, Any]:
     """Add shards of features to the gallery that was asked for, in a ``store`` if one is named."""
@@ -85,7 +85,7 @@ def take_in(
     if store:
         galleries.move_to(options.gallery, store)
     gallery = galleries.get(options.gallery, chosen_embedder(options))
-    work = clip_retrieval.take_in(folder, gallery, pictures)
+    work = clip_retrieval.import_embeddings(folder, gallery, pictures)
     return _moved(options, work, "added, {pictures:,} with their image, to")
 
 

@@ -44,7 +44,7 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if bool(options.source) == bool(options.from_embeddings):
         raise UnifexError("give a source, or --from-embeddings DIR")
     if options.from_embeddings:
-        return exchange.take_in(options, options.from_embeddings, options.store)
+        return exchange.import_embeddings(options, options.from_embeddings, options.store)
     from unifex.data.sources import require_items
     from unifex.gallery.indexing import index
 

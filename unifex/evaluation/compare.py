@@ -135,7 +135,7 @@ def embed_as(gallery: Gallery, columns: ItemTable, name: str, dim: int, fit_on: 
     if name == gallery.config.model:
         current, index = gallery.index(dim)
         return index.embeddings[_rows(gallery, current.columns, columns)]
-    features = gallery.features([sha256.decode() for sha256 in columns.hashes])
+    features = gallery.features(columns.sha256s())
     if baseline := BASELINES.get(name):
         return baseline.embed(features, dim, fit_on)
     neck = Embedder.load(name, models=gallery.folder.parent / "models").neck

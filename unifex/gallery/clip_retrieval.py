@@ -79,7 +79,7 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
     return Moved(str(out), len(ids), vectors.shape[1])
 
 
-def take_in(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Work[Moved]:
+def import_embeddings(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Work[Moved]:
     """Add everything in a folder to a gallery whose backbone made it; images that are here get thumbnails.
 
     Images are looked for in the folder, or below ``pictures``; elsewhere only where the table has their sha256.

@@ -108,7 +108,7 @@ class _Training:
     @cached_property
     def features(self) -> Features:
         """Of all items, in memory where they leave enough of it."""
-        hashes = [sha256.decode() for sha256 in self.data.columns.hashes]
+        hashes = self.data.columns.sha256s()
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         needed = len(hashes) * self.gallery.embedder.backbone.feature_dim * np.dtype(np.float16).itemsize
         if self.from_disk or (self.from_disk is None and needed > MEMORY_SHARE * memory):
