@@ -50,7 +50,7 @@ def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_
         picture("shapes/disc", view).save(folder / "many" / "disc" / f"{view}.jpg")
     (folder / "many" / "notes.txt").write_text("no image")
     (folder / "many" / "broken.jpg").write_bytes(encoded(picture("shapes/disc", 0), "JPEG")[:300])
-    monkeypatch.setattr(partitions, "FILES_PER_PART", 20)
+    monkeypatch.setattr(partitions, "FILES_PER_SHARD", 20)
     out = str(tmp_path / "shards")
     embedder.embed([picture("shapes/disc", 0)])  # its engine is there, and stays here
     killed = []
@@ -128,11 +128,11 @@ def written(spec: str, out: Path, embedder: Embedder) -> tuple[list[dict], list[
     """What a worker writes of all parts of a source: rows of the tables, and refusals."""
     worker = ray_embedding.Worker(str(out), embedder, None)
     plan = partitions.plan(spec)
-    for part in plan.parts:
-        worker.write(part)
+    for shard in plan.shards:
+        worker.write(shard)
     tables = [parquet.read_table(path).to_pylist() for path in sorted(out.glob("metadata/*.parquet"))]
     said = [json.loads(path.read_bytes())["refused"] for path in sorted(out.glob("refused/*.json"))]
-    return [row for table in tables for row in table], [Skipped(*one) for part in said for one in part]
+    return [row for table in tables for row in table], [Skipped(*one) for shard in said for one in shard]
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -228,8 +228,8 @@ def test_images_and_shards_on_s3(s3, embedder, tmp_path, monkeypatch):
     s3.pipe_file("photos/in/readme.md", b"text")
     plan = partitions.plan("s3://photos/in")
     assert [one.path for one in plan.refused] == ["readme.md"]
-    monkeypatch.setattr(ray_embedding, "_results", lambda parts, out, *_: (
-        ray_embedding.Worker(out, embedder, None).write(part) for part in parts
+    monkeypatch.setattr(ray_embedding, "_results", lambda shards, out, *_: (
+        ray_embedding.Worker(out, embedder, None).write(shard) for shard in shards
     ))  # fmt: skip
     outcome = finish(ray_embedding.embed("s3://photos/in", "s3://photos/out", embedder))
     assert (outcome.images, len(outcome.failed)) == (3, 1)
@@ -238,19 +238,18 @@ def test_images_and_shards_on_s3(s3, embedder, tmp_path, monkeypatch):
     assert [(row["image_path"], row["label"]) for row in rows][1] == ("s3://photos/in/signs/cross/1.png", "cross")
     webdataset(tmp_path / "1.tar")
     s3.put_file(str(tmp_path / "1.tar"), "photos/tars/1.tar")
-    assert (
-        len([one for part in partitions.plan("s3://photos/tars").parts for one in part if isinstance(one, Item)]) == 4
-    )
+    shards = partitions.plan("s3://photos/tars").shards
+    assert len([item for shard in shards for item in shard if isinstance(item, Item)]) == 4
     assert embedder.embed([partitions.read_url("s3://photos/in/signs/cross/0.png")]).shape == (1, 256)
 
 
 def test_a_store_that_does_not_answer_refuses_no_image(s3, embedder, tmp_path, monkeypatch):
-    part = partitions.Part(0, "files", rows=(("s3://photos/a.png", "a.png", "", "", ""),))
+    shard = partitions.Shard(0, "files", rows=(("s3://photos/a.png", "a.png", "", "", ""),))
     s3.pipe_file("photos/a.png", b"")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     s3.clear_instance_cache()
     with pytest.raises(partitions.Unreachable, match=r"photos/a\.png"):
-        ray_embedding.Worker(str(tmp_path), embedder, None).write(part)
+        ray_embedding.Worker(str(tmp_path), embedder, None).write(shard)
     assert not list(tmp_path.glob("metadata/*"))
 
 
@@ -263,8 +262,8 @@ def test_sources_that_have_no_parts(spec, said):
 
 
 def test_shards_of_another_backbone_or_of_embeddings_make_no_gallery(embedder, folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(ray_embedding, "_results", lambda parts, out, model, dim, _: (
-        ray_embedding.Worker(out, model, dim).write(part) for part in parts
+    monkeypatch.setattr(ray_embedding, "_results", lambda shards, out, model, dim, _: (
+        ray_embedding.Worker(out, model, dim).write(shard) for shard in shards
     ))  # fmt: skip
     out = tmp_path / "out"
     finish(ray_embedding.embed(str(folder), str(out), embedder, 64))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unifex.core.arrays import positions_of
 from unifex.core.progress import Work
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate
@@ -146,6 +147,7 @@ def _rows(gallery: Gallery, current: ItemTable, wanted: ItemTable) -> np.ndarray
     """Where the wanted items stand by now: others may have come. Raises ``ItemsGone`` when one of them went."""
     if np.array_equal(current.ids, wanted.ids):
         return slice(None)
-    if not np.isin(wanted.ids, current.ids).all():
+    positions = positions_of(current.ids, wanted.ids)
+    if (positions < 0).any():
         raise ItemsGone(gallery.name)
-    return np.searchsorted(current.ids, wanted.ids)
+    return positions

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from unifex.core import derived, disk
+from unifex.core.arrays import positions_of
 from unifex.core.assets import PACKAGE
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
@@ -48,7 +49,7 @@ log = logging.getLogger("unifex")
 
 @dataclass(frozen=True)
 class Map:
-    """Places float32 [N, 2] of the items with these ids int64 [N]; ``placed``: how many came after the fit."""
+    """``coords`` float32 [N, 2] of the items with these ids int64 [N]; ``placed``: how many came after the fit."""
 
     ids: np.ndarray
     coords: np.ndarray
@@ -57,11 +58,11 @@ class Map:
 
 
 def project(gallery: Gallery, model: str = "", refresh: bool = False) -> Work[Map]:
-    """The map of a gallery by its own model or by a rival's name.
+    """The map of a gallery by its own model or by the name of a baseline or another model.
 
-    Fitted once and kept; ``refresh`` fits it again. A rival's map starts from the gallery's own, so that both have one
-    orientation. Equal images lie in one place. Closing the generator ends the work. Raises :class:`GalleryError` for
-    fewer than four different images.
+    Fitted once and kept; ``refresh`` fits it again. Another model's map starts from the gallery's own, so that both
+    have one orientation. Equal images lie in one point. Closing the generator ends the work. Raises
+    :class:`GalleryError` for fewer than four different images.
     """
     own = not model or model == gallery.config.model
     model = gallery.config.model if own else model
@@ -135,8 +136,8 @@ def _with_newcomers(kept: Map, columns: ItemTable, near: Neighbours | None, firs
     """
     if not len(kept.ids):
         return None
-    at = np.minimum(np.searchsorted(kept.ids, columns.ids), len(kept.ids) - 1)
-    known = kept.ids[at] == columns.ids
+    at = positions_of(kept.ids, columns.ids)
+    known = at >= 0
     if known.all():
         return Map(columns.ids, kept.coords[at], kept.model)
     if near is None or known.sum() < len(known) // 2:

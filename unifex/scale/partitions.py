@@ -14,7 +14,7 @@ import tarfile
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
@@ -27,7 +27,7 @@ from unifex.data.manifest import open_tree
 from unifex.data.sources import open_source
 from unifex.data.tree import HEAD, RAW, Node, SkippedByReason, Way, is_service, notes
 
-FILES_PER_PART = 1000
+FILES_PER_SHARD = 1000
 PARQUET_IMAGE = ("image", "img", "bytes", "jpg", "png")
 PARQUET_PATH = ("path", "image_path", "url", "key", "__key__")
 TEXTS = ("label", "domain", "split")
@@ -37,17 +37,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Part:
-    """``kind`` of :data:`READERS`. ``place``: tar or table, ``group``: which row group of it.
+class Shard:
+    """``kind`` of :data:`READERS`. ``url``: tar or table, ``group``: which row group of it.
 
     ``rows``: (uri, path, label, domain, split[, extra]) of files.
     """
 
     number: int
     kind: str
-    place: str = ""
+    url: str = ""
     group: int = 0
     rows: tuple[tuple[str, ...], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """All that it is, as the hash of a plan has it: with the words and in the order that it began with."""
+        return {
+            "number": self.number, "kind": self.kind, "place": self.url, "group": self.group, "rows": self.rows,
+        }  # fmt: skip
 
     def __iter__(self) -> Iterator[Item | Skipped]:
         """Its images, read as they are asked for, and what it cannot give."""
@@ -58,13 +64,13 @@ class Part:
 class Plan:
     """All parts of a source, and what could not be put into one."""
 
-    parts: list[Part]
+    shards: list[Shard]
     refused: list[Skipped]
 
     @property
     def hash(self) -> str:
         """Equal for the same parts: work on them can go on."""
-        text = json.dumps([asdict(part) for part in self.parts], ensure_ascii=False)
+        text = json.dumps([shard.as_json() for shard in self.shards], ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -74,9 +80,9 @@ def plan(spec: str, options: Options | None = None) -> Plan:
     ``options``: how the files are read.
     Raises :class:`SourceError`.
     """
-    shards = _shards(spec)
-    if shards:
-        return Plan([Part(number, *place) for number, place in enumerate(shards)], [])
+    archives = _archives(spec)
+    if archives:
+        return Plan([Shard(number, *archive) for number, archive in enumerate(archives)], [])
     options = options or Options()
     found = list(open_tree(StoreTree(spec), spec, options) if "://" in spec else open_source(spec, options=options))
     refused = [one for one in found if isinstance(one, Skipped)]
@@ -88,9 +94,9 @@ def plan(spec: str, options: Options | None = None) -> Plan:
     if not items:
         raise SourceError(f"'{spec}' has no images")
     rows = [_file_row(item) for item in items]
-    starts = range(0, len(rows), FILES_PER_PART)
-    parts = [Part(number, "files", rows=tuple(rows[at : at + FILES_PER_PART])) for number, at in enumerate(starts)]
-    return Plan(parts, refused)
+    starts = range(0, len(rows), FILES_PER_SHARD)
+    shards = [Shard(number, "files", rows=tuple(rows[at : at + FILES_PER_SHARD])) for number, at in enumerate(starts)]
+    return Plan(shards, refused)
 
 
 def _file_row(item: Item) -> tuple[str, ...]:
@@ -99,14 +105,14 @@ def _file_row(item: Item) -> tuple[str, ...]:
     return item.uri, item.path, *labels, *([extra] if extra else [])
 
 
-def file_system(place: str) -> tuple[AbstractFileSystem, str]:
+def file_system(url: str) -> tuple[AbstractFileSystem, str]:
     """fsspec's file system of a path or URL, and the path in it. Raises :class:`SourceError` for an unknown scheme."""
     import fsspec
 
     try:
-        return fsspec.core.url_to_fs(place)
+        return fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise SourceError(f"'{place}': {error}") from error
+        raise SourceError(f"'{url}': {error}") from error
 
 
 def _open(files: AbstractFileSystem, path: str) -> BinaryIO:
@@ -138,7 +144,7 @@ def read_url(url: str) -> bytes:
     return data
 
 
-def _shards(spec: str) -> list[tuple[str, str, int]]:
+def _archives(spec: str) -> list[tuple[str, str, int]]:
     """(kind, place, row group) of every .tar and .parquet in a place, or of the one that it is."""
     if "://" not in spec and not Path(spec).exists():
         return []
@@ -152,8 +158,8 @@ def _shards(spec: str) -> list[tuple[str, str, int]]:
         if name.endswith((".tar", ".tar.gz", ".tgz")):
             found.append(("tar", files.unstrip_protocol(name), 0))
         elif name.endswith(".parquet"):
-            place = files.unstrip_protocol(name)
-            found += [("parquet", place, group) for group in range(_groups(place))]
+            url = files.unstrip_protocol(name)
+            found += [("parquet", url, group) for group in range(_groups(url))]
     return found
 
 
@@ -193,25 +199,25 @@ class StoreTree:
         return path
 
 
-def _groups(place: str) -> int:
+def _groups(url: str) -> int:
     from pyarrow import ArrowException, parquet
 
-    files, path = file_system(place)
+    files, path = file_system(url)
     try:
         with files.open(path, "rb") as file:
             return parquet.ParquetFile(file).num_row_groups
     except (OSError, ArrowException) as error:
-        raise SourceError(f"'{place}' is no parquet file that can be read ({reason(error)})") from error
+        raise SourceError(f"'{url}' is no parquet file that can be read ({reason(error)})") from error
 
 
-def _read_files(part: Part) -> Iterator[Item]:
-    for uri, path, *texts in part.rows:
+def _read_files(shard: Shard) -> Iterator[Item]:
+    for uri, path, *texts in shard.rows:
         yield Item(uri, path, partial(read_url, uri), Labels.from_row(*texts))
 
 
-def _read_tar(part: Part) -> Iterator[Item | Skipped]:
+def _read_tar(shard: Shard) -> Iterator[Item | Skipped]:
     """webdataset: files of one sample follow each other and have the same name up to the first dot of the base name."""
-    files, path = file_system(part.place)
+    files, path = file_system(shard.url)
     shown = PurePosixPath(path).name
     way, skipped = Way(()), SkippedByReason()
     try:
@@ -227,22 +233,22 @@ def _read_tar(part: Part) -> Iterator[Item | Skipped]:
                 if passed_over or not member.isfile():
                     continue
                 if key != f"{folder}/{stem}" and sample:
-                    yield _sample(part, key, sample)
+                    yield _sample(shard, key, sample)
                     sample = {}
                 key = f"{folder}/{stem}"
                 sample[suffix.lower()] = cast(IO[bytes], tar.extractfile(member)).read(images.MAX_BYTES + 1)
             if sample:
-                yield _sample(part, key, sample)
+                yield _sample(shard, key, sample)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         yield Skipped(shown, f"damaged after the images above ({error})")
     yield from skipped.refusals()
 
 
-def _sample(part: Part, key: str, sample: dict[str, bytes]) -> Item | Skipped:
+def _sample(shard: Shard, key: str, sample: dict[str, bytes]) -> Item | Skipped:
     name = printable(key.lstrip("/"))
     suffix = next((suffix for suffix, data in sample.items() if _is_image(suffix, data)), None)
     if suffix is None:
-        return Skipped(f"{PurePosixPath(part.place).name}/{name}", "no image in this sample")
+        return Skipped(f"{PurePosixPath(shard.url).name}/{name}", "no image in this sample")
     labels = labels_from_layout(name)
     if "cls" in sample:
         labels = replace(labels, label=sample["cls"].decode("utf-8", "replace").strip())
@@ -251,9 +257,9 @@ def _sample(part: Part, key: str, sample: dict[str, bytes]) -> Item | Skipped:
             said = json.loads(sample["json"])
             labels = replace(labels, **{name: str(said[name]) for name in TEXTS if said.get(name) is not None})
         except (ValueError, AttributeError, TypeError):
-            return Skipped(f"{PurePosixPath(part.place).name}/{name}.json", "not a JSON object")
+            return Skipped(f"{PurePosixPath(shard.url).name}/{name}.json", "not a JSON object")
     path = f"{name}.{suffix}" if suffix else name
-    return Item(f"{part.place}!{path}", path, partial(bytes, sample[suffix]), labels, notes=notes(path))
+    return Item(f"{shard.url}!{path}", path, partial(bytes, sample[suffix]), labels, notes=notes(path))
 
 
 def _is_image(suffix: str, data: bytes) -> bool:
@@ -261,10 +267,10 @@ def _is_image(suffix: str, data: bytes) -> bool:
     return last in images.EXTENSIONS or last in RAW or images.looks_like_image(data[:HEAD])
 
 
-def _read_table(part: Part) -> Iterator[Item | Skipped]:
+def _read_table(shard: Shard) -> Iterator[Item | Skipped]:
     from pyarrow import parquet
 
-    files, path = file_system(part.place)
+    files, path = file_system(shard.url)
     with files.open(path, "rb") as file:
         table = parquet.ParquetFile(file)
         names = table.schema_arrow.names
@@ -274,24 +280,24 @@ def _read_table(part: Part) -> Iterator[Item | Skipped]:
             return
         given = next((name for name in PARQUET_PATH if name in names), None)
         columns = [name for name in (image, given, *TEXTS) if name in names]
-        rows = table.read_row_group(part.group, columns).to_pylist()
+        rows = table.read_row_group(shard.group, columns).to_pylist()
     for number, row in enumerate(rows):
-        yield _row(part, number, row, row[image], given)
+        yield _row(shard, number, row, row[image], given)
 
 
-def _row(part: Part, number: int, row: dict[str, Any], cell: Any, given: str | None) -> Item | Skipped:
+def _row(shard: Shard, number: int, row: dict[str, Any], cell: Any, given: str | None) -> Item | Skipped:
     """Hugging Face keeps an image as {bytes, path}, others as bytes."""
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     own = cell.get("path") if isinstance(cell, dict) else None
-    place = f"{PurePosixPath(part.place).name}/{part.group}/{number}"
-    name = printable(str((row[given] if given else own) or place))
+    position = f"{PurePosixPath(shard.url).name}/{shard.group}/{number}"
+    name = printable(str((row[given] if given else own) or position))
     if not isinstance(data, bytes):
-        return Skipped(place, "no image bytes in this row")
+        return Skipped(position, "no image bytes in this row")
     label, domain, split = ("" if row.get(column) is None else str(row[column]) for column in TEXTS)
     labels = Labels(label, domain, split)
-    return Item(f"{part.place}!{part.group}/{number}", name, partial(bytes, data), labels)
+    return Item(f"{shard.url}!{shard.group}/{number}", name, partial(bytes, data), labels)
 
 
-READERS: dict[str, Callable[[Part], Iterator[Item | Skipped]]] = {
+READERS: dict[str, Callable[[Shard], Iterator[Item | Skipped]]] = {
     "files": _read_files, "tar": _read_tar, "parquet": _read_table,
 }  # fmt: skip

@@ -32,7 +32,7 @@ from unifex.gallery.embedding import embed_items
 from unifex.gallery.records import Embedded
 from unifex.models.embedder import Embedder
 from unifex.scale import partitions
-from unifex.scale.partitions import Part, file_system
+from unifex.scale.partitions import Shard, file_system
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -74,25 +74,25 @@ def embed(
     plan = partitions.plan(spec, options)
     files, root = file_system(out)
     made_of = {
-        "source": spec, "parts": len(plan.parts), "plan": plan.hash, "backbone": embedder.backbone.id,
+        "source": spec, "parts": len(plan.shards), "plan": plan.hash, "backbone": embedder.backbone.id,
         "backbone_hash": embedder.backbone.weight_hash(), "neck_hash": embedder.neck.hash if dim else "",
         "dim": dim or 0,
     }  # fmt: skip
     _agree(files, f"{root}/{PLAN}", made_of, out)
     there = _written(files, root)
-    waiting = [part for part in plan.parts if part.number not in there]
+    waiting = [shard for shard in plan.shards if shard.number not in there]
     failed, count, done = list(plan.refused), 0, len(there)
-    stage = Stage("embedding", len(plan.parts), "parts", done)
+    stage = Stage("embedding", len(plan.shards), "parts", done)
     yield stage.at(done)
     place = files.unstrip_protocol(root)  # workers may have another working directory
     for _ in _results(waiting, place, embedder, dim, address) if waiting else ():
         done += 1
         yield stage.at(done)
-    for number in range(len(plan.parts)):
+    for number in range(len(plan.shards)):
         summary = json.loads(files.cat_file(f"{root}/{_refusals(number)}"))
         count += summary["images"]
         failed += [Skipped(*refused) for refused in summary["refused"]]
-    return ShardsWritten(out, len(plan.parts), len(there), count, failed, time.monotonic() - started)
+    return ShardsWritten(out, len(plan.shards), len(there), count, failed, time.monotonic() - started)
 
 
 def _agree(files: Any, path: str, made_of: dict[str, Any], out: str) -> None:
@@ -129,7 +129,7 @@ def _put(files: Any, path: str, data: bytes) -> None:
 
 
 def _results(
-    parts: list[Part], out: str, embedder: Embedder, dim: int | None, address: str | None
+    shards: list[Shard], out: str, embedder: Embedder, dim: int | None, address: str | None
 ) -> Iterator[dict[str, Any]]:
     """A row for every part that was done."""
     ray = _start(address)
@@ -143,7 +143,7 @@ def _results(
         machines = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
         cores = max(1, int(min(count for count in machines if count)))
         dataset: Dataset = ray.data.from_items(
-            [{"part": pickle.dumps(part)} for part in parts], override_num_blocks=len(parts)
+            [{"part": pickle.dumps(shard)} for shard in shards], override_num_blocks=len(shards)
         )
         done = dataset.map_batches(
             Worker,
@@ -191,14 +191,14 @@ class Worker:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list]:
         """For Ray Data."""
-        return {"number": [self.write(pickle.loads(part)) for part in batch["part"]]}
+        return {"number": [self.write(pickle.loads(shard)) for shard in batch["part"]]}
 
-    def write(self, part: Part) -> int:
+    def write(self, shard: Shard) -> int:
         """Embed a part and write its shard; the part's number."""
         import pyarrow as pa
         from pyarrow import parquet
 
-        found = list(self._outcomes(part))
+        found = list(self._outcomes(shard))
         embedded = [one for one in found if isinstance(one, Embedded)]
         refused = [one for one in found if isinstance(one, Skipped)]
         features = np.array([one.features for one in embedded], np.float16)
@@ -221,17 +221,17 @@ class Worker:
         types = texts | dict.fromkeys(("width", "height", "bytes"), pa.int64()) | {"thumbnail": pa.binary()}
         parquet.write_table(pa.table(columns, pa.schema(types)), table)
         summary = {"images": len(embedded), "refused": [[one.path, one.reason] for one in refused]}
-        _put(self.files, f"{self.root}/{_refusals(part.number)}", json.dumps(summary).encode())
-        _put(self.files, f"{self.root}/img_emb/img_emb_{part.number:05d}.npy", array.getvalue())
-        _put(self.files, f"{self.root}/metadata/metadata_{part.number:05d}.parquet", table.getvalue())
-        return part.number
+        _put(self.files, f"{self.root}/{_refusals(shard.number)}", json.dumps(summary).encode())
+        _put(self.files, f"{self.root}/img_emb/img_emb_{shard.number:05d}.npy", array.getvalue())
+        _put(self.files, f"{self.root}/metadata/metadata_{shard.number:05d}.parquet", table.getvalue())
+        return shard.number
 
-    def _outcomes(self, part: Part) -> Iterator[Embedded | Skipped]:
+    def _outcomes(self, shard: Shard) -> Iterator[Embedded | Skipped]:
         """As indexing does it: threads decode while others infer; in the part's order."""
         engine = self.embedder.engine
         pending: deque = deque()
         with ThreadPoolExecutor(engine.workers) as pool:
-            for found in part:
+            for found in shard:
                 if isinstance(found, Skipped):
                     pending.append([found])
                 else:

@@ -181,7 +181,9 @@ class _Training:
         columns, train, augmented = self.data.columns, self.data.train, None
         if count := self.config.augmentations:
             if isinstance(self.features, FeatureTable):
-                raise GalleryError("crops and mirror images are trained on in memory only: set views to 0 (--views 0)")
+                raise GalleryError(
+                    "crops and mirror images are trained on in memory only: set views to 0 (--augmentations 0)"
+                )
             records = self.gallery.records(columns.ids[train])
             augmented = yield from augmented_features(self.gallery, records, count)
         labels = np.unique(columns.classes[train], return_inverse=True)[1]
