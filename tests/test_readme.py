@@ -10,6 +10,7 @@ import pytest
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import ROOT, serve
 from unifex.cli.main import main
+from unifex.data.sources import SOURCES
 from unifex.models import zoo
 
 README = (ROOT / "README.md").read_text()
@@ -26,6 +27,11 @@ def photos(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT))
     return tmp_path
+
+
+def test_every_source_is_named_as_its_entry_says():
+    text = " ".join(README.split())
+    assert [kind.form for kind in SOURCES if kind.form and kind.sentence not in text] == []
 
 
 def test_library_example(photos):

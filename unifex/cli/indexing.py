@@ -22,6 +22,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     index = command("index", _index, "build or update a gallery from images")
     index.add_argument("source", nargs="?", help=sources.forms())
+    index.epilog = " ".join(kind.sentence for kind in sources.SOURCES if kind.form)
     index.add_argument("--from-embeddings", type=Path, metavar="DIR", help="instead: what `embed --engine ray` wrote")
     index.share("--gallery", "--exclude", "--follow-links")
     index.add_argument("--store", help="where its vectors are searched: faiss (default), milvus or milvus:URI")

@@ -201,7 +201,7 @@ FOLDER = SourceKind(
 TABLE = SourceKind(
     "a .csv",
     ".csv (path,label[,domain,split])",
-    "A CSV names images by paths relative to where it lies; columns that mean nothing here are kept with the images.",
+    "A CSV names images by paths relative to where it lies; further columns are kept with the images, and shown.",
     _open_table,
     takes=lambda path: path.suffix.lower() in TABLES,
 )

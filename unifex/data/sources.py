@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unifex.core.text import either, printable
-from unifex.data import archive, demo, folder, hub_dataset, public_datasets
+from unifex.data import archive, demo, folder, hub_dataset, public_sets
 from unifex.data.item import Item, Options, Skipped, Source, SourceError, SourceKind
 
 SOURCES: tuple[SourceKind, ...] = (  # the first that takes a spec opens it
@@ -19,7 +19,7 @@ SOURCES: tuple[SourceKind, ...] = (  # the first that takes a spec opens it
     folder.IMAGE,
     archive.ARCHIVE,
     hub_dataset.HUB,
-    public_datasets.PUBLIC_SETS,
+    public_sets.PUBLIC_SETS,
     demo.DEMO,
 )
 MAX_REASONS = 3

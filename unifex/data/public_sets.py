@@ -1,0 +1,123 @@
+"""Public data sets as a source: ``m4d:DIR``, which is M4D-35k, or a drawn sample of any of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from functools import cached_property, partial
+from itertools import chain
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from unifex.core import images
+from unifex.data.curation import Rule, choose
+from unifex.data.folder import file_item
+from unifex.data.item import Item, Options, Skipped, SourceError, SourceKind
+from unifex.data.public_datasets import DATASETS, Box, Row
+
+MARGIN = 0.02  # of a box's sides is added around a crop, as the public code's preprocessing does
+
+
+class PublicSets:
+    """``m4d:DIR`` or ``m4d:DIR?sets=KEY,KEY&domains=...&classes=...&min_images=...&max_images=...&seed=...``."""
+
+    options = Options()
+
+    def __init__(self, spec: str):
+        self.spec = spec
+        place, _, query = spec.removeprefix("m4d:").partition("?")
+        self.data = Path(place).expanduser().resolve()
+        asked = dict(parse_qsl(query, keep_blank_values=True))
+        keys = [key for key in asked.pop("sets", "m4d_35k").split(",") if key]
+        unknown = [key for key in keys if key not in DATASETS]
+        if unknown or not keys:
+            raise SourceError(f"no data set '{', '.join(unknown)}'; there are: {', '.join(DATASETS)}")
+        self.sets = [DATASETS[key] for key in keys]
+        self.rule = _rule(asked)
+        for dataset in self.sets:
+            if not self.data.is_dir() or dataset.missing(self.data):
+                raise SourceError(
+                    f"{dataset.title} is not in {self.data}: {', '.join(dataset.missing(self.data))} missing; "
+                    f"get it at {dataset.url}"
+                )
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """What the rule takes; all of it without one."""
+        rows = list(chain.from_iterable(dataset.read(self.data) for dataset in self.sets))
+        return choose(rows, self.rule) if self.rule != Rule() else rows
+
+    def count(self) -> int:
+        """How many images the tables name and the rule takes."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Item | Skipped]:
+        seen: set[tuple[str, Box | None]] = set()
+        for row in self.rows:
+            if (row.path, row.box) in seen:
+                yield Skipped(row.path, "listed twice")
+                continue
+            seen.add((row.path, row.box))
+            yield self._item(row)
+
+    def _item(self, row: Row) -> Item | Skipped:
+        place = (self.data / row.path).resolve()
+        if not place.is_relative_to(self.data):
+            return Skipped(row.path, "path leaves the data folder")
+        try:
+            item = file_item(place, row.path, False, row.labels)
+        except OSError as error:
+            return Skipped(row.path, "file not found" if isinstance(error, FileNotFoundError) else str(error.strerror))
+        if row.box is None:
+            return item
+        name = f"{row.path}#{','.join(f'{side:.0f}' for side in row.box)}"
+        crop = partial(_cropped, item.read, row.box)
+        return Item(f"{item.uri}{name[len(row.path) :]}", name, crop, item.labels, item.stamp, keep=True)
+
+
+_EARLIER_NAMES = {"least": "min_images", "most": "max_images"}  # galleries remember what they were made from
+
+
+def _rule(asked: dict[str, str]) -> Rule:
+    """Raises ``SourceError`` that names what is wrong and what there is."""
+    asked = {_EARLIER_NAMES.get(name, name): value for name, value in asked.items()}
+    names = [field.name for field in fields(Rule)]
+    unknown = sorted(asked.keys() - set(names))
+    if unknown:
+        raise SourceError(f"m4d: knows no '{unknown[0]}'; after ? there are: sets, {', '.join(names)}")
+    domains = tuple(domain for domain in asked.pop("domains", "").split(",") if domain)
+    try:
+        numbers = {name: int(value) for name, value in asked.items()}
+    except ValueError:
+        written = "&".join(f"{name}={value}" for name, value in asked.items())
+        raise SourceError(f"m4d: invalid literal in '{written}': all but sets and domains are whole numbers") from None
+    return Rule(domains, **numbers)
+
+
+def _cropped(read: Callable[[], bytes], box: Box) -> bytes:
+    """JPEG bytes of the box with :data:`MARGIN` around it, within the image. Raises ``images.ImageError``."""
+    image = images.decode(read()).image
+    left, top, right, bottom = box
+    across, down = MARGIN * (right - left), MARGIN * (bottom - top)
+    edges = (
+        max(left - across, 0),
+        max(top - down, 0),
+        min(right + across, image.width),
+        min(bottom + down, image.height),
+    )
+    if edges[2] - edges[0] < 1 or edges[3] - edges[1] < 1:
+        raise images.ImageError(f"box {box} is outside of the image")
+    stream = io.BytesIO()
+    left, top, right, bottom = map(round, edges)
+    image.crop((left, top, right, bottom)).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
+
+
+PUBLIC_SETS = SourceKind(
+    "m4d:DIR",
+    "m4d:DIR[?sets=...]",
+    "M4D-35k or another public data set, below the folder DIR of `m4d:DIR`.",
+    lambda spec, options: PublicSets(spec),
+    prefix="m4d:",
+)
