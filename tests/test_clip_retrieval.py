@@ -120,9 +120,8 @@ def test_a_strangers_table_names_no_picture_of_ours(raw, tmp_path):
         with pytest.raises(GalleryError, match="not on this computer"):
             raw.original(raw.item_at(path))
     again = Gallery.create(tmp_path / "indexes" / "again", raw.embedder)
-    assert (
-        finish(import_embeddings(tmp_path / "made", again, tmp_path / "ours")).pictures == 3
-    )  # its owner says where they are
+    moved = finish(import_embeddings(tmp_path / "made", again, tmp_path / "ours"))
+    assert moved.pictures == 3  # its owner says where they are
 
 
 @pytest.mark.parametrize(

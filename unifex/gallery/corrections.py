@@ -94,4 +94,4 @@ COLUMNS = tuple(field.name for field in fields(Correction))
 
 def as_csv(corrections: Iterable[Correction]) -> str:
     """One line a correction, with a header; cells that a spreadsheet would run are made harmless."""
-    return to_csv(COLUMNS, map(astuple, corrections))
+    return to_csv(COLUMNS, (astuple(correction) for correction in corrections))
