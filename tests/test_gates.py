@@ -10,7 +10,7 @@ FILES = sorted([ROOT / "app.py", *(ROOT / "unifex").rglob("*.py")])
 FILE_LINES, FUNCTION_LINES, TYPE_IGNORES = 400, 60, 30
 
 # Longer than they should be. Nothing is added here: what is mended goes.
-LONG_FILES = {"unifex/data/demo.py", "unifex/ui/tabs/train_tab.py"}
+LONG_FILES = {"unifex/ui/tabs/train_tab.py"}
 LONG_FUNCTIONS = {"unifex/models/export.py:fitting", "unifex/ui/tabs/gallery_tab.py:build"}
 
 
