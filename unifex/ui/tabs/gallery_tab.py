@@ -123,8 +123,8 @@ class GalleryTab:
         self.picker.wire()
         self.packer.wire(self.gallery)
         self.ready.wire(self.path, self.name)
-        self.sources.wire(self.gallery, [self.panel.further.input])
         self._wire_adding()
+        self.sources.wire(self.gallery, [self.panel.further.input])
         self._wire_managing()
 
     def _wire_adding(self) -> None:
