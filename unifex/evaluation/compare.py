@@ -86,7 +86,7 @@ class Assessment:
 
 def baselines(gallery: Gallery) -> list[str]:
     """Names that :func:`compare` can compare the gallery's model with: other models on its backbone, and baselines."""
-    models = list_models(gallery.folder.parent / "models")
+    models = list_models(gallery.models)
     fitting = [m.name for m in models if m.backbone_hash == gallery.config.backbone_hash]
     return [name for name in fitting if name != gallery.config.model] + list(BASELINES)
 
@@ -139,7 +139,7 @@ def embed_as(gallery: Gallery, columns: ItemTable, name: str, dim: int, fit_on: 
     features = gallery.features(columns.sha256s())
     if baseline := BASELINES.get(name):
         return baseline.embed(features, dim, fit_on)
-    neck = Embedder.load(name, models=gallery.folder.parent / "models").neck
+    neck = Embedder.load(name, models=gallery.models).neck
     return neck.embed(features, dim) if dim in neck.dims else None
 
 

@@ -12,7 +12,7 @@ from unifex.core.derived import Origin
 from unifex.core.files import verify, with_checksum, write_atomically
 from unifex.core.text import reason
 from unifex.gallery.errors import GalleryError
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import MODELS, Embedder
 
 SCHEMA = 1
 FILE = "gallery.json"
@@ -93,7 +93,7 @@ class GalleryModel:
     @cached_property
     def embedder(self) -> Embedder:
         """The model the gallery was opened with, else its own, which may have been trained anew since."""
-        embedder = self._chosen or Embedder.load(self.config.model, models=self.folder.parent / "models")
+        embedder = self._chosen or Embedder.load(self.config.model, models=self.folder.parent / MODELS)
         self.adopt(embedder)
         return embedder
 

@@ -33,7 +33,7 @@ from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.records import Facts, Record, Registered
 from unifex.gallery.snapshot import Snapshot
 from unifex.gallery.writer import Writer, writing
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import MODELS, Embedder
 from unifex.models.feature_table import FeatureTable
 from unifex.vector_index.exact import VectorIndex
 
@@ -94,6 +94,11 @@ class Gallery:
     def folder(self) -> Path:
         """Where it lies."""
         return self.database.folder
+
+    @property
+    def models(self) -> Path:
+        """Where the models that were trained beside it lie."""
+        return self.folder.parent / MODELS
 
     @property
     def name(self) -> str:

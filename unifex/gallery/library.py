@@ -23,10 +23,9 @@ from unifex.core.text import reason, what_there_is
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import MODELS, Embedder
 from unifex.vector_index import index_types
 
-MODELS = "models"
 MAX_NAME = 80
 T = TypeVar("T")
 log = logging.getLogger("unifex")

@@ -33,7 +33,8 @@ from unifex.models.hub import HubFile
 DEFAULT_MODEL = "unifex-lite"
 DEFAULT_DIM = 256
 RAW = "raw:"  # before a backbone's id: the model that is nothing but this backbone
-BUNDLED_MODELS = ASSETS / "models"
+MODELS = "models"  # the folder of trained models, in assets and in a library
+BUNDLED_MODELS = ASSETS / MODELS
 SCHEMA = 1
 log = logging.getLogger("unifex")
 FILES = ("config.json", "model.safetensors")

@@ -1,4 +1,4 @@
-"""Past one machine: sources split over processes, Ray, shards that become a gallery.
+"""Scaling out: sources split into shards, Ray embeds them, and what it writes becomes a gallery.
 
-Gives ``partition`` and the Ray driver.
+Gives ``plan`` (what there is to do) and ``embed`` (done on a cluster).
 """

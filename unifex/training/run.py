@@ -70,12 +70,12 @@ def train(
     if finish and processes.is_first:  # there is nothing that others could help with
         processes = SINGLE
     training = _Training(gallery, name, config, hold_out, from_disk, processes)
-    check_model_name(training.models, name)
+    check_model_name(gallery.models, name)
     if not processes.is_first:
         if not finish:
             training.assist()
         return None
-    with training_lock(training.models, name):
+    with training_lock(gallery.models, name):
         return (yield from training.run(finish, on_epoch))
 
 
@@ -91,14 +91,9 @@ class _Training:
     processes: Processes
 
     @property
-    def models(self) -> Path:
-        """Where it is saved."""
-        return self.gallery.folder.parent / "models"
-
-    @property
     def checkpoint(self) -> Path:
         """What it goes on from when it was stopped."""
-        return self.models / CHECKPOINTS / f"{self.name}.pt"
+        return self.gallery.models / CHECKPOINTS / f"{self.name}.pt"
 
     @cached_property
     def data(self) -> TrainingData:
@@ -137,11 +132,11 @@ class _Training:
         from unifex.training import loop
 
         data = self.data
-        TrainJob(self.name, self.gallery.name, self.config, self.hold_out).write(self.models)
+        TrainJob(self.name, self.gallery.name, self.config, self.hold_out).write(self.gallery.models)
         samples = yield from self._samples()
         self.processes.wait()
         watched = data.split and _subset(data.split, self.config.seed)
-        curve, neck, earlier = read_curve(self.models, self.name), None, None
+        curve, neck, earlier = read_curve(self.gallery.models, self.name), None, None
         epochs = loop.fit(samples, self.config, self.current, self.checkpoint, self.processes)
         for epoch in () if finish else epochs:
             neck = epoch.neck
@@ -156,7 +151,7 @@ class _Training:
                     epoch.number, epoch.total, epoch.loss, epoch.learning_rate, earlier + epoch.seconds, scores
                 )
             )
-            write_curve(self.models, self.name, curve)
+            write_curve(self.gallery.models, self.name, curve)
             on_epoch(curve[-1])
             yield Step(f"epoch {epoch.number}", epoch.number, epoch.total, "", epoch.seconds_left, _note(curve[-1]))
         neck = neck or loop.reached(samples, self.config, self.checkpoint, self.current)
@@ -165,8 +160,8 @@ class _Training:
                 f"no stopped training '{self.name}' of this data and recipe, from this neck; train it again"
             )
         result = yield from self._measure(neck, curve)
-        save(result, self.gallery.embedder, self.models / self.name)
-        delete_checkpoint(self.models, self.name)
+        save(result, self.gallery.embedder, self.gallery.models / self.name)
+        delete_checkpoint(self.gallery.models, self.name)
         return result
 
     @property
