@@ -1,4 +1,4 @@
-"""A query and what is found for it: images, words, several of both, filters, re-ranking.
+"""A query and what is found for it: images, items and text, filters, re-ranking.
 
-Gives ``search`` and ``Hit``.
+Gives ``search``, ``Query``, ``Filters``, ``Hit`` and ``SearchResult``; takes a gallery.
 """

@@ -56,8 +56,11 @@ class Matches:
         return Matches(self.scores, np.where(self.found, items[self.positions], -1) if len(items) else self.positions)
 
     def top_k(self, k: int, excluded: np.ndarray | None = None) -> Matches:
-        """The first ``k`` by score, then position; bool [Q, c] ``excluded`` and what is not there are -inf and -1."""
-        gone = ~self.found if excluded is None else excluded | ~self.found
+        """The first ``k`` by score, then position, the rest -inf and -1.
+
+        ``excluded`` bool [Q, c], that of what is not there as well; by default what is not there.
+        """
+        gone = ~self.found if excluded is None else excluded
         scores, positions = self.scores, self.positions
         if gone.any():
             scores, positions = np.where(gone, scores.dtype.type(-np.inf), scores), np.where(gone, -1, positions)
