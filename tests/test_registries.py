@@ -4,7 +4,7 @@ from dataclasses import replace
 from html import unescape
 
 from unifex.cli import main
-from unifex.core import images
+from unifex.core import preprocessing
 from unifex.core.progress import finish
 from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol, Protocol
@@ -27,7 +27,7 @@ def test_losses_presets_formats_and_tools_are_the_same_everywhere():
     assert list(loggers.LOGGERS) == choices_of("train", "--log")
     assert set(export.FORMATS) == set(export.SUFFIXES) == set(choices_of("export", "--format"))
     assert set(KINDS.values()) <= {"", *export.FORMATS}
-    assert set(images._FITS) == {"squash", "crop", "pad"}  # which export builds into a file
+    assert set(preprocessing.FITS) == {"squash", "crop", "pad"}  # which export builds into a file
 
 
 def test_a_protocol_that_is_added_has_its_words_on_the_page(gallery, monkeypatch):
