@@ -267,14 +267,14 @@ def test_shards_of_another_backbone_or_of_embeddings_make_no_gallery(embedder, f
     ))  # fmt: skip
     out = tmp_path / "out"
     finish(ray_embedding.embed(str(folder), str(out), embedder, 64))
-    take_in = ["index", "--from-embeddings", str(out), "--gallery", "far", "--library", str(tmp_path / "indexes")]
-    assert main(take_in) == 1
+    import_model = ["index", "--from-embeddings", str(out), "--gallery", "far", "--library", str(tmp_path / "indexes")]
+    assert main(import_model) == 1
     assert "a gallery needs features" in capsys.readouterr().err
     plan = json.loads((out / "plan.json").read_bytes())
     (out / "plan.json").write_text(json.dumps(plan | {"backbone_hash": "other"}))
-    assert main(take_in) == 1
+    assert main(import_model) == 1
     assert "take them into another gallery" in capsys.readouterr().err
     (out / "plan.json").write_text(json.dumps(plan | {"dim": 0, "parts": 9}))
-    assert main(take_in) == 1
+    assert main(import_model) == 1
     assert "it goes on where it stopped" in capsys.readouterr().err
     assert main(["index", "--gallery", "far"]) == 1

@@ -52,7 +52,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_an_imported_file_embeds_as_it_does_itself(file, tmp_path):
-    model = Embedder.take_in(file, "public", tmp_path / "indexes" / "models")
+    model = Embedder.import_model(file, "public", tmp_path / "indexes" / "models")
     assert (model.default_dim, model.backbone.preprocessing.size) == (64, 32)
     image = picture("shapes/disc", 1, side=90)
     pixels = model.backbone.preprocessing.to_input(image)
@@ -65,7 +65,7 @@ def test_an_imported_file_embeds_as_it_does_itself(file, tmp_path):
 
 def test_it_serves_galleries_and_a_neck_is_trained_upon_it(file, tmp_path, folder):
     models = tmp_path / "indexes" / "models"
-    model = Embedder.take_in(file, "public", models)
+    model = Embedder.import_model(file, "public", models)
     gallery = Gallery.create(tmp_path / "indexes" / "g", model)
     run_index(gallery, folder)
     query = encoded(picture("signs/cross", 3))
@@ -106,7 +106,7 @@ def test_other_files_are_refused_and_leave_nothing(tmp_path, content, why):
     else:
         file.write_bytes(content)
     with pytest.raises(BackboneError, match=why):
-        Embedder.take_in(file, "other", tmp_path / "models")
+        Embedder.import_model(file, "other", tmp_path / "models")
     assert not (tmp_path / "models" / "other").exists()
 
 
@@ -118,13 +118,13 @@ def test_a_pickle_is_refused_by_name(tmp_path, kind):
     else:
         torch.save({"weights": torch.ones(3)}, file, _use_new_zipfile_serialization=kind == "checkpoint")
     with pytest.raises(BackboneError, match=r"weights\.pt is a pickle, which may run anything"):
-        Embedder.take_in(file, "other", tmp_path / "models")
+        Embedder.import_model(file, "other", tmp_path / "models")
     assert not list((tmp_path / "models").glob("*"))
 
 
 def test_a_damaged_import_says_so(file, tmp_path):
     models = tmp_path / "models"
-    Embedder.take_in(file, "public", models)
+    Embedder.import_model(file, "public", models)
     (models / "public" / "backbone.pt").unlink()
     with pytest.raises(BackboneError, match="import it again"):
         Embedder.load("public", models)

@@ -116,7 +116,7 @@ def _import(options: argparse.Namespace) -> dict[str, Any]:
     if options.file.startswith("hf:"):
         model = Embedder.from_pretrained(options.file.removeprefix("hf:")).save_as(options.save, models)
     else:
-        model = Embedder.take_in(Path(options.file), options.save, models, options.size)
+        model = Embedder.import_model(Path(options.file), options.save, models, options.size)
     size, dim = model.backbone.preprocessing.size, model.default_dim
     say(
         options,

@@ -137,10 +137,10 @@ class Embedder:
         return cls(config, projection, engine, spec)
 
     @classmethod
-    def take_in(cls, file: Path, name: str, models: Path, size: int | None = None) -> Embedder:
-        """Make a model of a public UniFEx TorchScript file, saved as ``models/name``: :func:`torchscript.take_in`."""
+    def import_model(cls, file: Path, name: str, models: Path, size: int | None = None) -> Embedder:
+        """Make a model of a public UniFEx TorchScript file, saved as ``models/name``, by :mod:`torchscript`."""
         with new_folder(models / name) as made:
-            spec = torchscript.take_in(file, made, size)
+            spec = torchscript.import_model(file, made, size)
             dim = spec.feature_dim
             identity = neck.Neck("identity", np.eye(dim, dtype=np.float32), np.zeros(dim, np.float32), (dim,))
             config = ModelConfig(

@@ -98,23 +98,25 @@ def fitting(prep: Preprocessing) -> torch.nn.Module:
             scale = length / factor / resized
             centres = (self.places - offset) * scale
             distances = (boxes + 0.5)[None, :] - centres[:, None]
-            weights = self.filter(distances / scale.clamp(min=1)) / in_box
+            weights = _filter(distances / scale.clamp(min=1), support) / in_box
             inside = ((self.places > offset) & (self.places < offset + resized)).float()
             return weights / weights.sum(1, keepdim=True).clamp(min=1e-6), inside
 
-        @staticmethod
-        def filter(x: torch.Tensor) -> torch.Tensor:
-            """Pillow's filter: triangle, Keys' cubic with a = -0.5, or Lanczos with 3 lobes."""
-            x = x.abs()
-            if support == 1:
-                return (1 - x).clamp(min=0)
-            if support == 2:
-                near = (1.5 * x - 2.5) * x * x + 1
-                far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-                return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
-            return torch.where(x < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
-
     return Fit()
+
+
+def _filter(x: torch.Tensor, support: float) -> torch.Tensor:
+    """Pillow's filter: triangle, Keys' cubic with a = -0.5, or Lanczos with 3 lobes."""
+    import torch
+
+    x = x.abs()
+    if support == 1:
+        return (1 - x).clamp(min=0)
+    if support == 2:
+        near = (1.5 * x - 2.5) * x * x + 1
+        far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+        return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+    return torch.where(x < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
 
 
 def module_of(embedder: Embedder, dim: int) -> torch.nn.Module:

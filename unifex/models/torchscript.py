@@ -28,7 +28,7 @@ FILE, FACTS = "backbone.pt", "backbone.json"
 
 
 def backbone(folder: Path) -> BackboneSpec:
-    """The row of the zoo for a folder that :func:`take_in` filled. Raises :class:`BackboneError` when it is damaged."""
+    """The row of the zoo for a folder of :func:`import_model`. Raises :class:`BackboneError` when it is damaged."""
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         size, dim, parameters = (int(facts[name]) for name in ("size", "dim", "parameters"))
@@ -41,7 +41,7 @@ def backbone(folder: Path) -> BackboneSpec:
     return _spec(folder.name, folder / FILE, size, dim, parameters)
 
 
-def take_in(file: Path, folder: Path, size: int | None = None) -> BackboneSpec:
+def import_model(file: Path, folder: Path, size: int | None = None) -> BackboneSpec:
     """Try a TorchScript file out and copy it into a folder.
 
     ``size``: side in pixels of the images it is given; None takes the file's own ``img_size``, else 224. Raises
