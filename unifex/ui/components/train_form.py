@@ -1,4 +1,4 @@
-"""The form for a recipe: preset and loss with a line of advice each, and a field for every other setting."""
+"""The form of a training: preset and loss with a line of advice each, and a field for every other setting."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FIRST_PRESET = "best"
 ADVANCED = {key: setting for key, setting in SETTINGS.items() if key != "loss"}
 
 
-class RecipeForm:
-    """Components and handlers. What ``fields`` hold, :func:`recipe_of` makes a recipe of."""
+class TrainForm:
+    """Components and handlers. What ``fields`` hold, :func:`config_of` makes a configuration of."""
 
     def build(self) -> None:
         """Lay the form out."""
@@ -61,14 +61,14 @@ class RecipeForm:
         }
 
 
-def recipe_of(values: Sequence[Any]) -> TrainConfig:
-    """The recipe that the form's ``fields`` hold. Raises ``TrainConfigError`` that names the field that is wrong."""
+def config_of(values: Sequence[Any]) -> TrainConfig:
+    """The configuration that the form's ``fields`` hold. Raises ``TrainConfigError`` that names the field that is wrong."""
     loss, *advanced = values
     return TrainConfig().updated({"loss": loss, **{key: str(value) for key, value in zip(ADVANCED, advanced)}})
 
 
 def _component(key: str, setting: Field) -> Component:
-    """What one setting is entered in, made from what the recipe says of it."""
+    """What one setting is entered in, made from what the configuration says of it."""
     known, value = setting.metadata, getattr(PRESETS[FIRST_PRESET].config, setting.name)
     label, identity = key.replace("_", " ").capitalize(), f"train-{key.replace('_', '-')}"
     if known["choices"]:

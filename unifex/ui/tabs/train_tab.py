@@ -22,7 +22,7 @@ from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.model_download import ModelDownload
 from unifex.ui.components.model_switch import ModelSwitch
 from unifex.ui.components.pressing import ask_for_job
-from unifex.ui.components.train_form import FIRST_PRESET, RecipeForm, recipe_of
+from unifex.ui.components.train_form import FIRST_PRESET, TrainForm, config_of
 from unifex.ui.components.train_jobs import TrainJobs
 from unifex.ui.context import ERRORS, AppContext, name_for
 from unifex.ui.listening import Part, Updates, listen
@@ -42,7 +42,7 @@ class TrainTab:
     context: AppContext
     item_view: ItemView
     gallery_tab: GalleryTab
-    form: RecipeForm = field(default_factory=RecipeForm)
+    form: TrainForm = field(default_factory=TrainForm)
     download: ModelDownload = field(init=False)
     switch: ModelSwitch = field(init=False)
     jobs: TrainJobs = field(init=False)
@@ -190,7 +190,7 @@ class TrainTab:
 
     def begin(self, gallery: str, name: str, share: float, *values: Any) -> None:
         """(gallery, model name, share held out, the form's fields) -> a job. Raises ``UnifexError``."""
-        self.jobs.start(gallery, name.strip(), recipe_of(values), HoldOut(share))
+        self.jobs.start(gallery, name.strip(), config_of(values), HoldOut(share))
 
     def go_on(self, gallery: str) -> Updates | None:
         """(gallery) -> as :meth:`begin`, for the training of it that was stopped last."""
