@@ -62,7 +62,7 @@ class TrainForm:
 
 
 def config_of(values: Sequence[Any]) -> TrainConfig:
-    """The configuration that the form's ``fields`` hold. Raises ``TrainConfigError`` that names the field that is wrong."""
+    """The configuration that the form's ``fields`` hold. Raises ``TrainConfigError``, which names the wrong field."""
     loss, *advanced = values
     return TrainConfig().updated({"loss": loss, **{key: str(value) for key, value in zip(ADVANCED, advanced)}})
 
