@@ -91,10 +91,10 @@ def test_a_restarted_server_says_what_was_interrupted_and_goes_on(tmp_path, open
     with serve(tmp_path / "indexes") as running:
         page = open_page(running.url)
         start_indexing(page, many, "cut off")
-        wait_for_share(page, 5)
+        expect(page.locator("#index-progress .job")).to_have_count(1)
         start_indexing(page, many, "never begun")
         expect(page.locator("#index-progress .job")).to_have_count(2)
-        wait_for_share(page, 15)
+        wait_for_share(page, 5)
         page.context.close()
     assert 0 < len(Gallery.open(tmp_path / "indexes" / "cut off")) < 520
     with serve(tmp_path / "indexes") as running:
