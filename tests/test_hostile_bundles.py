@@ -121,7 +121,7 @@ ATTACKS: dict[str, Callable[[Files, Path], Files]] = {
     "a path that climbs": sql("UPDATE items SET path = '../../../../etc/passwd' WHERE id = 1"),
     "a path with controls": sql("UPDATE items SET path = 'a' || char(10) || char(27) || '[2J' WHERE id = 1"),
     "further columns that are a list": sql("UPDATE items SET extra = '[1]'"),
-    "further columns without an end": sql("UPDATE items SET extra = '{\"a\": \"' || hex(zeroblob(20000)) || '\"}'"),
+    "further columns without an end": sql("UPDATE items SET extra = '{\"a\": \"' || hex(zeroblob(25000)) || '\"}'"),
     "further columns that are no JSON": sql("UPDATE items SET extra = x'00ff'"),
     "none in an earlier version": sql("ALTER TABLE items DROP COLUMN extra"),
     "an original that climbs": sql("UPDATE features SET original = '../../../id_rsa'"),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -21,6 +22,15 @@ def requirements(name: str) -> set[str]:
     """The lines of a requirements file that name a package."""
     lines = (ROOT / name).read_text().splitlines()
     return {line for line in lines if line and not line.startswith(("#", "-"))}
+
+
+def test_the_package_alone_can_be_imported(tmp_path):
+    """As a worker on another machine is sent it, without the assets."""
+    shutil.copytree(ROOT / "unifex", tmp_path / "unifex")
+    program = "import unifex.scale.ray_embedding, unifex.models.embedder as e; print(e.__file__)"
+    path = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=path, capture_output=True, text=True)
+    assert done.stdout.startswith(str(tmp_path)), done.stderr
 
 
 def test_the_requirements_files_agree_with_the_project():

@@ -59,8 +59,14 @@ def test_every_column_of_the_hits_csv_is_there_and_no_cell_is_a_formula():
     assert "'=1+1" in first
     assert first.endswith(",7,'-Ann")
     assert second.endswith(",,")
-    hit = replace(HIT, record=replace(RECORD, labels=Labels("cat")))
-    assert search_answer.hits_csv([hit], places=False).splitlines()[1].endswith(",0.5000,")
+
+
+def test_strangers_are_told_no_further_columns():
+    record = replace(RECORD, labels=Labels("cat", extra={"who": "Ann"}))
+    row = search_answer.hits_csv([replace(HIT, record=record)], strangers=True).splitlines()[1]
+    assert row.endswith(",0.5000,")
+    assert "Ann" in item.detail(record, b"")
+    assert "Ann" not in item.detail(record, b"", strangers=True)
 
 
 def test_buttons_that_mend_are_only_there_where_one_may():

@@ -491,3 +491,8 @@ def test_a_table_is_read_as_far_as_it_may_be(folder):
     assert "more than 4 rows" in found[-1].reason
     (first,) = open_source(spec, options=Options(max_seconds=0))
     assert "seconds" in first.reason
+
+
+def test_further_columns_that_are_nested_without_end_are_refused():
+    with pytest.raises(ValueError, match="nested"):
+        Labels.from_row("", "", "", "[" * 20_000)

@@ -6,6 +6,7 @@ Whatever is heavy is imported within them: wrong settings are told first, and Ct
 import sys
 
 from unifex.core import console
+from unifex.core.errors import UnifexError
 
 
 def commands() -> int:
@@ -26,8 +27,12 @@ def app() -> int:
         from unifex.cli.settings import read_settings
 
         settings = read_settings()
-        from unifex.ui.app import serve
-
+        try:
+            from unifex.ui.app import serve
+        except ModuleNotFoundError as error:
+            if error.name != "gradio":
+                raise
+            raise UnifexError("the page needs gradio: pip install 'unifex[app]'") from error
         serve(settings)
         return 0
 

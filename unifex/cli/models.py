@@ -115,8 +115,8 @@ _HOW = """
 
     python -m unifex import hf:{repo} --save NAME
 
-    from unifex.models.embedder import Embedder
-    embeddings = Embedder.from_pretrained("{repo}").embed(["photo.jpg"])
+    import unifex
+    embeddings = unifex.Embedder.from_pretrained("{repo}").embed(["photo.jpg"])
 """
 
 

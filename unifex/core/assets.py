@@ -3,4 +3,5 @@
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-ASSETS = next(folder / "assets" for folder in (PACKAGE, PACKAGE.parent) if (folder / "assets").is_dir())
+# A worker on another machine is sent the package alone, and needs none of them.
+ASSETS = next((at / "assets" for at in (PACKAGE, PACKAGE.parent) if (at / "assets").is_dir()), PACKAGE / "assets")

@@ -30,7 +30,7 @@ def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durab
     """:func:`write_atomically` for whatever ``write`` puts into the file it is given."""
     with whole_file(path) as temporary, temporary.open("wb") as file:
         write(file)
-        if durable:
+        if durable and temporary != path:  # what is no file has no disk to wait for
             file.flush()
             os.fsync(file.fileno())
 

@@ -79,7 +79,6 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-# A spreadsheet runs a cell that begins like this as a formula.
 def shortened(text: str, most: int = 60) -> str:
     """At most so many characters, on one line: labels and names can be as long as a page."""
     text = " ".join(str(text).split())

@@ -14,6 +14,8 @@ from typing import ClassVar, Protocol
 from unifex.core.errors import UnifexError
 from unifex.core.text import printable
 
+MAX_COLUMNS = 20  # further ones that an item keeps beside its labels
+
 
 class SourceError(UnifexError):
     """A source that cannot be read at all; the message names it, the reason and the remedy."""
@@ -52,7 +54,10 @@ class Labels:
     @classmethod
     def from_row(cls, label: str, domain: str, split: str, extra: str = "") -> Labels:
         """What :attr:`row` gave. Raises ValueError for an ``extra`` that is no JSON object of texts."""
-        values = json.loads(extra) if extra else {}
+        try:
+            values = json.loads(extra) if extra else {}
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
         if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
             raise ValueError("no JSON object of texts")
         return cls(label, domain, split, values)

@@ -23,13 +23,12 @@ from urllib.parse import unquote
 from unifex.core import images
 from unifex.core.tables import CSVError, cells, delimiter_of
 from unifex.core.text import has_control, printable, reason
-from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
+from unifex.data.item import MAX_COLUMNS, Item, Labels, Options, Skipped, Source, SourceError
 from unifex.data.tree import MANIFEST_NAME, Node, SkippedByReason, Tree, TreeImages, excluded_by, notes
 
 NOT_FOUND = "file not found"
 MAX_LINE = 2**20
 MAX_TEXT = 200  # characters of a label or a domain: more is a slipped column, or a description
-MAX_COLUMNS = 20  # that are kept beside the labels
 MAX_NAME = 60  # characters of the name of such a column
 MAX_CELL = 500  # characters of a cell in it
 MAX_JOINED = 50  # lines that a cell with line breaks is looked for in

@@ -84,7 +84,7 @@ def settle(connection: sqlite3.Connection, items: Iterable[int]) -> int:
     for item in items:
         said = listings.settle(
             [
-                Listing(source, path, Labels.from_row(label, domain, split, extra), *rest)
+                Listing(source, path, _labels(label, domain, split, extra), *rest)
                 for label, domain, split, extra, source, path, *rest in connection.execute(query, (item,))
             ]
         )
@@ -100,6 +100,14 @@ def settle(connection: sqlite3.Connection, items: Iterable[int]) -> int:
             connection.execute("UPDATE corrections SET path = ? WHERE uri = ?", (said.path, uri))
             connection.execute("UPDATE corrections SET other_path = ? WHERE other_uri = ?", (said.path, uri))
     return relabelled
+
+
+def _labels(label: str, domain: str, split: str, extra: str) -> Labels:
+    """Further columns that somebody has damaged are none: what is indexed next says them again."""
+    try:
+        return Labels.from_row(label, domain, split, extra)
+    except ValueError:
+        return Labels(label, domain, split)
 
 
 def adopt_corrections(connection: sqlite3.Connection, batch: Sequence[Embedded]) -> None:

@@ -210,17 +210,17 @@ class Library:
         self._when_idle(folder, lambda: folder.rename(trash))  # at once, so that a kill leaves no half gallery
         self._open.pop(name, None)
         _remove(trash)
-        kind = index_types.of_store(config.store) if config else None
-        if config and kind and kind.is_elsewhere(config.store):
-            self._leave_store(trash, config)
+        if config:
+            self._leave_store(trash, config, elsewhere=True)
 
     @classmethod
-    def _leave_store(cls, folder: Path, config: GalleryConfig) -> None:
-        """Drop what a gallery has in a store. Where that does not answer, the gallery need not wait for it."""
-        kind = index_types.of_store(config.store)
-        if kind is None:
-            return
+    def _leave_store(cls, folder: Path, config: GalleryConfig, elsewhere: bool = False) -> None:
+        """Drop what a gallery has in a store (only where that lies ``elsewhere``). Where it does not answer, or nobody
+        here knows it, the gallery need not wait for it."""
         try:
+            kind = index_types.of_store(config.store)
+            if kind is None or (elsewhere and not kind.is_elsewhere(config.store)):
+                return
             kind.forget(config.store, folder, config.collection)
         except (UnifexError, OSError, ValueError) as error:
             log.warning(

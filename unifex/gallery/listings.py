@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unifex.data.item import Labelled, Labels
+from unifex.data.item import MAX_COLUMNS, Labelled, Labels
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS listings (
@@ -65,4 +65,4 @@ def settle(listings: Sequence[Listing]) -> Settled:
     )
     named = max(by_age, key=lambda listing: listing.depth if listing.by_layout else 0)
     extra = {column: text for voice in reversed(voices) for column, text in voice.labels.extra.items()}
-    return Settled(named.source, named.path, Labels(label, domain, split, extra))
+    return Settled(named.source, named.path, Labels(label, domain, split, dict([*extra.items()][-MAX_COLUMNS:])))

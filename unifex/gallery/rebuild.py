@@ -24,7 +24,7 @@ from unifex.gallery.schema import check_schema, check_version, make_tables
 
 MOST_VALUE = 1 << 16  # bytes of one value
 LEAST_ROW = 8  # bytes: a page that claims to be its own child gives rows without end
-MOST_PATH, MOST_LABEL, MOST_SPLIT, MOST_REASON, MOST_EXTRA = 4096, 10_000, 64, 1000, 20_000
+MOST_PATH, MOST_LABEL, MOST_SPLIT, MOST_REASON, MOST_EXTRA = 4096, 10_000, 64, 1000, 45_000
 SUFFIX = r"\.[\w~+-]{1,7}"
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: MOST_VALUE,

@@ -295,6 +295,7 @@ def load_text_tower(spec: BackboneSpec) -> TextTower:
 
 
 _engines: LRUCache[tuple[str, str], Engine] = LRUCache(MAX_ENGINES)
+_living: WeakValueDictionary[tuple[str, str], Engine] = WeakValueDictionary()  # also those that only a model holds
 _engines_lock = threading.Lock()
 
 
@@ -308,9 +309,9 @@ def load_engine(spec: BackboneSpec, name: str | None = None) -> Engine:
     check_engine(name)
     with _engines_lock:
         key = (spec.weight_hash(), name)
-        if key not in _engines:
-            _engines[key] = ENGINES[name](spec)
-        return _engines[key]
+        engine = _engines[key] = _living.get(key) or ENGINES[name](spec)
+        _living[key] = engine
+        return engine
 
 
 def check_engine(name: str | None = None) -> None:

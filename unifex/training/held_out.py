@@ -117,12 +117,12 @@ def suspicious_labels(gallery: Gallery, data: TrainingData) -> list[LabelError]:
     current, near = gallery.neighbours()
     if current.columns is not data.columns:
         return []
-    all_gather = np.flatnonzero(data.columns.classes >= 0)
+    labelled = np.flatnonzero(data.columns.classes >= 0)
     split = QueryIndexSplit(
-        EvalProtocol("leave-one-out"), data.columns, all_gather, all_gather, data.columns.copies,
+        EvalProtocol("leave-one-out"), data.columns, labelled, labelled, data.columns.copies,
         pairs_marked_same(gallery, data.columns), {},
     )  # fmt: skip
-    found = failures.label_errors(split, near, len(all_gather))
+    found = failures.label_errors(split, near, len(labelled))
     train = set(data.train.tolist())
     return [error for error in found if error.item in train]
 

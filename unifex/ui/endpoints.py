@@ -102,6 +102,9 @@ def _dim(dim: int) -> int | None:
 
 
 def _hit(hit: Hit, public: bool) -> dict[str, Any]:
-    """``public``: where the image lies is not told."""
+    """``public``: neither where the image lies is told, nor what further columns say of it."""
     values = {"file" if name == "path" else name: value for name, value in hit.as_json().items()}
-    return {**values, "uri": ""} if public else values
+    if public:
+        values.pop("extra", None)
+        values["uri"] = ""
+    return values

@@ -54,7 +54,7 @@ def of_store(store: str) -> type[CandidateIndex] | None:
 def loader(settings: dict[str, Any], keys: np.ndarray) -> Callable[[BinaryIO], CandidateIndex] | None:
     """What reads the index that ``settings`` (kind -> what its ``save`` gave) are of; None when there is none to read.
 
-    Raises KeyError for a kind that is none.
+    A kind that this version does not know is none to read: it is made anew.
     """
-    kept = [(kind, values) for kind, values in settings.items() if values]
+    kept = [(kind, values) for kind, values in settings.items() if values and kind in INDEX_TYPES]
     return partial(INDEX_TYPES[kept[0][0]].load, keys=keys, values=kept[0][1]) if kept else None

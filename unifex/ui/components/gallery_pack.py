@@ -42,6 +42,7 @@ class GalleryPack:
     def wire(self, gallery: gr.Dropdown) -> None:
         """Connect the handlers; another gallery needs another file."""
         ask_for_job(self.pack.click, self.begin, [gallery, self.images], self.problem, "Not packed")
+        listen(gallery.change, lambda: "", None, [self.problem])
         listen([gallery.change, self.panel.further.input], self.show_job, [gallery], [self.notice, self.file])
 
     def begin(self, name: str, images: bool) -> None:

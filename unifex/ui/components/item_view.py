@@ -66,7 +66,7 @@ class ItemView:
             changeable = there and self.context.can_change(gallery)
             if records:
                 label, domain = records[0].label, records[0].domain
-            view = _large(opened, records[0]) if records else no_item(*_GONE)
+            view = self._large(opened, records[0]) if records else no_item(*_GONE)
         except ERRORS as error:
             view = no_item("This item cannot be shown", reason(error), "error")
         return {
@@ -100,17 +100,18 @@ class ItemView:
         except ERRORS as error:
             return {self.picture: no_item("Not corrected", reason(error), "error")}
         there = gr.update(visible=bool(left))
-        view = message(done, _UNDO, "good") + _large(gallery, left[0]) if left else no_item(done, _UNDO, "good")
+        view = message(done, _UNDO, "good") + self._large(gallery, left[0]) if left else no_item(done, _UNDO, "good")
         return {self.picture: view, self.again: there, self.correction: there, self.corrected: Wish.new()}
+
+    def _large(self, gallery: Gallery, record: Record) -> Markup:
+        strangers = self.context.settings.public
+        try:
+            picture = images.decode(gallery.original(record), at_least=thumbnails.PREVIEW_SIZE).image
+        except (GalleryError, images.ImageError) as error:
+            return detail(record, gallery.thumbnail(record.sha256), reason(error), strangers)
+        large = thumbnails.thumbnail(picture, thumbnails.PREVIEW_SIZE, quality=85)
+        return detail(record, large, strangers=strangers)
 
 
 _GONE = ("This item is no longer here", "It was removed or left out since.", "warning")
 _UNDO = "The Evaluate tab lists all corrections and can undo them."
-
-
-def _large(gallery: Gallery, record: Record) -> Markup:
-    try:
-        picture = images.decode(gallery.original(record), at_least=thumbnails.PREVIEW_SIZE).image
-    except (GalleryError, images.ImageError) as error:
-        return detail(record, gallery.thumbnail(record.sha256), reason(error))
-    return detail(record, thumbnails.thumbnail(picture, thumbnails.PREVIEW_SIZE, quality=85))

@@ -53,7 +53,7 @@ class ModelDownload:
         """Connect the handlers: another kind makes another file of the ``model`` that was trained."""
         asked = [model, self.kind]
         ask_for_job(self.kind.input, self.begin, asked, self.problem, "No file", self.button, counts="last")
-        listen([self.kind.input, self.panel.further.input], self.show_job, asked, [self.notice, self.button])
+        listen(self.panel.further.input, self.show_job, asked, [self.notice, self.button])
 
     def of(self, model: str) -> Updates:
         """:attr:`shown` for a model that was just trained."""
@@ -61,11 +61,11 @@ class ModelDownload:
         return chosen | or_say(self.notice, "No file", self.begin)(model, ZIP)
 
     def begin(self, model: str, kind: str) -> Updates:
-        """(model, kind) -> the file, or none and a job that makes it. Raises ``ModelError``, ``JobError``, OSError."""
+        """(model, kind) -> the file, or a job that makes it. Raises ``ModelError``, ``JobError``, OSError."""
         if kind == ZIP:
             return {self.button: gr.update(value=self._zipped(model))}
         self.context.start("export", model, self._exporting(model, kind), kind)
-        return {self.button: gr.update(value=None)}
+        return {self.button: gr.skip()}  # which its job may have written by now
 
     def _exporting(self, name: str, kind: str) -> Work[tuple[Exported, str]]:
         yield Step(f"{kind}, compared with the app on a few pictures")
@@ -76,8 +76,10 @@ class ModelDownload:
     def show_job(self, model: str, kind: str) -> Updates:
         """(model, kind) -> what came of its export, download."""
         job = self.context.outcome("export", model)
-        if job is None or job.source != kind:
+        if kind == ZIP:
             return {self.notice: ""}
+        if job is None or job.source != kind:
+            return {self.notice: "", self.button: gr.update(value=None)}
         if job.state == State.CANCELLED:
             return {self.notice: message("Cancelled", "Choose a kind again to make the file.")}
         if job.state == State.FAILED:

@@ -46,6 +46,7 @@ class ModelPicker:
         listen(self.model.focus, self.listed, None, [self.model])  # one may be new
         listen([self.model.change, self.panel.further.input], self.show, [self.model], shown)
         ask_for_job(self.fetch.click, self.download, [self.model], self.problem, "Not fetched")
+        listen(self.model.change, lambda: "", None, [self.problem])
 
     def listed(self) -> Updates:
         """-> what can be chosen by now."""

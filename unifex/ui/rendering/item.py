@@ -21,10 +21,13 @@ FACTS: dict[str, Callable[[Record], str]] = {
 }
 
 
-def detail(record: Record, picture: bytes, problem: str = "") -> Markup:
-    """One item, large, with everything known of it. ``problem`` says why only the thumbnail can be shown."""
+def detail(record: Record, picture: bytes, problem: str = "", strangers: bool = False) -> Markup:
+    """One item, large, with everything known of it; ``strangers`` are not told its further columns.
+
+    ``problem`` says why only the thumbnail can be shown.
+    """
     rows = {name: value(record) for name, value in FACTS.items()}
-    rows |= record.labels.beside(FACTS)
+    rows |= {} if strangers else record.labels.beside(FACTS)
     name, source = record.label or record.path, thumbnails.data_uri(picture)
     return render("item.html", name=name, picture=source, rows=rows, problem=problem)
 

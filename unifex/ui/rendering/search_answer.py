@@ -52,15 +52,17 @@ def search_status(
     """
     return render(
         "search_status.html", result=result, gallery=gallery, text=text,
-        query=[thumbnails.data_uri(thumbnail) for thumbnail in query], csv=data_uri(hits_csv(result.hits, places)),
+        query=[thumbnails.data_uri(thumbnail) for thumbnail in query],
+        csv=data_uri(hits_csv(result.hits, strangers=not places)),
     )  # fmt: skip
 
 
-def hits_csv(hits: Iterable[Hit], places: bool = True) -> str:
-    """The hits as CSV, with the further columns that any of them has."""
+def hits_csv(hits: Iterable[Hit], strangers: bool = False) -> str:
+    """The hits as CSV, with the further columns that any of them has; ``strangers`` are told neither these, which may
+    say anything of anybody, nor where images lie."""
     rows = [
-        {name: value(hit) if places or name != "uri" else "" for name, value in HIT_COLUMNS.items()}
-        | hit.record.labels.beside(HIT_COLUMNS)
+        {name: "" if strangers and name == "uri" else value(hit) for name, value in HIT_COLUMNS.items()}
+        | ({} if strangers else hit.record.labels.beside(HIT_COLUMNS))
         for hit in hits
     ]
     columns = dict.fromkeys([*HIT_COLUMNS, *(name for row in rows for name in row)])

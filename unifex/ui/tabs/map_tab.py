@@ -102,6 +102,7 @@ class MapTab:
     def _wire(self) -> None:
         asked = [self.gallery, self.compare]
         ask_for_job(self.start.click, self.begin, asked, self.problem, _NOT_MADE)
+        listen(self.gallery.change, lambda: "", None, [self.problem])
         listen(self.panel.further.input, self.show_job, [self.gallery, self.drawn], [self.drawn, *self._map])
         listen(self.lasso.input, self.choose, [self.gallery, self.lasso], self._listed)
         done, chosen = [self.notice, self.item_view.corrected], [self.gallery, self.chosen]

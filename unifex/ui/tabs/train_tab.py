@@ -146,6 +146,7 @@ class TrainTab:
         ask_for_job(self.resume.click, self.go_on, [self.gallery], self.problem, "Training cannot go on")
         ask_for_job(self.finish.click, self.keep, [self.gallery], self.problem, "Training cannot go on")
         listen(self.gallery.change, self.show_job, [self.gallery, self.drawn], self.showing)
+        listen(self.gallery.change, lambda: "", None, [self.problem])
         known = [self.gallery, self.drawn, self.switch.used, self.awaited]
         arrived = [self.awaited, self.taken_in, self.summary, *self.gallery_tab.dropdowns]
         listen(self.panel.further.input, self.show_jobs, known, [*self.showing, *self.switch.changing, *arrived])
