@@ -29,6 +29,7 @@ class HubDataset:
         self.limit = int(match["limit"]) if match["limit"] else None
 
     def count(self) -> int | None:
+        """How many rows are read at most; None: all there are, which nobody has counted."""
         return self.limit
 
     def __iter__(self) -> Iterator[Item | Skipped]:

@@ -156,10 +156,14 @@ class Source(Protocol):
     """``spec`` and ``options`` are what :func:`unifex.data.sources.open_source` takes to open it again."""
 
     @property
-    def spec(self) -> str: ...
+    def spec(self) -> str:
+        """What names it."""
+        ...
 
     @property
-    def options(self) -> Options: ...
+    def options(self) -> Options:
+        """How it is read."""
+        ...
 
     def __iter__(self) -> Iterator[Item | Skipped]: ...
 
