@@ -189,6 +189,7 @@ def test_names_with_markup_are_text(server, open_page, tmp_path):
     page.locator("#start-button").click()
     expect(page.locator("#index-outcome")).to_contain_text("3 images added")
     go_to(page, "Search")
+    expect(page.locator("#hits .grid[data-kind=samples] .card")).to_have_count(3)  # of this gallery, not of the last
     page.locator("#hits .grid[data-kind=samples] .card").first.click()
     expect(first_hit(page)).to_contain_text(label)
     first_hit(page).click()
