@@ -1,5 +1,7 @@
 """Which of several events counts, as the page's configuration tells it to the browser."""
 
+from collections.abc import Callable
+
 import gradio as gr
 import pytest
 
@@ -36,6 +38,36 @@ def test_after_a_failure_nothing_follows_unless_it_is_asked_for(slider):
     before = listen(slider.release, same, [slider], [slider])
     assert follow(before, same, [slider], [slider])["trigger_only_on_success"]
     assert not follow(before, same, [slider], [slider], always=True)["trigger_only_on_success"]
+
+
+def served(listener) -> Callable:
+    """The handler as Gradio calls it."""
+    return gr.context.Context.root_block.fns[listener["id"]].fn
+
+
+def test_what_a_handler_gives_back_as_it_read_it_is_not_written(slider):
+    """Somebody may have changed it since."""
+    other = gr.Dropdown(["a", "b"])
+
+    def act(value: float, chosen: str) -> dict:
+        return {slider: min(value, 5), other: gr.update(choices=["a", "b", "c"], value=chosen)}
+
+    both = [slider, other]
+    first = listen(slider.release, act, both, both)
+    for fn in (served(first), served(follow(first, act, both, both))):
+        kept, mended = fn(3, "a"), fn(7, "a")
+        assert kept == {slider: gr.skip(), other: gr.update(choices=["a", "b", "c"])}
+        assert mended[slider] == 5
+
+
+def test_a_handler_that_answers_in_steps_may_come_back_to_what_it_read(slider):
+    def act(value: float):
+        yield {slider: value}
+        yield {slider: 9}
+        yield {slider: value}
+
+    steps = list(served(listen(slider.release, act, [slider], [slider]))(4))
+    assert steps == [{slider: gr.skip()}, {slider: 9}, {slider: 4}]
 
 
 def test_an_event_with_data_of_its_own_cannot_count_last(slider):

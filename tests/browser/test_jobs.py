@@ -19,7 +19,8 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, embedder) -> Server:
     base = tmp_path_factory.mktemp("jobs")
-    Gallery.create(base / "indexes" / "drawn", embedder)
+    for name in ("drawn", "elsewhere"):
+        Gallery.create(base / "indexes" / name, embedder)
     with serve(base / "indexes") as running:
         yield running
 
@@ -63,6 +64,21 @@ def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, o
     third = open_page(server.url)  # what came of it is there for who comes later
     go_to(third, "Gallery")
     expect(third.locator("#index-outcome")).to_contain_text("added to 'watched'")
+
+
+def test_news_of_a_job_leave_the_gallery_that_was_chosen(server, open_page, tmp_path):
+    page, other = open_page(server.url), open_page(server.url)
+    chosen = page.locator("#search-gallery input")
+    chosen.click()
+    page.get_by_role("option", name="elsewhere").click()
+    go_to(page, "Gallery")
+    start_indexing(other, write_folder(tmp_path / "signs", views=2), "arrived")
+    for each in (other, page):
+        expect(each.locator("#index-outcome")).to_contain_text("added to 'arrived'", timeout=60_000)
+    go_to(page, "Search")
+    expect(chosen).to_have_value("elsewhere")
+    chosen.click()
+    expect(page.get_by_role("option", name="arrived")).to_be_visible()
 
 
 def test_two_at_once_take_turns_and_neither_takes_the_others_gallery(server, open_page, many, tmp_path):

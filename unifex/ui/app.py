@@ -95,17 +95,17 @@ class _Tabs:
     def get_ready(self, page: Page, header: gr.HTML) -> None:
         """The header tells what the server is doing; galleries appear as they are made."""
 
-        def show(chosen: str | None) -> Updates:
-            """(gallery) -> header, every tab's galleries, the facts of the one that is shown."""
+        def show(*chosen: str | None) -> Updates:
+            """(every tab's gallery) -> header, the galleries that there are, the facts of the one that is shown."""
             busy = not self.context.ready.is_set()
             return {
                 header: html.header(self.context.embedder.name, self.context.state, busy),
-                **self.gallery.offer(chosen),
-                **self.gallery.show_facts(chosen),
+                **self.gallery.offer(*chosen),
+                **self.gallery.show_facts(chosen[0]),
             }
 
         shown = [header, *self.gallery.dropdowns, *self.gallery.showing]
-        news = listen([page.load, self.tray.news.input], show, [self.gallery.gallery], shown)
+        news = listen([page.load, self.tray.news.input], show, self.gallery.dropdowns, shown)
         follow(news, self.search.choose_gallery, [self.search.gallery, self.search.domains], self.search.chosen)
 
     def search_from_elsewhere(self) -> None:

@@ -11,12 +11,16 @@ Three things of Gradio shape the rest. Of listeners that write the same outputs 
 outputs which several values decide want **one** listener. An event that was put off comes again with the data of the
 event before it: what is read from ``gr.EventData`` cannot count "last" (let the script put it into a component's
 value). An event that was put off is lost when the one before it raises: handlers return their errors as messages.
+
+Listeners run beside each other, so that what one has read may have changed before it answers. What it gives back as it
+read it is not written: a slow answer does not undo what somebody did meanwhile.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -43,7 +47,7 @@ def listen(
     """
     if counts == "last" and fn and _reads_the_event(fn):
         raise ValueError(f"{fn.__qualname__} reads the event's data: the last event would come with that of the first")
-    return gr.on(triggers, fn, inputs, outputs, **_policy(counts, options))
+    return gr.on(triggers, _news_only(fn, inputs), inputs, outputs, **_policy(counts, options))
 
 
 def follow(
@@ -56,7 +60,7 @@ def follow(
 ) -> Dependency:
     """Call ``fn`` after another handler, with the values of then; ``always``: also when that one failed."""
     after = before.then if always else before.success
-    return after(fn, inputs, outputs, **_policy("last", options))
+    return after(_news_only(fn, inputs), inputs, outputs, **_policy("last", options))
 
 
 def _policy(counts: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +72,43 @@ def _policy(counts: str, options: dict[str, Any]) -> dict[str, Any]:
         **({"concurrency_limit": 1} if counts == "every" else {}),
         **options,
     }
+
+
+def _news_only(fn: Callable | None, inputs: Sequence[Part] | None) -> Callable | None:
+    """``fn``, whose answers leave out what it gives back as it read it."""
+    if fn is None or not inputs:
+        return fn
+    if inspect.isgeneratorfunction(fn):
+
+        @functools.wraps(fn)
+        def answers(*values: Any) -> Iterator[Updates]:
+            known = dict(zip(inputs, values))
+            for answer in fn(*values):
+                news = _without(answer, known)
+                yield news
+                for part in news:
+                    if news[part] != gr.skip():
+                        known.pop(part, None)  # it is as this handler left it
+
+        return answers
+
+    @functools.wraps(fn)
+    def answered(*values: Any) -> Updates:
+        return _without(fn(*values), dict(zip(inputs, values)))
+
+    return answered
+
+
+def _without(answer: Updates, known: Updates) -> Updates:
+    """The answer without the values that are known; what else an update says of a component stays."""
+    kept: Updates = {}
+    for part, value in answer.items():
+        if part in known and isinstance(value, dict) and value.get("__type__") == "update":
+            value = {key: said for key, said in value.items() if key != "value" or said != known[part]}
+        elif part in known and value == known[part]:
+            value = gr.skip()
+        kept[part] = value
+    return kept
 
 
 def _reads_the_event(fn: Callable) -> bool:

@@ -18,7 +18,10 @@ def gallery_picker(context: AppContext, elem_id: str, label: str = "Gallery", mi
     return Choice(names, value=first, label=label, elem_id=elem_id, min_width=min_width)
 
 
-def offer(pickers: Iterable[gr.Dropdown], names: Sequence[str], chosen: str | None) -> Updates:
-    """These galleries in all of them; ``chosen`` stays chosen where it is one."""
-    value = next((candidate for candidate in (chosen, *names) if candidate in names), None)
-    return {picker: gr.update(choices=names, value=value) for picker in pickers}  # one each: Gradio empties them
+def offer(pickers: Iterable[gr.Dropdown], names: Sequence[str], chosen: Iterable[str | None]) -> Updates:
+    """These galleries in all of them; what is ``chosen`` in each stays chosen where it is one of them."""
+    first = next(iter(names), None)
+    return {
+        picker: gr.update(choices=names, value=value if value in names else first)
+        for picker, value in zip(pickers, chosen)
+    }

@@ -140,17 +140,17 @@ class GalleryTab:
         chosen = [self.gallery]
         ask_for_job(self.resume.click, self.resume_chosen, chosen, self.message, "Nothing is resumed", self.awaited)
         shown = [self.outcome, self.awaited, *self.showing, *self.dropdowns, *self.visit.shown]
-        listen(self.panel.further.input, self.show_jobs, [self.gallery, self.awaited], shown)
+        listen(self.panel.further.input, self.show_jobs, [self.awaited, *self.dropdowns], shown)
 
     def _wire_managing(self) -> None:
         listen(self.gallery.change, self.show_facts, [self.gallery], self.showing)
         listen(self.gallery.input, lambda name: {self.name: name}, [self.gallery], [self.name])
         managed = [self.notice, self.name, *self.dropdowns]
         renamed = or_say(self.notice, "Not renamed", self.rename_gallery)
-        named = [self.gallery, self.new_name, self.name]
+        named = [self.new_name, self.name, *self.dropdowns]
         listen(self.rename.click, renamed, named, [*managed, self.new_name], counts="first")
         deleted = or_say(self.notice, "Not deleted", self.delete_gallery)
-        typed = [self.gallery, self.confirm, self.name]
+        typed = [self.confirm, self.name, *self.dropdowns]
         listen(self.delete.click, deleted, typed, [*managed, self.confirm], counts="first")
         removed = or_say(self.notice, "Nothing removed", self.remove_items)
         changed = [self.notice, self.facts, self.paths, self.removed]
@@ -219,26 +219,32 @@ class GalleryTab:
         """(gallery) -> a job. Raises ``UnifexError``."""
         return {self.awaited: self.jobs.resume(name).id}
 
-    def show_jobs(self, chosen: str | None, awaited: str) -> Updates:
-        """(gallery shown, indexing this page waits for) -> what came of it; its gallery is chosen everywhere."""
+    def show_jobs(self, awaited: str, *chosen: str | None) -> Updates:
+        """(indexing this page waits for, galleries that are chosen) -> what came of it; its gallery is chosen
+        everywhere."""
         ended = self.context.outcome("index")
         mine = self.context.jobs.of(self.context.owner)
         arrived = next((job for job in mine if job.id == awaited and not job.state.active), None)
-        name = arrived.name if arrived and arrived.name in self.context.library.names() else chosen
+        if arrived and arrived.name in self.context.library.names():
+            chosen = tuple(arrived.name for _ in chosen)
         going_on = bool(ended) and any(cut.name == ended.name for cut in self.context.interrupted())
         return {
             self.outcome: _outcome(ended, going_on) if ended else "",
             **({self.awaited: ""} if arrived else {}),
             **self.visit.show(),
-            **self.show_facts(name),
-            **self.offer(name),
+            **self.show_facts(chosen[0]),
+            **self.offer(*chosen),
         }
 
     # --- handlers: managing --------------------------------------------------------------------------------------
 
-    def offer(self, chosen: str | None) -> Updates:
-        """The galleries that there are, in every tab's dropdown."""
+    def offer(self, *chosen: str | None) -> Updates:
+        """(what is chosen in every tab's dropdown) -> the galleries that there are, in each of them."""
         return offer(self.dropdowns, self.context.library.names(), chosen)
+
+    def choose(self, name: str) -> Updates:
+        """This gallery in every tab's dropdown."""
+        return self.offer(*(name for _ in self.dropdowns))
 
     def show_facts(self, name: str | None) -> Updates:
         """(gallery) -> its facts, and the resume button when a source was cut off."""
@@ -260,20 +266,25 @@ class GalleryTab:
             self.resume: gr.update(visible=interrupted and not at_work),
         }
 
-    def rename_gallery(self, name: str, new: str, adding_to: str) -> Updates:
-        """(gallery, new name, gallery to add to) -> notice, all names of it. Raises ``GalleryError``."""
+    def rename_gallery(self, new: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:
+        """(new name, gallery to add to, gallery, those of other tabs) -> notice, all names of it.
+
+        Raises ``GalleryError``.
+        """
         renamed = self.context.library.rename(name, new).name
         self.context.jobs.leave(self.context.owner, name)
         return {
             self.notice: message(f"'{name}' is now '{renamed}'", kind="good"),
             self.name: renamed if adding_to.strip() == name else adding_to,
             self.new_name: "",
-            **self.offer(renamed),
+            **self.offer(*(renamed if chosen == name else chosen for chosen in (name, *elsewhere))),
         }
 
-    def delete_gallery(self, name: str, typed: str, adding_to: str) -> Updates:
-        """(gallery, typed name, gallery to add to) -> notice, all dropdowns, the boxes empty. Raises ``GalleryError``
-        and OSError."""
+    def delete_gallery(self, typed: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:
+        """(typed name, gallery to add to, gallery, those of other tabs) -> notice, all dropdowns, the boxes empty.
+
+        Raises ``GalleryError`` and OSError.
+        """
         if typed.strip() != name:
             return {self.notice: message("Not deleted", f"Type '{name}' exactly to delete it.", "warning")}
         self.context.library.delete(name)
@@ -282,7 +293,7 @@ class GalleryTab:
             self.notice: message(f"'{name}' was deleted", "Your image files are untouched.", "good"),
             self.name: "" if adding_to.strip() == name else adding_to,
             self.confirm: "",
-            **self.offer(None),
+            **self.offer(name, *elsewhere),
         }
 
     def ask_to_remove(self, name: str, lines: str) -> str:

@@ -250,9 +250,8 @@ class SearchTab:
                 known, supports_text = opened.facts().domains, opened.embedder.supports_text
         choices = [(f"{name} ({count:,})", name) for name, count in known.items() if name]
         left = [name for name in domains or [] if name in known]
-        unchanged = left == (domains or [])
         return {
-            self.domains: gr.update(choices=choices) if unchanged else gr.update(choices=choices, value=left),
+            self.domains: gr.update(choices=choices, value=left),
             self.wording: gr.update(visible=supports_text),
             self.text: gr.skip() if supports_text else "",
             self.wish: Wish.new(),

@@ -220,7 +220,7 @@ class TrainTab:
     def _arrived(self, job: Job) -> Updates:
         """What became of the upload that was waited for."""
         if job.state == State.DONE:
-            return {self.taken_in: job.id, **self.gallery_tab.offer(job.name)}
+            return {self.taken_in: job.id, **self.gallery_tab.choose(job.name)}
         text = job.problem or "It goes on in the Gallery tab."
         return {self.summary: message("The upload is not complete", text, "warning")}
 
