@@ -34,12 +34,12 @@ def query(tmp_path):
 def test_search_endpoint(client, query):
     from gradio_client import handle_file
 
-    answer = client.predict(handle_file(str(query)), gallery="drawn", k=3, api_name="/search")
+    answer = client.predict(image=handle_file(str(query)), gallery="drawn", k=3, api_name="/search")
     hits = answer["results"][0]["hits"]
     assert [hit["rank"] for hit in hits] == [1, 2, 3]
     assert hits[0]["file"] == "signs/cross/3.png"
     assert set(hits[0]) == {"rank", "file", "uri", "label", "domain", "score", "chance"}
-    filtered = client.predict(handle_file(str(query)), "drawn", 24, "shapes", api_name="/search")
+    filtered = client.predict(image=handle_file(str(query)), gallery="drawn", k=24, domain="shapes", api_name="/search")
     assert {hit["domain"] for hit in filtered["results"][0]["hits"]} == {"shapes"}
     assert len(filtered["results"][0]["hits"]) == 12
 
@@ -68,7 +68,7 @@ def test_words_for_a_gallery_that_knows_none(client):
     from gradio_client.exceptions import AppError
 
     with pytest.raises(AppError, match="knows no words"):
-        client.predict("a red disc", gallery="drawn", api_name="/search_words")
+        client.predict(words="a red disc", gallery="drawn", api_name="/search_words")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_wrong_calls_are_answered_with_a_sentence(client, query, changes, senten
     from gradio_client.exceptions import AppError
 
     with pytest.raises(AppError, match=sentence):
-        client.predict(handle_file(str(query)), **{"gallery": "drawn", **changes}, api_name="/search")
+        client.predict(image=handle_file(str(query)), **{"gallery": "drawn", **changes}, api_name="/search")
 
 
 def test_a_file_that_is_no_image(client, tmp_path):
@@ -99,7 +99,7 @@ def test_a_file_that_is_no_image(client, tmp_path):
 
     (tmp_path / "words.png").write_bytes(b"words")
     with pytest.raises(AppError, match="not an image"):
-        client.predict(handle_file(str(tmp_path / "words.png")), "drawn", api_name="/search")
+        client.predict(image=handle_file(str(tmp_path / "words.png")), gallery="drawn", api_name="/search")
 
 
 def test_server_files_cannot_be_named(server, client):

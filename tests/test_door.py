@@ -150,7 +150,7 @@ def test_ones_own_computer_is_not_another_sites(server, indexes):
 def test_a_program_says_nothing_of_where_it_is_from(server, indexes):
     client = Client(server.url, verbose=False)
     picture = indexes.parent / "pictures" / "signs" / "cross" / "0.png"
-    found = client.predict(handle_file(str(picture)), "drawn", api_name="/search")
+    found = client.predict(image=handle_file(str(picture)), gallery="drawn", api_name="/search")
     assert found["results"][0]["hits"][0]["label"] == "cross"
 
 

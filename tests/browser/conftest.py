@@ -28,40 +28,39 @@ CUT_OFF = ("AbortError", "Unexpected error Connection errored out")  # what Grad
 expect.set_options(timeout=15_000)  # a busy machine is not a wrong page
 
 
-def watch(page: Page, url: str, reloads: bool) -> list[str]:
-    """Everything on the page that must not happen: console errors, and requests that leave the machine.
+class Watched:
+    """Everything on a page that must not happen: console errors, and requests that leave the machine."""
 
-    ``reloads``: the page reloads itself, which cuts its own stream off.
-    """
-    wrong: list[str] = []
+    def __init__(self, page: Page, url: str):
+        self._noted: list[str] = []
+        self._documents = 0
+        own = (url, "data:", "blob:", url.replace("http", "ws", 1))
+        page.on("framenavigated", lambda frame: self._count(frame == page.main_frame))
+        page.on("console", lambda message: self._noted.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self._noted.append(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith(own) else self._noted.append(asked.url))
 
-    def note(text: str) -> None:
-        if not (reloads and text.startswith(CUT_OFF)):
-            wrong.append(text)
+    def _count(self, document: bool) -> None:
+        self._documents += document
 
-    page.on("console", lambda message: note(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: note(str(error)))
-
-    def outside(request) -> None:
-        if not request.url.startswith((url, "data:", "blob:", url.replace("http", "ws", 1))):
-            wrong.append(request.url)
-
-    page.on("request", outside)
-    return wrong
+    @property
+    def wrong(self) -> list[str]:
+        """What was noted. A page that was loaded anew has cut its own stream off."""
+        return [text for text in self._noted if self._documents < 2 or not text.startswith(CUT_OFF)]
 
 
 @pytest.fixture
 def open_page(browser: Browser):
     """Opens the app in a fresh context; afterwards nothing wrong may have happened on any of the pages."""
     contexts: list[BrowserContext] = []
-    watched: list[list[str]] = []
+    watched: list[Watched] = []
 
-    def open_it(url: str, reloads: bool = False, **options) -> Page:
+    def open_it(url: str, **options) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
-        watched.append(watch(page, url, reloads))
+        watched.append(Watched(page, url))
         page.goto(url)
         page.wait_for_selector("#header .ready", timeout=90_000)
         return page
@@ -69,4 +68,4 @@ def open_page(browser: Browser):
     yield open_it
     for context in contexts:
         context.close()
-    assert not [wrong for page in watched for wrong in page]
+    assert not [wrong for page in watched for wrong in page.wrong]

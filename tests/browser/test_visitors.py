@@ -50,7 +50,7 @@ def galleries(page: Page) -> list[str]:
 
 
 def test_each_has_a_workspace_that_the_other_never_sees_and_can_delete_it(server, open_page):
-    anna, bert = open_page(server.url, reloads=True), open_page(server.url, **PHONE)
+    anna, bert = open_page(server.url), open_page(server.url, **PHONE)
     go_to(anna, "Gallery")
     expect(anna.locator("#visit")).to_contain_text("yours alone")
     for hidden in ("#source-path", "#picked-model", "#public-sets"):
