@@ -119,7 +119,7 @@ def test_six_tabs_at_once_keep_no_more_than_one(server):
     ]
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda tab: tabs[tab].index(f"g{tab}", files[tab]), range(6)))
-    greedy.outcome("index", "index-progress", None, None)
+    greedy.outcome("index", "index-progress")
     kept = [one["items"] for one in greedy.call("galleries")["galleries"] if one["name"] != "drawn"]
     assert sum(kept) == 20
 

@@ -155,8 +155,8 @@ def test_a_way_out_of_the_staged_folder(anna, mallory, server):
 
 def test_the_servers_galleries_are_read_only(mallory):
     for element, data in (
-        ("rename-button", ("drawn", "mine", "")),
-        ("delete-button", ("drawn", "drawn", "")),
+        ("rename-button", ("mine", "", "drawn")),
+        ("delete-button", ("drawn", "", "drawn")),
         ("remove-button", ("drawn", "signs/cross/0.png")),
         ("pack-button", ("drawn", True)),
     ):

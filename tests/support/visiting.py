@@ -47,10 +47,14 @@ class Visitor:
         return [one for one in self.config["dependencies"] if target in one["targets"]]
 
     def fire(self, element: str, event: str, *data: Any, event_data: Any = None, which: int = 0) -> list[Any]:
-        """Run a listener of the page to its end; what it gave last. Raises RuntimeError with the server's sentence."""
+        """Run a listener of the page to its end; what it gave last. Raises RuntimeError with the server's sentence.
+
+        ``data``: what its first fields hold; the others are as they stand.
+        """
         listener = self.listeners(element, event)[which]
+        standing = [self._values.get(identity) for identity in listener["inputs"][len(data) :]]
         asked = {
-            "data": list(data),
+            "data": [*data, *standing],
             "event_data": event_data,
             "fn_index": listener["id"],
             "session_hash": self.session,
@@ -112,7 +116,7 @@ class Visitor:
     def start(self, spec: str, name: str) -> str:
         """Press Start, for a path or for what was dropped; why not, or the report."""
         begun = self.press("start-button", {"source-path": spec, "gallery-name": name})[0]
-        return begun or self.outcome("index", "index-progress", None, None)[0]
+        return begun or self.outcome("index", "index-progress")[0]
 
     def train(self, gallery: str, model: str, epochs: int = 3) -> str:
         """Train a neck on a gallery of one's own; the table of what it was and is, as the page shows it."""
