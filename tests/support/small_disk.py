@@ -133,9 +133,14 @@ def test_the_page_says_that_the_disk_is_full_and_goes_on(disk, kept, folder):
         with full(disk):
             assert "the disk is full" in _drop(visitor, file)
             client = Client(server.url, verbose=False)
-            found = client.predict(image=handle_file(str(folder / "signs" / "cross" / "0.png")), gallery="drawn", api_name="/search")
+            found = _searched(client, folder)
             assert found["results"][0]["hits"][0]["label"] == "cross"
         assert "1 image added" in visitor.index("more", {"new/0.png": file})
+
+
+def _searched(client: Client, folder: Path) -> dict:
+    query = handle_file(str(folder / "signs" / "cross" / "0.png"))
+    return client.predict(image=query, gallery="drawn", api_name="/search")
 
 
 def _drop(visitor: Visitor, data: bytes) -> str:
@@ -151,7 +156,7 @@ def test_a_folder_that_can_only_be_read_is_searched_and_measured(disk, kept, fol
     assert "read-only" in reason(caught.value)
     with serve(disk) as server:
         client = Client(server.url, verbose=False)
-        found = client.predict(image=handle_file(str(folder / "signs" / "cross" / "0.png")), gallery="drawn", api_name="/search")
+        found = _searched(client, folder)
         assert found["results"][0]["hits"][0]["label"] == "cross"
         assert client.predict(gallery="drawn", api_name="/evaluate")["queries"] == 24
         assert "read-only" in _drop(Visitor(server.url), b"image")
