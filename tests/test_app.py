@@ -1,11 +1,17 @@
 """The served app through ``gradio_client``."""
 
+import io
+import shutil
+
+import httpx
 import pytest
+from PIL import Image
 
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import serve
 from unifex.gallery.gallery import Gallery
+from unifex.ui.server.picture_addresses import PREVIEW, THUMBNAIL, address
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +125,41 @@ def test_port_in_use_takes_the_next(server, tmp_path):
     taken = int(server.url.rstrip("/").rpartition(":")[2])
     with serve(tmp_path / "indexes", "--port", str(taken)) as second:
         assert taken < int(second.url.rstrip("/").rpartition(":")[2]) <= taken + 20
+
+
+def addresses(server, kind: str) -> list[str]:
+    gallery = Gallery.open(server.indexes / "drawn")
+    return [server.url + address(kind, "drawn", record) for record in gallery.records(gallery.snapshot().columns.ids)]
+
+
+def test_pictures_have_addresses_that_a_browser_may_keep(server):
+    for kind, side in ((THUMBNAIL, 64), (PREVIEW, 64)):
+        given = httpx.get(addresses(server, kind)[0])
+        assert given.headers["content-type"] == "image/jpeg"
+        assert "immutable" in given.headers["cache-control"]
+        assert max(Image.open(io.BytesIO(given.content)).size) >= side
+
+
+@pytest.mark.parametrize("change", [("?v=", "?v=0"), ("?v=", "?w="), ("/1?", "/999?"), ("/drawn/", "/no%20such/")])
+def test_a_picture_that_is_not_there_is_refused_in_words(server, change):
+    answer = httpx.get(addresses(server, THUMBNAIL)[0].replace(*change))
+    assert answer.status_code == 404
+    assert answer.json()["detail"]
+    assert "immutable" not in answer.headers.get("cache-control", "")
+
+
+@pytest.mark.parametrize("item", ["-1", "x", str(2**64), "1.5", "..%2f1"])
+def test_what_names_no_item_is_refused(server, item):
+    assert httpx.get(f"{server.url}thumb/drawn/{item}?v=0").status_code in (404, 422)
+
+
+def test_an_image_that_went_is_told_of_and_its_thumbnail_stays(tmp_path, embedder):
+    gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder)
+    folder = write_folder(tmp_path / "pictures", views=1)
+    run_index(gallery, folder)
+    shutil.rmtree(folder)
+    with serve(tmp_path / "indexes") as server:
+        thumb, large = (httpx.get(addresses(server, kind)[0]) for kind in (THUMBNAIL, PREVIEW))
+        assert thumb.status_code == 200
+        assert large.status_code == 404
+        assert "no longer there" in large.json()["detail"]

@@ -42,7 +42,7 @@ def test_a_right_hit_that_came_too_late_is_not_marked_as_right():
     found = measured(["a", "a", "b", "b"], [[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]], [0])
     (failure,) = worst_queries(found)
     assert (failure.mmp5, failure.is_match[1]) == (0, True)
-    shown = Card(Record(1, "u", "p", "0" * 64, Labels("a"), 1, 1, 1, ""), b"")
+    shown = Card(Record(1, "u", "p", "0" * 64, Labels("a"), 1, 1, 1, ""), "drawn")
     page = failure_lists.worst([(failure, shown, [shown] * len(failure.hits))], editable=False)
     assert "0.00</strong> first hit wrong, and it alone counts" in " ".join(page.split())
     assert "✓" not in page

@@ -15,7 +15,7 @@ from unifex.ui.rendering import cards, failure_lists, gallery_report, html, item
 
 EVIL = "<script>alert('1')</script>\" onerror=\"alert(2)"
 RECORD = Record(1, EVIL, f"{EVIL}/{EVIL}", "0" * 64, Labels(EVIL, EVIL, EVIL, {EVIL: EVIL}), 10, 20, 3000, "")
-CARD = cards.Card(RECORD, b"picture", badge=EVIL, described=EVIL)
+CARD = cards.Card(RECORD, EVIL, badge=EVIL, described=EVIL)
 HIT = Hit(1, 0.9, RECORD, 0.5)
 RESULT = SearchResult([HIT], False, None, 10, 9, EVIL, EVIL, 64, 0.01, 0.02)
 FACTS = Facts(EVIL, 3, 2, {EVIL: 2, "": 1}, 1, {EVIL: 3}, 1, 1, EVIL, EVIL, 64, 1000, [])
@@ -28,10 +28,10 @@ MARKUP = {
     "hint": lambda: html.hint(EVIL),
     "facts": lambda: html.facts({EVIL: EVIL}),
     "header": lambda: html.header(EVIL, EVIL, busy=True),
-    "hits": lambda: cards.of_gallery(EVIL, search_answer.hit_grid([(HIT, b"picture")])),
+    "hits": lambda: cards.of_gallery(EVIL, search_answer.hit_grid([HIT], EVIL)),
     "samples": lambda: search_answer.sample_grid([CARD]),
     "status": lambda: search_answer.search_status(RESULT, EVIL, [b"picture"], EVIL),
-    "item": lambda: item.detail(RECORD, b"picture", EVIL),
+    "item": lambda: item.detail(RECORD, EVIL, EVIL),
     "no item": lambda: item.no_item(EVIL, EVIL, "error"),
     "index report": lambda: gallery_report.report(REPORT),
     "gallery": lambda: gallery_report.gallery_facts(FACTS, EVIL),
@@ -65,8 +65,8 @@ def test_strangers_are_told_no_further_columns():
     record = replace(RECORD, labels=Labels("cat", extra={"who": "Ann"}))
     row = search_answer.hits_csv([replace(HIT, record=record)], strangers=True).splitlines()[1]
     assert row.endswith(",0.5000,")
-    assert "Ann" in item.detail(record, b"")
-    assert "Ann" not in item.detail(record, b"", strangers=True)
+    assert "Ann" in item.detail(record, "drawn")
+    assert "Ann" not in item.detail(record, "drawn", strangers=True)
 
 
 def test_buttons_that_mend_are_only_there_where_one_may():

@@ -22,6 +22,7 @@ from unifex.data.item import Skipped
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
+from unifex.ui.server.picture_addresses import PREVIEW, THUMBNAIL, address
 from unifex.ui.server.quotas import Limits
 from unifex.ui.server.rates import Ownership, Rate, Refusal
 from unifex.ui.server.workspaces import VISITORS, Workspaces
@@ -114,6 +115,22 @@ def test_gps_and_all_other_metadata_stay_out_of_what_is_served(anna):
     shown = anna.show(anna.upload(data)).content
     assert b"SECRET" not in shown
     assert not Image.open(io.BytesIO(shown)).getexif()
+
+
+def test_pictures_of_a_workspace_are_its_owners_alone_and_without_metadata(server, mallory):
+    owner = Visitor(server.url)
+    exif = Image.Exif()
+    exif[0x010F] = "SECRETCAMERA"
+    assert "1 image added" in owner.index("photos", {"a.jpg": encoded(picture("signs/cross", 72), "JPEG", exif=exif)})
+    (folder,) = (server.indexes / VISITORS).glob("*/photos")
+    (record,) = Gallery.open(folder).records([1])
+    for kind in (THUMBNAIL, PREVIEW):
+        place = address(kind, "photos", record)
+        shown = owner.http.get(f"/{place}")
+        assert shown.status_code == 200
+        assert b"SECRET" not in shown.content
+        assert mallory.http.get(f"/{place}").status_code == 404
+        assert Visitor(server.url, cookies=False).http.get(f"/{place}").status_code == 404
 
 
 def test_a_strangers_picture_may_cost_less(anna):

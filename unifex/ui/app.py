@@ -11,6 +11,7 @@ import gradio as gr
 from fastapi.routing import APIRoute
 from gradio.components import Component
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse
 
 from unifex.cli.settings import Settings
@@ -25,6 +26,7 @@ from unifex.ui.endpoints import add_endpoints
 from unifex.ui.health import health_route
 from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.page import Page
+from unifex.ui.picture_routes import picture_routes
 from unifex.ui.rendering import html
 from unifex.ui.server.door import Door, Hosts
 from unifex.ui.server.guard import Guard
@@ -188,6 +190,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
             app_kwargs={  # once it is launched it is served: a route that is added later is missing for a moment
                 "middleware": _middleware(context, hosts),
                 "routes": [
+                    *picture_routes(context),
                     APIRoute("/health", health_route(context), include_in_schema=False),
                     APIRoute(f"/{theme.PLOTLY}", lambda: FileResponse(theme.plotly_path()), include_in_schema=False),
                 ],
@@ -219,7 +222,7 @@ def _hosts(settings: Settings) -> Hosts:
 
 def _middleware(context: AppContext, hosts: Hosts) -> list[Middleware]:
     """What every request passes."""
-    door = [Middleware(Door, hosts=hosts)]
+    door = [Middleware(GZipMiddleware, minimum_size=1000), Middleware(Door, hosts=hosts)]
     if not context.workspaces:
         return door
     return [*door, Middleware(Guard, workspaces=context.workspaces, rate=context.settings.rate)]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import gradio as gr
 from markupsafe import Markup
 
-from unifex.core import images, thumbnails
 from unifex.core.text import reason
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
@@ -106,11 +105,10 @@ class ItemView:
     def _large(self, gallery: Gallery, record: Record) -> Markup:
         strangers = self.context.settings.public
         try:
-            picture = images.decode(gallery.original(record), at_least=thumbnails.PREVIEW_SIZE).image
-        except (GalleryError, images.ImageError) as error:
-            return detail(record, gallery.thumbnail(record.sha256), reason(error), strangers)
-        large = thumbnails.thumbnail(picture, thumbnails.PREVIEW_SIZE, quality=85)
-        return detail(record, large, strangers=strangers)
+            gallery.original(record)  # what is there was decoded when it was indexed
+        except GalleryError as error:
+            return detail(record, gallery.name, reason(error), strangers)
+        return detail(record, gallery.name, strangers=strangers)
 
 
 _GONE = ("This item is no longer here", "It was removed or left out since.", "warning")

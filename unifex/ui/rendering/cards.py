@@ -1,7 +1,6 @@
 """An item as a button: its thumbnail, its name, and a badge in the corner.
 
-Pictures are embedded as data URIs: no file of a gallery has an address that a stranger could guess, and nothing of an
-image's metadata is served.
+Pictures come by address, and a browser keeps them; what is shown is without an image's metadata.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from unifex.core import thumbnails
 from unifex.core.templates import render
 from unifex.gallery.gallery import Gallery, GalleryError, Record
+from unifex.ui.server.picture_addresses import THUMBNAIL, address
 
 
 @dataclass(frozen=True)
 class Card:
-    """``action`` is what a press does, ``badge`` stands in the corner, ``described`` is what it says to who hears it,
-    ``kind`` is a CSS class of its own."""
+    """An item of the gallery of this name. ``action`` is what a press does, ``badge`` stands in the corner,
+    ``described`` is what it says to who hears it, ``kind`` is a CSS class of its own."""
 
     record: Record
-    thumbnail: bytes
+    gallery: str
     action: str = "Open"
     badge: str = ""
     described: str = ""
@@ -40,14 +39,14 @@ class Card:
         return ", ".join(part for part in (self.name, self.record.domain or "no domain", self.described) if part)
 
     @property
-    def picture(self) -> Markup:
-        """The thumbnail as the ``src`` of an <img>: of letters that are safe there, and many."""
-        return Markup(thumbnails.data_uri(self.thumbnail))
+    def picture(self) -> str:
+        """The thumbnail as the ``src`` of an <img>."""
+        return address(THUMBNAIL, self.gallery, self.record)
 
 
 def cards_of(gallery: Gallery, records: Iterable[Record], action: str = "Open") -> list[Card]:
     """Items of a gallery as they are."""
-    return [Card(record, gallery.thumbnail(record.sha256), action) for record in records]
+    return [Card(record, gallery.name, action) for record in records]
 
 
 def of_gallery(name: str, markup: Markup) -> Markup:
@@ -67,5 +66,5 @@ class CardCache:
             records = self.gallery.records([self.ids[position]])
             if not records:
                 raise GalleryError(f"an item of it is no longer in gallery '{self.gallery.name}'")
-            self._known[position] = Card(records[0], self.gallery.thumbnail(records[0].sha256))
+            self._known[position] = Card(records[0], self.gallery.name)
         return self._known[position]

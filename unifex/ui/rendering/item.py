@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from markupsafe import Markup
 
-from unifex.core import thumbnails
 from unifex.core.templates import render
 from unifex.core.text import size
 from unifex.gallery.gallery import Record
+from unifex.ui.server.picture_addresses import PREVIEW, THUMBNAIL, address
 
 # What is told of an item. Another fact is a line here.
 FACTS: dict[str, Callable[[Record], str]] = {
@@ -21,14 +21,15 @@ FACTS: dict[str, Callable[[Record], str]] = {
 }
 
 
-def detail(record: Record, picture: bytes, problem: str = "", strangers: bool = False) -> Markup:
-    """One item, large, with everything known of it; ``strangers`` are not told its further columns.
+def detail(record: Record, gallery: str, problem: str = "", strangers: bool = False) -> Markup:
+    """One item of the gallery of this name, large, with everything known of it; ``strangers`` are not told its further
+    columns.
 
     ``problem`` says why only the thumbnail can be shown.
     """
     rows = {name: value(record) for name, value in FACTS.items()}
     rows |= {} if strangers else record.labels.beside(FACTS)
-    name, source = record.label or record.path, thumbnails.data_uri(picture)
+    name, source = record.label or record.path, address(THUMBNAIL if problem else PREVIEW, gallery, record)
     return render("item.html", name=name, picture=source, rows=rows, problem=problem)
 
 

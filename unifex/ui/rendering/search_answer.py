@@ -25,17 +25,17 @@ HIT_COLUMNS: dict[str, Callable[[Hit], str]] = {
 }
 
 
-def hit_grid(hits: Iterable[tuple[Hit, bytes]]) -> Markup:
-    """The hits, best first, each with its thumbnail."""
-    return render("hits.html", hits=[_hit_card(hit, thumbnail) for hit, thumbnail in hits])
+def hit_grid(hits: Iterable[Hit], gallery: str) -> Markup:
+    """The hits in the gallery of this name, best first."""
+    return render("hits.html", hits=[_hit_card(hit, gallery) for hit in hits])
 
 
-def _hit_card(hit: Hit, thumbnail: bytes) -> Card:
+def _hit_card(hit: Hit, gallery: str) -> Card:
     badge, described = f"{hit.score:.3f}", f"similarity {hit.score:.3f}"
     if hit.probability is not None:
         badge += f" · {100 * hit.probability:.0f} %"
         described += f", {100 * hit.probability:.0f} % chance to be right"
-    return Card(hit.record, thumbnail, badge=badge, described=described)
+    return Card(hit.record, gallery, badge=badge, described=described)
 
 
 def sample_grid(samples: Sequence[Card]) -> Markup:

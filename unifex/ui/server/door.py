@@ -141,6 +141,16 @@ class Door:
         return counting
 
 
+def check_logged_in(request: Request) -> None:
+    """As Gradio's own routes ask where ``--auth`` is set. Raises :class:`Refusal`."""
+    app, cookies = request.scope["app"], request.cookies
+    if app.auth is None:
+        return
+    tokens = (cookies.get(f"access-token-{app.cookie_id}"), cookies.get(f"access-token-unsecure-{app.cookie_id}"))
+    if not any(token in app.tokens for token in tokens if token):
+        raise Refusal(401, "log in first")
+
+
 def refused(refusal: Refusal) -> JSONResponse:
     """The answer that says so."""
     headers = {"Retry-After": "60"} if refusal.status == 429 else {}

@@ -25,7 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unifex.core import images, thumbnails
 from unifex.core.text import reason
-from unifex.ui.server.door import refused
+from unifex.ui.server import picture_addresses
+from unifex.ui.server.door import check_logged_in, refused
 from unifex.ui.server.file_addresses import NOT_YOURS, Hiding, Naming, hiding
 from unifex.ui.server.quotas import MAX_LOGIN_BYTES, Caller, Quotas
 from unifex.ui.server.rates import Ownership, Refusal, network_of
@@ -40,7 +41,7 @@ MAX_NAME = 64  # characters of a session, an event, an upload
 API = "/gradio_api"
 _OPEN = {
     "GET": r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*|/health|/plotly\.js|"
-    r"/(svelte|static|assets)/.*|/login_check/?|/gradio_api/(info/?|app_id/?|theme\.css|startup-events|"
+    r"/(thumb|picture)/[^/]+/\d+|/(svelte|static|assets)/.*|/login_check/?|/gradio_api/(info/?|app_id/?|theme\.css|startup-events|"
     r"upload_progress|queue/data|heartbeat/[\w-]+|call/(v2/)?\w+/\w+|file=.*|login_check/?|user/?|token/?)|/logout",
     "POST": r"/login/?|/gradio_api/(upload|queue/join|cancel|reset/?|component_server/?|call/(v2/)?\w+/?)",
 }
@@ -98,6 +99,9 @@ class Guard:
         elif method == "POST":
             self.quotas.asked.check(caller)
             await self._ask(request, caller, send)
+        elif path.startswith(picture_addresses.PATHS):
+            self.quotas.pictures.check(caller)
+            await self.app(request.scope, request.receive, send)
         else:
             self.quotas.looked.check(caller)
             if path.startswith(f"{API}/file="):
@@ -156,7 +160,7 @@ class Guard:
 
     async def _give_file(self, request: Request, address: str, caller: Caller, send: Send) -> None:
         """An upload as a picture without metadata, or what was made to download."""
-        _check_logged_in(request)
+        check_logged_in(request)
         path = await to_thread.run_sync(self.files.path, address, caller.owner)
         if path is None:
             raise Refusal(403, NOT_YOURS)
@@ -223,7 +227,7 @@ class Guard:
     # --- uploads -------------------------------------------------------------------------------------------------
 
     async def _take_upload(self, request: Request, caller: Caller, send: Send) -> None:
-        _check_logged_in(request)
+        check_logged_in(request)
         upload = request.query_params.get("upload_id")
         if upload is not None:
             self._check_upload_name(upload, caller)
@@ -276,16 +280,6 @@ def _json(body: bytes) -> Any:
 def _queue(request: Request) -> dict[str, Any]:
     """Ids of what waits or runs in Gradio's queue."""
     return request.scope["app"].get_blocks()._queue.event_ids_to_events
-
-
-def _check_logged_in(request: Request) -> None:
-    """As Gradio's own routes ask where ``--auth`` is set."""
-    app, cookies = request.scope["app"], request.cookies
-    if app.auth is None:
-        return
-    tokens = (cookies.get(f"access-token-{app.cookie_id}"), cookies.get(f"access-token-unsecure-{app.cookie_id}"))
-    if not any(token in app.tokens for token in tokens if token):
-        raise Refusal(401, "log in first")
 
 
 def _with_length(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:

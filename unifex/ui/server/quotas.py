@@ -18,6 +18,7 @@ MAX_STREAMS = 64  # answers that one visitor has open
 MAX_UPLOADS = 12  # uploads of one visitor at once
 NEW_SESSIONS = 120  # pages that one visitor opens in an hour
 FOLLOWED = 3000  # uploads whose progress one visitor's page follows in an hour
+PICTURES = 40  # pictures of items that a page shows for each thing that it asks for: it scrolls through thousands
 LOOKS = 4  # a page asks to be shown something so many times as often as it asks for something to be done
 DOWNLOADS = 4  # what may be kept can be downloaded so many times in an hour
 DECODERS = 2  # pictures that are shown at once, of all visitors
@@ -76,6 +77,7 @@ class Quotas:
         much = "that is much for an hour; go on in the next one"
         many = "more than {maximum} requests a minute; wait a moment"
         self.asked, self.looked = Limit(rate, 60, many), Limit(LOOKS * rate, 60, many)
+        self.pictures = Limit(PICTURES * rate, 60, many)
         self.sessions = Limit(NEW_SESSIONS, 3600, "more than {maximum} pages an hour; reload fewer")
         self.followed = Limit(FOLLOWED, 3600, "more than {maximum} uploads an hour")
         self.uploaded = Limit(2 * limits.bytes, 3600, much)

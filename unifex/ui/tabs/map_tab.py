@@ -12,7 +12,6 @@ import gradio as gr
 import numpy as np
 from markupsafe import Markup
 
-from unifex.core import thumbnails
 from unifex.core.jobs import Job, State
 from unifex.core.progress import Work
 from unifex.core.text import plural, reason
@@ -32,6 +31,7 @@ from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import map_lists
 from unifex.ui.rendering.html import message
+from unifex.ui.server.picture_addresses import THUMBNAIL, address
 from unifex.ui.theme import asset
 
 _NO_MODEL = ("none", "")  # to compare with
@@ -258,7 +258,7 @@ def _card_server(context: AppContext) -> Callable[[Any], dict[str, Any]]:
         except (*ERRORS, IndexError, TypeError):
             return {}
         return {
-            "image": thumbnails.data_uri(gallery.thumbnail(record.sha256)),
+            "image": address(THUMBNAIL, gallery.name, record),
             "label": record.label,
             "path": record.path,
         }

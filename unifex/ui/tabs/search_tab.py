@@ -302,7 +302,7 @@ class SearchTab:
             return {self.status: status + _why_nothing(result, filters), self.found: found}
         if result.out_of_gallery:
             status += _OUT_OF_GALLERY
-        grid = search_answer.hit_grid((hit, gallery.thumbnail(hit.record.sha256)) for hit in result.hits)
+        grid = search_answer.hit_grid(result.hits, gallery.name)
         return {self.status: status, self.grid: of_gallery(gallery.name, grid), self.found: found}
 
     def _samples(self, gallery: Gallery, filters: Filters, pressed: bool) -> Updates:

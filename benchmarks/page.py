@@ -1,0 +1,102 @@
+"""What the page weighs and how soon it answers, in a real Chromium: ``python -m benchmarks.page [--rounds N]``.
+
+A server of its own with the demo gallery. Bytes are those on the wire, pictures apart from everything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from playwright.sync_api import Browser, CDPSession, expect, sync_playwright
+
+from tests.support.browsing import ARGUMENTS, chromium_path, first_hit
+from tests.support.serving import serve
+
+SETTLE_MS = 1500
+
+
+class Wire:
+    """Counts the bytes that a page is sent, since the last :meth:`take`: answers that have come whole, and streams."""
+
+    def __init__(self, session: CDPSession):
+        self._kinds: dict[str, str] = {}
+        self._bytes: Counter[bool] = Counter()  # of pictures, of all else
+        session.send("Network.enable")
+        session.on("Network.responseReceived", self._begin)
+        session.on("Network.dataReceived", self._stream)
+        session.on("Network.loadingFinished", self._end)
+
+    def _begin(self, event: dict) -> None:
+        stream = event["response"]["mimeType"] == "text/event-stream"
+        self._kinds[event["requestId"]] = "Stream" if stream else event["type"]
+
+    def _stream(self, event: dict) -> None:
+        if self._kinds.get(event["requestId"]) == "Stream":  # which is not compressed, and may not end
+            self._bytes[False] += event["dataLength"]
+
+    def _end(self, event: dict) -> None:
+        kind = self._kinds.get(event["requestId"])
+        if kind != "Stream":
+            self._bytes[kind == "Image"] += event["encodedDataLength"]
+
+    def take(self, what: str, bar: int) -> None:
+        """Print a row: bytes of all but pictures beside what they may be, bytes of pictures. Counting begins anew."""
+        kilobytes, pictures = self._bytes[False] / 1000, self._bytes[True] / 1000
+        verdict = "met" if kilobytes <= bar else "MISSED"
+        print(f"{what:28} {kilobytes:7.1f} kB  <= {bar:3} kB  {verdict:6}  and {pictures:6.1f} kB of pictures")
+        self._bytes.clear()
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    rounds = parser.parse_args().rounds
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        serve(Path(scratch) / "indexes") as server,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
+        page = browser.new_page()
+        page.goto(server.url)
+        page.wait_for_selector("#header .ready", timeout=120_000)  # the demo is drawn once
+        page.close()
+        measure(browser, server.url, rounds)
+        browser.close()
+
+
+def measure(browser: Browser, url: str, rounds: int) -> None:
+    """All rows, for the server at ``url``."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    wire = Wire(page.context.new_cdp_session(page))
+    page.goto(url)
+    page.wait_for_selector("#hits .card")
+    page.wait_for_timeout(SETTLE_MS)
+    wire.take("first load", 400)
+    waits = []
+    for _ in range(rounds):
+        page.locator("#hits .grid[data-kind=samples] .card").first.click()
+        began = time.perf_counter()
+        expect(first_hit(page)).to_be_visible()
+        waits.append(1000 * (time.perf_counter() - began))
+        page.wait_for_timeout(SETTLE_MS)
+        if len(waits) == 1:
+            wire.take("an answer of 20 hits", 15)
+            first_hit(page).click()
+            page.wait_for_selector("#detail[open]")
+            page.wait_for_timeout(SETTLE_MS)
+            wire.take("opening a hit", 15)
+            page.keyboard.press("Escape")
+        page.locator("#clear-button").click()
+        expect(page.locator("#hits .grid[data-kind=samples]")).to_be_visible()
+    print(f"from a press on a sample to hits: {statistics.median(waits):.0f} ms, median of {rounds}")
+
+
+if __name__ == "__main__":
+    main()
