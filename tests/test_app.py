@@ -50,6 +50,23 @@ def test_search_endpoint(client, query):
     assert len(filtered["results"][0]["hits"]) == 12
 
 
+def test_search_endpoint_with_boxes_and_items(client, query, tmp_path):
+    from gradio_client import handle_file
+
+    def hits(**given):
+        answer = client.predict(**given, gallery="drawn", k=23, api_name="/search")["results"][0]
+        return [(hit["file"], hit["score"]) for hit in answer["hits"]]
+
+    crop = tmp_path / "crop.png"
+    crop.write_bytes(encoded(picture("signs/cross", 3).crop((40, 16, 160, 144))))
+    expected = hits(image=handle_file(str(crop)))
+    assert hits(image=handle_file(str(query)), box="0.25,0.1,0.75,0.8") == expected
+    assert hits(image=handle_file(str(query)), box="0.25,0.1,0.75,0.8; 0,0,1,1") != expected
+    others = [hit for hit in expected if hit[0] != "signs/cross/3.png"]
+    assert hits(item="signs/cross/3.png", box="0.25,0.1,0.75,0.8")[: len(others)] == others
+    assert "signs/cross/3.png" not in dict(hits(item="signs/cross/3.png"))
+
+
 def test_galleries_endpoint(client):
     answer = client.predict(api_name="/galleries")
     assert [(g["name"], g["items"]) for g in answer["galleries"]] == [("drawn", 24)]
@@ -89,6 +106,10 @@ def test_words_for_a_gallery_that_knows_none(client):
         ({"domain": "moon"}, "no domain 'moon'"),
         ({"trust": 200}, "the share of false accepts must be"),
         ({"gallery": ["drawn"]}, "gallery must be text"),
+        ({"box": "0,0,2,2"}, "must be 0.0 to 1.0 of the picture"),
+        ({"box": "0,0,1,1 " * 17}, "at most 16 boxes"),
+        ({"box": [0, 0, 1, 1]}, "box must be text"),
+        ({"item": "nothing.png"}, "no item 'nothing.png'"),
     ],
 )
 def test_wrong_calls_are_answered_with_a_sentence(client, query, changes, sentence):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.drawing import encoded, picture
 from unifex.cli.main import main
@@ -133,6 +134,19 @@ def test_search(built, unifex, folder):
     assert "2 hits in 24 items (unifex-lite, exact, 256-d)" in text
 
 
+def test_search_with_a_box_and_with_an_item(built, unifex, folder, tmp_path):
+    whole = Image.open(folder / "signs/cross/1.png")
+    whole.crop((40, 16, 160, 144)).save(tmp_path / "crop.png")
+    hits = lambda *given: unifex("search", *given, "--gallery", "drawn", "-k", 23, "--json")[1]["results"][0]["hits"]  # noqa: E731
+    expected = hits(tmp_path / "crop.png")
+    assert hits(folder / "signs/cross/1.png", "--box", "0.25,0.1,0.75,0.8") == expected
+    assert hits(folder / "signs/cross/1.png", "--box", "0.25,0.1,0.75,0.8", "--box", "0,0,1,1") != expected
+    by_item = hits("--item", "signs/cross/1.png", "--box", "0.25,0.1,0.75,0.8")
+    again = [hit["path"] for hit in expected if hit["path"] != "signs/cross/1.png"]
+    assert [hit["path"] for hit in by_item][: len(again)] == again
+    assert len(by_item) == len(hits("--item", "signs/cross/1.png")) == 23
+
+
 def test_embed(unifex, folder, tmp_path):
     code, answer, _ = unifex("embed", folder, "--out", tmp_path / "e.npz", "--dim", 128, "--json")
     assert code == 0
@@ -176,6 +190,9 @@ def test_galleries_info_remove_models(built, unifex):
         (["index", "{folder}", "--gallery", "../up"], "cannot name a gallery"),
         (["index", "{folder}", "--gallery", "g", "--model", "nope"], "there are: unifex-lite"),
         (["search", "{folder}/shapes/disc/0.png", "--gallery", "nope"], "none yet"),
+        (["search", "{folder}/shapes/disc/0.png", "--gallery", "drawn", "--box", "1,2"], "must be 0.0 to 1.0"),
+        (["search", "{folder}/shapes/disc/0.png", "--gallery", "drawn", "--box", "0,0,1"], "a box is x,y,width,height"),
+        (["search", "--item", "nothing.png", "--gallery", "drawn"], "no item 'nothing.png'"),
         (["search", "{folder}/missing.png", "--gallery", "drawn"], "No such file"),
         (["search", "{folder}/bad.png", "--gallery", "drawn"], "not an image"),
         (["search", "{folder}/shapes/disc/0.png", "--gallery", "drawn", "--dim", "65"], "no 65-d"),

@@ -17,7 +17,7 @@ from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery import indexing
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import IndexReport
-from unifex.models.embedder import ImageLike
+from unifex.models.embedder import Crop, ImageLike
 from unifex.retrieval import search as retrieval
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
@@ -49,11 +49,11 @@ def search(
 ) -> SearchResult:
     """The ``k`` (1..1000) most similar items of an image, or of several of the same thing, best first.
 
-    An image is a path, the bytes of a file or a PIL image; a :class:`Query` may be text or items, too. ``dim``: of the
-    embeddings, by default the gallery's; ``rerank`` by the gallery's own neighbourhood. Raises ``ImageError``,
-    ``DimensionError``, ``BackboneError`` for text that the backbone cannot read.
+    An image is a path, the bytes of a file, a PIL image or a ``Crop`` of one; a :class:`Query` may be text or items,
+    too. ``dim``: of the embeddings, by default the gallery's; ``rerank`` by the gallery's own neighbourhood. Raises
+    ``ImageError``, ``DimensionError``, ``BackboneError`` for text that the backbone cannot read.
     """
-    if isinstance(query, str | bytes | Path | Image.Image):
+    if isinstance(query, str | bytes | Path | Image.Image | Crop):
         query = [query]
     return retrieval.search(gallery, query, k, filters, dim, rerank)
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.regions import Region
+
+if TYPE_CHECKING:
+    from unifex.gallery.gallery import Gallery
+    from unifex.retrieval.hits import SearchResult
+    from unifex.retrieval.query import Query
 
 
 def add_commands(command: Callable[..., Parser]) -> None:
@@ -32,6 +38,13 @@ def add_commands(command: Callable[..., Parser]) -> None:
         help="only matches that at most N %% of queries find whose thing is not here",
     )
     search.add_argument("--together", action="store_true", help="all images show one thing: search with their mean")
+    search.add_argument(
+        "--item", action="append", default=[], metavar="PATH", help="search with an item of the gallery"
+    )
+    search.add_argument(
+        "--box", action="append", type=Region.parse, default=[], metavar="X,Y,W,H",
+        help="search with this part of the images: left, top, width, height, each 0 to 1 (may be repeated)",
+    )  # fmt: skip
 
 
 def _query(text: str) -> Path:
@@ -46,32 +59,50 @@ def _query(text: str) -> Path:
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.core.images import ImageError
     from unifex.retrieval.filters import Filters
-    from unifex.retrieval.query import Query
     from unifex.retrieval.search import search
 
-    if not options.images and not options.text:
-        raise UnifexError("give an image, or --text")
     given = tuple(_query(image) for image in options.images)
+    if not given and not options.text and not options.item:
+        raise UnifexError("give an image, or --text")
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     rate = None if options.false_accept_rate is None else options.false_accept_rate / 100
     filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accept_rate=rate)
     filters.check_known(gallery)
-    together = options.together or not options.images
     results = []
-    for images in [given] if together else [(image,) for image in given]:
-        name = ", ".join([*map(str, images), *([repr(options.text)] if options.text else [])])
+    for name, query in _queries(options, given, gallery):
         try:
-            query = Query(images, text=options.text or "", text_weight=options.text_weight)
             result = search(gallery, query, options.k, filters, options.dim, options.rerank)
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
         results.append(
             {"query": name, "stranger": result.out_of_gallery, "hits": [hit.as_json() for hit in result.hits]}
         )
-        say(options, f"{name}: {len(result.hits)} hits in {result.searched:,} items ({result.model}, {result.index})")
-        if result.out_of_gallery:
-            say(options, "      probably not in this gallery: nothing is alike enough")
-        for hit in result.hits:
-            where = "/".join(part for part in (hit.domain, hit.label) if part)
-            say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}  {where}")
+        _tell(options, name, result)
     return {"results": results}
+
+
+def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gallery) -> list[tuple[str, Query]]:
+    """What was asked for, each with its name: one an image or item, or one of all."""
+    from unifex.retrieval.query import Query
+
+    items = tuple(gallery.item_at(path).id for path in options.item)
+    shown = [(str(image), (image,), ()) for image in given]
+    shown += [(path, (), (item,)) for path, item in zip(options.item, items)]
+    if options.together or not shown:
+        shown = [(", ".join(name for name, _, _ in shown), given, items)]
+    saying: dict[str, Any] = {
+        "text": options.text or "", "text_weight": options.text_weight, "regions": tuple(options.box),
+    }  # fmt: skip
+    words = [repr(options.text)] if options.text else []
+    return [
+        (", ".join([*([name] if name else []), *words]), Query(images, ids, **saying)) for name, images, ids in shown
+    ]
+
+
+def _tell(options: argparse.Namespace, name: str, result: SearchResult) -> None:
+    say(options, f"{name}: {len(result.hits)} hits in {result.searched:,} items ({result.model}, {result.index})")
+    if result.out_of_gallery:
+        say(options, "      probably not in this gallery: nothing is alike enough")
+    for hit in result.hits:
+        where = "/".join(part for part in (hit.domain, hit.label) if part)
+        say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}  {where}")

@@ -23,6 +23,7 @@ from unifex.core import colour, tiff
 from unifex.core.errors import UnifexError
 from unifex.core.high_depth import Told, to_eight_bits
 from unifex.core.preprocessing import REDUCING_GAP, WHITE
+from unifex.core.regions import WHOLE, Region
 
 try:  # HEIC/HEIF is an extra: `pip install pillow-heif`
     import pillow_heif
@@ -133,8 +134,8 @@ def looks_like_image(head: bytes) -> bool:
     return head.startswith(_SIGNATURES)
 
 
-def decode(data: bytes, at_least: int | None = None) -> Picture:
-    """Decode one image file.
+def decode(data: bytes, at_least: int | None = None, region: Region = WHOLE) -> Picture:
+    """Decode one image file, or the ``region`` of its upright picture as if that were a file of its own.
 
     ``at_least``: both sides of the result may shrink down to this many pixels (JPEG is then decoded at 1/2, 1/4 or
     1/8 scale, which is several times faster). First frame of animations and first page, turned upright, colours in
@@ -147,7 +148,8 @@ def decode(data: bytes, at_least: int | None = None) -> Picture:
     if len(data) > MAX_BYTES:
         raise ImageError(f"larger than {MAX_BYTES // 2**20} MiB")
     try:
-        return _decode(data, at_least)
+        picture = _decode(data, at_least and region.whole_side(at_least))
+        return picture if region == WHOLE else _part(picture, region)
     except ImageError:
         raise
     except tiff.TiffError as error:
@@ -158,6 +160,15 @@ def decode(data: bytes, at_least: int | None = None) -> Picture:
         raise ImageError("needs more memory to decode than is allowed") from error
     except Exception as error:  # decoders raise many kinds on rubbish; every one of them means the same here
         raise ImageError(_reason(error, data)) from error
+
+
+def cut(image: Image.Image, region: Region) -> Image.Image:
+    """The region of an upright picture; all of it is the picture itself. Raises :class:`ImageError` if too thin."""
+    if region == WHOLE:
+        return image
+    part = image.crop(region.pixels(image.size))
+    _check_size(*part.size)
+    return part
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -190,6 +201,11 @@ def _decode(data: bytes, at_least: int | None) -> Picture:
 def _picture(image: Image.Image, size: tuple[int, int], orientation: int, note: str) -> Picture:
     width, height = size[::-1] if orientation in _QUARTER_TURNS else size
     return Picture(_upright(image, orientation), width, height, note)
+
+
+def _part(picture: Picture, region: Region) -> Picture:
+    left, upper, right, lower = region.pixels((picture.width, picture.height))
+    return Picture(cut(picture.image, region), right - left, lower - upper, picture.note)
 
 
 def _open(data: bytes) -> Any:

@@ -49,6 +49,7 @@ class Range:
 
 HITS = Range("k", 1, 1000, "hits")
 SIMILARITY = Range("the least similarity", -1.0, 1.0)
+COORDINATE = Range("each of a box's x, y, width and height", 0.0, 1.0, "of the picture")
 BALANCE = Range("the balance", 0.0, 1.0, "(images to words)")
 FALSE_ACCEPT_RATE = Range("the share of false accepts", 0.0001, 100.0, "%")
 DIMENSION = Range("the length of the embeddings", 1, 65536)

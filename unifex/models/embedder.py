@@ -26,6 +26,7 @@ from unifex.core.assets import ASSETS
 from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder, write_atomically
 from unifex.core.progress import finish
+from unifex.core.regions import WHOLE, Region
 from unifex.core.text import reason, what_there_is
 from unifex.models import backbones, engines, hub, neck, torchscript, zoo
 from unifex.models.hub import HubFile
@@ -40,7 +41,16 @@ log = logging.getLogger("unifex")
 FILES = ("config.json", "model.safetensors")
 CHECKSUM = "checksum"  # in the metadata of the second
 
-ImageLike = Image.Image | bytes | str | Path
+
+@dataclass(frozen=True)
+class Crop:
+    """The ``region`` of an image: embedded as if it were an image of its own."""
+
+    image: Image.Image | bytes | str | Path
+    region: Region
+
+
+ImageLike = Image.Image | bytes | str | Path | Crop
 
 
 _KINDS = {
@@ -210,10 +220,11 @@ class Embedder:
         return np.stack([self.backbone.preprocessing.to_input(self._open(picture)) for picture in pictures])
 
     def _open(self, picture: ImageLike) -> Image.Image:
-        if isinstance(picture, Image.Image):
-            return images.upright_rgb(picture)
-        data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
-        return images.decode(data, at_least=self.backbone.preprocessing.size).image
+        image, region = (picture.image, picture.region) if isinstance(picture, Crop) else (picture, WHOLE)
+        if isinstance(image, Image.Image):
+            return images.cut(images.upright_rgb(image), region)
+        data = image if isinstance(image, bytes) else Path(image).read_bytes()
+        return images.decode(data, self.backbone.preprocessing.size, region).image
 
     def features(self, pictures: Sequence[ImageLike]) -> np.ndarray:
         """Backbone features float32 [N, D]; many pictures are decoded and inferred side by side.

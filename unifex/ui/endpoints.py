@@ -6,6 +6,7 @@ But for one name: ``gradio_client`` takes every object with a ``path`` for a fil
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from gradio.data_classes import FileData
@@ -14,6 +15,7 @@ from gradio.exceptions import Error
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.regions import Region
 from unifex.data.item import SourceError
 from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import EvalProtocol
@@ -31,7 +33,7 @@ def add_endpoints(app: AppContext) -> None:
     """Register ``/search``, ``/search_words``, ``/galleries`` and ``/evaluate`` on the page being built."""
 
     def search_endpoint(
-        image: FileData,
+        image: FileData | None = None,
         gallery: str = "",
         k: int = 10,
         domain: str = "",
@@ -39,19 +41,21 @@ def add_endpoints(app: AppContext) -> None:
         dim: int = 0,
         context: bool = False,
         trust: float = 0.0,
+        box: str = "",
+        item: str = "",
     ) -> dict[str, Any]:
-        """Find the items of a gallery that look like an image."""
-        try:
-            path = app.uploaded(image["path"] if isinstance(image, dict) else image.path)
-        except SourceError:
-            raise Error("image: upload the file (gradio_client.handle_file), do not name a path") from None
+        """Find the items of a gallery that look like an image, or like parts of it: ``box`` is x,y,w,h, each 0 to 1.
+
+        Several boxes stand with ``;`` between. ``item``: one of the gallery, as hits name it, in place of the image.
+        """
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
+        name, query = _asked(app, opened, image, item, Region.parse_all(_text("box", box)))
         filters = _filters(opened, domain, min_score)
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
-        result = search(opened, Query((path,)), k, filters, _dim(dim), rerank=context)
+        result = search(opened, query, k, filters, _dim(dim), rerank=context)
         hits = [_hit(hit, app.settings.public) for hit in result.hits]
-        return {"results": [{"query": path.name, "stranger": result.out_of_gallery, "hits": hits}]}
+        return {"results": [{"query": name, "stranger": result.out_of_gallery, "hits": hits}]}
 
     def words_endpoint(
         words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0
@@ -81,6 +85,32 @@ def add_endpoints(app: AppContext) -> None:
     api(words_endpoint, api_name="search_words")
     api(galleries_endpoint, api_name="galleries")
     api(evaluate_endpoint, api_name="evaluate", concurrency_limit=WAITING)
+
+
+def _asked(
+    app: AppContext, gallery: Gallery, image: FileData | dict[str, Any] | None, item: Any, regions: tuple[Region, ...]
+) -> tuple[str, Query]:
+    """What is searched with, and its name."""
+    if item:
+        return item, Query(items=_items(app, gallery, item), regions=regions)
+    path = _sent(app, image)
+    return path.name, Query((path,), regions=regions)
+
+
+def _sent(app: AppContext, image: FileData | dict[str, Any] | None) -> Path:
+    """The file that was uploaded for the call."""
+    try:
+        return app.uploaded(image["path"] if isinstance(image, dict) else getattr(image, "path", ""))
+    except SourceError:
+        raise Error("image: upload the file (gradio_client.handle_file), do not name a path") from None
+
+
+def _items(app: AppContext, gallery: Gallery, item: Any) -> tuple[int, ...]:
+    """The items of this path or, where that may be known, address. Raises ``UnifexError`` when there is none."""
+    found = gallery.find([_text("item", item)], by=("path",) if app.settings.public else ("path", "uri"))[item]
+    if not found:
+        raise UnifexError(f"gallery '{gallery.name}' has no item '{item}'")
+    return tuple(found)
 
 
 def _filters(gallery: Gallery, domain: str, min_score: float) -> Filters:
