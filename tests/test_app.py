@@ -67,6 +67,22 @@ def test_search_endpoint_with_boxes_and_items(client, query, tmp_path):
     assert "signs/cross/3.png" not in dict(hits(item="signs/cross/3.png"))
 
 
+def test_search_endpoint_with_marks(client, query):
+    from gradio_client import handle_file
+
+    last = client.predict(image=handle_file(str(query)), gallery="drawn", k=24, api_name="/search")
+    first, second, *_, last = (hit["file"] for hit in last["results"][0]["hits"])
+    marks = {"more": f"{last}\n", "less": f"{first}\n{second}"}
+    marked = client.predict(image=handle_file(str(query)), gallery="drawn", k=24, **marks, api_name="/search")
+    files = [hit["file"] for hit in marked["results"][0]["hits"]]
+    assert last in files[:2]
+    assert len(files) == 22
+    alone = client.predict(gallery="drawn", k=3, more=last, api_name="/search")["results"][0]
+    assert alone["hits"][0]["file"] == last
+    both = client.predict(item=first, gallery="drawn", k=24, **marks, api_name="/search")["results"][0]
+    assert len(both["hits"]) == 22
+
+
 def test_galleries_endpoint(client):
     answer = client.predict(api_name="/galleries")
     assert [(g["name"], g["items"]) for g in answer["galleries"]] == [("drawn", 24)]
@@ -110,6 +126,9 @@ def test_words_for_a_gallery_that_knows_none(client):
         ({"box": "0,0,1,1 " * 17}, "at most 16 boxes"),
         ({"box": [0, 0, 1, 1]}, "box must be text"),
         ({"item": "nothing.png"}, "no item 'nothing.png'"),
+        ({"more": "nothing.png"}, "no item 'nothing.png'"),
+        ({"less": ["shapes/disc/0.png"]}, "less must be text"),
+        ({"more": "shapes/disc/0.png", "less": "shapes/disc/0.png"}, "more and as less like it"),
     ],
 )
 def test_wrong_calls_are_answered_with_a_sentence(client, query, changes, sentence):

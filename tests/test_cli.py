@@ -147,6 +147,29 @@ def test_search_with_a_box_and_with_an_item(built, unifex, folder, tmp_path):
     assert len(by_item) == len(hits("--item", "signs/cross/1.png")) == 23
 
 
+def test_search_more_and_less_like(built, unifex, folder):
+    query = folder / "shapes/disc/0.png"
+    _, plain, _ = unifex("search", query, "--gallery", "drawn", "-k", 24, "--json")
+    last = plain["results"][0]["hits"][-1]["path"]
+    marks = ("--more", last, "--less", "shapes/disc/0.png", "--less", "shapes/disc/1.png")
+    for how in ("rocchio", "nearest"):
+        _, moved, _ = unifex("search", query, "--gallery", "drawn", *marks, "--feedback", how, "-k", 24, "--json")
+        paths = [hit["path"] for hit in moved["results"][0]["hits"]]
+        assert len(paths) == 22
+        assert last in paths[:2]
+        assert not {"shapes/disc/0.png", "shapes/disc/1.png"} & set(paths)
+    _, alone, _ = unifex("search", "--gallery", "drawn", "--more", last, "--json")
+    assert alone["results"][0]["query"] == f"more like {last}"
+    assert alone["results"][0]["hits"][0]["path"] == last
+    for wrong, sentence in (
+        (("--more", "no/such.png"), "no item 'no/such.png'"),
+        (("--less", last), "give an image, --text or --more"),
+        (("--more", last, "--feedback", "luck"), "rocchio or nearest"),
+    ):
+        code, _, err = unifex("search", "--gallery", "drawn", *wrong)
+        assert (code, sentence in err) == (1, True)
+
+
 def test_embed(unifex, folder, tmp_path):
     code, answer, _ = unifex("embed", folder, "--out", tmp_path / "e.npz", "--dim", 128, "--json")
     assert code == 0

@@ -10,6 +10,7 @@ from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import Embedder
+from unifex.retrieval.feedback import WEIGHTS
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
@@ -84,6 +85,18 @@ def test_words_and_an_image_count_in_units_of_their_spread(worded, reference, we
     by_item = search(worded, Query(items=(record.id,), text="a red disc", text_weight=weight), 24)
     assert path not in [hit.path for hit in by_item.hits]
     assert len(by_item.hits) == 23
+
+
+def test_marks_count_in_units_of_their_spread(worded, reference):
+    more, less = (worded.records(worded.snapshot().columns.ids[[at]])[0] for at in (9, 20))
+    words = reference(text="a red disc", path=first(worded))
+    parts = ((words, 1.0), (reference(path=more.path), WEIGHTS.liked), (reference(path=less.path), -WEIGHTS.disliked))
+    mixed = {name: sum(w * part[name] / np.std(list(part.values())) for part, w in parts) for name in words}
+    result = search(worded, Query(text="a red disc", more=(more.id,), less=(less.id,)), 24)
+    found = [mixed[hit.path] for hit in result.hits]
+    assert len(found) == 23
+    assert less.path not in [hit.path for hit in result.hits]
+    assert np.diff(found).max() < 0.01 * (max(mixed.values()) - min(mixed.values()))
 
 
 def test_at_the_ends_of_the_balance_only_one_counts(worded):

@@ -45,6 +45,17 @@ def add_commands(command: Callable[..., Parser]) -> None:
         "--box", action="append", type=Region.parse, default=[], metavar="X,Y,W,H",
         help="search with this part of the images: left, top, width, height, each 0 to 1 (may be repeated)",
     )  # fmt: skip
+    for option, what in (("--more", "more"), ("--less", "less")):
+        search.add_argument(
+            option, action="append", default=[], metavar="PATH",
+            help=f"{what} like this item, by path as hits show it (may be repeated)",
+        )  # fmt: skip
+    search.add_argument(
+        "--feedback",
+        default="rocchio",
+        metavar="HOW",
+        help="--more and --less move the query (rocchio, the default), or the nearest of them counts (nearest)",
+    )
 
 
 def _query(text: str) -> Path:
@@ -62,8 +73,8 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.retrieval.search import search
 
     given = tuple(_query(image) for image in options.images)
-    if not given and not options.text and not options.item:
-        raise UnifexError("give an image, or --text")
+    if not (given or options.text or options.item or options.more):
+        raise UnifexError("give an image, --text or --more")
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     rate = None if options.false_accept_rate is None else options.false_accept_rate / 100
     filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accept_rate=rate)
@@ -83,7 +94,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 
 def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gallery) -> list[tuple[str, Query]]:
     """What was asked for, each with its name: one an image or item, or one of all."""
-    from unifex.retrieval.query import Query
+    from unifex.retrieval.query import Query, items_named
 
     items = tuple(gallery.item_at(path).id for path in options.item)
     shown = [(str(image), (image,), ()) for image in given]
@@ -92,10 +103,13 @@ def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gall
         shown = [(", ".join(name for name, _, _ in shown), given, items)]
     saying: dict[str, Any] = {
         "text": options.text or "", "text_weight": options.text_weight, "regions": tuple(options.box),
+        "more": items_named(gallery, options.more), "less": items_named(gallery, options.less),
+        "feedback": options.feedback,
     }  # fmt: skip
-    words = [repr(options.text)] if options.text else []
+    words = repr(options.text) if options.text else ""
+    marked = f"more like {', '.join(options.more)}"
     return [
-        (", ".join([*([name] if name else []), *words]), Query(images, ids, **saying)) for name, images, ids in shown
+        (", ".join(filter(None, [name, words])) or marked, Query(images, ids, **saying)) for name, images, ids in shown
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,13 @@ import numpy as np
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.regions import MAX_REGIONS, Region, RegionError
+from unifex.core.text import either
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.models.embedder import Crop, ImageLike
 
 MAX_TEXT = 1000  # characters; towers read the first 64 or 77 tokens
+MAX_MARKS = 200  # of a kind
+FEEDBACK = ("rocchio", "nearest")  # how marks count, the better first: `unifex.retrieval.feedback`
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,11 @@ class Query:
     """One thing: shown by ``images`` (files, bytes or pictures) or ``items`` of the gallery (ids), said by ``text``.
 
     ``text_weight``: with both, 0 is what is shown only, 1 the text only. ``regions``: parts of each of the images and
-    items to search with, in place of the whole; a ``Crop`` among the images stays what it is. Raises ``UnifexError``
-    where the text is blank or too long, the weight is out of its range, or there are too many regions, or none to see.
+    items to search with, in place of the whole; a ``Crop`` among the images stays what it is. ``more`` and ``less``:
+    ids of the gallery's items that were marked as more, or less, like it; those that went count no more. ``more`` alone
+    is a query, too. ``feedback``: how marks count, of :data:`FEEDBACK`. Raises ``UnifexError`` where the text is blank
+    or too long, the weight is out of its range, there are too many regions or marks, regions of nothing that is shown,
+    or an item that is marked both ways.
     """
 
     images: tuple[ImageLike, ...] = ()
@@ -29,6 +36,9 @@ class Query:
     text: str = ""
     text_weight: float = 0.5
     regions: tuple[Region, ...] = ()
+    more: tuple[int, ...] = ()
+    less: tuple[int, ...] = ()
+    feedback: str = FEEDBACK[0]
 
     def __post_init__(self) -> None:
         if self.text and not 0 < len(self.text.strip()) <= MAX_TEXT:
@@ -38,10 +48,20 @@ class Query:
             raise RegionError("a box is part of an image: give the image, too")
         if len(self.regions) > MAX_REGIONS:
             raise RegionError(f"a query has at most {MAX_REGIONS} boxes, not {len(self.regions)}")
+        if self.feedback not in FEEDBACK:
+            raise UnifexError(f"feedback must be {either(FEEDBACK)}, not {str(self.feedback)[:40]!r}")
+        if max(len(self.more), len(self.less)) > MAX_MARKS:
+            raise UnifexError(f"at most {MAX_MARKS} items can be marked as more, and as less, like it; take some away")
+        if set(self.more) & set(self.less):
+            raise UnifexError("an item is marked as more and as less like it; take one of the marks away")
+        if self.feedback == "nearest" and self.text:
+            raise UnifexError(
+                "marks count by the nearest where images are compared, not words; leave feedback as it is"
+            )
 
     def __bool__(self) -> bool:
         """There is something to search with."""
-        return bool(self.images or self.items or self.text)
+        return bool(self.images or self.items or self.text or self.more)
 
     @property
     def shows(self) -> bool:
@@ -74,3 +94,21 @@ class Query:
         if not records:
             raise GalleryError("the item is no longer in the gallery")
         return records
+
+
+def items_named(gallery: Gallery, names: Iterable[str], by: Sequence[str] = ("path", "uri")) -> tuple[int, ...]:
+    """The ids of items that people name ``by`` path or uri, or, where none is called so, by id.
+
+    Raises ``GalleryError`` for what names none, or several.
+    """
+    return tuple(_item_named(gallery, name, by) for name in names)
+
+
+def _item_named(gallery: Gallery, name: str, by: Sequence[str]) -> int:
+    found = gallery.find([name], by)[name]
+    if not found and name.isascii() and name.isdecimal() and len(name) < 19:
+        found = [record.id for record in gallery.records([int(name)])]
+    if len(found) != 1:
+        what = "no item" if not found else f"{len(found)} items (name one by its uri)"
+        raise GalleryError(f"gallery '{gallery.name}' has {what} '{name}'")
+    return found[0]

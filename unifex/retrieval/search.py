@@ -16,9 +16,11 @@ from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
 from unifex.models.embedder import ImageLike
 from unifex.retrieval import reranking, text_search
+from unifex.retrieval.feedback import MarkedQuery, Marks
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult, hits_at
 from unifex.retrieval.query import Query
+from unifex.vector_index.exact import VectorIndex
 from unifex.vector_index.matches import Exclusion
 from unifex.vector_index.metric import exact_similarities
 
@@ -33,9 +35,11 @@ def search(
 ) -> SearchResult:
     """The ``k`` items that are most like a query, or like the mean of several images of the same thing.
 
-    A query of images alone may be given as these. Items of the gallery that are searched with are not among the hits.
+    A query of images alone may be given as these. Items of the gallery that are searched with, or marked as less like
+    it, are not among the hits. Marks move the query; similarities are those of what it shows and what is more like it.
     ``dim``: of the embeddings, default the gallery's own. ``rerank``: by the gallery's own neighbourhood; similarities
-    stay those of the query. Text is compared with features, so that neither of the two is for queries with text.
+    stay those of the query, and what is ranked by the nearest mark stays as it is. Text is compared with features, so
+    that neither of the two is for queries with text.
 
     Raises ``images.ImageError`` for a query that is no image, ``DimensionError`` for an unknown ``dim``,
     ``BackboneError`` for text where the backbone has no text tower, ``UnifexError`` for ``k`` outside 1..1000, for
@@ -44,43 +48,48 @@ def search(
     query = query if isinstance(query, Query) else Query(images=tuple(query))
     if not query:
         raise UnifexError("no query image given, nor words")
-    k, filters = ranges.HITS.check(k), replace(filters, exclude=filters.exclude | frozenset(query.items))
+    hidden = filters.exclude | frozenset(query.items) | frozenset(query.less)
+    k, filters = ranges.HITS.check(k), replace(filters, exclude=hidden)
     if query.text:
         return text_search.search_by_text(gallery, query, k, filters)
     started = time.perf_counter()
-    features = query.features(gallery)
-    return _search(gallery, features, k, filters, dim, rerank, embed_seconds=time.perf_counter() - started)
+    features = query.features(gallery) if query.shows else None
+    return _search(gallery, query, features, k, filters, dim, rerank, embed_seconds=time.perf_counter() - started)
 
 
 def _search(
     gallery: Gallery,
-    features: np.ndarray,
+    query: Query,
+    features: np.ndarray | None,
     k: int,
     filters: Filters,
     dim: int | None,
     rerank: bool,
     embed_seconds: float,
 ) -> SearchResult:
-    """With backbone features [n, D] of one or several images of the same thing."""
+    """With backbone features [n, D] of one or several images of the same thing; None where marks are all there is."""
     dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
-    snapshot, near = gallery.neighbours() if rerank else (gallery.snapshot(), None)
+    by_nearest = query.feedback == "nearest" and bool(query.more or query.less)
+    snapshot, near = gallery.neighbours() if rerank and not by_nearest else (gallery.snapshot(), None)
     index = gallery.index_of(snapshot, dim)
     started = time.perf_counter()
-    query = l2_normalize(gallery.embedder.neck.embed(features, dim).mean(axis=0, keepdims=True), dim)
+    marked = _marked(gallery, query, features, snapshot, index)
     excluded = Exclusion(filters.mask(snapshot))
-    if near is None:
-        matches = index.search(query, k, excluded)
+    if by_nearest:
+        matches = marked.search_nearest(index, k, excluded)
+    elif near is None:
+        matches = index.search(marked.moved(), k, excluded)
     else:
-        matches = reranking.search_reranked(index, near, query, k, excluded)
+        matches = reranking.search_reranked(index, near, marked.moved(), k, excluded)
     positions = matches.positions[matches.found]
-    scores = exact_similarities(query, index.embeddings, positions[None])[0]
+    scores = exact_similarities(marked.wanted, index.embeddings, positions[None])[0]
     calibration, min_score = _calibration(gallery, snapshot, dim, filters.false_accept_rate), filters.lowest_score
     if calibration and filters.false_accept_rate is not None:
         min_score = max(min_score, calibration.threshold(filters.false_accept_rate))
     told_by = None if filters.partial else calibration
     return SearchResult(
         hits=hits_at(gallery, snapshot, positions, scores, min_score, calibration),
-        reranked=rerank,
+        reranked=near is not None,
         out_of_gallery=told_by.probability_in_gallery(scores.max(initial=-1)) < 0.5 if told_by else None,
         items=len(snapshot),
         searched=filters.searched(snapshot),
@@ -90,6 +99,17 @@ def _search(
         embed_seconds=embed_seconds,
         search_seconds=time.perf_counter() - started,
     )
+
+
+def _marked(
+    gallery: Gallery, query: Query, features: np.ndarray | None, snapshot: Snapshot, index: VectorIndex
+) -> MarkedQuery:
+    """The query and its marks at the index's dimension; of the marks the gallery has embeddings."""
+    marks, dim = Marks.of(query, snapshot), index.embeddings.shape[1]
+    shown = np.zeros((0, dim), np.float32)
+    if features is not None:
+        shown = l2_normalize(gallery.embedder.neck.embed(features, dim).mean(axis=0, keepdims=True), dim)
+    return MarkedQuery(shown, index.embeddings[marks.liked], index.embeddings[marks.disliked])
 
 
 def _calibration(gallery: Gallery, snapshot: Snapshot, dim: int, false_accept_rate: float | None) -> Calibration | None:

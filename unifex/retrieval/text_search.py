@@ -13,6 +13,7 @@ import numpy as np
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
+from unifex.retrieval.feedback import WEIGHTS, Marks
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult, hits_at
 from unifex.retrieval.query import Query
@@ -25,7 +26,8 @@ def search_by_text(gallery: Gallery, query: Query, k: int, filters: Filters) -> 
     """What the query's text says; with images or items besides, what is like these *and* what the text says.
 
     The two kinds of similarity spread differently over a gallery, so each counts in units of its own standard deviation
-    there. Raises as :func:`unifex.retrieval.search.search` does.
+    there; so do the means of what is marked as more, and less, like it, with Rocchio's weights. Raises as
+    :func:`unifex.retrieval.search.search` does.
     """
     if filters.false_accept_rate is not None:
         raise UnifexError("trust is told from images that search for each other; it says nothing about words")
@@ -37,6 +39,10 @@ def search_by_text(gallery: Gallery, query: Query, k: int, filters: Filters) -> 
     embedded = time.perf_counter()
     snapshot = gallery.snapshot()
     features = gallery.derived.unit_features(snapshot)
+    marks = Marks.of(query, snapshot)
+    for positions, weight in ((marks.liked, WEIGHTS.liked), (marks.disliked, -WEIGHTS.disliked)):
+        if len(positions):
+            parts, weights = [*parts, _mean_direction(features[positions].astype(np.float32))], [*weights, weight]
     vectors = np.concatenate(parts)
     if len(parts) > 1 and len(features):
         spreads = np.maximum(_cosines(features, vectors).std(axis=1), 1e-6)

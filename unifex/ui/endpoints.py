@@ -22,7 +22,7 @@ from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import Hit
-from unifex.retrieval.query import Query
+from unifex.retrieval.query import FEEDBACK, MAX_MARKS, Query, items_named
 from unifex.retrieval.search import search
 from unifex.ui.context import AppContext
 
@@ -31,7 +31,11 @@ WAITING = 16  # calls that wait for a job of theirs; more of one caller's are re
 
 def add_endpoints(app: AppContext) -> None:
     """Register ``/search``, ``/search_words``, ``/galleries`` and ``/evaluate`` on the page being built."""
+    _add_searches(app)
+    _add_others(app)
 
+
+def _add_searches(app: AppContext) -> None:
     def search_endpoint(
         image: FileData | None = None,
         gallery: str = "",
@@ -43,13 +47,20 @@ def add_endpoints(app: AppContext) -> None:
         trust: float = 0.0,
         box: str = "",
         item: str = "",
+        more: str = "",
+        less: str = "",
+        feedback: str = FEEDBACK[0],
     ) -> dict[str, Any]:
         """Find the items of a gallery that look like an image, or like parts of it: ``box`` is x,y,w,h, each 0 to 1.
 
         Several boxes stand with ``;`` between. ``item``: one of the gallery, as hits name it, in place of the image.
+        ``more`` and ``less`` like these of the gallery, one a line; ``more`` alone is enough.
         """
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
-        name, query = _asked(app, opened, image, item, Region.parse_all(_text("box", box)))
+        marks = Query(
+            more=_marked(app, opened, "more", more), less=_marked(app, opened, "less", less), feedback=feedback
+        )
+        name, query = _asked(app, opened, marks, image, item, Region.parse_all(_text("box", box)))
         filters = _filters(opened, domain, min_score)
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
@@ -65,6 +76,11 @@ def add_endpoints(app: AppContext) -> None:
         result = search(opened, Query(text=_text("words", words)), k, _filters(opened, domain, min_score))
         return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
 
+    api(search_endpoint, api_name="search")
+    api(words_endpoint, api_name="search_words")
+
+
+def _add_others(app: AppContext) -> None:
     def galleries_endpoint() -> dict[str, Any]:
         """List the galleries and what is in them."""
         listed = list(app.library.survey(Gallery.facts))
@@ -81,20 +97,25 @@ def add_endpoints(app: AppContext) -> None:
         job = app.start("evaluate", opened.name, compare(opened, *asked), str(asked))
         return (await job.outcome()).as_json(labels)
 
-    api(search_endpoint, api_name="search")
-    api(words_endpoint, api_name="search_words")
     api(galleries_endpoint, api_name="galleries")
     api(evaluate_endpoint, api_name="evaluate", concurrency_limit=WAITING)
 
 
 def _asked(
-    app: AppContext, gallery: Gallery, image: FileData | dict[str, Any] | None, item: Any, regions: tuple[Region, ...]
+    app: AppContext,
+    gallery: Gallery,
+    marks: Query,
+    image: FileData | dict[str, Any] | None,
+    item: Any,
+    regions: tuple[Region, ...],
 ) -> tuple[str, Query]:
-    """What is searched with, and its name."""
+    """What is searched with besides the marks, and its name."""
     if item:
-        return item, Query(items=_items(app, gallery, item), regions=regions)
+        return item, replace(marks, items=_items(app, gallery, item), regions=regions)
+    if image is None and marks.more:
+        return "more like what is marked", replace(marks, regions=regions)
     path = _sent(app, image)
-    return path.name, Query((path,), regions=regions)
+    return path.name, replace(marks, images=(path,), regions=regions)
 
 
 def _sent(app: AppContext, image: FileData | dict[str, Any] | None) -> Path:
@@ -117,6 +138,12 @@ def _filters(gallery: Gallery, domain: str, min_score: float) -> Filters:
     filters = Filters((_text("domain", domain),) if domain else (), min_score=ranges.SIMILARITY.check(min_score))
     filters.check_known(gallery)
     return filters
+
+
+def _marked(app: AppContext, gallery: Gallery, what: str, lines: Any) -> tuple[int, ...]:
+    """Those named one a line, by path or id or, where that may be known, uri; of too many so many that it is told."""
+    names = [name for line in _text(what, lines).splitlines() if (name := line.strip())]
+    return items_named(gallery, names[: MAX_MARKS + 1], ("path",) if app.settings.public else ("path", "uri"))
 
 
 def _text(what: str, value: Any) -> str:

@@ -1,0 +1,109 @@
+"""Relevance feedback: what was marked as more, or less, like what is searched for moves the query. Nothing is embedded.
+
+Two rankings, of which ``python -m benchmarks.feedback`` measured the first to be better:
+
+- ``rocchio``: the query becomes the weighted sum of itself, the mean of what is liked and, negative, the mean of what
+  is not (Rocchio 1971; Manning, Raghavan, Schütze: Introduction to Information Retrieval, 2008, equation 9.3). It is
+  one vector still, so that every index type, filter and re-ranking treats it as any other.
+- ``nearest``: by the nearest marked item, as Giacinto and Roli (Instance-based relevance feedback for image retrieval,
+  2004, section 3) do. Their score, d(disliked) / (d(liked) + d(disliked)), is worse here than the weighted difference
+  of the two similarities, since what lies far from both is as good to it as what lies near both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from unifex.core.arrays import positions_of
+from unifex.core.vectors import l2_normalize
+from unifex.gallery.gallery import GalleryError
+from unifex.gallery.snapshot import Snapshot
+from unifex.retrieval.query import Query
+from unifex.vector_index.exact import VectorIndex
+from unifex.vector_index.matches import Exclusion, Matches
+from unifex.vector_index.metric import similarities
+
+MIN_CANDIDATES = 256  # of every liked item
+CANDIDATES_PER_HIT = 4
+NEAREST_DISLIKED = 0.25  # of `nearest`: what the similarity to the nearest disliked item takes away
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of Rocchio's sum. ``disliked`` stays below the others, lest a mark on a copy of the query leave nothing of it."""
+
+    query: float
+    liked: float
+    disliked: float
+
+
+WEIGHTS = Weights(1.0, 4.0, 0.5)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is marked, as positions in a snapshot: int64 [m] and [n]. Items that went are not there any more."""
+
+    liked: np.ndarray
+    disliked: np.ndarray
+
+    @classmethod
+    def of(cls, query: Query, snapshot: Snapshot) -> Marks:
+        """Those of a query. Raises ``GalleryError`` when it has nothing else, and none of what is liked is there."""
+        marks = cls(_positions(snapshot, query.more), _positions(snapshot, query.less))
+        if query.more and not (len(marks.liked) or query.shows or query.text):
+            raise GalleryError("what was marked as more like it is no longer in the gallery; mark another item")
+        return marks
+
+
+def _positions(snapshot: Snapshot, ids: Iterable[int]) -> np.ndarray:
+    positions = positions_of(snapshot.columns.ids, np.array(sorted(set(ids)), np.int64))
+    return positions[positions >= 0]
+
+
+@dataclass(frozen=True)
+class MarkedQuery:
+    """``shown`` [1, d], or [0, d] where marks are all there is, with what is ``liked`` [m, d] and ``disliked`` [n, d].
+
+    All float32 with L2 norm 1, of one model at one dimension.
+    """
+
+    shown: np.ndarray
+    liked: np.ndarray
+    disliked: np.ndarray
+
+    def moved(self, weights: Weights = WEIGHTS) -> np.ndarray:
+        """Rocchio's sum, L2 norm 1: float32 [1, d]. Without a mark it is what is shown."""
+        if not (len(self.liked) or len(self.disliked)):
+            return self.shown
+        parts = (self.shown, weights.query), (self.liked, weights.liked), (self.disliked, -weights.disliked)
+        means = [weight * part.mean(axis=0, keepdims=True) for part, weight in parts if len(part)]
+        return l2_normalize(np.sum(means, axis=0), self.liked.shape[1])
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """The same without what is disliked: float32 [1, d], what similarities are told of."""
+        return MarkedQuery(self.shown, self.liked, self.disliked[:0]).moved()
+
+    def search_nearest(self, index: VectorIndex, k: int, excluded: Exclusion) -> Matches:
+        """The best ``k`` by what is marked nearest: :class:`Matches` [1, w].
+
+        A score is the similarity to the nearest of what is shown or liked, less :data:`NEAREST_DISLIKED` times that to
+        the nearest disliked. Candidates are those nearest to each that is shown or liked.
+        """
+        wanted = np.concatenate([self.shown, self.liked])
+        candidates = index.search(wanted, max(MIN_CANDIDATES, CANDIDATES_PER_HIT * k), excluded)
+        positions = np.unique(candidates.positions[candidates.found])
+        scores = nearest_scores(index.embeddings[positions], wanted, self.disliked)
+        return Matches(scores[None], positions[None]).top_k(k)
+
+
+def nearest_scores(
+    items: np.ndarray, wanted: np.ndarray, disliked: np.ndarray, weight: float = NEAREST_DISLIKED
+) -> np.ndarray:
+    """Of items [N, d] by the nearest of ``wanted`` [m, d], at least one, and of ``disliked`` [n, d]: float32 [N]."""
+    scores = similarities(wanted, items).max(axis=0)
+    return scores - weight * similarities(disliked, items).max(axis=0) if len(disliked) else scores
