@@ -31,6 +31,9 @@ def add_commands(command: Callable[..., Parser]) -> None:
     correct.add_argument("--relabel", nargs=2, action="append", default=[], metavar=("PATH", "LABEL"))
     correct.add_argument("--drop", action="append", default=[], metavar="PATH", help="leave the item out")
     correct.add_argument("--same", nargs=2, action="append", default=[], metavar=("PATH", "PATH"))
+    correct.add_argument(
+        "--distinct", nargs=2, action="append", default=[], metavar=("PATH", "PATH"), help="they are no copies"
+    )
     correct.add_argument("--undo", action="append", default=[], metavar="PATH", help="take back all said of an item")
     correct.add_argument("--out", type=new_file, help="FILE.csv: write the list of corrections")
 
@@ -89,13 +92,14 @@ def _remove(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _correct(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.gallery.corrections import as_csv, drop, relabel, same
+    from unifex.gallery.corrections import as_csv, distinct, drop, relabel, same
 
     gallery = library(options).get(options.gallery)
     item = gallery.item_at
     said = [relabel(item(path), label) for path, label in options.relabel]
     said += [drop(item(path)) for path in options.drop]
     said += [same(item(a), item(b)) for a, b in options.same]
+    said += [distinct(item(a), item(b)) for a, b in options.distinct]
     undone = [c for c in gallery.corrections() if {c.path, c.uri, c.other_path, c.other_uri} & set(options.undo)]
     if options.undo and not undone:
         raise UnifexError(f"nothing was said of {', '.join(options.undo)}")

@@ -31,6 +31,11 @@ SHARED: dict[str, dict[str, Any]] = {
     "--dim": {"type": ranges.DIMENSION, "help": "length of the embeddings (default: the gallery's)"},
     "--rerank": {"action": "store_true", "help": "re-rank by the gallery's own neighbourhood"},
     "--domain": {"action": "append", "default": [], "help": "only this domain (may be repeated)"},
+    "--level": {
+        "choices": ["bytes", "picture", "alike"], "default": "picture",
+        "help": "of near-copies: the same bytes, the same picture (of another size, crop, compression or light), or "
+        "very alike (default picture)",
+    },
     "--seed": {"type": ranges.SEED, "default": 0},
     "--save": {"required": True, "metavar": "MODEL", "help": "name of the new model"},
     "--public": {"action": "store_true", "help": "on the hub, for everyone to see (default: private)"},

@@ -12,6 +12,7 @@ from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.regions import Region
+from unifex.core.text import plural
 
 if TYPE_CHECKING:
     from unifex.gallery.gallery import Gallery
@@ -37,6 +38,8 @@ def add_commands(command: Callable[..., Parser]) -> None:
         metavar="N",
         help="only matches that at most N %% of queries find whose thing is not here",
     )
+    search.add_argument("--fold", action="store_true", help="near-copies are one hit, which tells how many there are")
+    search.share("--level")
     search.add_argument("--together", action="store_true", help="all images show one thing: search with their mean")
     search.add_argument(
         "--item", action="append", default=[], metavar="PATH", help="search with an item of the gallery"
@@ -67,6 +70,10 @@ def _query(text: str) -> Path:
     return Path(text)
 
 
+def _copies(copies: tuple[int, ...] | None) -> str:
+    return f"  (+{plural(len(copies), 'copy')})" if copies else ""
+
+
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.core.images import ImageError
     from unifex.retrieval.filters import Filters
@@ -79,10 +86,11 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     rate = None if options.false_accept_rate is None else options.false_accept_rate / 100
     filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accept_rate=rate)
     filters.check_known(gallery)
+    fold = options.level if options.fold else ""
     results = []
     for name, query in _queries(options, given, gallery):
         try:
-            result = search(gallery, query, options.k, filters, options.dim, options.rerank)
+            result = search(gallery, query, options.k, filters, options.dim, options.rerank, fold)
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
         results.append(
@@ -119,4 +127,4 @@ def _tell(options: argparse.Namespace, name: str, result: SearchResult) -> None:
         say(options, "      probably not in this gallery: nothing is alike enough")
     for hit in result.hits:
         where = "/".join(part for part in (hit.domain, hit.label) if part)
-        say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}  {where}")
+        say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}  {where}{_copies(hit.copies)}")

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from unifex.core.arrays import positions_of
 from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol, EvaluationError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import ItemTable
@@ -106,11 +107,7 @@ def _occurrences(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def pairs_marked_same(gallery: Gallery, columns: ItemTable) -> np.ndarray:
     """Positions [P, 2] of the pairs that were marked as the same thing, both ways round."""
-    marked = [(c.uri, c.other_uri) for c in gallery.corrections() if c.kind == "same"]
-    if not marked:
-        return np.zeros((0, 2), np.int64)
-    ids = gallery.find({uri for pair in marked for uri in pair}, by=["uri"])
-    position = {int(item): at for at, item in enumerate(columns.ids)}
-    pairs = [[position.get(next(iter(ids[uri]), -1), -1) for uri in pair] for pair in marked]
-    both = np.array([pair for known in pairs if -1 not in known for pair in (known, known[::-1])], np.int64)
-    return np.unique(both.reshape(-1, 2), axis=0)
+    marked = np.array(gallery.database.marked_pairs("same"), np.int64).reshape(-1, 2)
+    pairs = positions_of(columns.ids, marked)
+    pairs = pairs[(pairs >= 0).all(1)]
+    return np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)

@@ -19,7 +19,9 @@ KINDS = {
     "relabel": "the item has this label and domain",
     "drop": "the item is left out of the gallery; its image stays",
     "same": "both items show the same thing, whatever their labels say",
+    "distinct": "the items are no copies of each other, however alike they are",
 }
+OF_TWO = ("same", "distinct")
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS corrections (
@@ -42,7 +44,7 @@ CREATE INDEX IF NOT EXISTS corrections_other ON corrections (other_uri);
 
 @dataclass(frozen=True)
 class Correction:
-    """``kind`` is one of :data:`KINDS`; label and domain belong to relabel, the other item to same."""
+    """``kind`` is one of :data:`KINDS`; label and domain belong to relabel, the other item to those :data:`OF_TWO`."""
 
     kind: str
     uri: str
@@ -58,8 +60,8 @@ class Correction:
             raise ValueError(f"no correction '{self.kind}'; there are: {', '.join(KINDS)}")
         for name in ("label", "domain"):  # in the form that items have theirs
             object.__setattr__(self, name, printable(getattr(self, name)))
-        if self.kind == "same" and self.uri == self.other_uri:
-            raise UnifexError(f"'{self.path}' is one item; 'same' takes two")
+        if self.kind in OF_TWO and self.uri == self.other_uri:
+            raise UnifexError(f"'{self.path}' is one item; '{self.kind}' takes two")
 
     @property
     def sentence(self) -> str:
@@ -68,6 +70,7 @@ class Correction:
             "relabel": f"{self.path} is '{self.label}'" + (f" ({self.domain})" if self.domain else ""),
             "drop": f"{self.path} is left out",
             "same": f"{self.path} and {self.other_path} show the same thing",
+            "distinct": f"{self.path} and {self.other_path} are no copies of each other",
         }[self.kind]
 
 
@@ -87,6 +90,13 @@ def drop(item: Record) -> Correction:
 def same(item: Record, other: Record) -> Correction:
     """Both show the same thing. Raises ``UnifexError`` for one item twice."""
     return Correction("same", item.uri, item.path, item.sha256, other_uri=other.uri, other_path=other.path)
+
+
+def distinct(item: Record, other: Record) -> Correction:
+    """They are no copies of each other. Raises ``UnifexError`` for one item twice, and for items of the same bytes."""
+    if item.sha256 == other.sha256 and item.uri != other.uri:
+        raise UnifexError(f"'{item.path}' and '{other.path}' have the same bytes: they are copies")
+    return Correction("distinct", item.uri, item.path, item.sha256, other_uri=other.uri, other_path=other.path)
 
 
 COLUMNS = tuple(field.name for field in fields(Correction))

@@ -205,6 +205,15 @@ class Database:
         with self.connect() as database:
             return [Correction(*row) for row in database.execute(query)]
 
+    def marked_pairs(self, kind: str) -> list[tuple[int, int]]:
+        """The ids of both items of each correction of two items: that are there, left out or not."""
+        query = (
+            "SELECT one.id, other.id FROM corrections JOIN items AS one ON one.uri = corrections.uri "
+            "JOIN items AS other ON other.uri = other_uri WHERE kind = ?"
+        )
+        with self.connect() as database:
+            return database.execute(query, (kind,)).fetchall()
+
     def skipped(self) -> list[Skipped]:
         """Everything in its sources that could not be indexed, and why."""
         with self.connect() as database:

@@ -21,10 +21,11 @@ from unifex.core.errors import UnifexError
 from unifex.core.progress import Stage, Work, finish
 from unifex.core.text import reason
 from unifex.core.vectors import l2_normalize
-from unifex.gallery import neighbours
+from unifex.gallery import duplicates, neighbours, pictures
 from unifex.gallery.calibration import Calibration, CalibrationError, calibrate
 from unifex.gallery.config import GalleryModel
 from unifex.gallery.database import Database
+from unifex.gallery.duplicates import Compared, Duplicates
 from unifex.gallery.errors import ItemsGone
 from unifex.gallery.features import StoredFeatures
 from unifex.gallery.neighbours import Kept, Neighbours
@@ -252,6 +253,26 @@ class DerivedData:
         with self._memo.making("neighbours"):
             current = self.snapshot()
             return current, finish(self.find_neighbours(current))
+
+    def find_duplicates(self, current: Snapshot | None = None) -> Work[Duplicates]:
+        """The near-copies in the snapshot (``current``: in this one); at once when nothing changed since the last time.
+
+        Pictures that were compared once are not again, whatever else changed in the gallery.
+        """
+        current = self.snapshot() if current is None else current
+        if known := self._memo.last("duplicates", current.fingerprint):
+            return known
+        near = yield from self.find_neighbours(current)
+        path, origin = self._database.folder / "duplicates.npz", self._model.origin("duplicates")
+        kept = self._memo.last("compared") or Compared.read(path, origin)
+        compared = yield from duplicates.compare(
+            current.columns, near, partial(pictures.thumbnail, self._database), kept
+        )
+        if not np.array_equal(kept.pairs, compared.pairs):
+            self._keep(path.name, lambda: compared.write(path, origin))
+        self._memo.put("compared", None, compared)
+        found = duplicates.group(current.columns, near, compared, self._database.marked_pairs("distinct"))
+        return self._memo.put("duplicates", current.fingerprint, found)
 
     def calibration(self, current: Snapshot | None = None) -> Calibration:
         """What similarity means here (in ``current``). Raises ``CalibrationError`` when the labels cannot tell.

@@ -27,6 +27,7 @@ from unifex.gallery.config import GalleryConfig, GalleryModel
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
 from unifex.gallery.derived_data import DerivedData
+from unifex.gallery.duplicates import Duplicates
 from unifex.gallery.errors import GalleryBusy, GalleryError, ItemsGone
 from unifex.gallery.features import StoredFeatures
 from unifex.gallery.neighbours import Neighbours
@@ -192,6 +193,10 @@ class Gallery:
     def neighbours(self) -> tuple[Snapshot, Neighbours]:
         """The snapshot and :meth:`find_neighbours` of it, waited for."""
         return self.derived.neighbours()
+
+    def find_duplicates(self, current: Snapshot | None = None) -> Work[Duplicates]:
+        """The near-copies in the snapshot (``current``: in this one), in groups; at once when nothing changed."""
+        return self.derived.find_duplicates(current)
 
     def calibration(self, current: Snapshot | None = None) -> Calibration:
         """What similarity means here (in ``current``). Raises ``CalibrationError`` when the labels cannot tell."""

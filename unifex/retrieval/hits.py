@@ -16,13 +16,15 @@ from unifex.gallery.snapshot import Snapshot
 class Hit:
     """An item that was found. ``rank`` from 1; ``score`` is the cosine similarity, -1 to 1.
 
-    ``probability``: 0..1 that it is right, as the gallery's labels tell; None when they cannot.
+    ``probability``: 0..1 that it is right, as the gallery's labels tell; None when they cannot. ``copies``: the ids of
+    its near-copies that might have been found, too; None where hits are not folded.
     """
 
     rank: int
     score: float
     record: Record
     probability: float | None = None
+    copies: tuple[int, ...] | None = None
 
     @property
     def path(self) -> str:
@@ -49,6 +51,7 @@ class Hit:
             "domain": self.domain,
             "score": round(self.score, 6),
             "chance": None if self.probability is None else round(self.probability, 4),
+            **({} if self.copies is None else {"copies": len(self.copies)}),
             **({"extra": dict(self.record.labels.extra)} if self.record.labels.extra else {}),
         }
 

@@ -15,7 +15,7 @@ from unifex.gallery.calibration import Calibration, CalibrationError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
 from unifex.models.embedder import ImageLike
-from unifex.retrieval import reranking, text_search
+from unifex.retrieval import folding, reranking, text_search
 from unifex.retrieval.feedback import MarkedQuery, Marks
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult, hits_at
@@ -32,6 +32,7 @@ def search(
     filters: Filters = Filters(),
     dim: int | None = None,
     rerank: bool = False,
+    fold: str = "",
 ) -> SearchResult:
     """The ``k`` items that are most like a query, or like the mean of several images of the same thing.
 
@@ -40,6 +41,8 @@ def search(
     ``dim``: of the embeddings, default the gallery's own. ``rerank``: by the gallery's own neighbourhood; similarities
     stay those of the query, and what is ranked by the nearest mark stays as it is. Text is compared with features, so
     that neither of the two is for queries with text.
+    ``fold``: near-copies of this level (``duplicates.LEVELS``) are one hit, so that there are ``k`` of different ones;
+    the first time in a gallery, its pictures are compared.
 
     Raises ``images.ImageError`` for a query that is no image, ``DimensionError`` for an unknown ``dim``,
     ``BackboneError`` for text where the backbone has no text tower, ``UnifexError`` for ``k`` outside 1..1000, for
@@ -51,10 +54,11 @@ def search(
     hidden = filters.exclude | frozenset(query.items) | frozenset(query.less)
     k, filters = ranges.HITS.check(k), replace(filters, exclude=hidden)
     if query.text:
-        return text_search.search_by_text(gallery, query, k, filters)
+        return text_search.search_by_text(gallery, query, k, filters, fold)
     started = time.perf_counter()
     features = query.features(gallery) if query.shows else None
-    return _search(gallery, query, features, k, filters, dim, rerank, embed_seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return _search(gallery, query, features, k, filters, dim, rerank, fold, embed_seconds=seconds)
 
 
 def _search(
@@ -65,30 +69,34 @@ def _search(
     filters: Filters,
     dim: int | None,
     rerank: bool,
+    fold: str,
     embed_seconds: float,
 ) -> SearchResult:
     """With backbone features [n, D] of one or several images of the same thing; None where marks are all there is."""
     dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
     by_nearest = query.feedback == "nearest" and bool(query.more or query.less)
     snapshot, near = gallery.neighbours() if rerank and not by_nearest else (gallery.snapshot(), None)
+    duplicates = folding.duplicates_of(gallery, snapshot, fold)
     index = gallery.index_of(snapshot, dim)
     started = time.perf_counter()
     marked = _marked(gallery, query, features, snapshot, index)
     excluded = Exclusion(filters.mask(snapshot))
     if by_nearest:
-        matches = marked.search_nearest(index, k, excluded)
+        find = lambda depth: marked.search_nearest(index, depth, excluded)  # noqa: E731
     elif near is None:
-        matches = index.search(marked.moved(), k, excluded)
+        find = lambda depth: index.search(marked.moved(), depth, excluded)  # noqa: E731
     else:
-        matches = reranking.search_reranked(index, near, marked.moved(), k, excluded)
+        find = lambda depth: reranking.search_reranked(index, near, marked.moved(), depth, excluded)  # noqa: E731
+    matches = folding.find_groups(find, k, duplicates.groups[fold], len(snapshot)) if duplicates else find(k)
     positions = matches.positions[matches.found]
     scores = exact_similarities(marked.wanted, index.embeddings, positions[None])[0]
     calibration, min_score = _calibration(gallery, snapshot, dim, filters.false_accept_rate), filters.lowest_score
     if calibration and filters.false_accept_rate is not None:
         min_score = max(min_score, calibration.threshold(filters.false_accept_rate))
     told_by = None if filters.partial else calibration
+    hits = hits_at(gallery, snapshot, positions, scores, min_score, calibration)
     return SearchResult(
-        hits=hits_at(gallery, snapshot, positions, scores, min_score, calibration),
+        hits=folding.fold(hits, duplicates, fold, excluded.mask) if duplicates else hits,
         reranked=near is not None,
         out_of_gallery=told_by.probability_in_gallery(scores.max(initial=-1)) < 0.5 if told_by else None,
         items=len(snapshot),

@@ -13,6 +13,7 @@ import numpy as np
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
+from unifex.retrieval import folding
 from unifex.retrieval.feedback import WEIGHTS, Marks
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult, hits_at
@@ -22,7 +23,7 @@ from unifex.vector_index.metric import similarities
 BLOCK_ROWS = 8192
 
 
-def search_by_text(gallery: Gallery, query: Query, k: int, filters: Filters) -> SearchResult:
+def search_by_text(gallery: Gallery, query: Query, k: int, filters: Filters, fold: str = "") -> SearchResult:
     """What the query's text says; with images or items besides, what is like these *and* what the text says.
 
     The two kinds of similarity spread differently over a gallery, so each counts in units of its own standard deviation
@@ -51,9 +52,12 @@ def search_by_text(gallery: Gallery, query: Query, k: int, filters: Filters) -> 
     scores = _cosines(features, l2_normalize(mixed, features.shape[1]))[0]
     mask = filters.mask(snapshot)
     candidates = np.flatnonzero(mask) if mask is not None else np.arange(len(scores))
-    best = candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
+    best = candidates[np.argsort(-scores[candidates], kind="stable")]
+    duplicates = folding.duplicates_of(gallery, snapshot, fold)
+    best = (best[folding.first_of_each(duplicates.groups[fold][best])] if duplicates else best)[:k]
+    hits = hits_at(gallery, snapshot, best, scores[best], filters.lowest_score)
     return SearchResult(
-        hits=hits_at(gallery, snapshot, best, scores[best], filters.lowest_score),
+        hits=folding.fold(hits, duplicates, fold, mask) if duplicates else hits,
         reranked=False,
         out_of_gallery=None,
         items=len(snapshot),

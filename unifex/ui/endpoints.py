@@ -50,6 +50,7 @@ def _add_searches(app: AppContext) -> None:
         more: str = "",
         less: str = "",
         feedback: str = FEEDBACK[0],
+        fold: str = "",
     ) -> dict[str, Any]:
         """Find the items of a gallery that look like an image, or like parts of it: ``box`` is x,y,w,h, each 0 to 1.
 
@@ -64,16 +65,17 @@ def _add_searches(app: AppContext) -> None:
         filters = _filters(opened, domain, min_score)
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
-        result = search(opened, query, k, filters, _dim(dim), rerank=context)
+        result = search(opened, query, k, filters, _dim(dim), rerank=context, fold=_text("fold", fold))
         hits = [_hit(hit, app.settings.public) for hit in result.hits]
         return {"results": [{"query": name, "stranger": result.out_of_gallery, "hits": hits}]}
 
     def words_endpoint(
-        words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0
+        words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0, fold: str = ""
     ) -> dict[str, Any]:
         """Find the items of a gallery that show what words say, where its backbone knows words."""
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
-        result = search(opened, Query(text=_text("words", words)), k, _filters(opened, domain, min_score))
+        filters = _filters(opened, domain, min_score)
+        result = search(opened, Query(text=_text("words", words)), k, filters, fold=_text("fold", fold))
         return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
 
     api(search_endpoint, api_name="search")

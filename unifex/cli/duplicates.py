@@ -1,0 +1,53 @@
+"""The command ``duplicates``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from unifex.cli.options import Parser, new_file
+from unifex.cli.shared import chosen_embedder, library, say
+from unifex.core.console import watched
+from unifex.core.files import write_atomically
+from unifex.core.text import plural
+
+
+def add_commands(command: Callable[..., Parser]) -> None:
+    """Add their parsers; ``command`` makes one."""
+    duplicates = command("duplicates", _duplicates, "list the near-copies in a gallery, and keep one of each group")
+    duplicates.share("--gallery", "--level")
+    duplicates.add_argument("--csv", type=new_file, metavar="FILE", help="write the groups, a line an item")
+    duplicates.add_argument(
+        "--keep-one",
+        action="store_true",
+        help="leave out all but the largest of each group, at once (`correct --undo PATH` takes that back)",
+    )
+
+
+def _duplicates(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.gallery.copy_groups import as_csv, copy_groups, leave_out
+    from unifex.gallery.duplicates import LEVELS
+
+    gallery = library(options).get(options.gallery, chosen_embedder(options))
+    groups = watched(copy_groups(gallery, options.level))
+    if options.csv:
+        write_atomically(options.csv, as_csv(groups).encode())
+    left_out = leave_out(gallery, groups) if options.keep_one else []
+    for group in groups:
+        kept = group.kept
+        say(options, f"{kept.path}  {kept.width} x {kept.height}  {kept.label}")
+        for copy in group.others:
+            size = f"{copy.record.width} x {copy.record.height}"
+            say(options, f"      {copy.similarity:.3f}  {copy.record.path}  {size}  {LEVELS[copy.level].split(':')[0]}")
+    copies = sum(len(group.others) for group in groups)
+    found = f"{plural(len(groups), 'group')} with {plural(copies, 'copy')} in gallery '{gallery.name}'"
+    say(options, f"{found} ({LEVELS[options.level]})")
+    if options.keep_one:
+        say(options, f"{plural(len(left_out), 'item')} left out: one of each group is kept")
+    return {
+        "gallery": gallery.name,
+        "level": options.level,
+        "groups": [group.as_json() for group in groups],
+        "left_out": [correction.path for correction in left_out],
+    }

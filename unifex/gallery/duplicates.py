@@ -1,0 +1,180 @@
+"""Near-copies in a gallery, in groups: similar is not duplicate, so that there are levels, each with its own test.
+
+Candidates are the neighbours, which are there already. Whether two are one picture is seen on their thumbnails
+(:mod:`unifex.core.looks`), and kept by content: only what is new is compared again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unifex.core import derived, images
+from unifex.core.arrays import positions_of
+from unifex.core.derived import Origin
+from unifex.core.looks import LOOK, SIDE, look, same_picture
+from unifex.core.progress import Stage, Work
+from unifex.gallery.neighbours import Neighbours
+from unifex.gallery.snapshot import ItemTable
+
+BYTES, PICTURE, ALIKE = "bytes", "picture", "alike"
+LEVELS = {  # each holds what the ones before it hold
+    BYTES: "same bytes",
+    PICTURE: "same picture: of another size, crop, compression or light",
+    ALIKE: "very alike",
+}
+CANDIDATE, VERY_ALIKE = 0.45, 0.9  # cosines: from where on thumbnails are compared, and what is very alike
+COMPARED_AT_ONCE = 16384
+DECODED_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Groups of near-copies among the items ``ids`` int64 [N], ascending.
+
+    ``groups``: level -> int64 [N], equal for items of one group: the position of its first item.
+    """
+
+    ids: np.ndarray
+    groups: Mapping[str, np.ndarray]
+
+    def listed(self, level: str) -> list[np.ndarray]:
+        """The ids int64 [n] of every group of two or more, the largest first."""
+        of = self.groups[level]
+        order = np.argsort(of, kind="stable")
+        _, starts, counts = np.unique(of[order], return_index=True, return_counts=True)
+        found = [self.ids[order[start : start + count]] for start, count in zip(starts, counts) if count > 1]
+        return sorted(found, key=lambda group: -len(group))
+
+    def level_of(self, item: int, other: int) -> str:
+        """The strictest level at which two items are in one group; empty when there is none."""
+        a, b = np.searchsorted(self.ids, [item, other])
+        return next((level for level in LEVELS if self.groups[level][a] == self.groups[level][b]), "")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Pairs of images that were looked at: ``pairs`` S16 [P, 2], how their hashes begin; ``same`` bool [P]."""
+
+    pairs: np.ndarray
+    same: np.ndarray
+
+    @classmethod
+    def read(cls, path: Path, origin: Origin) -> Compared:
+        """What :meth:`write` wrote; none without a file of this origin that is whole."""
+        stored = derived.read_arrays(path, origin)
+        return cls(**stored) if stored else cls(np.zeros((0, 2), "S16"), np.zeros(0, bool))
+
+    def write(self, path: Path, origin: Origin) -> None:
+        """Keep them beside the embeddings."""
+        derived.write_arrays(path, origin, **self.__dict__)
+
+    def known(self, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which ``pairs`` S16 [Q, 2] are among them, and which of these are the same: bool [Q] each."""
+        answers = {pair: same for pair, same in zip(map(tuple, self.pairs.tolist()), self.same.tolist())}
+        said = [answers.get(pair) for pair in map(tuple, pairs.tolist())]
+        return np.array([answer is not None for answer in said], bool), np.array(list(map(bool, said)), bool)
+
+
+def compare(columns: ItemTable, near: Neighbours, picture: Callable[[str], bytes], known: Compared) -> Work[Compared]:
+    """Look at all pairs of images that are neighbours and alike enough; ``picture``: a hash's thumbnail, JPEG bytes."""
+    images_of, first, copies = np.unique(columns.items["content"], return_index=True, return_inverse=True)
+    rows, places = np.nonzero(near.found & (near.scores >= CANDIDATE))
+    pairs = np.unique(np.sort(np.column_stack([copies[rows], copies[near.positions[rows, places]]]), axis=1), axis=0)
+    hashes = images_of[pairs]
+    done, same = known.known(hashes)
+    new = np.flatnonzero(~done)
+    used = np.unique(pairs[new])
+    looks, seen = yield from _looks(columns.sha256s(first[used]), picture)
+    stage = Stage("comparing pictures", len(new), "pairs")
+    for start in range(0, len(new), COMPARED_AT_ONCE):
+        yield stage.at(start)
+        block = new[start : start + COMPARED_AT_ONCE]
+        same[block] = same_picture(looks, np.searchsorted(used, pairs[block]))
+    lost = np.zeros(len(pairs), bool)
+    lost[new] = ~seen[np.searchsorted(used, pairs[new])].all(1)  # a picture may come back, with its disk
+    return Compared(hashes[~lost], same[~lost])
+
+
+def _looks(hashes: list[str], picture: Callable[[str], bytes]) -> Work[tuple[np.ndarray, np.ndarray]]:
+    """``LOOK`` [n], and bool [n]: whether there is a picture."""
+    looks, seen = np.zeros(len(hashes), LOOK), np.zeros(len(hashes), bool)
+    stage = Stage("looking at pictures", len(hashes), "pictures")
+    for number, sha256 in enumerate(hashes):
+        if number % DECODED_AT_ONCE == 0:
+            yield stage.at(number)
+        try:
+            looks[number] = look(images.decode(picture(sha256), at_least=SIDE).image)
+            seen[number] = True
+        except images.ImageError:  # its thumbnail is lost, and the image, too
+            continue
+    return looks, seen
+
+
+def group(columns: ItemTable, near: Neighbours, compared: Compared, distinct: Iterable[tuple[int, int]]) -> Duplicates:
+    """Groups of every level. ``distinct``: ids of items that are no copies of each other, whatever they look like."""
+    first = np.unique(columns.copies, return_index=True)[1]
+    of_bytes = first[columns.copies]
+    contents = columns.items["content"][first]
+    apart = positions_of(columns.ids, np.array(list(distinct), np.int64).reshape(-1, 2))
+    groups = _Groups(of_bytes, apart[(apart >= 0).all(1)].tolist())
+    for a, b in first[np.searchsorted(contents, compared.pairs[compared.same])].tolist():
+        groups.join(a, b)
+    of_picture = groups.settled()
+    groups.take_alike(near, of_picture)
+    return Duplicates(columns.ids, {BYTES: of_bytes, PICTURE: of_picture, ALIKE: groups.settled()})
+
+
+class _Groups:
+    """Groups that are joined, but for those that are to stay apart. A group is its first position."""
+
+    def __init__(self, of: np.ndarray, apart: Iterable[tuple[int, int]]):
+        self._parent = of.tolist()
+        self._apart: dict[int, set[int]] = {}
+        for a, b in apart:
+            self._keep_apart(self._parent[a], self._parent[b])
+
+    def join(self, a: int, b: int) -> bool:
+        """Make one group of those of two positions, unless they are to stay apart; whether they are one."""
+        first, second = sorted((self._root(a), self._root(b)))
+        if first == second:
+            return True
+        if second in self._apart.get(first, ()):
+            return False
+        self._parent[second] = first
+        for other in self._apart.pop(second, ()):
+            self._apart[other].discard(second)
+            self._keep_apart(first, other)
+        return True
+
+    def take_alike(self, near: Neighbours, of: np.ndarray) -> None:
+        """Join what is very alike: around one group each, so that likeness does not lead from one thing to another."""
+        rows, places = np.nonzero(near.found & (near.scores >= VERY_ALIKE))
+        pairs = np.column_stack([of[rows], of[near.positions[rows, places]]])
+        pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        leaders, starts, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)
+        taken: set[int] = set()
+        for at in np.argsort(-counts, kind="stable").tolist():  # whoever has most around it first
+            leader = int(leaders[at])
+            if leader in taken:
+                continue
+            members = set(pairs[starts[at] : starts[at] + counts[at], 1].tolist()) - taken
+            taken |= {leader, *(member for member in sorted(members) if self.join(leader, member))}
+
+    def settled(self) -> np.ndarray:
+        """The group of every position: int64 [N]."""
+        return np.array([self._root(at) for at in range(len(self._parent))], np.int64)
+
+    def _root(self, at: int) -> int:
+        while self._parent[at] != at:
+            self._parent[at] = at = self._parent[self._parent[at]]
+        return at
+
+    def _keep_apart(self, a: int, b: int) -> None:
+        if a != b:  # the same bytes are one picture, whatever is said
+            self._apart.setdefault(a, set()).add(b)
+            self._apart.setdefault(b, set()).add(a)
