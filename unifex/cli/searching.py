@@ -16,8 +16,10 @@ from unifex.core.text import plural
 
 if TYPE_CHECKING:
     from unifex.gallery.gallery import Gallery
+    from unifex.retrieval.filters import Filters
     from unifex.retrieval.hits import SearchResult
     from unifex.retrieval.query import Query
+    from unifex.retrieval.suggestions import Suggestion
 
 
 def add_commands(command: Callable[..., Parser]) -> None:
@@ -59,6 +61,10 @@ def add_commands(command: Callable[..., Parser]) -> None:
         metavar="HOW",
         help="--more and --less move the query (rocchio, the default), or the nearest of them counts (nearest)",
     )
+    search.add_argument(
+        "--auto-box", action="store_true",
+        help="where a whole image finds nothing to trust, search with the part of it that does (screenshots, collages)",
+    )  # fmt: skip
 
 
 def _query(text: str) -> Path:
@@ -91,13 +97,40 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     for name, query in _queries(options, given, gallery):
         try:
             result = search(gallery, query, options.k, filters, options.dim, options.rerank, fold)
+            part = _part(options, gallery, query, result, filters)
+            result = part.result if part else result
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
         results.append(
             {"query": name, "stranger": result.out_of_gallery, "hits": [hit.as_json() for hit in result.hits]}
+            | ({"box": str(part.region)} if part else {})
         )
+        if part:
+            say(options, f"{name}: the whole finds nothing to trust; searched with its part --box {part.region}")
         _tell(options, name, result)
     return {"results": results}
+
+
+def _part(
+    options: argparse.Namespace, gallery: Gallery, query: Query, whole: SearchResult, filters: Filters
+) -> Suggestion | None:
+    """The part to search with rather than the ``whole``, of one image without boxes and words."""
+    from unifex.retrieval.suggestions import suggest
+
+    if (
+        not options.auto_box
+        or len(query.images) != 1
+        or query.items
+        or query.regions
+        or query.text
+        or query.more
+        or query.less
+    ):
+        return None
+    (image,) = query.images
+    return suggest(
+        gallery, image, whole, options.k, filters, options.dim, options.rerank, options.level if options.fold else ""
+    )
 
 
 def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gallery) -> list[tuple[str, Query]]:
