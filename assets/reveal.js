@@ -1,5 +1,5 @@
 // An outcome comes into view, once for every press: who scrolls away afterwards is left alone. Runs inside gr.HTML.
-let revealed = 0;
+let revealed = window.unifex?.pressed || 0;  // what is there when a tab is opened came of an earlier press
 watch('value', () => {
   const { pressed = 0, scrolled } = window.unifex || {};
   if (!props.value || revealed === pressed || scrolled === pressed || !element.offsetParent) return;

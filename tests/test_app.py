@@ -203,3 +203,20 @@ def test_an_image_that_went_is_told_of_and_its_thumbnail_stays(tmp_path, embedde
         assert thumb.status_code == 200
         assert large.status_code == 404
         assert "no longer there" in large.json()["detail"]
+
+
+def test_items_are_given_part_by_part(server):
+    whole = httpx.get(f"{server.url}items/drawn").json()
+    assert whole["total"] == len(whole["items"]) == 24
+    part = httpx.get(f"{server.url}items/drawn?start=10&count=5")
+    assert part.json()["items"] == whole["items"][10:15]
+    assert part.headers["cache-control"] == "no-store"
+    first = whole["items"][0]
+    assert httpx.get(f"{server.url}thumb/drawn/{first['id']}?v={first['v']}").status_code == 200
+    assert httpx.get(f"{server.url}items/drawn?start=24").json()["items"] == []
+
+
+@pytest.mark.parametrize("asked", ["start=-1", "count=0", "count=1001", "start=x", f"start={2**31}"])
+def test_a_part_that_cannot_be_is_refused(server, asked):
+    assert httpx.get(f"{server.url}items/drawn?{asked}").status_code == 422
+    assert httpx.get(f"{server.url}items/no%20such").status_code == 404

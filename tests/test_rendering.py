@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from unifex.core.templates import render
 from unifex.data.item import Labels, Skipped
 from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
 from unifex.gallery.corrections import Correction
@@ -28,8 +29,7 @@ MARKUP = {
     "hint": lambda: html.hint(EVIL),
     "facts": lambda: html.facts({EVIL: EVIL}),
     "header": lambda: html.header(EVIL, EVIL, busy=True),
-    "hits": lambda: cards.of_gallery(EVIL, search_answer.hit_grid([HIT], EVIL)),
-    "samples": lambda: search_answer.sample_grid([CARD]),
+    "cards": lambda: cards.of_gallery(EVIL, render("map_chosen.html", count=1, shown=[CARD], csv="")),
     "status": lambda: search_answer.search_status(RESULT, EVIL, [b"picture"], EVIL),
     "item": lambda: item.detail(RECORD, EVIL, EVIL),
     "no item": lambda: item.no_item(EVIL, EVIL, "error"),

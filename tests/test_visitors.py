@@ -131,6 +131,8 @@ def test_pictures_of_a_workspace_are_its_owners_alone_and_without_metadata(serve
         assert b"SECRET" not in shown.content
         assert mallory.http.get(f"/{place}").status_code == 404
         assert Visitor(server.url, cookies=False).http.get(f"/{place}").status_code == 404
+    assert owner.http.get("/items/photos").json()["total"] == 1
+    assert mallory.http.get("/items/photos").status_code == 404
 
 
 def test_a_strangers_picture_may_cost_less(anna):

@@ -48,7 +48,9 @@ def open_training(page: Page, gallery: str) -> None:
 
 
 def scores(page: Page) -> list[str]:
-    return page.locator("#hits .grid[data-kind=hits] .card .score").all_inner_texts()
+    return page.locator("#hits .grid[data-kind=hits] .card").evaluate_all(
+        "cards => cards.map((card) => card.ariaLabel)"
+    )
 
 
 def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_page, tmp_path):

@@ -19,14 +19,15 @@ from unifex.core import images, proxies
 from unifex.core.address import free_port, in_url, is_open, served_at
 from unifex.ui import theme
 from unifex.ui.components.basic import Choice
+from unifex.ui.components.chosen_items import ChosenItems
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
 from unifex.ui.context import AppContext, Selection, Wish
 from unifex.ui.endpoints import add_endpoints
 from unifex.ui.health import health_route
+from unifex.ui.item_routes import item_routes
 from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.page import Page
-from unifex.ui.picture_routes import picture_routes
 from unifex.ui.rendering import html
 from unifex.ui.server.door import Door, Hosts
 from unifex.ui.server.guard import Guard
@@ -55,6 +56,7 @@ def build(context: AppContext) -> Page:
         app = _Tabs(context)
         app.tray.build()
         app.item_view.build()
+        app.chosen.build()
         with gr.Tabs() as app.bar:
             with gr.Tab("Search", id="search"):
                 app.search.build()
@@ -90,6 +92,7 @@ class _Tabs:
         self.item_view = ItemView(context)
         self.search, self.map = SearchTab(context, self.item_view), MapTab(context, self.item_view)
         self.evaluate, self.gallery = EvaluateTab(context, self.item_view), GalleryTab(context)
+        self.chosen = ChosenItems(context)
         self.train = TrainTab(context, self.item_view, self.gallery)
         resume = {"index": self.gallery.jobs.resume, "train": self.train.jobs.resume}
         self.tray = JobTray(context, resume)
@@ -123,6 +126,10 @@ class _Tabs:
             return {**opened, **self.search.search_within(chosen)}
 
         listen(self.item_view.again.click, search_with, [self.item_view.shown], [self.bar, *self.search.query])
+        searching = [self.bar, *self.search.query]
+        self.chosen.wire(
+            self.item_view.corrected, lambda *items: {**opened, **self.search.search_with(*items)}, searching
+        )
         restricted = [self.bar, self.search.gallery, *self.search.narrowed]
         listen(self.map.within.click, search_within, [self.map.chosen], restricted)
         for changed in (self.search.found.change, self.map.drawing.change):
@@ -190,7 +197,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
             app_kwargs={  # once it is launched it is served: a route that is added later is missing for a moment
                 "middleware": _middleware(context, hosts),
                 "routes": [
-                    *picture_routes(context),
+                    *item_routes(context),
                     APIRoute("/health", health_route(context), include_in_schema=False),
                     APIRoute(f"/{theme.PLOTLY}", lambda: FileResponse(theme.plotly_path()), include_in_schema=False),
                 ],

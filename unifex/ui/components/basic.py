@@ -67,6 +67,11 @@ def notice(elem_id: str, value: str = "", script: str = "") -> gr.HTML:
     return gr.HTML(value, elem_id=elem_id, js_on_load=asset("reveal.js") + script)
 
 
+def item_grid(elem_id: str) -> gr.HTML:
+    """Items as cards; its value is of :mod:`unifex.ui.rendering.grid`."""
+    return gr.HTML("", html_template=asset("grid.html"), js_on_load=asset("grid.js"), elem_id=elem_id)
+
+
 def drop_zone(elem_id: str, strangers: bool) -> gr.HTML:
     """Where files are dropped. A lone CSV names files of the computer that the app runs on: strangers give none."""
     takes = f"a folder, a .zip{'' if strangers else ', a .csv'} or images"

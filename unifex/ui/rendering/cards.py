@@ -18,12 +18,11 @@ from unifex.ui.server.picture_addresses import THUMBNAIL, address
 
 @dataclass(frozen=True)
 class Card:
-    """An item of the gallery of this name. ``action`` is what a press does, ``badge`` stands in the corner,
-    ``described`` is what it says to who hears it, ``kind`` is a CSS class of its own."""
+    """An item of the gallery of this name. ``badge`` stands in the corner, ``described`` is what it says to who hears
+    it, ``kind`` is a CSS class of its own."""
 
     record: Record
     gallery: str
-    action: str = "Open"
     badge: str = ""
     described: str = ""
     kind: str = ""
@@ -44,9 +43,9 @@ class Card:
         return address(THUMBNAIL, self.gallery, self.record)
 
 
-def cards_of(gallery: Gallery, records: Iterable[Record], action: str = "Open") -> list[Card]:
+def cards_of(gallery: Gallery, records: Iterable[Record]) -> list[Card]:
     """Items of a gallery as they are."""
-    return [Card(record, gallery.name, action) for record in records]
+    return [Card(record, gallery.name) for record in records]
 
 
 def of_gallery(name: str, markup: Markup) -> Markup:

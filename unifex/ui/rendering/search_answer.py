@@ -10,7 +10,6 @@ from unifex.core import thumbnails
 from unifex.core.tables import to_csv
 from unifex.core.templates import render
 from unifex.retrieval.hits import Hit, SearchResult
-from unifex.ui.rendering.cards import Card
 from unifex.ui.rendering.html import data_uri
 
 # The CSV of the hits. A column is a line here; where the image files lie is left out for strangers.
@@ -23,24 +22,6 @@ HIT_COLUMNS: dict[str, Callable[[Hit], str]] = {
     "chance": lambda hit: "" if hit.probability is None else f"{hit.probability:.4f}",
     "uri": lambda hit: hit.record.uri,
 }
-
-
-def hit_grid(hits: Iterable[Hit], gallery: str) -> Markup:
-    """The hits in the gallery of this name, best first."""
-    return render("hits.html", hits=[_hit_card(hit, gallery) for hit in hits])
-
-
-def _hit_card(hit: Hit, gallery: str) -> Card:
-    badge, described = f"{hit.score:.3f}", f"similarity {hit.score:.3f}"
-    if hit.probability is not None:
-        badge += f" · {100 * hit.probability:.0f} %"
-        described += f", {100 * hit.probability:.0f} % chance to be right"
-    return Card(hit.record, gallery, badge=badge, described=described)
-
-
-def sample_grid(samples: Sequence[Card]) -> Markup:
-    """Items to begin with, for who has no query yet."""
-    return render("samples.html", samples=samples)
 
 
 def search_status(

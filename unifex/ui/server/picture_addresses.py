@@ -1,4 +1,4 @@
-"""Where the page finds pictures of items: addresses relative to the page, which :mod:`unifex.ui.picture_routes` serves.
+"""Where the page finds pictures of items: addresses relative to the page, which :mod:`unifex.ui.item_routes` serves.
 
 An address names the picture's content, so that a browser keeps what it was given.
 """
@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from unifex.gallery.gallery import Record
 
-THUMBNAIL, PREVIEW = "thumb", "picture"
-PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW))  # how those of pictures begin
+THUMBNAIL, PREVIEW, ITEMS = "thumb", "picture", "items"
+PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW, ITEMS))  # how they begin
 
 
 def version(record: Record) -> str:

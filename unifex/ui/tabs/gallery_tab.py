@@ -15,7 +15,7 @@ from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import GalleryError
 from unifex.gallery.indexing import IndexReport, PruneRefused
 from unifex.models.embedder import Embedder
-from unifex.ui.components.basic import Choice, drop_zone, notice
+from unifex.ui.components.basic import Choice, drop_zone, item_grid, notice
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.gallery_pack import GalleryPack
 from unifex.ui.components.gallery_picker import gallery_picker, offer
@@ -29,6 +29,7 @@ from unifex.ui.components.workspace_notice import WorkspaceNotice
 from unifex.ui.context import ERRORS, AppContext, Wish, name_for
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import gallery_report
+from unifex.ui.rendering.grid import whole_grid
 from unifex.ui.rendering.html import message
 
 
@@ -59,16 +60,20 @@ class GalleryTab:
         local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
         writable = not self.context.settings.read_only
         with gr.Row():
-            with gr.Column(scale=3, min_width=320, visible=writable):
-                gr.Markdown("## Add images" if local else "## Add images to a private gallery")
-                self._build_adding(local)
+            with gr.Column(scale=3, min_width=320):
+                with gr.Row():
+                    self.gallery = gallery_picker(self.context, "manage-gallery")
+                    adding = gr.Button("Add images", variant="primary", visible=writable, elem_id="add-images")
+                self.pictures = item_grid("pictures")
             with gr.Column(scale=2, min_width=300):
-                gr.Markdown("## Your galleries" if local and writable else "## Galleries")
                 self.visit.build()
-                self.gallery = gallery_picker(self.context, "manage-gallery")
                 self.facts = gr.HTML(elem_id="gallery-facts")
                 self._build_managing(writable)
                 self.notice = notice("manage-notice")
+        with gr.Column(visible=writable):
+            gr.Markdown("## Add images" if local else "## Add images to a private gallery")
+            self._build_adding(local)
+        listen(adding.click, None, js=_TO_ADDING)
 
     def _build_adding(self, local: bool) -> None:
         self.drop = drop_zone("drop", self.context.settings.public)
@@ -159,7 +164,7 @@ class GalleryTab:
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_facts` updates."""
-        return [self.facts, self.resume]
+        return [self.facts, self.resume, self.pictures]
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
@@ -249,14 +254,14 @@ class GalleryTab:
     def show_facts(self, name: str | None) -> Updates:
         """(gallery) -> its facts, and the resume button when a source was cut off."""
         if not name or name not in self.context.library.names():
-            text = "Drop a folder of images on the left. Nobody else sees it."
-            return {self.facts: message("No gallery yet", text), self.resume: gr.update(visible=False)}
+            text = message("No gallery yet", "Drop a folder of images below. Nobody else sees it.")
+            return {self.facts: text, self.resume: gr.update(visible=False), self.pictures: ""}
         try:
             gallery = self.context.gallery(name)
             known, candidates = gallery.facts(), gallery.snapshot().index.candidates
         except ERRORS as error:
             text = message("This gallery cannot be opened", reason(error), "error")
-            return {self.facts: text, self.resume: gr.update(visible=False)}
+            return {self.facts: text, self.resume: gr.update(visible=False), self.pictures: ""}
         inexact = not candidates.exact and candidates.recall is not None
         recall = f", recall@10 {candidates.recall:.3f} of exact search" if inexact else ""
         interrupted = bool(known.unfinished) and self.context.can_change(name)
@@ -264,6 +269,7 @@ class GalleryTab:
         return {
             self.facts: gallery_report.gallery_facts(known, candidates.title + recall),
             self.resume: gr.update(visible=interrupted and not at_work),
+            self.pictures: whole_grid(gallery, self.context.can_change(name)),
         }
 
     def rename_gallery(self, new: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:
@@ -324,6 +330,7 @@ class GalleryTab:
         }
 
 
+_TO_ADDING = "() => document.querySelector('#drop').scrollIntoView({ block: 'center', behavior: 'smooth' })"
 _TRYING = message("Trying a few images for a forecast")
 
 

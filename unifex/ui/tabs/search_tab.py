@@ -23,13 +23,13 @@ from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.query import MAX_TEXT, Query
 from unifex.retrieval.search import search
-from unifex.ui.components.basic import Choice, QueryImage, item_told, notice, signal
+from unifex.ui.components.basic import Choice, QueryImage, item_grid, item_told, notice, signal
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import search_answer
-from unifex.ui.rendering.cards import cards_of, of_gallery
+from unifex.ui.rendering.grid import hits_grid, samples_grid
 from unifex.ui.rendering.html import hint, message
 
 SAMPLES = 18
@@ -107,7 +107,7 @@ class SearchTab:
             with gr.Column(elem_id="search-answer", min_width=280):
                 self.everywhere = gr.Button(visible=False, size="sm", elem_id="search-everywhere")
                 self.status = notice("search-status")
-                self.grid = gr.HTML(elem_id="hits", js_on_load="")
+                self.grid = item_grid("hits")
             with gr.Column(elem_id="search-more", min_width=280):
                 self._build_more()
         self._wire()
@@ -206,9 +206,9 @@ class SearchTab:
         """(gallery and item of a sample's card) -> as :meth:`search_with`."""
         return self.search_with(*item_told(told))
 
-    def search_with(self, gallery: str, item: int) -> Updates:
-        """An item as the query, its gallery, no images, and that it is to be searched."""
-        picked = Selection(gallery, (item,))
+    def search_with(self, gallery: str, *items: int) -> Updates:
+        """Items as the query, their gallery, no images, and that they are to be searched."""
+        picked = Selection(gallery, items)
         return {self.picked: picked, self.gallery: gallery, self.image: None, self.more: None, self.wish: Wish.new()}
 
     def search_within(self, chosen: Selection) -> Updates:
@@ -302,8 +302,8 @@ class SearchTab:
             return {self.status: status + _why_nothing(result, filters), self.found: found}
         if result.out_of_gallery:
             status += _OUT_OF_GALLERY
-        grid = search_answer.hit_grid(result.hits, gallery.name)
-        return {self.status: status, self.grid: of_gallery(gallery.name, grid), self.found: found}
+        grid = hits_grid(gallery.name, result.hits, self.context.can_change(gallery.name))
+        return {self.status: status, self.grid: grid, self.found: found}
 
     def _samples(self, gallery: Gallery, filters: Filters, pressed: bool) -> Updates:
         """Where nothing is searched with; ``pressed``: somebody wanted to search all the same."""
@@ -315,8 +315,7 @@ class SearchTab:
         if not len(positions):
             return {self.status: _NOTHING_LEFT}
         shown = positions[_varied(snapshot.columns.labels.codes[positions])]
-        cards = cards_of(gallery, gallery.records(snapshot.columns.ids[shown]), "Search with")
-        grid = of_gallery(gallery.name, search_answer.sample_grid(cards))
+        grid = samples_grid(gallery.name, gallery.records(snapshot.columns.ids[shown]))
         return {self.status: _NO_QUERY if pressed else "", self.grid: grid}
 
 

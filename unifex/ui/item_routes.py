@@ -1,0 +1,107 @@
+"""Items and their pictures by address, for the page's grid.
+
+``/thumb/GALLERY/ITEM?v=HASH`` is what is kept of an item, ``/picture/...`` its image, larger: the address names the
+picture's content, so that a browser keeps what it was given. ``/items/GALLERY?start=N&count=M`` are items as JSON.
+Whoever may not see a gallery gets the same answer as for one that is not there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Annotated
+
+import gradio as gr
+from fastapi import Path, Query
+from fastapi.routing import APIRoute
+from gradio.context import LocalContext
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from unifex.core import images, thumbnails
+from unifex.core.errors import UnifexError
+from unifex.core.text import reason
+from unifex.gallery.gallery import Gallery, GalleryError, Record
+from unifex.ui.context import AppContext
+from unifex.ui.rendering.grid import GridItem
+from unifex.ui.server.door import check_logged_in, refused
+from unifex.ui.server.picture_addresses import ITEMS, PREVIEW, THUMBNAIL, version
+from unifex.ui.server.rates import Refusal
+
+KEPT = "private, max-age=31536000, immutable"
+MOST_ITEMS = 1000  # of one answer
+Picture = Callable[[Gallery, Record], bytes]
+Handler = Callable[..., Response]
+_DECODERS = threading.BoundedSemaphore(2)  # originals that are decoded at once
+
+
+def thumbnail(gallery: Gallery, record: Record) -> bytes:
+    """As it is kept. Raises ``GalleryError`` when it is lost, and the image as well."""
+    data = gallery.thumbnail(record.sha256)
+    if not data:
+        raise GalleryError(f"the thumbnail is lost, and the image file is no longer there ({record.path})")
+    return data
+
+
+def preview(gallery: Gallery, record: Record) -> bytes:
+    """JPEG bytes of the image without any metadata. Raises ``GalleryError`` and ``images.ImageError``."""
+    with _DECODERS:
+        large = images.decode(gallery.original(record), at_least=thumbnails.PREVIEW_SIZE).image
+        return thumbnails.thumbnail(large, thumbnails.PREVIEW_SIZE, quality=85)
+
+
+PICTURES: dict[str, Picture] = {THUMBNAIL: thumbnail, PREVIEW: preview}
+
+
+def item_routes(context: AppContext) -> list[APIRoute]:
+    """The routes, for whoever asks."""
+    routes = {f"/{kind}/{{gallery}}/{{item}}": _pictures(context, picture) for kind, picture in PICTURES.items()}
+    routes[f"/{ITEMS}/{{gallery}}"] = _items(context)
+    return [APIRoute(path, handler, include_in_schema=False) for path, handler in routes.items()]
+
+
+def _pictures(context: AppContext, picture: Picture) -> Handler:
+    def answer(request: Request, gallery: str, item: Annotated[int, Path(ge=0, lt=2**63)], v: str = "") -> Response:
+        def given() -> Response:
+            opened = context.gallery(gallery)
+            records = opened.records([item])
+            if not records or v != version(records[0]):
+                raise GalleryError("that picture is not there any more")
+            data = picture(opened, records[0])
+            return Response(data, media_type=thumbnails.media_type(data), headers={"Cache-Control": KEPT})
+
+        return _answered(request, given)
+
+    return answer
+
+
+def _items(context: AppContext) -> Handler:
+    def answer(
+        request: Request,
+        gallery: str,
+        start: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+        count: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 100,
+    ) -> Response:
+        def given() -> Response:
+            opened = context.gallery(gallery)
+            ids = opened.snapshot().columns.ids
+            items = [GridItem.of(record).as_json() for record in opened.records(ids[start : start + count])]
+            return JSONResponse({"total": len(ids), "items": items}, headers={"Cache-Control": "no-store"})
+
+        return _answered(request, given)
+
+    return answer
+
+
+def _answered(request: Request, given: Callable[[], Response]) -> Response:
+    """What is given to who asks, or why not."""
+    LocalContext.request.set(gr.Request(request))  # tells the context who asks
+    try:
+        check_logged_in(request)
+        answer = given()
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        return answer
+    except Refusal as refusal:
+        return refused(refusal)
+    except (UnifexError, OSError) as error:
+        return refused(Refusal(404, reason(error)))
