@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from PIL import ExifTags, Image
 
+from tests.support.drawing import encoded, picture
 from unifex.core.templates import render
 from unifex.data.item import Labels, Skipped
 from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
@@ -31,7 +33,7 @@ MARKUP = {
     "header": lambda: html.header(EVIL, EVIL, busy=True),
     "cards": lambda: cards.of_gallery(EVIL, render("map_chosen.html", count=1, shown=[CARD], csv="")),
     "status": lambda: search_answer.search_status(RESULT, EVIL, [b"picture"], EVIL),
-    "item": lambda: item.detail(RECORD, EVIL, EVIL),
+    "item": lambda: item.detail(item.Shown(RECORD, EVIL, problem=EVIL)),
     "no item": lambda: item.no_item(EVIL, EVIL, "error"),
     "index report": lambda: gallery_report.report(REPORT),
     "gallery": lambda: gallery_report.gallery_facts(FACTS, EVIL),
@@ -65,11 +67,29 @@ def test_strangers_are_told_no_further_columns():
     record = replace(RECORD, labels=Labels("cat", extra={"who": "Ann"}))
     row = search_answer.hits_csv([replace(HIT, record=record)], strangers=True).splitlines()[1]
     assert row.endswith(",0.5000,")
-    assert "Ann" in item.detail(record, "drawn")
-    assert "Ann" not in item.detail(record, "drawn", strangers=True)
+    assert "Ann" in item.detail(item.Shown(record, "drawn"))
+    assert "Ann" not in item.detail(item.Shown(record, "drawn", strangers=True))
 
 
 def test_buttons_that_mend_are_only_there_where_one_may():
     shown = failure_lists.worst([(WORST, CARD, [CARD, CARD])], editable=True)
     assert shown.count("data-act") == 2
     assert "data-act" not in failure_lists.worst([(WORST, CARD, [CARD, CARD])], editable=False)
+
+
+def test_when_an_image_was_taken_is_told_but_not_to_strangers():
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:17 18:03:59"
+    data = encoded(picture("signs/cross", 1), "JPEG", exif=exif)
+    assert "2024-05-17 18:03" in item.detail(item.Shown(RECORD, "drawn", data))
+    assert "2024-05-17" not in item.detail(item.Shown(RECORD, "drawn", data, strangers=True))
+
+
+@pytest.mark.parametrize("said", ["", "0000:00:00 00:00:00", "yesterday", "2024:13:41 25:61:61"])
+def test_a_date_that_is_none_is_left_out(said):
+    exif = Image.Exif()
+    exif[ExifTags.Base.DateTime] = said
+    assert "Taken" not in item.detail(
+        item.Shown(RECORD, "drawn", encoded(picture("signs/cross", 1), "JPEG", exif=exif))
+    )
+    assert "Taken" not in item.detail(item.Shown(RECORD, "drawn", b"no image"))

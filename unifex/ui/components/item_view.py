@@ -16,7 +16,7 @@ from unifex.ui.components.basic import item_told, signal
 from unifex.ui.context import ERRORS, AppContext, Wish
 from unifex.ui.listening import Updates, listen
 from unifex.ui.rendering.html import message
-from unifex.ui.rendering.item import detail, no_item
+from unifex.ui.rendering.item import Shown, detail, no_item
 from unifex.ui.theme import asset
 
 
@@ -103,12 +103,12 @@ class ItemView:
         return {self.picture: view, self.again: there, self.correction: there, self.corrected: Wish.new()}
 
     def _large(self, gallery: Gallery, record: Record) -> Markup:
-        strangers = self.context.settings.public
+        original, problem = b"", ""
         try:
-            gallery.original(record)  # what is there was decoded when it was indexed
+            original = gallery.original(record)  # what is there was decoded when it was indexed
         except GalleryError as error:
-            return detail(record, gallery.name, reason(error), strangers)
-        return detail(record, gallery.name, strangers=strangers)
+            problem = reason(error)
+        return detail(Shown(record, gallery.name, original, problem, self.context.settings.public))
 
 
 _GONE = ("This item is no longer here", "It was removed or left out since.", "warning")
