@@ -15,9 +15,8 @@ def taken(data: bytes) -> datetime | None:
     try:
         with Image.open(io.BytesIO(data)) as image:
             exif = image.getexif()
-            said = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal) or exif.get(
-                ExifTags.Base.DateTime
-            )
-            return datetime.strptime(str(said).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+            first = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
+            said = str(first or exif.get(ExifTags.Base.DateTime)).strip("\0 ")
+            return datetime.strptime(said, "%Y:%m:%d %H:%M:%S")
     except _UNREADABLE:
         return None
