@@ -124,6 +124,8 @@ const load = async (from, to) => {
 const bar = () => {
   const tools = place('tools');
   tools.hidden = !chosen.size;
+  for (const node of tools.querySelectorAll('.change')) node.hidden = !data?.editable;
+  for (const node of tools.querySelectorAll('.mark')) node.hidden = data?.kind !== 'hits';
   tools.querySelector('b').textContent = `${chosen.size.toLocaleString('en')} chosen`;
   for (const node of element.querySelectorAll('.card')) node.classList.toggle('chosen', chosen.has(Number(node.dataset.item)));
 };
@@ -145,15 +147,17 @@ const download = () => {
   link.click();
   URL.revokeObjectURL(link.href);
 };
-const tell = (action, text = '') => {
+const tell = (action, text = '', signal = 'chosen') => {
   const ids = [...chosen.keys()];
   chosen.clear();
   bar();
-  unifex.chosen([action, data.gallery, ids, text]);
+  unifex[signal]([action, data.gallery, ids, text]);
 };
 const images = () => `${chosen.size.toLocaleString('en')} image${chosen.size === 1 ? '' : 's'}`;
 const ACTIONS = {
   search: () => tell('search'),
+  more: () => tell('more', '', 'marked'),
+  less: () => tell('less', '', 'marked'),
   label: () => {
     const label = window.prompt(`Label for ${images()}`, [...chosen.values()][0].label);
     if (label !== null) tell('label', label);

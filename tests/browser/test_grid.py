@@ -111,3 +111,23 @@ def test_a_phone_shows_two_beside_each_other_and_nothing_is_wider_than_it(server
     boxes = [cards(page).nth(at).bounding_box() for at in range(2)]
     assert boxes[0]["y"] == boxes[1]["y"]
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_what_is_marked_as_less_goes_and_comes_back_when_marks_are_forgotten(server, open_page):
+    page = open_page(server.url)
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    name = first_hit(page).get_attribute("title")
+    tools = page.locator("#hits .tools")
+    first_hit(page).locator(".pick").click()
+    tools.get_by_role("button", name="Less like these").click()
+    expect(page.locator("#forget-marks")).to_have_text("Marked: 0 more like it, 1 less. Forget the marks")
+    expect(page.locator(f"#hits .card[title='{name}']")).to_have_count(0)
+    page.locator("#hits .card").nth(2).locator(".pick").click()
+    tools.get_by_role("button", name="More like these").click()
+    expect(page.locator("#forget-marks")).to_contain_text("1 more like it, 1 less")
+    page.locator("#forget-marks").click()
+    expect(page.locator("#forget-marks")).to_be_hidden()
+    expect(first_hit(page)).to_have_attribute("title", name)
+    page.locator("#clear-button").click()
+    expect(page.locator("#hits .grid[data-kind=samples] .card").first).to_be_visible()

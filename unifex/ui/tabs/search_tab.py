@@ -7,8 +7,7 @@ is for what the page says at last. A handler that changes values itself asks for
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,19 @@ import numpy as np
 from gradio.components import Component
 
 from unifex.core import images, thumbnails
+from unifex.core.errors import UnifexError
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
-from unifex.retrieval.query import MAX_TEXT, Query
+from unifex.retrieval.query import MAX_TEXT
 from unifex.retrieval.search import search
 from unifex.ui.components.basic import Choice, QueryImage, item_grid, item_told, notice, signal
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
+from unifex.ui.components.marks import Marks, marks_told
+from unifex.ui.components.pressing import or_say
+from unifex.ui.components.search_form import ANY_SIMILARITY, EVERY_HIT, FIRST, Form
 from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import search_answer
@@ -35,58 +38,8 @@ from unifex.ui.rendering.html import hint, message
 SAMPLES = 18
 MAX_K = 100
 QUERY_SIZE, MOST_QUERIES = 96, 6  # pixels of a thumbnail of what is searched with; more are not shown
-EVERY_HIT, ANY_SIMILARITY = 0.0, -1
 TRUST = [("Show every hit", EVERY_HIT)]
 TRUST += [(f"Only matches I can trust at {percent} % false accepts", percent / 100) for percent in (1, 5, 10, 20)]
-
-
-@dataclass(frozen=True)
-class Form:
-    """Everything that decides what is found: the values of the tab's components of these names.
-
-    The defaults are what the page begins with, and what Clear goes back to.
-    """
-
-    gallery: str | None = None
-    pressed: bool = False  # Search, and not Clear since: who did wants to know what is missing
-    image: str | None = None
-    more: list[str] | None = None
-    picked: Selection = Selection()  # an item that is searched with; an image that comes later takes its place
-    within: Selection = Selection()  # items that were chosen on the map
-    text: str = ""
-    text_weight: float = 0.5
-    k: int = 20
-    domains: list[str] = field(default_factory=list)
-    min_score: float = ANY_SIMILARITY
-    trust: float = EVERY_HIT
-    rerank: bool = False
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The images."""
-        return tuple(path for path in [self.image, *(self.more or [])] if path)
-
-    @property
-    def item(self) -> Selection:
-        """The picked item, where it is the query."""
-        return self.picked if self.picked.gallery == self.gallery and not self.paths else Selection()
-
-    @property
-    def query(self) -> Query:
-        """What is searched with."""
-        return Query(self.paths, self.item.ids, self.text.strip(), float(self.text_weight))
-
-    def filters(self, known: Container[str]) -> Filters:
-        """``known``: the domains that the gallery has."""
-        return Filters(
-            domains=tuple(domain for domain in self.domains or () if domain in known),
-            min_score=None if self.min_score <= ANY_SIMILARITY else self.min_score,
-            within=frozenset(self.within.of(self.gallery)),
-            false_accept_rate=float(self.trust) or None,
-        )
-
-
-FIRST = Form()
 
 
 @dataclass
@@ -100,12 +53,14 @@ class SearchTab:
         """Lay the tab out and wire it."""
         self.picked, self.pressed, self.within = gr.State(FIRST.picked), gr.State(FIRST.pressed), gr.State(FIRST.within)
         self.wish, self.found = gr.State(Wish()), gr.State(LastResult())
-        self.sampled = signal("sample")
+        self.sampled, self.marked = signal("sample"), signal("marked")
+        self.marks = gr.State(FIRST.marks)
         with gr.Row(elem_id="search-page"):
             with gr.Column(elem_id="search-query", min_width=280):
                 self._build_query()
             with gr.Column(elem_id="search-answer", min_width=280):
                 self.everywhere = gr.Button(visible=False, size="sm", elem_id="search-everywhere")
+                self.unmark = gr.Button(visible=False, size="sm", elem_id="forget-marks")
                 self.status = notice("search-status")
                 self.grid = item_grid("hits")
             with gr.Column(elem_id="search-more", min_width=280):
@@ -183,13 +138,17 @@ class SearchTab:
             self.text.submit, self.text_weight.release, self.k.release, self.domains.input, self.min_score.release,
             self.trust.input, self.rerank.input,
         ]  # fmt: skip
-        answer = [self.status, self.grid, self.found, self.picked]
+        answer = [self.status, self.grid, self.found, self.picked, self.unmark]
         listen(
             values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status]
         )  # fmt: skip
         listen(self.go.click, lambda: {self.pressed: True, self.wish: Wish.new()}, None, [self.pressed, self.wish])
         listen(self.clear.click, self.forget, None, [*self._form[1:], self.everywhere, self.wish])
         listen(self.sampled.input, self.pick, [self.sampled], self.query)
+        marking = [self.marks, self.wish]
+        mark = or_say(self.status, "Not marked", self.mark)
+        listen(self.marked.input, mark, [self.marked, *self._form], [self.status, *marking], counts="every")
+        listen(self.unmark.click, lambda: {self.marks: Marks(), self.wish: Wish.new()}, None, marking)
         listen(self.gallery.change, self.choose_gallery, [self.gallery, self.domains], self.chosen)
         within = [self.within, self.gallery]
         listen(self.gallery.change, self.offer_everywhere, within, [self.everywhere])
@@ -205,6 +164,16 @@ class SearchTab:
     def pick(self, told: str) -> Updates:
         """(gallery and item of a sample's card) -> as :meth:`search_with`."""
         return self.search_with(*item_told(told))
+
+    def mark(self, told: str, *values: Any) -> Updates:
+        """(marks of hits; what the form holds) -> with those made before, and that it is to be searched.
+
+        Raises ``UnifexError``.
+        """
+        form, (kind, gallery, ids) = Form(*values), marks_told(told)
+        if gallery != form.gallery:
+            raise UnifexError("these hits are of another gallery; search again")
+        return {self.marks: form.counting_marks.add(kind, ids), self.wish: Wish.new()}
 
     def search_with(self, gallery: str, *items: int) -> Updates:
         """Items as the query, their gallery, no images, and that they are to be searched."""
@@ -262,7 +231,10 @@ class SearchTab:
     def show(self, *values: Any) -> Updates:
         """(what the form holds) -> status, grid, what was found, and the picked item if it is still the query."""
         form = Form(*values)
-        return {self.picked: form.item, self.grid: "", self.found: LastResult(), **self._answer(form)}
+        marks = form.counting_marks
+        unmark = gr.update(visible=bool(marks), value=marks.text)
+        empty = {self.picked: form.item, self.grid: "", self.found: LastResult(), self.unmark: unmark}
+        return {**empty, **self._answer(form)}
 
     def _answer(self, form: Form) -> Updates:
         if not form.gallery:
