@@ -211,14 +211,16 @@ element.addEventListener('keydown', (event) => {
       toggle(index + step, true);
     } else anchor = index + step;
     focusOn(index + step);
-  } else if (event.key === ' ') toggle(anchor = index);
+  } else if (event.key === ' ' && data.kind !== 'samples') toggle(anchor = index);
   else if (all) data.items.forEach((_, at) => toggle(at, true));
   else if (event.key === 'Escape' && chosen.size) chosen.clear();
   else return;
   event.preventDefault();
   bar();
 });
-element.addEventListener('keyup', (event) => { if (event.key === ' ' && event.target.closest('.card')) event.preventDefault(); });
+element.addEventListener('keyup', (event) => {  // a button would be pressed by it
+  if (event.key === ' ' && event.target.closest('.card') && data?.kind !== 'samples') event.preventDefault();
+});
 
 // --- size ------------------------------------------------------------------------------------------------------------
 const resize = () => {

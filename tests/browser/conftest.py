@@ -31,14 +31,19 @@ expect.set_options(timeout=15_000)  # a busy machine is not a wrong page
 class Watched:
     """Everything on a page that must not happen: console errors, and requests that leave the machine."""
 
-    def __init__(self, page: Page, url: str):
+    def __init__(self, page: Page, url: str, pictures_go: bool):
         self._noted: list[str] = []
         self._documents = 0
         own = (url, "data:", "blob:", url.replace("http", "ws", 1))
         page.on("framenavigated", lambda frame: self._count(frame == page.main_frame))
-        page.on("console", lambda message: self._noted.append(message.text) if message.type == "error" else None)
+        gone = tuple(f"{url}{kind}/" for kind in ("thumb", "items")) if pictures_go else ()
+        page.on("console", lambda told: self._note(told.text, told.location["url"].startswith(gone), told.type))
         page.on("pageerror", lambda error: self._noted.append(str(error)))
         page.on("request", lambda asked: None if asked.url.startswith(own) else self._noted.append(asked.url))
+
+    def _note(self, text: str, may_be: bool, kind: str) -> None:
+        if kind == "error" and not may_be:
+            self._noted.append(text)
 
     def _count(self, document: bool) -> None:
         self._documents += document
@@ -51,16 +56,19 @@ class Watched:
 
 @pytest.fixture
 def open_page(browser: Browser):
-    """Opens the app in a fresh context; afterwards nothing wrong may have happened on any of the pages."""
+    """Opens the app in a fresh context; afterwards nothing wrong may have happened on any of the pages.
+
+    ``pictures_go``: the gallery that is shown goes while its pictures are asked for.
+    """
     contexts: list[BrowserContext] = []
     watched: list[Watched] = []
 
-    def open_it(url: str, **options) -> Page:
+    def open_it(url: str, pictures_go: bool = False, **options) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
-        watched.append(Watched(page, url))
+        watched.append(Watched(page, url, pictures_go))
         page.goto(url)
         page.wait_for_selector("#header .ready", timeout=90_000)
         return page

@@ -144,7 +144,7 @@ def test_an_error_stays_until_something_else_is_done(server, open_page, tab, zon
 
 
 def test_renamed_and_deleted_galleries_leave_no_name_behind(server, open_page, tmp_path):
-    page = open_page(server.url)
+    page = open_page(server.url, pictures_go=True)
     start_indexing(page, write_folder(tmp_path / "small"), "small")
     expect(page.locator("#index-outcome")).to_contain_text("24 images added to 'small'")
     page.locator("#manage-gallery input").click()

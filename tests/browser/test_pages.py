@@ -137,7 +137,7 @@ def test_upload_a_folder_watch_cancel_resume_and_search(server, open_page, many)
 
 def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
     folder = write_folder(tmp_path / "small")
-    page = open_page(server.url)
+    page = open_page(server.url, pictures_go=True)
     go_to(page, "Gallery")
     page.locator("#source-path input, #source-path textarea").fill(str(folder))
     page.locator("#gallery-name input, #gallery-name textarea").fill("small")

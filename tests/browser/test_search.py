@@ -160,7 +160,7 @@ def test_the_large_view_is_a_dialog_for_the_keyboard(page):
     expect(first_hit(page)).to_contain_text("rubber duck")
     cards = page.locator("#hits .card")
     cards.nth(1).focus()
-    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="rubber duck")
     expect(dialog).to_be_visible()
     assert dialog.get_attribute("aria-modal") == "true"

@@ -48,9 +48,8 @@ def open_training(page: Page, gallery: str) -> None:
 
 
 def scores(page: Page) -> list[str]:
-    return page.locator("#hits .grid[data-kind=hits] .card").evaluate_all(
-        "cards => cards.map((card) => card.ariaLabel)"
-    )
+    bars = page.locator("#hits .grid[data-kind=hits] .card .score i")
+    return bars.evaluate_all("bars => bars.map((bar) => bar.style.width.replace('%', ''))")
 
 
 def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_page, tmp_path):

@@ -66,6 +66,7 @@ class GalleryTab:
                     adding = gr.Button("Add images", variant="primary", visible=writable, elem_id="add-images")
                 self.pictures = item_grid("pictures")
             with gr.Column(scale=2, min_width=300):
+                gr.Markdown("## Your galleries" if local and writable else "## Galleries")
                 self.visit.build()
                 self.facts = gr.HTML(elem_id="gallery-facts")
                 self._build_managing(writable)
