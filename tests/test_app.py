@@ -48,6 +48,9 @@ def test_search_endpoint(client, query):
     filtered = client.predict(image=handle_file(str(query)), gallery="drawn", k=24, domain="shapes", api_name="/search")
     assert {hit["domain"] for hit in filtered["results"][0]["hits"]} == {"shapes"}
     assert len(filtered["results"][0]["hits"]) == 12
+    inside = {"label": "cross\nstripes", "folder": "signs/cross"}
+    answer = client.predict(image=handle_file(str(query)), gallery="drawn", k=24, **inside, api_name="/search")
+    assert len(answer["results"][0]["hits"]) == 6
 
 
 def test_search_endpoint_with_boxes_and_items(client, query, tmp_path):
@@ -126,6 +129,10 @@ def test_words_for_a_gallery_that_knows_none(client):
         ({"box": "0,0,1,1 " * 17}, "at most 16 boxes"),
         ({"box": [0, 0, 1, 1]}, "box must be text"),
         ({"item": "nothing.png"}, "no item 'nothing.png'"),
+        ({"label": "disk"}, "no label 'disk'"),
+        ({"folder": "moon"}, "no folder 'moon'"),
+        ({"where": "year>1"}, "no column 'year'"),
+        ({"where": "year"}, "is no condition"),
         ({"more": "nothing.png"}, "no item 'nothing.png'"),
         ({"less": ["shapes/disc/0.png"]}, "less must be text"),
         ({"more": "shapes/disc/0.png", "less": "shapes/disc/0.png"}, "more and as less like it"),

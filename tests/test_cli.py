@@ -170,6 +170,24 @@ def test_search_more_and_less_like(built, unifex, folder):
         assert (code, sentence in err) == (1, True)
 
 
+def test_search_by_label_folder_and_column(unifex, folder):
+    rows = "".join(f"shapes/disc/{at}.png,disc,shapes,{1890 + 10 * at}\n" for at in range(6))
+    (folder / "manifest.csv").write_text(f"path,label,domain,year\n{rows}signs/cross/0.png,cross,signs,\n")
+    unifex("index", folder / "manifest.csv", "--gallery", "drawn")
+    paths = lambda *given: [  # noqa: E731
+        hit["path"]
+        for hit in unifex("search", folder / "shapes/disc/0.png", "--gallery", "drawn", *given, "--json")[1]["results"][
+            0
+        ]["hits"]
+    ]
+    assert paths("--label", "cross") == paths("--folder", "signs") == ["signs/cross/0.png"]
+    assert sorted(paths("--where", "year>=1900", "--where", "year<1920")) == ["shapes/disc/1.png", "shapes/disc/2.png"]
+    assert paths("--where", "year=1910") == ["shapes/disc/2.png"]
+    for given, sentence in (("--where", "yer>1"), "no column 'yer'"), (("--where", "old"), "is no condition"):
+        code, _, err = unifex("search", folder / "shapes/disc/0.png", "--gallery", "drawn", *given)
+        assert (code, sentence in err) == (1, True)
+
+
 def test_embed(unifex, folder, tmp_path):
     code, answer, _ = unifex("embed", folder, "--out", tmp_path / "e.npz", "--dim", 128, "--json")
     assert code == 0

@@ -33,6 +33,14 @@ def add_commands(command: Callable[..., Parser]) -> None:
     search.share("--gallery", "--domain", "--dim", "--rerank")
     search.add_argument("-k", type=ranges.HITS, default=10, help="hits a query (default 10)")
     search.add_argument("--split", action="append", default=[], help="only this split (may be repeated)")
+    search.add_argument("--label", action="append", default=[], help="only this label (may be repeated)")
+    search.add_argument(
+        "--folder", action="append", default=[], help="only what lies in this folder or below (may be repeated)"
+    )
+    search.add_argument(
+        "--where", action="append", default=[], metavar="CONDITION",
+        help="only where a further column is so: 'artist=Monet', 'year>=1900' (may be repeated)",
+    )  # fmt: skip
     search.add_argument("--min-score", type=ranges.SIMILARITY, help="only hits at least this similar (-1 to 1)")
     search.add_argument(
         "--false-accept-rate",
@@ -82,6 +90,7 @@ def _copies(copies: tuple[int, ...] | None) -> str:
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.core.images import ImageError
+    from unifex.retrieval.conditions import Condition
     from unifex.retrieval.filters import Filters
     from unifex.retrieval.search import search
 
@@ -90,7 +99,10 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         raise UnifexError("give an image, --text or --more")
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     rate = None if options.false_accept_rate is None else options.false_accept_rate / 100
-    filters = Filters(tuple(options.domain), tuple(options.split), options.min_score, false_accept_rate=rate)
+    filters = Filters(
+        tuple(options.domain), tuple(options.split), options.min_score, false_accept_rate=rate,
+        labels=tuple(options.label), folders=tuple(options.folder), where=tuple(map(Condition.parse, options.where)),
+    )  # fmt: skip
     filters.check_known(gallery)
     fold = options.level if options.fold else ""
     results = []

@@ -26,7 +26,7 @@ from unifex.gallery import config, corrections, schema
 from unifex.gallery.corrections import Correction
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.records import Counts, Record, Registered
-from unifex.gallery.snapshot import CategoricalColumn, ItemTable
+from unifex.gallery.snapshot import CategoricalColumn, FurtherColumns, ItemTable
 
 FILE = "items.sqlite"
 _SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
@@ -186,6 +186,16 @@ class Database:
             rows = database.execute("SELECT id, sha256, domain, split, label FROM shown ORDER BY id").fetchall()
         ids, hashes, *texts = zip(*rows) if rows else [()] * 5
         return ItemTable(now, np.array(ids, np.int64), np.array(hashes, "S64"), *map(CategoricalColumn.of, texts))
+
+    def further_columns(self, ids: np.ndarray) -> FurtherColumns:
+        """Of the items with these ascending ids, as they are committed now."""
+        query = "SELECT shown.id, shown.path, items.extra FROM shown JOIN items USING (id)"
+        with self.connect() as database:
+            rows = database.execute(query).fetchall()
+        try:
+            return FurtherColumns.of(ids, rows)
+        except ValueError as error:
+            raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
 
     def counts(self) -> Counts:
         """Of all items. Raises :class:`GalleryError` when they are not what the last writer left."""

@@ -108,7 +108,7 @@ class DerivedData:
         _ = self._model.embedder
         columns = self._database.item_table()
         embeddings = yield from self._embed(columns)
-        current = Snapshot(columns, self._model.config.neck_hash, self._index(columns, embeddings))
+        current = self._snapshot(columns, self._index(columns, embeddings))
         return self._memo.put("snapshot", current.fingerprint, current)
 
     def _load(self, last: Snapshot | None) -> Snapshot:
@@ -122,10 +122,14 @@ class DerivedData:
             embeddings = known.embeddings
         else:
             embeddings = finish(self._embed(columns, known))
-        current = Snapshot(columns, neck_hash, self._index(columns, embeddings, known))
+        current = self._snapshot(columns, self._index(columns, embeddings, known))
         if known is None and len(current) and self._model.config == self._model.stored_config:
             self._keep("its embeddings", lambda: self._write(current))
         return current
+
+    def _snapshot(self, columns: ItemTable, index: VectorIndex) -> Snapshot:
+        further = partial(self._database.further_columns, columns.ids)
+        return Snapshot(columns, self._model.config.neck_hash, index, further)
 
     def _embed(self, columns: ItemTable, known: _Known | None = None) -> Work[np.ndarray]:
         """Embeddings float32 [N, dim] of all items, taken from those already known by id, computed for the rest."""

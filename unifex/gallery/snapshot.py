@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from unifex.core import derived
+from unifex.core.arrays import positions_of
 from unifex.core.text import printable
 from unifex.data.curation import lookalikes
 from unifex.vector_index.exact import VectorIndex
@@ -91,12 +92,58 @@ class ItemTable:
 
 
 @dataclass(frozen=True)
+class FurtherColumns:
+    """What a table of items leaves out, in its order: ``folders`` of their paths, and further columns of a CSV.
+
+    Both are empty where there is nothing.
+    """
+
+    folders: CategoricalColumn
+    extra: Mapping[str, CategoricalColumn]
+
+    @classmethod
+    def of(cls, ids: np.ndarray, rows: Iterable[tuple[int, str, str]]) -> FurtherColumns:
+        """For ascending ``ids`` int64 [N], from (id, path, further columns as JSON) of these items, or of other ones.
+
+        Raises ValueError for what is no JSON object.
+        """
+        rows = list(rows)
+        positions = positions_of(ids, np.array([row[0] for row in rows], np.int64)).tolist()
+        folders = [""] * len(ids)
+        extra: dict[str, list[str]] = {}
+        for position, (_, path, values) in zip(positions, rows):
+            if position < 0:
+                continue
+            folders[position] = path.rpartition("/")[0]
+            for column, text in _object(values).items():
+                extra.setdefault(column, [""] * len(ids))[position] = text
+        columns = {name: CategoricalColumn.of(texts) for name, texts in sorted(extra.items())}
+        return cls(CategoricalColumn.of(folders), columns)
+
+
+def _object(text: str) -> dict[str, str]:
+    try:
+        values = json.loads(text) if text else {}
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(values, dict):
+        raise ValueError("no JSON object")
+    return {str(column): str(value) for column, value in values.items()}
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """Position i of every column and of ``index`` is one item."""
+    """Position i of every column and of ``index`` is one item. ``read_further`` reads what few ask for."""
 
     columns: ItemTable
     neck_hash: str
     index: VectorIndex
+    read_further: Callable[[], FurtherColumns]
+
+    @cached_property
+    def further(self) -> FurtherColumns:
+        """Folders and further columns, read once. Raises ``GalleryError`` where they are damaged."""
+        return self.read_further()
 
     def __len__(self) -> int:
         return len(self.columns.ids)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +12,8 @@ from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.text import printable, what_there_is
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.snapshot import Snapshot
+from unifex.gallery.snapshot import CategoricalColumn, Snapshot
+from unifex.retrieval.conditions import Condition, numbers
 from unifex.vector_index.matches import Exclusion
 
 
@@ -19,7 +22,8 @@ class Filters:
     """What may be found: only these domains, splits and items (all when empty), at least this similarity.
 
     ``false_accept_rate``: only hits that no more than this share (0..1) of queries reach whose thing is not in the
-    gallery.
+    gallery. ``labels``: only these, in whichever domain; ``folders``: only what lies in these or below, by path;
+    ``where``: of further columns; of one column any of its ``=`` has to hold, and all else.
     """
 
     domains: tuple[str, ...] = ()
@@ -28,6 +32,9 @@ class Filters:
     exclude: frozenset[int] = frozenset()
     within: frozenset[int] = frozenset()
     false_accept_rate: float | None = None
+    labels: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    where: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         if self.min_score is not None:
@@ -36,15 +43,38 @@ class Filters:
             ranges.FALSE_ACCEPT_RATE.check(100 * self.false_accept_rate)
 
     def check_known(self, gallery: Gallery) -> None:
-        """Raises ``UnifexError`` for a domain or split that no item has: for who typed it, which is not "no hits"."""
-        columns = gallery.snapshot().columns
+        """Raises ``UnifexError`` for what no item has: for who typed it, which is not "no hits"."""
+        snapshot = gallery.snapshot()
+        columns = snapshot.columns
         for what, there, wanted in (
             ("domain", columns.domains.names, self.domains),
             ("split", columns.splits.names, self.splits),
+            ("label", columns.labels.names, self.labels),
         ):
             for name in wanted:
                 if printable(name) not in map(printable, there):
                     raise UnifexError(f"no {what} '{name}' in gallery '{gallery.name}'; {what_there_is(there, name)}")
+        if not (self.folders or self.where):
+            return
+        further = snapshot.further
+        for name in self.folders:
+            if not in_folders(further.folders, [name]).any():
+                there = what_there_is(further.folders.names, name)
+                raise UnifexError(f"no folder '{name}' in gallery '{gallery.name}'; {there}")
+        for condition in self.where:
+            self._check_condition(gallery.name, further.extra, condition)
+
+    @staticmethod
+    def _check_condition(gallery: str, extra: Mapping[str, CategoricalColumn], condition: Condition) -> None:
+        column = extra.get(condition.column)
+        if column is None:
+            there = what_there_is(extra, condition.column)
+            raise UnifexError(f"no column '{condition.column}' in gallery '{gallery}'; {there}")
+        if condition.is_range and np.isnan(numbers(column.names)).all():
+            raise UnifexError(f"column '{condition.column}' holds no numbers; {what_there_is(column.names)}")
+        if not condition.is_range and not condition.holds(column).any():
+            there = what_there_is(column.names, condition.value)
+            raise UnifexError(f"no '{condition.value}' in column '{condition.column}'; {there}")
 
     @property
     def lowest_score(self) -> float:
@@ -54,7 +84,7 @@ class Filters:
     @property
     def partial(self) -> bool:
         """Whether a part of a gallery is searched only."""
-        return bool(self.domains or self.splits or self.within)
+        return bool(self.domains or self.splits or self.within or self.labels or self.folders or self.where)
 
     def searched(self, snapshot: Snapshot) -> int:
         """Among how many items; those that are the query itself count, though they are not among the hits."""
@@ -64,14 +94,50 @@ class Filters:
         """bool [N], or None when everything is."""
         if not (self.partial or self.exclude):
             return None
+        return np.logical_and.reduce([mask for _, mask in self.parts(snapshot)])
+
+    def parts(self, snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
+        """What each part leaves, bool [N], by the facet that it is of: all of them have to hold.
+
+        Facets are ``domain``, ``split``, ``label``, ``folder`` and ``column NAME``; of single items it is empty.
+        """
         columns = snapshot.columns
-        mask = np.ones(len(snapshot), bool)
-        if self.domains:
-            mask &= columns.domains.among(self.domains)
-        if self.splits:
-            mask &= columns.splits.among(self.splits)
+        for facet, column, wanted in (
+            ("domain", columns.domains, self.domains),
+            ("split", columns.splits, self.splits),
+            ("label", columns.labels, self.labels),
+        ):
+            if wanted:
+                yield facet, column.among(wanted)
         if self.within:
-            mask &= np.isin(columns.ids, list(self.within))
+            yield "", np.isin(columns.ids, list(self.within))
         if self.exclude:
-            mask &= ~np.isin(columns.ids, list(self.exclude))
-        return mask
+            yield "", ~np.isin(columns.ids, list(self.exclude))
+        if self.folders or self.where:
+            further = snapshot.further
+            if self.folders:
+                yield "folder", in_folders(further.folders, self.folders)
+            for name, conditions in self._by_column().items():
+                column = further.extra.get(name)
+                left = np.zeros(len(snapshot), bool) if column is None else _hold(conditions, column)
+                yield f"column {name}", left
+
+    def _by_column(self) -> dict[str, list[Condition]]:
+        grouped = defaultdict(list)
+        for condition in self.where:
+            grouped[condition.column].append(condition)
+        return grouped
+
+
+def in_folders(column: CategoricalColumn, folders: Sequence[str]) -> np.ndarray:
+    """bool [N]: which items lie in one of these folders, or below."""
+    wanted = [printable(folder).strip("/") for folder in folders]
+    inside = [any(f"{printable(name)}/".startswith(f"{folder}/") for folder in wanted) for name in column.names]
+    return np.array(inside, bool)[column.codes]
+
+
+def _hold(conditions: Sequence[Condition], column: CategoricalColumn) -> np.ndarray:
+    """bool [N]: any equality, if there is one, and every comparison of numbers."""
+    equal = [condition.holds(column) for condition in conditions if not condition.is_range]
+    compared = [condition.holds(column) for condition in conditions if condition.is_range]
+    return np.logical_and.reduce([*compared, *([np.logical_or.reduce(equal)] if equal else [])])[column.codes]

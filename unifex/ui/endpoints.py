@@ -20,6 +20,7 @@ from unifex.data.item import SourceError
 from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery.gallery import Facts, Gallery
+from unifex.retrieval.conditions import Condition
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import Hit
 from unifex.retrieval.query import FEEDBACK, MAX_MARKS, Query, items_named
@@ -51,18 +52,24 @@ def _add_searches(app: AppContext) -> None:
         less: str = "",
         feedback: str = FEEDBACK[0],
         fold: str = "",
+        label: str = "",
+        folder: str = "",
+        where: str = "",
     ) -> dict[str, Any]:
         """Find the items of a gallery that look like an image, or like parts of it: ``box`` is x,y,w,h, each 0 to 1.
 
         Several boxes stand with ``;`` between. ``item``: one of the gallery, as hits name it, in place of the image.
         ``more`` and ``less`` like these of the gallery, one a line; ``more`` alone is enough.
+        ``label``, ``folder``, ``where``: only these, one a line; ``where`` is of further columns, as ``year>=1900``.
         """
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
         marks = Query(
             more=_marked(app, opened, "more", more), less=_marked(app, opened, "less", less), feedback=feedback
         )
         name, query = _asked(app, opened, marks, image, item, Region.parse_all(_text("box", box)))
-        filters = _filters(opened, domain, min_score)
+        if where and app.settings.public:
+            raise UnifexError("where: what further columns say is the owner's to know")
+        filters = _filters(opened, domain, min_score, label, folder, where)
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
         result = search(opened, query, k, filters, _dim(dim), rerank=context, fold=_text("fold", fold))
@@ -136,16 +143,30 @@ def _items(app: AppContext, gallery: Gallery, item: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _filters(gallery: Gallery, domain: str, min_score: float) -> Filters:
-    filters = Filters((_text("domain", domain),) if domain else (), min_score=ranges.SIMILARITY.check(min_score))
+def _filters(
+    gallery: Gallery, domain: str, min_score: float, label: Any = "", folder: Any = "", where: Any = ""
+) -> Filters:
+    filters = Filters(
+        (_text("domain", domain),) if domain else (),
+        min_score=ranges.SIMILARITY.check(min_score),
+        labels=_lines("label", label),
+        folders=_lines("folder", folder),
+        where=tuple(map(Condition.parse, _lines("where", where))),
+    )
     filters.check_known(gallery)
     return filters
 
 
 def _marked(app: AppContext, gallery: Gallery, what: str, lines: Any) -> tuple[int, ...]:
     """Those named one a line, by path or id or, where that may be known, uri; of too many so many that it is told."""
-    names = [name for line in _text(what, lines).splitlines() if (name := line.strip())]
-    return items_named(gallery, names[: MAX_MARKS + 1], ("path",) if app.settings.public else ("path", "uri"))
+    return items_named(
+        gallery, _lines(what, lines)[: MAX_MARKS + 1], ("path",) if app.settings.public else ("path", "uri")
+    )
+
+
+def _lines(what: str, lines: Any) -> tuple[str, ...]:
+    """One a line, without empty ones."""
+    return tuple(name for line in _text(what, lines).splitlines() if (name := line.strip()))
 
 
 def _text(what: str, value: Any) -> str:

@@ -1,0 +1,148 @@
+"""Filters and facets, against loops over the records."""
+
+import csv
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support import drawing
+from tests.support.galleries import run_index
+from unifex.core.errors import UnifexError
+from unifex.gallery.gallery import Gallery
+from unifex.retrieval.conditions import Condition
+from unifex.retrieval.facets import facets
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.search import search
+
+COMPARISONS = {">=": lambda a, b: a >= b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, "<": lambda a, b: a < b}
+FOLDERS = ("shapes", "shapes/disc", "signs/cross", "sign")
+WHERE = ("year>=1900", "year<1950", "year=1890", "year=1890.0", "year=1910", "artist=Monet", "artist=Ada", "price>2")
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory, embedder) -> Gallery:
+    """Drawn pictures with further columns, some of them empty."""
+    root = tmp_path_factory.mktemp("filters")
+    pictures = drawing.write_folder(root / "pictures")
+    draw = random.Random(3)
+    with (pictures / "manifest.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "domain", "split", "artist", "year", "price"])
+        for path in sorted(pictures.rglob("*.png")):
+            domain, label, _ = (name := path.relative_to(pictures)).parts
+            artist, year = draw.choice(["Monet", "Ada", ""]), draw.choice(["1890", "1910", "1950", ""])
+            split, price = draw.choice(["query", "index"]), draw.choice(["free", "1.5", "20"])
+            rows.writerow([name.as_posix(), label, domain, split, artist, year, price])
+    gallery = Gallery.create(root / "drawn", embedder)
+    run_index(gallery, pictures / "manifest.csv")
+    return gallery
+
+
+def is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
+
+
+def holds(record, text: str) -> bool:
+    condition = Condition.parse(text)
+    value = record.labels.extra.get(condition.column, "")
+    if condition.comparison in COMPARISONS:
+        return is_number(value) and COMPARISONS[condition.comparison](float(value), float(condition.value))
+    both = is_number(value) and is_number(condition.value)
+    return float(value) == float(condition.value) if both else value == condition.value
+
+
+def passed_by(domains, labels, folders, where) -> dict:
+    """Facet -> whether a record passes it."""
+    found = {}
+    if domains:
+        found["domain"] = lambda record: record.domain in domains
+    if labels:
+        found["label"] = lambda record: record.label in labels
+    if folders:
+        found["folder"] = lambda record: any(record.path.startswith(f"{folder}/") for folder in folders)
+    for column in {Condition.parse(text).column for text in where}:
+        own = [text for text in where if Condition.parse(text).column == column]
+        equal = [text for text in own if Condition.parse(text).comparison == "="]
+        others = [text for text in own if text not in equal]
+        found[f"column {column}"] = lambda record, equal=equal, others=others: (
+            (not equal or any(holds(record, text) for text in equal)) and all(holds(record, text) for text in others)
+        )
+    return found
+
+
+def names_of(record) -> dict[str, list[str]]:
+    """Facet -> what it counts a record under."""
+    parts = record.path.split("/")[:-1]
+    one = {"domain": [record.domain], "label": [record.label], "split": [record.split]}
+    columns = {f"column {name}": [record.labels.extra.get(name, "")] for name in ("artist", "year", "price")}
+    return one | columns | {"folder": ["/".join(parts[: at + 1]) for at in range(len(parts))]}
+
+
+some = lambda names: st.lists(st.sampled_from(names), unique=True, max_size=3).map(tuple)  # noqa: E731
+
+
+@settings(max_examples=40, deadline=None)
+@given(some(("shapes", "signs")), some(("disc", "cross", "stripes")), some(FOLDERS), some(WHERE))
+def test_against_loops(gallery, domains, labels, folders, where):
+    filters = Filters(domains, labels=labels, folders=folders, where=tuple(map(Condition.parse, where)))
+    snapshot, passes = gallery.snapshot(), passed_by(domains, labels, folders, where)
+    records = gallery.records(snapshot.columns.ids)
+    expected = [all(passed(record) for passed in passes.values()) for record in records]
+    mask = filters.mask(snapshot)
+    assert (mask.tolist() if mask is not None else [True] * 24) == expected
+    assert filters.searched(snapshot) == sum(expected)
+    for facet in facets(gallery, filters):
+        others = [passed for name, passed in passes.items() if name != facet.name]
+        left = [record for record in records if all(passed(record) for passed in others)]
+        counts = Counter(name for record in left for name in names_of(record)[facet.name] if name)
+        assert (facet.counts, facet.names) == (counts, len(counts))
+        if facet.name.startswith("column ") and counts and all(map(is_number, counts)):
+            assert (facet.low, facet.high) == (min(map(float, counts)), max(map(float, counts)))
+        else:
+            assert facet.low is None
+
+
+def test_hits_are_exactly_what_is_left(gallery):
+    filters = Filters(where=(Condition.parse("year >= 1900"),), folders=("signs/",))
+    records = gallery.records(gallery.snapshot().columns.ids)
+    expected = {r.id for r in records if r.domain == "signs" and holds(r, "year>=1900")}
+    result = search(gallery, [drawing.encoded(drawing.picture("shapes/disc", 50))], 24, filters)
+    assert {hit.record.id for hit in result.hits} == expected
+    assert result.searched == len(expected)
+    assert result.out_of_gallery is None
+
+
+def test_corrected_labels_and_removed_items_are_followed(tmp_path, embedder):
+    gallery = Gallery.create(tmp_path / "drawn", embedder)
+    run_index(gallery, drawing.write_folder(tmp_path / "pictures"))
+    assert Filters(folders=("shapes",)).searched(gallery.snapshot()) == 12
+    with gallery.write() as writer:
+        writer.remove([gallery.item_at("shapes/disc/0.png").id])
+    assert Filters(folders=("shapes",)).searched(gallery.snapshot()) == 11
+    assert {facet.name: facet.counts for facet in facets(gallery)}["folder"]["shapes"] == 11
+
+
+@pytest.mark.parametrize("text", ["", "year", "=5", "year=", "year>=old", "year>nan", ">=5", "year<inf"])
+def test_what_is_no_condition(text):
+    with pytest.raises(UnifexError, match=r"no (condition|number)"):
+        Condition.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("filters", "sentence"),
+    [
+        ({"labels": ("disk",)}, "no label 'disk' in gallery 'drawn'; there are: cross, disc"),
+        ({"folders": ("shape",)}, "no folder 'shape' in gallery 'drawn'; there are: shapes/disc"),
+        ({"where": ("yer>5",)}, "no column 'yer' in gallery 'drawn'; there are: artist, price, year"),
+        ({"where": ("artist>5",)}, "column 'artist' holds no numbers; there are: Ada, Monet"),
+        ({"where": ("artist=Manet",)}, "no 'Manet' in column 'artist'; there are: Ada, Monet"),
+    ],
+)
+def test_what_no_item_has_is_told(gallery, filters, sentence):
+    filters = {k: tuple(map(Condition.parse, v)) if k == "where" else v for k, v in filters.items()}
+    with pytest.raises(UnifexError, match=sentence):
+        Filters(**filters).check_known(gallery)
+    assert Filters(**filters).searched(gallery.snapshot()) == 0
