@@ -32,7 +32,7 @@ MARKUP = {
     "facts": lambda: html.facts({EVIL: EVIL}),
     "header": lambda: html.header(EVIL, EVIL, busy=True),
     "cards": lambda: cards.of_gallery(EVIL, render("map_chosen.html", count=1, shown=[CARD], csv="")),
-    "status": lambda: search_answer.search_status(RESULT, EVIL, [b"picture"], EVIL),
+    "status": lambda: search_answer.search_status(RESULT, EVIL, [EVIL], EVIL),
     "item": lambda: item.detail(item.Shown(RECORD, EVIL, problem=EVIL)),
     "no item": lambda: item.no_item(EVIL, EVIL, "error"),
     "index report": lambda: gallery_report.report(REPORT),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
-from unifex.core import thumbnails
 from unifex.core.tables import to_csv
 from unifex.core.templates import render
 from unifex.retrieval.hits import Hit, SearchResult
@@ -25,7 +24,7 @@ HIT_COLUMNS: dict[str, Callable[[Hit], str]] = {
 
 
 def search_status(
-    result: SearchResult, gallery: str, query: Sequence[bytes], text: str = "", places: bool = True
+    result: SearchResult, gallery: str, query: Sequence[str], text: str = "", places: bool = True
 ) -> Markup:
     """What was searched and how long it took, with the query's thumbnails and words, and the hits as a CSV link.
 
@@ -33,7 +32,7 @@ def search_status(
     """
     return render(
         "search_status.html", result=result, gallery=gallery, text=text,
-        query=[thumbnails.data_uri(thumbnail) for thumbnail in query],
+        query=query,
         csv=data_uri(hits_csv(result.hits, strangers=not places)),
     )  # fmt: skip
 

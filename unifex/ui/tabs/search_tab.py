@@ -34,6 +34,7 @@ from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import search_answer
 from unifex.ui.rendering.grid import hits_grid, samples_grid
 from unifex.ui.rendering.html import hint, message
+from unifex.ui.server.picture_addresses import THUMBNAIL, address
 
 SAMPLES = 18
 MAX_K = 100
@@ -291,12 +292,13 @@ class SearchTab:
         return {self.status: _NO_QUERY if pressed else "", self.grid: grid}
 
 
-def _thumbnails(gallery: Gallery, form: Form) -> list[bytes]:
-    """What is searched with, small."""
+def _thumbnails(gallery: Gallery, form: Form) -> list[str]:
+    """What is searched with, small, each as the ``src`` of an <img>."""
     if form.item.ids:
-        return [gallery.thumbnail(record.sha256) for record in gallery.records(form.item.ids)]
+        records = gallery.records(form.item.ids[:MOST_QUERIES])
+        return [address(THUMBNAIL, gallery.name, record) for record in records]
     decoded = (images.decode(Path(path).read_bytes(), at_least=QUERY_SIZE).image for path in form.paths[:MOST_QUERIES])
-    return [thumbnails.thumbnail(image, QUERY_SIZE) for image in decoded]
+    return [thumbnails.data_uri(thumbnails.thumbnail(image, QUERY_SIZE)) for image in decoded]
 
 
 _EMPTY = message("This gallery is empty", "Add images in the Gallery tab: a folder, a .zip or a .csv.")
