@@ -11,6 +11,7 @@ import zipfile
 
 import httpx
 import pytest
+from gradio_client import Client
 from PIL import Image
 
 from tests.support.crowd import own_images
@@ -133,6 +134,17 @@ def test_pictures_of_a_workspace_are_its_owners_alone_and_without_metadata(serve
         assert Visitor(server.url, cookies=False).http.get(f"/{place}").status_code == 404
     assert owner.http.get("/items/photos").json()["total"] == 1
     assert mallory.http.get("/items/photos").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"), [({"fold": "picture"}, "near-copies are not compared"), ({"where": "year>=1900"}, "the owner's")]
+)
+def test_strangers_neither_compare_a_gallery_nor_ask_for_its_further_columns(server, asked, said):
+    client = Client(server.url, verbose=False)
+    with pytest.raises(Exception, match=said):
+        client.predict(item="signs/cross/0.png", gallery="drawn", **asked, api_name="/search")
+    found = client.predict(item="signs/cross/0.png", gallery="drawn", api_name="/search")
+    assert found["results"][0]["hits"]
 
 
 def test_a_strangers_picture_may_cost_less(anna):

@@ -47,9 +47,9 @@ def open_training(page: Page, gallery: str) -> None:
         choose(page, "#train-gallery", gallery)
 
 
-def scores(page: Page) -> list[str]:
+def scores(page: Page) -> list[float]:
     bars = page.locator("#hits .grid[data-kind=hits] .card .score i")
-    return bars.evaluate_all("bars => bars.map((bar) => bar.style.width.replace('%', ''))")
+    return bars.evaluate_all("bars => bars.map((bar) => parseFloat(bar.style.width) / 100)")
 
 
 def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_page, tmp_path):

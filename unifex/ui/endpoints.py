@@ -72,7 +72,7 @@ def _add_searches(app: AppContext) -> None:
         filters = _filters(opened, domain, min_score, label, folder, where)
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
-        result = search(opened, query, k, filters, _dim(dim), rerank=context, fold=_text("fold", fold))
+        result = search(opened, query, k, filters, _dim(dim), rerank=context, fold=_level(app, fold))
         hits = [_hit(hit, app.settings.public) for hit in result.hits]
         return {"results": [{"query": name, "stranger": result.out_of_gallery, "hits": hits}]}
 
@@ -82,7 +82,7 @@ def _add_searches(app: AppContext) -> None:
         """Find the items of a gallery that show what words say, where its backbone knows words."""
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
         filters = _filters(opened, domain, min_score)
-        result = search(opened, Query(text=_text("words", words)), k, filters, fold=_text("fold", fold))
+        result = search(opened, Query(text=_text("words", words)), k, filters, fold=_level(app, fold))
         return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
 
     api(search_endpoint, api_name="search")
@@ -155,6 +155,13 @@ def _filters(
     )
     filters.check_known(gallery)
     return filters
+
+
+def _level(app: AppContext, fold: Any) -> str:
+    """What hits are folded by. Comparing a whole gallery for it is nothing that a stranger may start."""
+    if fold:
+        app.check_local("near-copies are not compared")
+    return _text("fold", fold)
 
 
 def _marked(app: AppContext, gallery: Gallery, what: str, lines: Any) -> tuple[int, ...]:
