@@ -151,7 +151,7 @@ ATTACKS: dict[str, Callable[[Files, Path], Files]] = {
     "a row beyond the end": sql("UPDATE features SET row = 8000 WHERE sha256 = 'SHA'"),
     "a shard that is not there": sql("INSERT INTO shards (id, rows) VALUES (7, 3)"),
     "a shard of many rows": sql("UPDATE shards SET rows = 1 << 60"),
-    "a shard that climbs": sql("UPDATE shards SET id = -1", "UPDATE features SET shard = -1"),
+    "a shard that climbs": sql("UPDATE shards SET id = -id", "UPDATE features SET shard = -shard"),
     "no database": replaced("items.sqlite", SECRET * 90),
     "a database cut off": replaced("items.sqlite", lambda data: data[:5000]),
     "a store elsewhere": config(store="milvus:http://127.0.0.1:9", collection=""),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.drawing import LABELS, encoded, picture
-from tests.support.visiting import Visitor
+from tests.support.visiting import FURTHER, Visitor
 
 FILE = {"meta": {"_type": "gradio.FileData"}}
 QUERIES = 24
@@ -47,7 +47,7 @@ def own_images() -> dict[str, bytes]:
 
 def search(visitor: Visitor, path: str, gallery: str) -> list[tuple[str, float]]:
     """Path and similarity of the hits of an upload."""
-    found = visitor.call("search", {"path": path, **FILE}, gallery, HITS, "", -1, 0, False, 0)
+    found = visitor.call("search", {"path": path, **FILE}, gallery, HITS, "", -1, 0, False, 0, *FURTHER)
     return [(hit["file"], hit["score"]) for hit in found["results"][0]["hits"]]
 
 

@@ -10,6 +10,10 @@ from typing import Any
 
 import httpx
 
+from unifex.retrieval.query import FEEDBACK
+
+FURTHER = ("", "", "", "", FEEDBACK[0], "", "", "", "")  # of /search: box, item, marks, fold and filters as they are
+
 
 @dataclass
 class Visitor:
@@ -151,4 +155,4 @@ def as_file(path: str) -> dict:
 
 
 def search(visitor: Visitor, path: str, gallery: str) -> list[dict]:
-    return visitor.call("search", as_file(path), gallery, 5, "", -1, 0, False, 0)["results"][0]["hits"]
+    return visitor.call("search", as_file(path), gallery, 5, "", -1, 0, False, 0, *FURTHER)["results"][0]["hits"]
