@@ -28,7 +28,19 @@ def test_marks_count_for_the_query_they_were_made_about():
     assert not marks.of("other", ("a.png",))
 
 
-@pytest.mark.parametrize("told", ["", "1", "[]", "null", '["most", "drawn", [1], ""]', '["more", "drawn", ["x"], ""]'])
+@pytest.mark.parametrize(
+    "told",
+    [
+        "",
+        "1",
+        "[]",
+        "null",
+        '["most", "drawn", [1], ""]',
+        '["more", "drawn", ["x"], ""]',
+        '["more", "drawn", [1e999], ""]',
+        f'["more", "drawn", [{2**63}], ""]',
+    ],
+)
 def test_what_is_no_mark_is_refused(told):
     with pytest.raises(UnifexError, match="no mark"):
         marks_told(told)

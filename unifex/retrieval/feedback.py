@@ -1,6 +1,6 @@
 """Relevance feedback: what was marked as more, or less, like what is searched for moves the query. Nothing is embedded.
 
-Two rankings, of which ``python -m benchmarks.feedback`` measured the first to be better:
+Two rankings, which are equal within noise (``python -m benchmarks.feedback``); the first is the default:
 
 - ``rocchio``: the query becomes the weighted sum of itself, the mean of what is liked and, negative, the mean of what
   is not (Rocchio 1971; Manning, Raghavan, Schütze: Introduction to Information Retrieval, 2008, equation 9.3). It is

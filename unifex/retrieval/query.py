@@ -16,7 +16,7 @@ from unifex.models.embedder import Crop, ImageLike
 
 MAX_TEXT = 1000  # characters; towers read the first 64 or 77 tokens
 MAX_MARKS = 200  # of a kind
-FEEDBACK = ("rocchio", "nearest")  # how marks count, the better first: `unifex.retrieval.feedback`
+FEEDBACK = ("rocchio", "nearest")  # how marks count, the default first: `unifex.retrieval.feedback`
 
 
 @dataclass(frozen=True)

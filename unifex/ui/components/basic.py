@@ -49,11 +49,22 @@ def signal(name: str) -> gr.HTML:
     return gr.HTML("", html_template="", js_on_load=script, visible="hidden", elem_id=f"signal-{name}")
 
 
+def item_id(value: Any) -> int:
+    """What a page calls an item. Raises TypeError and ValueError for what no item can be called."""
+    try:
+        item = int(value)
+    except OverflowError as error:  # of what JSON has for infinity
+        raise ValueError("no item") from error
+    if not 0 <= item < 2**63:
+        raise ValueError("no item")
+    return item
+
+
 def item_told(told: str) -> tuple[str, int]:
     """Gallery and id of the item that a signal tells of. Raises ``UnifexError`` for anything else."""
     try:
         gallery, item = json.loads(told)
-        return str(gallery), int(item)
+        return str(gallery), item_id(item)
     except (TypeError, ValueError) as error:
         raise UnifexError("that is not an item; reload the page") from error
 

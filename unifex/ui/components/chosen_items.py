@@ -13,7 +13,7 @@ from unifex.core.text import plural
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Record
-from unifex.ui.components.basic import notice, signal
+from unifex.ui.components.basic import item_id, notice, signal
 from unifex.ui.components.pressing import or_say
 from unifex.ui.context import AppContext, Wish
 from unifex.ui.listening import Part, Updates, listen
@@ -45,7 +45,7 @@ class ChosenItems:
         """(action, gallery, ids, a text) -> what came of it. Raises ``UnifexError``."""
         try:
             action, gallery, ids, text = json.loads(told)
-            ids, act = [int(item) for item in ids][: MOST + 1], ACTIONS[str(action)]
+            ids, act = [item_id(item) for item in ids][: MOST + 1], ACTIONS[str(action)]
         except (TypeError, ValueError, KeyError) as error:
             raise UnifexError("that is nothing to do with items; reload the page") from error
         if not 0 < len(ids) <= MOST:

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
 from unifex.core.errors import UnifexError
+from unifex.ui.components.basic import item_id
 
 KINDS = ("more", "less")
 
@@ -44,6 +45,6 @@ def marks_told(told: str) -> tuple[str, str, list[int]]:
     """Kind of mark, gallery and ids that a signal tells of. Raises ``UnifexError`` for anything else."""
     try:
         kind, gallery, ids, _ = json.loads(told)
-        return KINDS[KINDS.index(kind)], str(gallery), [int(item) for item in ids]
+        return KINDS[KINDS.index(kind)], str(gallery), [item_id(item) for item in ids]
     except (TypeError, ValueError) as error:
         raise UnifexError("that is no mark; reload the page") from error
