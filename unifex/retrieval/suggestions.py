@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from PIL import Image
-
-from unifex.core import images
 from unifex.core.regions import Region
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import Crop, ImageLike
@@ -16,16 +12,17 @@ from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.proposals import propose
 from unifex.retrieval.search import search
 
-SEEN_SIDE = 512  # pixels that boxes are looked for in; more show no more of them
 MARGIN = 0.2  # of similarity that a box must be ahead of the whole: the best of several is a little ahead by chance
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """``region``: the part of the image that is found; ``result``: what it finds, as a search with it says."""
+    """``region``: the part of the image that is found; ``result``: what it finds, as a search with it says;
+    ``reason``: why the part was tried, as a :class:`Proposal` says."""
 
     region: Region
     result: SearchResult
+    reason: str
 
 
 def suggest(
@@ -47,8 +44,8 @@ def suggest(
     if whole.out_of_gallery is False or isinstance(image, Crop):
         return None
     tried = [
-        Suggestion(region, search(gallery, [Crop(image, region)], k, filters, dim, rerank, fold))
-        for region in propose(_seen(image))
+        Suggestion(part.region, search(gallery, [Crop(image, part.region)], k, filters, dim, rerank, fold), part.reason)
+        for part in propose(image)
     ]
     trusted = [one for one in tried if not one.result.out_of_gallery]
     best = max(trusted, key=lambda one: _best(one.result), default=None)
@@ -57,9 +54,3 @@ def suggest(
 
 def _best(result: SearchResult) -> float:
     return max((hit.score for hit in result.hits), default=-1.0)
-
-
-def _seen(image: Image.Image | bytes | str | Path) -> Image.Image:
-    if isinstance(image, Image.Image):
-        return images.upright_rgb(image)
-    return images.decode(image if isinstance(image, bytes) else Path(image).read_bytes(), SEEN_SIDE).image
