@@ -1,123 +1,126 @@
 // The drop zone: walks dropped folders, so that every file keeps its path; uploads six at a time; then tells Python
 // what lies where. One upload at a time, and whatever comes of it is said. Runs inside gr.HTML, which provides
 // `element`, `upload` and `trigger`.
-const PARALLEL = 6;
-const GIVE_UP = 12;  // so many failures with no success, and the server is gone or takes none of it
-const NAMED = 3;
-const find = (selector) => element.querySelector(selector);
-const plural = (count) => `${count.toLocaleString('en')} file${count === 1 ? '' : 's'}`;
-let busy = false, stopped = false, aside = '';
-const say = (text, share) => {
-  find('.state').textContent = text + aside;
-  const bar = find('progress');
-  bar.hidden = share === undefined;
-  bar.value = share || 0;
-  find('.stop').hidden = !busy;
-};
 
-const promised = (call) => new Promise((done, fail) => call(done, fail));
-const walk = async (entry, path, found, lost) => {
-  if (stopped) return;
-  try {
-    if (entry.isFile) {
-      found.push({ file: await promised((done, fail) => entry.file(done, fail)), name: path + entry.name });
-      if (found.length % 100 === 0) say(`Reading: ${plural(found.length)} so far`);
-      return;
-    }
-    const reader = entry.createReader();
-    for (;;) {  // a browser hands out a hundred at a time
-      const entries = await promised((done, fail) => reader.readEntries(done, fail));
-      if (!entries.length) return;
-      for (const child of entries) await walk(child, path + entry.name + '/', found, lost);
-    }
-  } catch (error) {
-    lost.push({ name: path + entry.name, why: 'your browser cannot read it' });
-  }
-};
+export default ({ element, upload, trigger }) => {
+  const PARALLEL = 6;
+  const GIVE_UP = 12;  // so many failures with no success, and the server is gone or takes none of it
+  const NAMED = 3;
+  const find = (selector) => element.querySelector(selector);
+  const plural = (count) => `${count.toLocaleString('en')} file${count === 1 ? '' : 's'}`;
+  let busy = false, stopped = false, aside = '';
+  const say = (text, share) => {
+    find('.state').textContent = text + aside;
+    const bar = find('progress');
+    bar.hidden = share === undefined;
+    bar.value = share || 0;
+    find('.stop').hidden = !busy;
+  };
 
-const failures = (lost) => {
-  if (!lost.length) return '';
-  const names = lost.slice(0, NAMED).map((one) => one.name).join(', ') + (lost.length > NAMED ? ', …' : '');
-  return ` ${plural(lost.length)} could not be uploaded (${lost[0].why}): ${names}.`;
-};
-const because = (error) => {
-  const text = String((error && error.message) || error || '');
-  if (/fetch|network/i.test(text)) return 'the server does not answer';
-  return text.slice(0, 200) || 'too large, or the connection broke';
-};
-const send = async (found, lost) => {
-  const sent = [];
-  let next = 0, done = 0;
-  const hopeless = () => !done && lost.length >= GIVE_UP;
-  const worker = async () => {
-    while (next < found.length && !stopped && !hopeless()) {
-      const place = next++;
-      try {
-        sent[place] = [(await upload(found[place].file)).path, found[place].name];
-        done += 1;
-      } catch (error) {
-        lost.push({ name: found[place].name, why: because(error) });
+  const promised = (call) => new Promise((done, fail) => call(done, fail));
+  const walk = async (entry, path, found, lost) => {
+    if (stopped) return;
+    try {
+      if (entry.isFile) {
+        found.push({ file: await promised((done, fail) => entry.file(done, fail)), name: path + entry.name });
+        if (found.length % 100 === 0) say(`Reading: ${plural(found.length)} so far`);
+        return;
       }
-      if (!stopped) say(`Uploading ${done.toLocaleString('en')} of ${plural(found.length)}.`, done / found.length);
+      const reader = entry.createReader();
+      for (;;) {  // a browser hands out a hundred at a time
+        const entries = await promised((done, fail) => reader.readEntries(done, fail));
+        if (!entries.length) return;
+        for (const child of entries) await walk(child, path + entry.name + '/', found, lost);
+      }
+    } catch (error) {
+      lost.push({ name: path + entry.name, why: 'your browser cannot read it' });
     }
   };
-  await Promise.all(Array.from({ length: PARALLEL }, worker));
-  return sent.filter(Boolean);
-};
 
-const outcome = async (gather) => {
-  const found = [], lost = [];
-  await gather(found, lost);
-  if (!found.length && !lost.length && !stopped) return ['Nothing to upload there: drop images, a folder or an archive, no link or text.'];
-  const sent = stopped ? [] : await send(found, lost);
-  if (stopped) aside = '';
-  if (stopped) return ['Stopped; nothing was taken.'];
-  if (!sent.length) return [`Nothing was uploaded.${failures(lost)}`];
-  return [`${plural(sent.length)} uploaded.${failures(lost)}`, sent];
-};
-const take = async (gather) => {
-  if (busy) {
-    aside = ' What you added meanwhile was not taken; add it when this one is done.';
-    return;
-  }
-  busy = true;
-  stopped = false;
-  aside = '';
-  say('Reading what was dropped');
-  let text = 'Nothing was uploaded; do it again.', sent = null;
-  try {
-    [text, sent] = await outcome(gather);
-  } finally {
-    busy = false;
-    say(text);
-  }
-  if (sent) trigger('upload', { files: sent });
-};
+  const failures = (lost) => {
+    if (!lost.length) return '';
+    const names = lost.slice(0, NAMED).map((one) => one.name).join(', ') + (lost.length > NAMED ? ', …' : '');
+    return ` ${plural(lost.length)} could not be uploaded (${lost[0].why}): ${names}.`;
+  };
+  const because = (error) => {
+    const text = String((error && error.message) || error || '');
+    if (/fetch|network/i.test(text)) return 'the server does not answer';
+    return text.slice(0, 200) || 'too large, or the connection broke';
+  };
+  const send = async (found, lost) => {
+    const sent = [];
+    let next = 0, done = 0;
+    const hopeless = () => !done && lost.length >= GIVE_UP;
+    const worker = async () => {
+      while (next < found.length && !stopped && !hopeless()) {
+        const place = next++;
+        try {
+          sent[place] = [(await upload(found[place].file)).path, found[place].name];
+          done += 1;
+        } catch (error) {
+          lost.push({ name: found[place].name, why: because(error) });
+        }
+        if (!stopped) say(`Uploading ${done.toLocaleString('en')} of ${plural(found.length)}.`, done / found.length);
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, worker));
+    return sent.filter(Boolean);
+  };
 
-const ofInput = (input) => {
-  const files = [...input.files];
-  input.value = '';  // so that the same choice counts again
-  if (files.length) take((found) => { for (const file of files) found.push({ file, name: file.webkitRelativePath || file.name }); });
-};
-const ofDrop = (transfer) => {  // what lies in it is gone when this returns
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry && item.webkitGetAsEntry()).filter(Boolean);
-  const files = [...transfer.files];
-  take(async (found, lost) => {
-    for (const entry of entries) await walk(entry, '', found, lost);
-    if (!entries.length) for (const file of files) found.push({ file, name: file.name });
+  const outcome = async (gather) => {
+    const found = [], lost = [];
+    await gather(found, lost);
+    if (!found.length && !lost.length && !stopped) return ['Nothing to upload there: drop images, a folder or an archive, no link or text.'];
+    const sent = stopped ? [] : await send(found, lost);
+    if (stopped) aside = '';
+    if (stopped) return ['Stopped; nothing was taken.'];
+    if (!sent.length) return [`Nothing was uploaded.${failures(lost)}`];
+    return [`${plural(sent.length)} uploaded.${failures(lost)}`, sent];
+  };
+  const take = async (gather) => {
+    if (busy) {
+      aside = ' What you added meanwhile was not taken; add it when this one is done.';
+      return;
+    }
+    busy = true;
+    stopped = false;
+    aside = '';
+    say('Reading what was dropped');
+    let text = 'Nothing was uploaded; do it again.', sent = null;
+    try {
+      [text, sent] = await outcome(gather);
+    } finally {
+      busy = false;
+      say(text);
+    }
+    if (sent) trigger('upload', { files: sent });
+  };
+
+  const ofInput = (input) => {
+    const files = [...input.files];
+    input.value = '';  // so that the same choice counts again
+    if (files.length) take((found) => { for (const file of files) found.push({ file, name: file.webkitRelativePath || file.name }); });
+  };
+  const ofDrop = (transfer) => {  // what lies in it is gone when this returns
+    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry && item.webkitGetAsEntry()).filter(Boolean);
+    const files = [...transfer.files];
+    take(async (found, lost) => {
+      for (const entry of entries) await walk(entry, '', found, lost);
+      if (!entries.length) for (const file of files) found.push({ file, name: file.name });
+    });
+  };
+  element.addEventListener('dragover', (event) => { event.preventDefault(); find('.drop').classList.add('over'); });
+  element.addEventListener('dragleave', () => find('.drop').classList.remove('over'));
+  element.addEventListener('drop', (event) => {
+    event.preventDefault();
+    find('.drop').classList.remove('over');
+    ofDrop(event.dataTransfer);
+  });
+  element.addEventListener('change', (event) => { if (event.target.matches('input[type=file]')) ofInput(event.target); });
+  element.addEventListener('click', (event) => {
+    if (event.target.matches('input[type=file]')) return;
+    const pick = event.target.closest('[data-pick]');
+    if (pick) find('input.' + pick.dataset.pick).click();
+    if (event.target.closest('.stop')) stopped = true;
   });
 };
-element.addEventListener('dragover', (event) => { event.preventDefault(); find('.drop').classList.add('over'); });
-element.addEventListener('dragleave', () => find('.drop').classList.remove('over'));
-element.addEventListener('drop', (event) => {
-  event.preventDefault();
-  find('.drop').classList.remove('over');
-  ofDrop(event.dataTransfer);
-});
-element.addEventListener('change', (event) => { if (event.target.matches('input[type=file]')) ofInput(event.target); });
-element.addEventListener('click', (event) => {
-  if (event.target.matches('input[type=file]')) return;
-  const pick = event.target.closest('[data-pick]');
-  if (pick) find('input.' + pick.dataset.pick).click();
-  if (event.target.closest('.stop')) stopped = true;
-});

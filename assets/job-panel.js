@@ -1,12 +1,15 @@
 // Progress of the jobs of some kinds, where they were asked for; tells Python when one of them has come further. Runs
 // inside gr.HTML (`element`, `trigger`); assets/jobs.js asks the server.
-const panel = element.querySelector('[data-job-kinds]');
-let seen = '';
-window.addEventListener('unifex-jobs', ({ detail: { jobs: all, asked } }) => {
-  const jobs = all.filter((job) => panel.dataset.jobKinds.split(' ').includes(job.kind));
-  window.unifexJobs.list(panel, jobs.filter(window.unifexJobs.active));
-  const now = jobs.map((job) => `${job.id} ${job.state} ${job.stage}`).join();
-  if (now === seen && !(asked && panel.offsetParent)) return;
-  seen = now;
-  trigger('input', {});
-});
+
+export default ({ element, trigger }) => {
+  const panel = element.querySelector('[data-job-kinds]');
+  let seen = '';
+  window.addEventListener('unifex-jobs', ({ detail: { jobs: all, asked } }) => {
+    const jobs = all.filter((job) => panel.dataset.jobKinds.split(' ').includes(job.kind));
+    window.unifexJobs.list(panel, jobs.filter(window.unifexJobs.active));
+    const now = jobs.map((job) => `${job.id} ${job.state} ${job.stage}`).join();
+    if (now === seen && !(asked && panel.offsetParent)) return;
+    seen = now;
+    trigger('input', {});
+  });
+};

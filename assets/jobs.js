@@ -1,125 +1,128 @@
 // The jobs of whoever looks at this page. Asks the server about them, draws those whose own panel is not in view, and
 // tells the panels (assets/job-panel.js). Runs inside gr.HTML (`element`, `server`, `trigger`).
-const BUSY_MS = 800, IDLE_MS = 4000, ENDED_MS = 12000;
-const active = (job) => ['waiting', 'running', 'stopping'].includes(job.state);
-const make = (tag, kind, text) => Object.assign(document.createElement(tag), { className: kind || '', textContent: text || '' });
-const button = (kind, text, act) => {
-  const made = make('button', kind, text);
-  made.type = 'button';
-  made.addEventListener('click', act);
-  return made;
-};
 
-// A job's element is made once and then changed, so that a button under the pointer stays the same button.
-const drawn = (job) => {
-  const root = make('div', 'job');
-  root.innerHTML = '<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100"><div class="bar"><div></div></div>' +
-    '<p><strong></strong><span></span><small></small></p></div>';
-  root.append(button('cancel', 'Cancel', async (event) => {
-    event.target.disabled = true;
-    await server.cancel(job.id);
-    poll();
-  }));
-  root.dataset.id = job.id;
-  return root;
-};
-const update = (root, job) => {
-  const bar = root.querySelector('.progress'), known = job.share !== null;
-  root.dataset.state = job.state;
-  bar.setAttribute('aria-label', job.title);
-  if (known) bar.setAttribute('aria-valuenow', Math.round(100 * job.share));
-  else bar.removeAttribute('aria-valuenow');
-  root.querySelector('.bar').classList.toggle('endless', !known && job.state !== 'waiting');
-  root.querySelector('.bar > div').style.width = `${100 * (job.share || 0)}%`;
-  root.querySelector('strong').textContent = job.title;
-  root.querySelector('span').textContent = ` · ${job.detail}`;
-  root.querySelector('small').textContent = job.note;
-  root.querySelector('.cancel').hidden = !['waiting', 'running'].includes(job.state);
-};
-const list = (place, jobs) => {
-  const known = Object.fromEntries([...place.querySelectorAll('.job')].map((root) => [root.dataset.id, root]));
-  for (const job of jobs) {
-    const root = known[job.id] || place.appendChild(drawn(job));
-    delete known[job.id];
-    update(root, job);
-  }
-  for (const gone of Object.values(known)) gone.remove();
-};
-window.unifexJobs = { list, active, poll: (asked) => poll(asked) };
+export default ({ element, server, trigger }) => {
+  const BUSY_MS = 800, IDLE_MS = 4000, ENDED_MS = 12000;
+  const active = (job) => ['waiting', 'running', 'stopping'].includes(job.state);
+  const make = (tag, kind, text) => Object.assign(document.createElement(tag), { className: kind || '', textContent: text || '' });
+  const button = (kind, text, act) => {
+    const made = make('button', kind, text);
+    made.type = 'button';
+    made.addEventListener('click', act);
+    return made;
+  };
 
-const inView = (kind) => [...document.querySelectorAll('[data-job-kinds]')].some(
-  (panel) => panel.offsetParent && panel.dataset.jobKinds.split(' ').includes(kind));
-const openTab = (name) => [...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === name)?.click();
-
-// What ended while its panel was out of view is said here for a moment.
-const wasActive = new Set(), told = new Set();
-const tellEnded = (job) => {
-  told.add(job.id);
-  const line = make('p', `ended ${job.state}`);
-  line.setAttribute('role', 'status');
-  line.append(make('strong', '', job.title), ` · ${job.detail} `, button('', 'Show', () => { openTab(job.tab); line.remove(); }));
-  element.querySelector('.ended-jobs').append(line);
-  setTimeout(() => line.remove(), ENDED_MS);
-};
-
-// What was cut off, by Cancel or by the end of the server, is offered wherever one lands.
-const LATER = 'unifex-later';
-const later = () => JSON.parse(sessionStorage.getItem(LATER) || '[]');
-const offer = async () => {
-  const place = element.querySelector('.interrupted'), offers = await server.interrupted(0);
-  place.replaceChildren(...offers.filter(({ key }) => !later().includes(key)).map((cut) => {
-    const line = make('p', 'cut'), said = make('span', '', cut.text);
-    line.append(said, button('primary', cut.action, async () => {
-      const problem = await server.resume([cut.kind, cut.name]);
-      if (problem) said.textContent = problem;
-      else { line.remove(); openTab(cut.tab); poll(); }
-    }), button('', 'Not now', () => {
-      sessionStorage.setItem(LATER, JSON.stringify([...later(), cut.key]));
-      line.remove();
+  // A job's element is made once and then changed, so that a button under the pointer stays the same button.
+  const drawn = (job) => {
+    const root = make('div', 'job');
+    root.innerHTML = '<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100"><div class="bar"><div></div></div>' +
+      '<p><strong></strong><span></span><small></small></p></div>';
+    root.append(button('cancel', 'Cancel', async (event) => {
+      event.target.disabled = true;
+      await server.cancel(job.id);
+      poll();
     }));
-    return line;
-  }));
-};
+    root.dataset.id = job.id;
+    return root;
+  };
+  const update = (root, job) => {
+    const bar = root.querySelector('.progress'), known = job.share !== null;
+    root.dataset.state = job.state;
+    bar.setAttribute('aria-label', job.title);
+    if (known) bar.setAttribute('aria-valuenow', Math.round(100 * job.share));
+    else bar.removeAttribute('aria-valuenow');
+    root.querySelector('.bar').classList.toggle('endless', !known && job.state !== 'waiting');
+    root.querySelector('.bar > div').style.width = `${100 * (job.share || 0)}%`;
+    root.querySelector('strong').textContent = job.title;
+    root.querySelector('span').textContent = ` · ${job.detail}`;
+    root.querySelector('small').textContent = job.note;
+    root.querySelector('.cancel').hidden = !['waiting', 'running'].includes(job.state);
+  };
+  const list = (place, jobs) => {
+    const known = Object.fromEntries([...place.querySelectorAll('.job')].map((root) => [root.dataset.id, root]));
+    for (const job of jobs) {
+      const root = known[job.id] || place.appendChild(drawn(job));
+      delete known[job.id];
+      update(root, job);
+    }
+    for (const gone of Object.values(known)) gone.remove();
+  };
+  window.unifexJobs = { list, active, poll: (asked) => poll(asked) };
 
-let news = '', ended = null, timer = 0, asking = false, again = false;
-let asked = false; // something was asked for since the last look: the panels tell Python, whatever they knew
-const take = (answer, asked) => {
-  if (answer.news !== news) {
-    news = answer.news;
-    trigger('input', {});
-  }
-  for (const job of answer.jobs) {
-    if (active(job)) wasActive.add(job.id);
-    else if (wasActive.has(job.id) && !told.has(job.id) && !inView(job.kind)) tellEnded(job);
-  }
-  list(element.querySelector('.active-jobs'), answer.jobs.filter((job) => active(job) && !inView(job.kind)));
-  const now = answer.jobs.filter((job) => !active(job)).map((job) => job.id).join() + answer.jobs.some(active) + answer.ready;
-  if (now !== ended) {
-    ended = now;
-    offer();
-  }
-  window.dispatchEvent(new CustomEvent('unifex-jobs', { detail: { jobs: answer.jobs, asked } }));
+  const inView = (kind) => [...document.querySelectorAll('[data-job-kinds]')].some(
+    (panel) => panel.offsetParent && panel.dataset.jobKinds.split(' ').includes(kind));
+  const openTab = (name) => [...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === name)?.click();
+
+  // What ended while its panel was out of view is said here for a moment.
+  const wasActive = new Set(), told = new Set();
+  const tellEnded = (job) => {
+    told.add(job.id);
+    const line = make('p', `ended ${job.state}`);
+    line.setAttribute('role', 'status');
+    line.append(make('strong', '', job.title), ` · ${job.detail} `, button('', 'Show', () => { openTab(job.tab); line.remove(); }));
+    element.querySelector('.ended-jobs').append(line);
+    setTimeout(() => line.remove(), ENDED_MS);
+  };
+
+  // What was cut off, by Cancel or by the end of the server, is offered wherever one lands.
+  const LATER = 'unifex-later';
+  const later = () => JSON.parse(sessionStorage.getItem(LATER) || '[]');
+  const offer = async () => {
+    const place = element.querySelector('.interrupted'), offers = await server.interrupted(0);
+    place.replaceChildren(...offers.filter(({ key }) => !later().includes(key)).map((cut) => {
+      const line = make('p', 'cut'), said = make('span', '', cut.text);
+      line.append(said, button('primary', cut.action, async () => {
+        const problem = await server.resume([cut.kind, cut.name]);
+        if (problem) said.textContent = problem;
+        else { line.remove(); openTab(cut.tab); poll(); }
+      }), button('', 'Not now', () => {
+        sessionStorage.setItem(LATER, JSON.stringify([...later(), cut.key]));
+        line.remove();
+      }));
+      return line;
+    }));
+  };
+
+  let news = '', ended = null, timer = 0, asking = false, again = false;
+  let asked = false; // something was asked for since the last look: the panels tell Python, whatever they knew
+  const take = (answer, asked) => {
+    if (answer.news !== news) {
+      news = answer.news;
+      trigger('input', {});
+    }
+    for (const job of answer.jobs) {
+      if (active(job)) wasActive.add(job.id);
+      else if (wasActive.has(job.id) && !told.has(job.id) && !inView(job.kind)) tellEnded(job);
+    }
+    list(element.querySelector('.active-jobs'), answer.jobs.filter((job) => active(job) && !inView(job.kind)));
+    const now = answer.jobs.filter((job) => !active(job)).map((job) => job.id).join() + answer.jobs.some(active) + answer.ready;
+    if (now !== ended) {
+      ended = now;
+      offer();
+    }
+    window.dispatchEvent(new CustomEvent('unifex-jobs', { detail: { jobs: answer.jobs, asked } }));
+  };
+  const poll = async (pressed = false) => {
+    clearTimeout(timer);
+    asked ||= pressed;
+    if (asking) { again = true; return; }
+    asking = true;
+    again = false;
+    const told = asked;
+    asked = false;
+    let wait = IDLE_MS;
+    try {
+      const answer = await server.jobs(0);
+      take(answer, told);
+      if (!answer.ready || answer.jobs.some(active)) wait = BUSY_MS;
+    } catch (error) {
+      console.info('the server did not answer; it is asked again', error); // it may be starting anew
+    } finally {
+      asking = false;
+      if (again) poll();
+      else if (!document.hidden) timer = setTimeout(poll, wait);
+    }
+  };
+  document.addEventListener('visibilitychange', () => document.hidden || poll());
+  poll();
 };
-const poll = async (pressed = false) => {
-  clearTimeout(timer);
-  asked ||= pressed;
-  if (asking) { again = true; return; }
-  asking = true;
-  again = false;
-  const told = asked;
-  asked = false;
-  let wait = IDLE_MS;
-  try {
-    const answer = await server.jobs(0);
-    take(answer, told);
-    if (!answer.ready || answer.jobs.some(active)) wait = BUSY_MS;
-  } catch (error) {
-    console.info('the server did not answer; it is asked again', error); // it may be starting anew
-  } finally {
-    asking = false;
-    if (again) poll();
-    else if (!document.hidden) timer = setTimeout(poll, wait);
-  }
-};
-document.addEventListener('visibilitychange', () => document.hidden || poll());
-poll();

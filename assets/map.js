@@ -15,7 +15,7 @@ const mapArray = (encoded, Type) => new Type(Uint8Array.from(atob(encoded), (c) 
 const mapShort = (text, most = MAP_LONGEST) => ([...text].length > most ? `${[...text].slice(0, most - 1).join('').trimEnd()}…` : text);
 const mapEscape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
-const drawMap = (root, data, actions = {}) => {
+export const drawMap = (root, data, actions = {}) => {
   const find = (selector) => root.querySelector(selector);
   const ids = mapArray(data.ids, Int32Array);
   const places = mapArray(data.places, Float32Array);

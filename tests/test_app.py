@@ -11,6 +11,7 @@ from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import serve
 from unifex.gallery.gallery import Gallery
+from unifex.ui import scripts
 from unifex.ui.server.picture_addresses import PREVIEW, THUMBNAIL, address
 
 
@@ -210,6 +211,15 @@ def test_an_image_that_went_is_told_of_and_its_thumbnail_stays(tmp_path, embedde
         assert thumb.status_code == 200
         assert large.status_code == 404
         assert "no longer there" in large.json()["detail"]
+
+
+def test_scripts_are_modules_that_browsers_keep(server):
+    grid = httpx.get(f"{server.url}code/{scripts.VERSION}/grid.js")
+    assert grid.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in grid.headers["cache-control"]
+    assert httpx.get(f"{server.url}code/older/grid.js").headers["cache-control"] == "no-store"
+    for nothing in ("grid", "unifex.css", "..%2Funifex.css"):
+        assert httpx.get(f"{server.url}code/{scripts.VERSION}/{nothing}").status_code == 404
 
 
 def test_items_are_given_part_by_part(server):

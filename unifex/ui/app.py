@@ -29,6 +29,7 @@ from unifex.ui.item_routes import item_routes
 from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.page import Page
 from unifex.ui.rendering import html
+from unifex.ui.scripts import script_route
 from unifex.ui.server.door import Door, Hosts
 from unifex.ui.server.guard import Guard
 from unifex.ui.tabs.evaluate_tab import EvaluateTab
@@ -198,6 +199,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
                 "middleware": _middleware(context, hosts),
                 "routes": [
                     *item_routes(context),
+                    script_route(),
                     APIRoute("/health", health_route(context), include_in_schema=False),
                     APIRoute(f"/{theme.PLOTLY}", lambda: FileResponse(theme.plotly_path()), include_in_schema=False),
                 ],

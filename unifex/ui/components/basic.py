@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from unifex.core.errors import UnifexError
+from unifex.ui.scripts import scripts
 from unifex.ui.theme import asset
 
 
@@ -69,22 +70,22 @@ def item_told(told: str) -> tuple[str, int]:
         raise UnifexError("that is not an item; reload the page") from error
 
 
-def notice(elem_id: str, value: str = "", script: str = "") -> gr.HTML:
-    """Where the outcome of a press appears; it comes into view when it does. ``script`` runs in it as well.
+def notice(elem_id: str, value: str = "", *further: str) -> gr.HTML:
+    """Where the outcome of a press appears; it comes into view when it does. ``further`` scripts run in it as well.
 
     What is in the way of a job that is asked for, and what came of the last one, are two notices: a job may end before
     the answer to the press comes, which would wipe the outcome.
     """
-    return gr.HTML(value, elem_id=elem_id, js_on_load=asset("reveal.js") + script)
+    return gr.HTML(value, elem_id=elem_id, js_on_load=scripts("reveal", *further))
 
 
 def item_grid(elem_id: str) -> gr.HTML:
     """Items as cards; its value is of :mod:`unifex.ui.rendering.grid`."""
-    return gr.HTML("", html_template=asset("grid.html"), js_on_load=asset("grid.js"), elem_id=elem_id)
+    return gr.HTML("", html_template=asset("grid.html"), js_on_load=scripts("grid"), elem_id=elem_id)
 
 
 def drop_zone(elem_id: str, strangers: bool) -> gr.HTML:
     """Where files are dropped. A lone CSV names files of the computer that the app runs on: strangers give none."""
     takes = f"a folder, a .zip{'' if strangers else ', a .csv'} or images"
-    template, script = asset("drop.html"), asset("drop.js")
-    return gr.HTML("", html_template=template, js_on_load=script, elem_id=elem_id, takes=takes)
+    template = asset("drop.html")
+    return gr.HTML("", html_template=template, js_on_load=scripts("drop"), elem_id=elem_id, takes=takes)

@@ -17,7 +17,7 @@ from unifex.ui.context import ERRORS, AppContext, Wish
 from unifex.ui.listening import Updates, listen
 from unifex.ui.rendering.html import message
 from unifex.ui.rendering.item import Shown, detail, no_item
-from unifex.ui.theme import asset
+from unifex.ui.scripts import scripts
 
 
 @dataclass
@@ -32,7 +32,7 @@ class ItemView:
         self.shown, self.corrected = gr.State(("", 0)), gr.State(Wish())
         self.wanted = signal("open")
         with gr.Column(elem_id="detail-card"):
-            self.picture = gr.HTML(js_on_load=asset("item-view.js"))
+            self.picture = gr.HTML(js_on_load=scripts("item-view"))
             with gr.Row():
                 self.again = gr.Button("Search with this one", variant="primary", elem_id="search-with-this")
                 gr.Button("Close", elem_id="close-detail")

@@ -14,7 +14,7 @@ import gradio as gr
 from unifex.core.jobs import Job, JobError, State
 from unifex.core.text import duration, reason
 from unifex.ui.context import ERRORS, AppContext
-from unifex.ui.theme import asset
+from unifex.ui.scripts import scripts
 
 
 class Kind(NamedTuple):
@@ -50,7 +50,7 @@ class JobTray:
         self.news = gr.HTML(
             "",
             html_template=_TRAY,
-            js_on_load=asset("jobs.js"),
+            js_on_load=scripts("jobs"),
             server_functions=self._server_functions(),
             elem_id="jobs",
         )
@@ -102,7 +102,7 @@ class JobPanel:
         self.further = gr.HTML(
             "",
             html_template='<div class="jobs" data-job-kinds="${kinds}"></div>',
-            js_on_load=asset("job-panel.js"),
+            js_on_load=scripts("job-panel"),
             kinds=" ".join(self.kinds),
             elem_id=self.elem_id,
         )

@@ -26,7 +26,7 @@ from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import evaluation_report, failure_lists
 from unifex.ui.rendering.cards import CardCache, of_gallery
 from unifex.ui.rendering.html import message
-from unifex.ui.theme import asset
+from unifex.ui.scripts import scripts
 
 ROWS = 24
 
@@ -67,19 +67,19 @@ class EvaluateTab:
             with gr.Column(scale=3, min_width=320):
                 self.panel.build()
                 self.problem = notice("evaluate-problem")
-                self.outcome = notice("evaluation", _INVITATION, asset("evaluate.js"))
+                self.outcome = notice("evaluation", _INVITATION, "evaluate")
                 self.marks = gr.HTML("", html_template="", js_on_load=_MARKS_JS, visible="hidden")
                 with gr.Column(visible=False, elem_id="failures") as self.failures:
                     self.notice = notice("correction-notice")
                     with gr.Tabs():
                         with gr.Tab("Worst queries"):
-                            self.worst = gr.HTML(elem_id="worst-queries", js_on_load=asset("evaluate.js"))
+                            self.worst = gr.HTML(elem_id="worst-queries", js_on_load=scripts("evaluate"))
                         with gr.Tab("Likely label errors"):
-                            self.errors = gr.HTML(elem_id="label-errors", js_on_load=asset("evaluate.js"))
+                            self.errors = gr.HTML(elem_id="label-errors", js_on_load=scripts("evaluate"))
                         with gr.Tab("Near-duplicates"):
-                            self.duplicates = gr.HTML(elem_id="near-duplicates", js_on_load=asset("evaluate.js"))
+                            self.duplicates = gr.HTML(elem_id="near-duplicates", js_on_load=scripts("evaluate"))
                         with gr.Tab("Corrections"):
-                            self.corrections = gr.HTML(elem_id="corrections", js_on_load=asset("evaluate.js"))
+                            self.corrections = gr.HTML(elem_id="corrections", js_on_load=scripts("evaluate"))
         self._wire()
 
     @property

@@ -31,6 +31,7 @@ from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import map_lists
 from unifex.ui.rendering.html import message
+from unifex.ui.scripts import scripts
 from unifex.ui.server.picture_addresses import THUMBNAIL, address
 from unifex.ui.theme import asset
 
@@ -70,7 +71,7 @@ class MapTab:
                     self.drawing = gr.HTML(
                         "",
                         html_template=asset("map.html"),
-                        js_on_load=asset("plotly.js") + asset("map.js") + asset("map-in-app.js"),
+                        js_on_load=scripts("map-in-app"),
                         server_functions=[_card_server(self.context)],
                         elem_id="map-drawing",
                     )

@@ -29,8 +29,8 @@ from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import training_report
 from unifex.ui.rendering.cards import CardCache, of_gallery
 from unifex.ui.rendering.html import message
+from unifex.ui.scripts import scripts
 from unifex.ui.tabs.gallery_tab import GalleryTab
-from unifex.ui.theme import asset
 
 SUSPECTS_LOOKED_FOR = 20_000  # items; of more, finding every neighbour would keep people waiting
 
@@ -95,22 +95,22 @@ class TrainTab:
     def _build_results(self) -> None:
         invitation = _INVITATION if self._writable else _READ_ONLY
         self.panel.build()
-        self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=asset("evaluate.js"))
+        self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=scripts("evaluate"))
         self.problem = notice("train-problem")
         self.status = notice("train-status")
         self.curves = gr.HTML(
             "", html_template='<div class="curves" role="img" aria-label="Training curves" hidden></div>',
-            js_on_load=asset("plotly.js") + asset("curves.js"),
+            js_on_load=scripts("curves"),
             elem_id="train-curves",
         )  # fmt: skip
-        self.outcome = notice("train-outcome", script=asset("evaluate.js"))
+        self.outcome = notice("train-outcome", "", "evaluate")
         with gr.Column(visible=False, elem_id="train-result") as self.result:
             self.switch.build()
             with gr.Row(equal_height=True):
                 self.download.build()
             self.download.build_notice()
         self.switch.build_notices()
-        self.changed = gr.HTML(elem_id="train-changed", js_on_load=asset("evaluate.js"))
+        self.changed = gr.HTML(elem_id="train-changed", js_on_load=scripts("evaluate"))
 
     @property
     def opening(self) -> list[Part]:

@@ -1,0 +1,43 @@
+"""The page's scripts: modules in ``assets/`` that a browser asks for when it first needs them, and keeps.
+
+``/code/VERSION/NAME.js`` is ``assets/NAME.js``; VERSION changes with any of them, so that all are of one make and are
+kept for good. Modules import each other by ``./NAME.js``. One that is bound to a part of the page exports by default a
+function of what Gradio gives to the script of a ``gr.HTML``: ``{ element, props, watch, trigger, server, upload }``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from fastapi.routing import APIRoute
+from starlette.responses import FileResponse, Response
+
+from unifex.core.assets import ASSETS
+from unifex.ui.server.door import refused
+from unifex.ui.server.rates import Refusal
+
+MODULES = {path.name: path for path in sorted(ASSETS.glob("*.js"))}
+VERSION = hashlib.sha256(b"\0".join(path.read_bytes() for path in MODULES.values())).hexdigest()[:12]
+_KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
+_GIVEN = "{ element, props, watch, trigger, upload, server: typeof server === 'undefined' ? {} : server }"
+
+
+def scripts(*names: str) -> str:
+    """The ``js_on_load`` that binds these modules, by name, to their part of the page. Raises KeyError for none."""
+    return "\n".join(
+        f"import(new URL('code/{VERSION}/{MODULES[f'{name}.js'].name}', document.baseURI))"
+        f".then((module) => module.default({_GIVEN}));"
+        for name in names
+    )
+
+
+def script_route() -> APIRoute:
+    """Answers with a module. A page that is older than the server gets today's, and keeps none."""
+
+    def answer(version: str, name: str) -> Response:
+        if name not in MODULES:
+            return refused(Refusal(404, "there is no such script"))
+        headers = _KEPT if version == VERSION else {"Cache-Control": "no-store"}
+        return FileResponse(MODULES[name], media_type="text/javascript", headers=headers)
+
+    return APIRoute("/code/{version}/{name}", answer, include_in_schema=False)
