@@ -20,7 +20,7 @@ from unifex.models.neck import pca
 from unifex.training import distributed
 from unifex.training.config import LOSSES
 from unifex.training.loop import fit
-from unifex.training.samples import Sampler, Samples
+from unifex.training.samples import Blocks, Sampler, Samples
 
 RECIPES = {name: replace(SMALL, loss=name, batch_size=19) for name in LOSSES}  # 96 samples: the last batch has one
 RECIPES |= {
@@ -98,13 +98,10 @@ def test_a_table_is_read_as_an_array_is(tmp_path):
     assert table.part(rows).fingerprint != table.part(rows[::-1]).fingerprint
 
 
-def test_principal_axes_of_a_table(tmp_path, monkeypatch):
-    from unifex.models import feature_table
-
+def test_principal_axes_of_a_table(tmp_path):
     features = np.random.default_rng(0).standard_normal((230, 6)).astype(np.float16)
     expected = pca(features, (4,))
-    monkeypatch.setattr(feature_table, "BLOCK_ROWS", 64)
-    found = pca(table_of(features, tmp_path), (4,))
+    found = pca(table_of(features, tmp_path), (4,), block_rows=64)
     assert np.allclose(found.weight, expected.weight, atol=1e-5)
     assert np.allclose(found.bias, expected.bias, atol=1e-5)
 
@@ -113,11 +110,9 @@ def test_principal_axes_of_a_table(tmp_path, monkeypatch):
 @given(st.integers(1, 400), st.integers(0, 5), st.integers(1, 40), st.integers(1, 4))
 def test_from_disk_every_row_comes_once_and_windows_are_whole_blocks(count, seed, rows, blocks):
     zeros = np.zeros(count, np.int64)
-    on_disk = Samples(FeatureTable(zeros, np.arange(count), 4, load=lambda shard: None, fingerprint=""), zeros, zeros)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unifex.training.samples.SHUFFLED_ROWS", rows)
-        patch.setattr("unifex.training.samples.WINDOW_BLOCKS", blocks)
-        order = Sampler(on_disk, SMALL, torch.Generator().manual_seed(seed)).draw().numpy()
+    table = FeatureTable(zeros, np.arange(count), 4, load=lambda shard: None, fingerprint="")
+    on_disk = Samples(table, zeros, zeros, blocks=Blocks(rows, blocks))
+    order = Sampler(on_disk, SMALL, torch.Generator().manual_seed(seed)).draw().numpy()
     assert np.array_equal(np.sort(order), np.arange(count))
     for start in range(0, count, rows * blocks):
         touched = np.unique(order[start : start + rows * blocks] // rows)
@@ -125,10 +120,9 @@ def test_from_disk_every_row_comes_once_and_windows_are_whole_blocks(count, seed
 
 
 @pytest.mark.parametrize("init", ["pca", "random"])
-def test_training_from_disk_learns_as_much(tmp_path, monkeypatch, init):
-    monkeypatch.setattr("unifex.training.samples.SHUFFLED_ROWS", 16)
+def test_training_from_disk_learns_as_much(tmp_path, init):
     data, config = samples(), replace(SMALL, epochs=30, init=init)
-    on_disk = replace(data, features=table_of(data.features, tmp_path, 20))
+    on_disk = replace(data, features=table_of(data.features, tmp_path, 20), blocks=Blocks(rows=16))
     here, there = (nearest_right(last(fit(one, config)).neck, data, 8) for one in (data, on_disk))
     assert there >= here - 0.05
     whole = last(fit(on_disk, config)).neck

@@ -22,7 +22,8 @@ from unifex.data.item import Item, Skipped, SourceError
 from unifex.data.sources import open_source, require_items
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.indexing import Remark, index
+from unifex.gallery.index_report import Remark
+from unifex.gallery.indexing import index
 from unifex.retrieval.filters import Filters
 
 DISC = encoded(picture("shapes/disc", 0))

@@ -20,7 +20,7 @@ from unifex.core.files import verify, with_checksum
 from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery, GalleryError, ItemsGone
 from unifex.gallery.image_store import SHARD_ROWS
-from unifex.gallery.indexing import index
+from unifex.gallery.indexing import Pace, index
 from unifex.gallery.library import Library, check_name
 
 
@@ -138,12 +138,9 @@ def test_many_small_additions_are_merged(tmp_path, embedder):
     assert everything(again) == everything(gallery)
 
 
-def test_cancel_keeps_what_was_done_and_resume_adds_the_rest(tmp_path, folder, embedder, monkeypatch):
-    monkeypatch.setattr("unifex.gallery.indexing.COMMIT_IMAGES", 4)
-    monkeypatch.setattr("unifex.gallery.indexing.REPORT_SECONDS", 0.0)
-    monkeypatch.setattr("unifex.gallery.indexing.WINDOW_IMAGES", 2)
+def test_cancel_keeps_what_was_done_and_resume_adds_the_rest(tmp_path, folder, embedder):
     gallery = Gallery.create(tmp_path / "g", embedder)
-    work = index(gallery, str(folder))
+    work = index(gallery, str(folder), pace=Pace(commit_images=4, report_seconds=0.0, window_images=2))
     next(step for step in work if int(step.note.split()[0]) >= 5)  # are added
     work.close()
     done = len(gallery)
@@ -157,14 +154,12 @@ def test_cancel_keeps_what_was_done_and_resume_adds_the_rest(tmp_path, folder, e
 
 KILLED = """
 import sys
-from unifex.gallery import indexing
-indexing.COMMIT_IMAGES = 4
-indexing.WINDOW_IMAGES = 4
+from unifex.gallery.indexing import Pace, index
 from unifex.models.embedder import Embedder
 from unifex.gallery.gallery import Gallery
 gallery = Gallery.open_or_create(sys.argv[1], Embedder.load())
 print("start", flush=True)
-for step in indexing.index(gallery, sys.argv[2]):
+for step in index(gallery, sys.argv[2], pace=Pace(commit_images=4, window_images=4)):
     pass
 """
 

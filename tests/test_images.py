@@ -201,12 +201,15 @@ def test_big_pictures_are_decoded_one_after_the_other(monkeypatch):
 
     monkeypatch.setattr(images, "_reduced_rgb", watched)
     data = encoded(RED)
-    for big, alone in ((10**6, False), (0, True)):
-        most = 0
-        monkeypatch.setattr(images, "BIG", big)
-        with ThreadPoolExecutor(4) as pool:
-            assert [picture.width for picture in pool.map(decode, [data] * 4)] == [40] * 4
-        assert (most == 1) == alone
+    try:
+        for big, alone in ((10**6, False), (0, True)):
+            most = 0
+            images.set_limits(images.Limits(big=big))
+            with ThreadPoolExecutor(4) as pool:
+                assert [picture.width for picture in pool.map(decode, [data] * 4)] == [40] * 4
+            assert (most == 1) == alone
+    finally:
+        images.set_limits(images.Limits())
 
 
 def test_limits_are_set_at_one_place():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,17 +72,17 @@ def test_nearest_with_filters_against_exact_search(collection):
             assert np.abs(found.scores - right.scores).max() < 0.01
 
 
-def test_a_filter_that_would_name_too_many_items_is_scanned(collection, monkeypatch):
+def test_a_filter_that_would_name_too_many_items_is_scanned(collection):
     mask = np.random.default_rng(0).random(3000) < 0.5
-    monkeypatch.setattr(milvus_index, "MAX_NAMED", 100)
+    collection = replace(collection, max_named=100)
     assert collection.expression(mask) is None
     embeddings, queries = collection.vectors.embeddings, clustered(5, seed=1)
     found = exact.VectorIndex(embeddings, collection).search(queries, 10, Exclusion(mask)).positions
     assert np.array_equal(found, index_types.build(embeddings).search(queries, 10, Exclusion(mask)).positions)
 
 
-def test_deeper_than_milvus_goes_is_scanned(collection, monkeypatch):
-    monkeypatch.setattr(milvus_index, "MAX_HITS", 100)
+def test_deeper_than_milvus_goes_is_scanned(collection):
+    collection = replace(collection, max_hits=100)
     embeddings, queries = collection.vectors.embeddings, clustered(5, seed=1)
     found = exact.VectorIndex(embeddings, collection).search(queries, 200).positions
     assert np.array_equal(found, index_types.build(embeddings).search(queries, 200).positions)

@@ -44,13 +44,12 @@ def embeddings_by_path(gallery: Gallery) -> dict[str, np.ndarray]:
     return {record.path: e for record, e in zip(gallery.records(current.columns.ids), current.embeddings)}
 
 
-def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_path, monkeypatch, capsys):
+def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_path, capsys):
     for view in range(200):
         (folder / "many" / "disc").mkdir(parents=True, exist_ok=True)
         picture("shapes/disc", view).save(folder / "many" / "disc" / f"{view}.jpg")
     (folder / "many" / "notes.txt").write_text("no image")
     (folder / "many" / "broken.jpg").write_bytes(encoded(picture("shapes/disc", 0), "JPEG")[:300])
-    monkeypatch.setattr(partitions, "FILES_PER_SHARD", 20)
     out = str(tmp_path / "shards")
     embedder.embed([picture("shapes/disc", 0)])  # its engine is there, and stays here
     killed = []
@@ -61,7 +60,7 @@ def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_
             for process in killed:
                 os.kill(process, signal.SIGKILL)
 
-    written = finish(ray_embedding.embed(str(folder), out, embedder), kill)
+    written = finish(ray_embedding.embed(str(folder), out, embedder, files_per_shard=20), kill)
     assert len(killed) == 1
     assert (written.images, written.kept, written.shards) == (224, 0, 12)
     assert sorted(refused.path for refused in written.failed) == ["many/broken.jpg", "many/notes.txt"]
@@ -69,7 +68,7 @@ def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_
     table = tmp_path / "shards" / "metadata" / "metadata_00003.parquet"
     before = table.stat().st_mtime_ns, (tmp_path / "shards/metadata/metadata_00004.parquet").stat().st_mtime_ns
     table.unlink()
-    again = finish(ray_embedding.embed(str(folder), out, embedder))
+    again = finish(ray_embedding.embed(str(folder), out, embedder, files_per_shard=20))
     assert (again.kept, again.images) == (11, 224)
     assert table.stat().st_mtime_ns > before[0]
     assert (tmp_path / "shards/metadata/metadata_00004.parquet").stat().st_mtime_ns == before[1]
@@ -90,7 +89,7 @@ def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_
 
     (folder / "many" / "new.png").write_bytes(encoded(picture("shapes/disc", 0)))
     with pytest.raises(SourceError, match=r"another plan .* empty folder"):
-        finish(ray_embedding.embed(str(folder), out, embedder))
+        finish(ray_embedding.embed(str(folder), out, embedder, files_per_shard=20))
 
 
 def test_on_a_cluster_by_its_address(folder, embedder, tmp_path):

@@ -18,7 +18,7 @@ from unifex.data import locations
 from unifex.data.item import SourceError
 from unifex.gallery import bundle, corrections
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.indexing import PruneRefused, forget, index, relocate
+from unifex.gallery.indexing import Pace, PruneRefused, forget, index, relocate
 from unifex.gallery.library import Library
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import AppContext
@@ -120,10 +120,9 @@ def test_what_lies_below_an_unreadable_folder_is_not_gone(gallery, folder, monke
     assert [refused.path for refused in report.failed] == ["signs"]
 
 
-def test_a_source_that_goes_midway_is_not_finished(gallery, folder, monkeypatch):
-    monkeypatch.setattr("unifex.gallery.indexing.REPORT_SECONDS", 0.0)
+def test_a_source_that_goes_midway_is_not_finished(gallery, folder):
     (folder / "shapes/disc/99.png").write_bytes(encoded(picture("shapes/disc", 99)))
-    work = index(gallery, str(folder), prune=True)
+    work = index(gallery, str(folder), prune=True, pace=Pace(report_seconds=0.0))
     next(work), next(work)
     folder.rename(folder.with_name("elsewhere"))
     folder.mkdir()

@@ -11,7 +11,7 @@ from unifex.data.item import Labels, Skipped
 from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Facts, Record
-from unifex.gallery.indexing import IndexReport
+from unifex.gallery.index_report import IndexReport
 from unifex.retrieval.hits import Hit, SearchResult
 from unifex.training.result import Changed
 from unifex.ui.rendering import cards, failure_lists, gallery_report, html, item, search_answer, training_report

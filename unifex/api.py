@@ -16,7 +16,8 @@ from unifex.evaluation.compare import Assessment, compare
 from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery import indexing
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.indexing import IndexReport
+from unifex.gallery.index_report import IndexReport
+from unifex.gallery.indexing import Pace
 from unifex.models.embedder import Crop, ImageLike
 from unifex.retrieval import search as retrieval
 from unifex.retrieval.filters import Filters
@@ -30,13 +31,21 @@ from unifex.training.result import TrainResult
 Watch = Callable[[Step], None]
 
 
-def index(gallery: Gallery, source: str | Path, watch: Watch | None = None, **options: bool) -> IndexReport:
+def index(
+    gallery: Gallery,
+    source: str | Path,
+    watch: Watch | None = None,
+    prune: bool = False,
+    prune_all: bool = False,
+    rehash: bool = False,
+    pace: Pace = Pace(),
+) -> IndexReport:
     """Add the images of a source: folder, .zip, .csv, image, hf:OWNER/NAME.
 
-    ``options``: ``prune``, ``prune_all`` and ``rehash``, as :func:`unifex.gallery.indexing.index` has them. What is
-    unchanged is not read again. Raises ``SourceError`` and ``GalleryError``.
+    Options are those of :func:`unifex.gallery.indexing.index`. What is unchanged is not read again. Raises
+    ``SourceError`` and ``GalleryError``.
     """
-    return finish(indexing.index(gallery, str(source), **options), watch)
+    return finish(indexing.index(gallery, str(source), prune, prune_all, rehash, pace), watch)
 
 
 def search(

@@ -10,7 +10,8 @@ from tests.support import drawing
 from unifex.core.progress import finish
 from unifex.gallery.bundle import Packed, pack, unpack
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.indexing import IndexReport, index
+from unifex.gallery.index_report import IndexReport
+from unifex.gallery.indexing import index
 from unifex.gallery.library import Library
 from unifex.models import neck
 from unifex.models.embedder import Embedder, ModelConfig

@@ -15,9 +15,10 @@ from tests.support.serving import serve
 from tests.support.visiting import Visitor
 from unifex.core.progress import finish
 from unifex.core.text import reason
-from unifex.gallery import bundle, indexing
+from unifex.gallery import bundle
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.indexing import Pace
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 from unifex.training.config import TrainConfig
@@ -73,13 +74,12 @@ def kept(disk, folder, embedder) -> Gallery:
     return gallery
 
 
-def test_indexing_on_a_disk_that_fills_up_goes_on_when_there_is_room(tmp_path, disk, folder, embedder, monkeypatch):
+def test_indexing_on_a_disk_that_fills_up_goes_on_when_there_is_room(tmp_path, disk, folder, embedder):
     reference = Gallery.create(tmp_path / "elsewhere", embedder)
     run_index(reference, folder)
-    monkeypatch.setattr(indexing, "COMMIT_IMAGES", 4)
     gallery = Gallery.create(disk / "drawn", embedder)
     remount(disk, "size=300k")
-    refused(lambda: run_index(gallery, folder))
+    refused(lambda: run_index(gallery, folder, pace=Pace(commit_images=4)))
     committed = len(Gallery.open(gallery.folder))
     assert 0 < committed < 24, "it filled up half way"
     assert not list(disk.rglob("*.tmp"))

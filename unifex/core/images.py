@@ -35,16 +35,17 @@ except ImportError:
 
 MAX_BYTES = 256 * 2**20
 MAX_ASPECT = 100  # 1 x 100,000 pixels shows nothing once it is fitted to a square
-BIG = 100 * 10**6  # bytes: of pictures that take more, one is decoded at a time
 STRIP_PIXELS = 2**20  # a big picture is turned to RGB in strips of so many
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one picture may cost. ``memory``: bytes while it is decoded, told from its header."""
+    """What one picture may cost. ``memory``: bytes while it is decoded, told from its header; of those that take more
+    than ``big``, one is decoded at a time."""
 
     pixels: int = 200_000_000  # a JPEG of a 200 megapixel phone camera still passes: it is decoded at a fraction
     memory: int = 600 * 10**6  # 150 megapixels of a PNG, 60 of a HEIC, 37 of a WebP
+    big: int = 100 * 10**6
 
 
 PUBLIC_LIMITS = Limits(memory=256 * 10**6)  # for strangers: 64 megapixels of a PNG, 25 of a HEIC, 16 of a WebP
@@ -237,7 +238,7 @@ def _room_for(memory: int, size: tuple[int, int]) -> Iterator[None]:
             f"{size[0]} x {size[1]} pixels take {needed} to decode, more than the {allowed} allowed; "
             "save it smaller or as a JPEG"
         )
-    with _one_big if memory > BIG else contextlib.nullcontext():
+    with _one_big if memory > _limits.big else contextlib.nullcontext():
         yield
 
 
@@ -340,7 +341,7 @@ def _reduced_rgb(image: Image.Image, at_least: int | None) -> Image.Image:
     if plain and colour.keeps(profile, "RGB"):
         return image
     factor = max(1, int(min(image.size) / (at_least * REDUCING_GAP))) if at_least else 1
-    if 4 * image.width * image.height <= BIG:
+    if 4 * image.width * image.height <= _limits.big:
         flat = _flat(image)  # colours are converted slowly: of fewer pixels
         flat = flat if colour.keeps(profile, flat.mode) else flat.reduce(factor)
     else:

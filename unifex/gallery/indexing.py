@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from unifex.core.progress import Stage, Step, Work
@@ -25,14 +25,11 @@ from unifex.data.sources import open_source
 from unifex.gallery.embedding import embed_items
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.index_report import Counts, IndexReport
 from unifex.gallery.known_items import KnownItems, cannot_be_looked_at
 from unifex.gallery.records import Embedded, Registered, Stored
 from unifex.gallery.writer import Relocated, Writer
 
-COMMIT_IMAGES = 512
-COMMIT_SECONDS = 5.0
-REPORT_SECONDS = 0.2
-WINDOW_IMAGES = 128  # enough work for the pool while a batch is being committed
 STAYS = "what was indexed there before stays"
 
 
@@ -49,58 +46,25 @@ class PruneRefused(GalleryError):
 
 
 @dataclass(frozen=True)
-class IndexReport:
-    """The outcome. ``skipped`` were there already and unchanged; ``moved`` are the same items at another place.
+class Pace:
+    """When a batch is committed, after so many images or seconds, and when progress is told.
 
-    ``removed``: what the source no longer has (prune), or has as a file that is no image any more. ``relabelled``:
-    items that were there and have another label, domain or split now. ``missing``: what is gone from the source and
-    stays, since nobody asked to prune. ``remarks``: what was made of files that are not read as they stand.
+    ``window_images`` are read ahead: enough work for the pool while a batch is being committed.
     """
 
-    gallery: str
-    items: int
-    added: int
-    skipped: int
-    removed: int
-    failed: list[Skipped]
-    seconds: float
-    moved: int = 0
-    relabelled: int = 0
-    missing: int = 0
-    remarks: list[Remark] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Remark:
-    """What is to be said of ``count`` indexed items, of which ``path`` is the first."""
-
-    path: str
-    text: str
-    count: int
-
-
-@dataclass
-class _Counts:
-    done: int = 0
-    added: int = 0
-    skipped: int = 0
-    moved: int = 0
-    relabelled: int = 0
-    failed: list[Skipped] = field(default_factory=list)
-    noted: dict[str, list[str]] = field(default_factory=dict)  # what is to be said -> paths
-
-    def note(self, item: Item) -> None:
-        """What the report must say of an item that is in the gallery."""
-        for text in item.notes:
-            self.noted.setdefault(text, []).append(item.path)
-
-    def remarks(self) -> list[Remark]:
-        """Each once, however many items it is of."""
-        return [Remark(paths[0], text, len(paths)) for text, paths in self.noted.items()]
+    commit_images: int = 512
+    commit_seconds: float = 5.0
+    report_seconds: float = 0.2
+    window_images: int = 128
 
 
 def index(
-    gallery: Gallery, source: str | Source, prune: bool = False, prune_all: bool = False, rehash: bool = False
+    gallery: Gallery,
+    source: str | Source,
+    prune: bool = False,
+    prune_all: bool = False,
+    rehash: bool = False,
+    pace: Pace = Pace(),
 ) -> Work[IndexReport]:
     """Add a source's images to a gallery.
 
@@ -112,7 +76,7 @@ def index(
     source = open_source(source) if isinstance(source, str) else source
     source = _as_known(gallery, source)
     with gallery.write() as writer:
-        run = _Run(gallery, writer, source, rehash, prune or prune_all)
+        run = _Run(gallery, writer, source, rehash, prune or prune_all, pace)
         try:
             yield from run.steps()
             run.check_still_there()
@@ -212,9 +176,10 @@ def _listing(specs: Iterable[str]) -> str:
 class _Run:
     """One pass over a source, with its thread pool, its uncommitted batch and its counts."""
 
-    def __init__(self, gallery: Gallery, writer: Writer, source: Source, rehash: bool, prunes: bool):
+    def __init__(self, gallery: Gallery, writer: Writer, source: Source, rehash: bool, prunes: bool, pace: Pace):
         self.gallery, self.writer, self.source, self.rehash, self.prunes = gallery, writer, source, rehash, prunes
-        self.counts = _Counts()
+        self.pace = pace
+        self.counts = Counts()
         self.spoiled: set[int] = set()  # items whose file is no image any more
         self.source_id = _begin(writer, source)
         self._identity = locations.identity(source.spec)
@@ -240,12 +205,12 @@ class _Run:
         self.writer.forget_refusals(self.source_id)
         stage = Stage("", self.source.count() or 0, "images")
         yield self._step(stage)
-        window = max(1, WINDOW_IMAGES // self._embedder.engine.batch_size)
+        window = max(1, self.pace.window_images // self._embedder.engine.batch_size)
         for chunk in self._chunks():
             self._pending.append((chunk, self._pool.submit(embed_items, self._embedder, chunk, self._hashes)))
             while len(self._pending) >= window:
                 self._collect()
-            if time.monotonic() - self._reported > REPORT_SECONDS:
+            if time.monotonic() - self._reported > self.pace.report_seconds:
                 self._reported = time.monotonic()
                 yield self._step(stage)
         while self._pending:
@@ -272,7 +237,7 @@ class _Run:
             if len(chunk) == self._embedder.engine.batch_size:
                 yield chunk
                 chunk = []
-            elif time.monotonic() - self._reported > REPORT_SECONDS:
+            elif time.monotonic() - self._reported > self.pace.report_seconds:
                 yield []
         if chunk:
             yield chunk
@@ -329,7 +294,7 @@ class _Run:
                 self.counts.added += 1
                 self._known.make_room(item.uri)
                 self._batch.append(outcome)
-        if len(self._batch) >= COMMIT_IMAGES or time.monotonic() - self._committed > COMMIT_SECONDS:
+        if len(self._batch) >= self.pace.commit_images or time.monotonic() - self._committed > self.pace.commit_seconds:
             self._commit()
 
     def _commit(self) -> None:

@@ -56,8 +56,8 @@ def part(features: Features, rows: np.ndarray) -> Features:
     return features.part(rows) if isinstance(features, FeatureTable) else features[rows]
 
 
-def blocks(features: Features) -> Iterator[tuple[slice, np.ndarray]]:
+def blocks(features: Features, block_rows: int = BLOCK_ROWS) -> Iterator[tuple[slice, np.ndarray]]:
     """All rows in order, so many at a time that they fit into memory."""
-    for start in range(0, len(features), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
+    for start in range(0, len(features), block_rows):
+        rows = slice(start, start + block_rows)
         yield rows, features[rows]

@@ -14,7 +14,7 @@ import numpy as np
 
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
-from unifex.models.feature_table import Features, blocks
+from unifex.models.feature_table import BLOCK_ROWS, Features, blocks
 
 NESTED_DIMS = (64, 128, 256, 512)
 
@@ -85,18 +85,21 @@ def pooling(input_dim: int, dim: int = 64) -> Neck:
     return Neck("pooling", weight, np.zeros(dim, np.float32), (dim,))
 
 
-def pca(features: Features, dims: tuple[int, ...] = NESTED_DIMS, whitening: float = 0.5) -> Neck:
+def pca(
+    features: Features, dims: tuple[int, ...] = NESTED_DIMS, whitening: float = 0.5, block_rows: int = BLOCK_ROWS
+) -> Neck:
     """Principal axes of ``features`` [N, D], each divided by variance ** ``whitening``.
 
     0 is plain PCA, 0.5 gives every axis the same variance, 0.25 lies half way. Fewer images than outputs leave the
-    missing axes out of ``dims``. Raises :class:`DimensionError` when not even the smallest dimension can be had.
+    missing axes out of ``dims``. ``block_rows`` are in memory at a time. Raises
+    :class:`DimensionError` when not even the smallest dimension can be had.
     """
     rank = min(len(features) - 1, features.shape[1])
     dims = tuple(dim for dim in dims if dim <= rank)
     if not dims:
         raise DimensionError(f"PCA needs more than {rank + 1} images for its smallest dimension")
-    mean = sum(block.astype(np.float64).sum(axis=0) for _, block in blocks(features)) / len(features)
-    centred = (block.astype(np.float64) - mean for _, block in blocks(features))
+    mean = sum(block.astype(np.float64).sum(axis=0) for _, block in blocks(features, block_rows)) / len(features)
+    centred = (block.astype(np.float64) - mean for _, block in blocks(features, block_rows))
     variance, axes = np.linalg.eigh(sum(block.T @ block for block in centred) / len(features))
     variance, axes = variance[::-1][: dims[-1]], axes[:, ::-1][:, : dims[-1]]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])  # one sign on every machine

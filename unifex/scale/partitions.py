@@ -74,7 +74,7 @@ class Plan:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def plan(spec: str, options: Options | None = None) -> Plan:
+def plan(spec: str, options: Options | None = None, files_per_shard: int = FILES_PER_SHARD) -> Plan:
     """Parts of a local source that is made of files, of a ``scheme://`` folder, or of .tar or .parquet files in either.
 
     ``options``: how the files are read.
@@ -94,8 +94,8 @@ def plan(spec: str, options: Options | None = None) -> Plan:
     if not items:
         raise SourceError(f"'{spec}' has no images")
     rows = [_file_row(item) for item in items]
-    starts = range(0, len(rows), FILES_PER_SHARD)
-    shards = [Shard(number, "files", rows=tuple(rows[at : at + FILES_PER_SHARD])) for number, at in enumerate(starts)]
+    starts = range(0, len(rows), files_per_shard)
+    shards = [Shard(number, "files", rows=tuple(rows[at : at + files_per_shard])) for number, at in enumerate(starts)]
     return Plan(shards, refused)
 
 

@@ -64,14 +64,16 @@ def embed(
     dim: int | None = None,
     address: str | None = None,
     options: Options | None = None,
+    files_per_shard: int = partitions.FILES_PER_SHARD,
 ) -> Work[ShardsWritten]:
     """Write a source's features (or, given ``dim``, its embeddings).
 
     ``out``: a folder, local (then all machines must see it) or ``s3://``. ``address``: of a Ray cluster; without one,
-    this machine. ``options``: how the source's files are read. Raises ``SourceError`` and :class:`ClusterError`.
+    this machine. ``options``: how the source's files are read. ``files_per_shard``: of a source that is made of files;
+    what was begun goes on with the same number only. Raises ``SourceError`` and :class:`ClusterError`.
     """
     started = time.monotonic()
-    plan = partitions.plan(spec, options)
+    plan = partitions.plan(spec, options, files_per_shard)
     files, root = file_system(out)
     made_of = {
         "source": spec, "parts": len(plan.shards), "plan": plan.hash, "backbone": embedder.backbone.id,

@@ -12,18 +12,26 @@ from unifex.models.feature_table import Features, FeatureTable
 from unifex.models.neck import Neck
 from unifex.training.config import TrainConfig
 
-SHUFFLED_ROWS, WINDOW_BLOCKS = 1024, 64  # from disk: rows that are read together, blocks that are mixed
+
+@dataclass(frozen=True)
+class Blocks:
+    """How features come from disk: so many ``rows`` are read together, and those of so many ``mixed`` blocks mixed."""
+
+    rows: int = 1024
+    mixed: int = 64
 
 
 @dataclass(frozen=True)
 class Samples:
     """What a neck learns from. ``features`` [N, D] and ``augmented`` [N, A, D] (or None) of any float type; ``labels``
-    int64 [N] from 0 without gaps; ``domains`` int64 [N]. Features may stay on disk, and have no augmentations then."""
+    int64 [N] from 0 without gaps; ``domains`` int64 [N]. Features may stay on disk, come in ``blocks`` and have no
+    augmentations then."""
 
     features: Features
     labels: np.ndarray
     domains: np.ndarray
     augmented: np.ndarray | None = None
+    blocks: Blocks = Blocks()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,16 +75,16 @@ class Sampler:
 
     def __init__(self, samples: Samples, config: TrainConfig, generator: torch.Generator):
         self._count, self._generator = len(samples), generator
-        self._on_disk = isinstance(samples.features, FeatureTable)
+        self._blocks = samples.blocks if isinstance(samples.features, FeatureTable) else None
         self._chances = sampling_weights(samples, config)
 
     def draw(self) -> Tensor:
         """Rows of the next epoch, int64 [N]."""
         if self._chances is not None:
             drawn = torch.multinomial(self._chances, self._count, replacement=True, generator=self._generator)
-            return _by_blocks(drawn, self._generator) if self._on_disk else drawn
-        if self._on_disk:
-            return _by_blocks(torch.arange(self._count), self._generator)
+            return _by_blocks(drawn, self._blocks, self._generator) if self._blocks else drawn
+        if self._blocks:
+            return _by_blocks(torch.arange(self._count), self._blocks, self._generator)
         return torch.randperm(self._count, generator=self._generator)
 
 
@@ -89,10 +97,10 @@ def sampling_weights(samples: Samples, config: TrainConfig) -> Tensor | None:
     return torch.from_numpy(1 / sizes[codes])
 
 
-def _by_blocks(rows: Tensor, generator: torch.Generator) -> Tensor:
+def _by_blocks(rows: Tensor, blocks: Blocks, generator: torch.Generator) -> Tensor:
     """``rows`` in an order that reads a disk well: blocks come shuffled, and rows shuffled within windows of blocks."""
-    block = rows // SHUFFLED_ROWS
+    block = rows // blocks.rows
     place = torch.randperm(int(block.max()) + 1, generator=generator)[block]
     rows = rows[torch.argsort(place, stable=True)]
-    windows = rows.split(SHUFFLED_ROWS * WINDOW_BLOCKS)
+    windows = rows.split(blocks.rows * blocks.mixed)
     return torch.cat([window[torch.randperm(len(window), generator=generator)] for window in windows])

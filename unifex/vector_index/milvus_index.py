@@ -38,7 +38,10 @@ TEXT_LENGTH = 256
 
 @dataclass(frozen=True)
 class MilvusIndex(CandidateIndex):
-    """A collection that holds ``vectors``. ``subsets`` int64 [N]: :func:`subset_numbers`."""
+    """A collection that holds ``vectors``. ``subsets`` int64 [N]: :func:`subset_numbers`.
+
+    A filter that would name more than ``max_named`` single items is scanned here, as are ``max_hits`` and more a query.
+    """
 
     kind: ClassVar[str] = "milvus"
     store_help: ClassVar[str] = "milvus (a file in the gallery) and milvus:URI"
@@ -47,6 +50,8 @@ class MilvusIndex(CandidateIndex):
     vectors: Vectors
     subsets: np.ndarray
     recall: float | None = None
+    max_named: int = MAX_NAMED
+    max_hits: int = MAX_HITS
 
     @property
     def title(self) -> str:
@@ -82,7 +87,7 @@ class MilvusIndex(CandidateIndex):
     def search(self, queries: np.ndarray, n_candidates: int, mask: np.ndarray | None, budget: float) -> Matches:
         """See :meth:`CandidateIndex.search`. What Milvus cannot be asked is scanned here."""
         expression = "" if mask is None else self.expression(mask)
-        if n_candidates > MAX_HITS or expression is None:
+        if n_candidates > self.max_hits or expression is None:
             return self._scanned(queries, n_candidates, mask)
         with _errors_named(self.name):
             found = self.client.search(
@@ -120,7 +125,7 @@ class MilvusIndex(CandidateIndex):
         numbers, subset = self._numbered
         taken = 2 * np.bincount(subset[mask], minlength=len(numbers)) > np.bincount(subset, minlength=len(numbers))
         without, besides = self.vectors.keys[taken[subset] & ~mask], self.vectors.keys[~taken[subset] & mask]
-        if len(without) + len(besides) > MAX_NAMED:
+        if len(without) + len(besides) > self.max_named:
             return None
         whole = f"part in {numbers[taken].tolist()}" if taken.any() else ""
         if whole and len(without):

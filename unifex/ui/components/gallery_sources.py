@@ -12,7 +12,8 @@ from unifex.core.text import plural
 from unifex.data import uploads
 from unifex.data.item import Source
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.indexing import IndexReport, forget, index, relocate
+from unifex.gallery.index_report import IndexReport
+from unifex.gallery.indexing import forget, index, relocate
 from unifex.gallery.writer import Registered
 from unifex.ui.components.basic import Choice, notice
 from unifex.ui.components.confirmation import Confirmation

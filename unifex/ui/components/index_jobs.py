@@ -16,7 +16,8 @@ from unifex.data.item import Options, Source, SourceError
 from unifex.gallery import bundle
 from unifex.gallery.bundle_file import is_bundle
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
-from unifex.gallery.indexing import IndexReport, announce, index
+from unifex.gallery.index_report import IndexReport
+from unifex.gallery.indexing import announce, index
 from unifex.models.embedder import Embedder
 from unifex.ui.context import AppContext
 

@@ -10,7 +10,7 @@ from unifex.core.templates import render
 from unifex.core.text import duration, plural, size
 from unifex.gallery.embedding import Forecast
 from unifex.gallery.gallery import Facts
-from unifex.gallery.indexing import IndexReport
+from unifex.gallery.index_report import IndexReport
 from unifex.ui.rendering.html import message
 
 REPORT_LINES = 200

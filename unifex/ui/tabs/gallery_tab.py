@@ -13,7 +13,8 @@ from unifex.data import sources
 from unifex.data.item import Options
 from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import GalleryError
-from unifex.gallery.indexing import IndexReport, PruneRefused
+from unifex.gallery.index_report import IndexReport
+from unifex.gallery.indexing import PruneRefused
 from unifex.models.embedder import Embedder
 from unifex.ui.components.basic import Choice, drop_zone, item_grid, notice
 from unifex.ui.components.confirmation import Confirmation

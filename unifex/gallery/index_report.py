@@ -1,0 +1,60 @@
+"""What indexing a source has done, counted as it goes and told at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from unifex.data.item import Item, Skipped
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """The outcome. ``skipped`` were there already and unchanged; ``moved`` are the same items at another place.
+
+    ``removed``: what the source no longer has (prune), or has as a file that is no image any more. ``relabelled``:
+    items that were there and have another label, domain or split now. ``missing``: what is gone from the source and
+    stays, since nobody asked to prune. ``remarks``: what was made of files that are not read as they stand.
+    """
+
+    gallery: str
+    items: int
+    added: int
+    skipped: int
+    removed: int
+    failed: list[Skipped]
+    seconds: float
+    moved: int = 0
+    relabelled: int = 0
+    missing: int = 0
+    remarks: list[Remark] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is to be said of ``count`` indexed items, of which ``path`` is the first."""
+
+    path: str
+    text: str
+    count: int
+
+
+@dataclass
+class Counts:
+    """What an indexing has done so far; ``noted``: what is to be said -> paths of which."""
+
+    done: int = 0
+    added: int = 0
+    skipped: int = 0
+    moved: int = 0
+    relabelled: int = 0
+    failed: list[Skipped] = field(default_factory=list)
+    noted: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, item: Item) -> None:
+        """What the report must say of an item that is in the gallery."""
+        for text in item.notes:
+            self.noted.setdefault(text, []).append(item.path)
+
+    def remarks(self) -> list[Remark]:
+        """Each once, however many items it is of."""
+        return [Remark(paths[0], text, len(paths)) for text, paths in self.noted.items()]
