@@ -19,6 +19,7 @@ from unifex.retrieval.search import search
 
 COMPARISONS = {">=": lambda a, b: a >= b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, "<": lambda a, b: a < b}
 FOLDERS = ("shapes", "shapes/disc", "signs/cross", "sign")
+TAGS = ("best", "seen", "nobody's")
 WHERE = ("year>=1900", "year<1950", "year=1890", "year=1890.0", "year=1910", "artist=Monet", "artist=Ada", "price>2")
 
 
@@ -38,6 +39,9 @@ def gallery(tmp_path_factory, embedder) -> Gallery:
             rows.writerow([name.as_posix(), label, domain, split, artist, year, price])
     gallery = Gallery.create(root / "drawn", embedder)
     run_index(gallery, pictures / "manifest.csv")
+    with gallery.write() as writer:
+        for item in gallery.snapshot().columns.ids.tolist():
+            writer.tag([item], draw.sample(["best", "seen"], draw.randrange(3)))
     return gallery
 
 
@@ -54,13 +58,15 @@ def holds(record, text: str) -> bool:
     return float(value) == float(condition.value) if both else value == condition.value
 
 
-def passed_by(domains, labels, folders, where) -> dict:
+def passed_by(domains, labels, folders, where, tags) -> dict:
     """Facet -> whether a record passes it."""
     found = {}
     if domains:
         found["domain"] = lambda record: record.domain in domains
     if labels:
         found["label"] = lambda record: record.label in labels
+    if tags:
+        found["tag"] = lambda record: bool(set(tags) & set(record.tags))
     if folders:
         found["folder"] = lambda record: any(record.path.startswith(f"{folder}/") for folder in folders)
     for column in {Condition.parse(text).column for text in where}:
@@ -76,7 +82,7 @@ def passed_by(domains, labels, folders, where) -> dict:
 def names_of(record) -> dict[str, list[str]]:
     """Facet -> what it counts a record under."""
     parts = record.path.split("/")[:-1]
-    one = {"domain": [record.domain], "label": [record.label], "split": [record.split]}
+    one = {"domain": [record.domain], "label": [record.label], "split": [record.split], "tag": record.tags}
     columns = {f"column {name}": [record.labels.extra.get(name, "")] for name in ("artist", "year", "price")}
     return one | columns | {"folder": ["/".join(parts[: at + 1]) for at in range(len(parts))]}
 
@@ -85,10 +91,10 @@ some = lambda names: st.lists(st.sampled_from(names), unique=True, max_size=3).m
 
 
 @settings(max_examples=40, deadline=None)
-@given(some(("shapes", "signs")), some(("disc", "cross", "stripes")), some(FOLDERS), some(WHERE))
-def test_against_loops(gallery, domains, labels, folders, where):
-    filters = Filters(domains, labels=labels, folders=folders, where=tuple(map(Condition.parse, where)))
-    snapshot, passes = gallery.snapshot(), passed_by(domains, labels, folders, where)
+@given(some(("shapes", "signs")), some(("disc", "cross", "stripes")), some(FOLDERS), some(WHERE), some(TAGS))
+def test_against_loops(gallery, domains, labels, folders, where, tags):
+    filters = Filters(domains, labels=labels, folders=folders, where=tuple(map(Condition.parse, where)), tags=tags)
+    snapshot, passes = gallery.snapshot(), passed_by(domains, labels, folders, where, tags)
     records = gallery.records(snapshot.columns.ids)
     expected = [all(passed(record) for passed in passes.values()) for record in records]
     mask = filters.mask(snapshot)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser, new_file
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically
 from unifex.core.text import plural, size
+
+if TYPE_CHECKING:
+    from unifex.gallery.gallery import Gallery
 
 
 def add_commands(command: Callable[..., Parser]) -> None:
@@ -36,6 +39,14 @@ def add_commands(command: Callable[..., Parser]) -> None:
     )
     correct.add_argument("--undo", action="append", default=[], metavar="PATH", help="take back all said of an item")
     correct.add_argument("--out", type=new_file, help="FILE.csv: write the list of corrections")
+
+    tag = command("tag", _tag, "put a tag on items of a gallery, take it away, or list the tags")
+    tag.add_argument("gallery")
+    tag.add_argument(
+        "tag", nargs="?", default="", help="a word or a few; several with commas between. Without: list them"
+    )
+    tag.add_argument("paths", nargs="*", metavar="PATH", help="path or uri of an item")
+    tag.add_argument("--remove", action="store_true", help="take the tag away")
 
     forgotten = command("forget", _forget, "forget a source of a gallery, with the items that no other source has")
     forgotten.add_argument("source", help="as it was indexed; `info` lists them")
@@ -81,14 +92,36 @@ def _store(options: argparse.Namespace) -> dict[str, Any]:
 def _remove(options: argparse.Namespace) -> dict[str, Any]:
     gallery = library(options).get(options.gallery)
     with gallery.write() as writer:
-        found = gallery.find(options.paths, dropped=True)
-        missing = [path for path, ids in found.items() if not ids]
-        if missing:
-            raise UnifexError(f"nothing removed: gallery '{gallery.name}' has no item {', '.join(missing)}")
-        removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
+        removed = writer.remove(_ids_of(gallery, options.paths, dropped=True))
         gallery.derived.save()
     say(options, f"{removed} removed, {len(gallery)} left")
     return {"gallery": gallery.name, "removed": removed, "items": len(gallery)}
+
+
+def _tag(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.gallery import tags
+
+    gallery = library(options).get(options.gallery)
+    if options.tag:
+        names = tags.parse(options.tag)
+        if not options.paths:
+            raise UnifexError(f"name the items that '{options.tag}' is for")
+        with gallery.write() as writer:
+            (writer.untag if options.remove else writer.tag)(_ids_of(gallery, options.paths), names)
+    counted = gallery.tags()
+    for name, count in counted.items():
+        say(options, f"{name}: {plural(count, 'item')}")
+    say(options, f"{plural(len(counted), 'tag')} in gallery '{gallery.name}'")
+    return {"gallery": gallery.name, "tags": counted}
+
+
+def _ids_of(gallery: Gallery, paths: list[str], dropped: bool = False) -> list[int]:
+    """The items of these paths or uris. Raises ``UnifexError`` when one names none."""
+    found = gallery.find(paths, dropped=dropped)
+    missing = [path for path, ids in found.items() if not ids]
+    if missing:
+        raise UnifexError(f"nothing was changed: gallery '{gallery.name}' has no item {', '.join(missing)}")
+    return sorted({item for ids in found.values() for item in ids})
 
 
 def _correct(options: argparse.Namespace) -> dict[str, Any]:

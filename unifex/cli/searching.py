@@ -38,6 +38,9 @@ def add_commands(command: Callable[..., Parser]) -> None:
         "--folder", action="append", default=[], help="only what lies in this folder or below (may be repeated)"
     )
     search.add_argument(
+        "--tag", action="append", default=[], help="only what has this tag (may be repeated: any of them)"
+    )
+    search.add_argument(
         "--where", action="append", default=[], metavar="CONDITION",
         help="only where a further column is so: 'artist=Monet', 'year>=1900' (may be repeated)",
     )  # fmt: skip
@@ -102,6 +105,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     filters = Filters(
         tuple(options.domain), tuple(options.split), options.min_score, false_accept_rate=rate,
         labels=tuple(options.label), folders=tuple(options.folder), where=tuple(map(Condition.parse, options.where)),
+        tags=tuple(options.tag),
     )  # fmt: skip
     filters.check_known(gallery)
     fold = options.level if options.fold else ""

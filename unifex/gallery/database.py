@@ -22,7 +22,7 @@ from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash
 from unifex.core.text import reason
 from unifex.data.item import Labels, Skipped
-from unifex.gallery import config, corrections, schema
+from unifex.gallery import config, corrections, schema, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.records import Counts, Record, Registered
@@ -151,8 +151,8 @@ class Database:
 
     def records(self, ids: Sequence[int] | np.ndarray) -> list[Record]:
         """The items with these ids, in this order; ids that are no longer there are left out."""
-        query = """SELECT shown.label, shown.domain, shown.split, items.extra, shown.id, shown.uri, shown.path,
-                       shown.sha256, width, height, bytes, COALESCE(original, '')
+        query = f"""SELECT shown.label, shown.domain, shown.split, items.extra, {tags.OF_ITEM}, shown.id, shown.uri,
+                       shown.path, shown.sha256, width, height, bytes, COALESCE(original, '')
                    FROM shown JOIN items USING (id) JOIN features ON features.sha256 = shown.sha256
                    WHERE shown.id = ?"""
         with self.connect() as database:
@@ -160,8 +160,10 @@ class Database:
             rows = [database.execute(query, (int(i),)).fetchone() for i in ids]
         try:
             return [
-                Record(id, uri, path, sha256, Labels.from_row(label, domain, split, extra), *rest)
-                for label, domain, split, extra, id, uri, path, sha256, *rest in filter(None, rows)
+                Record(
+                    id, uri, path, sha256, Labels.from_row(label, domain, split, extra), *rest, tags=tags.of_row(tagged)
+                )
+                for label, domain, split, extra, tagged, id, uri, path, sha256, *rest in filter(None, rows)
             ]
         except ValueError as error:
             raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
@@ -191,11 +193,17 @@ class Database:
         """Of the items with these ascending ids, as they are committed now."""
         query = "SELECT shown.id, shown.path, items.extra FROM shown JOIN items USING (id)"
         with self.connect() as database:
-            rows = database.execute(query).fetchall()
+            database.execute("BEGIN")  # both reads see one commit
+            rows, tagged = database.execute(query).fetchall(), database.execute(tags.SHOWN).fetchall()
         try:
-            return FurtherColumns.of(ids, rows)
+            return FurtherColumns.of(ids, rows, tags.TagColumn.of(ids, tagged))
         except ValueError as error:
             raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
+
+    def tags(self) -> dict[str, int]:
+        """How many items have each tag, by tag in alphabetical order."""
+        with self.connect() as database:
+            return dict(sorted(Counter(tag for _, tag in database.execute(tags.SHOWN)).items()))
 
     def counts(self) -> Counts:
         """Of all items. Raises :class:`GalleryError` when they are not what the last writer left."""

@@ -235,6 +235,10 @@ class Gallery:
         """What people said of its items, by kind and path."""
         return self.database.corrections()
 
+    def tags(self) -> dict[str, int]:
+        """How many items have each tag, by tag in alphabetical order."""
+        return self.database.tags()
+
     def sources(self) -> list[Registered]:
         """What it was indexed from, in the order of the first time."""
         return self.database.sources()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from unifex.data.item import Item, Labels
-from unifex.gallery import listings
+from unifex.gallery import listings, tags
 from unifex.gallery.listings import Listing
 from unifex.gallery.records import Embedded
 
@@ -130,6 +130,7 @@ def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:
     uris = [one(connection, "SELECT uri FROM items WHERE id = ?", item) for item in (stays, goes)]
     connection.execute("UPDATE OR IGNORE corrections SET uri = ? WHERE uri = ?", uris)
     connection.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (stays, goes))
+    tags.join(connection, stays, goes)
     delete(connection, [goes])
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from unifex.core.text import printable
 from unifex.data.item import Labels
-from unifex.gallery import listings
+from unifex.gallery import listings, tags
 from unifex.gallery.corrections import KINDS
 from unifex.gallery.database import is_digest
 from unifex.gallery.image_store import SHARD_ROWS
@@ -95,6 +95,11 @@ def rebuild(source: sqlite3.Connection, target: Path, place: str, original: Call
                 if uri and uri in named and other in named
             ],
         )
+        made.executemany(
+            "INSERT OR IGNORE INTO tags (tag, item, sha256) "
+            "SELECT ?, id, sha256 FROM items WHERE id = ? AND sha256 = ?",
+            _rows(source, "tags"),
+        )
         if made.execute("SELECT 1 FROM items WHERE sha256 NOT IN (SELECT sha256 FROM features)").fetchone():
             raise ValueError("it has an item without features")
     return Rebuilt(shards, originals)
@@ -166,7 +171,13 @@ def _kind(value: object) -> str:
     return str(value)
 
 
+def _tag(value: object) -> str:
+    (tag,) = tags.parse(_text(tags.LONGEST)(value))
+    return tag
+
+
 LATER = frozenset({"extra"})  # columns that a gallery of an earlier version may lack
+LATER_TABLES = frozenset({"tags"})
 _SIZE = _number(0, 1 << 40)
 _LABEL = _text(MOST_LABEL)
 _COLUMNS: dict[str, dict[str, Callable[[object], object]]] = {
@@ -184,6 +195,7 @@ _COLUMNS: dict[str, dict[str, Callable[[object], object]]] = {
         "kind": _kind, "uri": _place, "path": _text(MOST_PATH), "sha256": _digest, "label": _LABEL,
         "domain": _LABEL, "other_uri": _place, "other_path": _text(MOST_PATH),
     },
+    "tags": {"tag": _tag, "item": _number(1, 1 << 62), "sha256": _digest},
 }  # fmt: skip
 
 
@@ -193,6 +205,8 @@ def _rows(source: sqlite3.Connection, table: str) -> Iterator[tuple]:
     pages, size = (source.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in ("page_count", "page_size"))
     most = pages * size // LEAST_ROW
     there = {row[1] for row in source.execute(f"PRAGMA main.table_info({table})")}
+    if table in LATER_TABLES and not there:
+        return
     wanted = ", ".join("NULL" if column in LATER and column not in there else column for column in checks)
     for count, row in enumerate(source.execute(f"SELECT {wanted} FROM main.{table} NOT INDEXED")):
         if count > most:

@@ -12,7 +12,8 @@ from unifex.data.sources import open_source
 
 @dataclass(frozen=True)
 class Record(Labelled):
-    """One item as it is stored. ``original``: file name of the kept bytes, empty when ``uri`` is the place."""
+    """One item as it is stored. ``original``: file name of the kept bytes, empty when ``uri`` is the place; ``tags``
+    as :mod:`unifex.gallery.tags` has them."""
 
     id: int
     uri: str
@@ -23,6 +24,7 @@ class Record(Labelled):
     height: int
     bytes: int
     original: str
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from unifex.data import locations
-from unifex.gallery import corrections, listings
+from unifex.gallery import corrections, listings, tags
 
 TABLES = (
     """
@@ -44,6 +44,7 @@ CREATE INDEX IF NOT EXISTS features_unmeasured ON features (sha256) WHERE stored
     + corrections.TABLE
     + corrections.INDICES
     + listings.TABLE
+    + tags.TABLE
 )
 _OF_SQLITE = {("table", name) for name in ("sqlite_sequence", "sqlite_stat1", "sqlite_stat4")}
 
@@ -101,6 +102,7 @@ MIGRATIONS = (
     ),
     Migration(columns={"features": {"stored": "INTEGER"}}),
     Migration(columns={"items": _EXTRA, "listings": _EXTRA}),
+    Migration(tables={"tags": tags.TABLE.replace("CREATE TABLE", "CREATE TEMP TABLE")}),
 )
 
 

@@ -13,6 +13,7 @@ from unifex.core import derived
 from unifex.core.arrays import positions_of
 from unifex.core.text import printable
 from unifex.data.curation import lookalikes
+from unifex.gallery.tags import TagColumn
 from unifex.vector_index.exact import VectorIndex
 
 
@@ -93,16 +94,17 @@ class ItemTable:
 
 @dataclass(frozen=True)
 class FurtherColumns:
-    """What a table of items leaves out, in its order: ``folders`` of their paths, and further columns of a CSV.
+    """What a table of items leaves out, in its order: ``folders`` of their paths, further columns of a CSV, tags.
 
-    Both are empty where there is nothing.
+    All are empty where there is nothing.
     """
 
     folders: CategoricalColumn
     extra: Mapping[str, CategoricalColumn]
+    tags: TagColumn
 
     @classmethod
-    def of(cls, ids: np.ndarray, rows: Iterable[tuple[int, str, str]]) -> FurtherColumns:
+    def of(cls, ids: np.ndarray, rows: Iterable[tuple[int, str, str]], tags: TagColumn) -> FurtherColumns:
         """For ascending ``ids`` int64 [N], from (id, path, further columns as JSON) of these items, or of other ones.
 
         Raises ValueError for what is no JSON object.
@@ -118,7 +120,7 @@ class FurtherColumns:
             for column, text in _object(values).items():
                 extra.setdefault(column, [""] * len(ids))[position] = text
         columns = {name: CategoricalColumn.of(texts) for name, texts in sorted(extra.items())}
-        return cls(CategoricalColumn.of(folders), columns)
+        return cls(CategoricalColumn.of(folders), columns, tags)
 
 
 def _object(text: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from unifex.core import disk
 from unifex.core.files import drop_checksum, note_checksum
 from unifex.data.item import Item, Skipped
 from unifex.data.locations import relocated
-from unifex.gallery import corrections, item_rows
+from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
 from unifex.gallery.errors import GalleryBusy
@@ -131,6 +131,7 @@ class Writer:
             item_rows.list_items(connection, source, [*inserted, *found])
             relabelled = item_rows.settle(connection, [item for item, _ in found])
             item_rows.adopt_corrections(connection, batch)
+            tags.adopt(connection, {item.sha256: id for (id, _), item in zip(reversed(inserted), reversed(batch))})
             connection.executemany(
                 "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", [(source, r.path, r.reason) for r in refused]
             )
@@ -248,6 +249,16 @@ class Writer:
                 "DELETE FROM corrections WHERE kind = ? AND uri = ? AND other_uri = ?",
                 [(correction.kind, correction.uri, correction.other_uri) for correction in said],
             )
+
+    def tag(self, ids: Iterable[int], names: Sequence[str]) -> None:
+        """Items have these tags (:func:`tags.parse` makes them), too. Raises ``UnifexError`` for too many."""
+        with self._change() as connection:
+            tags.add(connection, ids, names)
+
+    def untag(self, ids: Iterable[int], names: Sequence[str]) -> None:
+        """Items have these tags no more."""
+        with self._change() as connection:
+            tags.take_away(connection, ids, names)
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove items, and with the last item of an image all that is kept of that; how many went."""

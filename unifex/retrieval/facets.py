@@ -10,6 +10,7 @@ import numpy as np
 
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import CategoricalColumn
+from unifex.gallery.tags import TagColumn
 from unifex.retrieval.conditions import numbers
 from unifex.retrieval.filters import Filters
 
@@ -18,7 +19,7 @@ MOST = 100  # names of a facet
 
 @dataclass(frozen=True)
 class Facet:
-    """``name``: ``domain``, ``split``, ``label``, ``folder`` or ``column NAME``.
+    """``name``: ``domain``, ``split``, ``label``, ``tag``, ``folder`` or ``column NAME``.
 
     ``counts``: items by name, most first, at most :data:`MOST`; of ``names`` that there are. ``low`` and ``high``: of
     the numbers, where all that is there is one; else None.
@@ -45,6 +46,7 @@ def facets(gallery: Gallery, filters: Filters = Filters()) -> list[Facet]:
     named = {"domain": columns.domains, "split": columns.splits, "label": columns.labels}
     named |= {f"column {name}": column for name, column in further.extra.items()}
     found = [_facet(name, column, _counts(column, left(name))) for name, column in named.items()]
+    found.append(_facet("tag", further.tags, further.tags.counts(left("tag"))))
     below = _below(further.folders, _counts(further.folders, left("folder")))
     return [*found, Facet("folder", dict(below.most_common(MOST)), len(below))]
 
@@ -54,7 +56,7 @@ def _counts(column: CategoricalColumn, left: np.ndarray) -> np.ndarray:
     return np.bincount(column.codes[left], minlength=len(column.names))
 
 
-def _facet(name: str, column: CategoricalColumn, counts: np.ndarray) -> Facet:
+def _facet(name: str, column: CategoricalColumn | TagColumn, counts: np.ndarray) -> Facet:
     there = np.flatnonzero((counts > 0) & (column.names != ""))
     most = there[np.argsort(-counts[there], kind="stable")[:MOST]]
     by_name = {str(column.names[code]): int(counts[code]) for code in most}

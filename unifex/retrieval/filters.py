@@ -23,7 +23,8 @@ class Filters:
 
     ``false_accept_rate``: only hits that no more than this share (0..1) of queries reach whose thing is not in the
     gallery. ``labels``: only these, in whichever domain; ``folders``: only what lies in these or below, by path;
-    ``where``: of further columns; of one column any of its ``=`` has to hold, and all else.
+    ``where``: of further columns; of one column any of its ``=`` has to hold, and all else. ``tags``: what has any of
+    these.
     """
 
     domains: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class Filters:
     labels: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     where: tuple[Condition, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.min_score is not None:
@@ -54,9 +56,14 @@ class Filters:
             for name in wanted:
                 if printable(name) not in map(printable, there):
                     raise UnifexError(f"no {what} '{name}' in gallery '{gallery.name}'; {what_there_is(there, name)}")
-        if not (self.folders or self.where):
+        if not self._reads_further:
             return
         further = snapshot.further
+        for name in self.tags:
+            if not further.tags.among([name]).any():
+                raise UnifexError(
+                    f"no tag '{name}' in gallery '{gallery.name}'; {what_there_is(further.tags.names, name)}"
+                )
         for name in self.folders:
             if not in_folders(further.folders, [name]).any():
                 there = what_there_is(further.folders.names, name)
@@ -84,7 +91,11 @@ class Filters:
     @property
     def partial(self) -> bool:
         """Whether a part of a gallery is searched only."""
-        return bool(self.domains or self.splits or self.within or self.labels or self.folders or self.where)
+        return bool(self.domains or self.splits or self.within or self.labels or self._reads_further)
+
+    @property
+    def _reads_further(self) -> bool:
+        return bool(self.folders or self.where or self.tags)
 
     def searched(self, snapshot: Snapshot) -> int:
         """Among how many items; those that are the query itself count, though they are not among the hits."""
@@ -99,7 +110,8 @@ class Filters:
     def parts(self, snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
         """What each part leaves, bool [N], by the facet that it is of: all of them have to hold.
 
-        Facets are ``domain``, ``split``, ``label``, ``folder`` and ``column NAME``; of single items it is empty.
+        Facets are ``domain``, ``split``, ``label``, ``tag``, ``folder`` and ``column NAME``; of single items it is
+        empty.
         """
         columns = snapshot.columns
         for facet, column, wanted in (
@@ -113,8 +125,10 @@ class Filters:
             yield "", np.isin(columns.ids, list(self.within))
         if self.exclude:
             yield "", ~np.isin(columns.ids, list(self.exclude))
-        if self.folders or self.where:
+        if self._reads_further:
             further = snapshot.further
+            if self.tags:
+                yield "tag", further.tags.among(self.tags)
             if self.folders:
                 yield "folder", in_folders(further.folders, self.folders)
             for name, conditions in self._by_column().items():

@@ -52,6 +52,7 @@ class Hit:
             "score": round(self.score, 6),
             "chance": None if self.probability is None else round(self.probability, 4),
             **({} if self.copies is None else {"copies": len(self.copies)}),
+            **({"tags": list(self.record.tags)} if self.record.tags else {}),
             **({"extra": dict(self.record.labels.extra)} if self.record.labels.extra else {}),
         }
 

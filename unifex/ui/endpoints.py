@@ -55,12 +55,14 @@ def _add_searches(app: AppContext) -> None:
         label: str = "",
         folder: str = "",
         where: str = "",
+        tag: str = "",
     ) -> dict[str, Any]:
         """Find the items of a gallery that look like an image, or like parts of it: ``box`` is x,y,w,h, each 0 to 1.
 
         Several boxes stand with ``;`` between. ``item``: one of the gallery, as hits name it, in place of the image.
         ``more`` and ``less`` like these of the gallery, one a line; ``more`` alone is enough.
-        ``label``, ``folder``, ``where``: only these, one a line; ``where`` is of further columns, as ``year>=1900``.
+        ``label``, ``folder``, ``tag``, ``where``: only these, one a line; ``where`` is of further columns, as
+        ``year>=1900``.
         """
         opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
         marks = Query(
@@ -69,7 +71,7 @@ def _add_searches(app: AppContext) -> None:
         name, query = _asked(app, opened, marks, image, item, Region.parse_all(_text("box", box)))
         if where and app.settings.public:
             raise UnifexError("where: what further columns say is the owner's to know")
-        filters = _filters(opened, domain, min_score, label, folder, where)
+        filters = _filters(opened, domain, min_score, label, folder, where, tag)
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
         result = search(opened, query, k, filters, _dim(dim), rerank=context, fold=_level(app, fold))
@@ -144,7 +146,7 @@ def _items(app: AppContext, gallery: Gallery, item: Any) -> tuple[int, ...]:
 
 
 def _filters(
-    gallery: Gallery, domain: str, min_score: float, label: Any = "", folder: Any = "", where: Any = ""
+    gallery: Gallery, domain: str, min_score: float, label: Any = "", folder: Any = "", where: Any = "", tag: Any = ""
 ) -> Filters:
     filters = Filters(
         (_text("domain", domain),) if domain else (),
@@ -152,6 +154,7 @@ def _filters(
         labels=_lines("label", label),
         folders=_lines("folder", folder),
         where=tuple(map(Condition.parse, _lines("where", where))),
+        tags=_lines("tag", tag),
     )
     filters.check_known(gallery)
     return filters

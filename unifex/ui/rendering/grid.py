@@ -20,15 +20,18 @@ class GridItem:
     label: str
     domain: str
     path: str
+    tags: tuple[str, ...] | None = None
     score: float | None = None
     chance: float | None = None
 
     @classmethod
     def of(cls, record: Record, score: float | None = None, chance: float | None = None) -> GridItem:
         """An item, or what was found of it."""
-        return cls(record.id, version(record), record.label, record.domain, record.path, score, chance)
+        return cls(
+            record.id, version(record), record.label, record.domain, record.path, record.tags or None, score, chance
+        )
 
-    def as_json(self) -> dict[str, int | str | float]:
+    def as_json(self) -> dict[str, int | str | float | tuple[str, ...]]:
         """Only what is known."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 

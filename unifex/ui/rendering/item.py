@@ -10,6 +10,7 @@ from markupsafe import Markup
 from unifex.core.metadata import taken
 from unifex.core.templates import render
 from unifex.core.text import size
+from unifex.gallery import tags
 from unifex.gallery.gallery import Record
 from unifex.ui.server.picture_addresses import PREVIEW, THUMBNAIL, address
 
@@ -35,6 +36,7 @@ def _taken(shown: Shown) -> str:
 FACTS: dict[str, Callable[[Shown], str]] = {
     "Label": lambda shown: shown.record.label or "none",
     "Domain": lambda shown: shown.record.domain or "none",
+    "Tags": lambda shown: tags.SEPARATOR.join(shown.record.tags),
     "Split": lambda shown: shown.record.split or "none",
     "Path": lambda shown: shown.record.path,
     "Size": lambda shown: f"{shown.record.width} x {shown.record.height} pixels, {size(shown.record.bytes)}",

@@ -1,0 +1,108 @@
+"""Tags: words that people put on a gallery's items, stored beside them and never in their files.
+
+An item has any number. They belong to an image, as corrections do: an item keeps them wherever its file goes, they end
+when the file's content changes, and an item that was removed has them again when that content is indexed once more.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unifex.core.arrays import positions_of
+from unifex.core.errors import UnifexError
+from unifex.core.text import plural, printable
+
+LONGEST, MOST, MOST_AT_ONCE = 60, 50, 10  # characters of a tag; tags of an item; tags that are given in one text
+SEPARATOR = ", "  # between tags where several stand in one text
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS tags (
+    item INTEGER NOT NULL, tag TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (item, tag)) WITHOUT ROWID;
+"""
+OF_ITEM = "COALESCE((SELECT group_concat(tag, char(10)) FROM tags WHERE tags.item = shown.id), '')"
+SHOWN = "SELECT tags.item, tags.tag FROM tags JOIN shown ON shown.id = tags.item"
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """The tags that a text names, with commas between, each once. Raises ``UnifexError`` for none, or what is none."""
+    found = tuple(dict.fromkeys(filter(None, (" ".join(printable(part).split()) for part in text.split(",")))))
+    if not found:
+        raise UnifexError("name the tag")
+    if len(found) > MOST_AT_ONCE:
+        raise UnifexError(f"give at most {MOST_AT_ONCE} tags at once")
+    for tag in found:
+        if len(tag) > LONGEST:
+            raise UnifexError(f"the tag '{tag[:LONGEST]}…' is longer than {LONGEST} characters")
+    return found
+
+
+def of_row(text: str) -> tuple[str, ...]:
+    """What :data:`OF_ITEM` selects, in alphabetical order."""
+    return tuple(sorted(filter(None, text.split("\n"))))
+
+
+@dataclass(frozen=True)
+class TagColumn:
+    """Which items have which tags: the item at ``positions[i]`` has ``names[codes[i]]``; both int64 [P]; of ``items``.
+
+    ``names``: object [T], sorted.
+    """
+
+    names: np.ndarray
+    codes: np.ndarray
+    positions: np.ndarray
+    items: int
+
+    @classmethod
+    def of(cls, ids: np.ndarray, rows: Sequence[tuple[int, str]]) -> TagColumn:
+        """For ascending ``ids`` int64 [N], from (id, tag) of these items, or of other ones."""
+        positions = positions_of(ids, np.array([item for item, _ in rows], np.int64))
+        texts = np.array([tag for _, tag in rows], object)[positions >= 0]
+        names, codes = np.unique(texts, return_inverse=True)
+        return cls(names, codes.astype(np.int64), positions[positions >= 0], len(ids))
+
+    def among(self, tags: Iterable[str]) -> np.ndarray:
+        """bool [N]: which items have one of these tags."""
+        wanted = set(map(printable, tags))
+        those = np.array([name in wanted for name in self.names], bool)
+        having = np.zeros(self.items, bool)
+        having[self.positions[those[self.codes]]] = True
+        return having
+
+    def counts(self, left: np.ndarray) -> np.ndarray:
+        """int64 [T]: of the items that are ``left``, bool [N], how many have each."""
+        return np.bincount(self.codes[left[self.positions]], minlength=len(self.names))
+
+
+def add(connection: sqlite3.Connection, items: Iterable[int], tags: Iterable[str]) -> None:
+    """Put tags on items that are there. Raises ``UnifexError`` when one would have too many."""
+    rows = [(tag, int(item)) for item in items for tag in tags]
+    connection.executemany(
+        "INSERT OR IGNORE INTO tags (item, tag, sha256) SELECT id, ?, sha256 FROM items WHERE id = ?", rows
+    )
+    if connection.execute("SELECT 1 FROM tags GROUP BY item HAVING COUNT(*) > ?", (MOST,)).fetchone():
+        raise UnifexError(f"an item has at most {plural(MOST, 'tag')}; take some away first")
+
+
+def take_away(connection: sqlite3.Connection, items: Iterable[int], tags: Iterable[str]) -> None:
+    """Items have these tags no more."""
+    connection.executemany("DELETE FROM tags WHERE tag = ? AND item = ?", [(t, int(i)) for i in items for t in tags])
+
+
+def adopt(connection: sqlite3.Connection, new: Mapping[str, int]) -> None:
+    """Tags whose item is no more go to a new item of the same image: sha256 -> its id."""
+    orphans = connection.execute(
+        "SELECT DISTINCT item, sha256 FROM tags WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.id = tags.item)"
+    ).fetchall()
+    found = [(new[sha256], item) for item, sha256 in orphans if sha256 in new]
+    connection.executemany("UPDATE OR IGNORE tags SET item = ? WHERE item = ?", found)
+
+
+def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:
+    """Two items turn out to be one: of the same image, it has the tags of both."""
+    same = "sha256 = (SELECT sha256 FROM items WHERE id = ?)"
+    connection.execute(f"UPDATE OR IGNORE tags SET item = ? WHERE item = ? AND {same}", (stays, goes, stays))
