@@ -58,18 +58,19 @@ class Watched:
 def open_page(browser: Browser):
     """Opens the app in a fresh context; afterwards nothing wrong may have happened on any of the pages.
 
-    ``pictures_go``: the gallery that is shown goes while its pictures are asked for.
+    ``pictures_go``: the gallery that is shown goes while its pictures are asked for; ``link``: an address below the
+    server's ``url``.
     """
     contexts: list[BrowserContext] = []
     watched: list[Watched] = []
 
-    def open_it(url: str, pictures_go: bool = False, **options) -> Page:
+    def open_it(url: str, pictures_go: bool = False, link: str = "", **options) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
         watched.append(Watched(page, url, pictures_go))
-        page.goto(url)
+        page.goto(link or url)
         page.wait_for_selector("#header .ready", timeout=90_000)
         return page
 

@@ -22,6 +22,7 @@ from unifex.ui.components.basic import Choice
 from unifex.ui.components.chosen_items import ChosenItems
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
+from unifex.ui.components.link_opener import LinkOpener
 from unifex.ui.context import AppContext, Selection, Wish
 from unifex.ui.endpoints import add_endpoints
 from unifex.ui.health import health_route
@@ -58,7 +59,8 @@ def build(context: AppContext) -> Page:
         app.tray.build()
         app.item_view.build()
         app.chosen.build()
-        with gr.Tabs() as app.bar:
+        app.opener.build()
+        with gr.Tabs(elem_id="tabs") as app.bar:
             with gr.Tab("Search", id="search"):
                 app.search.build()
             with gr.Tab("Gallery", id="gallery"):
@@ -71,6 +73,7 @@ def build(context: AppContext) -> Page:
                 app.train.build()
         app.gallery.wire([app.search.gallery, app.evaluate.gallery, app.map.gallery, app.train.gallery])
         app.train.wire()
+        app.opener.wire(app.search.fill, app.search.filled, app.search.address)
         add_endpoints(context)
         app.get_ready(page, header)
         listen(page.load, app.gallery.visit.show, None, app.gallery.visit.shown)
@@ -93,7 +96,7 @@ class _Tabs:
         self.item_view = ItemView(context)
         self.search, self.map = SearchTab(context, self.item_view), MapTab(context, self.item_view)
         self.evaluate, self.gallery = EvaluateTab(context, self.item_view), GalleryTab(context)
-        self.chosen = ChosenItems(context)
+        self.chosen, self.opener = ChosenItems(context), LinkOpener(context)
         self.train = TrainTab(context, self.item_view, self.gallery)
         resume = {"index": self.gallery.jobs.resume, "train": self.train.jobs.resume}
         self.tray = JobTray(context, resume)

@@ -11,6 +11,8 @@ from unifex.ui.components.marks import Marks
 from unifex.ui.context import Selection
 
 EVERY_HIT, ANY_SIMILARITY = 0.0, -1
+MAX_K = 100  # hits
+TRUSTED = (0.01, 0.05, 0.1, 0.2)  # shares of false accepts to choose from
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,13 @@ from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.query import MAX_TEXT
 from unifex.retrieval.search import search
+from unifex.ui.components.address import address_bar, address_told
 from unifex.ui.components.basic import Choice, QueryImage, item_grid, item_told, notice, signal
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.marks import Marks, marks_told
 from unifex.ui.components.pressing import or_say
-from unifex.ui.components.search_form import ANY_SIMILARITY, EVERY_HIT, FIRST, Form
+from unifex.ui.components.search_form import ANY_SIMILARITY, EVERY_HIT, FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import search_answer
@@ -37,10 +38,9 @@ from unifex.ui.rendering.html import hint, message
 from unifex.ui.server.picture_addresses import THUMBNAIL, address
 
 SAMPLES = 18
-MAX_K = 100
 QUERY_SIZE, MOST_QUERIES = 96, 6  # pixels of a thumbnail of what is searched with; more are not shown
 TRUST = [("Show every hit", EVERY_HIT)]
-TRUST += [(f"Only matches I can trust at {percent} % false accepts", percent / 100) for percent in (1, 5, 10, 20)]
+TRUST += [(f"Only matches I can trust at {rate:.0%} false accepts".replace("%", " %"), rate) for rate in TRUSTED]
 
 
 @dataclass
@@ -55,7 +55,7 @@ class SearchTab:
         self.picked, self.pressed, self.within = gr.State(FIRST.picked), gr.State(FIRST.pressed), gr.State(FIRST.within)
         self.wish, self.found = gr.State(Wish()), gr.State(LastResult())
         self.sampled, self.marked = signal("sample"), signal("marked")
-        self.marks = gr.State(FIRST.marks)
+        self.marks, self.address = gr.State(FIRST.marks), address_bar()
         with gr.Row(elem_id="search-page"):
             with gr.Column(elem_id="search-query", min_width=280):
                 self._build_query()
@@ -119,6 +119,11 @@ class SearchTab:
         return [self.picked, self.gallery, self.image, self.more, self.wish]
 
     @property
+    def filled(self) -> list[Part]:
+        """What :meth:`fill` updates."""
+        return [*self._form, self.wording, self.everywhere, self.wish]
+
+    @property
     def chosen(self) -> list[Part]:
         """What :meth:`choose_gallery` updates."""
         return [self.domains, self.wording, self.text, self.wish]
@@ -139,7 +144,7 @@ class SearchTab:
             self.text.submit, self.text_weight.release, self.k.release, self.domains.input, self.min_score.release,
             self.trust.input, self.rerank.input,
         ]  # fmt: skip
-        answer = [self.status, self.grid, self.found, self.picked, self.unmark]
+        answer = [self.status, self.grid, self.found, self.picked, self.unmark, self.address]
         listen(
             values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status]
         )  # fmt: skip
@@ -161,6 +166,18 @@ class SearchTab:
         """-> no image, no item, nothing chosen on the map, and every filter as it was in the beginning."""
         cleared: Updates = {getattr(self, name): value for name, value in vars(FIRST).items() if name != "gallery"}
         return {**cleared, self.everywhere: gr.update(visible=False), self.wish: Wish.new()}
+
+    def fill(self, form: Form) -> Updates:
+        """Everything as a form has it, with what its gallery offers, and that it is to be searched."""
+        filled: Updates = {getattr(self, name): value for name, value in vars(form).items()}
+        offered = self.choose_gallery(form.gallery, form.domains)
+        knows_words = offered[self.text] == gr.skip()
+        return {
+            **filled,
+            **offered,
+            self.text: form.text if knows_words else "",
+            **self.offer_everywhere(form.within, form.gallery),
+        }
 
     def pick(self, told: str) -> Updates:
         """(gallery and item of a sample's card) -> as :meth:`search_with`."""
@@ -235,7 +252,7 @@ class SearchTab:
         marks = form.counting_marks
         unmark = gr.update(visible=bool(marks), value=marks.text)
         empty = {self.picked: form.item, self.grid: "", self.found: LastResult(), self.unmark: unmark}
-        return {**empty, **self._answer(form)}
+        return {**empty, self.address: address_told(form), **self._answer(form)}
 
     def _answer(self, form: Form) -> Updates:
         if not form.gallery:

@@ -1,0 +1,95 @@
+// The page's address: what is on screen, after #. Python writes what of a search stands in it (`props.value`: { text,
+// files, missing, opened }) and reads it (`unifex.visit`); the tab, the browser's history and links are this script's.
+// Runs inside a gr.HTML (`props`: also `minor`, names of what is no step back, and `most`, characters; `watch`).
+
+export default ({ props, watch }) => {
+  const START = 'search', PATIENCE_MS = 10000;
+  let told = props.value ? JSON.parse(props.value) : { text: '', files: [], missing: '' };
+  let following = false;  // an address is being opened: what is told meanwhile is of before it
+  let given = 0, acted = false;  // somebody did something since the history was written last: what changes then is a step
+  for (const kind of ['pointerdown', 'keydown', 'click', 'drop', 'paste', 'change']) {
+    document.addEventListener(kind, () => { acted = true; }, true);
+  }
+
+  // --- tabs ------------------------------------------------------------------------------------------------------------
+  const tabs = () => [...document.querySelectorAll('#tabs > .tab-wrapper [role=tab]')];
+  const name = (tab) => tab.textContent.trim().toLowerCase();
+  const tabNow = () => name(tabs().find((tab) => tab.ariaSelected === 'true') ?? { textContent: START });
+  const open = (wanted) => {
+    const tab = tabs().find((one) => name(one) === wanted);
+    if (tab && tab.ariaSelected !== 'true') tab.click();
+  };
+
+  // --- address -> page -------------------------------------------------------------------------------------------------
+  const here = () => location.hash.slice(1);
+  const TAB = /^tab=([a-z]+)&?/;
+  const searchOf = (address) => address.replace(TAB, '');
+  const there = async (files) => {  // an upload is kept for a day
+    const found = await Promise.all(files.map((path) => fetch(`gradio_api/file=${path}`, { method: 'HEAD' }).catch(() => null)));
+    return found.every((answer) => answer?.ok) ? files : [];
+  };
+  const follow = async () => {
+    const address = here(), files = history.state?.files ?? [];
+    open(TAB.exec(address)?.[1] ?? START);
+    acted = false;  // whoever opened it pressed nothing of the page's
+    if (searchOf(address) === told.text && files.join() === told.files.join()) return;
+    wait(true);
+    past(false);
+    const asked = told = { text: searchOf(address), files, missing: '' };  // as far as anybody knows yet
+    const left = await there(files);
+    if (told === asked) unifex.visit(asked.text.slice(0, props.most + 1), left);
+  };
+  const past = (on) => { document.querySelector('#address-notice').hidden = on; };  // what it says of is left behind
+  const wait = (on) => {
+    following = on;
+    document.querySelector('#hits')?.classList.toggle('following', on);  // samples of before cannot be pressed
+    clearTimeout(given);
+    if (on) given = setTimeout(wait, PATIENCE_MS, false);
+  };
+
+  // --- page -> address -------------------------------------------------------------------------------------------------
+  const steps = (address) => {  // without what is no step
+    const params = new URLSearchParams(address);
+    for (const minor of props.minor) params.delete(minor);
+    return params.toString();
+  };
+  const write = () => {
+    const tab = tabNow(), address = [tab === START ? '' : `tab=${tab}`, told.text].filter(Boolean).join('&');
+    const same = address === here() && told.files.join() === (history.state?.files ?? []).join();
+    if (same || (!here() && !acted)) return;  // who has just come sees a bare address
+    const step = acted && (steps(address) !== steps(here()) || told.files.join() !== (history.state?.files ?? []).join());
+    history[step ? 'pushState' : 'replaceState']({ files: told.files }, '', `${location.pathname}${location.search}#${address}`);
+    acted = false;
+    if (step) past(true);
+  };
+  watch('value', () => {
+    const news = JSON.parse(props.value);
+    if (following && !news.opened) return;
+    told = news;
+    wait(false);
+    write();
+  });
+  const bar = document.querySelector('#tabs > .tab-wrapper');
+  new MutationObserver(write).observe(bar, { subtree: true, attributeFilter: ['aria-selected'] });
+  window.addEventListener('popstate', follow);
+  if (here()) follow();
+
+  // --- links -----------------------------------------------------------------------------------------------------------
+  const copy = async (text) => {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text);
+    const box = Object.assign(document.createElement('textarea'), { value: text });  // where the page came without https
+    document.body.append(box);
+    box.select();
+    document.execCommand('copy');
+    box.remove();
+  };
+  document.addEventListener('click', async (event) => {
+    const button = event.target.closest('.copy-link');
+    if (!button) return;
+    const url = new URL(location.href);
+    url.hash = told.text;
+    const said = await copy(url.href).then(() => 'Link copied.', () => `The browser does not let a page copy: ${url.href}`);
+    const line = button.closest('.status').querySelector('.told');
+    line.textContent = [said, told.missing].filter(Boolean).join(' ');
+  });
+};

@@ -1,0 +1,90 @@
+"""An address for what is on screen: Back, a reload, a link that is sent to somebody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.browsing import drop, first_hit, go_to
+from tests.support.drawing import encoded, picture, write_folder
+from tests.support.galleries import run_index
+from tests.support.serving import Server, serve
+from unifex.gallery.gallery import Gallery
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder) -> Iterator[Server]:
+    base = tmp_path_factory.mktemp("addresses")
+    run_index(Gallery.create(base / "indexes" / "drawn", embedder), write_folder(base / "pictures"))
+    with serve(base / "indexes") as running:
+        yield running
+
+
+def samples(page: Page):
+    return page.locator("#hits .grid[data-kind=samples] .card")
+
+
+def test_back_forward_reload_and_a_link_show_what_was_on_screen(server, open_page):
+    page = open_page(server.url)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    expect(samples(page).first).to_be_visible()
+    assert page.url == server.url  # who has just come sees a bare address
+    samples(page).first.click()
+    expect(page).to_have_url(re.compile(r"#gallery=drawn&items=\d+$"))
+    expect(first_hit(page)).to_be_visible()
+    item = page.url
+    drop(page, "#query-image button", {"cross.png": encoded(picture("signs/cross", 50))})
+    expect(first_hit(page)).to_contain_text("cross")
+    expect(page).to_have_url(re.compile("image=1"))
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator(".status .told")).to_contain_text("an image that only you have")
+    by_image = page.evaluate("navigator.clipboard.readText()")
+    go_to(page, "Evaluate")
+    expect(page).to_have_url(re.compile("#tab=evaluate&"))
+
+    page.go_back()
+    expect(page.get_by_role("tab", name="Search")).to_have_attribute("aria-selected", "true")
+    page.go_back()
+    expect(page.locator("#query-image img")).to_have_count(0)
+    expect(first_hit(page)).not_to_contain_text("cross")
+    assert page.url == item
+    page.go_back()
+    expect(samples(page).first).to_be_visible()
+    page.go_forward()
+    page.go_forward()
+    expect(page.locator("#query-image img")).to_be_visible()  # this browser's own upload
+    expect(first_hit(page)).to_contain_text("cross")
+    page.go_forward()
+    expect(page.get_by_role("tab", name="Evaluate")).to_have_attribute("aria-selected", "true")
+    page.wait_for_timeout(1500)  # Gradio reports what a reload cuts off
+    page.reload()
+    expect(page.get_by_role("tab", name="Evaluate")).to_have_attribute("aria-selected", "true")
+    go_to(page, "Search")
+    expect(first_hit(page)).to_contain_text("cross")
+    expect(page.locator("#query-image img")).to_be_visible()
+
+    other = open_page(server.url, link=item)
+    expect(first_hit(other)).to_be_visible()
+    expect(other.locator(".status .queries img")).to_have_count(1)
+    other = open_page(server.url, link=by_image)
+    expect(other.locator("#address-notice")).to_contain_text("only whoever searched has")
+    samples(other).first.click()
+    expect(first_hit(other)).to_be_visible()
+    expect(other.locator("#address-notice")).to_be_hidden()
+
+
+def test_a_link_to_what_is_not_there_opens_the_rest_and_says_so(server, open_page):
+    page = open_page(server.url, link=f"{server.url}#tab=map&gallery=gone&items=1")
+    expect(page.locator("#address-notice")).to_contain_text("There is no gallery 'gone' here")
+    expect(page.get_by_role("tab", name="Map")).to_have_attribute("aria-selected", "true")
+    page = open_page(server.url, link=f"{server.url}#gallery=drawn&hits=3&items=999999&words={'x' * 100_000}")
+    expect(page.locator("#address-notice")).to_contain_text("means nothing here: its length")
+    page = open_page(server.url, link=f"{server.url}#gallery=drawn&hits=3&<img src=x onerror=window.hurt=1>=1&items=1")
+    expect(page.locator("#hits .grid[data-kind=hits] .card")).to_have_count(3)
+    expect(page.locator("#address-notice")).to_contain_text("<img src")
+    assert page.evaluate("window.hurt") is None

@@ -1,0 +1,135 @@
+"""The address of what is on screen: a search as text, a stranger's text as a search."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unifex.cli.settings import Settings
+from unifex.core.errors import UnifexError
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library
+from unifex.ui.app import build
+from unifex.ui.components import address
+from unifex.ui.components.address import FIELDS, MOST, MOST_ITEMS, PASSING, UPLOADED, read, written
+from unifex.ui.components.link_opener import LinkOpener
+from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
+from unifex.ui.context import AppContext, Selection
+
+IDS = st.lists(st.integers(0, 2**63 - 1), max_size=5, unique=True).map(tuple)
+TEXT = st.text(max_size=40).map(str.strip)
+HUNDREDTHS = st.integers(-100, 100).map(lambda number: number / 100)
+
+
+@st.composite
+def forms(draw) -> Form:
+    gallery = draw(st.text(min_size=1, max_size=20))
+    form = Form(
+        gallery=gallery,
+        picked=Selection(gallery, draw(IDS)),
+        within=Selection(gallery, draw(IDS)),
+        text=draw(TEXT),
+        text_weight=abs(draw(HUNDREDTHS)),
+        k=draw(st.integers(1, MAX_K)),
+        domains=draw(st.lists(st.text(max_size=10), max_size=3)),
+        min_score=draw(HUNDREDTHS),
+        trust=draw(st.sampled_from((FIRST.trust, *TRUSTED))),
+        rerank=draw(st.booleans()),
+    )
+    return replace(form, marks=form.counting_marks.add("more", draw(IDS)).add("less", draw(IDS)))
+
+
+@given(forms())
+def test_what_is_written_is_read(form):
+    asked = read(written(form))
+    assert not asked.wrong
+    assert asked.form.query == form.query
+    assert asked.form.filters(form.domains) == form.filters(form.domains)
+    assert (asked.form.gallery, asked.form.k, asked.form.rerank) == (form.gallery, form.k, form.rerank)
+    assert written(asked.form) == written(form)
+
+
+def test_every_part_of_a_search_stands_in_an_address_or_cannot():
+    """Whoever adds a field to the form says here how a link holds it."""
+    chosen = {"picked": Selection("g", (1,)), "within": Selection("g", (2,)), "domains": ["d"]}
+    other = Form("g", True, "a.png", ["b.png"], **chosen, text="words", text_weight=0.3, k=7, min_score=0.5, trust=0.1)
+    other = replace(other, rerank=True)
+    kept = {"text", "picked", "within", "text_weight", "k", "domains", "min_score", "trust", "rerank", "gallery"}
+    for name in kept:
+        alone = replace(FIRST, gallery="g", **({name: getattr(other, name)} if name != "gallery" else {}))
+        assert getattr(read(written(alone)).form, name) == getattr(alone, name)
+    assert set(vars(FIRST)) == kept | {"marks", *UPLOADED, *PASSING}
+    assert read(written(other)).by_image
+
+
+@given(
+    st.text(max_size=200)
+    | st.sampled_from(list(FIELDS)).flatmap(lambda n: st.text(max_size=40).map(f"{n}={{}}".format))
+)
+def test_any_text_is_read(text):
+    asked = read(text)
+    assert not set(asked.wrong) & {name for name, field in FIELDS.items() if field.write(asked.form)}
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["items=1", "gallery=g&items=-1", "gallery=g&items=1,x", f"gallery=g&items={2**63}", "hits=0", "hits=1e9",
+     "hits=nan", "similarity=inf", "trust=0.02", "rerank=1", "balance=-1", "words=", f"words={'x' * 1001}", "more=1",
+     "unknown=1",
+     f"gallery=g&within={','.join(map(str, range(MOST_ITEMS + 1)))}", "domain=x&" * 101],
+)  # fmt: skip
+def test_what_cannot_be_is_left_out_and_named(said):
+    asked = read(said)
+    assert len(asked.wrong) == 1
+    assert replace(asked.form, gallery=None) == FIRST
+
+
+def test_megabytes_are_not_looked_at():
+    assert read("x" * (MOST + 1)) == address.Asked(FIRST, ("its length",))
+
+
+def test_what_a_link_cannot_hold_is_said():
+    many = Selection("g", tuple(range(MOST_ITEMS + 1)))
+    assert "only you have" in address.missing(Form(gallery="g", image="a.png"))
+    assert "201 chosen items" in address.missing(Form(gallery="g", within=many))
+    assert "within" not in written(Form(gallery="g", within=many))
+    assert not address.missing(Form(gallery="g", picked=Selection("g", (1,))))
+
+
+class Opened(LinkOpener):
+    """What the page is told, without a page."""
+
+    @classmethod
+    def of(cls, gallery: Gallery) -> "Opened":
+        context = AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder)
+        context.ready.set()
+        build(context)  # components are of a page
+        opener = cls(context)
+        opener.notice, opener.address, opener.fill = "notice", "address", lambda form: {"form": form}  # type: ignore
+        return opener
+
+    def said(self, *asked) -> tuple[Form, str]:
+        answer = self.open(list(asked))
+        return answer["form"], str(answer["notice"])  # type: ignore
+
+
+def test_what_is_not_here_is_said_and_the_rest_is_opened(gallery):
+    opener, ids = Opened.of(gallery), gallery.snapshot().columns.ids.tolist()
+    form, notice = opener.said(f"gallery=drawn&items={ids[0]}&more={ids[1]}&hits=5")
+    assert (form.item.ids, form.counting_marks.more, form.k, notice) == ((ids[0],), (ids[1],), 5, "")
+    form, notice = opener.said(f"gallery=drawn&items={ids[0]},999999&more={ids[1]}&hits=5")
+    assert (form.item.ids, form.counting_marks.more, form.k) == ((ids[0],), (ids[1],), 5)
+    assert "No longer in the gallery: 1 image of it" in notice
+    form, notice = opener.said("gallery=%3Cb%3E&items=1")
+    assert form == Form(gallery="drawn")
+    assert "There is no gallery" in notice
+    assert "<b>" not in notice
+    form, notice = opener.said("gallery=drawn&image=1&hits=5", "/etc/passwd")
+    assert (form.image, form.k) == (None, 5)
+    assert "only whoever searched has" in notice
+    form, notice = opener.said("")
+    assert (written(form), form.query, notice) == ("gallery=drawn", FIRST.query, "")
+    for evil in ([], "x", None, [1], [["x"]]):
+        with pytest.raises(UnifexError, match="no address"):
+            opener.open(evil)

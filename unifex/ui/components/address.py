@@ -1,0 +1,185 @@
+"""The address of what is on screen: what of a search stands in it, and what a browser brings back from it.
+
+It is the part of the page's URL after ``#``, so that the words of a search are in no server's log.
+``assets/address.js`` puts the tab before it and keeps the browser's history; here a search becomes text and text a
+search. What a link says is a stranger's word: what is unknown, wrong or too long is left out, and said in one notice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import gradio as gr
+
+from unifex.core import ranges
+from unifex.core.errors import UnifexError
+from unifex.core.text import plural
+from unifex.retrieval.query import MAX_MARKS, MAX_TEXT
+from unifex.ui.components.basic import item_id
+from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
+from unifex.ui.context import Selection
+from unifex.ui.scripts import scripts
+
+MOST = 8000  # characters of an address; every browser takes them
+MOST_ITEMS = 200  # of those chosen on the map: a link with more would be cut off where it is sent
+MOST_NAMES, MOST_NAME = 100, 500  # of domains
+BY_IMAGE = "image"  # says that an uploaded image was searched with, which no link can hold
+
+
+@dataclass(frozen=True)
+class Field:
+    """How a part of a search stands in an address.
+
+    ``write``: a form -> texts, none where it is as the page begins; ``read``: a form and these texts -> the form with
+    them, raises ``UnifexError``, ValueError or LookupError for what they cannot be. ``minor``: a change of nothing else
+    is no step for the browser's Back.
+    """
+
+    write: Callable[[Form], list[str]]
+    read: Callable[[Form, list[str]], Form]
+    minor: bool = False
+
+
+def _single(name: str, parse: Callable[[str], Any], minor: bool = False) -> Field:
+    """A value of the form whose text is the value's own."""
+
+    def write(form: Form) -> list[str]:
+        value = getattr(form, name)
+        return [] if value == getattr(FIRST, name) else [f"{value:g}" if isinstance(value, float) else str(value)]
+
+    return Field(write, lambda form, texts: replace(form, **{name: parse(texts[-1])}), minor)
+
+
+def _items(of: Callable[[Form], tuple[int, ...]], put: Callable[[Form, tuple[int, ...]], Form], most: int) -> Field:
+    """Ids of items of the gallery, with commas between; more than ``most`` are no address."""
+
+    def write(form: Form) -> list[str]:
+        ids = of(form)
+        return [",".join(map(str, ids))] if 0 < len(ids) <= most else []
+
+    def read(form: Form, texts: list[str]) -> Form:
+        ids = tuple(dict.fromkeys(map(item_id, texts[-1].split(","))))
+        if not form.gallery or len(ids) > most:
+            raise ValueError("no items of a gallery")
+        return put(form, ids)
+
+    return Field(write, read)
+
+
+def _marks(kind: str) -> Field:
+    """Marks count for the query that they were made about, which an address names before them."""
+
+    def put(form: Form, ids: tuple[int, ...]) -> Form:
+        return replace(form, marks=form.counting_marks.add(kind, ids))
+
+    return _items(lambda form: getattr(form.counting_marks, kind), put, MAX_MARKS)
+
+
+def _chosen(choices: dict[str, Any]) -> Callable[[str], Any]:
+    return lambda text: choices[text]
+
+
+def _words(text: str) -> str:
+    if not 0 < len(text.strip()) <= MAX_TEXT:
+        raise ValueError("no words")
+    return text
+
+
+def _names(texts: list[str]) -> list[str]:
+    if len(texts) > MOST_NAMES or max(map(len, texts)) > MOST_NAME:
+        raise ValueError("no names")
+    return texts
+
+
+# In the order in which they are read: items and marks are of the gallery, marks are about the query. What else decides
+# what is found is a line here.
+FIELDS: dict[str, Field] = {
+    "gallery": _single("gallery", str),
+    "items": _items(
+        lambda form: form.item.ids,
+        lambda form, ids: replace(form, picked=Selection(form.gallery or "", ids)),
+        MOST_ITEMS,
+    ),
+    "words": Field(
+        lambda form: [form.text.strip()] if form.text.strip() else [],
+        lambda form, texts: replace(form, text=_words(texts[-1])),
+    ),
+    "balance": _single("text_weight", ranges.BALANCE.check, minor=True),
+    "more": _marks("more"),
+    "less": _marks("less"),
+    "within": _items(
+        lambda form: form.within.of(form.gallery),
+        lambda form, ids: replace(form, within=Selection(form.gallery or "", ids)),
+        MOST_ITEMS,
+    ),
+    "domain": Field(lambda form: list(form.domains or ()), lambda form, texts: replace(form, domains=_names(texts))),
+    "hits": _single("k", ranges.Range("k", 1, MAX_K).check, minor=True),
+    "similarity": _single("min_score", ranges.SIMILARITY.check, minor=True),
+    "trust": _single("trust", _chosen({f"{rate:g}": rate for rate in TRUSTED})),
+    "rerank": _single("rerank", _chosen({"True": True})),
+}
+UPLOADED = ("image", "more")  # of the form: what a link cannot hold
+PASSING = ("pressed",)  # of the form: what belongs to the moment
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an address says: a form, the names of what it says wrongly, whether an uploaded image was searched with."""
+
+    form: Form
+    wrong: tuple[str, ...] = ()
+    by_image: bool = False
+
+
+def written(form: Form) -> str:
+    """The address of a search."""
+    said = [(name, text) for name, field in FIELDS.items() for text in field.write(form)]
+    return urlencode([*said, *([(BY_IMAGE, "1")] if form.paths else [])], safe=",")
+
+
+def read(text: str) -> Asked:
+    """What an address says, as far as it can be."""
+    if len(text) > MOST:
+        return Asked(FIRST, ("its length",))
+    said: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        said.setdefault(name, []).append(value)
+    by_image = said.pop(BY_IMAGE, None) is not None
+    form, wrong = FIRST, [name for name in said if name not in FIELDS]
+    for name, field in FIELDS.items():
+        if name in said:
+            try:
+                form = field.read(form, said[name])
+            except (UnifexError, ValueError, LookupError):
+                wrong.append(name)
+    return Asked(form, tuple(wrong), by_image)
+
+
+def missing(form: Form) -> str:
+    """What a link to a search cannot hold, as a sentence; empty where it holds all."""
+    if form.paths:
+        return "This search is by an image that only you have: the link opens the gallery without it."
+    if len(within := form.within.of(form.gallery)) > MOST_ITEMS:
+        return f"{plural(len(within), 'chosen item')} are too many for a link: it searches everywhere."
+    return ""
+
+
+def address_told(form: Form, opened: bool = False) -> str:
+    """What the page is told of a search: its address, its uploads, for this browser alone, and :func:`missing`.
+
+    ``opened``: it was just read from an address.
+    """
+    said = {"text": written(form), "files": form.paths, "missing": missing(form), "opened": opened}
+    return json.dumps(said, ensure_ascii=False)
+
+
+def address_bar() -> gr.HTML:
+    """What keeps the page's address; its value is :func:`address_told`."""
+    minor = [name for name, field in FIELDS.items() if field.minor]
+    return gr.HTML(
+        "", html_template="", js_on_load=scripts("address"), visible="hidden", elem_id="address", minor=minor, most=MOST
+    )

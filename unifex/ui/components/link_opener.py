@@ -1,0 +1,90 @@
+"""What a link, a reload or the browser's Back brings: a search as its address says it, as far as it can be had here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from unifex.core.errors import UnifexError
+from unifex.core.text import plural, reason
+from unifex.ui.components.address import MOST, Asked, address_told, read
+from unifex.ui.components.basic import notice
+from unifex.ui.components.search_form import Form
+from unifex.ui.context import ERRORS, AppContext, Selection
+from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.rendering.html import message
+
+MOST_FILES = 50
+_TELL = "unifex.visit = (address, files) => { props.value = [address, ...files]; trigger('input'); };"
+_ANOTHERS_IMAGE = "it was by an image that only whoever searched has: drop that image on the box"
+
+
+@dataclass
+class LinkOpener:
+    """``unifex.visit(address, uploads)`` opens one; a notice says what of it is not to be had."""
+
+    context: AppContext
+
+    def build(self) -> None:
+        """Lay it out. An upload is a text of its own, since the server's guard looks at each for another's file."""
+        self.asked = gr.HTML("", html_template="", js_on_load=_TELL, visible="hidden", elem_id="signal-visit")
+        self.notice = notice("address-notice")
+
+    def wire(self, fill: Callable[[Form], Updates], filled: Sequence[Part], address: gr.HTML) -> None:
+        """``fill`` answers ``filled``: the page with everything as a form has it; ``address`` keeps its address."""
+        self.fill, self.address = fill, address
+        listen(self.asked.input, self.open, [self.asked], [self.notice, address, *filled])
+
+    def open(self, asked: Any) -> Updates:
+        """(address, uploads of this browser) -> the page as that says, and what of it could not be had."""
+        if not isinstance(asked, list) or not asked or not all(isinstance(text, str) for text in asked):
+            raise UnifexError("that is no address; reload the page")
+        said = read(asked[0][: MOST + 1])
+        lacking = [f"this means nothing here: {', '.join(name[:40] for name in said.wrong[:5])}"] if said.wrong else []
+        form, lost = self._there(said)
+        lacking += lost
+        if said.by_image:
+            form, lost = self._with_uploads(form, asked[1 : MOST_FILES + 1])
+            lacking += lost
+        text = f"{'; '.join(lacking)}."
+        told = message("The link could not be followed in full", text[0].upper() + text[1:], "warning")
+        return {self.notice: told if lacking else "", self.address: address_told(form, opened=True), **self.fill(form)}
+
+    def _there(self, said: Asked) -> tuple[Form, list[str]]:
+        """The form, with the gallery and the items that are here for who asks, and what is not.
+
+        A gallery that is another's is not here, as one that never was.
+        """
+        form, first = said.form, self.context.first_gallery()
+        if form.gallery and form.gallery not in self.context.library.names():
+            if not self.context.ready.is_set() and form.gallery == first:
+                return form, []  # it is being made
+            return Form(gallery=first), [f"there is no gallery '{form.gallery[:80]}' here"]
+        form = replace(form, gallery=form.gallery or first)
+        try:
+            gallery = self.context.gallery(form.gallery)
+            here = lambda ids: tuple(record.id for record in gallery.records(ids))  # noqa: E731
+            picked, within = here(form.picked.ids), here(form.within.ids)
+        except ERRORS as error:
+            return Form(gallery=form.gallery), [reason(error)]
+        gone = len(form.picked.ids) - len(picked) + len(form.within.ids) - len(within)
+        marks = form.counting_marks
+        form = replace(form, picked=Selection(form.gallery or "", picked), within=Selection(form.gallery or "", within))
+        about = form.counting_marks.about
+        lost = [f"no longer in the gallery: {plural(gone, 'image')} of it"] if gone else []
+        return replace(form, marks=replace(marks, about=about)), lost
+
+    def _with_uploads(self, form: Form, files: list[str]) -> tuple[Form, list[str]]:
+        """The form with what this browser has uploaded, or what is to be done for want of it."""
+        try:
+            paths = [str(self.context.uploaded(path)) for path in files]
+        except ERRORS:
+            paths = []
+        if not paths:
+            return form, [_ANOTHERS_IMAGE]
+        marks = form.counting_marks
+        form = replace(form, image=paths[0], more=paths[1:] or None)
+        return replace(form, marks=replace(marks, about=form.counting_marks.about)), []
