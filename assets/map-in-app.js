@@ -1,10 +1,14 @@
 // Binds the map to the app. Runs inside gr.HTML (`element`, `props`, `watch`, `trigger`, `server`).
 import { plotly } from './load-plotly.js';
+import { mapLayer } from './map-layer.js';
 import { drawMap } from './map.js';
 
 export default ({ element, props, watch, server }) => {
   const blank = element.querySelector('.map').outerHTML;
   let view = null;
+  // What Python says is searched with, and chosen: by the script of its own part of the page.
+  const TOLD = { star: (star) => view.query(star), picked: (ids) => view.pick(ids || []) };
+  const tell = (what) => view && window.unifexMap?.[what] !== undefined && TOLD[what](window.unifexMap[what]);
   const show = async () => {
     if (!props.value) return;
     const data = JSON.parse(props.value);
@@ -16,11 +20,11 @@ export default ({ element, props, watch, server }) => {
     view = drawMap(root, data, {
       pick: (id) => unifex.openFrom(null, [data.gallery, id]),
       choose: (ids) => unifex.lasso(ids),
-      card: (id) => server.card([data.gallery, id]),
-    });
-    if (window.unifexStar) view.query(window.unifexStar);
+      cards: (ids) => server.cards([data.gallery, ids]),
+    }, mapLayer);
+    for (const what of Object.keys(TOLD)) tell(what);
   };
   watch('value', show);
-  window.addEventListener('unifex-star', () => view && view.query(window.unifexStar));
+  window.addEventListener('unifex-map', (event) => tell(event.detail));
   show();
 };

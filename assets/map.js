@@ -1,7 +1,9 @@
 // The map of a gallery, in the app and in the page that can be mailed. `drawMap(root, data, actions)` fills `root`:
 //   data     what unifex/maps/page.py makes: ids, places (and a second map's), and the columns to colour by
-//   actions  pick(id), choose(ids), card(id) -> Promise of { image, label, path }; each may be missing
-// It returns { query(star) } to show what is being searched with: { place: [x, y], hits: [id, ...] } or null.
+//   actions  pick(id), choose(ids), cards(ids) -> Promise of [{ id, image, label, path }, ...]; each may be missing
+//   layer    assets/map-layer.js
+// It returns { query(star), pick(ids) }: to show what is being searched with, { place: [x, y], hits: [id, ...] } or null,
+// and to have these items chosen, which nobody is told of.
 const MAP_COLOURS = ['#4f46e5', '#f97316', '#0d9488', '#db2777', '#65a30d', '#0284c7', '#ca8a04', '#9333ea', '#dc2626',
   '#0891b2', '#7c2d12', '#16a34a', '#be185d', '#475569', '#d946ef', '#a16207', '#2563eb', '#e11d48', '#059669'];
 const MAP_SYMBOLS = ['circle', 'diamond', 'square', 'cross', 'triangle-up'];
@@ -9,13 +11,14 @@ const MAP_SYMBOLS = ['circle', 'diamond', 'square', 'cross', 'triangle-up'];
 const MAP_VERDICTS = { right: ['#0072b2', 'circle'], wrong: ['#d55e00', 'x'], 'no label': ['#94a3b8', 'circle-open'] };
 const MAP_OTHERS = '#94a3b8';
 const MAP_HOVER_MS = 60;
+const MAP_SUGGESTED = 500;  // labels
 const MAP_LONGEST = 32;  // characters of a name in the legend, and in its column on a phone still readable
 
 const mapArray = (encoded, Type) => new Type(Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0)).buffer);
 const mapShort = (text, most = MAP_LONGEST) => ([...text].length > most ? `${[...text].slice(0, most - 1).join('').trimEnd()}…` : text);
 const mapEscape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
-export const drawMap = (root, data, actions = {}) => {
+export const drawMap = (root, data, actions, layer) => {
   const find = (selector) => root.querySelector(selector);
   const ids = mapArray(data.ids, Int32Array);
   const places = mapArray(data.places, Float32Array);
@@ -107,10 +110,12 @@ export const drawMap = (root, data, actions = {}) => {
     });
     quiet = false;
     nameLegend();
+    beside();
     if (!root.dataset.drawn) listen();
     root.dataset.drawn = String(ids.length);
   };
 
+  const beside = layer(root, plot, { clusters: data.clusters, ids, x, y, cards: actions.cards });
   colour.innerHTML = columns.map((column, number) => `<option value="${number}">${mapEscape(column.title)}</option>`).join('');
   colour.addEventListener('change', draw);
   const compare = find('.map-compare');
@@ -130,12 +135,12 @@ export const drawMap = (root, data, actions = {}) => {
   const showTip = async (event) => {
     const point = event.points[0];
     const id = point && point.customdata;
-    if (id === undefined || !actions.card) return;
+    if (id === undefined || !actions.cards) return;
     hovered = id;
     const { clientX, clientY } = event.event;
     await new Promise((done) => setTimeout(done, MAP_HOVER_MS));
     if (hovered !== id) return;
-    if (!cards.has(id)) cards.set(id, await actions.card(id));
+    if (!cards.has(id)) cards.set(id, (await actions.cards([id]))[0]);
     const card = cards.get(id), crowd = crowds.get(place(at.get(id)));
     if (hovered !== id || !card) return;
     tip.innerHTML = (card.image ? `<img src="${card.image}" alt="">` : '') +
@@ -150,19 +155,48 @@ export const drawMap = (root, data, actions = {}) => {
     hovered = 0;
     tip.hidden = true;
   };
+  const choose = (chosen) => {
+    if (quiet || !actions.choose) return;
+    picked = chosen.length ? new Set(chosen) : null;
+    actions.choose(chosen);
+    setTimeout(draw);
+  };
+  // Labels that are called so, else all that have it in their names; they are chosen, and the view goes to them.
+  const named = (wanted) => {
+    for (const fits of [(name) => name === wanted, (name) => name.includes(wanted)]) {
+      for (const column of columns.filter(({ title }) => ['label', 'domain'].includes(title))) {
+        const codes = new Set(column.names.flatMap((name, code) => (fits(name.toLowerCase()) ? [code] : [])));
+        const rows = codes.size ? Array.from(ids.keys()).filter((row) => codes.has(column.codes[row])) : [];
+        if (rows.length) return rows;
+      }
+    }
+    return [];
+  };
+  const goTo = (rows) => {
+    const ends = (at) => rows.reduce(([low, high], row) => [Math.min(low, at(row)), Math.max(high, at(row))], [Infinity, -Infinity]);
+    const [left, right] = ends(x), [low, high] = ends(y), room = 0.15 * Math.max(right - left, high - low) + 0.4;
+    Plotly.relayout(plot, { 'xaxis.range': [left - room, right + room], 'yaxis.range': [low - room, high + room] });
+  };
+  const lookFor = () => {
+    const wanted = find('.map-find').value.trim().toLowerCase(), rows = wanted ? named(wanted) : [];
+    find('.map-found').textContent = wanted ? (rows.length ? `${rows.length.toLocaleString('en')} items` : 'nothing is called so') : '';
+    choose(rows.map((row) => ids[row]));
+    if (rows.length) goTo(rows);
+    else if (!wanted) Plotly.relayout(plot, { 'xaxis.autorange': true, 'yaxis.autorange': true });
+  };
+  find('.map-find').addEventListener('change', lookFor);
+  const labels = columns.find(({ title }) => title === 'label') || { names: [] };
+  find('.map-labels').append(...labels.names.filter(Boolean).slice(0, MAP_SUGGESTED).map((name) => new Option(name)));
+
   const listen = () => {
+    plot.on('plotly_relayouting', beside);
+    plot.on('plotly_relayout', beside);
     plot.on('plotly_hover', showTip);
     plot.on('plotly_unhover', hideTip);
     plot.on('plotly_click', (event) => {
       const id = event.points.map((point) => point.customdata).find((value) => value !== undefined);
       if (id !== undefined && actions.pick) actions.pick(id);
     });
-    const choose = (chosen) => {
-      if (quiet || !actions.choose) return;
-      picked = chosen.length ? new Set(chosen) : null;
-      actions.choose(chosen);
-      setTimeout(draw);
-    };
     plot.on('plotly_selected', (event) => {
       if (event) choose(event.points.map((point) => point.customdata).filter((id) => id !== undefined));
     });
@@ -170,11 +204,17 @@ export const drawMap = (root, data, actions = {}) => {
   };
   delete root.dataset.drawn;
   draw();
-  new ResizeObserver(() => (waiting ? draw() : plot.offsetWidth && plot.layout && Plotly.Plots.resize(plot))).observe(plot);
+  new ResizeObserver(() => (waiting ? draw() : plot.offsetWidth && plot.layout && Plotly.Plots.resize(plot).then(beside))).observe(plot);
   new MutationObserver(() => plot.isConnected && draw()).observe(document.body, { attributes: true, attributeFilter: ['class'] });
   return {
     query: (now) => {
+      if (!now && !star) return;
       star = now;
+      draw();
+    },
+    pick: (chosen) => {
+      if (chosen.length === (picked?.size || 0) && chosen.every((id) => picked.has(id))) return;
+      picked = chosen.length ? new Set(chosen) : null;
       draw();
     },
   };

@@ -10,6 +10,7 @@ from tests.support.galleries import run_index
 from unifex.core.progress import Step, finish
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.maps import page, projection
+from unifex.maps.compiling import compile_ahead
 from unifex.maps.projection import Map, aligned, interpolated, kept_map, moved_most, project
 
 
@@ -63,9 +64,9 @@ def test_newcomers_are_placed_without_fitting_again(mapped, embedder):
     gallery, drawn, _, pictures = mapped
     (pictures / "signs/cross/new.png").write_bytes(encoded(picture("signs/cross", 70)))
     run_index(gallery, pictures)
-    assert kept_map(gallery) is None
-    found = finish(project(gallery))
+    found = kept_map(gallery)
     assert found.placed == 1
+    assert np.array_equal(found.coords, finish(project(gallery)).coords)
     assert np.array_equal(found.coords[:40], drawn.coords)
     near = gallery.neighbours()[1].positions[40][:5]
     centre = found.coords[near].mean(axis=0)
@@ -94,6 +95,12 @@ def test_cancelling_ends_the_worker(gallery, monkeypatch):
     work.close()
     assert started[0].poll() is not None
     assert kept_map(gallery) is None
+
+
+def test_compiling_ahead_gives_way(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNIFEX_CACHE", str(tmp_path))
+    assert not compile_ahead(lambda: True)
+    assert not list(tmp_path.glob("numba/umap-*"))
 
 
 def test_too_few_items(tmp_path, embedder):

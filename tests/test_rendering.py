@@ -31,7 +31,7 @@ MARKUP = {
     "hint": lambda: html.hint(EVIL),
     "facts": lambda: html.facts({EVIL: EVIL}),
     "header": lambda: html.header(EVIL, EVIL, busy=True),
-    "cards": lambda: cards.of_gallery(EVIL, render("map_chosen.html", count=1, shown=[CARD], csv="")),
+    "cards": lambda: cards.of_gallery(EVIL, render("map_moved.html", gallery=EVIL, shown=[CARD])),
     "status": lambda: search_answer.search_status(RESULT, EVIL, [EVIL], EVIL),
     "item": lambda: item.detail(item.Shown(RECORD, EVIL, problem=EVIL)),
     "no item": lambda: item.no_item(EVIL, EVIL, "error"),

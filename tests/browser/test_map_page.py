@@ -1,6 +1,7 @@
 """The map as a page of its own, in a real browser: what is drawn by what."""
 
 import numpy as np
+from playwright.sync_api import expect
 
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
@@ -39,4 +40,27 @@ def test_long_labels_leave_the_map_its_place_and_verdicts_differ_by_shape(tmp_pa
     page.evaluate(HOVER, records[0].id)
     page.locator(".map-tip", has_text="2 items in this place").wait_for()
     assert page.locator(".map-tip b").text_content() == "y" * 199 + "…"
+    page.close()
+
+
+def test_clusters_carry_names_and_a_label_is_found_and_seen_from_near(tmp_path, embedder, browser):
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures", views=6))
+    columns = gallery.snapshot().columns
+    around = np.random.default_rng(0).uniform(-0.5, 0.5, (len(columns.ids), 2))
+    places = (around + 8.0 * np.column_stack([columns.labels.codes, columns.labels.codes % 2])).astype(np.float32)
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_content(map_page.page(gallery, Map(columns.ids, places, "m"), thumbnails=True))
+    labels = {str(name) for name in columns.labels.names}
+    page.wait_for_function("(count) => document.querySelectorAll('.map-name').length === count", arg=len(labels))
+    assert set(page.locator(".map-name").all_text_contents()) == labels
+    wanted = sorted(labels)[0]
+    page.locator(".map-find").fill(wanted)
+    page.locator(".map-find").press("Enter")
+    expect(page.locator(".map-found")).to_have_text("6 items")
+    expect(page.locator(".map-name")).to_have_text([wanted])
+    expect(page.locator(".map-thumb").first).to_be_visible()
+    page.locator(".map-find").fill("no such thing")
+    page.locator(".map-find").press("Enter")
+    expect(page.locator(".map-found")).to_have_text("nothing is called so")
     page.close()

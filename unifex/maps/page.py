@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,20 @@ from unifex.core.thumbnails import data_uri
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.snapshot import CategoricalColumn, ItemTable
+from unifex.maps.clusters import clusters
 from unifex.maps.projection import Map
 
 
 def map_data(columns: ItemTable, near: Neighbours, drawn: Map, other: Map | None = None) -> dict[str, Any]:
-    """Ids, coordinates and the columns to colour by, arrays in base64. ``other``: a second map of the same items."""
+    """Ids, coordinates, clusters and the columns to colour by, arrays in base64. ``other``: a second map of the same
+    items."""
     verdicts = first_hits(columns, near)
     named = {"domain": columns.domains, "label": columns.labels, "split": columns.splits, "first hit": verdicts}
     data: dict[str, Any] = {
         "ids": _encoded(columns.ids, np.int32),
         "places": _encoded(drawn.coords, np.float32),
         "model": drawn.model,
+        "clusters": [astuple(cluster) for cluster in clusters(drawn.coords, columns)],
         "columns": [
             {"title": title, "names": [str(name) for name in column.names], "codes": _encoded(column.codes, np.int32)}
             for title, column in named.items()

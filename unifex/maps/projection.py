@@ -29,11 +29,13 @@ from unifex.core.text import reason
 from unifex.evaluation.compare import embed_as
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.neighbours import Neighbours
+from unifex.gallery.neighbours import SEARCHED_AT_ONCE, Neighbours
 from unifex.gallery.snapshot import ItemTable
 from unifex.maps.umap_worker import DONE
 from unifex.models.engines import cache_directory
 from unifex.vector_index import index_types
+from unifex.vector_index.exact import VectorIndex
+from unifex.vector_index.matches import Exclusion
 
 SEED = 0
 FEWEST = 4
@@ -44,6 +46,7 @@ EFFORT, EFFORT_OF_MANY = (neighbours.NEIGHBOURS, 400), (9, 150)
 START_SPREAD = 10.0
 PLACED_BY = 5  # neighbours that say where a point without a place goes
 POLL_SECONDS = 0.3
+LOWEST = 19  # priority of a process
 log = logging.getLogger("unifex")
 
 
@@ -80,12 +83,11 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False) -> Work[Ma
             raise GalleryError(f"model '{model}' has no {gallery.config.dim}-d embedding to map")
         index, fingerprint = index_types.build(embeddings), hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
     kept = None if refresh else _read(gallery, fingerprint, current.columns, model)
-    with _Worker() as worker:
-        if kept is None:
-            worker.start()
+    if kept and (found := _with_newcomers(kept, current.columns, index)):
+        return found
+    with UmapWorker() as worker:
+        worker.start()
         near = (yield from gallery.find_neighbours(current)) if own else None
-        if kept and (found := _with_newcomers(kept, current.columns, near, groups.first[groups.of])):
-            return found
         if near is None:
             near = yield from neighbours.find(index, current.columns.copies)
         near = yield from neighbours.between(near, groups, index.embeddings)
@@ -102,10 +104,10 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False) -> Work[Ma
 
 
 def kept_map(gallery: Gallery) -> Map | None:
-    """The map of the gallery by its own model as it is kept, if every item is on it."""
+    """The map of the gallery by its own model as it is kept, with what came since, where that is not too much."""
     current = gallery.snapshot()
     kept = _read(gallery, gallery.model_key, current.columns, gallery.config.model)
-    return kept and _with_newcomers(kept, current.columns, None, np.arange(len(current)))
+    return _with_newcomers(kept, current.columns, current.index) if kept else None
 
 
 def _map_path(gallery: Gallery, fingerprint: str) -> Path:
@@ -129,27 +131,25 @@ def _keep(gallery: Gallery, fingerprint: str, columns: ItemTable, found: Map) ->
         log.warning("gallery '%s': its map is not kept: %s", gallery.name, reason(error))
 
 
-def _with_newcomers(kept: Map, columns: ItemTable, near: Neighbours | None, first: np.ndarray) -> Map | None:
-    """The kept map for the items there are now: those it lacks are placed. None when too few are on it.
-
-    They lie where the ``first`` [N] of their image does.
-    """
-    if not len(kept.ids):
-        return None
+def _with_newcomers(kept: Map, columns: ItemTable, index: VectorIndex) -> Map | None:
+    """The kept map for the items there are now: those it lacks are placed, each where its image lies already, else by
+    the nearest of those that are on it. None when too few are."""
     at = positions_of(kept.ids, columns.ids)
     known = at >= 0
-    if known.all():
+    missing = np.flatnonzero(~known)
+    if not len(missing):
         return Map(columns.ids, kept.coords[at], kept.model)
-    if near is None or known.sum() < len(known) // 2:
+    if not known.any() or known.sum() < len(missing):
         return None
     coords = np.where(known[:, None], kept.coords[at], np.nan).astype(np.float32)
-    missing = np.flatnonzero(~known)
-    for row in missing:
-        there = near.positions[row][near.positions[row] >= 0]
-        there = there[known[there]]
-        weights = near.scores[row][np.isin(near.positions[row], there)]
-        coords[row] = interpolated(coords[there], weights) if len(there) else np.nanmean(coords, axis=0)
-    return Map(columns.ids, coords[first], kept.model, len(missing))
+    for start in range(0, len(missing), SEARCHED_AT_ONCE):
+        rows = missing[start : start + SEARCHED_AT_ONCE]
+        near = index.search(index.embeddings[rows], PLACED_BY, Exclusion(known))
+        for row, positions, scores in zip(rows, near.positions, near.scores, strict=True):
+            there = positions >= 0
+            coords[row] = interpolated(coords[positions[there]], scores[there])
+    groups = neighbours.same_image(columns.copies, index.embeddings)
+    return Map(columns.ids, coords[groups.first[groups.of]], kept.model, len(missing))
 
 
 def interpolated(coords: np.ndarray, similarities: np.ndarray) -> np.ndarray:
@@ -187,14 +187,18 @@ def moved_most(before: Map, after: Map, count: int = 24) -> np.ndarray:
     return np.argsort(-np.linalg.norm(after.coords - before.coords, axis=1), kind="stable")[:count]
 
 
-class _Worker:
-    """UMAP in a process of its own, which can be started before there is work: to import UMAP takes seconds."""
+class UmapWorker:
+    """UMAP in a process of its own, which can be started before there is work: to import UMAP takes seconds.
 
-    def __init__(self) -> None:
+    ``in_background``: whatever else this computer does comes first.
+    """
+
+    def __init__(self, in_background: bool = False) -> None:
+        self.priority = LOWEST if in_background else 0
         self._exit = contextlib.ExitStack()
         self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> _Worker:
+    def __enter__(self) -> UmapWorker:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -208,7 +212,7 @@ class _Worker:
         self._folder = Path(scratch)
         with (self._folder / "log").open("w") as log:
             self._process = process = subprocess.Popen(
-                [sys.executable, "-m", "unifex.maps.umap_worker", str(self._folder / "out.npy")],
+                [sys.executable, "-m", "unifex.maps.umap_worker", str(self._folder / "out.npy"), str(self.priority)],
                 cwd=PACKAGE.parent,
                 env=_environment(),
                 stdin=subprocess.PIPE,
@@ -220,7 +224,10 @@ class _Worker:
         return process
 
     def fit(self, near: Neighbours, start: np.ndarray) -> Work[np.ndarray]:
-        """Have it fit: float32 [N, 2]. Raises :class:`GalleryError` with what it said when it died."""
+        """Have it fit what has these neighbours, from ``start`` float32 [N, 2]: float32 [N, 2].
+
+        Raises :class:`GalleryError` with what it said when it died.
+        """
         process = self.start()
         count, epochs = EFFORT if len(start) <= MANY else EFFORT_OF_MANY
         own, distances = _with_self(near, count)
@@ -245,12 +252,18 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def _environment() -> dict[str, str]:
     """The worker's: with a folder for what numba compiles, if there can be one."""
+    folder = compiled_folder()
+    return {**os.environ, "NUMBA_CACHE_DIR": str(folder)} if folder else dict(os.environ)
+
+
+def compiled_folder() -> Path | None:
+    """Where what numba compiles is kept; None where nothing can be."""
     folder = cache_directory() / "numba"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return dict(os.environ)
-    return {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
+        return None
+    return folder
 
 
 def _with_self(near: Neighbours, count: int) -> tuple[np.ndarray, np.ndarray]:

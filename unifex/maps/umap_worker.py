@@ -1,10 +1,11 @@
 """UMAP in a process of its own, so that it can be ended at once and its compilation stops nobody's search.
 
-    python -m unifex.maps.umap_worker OUT.npy
+    python -m unifex.maps.umap_worker OUT.npy PRIORITY
 
 Once UMAP is imported, the path of its work is read from standard input, a .npz of ``near`` int [N, k] and
 ``distances`` float [N, k] (each row begins with the item itself), ``start`` float [N, 2], ``epochs``, ``seed``. Prints
 the number of the epoch it is in, a line each, and "done" once float32 [N, 2] is written to OUT.
+PRIORITY is 0 or, up to 19, how much all else comes first.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def keep_compiled() -> None:
 def main() -> None:
     """Import, read the work, fit, write the result."""
     warnings.filterwarnings("ignore")
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(int(sys.argv[2]))
     if "NUMBA_CACHE_DIR" in os.environ:
         keep_compiled()
     import umap

@@ -30,6 +30,7 @@ from unifex.data.item import Source, SourceError
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.indexing import index
 from unifex.gallery.library import Broken, Library, check_name
+from unifex.maps.compiling import compile_ahead
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import DEFAULT_MODEL, Embedder
 from unifex.training.resume import checkpoints
@@ -45,6 +46,7 @@ GONE = "Files to download are kept for a while, and make room for newer ones: ma
 SERVER = ""  # owns the jobs of a server that has no visitors
 SWEEP_SECONDS = 60
 CLOSE_SECONDS = 10
+IDLE_SECONDS = 20  # without a job, and what may be wanted next is got ready
 _NUMBERS = itertools.count(1)
 log = logging.getLogger("unifex")
 
@@ -110,6 +112,8 @@ class AppContext:
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
+        self._closing = threading.Event()
+        self._compiling = threading.Thread(target=self._compile_ahead, name="unifex-compile", daemon=True)
         if self.settings.public:
             limits = Limits(
                 self.settings.visitor_images,
@@ -296,8 +300,21 @@ class AppContext:
 
     def close(self) -> None:
         """The server ends, once what is done is kept. A library at work in a thread would abort the whole process."""
+        self._closing.set()
         self.jobs.close()
         self.ready.wait(CLOSE_SECONDS)
+        if self._compiling.is_alive():
+            self._compiling.join(CLOSE_SECONDS)
+
+    def _compile_ahead(self) -> None:
+        """Once nothing has been asked for in a while; what is asked for meanwhile ends it, to be tried again."""
+
+        def wanted_elsewhere() -> bool:
+            return self._closing.is_set() or self.jobs.active() > 0
+
+        while not self._closing.wait(IDLE_SECONDS):
+            if not wanted_elsewhere() and compile_ahead(wanted_elsewhere):
+                return
 
     def _prepare(self) -> None:
         try:
@@ -316,6 +333,7 @@ class AppContext:
             uploads.sweep(self.own.folder, [spec for found in cut_off for spec in found])
             if self.workspaces:
                 threading.Thread(target=self._sweep, args=(self.workspaces,), name="unifex-sweep", daemon=True).start()
+            self._compiling.start()
             self.state = self.problem or self.embedder.engine.name
         except Exception as error:  # a thread of its own: nobody else would tell the user
             told = explain(error)

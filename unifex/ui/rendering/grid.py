@@ -48,6 +48,11 @@ def samples_grid(gallery: str, records: Iterable[Record]) -> str:
     return _grid(gallery, "samples", map(GridItem.of, records), lead=lead)
 
 
+def listed_grid(gallery: str, records: Iterable[Record], editable: bool = False) -> str:
+    """Some items, in their order."""
+    return _grid(gallery, "items", map(GridItem.of, records), editable=editable)
+
+
 def whole_grid(gallery: Gallery, editable: bool = False) -> str:
     """All items of a gallery, which the page asks for as one scrolls."""
     snapshot = gallery.snapshot()

@@ -9,10 +9,10 @@ from markupsafe import Markup
 from unifex.core.tables import to_csv
 from unifex.core.templates import render
 from unifex.gallery.gallery import Gallery, Record
-from unifex.ui.rendering.cards import cards_of, of_gallery
+from unifex.ui.rendering.cards import cards_of
 from unifex.ui.rendering.html import data_uri
 
-MOST_CARDS = 48
+MOST_SHOWN = 500  # of what was chosen
 # The CSV of the items. A column is a line here; `uri` is empty for strangers.
 COLUMNS: dict[str, Callable[[Record], str]] = {
     "path": lambda item: item.path,
@@ -23,12 +23,11 @@ COLUMNS: dict[str, Callable[[Record], str]] = {
 }
 
 
-def chosen(gallery: Gallery, records: Sequence[Record], places: bool) -> Markup:
-    """Items that were chosen, the first of them as cards. ``places``: the CSV tells where the image files lie."""
+def chosen(records: Sequence[Record], places: bool) -> Markup:
+    """How many items were chosen, and how many the grid below shows. ``places``: the CSV tells where images lie."""
     shown = [value if places or name != "uri" else (lambda _: "") for name, value in COLUMNS.items()]
     table = to_csv(COLUMNS, ([value(record) for value in shown] for record in records))
-    cards = cards_of(gallery, records[:MOST_CARDS])
-    return of_gallery(gallery.name, render("map_chosen.html", count=len(records), shown=cards, csv=data_uri(table)))
+    return render("map_chosen.html", count=len(records), shown=min(MOST_SHOWN, len(records)), csv=data_uri(table))
 
 
 def moved(gallery: Gallery, records: Iterable[Record]) -> Markup:

@@ -21,7 +21,7 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.maps import page
 from unifex.maps.projection import Map, interpolated, kept_map, moved_most, project
-from unifex.ui.components.basic import Choice, notice, signal
+from unifex.ui.components.basic import Choice, item_grid, item_id, notice, signal
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
@@ -30,12 +30,14 @@ from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import map_lists
+from unifex.ui.rendering.grid import listed_grid
 from unifex.ui.rendering.html import message
 from unifex.ui.scripts import scripts
 from unifex.ui.server.picture_addresses import THUMBNAIL, address
 from unifex.ui.theme import asset
 
 _NO_MODEL = ("none", "")  # to compare with
+MOST_CARDS = 200  # of one answer
 _NOT_MADE = "The map was not made"
 
 
@@ -53,17 +55,19 @@ class MapTab:
         self.panel = JobPanel(("map",), "map-progress")
         self.drawn, self.mapped = gr.State(""), gr.State("")  # the job and the gallery whose map is on the page
         with gr.Row(equal_height=False):
-            with gr.Column(scale=3, min_width=320):
-                with gr.Row():
-                    self.gallery = gallery_picker(self.context, "map-gallery", min_width=200)
+            with gr.Column(scale=3, min_width=320, elem_id="map-page"):
+                with gr.Row(elem_id="map-head"):
+                    self.gallery = gallery_picker(self.context, "map-gallery", min_width=140)
                     self.compare = Choice(
                         [_NO_MODEL],
                         value=_NO_MODEL[1],
                         label="Second map, to compare",
                         elem_id="map-compare",
-                        min_width=200,
+                        min_width=140,
                     )
-                self.start = gr.Button("Make the map", variant="primary", elem_id="map-button")
+                    self.start = gr.Button(
+                        "Make the map", variant="primary", scale=0, min_width=150, elem_id="map-button"
+                    )
                 self.panel.build()
                 self.problem = notice("map-problem")
                 self.status = notice("map-status")
@@ -75,9 +79,11 @@ class MapTab:
                         server_functions=[_card_server(self.context)],
                         elem_id="map-drawing",
                     )
-                self.star = gr.HTML("", html_template="", js_on_load=_STAR_JS, elem_id="map-star")
+                self.star = gr.HTML("", html_template="", js_on_load=_told("star"), elem_id="map-star")
+                self.picked = gr.HTML("[]", html_template="", js_on_load=_told("picked"), elem_id="map-picked")
             with gr.Column(scale=1, min_width=280):
                 self.listed = gr.HTML(_HELP, elem_id="map-chosen", js_on_load="")
+                self.grid = item_grid("map-items")
                 with gr.Column(visible=False, elem_id="map-actions") as self.actions:
                     self.within = gr.Button("Search within these", variant="primary", elem_id="search-within")
                     with gr.Column(visible=not self.context.settings.read_only):
@@ -98,7 +104,7 @@ class MapTab:
 
     @property
     def _listed(self) -> list[Part]:
-        return [self.chosen, self.listed, self.actions]
+        return [self.chosen, self.listed, self.grid, self.actions, self.picked]
 
     def _wire(self) -> None:
         asked = [self.gallery, self.compare]
@@ -196,12 +202,22 @@ class MapTab:
             return self._none(_HELP)
         return {
             self.chosen: Selection(gallery.name, tuple(record.id for record in records)),
-            self.listed: map_lists.chosen(gallery, records, places=not self.context.settings.public),
+            self.listed: map_lists.chosen(records, places=not self.context.settings.public),
+            self.grid: listed_grid(
+                gallery.name, records[: map_lists.MOST_SHOWN], self.context.can_change(gallery.name)
+            ),
+            self.picked: json.dumps([record.id for record in records]),
             self.actions: gr.update(visible=True),
         }
 
     def _none(self, text: str) -> Updates:
-        return {self.chosen: Selection(), self.listed: text, self.actions: gr.update(visible=False)}
+        return {
+            self.chosen: Selection(),
+            self.listed: text,
+            self.grid: "",
+            self.picked: "[]",
+            self.actions: gr.update(visible=False),
+        }
 
     def label_chosen(self, name: str, chosen: Selection, label: str) -> Updates:
         """(gallery, chosen items, label) -> notice, that something was corrected. Raises ``GalleryError``."""
@@ -248,23 +264,27 @@ class MapTab:
         return json.dumps({"place": where.tolist(), "hits": [int(kept.ids[row]) for row in rows[:10]]})
 
 
-def _card_server(context: AppContext) -> Callable[[Any], dict[str, Any]]:
-    """What the page asks for when the pointer is on a point."""
+def _card_server(context: AppContext) -> Callable[[Any], list[dict[str, Any]]]:
+    """What the page asks for when the pointer is on a point, and when few are in view."""
 
-    def card(asked: Any) -> dict[str, Any]:
-        """[gallery, id] -> image, label, path."""
+    def cards(asked: Any) -> list[dict[str, Any]]:
+        """[gallery, ids] -> id, image, label and path of those that are there."""
         try:
             gallery = context.gallery(str(asked[0]))
-            record = gallery.records([int(asked[1])])[0]
-        except (*ERRORS, IndexError, TypeError):
-            return {}
-        return {
-            "image": address(THUMBNAIL, gallery.name, record),
-            "label": record.label,
-            "path": record.path,
-        }
+            records = gallery.records([item_id(item) for item in asked[1][:MOST_CARDS]])
+        except (*ERRORS, LookupError, TypeError, ValueError):
+            return []
+        return [
+            {
+                "id": record.id,
+                "image": address(THUMBNAIL, gallery.name, record),
+                "label": record.label,
+                "path": record.path,
+            }
+            for record in records
+        ]
 
-    return card
+    return cards
 
 
 def _maps(gallery: Gallery, models: list[str]) -> Work[list[Map]]:
@@ -294,11 +314,15 @@ _HELP = message(
     "Click a point to see its image and search with it. Drag a lasso around points to list them here, search within "
     "them, label them, leave them out or download the list. What you search with appears as a star.",
 )
-_STAR_JS = """
-const tell = () => {
-  window.unifexStar = props.value ? JSON.parse(props.value) : null;
-  window.dispatchEvent(new Event('unifex-star'));
-};
+
+
+def _told(what: str) -> str:
+    """The script that tells the drawing (assets/map-in-app.js) of a value."""
+    return f"""
+const tell = () => {{
+  (window.unifexMap ||= {{}}).{what} = props.value ? JSON.parse(props.value) : null;
+  window.dispatchEvent(new CustomEvent('unifex-map', {{ detail: '{what}' }}));
+}};
 watch('value', tell);
 tell();
 """
