@@ -1,6 +1,6 @@
-// Sorting by a table's head, acting on a failure, dimming what is corrected. Runs inside gr.HTML (`element`, `trigger`).
+// Sorting by a table's head, opening the pictures of a row or a cell, undoing. Runs inside gr.HTML (`element`, `trigger`).
 
-export default ({ element, trigger, watch }) => {
+export default ({ element, trigger }) => {
   const sortBy = (button) => {
     const head = button.closest('th'), table = head.closest('table'), body = table.tBodies[0];
     const column = [...head.parentNode.children].indexOf(head);
@@ -14,14 +14,9 @@ export default ({ element, trigger, watch }) => {
   };
   element.addEventListener('click', (event) => {
     const sort = event.target.closest('[data-sort]'), act = event.target.closest('[data-act]');
+    const open = event.target.closest('[data-part]') || event.target.closest('tbody tr')?.querySelector('.opens');
     if (sort) sortBy(sort);
-    else if (act) trigger('input', { act: act.dataset.act, item: act.dataset.item, other: act.dataset.other });
+    else if (act) trigger('input', { act: act.dataset.act, item: act.dataset.item });
+    else if (open && !String(window.getSelection())) unifex.part(JSON.parse(open.dataset.part));
   });
-  const mark = () => {
-    for (const row of element.querySelectorAll('.failure[data-subject]')) {
-      row.classList.toggle('done', Boolean(unifex.corrected && unifex.corrected.has(row.dataset.subject)));
-    }
-  };
-  watch('value', mark);
-  mark();
 };

@@ -1,6 +1,7 @@
 // Pictures as cards: samples, hits, and galleries of any size. Runs inside gr.HTML (`element`, `props`, `watch`).
 // The value is JSON: { gallery, kind, lead, items: [{ id, v, label, domain, path, score, chance }] }, or with `total` instead
-// of `items`, a whole gallery: what is in view is asked for as one scrolls, and only that is in the page.
+// of `items`, a whole gallery: what is in view is asked for as one scrolls, and only that is in the page. With `groups`
+// beside `items`: see groups.js.
 
 import { drawCard, newCard } from './cards.js';
 import makeChoosing from './choosing.js';
@@ -20,7 +21,7 @@ export default ({ element, props, watch }) => {
 
   // --- drawing ---------------------------------------------------------------------------------------------------------
   const draw = () => {
-    const before = data?.gallery;
+    const before = data?.gallery, first = data?.items?.[0]?.id, top = place('frame').scrollTop;
     data = props.value ? JSON.parse(props.value) : null;
     if (data?.gallery !== before || data?.kind === 'samples') choosing.clear();
     pages = new Map();
@@ -40,7 +41,14 @@ export default ({ element, props, watch }) => {
       if (data.gallery !== before) place('frame').scrollTop = 0;
       show();
     } else if (data) grid.append(...data.items.map((item, index) => fill(newCard(), item, index)));
+    if (data?.groups) drawGroups(data, first === data.items[0]?.id ? top : 0);
     choosing.bar();
+  };
+  const drawGroups = async (wanted, top) => {
+    const groups = await import('./groups.js');
+    if (data !== wanted) return;
+    groups.drawGroups(place('grid'), data);
+    place('frame').scrollTop = top;
   };
   const measure = () => {  // columns, size of a row, height of all of it and of the part that is shown
     const frame = place('frame'), width = frame.clientWidth - 2 * GAP;

@@ -69,7 +69,7 @@ def evaluate(page: Page) -> None:
     page.wait_for_timeout(1000)
     page.locator("#evaluate-context input").check()
     page.locator("#evaluate-button").click()
-    page.wait_for_selector("#worst-queries .failure")
+    page.wait_for_selector("#failed-queries .group-head")
 
 
 def map_(page: Page) -> None:

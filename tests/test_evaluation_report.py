@@ -1,31 +1,27 @@
 """The Evaluate tab's tables and lists as HTML."""
 
+import html
+from dataclasses import replace
+
 import numpy as np
 
-from tests.support.splits import make_columns, make_split
+from tests.support.splits import make_columns, make_split, measured
 from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.data.item import Labels
 from unifex.evaluation.compare import Assessment
 from unifex.evaluation.evaluate import evaluate
 from unifex.evaluation.failures import worst_queries
+from unifex.evaluation.parts import Part, missed
 from unifex.gallery.gallery import Record
 from unifex.ui.rendering import evaluation_report, failure_lists
-from unifex.ui.rendering.cards import Card
 
 LONG = "<b>" + "long " * 1000
 
 
-def measured(labels, embeddings, queries=None):
-    chosen = make_split(make_columns(labels), queries or range(len(labels)), range(len(labels)), np.arange(len(labels)))
-    found = finish(evaluate(chosen, l2_normalize(np.array(embeddings, np.float32), 2), "m"))
-    return found
-
-
 def test_a_label_of_any_length_is_cut_in_tables_and_whole_on_hover():
     found = measured([LONG, LONG, "b", "b"], [[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]])
-    page = evaluation_report.report(Assessment(found, []), "g")
-    table = page[page.index("labels-table") :]
+    table = evaluation_report.labels(found)
     assert "<b>" not in table
     assert f'title="&lt;b&gt;{LONG[3:]}"' in table
     assert ">&lt;b&gt;long long" in table
@@ -42,8 +38,35 @@ def test_a_right_hit_that_came_too_late_is_not_marked_as_right():
     found = measured(["a", "a", "b", "b"], [[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]], [0])
     (failure,) = worst_queries(found)
     assert (failure.mmp5, failure.is_match[1]) == (0, True)
-    shown = Card(Record(1, "u", "p", "0" * 64, Labels("a"), 1, 1, 1, ""), "drawn")
-    page = failure_lists.worst([(failure, shown, [shown] * len(failure.hits))], editable=False)
-    assert "0.00</strong> first hit wrong, and it alone counts" in " ".join(page.split())
-    assert "✓" not in page
-    assert "↓ too late" in page
+    shown = Record(1, "u", "p", "0" * 64, Labels("a"), 1, 1, 1, "")
+    group = failure_lists.failed_query(failure, shown, [shown] * len(failure.hits), [])
+    assert group.title.startswith("0.00 · first hit wrong, and it alone counts")
+    assert not any("✓" in item.mark for item in group.items)
+    assert any("↓ too late" in item.mark for item in group.items)
+
+
+def test_labels_are_looked_for_in_any_case_and_each_opens_its_pictures():
+    found = measured(["Cat", "Cat", "dog", "dog"], [[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]])
+    page = evaluation_report.labels(found, " cAT ")
+    assert "1 label of 2 with “cAT”" in page
+    assert html.unescape(page.split('data-part="')[1].split('"')[0]) == '{"domain": "", "label": "Cat"}'
+    assert "0 labels of 2" in evaluation_report.labels(found, "horse")
+    assert "<table" not in evaluation_report.labels(found, "horse")
+
+
+def test_a_cell_of_the_table_of_first_hits_opens_its_queries():
+    columns = make_columns(["a", "a", "b", "b"], domains=["x", "x", "y", "y"])
+    split = make_split(columns, range(4), range(4), np.arange(4))
+    embeddings = np.array([[1, 0], [0.9, 0.44], [0.95, 0.3], [-1, 0.1]], np.float32)
+    found = finish(evaluate(split, l2_normalize(embeddings, 2), "m"))
+    page = html.unescape(str(evaluation_report.report(Assessment(found, []), "g")))
+    assert '{"domain": "y", "taken_by": "x"}' in page
+    of_y = Part("y", taken_by="x").queries(found)
+    assert split.queries[of_y].tolist() == [2, 3]
+    assert Part("y", "b").items(split).tolist() == [2, 3]
+    assert Part("y", "a").queries(found).sum() == 0
+    (failure,) = (failed for failed in worst_queries(found, among=of_y) if failed.query == 3)
+    alone = replace(failure, hits=[0, 1])
+    assert missed(split, alone, columns.ids, embeddings, 2) == [2]
+    assert missed(split, alone, columns.ids[:3], embeddings[:3], 2) == []  # the query went since
+    assert missed(split, alone, columns.ids[[0, 1, 3]], embeddings[[0, 1, 3]], 2) == []

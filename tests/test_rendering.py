@@ -1,20 +1,33 @@
 """What the page shows as HTML: whatever stands in a name is text there, and never markup."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from PIL import ExifTags, Image
 
 from tests.support.drawing import encoded, picture
+from tests.support.splits import measured
 from unifex.core.templates import render
 from unifex.data.item import Labels, Skipped
 from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
+from unifex.evaluation.parts import Part
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Facts, Record
 from unifex.gallery.index_report import IndexReport
 from unifex.retrieval.hits import Hit, SearchResult
 from unifex.training.result import Changed
-from unifex.ui.rendering import cards, failure_lists, gallery_report, html, item, search_answer, training_report
+from unifex.ui.rendering import (
+    cards,
+    evaluation_report,
+    failure_lists,
+    gallery_report,
+    html,
+    item,
+    search_answer,
+    training_report,
+)
+from unifex.ui.rendering.grouped_grid import grouped_grid
 
 EVIL = "<script>alert('1')</script>\" onerror=\"alert(2)"
 RECORD = Record(1, EVIL, f"{EVIL}/{EVIL}", "0" * 64, Labels(EVIL, EVIL, EVIL, {EVIL: EVIL}), 10, 20, 3000, "")
@@ -22,7 +35,7 @@ CARD = cards.Card(RECORD, EVIL, badge=EVIL, described=EVIL)
 HIT = Hit(1, 0.9, RECORD, 0.5)
 RESULT = SearchResult([HIT], False, None, 10, 9, EVIL, EVIL, 64, 0.01, 0.02)
 FACTS = Facts(EVIL, 3, 2, {EVIL: 2, "": 1}, 1, {EVIL: 3}, 1, 1, EVIL, EVIL, 64, 1000, [])
-WORST = WorstQuery(0, 0.5, 2, [1, 2], [0.9, 0.8], [True, False])
+MEASURED = measured([EVIL, EVIL, "b", "b"], [[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]])
 CHANGED = Changed(0, 2, [(1, True)], [(2, False)], 0.5)
 REPORT = IndexReport(EVIL, 3, 1, 0, 0, [Skipped(EVIL, EVIL)], 1.0)
 
@@ -37,9 +50,8 @@ MARKUP = {
     "no item": lambda: item.no_item(EVIL, EVIL, "error"),
     "index report": lambda: gallery_report.report(REPORT),
     "gallery": lambda: gallery_report.gallery_facts(FACTS, EVIL),
-    "worst queries": lambda: failure_lists.worst([(WORST, CARD, [CARD, CARD])], editable=True),
-    "label errors": lambda: failure_lists.label_errors([(LabelError(0, [1], 0.9), CARD, [CARD])], editable=True),
-    "duplicates": lambda: failure_lists.duplicates([(Duplicate(0, 1, 0.98, False), CARD, CARD)], editable=True),
+    "part of an evaluation": lambda: failure_lists.part_title(Part(label=EVIL), MEASURED, 0, 0),
+    "labels": lambda: evaluation_report.labels(MEASURED, "<script>alert('1')"),
     "corrections": lambda: failure_lists.corrections([Correction("drop", EVIL, EVIL, "0" * 64)], EVIL, editable=True),
     "changed": lambda: training_report.changed([CHANGED], lambda _: CARD, EVIL, EVIL),
 }
@@ -71,10 +83,29 @@ def test_strangers_are_told_no_further_columns():
     assert "Ann" not in item.detail(item.Shown(record, "drawn", strangers=True))
 
 
-def test_buttons_that_mend_are_only_there_where_one_may():
-    shown = failure_lists.worst([(WORST, CARD, [CARD, CARD])], editable=True)
-    assert shown.count("data-act") == 2
-    assert "data-act" not in failure_lists.worst([(WORST, CARD, [CARD, CARD])], editable=False)
+def test_a_failed_query_stands_beside_what_it_found_wrongly_and_what_it_should_have_found():
+    right, wrong, late, missed = (replace(RECORD, id=number, labels=Labels("a")) for number in (2, 3, 4, 5))
+    failure = WorstQuery(0, 0.5, 2, [1, 2, 3], [0.9, 0.8, 0.7], [True, False, True])
+    group = failure_lists.failed_query(failure, RECORD, [right, wrong, late], [missed])
+    assert [item.record.id for item in group.items] == [1, 3, 4, 5]
+    assert [item.mark for item in group.items] == ["query", "✗ wrong 0.80", "↓ too late 0.70", "○ not found"]
+    assert group.title == "0.50 · 1 of the first 2 hits right"
+    assert [act.kind for act in group.acts] == ["relabel", "same", "drop"]
+    gone = failure_lists.failed_query(failure, RECORD, [None, None, late], [])
+    assert ([item.record.id for item in gone.items], gone.acts) == ([1, 4], [])
+
+
+def test_groups_are_drawn_as_they_are_called_and_buttons_that_mend_are_only_there_where_one_may():
+    groups = [failure_lists.label_error(LabelError(0, [1], 0.9), RECORD, [replace(RECORD, labels=Labels("b"))])]
+    groups += [failure_lists.duplicate(Duplicate(0, 1, 0.98, False), RECORD, RECORD)]
+    told = json.loads(grouped_grid("drawn", groups, "mend", editable=True))
+    assert [group["at"] for group in told["groups"]] == [0, 2]
+    assert told["items"][0]["label"] == EVIL  # a script makes text of it
+    assert [act["kind"] for act in told["groups"][0]["acts"]] == ["relabel", "same", "drop"]
+    assert "uri" not in told["items"][0]
+    strangers = json.loads(grouped_grid("drawn", groups, "mend", editable=False, prefer=True))
+    assert not strangers["prefer"]
+    assert all(not group["acts"] for group in strangers["groups"])
 
 
 def test_when_an_image_was_taken_is_told_but_not_to_strangers():

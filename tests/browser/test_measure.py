@@ -60,7 +60,7 @@ def evaluate(page: Page) -> None:
     page.wait_for_timeout(800)  # the tab asks what the gallery can be compared with
     page.locator("#evaluate-button").click()
     expect(page.locator("#domains-table")).to_be_visible(timeout=60_000)
-    expect(page.locator("#worst-queries .failure").first).to_be_visible()
+    expect(page.locator("#failed-queries .group-head").first).to_be_visible()
 
 
 def link_text(page: Page, selector: str) -> str:
@@ -82,9 +82,48 @@ def test_read_the_table_sort_it_and_take_it_home(server, open_page):
         page.locator("a[download='evaluation.json']").get_attribute("href").partition(",")[2]))  # fmt: skip
     assert float(table[0]["mmp5"]) == pytest.approx(data["mmp5"])
     assert f"{data['mmp5']:.3f}" in page.locator("#evaluation .tiles").inner_text()
-    page.get_by_text("labels, worst first").click()
+    page.locator("#labels").get_by_text("5 labels, worst first").click()
     expect(page.locator("#labels-table")).to_contain_text(EVIL)
     assert page.evaluate("window.hacked") is None
+
+
+def test_a_row_a_cell_and_a_label_open_their_pictures(server, open_page):
+    page = open_page(server.url)
+    evaluate(page)
+    title, pictures = page.locator("#part-title"), page.locator("#failed-queries")
+    expect(title).to_contain_text("All queries")
+    page.locator("#domains-table tr", has_text="signs").locator("td").last.click()  # wherever the row is pressed
+    expect(title).to_contain_text("Queries of signs")
+    expect(page.locator("#failures")).to_be_in_viewport()
+    expect(pictures.locator(".card .badge", has_text="query").first).to_be_visible()
+    expect(pictures.locator(".card.bad .badge", has_text="wrong").first).to_be_visible()
+    page.get_by_text("Which domain takes the first hit").click()
+    page.locator(".confusion [data-part]").first.click()
+    expect(title).to_contain_text("whose first hit is of")
+    page.locator("#labels").get_by_text("5 labels, worst first").click()
+    page.locator("#label-search textarea, #label-search input").fill("STRIP")
+    expect(page.locator("#labels-table tbody tr")).to_have_count(1)
+    expect(page.locator("#label-rows")).to_contain_text("1 label of 5")
+    page.locator("#labels-table .opens").focus()
+    page.keyboard.press("Enter")
+    expect(title.locator("h3")).to_have_text("Label stripes in signs")
+    expect(title.locator("h3")).to_be_focused()  # the keyboard goes on from there
+    expect(pictures).to_contain_text("All 10 images of this label")
+    pictures.locator(".card").first.focus()
+    page.keyboard.press("ArrowDown")
+    rows = "cards => new Set(cards.map((card) => card.getBoundingClientRect().top)).size"
+    assert pictures.locator(".card").evaluate_all(rows) > 1
+    first, focused = pictures.locator(".card").first.bounding_box(), page.locator(":focus").bounding_box()
+    assert focused["y"] > first["y"]
+    page.keyboard.press("Space")
+    expect(pictures.locator(".tools")).to_contain_text("1 chosen")
+    page.keyboard.press("Escape")
+    title.get_by_role("button", name="All failed queries").click()
+    expect(title).to_contain_text("All queries")
+    page.evaluate("unifex.part({ label: 3 })")  # what no press tells
+    expect(page.locator("#correction-notice")).to_contain_text("that is no part of an evaluation")
+    page.evaluate("unifex.mend(['drop', 'drawn', -1, 0])")
+    expect(page.locator("#correction-notice")).to_contain_text("that mends nothing")
 
 
 def test_context_is_scored_beside_plain_search(server, open_page):
@@ -103,40 +142,42 @@ def test_context_is_scored_beside_plain_search(server, open_page):
 def test_open_a_failure_mend_it_and_score_again(server, open_page):
     page = open_page(server.url)
     evaluate(page)
-    row = page.locator("#worst-queries .failure").first
-    expect(row.locator(".answers .card.bad").first).to_contain_text("wrong")
-    row.locator(".answers .card").first.click()
+    page.locator("#failed-queries .card.bad").first.click()
     expect(page.locator("#detail-card")).to_contain_text("160 x 160 pixels")
     page.keyboard.press("Escape")
     expect(page.locator("#detail-card")).to_be_hidden()
-    page.get_by_role("tab", name="Likely label errors").click()
-    error = page.locator("#label-errors .failure", has=page.locator('[title="signs/cross/0.png"]')).first
+    page.get_by_role("tab", name="Label errors").click()
+    wrong = page.locator('#label-errors .card[title="signs/cross/0.png"]').first
+    error = page.locator("#label-errors .group-head").nth(
+        page.locator("#label-errors .card.bad").evaluate_all("(cards, one) => cards.findIndex((c) => c.title === one)",
+                                                              "signs/cross/0.png"))  # fmt: skip
     expect(error).to_contain_text("cross")
     error.locator("[data-act=relabel]").click()
     expect(page.locator("#correction-notice")).to_contain_text("signs/cross/0.png is 'cross'")
-    page.get_by_role("tab", name="Corrections").click()
+    expect(wrong).to_have_class(re.compile("done"))
+    expect(error).to_have_class(re.compile("done"))
+    page.locator("#corrections-said").get_by_text("Corrections").click()
     expect(page.locator("#corrections li")).to_have_count(1)
     assert "signs/cross/0.png" in link_text(page, "#corrections a")
     before = page.locator("#evaluation .tiles b").first.inner_text()
     page.locator("#evaluate-button").click()
     expect(page.locator("#evaluation .tiles b").first).not_to_have_text(before)
-    page.get_by_role("tab", name="Corrections").click()
     page.locator("#corrections [data-act=undo]").click()
     expect(page.locator("#correction-notice")).to_contain_text("Taken back")
     expect(page.locator("#corrections li")).to_have_count(0)
 
 
-def test_a_row_is_dimmed_as_long_as_its_correction_stands(server, open_page):
+def test_a_picture_is_dimmed_as_long_as_its_correction_stands(server, open_page):
     page = open_page(server.url)
     evaluate(page)
-    row = page.locator("#worst-queries .failure").first
-    row.locator("[data-act=drop]").click()
-    expect(row).to_have_class(re.compile("done"))
-    page.get_by_role("tab", name="Corrections").click()
+    head = page.locator("#failed-queries .group-head").first
+    head.locator("[data-act=drop]").click()
+    expect(head).to_have_class(re.compile("done"))
+    expect(page.locator("#failed-queries .card").first).to_have_class(re.compile("done"))
+    page.locator("#corrections-said").get_by_text("Corrections").click()
     page.locator("#corrections [data-act=undo]").click()
     expect(page.locator("#corrections li")).to_have_count(0)
-    page.get_by_role("tab", name="Worst queries").click()
-    expect(row).not_to_have_class(re.compile("done"))
+    expect(head).not_to_have_class(re.compile("done"))
 
 
 def test_leaving_many_items_out_asks_first(server, open_page):
@@ -233,6 +274,9 @@ def test_the_phone_shows_both_tabs_without_sideways_scrolling(server, open_page)
     page = open_page(server.url, **PHONE)
     evaluate(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.documentElement.scrollHeight") < 4000  # lists scroll by themselves
+    page.locator("#domains-table .opens").first.tap()
+    expect(page.locator("#part-title h3")).to_be_in_viewport()
     make_map(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -269,11 +313,13 @@ def test_every_tab_with_its_results_passes_axe(server, open_page, scheme):
     expect(page.locator("#remove-button")).to_be_visible()
     check("Gallery")
     evaluate(page)
-    page.get_by_text("labels, worst first").click()
-    page.locator("#worst-queries [data-act=drop]").first.click()
-    expect(page.locator("#worst-queries .failure.done")).to_have_count(1)
+    page.locator("#labels").get_by_text("labels, worst first").click()
+    page.get_by_text("Which domain takes the first hit").click()
+    page.locator("#failed-queries [data-act=drop]").first.click()
+    expect(page.locator("#failed-queries .group-head.done")).to_have_count(1)
+    page.locator("#corrections-said").get_by_text("Corrections").click()
     check("Evaluate")
-    for listed in ("Likely label errors", "Near-duplicates", "Corrections"):
+    for listed in ("Label errors", "Near-copies"):
         page.get_by_role("tab", name=listed).click()
         check(listed)
     page.locator("#corrections [data-act=undo]").click()
@@ -297,12 +343,8 @@ def test_a_public_server_measures_but_corrects_nothing(server, open_page, tmp_pa
     with serve(tmp_path / "indexes", "--public") as public:
         page = open_page(public.url)
         evaluate(page)
-        expect(page.locator("#worst-queries .act")).to_have_count(0)
-        page.evaluate("""() => {
-          const row = document.querySelector('#worst-queries .failure p');
-          row.innerHTML = '<button class="act" data-act="drop" data-item="1" data-other="0">x</button>';
-        }""")  # a stranger who makes the button that is not there
-        page.locator("#worst-queries .act").click()
+        expect(page.locator("#failed-queries [data-act]")).to_have_count(0)
+        page.evaluate("unifex.mend(['drop', 'drawn', 1, 0])")  # a stranger who makes the button that is not there
         expect(page.locator("#correction-notice")).to_contain_text("is read-only")
         page.close()
     assert len(Gallery.open(tmp_path / "indexes" / "drawn")) == 40

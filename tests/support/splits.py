@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
+from unifex.evaluation.evaluate import evaluate
+from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.protocols import EvalProtocol
 from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.snapshot import CategoricalColumn, ItemTable
@@ -64,3 +67,9 @@ def slow_values(split: QueryIndexSplit, embeddings: np.ndarray) -> dict[str, lis
         ]  # fmt: skip
         values["map_r"].append(sum(precisions) / count)
     return values
+
+
+def measured(labels, embeddings, queries=None) -> Evaluation:
+    """Items with these labels and embeddings [N, 2], searched for among each other."""
+    split = make_split(make_columns(labels), queries or range(len(labels)), range(len(labels)), np.arange(len(labels)))
+    return finish(evaluate(split, l2_normalize(np.array(embeddings, np.float32), 2), "m"))

@@ -50,10 +50,13 @@ class Duplicate:
     identical: bool
 
 
-def worst_queries(evaluation: Evaluation, most: int = MOST) -> list[WorstQuery]:
-    """Queries that are not perfect, worst first; of equals, first the one that was most sure of a wrong hit."""
+def worst_queries(evaluation: Evaluation, most: int = MOST, among: np.ndarray | None = None) -> list[WorstQuery]:
+    """Queries that are not perfect, worst first; of equals, first the one that was most sure of a wrong hit.
+
+    ``among`` bool [Q]: only of these.
+    """
     split, values = evaluation.split, evaluation.metrics.mmp5
-    rows = np.flatnonzero(values < 1)
+    rows = np.flatnonzero(values < 1 if among is None else (values < 1) & among)
     hits = evaluation.hits
     is_match = split.is_match(np.arange(len(values)), hits.positions)
     sure = np.where(is_match | ~hits.found, -np.inf, hits.scores).max(axis=1, initial=-np.inf)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -13,6 +13,7 @@ from unifex.core.templates import render
 from unifex.core.text import plural
 from unifex.evaluation.compare import Assessment
 from unifex.evaluation.evaluation import Evaluation, difference
+from unifex.evaluation.parts import Part
 from unifex.evaluation.protocols import PROTOCOLS
 from unifex.ui.rendering.figures import Cell, Table, count, gain, interval, named, number
 from unifex.ui.rendering.html import data_uri
@@ -39,8 +40,6 @@ def report(found: Assessment, gallery: str) -> Markup:
         models=_models(found),
         domains=_domains(main),
         confusion=_confusion(main),
-        labels=_labels(main),
-        most_labels=MOST_LABELS,
         csv=data_uri(domains_csv(found)),
         json=data_uri(json.dumps(found.as_json(labels=True), indent=1), "application/json"),
     )
@@ -84,7 +83,8 @@ def _models(found: Assessment) -> Table:
 def _domains(main: Evaluation) -> Table:
     heads = ("Domain", "Queries", "Items", "mMP@5", "95 % interval", "Alone", "R@1", "R@5", "mAP@R")
     rows = [
-        [named(row.name, "no domain"), count(row.queries), count(row.items), number(row.mmp5.value), interval(row.mmp5),
+        [opening(row.name, Part(row.name), "no domain"), count(row.queries), count(row.items), number(row.mmp5.value),
+         interval(row.mmp5),
          number(row.in_domain.value), *(number(getattr(row, measure).value) for measure in RANKED)]
         for row in main.domains
     ]  # fmt: skip
@@ -93,12 +93,22 @@ def _domains(main: Evaluation) -> Table:
 
 @dataclass(frozen=True)
 class Taken:
-    """Of a domain's queries, how many have their first hit in one domain; ``own``: the same."""
+    """Of a domain's queries, how many have their first hit in one domain."""
 
+    domain: str
     count: int
     queries: int
     taken_by: str
-    own: bool
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the queries' own domain."""
+        return self.domain == self.taken_by
+
+    @property
+    def opens(self) -> str:
+        """The part of the evaluation whose pictures a press shows."""
+        return part_json(Part(self.domain, taken_by=self.taken_by))
 
     @property
     def share(self) -> float:
@@ -118,7 +128,7 @@ class Confusion:
         """The domain of the queries, and its cells."""
         totals = self.counts.sum(axis=1)
         return [
-            (name, [Taken(int(self.counts[row, column]), int(totals[row]), taken_by, row == column)
+            (name, [Taken(name, int(self.counts[row, column]), int(totals[row]), taken_by)
                     for column, taken_by in enumerate(self.names)])
             for row, name in enumerate(self.names)
         ]  # fmt: skip
@@ -129,14 +139,28 @@ def _confusion(main: Evaluation) -> Confusion | None:
     return Confusion(names, counts) if len(names) > 1 else None
 
 
-def _labels(main: Evaluation) -> Table:
+def labels(main: Evaluation, text: str = "") -> Markup:
+    """The labels with ``text`` in their name or domain, worst first; a press on one opens its pictures."""
+    wanted = text.strip().casefold()
+    fitting = [row for row in main.labels if wanted in row.label.casefold() or wanted in row.domain.casefold()]
     heads = ("Label", "Domain", "Queries", "mMP@5", "R@1", "Wrong first hits are mostly")
     rows = [
-        [named(row.label), named(row.domain, "no domain"), count(row.queries), number(row.mmp5), number(row.recall1),
-         named(row.most_confused_with)]
-        for row in main.labels[:MOST_LABELS]
+        [opening(row.label, Part(row.domain, row.label)), named(row.domain, "no domain"), count(row.queries),
+         number(row.mmp5), number(row.recall1), named(row.most_confused_with)]
+        for row in fitting[:MOST_LABELS]
     ]  # fmt: skip
-    return Table("labels-table", heads, rows)
+    table = Table("labels-table", heads, rows)
+    return render("labels.html", table=table, found=len(fitting), every=len(main.labels), text=text.strip())
+
+
+def opening(text: str, part: Part, without: str = "–") -> Cell:
+    """A name that opens the pictures of its part of the evaluation."""
+    return Cell(text, text or without, opens=part_json(part))
+
+
+def part_json(part: Part) -> str:
+    """As the page tells of it."""
+    return json.dumps({name: value for name, value in asdict(part).items() if value is not None}, ensure_ascii=False)
 
 
 def domains_csv(found: Assessment) -> str:

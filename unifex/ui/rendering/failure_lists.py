@@ -1,51 +1,23 @@
-"""The Evaluate tab's lists of what failed, each row with buttons that mend it, and the list of corrections."""
+"""The Evaluate tab's lists of what failed, in groups for the grid, and the list of corrections."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from unifex.core.templates import render
-from unifex.core.text import shortened
+from unifex.core.text import plural, shortened
+from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
+from unifex.evaluation.parts import Part
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Record
-from unifex.ui.rendering.cards import Card
+from unifex.ui.rendering.grouped_grid import Act, Group, GroupItem
 from unifex.ui.rendering.html import data_uri, message
 
-
-@dataclass(frozen=True)
-class Act:
-    """A button that corrects ``item``, as or with ``other``."""
-
-    kind: str
-    item: int
-    other: int
-    text: str
-    title: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """A failure, the card of the item that it is about, the cards of what was found, and what can be done."""
-
-    failure: WorstQuery | LabelError | Duplicate
-    left: Card
-    right: list[Card]
-    acts: list[Act]
-
-    @property
-    def subject(self) -> str:
-        """Whose corrections deal with the row."""
-        return subject(self.left.record)
-
-
-def subject(of: Record | Correction) -> str:
-    """What a correction and the item that it belongs to have in common; tells nothing of where a file lies."""
-    return hashlib.sha256(f"{of.uri}\n{of.sha256}".encode()).hexdigest()[:16]
+WRONG, MISSED = 3, 2  # hits and items that are shown of a failed query
 
 
 def key(said: Correction) -> int:
@@ -53,8 +25,8 @@ def key(said: Correction) -> int:
     return int(hashlib.sha256(repr(said).encode()).hexdigest()[:12], 16)
 
 
-def _acts(item: Record, other: Record | None, editable: bool) -> list[Act]:
-    if other is None or not editable:
+def _acts(item: Record, other: Record | None) -> list[Act]:
+    if other is None:
         return []
     acts = [
         Act("same", item.id, other.id, "Same thing", "Both show the same thing: counts as right"),
@@ -73,40 +45,61 @@ def verdict(right: bool, rank: int, cutoff: int) -> tuple[str, str, str]:
     return ("✓", "right", "good") if right else ("✗", "wrong", "bad")
 
 
-def worst(found: Sequence[tuple[WorstQuery, Card, list[Card]]], editable: bool) -> Markup:
-    """Queries with their first five hits, right, wrong and too late marked in colour and in words."""
-    if not found:
-        return message("Nothing went wrong", "Every query found all it could.", "good")
-    rows = []
-    for failure, query, hits in found:
-        cards = []
-        for rank, (hit, score, right) in enumerate(zip(hits, failure.scores, failure.is_match)):
-            sign, word, kind = verdict(right, rank, failure.cutoff)
-            cards.append(replace(hit, badge=f"{sign} {word} {score:.2f}", described=word, kind=kind))
-        first_wrong = next((hit.record for hit, right in zip(hits, failure.is_match) if not right), None)
-        acts = _acts(query.record, first_wrong, editable)
-        rows.append(Row(failure, replace(query, badge="query"), cards, acts))
-    return render("worst_queries.html", rows=rows)
+def failed_query(failure: WorstQuery, query: Record, hits: Sequence[Record | None], missed: Sequence[Record]) -> Group:
+    """A query beside what it found wrongly, and what it should have found: too late, or not at all (``missed``).
+
+    A hit is None where it went since.
+    """
+    found = [
+        (right, GroupItem(hit, f"{sign} {word} {score:.2f}", kind))
+        for rank, (hit, score, right) in enumerate(zip(hits, failure.scores, failure.is_match))
+        for sign, word, kind in [verdict(right, rank, failure.cutoff)]
+        if hit and kind != "good"
+    ]
+    wrong = [item for right, item in found if not right][:WRONG]
+    late = [item for right, item in found if right]
+    should = [*late, *(GroupItem(item, "○ not found", "late") for item in missed)][:MISSED]
+    acts = _acts(query, wrong[0].record if wrong else None)
+    return Group(_sentence(failure), [GroupItem(query, "query"), *wrong, *should], acts)
 
 
-def label_errors(found: Sequence[tuple[LabelError, Card, list[Card]]], editable: bool) -> Markup:
-    """Items whose neighbours all agree on another label."""
-    if not found:
-        return message("No likely label errors", "No item's neighbours all agree on another label.", "good")
-    rows = [Row(error, item, near, _acts(item.record, near[0].record, editable)) for error, item, near in found]
-    return render("label_errors.html", rows=rows)
+def _sentence(failure: WorstQuery) -> str:
+    if failure.cutoff == 1:
+        return f"{failure.mmp5:.2f} · first hit wrong, and it alone counts: its label has one other image"
+    right = round(failure.mmp5 * failure.cutoff)
+    return f"{failure.mmp5:.2f} · {right or 'none'} of the first {failure.cutoff} hits right"
 
 
-def duplicates(found: Sequence[tuple[Duplicate, Card, Card]], editable: bool) -> Markup:
-    """Images that stand on both sides of the evaluation and flatter it."""
-    if not found:
-        return message("No near-duplicates", "No query stands in the index, too, or nearly so.", "good")
-    rows = [
-        Row(pair, replace(query, badge="query"), [replace(item, badge="index")],
-            _acts(query.record, item.record, editable))
-        for pair, query, item in found
-    ]  # fmt: skip
-    return render("duplicates.html", rows=rows)
+def label_error(error: LabelError, item: Record, near: Sequence[Record]) -> Group:
+    """An item whose neighbours all agree on another label."""
+    said = f"its {len(near)} nearest are all {shortened(near[0].label)} (similarity {error.similarity:.2f})"
+    items = [GroupItem(item, "label?", "bad"), *(GroupItem(other) for other in near)]
+    return Group(f"Labelled {shortened(item.label)}, but {said}", items, _acts(item, near[0]))
+
+
+def duplicate(pair: Duplicate, query: Record, item: Record) -> Group:
+    """An image that stands on both sides of the evaluation and flatters it."""
+    how = "the same file" if pair.identical else f"similarity {pair.similarity:.3f}"
+    return Group(f"In query and index: {how}", [GroupItem(query, "query"), GroupItem(item, "index")],
+                 _acts(query, item))  # fmt: skip
+
+
+def part_title(part: Part, evaluation: Evaluation, failed: int, shown: int) -> Markup:
+    """What is looked at: which queries, how many of them failed, how many are shown."""
+    meant = int((part.queries(evaluation) & evaluation.metrics.counted).sum())
+    order = f", the worst {shown:,} shown" if failed > shown else ", the worst first" if failed > 1 else ""
+    count = f"{f'{failed:,}' if failed else 'none'} of {plural(meant, 'query')} failed{order}"
+    return render("part_title.html", whose=_whose(part), whole=part == Part(), count=count)
+
+
+def _whose(part: Part) -> str:
+    if part.label is not None:
+        return f"Label {shortened(part.label)}" + (f" in {shortened(part.domain)}" if part.domain else "")
+    if part.domain is None:
+        return "All queries"
+    domain = f"Queries of {shortened(part.domain) or 'no domain'}"
+    taken = "" if part.taken_by is None else f" whose first hit is of {shortened(part.taken_by) or 'no domain'}"
+    return domain + taken
 
 
 def corrections(said: Sequence[Correction], csv_text: str, editable: bool) -> Markup:

@@ -14,6 +14,7 @@ from unifex.evaluation.metrics import Estimate
 class Cell:
     """``value`` is what is sorted by; ``note`` follows in small, ``interval`` is drawn in the place of text.
 
+    ``opens``: what a press on the row shows, as `assets/evaluate.js` tells Python.
     Long text is shortened; the whole of it is shown on hover.
     """
 
@@ -22,6 +23,7 @@ class Cell:
     note: str = ""
     strong: bool = False
     interval: Estimate | None = None
+    opens: str = ""
 
 
 @dataclass(frozen=True)

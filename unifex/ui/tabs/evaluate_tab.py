@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import gradio as gr
 
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, State
-from unifex.core.text import reason
-from unifex.evaluation import failures
-from unifex.evaluation.compare import BASELINES, Assessment, baselines, compare
+from unifex.core.text import plural, reason
+from unifex.evaluation.compare import BASELINES, baselines, compare
 from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.ui.components.basic import Choice, notice
+from unifex.ui.components.basic import Choice, item_id, notice
+from unifex.ui.components.failures_view import FailuresView
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext, Wish
-from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.rendering import evaluation_report, failure_lists
-from unifex.ui.rendering.cards import CardCache, of_gallery
+from unifex.ui.rendering.grouped_grid import subject
 from unifex.ui.rendering.html import message
 from unifex.ui.scripts import scripts
-
-ROWS = 24
 
 
 @dataclass
@@ -37,6 +35,11 @@ class EvaluateTab:
 
     context: AppContext
     item_view: ItemView
+
+    pictures: FailuresView = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pictures = FailuresView(self.context)
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
@@ -69,23 +72,23 @@ class EvaluateTab:
                 self.problem = notice("evaluate-problem")
                 self.outcome = notice("evaluation", _INVITATION, "evaluate")
                 self.marks = gr.HTML("", html_template="", js_on_load=_MARKS_JS, visible="hidden")
+                with gr.Accordion("Labels", open=False, visible=False, elem_id="labels") as self.by_label:
+                    self.search = gr.Textbox(
+                        label="Look for a label", placeholder="a part of its name", elem_id="label-search", max_lines=1
+                    )
+                    self.labels = gr.HTML(elem_id="label-rows", js_on_load=scripts("evaluate"))
                 with gr.Column(visible=False, elem_id="failures") as self.failures:
                     self.notice = notice("correction-notice")
-                    with gr.Tabs():
-                        with gr.Tab("Worst queries"):
-                            self.worst = gr.HTML(elem_id="worst-queries", js_on_load=scripts("evaluate"))
-                        with gr.Tab("Likely label errors"):
-                            self.errors = gr.HTML(elem_id="label-errors", js_on_load=scripts("evaluate"))
-                        with gr.Tab("Near-duplicates"):
-                            self.duplicates = gr.HTML(elem_id="near-duplicates", js_on_load=scripts("evaluate"))
-                        with gr.Tab("Corrections"):
-                            self.corrections = gr.HTML(elem_id="corrections", js_on_load=scripts("evaluate"))
+                    self.pictures.build()
+                    with gr.Accordion("Corrections", open=False, elem_id="corrections-said"):
+                        self.corrections = gr.HTML(elem_id="corrections", js_on_load=scripts("evaluate"))
         self._wire()
 
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_job` updates."""
-        return [self.drawn, self.outcome, self.failures, self.worst, self.errors, self.duplicates, *self.corrected]
+        labels = [self.by_label, self.search, self.labels]
+        return [self.drawn, self.outcome, *labels, self.failures, *self.pictures.shown, *self.corrected]
 
     @property
     def corrected(self) -> list[Part]:
@@ -103,9 +106,15 @@ class EvaluateTab:
         listen([self.gallery.change, self.panel.further.input], self.show_job, [self.gallery, self.drawn], self.showing)
         listen(self.gallery.change, self.reset, None, [self.problem, self.compare, self.dim])
         listen(self.protocol.change, self.choose_protocol, [self.protocol], [self.protocol])
-        done, correct = [self.notice, self.item_view.corrected], or_say(self.notice, "Not corrected", self.correct)
-        for listed in (self.worst, self.errors, self.duplicates, self.corrections):
-            listen(listed.input, correct, [self.gallery], done, counts="every", concurrency_id="correct")
+        listen(self.search.change, self.show_labels, [self.gallery, self.search], [self.labels])
+        view, done = self.pictures, [self.notice, self.item_view.corrected]
+        part = or_say(self.notice, "Nothing to look at", view.show_part)
+        opened = listen(view.opened.input, part, [self.gallery, view.opened], [self.notice, *view.of_part])
+        follow(opened, None, js=_LOOK_AT_PICTURES)
+        mend = or_say(self.notice, "Not corrected", self.mend)
+        listen(view.mended.input, mend, [view.mended], done, counts="every", concurrency_id="correct")
+        undo = or_say(self.notice, "Not taken back", self.undo)
+        listen(self.corrections.input, undo, [self.gallery], done, counts="every", concurrency_id="correct")
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
@@ -146,11 +155,13 @@ class EvaluateTab:
         job = self.context.outcome("evaluate", name or "")
         if job is None:
             text = "" if self.context.is_busy("evaluate", name or "") else _INVITATION
-            return {self.outcome: text, self.failures: gr.update(visible=False), self.drawn: ""}
+            return {self.outcome: text, **self._results(False), self.drawn: ""}
         if job.id == drawn:
             return {self.drawn: drawn}
-        done = job.state == State.DONE
-        return {self.drawn: job.id, self.failures: gr.update(visible=done), **self._came(job)}
+        return {self.drawn: job.id, **self._results(job.state == State.DONE), **self._came(job)}
+
+    def _results(self, there: bool) -> Updates:
+        return {self.by_label: gr.update(visible=there), self.failures: gr.update(visible=there)}
 
     def _came(self, job: Job) -> Updates:
         if job.state == State.CANCELLED:
@@ -158,29 +169,22 @@ class EvaluateTab:
         if job.state == State.FAILED:
             return {self.outcome: message(_NOT_MEASURED, job.problem, "warning")}
         try:
-            report = evaluation_report.report(job.result, job.name)
-            return {self.outcome: report, **self._failures(self.context.gallery(job.name), job.result)}
+            gallery, main = self.context.gallery(job.name), job.result.main
+            return {
+                self.outcome: evaluation_report.report(job.result, job.name),
+                self.by_label: gr.update(visible=True, label=f"{plural(len(main.labels), 'label')}, worst first"),
+                self.search: "",
+                self.labels: evaluation_report.labels(main),
+                **self.pictures.show(gallery, main),
+                **self._corrections(gallery),
+            }
         except ERRORS as error:
             return {self.outcome: message("The evaluation cannot be shown", reason(error), "error")}
 
-    def _failures(self, gallery: Gallery, found: Assessment) -> Updates:
-        """Worst queries, label errors, duplicates, corrections."""
-        split, editable = found.main.split, self.context.can_change(gallery.name)
-        current, near = gallery.neighbours()
-        if current.columns is not split.columns:
-            changed = message("The gallery has changed", "Evaluate again to see its failures.", "warning")
-            shown = dict.fromkeys((self.worst, self.errors, self.duplicates), changed)
-            return {**shown, **self._corrections(gallery)}
-        see = CardCache(gallery, split.columns.ids)
-        worst = [(w, see(w.query), [see(h) for h in w.hits]) for w in failures.worst_queries(found.main, ROWS)]
-        errors = [(e, see(e.item), [see(n) for n in e.neighbours]) for e in failures.label_errors(split, near, ROWS)]
-        pairs = [(d, see(d.query), see(d.item)) for d in failures.duplicates(split, near, ROWS)]
-        return {
-            self.worst: of_gallery(gallery.name, failure_lists.worst(worst, editable)),
-            self.errors: of_gallery(gallery.name, failure_lists.label_errors(errors, editable)),
-            self.duplicates: of_gallery(gallery.name, failure_lists.duplicates(pairs, editable)),
-            **self._corrections(gallery),
-        }
+    def show_labels(self, name: str | None, text: str) -> Updates:
+        """(gallery, a part of a label's name) -> the labels that have it."""
+        job = self.context.outcome("evaluate", name or "")
+        return {self.labels: evaluation_report.labels(job.result.main, text) if job and job.result else ""}
 
     def show_corrections(self, name: str | None, drawn: str, before: frozenset[Correction]) -> Updates:
         """(gallery, the job that is drawn, :attr:`before`) -> corrections, rows dealt with, :attr:`before`."""
@@ -197,28 +201,35 @@ class EvaluateTab:
         said = gallery.corrections()
         before = frozenset(said) if before is None else before
         listed = failure_lists.corrections(said, corrections.as_csv(said), self.context.can_change(gallery.name))
-        since = [failure_lists.subject(correction) for correction in said if correction not in before]
+        since = [subject(correction) for correction in said if correction not in before]
         return {self.corrections: listed, self.marks: json.dumps(since), self.before: before}
 
-    def correct(self, name: str, event: gr.EventData) -> Updates:
-        """(gallery; action on items) -> notice, that something was corrected. Raises ``GalleryError``."""
+    def mend(self, told: str) -> Updates:
+        """(action, gallery, item, other item) -> notice, that something was corrected. Raises ``UnifexError``."""
+        try:
+            act, name, item, other = json.loads(told)
+            item, other = item_id(item), item_id(other)
+        except (TypeError, ValueError) as error:
+            raise UnifexError("that mends nothing; reload the page") from error
+        return self._done(_correct(self.context.writable(str(name)), str(act), item, other))
+
+    def undo(self, name: str, event: gr.EventData) -> Updates:
+        """(gallery; a correction's key) -> as :meth:`mend`. Raises ``GalleryError``."""
         gallery = self.context.writable(name)
-        sentence = _apply(gallery, str(event.act), int(event.item), int(event.other))
-        return {
-            self.notice: message(sentence, "Press Evaluate to score again.", "good"),
-            self.item_view.corrected: Wish.new(),
-        }
-
-
-def _apply(gallery: Gallery, act: str, item: int, other: int) -> str:
-    """Store (or with undo take back) one correction; what was done."""
-    if act == "undo":
-        said = next((said for said in gallery.corrections() if failure_lists.key(said) == item), None)
+        said = next((said for said in gallery.corrections() if failure_lists.key(said) == int(event.item)), None)
         if said is None:
             raise GalleryError("that was taken back already")
         with gallery.write() as writer:
             writer.undo([said])
-        return f"Taken back: {said.sentence}"
+        return self._done(f"Taken back: {said.sentence}")
+
+    def _done(self, sentence: str) -> Updates:
+        done = message(sentence, "Press Evaluate to score again.", "good")
+        return {self.notice: done, self.item_view.corrected: Wish.new()}
+
+
+def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:
+    """Store one correction; what was done."""
     found = gallery.records([item, other] if other else [item])
     if len(found) < (2 if other else 1):
         raise GalleryError("the item is no longer in the gallery; evaluate again")
@@ -236,17 +247,22 @@ def _apply(gallery: Gallery, act: str, item: int, other: int) -> str:
     return said.sentence
 
 
-# Rows of the lists whose item was corrected since they were made are dimmed, wherever that was; taken back, no more.
+# Pictures whose item was corrected since they were listed are dimmed, wherever that was; taken back, no more.
 _MARKS_JS = """
 const mark = () => {
   unifex.corrected = new Set(JSON.parse(props.value || '[]'));
-  for (const row of document.querySelectorAll('.failure[data-subject]')) {
-    row.classList.toggle('done', unifex.corrected.has(row.dataset.subject));
+  for (const node of document.querySelectorAll('[data-subject]')) {
+    node.classList.toggle('done', unifex.corrected.has(node.dataset.subject));
   }
 };
 watch('value', mark);
 mark();
 """
+# What a press on a figure opens comes into view, and the keyboard goes on from there.
+_LOOK_AT_PICTURES = """() => setTimeout(() => {
+  document.querySelector('#failures').scrollIntoView({ block: 'start' });
+  document.querySelector('#part-title h3')?.focus({ preventScroll: true });
+}, 150)"""
 _NOT_MEASURED = "This gallery cannot be measured"
 _INVITATION = message(
     "Measure this gallery",
