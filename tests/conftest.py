@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: servers are stopped by it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
@@ -46,3 +49,8 @@ def gallery(tmp_path: Path, folder: Path, embedder: Embedder) -> Gallery:
     gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder)
     run_index(gallery, folder)
     return gallery
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: not item.get_closest_marker("browser"))

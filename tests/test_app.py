@@ -169,12 +169,6 @@ def test_server_files_cannot_be_named(server, client):
         assert httpx.get(f"{server.url}gradio_api/file={server.indexes}/drawn/{path}").status_code == 403
 
 
-def test_port_in_use_takes_the_next(server, tmp_path):
-    taken = int(server.url.rstrip("/").rpartition(":")[2])
-    with serve(tmp_path / "indexes", "--port", str(taken)) as second:
-        assert taken < int(second.url.rstrip("/").rpartition(":")[2]) <= taken + 20
-
-
 def addresses(server, kind: str) -> list[str]:
     gallery = Gallery.open(server.indexes / "drawn")
     return [server.url + address(kind, "drawn", record) for record in gallery.records(gallery.snapshot().columns.ids)]
@@ -201,13 +195,15 @@ def test_what_names_no_item_is_refused(server, item):
     assert httpx.get(f"{server.url}thumb/drawn/{item}?v=0").status_code in (404, 422)
 
 
-def test_an_image_that_went_is_told_of_and_its_thumbnail_stays(tmp_path, embedder):
+def test_a_port_in_use_is_passed_by_and_of_an_image_that_went_the_thumbnail_stays(server, tmp_path, embedder):
+    taken = int(server.url.rstrip("/").rpartition(":")[2])
     gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder)
     folder = write_folder(tmp_path / "pictures", views=1)
     run_index(gallery, folder)
     shutil.rmtree(folder)
-    with serve(tmp_path / "indexes") as server:
-        thumb, large = (httpx.get(addresses(server, kind)[0]) for kind in (THUMBNAIL, PREVIEW))
+    with serve(tmp_path / "indexes", "--port", str(taken)) as second:
+        assert taken < int(second.url.rstrip("/").rpartition(":")[2]) <= taken + 20
+        thumb, large = (httpx.get(addresses(second, kind)[0]) for kind in (THUMBNAIL, PREVIEW))
         assert thumb.status_code == 200
         assert large.status_code == 404
         assert "no longer there" in large.json()["detail"]

@@ -16,6 +16,7 @@ from unifex.cli.main import _parser, main
 from unifex.cli.settings import read_settings
 from unifex.core import address, proxies, ranges
 from unifex.core.errors import UnifexError
+from unifex.gallery.gallery import Gallery
 from unifex.models.hub import HubError, check_reachable
 
 NOWHERE = "http://127.0.0.1:9"
@@ -161,7 +162,8 @@ OFFICE = {
     [(OFFICE, []), ({"all_proxy": NOWHERE}, ["--host", "::1"])],
     ids=["unusable", "IPv6"],
 )
-def test_whatever_proxy_is_set_the_page_is_served(environment, arguments, tmp_path):
+def test_whatever_proxy_is_set_the_page_is_served(environment, arguments, tmp_path, embedder):
+    Gallery.create(tmp_path / "indexes" / "none", embedder)  # so that no demo is drawn
     with serve(tmp_path / "indexes", *arguments, environment=environment) as server:
         past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         assert b"gradio" in past_proxies.open(server.url, timeout=10).read()

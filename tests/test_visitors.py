@@ -310,7 +310,8 @@ def test_looking_leaves_no_trace_and_using_keeps_alive(server):
     assert used.stat().st_mtime > long_ago + 3000
 
 
-def test_uploads_are_bounded_by_bytes_and_not_by_requests(tmp_path):
+def test_uploads_are_bounded_by_bytes_and_not_by_requests(tmp_path, embedder):
+    Gallery.create(tmp_path / "indexes" / "none", embedder)  # so that no demo is drawn
     with serve(tmp_path / "indexes", "--public", "--rate", "10", "--visitor-megabytes", "1") as running:
         visitor = Visitor(running.url)
         for _ in range(30):

@@ -17,11 +17,12 @@ pytestmark = pytest.mark.browser
 ITEMS = 400
 
 
-@pytest.fixture
-def server(tmp_path, embedder) -> Server:
-    gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder)
-    run_index(gallery, write_folder(tmp_path / "pictures", views=ITEMS // 4))
-    with serve(tmp_path / "indexes") as running:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder) -> Server:
+    base = tmp_path_factory.mktemp("grid")
+    gallery = Gallery.create(base / "indexes" / "drawn", embedder)
+    run_index(gallery, write_folder(base / "pictures", views=ITEMS // 4))
+    with serve(base / "indexes") as running:
         yield running
 
 

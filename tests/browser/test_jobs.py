@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browsing import drop, go_to, start_indexing, wait_for_share
-from tests.support.drawing import LABELS, encoded, picture, write_folder
+from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import Server, serve
 from unifex.gallery.gallery import Gallery
 
@@ -28,12 +28,7 @@ def server(tmp_path_factory, embedder) -> Server:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Path:
     """So many that indexing them can be watched."""
-    root = tmp_path_factory.mktemp("many") / "figures"
-    for label in LABELS:
-        (root / label).mkdir(parents=True)
-        for view in range(130):
-            (root / label / f"{view:03d}.png").write_bytes(encoded(picture(label, view, side=500)))
-    return root
+    return write_folder(tmp_path_factory.mktemp("many") / "figures", views=130, side=500)
 
 
 def name_box(page: Page):

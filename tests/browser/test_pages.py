@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, wait_for_share
-from tests.support.drawing import LABELS, encoded, picture, write_folder
+from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import Server, serve
 
 pytestmark = pytest.mark.browser
@@ -89,11 +89,7 @@ def test_a_query_that_is_no_image_says_so(server, open_page):
 @pytest.fixture
 def many(tmp_path) -> Path:
     """A labelled folder large enough that indexing it can be watched."""
-    root = tmp_path / "figures"
-    for label in LABELS:
-        (root / label).mkdir(parents=True)
-        for view in range(130):
-            (root / label / f"{view:03d}.png").write_bytes(encoded(picture(label, view, side=700)))
+    root = write_folder(tmp_path / "figures", views=130, side=700)
     (root / "notes.txt").write_text("not an image")
     return root
 
@@ -125,11 +121,11 @@ def test_upload_a_folder_watch_cancel_resume_and_search(server, open_page, many)
     expect(page.locator("#gallery-facts .bars")).to_contain_text("shapes")
     go_to(page, "Search")
     expect(page.locator("#search-gallery input")).to_have_value("figures")
-    drop(page, "#query-image button", {"q.png": (many / "signs/cross/017.png").read_bytes()})
+    drop(page, "#query-image button", {"q.png": (many / "signs/cross/17.png").read_bytes()})
     expect(page.locator("#search-status")).to_contain_text("among 520 items of figures")
     expect(first_hit(page)).to_contain_text("cross")
     first_hit(page).click()
-    expect(page.locator("#detail-card")).to_contain_text("signs/cross/017.png")
+    expect(page.locator("#detail-card")).to_contain_text("signs/cross/17.png")
     assert not list(server.indexes.glob(".uploads/*"))
     stored = json.loads((server.indexes / "figures" / "gallery.json").read_text())
     assert stored["model"] == "unifex-lite"

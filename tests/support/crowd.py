@@ -59,7 +59,7 @@ def right_answers(url: str, gallery: str) -> list[tuple[bytes, list[tuple[str, f
 
 def spend(url: str, gallery: str, visitors: int, seconds: float, pause: float = 0.0) -> Day:
     """So many search for so long, each again ``pause`` seconds after an answer, while one more indexes and deletes,
-    and another trains, over and over."""
+    and another trains, over and over, at least once."""
     day, answers, end = Day(), right_answers(url, gallery), time.monotonic() + seconds
     own = own_images()
 
@@ -78,7 +78,7 @@ def spend(url: str, gallery: str, visitors: int, seconds: float, pause: float = 
 
     def indexing(_: int) -> None:
         visitor = Visitor(url)
-        while time.monotonic() < end:
+        while not day.indexed or time.monotonic() < end:
             _expect(day, f"{len(own)} images added", visitor.index("own", own))
             _expect(day, "was deleted", visitor.delete("own"))
             day.indexed += 1
@@ -86,7 +86,7 @@ def spend(url: str, gallery: str, visitors: int, seconds: float, pause: float = 
     def training(_: int) -> None:
         visitor = Visitor(url)
         _expect(day, f"{len(own)} images added", visitor.index("taught", own))
-        while time.monotonic() < end:
+        while not day.trained or time.monotonic() < end:
             _expect(day, "trained in", visitor.train("taught", f"neck-{day.trained}"))
             day.trained += 1
 

@@ -47,10 +47,10 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + end
 
 
-def write_folder(root: Path, views: int = 6) -> Path:
-    """``root/domain/label/view.png`` for all labels."""
+def write_folder(root: Path, views: int = 6, side: int = 160) -> Path:
+    """``root/domain/label/view.png`` for all labels; large ones take a while to index, and are packed at once."""
     for label in LABELS:
         (root / label).mkdir(parents=True)
         for view in range(views):
-            (root / label / f"{view}.png").write_bytes(encoded(picture(label, view)))
+            (root / label / f"{view}.png").write_bytes(encoded(picture(label, view, side), compress_level=1))
     return root
