@@ -25,7 +25,7 @@ def server(tmp_path_factory, embedder):
 def test_many_search_while_one_indexes_and_one_trains(server):
     day = spend(server.url, "shared", visitors=12, seconds=5)
     assert day.wrong == []
-    assert len(day.seconds) > 12
+    assert len(day.seconds) >= 12
     assert day.indexed
     assert day.trained
 

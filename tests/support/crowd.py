@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.drawing import LABELS, encoded, picture
-from tests.support.visiting import FURTHER, Visitor
+from tests.support.visiting import Visitor
 
 FILE = {"meta": {"_type": "gradio.FileData"}}
 QUERIES = 24
@@ -47,7 +47,7 @@ def own_images() -> dict[str, bytes]:
 
 def search(visitor: Visitor, path: str, gallery: str) -> list[tuple[str, float]]:
     """Path and similarity of the hits of an upload."""
-    found = visitor.call("search", {"path": path, **FILE}, gallery, HITS, "", -1, 0, False, 0, *FURTHER)
+    found = visitor.call("search", {"path": path, **FILE}, gallery, HITS)
     return [(hit["file"], hit["score"]) for hit in found["results"][0]["hits"]]
 
 
@@ -59,7 +59,7 @@ def right_answers(url: str, gallery: str) -> list[tuple[bytes, list[tuple[str, f
 
 def spend(url: str, gallery: str, visitors: int, seconds: float, pause: float = 0.0) -> Day:
     """So many search for so long, each again ``pause`` seconds after an answer, while one more indexes and deletes,
-    and another trains, over and over, at least once."""
+    and another trains, over and over; each at least once."""
     day, answers, end = Day(), right_answers(url, gallery), time.monotonic() + seconds
     own = own_images()
 
@@ -67,7 +67,7 @@ def spend(url: str, gallery: str, visitors: int, seconds: float, pause: float = 
         visitor = Visitor(url)
         paths = [visitor.upload(data) for data, _ in answers]
         turn = number
-        while time.monotonic() < end:
+        while turn == number or time.monotonic() < end:
             began = time.monotonic()
             found = search(visitor, paths[turn % len(paths)], gallery)
             day.seconds.append(time.monotonic() - began)

@@ -10,10 +10,6 @@ from typing import Any
 
 import httpx
 
-from unifex.retrieval.query import FEEDBACK
-
-FURTHER = ("", "", "", "", FEEDBACK[0], "", "", "", "")  # of /search: box, item, marks, fold and filters as they are
-
 
 @dataclass
 class Visitor:
@@ -99,9 +95,13 @@ class Visitor:
         raise RuntimeError("the stream ended")
 
     def call(self, name: str, *data: Any) -> Any:
-        """A named endpoint, in this browser's session. Raises RuntimeError with the endpoint's sentence."""
+        """A named endpoint, in this browser's session; what ``data`` leaves out is as it stands.
+
+        Raises RuntimeError with the endpoint's sentence.
+        """
         endpoint = next(one for one in self.config["dependencies"] if one["api_name"] == name)
-        return self.join({"data": list(data), "fn_index": endpoint["id"], "session_hash": self.session})[0]
+        standing = [self._values.get(identity) for identity in endpoint["inputs"][len(data) :]]
+        return self.join({"data": [*data, *standing], "fn_index": endpoint["id"], "session_hash": self.session})[0]
 
     def galleries(self) -> list[str]:
         """Names of the galleries that this visitor sees."""
@@ -155,4 +155,4 @@ def as_file(path: str) -> dict:
 
 
 def search(visitor: Visitor, path: str, gallery: str) -> list[dict]:
-    return visitor.call("search", as_file(path), gallery, 5, "", -1, 0, False, 0, *FURTHER)["results"][0]["hits"]
+    return visitor.call("search", as_file(path), gallery, 5)["results"][0]["hits"]
