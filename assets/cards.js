@@ -1,17 +1,27 @@
 // One item as a card: picture, label, domain, similarity.
 
+const SIZE = 'unifex-card-size', WIDTH = 6.6;  // pixels of a letter, about
 const VERBS = { samples: 'Search with' };
 const TEXTS = ['.name', '.domain'];
 const card = document.createElement('template');
 card.innerHTML = '<button type="button" class="card"><img alt=""><span class="pick" aria-hidden="true"></span>'
   + '<span class="score" hidden><i></i></span><span class="name"></span><span class="domain"></span></button>';
 
+export const isChosen = () => Boolean(Number(localStorage.getItem(SIZE)));
+export const cardSize = () => Number(localStorage.getItem(SIZE)) || (matchMedia('(max-width: 640px)').matches ? 104 : 132);
+export const chooseSize = (size) => localStorage.setItem(SIZE, size);
+
 export const newCard = () => card.content.firstChild.cloneNode(true);
 export const nameOf = (item) => item.label || item.path.split('/').pop();
+const cut = (text, size) => {  // labels of one kind begin alike and end differently: the middle goes
+  const most = Math.max(12, Math.floor(2 * (size - 22) / WIDTH)), half = Math.floor(most / 2);
+  return text.length <= most ? text : `${text.slice(0, half)}…${text.slice(1 - half)}`;
+};
+const below = (item) => [item.domain, ...(item.tags || []).map((tag) => `#${tag}`)].filter(Boolean).join(' · ');
 const sentence = (item) => item.score === undefined ? '' : `similarity ${item.score.toFixed(2)}`
   + (item.chance === undefined ? '' : `; of such hits ${Math.round(100 * item.chance)} % are right here`);
 
-export const drawCard = (node, { gallery, kind }, item, index) => {  // without an item: one that is still on its way
+export const drawCard = (node, { gallery, kind }, item, index, size) => {  // without an item: one that is still on its way
   node.dataset.index = index;
   node.classList.toggle('coming', !item);
   if (!item) {
@@ -22,11 +32,14 @@ export const drawCard = (node, { gallery, kind }, item, index) => {  // without 
   }
   node.dataset.item = item.id;
   node.title = item.path;
-  const spoken = [nameOf(item), item.domain || 'no domain', sentence(item)].filter(Boolean).join(', ');
+  const spoken = [nameOf(item), item.domain || 'no domain', item.tags?.length && `tags ${item.tags.join(', ')}`, sentence(item)].filter(Boolean).join(', ');
   node.setAttribute('aria-label', `${VERBS[kind] || 'Open'} ${spoken}`);
   node.querySelector('img').src = `thumb/${encodeURIComponent(gallery)}/${item.id}?v=${item.v}`;
-  node.querySelector('.name').textContent = nameOf(item);
-  node.querySelector('.domain').textContent = item.domain || '\u00a0';
+  const name = node.querySelector('.name'), more = node.querySelector('.domain');
+  name.textContent = cut(nameOf(item), size);
+  name.title = nameOf(item);
+  more.textContent = below(item) || '\u00a0';
+  more.title = below(item);
   const score = node.querySelector('.score');
   score.hidden = item.score === undefined;
   if (!score.hidden) {

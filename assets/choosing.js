@@ -1,101 +1,90 @@
-// Which cards of a grid are chosen, by mouse and by keys, and the bar of what can be done with them.
-// `grid` is of grid.js: { element, place, data, itemAt, count, focusOn }.
+// Which cards of a grid are chosen: by mouse, by a box, by keys. `grid` is of grid.js: { element, place, data, itemAt,
+// count, focusOn }. Of a whole gallery all can be chosen without being in the page: then what is not is kept.
+
+import makeActions from './acting.js';
+import boxing from './boxing.js';
 
 export default (grid) => {
   const { element, place } = grid;
-  let chosen = new Map(), anchor = 0;  // chosen: id -> item
+  let chosen = new Map(), all = false, anchor = 0;  // id -> item; where all are, those that are not
 
-  const bar = () => {
+  const has = (item) => chosen.has(item.id) !== all;
+  const count = () => all ? grid.count() - chosen.size : chosen.size;
+  const closed = () => !grid.data || grid.data.kind === 'samples';  // nothing is chosen there
+  const redraw = () => {
     const tools = place('tools');
-    tools.hidden = !chosen.size;
+    tools.hidden = !count();
     for (const node of tools.querySelectorAll('.change')) node.hidden = !grid.data?.editable;
     for (const node of tools.querySelectorAll('.mark')) node.hidden = grid.data?.kind !== 'hits';
-    tools.querySelector('b').textContent = `${chosen.size.toLocaleString('en')} chosen`;
-    for (const node of element.querySelectorAll('.card')) node.classList.toggle('chosen', chosen.has(Number(node.dataset.item)));
+    tools.querySelector('b').textContent = `${all && !chosen.size ? 'all ' : ''}${count().toLocaleString('en')} chosen`;
+    if (tools.hidden) tools.querySelector('.further').open = false;
+    for (const node of element.querySelectorAll('.card')) {
+      node.classList.toggle('chosen', Boolean(node.dataset.item) && chosen.has(Number(node.dataset.item)) !== all);
+    }
   };
   const clear = () => {
     chosen.clear();
-    bar();
+    all = false;
+    redraw();
   };
-  const toggle = (index, on) => {
+  const set = (index, on) => {
     const item = grid.itemAt(index);
-    if (!item || grid.data.kind === 'samples') return;
-    if (on ?? !chosen.has(item.id)) chosen.set(item.id, item);
+    if (!item || closed()) return;
+    if ((on ?? !has(item)) !== all) chosen.set(item.id, item);
     else chosen.delete(item.id);
   };
   const upTo = (index) => {
-    for (let at = Math.min(anchor, index); at <= Math.max(anchor, index); at += 1) toggle(at, true);
+    for (let at = Math.min(anchor, index); at <= Math.max(anchor, index); at += 1) set(at, true);
+  };
+  const setAll = () => {
+    if (grid.data.items) grid.data.items.forEach((_, at) => set(at, true));
+    else {
+      chosen.clear();
+      all = true;
+    }
   };
 
-  // --- what can be done with them --------------------------------------------------------------------------------------
-  const cell = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;  // never a formula
-  const download = () => {
-    const rows = [...chosen.values()].map((item) => [item.path, item.label, item.domain].map(cell).join());
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(new Blob(['\ufeff', ['path,label,domain', ...rows, ''].join('\r\n')], { type: 'text/csv' }));
-    link.download = 'chosen.csv';
-    link.click();
-    URL.revokeObjectURL(link.href);
-  };
-  const tell = (action, text = '', signal = 'chosen') => {
-    const ids = [...chosen.keys()];
-    clear();
-    unifex[signal]([action, grid.data.gallery, ids, text]);
-  };
-  const images = () => `${chosen.size.toLocaleString('en')} image${chosen.size === 1 ? '' : 's'}`;
-  const ACTIONS = {
-    search: () => tell('search'),
-    more: () => tell('more', '', 'marked'),
-    less: () => tell('less', '', 'marked'),
-    label: () => {
-      const label = window.prompt(`Label for ${images()}`, [...chosen.values()][0].label);
-      if (label !== null) tell('label', label);
-    },
-    leave: () => {
-      if (window.confirm(`Leave ${images()} out of '${grid.data.gallery}'? The files stay, and the Evaluate tab can undo it.`)) tell('leave');
-    },
-    csv: download,
-    none: clear,
-  };
   element.addEventListener('click', (event) => {
-    const act = event.target.closest('[data-do]');
-    if (act) return ACTIONS[act.dataset.do]();
     const node = event.target.closest('.card');
-    if (!node || grid.data?.kind === 'samples') return;
+    if (!node || closed()) return;
     const index = Number(node.dataset.index);
-    const choosing = event.target.closest('.pick') || event.ctrlKey || event.metaKey;
     if (event.shiftKey) upTo(index);
-    else if (choosing) toggle(index);
+    else if (event.target.closest('.pick') || event.ctrlKey || event.metaKey) set(index);
     else return;  // it is opened
     anchor = index;
     event.stopPropagation();
-    bar();
+    redraw();
   });
-
-  // --- keys ------------------------------------------------------------------------------------------------------------
   element.addEventListener('keydown', (event) => {
     const node = event.target.closest('.card');
     if (!node) return;
-    const { data } = grid, index = Number(node.dataset.index);
+    const index = Number(node.dataset.index);
     const columns = getComputedStyle(place('grid')).gridTemplateColumns.split(' ').length;
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
-    const all = event.key === 'a' && (event.ctrlKey || event.metaKey) && data.items;
     if (step) {
       if (event.shiftKey) {
         upTo(index);
-        toggle(index + step, true);
+        set(index + step, true);
       } else anchor = index + step;
       grid.focusOn(index + step);
-    } else if (event.key === ' ' && data.kind !== 'samples') toggle(anchor = index);
-    else if (all) data.items.forEach((_, at) => toggle(at, true));
-    else if (event.key === 'Escape' && chosen.size) chosen.clear();
+    } else if (event.key === ' ' && !closed()) set(anchor = index);
+    else if (event.key === 'a' && (event.ctrlKey || event.metaKey) && !closed()) setAll();
+    else if (event.key === 'Escape' && count()) clear();
     else return;
     event.preventDefault();
-    bar();
+    redraw();
   });
   element.addEventListener('keyup', (event) => {  // a button would be pressed by it
-    if (event.key === ' ' && event.target.closest('.card') && grid.data?.kind !== 'samples') event.preventDefault();
+    if (event.key === ' ' && event.target.closest('.card') && !closed()) event.preventDefault();
   });
 
-  return { has: (item) => chosen.has(item.id), bar, clear };
+  const choice = {
+    has, count, set, redraw, clear, closed,
+    told: () => all ? { but: [...chosen.keys()] } : [...chosen.keys()],
+    items: () => all ? [] : [...chosen.values()],
+    goBack: () => grid.focusOn(Math.min(anchor, grid.count() - 1)),
+  };
+  boxing(grid, choice);
+  makeActions(grid, choice);
+  return choice;
 };

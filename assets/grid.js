@@ -3,30 +3,31 @@
 // of `items`, a whole gallery: what is in view is asked for as one scrolls, and only that is in the page. With `groups`
 // beside `items`: see groups.js.
 
-import { drawCard, newCard } from './cards.js';
+import { cardSize, chooseSize, drawCard, isChosen, newCard } from './cards.js';
 import makeChoosing from './choosing.js';
 
 export default ({ element, props, watch }) => {
   const GAP = 12, TEXT = 66, PAGE = 240, TALLEST = 3e7, PAGES_KEPT = 40, REST_MS = 60;
   const place = (name) => element.querySelector(`.${name}`);
-  let data = null, pages = new Map(), drawn = new Map(), size = 132, shape = null, resting = 0;
+  let data = null, pages = new Map(), drawn = new Map(), size = cardSize(), shape = null, resting = 0;
 
+  const isWhole = (told) => Boolean(told) && told.total !== undefined;
   const itemAt = (index) => data.items ? data.items[index] : pages.get(Math.floor(index / PAGE))?.[index % PAGE];
   const count = () => data ? data.total ?? data.items.length : 0;
   const fill = (node, item, index) => {
-    drawCard(node, data, item, index);
+    drawCard(node, data, item, index, size);
     node.classList.toggle('chosen', Boolean(item) && choosing.has(item));
     return node;
   };
 
   // --- drawing ---------------------------------------------------------------------------------------------------------
   const draw = () => {
-    const before = data?.gallery, first = data?.items?.[0]?.id, top = place('frame').scrollTop;
+    const before = data, first = data?.items?.[0]?.id, top = place('frame').scrollTop;
     data = props.value ? JSON.parse(props.value) : null;
-    if (data?.gallery !== before || data?.kind === 'samples') choosing.clear();
+    if (['gallery', 'kind'].some((of) => data?.[of] !== before?.[of]) || isWhole(data) !== isWhole(before)) choosing.clear();
     pages = new Map();
     drawn = new Map();
-    const whole = data && data.total !== undefined;
+    const whole = isWhole(data);
     place('frame').className = whole ? 'frame whole' : 'frame';
     place('frame').dataset.gallery = data?.gallery ?? '';
     place('lead').textContent = data?.lead ?? '';
@@ -34,15 +35,16 @@ export default ({ element, props, watch }) => {
     const grid = place('grid');
     grid.replaceChildren();
     grid.removeAttribute('style');
+    place('size').hidden = !data || !count();
     place('tall').removeAttribute('style');
     grid.dataset.kind = data?.kind ?? '';
     shape = null;
     if (whole) {
-      if (data.gallery !== before) place('frame').scrollTop = 0;
+      if (data.gallery !== before?.gallery) place('frame').scrollTop = 0;
       show();
     } else if (data) grid.append(...data.items.map((item, index) => fill(newCard(), item, index)));
     if (data?.groups) drawGroups(data, first === data.items[0]?.id ? top : 0);
-    choosing.bar();
+    choosing.redraw();
   };
   const drawGroups = async (wanted, top) => {
     const groups = await import('./groups.js');
@@ -122,9 +124,24 @@ export default ({ element, props, watch }) => {
     shape = null;
     show();
   };
+  const slider = place('size').querySelector('input');
+  const setSize = () => {
+    size = cardSize();
+    slider.value = size;
+    if (isChosen()) element.style.setProperty('--chosen-card', `${size}px`);
+    for (const [index, node] of drawn) fill(node, itemAt(index), index);
+    if (data?.items) for (const node of element.querySelectorAll('.card')) fill(node, itemAt(Number(node.dataset.index)), Number(node.dataset.index));
+    resize();
+  };
+  slider.addEventListener('input', () => {
+    chooseSize(slider.value);
+    dispatchEvent(new Event('unifex-card-size'));  // every grid has the same
+  });
+  addEventListener('unifex-card-size', setSize);
   element.addEventListener('scroll', (event) => { if (event.target === place('frame')) requestAnimationFrame(show); }, true);
   new ResizeObserver(resize).observe(place('frame'));
   const choosing = makeChoosing({ element, place, get data() { return data; }, itemAt, count, focusOn });
+  setSize();
   watch('value', draw);
   draw();
 };

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import zipfile
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, first_hit, go_to
+from tests.support.browsing import PHONE, first_hit, go_to, reload
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -47,36 +48,120 @@ def test_a_gallery_opens_on_its_pictures_and_scrolls_to_the_last(server, open_pa
     expect(page.locator("#detail-card")).to_contain_text(last.get_attribute("title"))
 
 
-def test_chosen_pictures_are_labelled_left_out_searched_with_and_taken_home(server, open_page):
+def act(page: Page, name: str, place: str = "#pictures") -> None:
+    """Press a button of the bar, which may be in its menu."""
+    tools = page.locator(f"{place} .tools")
+    button = tools.get_by_role("button", name=name, exact=True)
+    if not button.is_visible():
+        tools.locator("summary").click()
+    button.click()
+
+
+def answer(page: Page, press: str, text: str = "") -> None:
+    """Of the question that is asked."""
+    asked = page.locator("dialog.ask")
+    if text:
+        asked.get_by_role("textbox").fill(text)
+    asked.get_by_role("button", name=press, exact=True).click()
+
+
+def test_chosen_pictures_are_labelled_tagged_left_out_searched_with_and_taken_home(server, open_page):
     page = opened(open_page(server.url))
     names = [cards(page).nth(at).get_attribute("title") for at in range(4)]
     cards(page).nth(0).click(modifiers=["Control"])
     cards(page).nth(2).click(modifiers=["Shift"])
-    tools = page.locator("#pictures .tools")
+    tools, notice = page.locator("#pictures .tools"), page.locator("#chosen-notice")
     expect(tools).to_contain_text("3 chosen")
     with page.expect_download() as download:
-        tools.get_by_role("button", name="Download CSV").click()
+        act(page, "Download CSV")
     lines = download.value.path().read_text("utf-8-sig").splitlines()
-    assert [line.split(",")[0].strip('"') for line in lines] == ["path", *names[:3]]
-    page.once("dialog", lambda asked: asked.accept("renamed"))
-    tools.get_by_role("button", name="Label").click()
-    expect(page.locator("#chosen-notice")).to_contain_text("'renamed' is the label of 3 images now")
+    assert [line.split(",")[0] for line in lines] == ["path", *names[:3]]
+    with page.expect_download() as download:
+        act(page, "Download image files (zip)")
+    assert zipfile.ZipFile(download.value.path()).namelist() == names[:3]
+    act(page, "Label")
+    answer(page, "Save", "renamed")
+    expect(notice).to_contain_text("'renamed' is the label of 3 images now")
     expect(cards(page).nth(0)).to_contain_text("renamed")
     expect(cards(page).nth(3)).not_to_contain_text("renamed")
+    cards(page).nth(0).locator(".pick").click()
+    act(page, "Tag")
+    answer(page, "Add", "to print, <b>best")
+    expect(cards(page).nth(0)).to_contain_text("#<b>best · #to print")
+    cards(page).nth(0).locator(".pick").click()
+    act(page, "Tag")
+    page.locator(".suggested").get_by_role("button", name="<b>best").click()
+    answer(page, "Take away")
+    expect(cards(page).nth(0)).not_to_contain_text("best")
     cards(page).nth(3).locator(".pick").click()
-    page.once("dialog", lambda asked: asked.dismiss())
-    tools.get_by_role("button", name="Leave out").click()
-    expect(tools).to_contain_text("1 chosen")  # thought better of it
-    page.once("dialog", lambda asked: asked.accept())
-    tools.get_by_role("button", name="Leave out").click()
-    expect(page.locator("#chosen-notice")).to_contain_text("1 image left out")
+    act(page, "Leave out")
+    expect(page.locator("dialog.ask button:focus")).to_have_text("Cancel")
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog.ask")).to_have_count(0)
+    expect(tools).to_contain_text("1 chosen")
+    act(page, "Leave out")
+    answer(page, "Leave out")
+    expect(notice).to_contain_text("1 image left out")
     expect(page.locator("#gallery-facts")).to_contain_text(re.compile(rf"Items\s*{ITEMS - 1}"))
     expect(tools).to_be_hidden()
     cards(page).nth(0).click(modifiers=["Control"])
     cards(page).nth(1).click(modifiers=["Control"])
-    tools.get_by_role("button", name="Search with these").click()
+    act(page, "Search with these")
     expect(page.locator("#search-status .queries img")).to_have_count(2)
-    expect(first_hit(page)).to_be_visible()
+    name = first_hit(page).get_attribute("title")
+    first_hit(page).locator(".pick").click()
+    act(page, "Search without these", "#hits")
+    expect(page.locator("#search-with-all")).to_have_text("Searching without 1 image. Search with all")
+    expect(page.locator(f"#hits .card[title='{name}']")).to_have_count(0)
+    page.locator("#search-with-all").click()
+    expect(first_hit(page)).to_have_attribute("title", name)
+
+
+def test_all_of_a_gallery_are_chosen_without_being_loaded_and_some_become_another(server, open_page):
+    page = opened(open_page(server.url))
+    tools, notice = page.locator("#pictures .tools"), page.locator("#chosen-notice")
+    start, end = (cards(page).nth(at).locator(".name").bounding_box() for at in (0, 1))
+    page.mouse.move(start["x"] + 2, start["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(end["x"] + 20, end["y"] + 12, steps=4)
+    expect(page.locator(".choosing-box")).to_be_visible()
+    expect(tools).to_contain_text("2 chosen")
+    page.mouse.up()
+    expect(page.locator(".choosing-box")).to_have_count(0)
+    expect(page.locator("#detail")).to_be_hidden()
+    cards(page).nth(0).focus()
+    page.keyboard.press("Control+a")
+    expect(tools).to_contain_text(f"all {ITEMS} chosen")
+    cards(page).nth(0).locator(".pick").click()
+    expect(tools).to_contain_text(f"{ITEMS - 1} chosen")
+    act(page, "Tag")
+    answer(page, "Add", "most")
+    expect(notice).to_contain_text(f"'most' is on {ITEMS - 1} images now")
+    cards(page).nth(1).locator(".pick").click()
+    cards(page).nth(2).locator(".pick").click()
+    act(page, "Train on them")
+    answer(page, "Make it", "too few")
+    expect(notice).to_contain_text("training needs two labels or more")
+    cards(page).nth(0).focus()
+    page.keyboard.press("Control+a")
+    act(page, "Train on them")
+    answer(page, "Make it", "taught")
+    expect(page.locator("#train-gallery input")).to_have_value("taught")
+    expect(page.locator("#train-button")).to_be_visible()
+    expect(notice).to_contain_text(f"Gallery 'taught' has {ITEMS} images")
+    go_to(page, "Gallery")
+    cards(page).nth(0).locator(".pick").click()
+    act(page, "Remove from the gallery")
+    answer(page, "Remove")
+    expect(notice).to_contain_text("1 image removed")
+    expect(page.locator("#gallery-facts")).to_contain_text(re.compile(rf"Items\s*{ITEMS - 1}"))
+    wider_than = "document.querySelector('#pictures .card[data-item]')?.getBoundingClientRect().width > "
+    page.wait_for_function(wider_than + "100")
+    page.locator("#pictures .size input").press("End")
+    page.wait_for_function(wider_than + "250")
+    reload(page)
+    opened(page)
+    page.wait_for_function(wider_than + "250")
 
 
 def test_the_keyboard_is_enough(server, open_page):
@@ -127,6 +212,10 @@ def test_what_is_marked_as_less_goes_and_comes_back_when_marks_are_forgotten(ser
     page.locator("#hits .card").nth(2).locator(".pick").click()
     tools.get_by_role("button", name="More like these").click()
     expect(page.locator("#forget-marks")).to_contain_text("1 more like it, 1 less")
+    page.locator("#keep-marks").click()
+    answer(page, "As tags", "liked")
+    expect(page.locator("#chosen-notice")).to_contain_text("'liked' is on 1 image now, 'not liked' on 1 image")
+    expect(page.locator("#hits .card", has_text="#liked")).to_have_count(1)
     page.locator("#forget-marks").click()
     expect(page.locator("#forget-marks")).to_be_hidden()
     expect(first_hit(page)).to_have_attribute("title", name)

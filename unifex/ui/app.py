@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
@@ -18,8 +19,9 @@ from unifex.cli.settings import Settings
 from unifex.core import images, proxies
 from unifex.core.address import free_port, in_url, is_open, served_at
 from unifex.ui import theme
+from unifex.ui.chosen_route import chosen_route
 from unifex.ui.components.basic import Choice
-from unifex.ui.components.chosen_items import ChosenItems
+from unifex.ui.components.chosen_items import ChosenItems, Elsewhere
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
 from unifex.ui.components.link_opener import LinkOpener
@@ -130,14 +132,29 @@ class _Tabs:
             return {**opened, **self.search.search_within(chosen)}
 
         listen(self.item_view.again.click, search_with, [self.item_view.shown], [self.bar, *self.search.query])
-        searching = [self.bar, *self.search.query]
-        self.chosen.wire(
-            self.item_view.corrected, lambda *items: {**opened, **self.search.search_with(*items)}, searching
-        )
+        self._act_on_chosen()
         restricted = [self.bar, self.search.gallery, *self.search.narrowed]
         listen(self.map.within.click, search_within, [self.map.chosen], restricted)
         for changed in (self.search.found.change, self.map.drawing.change):
             listen(changed, self.map.show_query, [self.search.found, self.map.gallery], [self.map.star])
+
+    def _act_on_chosen(self) -> None:
+        """Items of any grid are searched with, become a gallery that is shown, or one that is trained on."""
+
+        def search_with(*items: Any) -> Updates:
+            return {self.bar: gr.update(selected="search"), **self.search.search_with(*items)}
+
+        def show(name: str) -> Updates:
+            return {self.bar: gr.update(selected="gallery"), **self.gallery.choose(name)}
+
+        def train(name: str) -> Updates:
+            opened = {self.bar: gr.update(selected="train"), self.train.taken_in: name}
+            return {**opened, **self.gallery.choose(name)}
+
+        parts = [self.bar, self.search.picked, *self.search.query[2:], self.train.taken_in, *self.gallery.dropdowns]
+        elsewhere = Elsewhere(search_with, show, train, parts)
+        self.chosen.wire(self.item_view.corrected, self.search.marks, elsewhere)
+        listen(self.search.left_out.unwanted.input, lambda: {self.bar: gr.update(selected="search")}, None, [self.bar])
 
     def follow_the_model(self) -> None:
         """Galleries are searched with another neck: what was found and measured with the old one goes."""
@@ -202,6 +219,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
                 "middleware": _middleware(context, hosts),
                 "routes": [
                     *item_routes(context),
+                    chosen_route(context),
                     script_route(),
                     APIRoute("/health", health_route(context), include_in_schema=False),
                     APIRoute(f"/{theme.PLOTLY}", lambda: FileResponse(theme.plotly_path()), include_in_schema=False),

@@ -242,6 +242,10 @@ class AppContext:
         if self.settings.public:
             raise GalleryError(f"{what} on a public server; run UniFEx yourself for that")
 
+    def may_have_files(self, name: str) -> bool:
+        """Whether who asks may have the image files of a gallery as they are, with all that is written in them."""
+        return not self.settings.public or self.can_change(name)
+
     def scratch(self) -> Path:
         """An empty folder for a file that is made for who asks, and :meth:`hand_out` gives away."""
         if self.workspace:

@@ -1,7 +1,8 @@
 """Items and their pictures by address, for the page's grid.
 
 ``/thumb/GALLERY/ITEM?v=HASH`` is what is kept of an item, ``/picture/...`` its image, larger: the address names the
-picture's content, so that a browser keeps what it was given. ``/items/GALLERY?start=N&count=M`` are items as JSON.
+picture's content, so that a browser keeps what it was given. ``/items/GALLERY?start=N&count=M`` are items as JSON,
+``/tags/GALLERY`` its tags.
 Whoever may not see a gallery gets the same answer as for one that is not there.
 """
 
@@ -25,7 +26,7 @@ from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.ui.context import AppContext
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.server.door import check_logged_in, refused
-from unifex.ui.server.picture_addresses import ITEMS, PREVIEW, THUMBNAIL, version
+from unifex.ui.server.picture_addresses import ITEMS, PREVIEW, TAGS, THUMBNAIL, version
 from unifex.ui.server.rates import Refusal
 
 KEPT = "private, max-age=31536000, immutable"
@@ -57,6 +58,7 @@ def item_routes(context: AppContext) -> list[APIRoute]:
     """The routes, for whoever asks."""
     routes = {f"/{kind}/{{gallery}}/{{item}}": _pictures(context, picture) for kind, picture in PICTURES.items()}
     routes[f"/{ITEMS}/{{gallery}}"] = _items(context)
+    routes[f"/{TAGS}/{{gallery}}"] = _tags(context)
     return [APIRoute(path, handler, include_in_schema=False) for path, handler in routes.items()]
 
 
@@ -70,7 +72,7 @@ def _pictures(context: AppContext, picture: Picture) -> Handler:
             data = picture(opened, records[0])
             return Response(data, media_type=thumbnails.media_type(data), headers={"Cache-Control": KEPT})
 
-        return _answered(request, given)
+        return answered(request, given)
 
     return answer
 
@@ -88,12 +90,22 @@ def _items(context: AppContext) -> Handler:
             items = [GridItem.of(record).as_json() for record in opened.records(ids[start : start + count])]
             return JSONResponse({"total": len(ids), "items": items}, headers={"Cache-Control": "no-store"})
 
-        return _answered(request, given)
+        return answered(request, given)
 
     return answer
 
 
-def _answered(request: Request, given: Callable[[], Response]) -> Response:
+def _tags(context: AppContext) -> Handler:
+    def answer(request: Request, gallery: str) -> Response:
+        def given() -> Response:
+            return JSONResponse({"tags": context.gallery(gallery).tags()}, headers={"Cache-Control": "no-store"})
+
+        return answered(request, given)
+
+    return answer
+
+
+def answered(request: Request, given: Callable[[], Response]) -> Response:
     """What is given to who asks, or why not."""
     LocalContext.request.set(gr.Request(request))  # tells the context who asks
     try:

@@ -116,6 +116,11 @@ FIELDS: dict[str, Field] = {
         lambda form, ids: replace(form, within=Selection(form.gallery or "", ids)),
         MOST_ITEMS,
     ),
+    "without": _items(
+        lambda form: form.without.of(form.gallery),
+        lambda form, ids: replace(form, without=Selection(form.gallery or "", ids)),
+        MOST_ITEMS,
+    ),
     "domain": Field(lambda form: list(form.domains or ()), lambda form, texts: replace(form, domains=_names(texts))),
     "hits": _single("k", ranges.Range("k", 1, MAX_K).check, minor=True),
     "similarity": _single("min_score", ranges.SIMILARITY.check, minor=True),

@@ -1,26 +1,51 @@
-"""What can be done with items that were chosen in a grid: search with them, label them, leave them out."""
+"""What can be done with items that were chosen in a grid; what changes many of them, or makes something, is a job."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import gradio as gr
+import numpy as np
 
+from unifex.core.arrays import positions_of
 from unifex.core.errors import UnifexError
-from unifex.core.text import plural
-from unifex.gallery import corrections
-from unifex.gallery.corrections import Correction
-from unifex.gallery.gallery import Record
-from unifex.ui.components.basic import item_id, notice, signal
-from unifex.ui.components.pressing import or_say
+from unifex.core.jobs import Job, State
+from unifex.core.progress import Work, finish
+from unifex.core.text import plural, shortened
+from unifex.data.item import Labels
+from unifex.gallery import changing, corrections, tags
+from unifex.gallery.gallery import Gallery, Record
+from unifex.gallery.library import check_name
+from unifex.gallery.picking import Labelling, as_it_is, pick
+from unifex.ui.components.basic import notice, signal
+from unifex.ui.components.chosen import Chosen
+from unifex.ui.components.job_tray import JobPanel
+from unifex.ui.components.marks import Marks
+from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.context import AppContext, Wish
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering.html import message
 
-MOST = 10_000  # items of one action
-SearchWith = Callable[..., Updates]
+FEW = 1000  # items that are changed while one waits
+CHANGE, PICK = "change", "pick"  # kinds of jobs
+_UNDO = "The Evaluate tab lists it and can undo it; your files are as they were."
+_NOT = "not "
+_FILES_STAY = "Your image files are as they were."
+
+
+@dataclass
+class Elsewhere:
+    """What other parts of the page do with items of a gallery, which updates ``parts``.
+
+    ``show``: a gallery that was made of them; ``train``: the same, on the Train tab.
+    """
+
+    search_with: Callable[..., Updates]
+    show: Callable[[str], Updates]
+    train: Callable[[str], Updates]
+    parts: list[Part]
 
 
 @dataclass
@@ -31,54 +56,209 @@ class ChosenItems:
 
     def build(self) -> None:
         """Lay it out."""
-        self.told = signal("chosen")
+        self.told, self.kept = signal("chosen"), signal("kept")
+        self.awaited = gr.State(("", ""))  # the job that this page asked for, and for the sake of what
+        self.panel = JobPanel((CHANGE, PICK), "chosen-progress")
+        self.panel.build()
         self.notice = notice("chosen-notice")
 
-    def wire(self, corrected: gr.State, search_with: SearchWith, searched: list[Part]) -> None:
-        """Connect the handlers: ``corrected`` changes with what they correct; ``search_with``, which takes a gallery
-        and ids, updates ``searched``."""
-        self.corrected, self.search_with = corrected, search_with
-        act = or_say(self.notice, "Nothing was done", self.act)
-        listen(self.told.input, act, [self.told], [self.notice, self.corrected, *searched])
+    def wire(self, corrected: gr.State, marks: gr.State, elsewhere: Elsewhere) -> None:
+        """Connect the handlers: ``corrected`` changes with what they change; ``marks`` of hits can be kept."""
+        self.corrected, self.elsewhere = corrected, elsewhere
+        also, failed = [self.awaited, self.corrected, *elsewhere.parts], "Nothing was done"
+        ask_for_job(self.told.input, self.act, [self.told], self.notice, failed, *also, counts="every")
+        ask_for_job(self.kept.input, self.keep, [self.kept, marks], self.notice, failed, *also)
+        listen(self.panel.further.input, self.show_job, [self.awaited], [self.notice, *also])
 
     def act(self, told: str) -> Updates:
-        """(action, gallery, ids, a text) -> what came of it. Raises ``UnifexError``."""
+        """(action, gallery, chosen items, a text) -> what came of it. Raises ``UnifexError``."""
         try:
-            action, gallery, ids, text = json.loads(told)
-            ids, act = [item_id(item) for item in ids][: MOST + 1], ACTIONS[str(action)]
-        except (TypeError, ValueError, KeyError) as error:
+            action, gallery, chosen, text = json.loads(told)
+            act = ACTIONS[str(action)]
+        except (TypeError, ValueError, KeyError, RecursionError) as error:
             raise UnifexError("that is nothing to do with items; reload the page") from error
-        if not 0 < len(ids) <= MOST:
-            raise UnifexError(f"choose 1 to {MOST:,} images")
-        return act(self, str(gallery), ids, str(text))
+        return act(self, str(gallery), Chosen.told(chosen), str(text))
 
-    def search(self, gallery: str, ids: list[int], _: str) -> Updates:
+    def keep(self, told: str, marks: Marks) -> Updates:
+        """(as what, and a name; marked items) -> what came of it. Raises ``UnifexError``."""
+        try:
+            how, text = json.loads(told)
+            keep = KEEPING[str(how)]
+        except (TypeError, ValueError, KeyError, RecursionError) as error:
+            raise UnifexError("that is no way to keep marks; reload the page") from error
+        if not marks:
+            raise UnifexError("nothing is marked as more or less like what is searched for")
+        name = shortened(str(text), tags.LONGEST - len(_NOT)).strip()
+        if not name:
+            raise UnifexError("give it a name")
+        return keep(self, self.context.writable(marks.gallery), marks, name)
+
+    # --- searching -----------------------------------------------------------------------------------------------
+
+    def search(self, name: str, chosen: Chosen, _: str) -> Updates:
         """They are the query, all together."""
-        return self.search_with(gallery, *ids)
+        if chosen.all_but:
+            raise UnifexError("all together are no query; choose some of them")
+        return self.elsewhere.search_with(name, *chosen.ids)
 
-    def label(self, gallery: str, ids: list[int], text: str) -> Updates:
+    # --- changing ------------------------------------------------------------------------------------------------
+
+    def label(self, name: str, chosen: Chosen, text: str) -> Updates:
         """They have another label."""
-        done = f"'{text.strip()}' is the label of {{}} now" if text.strip() else "{} have no label now"
-        return self._correct(gallery, ids, lambda record: corrections.relabel(record, text, record.domain), done)
+        label = text.strip()
+        if not label:
+            raise UnifexError("give the label that they should have")
+        done = lambda images: f"'{label}' is the label of {images} now"  # noqa: E731
+        return self._change(name, chosen, changing.labelling(label), done, _UNDO)
 
-    def leave_out(self, gallery: str, ids: list[int], _: str) -> Updates:
+    def tag(self, name: str, chosen: Chosen, text: str) -> Updates:
+        """They have these tags, too."""
+        given = tags.parse(text)
+        done = lambda images: f"'{tags.SEPARATOR.join(given)}' is on {images} now"  # noqa: E731
+        return self._change(name, chosen, changing.tagging(given), done, _FILES_STAY)
+
+    def untag(self, name: str, chosen: Chosen, text: str) -> Updates:
+        """They have these tags no more."""
+        given = tags.parse(text)
+        done = lambda images: f"'{tags.SEPARATOR.join(given)}' was taken from {images}"  # noqa: E731
+        return self._change(name, chosen, changing.untagging(given), done, _FILES_STAY)
+
+    def leave_out(self, name: str, chosen: Chosen, _: str) -> Updates:
         """They are not found any more."""
-        return self._correct(gallery, ids, corrections.drop, "{} left out of the gallery")
+        return self._change(
+            name, chosen, changing.leaving_out, lambda images: f"{images} left out of the gallery", _UNDO
+        )
 
-    def _correct(self, name: str, ids: list[int], say: Callable[[Record], Correction], done: str) -> Updates:
+    def remove(self, name: str, chosen: Chosen, _: str) -> Updates:
+        """They are not in the gallery any more."""
         gallery = self.context.writable(name)
-        records = gallery.records(ids)
+        ids = chosen.of(gallery)
+        return self._begin(gallery, changing.removing(gallery, ids), len(ids), _FILES_STAY)
+
+    def _change(
+        self, name: str, chosen: Chosen, change: changing.Change, done: Callable[[str], str], text: str
+    ) -> Updates:
+        gallery = self.context.writable(name)
+        ids = chosen.of(gallery)
+        return self._begin(gallery, changing.changing(gallery, ids, change, done), len(ids), text)
+
+    def _begin(self, gallery: Gallery, work: Work[str], count: int, text: str) -> Updates:
+        """Few items are changed at once, many by a job."""
+        if count <= FEW:
+            return self._done(finish(work), text)
+        job = self.context.start(CHANGE, gallery.name, work, str(Wish.new().number))
+        return {self.awaited: (job.id, text)}
+
+    # --- making --------------------------------------------------------------------------------------------------
+
+    def make_gallery(self, name: str, chosen: Chosen, text: str) -> Updates:
+        """A gallery of them."""
+        return self._pick(name, chosen, text, "show")
+
+    def train_on(self, name: str, chosen: Chosen, text: str) -> Updates:
+        """A gallery of them to train on."""
+        gallery = self.context.gallery(name)
+        if _classes(gallery, chosen.of(gallery)) < 2:
+            raise UnifexError(
+                "training needs two labels or more, each with two images: give the chosen ones labels first"
+            )
+        return self._pick(name, chosen, text, "train")
+
+    def _pick(self, name: str, chosen: Chosen, text: str, then: str) -> Updates:
+        gallery = self.context.writable(name)
+        return self._make(gallery, chosen.of(gallery), text, then)
+
+    def _make(
+        self, gallery: Gallery, ids: Sequence[int], text: str, then: str, labels: Labelling = as_it_is
+    ) -> Updates:
+        new = check_name(text)
+        if new in self.context.library.names():
+            raise UnifexError(f"there is a gallery '{new}' already; choose another name")
+        if workspace := self.context.workspace:
+            workspace.check_fits(len(ids), gallery.facts().bytes * len(ids) // max(1, len(gallery)))
+        work = pick(gallery, ids, new, self.context.library, labels)
+        job = self.context.start(PICK, new, work, gallery.name)
+        return {self.awaited: (job.id, then)}
+
+    # --- what was taught -----------------------------------------------------------------------------------------
+
+    def keep_as_tags(self, gallery: Gallery, marks: Marks, name: str) -> Updates:
+        """What is marked as more has the tag, what is marked as less the opposite."""
+        (tag,), (opposite,) = tags.parse(name), tags.parse(_NOT + name)
         with gallery.write() as writer:
-            writer.correct([say(record) for record in records])
-        text = "The Evaluate tab lists it and can undo it; your files are as they were."
-        return {
-            self.notice: message(done.format(plural(len(records), "image")), text, "good"),
-            self.corrected: Wish.new(),
-        }
+            writer.tag(marks.more, [tag])
+            writer.tag(marks.less, [opposite])
+        less = f", '{opposite}' on {plural(len(marks.less), 'image')}" if marks.less else ""
+        return self._done(f"'{tag}' is on {plural(len(marks.more), 'image')} now{less}", _FILES_STAY)
+
+    def keep_as_labels(self, gallery: Gallery, marks: Marks, name: str) -> Updates:
+        """Both have labels."""
+        with gallery.write() as writer:
+            for ids, label in ((marks.more, name), (marks.less, _NOT + name)):
+                writer.correct([corrections.relabel(record, label) for record in gallery.records(ids)])
+        less = f", '{_NOT + name}' that of {plural(len(marks.less), 'image')}" if marks.less else ""
+        return self._done(f"'{name}' is the label of {plural(len(marks.more), 'image')} now{less}", _UNDO)
+
+    def keep_to_train(self, gallery: Gallery, marks: Marks, name: str) -> Updates:
+        """Both become a gallery with these labels, which the Train tab opens."""
+        if min(len(marks.more), len(marks.less)) < 2:
+            raise UnifexError(
+                "a training set needs two images that are marked as more, and two as less: mark some more"
+            )
+        more = frozenset(marks.more)
+
+        def labels(record: Record) -> Labels:
+            return replace(record.labels, label=name if record.id in more else _NOT + name)
+
+        return self._make(gallery, [*marks.more, *marks.less], name, "train", labels)
+
+    def _done(self, title: str, text: str) -> Updates:
+        return {self.notice: message(title, text, "good"), self.corrected: Wish.new()}
+
+    # --- jobs ----------------------------------------------------------------------------------------------------
+
+    def show_job(self, awaited: tuple[str, str]) -> Updates:
+        """(the job that this page waits for, and for the sake of what) -> what came of it."""
+        id, then = awaited
+        job = next((job for job in self.context.jobs.of(self.context.owner) if job.id == id), None)
+        if job is None or job.state.active:
+            return {self.notice: gr.skip()}
+        return {self.awaited: ("", ""), self.corrected: Wish.new(), **self._came_of(job, then)}
+
+    def _came_of(self, job: Job, then: str) -> Updates:
+        if job.state == State.FAILED:
+            return {self.notice: message("Nothing was made" if job.kind == PICK else "Not done", job.problem, "error")}
+        if job.state == State.CANCELLED:
+            kept = "Nothing is left of it." if job.kind == PICK else "What was done is kept."
+            return {self.notice: message("Stopped", kept, "warning")}
+        if job.kind == CHANGE:
+            return {self.notice: message(job.result, then, "good")}
+        told = "Its features were copied, nothing was embedded again; its image files are where they were."
+        go = {"show": self.elsewhere.show, "train": self.elsewhere.train}[then]
+        title = f"Gallery '{job.result.name}' has {plural(len(job.result), 'image')}"
+        return {self.notice: message(title, told, "good"), **go(job.result.name)}
 
 
-ACTIONS: dict[str, Callable[[ChosenItems, str, list[int], str], Updates]] = {
+def _classes(gallery: Gallery, ids: list[int]) -> int:
+    """How many labels have two of these items, or more."""
+    columns = gallery.snapshot().columns
+    positions = positions_of(columns.ids, np.array(ids, np.int64))
+    classes = columns.classes[positions[positions >= 0]]
+    return int((np.unique(classes[classes >= 0], return_counts=True)[1] >= 2).sum())
+
+
+ACTIONS: dict[str, Callable[[ChosenItems, str, Chosen, str], Updates]] = {
     "search": ChosenItems.search,
     "label": ChosenItems.label,
+    "tag": ChosenItems.tag,
+    "untag": ChosenItems.untag,
     "leave": ChosenItems.leave_out,
+    "remove": ChosenItems.remove,
+    "gallery": ChosenItems.make_gallery,
+    "train": ChosenItems.train_on,
+}
+KEEPING: dict[str, Callable[[ChosenItems, Gallery, Marks, str], Updates]] = {
+    "As tags": ChosenItems.keep_as_tags,
+    "As labels": ChosenItems.keep_as_labels,
+    "As a training set": ChosenItems.keep_to_train,
 }

@@ -28,6 +28,8 @@ KINDS = {
     "index": Kind("Indexing", "Gallery"),
     "pack": Kind("Packing", "Gallery"),
     "download": Kind("Downloading", "Gallery"),
+    "change": Kind("Changing", "Gallery"),
+    "pick": Kind("Making", "Gallery"),
     "evaluate": Kind("Evaluating", "Evaluate"),
     "map": Kind("Mapping", "Map"),
     "train": Kind("Training", "Train"),

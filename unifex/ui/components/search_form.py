@@ -28,6 +28,7 @@ class Form:
     more: list[str] | None = None
     picked: Selection = Selection()  # an item that is searched with; an image that comes later takes its place
     within: Selection = Selection()  # items that were chosen on the map
+    without: Selection = Selection()  # items that are not to be found
     text: str = ""
     text_weight: float = 0.5
     k: int = 20
@@ -65,6 +66,7 @@ class Form:
             domains=tuple(domain for domain in self.domains or () if domain in known),
             min_score=None if self.min_score <= ANY_SIMILARITY else self.min_score,
             within=frozenset(self.within.of(self.gallery)),
+            exclude=frozenset(self.without.of(self.gallery)),
             false_accept_rate=float(self.trust) or None,
         )
 

@@ -41,10 +41,11 @@ MAX_NAME = 64  # characters of a session, an event, an upload
 API = "/gradio_api"
 _OPEN = {
     "GET": r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*|/health|/plotly\.js|"
-    r"/code/[^/]+/[^/]+|/(thumb|picture)/[^/]+/\d+|/items/[^/]+|/(svelte|static|assets)/.*|/login_check/?|"
+    r"/code/[^/]+/[^/]+|/(thumb|picture)/[^/]+/\d+|/(items|tags)/[^/]+|/(svelte|static|assets)/.*|/login_check/?|"
     r"/gradio_api/(info/?|app_id/?|theme\.css|startup-events|"
     r"upload_progress|queue/data|heartbeat/[\w-]+|call/(v2/)?\w+/\w+|file=.*|login_check/?|user/?|token/?)|/logout",
-    "POST": r"/login/?|/gradio_api/(upload|queue/join|cancel|reset/?|component_server/?|call/(v2/)?\w+/?)",
+    "POST": r"/login/?|/chosen/[^/]+|"
+    r"/gradio_api/(upload|queue/join|cancel|reset/?|component_server/?|call/(v2/)?\w+/?)",
 }
 _OPEN["HEAD"] = _OPEN["GET"]
 _STREAMS = re.compile(rf"{API}/(upload_progress|queue/data|heartbeat/.*|call/.*)")
@@ -181,6 +182,8 @@ class Guard:
 
     async def _ask(self, request: Request, caller: Caller, send: Send) -> None:
         if not request.scope["path"].startswith(API):
+            if request.scope["path"].startswith(f"/{picture_addresses.CHOSEN}/"):
+                send = self._counting_download(send, caller)
             await self.app(request.scope, _at_most(request.receive, MAX_LOGIN_BYTES), send)
             return
         with self.quotas.turns.one(caller.owner, _queue(request)) as asked:
@@ -224,6 +227,23 @@ class Guard:
             await send(message)
 
         return noting
+
+    def _counting_download(self, send: Send, caller: Caller) -> Send:
+        """What is made while it is sent counts as it goes; where it becomes too much, it breaks off."""
+        begun = False
+
+        async def counting(message: Message) -> None:
+            nonlocal begun
+            try:
+                self.quotas.downloaded.check(caller, len(message.get("body", b"")))
+            except Refusal:
+                if begun:
+                    raise ClientDisconnect from None
+                raise
+            begun = True
+            await send(message)
+
+        return counting
 
     # --- uploads -------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from unifex.gallery.gallery import Record
 
-THUMBNAIL, PREVIEW, ITEMS = "thumb", "picture", "items"
-PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW, ITEMS))  # how they begin
+THUMBNAIL, PREVIEW, ITEMS, TAGS, CHOSEN = "thumb", "picture", "items", "tags", "chosen"
+PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW, ITEMS, TAGS))  # how they begin
 
 
 def version(record: Record) -> str:

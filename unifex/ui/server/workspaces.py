@@ -99,6 +99,15 @@ class Workspace:
                 "delete a gallery or all of your data, or run UniFEx yourself"
             )
 
+    def check_fits(self, images: int, bytes: int) -> None:
+        """Raises :class:`GalleryError` when so much more is more than may be kept."""
+        used = self.usage()
+        if used.images + images > self.limits.images or used.bytes + bytes > self.limits.bytes:
+            raise GalleryError(
+                f"that is more than the {self.limits.images:,} images or {size(self.limits.bytes)} that this server "
+                "keeps for a visitor: choose fewer, or run UniFEx yourself"
+            )
+
     def begin_training(self) -> None:
         """Count one. Raises :class:`GalleryError` when there were enough."""
         with self._lock:

@@ -7,7 +7,7 @@ is for what the page says at last. A handler that changes values itself asks for
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from unifex.ui.components.address import address_bar, address_told
 from unifex.ui.components.basic import Choice, QueryImage, item_grid, item_told, notice, signal
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
+from unifex.ui.components.left_out import LeftOut
 from unifex.ui.components.marks import Marks, marks_told
 from unifex.ui.components.pressing import or_say
 from unifex.ui.components.search_form import ANY_SIMILARITY, EVERY_HIT, FIRST, MAX_K, TRUSTED, Form
@@ -49,6 +50,15 @@ class SearchTab:
 
     context: AppContext
     item_view: ItemView
+    left_out: LeftOut = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left_out = LeftOut(self.context)
+
+    @property
+    def without(self) -> gr.State:
+        """Items that are not to be found."""
+        return self.left_out.items
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
@@ -61,7 +71,10 @@ class SearchTab:
                 self._build_query()
             with gr.Column(elem_id="search-answer", min_width=280):
                 self.everywhere = gr.Button(visible=False, size="sm", elem_id="search-everywhere")
-                self.unmark = gr.Button(visible=False, size="sm", elem_id="forget-marks")
+                self.left_out.build()
+                with gr.Row():
+                    self.unmark = gr.Button(visible=False, size="sm", elem_id="forget-marks")
+                    self.keep = gr.Button("Keep what I taught", visible=False, size="sm", elem_id="keep-marks")
                 self.status = notice("search-status")
                 self.grid = item_grid("hits")
             with gr.Column(elem_id="search-more", min_width=280):
@@ -134,6 +147,11 @@ class SearchTab:
         return [self.within, self.everywhere, self.wish]
 
     @property
+    def _notes(self) -> list[Part]:
+        """What :meth:`_noted` updates."""
+        return [self.unmark, self.keep, self.left_out.undo]
+
+    @property
     def _form(self) -> list[Component]:
         """Whose values a :class:`Form` holds."""
         return [getattr(self, name) for name in vars(FIRST)]
@@ -144,7 +162,7 @@ class SearchTab:
             self.text.submit, self.text_weight.release, self.k.release, self.domains.input, self.min_score.release,
             self.trust.input, self.rerank.input,
         ]  # fmt: skip
-        answer = [self.status, self.grid, self.found, self.picked, self.unmark, self.address]
+        answer = [self.status, self.grid, self.found, self.picked, self.address, *self._notes]
         listen(
             values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status]
         )  # fmt: skip
@@ -155,6 +173,8 @@ class SearchTab:
         mark = or_say(self.status, "Not marked", self.mark)
         listen(self.marked.input, mark, [self.marked, *self._form], [self.status, *marking], counts="every")
         listen(self.unmark.click, lambda: {self.marks: Marks(), self.wish: Wish.new()}, None, marking)
+        listen(self.keep.click, None, js="() => unifex.askToKeep()")
+        self.left_out.wire(self.wish, self.status)
         listen(self.gallery.change, self.choose_gallery, [self.gallery, self.domains], self.chosen)
         within = [self.within, self.gallery]
         listen(self.gallery.change, self.offer_everywhere, within, [self.everywhere])
@@ -249,10 +269,17 @@ class SearchTab:
     def show(self, *values: Any) -> Updates:
         """(what the form holds) -> status, grid, what was found, and the picked item if it is still the query."""
         form = Form(*values)
+        shown = {self.picked: form.item, self.grid: "", self.found: LastResult(), self.address: address_told(form)}
+        return {**shown, **self._noted(form), **self._answer(form)}
+
+    def _noted(self, form: Form) -> Updates:
+        """What was marked or left out, and can be taken back."""
         marks = form.counting_marks
-        unmark = gr.update(visible=bool(marks), value=marks.text)
-        empty = {self.picked: form.item, self.grid: "", self.found: LastResult(), self.unmark: unmark}
-        return {**empty, self.address: address_told(form), **self._answer(form)}
+        return {
+            **self.left_out.noted(form),
+            self.unmark: gr.update(visible=bool(marks), value=marks.text),
+            self.keep: gr.update(visible=bool(marks) and self.context.can_change(form.gallery)),
+        }
 
     def _answer(self, form: Form) -> Updates:
         if not form.gallery:

@@ -1,0 +1,114 @@
+// The bar of what can be done with the chosen items of a grid. What is asked first is asked by asking.js.
+
+export default (grid, choice) => {
+  const { element, place } = grid;
+  const images = () => `${choice.count().toLocaleString('en')} image${choice.count() === 1 ? '' : 's'}`;
+  const asking = () => import('./asking.js');
+  const tell = (action, text = '', signal = 'chosen') => {
+    const told = [action, grid.data.gallery, choice.told(), text];
+    choice.clear();
+    choice.goBack();
+    unifex[signal](told);
+  };
+  const sure = (title, text, yes, then) => async () => {
+    const { ask } = await asking();
+    if (await ask({ title: title(), text: text(), answers: [yes], grave: true })) then();
+  };
+  const named = (title, text, action) => async () => {
+    const { ask } = await asking();
+    const field = { label: 'Name of the new gallery', value: `${grid.data.gallery} chosen`.slice(0, 60), most: 80 };
+    const answer = await ask({ title: title(), text, field, answers: ['Make it'] });
+    if (answer) tell(action, answer.text);
+  };
+  const tag = async () => {
+    const known = fetch(`tags/${encodeURIComponent(grid.data.gallery)}`).then((got) => got.json()).catch(() => ({}));
+    const { ask } = await asking();
+    const own = choice.items().flatMap((item) => item.tags || []);
+    const suggested = known.then(({ tags = {} }) =>
+      [...new Set([...own, ...Object.keys(tags).sort((one, other) => tags[other] - tags[one])])]);
+    const field = { label: 'Tags, with commas between', suggested, most: 200 };
+    const answer = await ask({ title: `Tag ${images()}`, field, answers: ['Add', 'Take away'] });
+    if (answer) tell(answer.pressed === 'Add' ? 'tag' : 'untag', answer.text);
+  };
+  const label = async () => {
+    const { ask } = await asking();
+    const items = choice.items(), suggested = [...new Set(items.map((item) => item.label).filter(Boolean))];
+    const field = { label: 'Label', value: items[0]?.label, suggested, single: true, most: 200 };
+    const answer = await ask({ title: `Label of ${images()}`, field, answers: ['Save'] });
+    if (answer) tell('label', answer.text);
+  };
+  const download = (what) => () => {  // a form, since what it answers goes to the disk as it comes
+    const name = 'unifex-download';
+    const frame = document.getElementById(name) || document.body.appendChild(
+      Object.assign(document.createElement('iframe'), { id: name, name, hidden: true, title: 'Downloads' }));
+    frame.onload = async () => {  // only an answer that is no file is shown in it
+      const said = frame.contentDocument?.body?.textContent;
+      if (!said) return;
+      const { ask } = await asking();
+      let text = 'The server does not answer; try it again.';
+      try { text = JSON.parse(said).detail; } catch { /* no answer of its own */ }
+      ask({ title: 'Not downloaded', text, answers: [] });
+    };
+    const form = Object.assign(document.createElement('form'), {
+      method: 'post', action: new URL(`chosen/${encodeURIComponent(grid.data.gallery)}`, document.baseURI), target: name, hidden: true,
+    });
+    for (const [key, value] of Object.entries({ what, items: JSON.stringify(choice.told()) })) {
+      form.append(Object.assign(document.createElement('input'), { name: key, value }));
+    }
+    document.body.append(form);
+    form.submit();
+    form.remove();
+  };
+  const ACTIONS = {
+    search: () => tell('search'),
+    more: () => tell('more', '', 'marked'),
+    less: () => tell('less', '', 'marked'),
+    without: () => tell('without', '', 'without'),
+    tag,
+    label,
+    gallery: named(() => `A gallery of ${images()}`, 'Copied with what is known of them; nothing is embedded again.', 'gallery'),
+    train: named(() => `Train on ${images()}`, 'They become a gallery of their own, which the Train tab opens.', 'train'),
+    csv: download('csv'),
+    originals: download('originals'),
+    folders: download('folders'),
+    leave: sure(() => `Leave ${images()} out of '${grid.data.gallery}'?`,
+      () => 'They are not found any more. The files stay, and the Evaluate tab can undo it.', 'Leave out', () => tell('leave')),
+    remove: sure(() => `Remove ${images()} from '${grid.data.gallery}'?`,
+      () => 'The image files stay where they are, and can be indexed again.', 'Remove', () => tell('remove')),
+    none: () => {
+      choice.clear();
+      choice.goBack();
+    },
+  };
+  const menu = place('further');
+  element.addEventListener('click', (event) => {
+    const act = event.target.closest('[data-do]');
+    if (!act) return;
+    menu.open = false;
+    ACTIONS[act.dataset.do]();
+  });
+  document.addEventListener('pointerdown', (event) => { if (!menu.contains(event.target)) menu.open = false; });
+  menu.addEventListener('keydown', (event) => {
+    const items = [...menu.querySelectorAll('button')].filter((node) => !node.hidden);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (event.key === 'Escape' && menu.open) {
+      menu.open = false;
+      menu.querySelector('summary').focus();
+    } else if (step) {
+      menu.open = true;
+      items.at((items.indexOf(document.activeElement) + step) % items.length).focus();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+
+  unifex.askToKeep = async () => {
+    const { ask } = await asking();
+    const answer = await ask({
+      title: 'Keep what I taught',
+      text: 'What is marked as more like it gets this name; what is marked as less gets “not”, and then the name.',
+      field: { label: 'Name', most: 60 }, answers: ['As tags', 'As labels', 'As a training set'],
+    });
+    if (answer) unifex.kept([answer.pressed, answer.text]);
+  };
+};

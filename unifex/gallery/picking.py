@@ -1,0 +1,96 @@
+"""A gallery of some items of another: features and pictures are copied, and nothing is embedded again."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from unifex.core.progress import Stage, Work
+from unifex.data.item import Item, Labels
+from unifex.gallery.errors import GalleryError
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library, check_name
+from unifex.gallery.records import Embedded, Record
+from unifex.gallery.writer import Writer
+
+BATCH = 500  # items that are copied at once
+Labelling = Callable[[Record], Labels]  # of a picked item
+
+
+def as_it_is(record: Record) -> Labels:
+    """What it is in the gallery that it comes from, corrections included."""
+    return record.labels
+
+
+def pick(
+    gallery: Gallery,
+    ids: Sequence[int],
+    name: str,
+    library: Library,
+    labels: Labelling = as_it_is,
+) -> Work[Gallery]:
+    """Make the gallery ``name`` of the items with these ids, with their tags, in their order.
+
+    ``labels``: what each is to be in it. Its images are found where they were. Nothing is left of one that was stopped.
+    Raises ``GalleryError`` for a name that is taken, and where none of the items is there any more.
+    """
+    folder = library.folder / check_name(name)
+    if folder.name in library.names() or folder.exists():
+        raise GalleryError(f"there is a gallery '{folder.name}' already; choose another name")
+    unfinished = folder.with_name(f".picking-{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a server that was killed
+    stage = Stage("copying", len(ids), "items")
+    try:
+        made = Gallery.create(unfinished, gallery.embedder, gallery.config.dim)
+        with made.write() as writer:
+            source = writer.begin_source(f"picked:{gallery.name}", keep=False)
+            for start in range(0, len(ids), BATCH):
+                yield stage.at(start)
+                _copy(gallery, gallery.records(ids[start : start + BATCH]), made, writer, source, labels)
+            writer.finish_source(source)
+            writer.tidy()
+        if not len(made):
+            raise GalleryError(f"none of the chosen items is in '{gallery.name}' any more")
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return library.get(folder.name)
+
+
+def _copy(
+    gallery: Gallery,
+    records: Sequence[Record],
+    made: Gallery,
+    writer: Writer,
+    source: int,
+    labels: Labelling,
+) -> None:
+    features = gallery.features([record.sha256 for record in records])
+    known = writer.stored_hashes()
+    writer.commit(
+        source,
+        [
+            Embedded(
+                Item(record.uri, record.path, lambda: b"", labels(record), keep=bool(record.original)),
+                record.sha256, record.width, record.height, record.bytes,
+                None if record.sha256 in known else row, gallery.thumbnail(record.sha256),
+                *_kept(gallery, record),
+            )
+            for record, row in zip(records, features)
+        ],
+    )  # fmt: skip
+    new = made.find([record.uri for record in records], by=["uri"])
+    alike = defaultdict(list)  # a change for each item would be a wait for the disk each
+    for record in records:
+        alike[record.tags] += new[record.uri]
+    for tags, ids in alike.items():
+        if tags:
+            writer.tag(ids, tags)
+
+
+def _kept(gallery: Gallery, record: Record) -> tuple[bytes, str]:
+    """The bytes that the gallery keeps of an image, and how their file's name ends; none of one that lies elsewhere."""
+    if not record.original:
+        return b"", ""
+    return gallery.original(record), record.original.removeprefix(record.sha256)

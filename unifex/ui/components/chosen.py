@@ -1,0 +1,54 @@
+"""Items of a gallery that somebody has chosen in a grid."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unifex.core.errors import UnifexError
+from unifex.gallery.gallery import Gallery
+from unifex.ui.components.basic import item_id
+
+MOST = 10_000  # items that a page names one by one
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The items with these ids or, ``all_but``, all of the gallery without these."""
+
+    ids: tuple[int, ...]
+    all_but: bool = False
+
+    @classmethod
+    def told(cls, value: Any) -> Chosen:
+        """From what the grid says: a list of ids, or ``{"but": [...]}``. Raises ``UnifexError`` for anything else."""
+        try:
+            all_but = isinstance(value, dict)
+            named = value["but"] if all_but else value
+            if not isinstance(named, list):
+                raise TypeError("no list")
+            ids = tuple(map(item_id, named[: MOST + 1]))
+        except (TypeError, ValueError, KeyError) as error:
+            raise UnifexError("these are no items; reload the page") from error
+        if len(ids) > MOST or not (ids or all_but):
+            raise UnifexError(f"choose 1 to {MOST:,} images, or all (Ctrl+A)")
+        return cls(ids, all_but)
+
+    def of(self, gallery: Gallery) -> list[int]:
+        """The ids in a gallery as it is now; of named ones also those that are no more."""
+        if not self.all_but:
+            return list(self.ids)
+        there = gallery.snapshot().columns.ids
+        return there[~np.isin(there, self.ids)].tolist()
+
+
+def chosen_told(told: str) -> tuple[str, Chosen]:
+    """Gallery and chosen items that a signal tells of (action, gallery, items, text). Raises ``UnifexError``."""
+    try:
+        _, gallery, chosen, _ = json.loads(told)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnifexError("these are no items; reload the page") from error
+    return str(gallery), Chosen.told(chosen)
