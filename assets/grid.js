@@ -129,8 +129,8 @@ export default ({ element, props, watch }) => {
     size = cardSize();
     slider.value = size;
     if (isChosen()) element.style.setProperty('--chosen-card', `${size}px`);
-    for (const [index, node] of drawn) fill(node, itemAt(index), index);
-    if (data?.items) for (const node of element.querySelectorAll('.card')) fill(node, itemAt(Number(node.dataset.index)), Number(node.dataset.index));
+    const cards = data?.groups ? [] : element.querySelectorAll('.card');
+    for (const node of cards) fill(node, itemAt(Number(node.dataset.index)), Number(node.dataset.index));
     resize();
   };
   slider.addEventListener('input', () => {
