@@ -29,6 +29,7 @@ def forms(draw) -> Form:
         gallery=gallery,
         picked=Selection(gallery, draw(IDS)),
         within=Selection(gallery, draw(IDS)),
+        without=Selection(gallery, draw(IDS)),
         text=draw(TEXT),
         text_weight=abs(draw(HUNDREDTHS)),
         k=draw(st.integers(1, MAX_K)),
@@ -53,9 +54,22 @@ def test_what_is_written_is_read(form):
 def test_every_part_of_a_search_stands_in_an_address_or_cannot():
     """Whoever adds a field to the form says here how a link holds it."""
     chosen = {"picked": Selection("g", (1,)), "within": Selection("g", (2,)), "domains": ["d"]}
+    chosen["without"] = Selection("g", (3,))
     other = Form("g", True, "a.png", ["b.png"], **chosen, text="words", text_weight=0.3, k=7, min_score=0.5, trust=0.1)
     other = replace(other, rerank=True)
-    kept = {"text", "picked", "within", "text_weight", "k", "domains", "min_score", "trust", "rerank", "gallery"}
+    kept = {
+        "text",
+        "picked",
+        "within",
+        "without",
+        "text_weight",
+        "k",
+        "domains",
+        "min_score",
+        "trust",
+        "rerank",
+        "gallery",
+    }
     for name in kept:
         alone = replace(FIRST, gallery="g", **({name: getattr(other, name)} if name != "gallery" else {}))
         assert getattr(read(written(alone)).form, name) == getattr(alone, name)
