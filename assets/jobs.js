@@ -1,5 +1,6 @@
-// The jobs of whoever looks at this page. Asks the server about them, draws those whose own panel is not in view, and
-// tells the panels (assets/job-panel.js). Runs inside gr.HTML (`element`, `server`, `trigger`).
+// The jobs of whoever looks at this page: a line in the header, which opens the list of those whose own panel is not in
+// view. Asks the server about them and tells the panels (assets/job-panel.js). Runs inside gr.HTML (`element`, `server`,
+// `trigger`).
 
 export default ({ element, server, trigger }) => {
   const BUSY_MS = 800, IDLE_MS = 4000, ENDED_MS = 12000;
@@ -53,34 +54,54 @@ export default ({ element, server, trigger }) => {
     (panel) => panel.offsetParent && panel.dataset.jobKinds.split(' ').includes(kind));
   const openTab = (name) => [...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === name)?.click();
 
+  // The header's line says what matters most: what runs, what has just ended, what was cut off.
+  const badge = element.querySelector('.jobs-now'), box = element.querySelector('#jobs-list');
+  let running = [];
+  const tell = () => {
+    const line = box.querySelector('.ended'), cut = box.querySelector('.cut');
+    const [job] = running, more = running.length > 1 ? ` (+${running.length - 1})` : '';
+    const said = job ? [`${job.title}${more}`, job.brief] : [(line ?? cut)?.dataset.brief ?? '', ''];
+    badge.dataset.state = job ? job.state : line ? line.dataset.state : cut ? 'cut' : '';
+    badge.hidden = !said[0];
+    badge.querySelector('.what').textContent = said[0];
+    badge.querySelector('.how').textContent = said[1];
+    badge.style.setProperty('--share', job?.share ?? 0);
+    if (badge.hidden) box.hidePopover?.();
+  };
+
   // What ended while its panel was out of view is said here for a moment.
   const wasActive = new Set(), told = new Set();
   const tellEnded = (job) => {
     told.add(job.id);
     const line = make('p', `ended ${job.state}`);
+    const leave = () => { line.remove(); tell(); };
     line.setAttribute('role', 'status');
-    line.append(make('strong', '', job.title), ` · ${job.detail} `, button('', 'Show', () => { openTab(job.tab); line.remove(); }));
-    element.querySelector('.ended-jobs').append(line);
-    setTimeout(() => line.remove(), ENDED_MS);
+    Object.assign(line.dataset, { state: job.state, brief: `${job.title} · ${job.brief}` });
+    line.append(make('strong', '', job.title), ` · ${job.detail} `, button('', 'Show', () => { openTab(job.tab); leave(); }));
+    box.querySelector('.ended-jobs').append(line);
+    setTimeout(leave, ENDED_MS);
   };
 
   // What was cut off, by Cancel or by the end of the server, is offered wherever one lands.
   const LATER = 'unifex-later';
   const later = () => JSON.parse(sessionStorage.getItem(LATER) || '[]');
   const offer = async () => {
-    const place = element.querySelector('.interrupted'), offers = await server.interrupted(0);
+    const place = box.querySelector('.interrupted'), offers = await server.interrupted(0);
     place.replaceChildren(...offers.filter(({ key }) => !later().includes(key)).map((cut) => {
       const line = make('p', 'cut'), said = make('span', '', cut.text);
+      const leave = () => { line.remove(); tell(); };
+      line.dataset.brief = cut.text.split(';')[0];
       line.append(said, button('primary', cut.action, async () => {
         const problem = await server.resume([cut.kind, cut.name]);
         if (problem) said.textContent = problem;
-        else { line.remove(); openTab(cut.tab); poll(); }
+        else { leave(); openTab(cut.tab); poll(); }
       }), button('', 'Not now', () => {
         sessionStorage.setItem(LATER, JSON.stringify([...later(), cut.key]));
-        line.remove();
+        leave();
       }));
       return line;
     }));
+    tell();
   };
 
   let news = '', ended = null, timer = 0, asking = false, again = false;
@@ -94,7 +115,9 @@ export default ({ element, server, trigger }) => {
       if (active(job)) wasActive.add(job.id);
       else if (wasActive.has(job.id) && !told.has(job.id) && !inView(job.kind)) tellEnded(job);
     }
-    list(element.querySelector('.active-jobs'), answer.jobs.filter((job) => active(job) && !inView(job.kind)));
+    running = answer.jobs.filter((job) => active(job) && !inView(job.kind));
+    list(box.querySelector('.active-jobs'), running);
+    tell();
     const now = answer.jobs.filter((job) => !active(job)).map((job) => job.id).join() + answer.jobs.some(active) + answer.ready;
     if (now !== ended) {
       ended = now;

@@ -1,13 +1,18 @@
 // An outcome comes into view, once for every press: who scrolls away afterwards is left alone. Runs inside gr.HTML.
 
 export default ({ element, props, watch }) => {
+  const WITH_A_HIT = 400;
   let revealed = window.unifex?.pressed || 0;  // what is there when a tab is opened came of an earlier press
-  watch('value', () => {
+  const whenDrawn = (then) => requestAnimationFrame(() => requestAnimationFrame(then));
+  const reveal = () => {
     const { pressed = 0, scrolled } = window.unifex || {};
     if (!props.value || revealed === pressed || scrolled === pressed || !element.offsetParent) return;
     revealed = pressed;
     const { top, bottom } = element.getBoundingClientRect();
-    if (top >= 0 && Math.min(bottom, top + 200) <= window.innerHeight) return;
-    element.scrollIntoView({ block: bottom - top > window.innerHeight / 2 ? 'start' : 'nearest' });
-  });
+    const above = Boolean(element.closest('#search-status'));  // what was found stands below it, and the first of it is to be seen
+    const end = above ? top + WITH_A_HIT : Math.min(bottom, top + 200);
+    if (top >= 0 && end <= window.innerHeight) return;
+    element.scrollIntoView({ block: above || bottom - top > window.innerHeight / 2 ? 'start' : 'nearest' });
+  };
+  watch('value', () => whenDrawn(reveal));  // what comes with it takes its room, too
 };

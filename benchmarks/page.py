@@ -1,6 +1,7 @@
-"""What the page weighs and how soon it answers, in a real Chromium: ``python -m benchmarks.page [--rounds N]``.
+"""What the page weighs, how soon it answers, how little it jumps: ``python -m benchmarks.page [--rounds N]``.
 
-A server of its own with the demo gallery. Bytes are those on the wire, pictures apart from everything else.
+In a real Chromium, with a server of its own and the demo gallery. Bytes are those on the wire, pictures apart from all
+else.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, CDPSession, expect, sync_playwright
 
-from tests.support.browsing import ARGUMENTS, chromium_path, first_hit
+from tests.support.browsing import ARGUMENTS, PHONE, chromium_path, first_hit
 from tests.support.serving import serve
 
 SETTLE_MS = 1500
+MOST_SHIFT = 0.1  # what web.dev calls good; all of a page's shifts, not only those of its worst five seconds
+SHIFTS_JS = """window.shifted = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((shift) => {
+  if (!shift.hadRecentInput) window.shifted += shift.value;
+})).observe({ type: 'layout-shift', buffered: true });"""
 
 
 class Wire:
@@ -95,7 +101,24 @@ def measure(browser: Browser, url: str, rounds: int) -> None:
             page.keyboard.press("Escape")
         page.locator("#clear-button").click()
         expect(page.locator("#hits .grid[data-kind=samples]")).to_be_visible()
+    for name, options in (("a desk", {"viewport": {"width": 1280, "height": 900}}), ("a phone", PHONE)):
+        shift = shifted(browser, url, options)
+        verdict = "met" if shift <= MOST_SHIFT else "MISSED"
+        print(f"layout shift on {name:13} {shift:7.3f}     <= {MOST_SHIFT}     {verdict}")
     print(f"from a press on a sample to hits: {statistics.median(waits):.0f} ms, median of {rounds}")
+
+
+def shifted(browser: Browser, url: str, options: dict) -> float:
+    """How much of the page jumps until it is at rest: the sum of its layout shifts."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.add_init_script(SHIFTS_JS)
+    page.goto(url)
+    page.wait_for_selector("#hits .card")
+    page.wait_for_timeout(SETTLE_MS)
+    shift = page.evaluate("window.shifted")
+    context.close()
+    return shift
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browsing import drop, first_hit, go_to
+from tests.support.browsing import PHONE, drop, first_hit, go_to
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -88,3 +88,30 @@ def test_a_link_to_what_is_not_there_opens_the_rest_and_says_so(server, open_pag
     expect(page.locator("#hits .grid[data-kind=hits] .card")).to_have_count(3)
     expect(page.locator("#address-notice")).to_contain_text("<img src")
     assert page.evaluate("window.hurt") is None
+
+
+SHIFTS_JS = """window.shifted = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((shift) => { window.shifted += shift.value; }))
+  .observe({ type: 'layout-shift', buffered: true });"""
+
+
+def test_the_page_is_drawn_without_a_jump_and_the_first_hit_is_in_the_first_screen_of_a_phone(server, browser: Browser):
+    context = browser.new_context(color_scheme="dark", **PHONE)
+    page = context.new_page()
+    page.add_init_script(SHIFTS_JS)
+    page.route("**/assets/index-*.js", lambda route: late.append(route) if late is not None else route.continue_())
+    late: list | None = []
+    page.goto(server.url, wait_until="commit")
+    expect(page.locator("#first-paint")).to_contain_text("Evaluate")  # before any script has come
+    expect(page.locator("#first-paint")).to_have_css("background-color", "rgb(2, 6, 23)")
+    waiting, late = late, None
+    for route in waiting:
+        route.continue_()
+    expect(samples(page).first).to_be_visible()
+    expect(page.locator("#first-paint")).to_have_count(0)
+    assert page.evaluate("window.shifted") < 0.1
+    samples(page).first.click()
+    expect(first_hit(page)).to_be_in_viewport(ratio=1)
+    page.set_viewport_size({"width": 640, "height": 450})  # a desk at 200 %
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    context.close()

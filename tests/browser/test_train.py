@@ -134,6 +134,7 @@ def test_stop_go_on_later_and_keep_while_another_searches(server, open_page):
     choose(other, "#search-gallery", "drawn")
     drop(other, "#query-image button", {"cross.png": QUERY})
     expect(first_hit(other)).to_contain_text("cross", timeout=10_000)
+    other.locator(".jobs-now").click()
     other.locator("#jobs .cancel").click()  # any page of the owner's
     expect(page.locator("#train-status")).to_contain_text("Stopped")
     expect(page.locator("#train-button")).to_be_visible()

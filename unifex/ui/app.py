@@ -34,6 +34,7 @@ from unifex.ui.page import Page
 from unifex.ui.rendering import html
 from unifex.ui.scripts import script_route
 from unifex.ui.server.door import Door, Hosts
+from unifex.ui.server.first_paint import FirstPaint
 from unifex.ui.server.guard import Guard
 from unifex.ui.tabs.evaluate_tab import EvaluateTab
 from unifex.ui.tabs.gallery_tab import GalleryTab
@@ -56,9 +57,10 @@ def build(context: AppContext) -> Page:
     with Page(
         title="UniFEx", analytics_enabled=False, fill_width=True, delete_cache=(CACHE_CHECK_SECONDS, CACHE_AGE_SECONDS)
     ) as page:
-        header = gr.HTML(elem_id="header", js_on_load="")
         app = _Tabs(context)
-        app.tray.build()
+        with gr.Row(elem_id="top"):
+            header = gr.HTML(html.header(context.embedder.name, context.state, busy=True), elem_id="header")
+            app.tray.build()
         app.item_view.build()
         app.chosen.build()
         app.opener.build()
@@ -216,7 +218,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
             ssr_mode=False,
             pwa=False,
             app_kwargs={  # once it is launched it is served: a route that is added later is missing for a moment
-                "middleware": _middleware(context, hosts),
+                "middleware": [*_middleware(context, hosts), Middleware(FirstPaint, markup=_first_paint(page))],
                 "routes": [
                     *item_routes(context),
                     chosen_route(context),
@@ -235,6 +237,10 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
         finally:
             context.close()
     return page, context
+
+
+def _first_paint(page: Page) -> str:
+    return html.first_paint([str(tab.label) for tab in page.blocks.values() if isinstance(tab, gr.Tab)])
 
 
 def _user_and_password(settings: Settings) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""The server's jobs on the page: a tray that every tab shows, and panels where jobs are asked for.
+"""The server's jobs on the page: a line in the header that opens a list, and panels where jobs are asked for.
 
 The page asks for them every second while something runs, so that a reload, a second tab and a phone all see the same.
 """
@@ -36,7 +36,10 @@ KINDS = {
     "use": Kind("Changing the model of", "Train"),
     "export": Kind("Exporting", "Train"),
 }
-_TRAY = '<div class="interrupted"></div><div class="ended-jobs"></div><div class="active-jobs"></div>'
+_TRAY = """<button type="button" class="jobs-now" popovertarget="jobs-list" hidden>
+<span class="share" aria-hidden="true"></span><span class="what"></span><span class="how"></span></button>
+<div popover id="jobs-list" role="region" aria-label="Jobs">
+<div class="interrupted"></div><div class="ended-jobs"></div><div class="active-jobs"></div></div>"""
 _ENDED = {State.DONE: "done", State.CANCELLED: "cancelled"}
 
 
@@ -119,10 +122,21 @@ def _shown(job: Job) -> dict[str, Any]:
         "stage": step.stage,
         "title": f"{KINDS[job.kind].doing} '{job.name}'",
         "detail": _detail(job),
+        "brief": _brief(job),
         "note": step.note if job.state == State.RUNNING else "",
         "share": step.share if job.state in (State.RUNNING, State.STOPPING) else None,
         "tab": KINDS[job.kind].tab,
     }
+
+
+def _brief(job: Job) -> str:
+    """How far it is, for the header."""
+    step = job.step
+    if job.state != State.RUNNING:
+        return "failed" if job.state == State.FAILED else _detail(job)
+    share = f"{step.share:.0%}".replace("%", " %") if step.share is not None else step.stage
+    left = f"{duration(step.seconds_left)} left" if step.seconds_left else ""
+    return " · ".join(part for part in (share, left) if part)
 
 
 def _detail(job: Job) -> str:

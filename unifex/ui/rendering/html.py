@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -27,6 +28,11 @@ def facts(rows: dict[str, str]) -> Markup:
 def header(model: str, state: str, busy: bool) -> Markup:
     """Logo, name, and the model with its state."""
     return render("header.html", model=model, state=state, busy=busy)
+
+
+def first_paint(tabs: Sequence[str]) -> Markup:
+    """What is shown before the page is: header, these names of tabs, and where pictures will be."""
+    return render("first_paint.html", tabs=tabs)
 
 
 def data_uri(text: str, media_type: str = "text/csv") -> str:
