@@ -2,24 +2,27 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from tests.support.drawing import LABELS, encoded, picture
+from tests.support.galleries import run_index
 from unifex.core.regions import Region
+from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import Crop
 from unifex.retrieval.filters import Filters
-from unifex.retrieval.proposals import MAX_PROPOSALS, propose
+from unifex.retrieval.proposals import MAX_PROPOSALS, WINDOW, propose, windows
 from unifex.retrieval.search import search
 from unifex.retrieval.suggestions import suggest
 
 
 def overlap(a: Region, b: Region) -> float:
-    """Intersection over union, by counting the points of a fine grid."""
-    points = (np.arange(1000) + 0.5) / 1000
-    inside = [np.outer((r.y <= points) & (points < r.y + r.h), (r.x <= points) & (points < r.x + r.w)) for r in (a, b)]
-    return float((inside[0] & inside[1]).sum() / (inside[0] | inside[1]).sum())
+    """Intersection over union."""
+    across, down = (min(a.x + a.w, b.x + b.w) - max(a.x, b.x)), (min(a.y + a.h, b.y + b.h) - max(a.y, b.y))
+    shared = max(0, across) * max(0, down)
+    return shared / (a.w * a.h + b.w * b.h - shared)
 
 
 def screenshot(photograph: Image.Image) -> tuple[Image.Image, Region]:
@@ -62,6 +65,35 @@ def test_they_are_few_and_always_the_same(photographs):
         assert len(found) <= MAX_PROPOSALS
         assert found == propose(image)
     assert propose(Image.new("RGB", (300, 300), "grey")) == []
+
+
+@settings(deadline=None)
+@given(st.integers(400, 3000), st.integers(400, 3000), st.floats(0.35, 0.6), st.floats(0, 1), st.floats(0, 1))
+def test_windows_cover_what_may_be_anywhere(width, height, share, across, down):
+    side = min(width, height, share * (width * height) ** 0.5)  # what is longer than 8 to 1 has fewer, wider apart
+    thing = Region(across * (1 - side / width), down * (1 - side / height), side / width, side / height)
+    parts = windows((width, height))
+    assert len(parts) <= 48
+    assert max(overlap(part.region, thing) for part in parts) > 0.3
+
+
+def test_a_round_thing_among_others(tmp_path, embedder, photographs):
+    (tmp_path / "photographs").mkdir()
+    for number, photograph in enumerate(photographs):
+        photograph.save(tmp_path / "photographs" / f"{number}.png")
+    gallery = Gallery.create(tmp_path / "g", embedder)
+    run_index(gallery, tmp_path / "photographs")
+    shelf, thing = Image.new("RGB", (800, 600), "wheat"), photographs[3].resize((280, 240))
+    for place, label in enumerate([*LABELS] * 3):
+        shelf.paste(picture(label, place, 120), (place % 4 * 190 + 20, place // 4 * 190 + place % 3 * 20))
+    shape = Image.new("L", thing.size)
+    ImageDraw.Draw(shape).ellipse((0, 0, 280, 240), 255)
+    shelf.paste(thing, (330, 210), shape)
+    part = suggest(gallery, encoded(shelf), search(gallery, [encoded(shelf)]))
+    assert part
+    assert part.result.hits[0].path == "3.png"
+    assert part.reason == WINDOW
+    assert overlap(part.region, Region.of_pixels((330, 210, 610, 450), shelf.size)) > 0.5
 
 
 def test_a_part_is_suggested_where_the_whole_finds_nothing(gallery, tmp_path):

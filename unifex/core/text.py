@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import logging
+import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,15 @@ def printable(name: str) -> str:
     or would only confuse a screen, becomes U+FFFD."""
     name = unicodedata.normalize("NFC", name)
     return "".join("\ufffd" if is_control(char) else char for char in name) if has_control(name) else name
+
+
+def number(text: str) -> float:
+    """NaN for what is no finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def has_control(text: str) -> bool:

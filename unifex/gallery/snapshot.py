@@ -11,7 +11,7 @@ import numpy as np
 
 from unifex.core import derived
 from unifex.core.arrays import positions_of
-from unifex.core.text import printable
+from unifex.core.text import number, printable
 from unifex.data.curation import lookalikes
 from unifex.gallery.tags import TagColumn
 from unifex.vector_index.exact import VectorIndex
@@ -27,21 +27,34 @@ class CategoricalColumn:
     @classmethod
     def of(cls, texts: Sequence[str]) -> CategoricalColumn:
         """From one text an item."""
-        names, codes = np.unique(np.array(texts, object), return_inverse=True) if texts else (_EMPTY, _EMPTY)
-        return cls(names, codes.astype(np.int64))
+        places: dict[str, int] = {}  # of a million texts in a third of the time that sorting all of them takes
+        codes = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int64, len(texts))
+        names = sorted(places)
+        ranks = np.empty(len(names), np.int64)
+        ranks[[places[name] for name in names]] = np.arange(len(names))
+        return cls(np.array(names, object), ranks[codes])
 
     @property
     def texts(self) -> np.ndarray:
         """One text an item, object [N]."""
-        return self.names[self.codes] if len(self.codes) else _EMPTY
+        return self.names[self.codes]
+
+    @cached_property
+    def printed(self) -> list[str]:
+        """Its names in one Unicode form, in whichever they were indexed long ago."""
+        return list(map(printable, self.names))
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """float64 [len(names)], NaN where a name is no finite number."""
+        return np.array(list(map(number, self.names)), np.float64)
 
     def among(self, texts: Sequence[str]) -> np.ndarray:
-        """bool [N]: which items have one of these texts."""
-        wanted = set(map(printable, texts))  # in whichever Unicode form they were typed, or indexed long ago
-        return np.array([printable(name) in wanted for name in self.names], bool)[self.codes]
+        """bool [N]: which items have one of these texts, in whichever Unicode form they were typed."""
+        wanted = set(map(printable, texts))
+        return np.array([name in wanted for name in self.printed], bool)[self.codes]
 
 
-_EMPTY = np.zeros(0, object)
 ITEM = np.dtype([("id", "<i8"), ("content", "S16")])  # the first 64 bits of an image's hash tell it from others
 
 
@@ -93,6 +106,32 @@ class ItemTable:
 
 
 @dataclass(frozen=True)
+class FolderTree:
+    """Folders and all that are above them, ``names`` object [F], sorted: what lies directly in the folder of code
+    ``inner[i]`` lies in, or below, ``outer[i]``; both int64 [pairs]."""
+
+    names: np.ndarray
+    outer: np.ndarray
+    inner: np.ndarray
+
+    @classmethod
+    def of(cls, folders: CategoricalColumn) -> FolderTree:
+        """Of a column of paths; what lies in no folder is nowhere in it."""
+        inner, above = [], []
+        for code, folder in enumerate(folders.names.tolist()):
+            while folder:
+                inner.append(code)
+                above.append(folder)
+                folder = folder.rpartition("/")[0]
+        outer = CategoricalColumn.of(above)
+        return cls(outer.names, outer.codes, np.array(inner, np.int64))
+
+    def counts(self, direct: np.ndarray) -> np.ndarray:
+        """Items in and below every folder, int64 [F], of those that lie directly in each of the column's."""
+        return np.bincount(self.outer, direct[self.inner], len(self.names)).astype(np.int64)
+
+
+@dataclass(frozen=True)
 class FurtherColumns:
     """What a table of items leaves out, in its order: ``folders`` of their paths, further columns of a CSV, tags.
 
@@ -102,6 +141,11 @@ class FurtherColumns:
     folders: CategoricalColumn
     extra: Mapping[str, CategoricalColumn]
     tags: TagColumn
+
+    @cached_property
+    def tree(self) -> FolderTree:
+        """Of the folders."""
+        return FolderTree.of(self.folders)
 
     @classmethod
     def of(cls, ids: np.ndarray, rows: Iterable[tuple[int, str, str]], tags: TagColumn) -> FurtherColumns:

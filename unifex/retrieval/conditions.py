@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unifex.core.errors import UnifexError
-from unifex.core.text import printable
+from unifex.core.text import number, printable
 from unifex.gallery.snapshot import CategoricalColumn
 
 _COMPARISONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
@@ -48,22 +48,8 @@ class Condition:
 
     def holds(self, column: CategoricalColumn) -> np.ndarray:
         """bool [len(names)]: for which of a column's texts; never for an empty one."""
-        names, value = column.names, number(self.value)
+        value = number(self.value)
         if self.is_range:
-            return _COMPARISONS[self.comparison](numbers(names), value)  # which is False of NaN
-        same = np.array([printable(name) == self.value for name in names], bool)
-        return same if np.isnan(value) else same | (numbers(names) == value)
-
-
-def number(text: str) -> float:
-    """NaN for what is no finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        return np.nan
-    return value if np.isfinite(value) else np.nan
-
-
-def numbers(texts: np.ndarray) -> np.ndarray:
-    """Of object [n] texts: float64 [n], NaN where one is no finite number."""
-    return np.array([number(text) for text in texts], np.float64)
+            return _COMPARISONS[self.comparison](column.numbers, value)  # which is False of NaN
+        same = np.array([name == self.value for name in column.printed], bool)
+        return same if np.isnan(value) else same | (column.numbers == value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,8 +9,6 @@ import numpy as np
 
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import CategoricalColumn
-from unifex.gallery.tags import TagColumn
-from unifex.retrieval.conditions import numbers
 from unifex.retrieval.filters import Filters
 
 MOST = 100  # names of a facet
@@ -37,40 +34,31 @@ def facets(gallery: Gallery, filters: Filters = Filters()) -> list[Facet]:
     changed. A folder counts what lies below it, too. What has no name is not counted, nor is similarity looked at."""
     snapshot = gallery.snapshot()
     columns, further = snapshot.columns, snapshot.further
-    parts = list(filters.parts(snapshot))
+    parts = [("", np.ones(len(snapshot), bool)), *filters.parts(snapshot)]
 
     def left(facet: str) -> np.ndarray:
-        others = [mask for name, mask in parts if name != facet]
-        return np.logical_and.reduce(others) if others else np.ones(len(snapshot), bool)
+        return np.logical_and.reduce([mask for name, mask in parts if name != facet])
+
+    def counted(facet: str, column: CategoricalColumn) -> np.ndarray:
+        return np.bincount(column.codes[left(facet)], minlength=len(column.names))
 
     named = {"domain": columns.domains, "split": columns.splits, "label": columns.labels}
-    named |= {f"column {name}": column for name, column in further.extra.items()}
-    found = [_facet(name, column, _counts(column, left(name))) for name, column in named.items()]
-    found.append(_facet("tag", further.tags, further.tags.counts(left("tag"))))
-    below = _below(further.folders, _counts(further.folders, left("folder")))
-    return [*found, Facet("folder", dict(below.most_common(MOST)), len(below))]
+    found = [_facet(name, column.names, counted(name, column)) for name, column in named.items()]
+    for name, column in further.extra.items():
+        counts = counted(f"column {name}", column)
+        found.append(_facet(f"column {name}", column.names, counts, column.numbers))
+    found.append(_facet("tag", further.tags.names, further.tags.counts(left("tag"))))
+    return [*found, _facet("folder", further.tree.names, further.tree.counts(counted("folder", further.folders)))]
 
 
-def _counts(column: CategoricalColumn, left: np.ndarray) -> np.ndarray:
-    """int64 [len(names)] of the items that are left."""
-    return np.bincount(column.codes[left], minlength=len(column.names))
-
-
-def _facet(name: str, column: CategoricalColumn | TagColumn, counts: np.ndarray) -> Facet:
-    there = np.flatnonzero((counts > 0) & (column.names != ""))
-    most = there[np.argsort(-counts[there], kind="stable")[:MOST]]
-    by_name = {str(column.names[code]): int(counts[code]) for code in most}
-    values = numbers(column.names[there]) if name.startswith("column ") else np.zeros(0)
+def _facet(name: str, names: np.ndarray, counts: np.ndarray, numbers: np.ndarray | None = None) -> Facet:
+    """``names`` sorted, and the ``numbers`` that they are, where they may be some."""
+    empty = int(len(names) > 0 and names[0] == "")  # the empty name comes first
+    there = empty + np.flatnonzero(counts[empty:])
+    least = np.partition(counts[there], -MOST)[-MOST] if len(there) > MOST else 0
+    chosen = np.concatenate([there[counts[there] > least], there[counts[there] == least][:MOST]])
+    most = chosen[np.argsort(-counts[chosen], kind="stable")[:MOST]]
+    by_name = {str(names[code]): int(counts[code]) for code in most}
+    values = numbers[there] if numbers is not None else np.zeros(0)
     ends = (float(values.min()), float(values.max())) if len(values) and not np.isnan(values).any() else (None, None)
     return Facet(name, by_name, len(there), *ends)
-
-
-def _below(column: CategoricalColumn, counts: np.ndarray) -> Counter[str]:
-    """Items by folder, each in all folders above it, too."""
-    total: Counter[str] = Counter()
-    for code in np.flatnonzero(counts):
-        folder = str(column.names[code])
-        while folder:
-            total[folder] += int(counts[code])
-            folder = folder.rpartition("/")[0]
-    return total

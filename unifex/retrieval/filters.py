@@ -13,7 +13,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.text import printable, what_there_is
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import CategoricalColumn, Snapshot
-from unifex.retrieval.conditions import Condition, numbers
+from unifex.retrieval.conditions import Condition
 from unifex.vector_index.matches import Exclusion
 
 
@@ -77,7 +77,7 @@ class Filters:
         if column is None:
             there = what_there_is(extra, condition.column)
             raise UnifexError(f"no column '{condition.column}' in gallery '{gallery}'; {there}")
-        if condition.is_range and np.isnan(numbers(column.names)).all():
+        if condition.is_range and np.isnan(column.numbers).all():
             raise UnifexError(f"column '{condition.column}' holds no numbers; {what_there_is(column.names)}")
         if not condition.is_range and not condition.holds(column).any():
             there = what_there_is(column.names, condition.value)
@@ -145,8 +145,8 @@ class Filters:
 
 def in_folders(column: CategoricalColumn, folders: Sequence[str]) -> np.ndarray:
     """bool [N]: which items lie in one of these folders, or below."""
-    wanted = [printable(folder).strip("/") for folder in folders]
-    inside = [any(f"{printable(name)}/".startswith(f"{folder}/") for folder in wanted) for name in column.names]
+    wanted = tuple(f"{printable(folder).strip('/')}/" for folder in folders)
+    inside = [f"{name}/".startswith(wanted) for name in column.printed]
     return np.array(inside, bool)[column.codes]
 
 

@@ -2,10 +2,12 @@
 
 Two signs are read from a small copy. Rows and columns of one colour stand between things (cut again and again, as the
 recursive XY-cut of Nagy and Seth 1984 does with pages), and straight edges that close a rectangle stand around them.
+Where neither is, as of a thing on a shelf, there are windows that cover the picture.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +17,11 @@ from PIL import Image
 from unifex.core import images
 from unifex.core.regions import Region
 
-SEEN_SIDE = 512  # pixels that boxes are looked for in; more show no more of them
+SEEN_SIDE = 512  # pixels that are decoded to look for boxes; more show no more of them
 SIDE = 256  # pixels of the small copy's longer side
+WINDOWS = (0.52, 0.36)  # their sides, of that of a square as large as the picture; half of each lies in the next
 MAX_PROPOSALS = 10
+MOST_ALONG = 16  # windows side by side
 _LEVELS = 22  # colours of a row that lie within are one colour, of 0..255
 _EDGE = 10  # neighbours that differ by more are an edge
 _LEAST_SIDE, _LEAST_AREA, _MOST_AREA = 0.08, 0.015, 0.97  # of the picture
@@ -36,6 +40,7 @@ _Found = tuple[_Box, str]  # and why
 BORDER = "inside an even border"
 PANEL = "one of several parts"
 FRAME = "inside straight edges"
+WINDOW = "a closer look"
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def propose(image: Image.Image | bytes | str | Path) -> list[Proposal]:
 
     Deterministic; some 15 ms besides decoding. Raises ``images.ImageError`` for what is no image.
     """
-    pixels = np.asarray(_small(_seen(image))).astype(np.int16)
+    pixels = np.asarray(_small(seen(image))).astype(np.int16)
     height, width = pixels.shape[:2]
     cut: list[_Found] = []
     _cut(pixels, (0, 0, width, height), _DEPTH, cut)
@@ -64,10 +69,30 @@ def propose(image: Image.Image | bytes | str | Path) -> list[Proposal]:
     return found[:MAX_PROPOSALS]
 
 
-def _seen(image: Image.Image | bytes | str | Path) -> Image.Image:
+def windows(size: tuple[int, int]) -> list[Proposal]:
+    """Squares of the sides :data:`WINDOWS` that cover a picture of ``size`` (width, height): some 36."""
+    found = []
+    for side in sorted({min(*size, share * math.sqrt(size[0] * size[1])) for share in WINDOWS}, reverse=True):
+        across, down = ((_starts(length, side) / length).tolist() for length in size)
+        w, h = (side / length for length in size)
+        found += [Proposal(Region(x, y, min(w, 1 - x), min(h, 1 - y)), WINDOW) for y in down for x in across]
+    return found
+
+
+def _starts(length: int, side: float) -> np.ndarray:
+    """Where windows of a side begin in a length, so that half of each lies in the next: float64 [n], ascending."""
+    count = 1 + math.ceil(2 * (length - side) / side)
+    return np.linspace(0, length - side, min(count, MOST_ALONG))
+
+
+def seen(image: Image.Image | bytes | str | Path, side: int = SEEN_SIDE) -> Image.Image:
+    """An image upright and in RGB; a file's at as many pixels as leave ``side`` of its shorter one, or a few more.
+
+    Raises ``images.ImageError`` for what is no image.
+    """
     if isinstance(image, Image.Image):
         return images.upright_rgb(image)
-    return images.decode(image if isinstance(image, bytes) else Path(image).read_bytes(), SEEN_SIDE).image
+    return images.decode(image if isinstance(image, bytes) else Path(image).read_bytes(), side).image
 
 
 def _small(image: Image.Image) -> Image.Image:
