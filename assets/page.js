@@ -35,35 +35,6 @@
     if (event.target.matches('[data-testid=number-input]') && (moved || event.key === 'Enter')) letGo(event.target);
   });
 
-  // The query's box. Gradio takes only what the browser calls an image, and is silent about all else; not every browser
-  // knows HEIC. Here every file is called one, and the server says what it is.
-  const asImages = (files) => {
-    const transfer = new DataTransfer();
-    for (const file of files) transfer.items.add(new File([file], file.name || 'pasted', { type: 'image/unknown' }));
-    return transfer;
-  };
-  const known = (files) => [...files].every((file) => file.type.startsWith('image/'));
-  const dropOn = (target, files) =>
-    target.dispatchEvent(new DragEvent('drop', { dataTransfer: asImages(files), bubbles: true, cancelable: true }));
-  document.addEventListener('drop', (event) => {
-    const files = event.dataTransfer.files;
-    if (!event.target.closest('#query-image') || (files.length && known(files))) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();  // a link or words leave the picture that is there
-    if (files.length) dropOn(event.target, files);
-  }, true);
-  document.addEventListener('change', (event) => {
-    if (event.target.matches('#query-image input[type=file]') && !known(event.target.files)) {
-      event.target.files = asImages(event.target.files).files;
-    }
-  }, true);
-  document.addEventListener('paste', (event) => {  // anywhere but into words
-    const files = [...event.clipboardData.files].slice(0, 1);
-    const box = document.querySelector('#query-image');
-    if (!files.length || !box?.offsetParent || event.target.closest('input, textarea, [contenteditable]')) return;
-    event.preventDefault();
-    dropOn(box.querySelector('.image-frame') || box.querySelector('button'), files);
-  });
   for (const kind of ['error', 'load']) {  // a format that is searched with but not shown by this browser
     document.addEventListener(kind, (event) => {
       if (event.target.matches?.('#query-image img')) event.target.classList.toggle('no-preview', kind === 'error');

@@ -14,6 +14,7 @@ from unifex.ui.app import build
 from unifex.ui.components import address
 from unifex.ui.components.address import FIELDS, MOST, MOST_ITEMS, PASSING, UPLOADED, read, written
 from unifex.ui.components.link_opener import LinkOpener
+from unifex.ui.components.query_regions import told
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.context import AppContext, Selection
 
@@ -57,23 +58,15 @@ def test_every_part_of_a_search_stands_in_an_address_or_cannot():
     chosen["without"] = Selection("g", (3,))
     other = Form("g", True, "a.png", ["b.png"], **chosen, text="words", text_weight=0.3, k=7, min_score=0.5, trust=0.1)
     other = replace(other, rerank=True)
-    kept = {
-        "text",
-        "picked",
-        "within",
-        "without",
-        "text_weight",
-        "k",
-        "domains",
-        "min_score",
-        "trust",
-        "rerank",
-        "gallery",
-    }
+    parts = told("g/1", "0.1,0.2,0.3,0.4;0,0,1,0.5"), told("4fe2", "0,0,0.5,1")
+    boxed = Form("g", picked=Selection("g", (1,)), regions=parts[0]), Form("g", image="/4fe2/a.png", regions=parts[1])
+    assert [read(written(one)).form.regions for one in boxed] == list(parts)
+    kept = {"gallery", "text", "picked", "within", "without", "text_weight", "k", "domains", "min_score", "trust"}
+    kept.add("rerank")
     for name in kept:
         alone = replace(FIRST, gallery="g", **({name: getattr(other, name)} if name != "gallery" else {}))
         assert getattr(read(written(alone)).form, name) == getattr(alone, name)
-    assert set(vars(FIRST)) == kept | {"marks", *UPLOADED, *PASSING}
+    assert set(vars(FIRST)) == kept | {"marks", "regions", *UPLOADED, *PASSING}
     assert read(written(other)).by_image
 
 
@@ -90,7 +83,7 @@ def test_any_text_is_read(text):
     "said",
     ["items=1", "gallery=g&items=-1", "gallery=g&items=1,x", f"gallery=g&items={2**63}", "hits=0", "hits=1e9",
      "hits=nan", "similarity=inf", "trust=0.02", "rerank=1", "balance=-1", "words=", f"words={'x' * 1001}", "more=1",
-     "unknown=1",
+     "unknown=1", "box=0,0,1,1", "gallery=g&box=@a", "box=0,0,2,1@a",
      f"gallery=g&within={','.join(map(str, range(MOST_ITEMS + 1)))}", "domain=x&" * 101],
 )  # fmt: skip
 def test_what_cannot_be_is_left_out_and_named(said):

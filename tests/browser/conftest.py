@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.support.browsing import ARGUMENTS, chromium_path
 
@@ -31,13 +31,14 @@ expect.set_options(timeout=15_000)  # a busy machine is not a wrong page
 class Watched:
     """Everything on a page that must not happen: console errors, and requests that leave the machine."""
 
-    def __init__(self, page: Page, url: str, pictures_go: bool):
+    def __init__(self, page: Page, url: str, pictures_go: bool, elsewhere: str):
         self._noted: list[str] = []
         self._documents = 0
-        own = (url, "data:", "blob:", url.replace("http", "ws", 1))
+        own = (url, "data:", "blob:", url.replace("http", "ws", 1), elsewhere or url)
         page.on("framenavigated", lambda frame: self._count(frame == page.main_frame))
         gone = tuple(f"{url}{kind}/" for kind in ("thumb", "items")) if pictures_go else ()
-        page.on("console", lambda told: self._note(told.text, told.location["url"].startswith(gone), told.type))
+        gone += (elsewhere,) if elsewhere else ()
+        page.on("console", lambda told: self._note(told.text, _about(told, gone), told.type))
         page.on("pageerror", lambda error: self._noted.append(str(error)))
         page.on("request", lambda asked: None if asked.url.startswith(own) else self._noted.append(asked.url))
 
@@ -54,22 +55,27 @@ class Watched:
         return [text for text in self._noted if self._documents < 2 or not text.startswith(CUT_OFF)]
 
 
+def _about(told: ConsoleMessage, places: tuple[str, ...]) -> bool:
+    """What a page is told of one of these."""
+    return told.location["url"].startswith(places) or any(place in told.text for place in places)
+
+
 @pytest.fixture
 def open_page(browser: Browser):
     """Opens the app in a fresh context; afterwards nothing wrong may have happened on any of the pages.
 
     ``pictures_go``: the gallery that is shown goes while its pictures are asked for; ``link``: an address below the
-    server's ``url``.
+    server's ``url``; ``elsewhere``: the address of another site that the test itself makes the page ask.
     """
     contexts: list[BrowserContext] = []
     watched: list[Watched] = []
 
-    def open_it(url: str, pictures_go: bool = False, link: str = "", **options) -> Page:
+    def open_it(url: str, pictures_go: bool = False, link: str = "", elsewhere: str = "", **options) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
-        watched.append(Watched(page, url, pictures_go))
+        watched.append(Watched(page, url, pictures_go, elsewhere))
         page.goto(link or url)
         page.wait_for_selector("#header .ready", timeout=90_000)
         return page

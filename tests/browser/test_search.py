@@ -22,9 +22,9 @@ PASTE_JS = """([data, type]) => {
   document.body.dispatchEvent(
     new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true, cancelable: true }));
 }"""
-LINK_JS = """(selector) => {
+WORDS_JS = """(selector) => {
   const transfer = new DataTransfer();
-  transfer.setData('text/uri-list', 'https://example.org/');
+  transfer.setData('text/plain', 'words');
   document.querySelector(selector).dispatchEvent(
     new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
 }"""
@@ -103,7 +103,7 @@ def test_each_way_to_give_an_image_searches_once(page):
     page.evaluate(PASTE_JS, [base64.b64encode(render(*BUS)).decode(), "image/jpeg"])
     expect(first_hit(page)).to_contain_text("yellow bus")
     assert calls.take() == ["show"]
-    page.evaluate(LINK_JS, "#query-image .image-frame")
+    page.evaluate(WORDS_JS, "#query-image .image-frame")
     page.wait_for_timeout(300)
     assert calls.take() == []
     expect(first_hit(page)).to_contain_text("yellow bus")
@@ -211,7 +211,7 @@ def test_what_is_left_out_is_gone_from_the_hits_and_comes_back(page):
 def test_the_drop_zone_says_what_came_of_a_drop(page):
     go_to(page, "Gallery")
     state = page.locator("#drop .state")
-    page.evaluate(LINK_JS, "#drop .drop")
+    page.evaluate(WORDS_JS, "#drop .drop")
     expect(state).to_contain_text("Nothing to upload there")
     files = {f"{number}.png": b"no image" for number in range(400)}
     drop(page, "#drop .drop", files)

@@ -143,8 +143,8 @@ class _Tabs:
     def _act_on_chosen(self) -> None:
         """Items of any grid are searched with, become a gallery that is shown, or one that is trained on."""
 
-        def search_with(*items: Any) -> Updates:
-            return {self.bar: gr.update(selected="search"), **self.search.search_with(*items)}
+        def search_with(*items: Any, boxes: str) -> Updates:
+            return {self.bar: gr.update(selected="search"), **self.search.search_with(*items, boxes=boxes)}
 
         def show(name: str) -> Updates:
             return {self.bar: gr.update(selected="gallery"), **self.gallery.choose(name)}

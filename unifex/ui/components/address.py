@@ -17,8 +17,10 @@ import gradio as gr
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.regions import Region
 from unifex.core.text import plural
 from unifex.retrieval.query import MAX_MARKS, MAX_TEXT
+from unifex.ui.components import query_regions
 from unifex.ui.components.basic import item_id
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.context import Selection
@@ -83,6 +85,23 @@ def _chosen(choices: dict[str, Any]) -> Callable[[str], Any]:
     return lambda text: choices[text]
 
 
+def _boxes(form: Form) -> list[str]:
+    """Boxes on an item are about what the address names; those on an upload say which it is."""
+    try:
+        boxes = ";".join(map(str, form.boxes))
+    except UnifexError:
+        return []  # what no search was made of
+    return [f"{boxes}@{form.about}" if form.image else boxes] if boxes else []
+
+
+def _with_boxes(form: Form, texts: list[str]) -> Form:
+    boxes, _, about = texts[-1].partition("@")
+    told = ";".join(map(str, Region.parse_all(boxes)))
+    if not told or not (about or form.about):
+        raise ValueError("no boxes on a picture")
+    return replace(form, regions=query_regions.told(about or form.about, told))
+
+
 def _words(text: str) -> str:
     if not 0 < len(text.strip()) <= MAX_TEXT:
         raise ValueError("no words")
@@ -104,6 +123,7 @@ FIELDS: dict[str, Field] = {
         lambda form, ids: replace(form, picked=Selection(form.gallery or "", ids)),
         MOST_ITEMS,
     ),
+    "box": Field(_boxes, _with_boxes, minor=True),
     "words": Field(
         lambda form: [form.text.strip()] if form.text.strip() else [],
         lambda form, texts: replace(form, text=_words(texts[-1])),

@@ -95,11 +95,11 @@ class ChosenItems:
 
     # --- searching -----------------------------------------------------------------------------------------------
 
-    def search(self, name: str, chosen: Chosen, _: str) -> Updates:
-        """They are the query, all together."""
+    def search(self, name: str, chosen: Chosen, boxes: str) -> Updates:
+        """They are the query, all together; of one alone parts, as ``Region.parse_all`` reads them."""
         if chosen.all_but:
             raise UnifexError("all together are no query; choose some of them")
-        return self.elsewhere.search_with(name, *chosen.ids)
+        return self.elsewhere.search_with(name, *chosen.ids, boxes=boxes)
 
     # --- changing ------------------------------------------------------------------------------------------------
 

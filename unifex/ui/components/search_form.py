@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
+from unifex.core.regions import WHOLE, Region
+from unifex.models.embedder import Crop
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.ui.components.marks import Marks
+from unifex.ui.components.query_regions import about_item, about_upload, drawn
 from unifex.ui.context import Selection
 
 EVERY_HIT, ANY_SIMILARITY = 0.0, -1
@@ -37,11 +40,18 @@ class Form:
     trust: float = EVERY_HIT
     rerank: bool = False
     marks: Marks = Marks()
+    regions: str = ""  # boxes on the query, as :func:`query_regions.drawn` reads them
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The images."""
         return tuple(path for path in [self.image, *(self.more or [])] if path)
+
+    @property
+    def parts(self) -> list[tuple[str, Region]]:
+        """The images, each with what is searched with of it. Raises ``UnifexError``."""
+        first = [(self.image, box) for box in self.boxes or (WHOLE,)] if self.image else []
+        return [*first, *((path, WHOLE) for path in self.more or [])]
 
     @property
     def item(self) -> Selection:
@@ -51,9 +61,23 @@ class Form:
     @property
     def query(self) -> Query:
         """What is searched with."""
-        marks = self.counting_marks
-        shown = Query(self.paths, self.item.ids, self.text.strip(), float(self.text_weight))
+        marks, boxes = self.counting_marks, self.boxes
+        images = tuple(path if part == WHOLE else Crop(path, part) for path, part in self.parts)
+        items = self.item.ids
+        shown = Query(images, items, self.text.strip(), float(self.text_weight), boxes if items else ())
         return replace(shown, more=marks.more, less=marks.less)
+
+    @property
+    def about(self) -> str:
+        """The one picture that boxes can be drawn on; empty where there is none, or several items."""
+        if self.image:
+            return about_upload(self.image)
+        return about_item(self.item.gallery, self.item.ids[0]) if len(self.item.ids) == 1 else ""
+
+    @property
+    def boxes(self) -> tuple[Region, ...]:
+        """The parts of it that are searched with in place of the whole. Raises ``UnifexError``."""
+        return drawn(self.regions, self.about)
 
     @property
     def counting_marks(self) -> Marks:

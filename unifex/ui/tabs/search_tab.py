@@ -15,7 +15,7 @@ import gradio as gr
 import numpy as np
 from gradio.components import Component
 
-from unifex.core import images, thumbnails
+from unifex.core import images
 from unifex.core.errors import UnifexError
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
@@ -30,16 +30,16 @@ from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.left_out import LeftOut
 from unifex.ui.components.marks import Marks, marks_told
 from unifex.ui.components.pressing import or_say
+from unifex.ui.components.query_regions import about_item, told
+from unifex.ui.components.query_view import Asked, QueryView, thumbnails_of
 from unifex.ui.components.search_form import ANY_SIMILARITY, EVERY_HIT, FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import search_answer
 from unifex.ui.rendering.grid import hits_grid, samples_grid
 from unifex.ui.rendering.html import hint, message
-from unifex.ui.server.picture_addresses import THUMBNAIL, address
 
 SAMPLES = 18
-QUERY_SIZE, MOST_QUERIES = 96, 6  # pixels of a thumbnail of what is searched with; more are not shown
 TRUST = [("Show every hit", EVERY_HIT)]
 TRUST += [(f"Only matches I can trust at {rate:.0%} false accepts".replace("%", " %"), rate) for rate in TRUSTED]
 
@@ -65,6 +65,7 @@ class SearchTab:
         self.picked, self.pressed, self.within = gr.State(FIRST.picked), gr.State(FIRST.pressed), gr.State(FIRST.within)
         self.wish, self.found = gr.State(Wish()), gr.State(LastResult())
         self.sampled, self.marked = signal("sample"), signal("marked")
+        self.regions, self.forgotten = signal("regions"), signal("forgetItem")
         self.marks, self.address = gr.State(FIRST.marks), address_bar()
         with gr.Row(elem_id="search-page"):
             with gr.Column(elem_id="search-query", min_width=280):
@@ -76,6 +77,7 @@ class SearchTab:
                     self.unmark = gr.Button(visible=False, size="sm", elem_id="forget-marks")
                     self.keep = gr.Button("Keep what I taught", visible=False, size="sm", elem_id="keep-marks")
                 self.status = notice("search-status")
+                gr.HTML("", elem_id="search-advice", js_on_load="")
                 self.grid = item_grid("hits")
             with gr.Column(elem_id="search-more", min_width=280):
                 self._build_more()
@@ -89,6 +91,7 @@ class SearchTab:
             elem_id="query-image",
             buttons=[],
         )
+        self.asked = QueryView(self.context).build()
         with gr.Column(visible=False) as self.wording:
             self.text = gr.Textbox(
                 label="Words", placeholder="a red bicycle", elem_id="search-words", max_length=MAX_TEXT,
@@ -129,7 +132,7 @@ class SearchTab:
     @property
     def query(self) -> list[Part]:
         """What :meth:`search_with` updates."""
-        return [self.picked, self.gallery, self.image, self.more, self.wish]
+        return [self.picked, self.gallery, self.image, self.more, self.regions, self.wish]
 
     @property
     def filled(self) -> list[Part]:
@@ -160,14 +163,16 @@ class SearchTab:
         values = [
             self.wish.change, self.image.upload, self.image.clear, self.more.upload, self.more.delete, self.more.clear,
             self.text.submit, self.text_weight.release, self.k.release, self.domains.input, self.min_score.release,
-            self.trust.input, self.rerank.input,
+            self.trust.input, self.rerank.input, self.regions.input,
         ]  # fmt: skip
-        answer = [self.status, self.grid, self.found, self.picked, self.address, *self._notes]
+        answer = [self.status, self.grid, self.found, self.picked, self.asked, self.address, *self._notes]
         listen(
             values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status]
         )  # fmt: skip
         listen(self.go.click, lambda: {self.pressed: True, self.wish: Wish.new()}, None, [self.pressed, self.wish])
         listen(self.clear.click, self.forget, None, [*self._form[1:], self.everywhere, self.wish])
+        forget = {self.picked: Selection(), self.regions: ""}
+        listen(self.forgotten.input, lambda: {**forget, self.wish: Wish.new()}, None, [*forget, self.wish])
         listen(self.sampled.input, self.pick, [self.sampled], self.query)
         marking = [self.marks, self.wish]
         mark = or_say(self.status, "Not marked", self.mark)
@@ -213,10 +218,17 @@ class SearchTab:
             raise UnifexError("these hits are of another gallery; search again")
         return {self.marks: form.counting_marks.add(kind, ids), self.wish: Wish.new()}
 
-    def search_with(self, gallery: str, *items: int) -> Updates:
-        """Items as the query, their gallery, no images, and that they are to be searched."""
-        picked = Selection(gallery, items)
-        return {self.picked: picked, self.gallery: gallery, self.image: None, self.more: None, self.wish: Wish.new()}
+    def search_with(self, gallery: str, *items: int, boxes: str = "") -> Updates:
+        """Items as the query, their gallery, no images, and that they are to be searched; ``boxes``: parts of the one
+        item, as :meth:`Region.parse_all` reads them."""
+        return {
+            self.picked: Selection(gallery, items),
+            self.gallery: gallery,
+            self.image: None,
+            self.more: None,
+            self.regions: told(about_item(gallery, items[0]), boxes) if boxes and items else "",
+            self.wish: Wish.new(),
+        }
 
     def search_within(self, chosen: Selection) -> Updates:
         """Search among these items alone."""
@@ -267,10 +279,10 @@ class SearchTab:
     # --- handlers: the answer ------------------------------------------------------------------------------------
 
     def show(self, *values: Any) -> Updates:
-        """(what the form holds) -> status, grid, what was found, and the picked item if it is still the query."""
+        """(what the form holds) -> status, grid, what was found, what it was, the picked item if still the query."""
         form = Form(*values)
-        shown = {self.picked: form.item, self.grid: "", self.found: LastResult(), self.address: address_told(form)}
-        return {**shown, **self._noted(form), **self._answer(form)}
+        shown = {self.picked: form.item, self.grid: "", self.found: LastResult(), self.asked: ""}
+        return {**shown, self.address: address_told(form), **self._noted(form), **self._answer(form)}
 
     def _noted(self, form: Form) -> Updates:
         """What was marked or left out, and can be taken back."""
@@ -307,7 +319,7 @@ class SearchTab:
             filters = replace(filters, false_accept_rate=None)
         result = search(gallery, query, int(form.k), filters, rerank=form.rerank)
         found = LastResult(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
-        shown, places = _thumbnails(gallery, form), not self.context.settings.public
+        shown, places = thumbnails_of(gallery, form), not self.context.settings.public
         status = search_answer.search_status(result, gallery.name, shown, query.text, places)
         if filters.false_accept_rate:
             calibration = gallery.calibration()
@@ -315,12 +327,13 @@ class SearchTab:
             status += hint(
                 f"Similarity {least:.2f} and more: that keeps {calibration.kept(least):.0%} of right first hits."
             )
+        asked = Asked.of(gallery, form, filters, result, strangers=not places).as_json()
         if not result.hits:
-            return {self.status: status + _why_nothing(result, filters), self.found: found}
+            return {self.status: status + _why_nothing(result, filters), self.found: found, self.asked: asked}
         if result.out_of_gallery:
             status += _OUT_OF_GALLERY
         grid = hits_grid(gallery.name, result.hits, self.context.can_change(gallery.name))
-        return {self.status: status, self.grid: grid, self.found: found}
+        return {self.status: status, self.grid: grid, self.found: found, self.asked: asked}
 
     def _samples(self, gallery: Gallery, filters: Filters, pressed: bool) -> Updates:
         """Where nothing is searched with; ``pressed``: somebody wanted to search all the same."""
@@ -334,15 +347,6 @@ class SearchTab:
         shown = positions[_varied(snapshot.columns.labels.codes[positions])]
         grid = samples_grid(gallery.name, gallery.records(snapshot.columns.ids[shown]))
         return {self.status: _NO_QUERY if pressed else "", self.grid: grid}
-
-
-def _thumbnails(gallery: Gallery, form: Form) -> list[str]:
-    """What is searched with, small, each as the ``src`` of an <img>."""
-    if form.item.ids:
-        records = gallery.records(form.item.ids[:MOST_QUERIES])
-        return [address(THUMBNAIL, gallery.name, record) for record in records]
-    decoded = (images.decode(Path(path).read_bytes(), at_least=QUERY_SIZE).image for path in form.paths[:MOST_QUERIES])
-    return [thumbnails.data_uri(thumbnails.thumbnail(image, QUERY_SIZE)) for image in decoded]
 
 
 _EMPTY = message("This gallery is empty", "Add images in the Gallery tab: a folder, a .zip or a .csv.")

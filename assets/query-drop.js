@@ -1,0 +1,108 @@
+// What is dropped or pasted becomes the query: files, hits of any grid, pictures of other pages by their address.
+
+const ITEM = 'application/x-unifex-item';
+const FETCHED_BYTES = 64e6;
+const KEPT_FROM_US = 'That page does not let others read its picture. Copy the picture itself (right-click, Copy image) and paste it here, or save it and drop the file.';
+const NO_PICTURE = 'That address is no picture. Copy the picture itself (right-click, Copy image) and paste it here, or save it and drop the file.';
+
+// Gradio takes only what the browser calls an image, and is silent about all else; not every browser knows HEIC. Here
+// every file is called one, and the server says what it is.
+const asImages = (files) => {
+  const transfer = new DataTransfer();
+  for (const file of files) transfer.items.add(new File([file], file.name || 'pasted', { type: 'image/unknown' }));
+  return transfer;
+};
+const known = (files) => [...files].every((file) => file.type.startsWith('image/'));
+
+const pictureIn = (html) => {  // a document that loads and runs nothing
+  const found = html && new DOMParser().parseFromString(html, 'text/html').querySelector('img[src]');
+  return found ? found.getAttribute('src') : '';
+};
+const web = (text) => (/^(https?:\/\/\S+|data:image\/\S+)$/.test(text.trim()) ? text.trim() : '');
+const addressIn = (transfer) => {  // of a picture: what stands in the page comes before where it leads to
+  const lines = transfer.getData('text/uri-list').split(/\r?\n/).filter((line) => line && !line.startsWith('#'));
+  return [pictureIn(transfer.getData('text/html')), ...lines, transfer.getData('text/plain')].map(web).find(Boolean) || '';
+};
+const fetched = async (address) => {
+  const answer = await fetch(address, { referrerPolicy: 'no-referrer' }).catch(() => null);
+  if (!answer) throw new Error(KEPT_FROM_US);
+  const blob = answer.ok ? await answer.blob() : null;
+  if (!blob?.type.startsWith('image/') || blob.size > FETCHED_BYTES) throw new Error(NO_PICTURE);
+  const name = address.startsWith('data:') ? '' : new URL(address).pathname.split('/').pop();
+  return new File([blob], name || 'picture', { type: blob.type });
+};
+
+export const takeIn = ({ column, upload, say }) => {
+  const place = () => upload.querySelector('.image-frame') || upload.querySelector('button[aria-dropeffect], button');
+  let asked = 0;
+  const give = (files) => {
+    say('');
+    place().dispatchEvent(new DragEvent('drop', { dataTransfer: asImages(files), bubbles: true, cancelable: true }));
+  };
+  const giveAddress = async (address) => {
+    const wanted = ++asked;
+    say('Getting the picture…');
+    try {
+      const file = await fetched(address);
+      if (wanted === asked) give([file]);
+    } catch (error) {
+      if (wanted === asked) say(error.message);
+    }
+  };
+  const searchWith = ([gallery, item]) => unifex.chosen(['search', gallery, [item], '']);
+  const take = (transfer) => {  // true where there was something to search with
+    const item = transfer.getData(ITEM), files = [...transfer.files].slice(0, 1), address = item || files.length ? '' : addressIn(transfer);
+    if (item) searchWith(JSON.parse(item));
+    else if (files.length) give(files);
+    else if (address) giveAddress(address);
+    else return false;
+    return true;
+  };
+
+  // --- dragged ---------------------------------------------------------------------------------------------------------
+  const target = Object.assign(document.createElement('div'), { id: 'drop-to-search', textContent: 'Drop it here to search with it' });
+  const over = (event) => event.target.closest?.('#search-query, #drop-to-search');
+  const rest = () => {
+    target.remove();
+    column.classList.remove('over');
+  };
+  document.addEventListener('pointerdown', (event) => {  // buttons are not dragged by themselves
+    const card = event.target.closest('.card[data-item]');
+    if (card) card.draggable = !(event.shiftKey || event.ctrlKey || event.metaKey);  // with these a box of them is drawn
+  }, true);
+  document.addEventListener('dragstart', (event) => {
+    const card = event.target.closest?.('.card[data-item]'), gallery = card?.closest('[data-gallery]')?.dataset.gallery;
+    if (!gallery) return;
+    const picture = card.querySelector('img');
+    event.dataTransfer.clearData();
+    event.dataTransfer.setData(ITEM, JSON.stringify([gallery, Number(card.dataset.item)]));
+    event.dataTransfer.effectAllowed = 'copy';
+    if (picture) event.dataTransfer.setDragImage(picture, 20, 20);
+    const { top, bottom } = column.getBoundingClientRect();
+    if (!column.offsetParent || bottom < 120 || top > window.innerHeight - 120) document.body.append(target);
+  });
+  document.addEventListener('dragend', rest);
+  document.addEventListener('dragover', (event) => {
+    column.classList.toggle('over', Boolean(over(event)));
+    if (over(event)) event.dataTransfer.dropEffect = 'copy';
+  });
+  document.addEventListener('drop', (event) => {
+    rest();
+    if (!over(event)) return;
+    const { files } = event.dataTransfer;
+    if (event.target.closest('#query-image') && files.length && known(files)) return;  // Gradio takes it
+    if (!files.length && event.target.closest('input, textarea')) return;  // words
+    event.preventDefault();
+    event.stopImmediatePropagation();  // a link or words leave the picture that is there
+    if (!take(event.dataTransfer)) say('That is no picture: drop an image file, a picture of a page, or a hit.');
+  }, true);
+  upload.addEventListener('change', (event) => {
+    if (event.target.matches('input[type=file]') && !known(event.target.files)) event.target.files = asImages(event.target.files).files;
+  }, true);
+
+  // --- pasted ----------------------------------------------------------------------------------------------------------
+  document.addEventListener('paste', (event) => {  // anywhere but into words
+    if (!column.offsetParent || event.target.closest('input, textarea, [contenteditable]')) return;
+    if (take(event.clipboardData)) event.preventDefault();
+  });
+};

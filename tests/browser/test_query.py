@@ -1,0 +1,237 @@
+"""What is searched with: regions of it, parts that the program proposes, what is dragged and pasted, and the keys."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+import pytest
+from PIL import ExifTags, Image
+from playwright.sync_api import Page, expect
+
+from tests.support.browsing import PHONE, drop, first_hit, go_to
+from tests.support.serving import Server, serve
+from unifex.data.demo import render
+
+pytestmark = pytest.mark.browser
+
+DUCK, BUS = ("toys", 1, 2), ("cars", 1, 2)
+ELSEWHERE = "https://pictures.example/"
+TRANSFER_JS = """([selector, kind, given]) => {
+  const transfer = new DataTransfer(), target = document.querySelector(selector);
+  for (const [type, text] of Object.entries(given)) transfer.setData(type, text);
+  const data = { [kind === 'paste' ? 'clipboardData' : 'dataTransfer']: transfer, bubbles: true, cancelable: true };
+  target.dispatchEvent(kind === 'paste' ? new ClipboardEvent(kind, data) : new DragEvent(kind, data));
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    with serve(tmp_path_factory.mktemp("query") / "indexes") as running:
+        yield running
+
+
+def beside(turned: bool = False) -> bytes:
+    """A duck on the left, a bus on the right; ``turned``: stored lying, with an EXIF note that says so."""
+    halves = [Image.open(io.BytesIO(render(*one))).convert("RGB").resize((300, 300)) for one in (DUCK, BUS)]
+    both = Image.new("RGB", (600, 300))
+    for place, half in enumerate(halves):
+        both.paste(half, (300 * place, 0))
+    exif = Image.Exif()
+    if turned:
+        both = both.transpose(Image.Transpose.ROTATE_90)
+        exif[ExifTags.Base.Orientation] = 6
+    out = io.BytesIO()
+    both.save(out, "JPEG", quality=95, exif=exif)
+    return out.getvalue()
+
+
+def screenshot() -> bytes:
+    """A duck within a phone's screen, small."""
+    screen = Image.new("RGB", (720, 1280), (18, 24, 33))
+    screen.paste(Image.open(io.BytesIO(render(*DUCK))).convert("RGB").resize((420, 420)), (150, 260))
+    screen.paste((200, 200, 210), (0, 0, 720, 40))
+    for line in range(6):
+        screen.paste((90, 90, 90), (60, 760 + 60 * line, 600 - 40 * line, 775 + 60 * line))
+    out = io.BytesIO()
+    screen.save(out, "PNG")
+    return out.getvalue()
+
+
+def put(page: Page, data: bytes, name: str = "query.jpg") -> None:
+    shown = page.locator("#query-image .image-frame")
+    drop(page, "#query-image .image-frame" if shown.count() else "#query-image button", {name: data}, "image/jpeg")
+
+
+def boxes(page: Page):
+    return page.locator("#search-query .boxes .box")
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Across the query, in parts of its picture."""
+    area = page.locator("#search-query .boxes").bounding_box()
+    places = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in (start, end)]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    page.mouse.move(*places[1], steps=4)
+    page.mouse.up()
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["upright", "turned by EXIF"])
+def test_a_region_is_drawn_moved_resized_and_removed_by_mouse(server, open_page, turned):
+    page = open_page(server.url)
+    put(page, beside(turned))
+    expect(first_hit(page)).to_be_visible()
+    drag(page, (0.03, 0.05), (0.47, 0.95))
+    expect(boxes(page)).to_have_attribute("aria-label", re.compile("Region 1 of 1, left 3 %, top 5 %, width 4[34] %"))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    drag(page, (0.25, 0.5), (0.75, 0.5))
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    drag(page, (0.53, 0.5), (0.6, 0.5))  # its left side
+    expect(boxes(page)).to_have_attribute("aria-label", re.compile("left 60 %"))
+    drag(page, (0.1, 0.1), (0.4, 0.9))
+    expect(page.locator("#search-status .queries img")).to_have_count(2)
+    boxes(page).nth(0).locator(".remove").click()
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    page.get_by_role("button", name="Whole picture").click()
+    expect(boxes(page)).to_have_count(0)
+    drag(page, (0.03, 0.05), (0.47, 0.95))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    put(page, render(*BUS), "other.jpg")  # another query has no regions
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    expect(boxes(page)).to_have_count(0)
+    page.locator("#clear-button").click()
+    expect(page.get_by_role("button", name="Select a region")).to_be_hidden()
+
+
+def test_a_region_of_an_item_by_keys_alone(server, open_page):
+    page = open_page(server.url)
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(page.locator("#query .asked img")).to_be_visible()
+    page.get_by_role("button", name="Select a region").press("Enter")
+    box = page.get_by_role("application", name="Region 1 of 1, left 25 %, top 25 %, width 50 %, height 50 %")
+    expect(box).to_be_focused()
+    with page.expect_request("**/queue/join**"):  # searched with once the keys rest
+        for key in ("ArrowLeft", "ArrowUp", "Shift+ArrowRight", "Shift+ArrowDown"):
+            page.keyboard.press(key)
+    expect(boxes(page)).to_have_attribute("aria-label", "Region 1 of 1, left 24 %, top 24 %, width 51 %, height 51 %")
+    page.get_by_role("button", name="Another region").press("Enter")
+    expect(boxes(page)).to_have_count(2)
+    page.keyboard.press("Delete")
+    expect(boxes(page)).to_be_focused()
+    page.keyboard.press("Delete")
+    expect(boxes(page)).to_have_count(0)
+    page.get_by_role("button", name="Search with something else").click()
+    expect(page.locator("#hits .grid[data-kind=samples] .card").first).to_be_visible()
+    expect(page.locator("#query-image")).to_be_visible()
+
+
+def test_a_finger_moves_a_region(server, open_page):
+    page = open_page(server.url, **PHONE)
+    put(page, beside())
+    expect(first_hit(page)).to_be_visible()
+    page.get_by_role("button", name="Select a region").tap()
+    expect(boxes(page)).to_have_attribute("aria-label", re.compile("left 25 %"))
+    area, touch = boxes(page).bounding_box(), page.context.new_cdp_session(page)
+    x, y = area["x"] + area["width"] / 2, area["y"] + area["height"] / 2
+    for kind, points in (
+        ("touchStart", [{"x": x, "y": y}]),
+        ("touchMove", [{"x": x + area["width"], "y": y}]),
+        ("touchEnd", []),
+    ):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    expect(boxes(page)).to_have_attribute("aria-label", re.compile("left 50 %"))
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_part_is_offered_where_the_whole_is_not_found(server, open_page):
+    page = open_page(server.url)
+    put(page, screenshot(), "screen.png")
+    note = page.locator("#search-advice")
+    expect(note).to_contain_text("is found here rather than the whole picture")
+    expect(page.locator("#query .part").first).to_be_visible()
+    note.get_by_role("button", name="Search with that part").click()
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    expect(note).to_be_hidden()
+    chip = page.locator("#query .part").first
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    chip.click()
+    expect(boxes(page)).to_have_count(0)
+    put(page, render(*BUS), "plain.jpg")
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    expect(page.locator("#query .part")).to_have_count(0)
+    page.get_by_role("button", name="Suggest regions").click()
+    expect(page.locator("#query .part, #query .said:not([hidden])").first).to_be_visible()
+
+
+def test_hits_and_pictures_of_other_pages_are_dragged_onto_the_query_or_pasted(server, open_page):
+    page = open_page(server.url, elsewhere=ELSEWHERE)
+    opened = {"Access-Control-Allow-Origin": "*"}
+    page.route(
+        f"{ELSEWHERE}bus.jpg", lambda route: route.fulfill(body=render(*BUS), content_type="image/jpeg", headers=opened)
+    )
+    page.route(f"{ELSEWHERE}page", lambda route: route.fulfill(body="words", content_type="text/html", headers=opened))
+    page.route(f"{ELSEWHERE}closed.jpg", lambda route: route.abort())
+    put(page, render(*DUCK))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    hit = page.locator("#hits .card").nth(3)
+    path = hit.get_attribute("title")
+    hit.drag_to(page.locator("#query-image"))
+    expect(page.locator("#query .asked img")).to_have_attribute("alt", path)
+    go_to(page, "Gallery")
+    card = page.locator("#pictures .card[data-item]").nth(1)
+    path = card.get_attribute("title")
+    card.hover()
+    page.mouse.down()
+    page.mouse.move(400, 300, steps=4)
+    page.locator("#drop-to-search").hover()
+    page.mouse.up()
+    expect(page.locator("#query .asked img")).to_have_attribute("alt", path)
+    given = {"text/uri-list": f"{ELSEWHERE}page", "text/html": f"<a href='x'><img src='{ELSEWHERE}bus.jpg'></a>"}
+    page.evaluate(TRANSFER_JS, ["#query .asked", "drop", given])
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    said = page.locator("#query .said")
+    page.evaluate(TRANSFER_JS, ["body", "paste", {"text/plain": f"{ELSEWHERE}closed.jpg"}])
+    expect(said).to_contain_text("does not let others read its picture")
+    page.evaluate(TRANSFER_JS, ["body", "paste", {"text/plain": f"{ELSEWHERE}page"}])
+    expect(said).to_contain_text("That address is no picture")
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    page.locator("#clear-button").click()
+    page.evaluate(TRANSFER_JS, ["body", "paste", {"text/plain": f"{ELSEWHERE}bus.jpg"}])
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    expect(said).to_be_hidden()
+
+
+def test_keys_lead_to_the_query_and_are_listed(server, open_page):
+    page = open_page(server.url)
+    go_to(page, "Train")
+    page.keyboard.press("/")
+    expect(page.locator("#query-image button[aria-dropeffect]")).to_be_focused()
+    page.keyboard.press("?")
+    listed = page.get_by_role("dialog", name="Keys")
+    expect(listed).to_contain_text("Among pictures")
+    page.keyboard.press("/")  # behind a dialog nothing is reached
+    expect(listed.get_by_role("button", name="Close")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(listed).to_be_hidden()
+    expect(page.locator("#query-image button[aria-dropeffect]")).to_be_focused()
+    go_to(page, "Gallery")
+    field = page.locator("#gallery-name input, #gallery-name textarea").first
+    field.fill("")
+    field.press_sequentially("a?/")
+    expect(field).to_have_value("a?/")
+    expect(listed).to_be_hidden()
+
+
+def test_what_a_page_makes_up_of_regions_is_refused_in_words(server, open_page):
+    page = open_page(server.url)
+    put(page, render(*DUCK))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    about = page.evaluate("document.querySelector('#query-image img').src.split('/').at(-2)")
+    for boxes_told, said in (("0.5,0.5,0.9,0.1", "reaches over the picture"), ("x", "The search failed")):
+        page.evaluate("(told) => unifex.regions(told)", [about, boxes_told])
+        expect(page.locator("#search-status")).to_contain_text(said)
+    page.evaluate("(told) => unifex.regions(told)", ["another picture", "0,0,0.1,0.1"])  # counts for nothing
+    expect(first_hit(page)).to_contain_text("rubber duck")

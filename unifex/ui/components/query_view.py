@@ -1,0 +1,139 @@
+"""What is searched with, as the page shows it: an item's picture, boxes on it, and parts of it that are proposed.
+
+``assets/query.js`` draws it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from unifex.core import images, thumbnails
+from unifex.core.regions import Region
+from unifex.gallery.gallery import Gallery, GalleryError, Record
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.hits import SearchResult
+from unifex.retrieval.proposals import PANEL, SEEN_SIDE, Proposal, propose
+from unifex.retrieval.search import search
+from unifex.retrieval.suggestions import suggest
+from unifex.ui.components.basic import item_id
+from unifex.ui.components.search_form import Form
+from unifex.ui.context import ERRORS, AppContext
+from unifex.ui.rendering.grid import GridItem
+from unifex.ui.scripts import scripts
+from unifex.ui.server.picture_addresses import THUMBNAIL, address
+from unifex.ui.theme import asset
+
+MOST_PARTS = 4  # that are offered: more are no choice but a riddle
+LOOK_INSIDE, TRY = "parts", "best"  # what is looked for in a picture: what could be searched with, and what is found
+QUERY_SIZE, MOST_QUERIES = 96, 6  # pixels of a thumbnail of what is searched with; more are not shown
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an answer is for. ``items``: those of ``gallery`` that are searched with; ``look``: what is to be looked for
+    in the picture next, :data:`LOOK_INSIDE` or :data:`TRY`, or nothing."""
+
+    about: str = ""
+    gallery: str = ""
+    items: tuple[Record, ...] = ()
+    boxes: tuple[Region, ...] = ()
+    look: str = ""
+
+    @classmethod
+    def of(cls, gallery: Gallery, form: Form, filters: Filters, result: SearchResult, strangers: bool) -> Asked:
+        """What a search with the form found; ``strangers`` are offered no searches that they did not ask for."""
+        records = tuple(gallery.records(form.item.ids))
+        return cls(form.about, gallery.name, records, form.boxes, _next(form, filters, result, strangers))
+
+    def as_json(self) -> str:
+        """For the page; empty without a query."""
+        items = [{name: GridItem.of(record).as_json()[name] for name in ("id", "v", "path")} for record in self.items]
+        boxes = [[box.x, box.y, box.w, box.h] for box in self.boxes]
+        told = {"about": self.about, "gallery": self.gallery, "items": items, "boxes": boxes, "look": self.look}
+        return json.dumps(told, ensure_ascii=False)
+
+
+@dataclass
+class QueryView:
+    """The component; its value is of :class:`Asked`."""
+
+    context: AppContext
+
+    def build(self) -> gr.HTML:
+        """Lay it out."""
+        return gr.HTML(
+            "", html_template=asset("query.html"), js_on_load=scripts("query"), elem_id="query",
+            server_functions=[self._server_function()],
+        )  # fmt: skip
+
+    def _server_function(self) -> Any:
+        def parts(asked: Any) -> dict[str, Any]:
+            """What the page asks once an answer is there: [gallery, upload or item, what is looked for]."""
+            try:
+                name, shown, look = asked
+                return self._parts(self.context.gallery(str(name)), shown, look == TRY)
+            except (*ERRORS, TypeError, ValueError):
+                return {"parts": [], "best": None}  # it is only an offer; the answer itself says what is wrong
+
+        return parts
+
+    def _parts(self, gallery: Gallery, shown: Any, try_them: bool) -> dict[str, Any]:
+        """Parts that can be searched with, and the one that is found where the whole is not."""
+        if not try_them or self.context.settings.public:  # as many searches as there are parts: not for strangers
+            return {"parts": named(propose(images.decode(self._bytes(gallery, shown), SEEN_SIDE).image)), "best": None}
+        image = images.decode(self._bytes(gallery, shown)).image
+        whole = search(gallery, [image], 1)
+        found, better = propose(image), suggest(gallery, image, whole, 1)
+        if not better:
+            return {"parts": named(found) if whole.out_of_gallery else [], "best": None}
+        found.sort(key=lambda part: part.region != better.region)  # it stands first, the others as they stood
+        parts = named(found)
+        return {"parts": parts, "best": {**parts[0], "score": better.result.hits[0].score}}
+
+    def _bytes(self, gallery: Gallery, shown: Any) -> bytes:
+        """Of an upload of who asks, or of an item. Raises ``UnifexError`` and OSError."""
+        if isinstance(shown, dict):
+            return self.context.uploaded(shown.get("path")).read_bytes()
+        records = gallery.records([item_id(shown)])
+        if not records:
+            raise GalleryError("the item is no longer in the gallery")
+        return gallery.original(records[0])
+
+
+def named(parts: list[Proposal]) -> list[dict[str, Any]]:
+    """The first parts, as the page offers them: what each is called, its box and why it is one."""
+    shown = parts[:MOST_PARTS]
+    panels = [part for part in shown if part.reason == PANEL]
+    inside = [part for part in shown if part.reason != PANEL]
+    names = {id(part): f"Panel {number}" for number, part in enumerate(panels, 1)}
+    names |= {id(part): f"Picture inside {number}" for number, part in enumerate(inside, 1)}
+    if len(inside) == 1:
+        names[id(inside[0])] = "The picture inside"
+    return [
+        {"name": names[id(part)], "reason": part.reason,
+         "box": [round(value, 4) for value in (part.region.x, part.region.y, part.region.w, part.region.h)]}
+        for part in shown
+    ]  # fmt: skip
+
+
+def thumbnails_of(gallery: Gallery, form: Form) -> list[str]:
+    """What is searched with, small, each as the ``src`` of an <img>. Raises ``images.ImageError`` and OSError."""
+    if form.item.ids:
+        records = gallery.records(form.item.ids[:MOST_QUERIES])
+        return [address(THUMBNAIL, gallery.name, record) for record in records]
+    parts = form.parts[:MOST_QUERIES]
+    decoded = (images.decode(Path(path).read_bytes(), QUERY_SIZE, region).image for path, region in parts)
+    return [thumbnails.data_uri(thumbnails.thumbnail(image, QUERY_SIZE)) for image in decoded]
+
+
+def _next(form: Form, filters: Filters, result: SearchResult, strangers: bool) -> str:
+    """What the page asks for next about an image that was not found as a whole, or of which nobody can tell."""
+    alone = form.image and not (form.more or form.boxes or form.query.text or form.counting_marks)
+    if not alone or filters != Filters() or result.out_of_gallery is False:
+        return ""
+    return (LOOK_INSIDE if result.out_of_gallery else "") if strangers else TRY
