@@ -102,6 +102,24 @@ def test_corrections(built, unifex, tmp_path):
     assert "signs/cross/1.png is left out" in text
 
 
+def test_tags(built, unifex):
+    _, answer, _ = unifex("tag", "drawn", "best, to print", "shapes/disc/0.png", "signs/cross/1.png", "--json")
+    assert answer["tags"] == {"best": 2, "to print": 2}
+    _, found, _ = unifex("search", "--item", "shapes/disc/0.png", "--gallery", "drawn", "--tag", "best", "--json")
+    assert [(hit["path"], hit["tags"]) for hit in found["results"][0]["hits"]] == [
+        ("signs/cross/1.png", ["best", "to print"])
+    ]
+    _, answer, _ = unifex("tag", "drawn", "best", "signs/cross/1.png", "--remove", "--json")
+    assert answer["tags"] == {"best": 1, "to print": 2}
+    code, text, _ = unifex("tag", "drawn")
+    assert (code, "best: 1 item" in text) == (0, True)
+    assert "has no item nothing" in unifex("tag", "drawn", "best", "nothing")[2]
+    assert "name the items" in unifex("tag", "drawn", "best")[2]
+    assert (
+        "no tag 'worst'" in unifex("search", "--item", "shapes/disc/0.png", "--gallery", "drawn", "--tag", "worst")[2]
+    )
+
+
 def test_search_in_context_and_with_trust(built, unifex, folder):
     query = folder / "signs/cross/1.png"
     code, answer, _ = unifex("search", query, "--gallery", "drawn", "--rerank", "--false-accept-rate", "5", "--json")

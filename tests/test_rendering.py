@@ -75,6 +75,14 @@ def test_every_column_of_the_hits_csv_is_there_and_no_cell_is_a_formula():
     assert second.endswith(",,")
 
 
+def test_tags_stand_in_the_csv_where_there_are_some():
+    tagged = replace(HIT, record=replace(RECORD, tags=("best", "to print")))
+    head, row, other = search_answer.hits_csv([tagged, HIT]).splitlines()
+    assert head.split(",")[7] == "tags"
+    assert '"best, to print"' in row
+    assert "best" not in other
+
+
 def test_strangers_are_told_no_further_columns():
     record = replace(RECORD, labels=Labels("cat", extra={"who": "Ann"}))
     row = search_answer.hits_csv([replace(HIT, record=record)], strangers=True).splitlines()[1]

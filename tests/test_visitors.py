@@ -147,6 +147,33 @@ def test_strangers_neither_compare_a_gallery_nor_ask_for_its_further_columns(ser
     assert found["results"][0]["hits"]
 
 
+def test_strangers_change_and_take_only_what_is_theirs(server):
+    owner = Visitor(server.url)
+    assert "3 images added" in owner.index("mine", CROSSES)
+
+    def act(action: str, gallery: str, text: str = "", items=(1,)) -> str:
+        answer = owner.fire("signal-chosen", "input", json.dumps([action, gallery, items, text]))
+        return str(answer[0])
+
+    for action in ("tag", "untag", "label", "leave", "remove", "gallery"):
+        assert "read-only" in act(action, "drawn", "new"), action
+    assert "&#39;best&#39; is on 1 image now" in act("tag", "mine", "best")
+    asked = {"what": "originals", "items": "[1, 2]"}
+    assert zipfile.ZipFile(io.BytesIO(owner.http.post("/chosen/mine", data=asked).content)).namelist()
+    assert owner.http.post("/chosen/drawn", data=asked).status_code == 404
+    assert Visitor(server.url).http.post("/chosen/mine", data=asked).status_code == 404
+    assert Visitor(server.url).http.get("/tags/mine").status_code == 404
+    assert owner.http.post("/chosen/mine", data={**asked, "items": " " * 70_000}).status_code in (400, 413)
+
+
+def test_a_gallery_of_chosen_images_has_to_fit(tmp_path):
+    workspace = Workspaces(Library(tmp_path), Limits(2, 10**6, 1, 1, 1)).of("somebody")
+    workspace.check_fits(2, 10)
+    for images, size in ((3, 10), (2, 10**7)):
+        with pytest.raises(GalleryError, match=r"more than the 2 images or 1\.0 MB"):
+            workspace.check_fits(images, size)
+
+
 def test_a_strangers_picture_may_cost_less(anna):
     """9,000 x 8,000 pixels take 288 MB: at home they are welcome."""
     with pytest.raises(RuntimeError, match="9000 x 8000 pixels take 288 MB to decode, more than the 256 MB allowed"):

@@ -118,6 +118,9 @@ class _Pipe:
     def flush(self) -> None:
         """Nothing waits."""
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def taken(self) -> bytes:
         """What was written since."""
         data = b"".join(self._parts)

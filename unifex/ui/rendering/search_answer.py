@@ -8,9 +8,11 @@ from markupsafe import Markup
 
 from unifex.core.tables import to_csv
 from unifex.core.templates import render
+from unifex.gallery.tags import SEPARATOR
 from unifex.retrieval.hits import Hit, SearchResult
 from unifex.ui.rendering.html import data_uri
 
+TAGS = "tags"  # a column where there are some
 # The CSV of the hits. A column is a line here; where the image files lie is left out for strangers.
 HIT_COLUMNS: dict[str, Callable[[Hit], str]] = {
     "rank": lambda hit: str(hit.rank),
@@ -38,11 +40,12 @@ def search_status(
 
 
 def hits_csv(hits: Iterable[Hit], strangers: bool = False) -> str:
-    """The hits as CSV, with the further columns that any of them has; ``strangers`` are told neither these, which may
-    say anything of anybody, nor where images lie."""
+    """The hits as CSV, with tags and the further columns that any of them has; ``strangers`` are told neither the
+    latter, which may say anything of anybody, nor where images lie."""
     rows = [
         {name: "" if strangers and name == "uri" else value(hit) for name, value in HIT_COLUMNS.items()}
-        | ({} if strangers else hit.record.labels.beside(HIT_COLUMNS))
+        | ({TAGS: SEPARATOR.join(hit.record.tags)} if hit.record.tags else {})
+        | ({} if strangers else hit.record.labels.beside({*HIT_COLUMNS, TAGS}))
         for hit in hits
     ]
     columns = dict.fromkeys([*HIT_COLUMNS, *(name for row in rows for name in row)])
