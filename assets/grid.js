@@ -1,10 +1,11 @@
 // Pictures as cards: samples, hits, and galleries of any size. Runs inside gr.HTML (`element`, `props`, `watch`).
 // The value is JSON: { gallery, kind, lead, items: [{ id, v, label, domain, path, score, chance }] }, or with `total` instead
-// of `items`, a whole gallery: what is in view is asked for as one scrolls, and only that is in the page. With `groups`
-// beside `items`: see groups.js.
+// of `items`, the part of a gallery that `view` names: what is in sight is asked for as one scrolls, and only that is in
+// the page. With `groups` beside `items`: see groups.js.
 
 import { cardSize, chooseSize, drawCard, isChosen, newCard } from './cards.js';
 import makeChoosing from './choosing.js';
+import makeHits from './hits.js';
 
 export default ({ element, props, watch }) => {
   const GAP = 12, TEXT = 66, PAGE = 240, TALLEST = 3e7, PAGES_KEPT = 40, REST_MS = 60;
@@ -40,9 +41,11 @@ export default ({ element, props, watch }) => {
     grid.dataset.kind = data?.kind ?? '';
     shape = null;
     if (whole) {
-      if (data.gallery !== before?.gallery) place('frame').scrollTop = 0;
+      if (data.gallery !== before?.gallery || data.view !== before?.view) place('frame').scrollTop = 0;
       show();
-    } else if (data) grid.append(...data.items.map((item, index) => fill(newCard(), item, index)));
+    } else if (data?.kind === 'hits') hits.draw();
+    else if (data) grid.append(...data.items.map((item, index) => fill(newCard(), item, index)));
+    if (data?.kind !== 'hits') place('more-hits').hidden = true;
     if (data?.groups) drawGroups(data, first === data.items[0]?.id ? top : 0);
     choosing.redraw();
   };
@@ -94,7 +97,7 @@ export default ({ element, props, watch }) => {
     for (let page = Math.floor(from / PAGE); page <= Math.floor((to - 1) / PAGE); page += 1) {
       if (pages.has(page)) continue;
       pages.set(page, []);
-      const answer = await fetch(`items/${encodeURIComponent(data.gallery)}?start=${page * PAGE}&count=${PAGE}`).catch(() => null);
+      const answer = await fetch(`items/${encodeURIComponent(data.gallery)}?start=${page * PAGE}&count=${PAGE}&view=${encodeURIComponent(data.view ?? '')}`).catch(() => null);
       if (data !== wanted) return;
       if (!answer?.ok) {
         pages.delete(page);
@@ -142,6 +145,7 @@ export default ({ element, props, watch }) => {
   new ResizeObserver(resize).observe(place('frame'));
   const choosing = makeChoosing({ element, place, get data() { return data; }, itemAt, count, focusOn });
   setSize();
+  const hits = makeHits({ element, place, get data() { return data; }, put: (item, index) => fill(newCard(), item, index) });
   watch('value', draw);
   draw();
 };

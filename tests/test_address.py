@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from unifex.cli.settings import Settings
 from unifex.core.errors import UnifexError
+from unifex.gallery.duplicates import LEVELS
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.ui.app import build
@@ -17,8 +18,10 @@ from unifex.ui.components.link_opener import LinkOpener
 from unifex.ui.components.query_regions import told
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.context import AppContext, Selection
+from unifex.ui.view import View
 
 IDS = st.lists(st.integers(0, 2**63 - 1), max_size=5, unique=True).map(tuple)
+NAMES = st.lists(st.text(min_size=1, max_size=10), min_size=1, max_size=3, unique=True).map(tuple)
 TEXT = st.text(max_size=40).map(str.strip)
 HUNDREDTHS = st.integers(-100, 100).map(lambda number: number / 100)
 
@@ -34,7 +37,8 @@ def forms(draw) -> Form:
         text=draw(TEXT),
         text_weight=abs(draw(HUNDREDTHS)),
         k=draw(st.integers(1, MAX_K)),
-        domains=draw(st.lists(st.text(max_size=10), max_size=3)),
+        view=View(chosen={"label": draw(NAMES)}, order=draw(st.sampled_from(("", "label", "+a")))).as_json(),
+        fold=draw(st.sampled_from(("", *LEVELS))),
         min_score=draw(HUNDREDTHS),
         trust=draw(st.sampled_from((FIRST.trust, *TRUSTED))),
         rerank=draw(st.booleans()),
@@ -47,22 +51,22 @@ def test_what_is_written_is_read(form):
     asked = read(written(form))
     assert not asked.wrong
     assert asked.form.query == form.query
-    assert asked.form.filters(form.domains) == form.filters(form.domains)
-    assert (asked.form.gallery, asked.form.k, asked.form.rerank) == (form.gallery, form.k, form.rerank)
+    assert (asked.form.filters, asked.form.shown) == (form.filters, form.shown)
+    assert (asked.form.gallery, asked.form.k, asked.form.fold) == (form.gallery, form.k, form.fold)
     assert written(asked.form) == written(form)
 
 
 def test_every_part_of_a_search_stands_in_an_address_or_cannot():
     """Whoever adds a field to the form says here how a link holds it."""
-    chosen = {"picked": Selection("g", (1,)), "within": Selection("g", (2,)), "domains": ["d"]}
+    chosen = {"picked": Selection("g", (1,)), "within": Selection("g", (2,)), "fold": "bytes"}
     chosen["without"] = Selection("g", (3,))
     other = Form("g", True, "a.png", ["b.png"], **chosen, text="words", text_weight=0.3, k=7, min_score=0.5, trust=0.1)
-    other = replace(other, rerank=True)
+    other = replace(other, rerank=True, view=View("g", {"domain": ("d",)}).as_json())
     parts = told("g/1", "0.1,0.2,0.3,0.4;0,0,1,0.5"), told("4fe2", "0,0,0.5,1")
     boxed = Form("g", picked=Selection("g", (1,)), regions=parts[0]), Form("g", image="/4fe2/a.png", regions=parts[1])
     assert [read(written(one)).form.regions for one in boxed] == list(parts)
-    kept = {"gallery", "text", "picked", "within", "without", "text_weight", "k", "domains", "min_score", "trust"}
-    kept.add("rerank")
+    kept = {"gallery", "text", "picked", "within", "without", "text_weight", "k", "view", "min_score", "trust"}
+    kept |= {"rerank", "fold"}
     for name in kept:
         alone = replace(FIRST, gallery="g", **({name: getattr(other, name)} if name != "gallery" else {}))
         assert getattr(read(written(alone)).form, name) == getattr(alone, name)
@@ -84,7 +88,7 @@ def test_any_text_is_read(text):
     ["items=1", "gallery=g&items=-1", "gallery=g&items=1,x", f"gallery=g&items={2**63}", "hits=0", "hits=1e9",
      "hits=nan", "similarity=inf", "trust=0.02", "rerank=1", "balance=-1", "words=", f"words={'x' * 1001}", "more=1",
      "unknown=1", "box=0,0,1,1", "gallery=g&box=@a", "box=0,0,2,1@a",
-     f"gallery=g&within={','.join(map(str, range(MOST_ITEMS + 1)))}", "domain=x&" * 101],
+     f"gallery=g&within={','.join(map(str, range(MOST_ITEMS + 1)))}", "view=x", "fold=some"],
 )  # fmt: skip
 def test_what_cannot_be_is_left_out_and_named(said):
     asked = read(said)

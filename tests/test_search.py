@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -108,7 +110,7 @@ def test_a_large_gallery_uses_lists_and_keeps_it(gallery, monkeypatch):
     assert not isinstance(opened.snapshot().embeddings, np.memmap)
 
 
-def test_chosen_domains_survive_a_new_list_of_galleries(gallery):
+def test_filters_survive_a_new_list_of_galleries_and_go_with_another_one(gallery):
     import gradio as gr
 
     from unifex.cli.settings import Settings
@@ -116,12 +118,15 @@ def test_chosen_domains_survive_a_new_list_of_galleries(gallery):
     from unifex.ui.components.item_view import ItemView
     from unifex.ui.context import AppContext
     from unifex.ui.tabs.search_tab import SearchTab
+    from unifex.ui.view import View
 
     context = AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder)
     tab = SearchTab(context, ItemView(context))
     with gr.Blocks():
         tab.build()
-    chosen = lambda domains: tab.choose_gallery("drawn", domains)[tab.domains]["value"]  # noqa: E731
-    assert chosen(["signs"]) == ["signs"]
-    assert chosen([]) == []
-    assert chosen(["signs", "cars"]) == ["signs"]
+    view = View(chosen={"domain": ("signs", "cars"), "column year": ("1900",)}, order="label")
+    told = lambda gallery: replace(view, gallery=gallery).as_json()  # noqa: E731
+    carried = lambda gallery: View.parse(tab.choose_gallery("drawn", told(gallery))[tab.view])  # noqa: E731
+    assert carried("drawn") == replace(view, gallery="drawn")  # also what is not there any more: that is told
+    assert carried("another") == View("drawn", {"domain": ("signs",)}, order="label")
+    assert View.parse(tab.choose_gallery("drawn", "no view")[tab.view]) == View("drawn")

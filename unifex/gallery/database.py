@@ -189,6 +189,12 @@ class Database:
         ids, hashes, *texts = zip(*rows) if rows else [()] * 5
         return ItemTable(now, np.array(ids, np.int64), np.array(hashes, "S64"), *map(CategoricalColumn.of, texts))
 
+    def ids_by_path(self) -> np.ndarray:
+        """The ids int64 [N] of all items, in the order of their paths, in whatever case."""
+        query = "SELECT id FROM shown ORDER BY path COLLATE NOCASE, id"
+        with self.connect() as database:
+            return np.array([row[0] for row in database.execute(query)], np.int64)
+
     def further_columns(self, ids: np.ndarray) -> FurtherColumns:
         """Of the items with these ascending ids, as they are committed now."""
         query = "SELECT shown.id, shown.path, items.extra FROM shown JOIN items USING (id)"

@@ -16,6 +16,9 @@ from unifex.gallery.snapshot import CategoricalColumn, Snapshot
 from unifex.retrieval.conditions import Condition
 from unifex.vector_index.matches import Exclusion
 
+# Facets, as they are offered, and the fields of a filter that they are; further columns come after them.
+FACETS = {"label": "labels", "domain": "domains", "tag": "tags", "folder": "folders", "split": "splits"}
+
 
 @dataclass(frozen=True)
 class Filters:

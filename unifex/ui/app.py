@@ -108,18 +108,19 @@ class _Tabs:
     def get_ready(self, page: Page, header: gr.HTML) -> None:
         """The header tells what the server is doing; galleries appear as they are made."""
 
-        def show(*chosen: str | None) -> Updates:
-            """(every tab's gallery) -> header, the galleries that there are, the facts of the one that is shown."""
+        def show(view: str, *chosen: str | None) -> Updates:
+            """(filters of the pictures, every tab's gallery) -> header, the galleries that there are, what is shown of
+            the chosen one."""
             busy = not self.context.ready.is_set()
             return {
                 header: html.header(self.context.embedder.name, self.context.state, busy),
                 **self.gallery.offer(*chosen),
-                **self.gallery.show_facts(chosen[0]),
+                **self.gallery.show_facts(chosen[0], view),
             }
 
         shown = [header, *self.gallery.dropdowns, *self.gallery.showing]
-        news = listen([page.load, self.tray.news.input], show, self.gallery.dropdowns, shown)
-        follow(news, self.search.choose_gallery, [self.search.gallery, self.search.domains], self.search.chosen)
+        news = listen([page.load, self.tray.news.input], show, [self.gallery.view, *self.gallery.dropdowns], shown)
+        follow(news, self.search.choose_gallery, [self.search.gallery, self.search.view], self.search.chosen)
 
     def search_from_elsewhere(self) -> None:
         """An item can be searched with from every tab, chosen items searched within; the map shows the query."""
@@ -162,7 +163,7 @@ class _Tabs:
         """Galleries are searched with another neck: what was found and measured with the old one goes."""
         evaluate, wish = self.evaluate, self.search.wish
         changed = listen(self.train.switch.used.change, lambda: {wish: Wish.new()}, None, [wish])
-        follow(changed, self.gallery.show_facts, [self.gallery.gallery], self.gallery.showing)
+        follow(changed, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         follow(changed, evaluate.show_job, [evaluate.gallery, evaluate.drawn], evaluate.showing, always=True)
 
     def follow_corrections(self) -> None:
@@ -170,7 +171,7 @@ class _Tabs:
         changed = [self.gallery.removed.change, self.gallery.sources.changed.change]
         corrected, evaluate = [self.item_view.corrected.change, *changed], self.evaluate
         listen(corrected, self.search.narrow, [self.search.within, self.search.gallery], self.search.narrowed)
-        listen(corrected, self.gallery.show_facts, [self.gallery.gallery], self.gallery.showing)
+        listen(corrected, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         drawn = [evaluate.gallery, evaluate.drawn, evaluate.before]
         listen(corrected, evaluate.show_corrections, drawn, evaluate.corrected)
         mapped = [self.map.gallery, self.map.chosen, self.map.mapped]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 from PIL import Image
@@ -33,11 +34,13 @@ from unifex.gallery.library import Broken, Library, check_name
 from unifex.maps.compiling import compile_ahead
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import DEFAULT_MODEL, Embedder
+from unifex.retrieval.browsing import Listings
 from unifex.training.resume import checkpoints
 from unifex.ui.server.guard import owner_now, token_now
 from unifex.ui.server.quotas import Limits
 from unifex.ui.server.visitor_files import MADE
 from unifex.ui.server.workspaces import VISITORS, Workspace, Workspaces
+from unifex.ui.view import View
 
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, which `page.Page` tells of
@@ -109,6 +112,7 @@ class AppContext:
     problem: str = ""
     jobs: Jobs = field(default_factory=Jobs)
     workspaces: Workspaces | None = None
+    listings: Listings = field(default_factory=Listings)
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -297,6 +301,11 @@ class AppContext:
         if gallery.folder.parent != self.own.folder and self.workspace:
             self.workspace.touch()  # looking at what is one's own is using it
         return gallery
+
+    def listed(self, gallery: Gallery, view: View) -> np.ndarray:
+        """The ids int64 [n] of what a view shows of a gallery, in its order. Raises ``UnifexError``."""
+        view = view.for_anybody(self.settings.public)
+        return self.listings.ids(gallery, view.filters, view.order)
 
     def prepare(self) -> None:
         """Get the engine, the demo gallery and the asked-for source ready, in the background."""

@@ -1,8 +1,9 @@
 """Items and their pictures by address, for the page's grid.
 
 ``/thumb/GALLERY/ITEM?v=HASH`` is what is kept of an item, ``/picture/...`` its image, larger: the address names the
-picture's content, so that a browser keeps what it was given. ``/items/GALLERY?start=N&count=M`` are items as JSON,
-``/tags/GALLERY`` its tags.
+picture's content, so that a browser keeps what it was given. ``/items/GALLERY?start=N&count=M&view=VIEW`` are items as
+JSON, those of a :class:`unifex.ui.view.View` in its order; ``?ids=1,2`` are these. ``/facets/GALLERY?view=VIEW`` is
+what there is to filter by, counted, ``/tags/GALLERY`` its tags.
 Whoever may not see a gallery gets the same answer as for one that is not there.
 """
 
@@ -23,14 +24,19 @@ from unifex.core import images, thumbnails
 from unifex.core.errors import UnifexError
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery, GalleryError, Record
+from unifex.retrieval.facets import facets
+from unifex.ui.components.basic import item_id
 from unifex.ui.context import AppContext
+from unifex.ui.rendering.filter_list import facet_list
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.server.door import check_logged_in, refused
-from unifex.ui.server.picture_addresses import ITEMS, PREVIEW, TAGS, THUMBNAIL, version
+from unifex.ui.server.picture_addresses import FACETS, ITEMS, PREVIEW, TAGS, THUMBNAIL, version
 from unifex.ui.server.rates import Refusal
+from unifex.ui.view import MOST_CHARACTERS, View
 
 KEPT = "private, max-age=31536000, immutable"
 MOST_ITEMS = 1000  # of one answer
+_FRESH = {"Cache-Control": "no-store"}
 Picture = Callable[[Gallery, Record], bytes]
 Handler = Callable[..., Response]
 _DECODERS = threading.BoundedSemaphore(2)  # originals that are decoded at once
@@ -59,6 +65,7 @@ def item_routes(context: AppContext) -> list[APIRoute]:
     routes = {f"/{kind}/{{gallery}}/{{item}}": _pictures(context, picture) for kind, picture in PICTURES.items()}
     routes[f"/{ITEMS}/{{gallery}}"] = _items(context)
     routes[f"/{TAGS}/{{gallery}}"] = _tags(context)
+    routes[f"/{FACETS}/{{gallery}}"] = _facets(context)
     return [APIRoute(path, handler, include_in_schema=False) for path, handler in routes.items()]
 
 
@@ -83,12 +90,37 @@ def _items(context: AppContext) -> Handler:
         gallery: str,
         start: Annotated[int, Query(ge=0, lt=2**31)] = 0,
         count: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 100,
+        view: Annotated[str, Query(max_length=MOST_CHARACTERS)] = "",
+        ids: Annotated[str, Query(max_length=20 * MOST_ITEMS)] = "",
     ) -> Response:
         def given() -> Response:
             opened = context.gallery(gallery)
-            ids = opened.snapshot().columns.ids
-            items = [GridItem.of(record).as_json() for record in opened.records(ids[start : start + count])]
-            return JSONResponse({"total": len(ids), "items": items}, headers={"Cache-Control": "no-store"})
+            listed = _ids(ids) if ids else context.listed(opened, View.parse(view))
+            items = [GridItem.of(record).as_json() for record in opened.records(listed[start : start + count])]
+            return JSONResponse({"total": len(listed), "items": items}, headers=_FRESH)
+
+        return answered(request, given)
+
+    return answer
+
+
+def _ids(text: str) -> list[int]:
+    try:
+        return [item_id(id) for id in text.split(",")]
+    except ValueError as error:
+        raise GalleryError("these are no items") from error
+
+
+def _facets(context: AppContext) -> Handler:
+    def answer(
+        request: Request,
+        gallery: str,
+        view: Annotated[str, Query(max_length=MOST_CHARACTERS)] = "",
+    ) -> Response:
+        def given() -> Response:
+            opened, public = context.gallery(gallery), context.settings.public
+            found = facets(opened, View.parse(view).for_anybody(public).filters)
+            return JSONResponse({"items": len(opened), "facets": facet_list(found, public)}, headers=_FRESH)
 
         return answered(request, given)
 

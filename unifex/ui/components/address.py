@@ -19,16 +19,18 @@ from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.regions import Region
 from unifex.core.text import plural
+from unifex.gallery.duplicates import LEVELS
 from unifex.retrieval.query import MAX_MARKS, MAX_TEXT
 from unifex.ui.components import query_regions
 from unifex.ui.components.basic import item_id
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.context import Selection
 from unifex.ui.scripts import scripts
+from unifex.ui.view import View
 
 MOST = 8000  # characters of an address; every browser takes them
 MOST_ITEMS = 200  # of those chosen on the map: a link with more would be cut off where it is sent
-MOST_NAMES, MOST_NAME = 100, 500  # of domains
+MOST_VIEW = 4000  # characters of filters; a link with more goes without them
 BY_IMAGE = "image"  # says that an uploaded image was searched with, which no link can hold
 
 
@@ -108,10 +110,9 @@ def _words(text: str) -> str:
     return text
 
 
-def _names(texts: list[str]) -> list[str]:
-    if len(texts) > MOST_NAMES or max(map(len, texts)) > MOST_NAME:
-        raise ValueError("no names")
-    return texts
+def _view(form: Form) -> str:
+    """Filters and order as JSON, of the gallery that an address names before them."""
+    return replace(form.shown, gallery="").as_json()
 
 
 # In the order in which they are read: items and marks are of the gallery, marks are about the query. What else decides
@@ -141,7 +142,11 @@ FIELDS: dict[str, Field] = {
         lambda form, ids: replace(form, without=Selection(form.gallery or "", ids)),
         MOST_ITEMS,
     ),
-    "domain": Field(lambda form: list(form.domains or ()), lambda form, texts: replace(form, domains=_names(texts))),
+    "view": Field(
+        lambda form: [said] if len(said := _view(form)) <= MOST_VIEW and said != View().as_json() else [],
+        lambda form, texts: replace(form, view=View.parse(texts[-1]).within(form.gallery).as_json()),
+    ),
+    "fold": _single("fold", _chosen({level: level for level in LEVELS})),
     "hits": _single("k", ranges.Range("k", 1, MAX_K).check, minor=True),
     "similarity": _single("min_score", ranges.SIMILARITY.check, minor=True),
     "trust": _single("trust", _chosen({f"{rate:g}": rate for rate in TRUSTED})),

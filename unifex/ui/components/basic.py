@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.ui.scripts import scripts
 from unifex.ui.theme import asset
@@ -68,6 +69,15 @@ def item_told(told: str) -> tuple[str, int]:
         return str(gallery), item_id(item)
     except (TypeError, ValueError) as error:
         raise UnifexError("that is not an item; reload the page") from error
+
+
+def further_told(told: str) -> tuple[int, int]:
+    """An answer and how many of its hits are shown, which a signal tells of. Raises ``UnifexError`` otherwise."""
+    try:
+        answer, start = json.loads(told)
+        return item_id(answer), ranges.HITS.check(item_id(start))
+    except (TypeError, ValueError) as error:
+        raise UnifexError("that is no answer; search again") from error
 
 
 def notice(elem_id: str, value: str = "", *further: str) -> gr.HTML:

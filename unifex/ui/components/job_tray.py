@@ -26,6 +26,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "index": Kind("Indexing", "Gallery"),
+    "copies": Kind("Comparing the pictures of", "Search"),
     "pack": Kind("Packing", "Gallery"),
     "download": Kind("Downloading", "Gallery"),
     "change": Kind("Changing", "Gallery"),

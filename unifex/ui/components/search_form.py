@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from unifex.core.regions import WHOLE, Region
 from unifex.models.embedder import Crop
@@ -12,6 +11,7 @@ from unifex.retrieval.query import Query
 from unifex.ui.components.marks import Marks
 from unifex.ui.components.query_regions import about_item, about_upload, drawn
 from unifex.ui.context import Selection
+from unifex.ui.view import View
 
 EVERY_HIT, ANY_SIMILARITY = 0.0, -1
 MAX_K = 100  # hits
@@ -35,7 +35,8 @@ class Form:
     text: str = ""
     text_weight: float = 0.5
     k: int = 20
-    domains: list[str] = field(default_factory=list)
+    view: str = ""  # which items, and in which order: a `View` as JSON
+    fold: str = ""  # near-copies of this level are one hit
     min_score: float = ANY_SIMILARITY
     trust: float = EVERY_HIT
     rerank: bool = False
@@ -84,10 +85,16 @@ class Form:
         """The marks that were made about this query."""
         return self.marks.of(self.gallery or "", (self.paths, self.item.ids, self.text.strip()))
 
-    def filters(self, known: Container[str]) -> Filters:
-        """``known``: the domains that the gallery has."""
-        return Filters(
-            domains=tuple(domain for domain in self.domains or () if domain in known),
+    @property
+    def shown(self) -> View:
+        """What the filter bar says of this gallery. Raises ``UnifexError`` for what it cannot say."""
+        return View.parse(self.view).within(self.gallery)
+
+    @property
+    def filters(self) -> Filters:
+        """What may be found. Raises as :attr:`shown` does."""
+        return replace(
+            self.shown.filters,
             min_score=None if self.min_score <= ANY_SIMILARITY else self.min_score,
             within=frozenset(self.within.of(self.gallery)),
             exclude=frozenset(self.without.of(self.gallery)),

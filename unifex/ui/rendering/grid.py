@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from unifex.gallery.gallery import Gallery, Record
+from unifex.retrieval.conditions import number
 from unifex.retrieval.hits import Hit
 from unifex.ui.server.picture_addresses import version
+from unifex.ui.view import View
+
+COPIES = 100  # that a hit names
 
 
 @dataclass(frozen=True)
 class GridItem:
-    """An item as a card. ``v`` names its picture; ``score`` -1..1 and ``chance`` 0..1 are a hit's."""
+    """An item as a card. ``v`` names its picture; ``score`` -1..1 and ``chance`` 0..1 are a hit's, and ``by``, what a
+    further column says that hits are ordered by; ``copied``: so many near-copies are folded into it, ``copies`` are the
+    ids of the first of them."""
 
     id: int
     v: str
@@ -23,6 +32,9 @@ class GridItem:
     tags: tuple[str, ...] | None = None
     score: float | None = None
     chance: float | None = None
+    by: str | float | None = None
+    copied: int | None = None
+    copies: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, record: Record, score: float | None = None, chance: float | None = None) -> GridItem:
@@ -31,15 +43,35 @@ class GridItem:
             record.id, version(record), record.label, record.domain, record.path, record.tags or None, score, chance
         )
 
-    def as_json(self) -> dict[str, int | str | float | tuple[str, ...]]:
+    @classmethod
+    def of_hit(cls, hit: Hit, order: str) -> GridItem:
+        """What was found, in an order as a :class:`View` says it."""
+        chance = None if hit.probability is None else round(hit.probability, 2)
+        item = cls.of(hit.record, round(hit.score, 4), chance)
+        if order[:1] in ("+", "-"):
+            text = hit.record.labels.extra.get(order[1:], "")
+            item = replace(item, by=text if np.isnan(value := number(text)) else value)
+        if hit.copies:
+            item = replace(item, copied=len(hit.copies), copies=hit.copies[:COPIES])
+        return item
+
+    def as_json(self) -> dict[str, Any]:
         """Only what is known."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def hits_grid(gallery: str, hits: Iterable[Hit], editable: bool = False) -> str:
-    """Hits, best first; ``editable``: whoever sees them may change the gallery."""
-    items = [GridItem.of(hit.record, round(hit.score, 4), _rounded(hit)) for hit in hits]
-    return _grid(gallery, "hits", items, editable=editable)
+def hits_grid(gallery: str, hits: Iterable[Hit], editable: bool, view: View, answer: int, more: bool) -> str:
+    """Hits, best first, which the page puts into the order of a view; ``editable``: whoever sees them may change the
+    gallery. ``answer`` tells this answer from others; there may be ``more`` hits, which are asked for by it."""
+    items = [GridItem.of_hit(hit, view.order) for hit in hits]
+    shown = {"order": view.order, "grouped": view.grouped, "answer": answer, "more": more}
+    return _grid(gallery, "hits", items, editable=editable, **shown)
+
+
+def further_hits(hits: Iterable[Hit], view: View, answer: int, more: bool) -> str:
+    """Those that follow the hits of an answer."""
+    items = [GridItem.of_hit(hit, view.order).as_json() for hit in hits]
+    return json.dumps({"answer": answer, "items": items, "more": more}, ensure_ascii=False)
 
 
 def samples_grid(gallery: str, records: Iterable[Record]) -> str:
@@ -53,17 +85,12 @@ def listed_grid(gallery: str, records: Iterable[Record], editable: bool = False)
     return _grid(gallery, "items", map(GridItem.of, records), editable=editable)
 
 
-def whole_grid(gallery: Gallery, editable: bool = False) -> str:
-    """All items of a gallery, which the page asks for as one scrolls."""
-    snapshot = gallery.snapshot()
-    told = {"total": len(snapshot), "version": snapshot.columns.version, "editable": editable}
+def whole_grid(gallery: Gallery, total: int, editable: bool = False, view: str = "") -> str:
+    """The ``total`` items of a gallery that a view (as JSON) shows, which the page asks for as one scrolls."""
+    told = {"total": total, "version": gallery.snapshot().columns.version, "editable": editable, "view": view}
     return json.dumps({"gallery": gallery.name, "kind": "items", **told}, ensure_ascii=False)
 
 
-def _rounded(hit: Hit) -> float | None:
-    return None if hit.probability is None else round(hit.probability, 2)
-
-
-def _grid(gallery: str, kind: str, items: Iterable[GridItem], **more: str | bool) -> str:
+def _grid(gallery: str, kind: str, items: Iterable[GridItem], **more: Any) -> str:
     drawn = [item.as_json() for item in items]
     return json.dumps({"gallery": gallery, "kind": kind, "items": drawn, **more}, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What the Search tab answers: a line of figures, the hits as cards and as a CSV."""
+"""What the Search tab answers: a line of figures, the hits as a CSV, and why there are none."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from markupsafe import Markup
 from unifex.core.tables import to_csv
 from unifex.core.templates import render
 from unifex.gallery.tags import SEPARATOR
+from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import Hit, SearchResult
-from unifex.ui.rendering.html import data_uri
+from unifex.ui.rendering.html import data_uri, message
 
 TAGS = "tags"  # a column where there are some
 # The CSV of the hits. A column is a line here; where the image files lie is left out for strangers.
@@ -50,3 +51,34 @@ def hits_csv(hits: Iterable[Hit], strangers: bool = False) -> str:
     ]
     columns = dict.fromkeys([*HIT_COLUMNS, *(name for row in rows for name in row)])
     return to_csv(columns, ([row.get(name, "") for name in columns] for row in rows))
+
+
+EMPTY = message("This gallery is empty", "Add images in the Gallery tab: a folder, a .zip or a .csv.")
+NO_QUERY = message(
+    "Nothing to search with yet",
+    "Drop, paste or choose an image on the box, or press one of the images below.",
+    "warning",
+)
+NOTHING_LEFT = message("Nothing is left to search", "Remove a filter, or search everywhere.", "warning")
+OUT_OF_GALLERY = message(
+    "Probably not in this gallery",
+    "Even the best hit is only as alike as what queries find whose thing is not here, as this gallery tells. "
+    "What follows is the nearest there is.",
+    "warning",
+)
+
+
+def why_nothing(result: SearchResult, filters: Filters) -> str:
+    """What is said where nothing is found among what ``filters`` leave."""
+    if not result.items:
+        return message("This gallery is empty", "Add images in the Gallery tab.", "warning")
+    if filters.false_accept_rate:
+        return message(
+            "No match that can be trusted",
+            f"Nothing here is more alike than what {100 * filters.false_accept_rate:.0f} % of queries find whose thing "
+            "is not in the gallery. Choose another setting under Trust to see the nearest.",
+            "warning",
+        )
+    if filters.min_score is not None:
+        return message("Nothing is that similar", "Lower the least similarity, or remove a filter.", "warning")
+    return NOTHING_LEFT

@@ -41,7 +41,7 @@ MAX_NAME = 64  # characters of a session, an event, an upload
 API = "/gradio_api"
 _OPEN = {
     "GET": r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*|/health|/plotly\.js|"
-    r"/code/[^/]+/[^/]+|/(thumb|picture)/[^/]+/\d+|/(items|tags)/[^/]+|/(svelte|static|assets)/.*|/login_check/?|"
+    r"/code/[^/]+/[^/]+|/(thumb|picture)/[^/]+/\d+|/(items|tags|facets)/[^/]+|/(svelte|static|assets)/.*|/login_check/?|"
     r"/gradio_api/(info/?|app_id/?|theme\.css|startup-events|"
     r"upload_progress|queue/data|heartbeat/[\w-]+|call/(v2/)?\w+/\w+|file=.*|login_check/?|user/?|token/?)|/logout",
     "POST": r"/login/?|/chosen/[^/]+|"

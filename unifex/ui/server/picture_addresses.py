@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from unifex.gallery.gallery import Record
 
-THUMBNAIL, PREVIEW, ITEMS, TAGS, CHOSEN = "thumb", "picture", "items", "tags", "chosen"
+THUMBNAIL, PREVIEW, ITEMS, TAGS, CHOSEN, FACETS = "thumb", "picture", "items", "tags", "chosen", "facets"
 PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW, ITEMS, TAGS))  # how they begin
 
 

@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import gradio as gr
+from gradio.components import Component
 
+from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, State
 from unifex.core.text import plural, reason
 from unifex.data import sources
 from unifex.data.item import Options
 from unifex.gallery.embedding import forecast
-from unifex.gallery.gallery import GalleryError
+from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.index_report import IndexReport
 from unifex.gallery.indexing import PruneRefused
 from unifex.models.embedder import Embedder
 from unifex.ui.components.basic import Choice, drop_zone, item_grid, notice
 from unifex.ui.components.confirmation import Confirmation
+from unifex.ui.components.filter_bar import ITEM_ORDERS, filter_bar
 from unifex.ui.components.gallery_pack import GalleryPack
 from unifex.ui.components.gallery_picker import gallery_picker, offer
 from unifex.ui.components.gallery_sources import GallerySources
@@ -32,6 +35,7 @@ from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import gallery_report
 from unifex.ui.rendering.grid import whole_grid
 from unifex.ui.rendering.html import message
+from unifex.ui.view import View
 
 
 @dataclass
@@ -65,6 +69,7 @@ class GalleryTab:
                 with gr.Row():
                     self.gallery = gallery_picker(self.context, "manage-gallery")
                     adding = gr.Button("Add images", variant="primary", visible=writable, elem_id="add-images")
+                self.view = filter_bar("gallery-filters", "pictures", ITEM_ORDERS)
                 self.pictures = item_grid("pictures")
             with gr.Column(scale=2, min_width=300):
                 gr.Markdown("## Your galleries" if local and writable else "## Galleries")
@@ -147,10 +152,11 @@ class GalleryTab:
         chosen = [self.gallery]
         ask_for_job(self.resume.click, self.resume_chosen, chosen, self.message, "Nothing is resumed", self.awaited)
         shown = [self.outcome, self.awaited, *self.showing, *self.dropdowns, *self.visit.shown]
-        listen(self.panel.further.input, self.show_jobs, [self.awaited, *self.dropdowns], shown)
+        listen(self.panel.further.input, self.show_jobs, [self.awaited, self.view, *self.dropdowns], shown)
 
     def _wire_managing(self) -> None:
-        listen(self.gallery.change, self.show_facts, [self.gallery], self.showing)
+        listen(self.gallery.change, self.show_facts, self.asked, self.showing)
+        listen(self.view.input, self.show_pictures, self.asked, [self.pictures])
         listen(self.gallery.input, lambda name: {self.name: name}, [self.gallery], [self.name])
         managed = [self.notice, self.name, *self.dropdowns]
         renamed = or_say(self.notice, "Not renamed", self.rename_gallery)
@@ -164,9 +170,14 @@ class GalleryTab:
         self.remove.wire(self.ask_to_remove, removed, [self.gallery, self.paths], changed)
 
     @property
+    def asked(self) -> list[Component]:
+        """What :meth:`show_facts` is told."""
+        return [self.gallery, self.view]
+
+    @property
     def showing(self) -> list[Part]:
         """What :meth:`show_facts` updates."""
-        return [self.facts, self.resume, self.pictures]
+        return [self.facts, self.resume, self.view, self.pictures]
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
@@ -226,8 +237,8 @@ class GalleryTab:
         """(gallery) -> a job. Raises ``UnifexError``."""
         return {self.awaited: self.jobs.resume(name).id}
 
-    def show_jobs(self, awaited: str, *chosen: str | None) -> Updates:
-        """(indexing this page waits for, galleries that are chosen) -> what came of it; its gallery is chosen
+    def show_jobs(self, awaited: str, view: str, *chosen: str | None) -> Updates:
+        """(indexing this page waits for, filters, galleries that are chosen) -> what came of it; its gallery is chosen
         everywhere."""
         ended = self.context.outcome("index")
         mine = self.context.jobs.of(self.context.owner)
@@ -239,7 +250,7 @@ class GalleryTab:
             self.outcome: _outcome(ended, going_on) if ended else "",
             **({self.awaited: ""} if arrived else {}),
             **self.visit.show(),
-            **self.show_facts(chosen[0]),
+            **self.show_facts(chosen[0], view),
             **self.offer(*chosen),
         }
 
@@ -253,8 +264,8 @@ class GalleryTab:
         """This gallery in every tab's dropdown."""
         return self.offer(*(name for _ in self.dropdowns))
 
-    def show_facts(self, name: str | None) -> Updates:
-        """(gallery) -> its facts, and the resume button when a source was cut off."""
+    def show_facts(self, name: str | None, view: str = "") -> Updates:
+        """(gallery, filters) -> its facts, the resume button when a source was cut off, its pictures, the filters."""
         if not name or name not in self.context.library.names():
             text = message("No gallery yet", "Drop a folder of images below. Nobody else sees it.")
             return {self.facts: text, self.resume: gr.update(visible=False), self.pictures: ""}
@@ -271,7 +282,27 @@ class GalleryTab:
         return {
             self.facts: gallery_report.gallery_facts(known, candidates.title + recall),
             self.resume: gr.update(visible=interrupted and not at_work),
-            self.pictures: whole_grid(gallery, self.context.can_change(name)),
+            **self._listed(gallery, view),
+        }
+
+    def show_pictures(self, name: str | None, view: str) -> Updates:
+        """(gallery, filters) -> its pictures."""
+        try:
+            return {self.pictures: self._listed(self.context.gallery(name), view)[self.pictures]}
+        except ERRORS:  # it has gone meanwhile, of which there is news
+            return {self.pictures: ""}
+
+    def _listed(self, gallery: Gallery, view: str) -> Updates:
+        """The pictures that filters leave, and these filters; what they cannot say of the gallery is left out."""
+        editable = self.context.can_change(gallery.name)
+        try:
+            shown = View.parse(view).carried_to(gallery)
+            total = len(self.context.listed(gallery, shown))
+        except UnifexError:
+            shown, total = View(gallery.name), len(gallery.snapshot())
+        return {
+            self.view: shown.as_json(),
+            self.pictures: whole_grid(gallery, total, editable, shown.as_json()),
         }
 
     def rename_gallery(self, new: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:

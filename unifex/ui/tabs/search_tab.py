@@ -7,8 +7,7 @@ is for what the page says at last. A handler that changes values itself asks for
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -20,11 +19,12 @@ from unifex.core.errors import UnifexError
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
-from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.query import MAX_TEXT
-from unifex.retrieval.search import search
 from unifex.ui.components.address import address_bar, address_told
-from unifex.ui.components.basic import Choice, QueryImage, item_grid, item_told, notice, signal
+from unifex.ui.components.basic import QueryImage, item_grid, item_told, notice, signal
+from unifex.ui.components.copies import COMPARING
+from unifex.ui.components.filter_bar import HIT_ORDERS, filter_bar
+from unifex.ui.components.finding import Finding
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.left_out import LeftOut
@@ -38,6 +38,7 @@ from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import search_answer
 from unifex.ui.rendering.grid import hits_grid, samples_grid
 from unifex.ui.rendering.html import hint, message
+from unifex.ui.view import View
 
 SAMPLES = 18
 TRUST = [("Show every hit", EVERY_HIT)]
@@ -53,7 +54,7 @@ class SearchTab:
     left_out: LeftOut = field(init=False)
 
     def __post_init__(self) -> None:
-        self.left_out = LeftOut(self.context)
+        self.left_out, self.finding = LeftOut(self.context), Finding(self.context)
 
     @property
     def without(self) -> gr.State:
@@ -78,7 +79,10 @@ class SearchTab:
                     self.keep = gr.Button("Keep what I taught", visible=False, size="sm", elem_id="keep-marks")
                 self.status = notice("search-status")
                 gr.HTML("", elem_id="search-advice", js_on_load="")
+                self.finding.copies.build_panel()
+                self.view = filter_bar("search-filters", "hits", HIT_ORDERS)
                 self.grid = item_grid("hits")
+                self.finding.build()
             with gr.Column(elem_id="search-more", min_width=280):
                 self._build_more()
         self._wire()
@@ -111,11 +115,18 @@ class SearchTab:
             self.more = gr.File(
                 label="They are searched together: the mean of all embeddings", file_count="multiple", height=120
             )
-        with gr.Accordion("Hits, domains, similarity", open=False, elem_id="search-options"):
-            self.k = gr.Slider(1, MAX_K, value=FIRST.k, step=1, label="Number of hits", elem_id="search-k")
-            self.domains = Choice(
-                [], value=[], multiselect=True, label="Domains", info="Empty: all", elem_id="search-domains"
+        with gr.Accordion("Hits, copies, similarity", open=False, elem_id="search-options"):
+            self.k = gr.Slider(
+                1,
+                MAX_K,
+                value=FIRST.k,
+                step=1,
+                label="Number of hits",
+                elem_id="search-k",
+                info="To begin with: more come as you scroll",
             )
+            self.finding.copies.build()
+            self.fold = self.finding.copies.level
             self.min_score = gr.Slider(
                 ANY_SIMILARITY, 1, value=FIRST.min_score, step=0.01, label="Least similarity",
                 info="Cosine of the embeddings, -1 to 1", elem_id="search-min-score",
@@ -142,7 +153,7 @@ class SearchTab:
     @property
     def chosen(self) -> list[Part]:
         """What :meth:`choose_gallery` updates."""
-        return [self.domains, self.wording, self.text, self.wish]
+        return [self.view, self.wording, self.text, self.wish]
 
     @property
     def narrowed(self) -> list[Part]:
@@ -162,10 +173,19 @@ class SearchTab:
     def _wire(self) -> None:
         values = [
             self.wish.change, self.image.upload, self.image.clear, self.more.upload, self.more.delete, self.more.clear,
-            self.text.submit, self.text_weight.release, self.k.release, self.domains.input, self.min_score.release,
+            self.text.submit, self.text_weight.release, self.k.release, self.view.input, self.min_score.release,
             self.trust.input, self.rerank.input, self.regions.input,
         ]  # fmt: skip
-        answer = [self.status, self.grid, self.found, self.picked, self.asked, self.address, *self._notes]
+        answer = [
+            self.status,
+            self.grid,
+            self.found,
+            self.picked,
+            self.asked,
+            self.address,
+            self.finding.copies.awaited,
+            *self._notes,
+        ]
         listen(
             values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status]
         )  # fmt: skip
@@ -174,13 +194,14 @@ class SearchTab:
         forget = {self.picked: Selection(), self.regions: ""}
         listen(self.forgotten.input, lambda: {**forget, self.wish: Wish.new()}, None, [*forget, self.wish])
         listen(self.sampled.input, self.pick, [self.sampled], self.query)
+        self.finding.wire(self._form, self.wish, self.status)
         marking = [self.marks, self.wish]
         mark = or_say(self.status, "Not marked", self.mark)
         listen(self.marked.input, mark, [self.marked, *self._form], [self.status, *marking], counts="every")
         listen(self.unmark.click, lambda: {self.marks: Marks(), self.wish: Wish.new()}, None, marking)
         listen(self.keep.click, None, js="() => unifex.askToKeep()")
         self.left_out.wire(self.wish, self.status)
-        listen(self.gallery.change, self.choose_gallery, [self.gallery, self.domains], self.chosen)
+        listen(self.gallery.change, self.choose_gallery, [self.gallery, self.view], self.chosen)
         within = [self.within, self.gallery]
         listen(self.gallery.change, self.offer_everywhere, within, [self.everywhere])
         listen(self.everywhere.click, self.widen, None, self.narrowed)
@@ -195,7 +216,7 @@ class SearchTab:
     def fill(self, form: Form) -> Updates:
         """Everything as a form has it, with what its gallery offers, and that it is to be searched."""
         filled: Updates = {getattr(self, name): value for name, value in vars(form).items()}
-        offered = self.choose_gallery(form.gallery, form.domains)
+        offered = self.choose_gallery(form.gallery, form.view)
         knows_words = offered[self.text] == gr.skip()
         return {
             **filled,
@@ -257,20 +278,19 @@ class SearchTab:
                 left = Selection(within.gallery, tuple(r.id for r in self.context.gallery(gallery).records(ids)))
         return {self.within: left, **self.offer_everywhere(left, gallery), self.wish: Wish.new()}
 
-    def choose_gallery(self, gallery: str | None, domains: list[str] | None) -> Updates:
-        """(gallery, domains) -> domains to choose from, words if it knows some, and that it is to be searched.
+    def choose_gallery(self, gallery: str | None, view: str) -> Updates:
+        """(gallery, filters) -> the filters that it knows, words if it knows some, and that it is to be searched.
 
-        Domains that the gallery has stay chosen: galleries are listed anew while people choose.
+        Of the same gallery they stay: galleries are listed anew while people choose.
         """
-        known, supports_text = {}, False
+        left, supports_text = View(gallery or ""), False
         with contextlib.suppress(*ERRORS):
             if gallery:
                 opened = self.context.gallery(gallery)
-                known, supports_text = opened.facts().domains, opened.embedder.supports_text
-        choices = [(f"{name} ({count:,})", name) for name, count in known.items() if name]
-        left = [name for name in domains or [] if name in known]
+                supports_text = opened.embedder.supports_text
+                left = View.parse(view).carried_to(opened)
         return {
-            self.domains: gr.update(choices=choices, value=left),
+            self.view: left.as_json(),
             self.wording: gr.update(visible=supports_text),
             self.text: gr.skip() if supports_text else "",
             self.wish: Wish.new(),
@@ -302,22 +322,18 @@ class SearchTab:
             return {self.status: message("The gallery is being made", text)}
         try:
             gallery = self.context.gallery(form.gallery)
-            filters = form.filters(set(gallery.snapshot().columns.domains.names))
             if form.query:
-                _check_there(form.paths)
-                return self._hits(gallery, form, filters)
-            return self._samples(gallery, filters, form.pressed)
+                return self._hits(gallery, form)
+            return self._samples(gallery, self.finding.filters(form), form.pressed)
         except images.ImageError as error:
             text = f"Reason: {error}. Give a {images.FORMAT_NAMES} image."
             return {self.status: message("This query cannot be read", text, "error")}
         except ERRORS as error:
             return {self.status: message("The search failed", reason(error), "error")}
 
-    def _hits(self, gallery: Gallery, form: Form, filters: Filters) -> Updates:
-        query = form.query
-        if query.text:
-            filters = replace(filters, false_accept_rate=None)
-        result = search(gallery, query, int(form.k), filters, rerank=form.rerank)
+    def _hits(self, gallery: Gallery, form: Form) -> Updates:
+        query, filters = form.query, self.finding.filters(form)
+        result, folding = self.finding.hits(gallery, form, int(form.k))
         found = LastResult(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
         shown, places = thumbnails_of(gallery, form), not self.context.settings.public
         status = search_answer.search_status(result, gallery.name, shown, query.text, places)
@@ -329,47 +345,31 @@ class SearchTab:
             )
         asked = Asked.of(gallery, form, filters, result, strangers=not places).as_json()
         if not result.hits:
-            return {self.status: status + _why_nothing(result, filters), self.found: found, self.asked: asked}
+            nothing = status + search_answer.why_nothing(result, filters)
+            return {self.status: nothing, self.found: found, self.asked: asked}
         if result.out_of_gallery:
-            status += _OUT_OF_GALLERY
-        grid = hits_grid(gallery.name, result.hits, self.context.can_change(gallery.name))
-        return {self.status: status, self.grid: grid, self.found: found, self.asked: asked}
+            status += search_answer.OUT_OF_GALLERY
+        more, editable = len(result.hits) == form.k, self.context.can_change(gallery.name)
+        return {
+            self.status: status + folding,
+            self.grid: hits_grid(gallery.name, result.hits, editable, form.shown, Wish.new().number, more),
+            self.found: found,
+            self.asked: asked,
+            self.finding.copies.awaited: folding == COMPARING,
+        }
 
     def _samples(self, gallery: Gallery, filters: Filters, pressed: bool) -> Updates:
         """Where nothing is searched with; ``pressed``: somebody wanted to search all the same."""
         snapshot = gallery.snapshot()
         if not len(snapshot):
-            return {self.status: _EMPTY}
+            return {self.status: search_answer.EMPTY}
         mask = filters.mask(snapshot)
         positions = np.flatnonzero(mask) if mask is not None else np.arange(len(snapshot))
         if not len(positions):
-            return {self.status: _NOTHING_LEFT}
+            return {self.status: search_answer.NOTHING_LEFT}
         shown = positions[_varied(snapshot.columns.labels.codes[positions])]
         grid = samples_grid(gallery.name, gallery.records(snapshot.columns.ids[shown]))
-        return {self.status: _NO_QUERY if pressed else "", self.grid: grid}
-
-
-_EMPTY = message("This gallery is empty", "Add images in the Gallery tab: a folder, a .zip or a .csv.")
-_NO_QUERY = message(
-    "Nothing to search with yet",
-    "Drop, paste or choose an image on the box, or press one of the images below.",
-    "warning",
-)
-_NOTHING_LEFT = message(
-    "Nothing is left to search", "Choose other domains, or none for all, or search everywhere.", "warning"
-)
-_OUT_OF_GALLERY = message(
-    "Probably not in this gallery",
-    "Even the best hit is only as alike as what queries find whose thing is not here, as this gallery tells. "
-    "What follows is the nearest there is.",
-    "warning",
-)
-
-
-def _check_there(paths: tuple[str, ...]) -> None:
-    """Raises ``ImageError`` when an upload is gone: they are kept for a day."""
-    if not all(Path(path).is_file() for path in paths):
-        raise images.ImageError("the upload is no longer kept here; drop the image again")
+        return {self.status: search_answer.NO_QUERY if pressed else "", self.grid: grid}
 
 
 def _varied(labels: np.ndarray) -> list[int]:
@@ -378,18 +378,3 @@ def _varied(labels: np.ndarray) -> list[int]:
     firsts = order[np.sort(np.unique(labels[order], return_index=True)[1])][:SAMPLES]
     others = order[~np.isin(order, firsts)][: SAMPLES - len(firsts)]
     return sorted([*firsts.tolist(), *others.tolist()])
-
-
-def _why_nothing(result: SearchResult, filters: Filters) -> str:
-    if not result.items:
-        return message("This gallery is empty", "Add images in the Gallery tab.", "warning")
-    if filters.false_accept_rate:
-        return message(
-            "No match that can be trusted",
-            f"Nothing here is more alike than what {100 * filters.false_accept_rate:.0f} % of queries find whose thing "
-            "is not in the gallery. Choose another setting under Trust to see the nearest.",
-            "warning",
-        )
-    if filters.min_score is not None:
-        return message("Nothing is that similar", "Lower the least similarity, or choose other domains.", "warning")
-    return _NOTHING_LEFT

@@ -1,0 +1,73 @@
+// One facet of the filters' panel: its names with counts, to be ticked, or the two ends of its numbers.
+
+const SEARCHED = 8, LISTED_NUMBERS = 12;  // from how many names on they are searched; up to how many numbers are names, too
+const TITLES = { label: 'Label', domain: 'Domain', folder: 'Folder', split: 'Split', tag: 'Tag' };
+export const titleOf = (facet) => TITLES[facet] || facet.replace(/^column /, '');
+
+const made = (tag, properties, ...children) => {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+};
+
+export default (name, choose, limit) => {  // a fieldset; `show(facet, view)` and `mark(view)` renew it
+  const title = titleOf(name), list = made('ul', { className: 'names' });
+  const find = made('input', { type: 'search', className: 'find', hidden: true });
+  const ends = ['From', 'To'].map((end) => {
+    const input = made('input', { type: 'number', step: 'any' });
+    input.setAttribute('aria-label', `${title}: ${end.toLowerCase()}`);
+    return input;
+  });
+  const range = made('div', { className: 'range', hidden: true }, ends[0], '–', ends[1]);
+  const rest = made('p', { className: 'rest hint', hidden: true });
+  const node = made('fieldset', { className: 'facet' }, made('legend', { textContent: title }), range, find, list, rest);
+  node.dataset.facet = name;
+  let facet = null, view = {};
+
+  const row = ([text, count]) => {
+    const box = made('input', { type: 'checkbox', checked: (view.chosen?.[name] || []).includes(text) });
+    box.dataset.name = text;
+    const what = made('span', { className: 'what', textContent: text, title: text });
+    return made('li', {}, made('label', {}, box, what, made('span', { className: 'count', textContent: count.toLocaleString('en') })));
+  };
+  const draw = () => {
+    const wanted = find.value.trim().toLocaleLowerCase();
+    const listed = new Set(facet.counts.map(([text]) => text));
+    const gone = (view.chosen?.[name] || []).filter((text) => !listed.has(text)).map((text) => [text, 0]);
+    const shown = [...gone, ...facet.counts].filter(([text]) => text.toLocaleLowerCase().includes(wanted));
+    const focused = list.contains(document.activeElement) ? document.activeElement.dataset.name : null, top = list.scrollTop;
+    list.replaceChildren(...shown.map(row));
+    list.scrollTop = top;
+    if (focused !== null) [...list.querySelectorAll('input')].find((box) => box.dataset.name === focused)?.focus();
+    const more = facet.names - facet.counts.length;
+    rest.hidden = shown.length > 0 && more <= 0;
+    rest.textContent = shown.length ? `and ${more.toLocaleString('en')} more` : 'None is called so';
+  };
+  node.mark = (said) => {
+    view = said;
+    for (const box of list.querySelectorAll('input')) box.checked = (view.chosen?.[name] || []).includes(box.dataset.name);
+    ends.forEach((input, at) => {
+      if (input !== document.activeElement) input.value = view.between?.[name]?.[at] ?? '';
+    });
+  };
+  node.show = (told, said) => {
+    facet = told;
+    view = said;
+    const numbers = facet.low !== undefined || Boolean(view.between?.[name]);
+    range.hidden = !numbers;
+    if (facet.low !== undefined) ends.forEach((input, at) => { input.placeholder = [facet.low, facet.high][at]; });
+    list.hidden = numbers && facet.names > LISTED_NUMBERS && !view.chosen?.[name];
+    find.hidden = list.hidden || facet.names <= SEARCHED;
+    find.placeholder = `Find among ${facet.names.toLocaleString('en')}`;
+    find.setAttribute('aria-label', `Find in ${title}`);
+    draw();
+    if (list.hidden) rest.hidden = true;
+    node.mark(view);
+  };
+  list.addEventListener('change', (event) => choose(name, event.target.dataset.name, event.target.checked));
+  find.addEventListener('input', draw);
+  range.addEventListener('change', () => {
+    limit(name, ends.map((input) => input.value === '' || !Number.isFinite(input.valueAsNumber) ? null : input.valueAsNumber));
+  });
+  return node;
+};

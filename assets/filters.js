@@ -1,0 +1,165 @@
+// Filters in sight: what is chosen as chips, what there is to choose in a panel with counts, the order of what is shown.
+// Runs inside gr.HTML. The value is JSON, as unifex/ui/view.py has it: { gallery, chosen: { FACET: [NAME] },
+// between: { FACET: [LEAST, MOST] }, order, grouped }. What there is to choose is asked for when the panel opens.
+
+import facetNode, { titleOf } from './facet.js';
+
+const WAIT_MS = 250;  // after the last of several quick choices
+
+export default ({ element, props, watch, trigger }) => {
+  const place = (name) => element.querySelector(`.${name}`);
+  const { of } = place('filters').dataset, hits = of === 'hits', select = place('order').querySelector('select');
+  const orders = [...select.options].map(({ value }) => value);  // besides those of columns
+  let view = {}, gallery = '', known = [], asked = 0, waiting = 0;
+  const isOpen = () => !place('panel').hidden;
+
+  // --- what is chosen --------------------------------------------------------------------------------------------------
+  const chips = () => [
+    ...Object.entries(view.chosen || {}).flatMap(([facet, names]) => names.map((name) => ({ facet, name, text: name }))),
+    ...Object.entries(view.between || {}).map(([facet, [low, high]]) => (
+      { facet, text: low === null ? `up to ${high}` : high === null ? `${low} and more` : `${low} to ${high}` })),
+  ];
+  const change = (changes) => {  // leaves out what says nothing
+    const next = { ...view, gallery, ...changes };
+    for (const part of ['chosen', 'between']) {
+      const said = Object.entries(next[part] || {}).filter(([, what]) => what.some((one) => one !== null));
+      if (said.length) next[part] = Object.fromEntries(said);
+      else delete next[part];
+    }
+    view = next;
+    draw();
+    props.value = JSON.stringify(view);
+  };
+  const tell = (changes) => {
+    change(changes);
+    trigger('input');
+    if (isOpen()) askSoon();
+  };
+  const choose = (facet, name, on) => {
+    const others = (view.chosen?.[facet] || []).filter((one) => one !== name);
+    tell({ chosen: { ...view.chosen, [facet]: on ? [...others, name] : others } });
+  };
+  const limit = (facet, ends) => tell({ between: { ...view.between, [facet]: ends } });
+  const chipNode = ({ facet, name, text }) => {
+    const node = document.createElement('li'), button = document.createElement('button');
+    button.type = 'button';
+    button.append(Object.assign(document.createElement('span'), { textContent: `${titleOf(facet)}: ` }), text);
+    button.title = `${titleOf(facet)}: ${text}`;
+    button.setAttribute('aria-label', `Remove the filter ${titleOf(facet)}: ${text}`);
+    button.addEventListener('click', () => {
+      const at = [...place('chips').children].indexOf(node);
+      if (name === undefined) limit(facet, []);
+      else choose(facet, name, false);
+      (place('chips').children[at]?.querySelector('button') || place('toggle')).focus();
+    });
+    node.append(button);
+    return node;
+  };
+
+  // --- what is shown ---------------------------------------------------------------------------------------------------
+  const draw = () => {
+    const active = chips();
+    place('filters').hidden = !gallery;
+    const number = place('number');
+    number.hidden = !active.length;
+    number.textContent = active.length;
+    place('toggle').setAttribute('aria-label', active.length ? `Filters, ${active.length} in use` : 'Filters');
+    place('chips').replaceChildren(...active.map(chipNode));
+    if (active.length) {
+      const all = document.createElement('li'), button = document.createElement('button');
+      Object.assign(button, { type: 'button', className: 'clear', textContent: 'Clear all' });
+      button.addEventListener('click', () => {
+        tell({ chosen: {}, between: {} });
+        place('toggle').focus();
+      });
+      all.append(button);
+      place('chips').append(all);
+    }
+    if (hits) place('grouped').querySelector('input').checked = Boolean(view.grouped);
+    drawOrders();
+    for (const node of place('facets').children) node.mark(view);
+  };
+  const drawOrders = () => {
+    const columns = known.filter((facet) => facet.name.startsWith('column ')).map((facet) => titleOf(facet.name));
+    const now = view.order || '', there = [...select.options].map(({ value }) => value);
+    if (!orders.includes(now)) columns.push(now.slice(1));
+    const wanted = hits ? [...new Set(columns)].flatMap((column) => [[`+${column}`, `${column}, least first`], [`-${column}`, `${column}, most first`]]) : [];
+    for (const [order, title] of wanted) if (!there.includes(order)) select.append(new Option(title, order));
+    for (const order of there) {
+      if (!orders.includes(order) && !wanted.some(([one]) => one === order)) [...select.options].find(({ value }) => value === order).remove();
+    }
+    select.value = now;
+  };
+  const ask = async () => {
+    const turn = asked += 1;
+    const address = `facets/${encodeURIComponent(gallery)}?view=${encodeURIComponent(JSON.stringify(view))}`;
+    const answer = await fetch(address).catch(() => null);
+    if (turn !== asked) return;
+    if (!answer?.ok) {
+      place('told').textContent = 'What there is to filter by cannot be told just now.';
+      return;
+    }
+    const { facets } = await answer.json();
+    if (turn !== asked) return;
+    known = facets;
+    const there = new Map([...place('facets').children].map((node) => [node.dataset.facet, node]));
+    const focused = document.activeElement;
+    const nodes = facets.filter((facet) => facet.names || view.chosen?.[facet.name] || view.between?.[facet.name]).map((facet) => {
+      const node = there.get(facet.name) || facetNode(facet.name, choose, limit);
+      node.show(facet, view);
+      return node;
+    });
+    if (nodes.some((node, at) => place('facets').children[at] !== node) || nodes.length !== there.size) {
+      place('facets').replaceChildren(...nodes);
+      if (nodes.some((node) => node.contains(focused))) focused.focus();
+    }
+    place('told').textContent = nodes.length ? '' : 'There are no labels, folders or columns to filter by.';
+    drawOrders();
+  };
+  const askSoon = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(ask, WAIT_MS);
+  };
+  const open = (on) => {
+    place('panel').hidden = !on;
+    place('toggle').setAttribute('aria-expanded', on);
+    if (on) ask();
+  };
+
+  // --- what people do --------------------------------------------------------------------------------------------------
+  const arrange = (changes) => {  // a column's values are the server's to know, all else the grid does by itself
+    const byColumn = [changes.order, view.order].some((order) => /^[+-]/.test(order || ''));
+    if (!hits || (changes.order !== undefined && byColumn)) return tell(changes);
+    change(changes);
+    const { order = '', grouped = false } = view;
+    document.dispatchEvent(new CustomEvent('unifex-arrange', { detail: { of, order, grouped } }));
+  };
+  const knowColumns = () => { if (hits && gallery && !known.length) ask(); };
+  place('toggle').addEventListener('click', () => open(!isOpen()));
+  place('order').addEventListener('pointerenter', knowColumns);
+  place('order').addEventListener('focusin', knowColumns);
+  place('order').addEventListener('change', (event) => arrange({ order: event.target.value }));
+  place('grouped')?.addEventListener('change', (event) => arrange({ grouped: event.target.checked }));
+  place('filters').addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || !isOpen()) return;
+    open(false);
+    place('toggle').focus();
+  });
+  document.addEventListener('click', (event) => {  // `data-only` of what is shown of an item: a facet, and its name
+    const only = event.target.closest('[data-only]');
+    if (only && element.offsetParent) choose(only.dataset.only, only.dataset.name, true);
+  });
+  const read = () => {
+    view = props.value ? JSON.parse(props.value) : {};
+    if (view.gallery && view.gallery !== gallery) {
+      gallery = view.gallery;
+      known = [];
+      asked += 1;
+      place('facets').replaceChildren();
+    }
+    draw();
+    if (isOpen()) askSoon();
+  };
+  watch('value', read);
+  read();
+};

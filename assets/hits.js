@@ -1,0 +1,142 @@
+// Hits as a grid shows them: in an order, under the labels they have, with their near-copies in place, and more as one
+// scrolls. `grid` is of grid.js: { element, place, data, put }; what is found stays in the order in which it was found.
+
+import { nameOf } from './cards.js';
+
+const COPY = 'near-copy';
+
+export default (grid) => {
+  const { element, place } = grid, further = place('more-hits');
+  let found = [], opened = new Map(), asking = false, scrolled = false;  // opened: id of a hit -> its near-copies
+
+  const byText = (a, b) => a.localeCompare(b, undefined, { numeric: true });
+  const byValue = (a, b) => typeof a === 'number' && typeof b === 'number' ? a - b : byText(String(a), String(b));
+  const last = (value) => value === '' || value === undefined;  // what says nothing comes last, either way
+  const sorted = (value, compare, turn = 1) => [...found].sort((a, b) => (
+    last(value(a)) - last(value(b)) || (last(value(a)) ? 0 : turn * compare(value(a), value(b)))));
+  const ORDERS = {
+    '': () => found,
+    label: () => sorted((item) => item.label, byText),
+    path: () => sorted((item) => item.path, byText),
+    '+': () => sorted((item) => item.by, byValue),
+    '-': () => sorted((item) => item.by, byValue, -1),
+  };
+  const arranged = () => {  // [heading, items] of each group; one without a heading where nothing is grouped
+    const { order = '', grouped } = grid.data;
+    const items = (ORDERS[order] || ORDERS[order[0]] || ORDERS[''])();
+    if (!grouped) return [['', items]];
+    const groups = new Map();
+    for (const item of items) groups.set(item.label, [...(groups.get(item.label) || []), item]);
+    return [...groups].map(([label, members]) => [label || 'Without a label', members]);
+  };
+
+  const headingNode = (label, count) => {
+    const node = document.createElement('h3');
+    node.className = 'group';
+    node.append(label, Object.assign(document.createElement('small'), { textContent: count.toLocaleString('en') }));
+    return node;
+  };
+  const withCopies = (card, item) => {  // a card is a button already, so that this one stands below it
+    if (!item.copied) return card;
+    const node = document.createElement('div'), button = document.createElement('button'), isOpen = opened.has(item.id);
+    node.className = 'folded';
+    Object.assign(button, { type: 'button', className: 'copies' });
+    button.dataset.of = item.id;
+    const copies = item.copied === 1 ? 'copy' : 'copies';
+    button.textContent = isOpen ? `Hide ${copies}` : `+${item.copied.toLocaleString('en')} ${copies}`;
+    button.setAttribute('aria-expanded', isOpen);
+    button.setAttribute('aria-label', `${isOpen ? 'Hide' : 'Show'} ${item.copied} near-${copies} of ${nameOf(item)}`);
+    node.append(card, button);
+    return node;
+  };
+  const draw = () => {
+    const at = element.contains(document.activeElement) ? document.activeElement.dataset : {};
+    const groups = arranged().map(([heading, items]) => (
+      [heading, items.length, items.flatMap((item) => [item, ...(opened.get(item.id) || [])])]));
+    grid.data.items = groups.flatMap(([, , items]) => items);
+    const nodes = [];
+    let index = 0;
+    for (const [heading, count, items] of groups) {
+      if (heading) nodes.push(headingNode(heading, count));
+      for (const item of items) {
+        const card = grid.put(item, index);
+        card.classList.toggle('near-copy', item.kind === COPY);
+        nodes.push(withCopies(card, item));
+        index += 1;
+      }
+    }
+    place('grid').replaceChildren(...nodes);
+    const again = at.item ? `.card[data-item="${at.item}"]` : at.of ? `.copies[data-of="${at.of}"]` : null;
+    if (again) element.querySelector(again)?.focus();
+    tell();
+  };
+  const tell = () => {
+    const { more } = grid.data;
+    further.hidden = !more;
+    further.textContent = asking ? 'Looking for more' : 'Show more hits';
+    const count = `${found.length.toLocaleString('en')} hit${found.length === 1 ? '' : 's'}`;
+    place('heard').textContent = count + (more ? ', more come as you scroll' : '');
+    const status = document.querySelector('#search-status [data-hits]');
+    if (status) status.textContent = count;
+  };
+
+  // --- copies ----------------------------------------------------------------------------------------------------------
+  const toggle = async (item) => {
+    if (opened.delete(item.id)) return draw();
+    const { gallery, answer } = grid.data;
+    const told = await fetch(`items/${encodeURIComponent(gallery)}?ids=${item.copies.join()}`).catch(() => null);
+    if (!told?.ok || grid.data?.answer !== answer) return;
+    const { items } = await told.json();
+    opened.set(item.id, items.map((copy) => ({ ...copy, kind: COPY })));
+    draw();
+  };
+  element.addEventListener('click', (event) => {
+    const button = event.target.closest('.copies');
+    if (button) toggle(found.find((item) => item.id === Number(button.dataset.of)));
+  });
+
+  // --- more ------------------------------------------------------------------------------------------------------------
+  const follow = () => {
+    if (asking || grid.data?.kind !== 'hits' || !grid.data.more) return;
+    asking = true;
+    tell();
+    unifex.followed = (told) => {
+      if (told.answer !== grid.data?.answer) return;
+      asking = false;
+      const known = new Set(found.map((item) => item.id));
+      found = [...found, ...told.items.filter((item) => !known.has(item.id))];
+      grid.data.more = told.more;
+      draw();
+      watchEnd();
+    };
+    unifex.follow([grid.data.answer, found.length]);
+  };
+  const isAsFound = () => !grid.data?.order && !grid.data?.grouped;  // else what comes would move what is looked at
+  const reached = ([seen]) => { if (seen.isIntersecting && scrolled && isAsFound()) follow(); };
+  const eye = new IntersectionObserver(reached, { rootMargin: '600px' });
+  const watchEnd = () => {  // it is told of anew, also where the end stayed in view
+    eye.disconnect();
+    eye.observe(further);
+  };
+  further.addEventListener('click', follow);
+  window.addEventListener('scroll', () => {  // whoever has not scrolled yet is given what was asked for
+    if (scrolled || !element.offsetParent) return;
+    scrolled = true;
+    watchEnd();
+  }, { passive: true });
+  document.addEventListener('unifex-arrange', ({ detail: { of, order, grouped } }) => {
+    if (!element.closest(`#${of}`) || grid.data?.kind !== 'hits') return;
+    Object.assign(grid.data, { order, grouped });
+    draw();
+  });
+
+  return {
+    draw: () => {  // a new answer
+      found = grid.data.items;
+      opened = new Map();
+      asking = scrolled = false;
+      draw();
+      watchEnd();
+    },
+  };
+};

@@ -1,0 +1,174 @@
+"""Filters in sight, near-copies folded, sorted and grouped hits, and those that come as one scrolls."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.support.browsing import PHONE, choose, first_hit, go_to
+from tests.support.drawing import LABELS, encoded, picture
+from tests.support.galleries import run_index
+from tests.support.serving import Server, serve
+from unifex.gallery.gallery import Gallery
+
+pytestmark = pytest.mark.browser
+VIEWS, COPIED = 40, 8  # pictures of each of the four labels, and how many of the first have two near-copies
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder) -> Iterator[Server]:
+    root = tmp_path_factory.mktemp("filters")
+    rows = ["path,label,domain,artist,year"]
+    for place in LABELS:
+        domain, _, label = place.partition("/")
+        (root / place).mkdir(parents=True)
+        for view in range(VIEWS):
+            name = f"{place}/{view}.png"
+            (root / name).write_bytes(encoded(picture(place, view)))
+            rows.append(f"{name},{label},{domain},{'Klee' if view % 2 else '<b>Monet</b>'},{1900 + view}")
+            for quality in (50, 80) if place == "signs/cross" and view < COPIED else ():
+                copy = Image.open(io.BytesIO((root / name).read_bytes())).resize((120, 120))
+                (root / f"{place}/{view}-{quality}.jpg").write_bytes(encoded(copy, "JPEG", quality=quality))
+                rows.append(f"{place}/{view}-{quality}.jpg,{label},{domain},Klee,{1900 + view}")
+    (root / "list.csv").write_text("\n".join(rows))
+    for name in ("drawn", "other"):
+        run_index(Gallery.create(root / "indexes" / name, embedder), root / "list.csv")
+    with serve(root / "indexes", "--gallery", "drawn") as running:
+        yield running
+
+
+ITEMS = 4 * VIEWS + 2 * COPIED
+
+
+def hits(page: Page):
+    return page.locator("#hits .grid[data-kind=hits] .card")
+
+
+def searched(page: Page) -> Page:
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    return page
+
+
+def name_of(page: Page, bar: str, facet: str, name: str):
+    return page.locator(f"{bar} [data-facet='{facet}'] li", has_text=name).locator("input")
+
+
+def test_filters_are_chosen_counted_seen_and_taken_away(server, open_page):
+    page = searched(open_page(server.url))
+    status, chips = page.locator("#search-status"), page.locator("#search-filters .chips li")
+    toggle = page.locator("#search-filters .toggle")
+    toggle.click()
+    name_of(page, "#search-filters", "label", "cross").check()
+    expect(status).to_contain_text(f"among {VIEWS + 2 * COPIED} of {ITEMS} items")
+    expect(page.locator("#search-filters [data-facet=domain] li")).to_have_text([f"signs{VIEWS + 2 * COPIED}"])
+    name_of(page, "#search-filters", "column artist", "<b>Monet</b>").check()  # text, and no markup
+    expect(status).to_contain_text(f"among {VIEWS // 2} of")
+    year = page.get_by_role("spinbutton", name="year: from")
+    year.fill("1930")
+    year.press("Enter")
+    expect(status).to_contain_text("among 5 of")
+    toggle.click()
+    expect(toggle).to_have_accessible_name("Filters, 3 in use")
+    expect(chips).to_have_text(["Label: cross", "artist: <b>Monet</b>", "year: 1930 and more", "Clear all"])
+    chips.nth(1).locator("button").focus()
+    page.keyboard.press("Enter")
+    expect(status).to_contain_text("among 10 of")
+    expect(chips.nth(1).locator("button")).to_be_focused()
+    choose(page, "#search-gallery", "other")  # what it knows, too, stays
+    expect(status).not_to_contain_text("drawn")
+    expect(chips).to_have_text(["Label: cross", "Clear all"])
+    chips.last.locator("button").click()
+    expect(toggle).to_have_accessible_name("Filters")
+    toggle.click()
+    name_of(page, "#search-filters", "label", "cross").check()
+    page.locator("#clear-button").click()
+    expect(chips).to_have_count(0)
+    expect(name_of(page, "#search-filters", "label", "cross")).not_to_be_checked()
+
+
+def test_hits_are_sorted_grouped_and_followed_by_more(server, open_page):
+    page = searched(open_page(server.url))
+    expect(hits(page)).to_have_count(20)
+    expect(page.locator("#hits .heard")).to_have_text("20 hits, more come as you scroll")
+    sort, group = page.locator("#search-filters select"), page.locator("#search-filters .grouped input")
+    found = [card.get_attribute("title") for card in hits(page).all()]
+    sort.select_option("path")
+    assert [card.get_attribute("title") for card in hits(page).all()] != found
+    group.check()
+    headings = page.locator("#hits .group")
+    expect(headings.first).to_be_visible()
+    assert sum(int(re.search(r"\d+$", text)[0]) for text in headings.all_inner_texts()) == 20
+    page.get_by_role("button", name="Show more hits").click()
+    expect(hits(page)).to_have_count(120)
+    sort.focus()
+    sort.select_option("-year")
+    expect(hits(page)).to_have_count(20)  # asked for anew, with what the column says
+    group.uncheck()
+    sort.select_option("")
+    expect(first_hit(page)).to_have_attribute("title", found[0])
+    assert [card.get_attribute("title") for card in hits(page).all()] == found
+    hits(page).last.scroll_into_view_if_needed()
+    page.mouse.wheel(0, 4000)
+    expect(hits(page)).to_have_count(120)
+    page.mouse.wheel(0, 40_000)
+    expect(hits(page)).to_have_count(ITEMS - 1)
+    expect(page.locator("#hits .heard")).to_have_text(f"{ITEMS - 1} hits")
+    assert len({card.get_attribute("data-item") for card in hits(page).all()}) == ITEMS - 1
+
+
+def test_near_copies_are_one_card_that_opens(server, open_page):
+    page = open_page(server.url)
+    page.locator("#search-filters .toggle").click()
+    name_of(page, "#search-filters", "label", "cross").check()
+    page.locator("#search-filters .toggle").click()
+    searched(page)
+    page.get_by_text("Hits, copies, similarity").click()
+    choose(page, "#search-fold", "Same picture folded")
+    copies = page.locator("#hits .copies")
+    expect(copies.filter(has_text="+2 copies").first).to_be_visible()
+    shown = hits(page).count()
+    opener = copies.filter(has_text="+2 copies").first
+    id = opener.get_attribute("data-of")
+    opener.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#hits .near-copy")).to_have_count(2)
+    expect(page.locator(f".copies[data-of='{id}']")).to_be_focused()
+    assert hits(page).count() == shown + 2
+    page.keyboard.press("Enter")
+    expect(page.locator("#hits .near-copy")).to_have_count(0)
+
+
+def test_a_gallerys_pictures_are_filtered_and_ordered(server, open_page):
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    cards = page.locator("#pictures .card[data-item]")
+    page.locator("#gallery-filters .toggle").click()
+    name_of(page, "#gallery-filters", "label", "stripes").check()
+    page.get_by_role("spinbutton", name="year: to").fill("1904")
+    page.get_by_role("spinbutton", name="year: to").press("Enter")
+    expect(cards).to_have_count(5)
+    page.locator("#gallery-filters select").select_option("newest")
+    expect(cards.first).to_have_attribute("title", "signs/stripes/4.png")
+    page.locator("#gallery-filters .chips .clear").click()
+    expect(cards.first).to_have_attribute("title", "signs/stripes/39.png")
+    page.locator("#pictures .frame").evaluate("frame => { frame.scrollTop = frame.scrollHeight }")
+    last = page.locator(f"#pictures .card[data-index='{ITEMS - 1}'][data-item]")
+    expect(last).to_have_attribute("title", "shapes/disc/0.png")
+
+
+def test_a_phone_says_how_many_filters_there_are(server, open_page):
+    page = searched(open_page(server.url, **PHONE))
+    page.locator("#search-filters .toggle").click()
+    for label in ("cross", "stripes", "disc"):
+        name_of(page, "#search-filters", "label", label).check()
+    page.keyboard.press("Escape")
+    expect(page.locator("#search-filters .panel")).to_be_hidden()
+    expect(page.locator("#search-filters .number")).to_have_text("3")
+    expect(page.locator("#search-filters .number")).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

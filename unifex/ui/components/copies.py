@@ -1,0 +1,80 @@
+"""Near-copies folded: at which level, and the job that compares a gallery's pictures for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from unifex.core.jobs import State
+from unifex.gallery.duplicates import ALIKE, BYTES, PICTURE
+from unifex.gallery.gallery import Gallery
+from unifex.ui.components.job_tray import JobPanel
+from unifex.ui.context import AppContext, Wish
+from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.rendering.html import message
+
+LEVELS = {"": "One by one", BYTES: "Same file folded", PICTURE: "Same picture folded", ALIKE: "Very alike folded"}
+COMPARING = message("The pictures are being compared", "Hits are folded when that is done; look on meanwhile.")
+PATIENCE_SECONDS = 1.5  # a small gallery is compared before anybody looks for progress
+
+
+@dataclass
+class Copies:
+    """``level``: the choice; ``panel``: how far comparing has come."""
+
+    context: AppContext
+
+    def build(self) -> None:
+        """Lay the choice out."""
+        self.level = gr.Dropdown(
+            [(title, level) for level, title in LEVELS.items()], value="", label="Near-copies", elem_id="search-fold",
+            info="One card for what is the same file, the same picture (size, crop, compression) or very alike",
+            visible=not self.context.settings.public,
+        )  # fmt: skip
+        self.awaited = gr.State(False)  # hits are shown one by one until a comparison ends
+
+    def build_panel(self) -> None:
+        """Lay out how far comparing has come."""
+        self.panel = JobPanel(("copies",), "copies-progress")
+        self.panel.build()
+
+    def wire(self, gallery: Part, wish: Part) -> None:
+        """``wish`` changes when the hits are to be shown anew."""
+        chosen = [gallery, self.level]
+        listen(self.level.input, lambda *values: {wish: self._chosen(*values)}, chosen, [wish])
+        ended = lambda *values: self._ended(wish, *values)  # noqa: E731
+        listen(self.panel.further.input, ended, [self.awaited, gallery], [self.awaited, wish])
+
+    def _chosen(self, gallery: str | None, level: str) -> Wish:
+        """Somebody wants it, also after a comparison that was cancelled or failed."""
+        if gallery and level:
+            self.context.jobs.forget(self.context.owner, "copies", gallery)
+        return Wish.new()
+
+    def _ended(self, wish: Part, awaited: bool, gallery: str | None) -> Updates:
+        """(whether a comparison is awaited, gallery) -> that it has ended, and that hits are to be folded."""
+        if not awaited or self.context.outcome("copies", gallery) is None:
+            return {self.awaited: awaited}
+        return {self.awaited: False, wish: Wish.new()}
+
+    def settle(self, gallery: Gallery, level: str) -> tuple[str, str]:
+        """By which level hits of a gallery can be folded now, and what is to be said where that is not ``level``.
+
+        What was never compared is compared as a job, which others may have asked for. Raises ``UnifexError``.
+        """
+        if not level:
+            return "", ""
+        self.context.check_local("near-copies are not compared")
+        work = gallery.find_duplicates()
+        try:
+            next(work)
+        except StopIteration:  # it is known
+            return level, ""
+        last = self.context.outcome("copies", gallery.name)
+        if last and last.state in (State.CANCELLED, State.FAILED):
+            why = last.problem if last.state == State.FAILED else "Comparing the pictures was cancelled"
+            return "", message("Copies are not folded", f"{why}. Choose it again to go on.", "warning")
+        job = self.context.start("copies", gallery.name, work)
+        done = job.finished.wait(PATIENCE_SECONDS) and job.state == State.DONE
+        return (level, "") if done else ("", COMPARING)

@@ -1,0 +1,114 @@
+"""Which items of a gallery the page shows and in which order, as its filter bar says: JSON, which anybody may send."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from unifex.core.errors import UnifexError
+from unifex.gallery.gallery import Gallery
+from unifex.retrieval.conditions import Condition
+from unifex.retrieval.filters import FACETS, Filters
+
+MOST_CHOSEN, MOST_CHARACTERS = 200, 16_000  # a view is part of addresses
+COLUMN = "column "  # how facets of further columns begin
+
+
+@dataclass(frozen=True)
+class View:
+    """``chosen``: names by facet, any of which has to hold; ``between``: least and most of numbers, by facet.
+
+    ``order``: empty as found, or one of :data:`unifex.retrieval.browsing.ORDERS`, or for hits ``+COLUMN``, ``-COLUMN``;
+    ``grouped``: hits of one label stand together. Facets are those of :func:`unifex.retrieval.facets.facets`.
+    """
+
+    gallery: str = ""
+    chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    between: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    order: str = ""
+    grouped: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> View:
+        """Raises ``UnifexError`` for anything that :meth:`as_json` does not give."""
+        try:
+            if len(text) > MOST_CHARACTERS:
+                raise ValueError("too long")
+            told = json.loads(text) if text else {}
+            chosen = {_facet(name): _names(names) for name, names in told.get("chosen", {}).items()}
+            between = {_facet(name, COLUMN): _ends(ends) for name, ends in told.get("between", {}).items()}
+            if sum(map(len, chosen.values())) + len(between) > MOST_CHOSEN:
+                raise ValueError("too many")
+            gallery, order = told.get("gallery", ""), told.get("order", "")
+            if not (isinstance(gallery, str) and isinstance(order, str)):
+                raise TypeError("no text")
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise UnifexError("these filters cannot be read; clear them, or reload the page") from error
+        return cls(gallery, chosen, between, order, bool(told.get("grouped")))
+
+    def as_json(self) -> str:
+        """Only what is said."""
+        said = {name: value for name, value in vars(self).items() if value}
+        return json.dumps(said, ensure_ascii=False)
+
+    @property
+    def filters(self) -> Filters:
+        """What may be shown."""
+        named: dict[str, Any] = {FACETS[facet]: names for facet, names in self.chosen.items() if facet in FACETS}
+        return Filters(**named, where=tuple(self._conditions()))
+
+    def _conditions(self) -> Iterable[Condition]:
+        for facet, names in self.chosen.items():
+            if facet not in FACETS:
+                yield from (Condition(facet.removeprefix(COLUMN), "=", name) for name in names)
+        for facet, ends in self.between.items():
+            for comparison, end in zip((">=", "<="), ends):
+                if end is not None:
+                    yield Condition(facet.removeprefix(COLUMN), comparison, repr(end))
+
+    def for_anybody(self, public: bool) -> View:
+        """Itself. Raises ``UnifexError`` where strangers ask what further columns say, which is the owner's to know."""
+        by_column = [*self.between, *(facet for facet in self.chosen if facet not in FACETS)]
+        if public and (by_column or self.order[:1] in ("+", "-")):
+            raise UnifexError("what further columns say is the owner's to know; clear the filters")
+        return self
+
+    def within(self, gallery: str | None) -> View:
+        """Itself, or of another gallery what is said of any."""
+        same = self.gallery in ("", gallery)
+        return replace(self, gallery=gallery or "") if same else View(gallery or "", grouped=self.grouped)
+
+    def carried_to(self, gallery: Gallery) -> View:
+        """What of it can be said of a gallery: itself, or of another one the names that this one has, too."""
+        if self.gallery in ("", gallery.name):
+            return replace(self, gallery=gallery.name)
+        columns = gallery.snapshot().columns
+        there = {"domain": columns.domains, "split": columns.splits, "label": columns.labels}
+        left = {
+            facet: kept
+            for facet, names in self.chosen.items()
+            if facet in there and (kept := tuple(name for name in names if name in set(there[facet].names)))
+        }
+        return View(gallery.name, left, order="" if self.order[:1] in ("+", "-") else self.order, grouped=self.grouped)
+
+
+def _facet(name: str, *beginnings: str) -> str:
+    if not name.startswith(beginnings or COLUMN) and (beginnings or name not in FACETS):
+        raise ValueError("no facet")
+    return name
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise TypeError("no names")
+    return tuple(dict.fromkeys(names))
+
+
+def _ends(ends: Any) -> tuple[float | None, float | None]:
+    low, high = (None if end is None else float(end) for end in ends)
+    if not all(end is None or math.isfinite(end) for end in (low, high)):
+        raise ValueError("no number")
+    return low, high
