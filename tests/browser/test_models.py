@@ -23,8 +23,9 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, embedder):
     root = tmp_path_factory.mktemp("models")
+    Gallery.create(root / "indexes" / "empty", embedder)  # so that no demo is drawn
     tiny_clip.write(root / "hub" / "someone" / "tiny")
     with stub_hub.running(root / "hub") as hub:
         online = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(root / "hf")}

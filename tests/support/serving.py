@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.forked_app import ForkedApp
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 120
 
@@ -53,26 +55,31 @@ def serve(
         "GRADIO_TEMP_DIR": str(indexes.parent / "gradio"),
         "PYTHONUNBUFFERED": "1",
     }
+    special = environment is not None or (root, python) != (ROOT, sys.executable)  # an interpreter of its own
     wanted = {**os.environ, **places, **(environment or {})}
     environment = {name: value for name, value in wanted.items() if value is not None}
     log = log or indexes.parent / "app.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [python, "app.py", "--port", str(free_port()), *arguments],
-            cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    log.write_bytes(b"")
+    asked = ["--port", str(free_port()), *arguments]
+    if special:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [python, "app.py", *asked], cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+    else:
+        process = ForkedApp(asked, environment, log, root)
+    try:
+        yield Server(_wait_for_url(process, log), indexes)
+    finally:
+        process.send_signal(signal.SIGINT)
         try:
-            yield Server(_wait_for_url(process, log), indexes)
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
     assert not expect_clean_log or b"Traceback" not in log.read_bytes(), log.read_text()
 
 
-def _wait_for_url(process: subprocess.Popen, log: Path) -> str:
+def _wait_for_url(process: subprocess.Popen | ForkedApp, log: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if found := re.search(r"http://(127\.0\.0\.1|\[::1\]):\d+", log.read_text()):
