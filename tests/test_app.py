@@ -102,9 +102,19 @@ def test_evaluate_endpoint(client):
         client.predict(gallery="drawn", protocol="half", api_name="/evaluate")
 
 
+def test_duplicates_are_listed_as_the_command_does(client):
+    from gradio_client.exceptions import AppError
+
+    answer = client.predict(gallery="drawn", level="alike", api_name="/duplicates")
+    assert (answer["gallery"], answer["level"]) == ("drawn", "alike")
+    assert all(group["keep"]["file"] and group["copies"] for group in answer["groups"])
+    with pytest.raises(AppError, match="no level 'near'"):
+        client.predict(gallery="drawn", level="near", api_name="/duplicates")
+
+
 def test_only_the_named_endpoints_are_offered(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/search", "/search_words", "/galleries", "/evaluate"}
+    assert set(named) == {"/search", "/search_words", "/galleries", "/duplicates", "/evaluate"}
 
 
 def test_words_for_a_gallery_that_knows_none(client):

@@ -21,11 +21,12 @@ from unifex.core.errors import UnifexError
 from unifex.core.looks import LOOK, look, same_picture
 from unifex.core.progress import finish
 from unifex.gallery import corrections, duplicates
-from unifex.gallery.copy_groups import as_csv, copy_groups, leave_out
+from unifex.gallery.copy_groups import as_csv, copy_groups, described, leave_out, left, tell_apart
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
+from unifex.ui.rendering.duplicate_groups import duplicate_group, summary
 
 
 def are_one(a: Image.Image, b: Image.Image) -> bool:
@@ -230,6 +231,49 @@ def test_command_line(copied, tmp_path, capsys):
     assert main(["duplicates", "--gallery", "copied", "--library", str(copied.folder.parent)]) == 0
     assert "2 groups with 4 copies" in capsys.readouterr().out
     assert SHARED["--level"]["choices"] == list(duplicates.LEVELS)
+
+
+def test_what_is_left_of_groups_after_each_decision(copied):
+    duplicates_found, level = finish(copied.find_duplicates()), "picture"
+
+    def look(preferred=()):
+        snapshot = copied.snapshot()
+        listed = left(copied, snapshot, duplicates_found, level)
+        return described(copied, snapshot, duplicates_found, listed, preferred)
+
+    first, second = look()
+    assert (first.kept.path, second.kept.path) == ("a.png", "b.png")
+    (small,) = (copy.record for copy in second.others)
+    assert look({small.id})[1].kept.path == "b-half.png"
+    said = tell_apart(copied, second)
+    assert names(look()) == names([first])
+    with copied.write() as writer:
+        writer.undo(said)
+    said = leave_out(copied, [first])
+    assert names(look()) == names([second])
+    with copied.write() as writer:
+        writer.undo(said)
+    assert names(look()) == names([first, second])
+    apart = tell_apart(copied, first)  # but for the same bytes, which are copies whatever is said
+    assert names(look()) == {frozenset(["a.png", "again.png"]), *names([second])}
+    assert all(correction.kind == "distinct" for correction in apart)
+    with pytest.raises(GalleryError, match="same bytes"):
+        tell_apart(copied, look()[-1] if look()[-1].kept.path == "a.png" else look()[0])
+
+
+def test_a_group_says_what_is_kept_and_what_goes(copied):
+    groups = finish(copy_groups(copied, "picture"))
+    drawn = duplicate_group(groups[0])
+    assert [item.mark for item in drawn.items][:2] == ["kept", "same bytes"]
+    assert "×" in drawn.items[0].line
+    assert [act.kind for act in drawn.acts] == ["keep", "distinct"]
+    assert [act.kind for act in duplicate_group(finish(copy_groups(copied, "bytes"))[0]).acts] == ["keep"]
+    told = summary(2, 4, "picture", groups, 1)
+    assert "2 groups with 4 copies" in told
+    assert "1 image came since" in told
+    assert "duplicates.csv" in told
+    assert "--csv" in summary(9, 9000, "alike", None, 0)
+    assert "No duplicates" in summary(0, 0, "bytes", [], 0)
 
 
 @settings(deadline=None, max_examples=60)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from unifex.core.arrays import positions_of
 from unifex.core.progress import Work
 from unifex.core.tables import to_csv
 from unifex.core.text import what_there_is
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
-from unifex.gallery.duplicates import LEVELS
+from unifex.gallery.duplicates import LEVELS, Duplicates
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.records import Record
+from unifex.gallery.snapshot import Snapshot
 
 TOLD = ("path", "uri", "label", "domain", "width", "height", "bytes")  # of an item
+MOST_APART = 64  # items of a group whose every pair is remembered
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,29 @@ def copy_groups(gallery: Gallery, level: str) -> Work[list[CopyGroup]]:
     Of each what has most pixels is worth keeping, then what has most bytes, then what came first. Raises
     :class:`GalleryError` for a level that there is not.
     """
-    if level not in LEVELS:
-        raise GalleryError(f"no level '{level}' of near-copies; {what_there_is(LEVELS, level)}")
+    check_level(level)
     snapshot = gallery.snapshot()
     duplicates = yield from gallery.find_duplicates(snapshot)
-    listed = duplicates.listed(level)
+    return described(gallery, snapshot, duplicates, duplicates.listed(level))
+
+
+def check_level(level: str) -> None:
+    """Raises :class:`GalleryError` for a level that there is not."""
+    if level not in LEVELS:
+        raise GalleryError(f"no level '{level}' of near-copies; {what_there_is(LEVELS, level)}")
+
+
+def described(
+    gallery: Gallery,
+    snapshot: Snapshot,
+    duplicates: Duplicates,
+    listed: Sequence[np.ndarray],
+    preferred: Container[int] = (),
+) -> list[CopyGroup]:
+    """Groups of ids ``listed`` int64 [n], all of them in the ``snapshot``, in this order, as people look at them.
+
+    What is ``preferred`` is kept rather than what is largest.
+    """
     records = {record.id: record for record in gallery.records(np.concatenate(listed) if listed else [])}
     nearness = list(LEVELS).index
     found = []
@@ -68,14 +90,47 @@ def copy_groups(gallery: Gallery, level: str) -> Work[list[CopyGroup]]:
         items = [records[item] for item in ids.tolist() if item in records]
         if len(items) < 2:  # removed meanwhile
             continue
-        kept = min(items, key=lambda record: (-record.width * record.height, -record.bytes, record.id))
+        kept = min(items, key=lambda one: (one.id not in preferred, -one.width * one.height, -one.bytes, one.id))
         others = [record for record in items if record is not kept]
-        at = np.searchsorted(duplicates.ids, [kept.id, *(record.id for record in others)])
+        at = np.searchsorted(snapshot.columns.ids, [kept.id, *(record.id for record in others)])
         similarities = (snapshot.embeddings[at[1:]] @ snapshot.embeddings[at[0]]).tolist()
         levels = [duplicates.level_of(kept.id, record.id) for record in others]
         copies = sorted(map(Copy, others, levels, similarities), key=lambda c: (nearness(c.level), -c.similarity))
         found.append(CopyGroup(kept, tuple(copies)))
     return found
+
+
+def left(gallery: Gallery, snapshot: Snapshot, duplicates: Duplicates, level: str) -> list[np.ndarray]:
+    """The ids int64 [n] of every group, but for what was left out, or told to be no copy, since they were found."""
+    apart = {frozenset(pair) for pair in gallery.database.marked_pairs("distinct")}
+    told = {item for pair in apart for item in pair}
+    groups = []
+    for ids in duplicates.listed(level):
+        ids = ids[positions_of(snapshot.columns.ids, ids) >= 0]
+        if told.intersection(ids.tolist()):
+            others = ids.tolist()
+            alike = [any(one != other and {one, other} not in apart for other in others) for one in others]
+            ids = ids[np.array(alike, bool)]
+        if len(ids) > 1:
+            groups.append(ids)
+    return groups
+
+
+def tell_apart(gallery: Gallery, group: CopyGroup) -> list[Correction]:
+    """Remember that the items of a group are no copies of each other, but for those of the same bytes; what was said.
+
+    Raises :class:`GalleryError` for more than :data:`MOST_APART`, and for a group of nothing but the same bytes.
+    """
+    items = [group.kept, *(copy.record for copy in group.others)]
+    if len(items) > MOST_APART:
+        raise GalleryError(f"a group of {len(items):,} is too large to be told apart; leave out what is a copy first")
+    pairs = [(a, b) for a, b in itertools.combinations(items, 2) if a.sha256 != b.sha256]
+    if not pairs:
+        raise GalleryError("all of them have the same bytes: they are copies")
+    said = [corrections.distinct(a, b) for a, b in pairs]
+    with gallery.write() as writer:
+        writer.correct(said)
+    return said
 
 
 def leave_out(gallery: Gallery, groups: Iterable[CopyGroup]) -> list[Correction]:

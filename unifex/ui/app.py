@@ -76,6 +76,7 @@ def build(context: AppContext) -> Page:
             with gr.Tab("Train", id="train") as train_page:
                 app.train.build()
         app.gallery.wire([app.search.gallery, app.evaluate.gallery, app.map.gallery, app.train.gallery])
+        app.gallery.duplicates.wire(app.gallery.gallery, app.item_view.corrected)
         app.train.wire()
         app.opener.wire(app.search.fill, app.search.filled, app.search.address)
         add_endpoints(context)

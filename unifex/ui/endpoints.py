@@ -5,6 +5,7 @@ But for one name: ``gradio_client`` takes every object with a ``path`` for a fil
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,14 @@ from gradio.exceptions import Error
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.progress import finish
 from unifex.core.regions import Region
 from unifex.data.item import SourceError
 from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import EvalProtocol
+from unifex.gallery import copy_groups
+from unifex.gallery.copy_groups import CopyGroup
+from unifex.gallery.duplicates import PICTURE
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.filters import Filters
@@ -31,7 +36,7 @@ WAITING = 16  # calls that wait for a job of theirs; more of one caller's are re
 
 
 def add_endpoints(app: AppContext) -> None:
-    """Register ``/search``, ``/search_words``, ``/galleries`` and ``/evaluate`` on the page being built."""
+    """Register ``/search``, ``/search_words``, ``/galleries``, ``/duplicates`` and ``/evaluate`` on the page."""
     _add_searches(app)
     _add_others(app)
 
@@ -108,8 +113,27 @@ def _add_others(app: AppContext) -> None:
         job = app.start("evaluate", opened.name, compare(opened, *asked), str(asked))
         return (await job.outcome()).as_json(labels)
 
+    async def duplicates_endpoint(gallery: str = "", level: str = PICTURE) -> dict[str, Any]:
+        """List the near-copies in a gallery, in groups: level bytes, picture or alike. Not on a public server."""
+        app.check_local("near-copies are not compared")
+        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
+        copy_groups.check_level(_text("level", level))
+        await app.start("duplicates", opened.name, opened.find_duplicates()).outcome()
+        groups = await asyncio.to_thread(lambda: finish(copy_groups.copy_groups(opened, level)))
+        return {"gallery": opened.name, "level": level, "groups": [_group(group) for group in groups]}
+
     api(galleries_endpoint, api_name="galleries")
+    api(duplicates_endpoint, api_name="duplicates", concurrency_limit=WAITING)
     api(evaluate_endpoint, api_name="evaluate", concurrency_limit=WAITING)
+
+
+def _group(group: CopyGroup) -> dict[str, Any]:
+    told = group.as_json()
+    return {"keep": _as_file(told["keep"]), "copies": [_as_file(copy) for copy in told["copies"]]}
+
+
+def _as_file(told: dict[str, Any]) -> dict[str, Any]:
+    return {"file" if name == "path" else name: value for name, value in told.items()}
 
 
 def _asked(
@@ -193,7 +217,7 @@ def _dim(dim: int) -> int | None:
 
 def _hit(hit: Hit, public: bool) -> dict[str, Any]:
     """``public``: neither where the image lies is told, nor what further columns say of it."""
-    values = {"file" if name == "path" else name: value for name, value in hit.as_json().items()}
+    values = _as_file(hit.as_json())
     if public:
         values.pop("extra", None)
         values["uri"] = ""

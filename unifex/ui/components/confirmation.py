@@ -33,7 +33,7 @@ class Confirmation:
         self,
         ask: Callable[..., str],
         act: Callable[..., Updates],
-        inputs: Sequence[gr.Dropdown | gr.State | gr.Textbox],
+        inputs: Sequence[gr.Dropdown | gr.Radio | gr.State | gr.Textbox],
         outputs: Sequence[Part],
     ) -> Dependency:
         """``ask`` and ``act`` take the inputs; ask says what will happen and raises one of ``context.ERRORS`` where

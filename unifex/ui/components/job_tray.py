@@ -31,6 +31,7 @@ KINDS = {
     "download": Kind("Downloading", "Gallery"),
     "change": Kind("Changing", "Gallery"),
     "pick": Kind("Making", "Gallery"),
+    "duplicates": Kind("Looking for duplicates in", "Gallery"),
     "evaluate": Kind("Evaluating", "Evaluate"),
     "map": Kind("Mapping", "Map"),
     "train": Kind("Training", "Train"),

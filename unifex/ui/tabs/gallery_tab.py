@@ -20,6 +20,7 @@ from unifex.gallery.indexing import PruneRefused
 from unifex.models.embedder import Embedder
 from unifex.ui.components.basic import Choice, drop_zone, item_grid, notice
 from unifex.ui.components.confirmation import Confirmation
+from unifex.ui.components.duplicates_view import DuplicatesView
 from unifex.ui.components.filter_bar import ITEM_ORDERS, filter_bar
 from unifex.ui.components.gallery_pack import GalleryPack
 from unifex.ui.components.gallery_picker import gallery_picker, offer
@@ -47,11 +48,12 @@ class GalleryTab:
     sources: GallerySources = field(init=False)
     ready: ReadySources = field(init=False)
     jobs: IndexJobs = field(init=False)
+    duplicates: DuplicatesView = field(init=False)
     remove: Confirmation = field(default_factory=lambda: Confirmation("Remove these items", "remove-button"))
 
     def __post_init__(self) -> None:
         self.sources, self.ready = GallerySources(self.context), ReadySources(self.context)
-        self.jobs = IndexJobs(self.context)
+        self.jobs, self.duplicates = IndexJobs(self.context), DuplicatesView(self.context)
 
     def build(self) -> None:
         """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
@@ -77,6 +79,8 @@ class GalleryTab:
                 self.facts = gr.HTML(elem_id="gallery-facts")
                 self._build_managing(writable)
                 self.notice = notice("manage-notice")
+        with gr.Accordion("Duplicates", open=False, visible=writable, elem_id="duplicates"):
+            self.duplicates.build()
         with gr.Column(visible=writable):
             gr.Markdown("## Add images" if local else "## Add images to a private gallery")
             self._build_adding(local)

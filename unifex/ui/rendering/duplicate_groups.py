@@ -1,0 +1,57 @@
+"""Groups of near-copies for the grid: what is kept, what would be left out, and what that frees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from unifex.core.templates import render
+from unifex.core.text import plural, size
+from unifex.gallery.copy_groups import CopyGroup, as_csv
+from unifex.gallery.duplicates import BYTES, LEVELS
+from unifex.gallery.records import Record
+from unifex.ui.rendering.grouped_grid import Act, Group, GroupItem
+from unifex.ui.rendering.html import data_uri
+
+
+def name_of(level: str) -> str:
+    """A level in two words."""
+    return LEVELS[level].split(":")[0]
+
+
+def copies_in(groups: Sequence[CopyGroup]) -> int:
+    """How many images are no more than copies."""
+    return sum(len(group.others) for group in groups)
+
+
+def bytes_in(groups: Sequence[CopyGroup]) -> int:
+    """What their files take."""
+    return sum(copy.record.bytes for group in groups for copy in group.others)
+
+
+def duplicate_group(group: CopyGroup) -> Group:
+    """A group with what can be done: keep the first, or remember that they are different."""
+    count = len(group.others)
+    items = [GroupItem(group.kept, "kept", "good", _size(group.kept))]
+    items += [GroupItem(copy.record, name_of(copy.level), "", _size(copy.record)) for copy in group.others]
+    acts = [Act("keep", group.kept.id, 0, f"Leave out {plural(count, 'copy')}", "Keep the first one; the files stay")]
+    if any(copy.level != BYTES for copy in group.others):
+        acts.append(Act("distinct", group.kept.id, 0, "These are different", "Remembered: never listed again"))
+    return Group(f"{count + 1:,} images · {size(bytes_in([group]))} in copies", items, acts)
+
+
+def _size(record: Record) -> str:
+    return f"{record.width}×{record.height} · {size(record.bytes)}"
+
+
+def summary(groups: int, copies: int, level: str, listed: Sequence[CopyGroup] | None, fresh: int) -> Markup:
+    """How many there are. ``listed``: all of them, where they are few enough for a file; ``fresh``: images that came
+    since."""
+    frees = f"; without them the files would take {size(bytes_in(listed))} less" if listed else ""
+    text = f"{plural(groups, 'group')} with {plural(copies, 'copy')} ({LEVELS[level]}){frees}."
+    return render(
+        "duplicates.html", text=text if groups else f"No duplicates ({LEVELS[level]}).",
+        csv=data_uri(as_csv(listed)) if listed else "", many=groups > 0 and listed is None,
+        level=level, fresh=plural(fresh, "image") if fresh else "",
+    )  # fmt: skip
