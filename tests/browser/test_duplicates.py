@@ -52,10 +52,10 @@ def test_one_of_each_is_kept_and_all_can_be_undone(server, open_page):
     rows = list(csv.DictReader(io.StringIO(b64decode(
         summary.locator("a").get_attribute("href").partition(",")[2]).decode("utf-8-sig"))))  # fmt: skip
     assert sorted(row["path"] for row in rows if row["keep"] == "yes")[-1] == "stripes.png"
-    page.get_by_label("Same bytes").check()
+    page.get_by_role("radio", name="Same bytes").check()
     expect(heads).to_have_count(1)
     expect(heads.locator("[data-act=distinct]")).to_have_count(0)
-    page.get_by_label("Same picture").check()
+    page.get_by_role("radio", name="Same picture").check()
     expect(heads).to_have_count(3)
     small = page.locator("#duplicate-groups .card[title='disc-small.png']")
     small.hover()
