@@ -8,7 +8,7 @@ const isDone = (subject) => Boolean(window.unifex?.corrected?.has(subject));
 
 const markCard = (card, { mark, tone, line, subject }, canPrefer) => {
   if (tone) card.classList.add(tone);
-  if (line) card.querySelector('.domain').textContent = line;
+  if (line) Object.assign(card.querySelector('.domain'), { textContent: line, title: line });
   if (mark) card.append(make('span', 'badge', mark));
   if (canPrefer) {
     card.append(Object.assign(make('span', 'prefer', 'Keep this'), { ariaHidden: 'true' }));
