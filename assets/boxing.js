@@ -6,6 +6,7 @@ export default (grid, choice) => {
   const LEAST = 6, EDGE = 32, STEP = 14;
   let start = null, box = null, was = null, pointer = null, frame = 0;
 
+  const swallow = (event) => event.stopPropagation();
   const scrolled = () => [window.scrollX, window.scrollY + place('frame').scrollTop];
   const bounds = () => {  // in the window, though what is below has moved
     const [x, y] = scrolled(), from = [start[0] - x, start[1] - y];
@@ -28,6 +29,7 @@ export default (grid, choice) => {
     choice.redraw();
   };
   const follow = () => {  // what is scrolled comes under the box
+    if (!box) return;
     const clip = place('frame').getBoundingClientRect();
     if (pointer[1] > clip.bottom - EDGE) place('frame').scrollTop += STEP;
     else if (pointer[1] < clip.top + EDGE) place('frame').scrollTop -= STEP;
@@ -36,6 +38,7 @@ export default (grid, choice) => {
   };
   const end = () => {
     cancelAnimationFrame(frame);
+    if (box) setTimeout(() => removeEventListener('click', swallow, true));  // the press that ends the box is no click
     box?.remove();
     start = box = null;
     removeEventListener('pointermove', move);
@@ -50,7 +53,7 @@ export default (grid, choice) => {
     was = new Map();
     box = document.body.appendChild(Object.assign(document.createElement('div'), { className: 'choosing-box' }));
     getSelection().removeAllRanges();
-    addEventListener('click', (click) => click.stopPropagation(), { capture: true, once: true });  // that ends it
+    addEventListener('click', swallow, true);
     setTimeout(follow);
   };
   element.addEventListener('pointerdown', (event) => {

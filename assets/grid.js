@@ -23,6 +23,7 @@ export default ({ element, props, watch }) => {
 
   // --- drawing ---------------------------------------------------------------------------------------------------------
   const draw = () => {
+    const focused = element.contains(document.activeElement) && document.activeElement.dataset.index;
     const before = data, first = data?.items?.[0]?.id, top = place('frame').scrollTop;
     data = props.value ? JSON.parse(props.value) : null;
     if (['gallery', 'kind'].some((of) => data?.[of] !== before?.[of]) || isWhole(data) !== isWhole(before)) choosing.clear();
@@ -48,6 +49,9 @@ export default ({ element, props, watch }) => {
     if (data?.kind !== 'hits') place('more-hits').hidden = true;
     if (data?.groups) drawGroups(data, first === data.items[0]?.id ? top : 0);
     choosing.redraw();
+    if (focused && data?.gallery === before?.gallery && data?.kind === before?.kind) {
+      element.querySelector(`.card[data-index="${focused}"]`)?.focus({ preventScroll: true });
+    }
   };
   const drawGroups = async (wanted, top) => {
     const groups = await import('./groups.js');

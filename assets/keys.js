@@ -6,7 +6,7 @@ const KEYS = [
   ]],
   ['Among pictures', [
     ['← → ↑ ↓', 'to the next one'], ['Enter', 'open it'], ['Space', 'choose it'], ['Shift ← → ↑ ↓', 'choose along the way'],
-    ['Ctrl A', 'choose all that were found'], ['Esc', 'choose none'],
+    ['Ctrl A', 'choose all of them'], ['Esc', 'choose none'],
   ]],
   ['One picture, large', [['← →', 'the one before, the next'], ['Esc', 'close it']]],
   ['A region of the query', [
