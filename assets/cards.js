@@ -1,6 +1,6 @@
 // One item as a card: picture, label, domain, similarity.
 
-const SIZE = 'unifex-card-size', WIDTH = 6.6;  // pixels of a letter, about
+const SIZE = 'unifex-card-size', WIDTH = 8;  // pixels of a letter, about
 const VERBS = { samples: 'Search with' };
 const TEXTS = ['.name', '.domain'];
 const card = document.createElement('template');
@@ -38,6 +38,7 @@ export const drawCard = (node, { gallery, kind }, item, index, size) => {  // wi
   const name = node.querySelector('.name'), more = node.querySelector('.domain');
   name.textContent = cut(nameOf(item), size);
   name.title = nameOf(item);
+  name.classList.toggle('one-word', !/\s/.test(name.textContent));
   more.textContent = below(item) || '\u00a0';
   more.title = below(item);
   const score = node.querySelector('.score');
