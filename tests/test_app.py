@@ -71,6 +71,43 @@ def test_search_endpoint_with_boxes_and_items(client, query, tmp_path):
     assert "signs/cross/3.png" not in dict(hits(item="signs/cross/3.png"))
 
 
+def test_search_endpoint_finds_a_box(client, query, tmp_path):
+    from gradio_client import handle_file
+
+    def answer(path, **given):
+        return client.predict(image=handle_file(str(path)), gallery="drawn", k=5, **given, api_name="/search")[
+            "results"
+        ][0]
+
+    screen = Image.new("RGB", (800, 600), "white")
+    screen.paste(picture("signs/cross", 3).resize((200, 200)), (500, 340))
+    for y in range(20, 300, 40):
+        screen.paste("grey", (20, y, 740 - y, y + 14))
+    (tmp_path / "screen.png").write_bytes(encoded(screen))
+    found = answer(tmp_path / "screen.png", box="auto")
+    assert not found["stranger"]
+    assert found["hits"][0]["file"] == "signs/cross/3.png"
+    box = found["box"]
+    assert answer(tmp_path / "screen.png", box=box)["hits"] == found["hits"]
+    assert answer(tmp_path / "screen.png")["stranger"]
+    assert answer(query, box="auto") == answer(query)
+
+
+def test_search_endpoint_folds(client, query):
+    from gradio_client import handle_file
+
+    def hits(**given):
+        return client.predict(image=handle_file(str(query)), gallery="drawn", k=24, **given, api_name="/search")[
+            "results"
+        ][0]["hits"]
+
+    plain, folded = hits(), hits(fold="alike")
+    assert all("copies" not in hit for hit in plain)
+    assert len(folded) + sum(hit["copies"] for hit in folded) == len(plain) == 24
+    assert [hit["rank"] for hit in folded] == [*range(1, len(folded) + 1)]
+    assert [hit["copies"] for hit in hits(fold="bytes")] == [0] * 24
+
+
 def test_search_endpoint_with_marks(client, query):
     from gradio_client import handle_file
 
@@ -132,6 +169,9 @@ def test_words_for_a_gallery_that_knows_none(client):
         ({"dim": 65}, "no 65-d"),
         ({"k": "many"}, "k must be a whole number"),
         ({"dim": -1}, "the length of the embeddings must be"),
+        ({"fold": "roughly"}, "no level 'roughly' of near-copies"),
+        ({"fold": ["bytes"]}, "fold must be text"),
+        ({"box": "automatic"}, "each of a box's x, y, width and height"),
         ({"min_score": 2}, "the least similarity must be -1.0 to 1.0"),
         ({"domain": "moon"}, "no domain 'moon'"),
         ({"trust": 200}, "the share of false accepts must be"),

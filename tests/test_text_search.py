@@ -116,6 +116,32 @@ def test_filters_hold_for_words(worded):
     assert len(search(worded, Query(text="a dog"), k=24, filters=Filters(min_score=least)).hits) == 4
 
 
+def test_copies_are_folded_among_hits_of_words(worded, tmp_path):
+    record = worded.item_at(first(worded))
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(worded.original(record))
+    run_index(worded, copy)
+    try:
+        plain = search(worded, Query(text="a dog"), 25).hits
+        for given in ({"text": "a dog"}, {"text": "a dog", "images": (record.uri,)}):
+            folded = search(worded, Query(**given), 25, fold="bytes").hits
+            assert len(folded) == len(plain) - 1 == 24
+            assert [hit.rank for hit in folded] == list(range(1, 25))
+            assert {hit.path: hit.copies for hit in folded if hit.copies} in (
+                {record.path: (worded.item_at("copy.png").id,)},
+                {"copy.png": (record.id,)},
+            )
+        few = search(worded, Query(text="a dog"), 3, fold="bytes").hits
+        assert [hit.path for hit in few] == [
+            hit.path for hit in search(worded, Query(text="a dog"), 25, fold="bytes").hits[:3]
+        ]
+        with pytest.raises(UnifexError, match="no level 'roughly'"):
+            search(worded, Query(text="a dog"), fold="roughly")
+    finally:
+        with worded.write() as writer:
+            writer.remove([worded.item_at("copy.png").id])
+
+
 def test_new_items_are_found_by_words_at_once(worded, tmp_path):
     drawing.picture("shapes/disc", 77).save(tmp_path / "new.png")
     run_index(worded, tmp_path / "new.png")

@@ -133,17 +133,9 @@ def _part(
     """The part to search with rather than the ``whole``, of one image without boxes and words."""
     from unifex.retrieval.suggestions import suggest
 
-    if (
-        not options.auto_box
-        or len(query.images) != 1
-        or query.items
-        or query.regions
-        or query.text
-        or query.more
-        or query.less
-    ):
+    image = query.lone_image
+    if not options.auto_box or image is None:
         return None
-    (image,) = query.images
     return suggest(
         gallery, image, whole, options.k, filters, options.dim, options.rerank, options.level if options.fold else ""
     )

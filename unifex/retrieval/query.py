@@ -68,6 +68,12 @@ class Query:
         """There is an image of it."""
         return bool(self.images or self.items)
 
+    @property
+    def lone_image(self) -> ImageLike | None:
+        """The image that is all there is of it: no other, no box, no words, no mark."""
+        others = self.items or self.regions or self.text or self.more or self.less
+        return self.images[0] if len(self.images) == 1 and not others else None
+
     def features(self, gallery: Gallery) -> np.ndarray:
         """Backbone features float [n, D] of what shows it, one an image or region; an item's are those that are kept.
 

@@ -30,8 +30,10 @@ from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import Hit
 from unifex.retrieval.query import FEEDBACK, MAX_MARKS, Query, items_named
 from unifex.retrieval.search import search
+from unifex.retrieval.suggestions import suggest
 from unifex.ui.context import AppContext
 
+AUTO = "auto"  # in place of a box
 WAITING = 16  # calls that wait for a job of theirs; more of one caller's are refused by the jobs themselves
 
 
@@ -64,7 +66,9 @@ def _add_searches(app: AppContext) -> None:
     ) -> dict[str, Any]:
         """Find the items of a gallery that look like an image, or like parts of it: ``box`` is x,y,w,h, each 0 to 1.
 
-        Several boxes stand with ``;`` between. ``item``: one of the gallery, as hits name it, in place of the image.
+        Several boxes stand with ``;`` between; ``auto`` is the part that the program finds by itself, where the whole
+        of an image finds nothing to trust: its ``box`` is in the answer then.
+        ``item``: one of the gallery, as hits name it, in place of the image.
         ``more`` and ``less`` like these of the gallery, one a line; ``more`` alone is enough.
         ``label``, ``folder``, ``tag``, ``where``: only these, one a line; ``where`` is of further columns, as
         ``year>=1900``.
@@ -73,15 +77,20 @@ def _add_searches(app: AppContext) -> None:
         marks = Query(
             more=_marked(app, opened, "more", more), less=_marked(app, opened, "less", less), feedback=feedback
         )
-        name, query = _asked(app, opened, marks, image, item, Region.parse_all(_text("box", box)))
+        auto = _text("box", box).strip() == AUTO
+        name, query = _asked(app, opened, marks, image, item, () if auto else Region.parse_all(box))
         if where and app.settings.public:
             raise UnifexError("where: what further columns say is the owner's to know")
         filters = _filters(opened, domain, min_score, label, folder, where, tag)
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
-        result = search(opened, query, k, filters, _dim(dim), rerank=context, fold=_level(app, fold))
+        how: dict[str, Any] = {"dim": _dim(dim), "rerank": context, "fold": _level(app, fold)}
+        result, shown = search(opened, query, k, filters, **how), query.lone_image
+        part = suggest(opened, shown, result, k, filters, **how) if auto and shown is not None else None
+        result = part.result if part else result
         hits = [_hit(hit, app.settings.public) for hit in result.hits]
-        return {"results": [{"query": name, "stranger": result.out_of_gallery, "hits": hits}]}
+        answer = {"query": name, "stranger": result.out_of_gallery, "hits": hits}
+        return {"results": [answer | ({"box": str(part.region)} if part else {})]}
 
     def words_endpoint(
         words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0, fold: str = ""
