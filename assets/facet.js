@@ -1,5 +1,6 @@
 // One facet of the filters' panel: its names with counts, to be ticked, or the two ends of its numbers.
 
+const REST_MS = 200;  // between two keys of somebody who types
 const SEARCHED = 8, LISTED_NUMBERS = 12;  // from how many names on they are searched; up to how many numbers are names, too
 const TITLES = { label: 'Label', domain: 'Domain', folder: 'Folder', split: 'Split', tag: 'Tag' };
 export const titleOf = (facet) => TITLES[facet] || facet.replace(/^column /, '');
@@ -10,7 +11,7 @@ const made = (tag, properties, ...children) => {
   return node;
 };
 
-export default (name, choose, limit) => {  // a fieldset; `show(facet, view)` and `mark(view)` renew it
+export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(facet, view)` and `mark(view)` renew it
   const title = titleOf(name), list = made('ul', { className: 'names' });
   const find = made('input', { type: 'search', className: 'find', hidden: true });
   const ends = ['From', 'To'].map((end) => {
@@ -22,7 +23,7 @@ export default (name, choose, limit) => {  // a fieldset; `show(facet, view)` an
   const rest = made('p', { className: 'rest hint', hidden: true });
   const node = made('fieldset', { className: 'facet' }, made('legend', { textContent: title }), range, find, list, rest);
   node.dataset.facet = name;
-  let facet = null, view = {};
+  let facet = null, view = {}, turn = 0;
 
   const row = ([text, count]) => {
     const box = made('input', { type: 'checkbox', checked: (view.chosen?.[name] || []).includes(text) });
@@ -30,16 +31,29 @@ export default (name, choose, limit) => {  // a fieldset; `show(facet, view)` an
     const what = made('span', { className: 'what', textContent: text, title: text });
     return made('li', {}, made('label', {}, box, what, made('span', { className: 'count', textContent: count.toLocaleString('en') })));
   };
+  const lookedUp = async (wanted) => {  // of very many names the most frequent are here, and the server knows the others
+    const mine = turn += 1;
+    await new Promise((rest) => { setTimeout(rest, REST_MS); });
+    const found = mine === turn && (await facetsWith(wanted))?.find((one) => one.name === name);
+    if (found && mine === turn) fillList(found.counts, found.names, wanted);
+  };
   const draw = () => {
     const wanted = find.value.trim().toLocaleLowerCase();
-    const listed = new Set(facet.counts.map(([text]) => text));
+    if (wanted && facet.names > facet.counts.length) lookedUp(wanted);
+    else {
+      turn += 1;
+      fillList(facet.counts, facet.names, wanted);
+    }
+  };
+  const fillList = (counts, names, wanted) => {
+    const listed = new Set(counts.map(([text]) => text));
     const gone = (view.chosen?.[name] || []).filter((text) => !listed.has(text)).map((text) => [text, 0]);
-    const shown = [...gone, ...facet.counts].filter(([text]) => text.toLocaleLowerCase().includes(wanted));
+    const shown = [...gone, ...counts].filter(([text]) => text.toLocaleLowerCase().includes(wanted));
     const focused = list.contains(document.activeElement) ? document.activeElement.dataset.name : null, top = list.scrollTop;
     list.replaceChildren(...shown.map(row));
     list.scrollTop = top;
     if (focused !== null) [...list.querySelectorAll('input')].find((box) => box.dataset.name === focused)?.focus();
-    const more = facet.names - facet.counts.length;
+    const more = names - counts.length;
     rest.hidden = shown.length > 0 && more <= 0;
     rest.textContent = shown.length ? `and ${more.toLocaleString('en')} more` : 'None is called so';
   };

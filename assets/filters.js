@@ -90,22 +90,23 @@ export default ({ element, props, watch, trigger }) => {
     }
     select.value = now;
   };
+  const facetsWith = async (part) => {  // null where they cannot be told
+    const said = new URLSearchParams({ view: JSON.stringify(view), part });
+    const answer = await fetch(`facets/${encodeURIComponent(gallery)}?${said}`).catch(() => null);
+    return answer?.ok ? (await answer.json()).facets : null;
+  };
   const ask = async () => {
-    const turn = asked += 1;
-    const address = `facets/${encodeURIComponent(gallery)}?view=${encodeURIComponent(JSON.stringify(view))}`;
-    const answer = await fetch(address).catch(() => null);
+    const turn = asked += 1, facets = await facetsWith('');
     if (turn !== asked) return;
-    if (!answer?.ok) {
+    if (!facets) {
       place('told').textContent = 'What there is to filter by cannot be told just now.';
       return;
     }
-    const { facets } = await answer.json();
-    if (turn !== asked) return;
     known = facets;
     const there = new Map([...place('facets').children].map((node) => [node.dataset.facet, node]));
     const focused = document.activeElement;
     const nodes = facets.filter((facet) => facet.names || view.chosen?.[facet.name] || view.between?.[facet.name]).map((facet) => {
-      const node = there.get(facet.name) || facetNode(facet.name, choose, limit);
+      const node = there.get(facet.name) || facetNode(facet.name, choose, limit, facetsWith);
       node.show(facet, view);
       return node;
     });

@@ -106,3 +106,6 @@ def test_facets_come_in_their_order_and_columns_are_not_for_strangers(gallery):
         "name": "column year", "names": 12, "counts": [], "low": 1900.0, "high": 1911.0,
     }  # fmt: skip
     assert [facet["name"] for facet in facet_list(facets(gallery), public=True)] == list(FACETS)
+    looked_up = {facet["name"]: facet for facet in facet_list(facets(gallery, part="KL"))}
+    assert looked_up["column artist"] | {"name": ""} == {"name": "", "names": 1, "counts": [("Klee", 4)]}
+    assert not any(facet["names"] for name, facet in looked_up.items() if name != "column artist")

@@ -29,9 +29,12 @@ class Facet:
     high: float | None = None
 
 
-def facets(gallery: Gallery, filters: Filters = Filters()) -> list[Facet]:
+def facets(gallery: Gallery, filters: Filters = Filters(), part: str = "") -> list[Facet]:
     """All facets of a gallery, each counted among what the *other* facets' filters leave, so that its own choice can be
-    changed. A folder counts what lies below it, too. What has no name is not counted, nor is similarity looked at."""
+    changed. A folder counts what lies below it, too. What has no name is not counted, nor is similarity looked at.
+
+    ``part``: of names alone that contain it, in whatever case.
+    """
     snapshot = gallery.snapshot()
     columns, further = snapshot.columns, snapshot.further
     parts = [("", np.ones(len(snapshot), bool)), *filters.parts(snapshot)]
@@ -43,18 +46,20 @@ def facets(gallery: Gallery, filters: Filters = Filters()) -> list[Facet]:
         return np.bincount(column.codes[left(facet)], minlength=len(column.names))
 
     named = {"domain": columns.domains, "split": columns.splits, "label": columns.labels}
-    found = [_facet(name, column.names, counted(name, column)) for name, column in named.items()]
+    found = [_facet(name, column.names, counted(name, column), part) for name, column in named.items()]
     for name, column in further.extra.items():
         counts = counted(f"column {name}", column)
-        found.append(_facet(f"column {name}", column.names, counts, column.numbers))
-    found.append(_facet("tag", further.tags.names, further.tags.counts(left("tag"))))
-    return [*found, _facet("folder", further.tree.names, further.tree.counts(counted("folder", further.folders)))]
+        found.append(_facet(f"column {name}", column.names, counts, part, column.numbers))
+    found.append(_facet("tag", further.tags.names, further.tags.counts(left("tag")), part))
+    return [*found, _facet("folder", further.tree.names, further.tree.counts(counted("folder", further.folders)), part)]
 
 
-def _facet(name: str, names: np.ndarray, counts: np.ndarray, numbers: np.ndarray | None = None) -> Facet:
+def _facet(name: str, names: np.ndarray, counts: np.ndarray, part: str, numbers: np.ndarray | None = None) -> Facet:
     """``names`` sorted, and the ``numbers`` that they are, where they may be some."""
     empty = int(len(names) > 0 and names[0] == "")  # the empty name comes first
     there = empty + np.flatnonzero(counts[empty:])
+    if part:
+        there = there[np.array([part.casefold() in text.casefold() for text in names[there]], bool)]
     least = np.partition(counts[there], -MOST)[-MOST] if len(there) > MOST else 0
     chosen = np.concatenate([there[counts[there] > least], there[counts[there] == least][:MOST]])
     most = chosen[np.argsort(-counts[chosen], kind="stable")[:MOST]]

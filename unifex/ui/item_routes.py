@@ -3,7 +3,7 @@
 ``/thumb/GALLERY/ITEM?v=HASH`` is what is kept of an item, ``/picture/...`` its image, larger: the address names the
 picture's content, so that a browser keeps what it was given. ``/items/GALLERY?start=N&count=M&view=VIEW`` are items as
 JSON, those of a :class:`unifex.ui.view.View` in its order; ``?ids=1,2`` are these. ``/facets/GALLERY?view=VIEW`` is
-what there is to filter by, counted, ``/tags/GALLERY`` its tags.
+what there is to filter by, counted (``&part=TEXT``: of names that contain it), ``/tags/GALLERY`` its tags.
 Whoever may not see a gallery gets the same answer as for one that is not there.
 """
 
@@ -36,6 +36,7 @@ from unifex.ui.view import MOST_CHARACTERS, View
 
 KEPT = "private, max-age=31536000, immutable"
 MOST_ITEMS = 1000  # of one answer
+MOST_NAME = 200  # characters of a name that is looked for
 _FRESH = {"Cache-Control": "no-store"}
 Picture = Callable[[Gallery, Record], bytes]
 Handler = Callable[..., Response]
@@ -116,10 +117,11 @@ def _facets(context: AppContext) -> Handler:
         request: Request,
         gallery: str,
         view: Annotated[str, Query(max_length=MOST_CHARACTERS)] = "",
+        part: Annotated[str, Query(max_length=MOST_NAME)] = "",
     ) -> Response:
         def given() -> Response:
             opened, public = context.gallery(gallery), context.settings.public
-            found = facets(opened, View.parse(view).for_anybody(public).filters)
+            found = facets(opened, View.parse(view).for_anybody(public).filters, part)
             return JSONResponse({"items": len(opened), "facets": facet_list(found, public)}, headers=_FRESH)
 
         return answered(request, given)
