@@ -53,5 +53,4 @@ def gallery(tmp_path: Path, folder: Path, embedder: Embedder) -> Gallery:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first, so that no worker is left with it at the end."""
-    marks = ("browser", "scale")
-    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in marks])
+    items.sort(key=lambda item: item.get_closest_marker("scale") is None)
