@@ -28,8 +28,9 @@ SUITE: dict[str, tuple[str, ...]] = {  # module -> its arguments besides the sou
     "maps": ("--points", "10000"),
     "reembedding": ("--items", "100000"),
     "startup": (),
+    "facets": ("--items", "100000"),
 }
-WITHOUT_SOURCE = {"losses", "evaluation", "startup"}
+WITHOUT_SOURCE = {"losses", "evaluation", "startup", "facets"}
 
 
 def main() -> int:
