@@ -85,7 +85,7 @@ export default ({ element, props, watch, server }) => {
     if (!best) return;
     const note = document.createElement('div'), text = document.createElement('span'), button = document.createElement('button');
     note.className = 'note';
-    text.textContent = `${best.name} is found here rather than the whole picture (similarity ${best.score.toFixed(2)}).`;
+    text.textContent = `A part of the picture is found here rather than the whole (similarity ${best.score.toFixed(2)}).`;
     Object.assign(button, { type: 'button', className: 'act', textContent: 'Search with that part' });
     button.addEventListener('click', () => take(best.box));
     note.append(text, button);

@@ -150,7 +150,7 @@ def test_a_part_is_offered_where_the_whole_is_not_found(server, open_page):
     page = open_page(server.url)
     put(page, screenshot(), "screen.png")
     note = page.locator("#search-advice")
-    expect(note).to_contain_text("is found here rather than the whole picture")
+    expect(note).to_contain_text("is found here rather than the whole", timeout=60_000)  # dozens of parts are tried
     expect(page.locator("#query .part").first).to_be_visible()
     note.get_by_role("button", name="Search with that part").click()
     expect(first_hit(page)).to_contain_text("rubber duck")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from unifex.ui.theme import asset
 
 MOST_PARTS = 4  # that are offered: more are no choice but a riddle
 LOOK_INSIDE, TRY = "parts", "best"  # what is looked for in a picture: what could be searched with, and what is found
+TRIED_SIDE = 640  # pixels of the shorter side of a picture whose parts are tried: a third of the work of 12 megapixels
 QUERY_SIZE, MOST_QUERIES = 96, 6  # pixels of a thumbnail of what is searched with; more are not shown
+_trying = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Asked:
     def as_json(self) -> str:
         """For the page; empty without a query."""
         items = [{name: GridItem.of(record).as_json()[name] for name in ("id", "v", "path")} for record in self.items]
-        boxes = [[box.x, box.y, box.w, box.h] for box in self.boxes]
+        boxes = [_box(box) for box in self.boxes]
         told = {"about": self.about, "gallery": self.gallery, "items": items, "boxes": boxes, "look": self.look}
         return json.dumps(told, ensure_ascii=False)
 
@@ -86,14 +89,20 @@ class QueryView:
         """Parts that can be searched with, and the one that is found where the whole is not."""
         if not try_them or self.context.settings.public:  # as many searches as there are parts: not for strangers
             return {"parts": named(propose(images.decode(self._bytes(gallery, shown), SEEN_SIDE).image)), "best": None}
-        image = images.decode(self._bytes(gallery, shown)).image
-        whole = search(gallery, [image], 1)
-        found, better = propose(image), suggest(gallery, image, whole, 1)
+        image = images.decode(self._bytes(gallery, shown), TRIED_SIDE).image
+        image.thumbnail((2 * TRIED_SIDE, 2 * TRIED_SIDE))  # many parts of it are looked at
+        found, whole = propose(image), search(gallery, [image], 1)
+        if not _trying.acquire(blocking=False):  # somebody's next answer must not wait for several of these
+            return {"parts": named(found) if whole.out_of_gallery else [], "best": None}
+        try:
+            better = suggest(gallery, image, whole, 1)
+        finally:
+            _trying.release()
         if not better:
             return {"parts": named(found) if whole.out_of_gallery else [], "best": None}
-        found.sort(key=lambda part: part.region != better.region)  # it stands first, the others as they stood
-        parts = named(found)
-        return {"parts": parts, "best": {**parts[0], "score": better.result.hits[0].score}}
+        best = {"name": "The part that is found", "reason": better.reason, "box": _box(better.region)}
+        others = [part for part in found if part.region != better.region][: MOST_PARTS - 1]
+        return {"parts": [best, *named(others)], "best": {**best, "score": better.result.hits[0].score}}
 
     def _bytes(self, gallery: Gallery, shown: Any) -> bytes:
         """Of an upload of who asks, or of an item. Raises ``UnifexError`` and OSError."""
@@ -114,11 +123,13 @@ def named(parts: list[Proposal]) -> list[dict[str, Any]]:
     names |= {id(part): f"Picture inside {number}" for number, part in enumerate(inside, 1)}
     if len(inside) == 1:
         names[id(inside[0])] = "The picture inside"
-    return [
-        {"name": names[id(part)], "reason": part.reason,
-         "box": [round(value, 4) for value in (part.region.x, part.region.y, part.region.w, part.region.h)]}
-        for part in shown
-    ]  # fmt: skip
+    return [{"name": names[id(part)], "reason": part.reason, "box": _box(part.region)} for part in shown]
+
+
+def _box(region: Region) -> list[float]:
+    """As the page has boxes: to a ten-thousandth, and never over an edge."""
+    x, y = round(region.x, 4), round(region.y, 4)
+    return [x, y, round(min(region.w, 1 - x), 4), round(min(region.h, 1 - y), 4)]
 
 
 def thumbnails_of(gallery: Gallery, form: Form) -> list[str]:
