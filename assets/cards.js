@@ -18,7 +18,7 @@ const cut = (text, size) => {  // labels of one kind begin alike and end differe
   return text.length <= most ? text : `${text.slice(0, half)}…${text.slice(1 - half)}`;
 };
 const below = (item) => [item.domain, ...(item.tags || []).map((tag) => `#${tag}`)].filter(Boolean).join(' · ');
-const sentence = (item) => item.score === undefined ? '' : `similarity ${item.score.toFixed(2)}`
+export const sentence = (item) => item.score === undefined ? '' : `similarity ${item.score.toFixed(2)}`
   + (item.chance === undefined ? '' : `; of such hits ${Math.round(100 * item.chance)} % are right here`);
 
 export const drawCard = (node, { gallery, kind }, item, index, size) => {  // without an item: one that is still on its way

@@ -96,18 +96,23 @@ export default ({ element, props, watch }) => {
     clearTimeout(resting);
     resting = setTimeout(() => load(from, to), REST_MS);
   };
+  const ask = async (start, most) => {  // items of a whole gallery, or null
+    const address = `items/${encodeURIComponent(data.gallery)}?start=${start}&count=${most}&view=${encodeURIComponent(data.view ?? '')}`;
+    const answer = await fetch(address).catch(() => null);
+    return answer?.ok ? (await answer.json()).items : null;
+  };
   const load = async (from, to) => {
     const wanted = data;
     for (let page = Math.floor(from / PAGE); page <= Math.floor((to - 1) / PAGE); page += 1) {
       if (pages.has(page)) continue;
       pages.set(page, []);
-      const answer = await fetch(`items/${encodeURIComponent(data.gallery)}?start=${page * PAGE}&count=${PAGE}&view=${encodeURIComponent(data.view ?? '')}`).catch(() => null);
+      const items = await ask(page * PAGE, PAGE);
       if (data !== wanted) return;
-      if (!answer?.ok) {
+      if (!items) {
         pages.delete(page);
         continue;
       }
-      pages.set(page, (await answer.json()).items);
+      pages.set(page, items);
       if (pages.size > PAGES_KEPT) pages.delete(pages.keys().next().value);
     }
     for (const [index, node] of drawn) if (!node.dataset.item || !itemAt(index)) fill(node, itemAt(index), index);
@@ -147,7 +152,9 @@ export default ({ element, props, watch }) => {
   addEventListener('unifex-card-size', setSize);
   element.addEventListener('scroll', (event) => { if (event.target === place('frame')) requestAnimationFrame(show); }, true);
   new ResizeObserver(resize).observe(place('frame'));
-  const choosing = makeChoosing({ element, place, get data() { return data; }, itemAt, count, focusOn });
+  const grid = { element, place, get data() { return data; }, itemAt, count, ask, focusOn };
+  place('frame').grid = grid;  // the large view goes through it: item-list.js
+  const choosing = makeChoosing(grid);
   setSize();
   const hits = makeHits({ element, place, get data() { return data; }, put: (item, index) => fill(newCard(), item, index) });
   watch('value', draw);

@@ -11,8 +11,8 @@ from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import serve
 from unifex.gallery.gallery import Gallery
-from unifex.ui import scripts
-from unifex.ui.server.picture_addresses import PREVIEW, THUMBNAIL, address
+from unifex.ui import item_routes, scripts
+from unifex.ui.server.picture_addresses import PIXELS, PREVIEW, THUMBNAIL, address
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def addresses(server, kind: str) -> list[str]:
 
 
 def test_pictures_have_addresses_that_a_browser_may_keep(server):
-    for kind, side in ((THUMBNAIL, 64), (PREVIEW, 64)):
+    for kind, side in ((THUMBNAIL, 64), (PREVIEW, 64), (PIXELS, 160)):
         given = httpx.get(addresses(server, kind)[0])
         assert given.headers["content-type"] == "image/jpeg"
         assert "immutable" in given.headers["cache-control"]
@@ -257,6 +257,39 @@ def test_a_port_in_use_is_passed_by_and_of_an_image_that_went_the_thumbnail_stay
         assert thumb.status_code == 200
         assert large.status_code == 404
         assert "no longer there" in large.json()["detail"]
+
+
+def test_all_pixels_of_a_large_picture_come_without_its_metadata(tmp_path, embedder):
+    exif = Image.Exif()
+    exif[0x010F] = "SECRETCAMERA"
+    data = encoded(picture("signs/cross", 1, side=400).resize((2000, 1500)), "JPEG", exif=exif)
+    (tmp_path / "large.jpg").write_bytes(data)
+    gallery = Gallery.create(tmp_path / "drawn", embedder)
+    run_index(gallery, tmp_path / "large.jpg")
+    (record,) = gallery.records([1])
+    whole = item_routes.pixels(gallery, record)
+    assert b"SECRET" not in whole
+    assert Image.open(io.BytesIO(whole)).size == (2000, 1500)
+    assert Image.open(io.BytesIO(item_routes.pixels(gallery, record, most=30_000))).size == (200, 150)
+
+
+def test_what_looks_most_like_an_item_and_labels_that_exist(server):
+    items = {item["id"]: item for item in httpx.get(f"{server.url}items/drawn").json()["items"]}
+    cross = next(item for item in items.values() if item["label"] == "cross")
+    alike = httpx.get(f"{server.url}alike/drawn/{cross['id']}").json()["items"]
+    assert len(alike) == 16
+    assert cross["id"] not in [item["id"] for item in alike]
+    assert alike[0]["label"] == "cross"
+    assert [item["score"] for item in alike] == sorted((item["score"] for item in alike), reverse=True)
+    labels = httpx.get(f"{server.url}labels/drawn", params={"like": " S"}).json()["labels"]
+    assert labels == ["square", "stripes", "disc", "cross"]  # those that begin so first
+
+
+@pytest.mark.parametrize("asked", ["alike/drawn/999", "alike/no%20such/1", "labels/no%20such", "pixels/drawn/1?v=0"])
+def test_what_is_not_there_has_no_neighbours_labels_or_pixels(server, asked):
+    answer = httpx.get(server.url + asked)
+    assert answer.status_code == 404
+    assert answer.json()["detail"]
 
 
 def test_scripts_are_modules_that_browsers_keep(server):

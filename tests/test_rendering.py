@@ -46,8 +46,8 @@ MARKUP = {
     "header": lambda: html.header(EVIL, EVIL, busy=True),
     "cards": lambda: cards.of_gallery(EVIL, render("map_moved.html", gallery=EVIL, shown=[CARD])),
     "status": lambda: search_answer.search_status(RESULT, EVIL, [EVIL], EVIL),
-    "item": lambda: item.detail(item.Shown(RECORD, EVIL, problem=EVIL)),
-    "no item": lambda: item.no_item(EVIL, EVIL, "error"),
+    "item": lambda: item.detail(item.Shown(RECORD, EVIL, problem=EVIL, editable=True)),
+    "item that was left out": lambda: item.left_out(Correction("drop", EVIL, EVIL, "0" * 64), 1),
     "index report": lambda: gallery_report.report(REPORT),
     "gallery": lambda: gallery_report.gallery_facts(FACTS, EVIL),
     "part of an evaluation": lambda: failure_lists.part_title(Part(label=EVIL), MEASURED, 0, 0),
@@ -114,6 +114,23 @@ def test_groups_are_drawn_as_they_are_called_and_buttons_that_mend_are_only_ther
     strangers = json.loads(grouped_grid("drawn", groups, "mend", editable=False, prefer=True))
     assert not strangers["prefer"]
     assert all(not group["acts"] for group in strangers["groups"])
+
+
+def test_where_a_file_lies_and_how_to_correct_it_is_for_whom_it_concerns():
+    record = replace(RECORD, path="cat/1.jpg", uri="/home/ann/cat/1.jpg")
+    own, strangers = item.Shown(record, "drawn", editable=True), item.Shown(record, "drawn", strangers=True)
+    assert 'data-text="/home/ann/cat/1.jpg"' in item.detail(own)
+    assert 'id="correct"' in item.detail(own)
+    assert "ann" not in item.detail(strangers)
+    assert 'data-text="cat/1.jpg"' in item.detail(strangers)
+    assert 'id="correct"' not in item.detail(strangers)
+
+
+def test_what_the_page_is_told_of_an_item():
+    there, gone = item.Shown(RECORD, "drawn"), item.Shown(RECORD, "drawn", problem="it went")
+    told = json.loads(item.Told.of(there, item.detail(there)).as_json(7))
+    assert (told["item"], told["v"], told["width"], told["height"], told["number"]) == (1, "0" * 16, 10, 20, 7)
+    assert item.Told.of(gone, "").width == 0
 
 
 def test_when_an_image_was_taken_is_told_but_not_to_strangers():

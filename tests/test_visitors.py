@@ -23,7 +23,7 @@ from unifex.data.item import Skipped
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
-from unifex.ui.server.picture_addresses import PREVIEW, THUMBNAIL, address
+from unifex.ui.server.picture_addresses import PIXELS, PREVIEW, THUMBNAIL, address
 from unifex.ui.server.quotas import Limits
 from unifex.ui.server.rates import Ownership, Rate, Refusal
 from unifex.ui.server.workspaces import VISITORS, Workspaces
@@ -125,7 +125,7 @@ def test_pictures_of_a_workspace_are_its_owners_alone_and_without_metadata(serve
     assert "1 image added" in owner.index("photos", {"a.jpg": encoded(picture("signs/cross", 72), "JPEG", exif=exif)})
     (folder,) = (server.indexes / VISITORS).glob("*/photos")
     (record,) = Gallery.open(folder).records([1])
-    for kind in (THUMBNAIL, PREVIEW):
+    for kind in (THUMBNAIL, PREVIEW, PIXELS):
         place = address(kind, "photos", record)
         shown = owner.http.get(f"/{place}")
         assert shown.status_code == 200
@@ -133,7 +133,9 @@ def test_pictures_of_a_workspace_are_its_owners_alone_and_without_metadata(serve
         assert mallory.http.get(f"/{place}").status_code == 404
         assert Visitor(server.url, cookies=False).http.get(f"/{place}").status_code == 404
     assert owner.http.get("/items/photos").json()["total"] == 1
-    assert mallory.http.get("/items/photos").status_code == 404
+    for asked in ("items/photos", "alike/photos/1", "labels/photos"):
+        assert owner.http.get(f"/{asked}").status_code == 200
+        assert mallory.http.get(f"/{asked}").status_code == 404
 
 
 @pytest.mark.parametrize(

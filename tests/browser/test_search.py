@@ -193,8 +193,8 @@ def test_what_is_left_out_is_gone_from_the_hits_and_comes_back(page):
     first_hit(page).click()
     page.locator("#correct").get_by_text("Correct it").click()
     page.locator("#leave-out").click()
-    expect(page.locator("#detail-card")).to_contain_text("Left out of the gallery")
-    expect(page.locator("#search-with-this")).to_be_hidden()
+    expect(page.locator("#detail-card .said")).to_contain_text("Left out of the gallery")
+    expect(page.locator("#detail-card .position")).to_have_text("1 of 19")  # what came next
     expect(page.locator("#search-status")).to_contain_text("among 263 items")
     page.locator("#close-detail").click()
     expect(page.locator(f'#hits [title="{path}"]')).to_have_count(0)

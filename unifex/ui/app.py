@@ -20,7 +20,7 @@ from unifex.core import images, proxies
 from unifex.core.address import free_port, in_url, is_open, served_at
 from unifex.ui import theme
 from unifex.ui.chosen_route import chosen_route
-from unifex.ui.components.basic import Choice
+from unifex.ui.components.basic import Choice, item_told
 from unifex.ui.components.chosen_items import ChosenItems, Elsewhere
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
@@ -30,6 +30,7 @@ from unifex.ui.endpoints import add_endpoints
 from unifex.ui.health import health_route
 from unifex.ui.item_routes import item_routes
 from unifex.ui.listening import Part, Updates, follow, listen
+from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
 from unifex.ui.rendering import html
 from unifex.ui.scripts import script_route
@@ -127,15 +128,16 @@ class _Tabs:
         """An item can be searched with from every tab, chosen items searched within; the map shows the query."""
         opened = {self.bar: gr.update(selected="search")}
 
-        def search_with(shown: tuple[str, int]) -> Updates:
-            """(shown item) -> the Search tab, and there as :meth:`SearchTab.search_with`."""
-            return {**opened, **self.search.search_with(*shown)}
+        def search_with(told: str) -> Updates:
+            """(gallery and item) -> the Search tab, and there as :meth:`SearchTab.search_with`."""
+            return {**opened, **self.search.search_with(*item_told(told))}
 
         def search_within(chosen: Selection) -> Updates:
             """(chosen items) -> the Search tab, and there as :meth:`SearchTab.search_within`."""
             return {**opened, **self.search.search_within(chosen)}
 
-        listen(self.item_view.again.click, search_with, [self.item_view.shown], [self.bar, *self.search.query])
+        again = [self.bar, *self.search.query]
+        listen(self.item_view.again.input, search_with, [self.item_view.again], again)
         self._act_on_chosen()
         restricted = [self.bar, self.search.gallery, *self.search.narrowed]
         listen(self.map.within.click, search_within, [self.map.chosen], restricted)
@@ -224,6 +226,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
                 "routes": [
                     *item_routes(context),
                     chosen_route(context),
+                    *neighbour_routes(context),
                     script_route(),
                     APIRoute("/health", health_route(context), include_in_schema=False),
                     APIRoute(f"/{theme.PLOTLY}", lambda: FileResponse(theme.plotly_path()), include_in_schema=False),

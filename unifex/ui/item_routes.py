@@ -1,14 +1,16 @@
 """Items and their pictures by address, for the page's grid.
 
-``/thumb/GALLERY/ITEM?v=HASH`` is what is kept of an item, ``/picture/...`` its image, larger: the address names the
-picture's content, so that a browser keeps what it was given. ``/items/GALLERY?start=N&count=M&view=VIEW`` are items as
-JSON, those of a :class:`unifex.ui.view.View` in its order; ``?ids=1,2`` are these. ``/facets/GALLERY?view=VIEW`` is
-what there is to filter by, counted (``&part=TEXT``: of names that contain it), ``/tags/GALLERY`` its tags.
+``/thumb/GALLERY/ITEM?v=HASH`` is what is kept of an item, ``/picture/...`` its image, larger, ``/pixels/...`` all of
+its pixels: the address names the picture's content, so that a browser keeps what it was given.
+``/items/GALLERY?start=N&count=M&view=VIEW`` are items as JSON, those of a :class:`unifex.ui.view.View` in its order;
+``?ids=1,2`` are these. ``/facets/GALLERY?view=VIEW`` is what there is to filter by, counted
+(``&part=TEXT``: of names that contain it), ``/tags/GALLERY`` its tags.
 Whoever may not see a gallery gets the same answer as for one that is not there.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Annotated
@@ -30,16 +32,18 @@ from unifex.ui.context import AppContext
 from unifex.ui.rendering.filter_list import facet_list
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.server.door import check_logged_in, refused
-from unifex.ui.server.picture_addresses import FACETS, ITEMS, PREVIEW, TAGS, THUMBNAIL, version
+from unifex.ui.server.picture_addresses import FACETS, ITEMS, PIXELS, PREVIEW, TAGS, THUMBNAIL, version
 from unifex.ui.server.rates import Refusal
 from unifex.ui.view import MOST_CHARACTERS, View
 
 KEPT = "private, max-age=31536000, immutable"
 MOST_ITEMS = 1000  # of one answer
 MOST_NAME = 200  # characters of a name that is looked for
+MOST_PIXELS = 40 * 10**6  # of a picture that is shown in full; of a larger one so many
 _FRESH = {"Cache-Control": "no-store"}
 Picture = Callable[[Gallery, Record], bytes]
 Handler = Callable[..., Response]
+ItemId = Annotated[int, Path(ge=0, lt=2**63)]
 _DECODERS = threading.BoundedSemaphore(2)  # originals that are decoded at once
 
 
@@ -58,7 +62,18 @@ def preview(gallery: Gallery, record: Record) -> bytes:
         return thumbnails.thumbnail(large, thumbnails.PREVIEW_SIZE, quality=85)
 
 
-PICTURES: dict[str, Picture] = {THUMBNAIL: thumbnail, PREVIEW: preview}
+def pixels(gallery: Gallery, record: Record, most: int = MOST_PIXELS) -> bytes:
+    """JPEG bytes of the image at its own size, or of ``most`` pixels, without any metadata. Raises as
+    :func:`preview`."""
+    sides = record.width, record.height
+    scale = min(1.0, math.sqrt(most / max(1, math.prod(sides))))
+    with _DECODERS:
+        at_least = math.ceil(scale * min(sides)) if scale < 1 else None
+        large = images.decode(gallery.original(record), at_least=at_least).image
+        return thumbnails.thumbnail(large, max(1, round(scale * max(sides))), quality=92)
+
+
+PICTURES: dict[str, Picture] = {THUMBNAIL: thumbnail, PREVIEW: preview, PIXELS: pixels}
 
 
 def item_routes(context: AppContext) -> list[APIRoute]:
@@ -71,7 +86,7 @@ def item_routes(context: AppContext) -> list[APIRoute]:
 
 
 def _pictures(context: AppContext, picture: Picture) -> Handler:
-    def answer(request: Request, gallery: str, item: Annotated[int, Path(ge=0, lt=2**63)], v: str = "") -> Response:
+    def answer(request: Request, gallery: str, item: ItemId, v: str = "") -> Response:
         def given() -> Response:
             opened = context.gallery(gallery)
             records = opened.records([item])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 
 from fastapi.routing import APIRoute
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from unifex.core.assets import ASSETS
 from unifex.ui.server.door import refused
@@ -38,6 +38,6 @@ def script_route() -> APIRoute:
         if name not in MODULES:
             return refused(Refusal(404, "there is no such script"))
         headers = _KEPT if version == VERSION else {"Cache-Control": "no-store"}
-        return FileResponse(MODULES[name], media_type="text/javascript", headers=headers)
+        return Response(MODULES[name].read_bytes(), media_type="text/javascript", headers=headers)
 
     return APIRoute("/code/{version}/{name}", answer, include_in_schema=False)

@@ -1,115 +1,144 @@
-"""One item, large, over whatever tab it was opened from: look at it, search with it, correct it."""
+"""One item, large, over whatever tab it was opened from: look at it, search with it, correct it.
+
+The dialog is the page's (``assets/large-view.js``); here is what it is told of an item and what it asks for. Every
+message names its item, so that nothing is said of the one before while the answer for the next is on its way.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import gradio as gr
-from markupsafe import Markup
 
+from unifex.core.errors import UnifexError
 from unifex.core.text import reason
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError, Record
-from unifex.ui.components.basic import item_told, signal
+from unifex.ui.components.basic import item_id, item_told, signal
 from unifex.ui.context import ERRORS, AppContext, Wish
 from unifex.ui.listening import Updates, listen
+from unifex.ui.rendering import failure_lists
 from unifex.ui.rendering.html import message
-from unifex.ui.rendering.item import Shown, detail, no_item
+from unifex.ui.rendering.item import Shown, Told, detail, left_out
 from unifex.ui.scripts import scripts
+
+MAX_TEXT = 1000  # characters of a label or a domain
 
 
 @dataclass
 class ItemView:
-    """Components and handlers. ``shown`` is the (gallery, id) of the open item; ``corrected`` changes with every
-    correction, made here or elsewhere: whoever shows items shows them anew then."""
+    """Components and handlers. ``again`` is input when an item is to be searched with, as a message that
+    ``item_told`` reads; ``corrected`` changes with every correction, made here or elsewhere: whoever shows items shows
+    them anew then."""
 
     context: AppContext
 
     def build(self) -> None:
-        """Lay it out; the script makes a dialog of it, which is closed until an item is opened."""
-        self.shown, self.corrected = gr.State(("", 0)), gr.State(Wish())
-        self.wanted = signal("open")
-        with gr.Column(elem_id="detail-card"):
-            self.picture = gr.HTML(js_on_load=scripts("item-view"))
-            with gr.Row():
-                self.again = gr.Button("Search with this one", variant="primary", elem_id="search-with-this")
-                gr.Button("Close", elem_id="close-detail")
-            with gr.Accordion("Correct it", open=False, elem_id="correct") as self.correction:
-                with gr.Row():
-                    self.label = gr.Textbox(label="Label", elem_id="correct-label")
-                    self.domain = gr.Textbox(label="Domain", elem_id="correct-domain")
-                with gr.Row():
-                    self.relabel = gr.Button("Save label", elem_id="save-label")
-                    self.drop = gr.Button("Leave it out of the gallery", elem_id="leave-out", variant="stop")
-                gr.Markdown("Stored with the gallery, not in your files; the Evaluate tab lists it and can undo it.")
-        listen(
-            self.wanted.input, self.open, [self.wanted],
-            [self.shown, self.picture, self.label, self.domain, self.again, self.correction],
-        )  # fmt: skip
-        after = [self.picture, self.again, self.correction, self.corrected]
-        fields = [self.shown, self.label, self.domain]
-        listen(self.relabel.click, self.save_label, fields, after, counts="first")
-        listen(self.drop.click, self.leave_out, [self.shown], after, counts="first")
+        """Lay it out; nothing of it is seen until an item is opened."""
+        self.corrected = gr.State(Wish())
+        self.wanted, self.said, self.again = signal("open"), signal("correct"), signal("again")
+        self.told = gr.HTML("", html_template="", js_on_load=scripts("item-view"), visible="hidden", elem_id="item")
+        listen(self.wanted.input, self.open, [self.wanted], [self.told])
+        listen(self.said.input, self.correct, [self.said], [self.told, self.corrected], counts="every")
 
     def open(self, told: str) -> Updates:
-        """(gallery and item) -> that, the item as it is now, its label and domain, what can be done with it."""
-        gallery, item, label, domain = "", 0, "", ""
-        there = changeable = False
+        """(gallery and item) -> what the dialog is told of it."""
+        gallery, item = "", 0
         try:
             gallery, item = item_told(told)
-            opened = self.context.gallery(gallery)
-            records = opened.records([item])
-            there = bool(records)
-            changeable = there and self.context.can_change(gallery)
-            if records:
-                label, domain = records[0].label, records[0].domain
-            view = self._large(opened, records[0]) if records else no_item(*_GONE)
+            return {self.told: _new(self._there(gallery, item))}
         except ERRORS as error:
-            view = no_item("This item cannot be shown", reason(error), "error")
-        return {
-            self.shown: (gallery, item),
-            # The page opens the view when this changes: at every opening, too.
-            self.picture: view + Markup(f"<!-- {Wish.new().number} -->"),
-            self.label: label,
-            self.domain: domain,
-            self.again: gr.update(visible=there),
-            self.correction: gr.update(visible=changeable),
-        }
+            return {self.told: _new(Told(gallery, item, message("This item cannot be shown", reason(error), "error")))}
 
-    def save_label(self, shown: tuple[str, int], label: str, domain: str) -> Updates:
-        """(shown item, label, domain) -> the item as it is now, what can be done with it, that it was corrected."""
-        return self._correct(shown, lambda record: corrections.relabel(record, label, domain), "Label saved")
-
-    def leave_out(self, shown: tuple[str, int]) -> Updates:
-        """(shown item) -> as :meth:`save_label`."""
-        return self._correct(shown, corrections.drop, "Left out of the gallery")
-
-    def _correct(self, shown: tuple[str, int], say: Callable[[Record], Correction], done: str) -> Updates:
-        """A correction of the shown item -> as :meth:`save_label`."""
+    def correct(self, told: str) -> Updates:
+        """(what to correct, gallery, item or number of a correction, label, domain) -> what the dialog is told of it
+        then, and that something was corrected."""
+        gallery, item = "", 0
         try:
-            gallery = self.context.writable(shown[0])
-            record = gallery.records([shown[1]])[0]
-            with gallery.write() as writer:
-                writer.correct([say(record)])
-            left = gallery.records([shown[1]])
-        except IndexError:
-            return {self.picture: no_item(*_GONE)}
+            action, gallery, item, label, domain = _correction_told(told)
+            answer = ACTIONS[action](self, gallery, item, label, domain)
         except ERRORS as error:
-            return {self.picture: no_item("Not corrected", reason(error), "error")}
-        there = gr.update(visible=bool(left))
-        view = message(done, _UNDO, "good") + self._large(gallery, left[0]) if left else no_item(done, _UNDO, "good")
-        return {self.picture: view, self.again: there, self.correction: there, self.corrected: Wish.new()}
+            refused = Told(gallery, item, message("Not corrected", reason(error), "error"), state="refused")
+            return {self.told: _new(refused)}
+        return {self.told: _new(answer), self.corrected: Wish.new()}
 
-    def _large(self, gallery: Gallery, record: Record) -> Markup:
+    def relabel(self, name: str, item: int, label: str, domain: str) -> Told:
+        """It has another label and domain."""
+        gallery = self.context.writable(name)
+        _store(gallery, corrections.relabel(_record(gallery, item), label, domain))
+        return self._there(name, item, message("Label saved", _UNDO, "good"))
+
+    def leave_out(self, name: str, item: int, *_: str) -> Told:
+        """It is not found any more."""
+        gallery = self.context.writable(name)
+        said = corrections.drop(_record(gallery, item))
+        _store(gallery, said)
+        return Told(name, item, left_out(said, failure_lists.key(said)), state="left")
+
+    def take_back(self, name: str, number: int, *_: str) -> Told:
+        """A correction of this number (:func:`failure_lists.key`) is taken back."""
+        gallery = self.context.writable(name)
+        said = next((said for said in gallery.corrections() if failure_lists.key(said) == number), None)
+        if said is None:
+            raise GalleryError("that was taken back already")
+        with gallery.write() as writer:
+            writer.undo([said])
+        return Told(name, number, message("Taken back", said.sentence, "good"), state="back")
+
+    def _there(self, name: str, item: int, done: str = "") -> Told:
+        """``done``: what was done to it a moment ago, as markup."""
+        gallery = self.context.gallery(name)
+        records = gallery.records([item])
+        if not records:
+            return Told(name, item, message(*_GONE))
         original, problem = b"", ""
         try:
-            original = gallery.original(record)  # what is there was decoded when it was indexed
+            original = gallery.original(records[0])  # what is there was decoded when it was indexed
         except GalleryError as error:
             problem = reason(error)
-        return detail(Shown(record, gallery.name, original, problem, self.context.settings.public))
+        strangers = self.context.settings.public
+        shown = Shown(records[0], name, original, problem, strangers, self.context.can_change(name))
+        return Told.of(shown, done + detail(shown))
 
 
+def _new(told: Told) -> str:
+    return told.as_json(Wish.new().number)
+
+
+def _record(gallery: Gallery, item: int) -> Record:
+    """Raises ``GalleryError`` where there is none any more."""
+    records = gallery.records([item])
+    if not records:
+        raise GalleryError("this item is no longer here: it was removed or left out since")
+    return records[0]
+
+
+def _store(gallery: Gallery, said: Correction) -> None:
+    with gallery.write() as writer:
+        writer.correct([said])
+
+
+def _correction_told(told: str) -> tuple[str, str, int, str, str]:
+    """Action, gallery, item, label and domain that a signal tells of. Raises ``UnifexError`` for anything else."""
+    try:
+        action, gallery, item, label, domain = json.loads(told)
+        if action not in ACTIONS:
+            raise ValueError("no such correction")
+        known = action, str(gallery), item_id(item), str(label), str(domain)
+    except (TypeError, ValueError) as error:
+        raise UnifexError("that is no correction; reload the page") from error
+    if max(len(known[3]), len(known[4])) > MAX_TEXT:
+        raise UnifexError(f"a label or a domain has at most {MAX_TEXT} characters")
+    return known
+
+
+ACTIONS: dict[str, Callable[[ItemView, str, int, str, str], Told]] = {
+    "relabel": ItemView.relabel,
+    "leave": ItemView.leave_out,
+    "back": ItemView.take_back,
+}
 _GONE = ("This item is no longer here", "It was removed or left out since.", "warning")
-_UNDO = "The Evaluate tab lists all corrections and can undo them."
+_UNDO = "Kept with the gallery, not in your file; the Evaluate tab lists it and can undo it."

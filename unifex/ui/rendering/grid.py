@@ -44,7 +44,7 @@ class GridItem:
         )
 
     @classmethod
-    def of_hit(cls, hit: Hit, order: str) -> GridItem:
+    def of_hit(cls, hit: Hit, order: str = "") -> GridItem:
         """What was found, in an order as a :class:`View` says it."""
         chance = None if hit.probability is None else round(hit.probability, 2)
         item = cls.of(hit.record, round(hit.score, 4), chance)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from markupsafe import Markup
 
@@ -11,20 +12,58 @@ from unifex.core.metadata import taken
 from unifex.core.templates import render
 from unifex.core.text import size
 from unifex.gallery import tags
+from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Record
-from unifex.ui.server.picture_addresses import PREVIEW, THUMBNAIL, address
+from unifex.ui.server.picture_addresses import version
 
 
 @dataclass(frozen=True)
 class Shown:
-    """An item of the gallery of this name, its image file (empty where it is not there: ``problem`` says why), and
-    whether ``strangers`` look, who are not told what the file or further columns say of anybody."""
+    """An item of the gallery of this name, its image file (empty where it is not there: ``problem`` says why), whether
+    ``strangers`` look, who are not told what the file or further columns say of anybody, and whether who looks may
+    change it."""
 
     record: Record
     gallery: str
     original: bytes = b""
     problem: str = ""
     strangers: bool = False
+    editable: bool = False
+
+    @property
+    def name(self) -> str:
+        """The label, or what the file is called."""
+        return self.record.label or self.record.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What `assets/large-view.js` is told of an item, or of what became of a correction.
+
+    ``state``: "there", "left" (out of the gallery), "back" (what was left out is), "refused" (a correction). ``v``
+    names its picture; empty where there is no item. ``width`` and ``height`` are those of the image in pixels, 0 where
+    its file is not there.
+    """
+
+    gallery: str
+    item: int
+    html: str
+    state: str = "there"
+    name: str = ""
+    v: str = ""
+    width: int = 0
+    height: int = 0
+
+    @classmethod
+    def of(cls, shown: Shown, html: str) -> Told:
+        """An item as it is now."""
+        record = shown.record
+        width, height = (0, 0) if shown.problem else (record.width, record.height)
+        return cls(shown.gallery, record.id, html, "there", shown.name, version(record), width, height)
+
+    def as_json(self, number: int) -> str:
+        """``number`` makes it another than the one before: the page listens to changes."""
+        return json.dumps({**asdict(self), "number": number}, ensure_ascii=False)
 
 
 def _taken(shown: Shown) -> str:
@@ -45,14 +84,13 @@ FACTS: dict[str, Callable[[Shown], str]] = {
 
 
 def detail(shown: Shown) -> Markup:
-    """One item, large, with everything known of it."""
-    record = shown.record
+    """Everything known of an item, and what can be done with it."""
     rows = {name: value for name, fact in FACTS.items() if (value := fact(shown))}
-    rows |= {} if shown.strangers else record.labels.beside(FACTS)
-    source = address(THUMBNAIL if shown.problem else PREVIEW, shown.gallery, record)
-    return render("item.html", name=record.label or record.path, picture=source, rows=rows, problem=shown.problem)
+    rows |= {} if shown.strangers else shown.record.labels.beside(FACTS)
+    place = shown.record.path if shown.strangers else shown.record.uri
+    return render("item.html", shown=shown, rows=rows, place=place)
 
 
-def no_item(title: str, text: str, kind: str) -> Markup:
-    """What the large view says where there is no item to show."""
-    return render("no_item.html", title=title, text=text, kind=kind)
+def left_out(said: Correction, number: int) -> Markup:
+    """That an item was left out, with a button that takes it back; ``number`` names the correction."""
+    return render("item_left.html", said=said, number=number)

@@ -41,7 +41,8 @@ MAX_NAME = 64  # characters of a session, an event, an upload
 API = "/gradio_api"
 _OPEN = {
     "GET": r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*|/health|/plotly\.js|"
-    r"/code/[^/]+/[^/]+|/(thumb|picture)/[^/]+/\d+|/(items|tags|facets)/[^/]+|/(svelte|static|assets)/.*|/login_check/?|"
+    r"/code/[^/]+/[^/]+|/(thumb|picture|pixels|alike)/[^/]+/\d+|/(items|tags|facets|labels)/[^/]+|"
+    r"/(svelte|static|assets)/.*|/login_check/?|"
     r"/gradio_api/(info/?|app_id/?|theme\.css|startup-events|"
     r"upload_progress|queue/data|heartbeat/[\w-]+|call/(v2/)?\w+/\w+|file=.*|login_check/?|user/?|token/?)|/logout",
     "POST": r"/login/?|/chosen/[^/]+|"
@@ -101,6 +102,9 @@ class Guard:
         elif method == "POST":
             self.quotas.asked.check(caller)
             await self._ask(request, caller, send)
+        elif path.startswith(picture_addresses.COSTLY_PATHS):
+            self.quotas.asked.check(caller)
+            await self.app(request.scope, request.receive, send)
         elif path.startswith(picture_addresses.PATHS):
             self.quotas.pictures.check(caller)
             await self.app(request.scope, request.receive, send)

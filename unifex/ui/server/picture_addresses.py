@@ -9,8 +9,11 @@ from urllib.parse import quote
 
 from unifex.gallery.gallery import Record
 
-THUMBNAIL, PREVIEW, ITEMS, TAGS, CHOSEN, FACETS = "thumb", "picture", "items", "tags", "chosen", "facets"
-PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW, ITEMS, TAGS))  # how they begin
+THUMBNAIL, PREVIEW, PIXELS = "thumb", "picture", "pixels"
+ITEMS, TAGS, CHOSEN, FACETS, ALIKE, LABELS = "items", "tags", "chosen", "facets", "alike", "labels"
+PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW, ITEMS, TAGS, LABELS))  # how they begin
+COSTLY_PATHS = tuple(f"/{kind}/" for kind in (PIXELS, ALIKE))  # of what takes as long as a search
+_PLAIN = "!'()*"  # scripts write them as they are (`encodeURIComponent`), and one address is fetched once
 
 
 def version(record: Record) -> str:
@@ -19,5 +22,6 @@ def version(record: Record) -> str:
 
 
 def address(kind: str, gallery: str, record: Record) -> str:
-    """Where a picture of an item is: its :data:`THUMBNAIL`, or a :data:`PREVIEW` of the image."""
-    return f"{kind}/{quote(gallery, safe='')}/{record.id}?v={version(record)}"
+    """Where a picture of an item is: its :data:`THUMBNAIL`, a :data:`PREVIEW` of the image, or all :data:`PIXELS`."""
+    name = quote(gallery, safe=_PLAIN)
+    return f"{kind}/{name}/{record.id}?v={version(record)}"

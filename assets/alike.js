@@ -1,0 +1,47 @@
+// The strip of items that look most like the open one; a press goes into them.
+
+import { drawCard, newCard } from './cards.js';
+
+const WIDTH = 88;  // pixels of a card
+const REST_MS = 250;  // whoever goes through items quickly asks for none
+
+export default (view) => {
+  const strip = view.place('strip'), title = view.place('alike-title');
+  let asked = null, resting = 0, items = [], of = '';
+
+  const say = (text) => {
+    title.textContent = `Looks most like these in ${view.list.gallery}${text}`;
+  };
+  const stop = () => {
+    clearTimeout(resting);
+    asked?.abort();
+  };
+  const ask = async () => {
+    const { gallery } = view.list, mine = asked = new AbortController();
+    const address = `alike/${encodeURIComponent(gallery)}/${view.item.id}`;
+    const answer = await fetch(address, { signal: mine.signal }).catch(() => null);
+    const found = answer?.ok ? (await answer.json().catch(() => null))?.items : null;
+    if (mine.signal.aborted) return;
+    strip.removeAttribute('aria-busy');
+    items = found ?? [];
+    say(found ? (found.length ? '' : ': nothing else is there') : ': that cannot be told now');
+    strip.replaceChildren(...items.map((item, index) => drawCard(newCard(), { gallery, kind: '' }, item, index, WIDTH)));
+  };
+  strip.addEventListener('click', (event) => {
+    const card = event.target.closest('.card');
+    if (card) view.into([...items], Number(card.dataset.index));
+  });
+  return {
+    stop,
+    soon: () => {
+      const wanted = `${view.list.gallery} ${view.item.id}`;
+      if (wanted === of && items.length) return;
+      of = wanted;
+      stop();
+      items = [];
+      say('');
+      strip.setAttribute('aria-busy', 'true');
+      resting = setTimeout(ask, REST_MS);
+    },
+  };
+};

@@ -1,0 +1,48 @@
+// Correcting the open item: another label, out of the gallery, and back. Comes when somebody is about to.
+
+const SUGGEST_MS = 120;
+
+export default (view) => {
+  const left = [];  // what was left out since the page was opened, with its list and place
+  let resting = 0;
+
+  const busy = () => view.place('facts').getAttribute('aria-busy') === 'true';
+  const correct = (action, item, label = '', domain = '') => unifex.correct([action, view.list.gallery, item, label, domain]);
+  const ask = async (field) => {
+    const address = `labels/${encodeURIComponent(view.list.gallery)}?like=${encodeURIComponent(field.value)}`;
+    const answer = await fetch(address).catch(() => null);
+    const labels = answer?.ok ? (await answer.json().catch(() => null))?.labels ?? [] : [];
+    field.list?.replaceChildren(...labels.map((value) => Object.assign(document.createElement('option'), { value })));
+  };
+  const gone = (news) => {
+    const { list, item } = view;
+    if (news.gallery !== list.gallery || news.item !== item.id) return;
+    left.push({ list, item, index: list.index });
+    list.remove(list.index);
+    view.say(news.html);
+    if (list.count()) view.go(Math.min(list.index, list.count() - 1));
+    else view.empty();
+  };
+  const back = (news) => {
+    const last = left.pop();
+    view.say(news.html);
+    if (last?.list !== view.list) return;
+    last.list.insert(last.index, last.item);
+    view.go(last.index);
+  };
+
+  return {
+    suggest: (field) => {
+      clearTimeout(resting);
+      resting = setTimeout(() => ask(field), SUGGEST_MS);
+    },
+    save: ({ label, domain }) => { if (!busy()) correct('relabel', view.item.id, label.value, domain.value); },
+    leave: () => { if (!busy()) correct('leave', view.item.id); },
+    undo: (button) => correct('back', Number(button.dataset.number)),
+    done: (news) => ({ left: gone, back, refused: () => view.say(news.html) })[news.state]?.(news),
+    copy: async ({ dataset: { text } }) => {
+      const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+      view.words(copied ? `Copied: ${text}` : `Not copied by this browser; here it is: ${text}`);
+    },
+  };
+};

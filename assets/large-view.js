@@ -1,0 +1,183 @@
+// The large view: a dialog of the browser's own that shows one item of a list, beside what it was found with, and goes
+// on to the next. `item` is what the list says of it, `told` what the server says (rendering/item.py, Told) a moment later.
+
+import makeAlike from './alike.js';
+import makeBeside from './beside.js';
+import { nameOf, sentence } from './cards.js';
+import { fixed, listFrom } from './item-list.js';
+import { makeDialog } from './view-parts.js';
+import makePicture from './view-picture.js';
+
+export default ({ props, watch }) => {
+  const { dialog, place } = makeDialog();
+  let list = null, item = null, told = null, trail = [], pending = null;  // trail: the lists that led here, with their items
+  let making = null;
+
+  const view = {
+    dialog, place,
+    get list() { return list; },
+    get item() { return item; },
+    get told() { return told; },
+    say: (html) => { place('said').innerHTML = html; },
+    words: (text) => { place('said').textContent = text; },
+    go: (at) => go(at),
+    empty: () => {
+      place('facts').replaceChildren();
+      place('acts').hidden = true;
+    },
+    into: (items, at) => {  // what looks like it
+      trail.push({ list, item });
+      list = fixed(list.gallery, 'alike', items, at);
+      go(at);
+    },
+  };
+  const picture = makePicture(view, (step) => turn(step)), beside = makeBeside(view), alike = makeAlike(view);
+  const correcting = () => making ||= import('./correcting.js').then((module) => module.default(view));
+
+  // --- what is shown ---------------------------------------------------------------------------------------------------
+  const isHit = () => (trail[0]?.list ?? list).kind === 'hits';
+  const where = () => `${(list.index + 1).toLocaleString('en')} of ${list.count().toLocaleString('en')}`;
+  const frame = () => {
+    const several = list.count() > 1, at = trail.at(-1)?.list;
+    place('title').textContent = told?.name || nameOf(item);
+    place('position').textContent = several ? where() + (list.kind === 'alike' ? ' that look like it' : '') : '';
+    place('back').hidden = !at;
+    place('back').textContent = at ? `‹ Back to ${(at.index + 1).toLocaleString('en')} of ${at.count().toLocaleString('en')}` : '';
+    for (const [name, at, end] of [['before', -1, 0], ['after', 1, list.count() - 1]]) {
+      place(name).hidden = !several;
+      place(name).disabled = list.index === end;
+    }
+    const alikeness = sentence(item);
+    const found = list.kind === 'alike' ? 'Like the one before: ' : list.ranked ? `Hit ${list.index + 1}: ` : '';
+    place('match').textContent = alikeness && found + alikeness;
+    for (const button of dialog.querySelectorAll('.acts .mark')) button.hidden = !isHit();
+  };
+  const show = (wanted) => {
+    [item, told, pending] = [wanted, null, null];
+    frame();
+    place('facts').setAttribute('aria-busy', 'true');
+    picture.show();
+    beside.draw(list, trail);
+    alike.soon();
+    unifex.open([list.gallery, item.id]);
+  };
+  const tellFacts = (html) => {  // opened and focused as they were: one corrects one item after the other
+    const facts = place('facts'), open = facts.querySelector('details')?.open;
+    const focused = facts.contains(document.activeElement) && document.activeElement.id;
+    facts.innerHTML = html;
+    facts.removeAttribute('aria-busy');
+    if (open) facts.querySelector('details')?.setAttribute('open', '');
+    if (focused) document.getElementById(focused)?.focus();
+  };
+  const know = (news) => {
+    told = news;
+    item = { ...item, v: told.v || item.v, label: told.v ? told.name : item.label };
+    frame();
+    tellFacts(told.html);
+    place('acts').hidden = !told.v;
+    picture.know();
+  };
+
+  // --- going on --------------------------------------------------------------------------------------------------------
+  const go = async (at) => {
+    const from = list, end = list.count() - 1;
+    pending = Math.max(0, Math.min(end, at));
+    const goal = pending, wanted = await list.at(goal);
+    if (list !== from || pending !== goal || !dialog.open) return;  // somebody went on meanwhile
+    if (!wanted) {
+      pending = null;
+      return view.words('The next one cannot be fetched: the server does not answer.');
+    }
+    list.step = Math.sign(goal - list.index) || 1;
+    list.index = goal;
+    show(wanted);
+  };
+  const turn = (step) => {
+    const at = (pending ?? list.index) + step;
+    if (at < 0 || at >= list.count()) return;
+    view.words('');
+    go(at);
+  };
+  const back = () => {
+    const last = trail.pop();
+    list = last.list;
+    view.words('');
+    show(last.item);
+  };
+  const open = (card, wanted) => {
+    trail = [];
+    list = listFrom(card, wanted);
+    card?.focus();  // where the browser returns to
+    if (!dialog.open) dialog.showModal();
+    place('close').focus();
+    view.words('');
+    beside.begin(list);
+    go(list.index);
+  };
+  dialog.addEventListener('close', () => {
+    alike.stop();
+    picture.stop();
+    const first = trail[0] ?? { list, item };
+    first.list.focus?.(first.list.index, first.item);
+  });
+  watch('value', () => {
+    const news = props.value && JSON.parse(props.value);
+    if (!news || !dialog.open) return;
+    if (news.state !== 'there') correcting().then((made) => made.done(news));
+    else if (news.gallery === list.gallery && news.item === item?.id) know(news);
+  });
+
+  // --- by mouse, finger and keys ---------------------------------------------------------------------------------------
+  const tell = (signal, value) => unifex[signal](value);
+  const mark = (kind, said) => {
+    tell('marked', [kind, list.gallery, [item.id], '']);
+    view.words(`Marked as ${said} like this: the hits follow.`);
+  };
+  const ACTIONS = {
+    close: () => dialog.close(),
+    before: () => turn(-1),
+    after: () => turn(1),
+    back,
+    compare: () => beside.toggle(list, trail),
+    larger: () => picture.zoom('by', 1.5),
+    smaller: () => picture.zoom('by', 1 / 1.5),
+    fit: () => picture.zoom('toggle'),
+    search: () => {
+      dialog.close();
+      tell('again', [list.gallery, item.id]);
+    },
+    more: () => mark('more', 'more'),
+    less: () => mark('less', 'less'),
+    ...Object.fromEntries(['copy', 'leave', 'undo'].map((name) => [name, async (button) => (await correcting())[name](button)])),
+  };
+  for (const kind of ['input', 'focusin']) {
+    place('facts').addEventListener(kind, async ({ target }) => {
+      if (target.name === 'label') (await correcting()).suggest(target);
+    });
+  }
+  place('facts').addEventListener('submit', async (event) => {
+    event.preventDefault();
+    (await correcting()).save(event.target.elements);
+  });
+  let pressedOn = null;
+  dialog.addEventListener('pointerdown', (event) => { pressedOn = event.target; });
+  dialog.addEventListener('click', (event) => {
+    const act = event.target.closest('[data-do]');
+    if (act) ACTIONS[act.dataset.do](act);
+    else if (event.target === dialog && pressedOn === dialog) dialog.close();
+  });
+  const KEYS = {
+    ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), Home: () => go(0), End: () => go(list.count() - 1),
+    '+': ACTIONS.larger, '=': ACTIONS.larger, '-': ACTIONS.smaller, 0: () => picture.zoom('fit'), c: ACTIONS.compare,
+  };
+  const MOVES = { ArrowLeft: [-80, 0], ArrowRight: [80, 0], ArrowUp: [0, -80], ArrowDown: [0, 80] };
+  dialog.addEventListener('keydown', (event) => {
+    if (event.target.matches('input, textarea, select') || event.ctrlKey || event.metaKey || event.altKey) return;
+    const move = event.shiftKey && picture.zoomed && MOVES[event.key];
+    if (move) picture.zoom('move', ...move);
+    else if (KEYS[event.key]) KEYS[event.key]();
+    else return;
+    event.preventDefault();
+  });
+  return { open };
+};

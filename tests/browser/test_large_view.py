@@ -1,0 +1,204 @@
+"""The large view: by mouse, by keyboard, on a phone, and where what it shows is gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.browsing import PHONE, first_hit, go_to
+from tests.support.drawing import encoded, picture, write_folder
+from tests.support.galleries import run_index
+from tests.support.serving import Server, serve
+from unifex.gallery import corrections
+from unifex.gallery.gallery import Gallery
+
+pytestmark = pytest.mark.browser
+ITEMS = 321  # of which the last is large
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder) -> Iterator[Server]:
+    base = tmp_path_factory.mktemp("large")
+    folder = write_folder(base / "pictures", views=(ITEMS - 1) // 4)
+    (folder / "zebra").mkdir()
+    large = picture("signs/stripes", 999, side=640).resize((3200, 2400))
+    (folder / "zebra" / "large.jpg").write_bytes(encoded(large, "JPEG"))
+    run_index(Gallery.create(base / "indexes" / "drawn", embedder), folder)
+    with serve(base / "indexes") as running:
+        yield running
+
+
+def part(page: Page, name: str):
+    return page.locator(f"#detail [data-part={name}]")
+
+
+def opened_hit(page: Page, at: int) -> None:
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    page.locator("#hits .card").nth(at).click()
+    expect(part(page, "facts")).to_contain_text("pixels")
+
+
+def pictures(page: Page):
+    go_to(page, "Gallery")
+    cards = page.locator("#pictures .card[data-item]")
+    expect(cards.first).to_be_visible()
+    return cards
+
+
+def test_by_mouse(server, open_page):
+    page = open_page(server.url)
+    opened_hit(page, 2)
+    expect(part(page, "position")).to_have_text("3 of 20")
+    expect(part(page, "match")).to_contain_text(re.compile(r"Hit 3: similarity 0\.\d\d"))
+    expect(part(page, "beside").locator("img")).to_have_count(1)
+    stage = page.locator("#detail .stage").bounding_box()
+    part(page, "after").click()
+    expect(part(page, "position")).to_have_text("4 of 20")
+    path = page.locator("#hits .card").nth(3).get_attribute("title")
+    expect(part(page, "facts")).to_contain_text(path)
+    part(page, "compare").click()
+    expect(part(page, "beside")).to_be_hidden()
+    part(page, "compare").click()
+    expect(part(page, "strip").locator(".card")).to_have_count(16)
+    assert page.locator("#detail .stage").bounding_box() == stage  # nothing jumped
+    part(page, "strip").locator(".card").nth(1).click()
+    expect(part(page, "position")).to_have_text("2 of 16 that look like it")
+    expect(part(page, "match")).to_contain_text("Like the one before: similarity")
+    part(page, "back").click()
+    expect(part(page, "position")).to_have_text("4 of 20")
+    page.locator("#detail [data-do=more]").click()
+    expect(part(page, "said")).to_contain_text("Marked as more like this")
+    page.mouse.click(5, 5)  # beside it
+    expect(page.locator("#detail")).to_be_hidden()
+    expect(page.locator(f"#hits .card[title='{path}']")).to_be_focused()
+    expect(page.locator("#forget-marks")).to_contain_text("1 more like it")
+    first_hit(page).click()
+    page.locator("#search-with-this").click()
+    expect(page.locator("#detail")).to_be_hidden()
+    expect(page.locator("#forget-marks")).to_be_hidden()  # another query
+
+
+def test_a_label_is_chosen_and_an_item_left_out_and_back(server, open_page):
+    page = open_page(server.url)
+    cards = pictures(page)
+    paths = [cards.nth(at).get_attribute("title") for at in range(3)]
+    cards.nth(1).click()
+    expect(part(page, "facts")).to_contain_text(paths[1])
+    page.locator("#correct").get_by_text("Correct it").click()
+    label = page.locator("#correct-label input")
+    label.fill("st")
+    expect(page.locator("#labels-there option").first).to_have_attribute("value", "stripes")
+    label.fill("stripes")
+    page.keyboard.press("Enter")
+    expect(part(page, "facts")).to_contain_text("Label saved")
+    expect(page.locator("#detail h2")).to_have_text("stripes")
+    label.fill("x" * 999 + " " * 20)
+    expect(label).to_be_visible()  # and stays open
+    page.locator("#leave-out").click()
+    expect(part(page, "said")).to_contain_text("Left out of the gallery")
+    expect(part(page, "position")).to_have_text(f"2 of {ITEMS - 1}")
+    expect(part(page, "facts")).to_contain_text(paths[2])
+    part(page, "said").get_by_role("button", name="Undo").click()
+    expect(part(page, "said")).to_contain_text("Taken back")
+    expect(part(page, "position")).to_have_text(f"2 of {ITEMS}")
+    expect(part(page, "facts")).to_contain_text(paths[1])
+    page.keyboard.press("Escape")
+    expect(page.locator("#gallery-facts")).to_contain_text(re.compile(rf"Items\s*{ITEMS}"))
+
+
+def test_by_keyboard(server, open_page):
+    page = open_page(server.url)
+    cards = pictures(page)
+    cards.nth(0).focus()
+    page.keyboard.press("Enter")
+    expect(part(page, "position")).to_have_text(f"1 of {ITEMS}")
+    expect(part(page, "before")).to_be_disabled()
+    expect(part(page, "compare")).to_be_hidden()  # nothing was searched for
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(part(page, "position")).to_have_text(f"4 of {ITEMS}")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/pixels/" in request.url else None)
+    page.keyboard.press("End")  # which no card shows
+    expect(part(page, "position")).to_have_text(f"{ITEMS} of {ITEMS}")
+    expect(part(page, "facts")).to_contain_text("3200 x 2400 pixels")
+    expect(part(page, "image")).to_have_js_property("naturalWidth", 1280)
+    assert not asked
+    for _ in range(4):
+        page.keyboard.press("+")
+    expect(part(page, "image")).to_have_js_property("naturalWidth", 3200)
+    page.keyboard.press("+")
+    page.keyboard.press("Shift+ArrowRight")
+    assert len(asked) == 1
+    assert "scale" in part(page, "image").get_attribute("style")
+    page.keyboard.press("0")
+    assert "scale" not in part(page, "image").get_attribute("style")
+    page.keyboard.press("Escape")
+    expect(page.locator(":focus")).to_have_attribute("data-index", str(ITEMS - 1))
+    expect(page.locator(":focus")).to_be_in_viewport()
+
+
+def finger(page: Page, *steps: list[tuple[float, float]]) -> None:
+    """Touch, move and let go: of each step where the fingers are."""
+    session = page.context.new_cdp_session(page)
+    for number, places in enumerate(steps):
+        points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
+        session.send(
+            "Input.dispatchTouchEvent", {"type": "touchMove" if number else "touchStart", "touchPoints": points}
+        )
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_on_a_phone(server, open_page):
+    page = open_page(server.url, **PHONE)
+    page.locator("#hits .grid[data-kind=samples] .card").first.tap()
+    first_hit(page).tap()
+    expect(part(page, "position")).to_have_text("1 of 20")
+    expect(page.locator("#search-with-this")).to_be_in_viewport()
+    expect(part(page, "beside")).to_be_hidden()
+    finger(page, [(300, 300)], [(200, 302)], [(90, 304)])
+    expect(part(page, "position")).to_have_text("2 of 20")
+    finger(page, [(90, 300)], [(200, 302)], [(300, 304)])
+    expect(part(page, "position")).to_have_text("1 of 20")
+    finger(page, [(180, 300), (210, 300)], [(140, 300), (250, 300)], [(80, 300), (310, 300)])
+    expect(part(page, "pane")).to_have_class(re.compile("zoomed"))
+    finger(page, [(300, 300)], [(200, 302)], [(90, 304)])  # moves the picture now
+    expect(part(page, "position")).to_have_text("1 of 20")
+    part(page, "compare").tap()
+    expect(part(page, "beside")).to_be_visible()
+    query, item = part(page, "beside").bounding_box(), part(page, "pane").bounding_box()
+    assert query["y"] + query["height"] <= item["y"]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    part(page, "strip").locator(".card").first.tap()
+    expect(part(page, "position")).to_contain_text("1 of 16")
+    part(page, "close").tap()
+    expect(page.locator("#detail")).to_be_hidden()
+
+
+def test_an_item_or_its_file_that_is_gone(tmp_path, embedder, open_page):
+    folder = write_folder(tmp_path / "pictures", views=2)
+    gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder)
+    run_index(gallery, folder)
+    with serve(tmp_path / "indexes") as running:
+        page = open_page(running.url, pictures_go=True)
+        cards = pictures(page)
+        paths = [cards.nth(at).get_attribute("title") for at in range(3)]
+        (folder / paths[0]).unlink()
+        cards.nth(0).click()
+        expect(part(page, "facts")).to_contain_text("Only the thumbnail is left")
+        expect(part(page, "facts")).to_contain_text(paths[0])
+        with gallery.write() as writer:
+            writer.correct([corrections.drop(gallery.item_at(paths[1]))])
+        page.keyboard.press("ArrowRight")
+        expect(part(page, "facts")).to_contain_text("This item is no longer here")
+        expect(page.locator("#search-with-this")).to_be_hidden()
+        page.keyboard.press("ArrowRight")
+        expect(part(page, "facts")).to_contain_text(paths[2])
+        expect(page.locator("#search-with-this")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#detail")).to_be_hidden()
+        page.context.close()
