@@ -1,5 +1,5 @@
 // The page's address: what is on screen, after #. Python writes what of a search stands in it (`props.value`: { text,
-// files, missing, opened }) and reads it (`unifex.visit`); the tab, the browser's history and links are this script's.
+// files, missing, said, opened }) and reads it (`unifex.visit`); the tab, the browser's history and links are this script's.
 // Runs inside a gr.HTML (`props`: also `minor`, names of what is no step back, and `most`, characters; `watch`).
 
 export default ({ props, watch }) => {
@@ -65,13 +65,18 @@ export default ({ props, watch }) => {
   watch('value', () => {
     const news = JSON.parse(props.value);
     if (following && !news.opened) return;
-    told = news;
+    unifex.told = told = news;
     wait(false);
     write();
+    window.dispatchEvent(new Event('unifex-address'));
   });
   const bar = document.querySelector('#tabs > .tab-wrapper');
   new MutationObserver(write).observe(bar, { subtree: true, attributeFilter: ['aria-selected'] });
   window.addEventListener('popstate', follow);
+  unifex.go = (address, files = []) => {  // as a link that is pressed
+    history.pushState({ files }, '', `${location.pathname}${location.search}#${address}`);
+    follow();
+  };
   if (here()) follow();
 
   // --- links -----------------------------------------------------------------------------------------------------------

@@ -61,12 +61,12 @@ def test_every_part_of_a_search_stands_in_an_address_or_cannot():
     chosen = {"picked": Selection("g", (1,)), "within": Selection("g", (2,)), "fold": "bytes"}
     chosen["without"] = Selection("g", (3,))
     other = Form("g", True, "a.png", ["b.png"], **chosen, text="words", text_weight=0.3, k=7, min_score=0.5, trust=0.1)
-    other = replace(other, rerank=True, view=View("g", {"domain": ("d",)}).as_json())
+    other = replace(other, rerank=True, saved="0" * 12, view=View("g", {"domain": ("d",)}).as_json())
     parts = told("g/1", "0.1,0.2,0.3,0.4;0,0,1,0.5"), told("4fe2", "0,0,0.5,1")
     boxed = Form("g", picked=Selection("g", (1,)), regions=parts[0]), Form("g", image="/4fe2/a.png", regions=parts[1])
     assert [read(written(one)).form.regions for one in boxed] == list(parts)
     kept = {"gallery", "text", "picked", "within", "without", "text_weight", "k", "view", "min_score", "trust"}
-    kept |= {"rerank", "fold"}
+    kept |= {"rerank", "fold", "saved"}
     for name in kept:
         alone = replace(FIRST, gallery="g", **({name: getattr(other, name)} if name != "gallery" else {}))
         assert getattr(read(written(alone)).form, name) == getattr(alone, name)

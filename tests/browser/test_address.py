@@ -115,3 +115,32 @@ def test_the_page_is_drawn_without_a_jump_and_the_first_hit_is_in_the_first_scre
     page.set_viewport_size({"width": 640, "height": 450})  # a desk at 200 %
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     context.close()
+
+
+def test_searches_are_saved_opened_and_tell_what_is_new_and_the_last_ones_are_offered(server, open_page):
+    page = open_page(server.url)
+    page.on("dialog", lambda asked: asked.accept("crosses"))
+    drop(page, "#query-image button", {"cross.png": encoded(picture("signs/cross", 60))})
+    expect(first_hit(page)).to_contain_text("cross")
+    page.get_by_role("button", name="Save search").click()
+    expect(page.locator("#saved-notice")).to_contain_text("Saved as 'crosses'")
+    expect(page.locator("#searches .saved .name")).to_have_text("crosses")
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(samples(page).first).to_be_visible()
+    source = server.indexes.parent / "pictures"
+    (source / "signs" / "cross" / "new.png").write_bytes(encoded(picture("signs/cross", 61)))
+    run_index(Gallery.open(server.indexes / "drawn"), source)
+
+    other = open_page(server.url)  # somebody else of the same server: the image is not there, its features are
+    expect(other.locator("#searches .saved .new")).to_have_text("1 new")
+    other.locator("#searches .saved .open").click()
+    expect(first_hit(other)).to_contain_text("cross")
+    expect(other.locator("#searches .saved .new")).to_have_count(0)
+    expect(other.locator("#searches .recent .open")).to_have_count(1)
+    link = other.url
+    page.locator("#searches .recent .open").click()
+    expect(page.locator("#query-image img")).to_be_visible()
+    page.get_by_role("button", name="Delete crosses").click()
+    expect(page.locator("#searches .saved li")).to_have_count(0)
+    third = open_page(server.url, link=link)
+    expect(third.locator("#address-notice")).to_contain_text("a saved search that is not here")

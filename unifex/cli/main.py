@@ -11,7 +11,19 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from unifex.cli import data, duplicates, exchange, galleries, indexing, measuring, models, searching, settings, training
+from unifex.cli import (
+    data,
+    duplicates,
+    exchange,
+    galleries,
+    indexing,
+    measuring,
+    models,
+    saved,
+    searching,
+    settings,
+    training,
+)
 from unifex.cli.options import Parser
 from unifex.core import console
 
@@ -52,6 +64,6 @@ def _parser() -> Parser:
         settings.add_options(added, everywhere_only=True)
         return added
 
-    for group in (indexing, searching, duplicates, measuring, training, models, data, exchange, galleries):
+    for group in (indexing, searching, saved, duplicates, measuring, training, models, data, exchange, galleries):
         group.add_commands(command)
     return parser

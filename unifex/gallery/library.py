@@ -27,6 +27,7 @@ from unifex.models.embedder import MODELS, Embedder
 from unifex.vector_index import index_types
 
 MAX_NAME = 80
+SEARCHES = ".searches"  # the folder of saved ones
 T = TypeVar("T")
 log = logging.getLogger("unifex")
 _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
@@ -211,6 +212,7 @@ class Library:
         self._open.pop(name, None)
         _remove(trash)
         if config:
+            (self.folder / SEARCHES / f"{config.id}.json").unlink(missing_ok=True)
             self._leave_store(trash, config, elsewhere=True)
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,15 +20,40 @@ FEEDBACK = ("rocchio", "nearest")  # how marks count, the default first: `unifex
 
 
 @dataclass(frozen=True)
+class Known:
+    """Backbone features float32 [n, D] of images that are not at hand, and the weight hash of their backbone."""
+
+    features: np.ndarray = field(compare=False)
+    backbone_hash: str
+
+    @classmethod
+    def of(cls, gallery: Gallery, features: np.ndarray) -> Known:
+        """Features that the gallery's backbone gave."""
+        return cls(features.astype(np.float32), gallery.config.backbone_hash)
+
+    def for_gallery(self, gallery: Gallery) -> np.ndarray:
+        """The features. Raises ``GalleryError`` where they are of another backbone than the gallery's."""
+        if (self.backbone_hash, self.features.shape[1]) != (
+            gallery.config.backbone_hash,
+            gallery.embedder.backbone.feature_dim,
+        ):
+            raise GalleryError(
+                f"this search was saved with another backbone than '{gallery.config.backbone}': search with its image "
+                "again, and save that"
+            )
+        return self.features
+
+
+@dataclass(frozen=True)
 class Query:
     """One thing: shown by ``images`` (files, bytes or pictures) or ``items`` of the gallery (ids), said by ``text``.
 
     ``text_weight``: with both, 0 is what is shown only, 1 the text only. ``regions``: parts of each of the images and
     items to search with, in place of the whole; a ``Crop`` among the images stays what it is. ``more`` and ``less``:
     ids of the gallery's items that were marked as more, or less, like it; those that went count no more. ``more`` alone
-    is a query, too. ``feedback``: how marks count, of :data:`FEEDBACK`. Raises ``UnifexError`` where the text is blank
-    or too long, the weight is out of its range, there are too many regions or marks, regions of nothing that is shown,
-    or an item that is marked both ways.
+    is a query, too. ``feedback``: how marks count, of :data:`FEEDBACK`. ``known``: features of further images. Raises
+    ``UnifexError`` where the text is blank or too long, the weight is out of its range, there are too many regions or
+    marks, regions of nothing that is shown, or an item that is marked both ways.
     """
 
     images: tuple[ImageLike, ...] = ()
@@ -39,6 +64,7 @@ class Query:
     more: tuple[int, ...] = ()
     less: tuple[int, ...] = ()
     feedback: str = FEEDBACK[0]
+    known: Known | None = None
 
     def __post_init__(self) -> None:
         if self.text and not 0 < len(self.text.strip()) <= MAX_TEXT:
@@ -61,12 +87,12 @@ class Query:
 
     def __bool__(self) -> bool:
         """There is something to search with."""
-        return bool(self.images or self.items or self.text or self.more)
+        return bool(self.shows or self.text or self.more)
 
     @property
     def shows(self) -> bool:
         """There is an image of it."""
-        return bool(self.images or self.items)
+        return bool(self.images or self.items or self.known)
 
     @property
     def lone_image(self) -> ImageLike | None:
@@ -85,6 +111,8 @@ class Query:
             pictures += [gallery.original(record) for record in self.records(gallery)]
         elif self.items:
             parts.append(gallery.features([record.sha256 for record in self.records(gallery)]))
+        if self.known:
+            parts.append(self.known.for_gallery(gallery))
         if pictures:
             parts.append(gallery.embedder.features([shown for picture in pictures for shown in self._shown(picture)]))
         return np.concatenate(parts)

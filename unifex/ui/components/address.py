@@ -8,6 +8,7 @@ search. What a link says is a stranger's word: what is unknown, wrong or too lon
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -115,6 +116,12 @@ def _view(form: Form) -> str:
     return replace(form.shown, gallery="").as_json()
 
 
+def _id(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{12}", text):
+        raise ValueError("no saved search")
+    return text
+
+
 # In the order in which they are read: items and marks are of the gallery, marks are about the query. What else decides
 # what is found is a line here.
 FIELDS: dict[str, Field] = {
@@ -125,6 +132,10 @@ FIELDS: dict[str, Field] = {
         MOST_ITEMS,
     ),
     "box": Field(_boxes, _with_boxes, minor=True),
+    "saved": Field(
+        lambda form: [form.remembered] if form.remembered else [],
+        lambda form, texts: replace(form, saved=_id(texts[-1])),
+    ),
     "words": Field(
         lambda form: [form.text.strip()] if form.text.strip() else [],
         lambda form, texts: replace(form, text=_words(texts[-1])),
@@ -198,12 +209,30 @@ def missing(form: Form) -> str:
     return ""
 
 
+def in_words(form: Form) -> str:
+    """What is searched for, in few words; empty where nothing is."""
+    shown = len(form.paths) or len(form.item.ids) or bool(form.remembered)
+    marks = form.counting_marks
+    said = [
+        f"\u201c{form.text.strip()[:60]}\u201d" if form.text.strip() else "",
+        "" if not shown else "an image" if shown == 1 else plural(shown, "image"),
+    ]
+    said += [f"{len(marks.more)} more, {len(marks.less)} less like it" if marks else ""]
+    return " and ".join(filter(None, said))
+
+
 def address_told(form: Form, opened: bool = False) -> str:
     """What the page is told of a search: its address, its uploads, for this browser alone, and :func:`missing`.
 
     ``opened``: it was just read from an address.
     """
-    said = {"text": written(form), "files": form.paths, "missing": missing(form), "opened": opened}
+    said: dict[str, Any] = {
+        "text": written(form),
+        "files": form.paths,
+        "missing": missing(form),
+        "said": in_words(form),
+    }
+    said["opened"] = opened
     return json.dumps(said, ensure_ascii=False)
 
 

@@ -18,6 +18,7 @@ from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.search import search
 from unifex.ui.components.basic import further_told, signal
 from unifex.ui.components.copies import Copies
+from unifex.ui.components.saved_searches import asked_for
 from unifex.ui.components.search_form import Form
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Updates, listen
@@ -62,7 +63,9 @@ class Finding:
         if not all(Path(path).is_file() for path in form.paths):
             raise images.ImageError("the upload is no longer kept here; drop the image again")
         level, told = self.copies.settle(gallery, form.fold)
-        return search(gallery, form.query, k, self.filters(form), rerank=form.rerank, fold=level), told
+        return search(
+            gallery, asked_for(self.context, gallery, form), k, self.filters(form), rerank=form.rerank, fold=level
+        ), told
 
     def show_further(self, told: str, *values: Any) -> Updates:
         """(an answer and how many hits of it are shown; what the form holds) -> the next hits."""

@@ -10,6 +10,7 @@ import gradio as gr
 
 from unifex.core.errors import UnifexError
 from unifex.core.text import plural, reason
+from unifex.retrieval.saved_searches import SavedSearches
 from unifex.ui.components.address import MOST, Asked, address_told, read
 from unifex.ui.components.basic import notice
 from unifex.ui.components.search_form import Form
@@ -72,9 +73,11 @@ class LinkOpener:
             return Form(gallery=form.gallery), [reason(error)]
         gone = len(form.picked.ids) - len(picked) + len(form.within.ids) - len(within)
         marks = form.counting_marks
+        lost = [f"no longer in the gallery: {plural(gone, 'image')} of it"] if gone else []
+        if form.saved and all(one.id != form.saved for one in SavedSearches(self.context.library, gallery).all()):
+            form, lost = replace(form, saved=""), [*lost, "it is a saved search that is not here"]
         form = replace(form, picked=Selection(form.gallery or "", picked), within=Selection(form.gallery or "", within))
         about = form.counting_marks.about
-        lost = [f"no longer in the gallery: {plural(gone, 'image')} of it"] if gone else []
         return replace(form, marks=replace(marks, about=about)), lost
 
     def _with_uploads(self, form: Form, files: list[str]) -> tuple[Form, list[str]]:

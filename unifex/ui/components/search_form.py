@@ -32,6 +32,7 @@ class Form:
     picked: Selection = Selection()  # an item that is searched with; an image that comes later takes its place
     within: Selection = Selection()  # items that were chosen on the map
     without: Selection = Selection()  # items that are not to be found
+    saved: str = ""  # a saved search by an image that is not here; whatever is shown takes its place
     text: str = ""
     text_weight: float = 0.5
     k: int = 20
@@ -60,6 +61,11 @@ class Form:
         return self.picked if self.picked.gallery == self.gallery and not self.paths else Selection()
 
     @property
+    def remembered(self) -> str:
+        """The saved search whose image is the query, if it is."""
+        return "" if self.paths or self.item.ids else self.saved
+
+    @property
     def query(self) -> Query:
         """What is searched with."""
         marks, boxes = self.counting_marks, self.boxes
@@ -83,7 +89,7 @@ class Form:
     @property
     def counting_marks(self) -> Marks:
         """The marks that were made about this query."""
-        return self.marks.of(self.gallery or "", (self.paths, self.item.ids, self.text.strip()))
+        return self.marks.of(self.gallery or "", (self.paths or self.remembered, self.item.ids, self.text.strip()))
 
     @property
     def shown(self) -> View:

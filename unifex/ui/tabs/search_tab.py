@@ -32,6 +32,7 @@ from unifex.ui.components.marks import Marks, marks_told
 from unifex.ui.components.pressing import or_say
 from unifex.ui.components.query_regions import about_item, told
 from unifex.ui.components.query_view import Asked, QueryView, thumbnails_of
+from unifex.ui.components.saved_searches import SavedSearchList, picture_of
 from unifex.ui.components.search_form import ANY_SIMILARITY, EVERY_HIT, FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import Part, Updates, listen
@@ -55,6 +56,7 @@ class SearchTab:
 
     def __post_init__(self) -> None:
         self.left_out, self.finding = LeftOut(self.context), Finding(self.context)
+        self.searches = SavedSearchList(self.context)
 
     @property
     def without(self) -> gr.State:
@@ -64,7 +66,7 @@ class SearchTab:
     def build(self) -> None:
         """Lay the tab out and wire it."""
         self.picked, self.pressed, self.within = gr.State(FIRST.picked), gr.State(FIRST.pressed), gr.State(FIRST.within)
-        self.wish, self.found = gr.State(Wish()), gr.State(LastResult())
+        self.wish, self.found, self.saved = gr.State(Wish()), gr.State(LastResult()), gr.State(FIRST.saved)
         self.sampled, self.marked = signal("sample"), signal("marked")
         self.regions, self.forgotten = signal("regions"), signal("forgetItem")
         self.marks, self.address = gr.State(FIRST.marks), address_bar()
@@ -85,6 +87,7 @@ class SearchTab:
                 self.finding.build()
             with gr.Column(elem_id="search-more", min_width=280):
                 self._build_more()
+                self.searches.build()
         self._wire()
 
     def _build_query(self) -> None:
@@ -181,6 +184,7 @@ class SearchTab:
             self.grid,
             self.found,
             self.picked,
+            self.saved,
             self.asked,
             self.address,
             self.finding.copies.awaited,
@@ -201,6 +205,7 @@ class SearchTab:
         listen(self.unmark.click, lambda: {self.marks: Marks(), self.wish: Wish.new()}, None, marking)
         listen(self.keep.click, None, js="() => unifex.askToKeep()")
         self.left_out.wire(self.wish, self.status)
+        self.searches.wire(self._form, self.finding.filters)
         listen(self.gallery.change, self.choose_gallery, [self.gallery, self.view], self.chosen)
         within = [self.within, self.gallery]
         listen(self.gallery.change, self.offer_everywhere, within, [self.everywhere])
@@ -301,7 +306,13 @@ class SearchTab:
     def show(self, *values: Any) -> Updates:
         """(what the form holds) -> status, grid, what was found, what it was, the picked item if still the query."""
         form = Form(*values)
-        shown = {self.picked: form.item, self.grid: "", self.found: LastResult(), self.asked: ""}
+        shown = {
+            self.picked: form.item,
+            self.saved: form.remembered,
+            self.grid: "",
+            self.found: LastResult(),
+            self.asked: "",
+        }
         return {**shown, self.address: address_told(form), **self._noted(form), **self._answer(form)}
 
     def _noted(self, form: Form) -> Updates:
@@ -322,7 +333,7 @@ class SearchTab:
             return {self.status: message("The gallery is being made", text)}
         try:
             gallery = self.context.gallery(form.gallery)
-            if form.query:
+            if form.query or form.remembered:
                 return self._hits(gallery, form)
             return self._samples(gallery, self.finding.filters(form), form.pressed)
         except images.ImageError as error:
@@ -335,7 +346,10 @@ class SearchTab:
         query, filters = form.query, self.finding.filters(form)
         result, folding = self.finding.hits(gallery, form, int(form.k))
         found = LastResult(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
-        shown, places = thumbnails_of(gallery, form), not self.context.settings.public
+        shown, places = (
+            picture_of(self.context, gallery, form) or thumbnails_of(gallery, form),
+            not self.context.settings.public,
+        )
         status = search_answer.search_status(result, gallery.name, shown, query.text, places)
         if filters.false_accept_rate:
             calibration = gallery.calibration()

@@ -1,0 +1,103 @@
+// Searches to come back to: saved ones of the gallery that is searched, and this browser's last ones. Runs inside gr.HTML
+// (`element`, `server`); assets/address.js tells of what is searched and opens an address.
+
+export default ({ element, server }) => {
+  const KEPT = 'unifex-recent', MOST = 12, DRAWN_MS = 300;
+  const make = (tag, kind, text) => Object.assign(document.createElement(tag), { className: kind || '', textContent: text || '' });
+  const button = (kind, text, label, act) => {
+    const made = make('button', kind, text);
+    Object.assign(made, { type: 'button', title: label });
+    made.setAttribute('aria-label', label);
+    made.addEventListener('click', act);
+    return made;
+  };
+  const own = (picture) => /^(thumb\/|data:image\/)/.test(picture ?? '');  // nothing is fetched from elsewhere
+  const line = (entry, name, open) => {
+    const item = make('li');
+    const main = button('open', '', `Search again: ${name}`, open);
+    if (own(entry.picture)) main.append(Object.assign(make('img'), { src: entry.picture, alt: '' }));
+    main.append(make('span', 'name', name));
+    item.append(main);
+    return item;
+  };
+  const draw = (place, title, lines, ...tools) => {
+    const head = make('h3', '', title), list = make('ul');
+    list.append(...lines);
+    head.append(...tools);
+    element.querySelector(place).replaceChildren(...(lines.length ? [head, list] : []));
+  };
+
+  // --- saved -----------------------------------------------------------------------------------------------------------
+  let gallery = null;
+  const change = async (what, saved, name = '') => {
+    const problem = await server.change([what, gallery, saved.id, name]);
+    if (problem && what !== 'see') window.alert(problem);
+    load(true);
+  };
+  const savedLine = (saved) => {
+    const item = line(saved, saved.name, () => {
+      unifex.go(saved.address);
+      if (saved.new) change('see', saved);
+    });
+    if (saved.new) item.firstChild.append(make('b', 'new', `${saved.new} new`));
+    if (saved.problem) item.firstChild.append(make('small', '', saved.problem));
+    item.append(
+      button('tool', '✎', `Rename ${saved.name}`, () => {
+        const name = window.prompt('Name of the search', saved.name);
+        if (name) change('rename', saved, name);
+      }),
+      button('tool', '✕', `Delete ${saved.name}`, () => {
+        if (window.confirm(`Delete the saved search '${saved.name}'?`)) change('delete', saved);
+      }));
+    return item;
+  };
+  const load = async (again) => {
+    const wanted = new URLSearchParams(unifex.told?.text ?? '').get('gallery');
+    if (!wanted || (wanted === gallery && !again)) return;
+    gallery = wanted;
+    const found = await server.saved(wanted).catch(() => []);
+    if (gallery === wanted) draw('.saved', 'Saved searches', found.map(savedLine));
+  };
+  unifex.searches = load;
+  document.addEventListener('click', (event) => {
+    if (!event.target.closest('.save-search')) return;
+    const name = window.prompt('Name of the search', unifex.told?.said || 'My search');
+    if (name) unifex.saveSearch(name);
+  });
+
+  // --- recent ----------------------------------------------------------------------------------------------------------
+  const recent = () => {
+    try {
+      const kept = JSON.parse(localStorage.getItem(KEPT) || '[]');
+      return Array.isArray(kept) ? kept.filter((one) => typeof one?.text === 'string') : [];
+    } catch {
+      return [];
+    }
+  };
+  const keep = (entries) => {
+    try {
+      localStorage.setItem(KEPT, JSON.stringify(entries.slice(0, MOST)));
+    } catch { /* a browser that keeps nothing */ }
+    showRecent();
+  };
+  const showRecent = () => draw('.recent', 'Recent in this browser',
+    recent().map((entry) => line(entry, entry.said, () => unifex.go(entry.text, entry.files))),
+    button('tool', 'Clear', 'Clear the recent searches', () => keep([])));
+  const note = () => {
+    const { text, files, said } = unifex.told;
+    if (!said) return;
+    const picture = document.querySelector('#search-status .queries img')?.getAttribute('src') ?? '';
+    const same = (one) => one.text === text && `${one.files}` === `${files}`;
+    const where = new URLSearchParams(text).get('gallery');
+    keep([{ text, files, said: `${said} in ${where}`, picture: picture.length < 20000 ? picture : '' }, ...recent().filter((one) => !same(one))]);
+  };
+  let timer = 0;
+  const follow = () => {
+    load();
+    clearTimeout(timer);
+    timer = setTimeout(note, DRAWN_MS);  // when the query's picture is there, and the slider at rest
+  };
+  window.addEventListener('unifex-address', follow);
+  showRecent();
+  if (unifex.told) follow();
+};

@@ -1,0 +1,64 @@
+"""The command ``saved``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from unifex.cli.options import Parser
+from unifex.cli.shared import library, say
+from unifex.core.errors import UnifexError
+from unifex.core.text import plural, reason
+
+if TYPE_CHECKING:
+    from unifex.gallery.gallery import Gallery
+    from unifex.retrieval.saved_searches import SavedSearch
+
+
+def add_commands(command: Callable[..., Parser]) -> None:
+    """Add their parsers; ``command`` makes one."""
+    saved = command("saved", _saved, "list the saved searches of a gallery, or run one")
+    saved.add_argument("gallery")
+    saved.add_argument("name", nargs="?", help="run this one; what it finds counts as seen then")
+    saved.add_argument("--rename", metavar="NEW", help="give it another name, and run nothing")
+    saved.add_argument("--delete", action="store_true", help="delete it, and run nothing")
+
+
+def _saved(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.retrieval.saved_searches import SavedSearches
+
+    galleries = library(options)
+    gallery = galleries.get(options.gallery)
+    searches = SavedSearches(galleries, gallery)
+    if options.name is None:
+        if options.rename or options.delete:
+            raise UnifexError("name the saved search that is to be renamed or deleted")
+        return {"gallery": gallery.name, "saved": [_listed(options, gallery, one) for one in searches.all()]}
+    saved = searches.get(options.name)
+    if options.rename:
+        searches.rename(saved.id, options.rename)
+        say(options, f"'{saved.name}' is called '{options.rename}' now")
+        return {"gallery": gallery.name, "name": options.rename}
+    if options.delete:
+        searches.delete(saved.id)
+        say(options, f"'{saved.name}' is deleted")
+        return {"gallery": gallery.name, "deleted": saved.name}
+    hits = saved.find(gallery).hits
+    searches.see(saved.id)
+    new = [hit.record.id > saved.seen for hit in hits]
+    say(options, f"{saved.name}: {plural(len(hits), 'hit')}, {sum(new)} new")
+    for hit, is_new in zip(hits, new):
+        say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}{'  new' if is_new else ''}")
+    found = [{**hit.as_json(), "new": is_new} for hit, is_new in zip(hits, new)]
+    return {"gallery": gallery.name, "name": saved.name, "new": sum(new), "hits": found}
+
+
+def _listed(options: argparse.Namespace, gallery: Gallery, saved: SavedSearch) -> dict[str, Any]:
+    """One of the list; one that cannot be run here says why."""
+    try:
+        new, problem = saved.count_new(gallery), ""
+    except UnifexError as error:
+        new, problem = 0, reason(error)
+    say(options, f"{saved.name}  {problem or f'{new} new'}")
+    return {"name": saved.name, "new": new, "problem": problem}
