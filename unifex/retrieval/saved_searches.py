@@ -97,7 +97,8 @@ class SavedSearch:
     @classmethod
     def of_stored(cls, stored: dict[str, Any]) -> SavedSearch:
         """What :meth:`as_stored` gave. Raises ``UnifexError``, ValueError, TypeError or LookupError for all else."""
-        query, filters = dict(stored["query"]), dict(stored["filters"])
+        query: dict[str, Any] = dict(stored["query"])
+        filters: dict[str, Any] = dict(stored["filters"])
         if known := query.pop("known"):
             query["known"] = Known(_unpacked(known[1]), str(known[0]))
         query["regions"] = tuple(map(Region.parse, query["regions"]))
