@@ -9,6 +9,7 @@ import pytest
 
 from unifex.training.config import PRESETS, SETTINGS, TrainConfig, TrainConfigError
 from unifex.training.public_config import read_public_yaml
+from unifex.ui.components.train_form import GROUPS
 
 PUBLISHED = """
 MODEL:
@@ -119,3 +120,9 @@ def test_files_keep_the_words_that_they_began_with():
 def test_every_setting_and_preset_explains_itself():
     assert all(preset.advice for preset in PRESETS.values())
     assert all(setting.metadata["help"] for setting in SETTINGS.values())
+
+
+def test_every_setting_has_a_plain_name_and_a_sentence_on_the_page_once():
+    grouped = [key for keys in GROUPS.values() for key in keys]
+    assert sorted(grouped) == sorted(set(SETTINGS) - {"loss"})
+    assert all(name and sentence.endswith(".") for keys in GROUPS.values() for name, sentence in keys.values())

@@ -16,6 +16,46 @@ FIRST_PRESET = "best"
 ADVANCED = {key: setting for key, setting in SETTINGS.items() if key != "loss"}
 
 
+# What the page calls each setting, and a sentence on it, by what it is about. What is in none of them comes last.
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "How long": {
+        "epochs": ("Rounds over all images", "How many times every image is seen."),
+        "iterations": ("Steps in all", "If not 0, so many steps instead of rounds."),
+        "batch_size": ("Images a step", "More make a step steadier and slower."),
+    },
+    "Which images": {
+        "sampling": ("Which come how often", "What is balanced while images are drawn."),
+        "min_images": ("Smallest class", "Classes with fewer images are left out."),
+        "max_images": ("Images of a class at most", "Of larger classes as many are drawn; 0 takes all."),
+        "views": ("Crops and mirror images", "So many of each image are learned from, too; each costs an embedding."),
+        "seed": ("Seed", "The same seed gives the same model."),
+    },
+    "How classes are pulled apart": {
+        "margin": ("Margin", "How far apart classes are pushed (for CosFace as a cosine)."),
+        "smallest_margin": ("Smallest margin", "That of the largest class (dynamic-arcface alone)."),
+        "scale": ("Scale", "How sharply right and wrong are told apart."),
+        "sub_centres": ("Centres a class", "More suit classes of several looks."),
+    },
+    "What is trained": {
+        "dims": ("Sizes of embeddings", "Trained together, ascending, with commas between."),
+        "start": ("Starts from", "What the model is before the first step."),
+        "whitening": ("Whitening", "Of a start from principal axes: 0 is none, 0.5 is full."),
+        "dropout": ("Dropout", "Share of the inputs that is hidden at random, against learning by heart."),
+        "distillation": ("Staying alike", "How strongly what looks alike before stays alike."),
+    },
+    "How fast it learns": {
+        "optimiser": ("Optimiser", "How steps are made of gradients."),
+        "learning_rate": ("Learning rate", "How large the steps of the model are."),
+        "centre_learning_rate": ("Learning rate of centres", "How large the steps of the classes' centres are."),
+        "final_share": ("Learning rate at the end", "Share of it that is left."),
+        "weight_decay": ("Weight decay", "How strongly weights are pulled to zero."),
+        "warmup": ("Start of the learning rate", "How it rises at first."),
+        "warmup_epochs": ("Length of the start", "Rounds that it rises for."),
+        "schedule": ("Course of the learning rate", "How it goes on after the start."),
+    },
+}
+
+
 class TrainForm:
     """Components and handlers. What ``fields`` hold, :func:`config_of` makes a configuration of."""
 
@@ -29,7 +69,11 @@ class TrainForm:
         loss = PRESETS[FIRST_PRESET].config.loss
         self.loss = gr.Dropdown(list(LOSSES), value=loss, label="Loss", info=LOSSES[loss].advice, elem_id="train-loss")
         with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
-            self.advanced = {key: _component(key, setting) for key, setting in ADVANCED.items()}
+            fields = {}
+            for title, keys in _groups().items():
+                gr.Markdown(f"### {title}")
+                fields |= {key: _component(key, ADVANCED[key], *told) for key, told in keys.items()}
+            self.advanced = {key: fields[key] for key in ADVANCED}
 
     @property
     def fields(self) -> list[Component]:
@@ -67,15 +111,26 @@ def config_of(values: Sequence[Any]) -> TrainConfig:
     return TrainConfig().updated({"loss": loss, **{key: str(value) for key, value in zip(ADVANCED, advanced)}})
 
 
-def _component(key: str, setting: Field) -> Component:
-    """What one setting is entered in, made from what the configuration says of it."""
+def _groups() -> dict[str, dict[str, tuple[str, str]]]:
+    """Those of :data:`GROUPS`, and what is in none of them, as the command line tells of it."""
+    grouped = {key for keys in GROUPS.values() for key in keys}
+    further = {
+        key: (key.replace("_", " ").capitalize(), f"{setting.metadata['help'].capitalize()}.")
+        for key, setting in ADVANCED.items()
+        if key not in grouped
+    }
+    return GROUPS | ({"Further": further} if further else {})
+
+
+def _component(key: str, setting: Field, label: str, sentence: str) -> Component:
+    """What one setting is entered in: its plain name, what it does and from where to where it goes."""
     known, value = setting.metadata, getattr(PRESETS[FIRST_PRESET].config, setting.name)
-    label, identity = key.replace("_", " ").capitalize(), f"train-{key.replace('_', '-')}"
+    identity = f"train-{key.replace('_', '-')}"
     if known["choices"]:
-        info = "; ".join(f"{name}: {text}" for name, text in known["choices"].items())
+        info = f"{sentence} {'; '.join(f'{name}: {text}' for name, text in known['choices'].items())}"
         return gr.Dropdown(list(known["choices"]), value=value, label=label, info=info, elem_id=identity)
-    limits = ", ".join(part for part in (known["unit"], f"{known['low']:g} to {known['high']:g}") if part)
-    info = f"{known['help'].capitalize()} ({limits})"
+    low, high = (f"{limit:,}".removesuffix(".0") for limit in (known["low"], known["high"]))
+    info = f"{sentence} {low} to {high} {known['unit']}".strip()
     if isinstance(value, tuple):
         return gr.Textbox(_shown(value), label=label, info=info, elem_id=identity)
     if isinstance(value, int):

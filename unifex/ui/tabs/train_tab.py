@@ -61,8 +61,8 @@ class TrainTab:
             with gr.Column(scale=1, min_width=300):
                 self._build_data()
                 self.form.build()
+            with gr.Column(scale=2, min_width=320):
                 self._build_start()
-            with gr.Column(scale=3, min_width=320):
                 self._build_results()
 
     @property
@@ -83,6 +83,8 @@ class TrainTab:
             info="Share of the classes that is only measured on; a split of the gallery comes first",
             elem_id="train-hold-out",
         )  # fmt: skip
+        invitation = _INVITATION if self._writable else _READ_ONLY
+        self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=scripts("evaluate"))
 
     def _build_start(self) -> None:
         gr.Markdown("## 3 · Train")
@@ -93,9 +95,8 @@ class TrainTab:
             self.finish = gr.Button("Keep what was reached", visible=False, elem_id="train-finish")
 
     def _build_results(self) -> None:
-        invitation = _INVITATION if self._writable else _READ_ONLY
+        """Progress and what came of it stand under the button that is pressed."""
         self.panel.build()
-        self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=scripts("evaluate"))
         self.problem = notice("train-problem")
         self.status = notice("train-status")
         self.curves = gr.HTML(
