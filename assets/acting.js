@@ -1,9 +1,10 @@
 // The bar of what can be done with the chosen items of a grid. What is asked first is asked by asking.js.
 
+const asking = () => import('./asking.js');
+
 export default (grid, choice) => {
   const { element, place } = grid;
   const images = () => `${choice.count().toLocaleString('en')} image${choice.count() === 1 ? '' : 's'}`;
-  const asking = () => import('./asking.js');
   const tell = (action, text = '', signal = 'chosen') => {
     const told = [action, grid.data.gallery, choice.told(), text];
     choice.clear();
@@ -81,12 +82,7 @@ export default (grid, choice) => {
     },
   };
   const menu = place('further');
-  element.addEventListener('click', (event) => {
-    const act = event.target.closest('[data-do]');
-    if (!act) return;
-    menu.open = false;
-    ACTIONS[act.dataset.do]();
-  });
+  menu.addEventListener('click', (event) => { if (event.target.closest('[data-do]')) menu.open = false; });
   document.addEventListener('pointerdown', (event) => { if (!menu.contains(event.target)) menu.open = false; });
   menu.addEventListener('keydown', (event) => {
     const items = [...menu.querySelectorAll('button')].filter((node) => !node.hidden);
@@ -101,14 +97,15 @@ export default (grid, choice) => {
     event.preventDefault();
     event.stopPropagation();
   });
+  return ACTIONS;
+};
 
-  unifex.askToKeep = async () => {
-    const { ask } = await asking();
-    const answer = await ask({
-      title: 'Keep what I taught',
-      text: 'What is marked as more like it gets this name; what is marked as less gets “not”, and then the name.',
-      field: { label: 'Name', most: 60 }, answers: ['As tags', 'As labels', 'As a training set'],
-    });
-    if (answer) unifex.kept([answer.pressed, answer.text]);
-  };
+export const askToKeep = async () => {
+  const { ask } = await asking();
+  const answer = await ask({
+    title: 'Keep what I taught',
+    text: 'What is marked as more like it gets this name; what is marked as less gets “not”, and then the name.',
+    field: { label: 'Name', most: 60 }, answers: ['As tags', 'As labels', 'As a training set'],
+  });
+  if (answer) unifex.kept([answer.pressed, answer.text]);
 };

@@ -1,7 +1,6 @@
 // Which cards of a grid are chosen: by mouse, by a box, by keys. `grid` is of grid.js: { element, place, data, itemAt,
 // count, focusOn }. Of a whole gallery all can be chosen without being in the page: then what is not is kept.
 
-import makeActions from './acting.js';
 import boxing from './boxing.js';
 
 export default (grid) => {
@@ -84,7 +83,15 @@ export default (grid) => {
     items: () => all ? [] : [...chosen.values()],
     goBack: () => grid.focusOn(Math.min(anchor, grid.count() - 1)),
   };
+  const acting = () => import('./acting.js');  // what only some need comes when they need it
+  let actions = null;
+  const ready = () => actions ||= acting().then((module) => module.default(grid, choice));
+  element.addEventListener('click', async (event) => {
+    const act = event.target.closest('[data-do]');
+    if (act) (await ready())[act.dataset.do]();
+  });
+  element.addEventListener('toggle', ready, true);  // of the menu, which has its keys from there
   boxing(grid, choice);
-  makeActions(grid, choice);
+  unifex.askToKeep = async () => (await acting()).askToKeep();
   return choice;
 };
