@@ -21,19 +21,25 @@ export default (grid) => {
     '+': () => sorted((item) => item.by, byValue),
     '-': () => sorted((item) => item.by, byValue, -1),
   };
-  const arranged = () => {  // [heading, items] of each group; one without a heading where nothing is grouped
+  const arranged = () => {  // [label, items] of each group; one without where nothing is grouped
     const { order = '', grouped } = grid.data;
     const items = (ORDERS[order] || ORDERS[order[0]] || ORDERS[''])();
-    if (!grouped) return [['', items]];
+    if (!grouped) return [[null, items]];
     const groups = new Map();
     for (const item of items) groups.set(item.label, [...(groups.get(item.label) || []), item]);
-    return [...groups].map(([label, members]) => [label || 'Without a label', members]);
+    return [...groups];
   };
 
   const headingNode = (label, count) => {
     const node = document.createElement('h3');
     node.className = 'group';
-    node.append(label, Object.assign(document.createElement('small'), { textContent: count.toLocaleString('en') }));
+    node.append(label || 'Without a label', Object.assign(document.createElement('small'), { textContent: count.toLocaleString('en') }));
+    if (label) {
+      const only = Object.assign(document.createElement('button'), { type: 'button', className: 'only', textContent: 'Only this' });
+      Object.assign(only.dataset, { only: 'label', name: label });
+      only.setAttribute('aria-label', `Only the label ${label}`);
+      node.append(only);
+    }
     return node;
   };
   const withCopies = (card, item) => {  // a card is a button already, so that this one stands below it
@@ -57,7 +63,7 @@ export default (grid) => {
     const nodes = [];
     let index = 0;
     for (const [heading, count, items] of groups) {
-      if (heading) nodes.push(headingNode(heading, count));
+      if (heading !== null) nodes.push(headingNode(heading, count));
       for (const item of items) {
         const card = grid.put(item, index);
         card.classList.toggle('near-copy', item.kind === COPY);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -101,9 +100,14 @@ def test_hits_are_sorted_grouped_and_followed_by_more(server, open_page):
     sort.select_option("path")
     assert [card.get_attribute("title") for card in hits(page).all()] != found
     group.check()
-    headings = page.locator("#hits .group")
-    expect(headings.first).to_be_visible()
-    assert sum(int(re.search(r"\d+$", text)[0]) for text in headings.all_inner_texts()) == 20
+    counts = page.locator("#hits .group small")
+    expect(counts.first).to_be_visible()
+    assert sum(map(int, counts.all_inner_texts())) == 20
+    page.get_by_role("button", name="Only the label disc").click()
+    expect(page.locator("#search-filters .chips li").first).to_have_text("Label: disc")
+    expect(page.locator("#search-status")).to_contain_text(f"among {VIEWS} of {ITEMS} items")
+    page.locator("#search-filters .chips .clear").click()
+    expect(page.locator("#search-status")).to_contain_text(f"among {ITEMS} items")
     page.get_by_role("button", name="Show more hits").click()
     expect(hits(page)).to_have_count(120)
     sort.focus()
