@@ -79,7 +79,7 @@ export default (grid) => {
 
   const choice = {
     has, count, set, redraw, clear, closed,
-    told: () => all ? { but: [...chosen.keys()] } : [...chosen.keys()],
+    told: () => all ? { but: [...chosen.keys()], view: grid.data.view || '' } : [...chosen.keys()],
     items: () => all ? [] : [...chosen.values()],
     goBack: () => grid.focusOn(Math.min(anchor, grid.count() - 1)),
   };

@@ -18,6 +18,7 @@ from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.gallery.picking import pick
+from unifex.retrieval.browsing import Listings
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.ui.components.chosen import MOST, Chosen
@@ -98,11 +99,18 @@ def test_names_in_a_zip_are_safe_and_unique(gallery):
 
 def test_all_but_some(gallery):
     every = gallery.snapshot().columns.ids.tolist()
-    assert Chosen.told({"but": every[:2]}).of(gallery) == every[2:]
-    assert Chosen.told(every[:2]).of(gallery) == every[:2]
+    listed = lambda gallery, view: Listings().ids(gallery, view.filters, view.order)  # noqa: E731
+    assert Chosen.told({"but": every[:2]}).of(gallery, listed) == every[2:]
+    assert Chosen.told(every[:2]).of(gallery, listed) == every[:2]
+    signs = json.dumps({"chosen": {"domain": ["signs"]}, "order": "newest"})
+    shown = [record.id for record in gallery.records(every) if record.domain == "signs"]
+    assert 0 < len(shown) < len(every)
+    assert Chosen.told({"but": [shown[0]], "view": signs}).of(gallery, listed) == shown[:0:-1]
 
 
-@pytest.mark.parametrize("told", [[], None, 3, "12", [-1], [1e400], {"but": 1}, {}, [1] * (MOST + 1), [{}]])
+@pytest.mark.parametrize(
+    "told", [[], None, 3, "12", [-1], [1e400], {"but": 1}, {}, [1] * (MOST + 1), [{}], {"but": [], "view": "["}]
+)
 def test_what_is_no_choice_is_refused(told):
     with pytest.raises(UnifexError):
         Chosen.told(told)

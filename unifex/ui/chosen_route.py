@@ -68,7 +68,7 @@ def chosen_route(context: AppContext) -> APIRoute:
                 "Cache-Control": "no-store",
                 "Content-Encoding": "identity",  # a zip is not compressed again
             }
-            content = kind.content(opened, chosen.of(opened))
+            content = kind.content(opened, chosen.of(opened, context.listed))
             return StreamingResponse(content, media_type=kind.media_type, headers=headers)
 
         return answered(request, given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,37 +12,42 @@ import numpy as np
 from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery
 from unifex.ui.components.basic import item_id
+from unifex.ui.view import View
 
+Listed = Callable[[Gallery, View], np.ndarray]
 MOST = 10_000  # items that a page names one by one
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The items with these ids or, ``all_but``, all of the gallery without these."""
+    """The items with these ids or, ``all_but``, all that a view shows of the gallery without these."""
 
     ids: tuple[int, ...]
     all_but: bool = False
+    view: View = View()
 
     @classmethod
     def told(cls, value: Any) -> Chosen:
-        """From what the grid says: a list of ids, or ``{"but": [...]}``. Raises ``UnifexError`` for anything else."""
+        """From what the grid says: a list of ids, or ``{"but": [...], "view": VIEW}``. Raises ``UnifexError``."""
         try:
             all_but = isinstance(value, dict)
             named = value["but"] if all_but else value
             if not isinstance(named, list):
                 raise TypeError("no list")
             ids = tuple(map(item_id, named[: MOST + 1]))
+            view = View.parse(str(value.get("view", ""))) if all_but else View()
         except (TypeError, ValueError, KeyError) as error:
             raise UnifexError("these are no items; reload the page") from error
         if len(ids) > MOST or not (ids or all_but):
             raise UnifexError(f"choose 1 to {MOST:,} images, or all (Ctrl+A)")
-        return cls(ids, all_but)
+        return cls(ids, all_but, view)
 
-    def of(self, gallery: Gallery) -> list[int]:
-        """The ids in a gallery as it is now; of named ones also those that are no more."""
+    def of(self, gallery: Gallery, listed: Listed) -> list[int]:
+        """The ids in a gallery as it is now; of named ones also those that are no more. ``listed`` tells what a view
+        shows. Raises ``UnifexError``."""
         if not self.all_but:
             return list(self.ids)
-        there = gallery.snapshot().columns.ids
+        there = listed(gallery, self.view)
         return there[~np.isin(there, self.ids)].tolist()
 
 

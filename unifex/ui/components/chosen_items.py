@@ -132,14 +132,14 @@ class ChosenItems:
     def remove(self, name: str, chosen: Chosen, _: str) -> Updates:
         """They are not in the gallery any more."""
         gallery = self.context.writable(name)
-        ids = chosen.of(gallery)
+        ids = chosen.of(gallery, self.context.listed)
         return self._begin(gallery, changing.removing(gallery, ids), len(ids), _FILES_STAY)
 
     def _change(
         self, name: str, chosen: Chosen, change: changing.Change, done: Callable[[str], str], text: str
     ) -> Updates:
         gallery = self.context.writable(name)
-        ids = chosen.of(gallery)
+        ids = chosen.of(gallery, self.context.listed)
         return self._begin(gallery, changing.changing(gallery, ids, change, done), len(ids), text)
 
     def _begin(self, gallery: Gallery, work: Work[str], count: int, text: str) -> Updates:
@@ -158,7 +158,7 @@ class ChosenItems:
     def train_on(self, name: str, chosen: Chosen, text: str) -> Updates:
         """A gallery of them to train on."""
         gallery = self.context.gallery(name)
-        if _classes(gallery, chosen.of(gallery)) < 2:
+        if _classes(gallery, chosen.of(gallery, self.context.listed)) < 2:
             raise UnifexError(
                 "training needs two labels or more, each with two images: give the chosen ones labels first"
             )
@@ -166,7 +166,7 @@ class ChosenItems:
 
     def _pick(self, name: str, chosen: Chosen, text: str, then: str) -> Updates:
         gallery = self.context.writable(name)
-        return self._make(gallery, chosen.of(gallery), text, then)
+        return self._make(gallery, chosen.of(gallery, self.context.listed), text, then)
 
     def _make(
         self, gallery: Gallery, ids: Sequence[int], text: str, then: str, labels: Labelling = as_it_is

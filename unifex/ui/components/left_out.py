@@ -40,7 +40,7 @@ class LeftOut:
         Raises ``UnifexError``.
         """
         name, chosen = chosen_told(told)
-        ids = chosen.of(self.context.gallery(name))
+        ids = chosen.of(self.context.gallery(name), self.context.listed)
         return {self.items: Selection(name, tuple(dict.fromkeys([*before.of(name), *ids]))), self.wish: Wish.new()}
 
     def noted(self, form: Form) -> Updates:
