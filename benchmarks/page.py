@@ -55,8 +55,8 @@ class Wire:
         self._kinds[event["requestId"]] = "Stream" if stream else event["type"]
 
     def _stream(self, event: dict) -> None:
-        if self._kinds.get(event["requestId"]) == "Stream":  # which is not compressed, and may not end
-            self._bytes[False] += event["dataLength"]
+        if self._kinds.get(event["requestId"]) == "Stream":  # which may not end; its parts are compressed one by one
+            self._bytes[False] += event["encodedDataLength"]
 
     def _end(self, event: dict) -> None:
         kind = self._kinds.get(event["requestId"])

@@ -146,7 +146,7 @@ def test_all_of_a_gallery_are_chosen_without_being_loaded_and_some_become_anothe
     answer(page, "Make it", "taught")
     expect(page.locator("#train-gallery input")).to_have_value("taught")
     expect(page.locator("#train-button")).to_be_visible()
-    expect(notice).to_contain_text(f"Gallery 'taught' has {ITEMS} images")
+    expect(page.locator("#chosen-outcome")).to_contain_text(f"Gallery 'taught' has {ITEMS} images")
     go_to(page, "Gallery")
     cards(page).nth(0).locator(".pick").click()
     act(page, "Remove from the gallery")

@@ -60,7 +60,7 @@ class ChosenItems:
         self.awaited = gr.State(("", ""))  # the job that this page asked for, and for the sake of what
         self.panel = JobPanel((CHANGE, PICK), "chosen-progress")
         self.panel.build()
-        self.notice = notice("chosen-notice")
+        self.notice, self.outcome = notice("chosen-notice"), notice("chosen-outcome")  # of a press; of the last job
 
     def wire(self, corrected: gr.State, marks: gr.State, elsewhere: Elsewhere) -> None:
         """Connect the handlers: ``corrected`` changes with what they change; ``marks`` of hits can be kept."""
@@ -68,7 +68,7 @@ class ChosenItems:
         also, failed = [self.awaited, self.corrected, *elsewhere.parts], "Nothing was done"
         ask_for_job(self.told.input, self.act, [self.told], self.notice, failed, *also, counts="every")
         ask_for_job(self.kept.input, self.keep, [self.kept, marks], self.notice, failed, *also)
-        listen(self.panel.further.input, self.show_job, [self.awaited], [self.notice, *also])
+        listen(self.panel.further.input, self.show_job, [self.awaited], [self.outcome, *also])
 
     def act(self, told: str) -> Updates:
         """(action, gallery, chosen items, a text) -> what came of it. Raises ``UnifexError``."""
@@ -222,21 +222,21 @@ class ChosenItems:
         id, then = awaited
         job = next((job for job in self.context.jobs.of(self.context.owner) if job.id == id), None)
         if job is None or job.state.active:
-            return {self.notice: gr.skip()}
+            return {self.outcome: gr.skip()}
         return {self.awaited: ("", ""), self.corrected: Wish.new(), **self._came_of(job, then)}
 
     def _came_of(self, job: Job, then: str) -> Updates:
         if job.state == State.FAILED:
-            return {self.notice: message("Nothing was made" if job.kind == PICK else "Not done", job.problem, "error")}
+            return {self.outcome: message("Nothing was made" if job.kind == PICK else "Not done", job.problem, "error")}
         if job.state == State.CANCELLED:
             kept = "Nothing is left of it." if job.kind == PICK else "What was done is kept."
-            return {self.notice: message("Stopped", kept, "warning")}
+            return {self.outcome: message("Stopped", kept, "warning")}
         if job.kind == CHANGE:
-            return {self.notice: message(job.result, then, "good")}
+            return {self.outcome: message(job.result, then, "good")}
         told = "Its features were copied, nothing was embedded again; its image files are where they were."
         go = {"show": self.elsewhere.show, "train": self.elsewhere.train}[then]
         title = f"Gallery '{job.result.name}' has {plural(len(job.result), 'image')}"
-        return {self.notice: message(title, told, "good"), **go(job.result.name)}
+        return {self.outcome: message(title, told, "good"), **go(job.result.name)}
 
 
 def _classes(gallery: Gallery, ids: list[int]) -> int:
