@@ -31,7 +31,7 @@ export default (grid) => {
   };
 
   const headingNode = (label, count) => {
-    const node = document.createElement('h3');
+    const node = document.createElement('h2');
     node.className = 'group';
     node.append(label || 'Without a label', Object.assign(document.createElement('small'), { textContent: count.toLocaleString('en') }));
     if (label) {

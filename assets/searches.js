@@ -21,7 +21,7 @@ export default ({ element, server }) => {
     return item;
   };
   const draw = (place, title, lines, ...tools) => {
-    const head = make('h3', '', title), list = make('ul');
+    const head = make('h2', '', title), list = make('ul');
     list.append(...lines);
     head.append(...tools);
     element.querySelector(place).replaceChildren(...(lines.length ? [head, list] : []));
