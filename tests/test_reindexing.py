@@ -400,7 +400,7 @@ def test_the_large_view_says_that_a_file_changed(gallery, folder):
     with gr.Blocks():
         view.build()
     record = gallery.item_at("shapes/disc/0.png")
-    opened = lambda: view.open(json.dumps(["drawn", record.id]))[view.picture]  # noqa: E731
+    opened = lambda: view.open(json.dumps(["drawn", record.id]))[view.told]  # noqa: E731
     assert "shapes/disc/0.png" in opened()
     assert "no longer" not in opened()
     shutil.copy(folder / "signs/cross/0.png", folder / "shapes/disc/0.png")

@@ -202,8 +202,8 @@ def test_sources_other_than_uploads_are_refused(mallory, spec):
 
 def test_a_way_out_of_the_staged_folder(anna, mallory, server):
     (theirs,) = [folder for folder in (server.indexes / VISITORS).glob("*/private") if len(Gallery.open(folder)) == 3]
-    mallory.index("mine", DISCS)
-    (own,) = [folder.parent for folder in (server.indexes / VISITORS).glob("*/mine") if folder.is_dir()]
+    mallory.index("escape", DISCS)
+    (own,) = [folder.parent for folder in (server.indexes / VISITORS).glob("*/escape") if folder.is_dir()]
     for spec in (f"{own}/.uploads/../../{theirs.parent.name}/private", f"{theirs}", f"{own}/.uploads/../../../.."):
         assert "on a public server" in mallory.start(spec, "x")
     listed = f"path,label\n{theirs}/thumbs,x\n/etc/hostname,y\n../../../../../../etc/hostname,z\n"
