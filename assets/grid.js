@@ -23,7 +23,7 @@ export default ({ element, props, watch }) => {
 
   // --- drawing ---------------------------------------------------------------------------------------------------------
   const draw = () => {
-    const focused = element.contains(document.activeElement) && document.activeElement.dataset.index;
+    const focused = element.contains(document.activeElement) && { ...document.activeElement.dataset };
     const before = data, first = data?.items?.[0]?.id, top = place('frame').scrollTop;
     data = props.value ? JSON.parse(props.value) : null;
     if (['gallery', 'kind'].some((of) => data?.[of] !== before?.[of]) || isWhole(data) !== isWhole(before)) choosing.clear();
@@ -50,7 +50,8 @@ export default ({ element, props, watch }) => {
     if (data?.groups) drawGroups(data, first === data.items[0]?.id ? top : 0);
     choosing.redraw();
     if (focused && data?.gallery === before?.gallery && data?.kind === before?.kind) {
-      element.querySelector(`.card[data-index="${focused}"]`)?.focus({ preventScroll: true });
+      const of = (name) => element.querySelector(`.card[data-${name}="${focused[name]}"]`);
+      (of('item') || of('index'))?.focus({ preventScroll: true });  // the same item, wherever it stands now
     }
   };
   const drawGroups = async (wanted, top) => {

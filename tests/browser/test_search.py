@@ -201,7 +201,7 @@ def test_what_is_left_out_is_gone_from_the_hits_and_comes_back(page):
     go_to(page, "Evaluate")
     page.locator("#evaluate-button").click()
     expect(page.locator("#failures")).to_be_visible(timeout=60_000)
-    page.get_by_role("tab", name="Corrections").click()
+    page.get_by_role("button", name="Corrections").click()
     page.locator("#corrections [data-act=undo]").click()
     expect(page.locator("#corrections li")).to_have_count(0)
     go_to(page, "Search")
