@@ -38,7 +38,7 @@ class Watched:
         page.on("framenavigated", lambda frame: self._count(frame == page.main_frame))
         gone = tuple(f"{url}{kind}/" for kind in ("thumb", "picture", "alike", "items")) if pictures_go else ()
         gone += (elsewhere,) if elsewhere else ()
-        page.on("console", lambda told: self._note(told.text, _about(told, gone), told.type))
+        page.on("console", lambda told: self._note(_told(told), _about(told, gone), told.type))
         page.on("pageerror", lambda error: self._noted.append(str(error)))
         page.on("request", lambda asked: None if asked.url.startswith(own) else self._noted.append(asked.url))
 
@@ -53,6 +53,10 @@ class Watched:
     def wrong(self) -> list[str]:
         """What was noted. A page that was loaded anew has cut its own stream off."""
         return [text for text in self._noted if self._documents < 2 or not text.startswith(CUT_OFF)]
+
+
+def _told(told: ConsoleMessage) -> str:
+    return f"{told.text} ({told.location['url']})"
 
 
 def _about(told: ConsoleMessage, places: tuple[str, ...]) -> bool:

@@ -33,6 +33,14 @@ show();
 _NOBODY = html.message("Nothing can be kept for you here", f"Searching works: {NO_VISITOR}.", "warning")
 
 
+# What the browser keeps of it goes, too: the address of the last search, and what was searched lately.
+_FORGET_JS = """() => {
+  localStorage.removeItem('unifex-recent');
+  history.replaceState(null, '', location.pathname + location.search);
+  location.reload();
+}"""
+
+
 @dataclass
 class WorkspaceNotice:
     """A notice and a button; both hidden where the galleries are the user's own."""
@@ -50,7 +58,7 @@ class WorkspaceNotice:
             self.timer = gr.Timer(REFRESH_SECONDS, active=here)
         listen(self.timer.tick, self.show, None, self.shown)
         deleted = self.delete.wire(self.ask, self.forget, [], [self.notice])
-        follow(deleted, None, js="() => { window.location.reload(); }")
+        follow(deleted, None, js=_FORGET_JS)
 
     @property
     def shown(self) -> list[Part]:
