@@ -139,7 +139,12 @@ def test_pictures_of_a_workspace_are_its_owners_alone_and_without_metadata(serve
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"), [({"fold": "picture"}, "near-copies are not compared"), ({"where": "year>=1900"}, "the owner's")]
+    ("asked", "said"),
+    [
+        ({"fold": "picture"}, "near-copies are not compared"),
+        ({"where": "year>=1900"}, "the owner's"),
+        ({"box": "auto"}, "are not looked for"),
+    ],
 )
 def test_strangers_neither_compare_a_gallery_nor_ask_for_its_further_columns(server, asked, said):
     client = Client(server.url, verbose=False)

@@ -77,7 +77,7 @@ def _add_searches(app: AppContext) -> None:
         marks = Query(
             more=_marked(app, opened, "more", more), less=_marked(app, opened, "less", less), feedback=feedback
         )
-        auto = _text("box", box).strip() == AUTO
+        auto = _is_auto(app, box)
         name, query = _asked(app, opened, marks, image, item, () if auto else Region.parse_all(box))
         if where and app.settings.public:
             raise UnifexError("where: what further columns say is the owner's to know")
@@ -143,6 +143,14 @@ def _group(group: CopyGroup) -> dict[str, Any]:
 
 def _as_file(told: dict[str, Any]) -> dict[str, Any]:
     return {"file" if name == "path" else name: value for name, value in told.items()}
+
+
+def _is_auto(app: AppContext, box: Any) -> bool:
+    """Whether a part is to be found, which is the work of a hundred searches: nothing that a stranger may start."""
+    auto = _text("box", box).strip() == AUTO
+    if auto:
+        app.check_local("parts of images are not looked for")
+    return auto
 
 
 def _asked(
