@@ -43,7 +43,8 @@ const ofCard = (card) => ({
   path: card.title,
 });
 
-export const listFrom = (card, [gallery, id]) => {
+export const listFrom = (pressed, [gallery, id]) => {
+  const card = !pressed || pressed.isConnected ? pressed : seen(inPage(id));  // drawn anew since
   const grid = card?.closest('.frame')?.grid;
   if (grid?.data.total !== undefined) return whole(grid, Number(card.dataset.index));
   if (grid) {

@@ -28,7 +28,7 @@ def server(tmp_path_factory, embedder) -> Server:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Path:
     """So many that indexing them can be watched."""
-    return write_folder(tmp_path_factory.mktemp("many") / "figures", views=130, side=500)
+    return write_folder(tmp_path_factory.mktemp("many") / "figures", views=200, side=500)
 
 
 def name_box(page: Page):
@@ -55,7 +55,7 @@ def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, o
     expect(page.locator("#index-outcome")).to_contain_text("'watched' was cancelled")
     other.get_by_role("button", name="Resume").first.click()
     for each in (page, other):
-        expect(each.locator("#index-outcome")).to_contain_text("The gallery has 520 items", timeout=90_000)
+        expect(each.locator("#index-outcome")).to_contain_text("The gallery has 800 items", timeout=90_000)
         expect(each.locator("#jobs .interrupted p")).to_have_count(0)
     third = open_page(server.url)  # what came of it is there for who comes later
     go_to(third, "Gallery")
@@ -108,14 +108,14 @@ def test_a_restarted_server_says_what_was_interrupted_and_goes_on(tmp_path, open
         expect(page.locator("#index-progress .job")).to_have_count(2)
         wait_for_share(page, 5)
         page.context.close()
-    assert 0 < len(Gallery.open(tmp_path / "indexes" / "cut off")) < 520
+    assert 0 < len(Gallery.open(tmp_path / "indexes" / "cut off")) < 800
     with serve(tmp_path / "indexes") as running:
         page = open_page(running.url)
         expect(page.locator("#jobs .interrupted")).to_contain_text("Indexing 'cut off' was interrupted")
         expect(page.locator("#jobs .interrupted")).to_contain_text("Indexing 'never begun' was interrupted; 0 items")
         page.locator(".jobs-now").click()
         page.get_by_role("button", name="Resume").first.click()
-        expect(page.locator("#index-outcome")).to_contain_text("The gallery has 520 items", timeout=90_000)
+        expect(page.locator("#index-outcome")).to_contain_text("The gallery has 800 items", timeout=90_000)
         page.context.close()
 
 
