@@ -2,6 +2,8 @@
 // files, missing, said, opened }) and reads it (`unifex.visit`); the tab, the browser's history and links are this script's.
 // Runs inside a gr.HTML (`props`: also `minor`, names of what is no step back, and `most`, characters; `watch`).
 
+import { present } from './present.js';
+
 export default ({ props, watch }) => {
   const START = 'search', PATIENCE_MS = 10000;
   let told = props.value ? JSON.parse(props.value) : { text: '', files: [], missing: '' };
@@ -39,7 +41,7 @@ export default ({ props, watch }) => {
     const left = await there(files);
     if (told === asked) unifex.visit(asked.text.slice(0, props.most + 1), left);
   };
-  const past = (on) => { document.querySelector('#address-notice').hidden = on; };  // what it says of is left behind
+  const past = (on) => present('#address-notice').then((notice) => { notice.hidden = on; });  // what it says of is left behind
   const wait = (on) => {
     following = on;
     document.querySelector('#hits')?.classList.toggle('following', on);  // samples of before cannot be pressed
@@ -70,8 +72,7 @@ export default ({ props, watch }) => {
     write();
     window.dispatchEvent(new Event('unifex-address'));
   });
-  const bar = document.querySelector('#tabs > .tab-wrapper');
-  new MutationObserver(write).observe(bar, { subtree: true, attributeFilter: ['aria-selected'] });
+  present('#tabs > .tab-wrapper').then((bar) => new MutationObserver(write).observe(bar, { subtree: true, attributeFilter: ['aria-selected'] }));
   window.addEventListener('popstate', follow);
   unifex.go = (address, files = []) => {  // as a link that is pressed
     history.pushState({ files }, '', `${location.pathname}${location.search}#${address}`);

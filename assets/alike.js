@@ -1,4 +1,5 @@
-// The strip of items that look most like the open one; a press goes into them.
+// The strip of items that look most like the open one; a press goes into them. Empty until they are known: those of the
+// item before would be pressed for those of this one.
 
 import { drawCard, newCard } from './cards.js';
 
@@ -40,6 +41,8 @@ export default (view) => {
       stop();
       items = [];
       say('');
+      if (strip.contains(document.activeElement)) view.dialog.focus();  // where keys are heard
+      strip.replaceChildren();
       strip.setAttribute('aria-busy', 'true');
       resting = setTimeout(ask, REST_MS);
     },

@@ -3,10 +3,11 @@
 // { about, gallery, items: [{ id, v, path }], boxes, look }. `about` names the picture that boxes belong to: an item of a
 // gallery, or the folder of an upload. What is drawn is told by `unifex.regions([about, 'x,y,w,h;...'])`.
 
+import { present } from './present.js';
 import { takeIn } from './query-drop.js';
 
-export default ({ element, props, watch, server }) => {
-  const column = document.querySelector('#search-query'), upload = document.querySelector('#query-image');
+export default async ({ element, props, watch, server }) => {
+  const column = await present('#search-query'), upload = await present('#query-image');
   const find = (selector) => element.querySelector(selector);
   let data = {}, about = '', image = null, boxes = null, pending = null, parts = [], asking = 0;
 

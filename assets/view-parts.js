@@ -34,7 +34,7 @@ const MARKUP = `<div id="detail-card">
 
 export const makeDialog = () => {
   const dialog = document.createElement('dialog');
-  Object.assign(dialog, { id: 'detail', innerHTML: MARKUP });
+  Object.assign(dialog, { id: 'detail', tabIndex: -1, innerHTML: MARKUP });
   dialog.setAttribute('role', 'dialog');
   dialog.setAttribute('aria-modal', 'true');
   dialog.setAttribute('aria-labelledby', 'detail-title');

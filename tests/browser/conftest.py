@@ -39,7 +39,7 @@ class Watched:
         gone = tuple(f"{url}{kind}/" for kind in ("thumb", "picture", "alike", "items")) if pictures_go else ()
         gone += (elsewhere,) if elsewhere else ()
         page.on("console", lambda told: self._note(_told(told), _about(told, gone), told.type))
-        page.on("pageerror", lambda error: self._noted.append(str(error)))
+        page.on("pageerror", lambda error: self._noted.append(error.stack or str(error)))
         page.on("request", lambda asked: None if asked.url.startswith(own) else self._noted.append(asked.url))
 
     def _note(self, text: str, may_be: bool, kind: str) -> None:

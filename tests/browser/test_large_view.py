@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +73,15 @@ def test_by_mouse(server, open_page):
     expect(part(page, "position")).to_have_text("4 of 20")
     page.locator("#detail [data-do=more]").click()
     expect(part(page, "said")).to_contain_text("Marked as more like this")
+    expect(part(page, "strip").locator(".card")).to_have_count(16)
+    page.route("**/alike/**", lambda route: None)  # never answered
+    part(page, "strip").locator(".card").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(part(page, "position")).to_have_text("5 of 20")
+    expect(part(page, "strip").locator(".card")).to_have_count(0)  # none of the item before
+    page.unroute("**/alike/**")
+    page.keyboard.press("ArrowLeft")  # though what had the focus is gone
+    expect(part(page, "position")).to_have_text("4 of 20")
     page.mouse.click(5, 5)  # beside it
     expect(page.locator("#detail")).to_be_hidden()
     expect(page.locator(f"#hits .card[title='{path}']")).to_be_focused()
@@ -143,14 +153,14 @@ def test_by_keyboard(server, open_page):
 
 
 def finger(page: Page, *steps: list[tuple[float, float]]) -> None:
-    """Touch, move and let go: of each step where the fingers are."""
-    session = page.context.new_cdp_session(page)
-    for number, places in enumerate(steps):
+    """Touch, move and let go: of each step where the fingers are. They rest before they let go: nothing rolls on, which
+    the next tap would only stop."""
+    session, now = page.context.new_cdp_session(page), time.time()
+    for number, places in enumerate([*steps, []]):
+        kind = "touchStart" if not number else "touchMove" if places else "touchEnd"
         points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
-        session.send(
-            "Input.dispatchTouchEvent", {"type": "touchMove" if number else "touchStart", "touchPoints": points}
-        )
-    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        when = now + 0.05 * number + (0 if places else 1)
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points, "timestamp": when})
 
 
 def test_on_a_phone(server, open_page):

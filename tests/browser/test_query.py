@@ -10,7 +10,7 @@ import pytest
 from PIL import ExifTags, Image
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to
+from tests.support.browsing import PHONE, drop, first_hit, go_to, reload
 from tests.support.serving import Server, serve
 from unifex.data.demo import render
 
@@ -166,6 +166,28 @@ def test_a_part_is_offered_where_the_whole_is_not_found(server, open_page):
     expect(page.locator("#query .part")).to_have_count(0)
     page.get_by_role("button", name="Suggest regions").click()
     expect(page.locator("#query .part, #query .said:not([hidden])").first).to_be_visible()
+
+
+def test_regions_and_pastes_are_heard_though_the_picture_of_the_query_came_last(server, open_page):
+    page, held = open_page(server.url, elsewhere=ELSEWHERE), []
+    opened = {"Access-Control-Allow-Origin": "*"}
+    page.route(
+        f"{ELSEWHERE}both.jpg", lambda route: route.fulfill(body=beside(), content_type="image/jpeg", headers=opened)
+    )
+    page.route("**/assets/Image*.js", lambda route: held.append(route))
+    with page.expect_request("**/query-drop.js"):
+        reload(page)
+    expect(page.locator("#hits .card").first).to_be_visible()
+    expect(page.locator("#query-image")).to_have_count(0)
+    page.unroute("**/assets/Image*.js")
+    for route in held:
+        route.continue_()
+    expect(page.locator("#query-image button").first).to_be_visible()
+    page.evaluate(TRANSFER_JS, ["body", "paste", {"text/plain": f"{ELSEWHERE}both.jpg"}])
+    expect(first_hit(page)).to_be_visible()
+    drag(page, (0.03, 0.05), (0.47, 0.95))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    expect(boxes(page)).to_have_count(1)
 
 
 def test_hits_and_pictures_of_other_pages_are_dragged_onto_the_query_or_pasted(server, open_page):
