@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import drawing
-from tests.support.galleries import run_index
+from tests.support.galleries import assert_no_orphans, run_index
+from tests.support.reindexing import items
 from unifex.core import derived
 from unifex.core.files import verify, with_checksum
 from unifex.core.progress import finish
@@ -146,3 +147,71 @@ def test_a_later_one_is_refused_in_a_sentence(forms, embedder, tmp_path, form):
     (folder / "gallery.json").write_bytes(with_checksum(values | {"schema": 2}))
     with pytest.raises(GalleryError, match="format 2"):
         Gallery.open(folder, embedder)
+
+
+# --- the first version, of a gallery that was just made ---------------------------------------------------------------
+
+FIRST_TABLES = """
+CREATE TABLE state (version INTEGER NOT NULL);
+CREATE TABLE sources (
+    id INTEGER PRIMARY KEY, spec TEXT UNIQUE NOT NULL, keep INTEGER NOT NULL, complete INTEGER NOT NULL);
+CREATE TABLE shards (id INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER NOT NULL);
+CREATE TABLE features (
+    sha256 TEXT PRIMARY KEY, shard INTEGER NOT NULL, row INTEGER NOT NULL,
+    width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL, original TEXT) WITHOUT ROWID;
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT UNIQUE NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
+    label TEXT NOT NULL, domain TEXT NOT NULL, split TEXT NOT NULL, stamp TEXT NOT NULL, source INTEGER NOT NULL);
+CREATE TABLE refused (
+    source INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (source, path)) WITHOUT ROWID;
+"""
+
+
+def as_of_the_first_version(gallery: Gallery) -> bytes:
+    """Its items.sqlite as the first version would have written it."""
+    path = gallery.folder / "items.sqlite"
+    old = path.with_name("old")
+    with sqlite3.connect(old) as database:
+        database.executescript(FIRST_TABLES)
+        database.execute("ATTACH ? AS now", (str(path),))
+        for table in ("state", "sources", "shards", "features", "items", "refused"):
+            columns = ", ".join(row[1] for row in database.execute(f"PRAGMA main.table_info({table})"))
+            database.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}")
+    database.close()
+    old.replace(path)
+    (gallery.folder / "items.json").unlink()
+    return path.read_bytes()
+
+
+def test_a_gallery_of_the_first_version_is_read_as_it_is_and_written_as_it_should_be(gallery, folder, embedder):
+    before, facts = items(gallery), gallery.facts()
+    old = as_of_the_first_version(gallery)
+    opened = Gallery.open(gallery.folder)
+    assert items(opened) == before
+    assert opened.facts() == facts.__class__(**{**facts.__dict__, "bytes": opened.facts().bytes})
+    assert opened.facts().bytes == sum(path.stat().st_size for path in gallery.folder.rglob("*") if path.is_file())
+    assert [known.items for known in opened.sources()] == [24]
+    assert len(opened.snapshot()) == 24
+    assert opened.corrections() == []
+    assert (gallery.folder / "items.sqlite").read_bytes() == old
+    (folder / "shapes").rename(folder / "forms")
+    reader = Gallery.open(gallery.folder)
+    report = run_index(opened, folder, prune=True)
+    assert (report.moved, report.relabelled, report.skipped, report.added) == (12, 12, 12, 0)
+    assert items(reader)["forms/disc/0.png"] == (before["shapes/disc/0.png"][0], "forms", "disc")
+    assert opened.facts().bytes == sum(path.stat().st_size for path in gallery.folder.rglob("*") if path.is_file())
+    assert_no_orphans(opened)
+
+
+def test_places_that_the_first_version_named_by_a_detour_are_not_indexed_twice(tmp_path, folder, embedder):
+    table = tmp_path / "sets" / "list.csv"
+    table.parent.mkdir()
+    table.write_text("path,label\n../pictures/shapes/disc/0.png,disc\n")
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, table)
+    as_of_the_first_version(gallery)
+    with sqlite3.connect(gallery.folder / "items.sqlite") as database:
+        database.execute("UPDATE items SET uri = ?", (f"{table.parent}/../pictures/shapes/disc/0.png",))
+    database.close()
+    report = run_index(Gallery.open(gallery.folder), table)
+    assert (report.added, report.skipped, report.items) == (0, 1, 1)

@@ -1,0 +1,109 @@
+"""What is kept of a visitor of a public server, and how much: the parts, without a server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+import pytest
+
+from tests.support.drawing import write_folder
+from tests.support.galleries import run_index
+from unifex.data.item import Skipped
+from unifex.data.sources import open_source
+from unifex.gallery.gallery import GalleryError
+from unifex.gallery.library import Library
+from unifex.ui.server.quotas import Limits
+from unifex.ui.server.rates import Ownership, Rate, Refusal
+from unifex.ui.server.workspaces import Workspaces
+
+
+@pytest.fixture
+def workspaces(tmp_path):
+    limits = Limits(images=3, bytes=10**6, trainings=2, training_seconds=60, seconds=100)
+    return Workspaces(Library(tmp_path / "indexes"), limits)
+
+
+def test_what_nobody_uses_comes_to_its_end(workspaces, embedder):
+    kept, ended = (workspaces.of(workspaces.visitor(workspaces.new_token())) for _ in range(2))
+    for workspace in (kept, ended):
+        workspace.touch()
+        workspace.library.get_or_create("g", lambda: embedder)
+    long_ago = time.time() - 101
+    os.utime(ended.folder / "used", (long_ago, long_ago))
+    assert workspaces.sweep() == [ended.folder.name]
+    assert (kept.folder.exists(), ended.folder.exists()) == (True, False)
+    with pytest.raises(GalleryError, match="was deleted"):
+        ended.touch()
+    assert workspaces.count() == 1
+
+
+def test_tokens_are_this_servers_own_and_outlive_a_restart(workspaces, tmp_path):
+    token = workspaces.new_token()
+    again = Workspaces(Library(tmp_path / "indexes"), workspaces.limits)
+    other = Workspaces(Library(tmp_path / "other"), workspaces.limits)
+    assert again.visitor(token) == workspaces.visitor(token) != ""
+    assert other.visitor(token) == ""
+    assert [workspaces.visitor(wrong) for wrong in (None, "", ".", "a.b", token + "0", "é" * 9)] == [""] * 6
+
+
+def test_trainings_are_counted(workspaces):
+    workspace = workspaces.of(workspaces.visitor(workspaces.new_token()))
+    workspace.begin_training()
+    workspace.begin_training()
+    with pytest.raises(GalleryError, match="trains 2 times"):
+        workspace.begin_training()
+    assert workspace.usage().trainings == 2
+
+
+def test_an_image_counts_once_however_often_its_source_is_read(workspaces, embedder, tmp_path):
+    workspace = workspaces.of(workspaces.visitor(workspaces.new_token()))
+    workspace.touch()
+    gallery = workspace.library.get_or_create("g", lambda: embedder)
+    source = open_source(str(write_folder(tmp_path / "pictures")))
+    for _ in range(2):  # all is there already the second time
+        with contextlib.closing(workspace.limited(source, gallery)) as limited:
+            report = run_index(gallery, limited)
+        assert (len(gallery), report.failed[0].reason) == (3, "more than the 3 images of a visitor")
+    assert report.skipped == 3
+
+
+def test_a_source_ends_when_its_owners_data_is_deleted(workspaces, tmp_path):
+    visitor = workspaces.visitor(workspaces.new_token())
+    workspace = workspaces.of(visitor)
+    source = workspace.limited(open_source(str(write_folder(tmp_path / "pictures"))))
+    found = list(source)
+    assert [isinstance(one, Skipped) for one in found] == [False] * 3 + [True] * 21
+    items = iter(source)
+    next(items)
+    workspaces.forget(visitor)
+    with pytest.raises(GalleryError, match="was deleted"):
+        next(items)
+
+
+def test_rates_and_owners_are_bounded():
+    rate = Rate(2, 60)
+    for _ in range(2):
+        rate.check("a", 1, "too many")
+    rate.check("b", 2, "too many")
+    with pytest.raises(Refusal, match="too many"):
+        rate.check("a", 1, "too many")
+    quick = Rate(2, 0.2)
+    quick.check("a", 2, "too many")
+    time.sleep(0.3)
+    quick.check("a", 2, "too many")
+    owners = Ownership(max_names=2)
+    assert owners.claim("x", "anna")
+    assert not owners.claim("x", "mallory")
+    owners.add("y", "anna")
+    owners.add("z", "anna")
+    assert list(owners.owners) == ["y", "z"]
+
+
+def test_a_gallery_of_chosen_images_has_to_fit(tmp_path):
+    workspace = Workspaces(Library(tmp_path), Limits(2, 10**6, 1, 1, 1)).of("somebody")
+    workspace.check_fits(2, 10)
+    for images, size in ((3, 10), (2, 10**7)):
+        with pytest.raises(GalleryError, match=r"more than the 2 images or 1\.0 MB"):
+            workspace.check_fits(images, size)
