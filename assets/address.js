@@ -2,6 +2,7 @@
 // files, missing, said, opened }) and reads it (`unifex.visit`); the tab, the browser's history and links are this script's.
 // Runs inside a gr.HTML (`props`: also `minor`, names of what is no step back, and `most`, characters; `watch`).
 
+import { opens, settled } from './opening.js';
 import { present } from './present.js';
 
 export default ({ props, watch }) => {
@@ -34,7 +35,10 @@ export default ({ props, watch }) => {
     const address = here(), files = history.state?.files ?? [];
     open(TAB.exec(address)?.[1] ?? START);
     acted = false;  // whoever opened it pressed nothing of the page's
-    if (searchOf(address) === told.text && files.join() === told.files.join()) return;
+    if (searchOf(address) === told.text && files.join() === told.files.join()) {
+      wait(false);
+      return;
+    }
     wait(true);
     past(false);
     const asked = told = { text: searchOf(address), files, missing: '' };  // as far as anybody knows yet
@@ -44,6 +48,7 @@ export default ({ props, watch }) => {
   const past = (on) => present('#address-notice').then((notice) => { notice.hidden = on; });  // what it says of is left behind
   const wait = (on) => {
     following = on;
+    (on ? opens : settled)();
     document.querySelector('#hits')?.classList.toggle('following', on);  // samples of before cannot be pressed
     clearTimeout(given);
     if (on) given = setTimeout(wait, PATIENCE_MS, false);

@@ -14,6 +14,7 @@ export default (grid) => {
     const tools = place('tools');
     tools.hidden = !count();
     for (const node of tools.querySelectorAll('.change')) node.hidden = !grid.data?.editable;
+    for (const node of tools.querySelectorAll('.files')) node.hidden = !grid.data?.files;
     for (const node of tools.querySelectorAll('.mark')) node.hidden = grid.data?.kind !== 'hits';
     tools.querySelector('b').textContent = `${all && !chosen.size ? 'all ' : ''}${count().toLocaleString('en')} chosen`;
     if (tools.hidden) tools.querySelector('.further').open = false;

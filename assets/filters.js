@@ -60,7 +60,6 @@ export default ({ element, props, watch, trigger }) => {
   const draw = () => {
     const active = chips();
     place('filters').hidden = !gallery;
-    place('filters').dataset.gallery = gallery;
     const number = place('number');
     number.hidden = !active.length;
     number.textContent = active.length;
@@ -149,8 +148,7 @@ export default ({ element, props, watch, trigger }) => {
   });
   document.addEventListener('click', (event) => {  // `data-only` of what is shown of an item: a facet, and its name
     const only = event.target.closest('[data-only]');
-    if (!only || !element.offsetParent || only.closest('[data-gallery]')?.dataset.gallery !== gallery) return;
-    tell({ chosen: { ...view.chosen, [only.dataset.only]: [only.dataset.name] } });
+    if (only && element.offsetParent) choose(only.dataset.only, only.dataset.name, true);
   });
   const read = () => {
     view = props.value ? JSON.parse(props.value) : {};

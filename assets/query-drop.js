@@ -1,4 +1,7 @@
-// What is dropped or pasted becomes the query: files, hits of any grid, pictures of other pages by their address.
+// What is dropped or pasted becomes the query: files, hits of any grid, pictures of other pages by their address. What
+// was given last counts, whatever comes in between.
+
+import { isOpening, whenOpened } from './opening.js';
 
 const ITEM = 'application/x-unifex-item';
 const FETCHED_BYTES = 64e6;
@@ -34,22 +37,29 @@ const fetched = async (address) => {
 
 export const takeIn = ({ column, upload, say }) => {
   const place = () => upload.querySelector('.image-frame') || upload.querySelector('button[aria-dropeffect], button');
-  let asked = 0;
-  const give = (files) => {
+  let given = 0;
+  const once = async (then) => {  // no address is being opened, unless something else was given meanwhile
+    const wanted = ++given;
+    say(isOpening() ? 'Once the link is open…' : '');
+    await whenOpened();
+    await new Promise(requestAnimationFrame);  // what it brings is on the page
+    if (wanted !== given) return;
     say('');
-    place().dispatchEvent(new DragEvent('drop', { dataTransfer: asImages(files), bubbles: true, cancelable: true }));
+    then();
   };
+  const give = (files) => once(() =>
+    place().dispatchEvent(new DragEvent('drop', { dataTransfer: asImages(files), bubbles: true, cancelable: true })));
   const giveAddress = async (address) => {
-    const wanted = ++asked;
+    const wanted = ++given;
     say('Getting the picture…');
     try {
       const file = await fetched(address);
-      if (wanted === asked) give([file]);
+      if (wanted === given) give([file]);
     } catch (error) {
-      if (wanted === asked) say(error.message);
+      if (wanted === given) say(error.message);
     }
   };
-  const searchWith = ([gallery, item]) => unifex.chosen(['search', gallery, [item], '']);
+  const searchWith = ([gallery, item]) => once(() => unifex.chosen(['search', gallery, [item], '']));
   const take = (transfer) => {  // true where there was something to search with
     const item = transfer.getData(ITEM), files = [...transfer.files].slice(0, 1), address = item || files.length ? '' : addressIn(transfer);
     if (item) searchWith(JSON.parse(item));
@@ -90,14 +100,26 @@ export const takeIn = ({ column, upload, say }) => {
     rest();
     if (!over(event)) return;
     const { files } = event.dataTransfer;
-    if (event.target.closest('#query-image') && files.length && known(files)) return;  // Gradio takes it
+    if (event.target.closest('#query-image') && files.length && known(files) && !isOpening()) {  // Gradio takes it
+      given += 1;
+      return;
+    }
     if (!files.length && event.target.closest('input, textarea')) return;  // words
     event.preventDefault();
     event.stopImmediatePropagation();  // a link or words leave the picture that is there
     if (!take(event.dataTransfer)) say('That is no picture: drop an image file, a picture of a page, or a hit.');
   }, true);
   upload.addEventListener('change', (event) => {
-    if (event.target.matches('input[type=file]') && !known(event.target.files)) event.target.files = asImages(event.target.files).files;
+    const input = event.target;
+    if (!input.matches('input[type=file]') || !input.files.length) return;
+    if (isOpening()) {
+      give([...input.files]);
+      input.value = '';
+      event.stopImmediatePropagation();
+      return;
+    }
+    given += 1;
+    if (!known(input.files)) input.files = asImages(input.files).files;
   }, true);
 
   // --- pasted ----------------------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ export default async ({ element, props, watch, server }) => {
     tools();
     unifex.regions([about, pending]);
   };
-  const aboutUpload = (img) => decodeURIComponent(img.src).split('/').at(-2) || '';
+  const fileOf = (img) => img.dataset.file && img.src.startsWith('data:') ? img.dataset.file : decodeURIComponent(img.src.split('/file=')[1] ?? '');
+  const aboutUpload = (img) => fileOf(img).split('/').at(-2) || '';
   const draw = async () => {  // on the picture that is the query now
     const sent = upload.querySelector('.image-frame img'), shown = sent || (data.items?.length === 1 ? find('.pictures img') : null);
     const key = sent ? aboutUpload(sent) : shown ? data.about : '';
@@ -47,7 +48,10 @@ export default async ({ element, props, watch, server }) => {
     if (image !== shown) return;
     boxes = drawBoxes(shown.parentElement, shown, changed);
     boxes.set(kept || []);
-    shown.addEventListener('load', tools);
+    shown.addEventListener('load', () => {
+      chips();
+      tools();
+    });
     adopt();
     outline();
     tools();
@@ -71,11 +75,14 @@ export default async ({ element, props, watch, server }) => {
     node.append(canvas, one.name);
     return node;
   };
+  const chips = () => {
+    for (const node of element.querySelectorAll('.part')) node.remove();
+    if (parts.length && image?.naturalWidth) find('.parts').append(...parts.map(chip));
+  };
   const propose = (found, best = null) => {
     parts = found;
     find('.parts').hidden = !parts.length;
-    for (const node of element.querySelectorAll('.part')) node.remove();
-    if (parts.length && image?.naturalWidth) find('.parts').append(...parts.map(chip));
+    chips();
     outline();
     const advice = document.querySelector('#search-advice');
     if (advice) advise(advice, best);
@@ -103,13 +110,26 @@ export default async ({ element, props, watch, server }) => {
     if (data.look && data.about === about && !boxes?.get().length) await ask(data.look);
   };
   const ask = async (what) => {
-    const wanted = ++asking, key = about, path = upload.querySelector('.image-frame img')?.src.split('/file=')[1];
-    const picture = path ? { path: decodeURIComponent(path) } : data.items[0].id;
+    const wanted = ++asking, key = about, sent = upload.querySelector('.image-frame img');
+    const picture = sent ? { path: fileOf(sent) } : data.items[0].id;
     const found = await server.parts([data.gallery, picture, what]).catch(() => null);  // it is only an offer
     if (!found || wanted !== asking || key !== about) return null;
     propose(found.parts, boxes?.get().length ? null : found.best);
     return found.parts.length;
   };
+
+  // --- an upload that the browser cannot show (HEIC, TIFF ...): the server can -------------------------------------------
+  const show = async (img) => {
+    const file = fileOf(img);
+    if (!file || img.src.startsWith('data:')) return;
+    const shown = await server.shown(file).catch(() => '');
+    if (!shown || fileOf(img) !== file) return;
+    img.dataset.file = file;
+    img.src = shown;
+  };
+  upload.addEventListener('error', (event) => { if (event.target.matches('.image-frame img')) show(event.target); }, true);
+  const early = upload.querySelector('.image-frame img');
+  if (early?.complete && !early.naturalWidth) show(early);
 
   // --- an item that is the query ---------------------------------------------------------------------------------------
   const picture = (item) => {

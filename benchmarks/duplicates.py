@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import io
 import random
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from unifex.core.tables import to_csv
 from unifex.core.vectors import l2_normalize
 from unifex.data.item import Item
 from unifex.data.sources import open_source
+from unifex.gallery import corrections
 from unifex.gallery.duplicates import LEVELS
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
@@ -162,9 +164,9 @@ def errors(source: str, originals: int, folder: Path) -> None:
         )
 
 
-def seconds(source: str, count: int, folder: Path) -> float:
-    """How long groups take in a gallery of ``count`` items once neighbours are there: pictures of the source again and
-    again, each with other features and bytes."""
+def cost(source: str, count: int, folder: Path) -> str:
+    """What groups cost in a gallery of ``count`` items once neighbours are there, at first, after one item was left out
+    and when the gallery is opened again: pictures of the source again and again, each with other features and bytes."""
     gallery = Gallery.create(folder / "indexes" / f"{count}", Embedder.load())
     items = [item for item in open_source(source) if isinstance(item, Item)]
     chosen = random.Random(0).sample(items, min(SEEDS, len(items)))
@@ -186,9 +188,22 @@ def seconds(source: str, count: int, folder: Path) -> float:
                 for row, feature, place in zip(rows, features, of)
             ])  # fmt: skip
         writer.finish_source(known)
-    snapshot, _ = gallery.neighbours()
+    gallery.neighbours()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    first = seconds(gallery)
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
+    with gallery.write() as writer:
+        writer.correct([corrections.drop(gallery.item_at("0.jpg"))])
+    gallery.neighbours()
+    again, opened = seconds(gallery), Gallery.open(gallery.folder)
+    opened.neighbours()
+    return f"{first:.1f} s and {memory:.0f} MB; one left out {again:.1f} s; opened again {seconds(opened):.1f} s"
+
+
+def seconds(gallery: Gallery) -> float:
+    """How long its groups take."""
     started = time.perf_counter()
-    finish(gallery.find_duplicates(snapshot))
+    finish(gallery.find_duplicates())
     return time.perf_counter() - started
 
 
@@ -196,13 +211,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", metavar="MANIFEST.csv")
-    parser.add_argument("--originals", type=int, default=300)
-    parser.add_argument("--items", type=int, nargs="*", default=[10_000], help="sizes at which time is taken")
+    parser.add_argument("--originals", type=int, default=300, help="0: no errors of levels")
+    parser.add_argument("--items", type=int, nargs="*", default=[10_000], help="sizes whose time and memory are taken")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        errors(arguments.source, arguments.originals, Path(scratch))
+        if arguments.originals:
+            errors(arguments.source, arguments.originals, Path(scratch))
         for count in arguments.items:
-            print(f"{count:,} items: {seconds(arguments.source, count, Path(scratch)):.1f} s", flush=True)
+            print(f"{count:,} items: {cost(arguments.source, count, Path(scratch))}", flush=True)
 
 
 if __name__ == "__main__":

@@ -149,9 +149,30 @@ def test_duplicates_are_listed_as_the_command_does(client):
         client.predict(gallery="drawn", level="near", api_name="/duplicates")
 
 
+def test_searches_are_saved_listed_run_renamed_and_deleted_as_the_command_does(client, query):
+    from gradio_client import handle_file
+    from gradio_client.exceptions import AppError
+
+    def saved(**asked):
+        return client.predict(gallery="drawn", **asked, api_name="/saved")
+
+    answer = client.predict(image=handle_file(str(query)), gallery="drawn", k=3, save="crosses", api_name="/search")
+    assert saved() == {"gallery": "drawn", "saved": [{"name": "crosses", "new": 0, "problem": ""}]}
+    found = saved(name="crosses")
+    assert [hit["file"] for hit in found["hits"]] == [hit["file"] for hit in answer["results"][0]["hits"]]
+    assert (found["new"], found["hits"][0]["new"]) == (0, False)
+    assert saved(name="crosses", rename="kreuze")["name"] == "kreuze"
+    assert saved(name="kreuze", delete=True)["deleted"] == "kreuze"
+    assert saved()["saved"] == []
+    with pytest.raises(AppError, match="no saved search 'kreuze'"):
+        saved(name="kreuze")
+    with pytest.raises(AppError, match="1 to 80 characters"):
+        client.predict(image=handle_file(str(query)), gallery="drawn", save=" ", api_name="/search")
+
+
 def test_only_the_named_endpoints_are_offered(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/search", "/search_words", "/galleries", "/duplicates", "/evaluate"}
+    assert set(named) == {"/search", "/search_words", "/saved", "/galleries", "/duplicates", "/evaluate"}
 
 
 def test_words_for_a_gallery_that_knows_none(client):

@@ -20,6 +20,7 @@ from tests.support.serving import Server, serve
 from tests.support.visiting import Visitor, as_file, search
 from unifex.gallery.gallery import Gallery
 from unifex.ui.server.file_addresses import Naming
+from unifex.ui.server.picture_addresses import ALIKE, PIXELS, THUMBNAIL, address
 from unifex.ui.server.rates import Refusal
 from unifex.ui.server.visitor_files import VisitorFiles
 from unifex.ui.server.workspaces import VISITORS
@@ -231,6 +232,20 @@ def test_looking_has_a_rate_of_its_own(tmp_path, base):
             for n in range(100)
         ]
         assert first[-1].status_code == 429
+
+
+def test_large_pictures_and_neighbours_are_counted_as_searches_are(tmp_path, base):
+    shutil.copytree(base / "indexes" / "drawn", tmp_path / "indexes" / "drawn")
+    records = (gallery := Gallery.open(tmp_path / "indexes" / "drawn")).records(gallery.snapshot().columns.ids)
+    addresses = [f"/{address(PIXELS, 'drawn', record)}" for record in records]
+    with serve(tmp_path / "indexes", "--public", "--rate", "20") as running:
+        for asked in (addresses, [f"/{ALIKE}/drawn/{record.id}" for record in records]):
+            visitor = Visitor(running.url)
+            answers = [visitor.http.get(address_) for address_ in asked]
+            assert [answer.status_code for answer in answers] == [200] * 20 + [429] * (len(records) - 20)
+            assert answers[-1].json()["detail"] == "more than 20 requests a minute; wait a moment"
+        thumbnail = address(THUMBNAIL, "drawn", records[0])
+        assert visitor.http.get(f"/{thumbnail}").status_code == 200  # what the page itself shows goes on
 
 
 # --- names that are another's --------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from unifex.ui.rendering.duplicate_groups import duplicate_group, summary
 
 def are_one(a: Image.Image, b: Image.Image) -> bool:
     looks = np.array([look(a.convert("RGB")), look(b.convert("RGB"))], LOOK)
-    answer, turned = same_picture(looks, np.array([[0, 1], [1, 0]]))
+    answer, turned = finish(same_picture(looks, np.array([[0, 1], [1, 0]])))
     assert answer == turned
     return bool(answer)
 
@@ -82,7 +82,7 @@ def test_drawings_of_one_label_are_different_pictures():
 
 def test_where_nothing_is_to_see_nothing_is_the_same():
     assert not are_one(Image.new("RGB", (50, 50), "white"), Image.new("RGB", (80, 80), "white"))
-    assert len(same_picture(np.zeros(0, LOOK), np.zeros((0, 2), np.int64))) == 0
+    assert len(finish(same_picture(np.zeros(0, LOOK), np.zeros((0, 2), np.int64)))) == 0
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_levels_hold_what_they_say(copied):
 def test_what_was_compared_is_kept(copied, monkeypatch):
     before = found(copied, "picture")
     assert (copied.folder / "duplicates.npz").is_file()
-    monkeypatch.setattr(duplicates, "same_picture", None)  # nothing is compared again
+    monkeypatch.setattr(duplicates, "look", None)  # nothing is looked at again
     opened = Gallery.open(copied.folder, copied.embedder)
     assert found(opened, "picture") == before
     with opened.write() as writer:

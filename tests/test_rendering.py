@@ -27,6 +27,7 @@ from unifex.ui.rendering import (
     search_answer,
     training_report,
 )
+from unifex.ui.rendering.grid import Rights
 from unifex.ui.rendering.grouped_grid import grouped_grid
 
 EVIL = "<script>alert('1')</script>\" onerror=\"alert(2)"
@@ -106,12 +107,12 @@ def test_a_failed_query_stands_beside_what_it_found_wrongly_and_what_it_should_h
 def test_groups_are_drawn_as_they_are_called_and_buttons_that_mend_are_only_there_where_one_may():
     groups = [failure_lists.label_error(LabelError(0, [1], 0.9), RECORD, [replace(RECORD, labels=Labels("b"))])]
     groups += [failure_lists.duplicate(Duplicate(0, 1, 0.98, False), RECORD, RECORD)]
-    told = json.loads(grouped_grid("drawn", groups, "mend", editable=True))
+    told = json.loads(grouped_grid("drawn", groups, "mend", Rights(editable=True)))
     assert [group["at"] for group in told["groups"]] == [0, 2]
     assert told["items"][0]["label"] == EVIL  # a script makes text of it
     assert [act["kind"] for act in told["groups"][0]["acts"]] == ["relabel", "same", "drop"]
     assert "uri" not in told["items"][0]
-    strangers = json.loads(grouped_grid("drawn", groups, "mend", editable=False, prefer=True))
+    strangers = json.loads(grouped_grid("drawn", groups, "mend", Rights(files=True), prefer=True))
     assert not strangers["prefer"]
     assert all(not group["acts"] for group in strangers["groups"])
 

@@ -7,15 +7,20 @@ import numpy as np
 import pytest
 
 from tests.support.drawing import encoded, picture
-from tests.support.galleries import QUERY, run_index
+from tests.support.galleries import QUERY, packed, run_index, unpacked
 from unifex.cli.main import main
 from unifex.core.errors import UnifexError
+from unifex.core.files import with_checksum
+from unifex.core.regions import Region
 from unifex.gallery.library import SEARCHES, Library
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
-from unifex.retrieval.saved_searches import SavedSearch, SavedSearches
+from unifex.retrieval.saved_search import SavedSearch
+from unifex.retrieval.saved_searches import SavedSearches
 from unifex.retrieval.search import search
+from unifex.ui.components.address import read, written
+from unifex.ui.components.saved_form import form_of, picture_of
 
 
 def ids(result) -> list[int]:
@@ -34,10 +39,11 @@ def searches(gallery, library) -> SavedSearches:
 
 def test_a_search_by_an_image_that_is_gone_finds_the_same_and_tells_what_came_since(gallery, searches, folder):
     filters = Filters(domains=("signs",), min_score=0.1, within=frozenset(gallery.snapshot().columns.ids.tolist()))
-    saved = SavedSearch.new(gallery, " Crosses ", Query(images=(QUERY,)), filters=replace(filters), k=5, picture="p")
+    saved = SavedSearch.new(gallery, " Crosses ", Query(images=(QUERY,)), filters=replace(filters), k=5)
     searches.add(saved)
     kept = searches.get("Crosses")
     assert kept == saved
+    assert kept.picture.startswith("data:image/jpeg;base64,")
     assert np.array_equal(kept.query.known.features, Query(images=(QUERY,)).features(gallery))
     assert ids(kept.find(gallery)) == ids(search(gallery, [QUERY], 5, filters))
     assert kept.count_new(gallery) == 0
@@ -59,6 +65,7 @@ def test_everything_that_decides_is_kept(gallery, searches):
         gallery, "all", Query(items=(first,), more=(second,), less=(third,)), rerank=True,
         filters=Filters(("a",), ("b",), 0.5, frozenset((3,)), frozenset((4,)), 0.1, ("l",), ("f",),
                         (Condition("year", ">=", "1900"),), ("t",)),
+        order="-year", grouped=True,
     )  # fmt: skip
     searches.add(saved)
     assert searches.all() == [saved]
@@ -82,6 +89,9 @@ def test_names_are_changed_taken_and_refused(gallery, library, searches):
         searches.get("three")
     renamed = library.rename("drawn", "renamed")
     assert [saved.name for saved in SavedSearches(library, renamed).all()] == ["eins", "two"]
+    form = form_of(SavedSearches(library, renamed).get("eins"), renamed.name)
+    assert (form.gallery, form.item.ids) == ("renamed", (1,))  # what the page opens
+    assert picture_of(one, renamed).startswith("thumb/renamed/1?v=")
     SavedSearches(library, renamed).delete(one.id)
     assert len(SavedSearches(library, renamed).all()) == 1
     library.delete("renamed")
@@ -95,6 +105,68 @@ def test_another_backbone_says_what_is_to_be_done(gallery):
         other.find(gallery)
 
 
+def test_the_page_opens_what_was_saved_elsewhere(gallery):
+    first, second, third = gallery.snapshot().columns.ids[:3].tolist()
+    where = tuple(map(Condition.parse, ("year>1900", "year>=1800", "year<=1950", "artist=Monet", "artist=Manet")))
+    filters = Filters(("signs",), min_score=0.25, exclude=frozenset((third,)), false_accept_rate=0.09, where=where,
+                      tags=("liked",))  # fmt: skip
+    query = Query(items=(first,), more=(second,), regions=(Region(0, 0, 0.5, 0.5),))
+    saved = SavedSearch.new(gallery, "one", query, filters=filters, k=500, fold="picture", grouped=True)
+    form = read(written(form_of(saved, gallery.name))).form
+    assert (form.query, form.k, form.fold, form.trust, form.shown.grouped) == (query, 100, "picture", 0.1, True)
+    found = form.filters
+    assert (found.domains, found.min_score, found.exclude, found.tags) == (("signs",), 0.25, {third}, ("liked",))
+    of_year = [condition for condition in found.where if condition.column == "year"]
+    assert [float(one.value) for one in of_year if one.comparison == "<="] == [1950]
+    (least,) = [float(one.value) for one in of_year if one.comparison == ">="]
+    assert 1900 < least < 1900.001
+    assert sorted(one.value for one in found.where if one.column == "artist") == ["Manet", "Monet"]
+    by_image = SavedSearch.new(gallery, "by image", Query(images=(QUERY,), more=(second,)))
+    form = read(written(form_of(by_image, gallery.name))).form
+    assert (form.remembered, form.counting_marks.more) == (by_image.id, (second,))
+
+
+def test_a_packed_gallery_takes_them_along(gallery, library, searches, tmp_path):
+    first = gallery.snapshot().columns.ids[:1].tolist()
+    searches.add(SavedSearch.new(gallery, "by image", Query(images=(QUERY,)), k=5))
+    searches.add(SavedSearch.new(gallery, "by item", Query(items=tuple(first))))
+    there = Library(tmp_path / "there")
+    assert packed(gallery, tmp_path / "without.zip").searches == 0
+    assert packed(gallery, tmp_path / "g.zip", searches=searches.path).searches == 2
+    assert str(tmp_path).encode() not in (tmp_path / "g.zip").read_bytes()
+    other = unpacked(tmp_path / "g.zip", "theirs", there)
+    kept = SavedSearches(there, other)
+    assert [saved.name for saved in kept.all()] == ["by image", "by item"]
+    assert kept.get("by image").picture == searches.get("by image").picture != ""
+    assert [kept.get(name).count_new(other) for name in ("by image", "by item")] == [0, 0]
+    for name in ("by image", "by item"):
+        found = [hit.path for hit in kept.get(name).find(other).hits]
+        assert found == [hit.path for hit in searches.get(name).find(gallery).hits]
+    assert SavedSearches(there, unpacked(tmp_path / "without.zip", "bare", there)).all() == []
+    there.delete("theirs")
+    assert not kept.path.exists()
+
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": 7}, {"name": ""}, {"id": "../../x"}, {"k": 10**6}, {"k": None}, {"fold": "roughly"}, {"order": [1]},
+        {"seen": float("inf")}, {"query": {}}, {"query": []}, {"filters": {"domains": [5]}}, {"filters": None},
+    ],
+)  # fmt: skip
+def test_what_a_stranger_packed_is_looked_at(gallery, searches, change):
+    good = SavedSearch.new(gallery, "good", Query(items=(1,))).as_stored()
+    evil = SavedSearch.new(gallery, EVIL, Query(items=(2,))).as_stored()
+    for picture_ in (f"x {EVIL}", "https://elsewhere/x.png", "data:image/svg+xml;base64,AAAA", 5):
+        evil["picture"] = picture_
+        searches.path.parent.mkdir(exist_ok=True)
+        searches.path.write_bytes(with_checksum({"searches": [good | change, evil, good]}))
+        assert [(one.name, one.picture) for one in searches.all()] == [(EVIL, ""), ("good", "")]
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b"\xff", b'{"searches": [{}], "checksum": "0"}'])
 def test_a_damaged_file_hides_nothing_else(gallery, searches, damage):
     searches.add(SavedSearch.new(gallery, "one", Query(items=(1,))))
@@ -102,6 +174,22 @@ def test_a_damaged_file_hides_nothing_else(gallery, searches, damage):
     assert searches.all() == []
     searches.add(SavedSearch.new(gallery, "two", Query(items=(1,))))
     assert [saved.name for saved in searches.all()] == ["two"]
+
+
+def test_the_command_makes_one_of_a_search(gallery, library, searches, tmp_path, capsys):
+    (tmp_path / "query.png").write_bytes(encoded(QUERY))
+    common = ("--gallery", "drawn", "--library", str(library.folder))
+    asked = (str(tmp_path / "query.png"), "-k", "4", "--domain", "signs", "--box", "0,0,0.5,0.5", "--more", "1")
+    assert main(["search", *asked, "--save", "corner", *common, "--json"]) == 0
+    hits = json.loads(capsys.readouterr().out)["results"][0]["hits"]
+    (tmp_path / "query.png").unlink()
+    assert [hit.path for hit in searches.get("corner").find(gallery).hits] == [hit["path"] for hit in hits]
+    assert main(["search", "--item", "signs/cross/1.png", "--save", "", *common]) == 1
+    assert main(["search", "--item", "signs/cross/1.png", "--save", "two", "--dim", "64", *common]) == 1
+    twice = ("--item", "signs/cross/1.png", "--item", "signs/cross/2.png", "--save", "two")
+    assert main(["search", *twice, *common]) == 1
+    assert "--together" in capsys.readouterr().err
+    assert [saved.name for saved in searches.all()] == ["corner"]
 
 
 def test_the_command_lists_runs_renames_and_deletes(gallery, library, searches, capsys):

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, go_to
+from tests.support.browsing import PHONE, choose, first_hit, go_to
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -83,7 +83,15 @@ def test_one_of_each_is_kept_and_all_can_be_undone(server, open_page):
 
 
 def test_by_keyboard_and_on_a_phone(server, open_page):
-    page = opened(open_page(server.url))
+    page = open_page(server.url)
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    page.get_by_text("Hits, copies, similarity").click()
+    choose(page, "#search-fold", "Same picture folded")
+    expect(page.locator("#hits .card")).to_have_count(3)  # one of each group
+    opened(page, find=False)  # what was compared for that is what is listed
+    for level in ("Same bytes (1)", "Same picture (3)", "Very alike (3)"):
+        expect(page.get_by_role("radio", name=level)).to_be_visible()
     cards = page.locator("#duplicate-groups .card")
     small = page.locator("#duplicate-groups .card[title='stripes-small.png']")
     small.focus()

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.support.browsing import drop, go_to, start_indexing, wait_for_share
@@ -36,7 +37,7 @@ def name_box(page: Page):
 
 
 def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, open_page, many):
-    page, other = open_page(server.url), open_page(server.url)
+    page, other = open_page(server.url), open_page(server.url, color_scheme="dark")
     start_indexing(page, many, "watched")
     wait_for_share(page, 5)
     expect(other.locator("#jobs")).to_contain_text("Indexing 'watched'")
@@ -53,6 +54,9 @@ def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, o
     for each in (page, other):
         expect(each.locator("#jobs")).to_contain_text(re.compile("Indexing 'watched' was interrupted; [1-9]"))
     expect(page.locator("#index-outcome")).to_contain_text("'watched' was cancelled")
+    expect(other.locator("#jobs-list")).to_be_visible()
+    found = Axe().run(other).response["violations"]
+    assert not [(one["id"], node["html"][:150]) for one in found for node in one["nodes"]]
     other.get_by_role("button", name="Resume").first.click()
     for each in (page, other):
         expect(each.locator("#index-outcome")).to_contain_text("The gallery has 800 items", timeout=90_000)

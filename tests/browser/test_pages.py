@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -239,6 +240,13 @@ def test_a_read_only_server_offers_nothing_to_change(open_page, gallery, tmp_pat
         for button in ("start", "delete", "rename", "remove"):
             expect(page.locator(f"#{button}-button")).to_be_hidden()
         expect(page.locator("#visit")).to_be_hidden()
+        go_to(page, "Search")
+        first_hit(page).locator(".pick").click()
+        page.locator("#hits .tools summary").click()
+        expect(page.get_by_role("button", name="Remove from the gallery")).to_be_hidden()
+        with page.expect_download() as download:  # reading is no change
+            page.get_by_role("button", name="Download image files (zip)").click()
+        assert len(zipfile.ZipFile(download.value.path()).namelist()) == 1
         page.context.close()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from PIL import ExifTags, Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.support.browsing import PHONE, drop, first_hit, go_to, reload
 from tests.support.serving import Server, serve
@@ -226,6 +226,61 @@ def test_hits_and_pictures_of_other_pages_are_dragged_onto_the_query_or_pasted(s
     page.evaluate(TRANSFER_JS, ["body", "paste", {"text/plain": f"{ELSEWHERE}bus.jpg"}])
     expect(first_hit(page)).to_contain_text("yellow bus")
     expect(said).to_be_hidden()
+
+
+def test_a_picture_of_a_format_that_the_browser_cannot_show_is_shown_and_has_regions(server, open_page):
+    page, out = open_page(server.url), io.BytesIO()
+    Image.open(io.BytesIO(beside(turned=True))).save(out, "TIFF", exif=Image.open(io.BytesIO(beside(True))).getexif())
+    drop(page, "#query-image button", {"both.tif": out.getvalue()}, "image/tiff")
+    expect(first_hit(page)).to_be_visible()
+    expect(page.get_by_role("button", name="Select a region")).to_be_visible()
+    shown = page.locator("#query-image .image-frame img")
+    assert shown.evaluate("(img) => [img.naturalWidth, img.naturalHeight]") == [600, 300]
+    drag(page, (0.53, 0.05), (0.97, 0.95))
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    page.get_by_role("button", name="Suggest regions").click()
+    expect(page.locator("#query .part canvas, #query .said:not([hidden])").first).to_be_visible()
+
+
+def test_what_was_given_last_is_the_query_whatever_was_on_its_way(server, open_page):
+    page, held = open_page(server.url, elsewhere=ELSEWHERE), []
+    link = "#gallery=demo+(synthetic)&items=1"
+
+    def hold(route: Route) -> None:
+        late = "items=1" in (route.request.post_data or "")
+        held.append(route) if late else route.continue_()
+
+    def give_while_it_opens() -> None:
+        put(page, render(*BUS))
+        expect(page.locator("#query .said")).to_contain_text("Once the link is open")
+        held.pop().continue_()
+        expect(first_hit(page)).to_contain_text("yellow bus")
+        expect(page.locator("#query-image img")).to_be_visible()
+        expect(page).to_have_url(re.compile("image=1"))
+
+    page.route("**/queue/join**", hold)
+    with page.expect_request(lambda asked: "items=1" in (asked.post_data or "")):
+        page.evaluate("(link) => unifex.go(link)", link[1:])
+    give_while_it_opens()
+    page.goto("about:blank")
+    with page.expect_request(lambda asked: "items=1" in (asked.post_data or "")):
+        page.goto(f"{server.url}{link}")
+    give_while_it_opens()
+
+    page.route(f"{ELSEWHERE}slow.jpg", lambda route: held.append(route))
+    sent: list[Request] = []
+    page.on("request", lambda asked: sent.append(asked) if "/upload?" in asked.url else None)
+    with page.expect_request(f"{ELSEWHERE}slow.jpg"):
+        page.evaluate(TRANSFER_JS, ["body", "paste", {"text/plain": f"{ELSEWHERE}slow.jpg"}])
+    put(page, render(*DUCK))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    opened = {"Access-Control-Allow-Origin": "*"}
+    with page.expect_event("requestfinished", lambda asked: "slow.jpg" in asked.url):
+        held.pop().fulfill(body=render(*BUS), content_type="image/jpeg", headers=opened)
+    drag(page, (0.1, 0.1), (0.9, 0.9))
+    expect(page).to_have_url(re.compile("box="))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    assert len(sent) == 1
 
 
 def test_keys_lead_to_the_query_and_are_listed(server, open_page):

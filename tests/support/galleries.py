@@ -24,8 +24,8 @@ def run_index(gallery: Gallery, source, **options) -> IndexReport:
     return finish(index(gallery, source if not isinstance(source, Path) else str(source), **options))
 
 
-def packed(gallery: Gallery, out: Path, images: bool = False) -> Packed:
-    return finish(pack(gallery, out, images))
+def packed(gallery: Gallery, out: Path, images: bool = False, searches: Path | None = None) -> Packed:
+    return finish(pack(gallery, out, images, searches))
 
 
 def unpacked(file: Path, name: str, library: Library) -> Gallery:

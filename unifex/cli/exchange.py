@@ -24,6 +24,9 @@ def add_commands(command: Callable[..., Parser]) -> None:
     packed.add_argument("gallery")
     packed.share("--out", help="FILE.zip or hf:OWNER/NAME")
     packed.add_argument("--images", action="store_true", help="the images themselves, too, not only thumbnails")
+    packed.add_argument(
+        "--no-searches", action="store_true", help="without its saved searches and the pictures they were made with"
+    )
     packed.share("--public")
     unpacked = command("unpack", _unpack, "make a gallery of what `pack` wrote")
     unpacked.add_argument("source", metavar="FILE.zip|hf:OWNER/NAME")
@@ -41,14 +44,17 @@ def add_commands(command: Callable[..., Parser]) -> None:
 def _pack(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery import bundle
 
-    gallery = library(options).get(options.gallery)
+    galleries = library(options)
+    gallery = galleries.get(options.gallery)
+    searches = None if options.no_searches else galleries.searches_path(gallery.config.id)
     if options.out.startswith("hf:"):
         repo = options.out.removeprefix("hf:")
-        address = watched(bundle.push(gallery, repo, options.images, not options.public))
+        address = watched(bundle.push(gallery, repo, options.images, not options.public, searches))
         say(options, f"gallery '{gallery.name}' is at {address}")
         return {"gallery": gallery.name, "address": address, "private": not options.public}
-    packed = watched(bundle.pack(gallery, Path(options.out), options.images))
-    say(options, f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}")
+    packed = watched(bundle.pack(gallery, Path(options.out), options.images, searches))
+    told = f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}"
+    say(options, told + (f", with {plural(packed.searches, 'saved search')}" if packed.searches else ""))
     return {"gallery": gallery.name, **asdict(packed)}
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from unifex.cli.options import Parser
 from unifex.cli.shared import library, say
 from unifex.core.errors import UnifexError
-from unifex.core.text import plural, reason
+from unifex.core.text import plural
 
 if TYPE_CHECKING:
     from unifex.gallery.gallery import Gallery
-    from unifex.retrieval.saved_searches import SavedSearch
+    from unifex.retrieval.saved_search import SavedSearch
 
 
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
-    saved = command("saved", _saved, "list the saved searches of a gallery, or run one")
+    saved = command("saved", _saved, "list the saved searches of a gallery, or run one (`search --save` makes one)")
     saved.add_argument("gallery")
     saved.add_argument("name", nargs="?", help="run this one; what it finds counts as seen then")
     saved.add_argument("--rename", metavar="NEW", help="give it another name, and run nothing")
@@ -46,7 +46,7 @@ def _saved(options: argparse.Namespace) -> dict[str, Any]:
         return {"gallery": gallery.name, "deleted": saved.name}
     hits = saved.find(gallery).hits
     searches.see(saved.id)
-    new = [hit.record.id > saved.seen for hit in hits]
+    new = [saved.is_new(hit) for hit in hits]
     say(options, f"{saved.name}: {plural(len(hits), 'hit')}, {sum(new)} new")
     for hit, is_new in zip(hits, new):
         say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}{'  new' if is_new else ''}")
@@ -56,9 +56,6 @@ def _saved(options: argparse.Namespace) -> dict[str, Any]:
 
 def _listed(options: argparse.Namespace, gallery: Gallery, saved: SavedSearch) -> dict[str, Any]:
     """One of the list; one that cannot be run here says why."""
-    try:
-        new, problem = saved.count_new(gallery), ""
-    except UnifexError as error:
-        new, problem = 0, reason(error)
+    new, problem = saved.news(gallery)
     say(options, f"{saved.name}  {problem or f'{new} new'}")
     return {"name": saved.name, "new": new, "problem": problem}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,9 @@ def add_commands(command: Callable[..., Parser]) -> None:
         "--auto-box", action="store_true",
         help="where a whole image finds nothing to trust, search with the part of it that does (screenshots, collages)",
     )  # fmt: skip
+    search.add_argument(
+        "--save", metavar="NAME", help="keep this search with the gallery, as on the page (`saved` runs it again)"
+    )
 
 
 def _query(text: str) -> Path:
@@ -110,7 +114,10 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     filters.check_known(gallery)
     fold = options.level if options.fold else ""
     results = []
-    for name, query in _queries(options, given, gallery):
+    queries = _queries(options, given, gallery)
+    if options.save is not None:
+        _check_savable(options, len(queries))
+    for name, query in queries:
         try:
             result = search(gallery, query, options.k, filters, options.dim, options.rerank, fold)
             part = _part(options, gallery, query, result, filters)
@@ -124,7 +131,29 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         if part:
             say(options, f"{name}: the whole finds nothing to trust; searched with its part --box {part.region}")
         _tell(options, name, result)
+        if options.save is not None:
+            _save(options, gallery, replace(query, regions=(part.region,)) if part else query, filters)
     return {"results": results}
+
+
+def _check_savable(options: argparse.Namespace, queries: int) -> None:
+    """Raises ``UnifexError``."""
+    if queries > 1:
+        raise UnifexError("--save keeps one search: give one image, or --together where all show one thing")
+    if options.dim:
+        raise UnifexError("a search is saved at the gallery's own --dim; leave it out")
+
+
+def _save(options: argparse.Namespace, gallery: Gallery, query: Query, filters: Filters) -> None:
+    from unifex.retrieval.saved_search import SavedSearch
+    from unifex.retrieval.saved_searches import SavedSearches
+
+    fold = options.level if options.fold else ""
+    saved = SavedSearch.new(
+        gallery, options.save, query, filters=filters, k=options.k, rerank=options.rerank, fold=fold
+    )
+    SavedSearches(library(options), gallery).add(saved)
+    say(options, f"saved as '{saved.name}': `saved {gallery.name} {saved.name}` runs it again")
 
 
 def _part(

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from unifex.core.progress import Stage, Work
+
 SIDE, COLOUR_SIDE = 48, 24
 LOOK = np.dtype([("grey", "u1", (SIDE, SIDE)), ("colour", "u1", (2, COLOUR_SIDE, COLOUR_SIDE))])
 # Windows that are tried along either axis: (where it starts, how long it is), in shares of the side.
@@ -36,18 +38,18 @@ def look(image: Image.Image) -> np.ndarray:
     return found
 
 
-def same_picture(looks: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def same_picture(looks: np.ndarray, pairs: np.ndarray) -> Work[np.ndarray]:
     """Which ``pairs`` int64 [P, 2] of ``looks`` (:data:`LOOK` [N]) are one picture: bool [P].
 
     Pictures in which there is nothing to see (of one colour) are not.
     """
-    (there, in_first), (back, in_second) = _rough(looks, pairs), _rough(looks, pairs[:, ::-1])
-    turned = back > there
-    windows = np.where(turned[:, None], in_second, in_first)
+    rough, windows, turned = yield from _rough(looks, pairs)
     pairs = np.where(turned[:, None], pairs[:, ::-1], pairs)
     same = np.zeros(len(pairs), bool)
-    worth = np.flatnonzero(np.maximum(there, back) >= LEAST_ROUGH)
+    worth = np.flatnonzero(rough >= LEAST_ROUGH)
+    stage = Stage("comparing pictures", len(worth), "pairs")
     for start in range(0, len(worth), BLOCK):
+        yield stage.at(start)
         rows = worth[start : start + BLOCK]
         same[rows] = _align(looks[pairs[rows, 0]], looks[pairs[rows, 1]], windows[rows]).agrees
     return same
@@ -70,30 +72,34 @@ class _Alignment:
         return of_one_light & (self.correlation >= LEAST_CORRELATION) & (self.detail >= LEAST_DETAIL)
 
 
-def _rough(looks: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The best correlation [P] of the second with the windows :data:`TRIED` of the first, and this window [P, 4]: left,
-    width, top, height."""
+def _rough(looks: np.ndarray, pairs: np.ndarray) -> Work[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The best correlation [P] of one of a pair with the windows :data:`TRIED` of the other, this window [P, 4]: left,
+    width, top, height; and whether it is the second's, bool [P]. The windows of a picture are read once."""
     starts, lengths = np.array(TRIED, np.float32).T
     readers = _readers(starts, lengths, ROUGH, SIDE).reshape(-1, SIDE)
-    used, places = np.unique(pairs, return_inverse=True)
-    owners, partners = places.reshape(-1, 2).T
-    grey = looks["grey"][used]
+    grey, owners, partners = looks["grey"], pairs.T.reshape(-1), pairs[:, ::-1].T.reshape(-1)
     plain = np.concatenate([np.zeros((0, ROUGH, ROUGH), np.float32), *(_whole(part, ROUGH) for part in _blocks(grey))])
-    plain = _normalized(plain).reshape(len(used), ROUGH**2)
+    plain = _normalized(plain).reshape(len(looks), ROUGH**2)
     order = np.argsort(owners, kind="stable")
-    bounds = np.searchsorted(owners[order], np.arange(len(used) + 1))
-    best, which = np.zeros(len(pairs), np.float32), np.zeros(len(pairs), np.int64)
+    bounds = np.searchsorted(owners[order], np.arange(len(looks) + 1))
+    best, which = np.zeros(len(owners), np.float32), np.zeros(len(owners), np.int64)
+    stage = Stage("comparing pictures roughly", len(looks), "pictures")
     for number, part in enumerate(_blocks(grey)):
+        yield stage.at(number * BLOCK)
         windows = np.matmul(np.matmul(readers, part.astype(np.float32)), readers.T)
         windows = windows.reshape(-1, len(TRIED), ROUGH, len(TRIED), ROUGH).transpose(0, 1, 3, 2, 4)
         windows = windows.reshape(len(part), -1, ROUGH**2)
         spread = np.einsum("nwp,nwp->nw", windows, windows) - ROUGH**2 * windows.mean(2) ** 2
         for row, owner in enumerate(range(number * BLOCK, number * BLOCK + len(part))):
             mine = order[bounds[owner] : bounds[owner + 1]]
-            found = plain[partners[mine]] @ windows[row].T / np.sqrt(np.maximum(spread[row], 1.0))
-            which[mine], best[mine] = found.argmax(1), found.max(1)
-    tried = np.array(TRIED, np.float32)
-    return best, np.concatenate([tried[which % len(TRIED)], tried[which // len(TRIED)]], axis=1)
+            if len(mine):
+                found = plain[partners[mine]] @ windows[row].T / np.sqrt(np.maximum(spread[row], 1.0))
+                which[mine], best[mine] = found.argmax(1), found.max(1)
+    (there, back), (first, second) = best.reshape(2, -1), which.reshape(2, -1)
+    turned, tried = back > there, np.array(TRIED, np.float32)
+    which = np.where(turned, second, first)
+    windows = np.concatenate([tried[which % len(TRIED)], tried[which // len(TRIED)]], axis=1)
+    return np.maximum(there, back), windows, turned
 
 
 def _blocks(values: np.ndarray) -> list[np.ndarray]:

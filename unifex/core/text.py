@@ -96,8 +96,8 @@ def what_there_is(names: Iterable[str], wanted: str = "", none: str = "none") ->
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 image``, ``1,234 images``, ``2 galleries``, ``3 classes``."""
-    many = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
+    """``1 image``, ``1,234 images``, ``2 galleries``, ``3 classes``, ``4 searches``."""
+    many = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith(("s", "ch")) else "s")
     return f"{count:,} {noun if count == 1 else many}"
 
 

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -23,18 +24,20 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unifex.core import derived, disk, images, thumbnails
-from unifex.core.files import file_hash, new_folder, verify, whole_file, with_checksum
+from unifex.core.files import file_hash, new_folder, verify, whole_file, with_checksum, write_atomically
 from unifex.core.progress import Stage, Work
-from unifex.gallery.bundle_file import CONTENTS, SCHEMA, WIDEST, BundleFile, Contents, refusing
+from unifex.core.text import reason
+from unifex.gallery.bundle_file import CONTENTS, SCHEMA, SEARCHES_FILE, WIDEST, BundleFile, Contents, refusing
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.database import FILE as ITEMS
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import Library, check_name
+from unifex.gallery.library import MOST_SEARCHES_BYTES, Library, check_name
 from unifex.gallery.pictures import thumbnail_origin
 from unifex.gallery.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
 from unifex.gallery.records import Record
@@ -44,23 +47,28 @@ from unifex.models.embedder import FILES, RAW, ModelConfig, ModelError, find_mod
 from unifex.models.hub import HubFile
 
 ON_HUB = "gallery.zip"
+log = logging.getLogger("unifex")
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Where the bundle is, what it holds; ``images``: whether the images themselves are in it."""
+    """Where the bundle is, what it holds; ``images``: whether the images themselves are in it; ``searches``: how many
+    saved ones."""
 
     path: str
     items: int
     bytes: int
     images: bool
+    searches: int = 0
 
 
-def pack(gallery: Gallery, out: Path, images: bool = False) -> Work[Packed]:
+def pack(gallery: Gallery, out: Path, images: bool = False, searches: Path | None = None) -> Work[Packed]:
     """Write a gallery as a zip.
 
-    ``images``: the images themselves, too, so that they can be seen large elsewhere; else their thumbnails only. Raises
-    ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone or changed.
+    ``images``: the images themselves, too, so that they can be seen large elsewhere; else their thumbnails only.
+    ``searches``: the file of its saved ones (:meth:`Library.searches_path`), if they shall go with it and there are
+    some. Raises ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone or
+    changed.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -71,6 +79,9 @@ def pack(gallery: Gallery, out: Path, images: bool = False) -> Work[Packed]:
     ):
         records = _originals(gallery) if images else {}
         files, hashes = _files(gallery, Path(scratch), records), {}
+        kept = _searches(searches)
+        if kept:
+            files[SEARCHES_FILE] = lambda: with_checksum({"searches": kept})
         stage = Stage("packing", len(files), "files")
         for done, (name, content) in enumerate(sorted(files.items())):
             if done % 64 == 0:
@@ -86,7 +97,19 @@ def pack(gallery: Gallery, out: Path, images: bool = False) -> Work[Packed]:
             gallery.name, c.backbone, c.backbone_hash, c.model, c.neck_hash, len(gallery), images, hashes
         )
         archive.writestr(CONTENTS, json.dumps(asdict(contents)))
-    return Packed(str(out), contents.items, out.stat().st_size, images)
+    return Packed(str(out), contents.items, out.stat().st_size, images, len(kept))
+
+
+def _searches(path: Path | None) -> list[Any]:
+    """Saved searches as they are stored; what cannot be read stays where it is."""
+    try:
+        data = path.read_bytes() if path and path.stat().st_size <= MOST_SEARCHES_BYTES else b""
+        return list(verify(data, required=True)["searches"]) if data else []
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("saved searches are not packed: %s", reason(error))
+        return []
 
 
 def _files(gallery: Gallery, scratch: Path, originals: dict[str, Record]) -> dict[str, Path | Callable[[], bytes]]:
@@ -162,6 +185,9 @@ def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
                 yield stage.at(done)
             extract()
         config = _adopt_model(packed, config, new, library, widths)
+        if SEARCHES_FILE in packed.infos:  # looked at whenever they are read, since they need not be one's own
+            disk.make_folder(library.searches_path(config.id).parent)
+            write_atomically(library.searches_path(config.id), packed.read(SEARCHES_FILE))
         (new / "gallery.json").write_bytes(with_checksum(asdict(config)))
     gallery = library.get(folder.name)
     _make_ready(gallery)
@@ -296,15 +322,17 @@ def _neck_here(name: str, models: Path) -> str | None:
         return None
 
 
-def push(gallery: Gallery, repo: str, images: bool = False, private: bool = True) -> Work[str]:
-    """Put a gallery on the hub as a data set, private unless told otherwise; its address.
+def push(
+    gallery: Gallery, repo: str, images: bool = False, private: bool = True, searches: Path | None = None
+) -> Work[str]:
+    """Put a gallery on the hub as a data set, private unless told otherwise; its address. Else as :func:`pack`.
 
     Raises ``HubError`` and ``GalleryError``.
     """
     hub.check_name(repo)
     hub.check_reachable(repo)
     with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
-        yield from pack(gallery, Path(scratch) / ON_HUB, images)
+        yield from pack(gallery, Path(scratch) / ON_HUB, images, searches)
         (Path(scratch) / "README.md").write_text(_card(gallery, repo), encoding="utf-8")
         return hub.push(Path(scratch), repo, "dataset", private)
 

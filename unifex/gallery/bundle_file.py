@@ -27,9 +27,11 @@ from unifex.data.archive import BUNDLE_CONTENTS as CONTENTS
 from unifex.data.archive import ENCRYPTED_FLAG, MAX_COMPRESSION, MAX_ENTRIES
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.image_store import SHARD_ROWS
+from unifex.gallery.library import MOST_SEARCHES_BYTES
 from unifex.gallery.rebuild import SUFFIX
 
 SCHEMA = 1
+SEARCHES_FILE = "searches.json"
 WIDEST = 1 << 16  # features an image
 LINE_BYTES = 400  # what bundle.json says of a file
 _SHA = r"([0-9a-f]{2})/(?=\1)[0-9a-f]{64}"
@@ -37,6 +39,7 @@ _KINDS = {  # what a gallery is made of, and bytes of one at most
     re.escape(CONTENTS): 1 << 30,
     r"gallery\.json": 1 << 16,
     r"items\.sqlite": 1 << 38,
+    re.escape(SEARCHES_FILE): MOST_SEARCHES_BYTES,
     r"model/config\.json": 1 << 20,
     r"model/model\.safetensors": 1 << 31,
     r"features/\d{5,10}\.npy": 2 * SHARD_ROWS * WIDEST + 4096,

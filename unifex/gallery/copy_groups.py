@@ -104,9 +104,11 @@ def left(gallery: Gallery, snapshot: Snapshot, duplicates: Duplicates, level: st
     """The ids int64 [n] of every group, but for what was left out, or told to be no copy, since they were found."""
     apart = {frozenset(pair) for pair in gallery.database.marked_pairs("distinct")}
     told = {item for pair in apart for item in pair}
+    gone = not np.isin(duplicates.ids, snapshot.columns.ids).all()
     groups = []
     for ids in duplicates.listed(level):
-        ids = ids[positions_of(snapshot.columns.ids, ids) >= 0]
+        if gone:
+            ids = ids[positions_of(snapshot.columns.ids, ids) >= 0]
         if told.intersection(ids.tolist()):
             others = ids.tolist()
             alike = [any(one != other and {one, other} not in apart for other in others) for one in others]

@@ -6,7 +6,10 @@ Candidates are the neighbours, which are there already. Whether two are one pict
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +30,7 @@ LEVELS = {  # each holds what the ones before it hold
     ALIKE: "very alike",
 }
 CANDIDATE, VERY_ALIKE = 0.45, 0.9  # cosines: from where on thumbnails are compared, and what is very alike
-COMPARED_AT_ONCE = 16384
-DECODED_AT_ONCE = 256
+DECODED_AT_ONCE, WORKERS = 512, 8
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,18 @@ class Compared:
 
     def known(self, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which ``pairs`` S16 [Q, 2] are among them, and which of these are the same: bool [Q] each."""
-        answers = {pair: same for pair, same in zip(map(tuple, self.pairs.tolist()), self.same.tolist())}
-        said = [answers.get(pair) for pair in map(tuple, pairs.tolist())]
-        return np.array([answer is not None for answer in said], bool), np.array(list(map(bool, said)), bool)
+        if not len(self.pairs):
+            return np.zeros(len(pairs), bool), np.zeros(len(pairs), bool)
+        there, wanted = _keys(self.pairs), _keys(pairs)
+        order = np.argsort(there, kind="stable")  # as they are kept they ascend already, which is quick
+        at = np.minimum(np.searchsorted(there, wanted, sorter=order), len(there) - 1)
+        done = there[order[at]] == wanted
+        return done, done & self.same[order[at]]
+
+
+def _keys(pairs: np.ndarray) -> np.ndarray:
+    """S32 [P] of S16 [P, 2]."""
+    return np.ascontiguousarray(pairs).view("S32").reshape(-1)
 
 
 def compare(columns: ItemTable, near: Neighbours, picture: Callable[[str], bytes], known: Compared) -> Work[Compared]:
@@ -89,11 +100,7 @@ def compare(columns: ItemTable, near: Neighbours, picture: Callable[[str], bytes
     new = np.flatnonzero(~done)
     used = np.unique(pairs[new])
     looks, seen = yield from _looks(columns.sha256s(first[used]), picture)
-    stage = Stage("comparing pictures", len(new), "pairs")
-    for start in range(0, len(new), COMPARED_AT_ONCE):
-        yield stage.at(start)
-        block = new[start : start + COMPARED_AT_ONCE]
-        same[block] = same_picture(looks, np.searchsorted(used, pairs[block]))
+    same[new] = yield from same_picture(looks, np.searchsorted(used, pairs[new]))
     lost = np.zeros(len(pairs), bool)
     lost[new] = ~seen[np.searchsorted(used, pairs[new])].all(1)  # a picture may come back, with its disk
     return Compared(hashes[~lost], same[~lost])
@@ -103,14 +110,16 @@ def _looks(hashes: list[str], picture: Callable[[str], bytes]) -> Work[tuple[np.
     """``LOOK`` [n], and bool [n]: whether there is a picture."""
     looks, seen = np.zeros(len(hashes), LOOK), np.zeros(len(hashes), bool)
     stage = Stage("looking at pictures", len(hashes), "pictures")
-    for number, sha256 in enumerate(hashes):
-        if number % DECODED_AT_ONCE == 0:
-            yield stage.at(number)
-        try:
-            looks[number] = look(images.decode(picture(sha256), at_least=SIDE).image)
+
+    def see(number: int) -> None:
+        with contextlib.suppress(images.ImageError):  # its thumbnail is lost, and the image, too
+            looks[number] = look(images.decode(picture(hashes[number]), at_least=SIDE).image)
             seen[number] = True
-        except images.ImageError:  # its thumbnail is lost, and the image, too
-            continue
+
+    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(hashes), DECODED_AT_ONCE):
+            yield stage.at(start)
+            list(pool.map(see, range(start, min(start + DECODED_AT_ONCE, len(hashes)))))
     return looks, seen
 
 

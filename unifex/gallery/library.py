@@ -28,6 +28,7 @@ from unifex.vector_index import index_types
 
 MAX_NAME = 80
 SEARCHES = ".searches"  # the folder of saved ones
+MOST_SEARCHES_BYTES = 8 << 20  # of a gallery's
 T = TypeVar("T")
 log = logging.getLogger("unifex")
 _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
@@ -72,6 +73,10 @@ class Library:
     def models(self) -> Path:
         """Where a user's own models lie."""
         return self.folder / MODELS
+
+    def searches_path(self, gallery: str) -> Path:
+        """Where the saved searches of the gallery with this id lie, if there are some."""
+        return self.folder / SEARCHES / f"{gallery}.json"
 
     def names(self) -> list[str]:
         """Names of the galleries, those that cannot be opened included, sorted without regard to case."""
@@ -212,7 +217,7 @@ class Library:
         self._open.pop(name, None)
         _remove(trash)
         if config:
-            (self.folder / SEARCHES / f"{config.id}.json").unlink(missing_ok=True)
+            self.searches_path(config.id).unlink(missing_ok=True)
             self._leave_store(trash, config, elsewhere=True)
 
     @classmethod

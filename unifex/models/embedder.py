@@ -53,6 +53,18 @@ class Crop:
 ImageLike = Image.Image | bytes | str | Path | Crop
 
 
+def opened(picture: ImageLike, at_least: int) -> Image.Image:
+    """The upright RGB image, its shorter side of ``at_least`` pixels where it has so many.
+
+    Raises ``images.ImageError`` with the reason, and OSError for a file that is not there.
+    """
+    image, region = (picture.image, picture.region) if isinstance(picture, Crop) else (picture, WHOLE)
+    if isinstance(image, Image.Image):
+        return images.cut(images.upright_rgb(image), region)
+    data = image if isinstance(image, bytes) else Path(image).read_bytes()
+    return images.decode(data, at_least, region).image
+
+
 _KINDS = {
     **dict.fromkeys(("name", "backbone", "backbone_hash", "neck", "description"), str),
     "dims": list, "default_dim": int, "scores": dict, "training": dict,
@@ -217,14 +229,8 @@ class Embedder:
 
     def pixels(self, pictures: Iterable[ImageLike]) -> np.ndarray:
         """Decode and fit: uint8 [N, size, size, 3]. Raises ``images.ImageError`` with the reason."""
-        return np.stack([self.backbone.preprocessing.to_input(self._open(picture)) for picture in pictures])
-
-    def _open(self, picture: ImageLike) -> Image.Image:
-        image, region = (picture.image, picture.region) if isinstance(picture, Crop) else (picture, WHOLE)
-        if isinstance(image, Image.Image):
-            return images.cut(images.upright_rgb(image), region)
-        data = image if isinstance(image, bytes) else Path(image).read_bytes()
-        return images.decode(data, self.backbone.preprocessing.size, region).image
+        fit = self.backbone.preprocessing
+        return np.stack([fit.to_input(opened(picture, fit.size)) for picture in pictures])
 
     def features(self, pictures: Sequence[ImageLike]) -> np.ndarray:
         """Backbone features float32 [N, D]; many pictures are decoded and inferred side by side.

@@ -36,6 +36,7 @@ from unifex.models.backbones import BackboneError
 from unifex.models.embedder import DEFAULT_MODEL, Embedder
 from unifex.retrieval.browsing import Listings
 from unifex.training.resume import checkpoints
+from unifex.ui.rendering.grid import Rights
 from unifex.ui.server.guard import owner_now, token_now
 from unifex.ui.server.quotas import Limits
 from unifex.ui.server.visitor_files import MADE
@@ -249,6 +250,10 @@ class AppContext:
     def may_have_files(self, name: str) -> bool:
         """Whether who asks may have the image files of a gallery as they are, with all that is written in them."""
         return not self.settings.public or self.can_change(name)
+
+    def rights(self, name: str) -> Rights:
+        """What who asks may do with items of a gallery."""
+        return Rights(self.can_change(name), self.may_have_files(name))
 
     def scratch(self) -> Path:
         """An empty folder for a file that is made for who asks, and :meth:`hand_out` gives away."""

@@ -27,23 +27,25 @@ from unifex.gallery.duplicates import PICTURE
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.filters import Filters
-from unifex.retrieval.hits import Hit
 from unifex.retrieval.query import FEEDBACK, MAX_MARKS, Query, items_named
 from unifex.retrieval.search import search
 from unifex.retrieval.suggestions import suggest
 from unifex.ui.context import AppContext
+from unifex.ui.endpoint_values import as_file, text_of, told_hit
+from unifex.ui.saved_endpoint import add_saved, keep
 
 AUTO = "auto"  # in place of a box
 WAITING = 16  # calls that wait for a job of theirs; more of one caller's are refused by the jobs themselves
 
 
 def add_endpoints(app: AppContext) -> None:
-    """Register ``/search``, ``/search_words``, ``/galleries``, ``/duplicates`` and ``/evaluate`` on the page."""
-    _add_searches(app)
+    """Register ``/search``, ``/search_words``, ``/saved``, ``/galleries``, ``/duplicates`` and ``/evaluate``."""
+    _add_search(app)
+    add_saved(app)
     _add_others(app)
 
 
-def _add_searches(app: AppContext) -> None:
+def _add_search(app: AppContext) -> None:
     def search_endpoint(
         image: FileData | None = None,
         gallery: str = "",
@@ -63,6 +65,7 @@ def _add_searches(app: AppContext) -> None:
         folder: str = "",
         where: str = "",
         tag: str = "",
+        save: str = "",
     ) -> dict[str, Any]:
         """Find the items of a gallery that look like an image, or like parts of it: ``box`` is x,y,w,h, each 0 to 1.
 
@@ -71,9 +74,9 @@ def _add_searches(app: AppContext) -> None:
         ``item``: one of the gallery, as hits name it, in place of the image.
         ``more`` and ``less`` like these of the gallery, one a line; ``more`` alone is enough.
         ``label``, ``folder``, ``tag``, ``where``: only these, one a line; ``where`` is of further columns, as
-        ``year>=1900``.
+        ``year>=1900``. ``save``: keep this search by that name, as on the page; ``/saved`` lists and runs it.
         """
-        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
+        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
         marks = Query(
             more=_marked(app, opened, "more", more), less=_marked(app, opened, "less", less), feedback=feedback
         )
@@ -88,24 +91,27 @@ def _add_searches(app: AppContext) -> None:
         result, shown = search(opened, query, k, filters, **how), query.lone_image
         part = suggest(opened, shown, result, k, filters, **how) if auto and shown is not None else None
         result = part.result if part else result
-        hits = [_hit(hit, app.settings.public) for hit in result.hits]
+        if save:
+            asked = replace(query, regions=(part.region,)) if part else query
+            how = {"k": k, "rerank": context, "fold": fold, "filters": filters}
+            keep(app, opened, text_of("save", save), asked, dim, **how)
+        hits = [told_hit(hit, app.settings.public) for hit in result.hits]
         answer = {"query": name, "stranger": result.out_of_gallery, "hits": hits}
         return {"results": [answer | ({"box": str(part.region)} if part else {})]}
 
+    api(search_endpoint, api_name="search")
+
+
+def _add_others(app: AppContext) -> None:
     def words_endpoint(
         words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0, fold: str = ""
     ) -> dict[str, Any]:
         """Find the items of a gallery that show what words say, where its backbone knows words."""
-        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
+        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
         filters = _filters(opened, domain, min_score)
-        result = search(opened, Query(text=_text("words", words)), k, filters, fold=_level(app, fold))
-        return {"results": [{"query": words, "hits": [_hit(hit, app.settings.public) for hit in result.hits]}]}
+        result = search(opened, Query(text=text_of("words", words)), k, filters, fold=_level(app, fold))
+        return {"results": [{"query": words, "hits": [told_hit(hit, app.settings.public) for hit in result.hits]}]}
 
-    api(search_endpoint, api_name="search")
-    api(words_endpoint, api_name="search_words")
-
-
-def _add_others(app: AppContext) -> None:
     def galleries_endpoint() -> dict[str, Any]:
         """List the galleries and what is in them."""
         listed = list(app.library.survey(Gallery.facts))
@@ -117,20 +123,21 @@ def _add_others(app: AppContext) -> None:
         gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False
     ) -> dict[str, Any]:
         """Measure how well a gallery finds what belongs together."""
-        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
-        asked = EvalProtocol(_text("protocol", protocol)), _dim(dim), context
+        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        asked = EvalProtocol(text_of("protocol", protocol)), _dim(dim), context
         job = app.start("evaluate", opened.name, compare(opened, *asked), str(asked))
         return (await job.outcome()).as_json(labels)
 
     async def duplicates_endpoint(gallery: str = "", level: str = PICTURE) -> dict[str, Any]:
         """List the near-copies in a gallery, in groups: level bytes, picture or alike. Not on a public server."""
         app.check_local("near-copies are not compared")
-        opened = app.gallery(_text("gallery", gallery) or app.first_gallery())
-        copy_groups.check_level(_text("level", level))
+        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        copy_groups.check_level(text_of("level", level))
         await app.start("duplicates", opened.name, opened.find_duplicates()).outcome()
         groups = await asyncio.to_thread(lambda: finish(copy_groups.copy_groups(opened, level)))
         return {"gallery": opened.name, "level": level, "groups": [_group(group) for group in groups]}
 
+    api(words_endpoint, api_name="search_words")
     api(galleries_endpoint, api_name="galleries")
     api(duplicates_endpoint, api_name="duplicates", concurrency_limit=WAITING)
     api(evaluate_endpoint, api_name="evaluate", concurrency_limit=WAITING)
@@ -138,16 +145,12 @@ def _add_others(app: AppContext) -> None:
 
 def _group(group: CopyGroup) -> dict[str, Any]:
     told = group.as_json()
-    return {"keep": _as_file(told["keep"]), "copies": [_as_file(copy) for copy in told["copies"]]}
-
-
-def _as_file(told: dict[str, Any]) -> dict[str, Any]:
-    return {"file" if name == "path" else name: value for name, value in told.items()}
+    return {"keep": as_file(told["keep"]), "copies": [as_file(copy) for copy in told["copies"]]}
 
 
 def _is_auto(app: AppContext, box: Any) -> bool:
     """Whether a part is to be found, which is the work of a hundred searches: nothing that a stranger may start."""
-    auto = _text("box", box).strip() == AUTO
+    auto = text_of("box", box).strip() == AUTO
     if auto:
         app.check_local("parts of images are not looked for")
     return auto
@@ -180,7 +183,7 @@ def _sent(app: AppContext, image: FileData | dict[str, Any] | None) -> Path:
 
 def _items(app: AppContext, gallery: Gallery, item: Any) -> tuple[int, ...]:
     """The items of this path or, where that may be known, address. Raises ``UnifexError`` when there is none."""
-    found = gallery.find([_text("item", item)], by=("path",) if app.settings.public else ("path", "uri"))[item]
+    found = gallery.find([text_of("item", item)], by=("path",) if app.settings.public else ("path", "uri"))[item]
     if not found:
         raise UnifexError(f"gallery '{gallery.name}' has no item '{item}'")
     return tuple(found)
@@ -190,7 +193,7 @@ def _filters(
     gallery: Gallery, domain: str, min_score: float, label: Any = "", folder: Any = "", where: Any = "", tag: Any = ""
 ) -> Filters:
     filters = Filters(
-        (_text("domain", domain),) if domain else (),
+        (text_of("domain", domain),) if domain else (),
         min_score=ranges.SIMILARITY.check(min_score),
         labels=_lines("label", label),
         folders=_lines("folder", folder),
@@ -205,7 +208,7 @@ def _level(app: AppContext, fold: Any) -> str:
     """What hits are folded by. Comparing a whole gallery for it is nothing that a stranger may start."""
     if fold:
         app.check_local("near-copies are not compared")
-    return _text("fold", fold)
+    return text_of("fold", fold)
 
 
 def _marked(app: AppContext, gallery: Gallery, what: str, lines: Any) -> tuple[int, ...]:
@@ -217,25 +220,9 @@ def _marked(app: AppContext, gallery: Gallery, what: str, lines: Any) -> tuple[i
 
 def _lines(what: str, lines: Any) -> tuple[str, ...]:
     """One a line, without empty ones."""
-    return tuple(name for line in _text(what, lines).splitlines() if (name := line.strip()))
-
-
-def _text(what: str, value: Any) -> str:
-    """Whoever calls over HTTP may send anything."""
-    if not isinstance(value, str):
-        raise UnifexError(f"{what} must be text, not {str(value)[:40]!r}")
-    return value
+    return tuple(name for line in text_of(what, lines).splitlines() if (name := line.strip()))
 
 
 def _dim(dim: int) -> int | None:
     """0 is the gallery's own."""
     return ranges.DIMENSION.check(dim) if dim else None
-
-
-def _hit(hit: Hit, public: bool) -> dict[str, Any]:
-    """``public``: neither where the image lies is told, nor what further columns say of it."""
-    values = _as_file(hit.as_json())
-    if public:
-        values.pop("extra", None)
-        values["uri"] = ""
-    return values

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unifex.core.errors import UnifexError
+from unifex.core.text import number
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.filters import FACETS, Filters
@@ -49,6 +50,19 @@ class View:
             raise UnifexError("these filters cannot be read; clear them, or reload the page") from error
         return cls(gallery, chosen, between, order, bool(told.get("grouped")))
 
+    @classmethod
+    def of(cls, gallery: str, filters: Filters, order: str = "", grouped: bool = False) -> View:
+        """The view whose filters find what these do; of single items and similarities a view says nothing."""
+        chosen = {facet: names for facet, field in FACETS.items() if (names := getattr(filters, field))}
+        between: dict[str, tuple[float | None, float | None]] = {}
+        for condition in filters.where:
+            facet = COLUMN + condition.column
+            if condition.is_range:
+                between[facet] = _narrowed(between.get(facet, (None, None)), condition)
+            else:
+                chosen[facet] = (*chosen.get(facet, ()), condition.value)
+        return cls(gallery, chosen, between, order, grouped)
+
     def as_json(self) -> str:
         """Only what is said."""
         said = {name: value for name, value in vars(self).items() if value}
@@ -76,10 +90,6 @@ class View:
             raise UnifexError("what further columns say is the owner's to know; clear the filters")
         return self
 
-    def narrowed_as(self, other: View) -> View:
-        """Another's filters, in its own order."""
-        return replace(self, gallery=other.gallery, chosen=other.chosen, between=other.between)
-
     def within(self, gallery: str | None) -> View:
         """Itself, or of another gallery what is said of any."""
         same = self.gallery in ("", gallery)
@@ -97,6 +107,16 @@ class View:
             if facet in there and (kept := tuple(name for name in names if name in set(there[facet].names)))
         }
         return View(gallery.name, left, order="" if self.order[:1] in ("+", "-") else self.order, grouped=self.grouped)
+
+
+def _narrowed(ends: tuple[float | None, float | None], condition: Condition) -> tuple[float | None, float | None]:
+    """What of a range a further comparison leaves; both ends belong to it."""
+    (low, high), end = ends, number(condition.value)
+    if condition.comparison in (">", ">="):
+        end = math.nextafter(end, math.inf) if condition.comparison == ">" else end
+        return (end if low is None else max(low, end)), high
+    end = math.nextafter(end, -math.inf) if condition.comparison == "<" else end
+    return low, (end if high is None else min(high, end))
 
 
 def _facet(name: str, *beginnings: str) -> str:

@@ -14,9 +14,12 @@ from unifex.ui.context import AppContext, Wish
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering.html import message
 
+COMPARISON = "duplicates"  # the kind of job that compares a gallery's pictures, for the Gallery tab as well
 LEVELS = {"": "One by one", BYTES: "Same file folded", PICTURE: "Same picture folded", ALIKE: "Very alike folded"}
 COMPARING = message("The pictures are being compared", "Hits are folded when that is done; look on meanwhile.")
 PATIENCE_SECONDS = 1.5  # a small gallery is compared before anybody looks for progress
+
+_FAILED = (State.CANCELLED, State.FAILED)
 
 
 @dataclass
@@ -36,7 +39,7 @@ class Copies:
 
     def build_panel(self) -> None:
         """Lay out how far comparing has come."""
-        self.panel = JobPanel(("copies",), "copies-progress")
+        self.panel = JobPanel((COMPARISON,), "copies-progress")
         self.panel.build()
 
     def wire(self, gallery: Part, wish: Part) -> None:
@@ -48,13 +51,14 @@ class Copies:
 
     def _chosen(self, gallery: str | None, level: str) -> Wish:
         """Somebody wants it, also after a comparison that was cancelled or failed."""
-        if gallery and level:
-            self.context.jobs.forget(self.context.owner, "copies", gallery)
+        last = self.context.outcome(COMPARISON, gallery) if level else None
+        if last and last.state in _FAILED:
+            self.context.jobs.forget(self.context.owner, COMPARISON, gallery)
         return Wish.new()
 
     def _ended(self, wish: Part, awaited: bool, gallery: str | None) -> Updates:
         """(whether a comparison is awaited, gallery) -> that it has ended, and that hits are to be folded."""
-        if not awaited or self.context.outcome("copies", gallery) is None:
+        if not awaited or self.context.outcome(COMPARISON, gallery) is None:
             return {self.awaited: awaited}
         return {self.awaited: False, wish: Wish.new()}
 
@@ -71,10 +75,10 @@ class Copies:
             next(work)
         except StopIteration:  # it is known
             return level, ""
-        last = self.context.outcome("copies", gallery.name)
-        if last and last.state in (State.CANCELLED, State.FAILED):
+        last = self.context.outcome(COMPARISON, gallery.name)
+        if last and last.state in _FAILED:
             why = last.problem if last.state == State.FAILED else "Comparing the pictures was cancelled"
             return "", message("Copies are not folded", f"{why}. Choose it again to go on.", "warning")
-        job = self.context.start("copies", gallery.name, work)
+        job = self.context.start(COMPARISON, gallery.name, work)
         done = job.finished.wait(PATIENCE_SECONDS) and job.state == State.DONE
         return (level, "") if done else ("", COMPARING)

@@ -47,6 +47,11 @@ class _Left:
         """Some of them."""
         return copy_groups.described(self.gallery, self.snapshot, self.found, groups, self.preferred)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many groups are left, by level."""
+        return {level: len(copy_groups.left(self.gallery, self.snapshot, self.found, level)) for level in LEVELS}
+
     def with_item(self, item: int) -> CopyGroup:
         """The group of an item. Raises :class:`GalleryError` when it is in none any more."""
         there = [ids for ids in self.groups if item in ids]
@@ -71,8 +76,8 @@ class DuplicatesView:
         self.problem, self.failed = notice("duplicates-problem"), notice("duplicates-failed")
         with gr.Column(visible=False) as self.outcome:
             self.level = gr.Radio(
-                [(drawn.name_of(level).capitalize(), level) for level in LEVELS], value=PICTURE, label="How alike",
-                info="Each holds what the one before it holds", elem_id="duplicates-level",
+                drawn.level_choices({}), value=PICTURE, label="How alike", elem_id="duplicates-level",
+                info="And how many groups there are; each level holds what the one before it holds",
             )  # fmt: skip
             self.summary = gr.HTML(elem_id="duplicates-summary")
             self.notice = notice("duplicates-notice")
@@ -108,7 +113,7 @@ class DuplicatesView:
     @property
     def shown(self) -> list[Part]:
         """What :meth:`show` updates."""
-        told = [self.outcome, self.failed, self.summary, self.groups]
+        told = [self.outcome, self.failed, self.level, self.summary, self.groups]
         return [*told, self.back, self.on, self.every.button, self.find]
 
     def begin(self, name: str) -> None:
@@ -144,11 +149,11 @@ class DuplicatesView:
         fresh = int(np.isin(left.snapshot.columns.ids, left.found.ids, invert=True).sum())
         to = min(start + PAGE, len(left.groups))
         lead = f"Groups {start + 1:,} to {to:,} of {len(left.groups):,}. {_HOW}" if len(left.groups) > PAGE else _HOW
-        grid = grouped_grid(
-            left.gallery.name, [drawn.duplicate_group(group) for group in page], TOLD, True, lead, prefer=True
-        )
+        groups, rights = [drawn.duplicate_group(group) for group in page], self.context.rights(left.gallery.name)
+        grid = grouped_grid(left.gallery.name, groups, TOLD, rights, lead, prefer=True)
         return {
             self.outcome: gr.update(visible=True),
+            self.level: gr.update(choices=drawn.level_choices(left.counts)),
             self.summary: drawn.summary(len(left.groups), copies, level, listed, fresh),
             self.groups: grid if page else "",
             self.back: gr.update(visible=start > 0),

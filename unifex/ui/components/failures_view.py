@@ -21,6 +21,7 @@ from unifex.ui.context import AppContext
 from unifex.ui.listening import Part as Component
 from unifex.ui.listening import Updates
 from unifex.ui.rendering import failure_lists
+from unifex.ui.rendering.grid import Rights
 from unifex.ui.rendering.grouped_grid import Group, GroupItem, grouped_grid
 from unifex.ui.rendering.html import message
 from unifex.ui.scripts import scripts
@@ -61,12 +62,12 @@ class FailuresView:
 
     def show(self, gallery: Gallery, found: Evaluation) -> Updates:
         """Everything that failed."""
-        editable = self.context.can_change(gallery.name)
+        rights = self.context.rights(gallery.name)
         return {
             self.opened: "",
             **self._queries(gallery, found, Part()),
-            self.errors: _grid(gallery, _label_errors(gallery, found), editable, _NO_ERRORS),
-            self.duplicates: _grid(gallery, _near_duplicates(gallery, found), editable, _NO_DUPLICATES),
+            self.errors: _grid(gallery, _label_errors(gallery, found), rights, _NO_ERRORS),
+            self.duplicates: _grid(gallery, _near_duplicates(gallery, found), rights, _NO_DUPLICATES),
         }
 
     def show_part(self, name: str | None, told: str) -> Updates:
@@ -84,7 +85,7 @@ class FailuresView:
         groups = list(_failed_queries(gallery, found, failures.worst_queries(found, ROWS, meant)))
         title = failure_lists.part_title(part, found, failed, len(groups))
         groups += _items_of_label(gallery, found, part)
-        grid = _grid(gallery, groups, self.context.can_change(gallery.name), _HOW if groups else _NOTHING)
+        grid = _grid(gallery, groups, self.context.rights(gallery.name), _HOW if groups else _NOTHING)
         return {self.title: title, self.queries: grid}
 
 
@@ -99,8 +100,8 @@ def part_told(told: str) -> Part:
     return part
 
 
-def _grid(gallery: Gallery, groups: Sequence[Group] | None, editable: bool, lead: str) -> str:
-    return grouped_grid(gallery.name, groups or (), MEND, editable, _CHANGED if groups is None else lead)
+def _grid(gallery: Gallery, groups: Sequence[Group] | None, rights: Rights, lead: str) -> str:
+    return grouped_grid(gallery.name, groups or (), MEND, rights, _CHANGED if groups is None else lead)
 
 
 def _failed_queries(gallery: Gallery, found: Evaluation, worst: Iterable[WorstQuery]) -> Iterable[Group]:

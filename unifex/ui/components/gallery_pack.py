@@ -32,6 +32,10 @@ class GalleryPack:
             "above, or `python -m unifex unpack`. It does not tell where your images lie."
         )
         self.images = gr.Checkbox(label="With the images themselves", elem_id="pack-images")
+        self.searches = gr.Checkbox(
+            value=True, label="With its saved searches", info="And the small pictures that they were made with",
+            elem_id="pack-searches",
+        )  # fmt: skip
         self.pack = gr.Button("Pack", elem_id="pack-button")
         self.panel = JobPanel(("pack",), "pack-progress")
         self.panel.build()
@@ -41,17 +45,19 @@ class GalleryPack:
 
     def wire(self, gallery: gr.Dropdown) -> None:
         """Connect the handlers; another gallery needs another file."""
-        ask_for_job(self.pack.click, self.begin, [gallery, self.images], self.problem, "Not packed")
+        ask_for_job(self.pack.click, self.begin, [gallery, self.images, self.searches], self.problem, "Not packed")
         listen(gallery.change, lambda: "", None, [self.problem])
         listen([gallery.change, self.panel.further.input], self.show_job, [gallery], [self.notice, self.file])
 
-    def begin(self, name: str, images: bool) -> None:
-        """(gallery, with images) -> a job. Raises ``GalleryError`` and ``JobError``."""
+    def begin(self, name: str, images: bool, searches: bool) -> None:
+        """(gallery, with images, with saved searches) -> a job. Raises ``GalleryError`` and ``JobError``."""
         gallery = self.context.writable(name)
-        self.context.start("pack", gallery.name, self._packing(gallery, images), f"images {images}")
+        saved = self.context.library.searches_path(gallery.config.id) if searches else None
+        work = self._packing(gallery, images, saved)
+        self.context.start("pack", gallery.name, work, f"images {images}, searches {searches}")
 
-    def _packing(self, gallery: Gallery, images: bool) -> Work[tuple[bundle.Packed, str]]:
-        packed = yield from bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images)
+    def _packing(self, gallery: Gallery, images: bool, searches: Path | None) -> Work[tuple[bundle.Packed, str]]:
+        packed = yield from bundle.pack(gallery, self.context.scratch() / f"{gallery.name}.zip", images, searches)
         return packed, self.context.hand_out(Path(packed.path))
 
     def show_job(self, name: str | None) -> Updates:
@@ -65,7 +71,8 @@ class GalleryPack:
         if not Path(address).is_file():
             return self._showing(message("The packed file is gone", GONE))
         what = "with the images" if packed.images else "without the images"
-        text = f"{plural(packed.items, 'item')}, {what}, {size(packed.bytes)}"
+        saved = f", {plural(packed.searches, 'saved search')}" if packed.searches else ""
+        text = f"{plural(packed.items, 'item')}{saved}, {what}, {size(packed.bytes)}"
         return self._showing(message("Ready to download", text, "good"), address)
 
     def _showing(self, said: str, address: str = "") -> Updates:

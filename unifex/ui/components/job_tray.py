@@ -26,12 +26,11 @@ class Kind(NamedTuple):
 
 KINDS = {
     "index": Kind("Indexing", "Gallery"),
-    "copies": Kind("Comparing the pictures of", "Search"),
     "pack": Kind("Packing", "Gallery"),
     "download": Kind("Downloading", "Gallery"),
     "change": Kind("Changing", "Gallery"),
     "pick": Kind("Making", "Gallery"),
-    "duplicates": Kind("Looking for duplicates in", "Gallery"),
+    "duplicates": Kind("Comparing the pictures of", "Gallery"),
     "evaluate": Kind("Evaluating", "Evaluate"),
     "map": Kind("Mapping", "Map"),
     "train": Kind("Training", "Train"),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,6 +16,7 @@ import gradio as gr
 from unifex.core import images, thumbnails
 from unifex.core.regions import Region
 from unifex.gallery.gallery import Gallery, GalleryError, Record
+from unifex.models.embedder import Crop, opened
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.proposals import PANEL, SEEN_SIDE, Proposal, propose
@@ -71,10 +72,12 @@ class QueryView:
         """Lay it out."""
         return gr.HTML(
             "", html_template=asset("query.html"), js_on_load=scripts("query"), elem_id="query",
-            server_functions=[self._server_function()],
+            server_functions=self._server_functions(),
         )  # fmt: skip
 
-    def _server_function(self) -> Any:
+    def _server_functions(self) -> list[Callable]:
+        """What the page asks; the names are those that assets/query.js calls."""
+
         def parts(asked: Any) -> dict[str, Any]:
             """What the page asks once an answer is there: [gallery, upload or item, what is looked for]."""
             try:
@@ -83,7 +86,16 @@ class QueryView:
             except (*ERRORS, TypeError, ValueError):
                 return {"parts": [], "best": None}  # it is only an offer; the answer itself says what is wrong
 
-        return parts
+        def shown(path: Any) -> str:
+            """An upload as every browser can show it, as the ``src`` of an <img>; empty where there is none."""
+            try:
+                data = self.context.uploaded(path).read_bytes()
+                image = images.decode(data, thumbnails.PREVIEW_SIZE).image
+                return thumbnails.data_uri(thumbnails.thumbnail(image, thumbnails.PREVIEW_SIZE, quality=85))
+            except ERRORS:
+                return ""
+
+        return [parts, shown]
 
     def _parts(self, gallery: Gallery, shown: Any, try_them: bool) -> dict[str, Any]:
         """Parts that can be searched with, and the one that is found where the whole is not."""
@@ -138,7 +150,7 @@ def thumbnails_of(gallery: Gallery, form: Form) -> list[str]:
         records = gallery.records(form.item.ids[:MOST_QUERIES])
         return [address(THUMBNAIL, gallery.name, record) for record in records]
     parts = form.parts[:MOST_QUERIES]
-    decoded = (images.decode(Path(path).read_bytes(), QUERY_SIZE, region).image for path, region in parts)
+    decoded = (opened(Crop(path, region), QUERY_SIZE) for path, region in parts)
     return [thumbnails.data_uri(thumbnails.thumbnail(image, QUERY_SIZE)) for image in decoded]
 
 

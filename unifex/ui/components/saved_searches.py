@@ -9,18 +9,18 @@ from typing import Any
 
 import gradio as gr
 
-from unifex.core.errors import UnifexError
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
-from unifex.retrieval.saved_searches import SavedSearch, SavedSearches
+from unifex.retrieval.saved_search import SavedSearch
+from unifex.retrieval.saved_searches import SavedSearches
+from unifex.ui.components import saved_form
 from unifex.ui.components.address import written
 from unifex.ui.components.basic import notice, signal
 from unifex.ui.components.pressing import or_say
-from unifex.ui.components.query_view import thumbnails_of
 from unifex.ui.components.search_form import Form
-from unifex.ui.context import ERRORS, AppContext, Selection
+from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.rendering.html import message
 from unifex.ui.scripts import scripts
@@ -73,16 +73,19 @@ class SavedSearchList:
         self.context.check_writable()
         form, name = Form(*values), str(json.loads(told))[:1000]
         gallery = self.context.gallery(form.gallery)
-        pictures = picture_of(self.context, gallery, form) or thumbnails_of(gallery, form)
         saved = SavedSearch.new(
-            gallery, name, asked_for(self.context, gallery, form), filters=self.filters(form), k=int(form.k),
-            rerank=form.rerank, fold=form.fold, picture=next(iter(pictures), ""),
-        )  # fmt: skip
-        kept = form
-        if saved.query.known:
-            kept = replace(form, image=None, more=None, picked=Selection(), regions="", saved=saved.id)
-        marks = replace(form.counting_marks, about=kept.counting_marks.about)
-        SavedSearches(self.context.library, gallery).add(replace(saved, address=written(replace(kept, marks=marks))))
+            gallery,
+            name,
+            asked_for(self.context, gallery, form),
+            "".join(picture_of(self.context, gallery, form)),
+            filters=self.filters(form),
+            k=int(form.k),
+            rerank=form.rerank,
+            fold=form.fold,
+            order=form.shown.order,
+            grouped=form.shown.grouped,
+        )
+        SavedSearches(self.context.library, gallery).add(saved)
         return {self.notice: message(f"Saved as '{saved.name}'", "It tells when images come that it finds.", "good")}
 
     def _server_functions(self) -> list[Callable]:
@@ -117,11 +120,12 @@ CHANGES: dict[str, Callable[[SavedSearches, str, str], None]] = {
 
 def _told(gallery: Gallery, saved: SavedSearch) -> dict[str, Any]:
     """A line of the list; a search that cannot be made here any more says why."""
-    try:
-        new, problem = saved.count_new(gallery), ""
-    except UnifexError as error:
-        new, problem = 0, reason(error)
+    new, problem = saved.news(gallery)
     return {
-        "id": saved.id, "name": saved.name, "address": saved.address, "picture": saved.picture, "new": new,
+        "id": saved.id,
+        "name": saved.name,
+        "address": written(saved_form.form_of(saved, gallery.name)),
+        "picture": saved_form.picture_of(saved, gallery),
+        "new": new,
         "problem": problem,
-    }  # fmt: skip
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -18,6 +18,12 @@ from unifex.ui.rendering.html import data_uri
 def name_of(level: str) -> str:
     """A level in two words."""
     return LEVELS[level].split(":")[0]
+
+
+def level_choices(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The levels to choose from: title, with how many groups there are where ``counts`` says so, and level."""
+    said = {level: f" ({counts[level]:,})" if level in counts else "" for level in LEVELS}
+    return [(name_of(level).capitalize() + said[level], level) for level in LEVELS]
 
 
 def copies_in(groups: Sequence[CopyGroup]) -> int:

@@ -60,12 +60,20 @@ class GridItem:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def hits_grid(gallery: str, hits: Iterable[Hit], editable: bool, view: View, answer: int, more: bool) -> str:
-    """Hits, best first, which the page puts into the order of a view; ``editable``: whoever sees them may change the
-    gallery. ``answer`` tells this answer from others; there may be ``more`` hits, which are asked for by it."""
+@dataclass(frozen=True)
+class Rights:
+    """What whoever sees items of a gallery may do: change it; have its image files, too."""
+
+    editable: bool = False
+    files: bool = False
+
+
+def hits_grid(gallery: str, hits: Iterable[Hit], rights: Rights, view: View, answer: int, more: bool) -> str:
+    """Hits, best first, which the page puts into the order of a view. ``answer`` tells this answer from others; there
+    may be ``more`` hits, which are asked for by it."""
     items = [GridItem.of_hit(hit, view.order) for hit in hits]
     shown = {"order": view.order, "grouped": view.grouped, "answer": answer, "more": more}
-    return _grid(gallery, "hits", items, editable=editable, **shown)
+    return _grid(gallery, "hits", items, **asdict(rights), **shown)
 
 
 def further_hits(hits: Iterable[Hit], view: View, answer: int, more: bool) -> str:
@@ -80,14 +88,14 @@ def samples_grid(gallery: str, records: Iterable[Record]) -> str:
     return _grid(gallery, "samples", map(GridItem.of, records), lead=lead)
 
 
-def listed_grid(gallery: str, records: Iterable[Record], editable: bool = False) -> str:
+def listed_grid(gallery: str, records: Iterable[Record], rights: Rights) -> str:
     """Some items, in their order."""
-    return _grid(gallery, "items", map(GridItem.of, records), editable=editable)
+    return _grid(gallery, "items", map(GridItem.of, records), **asdict(rights))
 
 
-def whole_grid(gallery: Gallery, total: int, editable: bool = False, view: str = "") -> str:
+def whole_grid(gallery: Gallery, total: int, rights: Rights, view: str = "") -> str:
     """The ``total`` items of a gallery that a view (as JSON) shows, which the page asks for as one scrolls."""
-    told = {"total": total, "version": gallery.snapshot().columns.version, "editable": editable, "view": view}
+    told = {"total": total, "version": gallery.snapshot().columns.version, "view": view, **asdict(rights)}
     return json.dumps({"gallery": gallery.name, "kind": "items", **told}, ensure_ascii=False)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Record
-from unifex.ui.rendering.grid import GridItem
+from unifex.ui.rendering.grid import GridItem, Rights
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Group:
 
 
 def grouped_grid(
-    gallery: str, groups: Sequence[Group], signal: str, editable: bool, lead: str = "", prefer: bool = False
+    gallery: str, groups: Sequence[Group], signal: str, rights: Rights, lead: str = "", prefer: bool = False
 ) -> str:
     """Groups of items of a gallery. What is pressed in a group is told by ``unifex.SIGNAL``; ``lead`` stands above.
 
@@ -59,10 +59,14 @@ def grouped_grid(
     items = [item.as_json() for group in groups for item in group.items]
     heads, at = [], 0
     for group in groups:
-        heads.append({"at": at, "title": group.title, "acts": [asdict(act) for act in group.acts] if editable else []})
+        heads.append(
+            {"at": at, "title": group.title, "acts": [asdict(act) for act in group.acts] if rights.editable else []}
+        )
         at += len(group.items)
-    told = {"gallery": gallery, "kind": "groups", "editable": editable, "lead": lead, "signal": signal}
-    return json.dumps(told | {"prefer": prefer and editable, "items": items, "groups": heads}, ensure_ascii=False)
+    told = {"gallery": gallery, "kind": "groups", "lead": lead, "signal": signal, **asdict(rights)}
+    return json.dumps(
+        told | {"prefer": prefer and rights.editable, "items": items, "groups": heads}, ensure_ascii=False
+    )
 
 
 def subject(of: Record | Correction) -> str:

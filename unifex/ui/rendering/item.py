@@ -88,8 +88,7 @@ def detail(shown: Shown) -> Markup:
     rows = {name: value for name, fact in FACTS.items() if (value := fact(shown))}
     rows |= {} if shown.strangers else shown.record.labels.beside(FACTS)
     place = shown.record.path if shown.strangers else shown.record.uri
-    only = {"Label": shown.record.label, "Domain": shown.record.domain}
-    return render("item.html", shown=shown, rows=rows, place=place, only=only)
+    return render("item.html", shown=shown, rows=rows, place=place)
 
 
 def left_out(said: Correction, number: int) -> Markup:

@@ -298,7 +298,7 @@ class GalleryTab:
 
     def _listed(self, gallery: Gallery, view: str) -> Updates:
         """The pictures that filters leave, and these filters; what they cannot say of the gallery is left out."""
-        editable = self.context.can_change(gallery.name)
+        rights = self.context.rights(gallery.name)
         try:
             shown = View.parse(view).carried_to(gallery)
             total = len(self.context.listed(gallery, shown))
@@ -306,7 +306,7 @@ class GalleryTab:
             shown, total = View(gallery.name), len(gallery.snapshot())
         return {
             self.view: shown.as_json(),
-            self.pictures: whole_grid(gallery, total, editable, shown.as_json()),
+            self.pictures: whole_grid(gallery, total, rights, shown.as_json()),
         }
 
     def rename_gallery(self, new: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:

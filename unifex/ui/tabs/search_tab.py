@@ -363,10 +363,10 @@ class SearchTab:
             return {self.status: nothing, self.found: found, self.asked: asked}
         if result.out_of_gallery:
             status += search_answer.OUT_OF_GALLERY
-        more, editable = len(result.hits) == form.k, self.context.can_change(gallery.name)
+        more, rights = len(result.hits) == form.k, self.context.rights(gallery.name)
         return {
             self.status: status + folding,
-            self.grid: hits_grid(gallery.name, result.hits, editable, form.shown, Wish.new().number, more),
+            self.grid: hits_grid(gallery.name, result.hits, rights, form.shown, Wish.new().number, more),
             self.found: found,
             self.asked: asked,
             self.finding.copies.awaited: folding == COMPARING,
