@@ -304,9 +304,11 @@ def test_forecast_is_about_right(folder, embedder, gallery):
     assert forecast(embedder, str(folder / "empty")).images == 0
 
 
-def test_progress_counts_up_to_the_total(tmp_path, folder, embedder):
+def test_progress_counts_up_to_the_total_and_can_be_stopped_at_every_image(tmp_path, folder, embedder):
+    """Also while all that is left has been read ahead: with a large backbone that takes minutes."""
     gallery = Gallery.create(tmp_path / "g", embedder)
-    steps = list(index(gallery, str(folder)))
+    steps = list(index(gallery, str(folder), pace=Pace(report_seconds=0.0)))
+    assert sorted({*range(25)} - {step.done for step in steps}) == []
     assert [step.done for step in steps] == sorted(step.done for step in steps)
     assert (steps[-1].done, steps[-1].total, steps[-1].seconds_left) == (24, 24, 0)
 

@@ -210,14 +210,19 @@ class _Run:
             self._pending.append((chunk, self._pool.submit(embed_items, self._embedder, chunk, self._hashes)))
             while len(self._pending) >= window:
                 self._collect()
-            if time.monotonic() - self._reported > self.pace.report_seconds:
-                self._reported = time.monotonic()
-                yield self._step(stage)
+            yield from self._report(stage)
         while self._pending:
             self._collect()
+            yield from self._report(stage)
         self._commit()
         stage.total = self.counts.done
         yield self._step(stage)
+
+    def _report(self, stage: Stage) -> Iterator[Step]:
+        """Progress, where it is time for it; who cancels ends the run there."""
+        if time.monotonic() - self._reported > self.pace.report_seconds:
+            self._reported = time.monotonic()
+            yield self._step(stage)
 
     def _step(self, stage: Stage) -> Step:
         counts, rate = self.counts, self.counts.added / max(self.seconds(), 1e-9)
