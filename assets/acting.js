@@ -64,6 +64,7 @@ export default (grid, choice) => {
     search: () => tell('search'),
     more: () => tell('more', '', 'marked'),
     less: () => tell('less', '', 'marked'),
+    map: () => tell('map'),
     without: () => tell('without', '', 'without'),
     tag,
     label,

@@ -11,6 +11,7 @@
 //
 // boxes.get()           the boxes as they were told last; boxes.set(list) shows these, and does not call onChange, nor
 //                       anything while somebody is changing them
+// boxes.settle()       what the last key did is told at once
 // boxes.add()           one more in the middle, focused: how the keyboard begins; false where there are MOST already
 // boxes.clear()         none (calls onChange, if there was any)
 // boxes.outline(list)   thin lines around parts that are only proposed; boxes.point(index) makes one stand out, -1 none
@@ -212,6 +213,7 @@ export const drawBoxes = (element, image, onChange) => {
       known = copied(list);
       show();
     },
+    settle: () => { if (resting) tell(); },
     add: () => {
       if (list.length >= MOST) return false;
       const aside = 0.03 * (list.length % 8);

@@ -60,6 +60,7 @@ export default ({ element, props, watch, trigger }) => {
   const draw = () => {
     const active = chips();
     place('filters').hidden = !gallery;
+    place('filters').dataset.gallery = gallery;
     const number = place('number');
     number.hidden = !active.length;
     number.textContent = active.length;
@@ -148,7 +149,8 @@ export default ({ element, props, watch, trigger }) => {
   });
   document.addEventListener('click', (event) => {  // `data-only` of what is shown of an item: a facet, and its name
     const only = event.target.closest('[data-only]');
-    if (only && element.offsetParent) choose(only.dataset.only, only.dataset.name, true);
+    if (!only || !element.offsetParent || only.closest('[data-gallery]')?.dataset.gallery !== gallery) return;
+    tell({ chosen: { ...view.chosen, [only.dataset.only]: [only.dataset.name] } });
   });
   const read = () => {
     view = props.value ? JSON.parse(props.value) : {};

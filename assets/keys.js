@@ -8,9 +8,11 @@ const KEYS = [
     ['← → ↑ ↓', 'to the next one'], ['Enter', 'open it'], ['Space', 'choose it'], ['Shift ← → ↑ ↓', 'choose along the way'],
     ['Ctrl A', 'choose all of them'], ['Esc', 'choose none'],
   ]],
-  ['One picture, large', [['← →', 'the one before, the next'], ['Esc', 'close it']]],
-  ['A region of the query', [
-    ['← → ↑ ↓', 'move it'], ['Shift ← → ↑ ↓', 'make it larger or smaller'], ['Delete', 'remove it'],
+  ['One picture, large', [
+    ['← →', 'the one before, the next'], ['+ - 0', 'closer, further, all of it'], ['R', 'a region of it, to search with'], ['Esc', 'close it'],
+  ]],
+  ['A region of a picture', [
+    ['← → ↑ ↓', 'move it'], ['Shift ← → ↑ ↓', 'make it larger or smaller'], ['Delete', 'remove it'], ['Enter', 'in the large view: search with it'],
   ]],
 ];
 const QUERY = ['#search-words textarea, #search-words input', '#query-image button[aria-dropeffect]', '#query .region-tools [data-do=add]', '#query .none'];

@@ -11,7 +11,7 @@ import makePicture from './view-picture.js';
 export default ({ props, watch }) => {
   const { dialog, place } = makeDialog();
   let list = null, item = null, told = null, trail = [], pending = null;  // trail: the lists that led here, with their items
-  let making = null;
+  let making = null, regions = null;  // what comes when it is first needed
 
   const view = {
     dialog, place,
@@ -31,8 +31,10 @@ export default ({ props, watch }) => {
       go(at);
     },
   };
-  const picture = makePicture(view, (step) => turn(step)), beside = makeBeside(view), alike = makeAlike(view);
+  const picture = makePicture(view, (step) => turn(step), () => regions?.place());
+  const beside = makeBeside(view), alike = makeAlike(view);
   const correcting = () => making ||= import('./correcting.js').then((module) => module.default(view));
+  const drawing = async () => regions ||= (await import('./view-regions.js')).default(view);
 
   // --- what is shown ---------------------------------------------------------------------------------------------------
   const isHit = () => (trail[0]?.list ?? list).kind === 'hits';
@@ -53,6 +55,7 @@ export default ({ props, watch }) => {
     for (const button of dialog.querySelectorAll('.acts .mark')) button.hidden = !isHit();
   };
   const show = (wanted) => {
+    regions?.leave();
     [item, told, pending] = [wanted, null, null];
     frame();
     place('facts').setAttribute('aria-busy', 'true');
@@ -67,6 +70,8 @@ export default ({ props, watch }) => {
     facts.innerHTML = html;
     facts.removeAttribute('aria-busy');
     if (open) facts.querySelector('details')?.setAttribute('open', '');
+    const bars = [...document.querySelectorAll('.filters')].filter((bar) => bar.offsetParent).map((bar) => bar.dataset.gallery);
+    for (const only of facts.querySelectorAll('[data-only]')) only.hidden = !bars.includes(list.gallery);  // nothing to filter
     if (focused) document.getElementById(focused)?.focus();
   };
   const know = (news) => {
@@ -75,6 +80,7 @@ export default ({ props, watch }) => {
     frame();
     tellFacts(told.html);
     place('acts').hidden = !told.v;
+    place('region').hidden = !told.width;  // of what is not there no part can be searched with
     picture.know();
   };
 
@@ -117,6 +123,7 @@ export default ({ props, watch }) => {
   dialog.addEventListener('close', () => {
     alike.stop();
     picture.stop();
+    regions?.leave();
     const first = trail[0] ?? { list, item };
     first.list.focus?.(first.list.index, first.item);
   });
@@ -133,6 +140,15 @@ export default ({ props, watch }) => {
     tell('marked', [kind, list.gallery, [item.id], '']);
     view.words(`Marked as ${said} like this: the hits follow.`);
   };
+  const leave = () => {
+    if (!regions?.leave()) return false;
+    place('region').focus();
+    return true;
+  };
+  const elsewhere = (signal, value) => {
+    dialog.close();
+    tell(signal, value);
+  };
   const ACTIONS = {
     close: () => dialog.close(),
     before: () => turn(-1),
@@ -142,9 +158,21 @@ export default ({ props, watch }) => {
     larger: () => picture.zoom('by', 1.5),
     smaller: () => picture.zoom('by', 1 / 1.5),
     fit: () => picture.zoom('toggle'),
-    search: () => {
-      dialog.close();
-      tell('again', [list.gallery, item.id]);
+    search: () => elsewhere('again', [list.gallery, item.id]),
+    map: () => elsewhere('chosen', ['map', list.gallery, [item.id], '']),
+    region: async (button, byKeys) => {
+      const of = item.id, made = await drawing();
+      if (byKeys) await picture.zoom('fit');  // the region of who draws none stands in the middle
+      if (dialog.open && item.id === of) made.begin(byKeys);
+    },
+    another: async () => {
+      await picture.zoom('fit');
+      regions.add();
+    },
+    leaveRegions: leave,
+    searchRegions: () => {
+      const text = regions?.text();
+      if (text) elsewhere('chosen', ['search', list.gallery, [item.id], text]);
     },
     more: () => mark('more', 'more'),
     less: () => mark('less', 'less'),
@@ -160,21 +188,26 @@ export default ({ props, watch }) => {
     (await correcting()).save(event.target.elements);
   });
   let pressedOn = null;
-  dialog.addEventListener('pointerdown', (event) => { pressedOn = event.target; });
+  dialog.addEventListener('pointerdown', (event) => { pressedOn = event.target; }, true);
   dialog.addEventListener('click', (event) => {
     const act = event.target.closest('[data-do]');
-    if (act) ACTIONS[act.dataset.do](act);
+    if (act) ACTIONS[act.dataset.do](act, event.detail === 0);
+    else if (event.target.closest('[data-only]')) dialog.close();  // the filters hear of it (filters.js)
     else if (event.target === dialog && pressedOn === dialog) dialog.close();
   });
+  dialog.addEventListener('cancel', (event) => { if (leave()) event.preventDefault(); });  // Escape, or Back on a phone
+  const TURNS = { ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), Home: () => go(0), End: () => go(list.count() - 1) };
   const KEYS = {
-    ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), Home: () => go(0), End: () => go(list.count() - 1),
     '+': ACTIONS.larger, '=': ACTIONS.larger, '-': ACTIONS.smaller, 0: () => picture.zoom('fit'), c: ACTIONS.compare,
+    r: () => { if (place('region').offsetParent) ACTIONS.region(null, true); },
   };
   const MOVES = { ArrowLeft: [-80, 0], ArrowRight: [80, 0], ArrowUp: [0, -80], ArrowDown: [0, 80] };
   dialog.addEventListener('keydown', (event) => {
     if (event.target.matches('input, textarea, select') || event.ctrlKey || event.metaKey || event.altKey) return;
     const move = event.shiftKey && picture.zoomed && MOVES[event.key];
     if (move) picture.zoom('move', ...move);
+    else if (TURNS[event.key] && !regions?.drawing) TURNS[event.key]();  // else what was drawn would be lost
+    else if (event.key === 'Enter' && event.target.matches('.box')) ACTIONS.searchRegions();
     else if (KEYS[event.key]) KEYS[event.key]();
     else return;
     event.preventDefault();

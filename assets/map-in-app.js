@@ -5,9 +5,17 @@ import { drawMap } from './map.js';
 
 export default ({ element, props, watch, server }) => {
   const blank = element.querySelector('.map').outerHTML;
-  let view = null;
-  // What Python says is searched with, and chosen: by the script of its own part of the page.
-  const TOLD = { star: (star) => view.query(star), picked: (ids) => view.pick(ids || []) };
+  let view = null, shown = '';  // shown: the gallery of the map
+  const stays = ({ bits }) => {  // of each id a bit, the highest of a byte first
+    const bytes = Uint8Array.from(atob(bits), (letter) => letter.charCodeAt(0));
+    return (id) => Boolean(bytes[id >> 3] & (128 >> (id & 7)));
+  };
+  // What Python says is searched with, chosen, and left by filters: by the script of its own part of the page.
+  const TOLD = {
+    star: (star) => view.query(star),
+    picked: (ids) => view.pick(ids || []),
+    left: (left) => view.leave(left?.gallery === shown ? stays(left) : null),
+  };
   const tell = (what) => view && window.unifexMap?.[what] !== undefined && TOLD[what](window.unifexMap[what]);
   const show = async () => {
     if (!props.value) return;
@@ -17,6 +25,7 @@ export default ({ element, props, watch, server }) => {
     if (old.dataset.drawn) Plotly.purge(old.querySelector('.map-plot'));
     old.outerHTML = blank;
     const root = element.querySelector('.map');
+    shown = data.gallery;
     view = drawMap(root, data, {
       pick: (id) => unifex.openFrom(null, [data.gallery, id]),
       choose: (ids) => unifex.lasso(ids),

@@ -1,13 +1,14 @@
 // What lies over and under the points of a map: names of clusters, thumbnails when few items are in view, density when
 // many are. Nothing here takes a press; what is below does.
-//   data   clusters [[name, row, items, level], ...], ids; x(row), y(row) are where a row is drawn
+//   data   clusters [[name, row, items, level], ...], ids; x(row), y(row) are where a row is drawn; isLeft(row): no filter has
+//          left it out
 //   cards  (ids) -> Promise of [{ id, image }, ...], or missing
 const NAMES = 40, NAME_HEIGHT = 19, NAME_LETTER = 7.2;
 const THUMBS = 90, THUMB = 46, CELL = 6, FEW = 400, MANY = 4000;
 
 const overlaps = (box, others) => others.some(([l, t, r, b]) => box[0] < r && l < box[2] && box[1] < b && t < box[3]);
 
-export const mapLayer = (root, plot, { clusters, ids, x, y, cards }) => {
+export const mapLayer = (root, plot, { clusters, ids, x, y, isLeft, cards }) => {
   const over = root.querySelector('.map-over'), under = root.querySelector('.map-density');
   const known = new Map();
   let drawing = 0;
@@ -78,7 +79,7 @@ export const mapLayer = (root, plot, { clusters, ids, x, y, cards }) => {
       part.style.cssText = `left:${seen.left}px;top:${plot.offsetTop + seen.top}px;width:${seen.width}px;height:${seen.height}px`;
     }
     const rows = [];
-    for (let row = 0; row < ids.length; row += 1) if (seen.holds(row)) rows.push(row);
+    for (let row = 0; row < ids.length; row += 1) if (seen.holds(row) && isLeft(row)) rows.push(row);
     density(seen, rows);
     over.append(...named(seen));
     if (cards && rows.length <= THUMBS) thumbs(seen, rows, turn);

@@ -2,14 +2,16 @@
 //   data     what unifex/maps/page.py makes: ids, places (and a second map's), and the columns to colour by
 //   actions  pick(id), choose(ids), cards(ids) -> Promise of [{ id, image, label, path }, ...]; each may be missing
 //   layer    assets/map-layer.js
-// It returns { query(star), pick(ids) }: to show what is being searched with, { place: [x, y], hits: [id, ...] } or null,
-// and to have these items chosen, which nobody is told of.
+// It returns { query(star), pick(ids), leave(stays) }: to show what is being searched with, { place: [x, y], hits: [id, ...] }
+// or null; to have these items chosen and seen, which nobody is told of; to let what filters leave out fade, which cannot
+// be chosen then: stays(id), or null for all.
 const MAP_COLOURS = ['#4f46e5', '#f97316', '#0d9488', '#db2777', '#65a30d', '#0284c7', '#ca8a04', '#9333ea', '#dc2626',
   '#0891b2', '#7c2d12', '#16a34a', '#be185d', '#475569', '#d946ef', '#a16207', '#2563eb', '#e11d48', '#059669'];
 const MAP_SYMBOLS = ['circle', 'diamond', 'square', 'cross', 'triangle-up'];
 // Right and wrong differ by shape as well, and by a pair of colours that nobody confuses (Okabe, Ito 2008).
 const MAP_VERDICTS = { right: ['#0072b2', 'circle'], wrong: ['#d55e00', 'x'], 'no label': ['#94a3b8', 'circle-open'] };
 const MAP_OTHERS = '#94a3b8';
+const MAP_RINGED = 200;  // chosen items that are ringed: of more the rings would hide the map
 const MAP_HOVER_MS = 60;
 const MAP_SUGGESTED = 500;  // labels
 const MAP_LONGEST = 32;  // characters of a name in the legend, and in its column on a phone still readable
@@ -27,8 +29,9 @@ export const drawMap = (root, data, actions, layer) => {
   const columns = data.columns.map((column) => ({ ...column, codes: mapArray(column.codes, Int32Array) }));
   const plot = find('.map-plot'), tip = find('.map-tip'), colour = find('.map-colour'), blend = find('.map-blend');
   const phone = window.innerWidth < 640;
-  let share = 0, star = null, picked = null, quiet = false, waiting = false, drawings = 0;
+  let share = 0, star = null, picked = null, ringed = [], sought = false, stays = null, quiet = false, waiting = false, drawings = 0;
 
+  const isLeft = (row) => !stays || stays(ids[row]);
   const x = (index) => places[2 * index] * (1 - share) + (other ? other[2 * index] * share : 0);
   const y = (index) => places[2 * index + 1] * (1 - share) + (other ? other[2 * index + 1] * share : 0);
   const place = (index) => `${places[2 * index]} ${places[2 * index + 1]}`;
@@ -56,11 +59,22 @@ export const drawMap = (root, data, actions, layer) => {
   let names = [];  // whole, in the order of the legend
   const makeTraces = () => {
     const column = columns[Number(colour.value)];
-    const groups = group(column);
+    const groups = group(column).map(([name, rows], order) => [name, rows.filter(isLeft), order]).filter(([, rows]) => rows.length);
     names = groups.map(([name]) => name);
-    return groups.map((entry, order) => makeTrace(entry, order, column.title === 'first hit'));
+    return [...fadedTraces(), ...groups.map((entry) => makeTrace(entry, column.title === 'first hit'))];
   };
-  const makeTrace = ([name, rows], order, judged) => ({
+  const fadedTraces = () => {
+    const rows = stays ? Array.from(ids.keys()).filter((row) => !isLeft(row)) : [];
+    const marker = { size, opacity: 0.16, color: MAP_OTHERS, line: { width: 0 } };
+    return rows.length ? [{ type: 'scattergl', mode: 'markers', name: 'left out', x: rows.map(x), y: rows.map(y), hoverinfo: 'skip', showlegend: false,
+      marker, selected: { marker }, unselected: { marker } }] : [];
+  };
+  const ringTraces = () => {
+    const rows = ringed.map((id) => at.get(id)), { text } = theme();
+    return rows.length ? [{ type: 'scattergl', mode: 'markers', name: 'chosen', x: rows.map(x), y: rows.map(y), hoverinfo: 'skip', showlegend: false,
+      marker: { symbol: 'circle-open', size: size + 9, color: text, line: { width: 2 } } }] : [];
+  };
+  const makeTrace = ([name, rows, order], judged) => ({
     type: 'scattergl', mode: 'markers', name: `${mapEscape(mapShort(name))} (${rows.length})`, hoverinfo: 'none',
     x: rows.map(x), y: rows.map(y), customdata: rows.map((row) => ids[row]),
     marker: { size, opacity: 0.85, line: { width: 0 },
@@ -104,7 +118,7 @@ export const drawMap = (root, data, actions, layer) => {
     waiting = !plot.offsetWidth;  // hidden, as in another tab: a plot has no size there
     if (waiting) return;
     quiet = true;  // the outline of a lasso would catch the clicks on what is inside: it goes, what is chosen stays
-    await Plotly.react(plot, [...makeTraces(), ...starTraces()], { ...layout(), selections: [], selectionrevision: (drawings += 1) }, {
+    await Plotly.react(plot, [...makeTraces(), ...ringTraces(), ...starTraces()], { ...layout(), selections: [], selectionrevision: (drawings += 1) }, {
       responsive: true, displaylogo: false, scrollZoom: true,
       modeBarButtons: [['lasso2d', 'pan2d', 'zoomIn2d', 'zoomOut2d', 'resetScale2d']],
     });
@@ -113,9 +127,16 @@ export const drawMap = (root, data, actions, layer) => {
     beside();
     if (!root.dataset.drawn) listen();
     root.dataset.drawn = String(ids.length);
+    if (sought) seek();
+  };
+  const seek = () => {  // what is to be seen may lie outside of what is shown
+    const { xaxis, yaxis } = plot._fullLayout, rows = [...(picked || [])].map((id) => at.get(id));
+    const isIn = ({ range: [low, high] }, value) => value >= low && value <= high;
+    sought = false;
+    if (rows.some((row) => !isIn(xaxis, x(row)) || !isIn(yaxis, y(row)))) goTo(rows);
   };
 
-  const beside = layer(root, plot, { clusters: data.clusters, ids, x, y, cards: actions.cards });
+  const beside = layer(root, plot, { clusters: data.clusters, ids, x, y, isLeft, cards: actions.cards });
   colour.innerHTML = columns.map((column, number) => `<option value="${number}">${mapEscape(column.title)}</option>`).join('');
   colour.addEventListener('change', draw);
   const compare = find('.map-compare');
@@ -157,6 +178,7 @@ export const drawMap = (root, data, actions, layer) => {
   };
   const choose = (chosen) => {
     if (quiet || !actions.choose) return;
+    ringed = [];
     picked = chosen.length ? new Set(chosen) : null;
     actions.choose(chosen);
     setTimeout(draw);
@@ -178,7 +200,7 @@ export const drawMap = (root, data, actions, layer) => {
     Plotly.relayout(plot, { 'xaxis.range': [left - room, right + room], 'yaxis.range': [low - room, high + room] });
   };
   const lookFor = () => {
-    const wanted = find('.map-find').value.trim().toLowerCase(), rows = wanted ? named(wanted) : [];
+    const wanted = find('.map-find').value.trim().toLowerCase(), rows = wanted ? named(wanted).filter(isLeft) : [];
     find('.map-found').textContent = wanted ? (rows.length ? `${rows.length.toLocaleString('en')} items` : 'nothing is called so') : '';
     choose(rows.map((row) => ids[row]));
     if (rows.length) goTo(rows);
@@ -214,7 +236,15 @@ export const drawMap = (root, data, actions, layer) => {
     },
     pick: (chosen) => {
       if (chosen.length === (picked?.size || 0) && chosen.every((id) => picked.has(id))) return;
-      picked = chosen.length ? new Set(chosen) : null;
+      const there = chosen.filter((id) => at.has(id));
+      picked = there.length ? new Set(there) : null;
+      ringed = there.length <= MAP_RINGED ? there : [];
+      sought = there.length > 0;
+      draw();
+    },
+    leave: (wanted) => {
+      if (!wanted && !stays) return;
+      stays = wanted;
       draw();
     },
   };

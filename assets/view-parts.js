@@ -23,8 +23,15 @@ const MARKUP = `<div id="detail-card">
     <p class="match" data-part="match"></p>
     <div class="acts" data-part="acts">
       <button type="button" class="act first" id="search-with-this" data-do="search">Search with this one</button>
+      <button type="button" class="act" data-do="region" data-part="region" title="Search with a part of it (R)">Select a region</button>
       <button type="button" class="act mark" data-do="more" hidden>More like this</button>
       <button type="button" class="act mark" data-do="less" hidden>Less like this</button>
+      <button type="button" class="act" data-do="map">Show on the map</button>
+    </div>
+    <div class="acts drawn" data-part="regions">
+      <button type="button" class="act first" data-do="searchRegions" data-part="with">Search with this region</button>
+      <button type="button" class="act" data-do="another" data-part="another">Add a region</button>
+      <button type="button" class="act" data-do="leaveRegions" title="Back to looking (Escape)">Cancel</button>
     </div>
     <div class="told" data-part="facts"></div>
   </div>

@@ -4,7 +4,7 @@ const BLANK = 'data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAA
 const SWIPE = 45;  // pixels
 const GESTURES = ['wheel', 'dblclick', 'pointerdown', 'pointermove', 'pointerup', 'pointercancel'];
 
-export default (view, turn) => {
+export default (view, turn, moved) => {
   const pane = view.place('pane'), image = view.place('image');
   let preview = null, asked = null, shown = 0;  // shown: pixels of the width of what is shown
 
@@ -62,6 +62,7 @@ export default (view, turn) => {
   // --- closer, which few look: it comes with the first gesture, and gets what was done until it was there ----------------
   let zoom = null, coming = null, early = [];
   const changed = ({ percent, wanted }) => {
+    moved();
     view.place('percent').textContent = percent ? `${percent.toLocaleString('en')} %` : 'Fit';
     if (percent && !asked && shown && view.told?.width > shown && wanted > 1.1 * shown) closer();
   };

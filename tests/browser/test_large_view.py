@@ -92,6 +92,73 @@ def test_by_mouse(server, open_page):
     expect(page.locator("#forget-marks")).to_be_hidden()  # another query
 
 
+def drawn(page: Page):
+    return page.locator("#detail .boxes .box")
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Across the open picture, in parts of it."""
+    area = page.locator("#detail .boxes").bounding_box()
+    places = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in (start, end)]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    page.mouse.move(*places[1], steps=4)
+    page.mouse.up()
+
+
+def test_regions_are_drawn_and_searched_with_and_a_label_alone_is_left(server, open_page):
+    page = open_page(server.url)
+    cards = pictures(page)
+    cards.nth(1).click()
+    select, search = part(page, "region"), part(page, "with")
+    select.click()
+    expect(search).to_be_disabled()
+    drag(page, (-0.1, 0.2), (0.5, 0.8))  # begun beside the picture
+    one = page.get_by_role("application", name=re.compile("Region 1 of 1, left 0 %, top 20 %, width 50 %, height 60 %"))
+    expect(one).to_be_focused()
+    page.mouse.wheel(0, -300)  # closer: the region goes with what it is of
+    expect(part(page, "pane")).to_have_class(re.compile("zoomed"))
+    area, image = page.locator("#detail .boxes").bounding_box(), part(page, "image").bounding_box()
+    assert abs(area["height"] - image["height"]) < 2
+    assert abs(area["y"] - image["y"]) < 2
+    page.keyboard.press("0")
+    drag(page, (0.6, 0.1), (0.9, 0.4))
+    expect(search).to_have_text("Search with these 2 regions")
+    page.keyboard.press("Escape")
+    expect(drawn(page)).to_have_count(0)
+    expect(select).to_be_focused()
+    expect(part(page, "position")).to_have_text(f"2 of {ITEMS}")  # still there, and nothing turned
+    select.click()
+    expect(drawn(page)).to_have_count(2)  # as they were
+    drawn(page).nth(1).locator(".remove").click()
+    search.click()
+    expect(page.locator("#detail")).to_be_hidden()
+    expect(first_hit(page)).to_be_visible()
+    expect(page.locator("#search-query .boxes .box")).to_have_count(1)
+    expect(page.locator("#search-query .boxes .box")).to_have_attribute(
+        "aria-label", "Region 1 of 1, left 0 %, top 20 %, width 50 %, height 60 %"
+    )
+    first_hit(page).focus()  # from here on by keys
+    page.keyboard.press("Enter")
+    expect(part(page, "facts")).to_contain_text("pixels")
+    page.keyboard.press("r")
+    expect(drawn(page)).to_be_focused()
+    page.keyboard.press("ArrowRight")  # moves the region, and does not turn to the next item
+    page.keyboard.press("Shift+ArrowDown")
+    expect(drawn(page)).to_have_attribute("aria-label", re.compile("left 26 %, top 25 %, width 50 %, height 51 %"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#search-query .boxes .box")).to_have_attribute("aria-label", re.compile("left 26 %"))
+    expect(first_hit(page)).to_be_visible()
+    page.locator("#hits .card").nth(19).click()
+    label = page.locator("#detail h2").inner_text()
+    part(page, "facts").get_by_role("button", name="Only this label").click()
+    expect(page.locator("#detail")).to_be_hidden()
+    chip = page.get_by_role("button", name=f"Remove the filter Label: {label}")
+    expect(chip).to_be_visible()
+    expect(page.locator("#hits .card").nth(19).locator(".name")).to_have_attribute("title", label)
+    assert {name.get_attribute("title") for name in page.locator("#hits .card .name").all()} == {label}
+
+
 def test_a_label_is_chosen_and_an_item_left_out_and_back(server, open_page):
     page = open_page(server.url)
     cards = pictures(page)
@@ -185,8 +252,16 @@ def test_on_a_phone(server, open_page):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     part(page, "strip").locator(".card").first.tap()
     expect(part(page, "position")).to_contain_text("1 of 16")
-    part(page, "close").tap()
+    part(page, "region").tap()
+    place = page.locator("#detail .boxes").bounding_box()
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    finger(page, [(x - 40, y - 40)], [(x, y + 10)], [(x + 60, y + 60)])  # neither scrolled nor swiped
+    expect(part(page, "with")).to_be_enabled()
+    expect(part(page, "with")).to_be_in_viewport()
+    expect(part(page, "position")).to_contain_text("1 of 16")
+    part(page, "with").tap()
     expect(page.locator("#detail")).to_be_hidden()
+    expect(page.locator("#search-query .boxes .box")).to_have_count(1)
 
 
 def test_an_item_or_its_file_that_is_gone(tmp_path, embedder, open_page):

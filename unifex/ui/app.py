@@ -18,6 +18,7 @@ from starlette.responses import FileResponse
 from unifex.cli.settings import Settings
 from unifex.core import images, proxies
 from unifex.core.address import free_port, in_url, is_open, served_at
+from unifex.core.errors import UnifexError
 from unifex.ui import theme
 from unifex.ui.chosen_route import chosen_route
 from unifex.ui.components.basic import Choice, item_told
@@ -42,6 +43,7 @@ from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.tabs.map_tab import MapTab
 from unifex.ui.tabs.search_tab import SearchTab
 from unifex.ui.tabs.train_tab import TrainTab
+from unifex.ui.view import View
 
 BROTLI_QUALITY = 5  # a tenth less than gzip's best, and quicker; events are compressed one by one
 SESSIONS = 500  # of pages that are open; Gradio keeps 0.4 MB of each, also of those that were closed
@@ -87,9 +89,11 @@ def build(context: AppContext) -> Page:
         app.search_from_elsewhere()
         app.follow_the_model()
         app.follow_corrections()
+        app.share_filters()
         # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
         app.share_gallery(evaluate_page, app.evaluate.gallery, app.evaluate.choose_gallery, app.evaluate.choices)
-        app.share_gallery(map_page, app.map.gallery, app.map.show_gallery, app.map.showing, app.map.chosen)
+        filters = [app.search.view, app.map.filters.browsed]
+        app.share_gallery(map_page, app.map.gallery, app.map.show_gallery, app.map.showing, app.map.chosen, *filters)
         app.share_gallery(train_page, app.train.gallery, app.train.show_data, app.train.opening, app.train.share)
     return page
 
@@ -158,8 +162,12 @@ class _Tabs:
             opened = {self.bar: gr.update(selected="train"), self.train.taken_in: name}
             return {**opened, **self.gallery.choose(name)}
 
+        def locate(name: str, ids: Sequence[int]) -> Updates:
+            return {self.bar: gr.update(selected="map"), self.search.gallery: name, **self.map.locate(name, ids)}
+
         parts = [self.bar, self.search.picked, *self.search.query[2:], self.train.taken_in, *self.gallery.dropdowns]
-        elsewhere = Elsewhere(search_with, show, train, parts)
+        parts += [part for part in self.map.located if part not in parts]
+        elsewhere = Elsewhere(search_with, show, train, locate, parts)
         self.chosen.wire(self.item_view.corrected, self.search.marks, elsewhere)
         listen(self.search.left_out.unwanted.input, lambda: {self.bar: gr.update(selected="search")}, None, [self.bar])
 
@@ -178,8 +186,28 @@ class _Tabs:
         listen(corrected, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         drawn = [evaluate.gallery, evaluate.drawn, evaluate.before]
         listen(corrected, evaluate.show_corrections, drawn, evaluate.corrected)
-        mapped = [self.map.gallery, self.map.chosen, self.map.mapped]
+        mapped = [self.map.gallery, self.map.chosen, self.map.mapped, self.map.filters.view]
         listen(corrected, self.map.show_again, mapped, self.map.showing)
+
+    def share_filters(self) -> None:
+        """What is filtered by on the map is in the grids of its gallery, too; the map opens with what was set last."""
+        mapped, searched, pictures = self.map.filters, self.search, self.gallery
+
+        def narrow(name: str | None, view: str, hits: str, browsed: str | None, listed: str) -> Updates:
+            """(the map's gallery, its filters; those of the hits; gallery whose pictures are shown, its filters) -> the
+            same filters for both, and that it is to be searched."""
+            try:
+                found, seen = (View.parse(of).narrowed_as(View.parse(view)).as_json() for of in (hits, listed))
+            except UnifexError:  # no filters, which a page that is as it was made does not say
+                return {searched.wish: gr.skip()}
+            narrowed = {searched.view: found, searched.wish: Wish.new()}
+            return narrowed | ({pictures.view: seen, **pictures.show_pictures(name, seen)} if browsed == name else {})
+
+        asked = [self.map.gallery, mapped.view, searched.view, *pictures.asked]
+        shared = [searched.view, searched.wish, pictures.view, pictures.pictures]
+        listen(mapped.view.input, narrow, asked, shared)
+        listen(pictures.view.input, lambda view: {mapped.browsed: view}, [pictures.view], [mapped.browsed])
+        listen(searched.view.change, lambda: {mapped.browsed: ""}, None, [mapped.browsed])
 
     def share_gallery(
         self, page: gr.Tab, gallery: Choice, show: Callable, outputs: Sequence[Part], *inputs: Component

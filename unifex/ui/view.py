@@ -90,6 +90,10 @@ class View:
             raise UnifexError("what further columns say is the owner's to know; clear the filters")
         return self
 
+    def narrowed_as(self, other: View) -> View:
+        """Another's filters, in its own order."""
+        return replace(self, gallery=other.gallery, chosen=other.chosen, between=other.between)
+
     def within(self, gallery: str | None) -> View:
         """Itself, or of another gallery what is said of any."""
         same = self.gallery in ("", gallery)

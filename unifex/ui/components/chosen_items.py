@@ -39,12 +39,14 @@ _FILES_STAY = "Your image files are as they were."
 class Elsewhere:
     """What other parts of the page do with items of a gallery, which updates ``parts``.
 
-    ``show``: a gallery that was made of them; ``train``: the same, on the Train tab.
+    ``show``: a gallery that was made of them; ``train``: the same, on the Train tab; ``locate``: they stand out on the
+    map.
     """
 
     search_with: Callable[..., Updates]
     show: Callable[[str], Updates]
     train: Callable[[str], Updates]
+    locate: Callable[[str, Sequence[int]], Updates]
     parts: list[Part]
 
 
@@ -100,6 +102,10 @@ class ChosenItems:
         if chosen.all_but:
             raise UnifexError("all together are no query; choose some of them")
         return self.elsewhere.search_with(name, *chosen.ids, boxes=boxes)
+
+    def show_on_map(self, name: str, chosen: Chosen, _: str) -> Updates:
+        """They stand out on the map."""
+        return self.elsewhere.locate(name, chosen.of(self.context.gallery(name), self.context.listed))
 
     # --- changing ------------------------------------------------------------------------------------------------
 
@@ -249,6 +255,7 @@ def _classes(gallery: Gallery, ids: list[int]) -> int:
 
 ACTIONS: dict[str, Callable[[ChosenItems, str, Chosen, str], Updates]] = {
     "search": ChosenItems.search,
+    "map": ChosenItems.show_on_map,
     "label": ChosenItems.label,
     "tag": ChosenItems.tag,
     "untag": ChosenItems.untag,

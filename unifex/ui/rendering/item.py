@@ -88,7 +88,8 @@ def detail(shown: Shown) -> Markup:
     rows = {name: value for name, fact in FACTS.items() if (value := fact(shown))}
     rows |= {} if shown.strangers else shown.record.labels.beside(FACTS)
     place = shown.record.path if shown.strangers else shown.record.uri
-    return render("item.html", shown=shown, rows=rows, place=place)
+    only = {"Label": shown.record.label, "Domain": shown.record.domain}
+    return render("item.html", shown=shown, rows=rows, place=place, only=only)
 
 
 def left_out(said: Correction, number: int) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel
+from unifex.ui.components.map_filters import MapFilters, told_to_map
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import Part, Updates, listen
@@ -52,6 +53,7 @@ class MapTab:
     def build(self) -> None:
         """Lay the tab out and wire it."""
         self.chosen, self.lasso = gr.State(Selection()), signal("lasso")
+        self.filters, self.sought = MapFilters(self.context), gr.State(Wish())  # changes when items are to be seen here
         self.panel = JobPanel(("map",), "map-progress")
         self.drawn, self.mapped = gr.State(""), gr.State("")  # the job and the gallery whose map is on the page
         with gr.Row(equal_height=False):
@@ -72,6 +74,7 @@ class MapTab:
                 self.problem = notice("map-problem")
                 self.status = notice("map-status")
                 with gr.Column(visible="hidden", elem_id="map-frame") as self.frame:
+                    self.filters.build()
                     self.drawing = gr.HTML(
                         "",
                         html_template=asset("map.html"),
@@ -79,8 +82,8 @@ class MapTab:
                         server_functions=[_card_server(self.context)],
                         elem_id="map-drawing",
                     )
-                self.star = gr.HTML("", html_template="", js_on_load=_told("star"), elem_id="map-star")
-                self.picked = gr.HTML("[]", html_template="", js_on_load=_told("picked"), elem_id="map-picked")
+                self.star = gr.HTML("", html_template="", js_on_load=told_to_map("star"), elem_id="map-star")
+                self.picked = gr.HTML("[]", html_template="", js_on_load=told_to_map("picked"), elem_id="map-picked")
             with gr.Column(scale=1, min_width=280):
                 self.listed = gr.HTML(_HELP, elem_id="map-chosen", js_on_load="")
                 self.grid = item_grid("map-items")
@@ -96,7 +99,7 @@ class MapTab:
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_gallery` updates."""
-        return [*self._map, self.compare, *self._listed]
+        return [*self._map, self.compare, *self._listed, *self.filters.shown]
 
     @property
     def _map(self) -> list[Part]:
@@ -112,6 +115,8 @@ class MapTab:
         listen(self.gallery.change, lambda: "", None, [self.problem])
         listen(self.panel.further.input, self.show_job, [self.gallery, self.drawn], [self.drawn, *self._map])
         listen(self.lasso.input, self.choose, [self.gallery, self.lasso], self._listed)
+        listen(self.filters.view.input, self.filters.narrow, [self.gallery, self.filters.view], [self.filters.left])
+        listen(self.sought.change, self._list, [self.gallery, self.chosen], self._listed)
         done, chosen = [self.notice, self.item_view.corrected], [self.gallery, self.chosen]
         labelled = or_say(self.notice, "Not corrected", self.label_chosen)
         listen(self.relabel.click, labelled, [*chosen, self.label], done, counts="first")
@@ -119,13 +124,25 @@ class MapTab:
 
     # --- handlers: the map ---------------------------------------------------------------------------------------
 
-    def show_gallery(self, name: str | None, chosen: Selection) -> Updates:
-        """(gallery, chosen items) -> the map that is kept, models to compare, those of the chosen that are in it."""
-        return {**self._kept(name), self.compare: self._rivals(name), **self._list(name, chosen)}
+    def show_gallery(self, name: str | None, chosen: Selection, *views: str) -> Updates:
+        """(gallery, chosen items, filters as :meth:`MapFilters.show` takes them) -> the map that is kept, models to
+        compare, those of the chosen that are in it, what the filters leave."""
+        filtered = self.filters.show(name, *views)
+        return {**self._kept(name), self.compare: self._rivals(name), **self._list(name, chosen), **filtered}
 
-    def show_again(self, name: str | None, chosen: Selection, mapped: str) -> Updates:
-        """(gallery, chosen items, gallery whose map is shown) -> as :meth:`show_gallery`, if a map is shown."""
-        return self.show_gallery(name, chosen) if mapped else {self.mapped: gr.skip()}
+    def show_again(self, name: str | None, chosen: Selection, mapped: str, view: str) -> Updates:
+        """(gallery, chosen items, gallery whose map is shown, filters) -> as :meth:`show_gallery`, if a map is
+        shown."""
+        return self.show_gallery(name, chosen, view) if mapped else {self.mapped: gr.skip()}
+
+    def locate(self, name: str, ids: Iterable[int]) -> Updates:
+        """These items are chosen, and to be seen. Answers :attr:`located`."""
+        return {self.gallery: name, self.chosen: Selection(name, tuple(ids)), self.sought: Wish.new()}
+
+    @property
+    def located(self) -> list[Part]:
+        """What :meth:`locate` updates."""
+        return [self.gallery, self.chosen, self.sought]
 
     def _rivals(self, name: str | None) -> dict[str, Any]:
         """Models to compare with."""
@@ -312,15 +329,3 @@ _HELP = message(
     "Click a point to see its image and search with it. Drag a lasso around points to list them here, search within "
     "them, label them, leave them out or download the list. What you search with appears as a star.",
 )
-
-
-def _told(what: str) -> str:
-    """The script that tells the drawing (assets/map-in-app.js) of a value."""
-    return f"""
-const tell = () => {{
-  (window.unifexMap ||= {{}}).{what} = props.value ? JSON.parse(props.value) : null;
-  window.dispatchEvent(new CustomEvent('unifex-map', {{ detail: '{what}' }}));
-}};
-watch('value', tell);
-tell();
-"""

@@ -1,0 +1,109 @@
+"""The map of the app and its grids: what filters leave out fades, what is chosen in one is seen in the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.browsing import PHONE, first_hit, go_to
+from tests.support.drawing import write_folder
+from tests.support.galleries import run_index
+from tests.support.serving import Server, serve
+from unifex.core.progress import finish
+from unifex.gallery.gallery import Gallery
+from unifex.maps.projection import project
+
+pytestmark = pytest.mark.browser
+VIEWS = 9  # of each of four labels
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, embedder) -> Iterator[Server]:
+    base = tmp_path_factory.mktemp("mapped")
+    gallery = Gallery.create(base / "indexes" / "drawn", embedder)
+    run_index(gallery, write_folder(base / "pictures", views=VIEWS))
+    finish(project(gallery))
+    with serve(base / "indexes", "--gallery", "drawn") as running:
+        yield running
+
+
+def lasso_all(page: Page) -> None:
+    box = page.locator(".map-plot .nsewdrag").first.bounding_box()
+    corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)]
+    path = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in corners]
+    page.mouse.move(*path[0])
+    page.mouse.down()
+    for x, y in path[1:]:
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()
+
+
+def ringed(page: Page, count: int) -> None:
+    """Until so many items are ringed on the map."""
+    find = "document.querySelector('.map-plot').data.find(({ name }) => name === 'chosen')"
+    page.wait_for_function(f"(count) => {find}?.x.length === count", arg=count)
+
+
+def ticked(page: Page, bar: str, label: str) -> None:
+    page.locator(f"{bar} .toggle").click()
+    page.locator(f"{bar} [data-facet=label] li", has_text=label).locator("input").check()
+    page.locator(f"{bar} .toggle").click()
+
+
+def faded(page: Page, count: int) -> None:
+    """Until so many items of the map are left out by its filters."""
+    find = "document.querySelector('.map-plot')?.data?.find(({ name }) => name === 'left out')"
+    page.wait_for_function(f"(count) => ({find}?.x.length || 0) === count", arg=count)
+
+
+def test_map_and_grids_share_filters_and_what_is_chosen(server, open_page):
+    page = open_page(server.url)
+    ticked(page, "#search-filters", "stripes")
+    go_to(page, "Map")
+    chip = page.locator("#map-filters .chips button").first
+    expect(chip).to_have_text("Label: stripes")
+    faded(page, 27)
+    lasso_all(page)
+    expect(page.locator("#map-chosen .chosen-head")).to_contain_text("9 items chosen")  # only what is left
+    chip.press("Enter")
+    faded(page, 0)
+    expect(page.locator("#map-filters .toggle")).to_be_focused()
+    go_to(page, "Search")
+    expect(page.locator("#search-filters .chips li")).to_have_count(0)
+    go_to(page, "Gallery")
+    ticked(page, "#gallery-filters", "disc")
+    cards = page.locator("#pictures .card[data-item]")
+    for at in (0, 2):
+        cards.nth(at).locator(".pick").click()
+    page.locator("#pictures .further summary").click()
+    page.locator("#pictures [data-do=map]").click()
+    expect(page.get_by_role("tab", name="Map")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#map-chosen .chosen-head")).to_contain_text("2 items chosen")
+    ringed(page, 2)
+    expect(chip).to_have_text("Label: disc")
+    page.locator("#map-items .card").first.press("Enter")
+    page.locator("#detail").get_by_role("button", name="Only this label").press("Enter")
+    expect(page.locator("#detail")).to_be_hidden()
+    chip.click()
+    faded(page, 0)
+    go_to(page, "Gallery")
+    expect(page.locator("#gallery-filters .chips li")).to_have_count(0)
+    go_to(page, "Search")
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    first_hit(page).click()
+    page.locator("#detail").get_by_role("button", name="Show on the map").click()
+    expect(page.locator("#map-chosen .chosen-head")).to_contain_text("1 item chosen")
+    ringed(page, 1)
+
+
+def test_a_hit_is_found_on_the_map_on_a_phone(server, open_page):
+    page = open_page(server.url, **PHONE)
+    page.locator("#hits .grid[data-kind=samples] .card").first.tap()
+    first_hit(page).tap()
+    page.locator("#detail").get_by_role("button", name="Show on the map").tap()
+    expect(page.locator(".map[data-drawn]")).to_be_visible()
+    ringed(page, 1)
+    expect(page.locator("#map-chosen .chosen-head")).to_contain_text("1 item chosen")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
