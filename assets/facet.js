@@ -1,7 +1,8 @@
-// One facet of the filters' panel: its names with counts, to be ticked, or the two ends of its numbers.
+// One facet of the filters' panel: its names with counts, to be ticked, or the two ends of its numbers or dates.
 
 const REST_MS = 200;  // between two keys of somebody who types
-const SEARCHED = 8, LISTED_NUMBERS = 12;  // from how many names on they are searched; up to how many numbers are names, too
+const DATE_REST_MS = 700;  // a date that is typed is whole at each digit of its year: 0002, 0020, 0202, 2021
+const SEARCHED = 8, LISTED_NUMBERS = 12;  // from how many names on they are searched; up to how many numbers or dates are names, too
 const TITLES = { label: 'Label', domain: 'Domain', folder: 'Folder', split: 'Split', tag: 'Tag' };
 export const titleOf = (facet) => TITLES[facet] || facet.replace(/^column /, '');
 
@@ -15,15 +16,16 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
   const title = titleOf(name), list = made('ul', { className: 'names' });
   const find = made('input', { type: 'search', className: 'find', hidden: true });
   const ends = ['From', 'To'].map((end) => {
-    const input = made('input', { type: 'number', step: 'any' });
+    const input = made('input', {});
     input.setAttribute('aria-label', `${title}: ${end.toLowerCase()}`);
     return input;
   });
-  const range = made('div', { className: 'range', hidden: true }, ends[0], '–', ends[1]);
+  const range = made('div', { className: 'range', hidden: true }, ends[0], made('span', { textContent: '–' }), ends[1]);
+  const span = made('p', { className: 'span hint', hidden: true });
   const rest = made('p', { className: 'rest hint', hidden: true });
-  const node = made('fieldset', { className: 'facet' }, made('legend', { textContent: title }), range, find, list, rest);
+  const node = made('fieldset', { className: 'facet' }, made('legend', { textContent: title }), range, span, find, list, rest);
   node.dataset.facet = name;
-  let facet = null, view = {}, turn = 0;
+  let facet = null, view = {}, turn = 0, typed = 0;
 
   const row = ([text, count]) => {
     const box = made('input', { type: 'checkbox', checked: (view.chosen?.[name] || []).includes(text) });
@@ -61,16 +63,22 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
     view = said;
     for (const box of list.querySelectorAll('input')) box.checked = (view.chosen?.[name] || []).includes(box.dataset.name);
     ends.forEach((input, at) => {
-      if (input !== document.activeElement) input.value = view.between?.[name]?.[at] ?? '';
+      const end = view.between?.[name]?.[at] ?? '';
+      if (input !== document.activeElement) input.value = input.type === 'date' ? String(end).slice(0, 10) : end;
     });
   };
   node.show = (told, said) => {
     facet = told;
     view = said;
-    const numbers = facet.low !== undefined || Boolean(view.between?.[name]);
-    range.hidden = !numbers;
-    if (facet.low !== undefined) ends.forEach((input, at) => { input.placeholder = [facet.low, facet.high][at]; });
-    list.hidden = numbers && facet.names > LISTED_NUMBERS && !view.chosen?.[name];
+    const one = view.between?.[name]?.find((end) => end !== null) ?? facet.low, ranged = one !== undefined;
+    const dates = typeof one === 'string';
+    range.hidden = !ranged;
+    range.classList.toggle('dates', dates);
+    if (ranged) ends.forEach((input) => Object.assign(input, { type: dates ? 'date' : 'number', step: 'any' }));
+    if (facet.low !== undefined && !dates) ends.forEach((input, at) => { input.placeholder = [facet.low, facet.high][at]; });
+    span.hidden = !dates || facet.low === undefined;  // a field of a date shows no placeholder
+    span.textContent = facet.low === facet.high ? facet.low : `${facet.low} to ${facet.high}`;
+    list.hidden = ranged && facet.names > LISTED_NUMBERS && !view.chosen?.[name];
     find.hidden = list.hidden || facet.names <= SEARCHED;
     find.placeholder = `Find among ${facet.names.toLocaleString('en')}`;
     find.setAttribute('aria-label', `Find in ${title}`);
@@ -80,8 +88,19 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
   };
   list.addEventListener('change', (event) => choose(name, event.target.dataset.name, event.target.checked));
   find.addEventListener('input', draw);
-  range.addEventListener('change', () => {
-    limit(name, ends.map((input) => input.value === '' || !Number.isFinite(input.valueAsNumber) ? null : input.valueAsNumber));
+  const told = (input) => (input.value === '' ? null : input.type === 'date' ? input.value : input.valueAsNumber);
+  const tell = () => {
+    clearTimeout(typed);
+    typed = 0;
+    limit(name, ends.map(told));
+  };
+  range.addEventListener('change', ({ target }) => {
+    if (target.type !== 'date') return tell();
+    clearTimeout(typed);
+    typed = setTimeout(tell, DATE_REST_MS);
   });
+  for (const event of ['focusout', 'keydown']) {
+    range.addEventListener(event, ({ key = 'Enter' }) => { if (typed && key === 'Enter') tell(); });
+  }
   return node;
 };

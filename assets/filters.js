@@ -1,10 +1,17 @@
 // Filters in sight: what is chosen as chips, what there is to choose in a panel with counts, the order of what is shown.
 // Runs inside gr.HTML. The value is JSON, as unifex/ui/view.py has it: { gallery, chosen: { FACET: [NAME] },
-// between: { FACET: [LEAST, MOST] }, order, grouped }. What there is to choose is asked for when the panel opens.
+// between: { FACET: [LEAST, MOST] }, order, grouped }, of numbers or dates. What there is to choose is asked for when the
+// panel opens.
 
 import facetNode, { titleOf } from './facet.js';
 
 const WAIT_MS = 250;  // after the last of several quick choices
+const isDate = (end) => typeof end === 'string';
+const between = (low, high) => {
+  if (low === null) return isDate(high) ? `until ${high}` : `up to ${high}`;
+  if (high === null) return isDate(low) ? `since ${low}` : `${low} and more`;
+  return low === high ? `${low}` : `${low} to ${high}`;
+};
 
 export default ({ element, props, watch, trigger }) => {
   const place = (name) => element.querySelector(`.${name}`);
@@ -16,8 +23,7 @@ export default ({ element, props, watch, trigger }) => {
   // --- what is chosen --------------------------------------------------------------------------------------------------
   const chips = () => [
     ...Object.entries(view.chosen || {}).flatMap(([facet, names]) => names.map((name) => ({ facet, name, text: name }))),
-    ...Object.entries(view.between || {}).map(([facet, [low, high]]) => (
-      { facet, text: low === null ? `up to ${high}` : high === null ? `${low} and more` : `${low} to ${high}` })),
+    ...Object.entries(view.between || {}).map(([facet, ends]) => ({ facet, text: between(...ends) })),
   ];
   const change = (changes) => {  // leaves out what says nothing
     const next = { ...view, gallery, ...changes };

@@ -143,7 +143,8 @@ def test_what_is_no_condition(text):
         ({"labels": ("disk",)}, "no label 'disk' in gallery 'drawn'; there are: cross, disc"),
         ({"folders": ("shape",)}, "no folder 'shape' in gallery 'drawn'; there are: shapes/disc"),
         ({"where": ("yer>5",)}, "no column 'yer' in gallery 'drawn'; there are: artist, price, year"),
-        ({"where": ("artist>5",)}, "column 'artist' holds no numbers; there are: Ada, Monet"),
+        ({"where": ("artist>5",)}, "column 'artist' holds nothing to compare with '5'; there are: Ada, Monet"),
+        ({"where": ("price>2021-03-04",)}, "column 'price' holds nothing to compare with '2021-03-04'"),
         ({"where": ("artist=Manet",)}, "no 'Manet' in column 'artist'; there are: Ada, Monet"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
 from PIL import Image
@@ -22,18 +23,19 @@ VIEWS, COPIED = 40, 8  # pictures of each of the four labels, and how many of th
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, embedder) -> Iterator[Server]:
     root = tmp_path_factory.mktemp("filters")
-    rows = ["path,label,domain,artist,year"]
+    rows = ["path,label,domain,artist,year,taken"]
     for place in LABELS:
         domain, _, label = place.partition("/")
         (root / place).mkdir(parents=True)
         for view in range(VIEWS):
             name = f"{place}/{view}.png"
             (root / name).write_bytes(encoded(picture(place, view)))
-            rows.append(f"{name},{label},{domain},{'Klee' if view % 2 else '<b>Monet</b>'},{1900 + view}")
+            told = f"{1900 + view},{datetime(2021, 3, 1, 12) + view * timedelta(days=1):%Y:%m:%d %H:%M:%S}"
+            rows.append(f"{name},{label},{domain},{'Klee' if view % 2 else '<b>Monet</b>'},{told}")
             for quality in (50, 80) if place == "signs/cross" and view < COPIED else ():
                 copy = Image.open(io.BytesIO((root / name).read_bytes())).resize((120, 120))
                 (root / f"{place}/{view}-{quality}.jpg").write_bytes(encoded(copy, "JPEG", quality=quality))
-                rows.append(f"{place}/{view}-{quality}.jpg,{label},{domain},Klee,{1900 + view}")
+                rows.append(f"{place}/{view}-{quality}.jpg,{label},{domain},Klee,{told}")
     (root / "list.csv").write_text("\n".join(rows))
     for name in ("drawn", "other"):
         run_index(Gallery.create(root / "indexes" / name, embedder), root / "list.csv")
@@ -161,6 +163,18 @@ def test_a_gallerys_pictures_are_filtered_and_ordered(server, open_page):
     expect(cards.first).to_have_attribute("title", "signs/stripes/4.png")
     page.locator("#gallery-filters .chips .clear").click()
     expect(cards.first).to_have_attribute("title", "signs/stripes/39.png")
+    dates = page.locator("#gallery-filters [data-facet='column taken']")
+    expect(dates.locator(".span")).to_have_text("2021-03-01 to 2021-04-09")
+    page.get_by_label("taken: from").fill("2021-04-08")
+    page.get_by_label("taken: from").press("Enter")
+    chips = page.locator("#gallery-filters .chips li")
+    expect(chips.first).to_have_text("taken: since 2021-04-08")
+    expect(cards).to_have_count(8)
+    page.get_by_label("taken: to").fill("2021-04-08")
+    expect(chips.first).to_have_text("taken: 2021-04-08")  # a rest after what is typed is enough
+    expect(cards).to_have_count(4)
+    page.locator("#gallery-filters .chips .clear").click()
+    expect(page.get_by_label("taken: to")).to_have_value("")
     page.locator("#pictures .frame").evaluate("frame => { frame.scrollTop = frame.scrollHeight }")
     last = page.locator(f"#pictures .card[data-index='{ITEMS - 1}'][data-item]")
     expect(last).to_have_attribute("title", "shapes/disc/0.png")

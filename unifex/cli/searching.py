@@ -43,7 +43,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     )
     search.add_argument(
         "--where", action="append", default=[], metavar="CONDITION",
-        help="only where a further column is so: 'artist=Monet', 'year>=1900' (may be repeated)",
+        help="only where a further column is so: 'artist=Monet', 'year>=1900', 'taken<=2021-03' (may be repeated)",
     )  # fmt: skip
     search.add_argument("--min-score", type=ranges.SIMILARITY, help="only hits at least this similar (-1 to 1)")
     search.add_argument(

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from unifex.core import derived
+from unifex.core import dates, derived
 from unifex.core.arrays import positions_of
 from unifex.core.text import number, printable
 from unifex.data.curation import lookalikes
@@ -48,6 +48,11 @@ class CategoricalColumn:
     def numbers(self) -> np.ndarray:
         """float64 [len(names)], NaN where a name is no finite number."""
         return np.array(list(map(number, self.names)), np.float64)
+
+    @cached_property
+    def moments(self) -> np.ndarray:
+        """datetime64[us] [len(names)], when the date that a name is begins, NaT where it is none."""
+        return np.array(list(map(dates.beginning, self.names)), "datetime64[us]")
 
     def among(self, texts: Sequence[str]) -> np.ndarray:
         """bool [N]: which items have one of these texts, in whichever Unicode form they were typed."""

@@ -1,4 +1,9 @@
-"""What a filter says of a further column: ``artist=Monet``, ``year>=1900``."""
+"""What a filter says of a further column: ``artist=Monet``, ``year>=1900``, ``taken<=2021-03``.
+
+Numbers are compared with numbers, dates (:mod:`unifex.core.dates`) with dates; nothing else is. An item's date is its
+first moment. A condition's is all of it: ``<=2021-03`` holds until March is over, ``=2021-03`` on each of its days.
+What is a number and a year is compared as a number, where both are.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +11,36 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from unifex.core import dates
 from unifex.core.errors import UnifexError
 from unifex.core.text import number, printable
 from unifex.gallery.snapshot import CategoricalColumn
 
-_COMPARISONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
+
+@dataclass(frozen=True)
+class _Comparison:
+    """``with_last``: of a date with the last moment of a condition's, rather than with its first."""
+
+    holds: Callable[[Any, Any], np.ndarray]
+    with_last: bool
+
+
+_COMPARISONS = {
+    ">=": _Comparison(operator.ge, False),
+    "<=": _Comparison(operator.le, True),
+    ">": _Comparison(operator.gt, True),
+    "<": _Comparison(operator.lt, False),
 }
 _FORM = re.compile(r"([^<>=]+)(>=|<=|=|>|<)(.*)", re.S)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """``comparison`` is ``=``, of texts or of numbers, or one of numbers: ``>=``, ``<=``, ``>``, ``<``."""
+    """``comparison`` is ``=``, of texts, numbers or dates, or one of numbers or dates: ``>=``, ``<=``, ``>``, ``<``."""
 
     column: str
     comparison: str
@@ -32,24 +48,42 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Raises ``UnifexError`` for what is not of this form, or compares with what is no number."""
+        """Raises ``UnifexError`` for what is not of this form, or compares with what is no number and no date."""
         parts = _FORM.fullmatch(text)
         column, comparison, value = (part.strip() for part in parts.groups()) if parts else ("", "", "")
         if not (column and value):
-            raise UnifexError(f"'{text[:80]}' is no condition; write COLUMN=VALUE, or COLUMN>=NUMBER (<=, >, <)")
-        if comparison != "=" and np.isnan(number(value)):
-            raise UnifexError(f"'{text[:80]}' compares with '{value[:40]}', which is no number")
+            raise UnifexError(
+                f"'{text[:80]}' is no condition; write COLUMN=VALUE, or COLUMN>=NUMBER or a date (<=, >, <)"
+            )
+        if comparison != "=" and np.isnan(number(value)) and not dates.beginning(value):
+            raise UnifexError(f"'{text[:80]}' compares with '{value[:40]}', which is no number nor a date (2021-03-04)")
         return cls(printable(column), comparison, printable(value))
 
     @property
     def is_range(self) -> bool:
-        """Whether it compares numbers."""
+        """Whether it compares numbers or dates."""
         return self.comparison != "="
 
     def holds(self, column: CategoricalColumn) -> np.ndarray:
         """bool [len(names)]: for which of a column's texts; never for an empty one."""
-        value = number(self.value)
-        if self.is_range:
-            return _COMPARISONS[self.comparison](column.numbers, value)  # which is False of NaN
-        same = np.array([name == self.value for name in column.printed], bool)
-        return same if np.isnan(value) else same | (column.numbers == value)
+        value, period = number(self.value), dates.period(self.value)
+        if not self.is_range:
+            same = np.array([name == self.value for name in column.printed], bool)
+            same = same if np.isnan(value) else same | (column.numbers == value)
+            return same if period is None else same | _within(column, period)
+        comparison = _COMPARISONS[self.comparison]
+        held = comparison.holds(column.numbers, value)  # which is False of NaN
+        if period is None:
+            return held
+        end = np.datetime64(period.last if comparison.with_last else period.first, "us")
+        return held | comparison.holds(column.moments, end) & np.isnan(column.numbers + value)
+
+    def is_comparable(self, column: CategoricalColumn) -> bool:
+        """Whether a range says anything of any of a column's texts."""
+        numbers = not np.isnan(number(self.value)) and not np.isnan(column.numbers).all()
+        return numbers or (dates.beginning(self.value) is not None and not np.isnat(column.moments).all())
+
+
+def _within(column: CategoricalColumn, period: dates.Period) -> np.ndarray:
+    first, last = np.datetime64(period.first, "us"), np.datetime64(period.last, "us")
+    return (column.moments >= first) & (column.moments <= last)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unifex.core import dates
+from unifex.core.text import number
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import CategoricalColumn
 from unifex.retrieval.filters import Filters
@@ -19,14 +21,15 @@ class Facet:
     """``name``: ``domain``, ``split``, ``label``, ``tag``, ``folder`` or ``column NAME``.
 
     ``counts``: items by name, most first, at most :data:`MOST`; of ``names`` that there are. ``low`` and ``high``: of
-    the numbers, where all that is there is one; else None.
+    the numbers, where all that is there is one; where all is dates, the first and the last day, as ``2021-03-04``; else
+    None.
     """
 
     name: str
     counts: Mapping[str, int]
     names: int
-    low: float | None = None
-    high: float | None = None
+    low: float | str | None = None
+    high: float | str | None = None
 
 
 def facets(gallery: Gallery, filters: Filters = Filters(), part: str = "") -> list[Facet]:
@@ -49,13 +52,15 @@ def facets(gallery: Gallery, filters: Filters = Filters(), part: str = "") -> li
     found = [_facet(name, column.names, counted(name, column), part) for name, column in named.items()]
     for name, column in further.extra.items():
         counts = counted(f"column {name}", column)
-        found.append(_facet(f"column {name}", column.names, counts, part, column.numbers))
+        found.append(_facet(f"column {name}", column.names, counts, part, column))
     found.append(_facet("tag", further.tags.names, further.tags.counts(left("tag")), part))
     return [*found, _facet("folder", further.tree.names, further.tree.counts(counted("folder", further.folders)), part)]
 
 
-def _facet(name: str, names: np.ndarray, counts: np.ndarray, part: str, numbers: np.ndarray | None = None) -> Facet:
-    """``names`` sorted, and the ``numbers`` that they are, where they may be some."""
+def _facet(
+    name: str, names: np.ndarray, counts: np.ndarray, part: str, column: CategoricalColumn | None = None
+) -> Facet:
+    """``names`` sorted, and the further ``column`` that they are of, which may hold numbers or dates."""
     empty = int(len(names) > 0 and names[0] == "")  # the empty name comes first
     there = empty + np.flatnonzero(counts[empty:])
     if part:
@@ -64,6 +69,15 @@ def _facet(name: str, names: np.ndarray, counts: np.ndarray, part: str, numbers:
     chosen = np.concatenate([there[counts[there] > least], there[counts[there] == least][:MOST]])
     most = chosen[np.argsort(-counts[chosen], kind="stable")[:MOST]]
     by_name = {str(names[code]): int(counts[code]) for code in most}
-    values = numbers[there] if numbers is not None else np.zeros(0)
-    ends = (float(values.min()), float(values.max())) if len(values) and not np.isnan(values).any() else (None, None)
-    return Facet(name, by_name, len(there), *ends)
+    return Facet(name, by_name, len(there), *(_ends(column, there) if column and len(there) else ()))
+
+
+def _ends(column: CategoricalColumn, there: np.ndarray) -> tuple[float, float] | tuple[str, str] | tuple[()]:
+    """The least and the most of what is there (codes int64 [n], at least one), where all of it is numbers, or dates."""
+    one = column.names[there[0]]  # mostly tells, and the others need not be read
+    if not np.isnan(number(one)) and not np.isnan(values := column.numbers[there]).any():
+        return float(values.min()), float(values.max())
+    if dates.beginning(one) and not np.isnat(moments := column.moments[there]).any():
+        first, last = np.datetime_as_string([moments.min(), moments.max()], unit="D").tolist()
+        return first, last
+    return ()

@@ -80,8 +80,11 @@ class Filters:
         if column is None:
             there = what_there_is(extra, condition.column)
             raise UnifexError(f"no column '{condition.column}' in gallery '{gallery}'; {there}")
-        if condition.is_range and np.isnan(column.numbers).all():
-            raise UnifexError(f"column '{condition.column}' holds no numbers; {what_there_is(column.names)}")
+        if condition.is_range and not condition.is_comparable(column):
+            raise UnifexError(
+                f"column '{condition.column}' holds nothing to compare with '{condition.value}'; "
+                f"{what_there_is(column.names)}"
+            )
         if not condition.is_range and not condition.holds(column).any():
             there = what_there_is(column.names, condition.value)
             raise UnifexError(f"no '{condition.value}' in column '{condition.column}'; {there}")
@@ -154,7 +157,7 @@ def in_folders(column: CategoricalColumn, folders: Sequence[str]) -> np.ndarray:
 
 
 def _hold(conditions: Sequence[Condition], column: CategoricalColumn) -> np.ndarray:
-    """bool [N]: any equality, if there is one, and every comparison of numbers."""
+    """bool [N]: any equality, if there is one, and every comparison."""
     equal = [condition.holds(column) for condition in conditions if not condition.is_range]
     compared = [condition.holds(column) for condition in conditions if condition.is_range]
     return np.logical_and.reduce([*compared, *([np.logical_or.reduce(equal)] if equal else [])])[column.codes]

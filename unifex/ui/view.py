@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from unifex.core import dates
 from unifex.core.errors import UnifexError
 from unifex.core.text import number
 from unifex.gallery.gallery import Gallery
@@ -16,11 +17,12 @@ from unifex.retrieval.filters import FACETS, Filters
 
 MOST_CHOSEN, MOST_CHARACTERS = 200, 16_000  # a view is part of addresses
 COLUMN = "column "  # how facets of further columns begin
+End = float | str | None  # a number, a date as :mod:`unifex.core.dates` has them, or none
 
 
 @dataclass(frozen=True)
 class View:
-    """``chosen``: names by facet, any of which has to hold; ``between``: least and most of numbers, by facet.
+    """``chosen``: names by facet, any of which has to hold; ``between``: least and most of numbers, or dates, by facet.
 
     ``order``: empty as found, or one of :data:`unifex.retrieval.browsing.ORDERS`, or for hits ``+COLUMN``, ``-COLUMN``;
     ``grouped``: hits of one label stand together. Facets are those of :func:`unifex.retrieval.facets.facets`.
@@ -28,7 +30,7 @@ class View:
 
     gallery: str = ""
     chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    between: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    between: Mapping[str, tuple[End, End]] = field(default_factory=dict)
     order: str = ""
     grouped: bool = False
 
@@ -81,7 +83,7 @@ class View:
         for facet, ends in self.between.items():
             for comparison, end in zip((">=", "<="), ends):
                 if end is not None:
-                    yield Condition(facet.removeprefix(COLUMN), comparison, repr(end))
+                    yield Condition(facet.removeprefix(COLUMN), comparison, str(end))
 
     def for_anybody(self, public: bool) -> View:
         """Itself. Raises ``UnifexError`` where strangers ask what further columns say, which is the owner's to know."""
@@ -135,8 +137,14 @@ def _names(names: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _ends(ends: Any) -> tuple[float | None, float | None]:
-    low, high = (None if end is None else float(end) for end in ends)
-    if not all(end is None or math.isfinite(end) for end in (low, high)):
-        raise ValueError("no number")
+def _ends(ends: Any) -> tuple[End, End]:
+    low, high = map(_end, ends)
     return low, high
+
+
+def _end(end: Any) -> End:
+    if end is None or (isinstance(end, str) and dates.beginning(end)):
+        return end
+    if isinstance(end, str) or not math.isfinite(end):
+        raise ValueError("no number, nor a date")
+    return float(end)

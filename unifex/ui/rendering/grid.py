@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from unifex.core import dates
+from unifex.core.text import number
 from unifex.gallery.gallery import Gallery, Record
-from unifex.retrieval.conditions import number
 from unifex.retrieval.hits import Hit
 from unifex.ui.server.picture_addresses import version
 from unifex.ui.view import View
@@ -49,8 +50,7 @@ class GridItem:
         chance = None if hit.probability is None else round(hit.probability, 2)
         item = cls.of(hit.record, round(hit.score, 4), chance)
         if order[:1] in ("+", "-"):
-            text = hit.record.labels.extra.get(order[1:], "")
-            item = replace(item, by=text if np.isnan(value := number(text)) else value)
+            item = replace(item, by=_sortable(hit.record.labels.extra.get(order[1:], "")))
         if hit.copies:
             item = replace(item, copied=len(hit.copies), copies=hit.copies[:COPIES])
         return item
@@ -58,6 +58,14 @@ class GridItem:
     def as_json(self) -> dict[str, Any]:
         """Only what is known."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def _sortable(text: str) -> str | float:
+    """A number as one, a date in the one form whose texts are in the order of time."""
+    if not np.isnan(value := number(text)):
+        return value
+    begins = dates.beginning(text)
+    return begins.isoformat() if begins else text
 
 
 @dataclass(frozen=True)
