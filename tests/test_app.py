@@ -7,10 +7,14 @@ import httpx
 import pytest
 from PIL import Image
 
+from tests.support import tiny_clip
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import serve
 from unifex.gallery.gallery import Gallery
+from unifex.models.embedder import Embedder
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
 from unifex.ui import item_routes, scripts
 from unifex.ui.server.picture_addresses import PIXELS, PREVIEW, THUMBNAIL, address
 
@@ -175,6 +179,39 @@ def test_only_the_named_endpoints_are_offered(client):
     assert set(named) == {"/search", "/search_words", "/saved", "/galleries", "/duplicates", "/evaluate"}
 
 
+def test_words_alone_folded_and_beside_an_image(server, client, query, tmp_path):
+    from gradio_client import handle_file
+
+    worded = Gallery.create(
+        server.indexes / "worded", Embedder.load(f"raw:local-dir:{tiny_clip.write(tmp_path / 'm')}")
+    )
+    pictures = write_folder(tmp_path / "pictures")
+    shutil.copy(pictures / "signs/cross/0.png", pictures / "signs/cross/copy.png")
+    run_index(worded, pictures)
+    asked = {"gallery": "worded", "k": 25}
+
+    def hits(**given) -> list[dict]:
+        named = "/search_words" if "image" not in given else "/search"
+        return client.predict(**asked, **given, api_name=named)["results"][0]["hits"]
+
+    def expected(*images, fold: str = "", **weight) -> list[tuple[str, float]]:
+        found = search(worded, Query(images, text="a red disc", **weight), 25, fold=fold).hits
+        return [(hit.path, round(hit.score, 6)) for hit in found]
+
+    told = lambda found: [(hit["file"], hit["score"]) for hit in found]  # noqa: E731
+    try:
+        plain, folded = hits(words="a red disc"), hits(words="a red disc", fold="bytes")
+        assert told(plain) == expected()
+        assert told(folded) == expected(fold="bytes")
+        assert (len(plain), len(folded)) == (25, 24)
+        assert sorted(hit["copies"] for hit in folded) == [0] * 23 + [1]
+        both = hits(image=handle_file(str(query)), words="a red disc", text_weight=0.3)
+        assert told(both) == expected(query, text_weight=0.3)
+        assert told(both) != told(plain)
+    finally:
+        shutil.rmtree(server.indexes / "worded")
+
+
 def test_words_for_a_gallery_that_knows_none(client):
     from gradio_client.exceptions import AppError
 
@@ -205,6 +242,8 @@ def test_words_for_a_gallery_that_knows_none(client):
         ({"folder": "moon"}, "no folder 'moon'"),
         ({"where": "year>1"}, "no column 'year'"),
         ({"where": "year"}, "is no condition"),
+        ({"words": ["a dog"]}, "words must be text"),
+        ({"words": "a dog", "text_weight": 2}, "the balance must be"),
         ({"more": "nothing.png"}, "no item 'nothing.png'"),
         ({"less": ["shapes/disc/0.png"]}, "less must be text"),
         ({"more": "shapes/disc/0.png", "less": "shapes/disc/0.png"}, "more and as less like it"),

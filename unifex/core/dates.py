@@ -11,6 +11,7 @@ import calendar
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 _FORM = re.compile(
     r"\d{4}(?:-\d\d|([-:/])\d\d\1\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|[+-]\d\d:?\d\d))?)?)?",
@@ -44,7 +45,7 @@ def period(text: str) -> Period | None:
     first = beginning(text)
     if first is None:
         return None
-    open_ended = {"microsecond": 999_999} if not re.search("[.,]", text) else {}
+    open_ended: dict[str, Any] = {"microsecond": 999_999} if not re.search("[.,]", text) else {}
     if text[_MINUTE : _MINUTE + 1] != ":":
         open_ended["second"] = 59
     if len(text) <= _DAY:

@@ -74,7 +74,7 @@ def _facet(
 
 def _ends(column: CategoricalColumn, there: np.ndarray) -> tuple[float, float] | tuple[str, str] | tuple[()]:
     """The least and the most of what is there (codes int64 [n], at least one), where all of it is numbers, or dates."""
-    one = column.names[there[0]]  # mostly tells, and the others need not be read
+    one = str(column.names[there[0]])  # mostly tells, and the others need not be read
     if not np.isnan(number(one)) and not np.isnan(values := column.numbers[there]).any():
         return float(values.min()), float(values.max())
     if dates.beginning(one) and not np.isnat(moments := column.moments[there]).any():

@@ -66,6 +66,8 @@ def _add_search(app: AppContext) -> None:
         where: str = "",
         tag: str = "",
         save: str = "",
+        words: str = "",
+        text_weight: float = Query.text_weight,
     ) -> dict[str, Any]:
         """Find the items of a gallery that look like an image, or like parts of it: ``box`` is x,y,w,h, each 0 to 1.
 
@@ -73,15 +75,14 @@ def _add_search(app: AppContext) -> None:
         of an image finds nothing to trust: its ``box`` is in the answer then.
         ``item``: one of the gallery, as hits name it, in place of the image.
         ``more`` and ``less`` like these of the gallery, one a line; ``more`` alone is enough.
+        ``words``: what hits are to show, too; they count by ``text_weight`` beside the image, 0 to 1.
         ``label``, ``folder``, ``tag``, ``where``: only these, one a line; ``where`` is of further columns, as
-        ``year>=1900``. ``save``: keep this search by that name, as on the page; ``/saved`` lists and runs it.
+        ``taken<=2021-03``. ``save``: keep this search by that name, as on the page; ``/saved`` lists and runs it.
         """
         opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
-        marks = Query(
-            more=_marked(app, opened, "more", more), less=_marked(app, opened, "less", less), feedback=feedback
-        )
+        besides = _besides(app, opened, more, less, feedback, words, text_weight)
         auto = _is_auto(app, box)
-        name, query = _asked(app, opened, marks, image, item, () if auto else Region.parse_all(box))
+        name, query = _asked(app, opened, besides, image, item, () if auto else Region.parse_all(box))
         if where and app.settings.public:
             raise UnifexError("where: what further columns say is the owner's to know")
         filters = _filters(opened, domain, min_score, label, folder, where, tag)
@@ -156,21 +157,34 @@ def _is_auto(app: AppContext, box: Any) -> bool:
     return auto
 
 
+def _besides(
+    app: AppContext, gallery: Gallery, more: Any, less: Any, feedback: Any, words: Any, text_weight: Any
+) -> Query:
+    """Marks and words."""
+    return Query(
+        text=text_of("words", words),
+        text_weight=ranges.BALANCE.check(text_weight),
+        more=_marked(app, gallery, "more", more),
+        less=_marked(app, gallery, "less", less),
+        feedback=feedback,
+    )
+
+
 def _asked(
     app: AppContext,
     gallery: Gallery,
-    marks: Query,
+    besides: Query,
     image: FileData | dict[str, Any] | None,
     item: Any,
     regions: tuple[Region, ...],
 ) -> tuple[str, Query]:
-    """What is searched with besides the marks, and its name."""
+    """What is searched with ``besides`` marks and words, and its name."""
     if item:
-        return item, replace(marks, items=_items(app, gallery, item), regions=regions)
-    if image is None and marks.more:
-        return "more like what is marked", replace(marks, regions=regions)
+        return item, replace(besides, items=_items(app, gallery, item), regions=regions)
+    if image is None and besides:
+        return besides.text or "more like what is marked", replace(besides, regions=regions)
     path = _sent(app, image)
-    return path.name, replace(marks, images=(path,), regions=regions)
+    return path.name, replace(besides, images=(path,), regions=regions)
 
 
 def _sent(app: AppContext, image: FileData | dict[str, Any] | None) -> Path:
