@@ -1,14 +1,14 @@
 // What lies over and under the points of a map: names of clusters, thumbnails when few items are in view, density when
 // many are. Nothing here takes a press; what is below does.
 //   data   clusters [[name, row, items, level], ...], ids; x(row), y(row) are where a row is drawn; isLeft(row): no filter has
-//          left it out
+//          left it out; isPicked(row): it is chosen, and comes before the others
 //   cards  (ids) -> Promise of [{ id, image }, ...], or missing
 const NAMES = 40, NAME_HEIGHT = 19, NAME_LETTER = 7.2;
 const THUMBS = 90, THUMB = 46, CELL = 6, FEW = 400, MANY = 4000;
 
 const overlaps = (box, others) => others.some(([l, t, r, b]) => box[0] < r && l < box[2] && box[1] < b && t < box[3]);
 
-export const mapLayer = (root, plot, { clusters, ids, x, y, isLeft, cards }) => {
+export const mapLayer = (root, plot, { clusters, ids, x, y, isLeft, isPicked, cards }) => {
   const over = root.querySelector('.map-over'), under = root.querySelector('.map-density');
   const known = new Map();
   let drawing = 0;
@@ -34,7 +34,7 @@ export const mapLayer = (root, plot, { clusters, ids, x, y, isLeft, cards }) => 
       const box = [at[0] - half, at[1] - NAME_HEIGHT / 2, at[0] + half, at[1] + NAME_HEIGHT / 2];
       if (taken.length === NAMES || box[0] < 0 || box[2] > seen.width || overlaps(box, taken)) return [];
       taken.push(box);
-      const node = Object.assign(document.createElement('span'), { className: 'map-name', textContent: name });
+      const node = Object.assign(document.createElement('span'), { className: isLeft(row) ? 'map-name' : 'map-name faded', textContent: name });
       node.style.cssText = `left:${at[0]}px;top:${at[1]}px`;
       node.dataset.items = items;
       return [node];
@@ -45,12 +45,13 @@ export const mapLayer = (root, plot, { clusters, ids, x, y, isLeft, cards }) => 
     if (missing.length) for (const card of await cards(missing)) known.set(card.id, card.image);
     if (turn !== drawing) return;
     const taken = [], half = THUMB / 2;
-    over.prepend(...rows.flatMap((row) => {
+    const chosenFirst = [...rows].sort((a, b) => isPicked(b) - isPicked(a));
+    over.prepend(...chosenFirst.flatMap((row) => {
       const at = [seen.px(x(row)), seen.py(y(row))];
       const box = [at[0] - half, at[1] - half, at[0] + half, at[1] + half];
       if (!known.get(ids[row]) || overlaps(box, taken)) return [];
       taken.push(box);
-      const node = Object.assign(new Image(THUMB, THUMB), { className: 'map-thumb', alt: '', src: known.get(ids[row]) });
+      const node = Object.assign(new Image(THUMB, THUMB), { className: isPicked(row) ? 'map-thumb picked' : 'map-thumb', alt: '', src: known.get(ids[row]) });
       node.style.cssText = `left:${at[0]}px;top:${at[1]}px`;
       return [node];
     }));

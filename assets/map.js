@@ -65,7 +65,7 @@ export const drawMap = (root, data, actions, layer) => {
   };
   const fadedTraces = () => {
     const rows = stays ? Array.from(ids.keys()).filter((row) => !isLeft(row)) : [];
-    const marker = { size, opacity: 0.16, color: MAP_OTHERS, line: { width: 0 } };
+    const marker = { size, opacity: 0.12, color: MAP_OTHERS, line: { width: 0 } };
     return rows.length ? [{ type: 'scattergl', mode: 'markers', name: 'left out', x: rows.map(x), y: rows.map(y), hoverinfo: 'skip', showlegend: false,
       marker, selected: { marker }, unselected: { marker } }] : [];
   };
@@ -81,7 +81,7 @@ export const drawMap = (root, data, actions, layer) => {
       symbol: judged ? MAP_VERDICTS[name][1] : MAP_SYMBOLS[Math.floor(order / 4) % MAP_SYMBOLS.length],
       color: judged ? MAP_VERDICTS[name][0] : MAP_COLOURS[order] || MAP_OTHERS },
     selectedpoints: picked && rows.flatMap((row, index) => (picked.has(ids[row]) ? [index] : [])),
-    selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 0.15 } },
+    selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: stays ? 0.3 : 0.15 } },
   });
   const starTraces = () => {
     if (!star) return [];
@@ -133,10 +133,11 @@ export const drawMap = (root, data, actions, layer) => {
     const { xaxis, yaxis } = plot._fullLayout, rows = [...(picked || [])].map((id) => at.get(id));
     const isIn = ({ range: [low, high] }, value) => value >= low && value <= high;
     sought = false;
+    plot.scrollIntoView({ block: 'nearest' });
     if (rows.some((row) => !isIn(xaxis, x(row)) || !isIn(yaxis, y(row)))) goTo(rows);
   };
 
-  const beside = layer(root, plot, { clusters: data.clusters, ids, x, y, isLeft, cards: actions.cards });
+  const beside = layer(root, plot, { clusters: data.clusters, ids, x, y, isLeft, isPicked: (row) => Boolean(picked?.has(ids[row])), cards: actions.cards });
   colour.innerHTML = columns.map((column, number) => `<option value="${number}">${mapEscape(column.title)}</option>`).join('');
   colour.addEventListener('change', draw);
   const compare = find('.map-compare');

@@ -4,6 +4,7 @@
 import { MOST, drawBoxes } from './draw-boxes.js';
 
 const BY_POINTER = 'Draw around what you look for; once more for another region. Escape leaves it.';
+const BY_FINGER = 'Draw with a finger around what you look for; once more for another region.';
 const BY_KEYS = 'Arrows move the region, Shift and arrows resize it, Enter searches with it. Escape leaves it.';
 
 export default (view) => {
@@ -28,7 +29,7 @@ export default (view) => {
     boxes.set(kept);
     tools(kept);
     dialog.classList.add('drawing');
-    view.words(byKeys ? BY_KEYS : BY_POINTER);
+    view.words(byKeys ? BY_KEYS : matchMedia('(pointer: coarse)').matches ? BY_FINGER : BY_POINTER);
     if (!byKeys) dialog.focus();  // the button that was pressed is hidden now
     else if (!kept.length) add();
     else layer.querySelector('.box').focus();

@@ -12,6 +12,7 @@ import gradio as gr
 from brotli_asgi import BrotliMiddleware
 from fastapi.routing import APIRoute
 from gradio.components import Component
+from gradio.events import Dependency
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 
@@ -82,14 +83,14 @@ def build(context: AppContext) -> Page:
         app.gallery.wire([app.search.gallery, app.evaluate.gallery, app.map.gallery, app.train.gallery])
         app.gallery.duplicates.wire(app.gallery.gallery, app.item_view.corrected)
         app.train.wire()
-        app.opener.wire(app.search.fill, app.search.filled, app.search.address)
+        visited = app.opener.wire(app.search.fill, app.search.filled, app.search.address)
         add_endpoints(context)
         app.get_ready(page, header)
         listen(page.load, app.gallery.visit.show, None, app.gallery.visit.shown)
         app.search_from_elsewhere()
         app.follow_the_model()
         app.follow_corrections()
-        app.share_filters()
+        app.share_filters(visited)
         # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
         app.share_gallery(evaluate_page, app.evaluate.gallery, app.evaluate.choose_gallery, app.evaluate.choices)
         filters = [app.search.view, app.map.filters.browsed]
@@ -189,8 +190,9 @@ class _Tabs:
         mapped = [self.map.gallery, self.map.chosen, self.map.mapped, self.map.filters.view]
         listen(corrected, self.map.show_again, mapped, self.map.showing)
 
-    def share_filters(self) -> None:
-        """What is filtered by on the map is in the grids of its gallery, too; the map opens with what was set last."""
+    def share_filters(self, visited: Dependency) -> None:
+        """What is filtered by on the map is in the grids of its gallery, too; the map opens with what was set last, and
+        has what an address says that is ``visited``."""
         mapped, searched, pictures = self.map.filters, self.search, self.gallery
 
         def narrow(name: str | None, view: str, hits: str, browsed: str | None, listed: str) -> Updates:
@@ -205,6 +207,7 @@ class _Tabs:
 
         asked = [self.map.gallery, mapped.view, searched.view, *pictures.asked]
         shared = [searched.view, searched.wish, pictures.view, pictures.pictures]
+        follow(visited, self.map.show_filters, [searched.gallery, self.map.mapped, searched.view], mapped.shown)
         listen(mapped.view.input, narrow, asked, shared)
         listen(pictures.view.input, lambda view: {mapped.browsed: view}, [pictures.view], [mapped.browsed])
         listen(searched.view.change, lambda: {mapped.browsed: ""}, None, [mapped.browsed])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from unifex.core.errors import UnifexError
 from unifex.core.text import plural, reason
@@ -34,10 +35,11 @@ class LinkOpener:
         self.asked = gr.HTML("", html_template="", js_on_load=_TELL, visible="hidden", elem_id="signal-visit")
         self.notice = notice("address-notice")
 
-    def wire(self, fill: Callable[[Form], Updates], filled: Sequence[Part], address: gr.HTML) -> None:
-        """``fill`` answers ``filled``: the page with everything as a form has it; ``address`` keeps its address."""
+    def wire(self, fill: Callable[[Form], Updates], filled: Sequence[Part], address: gr.HTML) -> Dependency:
+        """``fill`` answers ``filled``: the page with everything as a form has it; ``address`` keeps its address. What
+        else shows of it follows."""
         self.fill, self.address = fill, address
-        listen(self.asked.input, self.open, [self.asked], [self.notice, address, *filled])
+        return listen(self.asked.input, self.open, [self.asked], [self.notice, address, *filled])
 
     def open(self, asked: Any) -> Updates:
         """(address, uploads of this browser) -> the page as that says, and what of it could not be had."""

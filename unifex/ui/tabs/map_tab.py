@@ -135,6 +135,10 @@ class MapTab:
         shown."""
         return self.show_gallery(name, chosen, view) if mapped else {self.mapped: gr.skip()}
 
+    def show_filters(self, name: str | None, mapped: str, view: str) -> Updates:
+        """(gallery, the one whose map is shown, filters) -> what they leave, if they are of the map that is shown."""
+        return self.filters.show(name, view) if name == mapped else {self.filters.left: gr.skip()}
+
     def locate(self, name: str, ids: Iterable[int]) -> Updates:
         """These items are chosen, and to be seen. Answers :attr:`located`."""
         return {self.gallery: name, self.chosen: Selection(name, tuple(ids)), self.sought: Wish.new()}
