@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from tests.support.browsing import ARGUMENTS, chromium_path
+from tests.support.browsing import ARGUMENTS, chromium_path, watch_calls
+from tests.support.galleries import run_index
+from unifex.data.demo import Demo
+from unifex.gallery.library import Library
+from unifex.models.embedder import Embedder
+from unifex.ui.context import DEMO_GALLERY
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +29,14 @@ def browser() -> Iterator[Browser]:
             pytest.skip(f"no Chromium (install it, or `playwright install chromium`): {error}")
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory, embedder: Embedder) -> Path:
+    """A folder of galleries with the demo in it, for servers that need not draw it."""
+    indexes = tmp_path_factory.mktemp("demo") / "indexes"
+    run_index(Library(indexes).get_or_create(DEMO_GALLERY, lambda: embedder), Demo())
+    return indexes
 
 
 CUT_OFF = ("AbortError", "Unexpected error Connection errored out")  # what Gradio says of its stream as a page goes
@@ -64,27 +79,63 @@ def _about(told: ConsoleMessage, places: tuple[str, ...]) -> bool:
     return told.location["url"].startswith(places) or any(place in told.text for place in places)
 
 
+class Profiles:
+    """Contexts that are used again: the page's scripts, which a browser keeps, are loaded and compiled once. Cookies,
+    permissions and storage are as in a new one."""
+
+    def __init__(self, browser: Browser):
+        self._browser = browser
+        self._free: dict[str, list[BrowserContext]] = defaultdict(list)
+        self._taken: list[tuple[str, BrowserContext]] = []
+
+    def open(self, url: str, **options) -> Page:
+        """A page in a context that no other page of this test is in."""
+        kind = repr(sorted(options.items()))
+        context = self._free[kind].pop() if self._free[kind] else self._made(options)
+        self._taken.append((kind, context))
+        page = context.new_page()
+        kept = {"origin": url.rstrip("/"), "storageTypes": "cookies,local_storage,indexeddb"}
+        context.new_cdp_session(page).send("Storage.clearDataForOrigin", kept)
+        return page
+
+    def _made(self, options: dict) -> BrowserContext:
+        context = self._browser.new_context(**options)
+        context.set_default_timeout(30_000)
+        return context
+
+    def give_back(self) -> None:
+        """All that were taken; those that a test closed are gone."""
+        for kind, context in self._taken:
+            if context in self._browser.contexts:
+                for page in context.pages:
+                    page.close()
+                context.clear_permissions()
+                self._free[kind].append(context)
+        self._taken.clear()
+
+
+@pytest.fixture(scope="session")
+def profiles(browser: Browser) -> Profiles:
+    return Profiles(browser)
+
+
 @pytest.fixture
-def open_page(browser: Browser):
-    """Opens the app in a fresh context; afterwards nothing wrong may have happened on any of the pages.
+def open_page(profiles: Profiles):
+    """Opens the app as somebody who was never there; afterwards nothing wrong may have happened on any of the pages.
 
     ``pictures_go``: the gallery that is shown goes while its pictures are asked for; ``link``: an address below the
     server's ``url``; ``elsewhere``: the address of another site that the test itself makes the page ask.
     """
-    contexts: list[BrowserContext] = []
     watched: list[Watched] = []
 
     def open_it(url: str, pictures_go: bool = False, link: str = "", elsewhere: str = "", **options) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        context.set_default_timeout(30_000)
-        contexts.append(context)
-        page = context.new_page()
+        page = profiles.open(url, **{"viewport": {"width": 1280, "height": 900}, **options})
         watched.append(Watched(page, url, pictures_go, elsewhere))
+        watch_calls(page)
         page.goto(link or url)
         page.wait_for_selector("#header .ready", timeout=90_000)
         return page
 
     yield open_it
-    for context in contexts:
-        context.close()
+    profiles.give_back()
     assert not [wrong for page in watched for wrong in page.wrong]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to
+from tests.support.browsing import PHONE, drop, first_hit, go_to, settle
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -61,7 +61,7 @@ def test_back_forward_reload_and_a_link_show_what_was_on_screen(server, open_pag
     expect(first_hit(page)).to_contain_text("cross")
     page.go_forward()
     expect(page.get_by_role("tab", name="Evaluate")).to_have_attribute("aria-selected", "true")
-    page.wait_for_timeout(1500)  # Gradio reports what a reload cuts off
+    settle(page)  # Gradio reports what a reload cuts off
     page.reload()
     expect(page.get_by_role("tab", name="Evaluate")).to_have_attribute("aria-selected", "true")
     go_to(page, "Search")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import drop, go_to, start_indexing, wait_for_share
+from tests.support.browsing import drop, go_to, settle, start_indexing, wait_for_share
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import Server, serve
 from unifex.gallery.gallery import Gallery
 
 pytestmark = pytest.mark.browser
+IMAGES = 160
 
 
 @pytest.fixture(scope="module")
@@ -22,21 +24,28 @@ def server(tmp_path_factory, embedder) -> Server:
     base = tmp_path_factory.mktemp("jobs")
     for name in ("drawn", "elsewhere"):
         Gallery.create(base / "indexes" / name, embedder)
-    with serve(base / "indexes") as running:
+    with serve(base / "indexes", brake=base / "brake") as running:
         yield running
+
+
+@pytest.fixture
+def brake(server) -> Iterator[Path]:
+    """While it is there, indexing takes its time."""
+    (place := server.indexes.parent / "brake").touch()
+    yield place
+    place.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Path:
-    """So many that indexing them can be watched."""
-    return write_folder(tmp_path_factory.mktemp("many") / "figures", views=200, side=500)
+    return write_folder(tmp_path_factory.mktemp("many") / "figures", views=IMAGES // 4)
 
 
 def name_box(page: Page):
     return page.locator("#gallery-name textarea, #gallery-name input")
 
 
-def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, open_page, many):
+def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, open_page, many, brake):
     page, other = open_page(server.url), open_page(server.url, color_scheme="dark")
     start_indexing(page, many, "watched")
     wait_for_share(page, 5)
@@ -44,7 +53,6 @@ def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, o
     wait_for_share(other, 10, "#jobs")
     other.locator(".jobs-now").click()
     expect(other.locator("#jobs .cancel")).to_be_in_viewport()
-    page.wait_for_timeout(500)
     page.reload()
     go_to(page, "Gallery")
     wait_for_share(page, 15)
@@ -57,9 +65,10 @@ def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, o
     expect(other.locator("#jobs-list")).to_be_visible()
     found = Axe().run(other).response["violations"]
     assert not [(one["id"], node["html"][:150]) for one in found for node in one["nodes"]]
+    brake.unlink()
     other.get_by_role("button", name="Resume").first.click()
     for each in (page, other):
-        expect(each.locator("#index-outcome")).to_contain_text("The gallery has 800 items", timeout=90_000)
+        expect(each.locator("#index-outcome")).to_contain_text(f"The gallery has {IMAGES} items", timeout=90_000)
         expect(each.locator("#jobs .interrupted p")).to_have_count(0)
     third = open_page(server.url)  # what came of it is there for who comes later
     go_to(third, "Gallery")
@@ -81,7 +90,7 @@ def test_news_of_a_job_leave_the_gallery_that_was_chosen(server, open_page, tmp_
     expect(page.get_by_role("option", name="arrived")).to_be_visible()
 
 
-def test_two_at_once_take_turns_and_neither_takes_the_others_gallery(server, open_page, many, tmp_path):
+def test_two_at_once_take_turns_and_neither_takes_the_others_gallery(server, open_page, many, brake):
     page = open_page(server.url)
     start_indexing(page, many, "first")
     wait_for_share(page, 2)
@@ -98,13 +107,15 @@ def test_two_at_once_take_turns_and_neither_takes_the_others_gallery(server, ope
     page.locator("#start-button").click()
     expect(page.locator("#index-progress .job")).to_have_count(2)
     page.locator("#index-progress .job").first.locator(".cancel").click()
+    brake.unlink()
     expect(page.locator("#index-outcome")).to_contain_text("2 images added to 'second'", timeout=30_000)
     assert len(Gallery.open(server.indexes / "second")) == 2
 
 
 def test_a_restarted_server_says_what_was_interrupted_and_goes_on(tmp_path, open_page, many, embedder):
     Gallery.create(tmp_path / "indexes" / "drawn", embedder)
-    with serve(tmp_path / "indexes") as running:
+    (brake := tmp_path / "brake").touch()
+    with serve(tmp_path / "indexes", brake=brake) as running:
         page = open_page(running.url)
         start_indexing(page, many, "cut off")
         expect(page.locator("#index-progress .job")).to_have_count(1)
@@ -112,36 +123,35 @@ def test_a_restarted_server_says_what_was_interrupted_and_goes_on(tmp_path, open
         expect(page.locator("#index-progress .job")).to_have_count(2)
         wait_for_share(page, 5)
         page.context.close()
-    assert 0 < len(Gallery.open(tmp_path / "indexes" / "cut off")) < 800
+    assert 0 < len(Gallery.open(tmp_path / "indexes" / "cut off")) < IMAGES
     with serve(tmp_path / "indexes") as running:
         page = open_page(running.url)
         expect(page.locator("#jobs .interrupted")).to_contain_text("Indexing 'cut off' was interrupted")
         expect(page.locator("#jobs .interrupted")).to_contain_text("Indexing 'never begun' was interrupted; 0 items")
         page.locator(".jobs-now").click()
         page.get_by_role("button", name="Resume").first.click()
-        expect(page.locator("#index-outcome")).to_contain_text("The gallery has 800 items", timeout=90_000)
+        expect(page.locator("#index-outcome")).to_contain_text(f"The gallery has {IMAGES} items", timeout=90_000)
         page.context.close()
 
 
-@pytest.mark.parametrize(
-    ("tab", "zone", "told"), [("Gallery", "drop", "index-outcome"), ("Train", "train-drop", "train-problem")]
-)
-def test_an_error_stays_until_something_else_is_done(server, open_page, tab, zone, told):
+TWO_ALIKE_JS = """(input) => {
+  const transfer = new DataTransfer();
+  for (const text of ['one', 'two']) transfer.items.add(new File([text], 'same.png', { type: 'image/png' }));
+  input.files = transfer.files;
+  input.dispatchEvent(new Event('change', { bubbles: true }));
+}"""
+
+
+def test_an_error_stays_until_something_else_is_done(server, open_page):
     page = open_page(server.url)
-    go_to(page, tab)
-    if tab == "Train":
-        page.get_by_text("or upload labelled folders").click()
-    page.locator(f"#{zone} input.files").evaluate(
-        """(input) => {
-          const transfer = new DataTransfer();
-          for (const text of ['one', 'two']) transfer.items.add(new File([text], 'same.png', { type: 'image/png' }));
-          input.files = transfer.files;
-          input.dispatchEvent(new Event('change', { bubbles: true }));
-        }"""
-    )
-    expect(page.locator(f"#{told}")).to_contain_text("two of the files are called 'same.png'")
-    page.wait_for_timeout(1500)
-    expect(page.locator(f"#{told}")).to_contain_text("two of the files are called 'same.png'")
+    for tab, zone, told in (("Gallery", "drop", "index-outcome"), ("Train", "train-drop", "train-problem")):
+        go_to(page, tab)
+        if tab == "Train":
+            page.get_by_text("or upload labelled folders").click()
+        page.locator(f"#{zone} input.files").evaluate(TWO_ALIKE_JS)
+        expect(page.locator(f"#{told}")).to_contain_text("two of the files are called 'same.png'")
+        settle(page)
+        expect(page.locator(f"#{told}")).to_contain_text("two of the files are called 'same.png'")
 
 
 def test_renamed_and_deleted_galleries_leave_no_name_behind(server, open_page, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -27,8 +28,8 @@ TRANSFER_JS = """([selector, kind, given]) => {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("query") / "indexes") as running:
+def server(tmp_path_factory, demo) -> Iterator[Server]:
+    with serve(shutil.copytree(demo, tmp_path_factory.mktemp("query") / "indexes")) as running:
         yield running
 
 
@@ -78,10 +79,9 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
     page.mouse.up()
 
 
-@pytest.mark.parametrize("turned", [False, True], ids=["upright", "turned by EXIF"])
-def test_a_region_is_drawn_moved_resized_and_removed_by_mouse(server, open_page, turned):
+def test_a_region_is_drawn_moved_resized_and_removed_by_mouse(server, open_page):
     page = open_page(server.url)
-    put(page, beside(turned))
+    put(page, beside())
     expect(first_hit(page)).to_be_visible()
     drag(page, (0.03, 0.05), (0.47, 0.95))
     expect(boxes(page)).to_have_attribute("aria-label", re.compile("Region 1 of 1, left 3 %, top 5 %, width 4[34] %"))
@@ -103,6 +103,12 @@ def test_a_region_is_drawn_moved_resized_and_removed_by_mouse(server, open_page,
     expect(boxes(page)).to_have_count(0)
     page.locator("#clear-button").click()
     expect(page.get_by_role("button", name="Select a region")).to_be_hidden()
+    put(page, beside(turned=True), "lying.jpg")
+    expect(first_hit(page)).to_be_visible()
+    drag(page, (0.03, 0.05), (0.47, 0.95))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    drag(page, (0.25, 0.5), (0.75, 0.5))
+    expect(first_hit(page)).to_contain_text("yellow bus")
 
 
 def test_a_region_of_an_item_by_keys_alone(server, open_page):

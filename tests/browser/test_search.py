@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to
+from tests.support.browsing import PHONE, drop, first_hit, go_to, settle
 from tests.support.serving import Server, serve
 from unifex.data.demo import render
 
@@ -32,8 +33,8 @@ STOPPED_JS = "() => document.querySelector('#drop .state').textContent.startsWit
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("search") / "indexes") as running:
+def server(tmp_path_factory, demo) -> Iterator[Server]:
+    with serve(shutil.copytree(demo, tmp_path_factory.mktemp("search") / "indexes")) as running:
         yield running
 
 
@@ -41,7 +42,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
 def page(server, open_page) -> Page:
     page = open_page(server.url)
     expect(page.locator("#hits .card").first).to_be_visible()
-    page.wait_for_timeout(1500)  # what a page asks for when it is opened
+    settle(page)
     return page
 
 
@@ -95,7 +96,7 @@ def test_each_way_to_give_an_image_searches_once(page):
     first_hit(page).click()
     expect(page.locator("#detail-card")).to_be_visible()
     page.keyboard.press("Escape")
-    page.wait_for_timeout(300)
+    settle(page)
     assert calls.take() == ["open"]
     page.locator("#query-image [aria-label='Remove Image']").click()
     expect(page.locator("#hits [data-kind=samples]")).to_be_visible()
@@ -104,7 +105,7 @@ def test_each_way_to_give_an_image_searches_once(page):
     expect(first_hit(page)).to_contain_text("yellow bus")
     assert calls.take() == ["show"]
     page.evaluate(WORDS_JS, "#query-image .image-frame")
-    page.wait_for_timeout(300)
+    settle(page)
     assert calls.take() == []
     expect(first_hit(page)).to_contain_text("yellow bus")
 

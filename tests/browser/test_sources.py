@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import choose, go_to
+from tests.support.browsing import choose, go_to, settle
 from tests.support.drawing import write_folder
 from tests.support.serving import Server, serve
 from unifex.gallery.gallery import Gallery
@@ -32,14 +32,14 @@ def test_what_is_read_looked_at_again_moved_and_forgotten(server, open_page, tmp
     page.locator("#source-path textarea, #source-path input").fill(str(folder))
     page.locator("#gallery-name textarea, #gallery-name input").fill("sourced")
     page.locator("#reading button").first.click()
-    page.wait_for_timeout(1000)  # fields that have just appeared take their first value once more
+    settle(page)  # fields that have just appeared take their first value once more
     page.locator("#reading-exclude textarea").fill("disc")
     press(page, "start-button")
     outcome = page.locator("#index-outcome")
     expect(outcome).to_contain_text("18 images added to 'sourced'", timeout=60_000)
     expect(page.locator("#gallery-facts h3")).to_have_text("sourced")
     page.locator("#gallery-sources button").first.click()
-    page.wait_for_timeout(1000)
+    settle(page)
     chosen = page.locator("#gallery-source input")
     expect(chosen).to_have_value(f"{folder} · 18 items")
 

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, upload
+from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, settle, upload
 from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -61,7 +61,7 @@ def test_each_has_a_workspace_that_the_other_never_sees_and_can_delete_it(server
     assert bert.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     reload(anna)
     anna.wait_for_selector("#header .ready")
-    anna.wait_for_timeout(2000)
+    settle(anna)
     assert galleries(anna) == ["annas", "drawn"]
     assert galleries(bert) == ["berts", "drawn"]
     drop(anna, "#query-image button", {"q.png": encoded(picture("signs/cross", 50))})
@@ -76,7 +76,7 @@ def test_each_has_a_workspace_that_the_other_never_sees_and_can_delete_it(server
     with anna.expect_navigation():
         anna.locator("#delete-my-data").click()
     anna.wait_for_selector("#header .ready")
-    anna.wait_for_timeout(2000)
+    settle(anna)
     assert galleries(anna) == ["drawn"]
     assert galleries(bert) == ["berts", "drawn"]
 
@@ -118,16 +118,16 @@ def test_names_are_shown_and_never_run(server, open_page):
     first_hit(page).click()
     expect(page.locator("#detail-card dl")).to_contain_text("Path")
     page.locator("#correct").get_by_text("Correct it").click()
-    page.wait_for_timeout(1000)  # fields that have just appeared take their first value once more
+    settle(page)  # fields that have just appeared take their first value once more
     page.locator("#correct-label input, #correct-label textarea").fill(SCRIPT)
     page.locator("#save-label").click()
     expect(page.locator("#detail-card dl")).to_contain_text(SCRIPT)
     page.locator("#close-detail").click()
     go_to(page, "Map")
     page.get_by_role("button", name="Make the map").click()
-    page.wait_for_timeout(3000)
+    expect(page.locator(".map[data-drawn]")).to_be_visible(timeout=60_000)
     go_to(page, "Gallery")
-    page.wait_for_timeout(500)
+    settle(page)
     assert page.evaluate("window.hurt") is None
     hits = page.locator("#search-status a.download").get_attribute("href")
     lines = base64.b64decode(hits.partition(",")[2]).decode("utf-8-sig").splitlines()

@@ -6,8 +6,9 @@ import base64
 import os
 import shutil
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
@@ -44,10 +45,30 @@ def first_hit(page: Page):
     return page.locator("#hits .grid[data-kind=hits] .card").first
 
 
+_unanswered: WeakKeyDictionary[Page, set[Request]] = WeakKeyDictionary()
+_LOOKS = 4
+
+
+def watch_calls(page: Page) -> None:
+    """From now on, :func:`settle` knows what the page has asked the server."""
+    calls = _unanswered.setdefault(page, set())
+    page.on("request", lambda asked: calls.add(asked) if "/queue/" in asked.url else None)
+    for over in ("requestfinished", "requestfailed"):
+        page.on(over, lambda asked: calls.discard(asked))
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has every answer, and what it asked upon them: only then do fields keep what is typed."""
+    calls, quiet = _unanswered[page], 0
+    while quiet < _LOOKS:  # an answer's next question comes within one turn of the page, or two
+        page.evaluate("() => new Promise((done) => setTimeout(() => requestAnimationFrame(done), 30))")
+        quiet = 0 if calls else quiet + 1
+
+
 def reload(page: Page) -> None:
     """Reload a page that is at rest: Gradio reports a call that a reload cuts off as an error on the console."""
     page.wait_for_selector("#hits .card", state="attached")
-    page.wait_for_timeout(2000)
+    settle(page)
     page.reload()
 
 

@@ -9,17 +9,23 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+SECONDS_AN_IMAGE = 0.2  # of each of the pool's threads
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["unifex.ui.app"])
 
 
 class ForkedApp:
-    """As ``subprocess.Popen([python, "app.py", *arguments])`` with this environment; its output goes to ``log``."""
+    """As ``subprocess.Popen([python, "app.py", *arguments])`` with this environment; its output goes to ``log``.
 
-    def __init__(self, arguments: list[str], environment: dict[str, str], log: Path, root: Path):
-        self._process = _context.Process(target=_run, args=(arguments, environment, log, root))
+    While there is a file ``brake``, indexing takes its time, however quick the machine: it can be watched and stopped.
+    """
+
+    def __init__(self, arguments: list[str], environment: dict[str, str], log: Path, root: Path, brake: Path | None):
+        self._process = _context.Process(target=_run, args=(arguments, environment, log, root, brake))
         self._process.start()
 
     def poll(self) -> int | None:
@@ -40,7 +46,7 @@ class ForkedApp:
         self._process.join()
 
 
-def _run(arguments: list[str], environment: dict[str, str], log: Path, root: Path) -> None:
+def _run(arguments: list[str], environment: dict[str, str], log: Path, root: Path, brake: Path | None) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(root)
@@ -49,5 +55,20 @@ def _run(arguments: list[str], environment: dict[str, str], log: Path, root: Pat
         os.dup2(output, number)
         stream.reconfigure(line_buffering=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if brake:
+        _slow_down(brake)
     sys.argv = ["app.py", *arguments]
     runpy.run_path("app.py", run_name="__main__")
+
+
+def _slow_down(brake: Path) -> None:
+    from unifex.gallery import indexing
+
+    embed = indexing.embed_items
+
+    def slowly(embedder, items, known):
+        for _ in items:
+            time.sleep(SECONDS_AN_IMAGE * brake.exists())
+        return embed(embedder, items, known)
+
+    indexing.embed_items = slowly

@@ -45,10 +45,12 @@ def serve(
     log: Path | None = None,
     root: Path = ROOT,
     python: str = sys.executable,
+    brake: Path | None = None,
 ) -> Iterator[Server]:
     """Run the app until the block ends; unless told otherwise, no exception may be in its log then.
 
-    ``environment``: variables to set, or with None to take away; ``root``: where ``app.py`` is.
+    ``environment``: variables to set, or with None to take away; ``root``: where ``app.py`` is; ``brake``: a file
+    in whose presence indexing can be watched.
     """
     places = {
         "UNIFEX_LIBRARY": str(indexes),
@@ -67,7 +69,7 @@ def serve(
                 [python, "app.py", *asked], cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
     else:
-        process = ForkedApp(asked, environment, log, root)
+        process = ForkedApp(asked, environment, log, root, brake)
     try:
         yield Server(_wait_for_url(process, log), indexes)
     finally:
