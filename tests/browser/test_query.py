@@ -11,7 +11,7 @@ import pytest
 from PIL import ExifTags, Image
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, reload
+from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, stand_still
 from tests.support.serving import Server, serve
 from unifex.data.demo import render
 
@@ -139,7 +139,7 @@ def test_a_finger_moves_a_region(server, open_page):
     expect(first_hit(page)).to_be_visible()
     page.get_by_role("button", name="Select a region").tap()
     expect(boxes(page)).to_have_attribute("aria-label", re.compile("left 25 %"))
-    page.wait_for_timeout(1500)  # a phone goes to the hits when they come
+    stand_still(page)  # a phone goes to the hits when they come
     boxes(page).scroll_into_view_if_needed()
     area, touch = boxes(page).bounding_box(), page.context.new_cdp_session(page)
     x, y = area["x"] + area["width"] / 2, area["y"] + area["height"] / 2

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, settle
+from tests.support.browsing import PHONE, drop, first_hit, go_to, settle, stand_still
 from tests.support.serving import Server, serve
 from unifex.data.demo import render
 
@@ -170,7 +170,7 @@ def test_the_large_view_is_a_dialog_for_the_keyboard(page):
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
     page.mouse.wheel(0, 500)
-    page.wait_for_timeout(200)
+    stand_still(page)
     assert page.evaluate("window.scrollY") == 0
     page.locator("#close-detail").focus()
     path = page.locator("#detail-card dd").nth(3)

@@ -65,6 +65,23 @@ def settle(page: Page) -> None:
         quiet = 0 if calls else quiet + 1
 
 
+STILL_JS = """() => new Promise((done) => {
+  let last = NaN, same = 0;
+  const look = () => {
+    same = scrollY === last ? same + 1 : 0;
+    last = scrollY;
+    if (same > 15) done(); else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+def stand_still(page: Page) -> None:
+    """Wait until the page has what it asked for, and scrolls no more."""
+    settle(page)
+    page.evaluate(STILL_JS)
+
+
 def reload(page: Page) -> None:
     """Reload a page that is at rest: Gradio reports a call that a reload cuts off as an error on the console."""
     page.wait_for_selector("#hits .card", state="attached")
