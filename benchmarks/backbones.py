@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex.models import engines, throughput, towers, zoo
+from unifex.models import engines, throughput, zoo
 from unifex.models.backbones import BackboneSpec
+from unifex.models.late_towers import LateTower
 
 BACKBONES = (
     "open_clip:MobileCLIP2-S0:dfndr2b",
@@ -33,12 +34,12 @@ def with_random_weights(id: str, folder: Path) -> BackboneSpec:
     """A backbone of the zoo whose weights need not be here."""
     stand_in = folder / "weights"
     stand_in.write_bytes(id.encode())
-    name = zoo.Name.parse(id)
+    name, size = zoo.Name.parse(id), zoo.get(id).preprocessing.size
     return replace(
         zoo.get(id),
         hub_file=None,
         weights_file=lambda: stand_in,
-        stages=lambda _: towers.as_stage(zoo.build_tower(name, None)),
+        stages=lambda _: LateTower(zoo.build_tower(name, None), size),
     )
 
 

@@ -54,7 +54,7 @@ def test_a_killed_training_goes_on_to_the_same_neck(tmp_path, stops, optimiser):
 def test_what_a_stopped_training_reached_can_be_had(tmp_path):
     checkpoint = tmp_path / "training.pt"
     event = next(fit(samples(), SMALL, checkpoint=checkpoint))
-    np.testing.assert_array_equal(reached(samples(), SMALL, checkpoint).weight, event.neck.weight)
+    np.testing.assert_array_equal(reached(samples(), SMALL, checkpoint).neck.weight, event.neck.weight)
     assert reached(samples(), replace(SMALL, seed=3), checkpoint) is None
     assert reached(samples(noise=0.5), SMALL, checkpoint) is None
 

@@ -13,6 +13,7 @@ from tests.support.trap import trap
 from unifex.models import backbones, engines, towers, zoo
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import Embedder
+from unifex.models.late_towers import LateTower
 from unifex.models.zoo import Name
 
 ROWS = [spec for spec in zoo.table().values() if spec.id != "lite0"]
@@ -151,13 +152,13 @@ def test_engines_agree_on_small_networks_of_timm(architecture, photographs, tmp_
     network = timm.create_model(architecture, num_classes=0).eval()
     save_file(network.state_dict(), tmp_path / "model.safetensors")
     dim = network.num_features
+    size = timm.get_pretrained_cfg(architecture).input_size[-1]
     spec = replace(
         zoo.get("timm:vit_small_patch16_dinov3.lvd1689m"),
         id=f"timm:{architecture}", architecture=architecture, hub_file=None,
         weights_file=lambda: tmp_path / "model.safetensors", pools=(backbones.MapPool("tower", dim),),
-        stages=lambda file: towers.as_stage(towers.timm_images(architecture, file, None, True)),
+        stages=lambda file: LateTower(towers.timm_images(architecture, file, None, True), size),
     )  # fmt: skip
-    size = timm.get_pretrained_cfg(architecture).input_size[-1]
     spec = replace(spec, preprocessing=replace(spec.preprocessing, size=size))
 
     pixels = np.stack([spec.preprocessing.to_input(image) for image in photographs[:2]])
@@ -167,6 +168,20 @@ def test_engines_agree_on_small_networks_of_timm(architecture, photographs, tmp_
         expected = torch.nn.functional.normalize(network(batch), dim=1).numpy()
     for name, make in engines.ENGINES.items():
         assert (make(spec).bulk(pixels) * expected).sum(1).min() > 0.999, name
+    _check_its_late_blocks(backbones.build(spec), torch.from_numpy(pixels), torch.from_numpy(expected))
+
+
+def _check_its_late_blocks(network, pixels: torch.Tensor, expected: torch.Tensor) -> None:
+    """A tower gives the same in two parts, and what is behind the first learns alone."""
+    maps = network.early(pixels, 2)
+    torch.testing.assert_close(network.late(maps, 2), expected, rtol=1e-3, atol=1e-4)
+    names = list(dict(network.stages.named_parameters()))
+    learning = network.learning(2)
+    assert 0 < len(learning) < len(names) / 2
+    assert not any("patch_embed" in name or "stem" in name for name in learning)
+    assert not any(weight.requires_grad for weight in network.parameters())
+    with pytest.raises(towers.TowerError, match="at least one learns"):
+        network.early(pixels, 99)
 
 
 @pytest.mark.parametrize("vision", [None, tiny_clip.TIMM_TOWER], ids=["open_clip's tower", "timm's tower"])

@@ -59,9 +59,13 @@ def add_commands(command: Callable[..., Parser]) -> None:
         "--size", type=ranges.IMAGE_SIDE, help="side of its images (default: what the file says, else 224)"
     )
 
-    use = command("use", _use, "search a gallery with another model on the same backbone")
+    use = command("use", _use, "search a gallery with another model")
     use.add_argument("gallery")
     use.add_argument("wanted", nargs="?", metavar="MODEL", help="without it: back to the model before")
+    use.add_argument(
+        "--as", dest="new", metavar="NEW",
+        help="for a model on another backbone, as one that was trained deeply: index the images anew, as this gallery",
+    )  # fmt: skip
 
 
 def _train(options: argparse.Namespace) -> dict[str, Any] | None:
@@ -94,7 +98,9 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
         say(options, f"  {measured.model[:29]:30}{measured.dim:5}{figures}")
     say(options, result.advice)
     answer = result.as_json(options.dim)
-    if options.use and result.verdict != "worse":
+    if options.use and result.adaptation:
+        say(options, f"its features are its own: `python -m unifex use {gallery.name} {result.model} --as NEW`")
+    elif options.use and result.verdict != "worse":
         answer["used"] = _switch(options, gallery.name, result.model)
     return answer
 
@@ -130,7 +136,21 @@ def _use(options: argparse.Namespace) -> dict[str, Any]:
     wanted = options.wanted or gallery.config.previous
     if not wanted:
         raise UnifexError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
+    if options.new:
+        return _index_anew(options, gallery.name, wanted)
     return _switch(options, gallery.name, wanted)
+
+
+def _index_anew(options: argparse.Namespace, name: str, model: str) -> dict[str, Any]:
+    from unifex.gallery.other_backbone import index_anew
+    from unifex.models.embedder import Embedder
+
+    galleries, began = library(options), time.perf_counter()
+    embedder = Embedder.load(model, models=galleries.models)
+    gallery = watched(index_anew(galleries, name, options.new, embedder))
+    seconds, config = time.perf_counter() - began, gallery.config
+    say(options, f"gallery '{gallery.name}' is '{name}' with '{model}', {config.dim}-d, after {duration(seconds)}")
+    return {"gallery": gallery.name, "model": model, "dim": config.dim, "of": name, "seconds": seconds}
 
 
 def _switch(options: argparse.Namespace, name: str, model: str) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """A gallery that travels: one zip of features, items, thumbnails, hashes and the neck.
 
 Nothing in it tells where on the sender's computer the images lay, ``bundle.json`` has the sha256 of every file, and
-nothing derived is in it: that is made anew in seconds. The backbone is named, not packed. Who opens one does not trust
-it: only files that a gallery is made of come out, each is looked at, and the items are written afresh
-(:mod:`unifex.gallery.rebuild`).
+nothing derived is in it: that is made anew in seconds. The backbone is named, and only what a deep training changed in
+it is packed. Who opens one does not trust it: only files that a gallery is made of come out, each is looked at, and the
+items are written afresh (:mod:`unifex.gallery.rebuild`).
 """
 
 from __future__ import annotations
@@ -294,8 +294,9 @@ def _adopt_model(
     _check_width(widths, neck.input_dim)
     check_name(model.name, "model")
     free = (model.name, *(f"{model.name}-{number}" for number in range(2, 1000)))
-    name = next(name for name in free if _neck_here(name, library.models) in (None, neck.hash))
-    if _neck_here(name, library.models) is None:
+    own = (model.backbone_hash, neck.hash)
+    name = next(name for name in free if _model_here(name, library.models) in (None, own))
+    if _model_here(name, library.models) is None:
         (folder / FILES[0]).write_text(json.dumps({**asdict(model), "name": name}), encoding="utf-8")
         library.models.mkdir(parents=True, exist_ok=True)
         folder.rename(library.models / name)
@@ -314,10 +315,11 @@ def _make_ready(gallery: Gallery) -> None:
         gallery.derived.save()
 
 
-def _neck_here(name: str, models: Path) -> str | None:
-    """The hash of the neck that a model of this name has here; None when there is no such model."""
+def _model_here(name: str, models: Path) -> tuple[str, str] | None:
+    """Hashes of backbone and neck of a model of this name here; None when there is no such model."""
     try:
-        return read_neck(find_model(name, models)).hash
+        folder = find_model(name, models)
+        return ModelConfig.read(folder / FILES[0]).backbone_hash, read_neck(folder).hash
     except ModelError:
         return None
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unifex.core.errors import UnifexError
 from unifex.core.preprocessing import Preprocessing
@@ -23,8 +23,10 @@ from unifex.models.hub import HubFile
 if TYPE_CHECKING:
     import torch
 
+    from unifex.models.adaptation import Adaptation
     from unifex.models.towers import TextTower
 
+_ADAPTED = ", adapted"
 GRAPH_VERSION = 1  # raise it when the way features are computed changes: cached graphs and old galleries depend on it
 
 
@@ -52,6 +54,8 @@ class BackboneSpec:
 
     ``gigaflops``: 10^9 floating point operations an image (a multiply-add is two), 0 when unknown. ``hub_file``: its
     weights, when they come from the hub. ``text`` makes the text tower of ``text_parameters`` weights, if it has one.
+    ``late_blocks``: so many of its last blocks learn in a deep training, with all behind them; 0 where none can.
+    ``adaptation``: what such a training has made of them.
     """
 
     id: str
@@ -71,6 +75,8 @@ class BackboneSpec:
     text_parameters: int = 0
     tokenizer: str = ""
     paper_name: str = ""
+    late_blocks: int = 0
+    adaptation: Adaptation | None = None
 
     @property
     def here(self) -> bool:
@@ -96,7 +102,17 @@ class BackboneSpec:
             [(pool.stage, pool.channels, pool.power, pool.weight) for pool in self.pools],
             (prep.size, prep.mean, prep.std, prep.fit, prep.interpolation, prep.crop_fraction, prep.fill),
         )
-        return hashlib.sha256(_file_hash(self.weights_file()) + json.dumps(recipe).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(_file_hash(self.weights_file()) + json.dumps(recipe).encode())
+        if self.adaptation:
+            digest.update(self.adaptation.hash.encode())
+        return digest.hexdigest()[:16]
+
+    def adapted(self, adaptation: Adaptation) -> BackboneSpec:
+        """The backbone that a deep training made of this one; words are no longer in its space."""
+        if not adaptation.differences:
+            return replace(self, adaptation=None)
+        title = f"{self.title.removesuffix(_ADAPTED)}{_ADAPTED}"
+        return replace(self, title=title, adaptation=adaptation, text=None, text_parameters=0, tokenizer="")
 
 
 @cache
@@ -108,16 +124,16 @@ def _file_hash(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def build(spec: BackboneSpec) -> torch.nn.Module:
+def build(spec: BackboneSpec) -> Any:
     """The frozen network of a row: uint8 pixels [B, size, size, 3] -> float32 features [B, feature_dim].
 
     Normalisation, pooling and concatenation are inside, so that every engine and every export computes the same; the
-    latter two in 32 bits, whatever the network runs in.
+    latter two in 32 bits, whatever the network runs in. Raises :class:`BackboneError` for an adaptation of another.
     """
     import torch
     from torch.nn.functional import normalize
 
-    class PixelsToFeatures(torch.nn.Module):
+    class Network(torch.nn.Module):
         mean: torch.Tensor
         scale: torch.Tensor
 
@@ -126,11 +142,26 @@ def build(spec: BackboneSpec) -> torch.nn.Module:
             prep = spec.preprocessing
             self.register_buffer("mean", 255 * torch.tensor(prep.mean).view(1, 3, 1, 1))
             self.register_buffer("scale", 1 / (255 * torch.tensor(prep.std).view(1, 3, 1, 1)))
-            self.stages = spec.stages(spec.weights_file())
+            self.stages: Any = spec.stages(spec.weights_file())
+            if spec.adaptation:
+                spec.adaptation.apply(self.stages, spec.id)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            images = (pixels.permute(0, 3, 1, 2).float() - self.mean) * self.scale
-            maps = self.stages(images)
+            return self._pooled(self.stages(self._images(pixels)))
+
+        def early(self, pixels: torch.Tensor, late_blocks: int) -> torch.Tensor:
+            return self.stages.early(self._images(pixels), late_blocks)
+
+        def late(self, maps: torch.Tensor, late_blocks: int) -> torch.Tensor:
+            return self._pooled(self.stages.late(maps, late_blocks))
+
+        def learning(self, late_blocks: int) -> dict[str, torch.nn.Parameter]:
+            return self.stages.learning(late_blocks)
+
+        def _images(self, pixels: torch.Tensor) -> torch.Tensor:
+            return (pixels.permute(0, 3, 1, 2).float() - self.mean) * self.scale
+
+        def _pooled(self, maps: dict[str, torch.Tensor]) -> torch.Tensor:
             return torch.cat([self._pool(maps[pool.stage].float(), pool) for pool in spec.pools], dim=1)
 
         @staticmethod
@@ -143,4 +174,4 @@ def build(spec: BackboneSpec) -> torch.nn.Module:
                 pooled = maps.clamp(min=1e-6).pow(pool.power).mean((2, 3)).pow(1 / pool.power)
             return pool.weight * normalize(pooled, dim=1)
 
-    return PixelsToFeatures().eval().requires_grad_(False)
+    return Network().eval().requires_grad_(False)

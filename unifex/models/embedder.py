@@ -1,7 +1,8 @@
 """Embedder = preprocessing + frozen backbone + neck: what a model on disk becomes when it is loaded.
 
-A model is a folder of ``config.json`` and ``model.safetensors`` (the neck; the backbone's weights are named, not
-copied). Models shipped with the code live in ``assets/models``, a user's own in ``indexes/models``.
+A model is a folder of ``config.json`` and ``model.safetensors``: the neck, and what a deep training changed in the
+backbone, whose own weights are named, not copied. Models shipped with the code live in ``assets/models``, a user's own
+in ``indexes/models``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from unifex.core.progress import finish
 from unifex.core.regions import WHOLE, Region
 from unifex.core.text import reason, what_there_is
 from unifex.models import backbones, engines, hub, neck, torchscript, zoo
+from unifex.models.adaptation import Adaptation
 from unifex.models.hub import HubFile
 
 DEFAULT_MODEL = "unifex-lite"
@@ -144,7 +146,9 @@ class Embedder:
             return cls.raw(name.removeprefix(RAW), engine)
         folder = find_model(name, models)
         config = ModelConfig.read(folder / FILES[0])
-        spec = backbone_of(config, folder.parent)
+        spec, adaptation = backbone_of(config, folder.parent), read_adaptation(folder)
+        if adaptation:
+            spec = spec.adapted(adaptation)
         if config.backbone_hash != spec.weight_hash():
             raise ModelError(
                 f"model '{config.name}' was trained on other weights of backbone '{spec.id}' than the installed ones "
@@ -218,7 +222,10 @@ class Embedder:
         disk.make_folder(folder)
         # safetensors writes memory as it lies: an array that is not in C order would come back scrambled.
         tensors = {"weight": np.ascontiguousarray(self.neck.weight), "bias": np.ascontiguousarray(self.neck.bias)}
-        write_atomically(folder / FILES[1], safetensors.save(tensors))
+        if adaptation := self.backbone.adaptation:
+            tensors |= adaptation.tensors()
+        checked = safetensors.save(tensors, {CHECKSUM: _checksum(self.config, self.neck)})
+        write_atomically(folder / FILES[1], checked)
         values = {**self.config.__dict__, "dims": list(self.config.dims)}
         write_atomically(folder / FILES[0], (json.dumps(values, indent=2) + "\n").encode())
 
@@ -322,6 +329,19 @@ def read_neck(folder: Path) -> neck.Neck:
             "train it again, or get it from where it came"
         )
     return found
+
+
+def read_adaptation(folder: Path) -> Adaptation | None:
+    """What a deep training changed in the backbone of a model's folder; None when it is as it came.
+
+    Raises :class:`ModelError` when it is damaged.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        return Adaptation.read(folder / FILES[1])
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ModelError(f"model '{folder.name}': {FILES[1]} cannot be used: {reason(error)}") from error
 
 
 def _checksum(config: ModelConfig, projection: neck.Neck) -> str:

@@ -35,6 +35,7 @@ from unifex.models.backbones import BackboneSpec
 
 if TYPE_CHECKING:
     import openvino
+    import torch
 
     from unifex.models.towers import TextTower
 
@@ -118,17 +119,18 @@ class OpenVINOEngine:
     Compiled twice, for the shortest wait and for the most images a second. All infer requests are made here, by one
     thread, and the first images are inferred here, too: making a request while another thread infers, or two threads
     inferring their first image, can deadlock (OpenVINO 2026.4 waits for a C++ static's guard while holding the GIL).
-    So another backbone is made ready while no image is being inferred: see :class:`_Gate`.
+    So another backbone is made ready while no image is being inferred: see :class:`_Gate`. ``part``: a network from the
+    same pixels to one tensor [B, ...], run in the backbone's stead; its graph is not kept.
     """
 
     batch_size = 1  # measured: one image a stream, and as many streams as cores, is the fastest
 
-    def __init__(self, spec: BackboneSpec):
+    def __init__(self, spec: BackboneSpec, part: torch.nn.Module | None = None):
         streams = os.cpu_count() or 1
         self.workers = streams + 1  # one decodes while the others infer
         self.name = f"OpenVINO {_openvino_version()} on {streams} CPU cores"
         core = _openvino().Core()
-        graph = _graph(spec, core)
+        graph = _trace(part, spec.preprocessing.size) if part else _graph(spec, core)
         with _gate.making():
             self._make(core, graph, spec.preprocessing.size, streams)
 
@@ -174,7 +176,7 @@ class TorchEngine:
         import torch
 
         self._torch = torch
-        self._device = torch.device(device or _torch_device())
+        self._device = torch.device(device or torch_device())
         self._precision = getattr(torch, precision or _torch_precision(self._device.type))
         network = backbones.build(spec).to(self._device)
         self._network = network.to(memory_format=torch.channels_last) if self._device.type != "cpu" else network
@@ -247,7 +249,8 @@ def _torch_precision(device: str) -> str:
     return "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported() else "float16"
 
 
-def _torch_device() -> str:
+def torch_device() -> str:
+    """Where torch computes here: ``cuda``, ``mps`` or ``cpu``."""
     import torch
 
     if torch.cuda.is_available():
@@ -263,7 +266,7 @@ def on_gpu() -> bool:
     drivers = (Path("/dev/nvidiactl"), Path("/proc/driver/nvidia/version"), Path("/dev/kfd"))
     if sys.platform.startswith("linux") and not any(driver.exists() for driver in drivers):
         return False
-    return _torch_device() != "cpu"
+    return torch_device() != "cpu"
 
 
 ENGINES: dict[str, Callable[[BackboneSpec], Engine]] = {
@@ -305,13 +308,18 @@ def load_engine(spec: BackboneSpec, name: str | None = None) -> Engine:
     Kept, and shared by all models on this backbone: a second one would cost memory, and making it while the first
     infers can deadlock (see :class:`OpenVINOEngine`).
     """
-    name = name or spec.engine or os.environ.get("UNIFEX_ENGINE") or _fastest()
+    name = name or engine_name(spec)
     check_engine(name)
     with _engines_lock:
         key = (spec.weight_hash(), name)
         engine = _engines[key] = _living.get(key) or ENGINES[name](spec)
         _living[key] = engine
         return engine
+
+
+def engine_name(spec: BackboneSpec) -> str:
+    """Which engine runs a backbone here, if nobody names another."""
+    return spec.engine or os.environ.get("UNIFEX_ENGINE") or _fastest()
 
 
 def check_engine(name: str | None = None) -> None:
@@ -347,7 +355,7 @@ def _graph(spec: BackboneSpec, core: openvino.Core) -> openvino.Model:
     folder = cache_directory() / "graphs" / f"{name}-{spec.weight_hash()}-openvino{_openvino_version()}"
     if _is_sound(folder, origin):
         return core.read_model(folder / "graph.xml")
-    graph = _trace(spec)
+    graph = _trace(backbones.build(spec), spec.preprocessing.size)
     try:
         _keep(graph, folder, origin)
     except (OSError, RuntimeError) as error:  # OpenVINO says RuntimeError of a full disk
@@ -363,14 +371,13 @@ def _is_sound(folder: Path, origin: Origin) -> bool:
         return False
 
 
-def _trace(spec: BackboneSpec) -> openvino.Model:
+def _trace(network: torch.nn.Module, side: int) -> openvino.Model:
     import torch
 
-    side = spec.preprocessing.size
     example = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit.trace announces its retirement; OpenVINO still traces with it
-        graph = _openvino().convert_model(backbones.build(spec), example_input=example)
+        graph = _openvino().convert_model(network, example_input=example)
     graph.reshape([-1, side, side, 3])
     return graph
 

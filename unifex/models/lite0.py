@@ -82,6 +82,25 @@ def _lite0_stages(weights: Path) -> torch.nn.Module:
             last = self.blocks(self.stem(images))
             return {"blocks": last, "head": self.head(last)}
 
+        def early(self, images: torch.Tensor, late_blocks: int) -> torch.Tensor:
+            return self.blocks[: self._first(late_blocks)](self.stem(images))
+
+        def late(self, maps: torch.Tensor, late_blocks: int) -> dict[str, torch.Tensor]:
+            last = self.blocks[self._first(late_blocks) :](maps)
+            return {"blocks": last, "head": self.head(last)}
+
+        def learning(self, late_blocks: int) -> dict[str, torch.nn.Parameter]:
+            first = self._first(late_blocks)
+            late = (*(f"blocks.{number}." for number in range(first, len(self.blocks))), "head.")
+            return {name: weight for name, weight in self.named_parameters() if name.startswith(late)}
+
+        def _first(self, late_blocks: int) -> int:
+            if not 0 < late_blocks < len(self.blocks):
+                raise BackboneError(
+                    f"{late_blocks} late blocks of {len(self.blocks)}: at least one learns, and one stays as it is"
+                )
+            return len(self.blocks) - late_blocks
+
     return Stages(lite0_classifier(weights))
 
 
@@ -97,4 +116,5 @@ LITE0 = BackboneSpec(
     parameters=3_371_008,
     licence="Apache-2.0",
     gigaflops=0.8,
+    late_blocks=2,  # maps of 112 x 14 x 14 go in; 2.7 of the 3.4 million weights learn
 )

@@ -215,21 +215,6 @@ def timm_preprocessing(name: str, size: int | None) -> Preprocessing:
     )
 
 
-def as_stage(tower: torch.nn.Module) -> torch.nn.Module:
-    """A tower as a backbone's only stage: images -> {"tower": [B, D]}."""
-    import torch
-
-    class Tower(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.tower = tower
-
-        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"tower": self.tower(images)}
-
-    return Tower()
-
-
 def count_gigaflops(tower: torch.nn.Module, size: int) -> tuple[int, float]:
     """Width of the features and 10^9 floating point operations an image (a multiply-add is two); works on meta."""
     import torch

@@ -38,6 +38,7 @@ BUNDLED = (LITE0,)  # each is a file of its own that says everything of it: add 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
+LATE_BLOCKS = 2  # of a tower learn in a deep training, if nothing else is asked for
 _TABLE = Path(__file__).with_name("zoo.csv")
 _NORMS = {
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
@@ -94,7 +95,7 @@ def _row(row: dict[str, str]) -> BackboneSpec:
         row["id"], name, HubFile(row["repo"], _FILES[name.library]), int(row["dim"]), prep,
         title=f"{row['family']} {name.name}", parameters=int(row["image_parameters"]),
         text_parameters=int(row["text_parameters"]), gigaflops=float(row["gigaflops"]), licence=row["licence"],
-        tokenizer=row["tokenizer"], paper_name=row["paper_name"],
+        tokenizer=row["tokenizer"], paper_name=row["paper_name"], late_blocks=LATE_BLOCKS,
     )  # fmt: skip
 
 
@@ -111,7 +112,7 @@ def _spec(
         architecture=id,
         weights=hub.page_of(weights.repo) if isinstance(weights, HubFile) else str(weights),
         weights_file=partial(_weights_here, id, weights),
-        stages=partial(_stages, name),
+        stages=partial(_stages, name, prep.size),
         pools=(MapPool("tower", dim),),
         preprocessing=prep,
         hub_file=weights if isinstance(weights, HubFile) else None,
@@ -147,8 +148,10 @@ def build_tower(name: Name, weights: Path | None) -> torch.nn.Module:
         raise BackboneError(f"{weights and weights.name} of {name.name} cannot be used: {text}") from error
 
 
-def _stages(name: Name, weights: Path) -> torch.nn.Module:
-    return towers.as_stage(build_tower(name, weights))
+def _stages(name: Name, size: int, weights: Path) -> torch.nn.Module:
+    from unifex.models.late_towers import LateTower
+
+    return LateTower(build_tower(name, weights), size)
 
 
 def get(name: str) -> BackboneSpec:
@@ -253,7 +256,7 @@ def _measured(id: str, name: Name, weights: HubFile | Path, prep: Preprocessing,
     count = lambda module: sum(weight.numel() for weight in module.parameters())  # noqa: E731
     return _spec(
         id, name, weights, dim, prep, title=id, parameters=count(tower),
-        text_parameters=count(both) - count(image), gigaflops=gigaflops, licence=licence,
+        text_parameters=count(both) - count(image), gigaflops=gigaflops, licence=licence, late_blocks=LATE_BLOCKS,
     )  # fmt: skip
 
 

@@ -121,6 +121,15 @@ class TrainConfig:
     optimiser: str = _setting("adam", "the optimiser", choices=OPTIMISERS)
     learning_rate: float = _setting(2e-2, "of the neck", 0, 10)
     centre_learning_rate: float = _setting(2e-2, "of the class centres", 0, 10)
+    backbone_learning_rate: float = _setting(
+        0.0, "of the backbone's last blocks; 0: they stay as they are", 0, 1, key="backbone_rate"
+    )
+    late_blocks: int = _setting(
+        0, "of the backbone learn, from the last one back; 0: as many as suit it", 0, 100, "blocks"
+    )
+    interpolation: float = _setting(
+        1.0, "of the way from the original backbone and neck to the learned ones that is gone (WiSE-FT)", 0, 1
+    )
     final_lr_scale: float = _setting(0.05, "of the learning rate that is left at the end", 0, 1, key="final_share")
     weight_decay: float = _setting(1e-4, "pulls weights to zero", 0, 1)
     warmup: str = _setting("linear", "how the learning rate rises at the start", choices=WARMUPS)
@@ -152,6 +161,11 @@ class TrainConfig:
     def as_json(self) -> dict[str, Any]:
         """Every setting by its key, as files keep it."""
         return {key: getattr(self, setting.name) for key, setting in SETTINGS.items()}
+
+    @property
+    def deep(self) -> bool:
+        """Whether blocks of the backbone learn, too."""
+        return self.backbone_learning_rate > 0
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrainConfig:
@@ -216,5 +230,9 @@ PRESETS: dict[str, Preset] = {
     "best": Preset(
         _FROM_WHAT_THERE_IS,
         "what did best on classes never seen: a slow neck and fast centres, all dimensions at once",
+    ),
+    "deep": Preset(
+        replace(_FROM_WHAT_THERE_IS, epochs=8, backbone_learning_rate=1e-4, augmentations=3),
+        "minutes to hours: the backbone's last blocks learn as well; galleries are indexed anew to use it",
     ),
 }

@@ -1,4 +1,5 @@
 """Fitting a neck on cached features: a frozen backbone gives the same features every epoch, so pixels are never read.
+Where late blocks of the backbone learn with it, features follow from kept maps in every step.
 
 The neck is trained as x -> M (A x + b) + c, where A, b is where it starts (principal axes, or the features as they are)
 and M, c is learned; the product is one affine map, and that is what is kept. Class centres are dropped.
@@ -24,10 +25,12 @@ from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically_with
 from unifex.core.progress import Stage
+from unifex.models.adaptation import Adaptation
 from unifex.models.feature_table import BLOCK_ROWS, FeatureTable, blocks
 from unifex.models.neck import Neck, pca
 from unifex.training.config import TrainConfig
 from unifex.training.distributed import SINGLE, Processes
+from unifex.training.late_blocks import LateBlocks
 from unifex.training.losses import NestedLoss, Settings
 from unifex.training.samples import Sampler, Samples, inputs
 
@@ -41,8 +44,16 @@ class TrainingError(UnifexError):
 
 
 @dataclass(frozen=True)
+class Learned:
+    """A neck, and what became of the backbone's late blocks where these learned, too."""
+
+    neck: Neck
+    adaptation: Adaptation | None = None
+
+
+@dataclass(frozen=True)
 class Epoch:
-    """``number`` of ``total`` epochs are done; ``loss``: mean of the last one's steps; ``neck``: what was reached.
+    """``number`` of ``total`` epochs are done; ``loss``: mean of the last one's steps; ``learned``: what was reached.
 
     ``learning_rate``: of the neck, at the end of the epoch. ``seconds`` since the start (or since it went on).
     """
@@ -51,9 +62,14 @@ class Epoch:
     total: int
     loss: float
     learning_rate: float
-    neck: Neck
+    learned: Learned
     seconds: float
     seconds_left: float | None
+
+    @property
+    def neck(self) -> Neck:
+        """The neck that was reached."""
+        return self.learned.neck
 
 
 class _Student(nn.Module):
@@ -101,7 +117,9 @@ class _Run:
         self.loss.gather_by(processes.all_gather)
         if self.init:
             self._start_centres_at_class_means()
-        self.optimiser = _optimiser(config, self.student, self.loss)
+        self.late = samples.late.learner() if samples.late else None
+        late = list(self.late.weights.values()) if self.late else []
+        self.optimiser = _optimiser(config, self.student, self.loss, late)
         self.sampler = Sampler(samples, config, self.generator)
         self.step = 0
 
@@ -119,10 +137,17 @@ class _Run:
             means += 0.3 / math.sqrt(means.shape[1]) * torch.randn(means.shape, generator=self.generator)
         centres.weight.copy_(means)
 
-    def neck(self) -> Neck:
-        """What was learned so far, as one affine map."""
+    def learned(self) -> Learned:
+        """What was learned so far, as far as it is kept."""
+        share = self.config.interpolation
+        return Learned(self._neck(share), self.late.adaptation(share)) if self.late else Learned(self._neck(1.0))
+
+    def _neck(self, share: float) -> Neck:
+        """As one affine map, ``share`` of the way from where it started."""
         weight, bias = (parameter.detach().double().numpy() for parameter in (self.student.weight, self.student.bias))
         if self.init:
+            if share < 1:
+                weight, bias = share * weight + (1 - share) * np.eye(*weight.shape), share * bias
             weight, bias = weight @ self.init.weight, weight @ self.init.bias + bias
         return Neck("linear", weight.astype(np.float32), bias.astype(np.float32), self.dims)
 
@@ -182,6 +207,8 @@ class _Run:
 
     def _draw_inputs(self, rows: Tensor, shard: slice) -> Tensor:
         own = rows[shard]
+        if self.late:
+            return self._draw_late(self.late, own)
         if len(self.inputs) == 1:
             return self.inputs[0][own].float()
         drawn = torch.randint(len(self.inputs), (len(rows),), generator=self.generator)[shard]
@@ -189,6 +216,14 @@ class _Run:
         for face, features in enumerate(self.inputs[1:], 1):
             inputs[drawn == face] = features[own[drawn == face]].float()
         return inputs
+
+    def _draw_late(self, late: LateBlocks, rows: Tensor) -> Tensor:
+        """Features of a view of each that is drawn, as the late blocks see it now."""
+        drawn = torch.randint(1 + self.config.augmentations, (len(rows),), generator=self.generator)
+        features = late.features(rows.numpy(), drawn.numpy())
+        if self.init is None:
+            return features
+        return features @ torch.from_numpy(self.init.weight).T + torch.from_numpy(self.init.bias)
 
     def _dissimilarity(self, embeddings: Tensor, rows: Tensor, shard: slice) -> Tensor:
         """Mean squared difference between the batch's cosines in the embeddings and in the features.
@@ -213,6 +248,7 @@ class _Run:
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
             "step": self.step,
+            "late": self.late.state() if self.late else {},
         }
 
     def go_on_from(self, state: dict) -> None:
@@ -222,6 +258,8 @@ class _Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
         self.step = state["step"]
+        if self.late:
+            self.late.go_on_from(state["late"])
 
 
 def fit(
@@ -255,7 +293,7 @@ def fit(
             _write_checkpoint(checkpoint, run.state(), of)
         rate = config.learning_rate * lr_scale(config, run.step - 1, len(samples))
         seconds, step = time.perf_counter() - began, stage.at(number)
-        yield Epoch(number, epochs, loss, rate, run.neck(), seconds, step.seconds_left)
+        yield Epoch(number, epochs, loss, rate, run.learned(), seconds, step.seconds_left)
 
 
 def lr_scale(config: TrainConfig, step: int, images: int) -> float:
@@ -270,14 +308,14 @@ def lr_scale(config: TrainConfig, step: int, images: int) -> float:
     return scale * (linear if config.warmup == "linear" else 1 - math.exp(-(step + 1) / rising))
 
 
-def reached(samples: Samples, config: TrainConfig, checkpoint: Path, current: Neck | None = None) -> Neck | None:
-    """The neck of a training that was stopped; None when there is no checkpoint of just this training."""
+def reached(samples: Samples, config: TrainConfig, checkpoint: Path, current: Neck | None = None) -> Learned | None:
+    """What was learned in a training that was stopped; None when there is no checkpoint of just this training."""
     state = _read_checkpoint(checkpoint, _fingerprint(samples, config, current))
     if state is None:
         return None
     run = _Run(samples, config, current)
     run.go_on_from(state)
-    return run.neck()
+    return run.learned()
 
 
 def _init(samples: Samples, config: TrainConfig, current: Neck | None) -> Neck | None:
@@ -299,19 +337,24 @@ def _init(samples: Samples, config: TrainConfig, current: Neck | None) -> Neck |
     return Neck(axes.kind, axes.weight * (START_LENGTH / length), axes.bias * (START_LENGTH / length), axes.dims)
 
 
-def _optimiser(config: TrainConfig, student: nn.Module, loss: NestedLoss) -> torch.optim.Optimizer:
+def _optimiser(
+    config: TrainConfig, student: nn.Module, loss: NestedLoss, late: list[nn.Parameter]
+) -> torch.optim.Optimizer:
     groups = [
         {"params": list(student.parameters()), "full": config.learning_rate},
         {"params": [loss.centres.weight], "full": config.centre_learning_rate},
     ]
+    if late:
+        groups.append({"params": late, "full": config.backbone_learning_rate})
+    fused = all(weight.device.type == "cpu" for weight in late)
     rate, decay = config.learning_rate, config.weight_decay
     match config.optimiser:
         case "sgd":
             return torch.optim.SGD(groups, rate, MOMENTUM, weight_decay=decay)
         case "adam":
-            return torch.optim.Adam(groups, rate, weight_decay=decay, fused=True)
+            return torch.optim.Adam(groups, rate, weight_decay=decay, fused=fused)
         case _:  # AdamW, and SAM around it
-            return torch.optim.AdamW(groups, rate, weight_decay=decay, fused=True)
+            return torch.optim.AdamW(groups, rate, weight_decay=decay, fused=fused)
 
 
 def _write_checkpoint(path: Path, state: dict, of: str) -> None:
@@ -341,6 +384,8 @@ def _fingerprint(samples: Samples, config: TrainConfig, current: Neck | None) ->
             digest.update(array.fingerprint.encode())
         elif array is not None:
             digest.update(np.ascontiguousarray(array).data)
+    if samples.late:
+        digest.update(samples.late.fingerprint.encode())
     if config.init == "current" and current:
         digest.update(current.hash.encode())
     return digest.hexdigest()

@@ -54,7 +54,8 @@ def _text(result: TrainResult, embedder: Embedder, note: str) -> str:
     return f"""# {result.model}
 
 A neck for image retrieval: {backbone.feature_dim} features of {backbone.title} to {_list(result.neck.dims)}
-dimensions, each a prefix of the next. Cosine similarity. Backbone: {backbone.weights}, {backbone.licence}, frozen.
+dimensions, each a prefix of the next. Cosine similarity. Backbone: {backbone.weights}, {backbone.licence},
+{_state(result)}.
 
 ## Data
 
@@ -73,6 +74,10 @@ byte-identical copies, {len(data.small):,} classes of fewer than {result.config.
 Classes of other domains than those above were neither trained on nor measured: there the neck may be worse than the
 plain features. Measure it on labelled images of your own before you rely on it (`python -m unifex evaluate`).
 """
+
+
+def _state(result: TrainResult) -> str:
+    return "with its last blocks adapted: what changed is in model.safetensors" if result.adaptation else "frozen"
 
 
 def _list(dims: tuple[int, ...]) -> str:

@@ -12,6 +12,7 @@ from unifex.core.tables import to_csv
 from unifex.evaluation.evaluate import CHALLENGE_DIM
 from unifex.evaluation.evaluation import Evaluation, difference
 from unifex.evaluation.metrics import CUTOFF, Estimate
+from unifex.models.adaptation import Adaptation
 from unifex.models.neck import Neck
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import TrainingData
@@ -50,7 +51,8 @@ class Changed:
 class TrainResult:
     """A trained model and what it is worth. ``evaluations`` of raw features, PCA, the neck before and the new one, all
     of one trial; empty when nothing was held out. The gallery is searched with ``before`` at ``before_dim``, and would
-    be with ``model`` at ``dim``: these two are what the verdict compares."""
+    be with ``model`` at ``dim``: these two are what the verdict compares. ``adaptation``: of the backbone, where its
+    last blocks learned, too; then only galleries that are indexed with ``model`` can be searched with it."""
 
     model: str
     before: str
@@ -62,6 +64,7 @@ class TrainResult:
     curve: list[EpochMetrics]
     seconds: float
     evaluations: list[Evaluation]
+    adaptation: Adaptation | None = None
 
     def of(self, model: str, dim: int) -> Evaluation | None:
         """The evaluation of a model at a dimension, or at the only one it has."""
@@ -88,8 +91,9 @@ class TrainResult:
             why = self.data.unmeasured or "nothing was held out"
             return f"Not measured: {why}. Look at your own searches before you rely on it."
         gain = f"{self.gain.value:+.3f} ({self.gain.low:+.3f} to {self.gain.high:+.3f})"
+        use = "Index anew with it" if self.adaptation else "Use it"
         return {
-            "better": f"Use it: on classes it never saw, mMP@5 changes by {gain}.",
+            "better": f"{use}: on classes it never saw, mMP@5 changes by {gain}.",
             "worse": f"Do not use it: on classes it never saw, mMP@5 changes by {gain}.",
             "no difference": f"Better keep '{self.before}': on classes it never saw, mMP@5 changes by {gain}, which "
             "may be chance. More classes, or more images a class, help most.",

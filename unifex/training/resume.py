@@ -1,7 +1,7 @@
 """Trainings that were stopped or killed: what was asked for, how far its curve got, and who may go on.
 
 ``models/.training/`` holds ``NAME.pt`` (the checkpoint, which ``loop`` writes), ``NAME.json`` (the job),
-``NAME.points`` (the curve) and ``NAME.lock``.
+``NAME.points`` (the curve), ``NAME.lock``, and ``NAME.maps`` of a deep training.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from unifex.core.files import write_atomically
 from unifex.models.embedder import ModelError
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import HoldOut
+from unifex.training.late_maps import delete_maps
 from unifex.training.result import EpochMetrics
 
 CHECKPOINTS = ".training"
@@ -89,6 +90,12 @@ def delete_checkpoint(models: Path, name: str) -> None:
     """The training is finished: nothing of it is needed any more."""
     for suffix in ("pt", "json", "points"):
         (models / CHECKPOINTS / f"{name}.{suffix}").unlink(missing_ok=True)
+    delete_maps(maps_path(models, name))
+
+
+def maps_path(models: Path, name: str) -> Path:
+    """Where a deep training keeps what the frozen part of the backbone gave."""
+    return models / CHECKPOINTS / f"{name}.maps"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
-"""A gallery teaches its neck: from labels to a saved model with an honest before and after.
+"""A gallery teaches its neck, alone or with late blocks of its backbone: from labels to a saved model with an honest
+before and after.
 
 Everything the new neck is compared with is measured on the same queries, whose classes it never saw.
 """
@@ -28,16 +29,27 @@ from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
 from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
+from unifex.training.deep import adapted_table, late_samples
 from unifex.training.distributed import SINGLE, Processes
 from unifex.training.held_out import HoldOut, TrainingData, divide
 from unifex.training.model_card import write_card
 from unifex.training.result import EpochMetrics, TrainResult
-from unifex.training.resume import CHECKPOINTS, TrainJob, delete_checkpoint, read_curve, training_lock, write_curve
+from unifex.training.resume import (
+    CHECKPOINTS,
+    TrainJob,
+    delete_checkpoint,
+    maps_path,
+    read_curve,
+    training_lock,
+    write_curve,
+)
 
 if TYPE_CHECKING:
+    from unifex.training.loop import Learned
     from unifex.training.samples import Samples
 
 WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
+DEEPLY_WATCHED_ITEMS = 2000  # each is looked at anew
 MEMORY_SHARE = 0.5  # of this computer's, for features
 
 
@@ -71,6 +83,8 @@ def train(
         processes = SINGLE
     training = _Training(gallery, name, config, hold_out, from_disk, processes)
     check_model_name(gallery.models, name)
+    if config.deep and processes.count > 1:
+        raise GalleryError("deep training runs in one process: start it without torchrun")
     if not processes.is_first:
         if not finish:
             training.assist()
@@ -132,20 +146,21 @@ class _Training:
         from unifex.training import loop
 
         data = self.data
+        if finish and not self.checkpoint.exists():
+            raise self._nothing_reached()
         TrainJob(self.name, self.gallery.name, self.config, self.hold_out).write(self.gallery.models)
         samples = yield from self._samples()
         self.processes.wait()
-        watched = data.split and _subset(data.split, self.config.seed)
-        curve, neck, earlier = read_curve(self.gallery.models, self.name), None, None
+        most = DEEPLY_WATCHED_ITEMS if samples.late else WATCHED_ITEMS
+        watched = data.split and _subset(data.split, self.config.seed, most)
+        curve, learned, earlier = read_curve(self.gallery.models, self.name), None, None
         epochs = loop.fit(samples, self.config, self.current, self.checkpoint, self.processes)
         for epoch in () if finish else epochs:
-            neck = epoch.neck
+            learned = epoch.learned
             if earlier is None:  # what was on the curve when it was stopped; nothing when it starts anew
                 curve = [metrics for metrics in curve if metrics.number < epoch.number]
                 earlier = curve[-1].seconds if curve else 0.0
-            scores = (
-                {dim: self._watch(watched, neck, dim) for dim in (self.config.dims[0], self.dim)} if watched else {}
-            )
+            scores = self._watch(watched, learned, samples) if watched else {}
             curve.append(
                 EpochMetrics(
                     epoch.number, epoch.total, epoch.loss, epoch.learning_rate, earlier + epoch.seconds, scores
@@ -154,15 +169,16 @@ class _Training:
             write_curve(self.gallery.models, self.name, curve)
             on_epoch(curve[-1])
             yield Step(f"epoch {epoch.number}", epoch.number, epoch.total, "", epoch.seconds_left, _note(curve[-1]))
-        neck = neck or loop.reached(samples, self.config, self.checkpoint, self.current)
-        if neck is None:
-            raise ModelError(
-                f"no stopped training '{self.name}' of this data and recipe, from this neck; train it again"
-            )
-        result = yield from self._measure(neck, curve)
+        learned = learned or loop.reached(samples, self.config, self.checkpoint, self.current)
+        if learned is None:
+            raise self._nothing_reached()
+        result = yield from self._measure(learned, curve, samples)
         save(result, self.gallery.embedder, self.gallery.models / self.name)
         delete_checkpoint(self.gallery.models, self.name)
         return result
+
+    def _nothing_reached(self) -> ModelError:
+        return ModelError(f"no stopped training '{self.name}' of this data and recipe, from this neck; train it again")
 
     @property
     def current(self) -> Neck:
@@ -173,8 +189,12 @@ class _Training:
         """Features and, if they are wanted, those of augmentations of the training images."""
         from unifex.training.samples import Samples
 
-        columns, train, augmented = self.data.columns, self.data.train, None
-        if count := self.config.augmentations:
+        columns, train, augmented, late = self.data.columns, self.data.train, None, None
+        if self.config.deep:
+            late = yield from late_samples(
+                self.gallery, self.data, self.config, maps_path(self.gallery.models, self.name)
+            )
+        elif count := self.config.augmentations:
             if isinstance(self.features, FeatureTable):
                 raise GalleryError(
                     "crops and mirror images are trained on in memory only: set views to 0 (--augmentations 0)"
@@ -182,39 +202,56 @@ class _Training:
             records = self.gallery.records(columns.ids[train])
             augmented = yield from augmented_features(self.gallery, records, count)
         labels = np.unique(columns.classes[train], return_inverse=True)[1]
-        return Samples(part(self.features, train), labels, columns.domains.codes[train], augmented)
+        return Samples(part(self.features, train), labels, columns.domains.codes[train], augmented, late=late)
 
-    def _watch(self, split: QueryIndexSplit, neck: Neck, dim: int) -> float:
-        return mmp5(split, _embeddings(split, self.features, partial(neck.embed, dim=dim), dim))
+    def _seen_by(self, learned: Learned, samples: Samples, positions: np.ndarray) -> Features:
+        """Features of all items, as far as ``positions`` go."""
+        if not (samples.late and learned.adaptation):
+            return self.features
+        return adapted_table(samples.late, learned.adaptation, positions, len(self.features))
 
-    def _measure(self, neck: Neck, curve: list[EpochMetrics]) -> Work[TrainResult]:
+    def _watch(self, split: QueryIndexSplit, learned: Learned, samples: Samples) -> dict[int, float]:
+        features = self._seen_by(learned, samples, np.union1d(split.queries, split.items))
+        return {
+            dim: mmp5(split, _embeddings(split, features, partial(learned.neck.embed, dim=dim), dim))
+            for dim in (self.config.dims[0], self.dim)
+        }
+
+    def _measure(self, learned: Learned, curve: list[EpochMetrics], samples: Samples) -> Work[TrainResult]:
         """Before and after, on held-out classes."""
         config, split = self.gallery.config, self.data.split
         evaluations = []
         if split:
-            for model, dim, embed in self._contenders(neck):
-                embeddings = _embeddings(split, self.features, embed, dim)
+            features = self._seen_by(learned, samples, np.union1d(split.queries, split.items))
+            for model, dim, seen, embed in self._contenders(learned, features):
+                embeddings = _embeddings(split, seen, embed, dim)
                 evaluations.append((yield from evaluate(split, embeddings, model)))
         seconds = curve[-1].seconds if curve else 0.0
         before = RAW if self.current.kind == "identity" else config.model
         return TrainResult(
-            self.name, before, config.dim, self.dim, neck, self.config, self.data, curve, seconds, evaluations
-        )
+            self.name, before, config.dim, self.dim, learned.neck, self.config, self.data, curve, seconds, evaluations,
+            learned.adaptation,
+        )  # fmt: skip
 
-    def _contenders(self, neck: Neck) -> Iterator[tuple[str, int, Callable[[np.ndarray], np.ndarray]]]:
-        """(model, dim, embed): raw features, PCA and the current neck at 64-d and at the gallery's dimension, and the
-        new one at all that it has."""
+    def _contenders(
+        self, learned: Learned, adapted: Features
+    ) -> Iterator[tuple[str, int, Features, Callable[[np.ndarray], np.ndarray]]]:
+        """(model, dim, features, embed): raw features, PCA and the current neck at 64-d and at the gallery's dimension,
+        and what was learned at all that it has, on ``adapted`` features."""
         model, current, train = self.gallery.config.model, self.current, part(self.features, self.data.train)
         width, dims = self.features.shape[1], sorted({CHALLENGE_DIM, self.dim})
-        yield RAW, width, lambda rows: l2_normalize(rows.astype(np.float32), width)
+        plain = self.features
+        yield RAW, width, plain, lambda rows: l2_normalize(rows.astype(np.float32), width)
         for dim in dims:
             if dim < min(len(train), width):
-                yield PCA, dim, partial(pca(train, (dim,), whitening=0).embed, dim=dim)
+                yield PCA, dim, plain, partial(pca(train, (dim,), whitening=0).embed, dim=dim)
         for dim in sorted({self.gallery.config.dim, *dims}):
             if dim in current.dims and current.kind != "identity":
-                yield model, dim, partial(current.embed, dim=dim)
-        for dim in neck.dims:
-            yield self.name, dim, partial(neck.embed, dim=dim)
+                yield model, dim, plain, partial(current.embed, dim=dim)
+        if learned.adaptation:
+            yield f"{RAW}, {self.name}", width, adapted, lambda rows: l2_normalize(rows.astype(np.float32), width)
+        for dim in learned.neck.dims:
+            yield self.name, dim, adapted, partial(learned.neck.embed, dim=dim)
 
 
 def _note(metrics: EpochMetrics) -> str:
@@ -222,7 +259,7 @@ def _note(metrics: EpochMetrics) -> str:
     return f"loss {metrics.loss:.3f} · " + (f"held-out mMP@5: {scores}" if scores else "nothing is held out")
 
 
-def _subset(split: QueryIndexSplit, seed: int) -> QueryIndexSplit:
+def _subset(split: QueryIndexSplit, seed: int, most_items: int) -> QueryIndexSplit:
     """So much of a split as is scored after every epoch."""
     rng = np.random.default_rng(seed)
 
@@ -231,7 +268,7 @@ def _subset(split: QueryIndexSplit, seed: int) -> QueryIndexSplit:
 
     queries = some(split.queries, WATCHED_QUERIES)
     own = split.items[np.isin(split.columns.classes[split.items], split.columns.classes[queries])]
-    items = np.union1d(own, some(split.items, WATCHED_ITEMS))
+    items = np.union1d(own, some(split.items, most_items))
     return replace(split, queries=queries, items=items)
 
 
@@ -252,10 +289,11 @@ def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") 
     training.csv, at once or not at all."""
     own = [e for e in result.evaluations if e.model == result.model]
     scores = {str(e.dim): {"mmp5": round(e.overall().value, 4), "macro_mmp5": round(e.macro().value, 4)} for e in own}
+    backbone = embedder.backbone.adapted(result.adaptation) if result.adaptation else embedder.backbone
     model_config = ModelConfig(
         name=folder.name,
         backbone=embedder.config.backbone,
-        backbone_hash=embedder.config.backbone_hash,
+        backbone_hash=backbone.weight_hash(),
         neck=result.neck.kind,
         dims=result.neck.dims,
         default_dim=result.dim,
@@ -265,6 +303,6 @@ def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") 
         training={"recipe": result.config.as_json(), "verdict": result.verdict},
     )
     with new_folder(folder) as made:
-        Embedder(model_config, result.neck, backbone=embedder.backbone).save(made)
+        Embedder(model_config, result.neck, backbone=backbone).save(made)
         (made / "training.csv").write_text(result.curves_csv(), encoding="utf-8")
         write_card(made / "README.md", result, embedder, note)

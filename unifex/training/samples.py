@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor
 from unifex.models.feature_table import Features, FeatureTable
 from unifex.models.neck import Neck
 from unifex.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from unifex.training.late_blocks import LateSamples
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,14 @@ class Blocks:
 class Samples:
     """What a neck learns from. ``features`` [N, D] and ``augmented`` [N, A, D] (or None) of any float type; ``labels``
     int64 [N] from 0 without gaps; ``domains`` int64 [N]. Features may stay on disk, come in ``blocks`` and have no
-    augmentations then."""
+    augmentations then. ``late``: maps to learn from in their stead, where late blocks learn, too."""
 
     features: Features
     labels: np.ndarray
     domains: np.ndarray
     augmented: np.ndarray | None = None
     blocks: Blocks = Blocks()
+    late: LateSamples | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from unifex.core.jobs import State
+from unifex.core.jobs import Job, State
 from unifex.core.progress import Work
 from unifex.core.text import plural
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import Broken
+from unifex.gallery.library import MAX_NAME, Broken
+from unifex.gallery.other_backbone import index_anew
 from unifex.models.embedder import Embedder
 from unifex.ui.components.basic import notice
 from unifex.ui.components.pressing import ask_for_job
@@ -57,12 +58,13 @@ class ModelSwitch:
         ask_for_job(self.use.click, self.begin, [self.others, model], self.refusal, "Not changed")
         ask_for_job(self.back.click, self.go_back, [gallery], self.refusal, "Not changed")
 
-    def offer(self, gallery: Gallery, advised: bool) -> Updates:
-        """A model that was trained on this gallery; ``advised``: it is better."""
+    def offer(self, gallery: Gallery, advised: bool, anew: bool = False) -> Updates:
+        """A model that was trained on this gallery; ``advised``: it is better; ``anew``: its features are its own."""
         fitting, variant = self._fitting(gallery), "primary" if advised else "secondary"
+        verb = "Index anew with it" if anew else "Use it"
         return {
             self.others: gr.update(choices=fitting, value=[gallery.name], visible=len(fitting) > 1),
-            self.use: gr.update(value="Use it" if advised else "Use it anyway", variant=variant),
+            self.use: gr.update(value=verb if advised else f"{verb} anyway", variant=variant),
         }
 
     def _fitting(self, gallery: Gallery) -> list[str]:
@@ -94,9 +96,30 @@ class ModelSwitch:
         """What was measured with the old model is shown no more; the galleries that were changed."""
         done: list[Gallery] = []
         for name in names:
+            if self._needs_another(name, embedder):
+                done.append(
+                    (yield from index_anew(self.context.library, name, self._free_name(name, embedder), embedder))
+                )
+                continue
             done.append((yield from self.context.library.use(name, embedder)))
             self.context.jobs.forget(self.context.owner, "evaluate", name)
         return done
+
+    def _needs_another(self, name: str, embedder: Embedder) -> bool:
+        """Whether a gallery's features are of another backbone. A visitor has not the room for two."""
+        own = self.context.library.get(name).config.backbone_hash
+        return own != embedder.backbone.weight_hash() and self.context.workspace is None
+
+    def _free_name(self, name: str, embedder: Embedder) -> str:
+        """For the gallery that is made of this one."""
+        taken = self.context.library.names()
+        stem = f"{name} ({embedder.name})".encode()[: MAX_NAME - 6].decode(errors="ignore").strip(" (")
+        return next(free for free in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if free not in taken)
+
+    def made(self, used: str) -> bool:
+        """Whether the last change, which is not :attr:`used` yet, made galleries that were not there."""
+        job = self.context.outcome("use")
+        return bool(job) and job.id != used and job.state == State.DONE and bool(_made(job))
 
     def show_change(self, name: str | None, used: str) -> Updates:
         """(gallery, :attr:`used`) -> what came of the last change of a model."""
@@ -109,7 +132,18 @@ class ModelSwitch:
             text = job.problem or "It was cancelled."
             return {self.used: job.id, self.notice: message("Not changed", text, "error")}
         lines = ", ".join(f"'{gallery.name}': {plural(len(gallery), 'item')}" for gallery in job.result)
-        text = f"{lines}. Search, Evaluate and Map follow; the button under the gallery goes back."
+        follow = "Search, Evaluate and Map follow; the button under the gallery goes back."
+        text = f"{lines}. {_BESIDE if _made(job) else follow}"
         shown = {self.used: job.id, self.notice: message(f"Searching with '{job.source}' now", text, "good")}
         mine = [gallery for gallery in job.result if gallery.name == name]
         return {**shown, **self.offer_back(mine[0])} if mine else shown
+
+
+_BESIDE = (
+    "It stands beside the old one, with the same items, corrections and tags; choose it in Search, Evaluate or Map."
+)
+
+
+def _made(job: Job) -> list[Gallery]:
+    """Galleries that a change of the model made, as features of another backbone need one of their own."""
+    return [gallery for gallery in job.result if gallery.name not in job.name.split(", ")]

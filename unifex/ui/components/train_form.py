@@ -37,6 +37,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "sub_centres": ("Centres a class", "More suit classes of several looks."),
     },
     "What is trained": {
+        "late_blocks": ("Late blocks", "So many of the backbone's last blocks learn; 0: as many as suit it."),
+        "interpolation": ("Way gone", "1 keeps all that was learned, 0.5 goes half way back to the original backbone."),
         "dims": ("Sizes of embeddings", "Trained together, ascending, with commas between."),
         "start": ("Starts from", "What the model is before the first step."),
         "whitening": ("Whitening", "Of a start from principal axes: 0 is none, 0.5 is full."),
@@ -47,6 +49,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "optimiser": ("Optimiser", "How steps are made of gradients."),
         "learning_rate": ("Learning rate", "How large the steps of the model are."),
         "centre_learning_rate": ("Learning rate of centres", "How large the steps of the classes' centres are."),
+        "backbone_rate": ("Learning rate of the backbone", "Of its late blocks; 0 leaves them as they are."),
         "final_share": ("Learning rate at the end", "Share of it that is left."),
         "weight_decay": ("Weight decay", "How strongly weights are pulled to zero."),
         "warmup": ("Start of the learning rate", "How it rises at first."),

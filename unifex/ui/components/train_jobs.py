@@ -54,6 +54,8 @@ class TrainJobs:
         check_model_name(self.context.library.models, model)
         if self.context.is_busy("train", model):
             raise GalleryError(f"'{model}' is being trained; give the next one another name")
+        if config.deep and self.context.workspace:
+            raise GalleryError("deep training takes more time and room than a visitor has here; take another preset")
         self.context.jobs.check_turn(self.context.owner, "train")  # before it is counted
         work = _training(self._seconds(finish), gallery, model, config, hold_out, finish)
         return self.context.start("train", model, work, gallery.name)

@@ -73,11 +73,18 @@ def outcome(found: TrainResult) -> Markup:
         title=f"{done}, trained in {duration(found.seconds)}",
         kind=VERDICT_KINDS[found.verdict],
         result=found,
+        anew=_cost_of_indexing(found) if found.adaptation else "",
         queries=first.queries if first else 0,
         items=len(first.split.items) if first else 0,
         models=_models(found) if first else None,
         domains=_domains(found) if first else None,
     )
+
+
+def _cost_of_indexing(found: TrainResult) -> str:
+    """What it takes to see a gallery with a backbone of its own."""
+    count = len(found.data.columns.ids)
+    return f"Its backbone is its own now, so features are made anew from {plural(count, 'image')} before it searches."
 
 
 def _models(found: TrainResult) -> Table:

@@ -148,7 +148,7 @@ class TrainTab:
         ask_for_job(self.finish.click, self.keep, [self.gallery], self.problem, "Training cannot go on")
         listen(self.gallery.change, self.show_job, [self.gallery, self.drawn], self.showing)
         listen(self.gallery.change, lambda: "", None, [self.problem])
-        known = [self.gallery, self.drawn, self.switch.used, self.awaited]
+        known = [self.gallery, self.drawn, self.switch.used, self.awaited, *self.gallery_tab.dropdowns]
         arrived = [self.awaited, self.taken_in, self.summary, *self.gallery_tab.dropdowns]
         listen(self.panel.further.input, self.show_jobs, known, [*self.showing, *self.switch.changing, *arrived])
 
@@ -211,11 +211,13 @@ class TrainTab:
 
     # --- what came of it -----------------------------------------------------------------------------------------
 
-    def show_jobs(self, name: str | None, drawn: str, used: str, awaited: str) -> Updates:
-        """(gallery, jobs that are drawn, indexing waited for) -> training, change of model, what was dropped."""
+    def show_jobs(self, name: str | None, drawn: str, used: str, awaited: str, *chosen: str | None) -> Updates:
+        """(gallery, jobs that are drawn, indexing waited for, what is chosen in every tab) -> training, change of
+        model, what was dropped, galleries to choose from when another was made."""
         jobs = self.context.jobs.of(self.context.owner)
         arrived = next((job for job in jobs if job.id == awaited and not job.state.active), None)
-        shown = {**self.show_job(name, drawn), **self.switch.show_change(name, used)}
+        offered = self.gallery_tab.offer(*chosen) if self.switch.made(used) else {}
+        shown = {**self.show_job(name, drawn), **self.switch.show_change(name, used), **offered}
         return {**shown, self.awaited: "", **self._arrived(arrived)} if arrived else shown
 
     def _arrived(self, job: Job) -> Updates:
@@ -262,7 +264,7 @@ class TrainTab:
             self.outcome: training_report.outcome(found),
             self.result: gr.update(visible=True),
             self.name: self.jobs.free_name(gallery.name),
-            **self.switch.offer(gallery, advised=found.verdict == "better"),
+            **self.switch.offer(gallery, advised=found.verdict == "better", anew=bool(found.adaptation)),
             **self.download.of(found.model),
             self.changed: _changed(gallery, found),
         }

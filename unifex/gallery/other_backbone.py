@@ -1,0 +1,125 @@
+"""A gallery as another backbone sees it: the same items, corrections and tags, with features made anew from the images.
+
+It becomes a gallery of its own, beside the one it was made from, since features of two backbones cannot be compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from unifex.core import images
+from unifex.core.files import new_folder, with_checksum, write_atomically
+from unifex.core.progress import Stage, Work
+from unifex.data.item import Labels
+from unifex.gallery import pictures
+from unifex.gallery.config import FILE, GalleryConfig
+from unifex.gallery.database import FILE as ITEMS
+from unifex.gallery.errors import GalleryError
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library, check_name
+from unifex.gallery.records import Record
+from unifex.models.embedder import Embedder
+
+AT_ONCE = 64  # images between two steps
+KEPT = ("thumbs", "originals")  # folders that any backbone can use
+
+
+class _Place(NamedTuple):
+    """An image, and where its features lie."""
+
+    record: Record
+    shard: int
+    row: int
+
+
+def index_anew(library: Library, name: str, new: str, embedder: Embedder) -> Work[Gallery]:
+    """Make gallery ``new`` of all that ``name`` holds, to be searched with ``embedder``; ``name`` stays as it is.
+
+    Closing the generator leaves nothing behind. Raises ``GalleryError`` when an image is no longer there, when the name
+    is taken, or when the gallery is busy.
+    """
+    gallery, target = library.writable(name), library.folder / check_name(new)
+    if target.exists() or target.name in library.names():
+        raise GalleryError(f"there is a gallery '{target.name}' already; choose another name")
+    with new_folder(target) as folder, gallery.write():
+        for kept in KEPT:
+            if (gallery.folder / kept).is_dir():
+                shutil.copytree(gallery.folder / kept, folder / kept, copy_function=_link)
+        with gallery.database.connect() as theirs, closing(sqlite3.connect(folder / ITEMS)) as own:
+            theirs.backup(own)
+        yield from _write_features(gallery, embedder, folder)
+        write_atomically(folder / FILE, with_checksum(asdict(GalleryConfig.new(embedder))))
+    made = library.get(target.name, embedder)
+    with made.write():
+        made.derived.save()
+    return made
+
+
+def _link(source: str, target: str) -> None:
+    """One file at two places, where the disk can; what is written later is renamed into place, and so is another."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_features(gallery: Gallery, embedder: Embedder, folder: Path) -> Work[None]:
+    """Shards with the same rows as the gallery's."""
+    (folder / "features").mkdir()
+    places, done = list(_places(gallery)), 0
+    stage = Stage("indexing anew", len(places), "images")
+    with (
+        closing(sqlite3.connect(folder / ITEMS)) as database,
+        ThreadPoolExecutor(embedder.engine.workers) as threads,
+    ):
+        with database:
+            database.execute("DELETE FROM shards WHERE id NOT IN (SELECT shard FROM features)")
+        sizes = dict(database.execute("SELECT id, rows FROM shards"))
+        for shard, group in groupby(places, lambda place: place.shard):
+            own = list(group)
+            features = np.zeros((sizes[shard], embedder.backbone.feature_dim), np.float16)
+            for start in range(0, len(own), AT_ONCE):
+                yield stage.at(done)
+                block = own[start : start + AT_ONCE]
+                made = threads.map(lambda place: _features_of(gallery, embedder, place.record), block)
+                features[[place.row for place in block]] = np.stack(list(made))
+                done += len(block)
+            data = io.BytesIO()
+            np.save(data, features)
+            write_atomically(folder / "features" / f"{shard:05d}.npy", data.getbuffer())
+            checksum = hashlib.sha256(data.getbuffer()).hexdigest()
+            with database:
+                database.execute("UPDATE shards SET checksum = ? WHERE id = ?", (checksum, shard))
+
+
+def _features_of(gallery: Gallery, embedder: Embedder, record: Record) -> np.ndarray:
+    prep = embedder.backbone.preprocessing
+    try:
+        image = images.decode(pictures.original(gallery.database, record), at_least=prep.size).image
+    except images.ImageError as error:
+        raise GalleryError(f"'{record.path}' cannot be read any more ({error}); index its source again") from error
+    return embedder.engine.bulk(prep.to_input(image)[None])[0]
+
+
+def _places(gallery: Gallery) -> Iterator[_Place]:
+    """Every image that has features, also those that a correction leaves out, in the order of shards and rows."""
+    with gallery.database.connect() as database:
+        rows = database.execute(
+            "SELECT MIN(items.id), uri, path, features.sha256, width, height, bytes, COALESCE(original, ''), shard, "
+            "row FROM features JOIN items USING (sha256) GROUP BY features.sha256 ORDER BY shard, row"
+        ).fetchall()
+    for id, uri, path, sha256, width, height, size, original, shard, row in rows:
+        yield _Place(Record(id, uri, path, sha256, Labels(), width, height, size, original), shard, row)

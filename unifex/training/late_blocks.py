@@ -1,0 +1,154 @@
+"""The blocks of a backbone that learn with the neck: from kept maps to features, with slopes.
+
+The frozen part is not run again, batch norms stay in evaluation mode (their means and variances are the original's),
+and what is learned may be taken back part of the way, since weights between the original and the learned ones often
+serve unseen things best (Wortsman et al. 2022, WiSE-FT, arXiv 2109.01903, eq. 1).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unifex.core.errors import UnifexError
+from unifex.models import backbones, engines
+from unifex.models.adaptation import Adaptation
+from unifex.models.backbones import BackboneSpec
+from unifex.training.late_maps import FrozenPart, KeptMaps
+
+AT_ONCE = 64  # images whose features are computed together
+
+
+class DivergedError(UnifexError):
+    """A training whose weights grew beyond all bounds; the message says which setting to lower."""
+
+
+@dataclass(frozen=True)
+class LateSamples:
+    """Maps of the training images, which are at ``positions`` of the kept ones, and whose they are: ``blocks`` late
+    blocks of ``backbone``."""
+
+    backbone: BackboneSpec
+    blocks: int
+    maps: KeptMaps
+    positions: np.ndarray
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal content."""
+        return self.maps.fingerprint
+
+    def learner(self) -> LateBlocks:
+        """The blocks as the backbone has them."""
+        return LateBlocks(self)
+
+
+class LateBlocks:
+    """Late blocks that learn, on the GPU where there is one; features leave it, since a neck is trained on the CPU."""
+
+    def __init__(self, samples: LateSamples):
+        self._samples = samples
+        network = backbones.build(samples.backbone)
+        self._before = {name: weight.detach().clone() for name, weight in network.stages.named_parameters()}
+        self._device = torch.device(engines.torch_device())
+        self._network = network.to(self._device)
+        self.weights: dict[str, torch.nn.Parameter] = network.learning(samples.blocks)
+        for weight in self.weights.values():
+            weight.requires_grad_(True)
+
+    def features(self, rows: np.ndarray, numbers: np.ndarray) -> Tensor:
+        """Features float32 [B, D], on the CPU, of views ``numbers`` of the training images ``rows``."""
+        maps = self._samples.maps.read(self._samples.positions[rows], numbers)
+        return self._network.late(torch.from_numpy(maps).to(self._device).float(), self._samples.blocks).cpu()
+
+    def adaptation(self, share: float) -> Adaptation:
+        """What was learned, ``share`` of the way from where it began (0) to where it is (1).
+
+        Raises :class:`DivergedError` when it is no number any more.
+        """
+        after = dict(self._before)
+        for name, weight in self.weights.items():
+            if not torch.isfinite(weight).all():
+                raise DivergedError("the late blocks learned nonsense: lower the learning rate of the backbone")
+            after[name] = torch.lerp(self._before[name], weight.detach().cpu(), share)
+        return Adaptation.between(self._original(), after)
+
+    def _original(self) -> dict[str, Tensor]:
+        """What an adaptation is the difference to: the weights as they came."""
+        if self._samples.backbone.adaptation is None:
+            return self._before
+        return dict(backbones.build(replace(self._samples.backbone, adaptation=None)).stages.named_parameters())
+
+    def state(self) -> dict[str, Tensor]:
+        """What changes from step to step."""
+        return {name: weight.detach().cpu() for name, weight in self.weights.items()}
+
+    def go_on_from(self, state: dict[str, Tensor]) -> None:
+        """Put back what :meth:`state` gave."""
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(state[name])
+
+
+def adapted_features(samples: LateSamples, adaptation: Adaptation, positions: np.ndarray) -> np.ndarray:
+    """Features float16 [len(positions), D] of images as the adapted backbone sees them; positions of the kept ones."""
+    plain = replace(samples.backbone, adaptation=None)
+    network: Any = backbones.build(plain.adapted(adaptation)).to(device := torch.device(engines.torch_device()))
+    found = np.empty((len(positions), plain.feature_dim), np.float16)
+    with torch.inference_mode():
+        for start in range(0, len(positions), AT_ONCE):
+            rows = slice(start, start + AT_ONCE)
+            maps = torch.from_numpy(samples.maps.read(positions[rows])).to(device).float()
+            found[rows] = network.late(maps, samples.blocks).half().cpu().numpy()
+    return found
+
+
+def frozen_part(network: Any, backbone: BackboneSpec, blocks: int) -> FrozenPart:
+    """What comes before the last ``blocks`` of ``network``, the backbone's, by the engine that runs it here."""
+
+    class Part(torch.nn.Module):
+        def forward(self, pixels: Tensor) -> Tensor:
+            return network.early(pixels, blocks)
+
+    def by_torch(pixels: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network.early(torch.from_numpy(pixels).to(network.mean.device), blocks).half().cpu().numpy()
+
+    side = backbone.preprocessing.size
+    shape = by_torch(np.zeros((1, side, side, 3), np.uint8)).shape[1:]
+    if engines.engine_name(backbone) != "openvino":
+        return FrozenPart(blocks, shape, by_torch, workers=2)
+    engine = engines.OpenVINOEngine(backbone, Part().eval())
+    return FrozenPart(blocks, shape, lambda pixels: engine.bulk(pixels).astype(np.float16), engine.workers)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds here: ``early`` for the frozen part of one view, ``step`` to learn from one, ``late`` to look at one."""
+
+    early: float
+    step: float
+    late: float
+
+
+def measure_pace(network: Any, frozen: FrozenPart, size: int, images: int = 8) -> Pace:
+    """Try a few images of ``size`` out: the frozen part, and the late blocks of ``network``."""
+    pixels = np.zeros((images, size, size, 3), np.uint8)
+    maps = torch.from_numpy(frozen.run(pixels)).to(network.mean.device).float()
+    with torch.inference_mode():
+        late = _seconds(lambda: network.late(maps, frozen.blocks).cpu()) / images
+    early = _seconds(lambda: frozen.run(pixels)) / images / max(1, frozen.workers - 1)
+    return Pace(early, 4 * late, late)  # a step goes back through the blocks, too, and moves their weights
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    work()  # the first one makes what the others find
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
