@@ -109,3 +109,9 @@ def test_facets_come_in_their_order_and_columns_are_not_for_strangers(gallery):
     looked_up = {facet["name"]: facet for facet in facet_list(facets(gallery, part="KL"))}
     assert looked_up["column artist"] | {"name": ""} == {"name": "", "names": 1, "counts": [("Klee", 4)]}
     assert not any(facet["names"] for name, facet in looked_up.items() if name != "column artist")
+
+
+def test_filters_of_the_map_keep_the_order_of_the_grid():
+    said, grid = View("drawn", {"label": ("disc",)}, {"column year": (1900.0, None)}), View("drawn", order="label")
+    assert grid.narrowed_as(said) == View("drawn", {"label": ("disc",)}, {"column year": (1900.0, None)}, "label")
+    assert said.narrowed_as(grid) == View("drawn")

@@ -159,6 +159,8 @@ def test_strangers_change_and_take_only_what_is_theirs(server):
     for action in ("tag", "untag", "label", "leave", "remove", "gallery"):
         assert "read-only" in act(action, "drawn", "new"), action
     assert "&#39;best&#39; is on 1 image now" in act("tag", "mine", "best")
+    other = Visitor(server.url).fire("signal-chosen", "input", json.dumps(["map", "mine", [1], ""]))
+    assert "no gallery &#39;mine&#39; here" in str(other[0])
     asked = {"what": "originals", "items": "[1, 2]"}
     assert zipfile.ZipFile(io.BytesIO(owner.http.post("/chosen/mine", data=asked).content)).namelist()
     assert owner.http.post("/chosen/drawn", data=asked).status_code == 404
