@@ -2,6 +2,7 @@
 
 import csv
 import random
+import shutil
 from collections import Counter
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from tests.support import drawing
 from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
+from unifex.gallery import kept_columns
+from unifex.gallery.database import Database
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.facets import facets
@@ -119,6 +122,25 @@ def test_hits_are_exactly_what_is_left(gallery):
     assert {hit.record.id for hit in result.hits} == expected
     assert result.searched == len(expected)
     assert result.out_of_gallery is None
+
+
+def test_columns_of_many_items_are_kept_on_disk(gallery, embedder, monkeypatch, tmp_path):
+    expected, folder = facets(gallery), shutil.copytree(gallery.folder, tmp_path / "drawn")
+    opened = lambda: Gallery.open(folder, embedder)  # noqa: E731
+    monkeypatch.setattr(kept_columns, "LEAST", 1)
+    assert facets(opened()) == expected
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "further_columns", lambda *_: pytest.fail("the file is not read"))
+        assert facets(opened()) == expected
+    for change in (lambda kept: kept[:-50] + b"x" + kept[-49:], lambda kept: b""):  # damaged, lost
+        path = folder / "columns.npz"
+        path.write_bytes(change(path.read_bytes()))
+        assert facets(opened()) == expected
+    with opened().write() as writer:
+        writer.tag([opened().item_at("shapes/disc/0.png").id], ["new"])
+        writer.remove([opened().item_at("shapes/disc/1.png").id])
+    counted = {facet.name: facet.counts for facet in facets(opened())}
+    assert (counted["tag"]["new"], counted["folder"]["shapes/disc"]) == (1, 5)
 
 
 def test_corrected_labels_and_removed_items_are_followed(tmp_path, embedder):

@@ -195,14 +195,20 @@ class Database:
         with self.connect() as database:
             return np.array([row[0] for row in database.execute(query)], np.int64)
 
-    def further_columns(self, ids: np.ndarray) -> FurtherColumns:
+    def tag_column(self, ids: np.ndarray) -> tags.TagColumn:
         """Of the items with these ascending ids, as they are committed now."""
-        query = "SELECT shown.id, shown.path, items.extra FROM shown JOIN items USING (id)"
         with self.connect() as database:
-            database.execute("BEGIN")  # both reads see one commit
-            rows, tagged = database.execute(query).fetchall(), database.execute(tags.SHOWN).fetchall()
+            return tags.TagColumn.of(ids, database.execute(tags.SHOWN).fetchall())
+
+    def further_columns(self, ids: np.ndarray) -> tuple[int, FurtherColumns]:
+        """Of the items with these ascending ids, as they are committed now; and the version that this is."""
+        with self.connect() as database:
+            database.execute("BEGIN")  # all reads see one commit
+            now = version(database)
+            rows = database.execute("SELECT id, path, extra FROM items ORDER BY id").fetchall()
+            tagged = database.execute(tags.SHOWN).fetchall()
         try:
-            return FurtherColumns.of(ids, rows, tags.TagColumn.of(ids, tagged))
+            return now, FurtherColumns.of(ids, rows, tags.TagColumn.of(ids, tagged))
         except ValueError as error:
             raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
 

@@ -21,7 +21,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.progress import Stage, Work, finish
 from unifex.core.text import reason
 from unifex.core.vectors import l2_normalize
-from unifex.gallery import duplicates, neighbours, pictures
+from unifex.gallery import duplicates, kept_columns, neighbours, pictures
 from unifex.gallery.calibration import Calibration, CalibrationError, calibrate
 from unifex.gallery.config import GalleryModel
 from unifex.gallery.database import Database
@@ -30,7 +30,7 @@ from unifex.gallery.errors import ItemsGone
 from unifex.gallery.features import StoredFeatures
 from unifex.gallery.neighbours import Kept, Neighbours
 from unifex.gallery.records import Counts
-from unifex.gallery.snapshot import ITEM, ItemTable, Snapshot
+from unifex.gallery.snapshot import ITEM, FurtherColumns, ItemTable, Snapshot
 from unifex.vector_index import index_types
 from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
 from unifex.vector_index.exact import VectorIndex
@@ -128,8 +128,18 @@ class DerivedData:
         return current
 
     def _snapshot(self, columns: ItemTable, index: VectorIndex) -> Snapshot:
-        further = partial(self._database.further_columns, columns.ids)
-        return Snapshot(columns, self._model.config.neck_hash, index, further)
+        return Snapshot(columns, self._model.config.neck_hash, index, partial(self._further, columns))
+
+    def _further(self, columns: ItemTable) -> FurtherColumns:
+        """Of these items; of many from the file that is kept of them, which is made when it is of another commit."""
+        path, is_kept = self._database.folder / "columns.npz", len(columns.ids) >= kept_columns.LEAST
+        origin = self._model.origin("columns", content=f"{columns.version} {derived.digest(columns.items)}")
+        if is_kept and (kept := kept_columns.read(path, origin, self._database.tag_column(columns.ids))):
+            return kept
+        version, found = self._database.further_columns(columns.ids)
+        if is_kept and version == columns.version:
+            self._keep(path.name, lambda: kept_columns.write(path, found, origin))
+        return found
 
     def _embed(self, columns: ItemTable, known: _Known | None = None) -> Work[np.ndarray]:
         """Embeddings float32 [N, dim] of all items, taken from those already known by id, computed for the rest."""
@@ -187,6 +197,8 @@ class DerivedData:
         if self._model.is_visiting and not adopted:
             return
         self._write(current)
+        if len(current) >= kept_columns.LEAST:
+            _ = current.further  # which keeps them
         config = self._model.config
         if kind := index_types.of_store(config.store):
             kind.forget(config.store, self._database.folder, config.collection, but=config.collection_name)

@@ -159,27 +159,32 @@ class FurtherColumns:
         Raises ValueError for what is no JSON object.
         """
         rows = list(rows)
-        positions = positions_of(ids, np.array([row[0] for row in rows], np.int64)).tolist()
-        folders = [""] * len(ids)
-        extra: dict[str, list[str]] = {}
-        for position, (_, path, values) in zip(positions, rows):
-            if position < 0:
-                continue
-            folders[position] = path.rpartition("/")[0]
-            for column, text in _object(values).items():
-                extra.setdefault(column, [""] * len(ids))[position] = text
-        columns = {name: CategoricalColumn.of(texts) for name, texts in sorted(extra.items())}
-        return cls(CategoricalColumn.of(folders), columns, tags)
+        positions = positions_of(ids, np.array([row[0] for row in rows], np.int64))
+        there = np.flatnonzero(positions >= 0)
+        folders, extra = np.full(len(ids), "", object), dict[str, np.ndarray]()
+        folders[positions[there]] = [rows[at][1].rpartition("/")[0] for at in there.tolist()]
+        for start in range(0, len(there), _AT_ONCE):
+            part = there[start : start + _AT_ONCE]
+            said = _objects([rows[at][2] for at in part.tolist()])
+            for column in set().union(*said):
+                if column not in extra:
+                    extra[column] = np.full(len(ids), "", object)
+                extra[column][positions[part]] = [str(values.get(column, "")) for values in said]
+        columns = {name: CategoricalColumn.of(texts.tolist()) for name, texts in sorted(extra.items())}
+        return cls(CategoricalColumn.of(folders.tolist()), columns, tags)
 
 
-def _object(text: str) -> dict[str, str]:
+_AT_ONCE = 4096  # rows; their JSON is read as one list, which takes a third of the time
+
+
+def _objects(texts: Sequence[str]) -> list[dict[str, object]]:
     try:
-        values = json.loads(text) if text else {}
+        found = json.loads(f"[{','.join(text or '{}' for text in texts)}]")
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not isinstance(values, dict):
+    if len(found) != len(texts) or not all(isinstance(values, dict) for values in found):
         raise ValueError("no JSON object")
-    return {str(column): str(value) for column, value in values.items()}
+    return found
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ the mAP for a product; ``python -m benchmarks.words_and_image`` measures it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -26,7 +28,8 @@ from unifex.retrieval.hits import SearchResult, hits_at
 from unifex.retrieval.query import Query
 from unifex.vector_index.metric import similarities
 
-BLOCK_ROWS = 8192
+BLOCK_ROWS = 512  # whose float32 stays in a core's cache: half the time of 8,192
+STRIP_ROWS = 128 * BLOCK_ROWS  # of one thread's work
 _LEAST_SPREAD = 1e-6
 
 
@@ -45,10 +48,9 @@ def search_by_text(gallery: Gallery, query: Query, k: int, filters: Filters, fol
     features = gallery.derived.unit_features(snapshot)
     scores = _scores(features, sides, Marks.of(query, snapshot))
     mask = filters.mask(snapshot)
-    candidates = np.flatnonzero(mask) if mask is not None else np.arange(len(scores))
-    best = candidates[np.argsort(-scores[candidates], kind="stable")]
     duplicates = folding.duplicates_of(gallery, snapshot, fold)
-    best = (best[folding.first_of_each(duplicates.groups[fold][best])] if duplicates else best)[:k]
+    best = _best(scores, mask, len(scores) if duplicates else k)
+    best = best[folding.first_of_each(duplicates.groups[fold][best])][:k] if duplicates else best
     hits = hits_at(gallery, snapshot, best, scores[best], filters.lowest_score)
     return SearchResult(
         hits=folding.fold(hits, duplicates, fold, mask) if duplicates else hits,
@@ -111,6 +113,15 @@ def _moved(scores: np.ndarray, marked: np.ndarray, weights: Sequence[float]) -> 
     return (scores + scores.std() * moving) / np.float32(1 + np.abs(weights).sum())
 
 
+def _best(scores: np.ndarray, mask: np.ndarray | None, k: int) -> np.ndarray:
+    """The positions of the ``k`` highest of [N] that ``mask`` bool [N] leaves, equal ones by position: int64 [<= k]."""
+    candidates = np.arange(len(scores)) if mask is None else np.flatnonzero(mask)
+    if k < len(candidates):
+        least = np.partition(scores[candidates], -k)[-k]
+        candidates = candidates[scores[candidates] >= least]
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:k]
+
+
 def _mean_direction(features: np.ndarray) -> np.ndarray:
     """[n, D] -> [1, D], L2 norm 1."""
     dim = features.shape[1]
@@ -119,6 +130,17 @@ def _mean_direction(features: np.ndarray) -> np.ndarray:
 
 def _cosines(features: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """float16 [N, D] and float32 [q, D] -> float32 [q, N], without a float32 copy of everything."""
-    blocks = (features[start : start + BLOCK_ROWS] for start in range(0, len(features), BLOCK_ROWS))
-    parts = [similarities(queries, block.astype(np.float32)) for block in blocks]
-    return np.concatenate(parts, axis=1) if parts else np.zeros((len(queries), 0), np.float32)
+    cosines = np.empty((len(queries), len(features)), np.float32)
+
+    def fill(strip: int) -> None:
+        for start in range(strip, min(strip + STRIP_ROWS, len(features)), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            cosines[:, rows] = similarities(queries, features[rows].astype(np.float32))
+
+    strips = range(0, len(features), STRIP_ROWS)
+    if len(strips) < 2:
+        list(map(fill, strips))
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy lets go of Python's lock
+            list(pool.map(fill, strips))
+    return cosines
