@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import calendar
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 _FORM = re.compile(
-    r"\d{4}(?:-\d\d|([-:/])\d\d\1\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|[+-]\d\d:?\d\d))?)?)?",
+    r"\d{4}(?:-\d\d|([-:/])\d\d\1\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?( ?(?:Z|[+-]\d\d:?\d\d))?)?)?",
     re.ASCII,
 )
 _YEAR, _MONTH, _DAY, _MINUTE = 4, 7, 10, 16  # characters of a date that is told to these
@@ -38,6 +41,25 @@ def beginning(text: str) -> datetime | None:
         return datetime.fromisoformat(f"{text[:4]}-{text[5:7]}-{text[8:]}").replace(tzinfo=None)
     except ValueError:  # 31 February
         return None
+
+
+def beginnings(texts: Sequence[str]) -> np.ndarray:
+    """:func:`beginning` of each, NaT for what is no date: datetime64[us] [n]. A million take a quarter of the time."""
+    try:
+        return np.array(list(map(_iso, texts)), "datetime64[us]")
+    except ValueError:  # 31 February is among them
+        return np.array(list(map(beginning, texts)), "datetime64[us]")
+
+
+def _iso(text: str) -> str:
+    """As numpy reads it, whether there is such a day or not."""
+    form = _FORM.fullmatch(text)
+    if form is None or text.startswith("0000"):  # which cameras without a clock write, and numpy reads
+        return "NaT"
+    if len(text) <= _MONTH:
+        return text
+    until = form.start(2) if form[2] else None
+    return f"{text[:4]}-{text[5:7]}-{text[8:until]}".replace(",", ".")
 
 
 def period(text: str) -> Period | None:

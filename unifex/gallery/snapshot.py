@@ -52,7 +52,7 @@ class CategoricalColumn:
     @cached_property
     def moments(self) -> np.ndarray:
         """datetime64[us] [len(names)], when the date that a name is begins, NaT where it is none."""
-        return np.array(list(map(dates.beginning, self.names)), "datetime64[us]")
+        return dates.beginnings(self.names.tolist())
 
     def among(self, texts: Sequence[str]) -> np.ndarray:
         """bool [N]: which items have one of these texts, in whichever Unicode form they were typed."""
