@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ import torch
 from tests.support import drawing
 from tests.support.galleries import packed, run_index, unpacked
 from unifex.cli.main import main
+from unifex.cli.settings import Settings
 from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.progress import finish
@@ -32,6 +35,8 @@ from unifex.training.distributed import Processes
 from unifex.training.held_out import HoldOut
 from unifex.training.resume import checkpoints
 from unifex.training.run import train
+from unifex.ui.components.model_switch import ModelSwitch
+from unifex.ui.context import AppContext
 
 DEEP = replace(PRESETS["deep"].config, epochs=2, augmentations=1, batch_size=16, backbone_learning_rate=1e-3)
 NAME = "deep"
@@ -261,3 +266,19 @@ def test_indexing_anew_that_is_stopped_or_fails_leaves_nothing(taught):
     finally:
         pictures.with_name("elsewhere").rename(pictures)
     assert not (library.folder / "half").exists()
+
+
+def test_the_page_indexes_anew_what_has_features_of_its_own(taught):
+    gallery, model = taught
+    context = AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder)
+    switch = ModelSwitch(context)
+    with gr.Blocks():
+        switch.build_back()
+        switch.build_notices()
+    switch.begin([gallery.name], model.name)
+    while context.is_busy("use"):
+        time.sleep(0.05)
+    job = context.outcome("use")
+    assert [made.name for made in job.result] == [f"{gallery.name} ({NAME})"]
+    assert switch.made("")
+    assert "stands beside" in switch.show_change(gallery.name, "")[switch.notice]
