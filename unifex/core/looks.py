@@ -7,6 +7,7 @@ Gauss-Newton steps on its place and size (Lucas and Kanade 1981; the additive fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,20 +39,30 @@ def look(image: Image.Image) -> np.ndarray:
     return found
 
 
-def same_picture(looks: np.ndarray, pairs: np.ndarray) -> Work[np.ndarray]:
-    """Which ``pairs`` int64 [P, 2] of ``looks`` (:data:`LOOK` [N]) are one picture: bool [P].
+def same_picture(
+    looks: np.ndarray, pairs: np.ndarray, known: Callable[[int], bool], tell: Callable[[int], object]
+) -> Work[np.ndarray]:
+    """Which ``pairs`` int64 [P, 2] of ``looks`` (:data:`LOOK` [N]) are one picture: int8 [P], 1 for yes, 0 for no.
 
-    Pictures in which there is nothing to see (of one colour) are not.
+    Those that are likely come first; a pair (its place) that is one is told at once, and one that is ``known`` to be
+    by then is -1: it was not compared. Pictures in which there is nothing to see (of one colour) are none.
     """
     rough, windows, turned = yield from _rough(looks, pairs)
     pairs = np.where(turned[:, None], pairs[:, ::-1], pairs)
-    same = np.zeros(len(pairs), bool)
-    worth = np.flatnonzero(rough >= LEAST_ROUGH)
+    same = np.zeros(len(pairs), np.int8)
+    worth = np.argsort(-rough, kind="stable")[: int((rough >= LEAST_ROUGH).sum())]
     stage = Stage("comparing pictures", len(worth), "pairs")
     for start in range(0, len(worth), BLOCK):
         yield stage.at(start)
         rows = worth[start : start + BLOCK]
+        needless = np.array([known(row) for row in rows.tolist()], bool)
+        same[rows[needless]] = -1
+        rows = rows[~needless]
+        if not len(rows):
+            continue
         same[rows] = _align(looks[pairs[rows, 0]], looks[pairs[rows, 1]], windows[rows]).agrees
+        for row in rows[same[rows] == 1].tolist():
+            tell(row)
     return same
 
 

@@ -281,13 +281,14 @@ class DerivedData:
         near = yield from self.find_neighbours(current)
         path, origin = self._database.folder / "duplicates.npz", self._model.origin("duplicates")
         kept = self._memo.last("compared") or Compared.read(path, origin)
+        distinct = self._database.marked_pairs("distinct")
         compared = yield from duplicates.compare(
-            current.columns, near, partial(pictures.thumbnail, self._database), kept
+            current.columns, near, partial(pictures.thumbnail, self._database), kept, distinct
         )
         if not np.array_equal(kept.pairs, compared.pairs):
             self._keep(path.name, lambda: compared.write(path, origin))
         self._memo.put("compared", None, compared)
-        found = duplicates.group(current.columns, near, compared, self._database.marked_pairs("distinct"))
+        found = duplicates.group(current.columns, near, compared, distinct)
         return self._memo.put("duplicates", current.fingerprint, found)
 
     def calibration(self, current: Snapshot | None = None) -> Calibration:

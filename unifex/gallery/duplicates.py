@@ -90,20 +90,46 @@ def _keys(pairs: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pairs).view("S32").reshape(-1)
 
 
-def compare(columns: ItemTable, near: Neighbours, picture: Callable[[str], bytes], known: Compared) -> Work[Compared]:
-    """Look at all pairs of images that are neighbours and alike enough; ``picture``: a hash's thumbnail, JPEG bytes."""
+def compare(
+    columns: ItemTable,
+    near: Neighbours,
+    picture: Callable[[str], bytes],
+    known: Compared,
+    distinct: Iterable[tuple[int, int]],
+) -> Work[Compared]:
+    """Look at the pairs of images that are neighbours and alike enough; ``picture``: a hash's thumbnail, JPEG bytes.
+
+    Two that are in one group anyway are not compared: of a hundred copies that would be thousands of pairs.
+    ``distinct`` as in :func:`group`; where it says something of a group, every pair of it counts.
+    """
     images_of, first, copies = np.unique(columns.items["content"], return_index=True, return_inverse=True)
     rows, places = np.nonzero(near.found & (near.scores >= CANDIDATE))
     pairs = np.unique(np.sort(np.column_stack([copies[rows], copies[near.positions[rows, places]]]), axis=1), axis=0)
     hashes = images_of[pairs]
     done, same = known.known(hashes)
-    new = np.flatnonzero(~done)
+    groups = _Groups(np.arange(len(images_of)), copies[_apart(columns, distinct)].tolist())
+    for a, b in pairs[done & same].tolist():
+        groups.join(a, b)
+    waiting = np.flatnonzero(~done)
+    new = waiting[np.array([not groups.has(a, b) for a, b in pairs[waiting].tolist()], bool)]
     used = np.unique(pairs[new])
     looks, seen = yield from _looks(columns.sha256s(first[used]), picture)
-    same[new] = yield from same_picture(looks, np.searchsorted(used, pairs[new]))
-    lost = np.zeros(len(pairs), bool)
-    lost[new] = ~seen[np.searchsorted(used, pairs[new])].all(1)  # a picture may come back, with its disk
-    return Compared(hashes[~lost], same[~lost])
+    among = pairs[new].tolist()
+    found = yield from same_picture(
+        looks,
+        np.searchsorted(used, pairs[new]),
+        lambda row: groups.has(*among[row]),
+        lambda row: groups.join(*among[row]),
+    )
+    same[new] = found == 1
+    done[new] = (found >= 0) & seen[np.searchsorted(used, pairs[new])].all(1)  # a picture may come back, with its disk
+    return Compared(hashes[done], same[done])
+
+
+def _apart(columns: ItemTable, distinct: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Positions int64 [n, 2] of pairs of ids that are both there."""
+    apart = positions_of(columns.ids, np.array(list(distinct), np.int64).reshape(-1, 2))
+    return apart[(apart >= 0).all(1)]
 
 
 def _looks(hashes: list[str], picture: Callable[[str], bytes]) -> Work[tuple[np.ndarray, np.ndarray]]:
@@ -128,8 +154,7 @@ def group(columns: ItemTable, near: Neighbours, compared: Compared, distinct: It
     first = np.unique(columns.copies, return_index=True)[1]
     of_bytes = first[columns.copies]
     contents = columns.items["content"][first]
-    apart = positions_of(columns.ids, np.array(list(distinct), np.int64).reshape(-1, 2))
-    groups = _Groups(of_bytes, apart[(apart >= 0).all(1)].tolist())
+    groups = _Groups(of_bytes, _apart(columns, distinct).tolist())
     for a, b in first[np.searchsorted(contents, compared.pairs[compared.same])].tolist():
         groups.join(a, b)
     of_picture = groups.settled()
@@ -158,6 +183,11 @@ class _Groups:
             self._apart[other].discard(second)
             self._keep_apart(first, other)
         return True
+
+    def has(self, a: int, b: int) -> bool:
+        """Whether two positions are in one group of which nothing is said to stay apart."""
+        root = self._root(a)
+        return root == self._root(b) and not self._apart.get(root)
 
     def take_alike(self, near: Neighbours, of: np.ndarray) -> None:
         """Join what is very alike: around one group each, so that likeness does not lead from one thing to another."""
