@@ -137,7 +137,7 @@ FIELDS: dict[str, Field] = {
         lambda form, texts: replace(form, saved=_id(texts[-1])),
     ),
     "words": Field(
-        lambda form: [form.text.strip()] if form.text.strip() else [],
+        lambda form: [form.words] if form.words else [],
         lambda form, texts: replace(form, text=_words(texts[-1])),
     ),
     "balance": _single("text_weight", ranges.BALANCE.check, minor=True),
@@ -214,7 +214,7 @@ def in_words(form: Form) -> str:
     shown = len(form.paths) or len(form.item.ids) or bool(form.remembered)
     marks = form.counting_marks
     said = [
-        f"\u201c{form.text.strip()[:60]}\u201d" if form.text.strip() else "",
+        f"\u201c{form.words[:60]}\u201d" if form.words else "",
         "" if not shown else "an image" if shown == 1 else plural(shown, "image"),
     ]
     said += [f"{len(marks.more)} more, {len(marks.less)} less like it" if marks else ""]

@@ -45,6 +45,11 @@ class Form:
     regions: str = ""  # boxes on the query, as :func:`query_regions.drawn` reads them
 
     @property
+    def words(self) -> str:
+        """What is searched for in words; a field that was never shown holds nothing at all."""
+        return (self.text or "").strip()
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """The images."""
         return tuple(path for path in [self.image, *(self.more or [])] if path)
@@ -71,7 +76,7 @@ class Form:
         marks, boxes = self.counting_marks, self.boxes
         images = tuple(path if part == WHOLE else Crop(path, part) for path, part in self.parts)
         items = self.item.ids
-        shown = Query(images, items, self.text.strip(), float(self.text_weight), boxes if items else ())
+        shown = Query(images, items, self.words, float(self.text_weight), boxes if items else ())
         return replace(shown, more=marks.more, less=marks.less)
 
     @property
@@ -89,7 +94,7 @@ class Form:
     @property
     def counting_marks(self) -> Marks:
         """The marks that were made about this query."""
-        return self.marks.of(self.gallery or "", (self.paths or self.remembered, self.item.ids, self.text.strip()))
+        return self.marks.of(self.gallery or "", (self.paths or self.remembered, self.item.ids, self.words))
 
     @property
     def shown(self) -> View:
