@@ -46,7 +46,7 @@ def first_hit(page: Page):
 
 
 _unanswered: WeakKeyDictionary[Page, set[Request]] = WeakKeyDictionary()
-_LOOKS = 4
+_LOOKS, _LOOKS_AT_A_JOB = 4, 40
 
 
 def watch_calls(page: Page) -> None:
@@ -58,11 +58,15 @@ def watch_calls(page: Page) -> None:
 
 
 def settle(page: Page) -> None:
-    """Wait until the page has every answer, and what it asked upon them: only then do fields keep what is typed."""
-    calls, quiet = _unanswered[page], 0
-    while quiet < _LOOKS:  # an answer's next question comes within one turn of the page, or two
+    """Wait until the page has every answer, and what it asked upon them: only then do fields keep what is typed.
+
+    A call that goes on as long as what it tells of is not waited for: then nothing else may have come for a while.
+    """
+    calls, before, alike = _unanswered[page], frozenset(), 0
+    while alike < (_LOOKS_AT_A_JOB if calls else _LOOKS):  # the next question comes within a turn of the page, or two
         page.evaluate("() => new Promise((done) => setTimeout(() => requestAnimationFrame(done), 30))")
-        quiet = 0 if calls else quiet + 1
+        alike = alike + 1 if before == calls else 0
+        before = frozenset(calls)
 
 
 STILL_JS = """() => new Promise((done) => {
