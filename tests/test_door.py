@@ -163,6 +163,22 @@ def test_sockets_of_the_web_are_not_opened(server):
         assert not line.recv(1000).startswith(b"HTTP/1.1 101")
 
 
+def test_who_leaves_in_the_midst_of_an_upload_is_no_fault(tmp_path, indexes):
+    log = tmp_path / "log"
+    with serve(indexes, log=log) as server:  # no exception may be in its log
+        here = urlsplit(server.url)
+        head = (
+            f"POST /gradio_api/upload HTTP/1.1\r\nHost: {here.netloc}\r\nContent-Length: 100000\r\n"
+            "Content-Type: multipart/form-data; boundary=part\r\n\r\n--part\r\n"
+            'Content-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+        )
+        for part in (head, head[:-2], head + "x" * 1000):
+            with socket.create_connection((here.hostname, here.port)) as gone:
+                gone.sendall(part.encode())
+        assert httpx.get(server.url).status_code == 200
+        Client(server.url, verbose=False).predict(api_name="/galleries")  # and goes on
+
+
 def guesses(server: Server, count: int, headers: dict) -> list[int]:
     form = {"username": "anna", "password": "wrong"}
     return [httpx.post(f"{server.url}login", data=form, headers=headers).status_code for _ in range(count)]

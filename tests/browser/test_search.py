@@ -40,7 +40,7 @@ def server(tmp_path_factory, demo) -> Iterator[Server]:
 
 @pytest.fixture
 def page(server, open_page) -> Page:
-    page = open_page(server.url)
+    page = open_page(server.url, pictures_go=True)  # what is left out may just be asked what looks like it
     expect(page.locator("#hits .card").first).to_be_visible()
     settle(page)
     return page

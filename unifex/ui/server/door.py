@@ -6,6 +6,7 @@ read the answers. It cannot change what the browser says then: ``Host``, ``Origi
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -88,7 +89,8 @@ class Door:
             except Refusal as refusal:
                 await refused(refusal)(scope, receive, send)
             else:
-                await self.app(scope, receive, send)
+                with contextlib.suppress(ClientDisconnect):  # who leaves in the midst of an upload is no fault of ours
+                    await self.app(scope, receive, send)
 
     def _check_host(self, request: Request) -> None:
         given = request.headers.getlist("host")

@@ -88,8 +88,6 @@ class Guard:
             await self._pass(Request(scope, receive), send)
         except Refusal as refusal:
             await refused(refusal)(scope, receive, send)
-        except ClientDisconnect:
-            pass
 
     async def _pass(self, request: Request, send: Send) -> None:
         path, method = request.scope["path"], request.method
