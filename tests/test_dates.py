@@ -72,6 +72,26 @@ def test_conditions_hold_as_in_plain_python(values, bound, comparison, data):
     assert held.tolist() == [COMPARED[comparison](begins, first, last) for _, begins, _ in values]
 
 
+@given(st.lists(told(), min_size=1, max_size=12), st.lists(told(), min_size=1, max_size=3), st.data())
+def test_the_page_opens_a_range_of_dates_as_it_was_saved(values, bounds, data):
+    compared = st.sampled_from([">=", "<=", ">", "<"])
+    texts = [f"taken{data.draw(compared)}{text}" for text, _, _ in bounds if len(text) > 4]  # a year may be a number
+    conditions = tuple(map(Condition.parse, texts))
+    opened = View.parse(View.of("", Filters(where=conditions)).as_json()).filters.where
+    column = CategoricalColumn.of([value for value, _, _ in values])
+    held = [np.all([one.holds(column) for one in some], axis=0) for some in (conditions, opened) if some]
+    np.testing.assert_array_equal(held[0] if held else 0, held[-1] if held else 0)
+    assert len(opened) <= 2
+
+
+@pytest.mark.parametrize("text", ["taken>9999-12-31", "taken<0001-01-01", "year>1900", "year<=2021", "year>=1e9"])
+def test_the_page_opens_ranges_at_their_ends(text):
+    opened = View.parse(View.of("", Filters(where=(Condition.parse(text),))).as_json()).filters.where
+    of = ["1900", "1901", "2021", "2022", "1e10"] if text.startswith("year") else ["1000-01-01", "9999-12-31 23:59:59"]
+    column = CategoricalColumn.of(of)
+    assert opened[0].holds(column).tolist() == Condition.parse(text).holds(column).tolist()
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "21", "20210304", "2021-3-4", "2021-13", "2021-02-30", "2021-03:04", "2021-03-04 24:01", "2021-03-04 10",

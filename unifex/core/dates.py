@@ -11,7 +11,7 @@ import calendar
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ _FORM = re.compile(
     r"\d{4}(?:-\d\d|([-:/])\d\d\1\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?( ?(?:Z|[+-]\d\d:?\d\d))?)?)?",
     re.ASCII,
 )
+MOMENT = timedelta(microseconds=1)  # the least that dates differ by
 _YEAR, _MONTH, _DAY, _MINUTE = 4, 7, 10, 16  # characters of a date that is told to these
 
 

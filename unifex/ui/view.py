@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from unifex.core import dates
@@ -56,7 +57,7 @@ class View:
     def of(cls, gallery: str, filters: Filters, order: str = "", grouped: bool = False) -> View:
         """The view whose filters find what these do; of single items and similarities a view says nothing."""
         chosen = {facet: names for facet, field in FACETS.items() if (names := getattr(filters, field))}
-        between: dict[str, tuple[float | None, float | None]] = {}
+        between: dict[str, tuple[End, End]] = {}
         for condition in filters.where:
             facet = COLUMN + condition.column
             if condition.is_range:
@@ -115,14 +116,35 @@ class View:
         return View(gallery.name, left, order="" if self.order[:1] in ("+", "-") else self.order, grouped=self.grouped)
 
 
-def _narrowed(ends: tuple[float | None, float | None], condition: Condition) -> tuple[float | None, float | None]:
+def _narrowed(ends: tuple[End, End], condition: Condition) -> tuple[End, End]:
     """What of a range a further comparison leaves; both ends belong to it."""
-    (low, high), end = ends, number(condition.value)
+    (low, high), end = ends, _inclusive(condition)
     if condition.comparison in (">", ">="):
-        end = math.nextafter(end, math.inf) if condition.comparison == ">" else end
-        return (end if low is None else max(low, end)), high
-    end = math.nextafter(end, -math.inf) if condition.comparison == "<" else end
-    return low, (end if high is None else min(high, end))
+        return max((one for one in (low, end) if one is not None), key=lambda one: _rank(one, last=False)), high
+    return low, min((one for one in (high, end) if one is not None), key=lambda one: _rank(one, last=True))
+
+
+def _inclusive(condition: Condition) -> float | str:
+    """The end that a comparison says, itself in the range."""
+    value, period, beyond = condition.value, dates.period(condition.value), condition.comparison in (">", "<")
+    if not math.isnan(end := number(value)) and (beyond or period is None):  # of years, too
+        return math.nextafter(end, math.inf if condition.comparison == ">" else -math.inf) if beyond else end
+    if period is None or not beyond:
+        return value
+    if condition.comparison == ">":  # the next moment after all that the date says
+        next_one = min(period.last, datetime.max - dates.MOMENT) + dates.MOMENT
+    else:
+        next_one = max(period.first, datetime.min + dates.MOMENT) - dates.MOMENT
+    return next_one.isoformat(timespec="microseconds")
+
+
+def _rank(end: float | str, last: bool) -> tuple[float, timedelta]:
+    """What ends are ordered by, numbers among years; ``last``: a date ends with all that it says."""
+    if not math.isnan(plain := number(str(end))):
+        return plain, timedelta.max if last else timedelta.min
+    period = dates.period(str(end))
+    moment = datetime.min if period is None else period.last if last else period.first
+    return moment.year, moment - datetime(moment.year, 1, 1)
 
 
 def _facet(name: str, *beginnings: str) -> str:
