@@ -86,11 +86,17 @@ export default ({ element, props, watch, trigger }) => {
     drawOrders();
     for (const node of place('facets').children) node.mark(view);
   };
+  const ordersBy = (column) => {
+    const isTaken = column === 'taken', title = isTaken ? 'By date taken' : column;  // which cameras tell
+    const dated = isTaken || isDate(known.find(({ name }) => name === `column ${column}`)?.low);
+    const least = [`+${column}`, `${title}, ${dated ? 'oldest' : 'least'} first`], most = [`-${column}`, `${title}, ${dated ? 'newest' : 'most'} first`];
+    return dated ? [most, least] : [least, most];
+  };
   const drawOrders = () => {
     const columns = known.filter((facet) => facet.name.startsWith('column ')).map((facet) => titleOf(facet.name));
     const now = view.order || '', there = [...select.options].map(({ value }) => value);
     if (!orders.includes(now)) columns.push(now.slice(1));
-    const wanted = hits ? [...new Set(columns)].flatMap((column) => [[`+${column}`, `${column}, least first`], [`-${column}`, `${column}, most first`]]) : [];
+    const wanted = [...new Set(columns)].flatMap(ordersBy);
     for (const [order, title] of wanted) if (!there.includes(order)) select.append(new Option(title, order));
     for (const order of there) {
       if (!orders.includes(order) && !wanted.some(([one]) => one === order)) [...select.options].find(({ value }) => value === order).remove();
@@ -142,7 +148,7 @@ export default ({ element, props, watch, trigger }) => {
     const { order = '', grouped = false } = view;
     document.dispatchEvent(new CustomEvent('unifex-arrange', { detail: { of, order, grouped } }));
   };
-  const knowColumns = () => { if (hits && gallery && !known.length) ask(); };
+  const knowColumns = () => { if (gallery && !known.length) ask(); };
   place('toggle').addEventListener('click', () => open(!isOpen()));
   place('order').addEventListener('pointerenter', knowColumns);
   place('order').addEventListener('focusin', knowColumns);

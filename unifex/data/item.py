@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -46,6 +46,10 @@ class Labels:
         """As a table or a database keeps it: label, domain, split, and ``extra`` as JSON (empty without any)."""
         extra = json.dumps(self.extra, ensure_ascii=False) if self.extra else ""
         return self.label, self.domain, self.split, extra
+
+    def with_further(self, column: str, text: str) -> Labels:
+        """With one more further column, unless the text is empty or the column is there already."""
+        return self if not text or column in self.extra else replace(self, extra={column: text, **self.extra})
 
     def beside(self, taken: Collection[str]) -> dict[str, str]:
         """``extra``, to be shown beside what is called so already."""

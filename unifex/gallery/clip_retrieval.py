@@ -176,7 +176,8 @@ def _embedded(row: dict[str, Any], vector: np.ndarray, folder: Path, pictures: P
     item = Item(file.absolute().as_posix(), place, file.read_bytes, labels)
     thumbnail = thumbnails.thumbnail(picture.image)
     sha256 = images.content_hash(data)
-    return Embedded(item, sha256, picture.width, picture.height, len(data), vector, thumbnail)
+    size = picture.width, picture.height, len(data)
+    return Embedded(item, sha256, *size, vector, thumbnail, taken=picture.taken)
 
 
 def _labels(row: dict[str, Any], place: str) -> Labels:

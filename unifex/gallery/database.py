@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash
+from unifex.core.metadata import TAKEN
 from unifex.core.text import reason
 from unifex.data.item import Labels, Skipped
 from unifex.gallery import config, corrections, schema, tags
@@ -31,6 +32,7 @@ from unifex.gallery.snapshot import CategoricalColumn, FurtherColumns, ItemTable
 FILE = "items.sqlite"
 _SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_DATED = "SELECT id, taken FROM features JOIN items USING (sha256) WHERE taken > '' AND typeof(taken) = 'text'"
 log = logging.getLogger("unifex")
 
 
@@ -151,8 +153,8 @@ class Database:
 
     def records(self, ids: Sequence[int] | np.ndarray) -> list[Record]:
         """The items with these ids, in this order; ids that are no longer there are left out."""
-        query = f"""SELECT shown.label, shown.domain, shown.split, items.extra, {tags.OF_ITEM}, shown.id, shown.uri,
-                       shown.path, shown.sha256, width, height, bytes, COALESCE(original, '')
+        query = f"""SELECT shown.label, shown.domain, shown.split, items.extra, taken, {tags.OF_ITEM}, shown.id,
+                       shown.uri, shown.path, shown.sha256, width, height, bytes, COALESCE(original, '')
                    FROM shown JOIN items USING (id) JOIN features ON features.sha256 = shown.sha256
                    WHERE shown.id = ?"""
         with self.connect() as database:
@@ -160,10 +162,8 @@ class Database:
             rows = [database.execute(query, (int(i),)).fetchone() for i in ids]
         try:
             return [
-                Record(
-                    id, uri, path, sha256, Labels.from_row(label, domain, split, extra), *rest, tags=tags.of_row(tagged)
-                )
-                for label, domain, split, extra, tagged, id, uri, path, sha256, *rest in filter(None, rows)
+                Record(id, uri, path, sha256, _labels(*said), *rest, tags=tags.of_row(tagged))
+                for said, tagged, id, uri, path, sha256, *rest in ((row[:5], *row[5:]) for row in filter(None, rows))
             ]
         except ValueError as error:
             raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
@@ -206,9 +206,10 @@ class Database:
             database.execute("BEGIN")  # all reads see one commit
             now = version(database)
             rows = database.execute("SELECT id, path, extra FROM items ORDER BY id").fetchall()
+            dated = database.execute(_DATED).fetchall()
             tagged = database.execute(tags.SHOWN).fetchall()
         try:
-            return now, FurtherColumns.of(ids, rows, tags.TagColumn.of(ids, tagged))
+            return now, FurtherColumns.of(ids, rows, tags.TagColumn.of(ids, tagged)).with_one(TAKEN, ids, dated)
         except ValueError as error:
             raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
 
@@ -325,6 +326,12 @@ class Database:
         with self.connect() as database:
             row = database.execute("SELECT checksum FROM shards WHERE id = ?", (shard,)).fetchone()
         return row[0] if row else ""
+
+
+def _labels(label: str, domain: str, split: str, extra: str, taken: object) -> Labels:
+    """Of a row, with the date of its image where it has no column of that name. Raises ValueError for damaged ones."""
+    labels = Labels.from_row(label, domain, split, extra)
+    return labels.with_further(TAKEN, taken) if isinstance(taken, str) else labels
 
 
 def version(database: sqlite3.Connection) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from unifex.core import images, thumbnails
+from unifex.core.metadata import taken_by_header
 from unifex.data.item import Item, Skipped, Source, Unread
 from unifex.data.sources import open_source
 from unifex.data.tree import camera
@@ -47,13 +49,22 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
             item = replace(item, notes=(*item.notes, picture.note))
         pixels.append(embedder.backbone.preprocessing.to_input(picture.image))
         thumbnail = thumbnails.thumbnail(picture.image)
-        entry = Embedded(item, sha256, picture.width, picture.height, len(data), thumbnail=thumbnail)
+        size = picture.width, picture.height, len(data)
+        entry = Embedded(item, sha256, *size, thumbnail=thumbnail, taken=picture.taken)
         waiting.append((len(outcomes), _with_original(entry, data)))
         outcomes.append(entry)
     if pixels:
         for (place, entry), features in zip(waiting, embedder.engine.bulk(np.stack(pixels))):
             outcomes[place] = replace(entry, features=features)
     return outcomes
+
+
+def date_of(item: Item) -> str | None:
+    """When an item's picture was taken, by the header of its file; None where that cannot be read now."""
+    try:
+        return taken_by_header(Path(item.uri) if os.path.isabs(item.uri) else item.read())
+    except (OSError, images.ImageError):
+        return None
 
 
 def _with_original(entry: Embedded, data: bytes) -> Embedded:

@@ -41,10 +41,10 @@ class ImageStore:
         sizes = {entry.sha256: self._write_files(entry) for entry in fresh.values()}
         shard = self._new_shard(connection, [entry.features for entry in fresh.values()]) if fresh else 0
         connection.executemany(
-            "INSERT INTO features (sha256, shard, row, width, height, bytes, original, stored) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO features (sha256, shard, row, width, height, bytes, original, stored, taken) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (e.sha256, shard, row, e.width, e.height, e.bytes, e.original_name, sizes[e.sha256])
+                (e.sha256, shard, row, e.width, e.height, e.bytes, e.original_name, sizes[e.sha256], e.taken)
                 for row, e in enumerate(fresh.values())
             ],
         )

@@ -22,7 +22,7 @@ from unifex.data import locations
 from unifex.data.item import Item, Skipped, Source, SourceError
 from unifex.data.locations import Place
 from unifex.data.sources import open_source
-from unifex.gallery.embedding import embed_items
+from unifex.gallery.embedding import date_of, embed_items
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import Counts, IndexReport
@@ -186,6 +186,8 @@ class _Run:
         self._embedder = gallery.embedder
         self._known = KnownItems(writer, self.source_id, [known.spec for known in gallery.sources()])
         self._hashes = writer.stored_hashes()
+        self._undated = writer.undated()
+        self._dates: dict[str, str] = {}  # of images that were indexed before anybody looked for one
         self._seen: set[str] = set()
         self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
         self._batch: list[Embedded] = []
@@ -262,6 +264,9 @@ class _Run:
         self.counts.skipped += 1
         if self._known.is_news(stored, item):
             self._touched.append((stored, item))
+        if stored.sha256 in self._undated and (date := date_of(item)) is not None:
+            self._undated.discard(stored.sha256)
+            self._dates[stored.sha256] = date
 
     def _refuse(self, refused: Skipped, stored: Stored | None, is_read: bool = False) -> None:
         """``stored``: the item that was there. ``is_read``: its file was, and is no image any more."""
@@ -305,6 +310,9 @@ class _Run:
     def _commit(self) -> None:
         if self._left:
             self.writer.leave(self._left)
+        if self._dates:
+            self.writer.date(self._dates)
+            self._dates = {}
         if self._touched:
             self.counts.relabelled += self.writer.list_items(self.source_id, self._touched)
         if self._batch or self._refused or self._moved:

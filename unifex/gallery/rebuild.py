@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from unifex.core import dates
 from unifex.core.text import printable
 from unifex.data.item import Labels
 from unifex.gallery import listings, tags
@@ -57,11 +58,11 @@ def rebuild(source: sqlite3.Connection, target: Path, place: str, original: Call
         originals: dict[str, str] = {}
 
         def features() -> Iterator[tuple]:
-            for sha256, shard, row, *size, name in _rows(source, "features"):
+            for sha256, shard, row, *told, name in _rows(source, "features"):
                 if row >= shards.get(shard, 0):
                     raise ValueError(f"an image lies at row {row} of features {shard}, where nothing is")
                 originals[sha256] = original(sha256, name)
-                yield sha256, shard, row, *size, originals[sha256]
+                yield sha256, shard, row, *told, originals[sha256]
 
         corrections = list(_rows(source, "corrections"))
         corrected = {uri for row in corrections for uri in (row[1], row[6])}
@@ -76,7 +77,8 @@ def rebuild(source: sqlite3.Connection, target: Path, place: str, original: Call
 
         made.executemany("INSERT INTO shards (id, rows) VALUES (?, ?)", shards.items())
         made.executemany(
-            "INSERT INTO features (sha256, shard, row, width, height, bytes, original) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO features (sha256, shard, row, width, height, bytes, taken, original) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             features(),
         )
         made.executemany(
@@ -146,6 +148,13 @@ def _extra(value: object) -> str:
     return Labels.from_row("", "", "", _text(MOST_EXTRA)(value)).row[3]
 
 
+def _taken(value: object) -> str | None:
+    """The date of an image, empty without one; None in a gallery of an earlier version, which did not look."""
+    if value is not None and value != "" and not (isinstance(value, str) and dates.beginning(value)):
+        raise ValueError("no date")
+    return None if value is None else str(value)
+
+
 def _place(value: object) -> str:
     """It only tells whose correction one is; nothing is opened there."""
     if not isinstance(value, str):
@@ -176,7 +185,7 @@ def _tag(value: object) -> str:
     return tag
 
 
-LATER = frozenset({"extra"})  # columns that a gallery of an earlier version may lack
+LATER = frozenset({"extra", "taken"})  # columns that a gallery of an earlier version may lack
 LATER_TABLES = frozenset({"tags"})
 _SIZE = _number(0, 1 << 40)
 _LABEL = _text(MOST_LABEL)
@@ -184,7 +193,7 @@ _COLUMNS: dict[str, dict[str, Callable[[object], object]]] = {
     "shards": {"id": _number(1, 1 << 32), "rows": _number(0, SHARD_ROWS)},
     "features": {
         "sha256": _digest, "shard": _number(1, 1 << 32), "row": _number(0, SHARD_ROWS), "width": _SIZE,
-        "height": _SIZE, "bytes": _SIZE, "original": _file_name,
+        "height": _SIZE, "bytes": _SIZE, "taken": _taken, "original": _file_name,
     },
     "items": {
         "id": _number(1, 1 << 62), "uri": _place, "path": _text(MOST_PATH), "sha256": _digest, "label": _LABEL,

@@ -45,7 +45,8 @@ class Stored:
 
 @dataclass(frozen=True)
 class Embedded:
-    """An item ready to be committed. ``features`` is None when the gallery has them already for this hash."""
+    """An item ready to be committed. ``features`` is None when the gallery has them already for this hash; ``taken``
+    (:func:`unifex.core.metadata.taken`) where nobody looked."""
 
     item: Item
     sha256: str
@@ -56,6 +57,7 @@ class Embedded:
     thumbnail: bytes = b""
     original: bytes = b""
     original_suffix: str = ""
+    taken: str | None = None
 
     @property
     def original_name(self) -> str:

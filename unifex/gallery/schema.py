@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ CREATE TABLE IF NOT EXISTS shards (
 CREATE TABLE IF NOT EXISTS features (
     sha256 TEXT PRIMARY KEY, shard INTEGER NOT NULL, row INTEGER NOT NULL,
     width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL, original TEXT,
-    stored INTEGER) WITHOUT ROWID;
+    stored INTEGER, taken TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT UNIQUE NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
     label TEXT NOT NULL, domain TEXT NOT NULL, split TEXT NOT NULL, stamp TEXT NOT NULL, source INTEGER NOT NULL,
@@ -40,6 +41,8 @@ CREATE INDEX IF NOT EXISTS items_sha256 ON items (sha256);
 CREATE INDEX IF NOT EXISTS items_path ON items (path);
 CREATE INDEX IF NOT EXISTS features_shard ON features (shard);
 CREATE INDEX IF NOT EXISTS features_unmeasured ON features (sha256) WHERE stored IS NULL;
+CREATE INDEX IF NOT EXISTS features_undated ON features (sha256) WHERE taken IS NULL;
+CREATE INDEX IF NOT EXISTS features_dated ON features (sha256, taken) WHERE taken > '';
 """
     + corrections.TABLE
     + corrections.INDICES
@@ -103,6 +106,7 @@ MIGRATIONS = (
     Migration(columns={"features": {"stored": "INTEGER"}}),
     Migration(columns={"items": _EXTRA, "listings": _EXTRA}),
     Migration(tables={"tags": tags.TABLE.replace("CREATE TABLE", "CREATE TEMP TABLE")}),
+    Migration(columns={"features": {"taken": "TEXT"}}),
 )
 
 
@@ -139,12 +143,15 @@ def _version(database: sqlite3.Connection) -> int:
 
 def stand_ins(database: sqlite3.Connection) -> str:
     """A script that lets a reader see what a gallery of an earlier version lacks; empty when it lacks nothing."""
-    scripts = []
+    lacking: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for migration in MIGRATIONS:
         for table, columns in migration.missing_columns(database).items():
-            values = ", ".join(f"{kind.partition('DEFAULT ')[2] or 'NULL'} AS {name}" for name, kind in columns.items())
-            scripts.append(f"CREATE TEMP VIEW {table} AS SELECT *, {values} FROM main.{table}")
-        scripts += [migration.tables[name] for name in migration.missing_tables(database)]
+            lacking[table] |= columns
+    scripts = []
+    for table, columns in lacking.items():
+        values = ", ".join(f"{kind.partition('DEFAULT ')[2] or 'NULL'} AS {name}" for name, kind in columns.items())
+        scripts.append(f"CREATE TEMP VIEW {table} AS SELECT *, {values} FROM main.{table}")
+    scripts += [migration.tables[name] for migration in MIGRATIONS for name in migration.missing_tables(database)]
     return ";".join(scripts)
 
 

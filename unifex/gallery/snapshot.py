@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -172,6 +172,15 @@ class FurtherColumns:
                 extra[column][positions[part]] = [str(values.get(column, "")) for values in said]
         columns = {name: CategoricalColumn.of(texts.tolist()) for name, texts in sorted(extra.items())}
         return cls(CategoricalColumn.of(folders.tolist()), columns, tags)
+
+    def with_one(self, column: str, ids: np.ndarray, said: Iterable[tuple[int, str]]) -> FurtherColumns:
+        """With one more column of the items with these ``ids``, from (id, text); a text that is there already stays."""
+        new = dict(said)
+        if not new:
+            return self
+        there = self.extra[column].texts.tolist() if column in self.extra else [""] * len(ids)
+        texts = [text or new.get(id, "") for id, text in zip(ids.tolist(), there)]
+        return replace(self, extra=dict(sorted({**self.extra, column: CategoricalColumn.of(texts)}.items())))
 
 
 _AT_ONCE = 4096  # rows; their JSON is read as one list, which takes a third of the time

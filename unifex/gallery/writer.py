@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
@@ -174,6 +174,19 @@ class Writer:
             item_rows.list_items(connection, source, [(old.id, new) for old, new in items])
             relabelled = item_rows.settle(connection, [old.id for old, _ in items])
         return relabelled
+
+    def undated(self) -> set[str]:
+        """sha256 of every image of which nobody has looked yet when it was taken."""
+        with self._database.connect() as connection:
+            return {row[0] for row in connection.execute("SELECT sha256 FROM features WHERE taken IS NULL")}
+
+    def date(self, taken: Mapping[str, str]) -> None:
+        """Note when images were taken (:func:`unifex.core.metadata.taken`), by sha256."""
+        with self._change() as connection:
+            connection.executemany(
+                "UPDATE features SET taken = ? WHERE sha256 = ? AND taken IS NULL",
+                [(text, sha256) for sha256, text in taken.items()],
+            )
 
     def unlist(self, source: int, items: Sequence[int], gone: Iterable[int] = ()) -> Unlisted:
         """A source has these items no more: those that no other has, or that are ``gone``, are removed."""

@@ -28,6 +28,20 @@ def _by_path(gallery: Gallery, snapshot: Snapshot) -> np.ndarray:
     return positions[positions >= 0]
 
 
+def _by_column(snapshot: Snapshot, order: str) -> np.ndarray:
+    """Numbers, then dates in the order of time, then texts, least or most first; what has none of them comes last."""
+    column = snapshot.further.extra.get(order[1:])
+    if column is None:
+        return np.arange(len(snapshot))
+    numbers, moments = column.numbers, column.moments
+    kinds = np.where(~np.isnan(numbers), 0, np.where(~np.isnat(moments), 1, 2))
+    ranks = np.empty(len(kinds), np.int64)
+    ranks[np.lexsort((np.arange(len(kinds)), moments, np.nan_to_num(numbers), kinds))] = np.arange(len(kinds))
+    empty = np.array(column.names == "", bool)
+    ranks = np.where(empty, len(ranks), ranks if order[0] == "+" else -ranks)
+    return np.argsort(ranks[column.codes], kind="stable")
+
+
 # Positions int64 [N] of a snapshot's items in each order; another one is a line here.
 ORDERS: dict[str, Callable[[Gallery, Snapshot], np.ndarray]] = {
     "": lambda _, snapshot: np.arange(len(snapshot)),
@@ -46,8 +60,10 @@ class Listings:
 
     def ids(self, gallery: Gallery, filters: Filters = Filters(), order: str = "") -> np.ndarray:
         """The ids int64 [n] of what ``filters`` leave; ``order`` is one of :data:`ORDERS`: as it was added, by label
-        (those without one last), by path, or what was added last first. Raises ``UnifexError`` for any other."""
-        if order not in ORDERS:
+        (those without one last), by path, or what was added last first; or ``+COLUMN`` or ``-COLUMN``: by a further
+        column, least or most first, what has nothing there last. Raises ``UnifexError`` for any other."""
+        by_column = order[:1] in ("+", "-")
+        if order not in ORDERS and not by_column:
             raise UnifexError(f"no order '{order[:40]}'; there are: {either([*filter(None, ORDERS)])}")
         snapshot = gallery.snapshot()
         if not order and not filters.partial:
@@ -55,7 +71,9 @@ class Listings:
         made_of = gallery.folder, snapshot.fingerprint, order
 
         def left() -> np.ndarray:
-            positions = self._memo(made_of, lambda: ORDERS[order](gallery, snapshot))
+            positions = self._memo(
+                made_of, lambda: _by_column(snapshot, order) if by_column else ORDERS[order](gallery, snapshot)
+            )
             mask = filters.mask(snapshot)
             return snapshot.columns.ids[positions if mask is None else positions[mask[positions]]]
 

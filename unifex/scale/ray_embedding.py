@@ -24,6 +24,7 @@ import numpy as np
 
 from unifex.core.assets import PACKAGE
 from unifex.core.errors import UnifexError
+from unifex.core.metadata import TAKEN
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.data.item import Options, Skipped, SourceError
@@ -217,8 +218,9 @@ class Worker:
             "bytes": [one.bytes for one in embedded], "thumbnail": [one.thumbnail for one in embedded],
         }  # fmt: skip
         texts: dict[str, Any] = dict.fromkeys(("image_path", "path", "label", "domain", "split", "sha256"), pa.string())
-        if any(entry.item.labels.extra for entry in embedded):
-            columns["extra"] = [entry.item.labels.row[3] for entry in embedded]
+        further = [entry.item.labels.with_further(TAKEN, entry.taken or "") for entry in embedded]
+        if any(labels.extra for labels in further):
+            columns["extra"] = [labels.row[3] for labels in further]
             texts["extra"] = pa.string()
         types = texts | dict.fromkeys(("width", "height", "bytes"), pa.int64()) | {"thumbnail": pa.binary()}
         parquet.write_table(pa.table(columns, pa.schema(types)), table)

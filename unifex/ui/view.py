@@ -25,7 +25,7 @@ End = float | str | None  # a number, a date as :mod:`unifex.core.dates` has the
 class View:
     """``chosen``: names by facet, any of which has to hold; ``between``: least and most of numbers, or dates, by facet.
 
-    ``order``: empty as found, or one of :data:`unifex.retrieval.browsing.ORDERS`, or for hits ``+COLUMN``, ``-COLUMN``;
+    ``order``: empty as found, or one of :data:`unifex.retrieval.browsing.ORDERS`, or ``+COLUMN``, ``-COLUMN``;
     ``grouped``: hits of one label stand together. Facets are those of :func:`unifex.retrieval.facets.facets`.
     """
 

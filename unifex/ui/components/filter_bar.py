@@ -17,7 +17,7 @@ def filter_bar(elem_id: str, of: str, orders: Mapping[str, str]) -> gr.HTML:
     """Its value is a :class:`unifex.ui.view.View` as JSON, and ``input`` comes when somebody changes it.
 
     ``of``: the grid whose items it is about, by its ``elem_id``; ``orders``: what each of its orders is called. The
-    orders of hits by a further column, and their groups, are offered where these are hits.
+    orders by a further column are offered, too, and groups where these are hits.
     """
     return gr.HTML(
         "",

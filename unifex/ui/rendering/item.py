@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from markupsafe import Markup
 
-from unifex.core.metadata import taken
+from unifex.core.metadata import TAKEN, taken_by_header
 from unifex.core.templates import render
 from unifex.core.text import size
 from unifex.gallery import tags
@@ -67,8 +67,10 @@ class Told:
 
 
 def _taken(shown: Shown) -> str:
-    when = None if shown.strangers else taken(shown.original)
-    return f"{when:%Y-%m-%d %H:%M}" if when else ""
+    """By the further column, or in a gallery of an earlier version by the file."""
+    if shown.strangers:
+        return ""
+    return shown.record.labels.extra.get(TAKEN) or taken_by_header(shown.original)
 
 
 # What is told of an item, where there is something to tell. Another fact is a line here.
@@ -86,7 +88,8 @@ FACTS: dict[str, Callable[[Shown], str]] = {
 def detail(shown: Shown) -> Markup:
     """Everything known of an item, and what can be done with it."""
     rows = {name: value for name, fact in FACTS.items() if (value := fact(shown))}
-    rows |= {} if shown.strangers else shown.record.labels.beside(FACTS)
+    further = {} if shown.strangers else shown.record.labels.beside(FACTS)
+    rows |= {name: text for name, text in further.items() if name != TAKEN}
     place = shown.record.path if shown.strangers else shown.record.uri
     only = {"Label": shown.record.label, "Domain": shown.record.domain}
     return render("item.html", shown=shown, rows=rows, place=place, only=only)
