@@ -36,6 +36,7 @@ from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
 from unifex.ui.rendering import html
 from unifex.ui.scripts import script_route
+from unifex.ui.server.answer_streams import AnswerStreams
 from unifex.ui.server.door import Door, Hosts
 from unifex.ui.server.first_paint import FirstPaint
 from unifex.ui.server.guard import Guard
@@ -295,7 +296,11 @@ def _hosts(settings: Settings) -> Hosts:
 
 def _middleware(context: AppContext, hosts: Hosts) -> list[Middleware]:
     """What every request passes."""
-    door = [Middleware(BrotliMiddleware, quality=BROTLI_QUALITY, minimum_size=1000), Middleware(Door, hosts=hosts)]
+    door = [
+        Middleware(BrotliMiddleware, quality=BROTLI_QUALITY, minimum_size=1000),
+        Middleware(Door, hosts=hosts),
+        Middleware(AnswerStreams),
+    ]
     if not context.workspaces:
         return door
     return [*door, Middleware(Guard, workspaces=context.workspaces, rate=context.settings.rate)]
