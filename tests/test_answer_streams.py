@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+from starlette.types import Message
 
 from unifex.ui.server.answer_streams import AnswerStreams
 
@@ -27,19 +28,19 @@ class Asked:
     """A request to ``app`` that goes on, and what it was told so far."""
 
     def __init__(self, app: AnswerStreams, path: str, query: str = "", body: bytes = b""):
-        self.told: list[dict] = []
+        self.told: list[Message] = []
         self.body = [body[:5], body[5:]]
         self.left = asyncio.Event()
         scope = {"type": "http", "path": f"/gradio_api/queue/{path}", "query_string": query.encode()}
         self.task = asyncio.create_task(app(scope, self._receive, self._send))
 
-    async def _receive(self) -> dict:
+    async def _receive(self) -> Message:
         if self.body:
             return {"type": "http.request", "body": self.body.pop(0), "more_body": bool(self.body)}
         await self.left.wait()
         return {"type": "http.disconnect"}
 
-    async def _send(self, message: dict) -> None:
+    async def _send(self, message: Message) -> None:
         self.told.append(message)
 
     @property
