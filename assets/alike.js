@@ -10,7 +10,7 @@ export default (view) => {
   const strip = view.place('strip'), title = view.place('alike-title');
   let asked = null, resting = 0, items = [], of = '';
 
-  const say = (text) => {
+  const head = (text) => {
     title.textContent = `Looks most like these in ${view.list.gallery}${text}`;
   };
   const stop = () => {
@@ -25,7 +25,7 @@ export default (view) => {
     if (mine.signal.aborted) return;
     strip.removeAttribute('aria-busy');
     items = found ?? [];
-    say(found ? (found.length ? '' : ': nothing else is there') : ': that cannot be told now');
+    head(found ? (found.length ? '' : ': nothing else is there') : ': that cannot be told now');
     strip.replaceChildren(...items.map((item, index) => drawCard(newCard(), { gallery, kind: '' }, item, index, WIDTH)));
   };
   strip.addEventListener('click', (event) => {
@@ -40,7 +40,7 @@ export default (view) => {
       of = wanted;
       stop();
       items = [];
-      say('');
+      head('');
       if (strip.contains(document.activeElement)) view.dialog.focus();  // where keys are heard
       strip.replaceChildren();
       strip.setAttribute('aria-busy', 'true');

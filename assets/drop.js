@@ -9,7 +9,7 @@ export default ({ element, upload, trigger }) => {
   const find = (selector) => element.querySelector(selector);
   const plural = (count) => `${count.toLocaleString('en')} file${count === 1 ? '' : 's'}`;
   let busy = false, stopped = false, aside = '';
-  const say = (text, share) => {
+  const state = (text, share) => {
     find('.state').textContent = text + aside;
     const bar = find('progress');
     bar.hidden = share === undefined;
@@ -23,7 +23,7 @@ export default ({ element, upload, trigger }) => {
     try {
       if (entry.isFile) {
         found.push({ file: await promised((done, fail) => entry.file(done, fail)), name: path + entry.name });
-        if (found.length % 100 === 0) say(`Reading: ${plural(found.length)} so far`);
+        if (found.length % 100 === 0) state(`Reading: ${plural(found.length)} so far`);
         return;
       }
       const reader = entry.createReader();
@@ -60,7 +60,7 @@ export default ({ element, upload, trigger }) => {
         } catch (error) {
           lost.push({ name: found[place].name, why: because(error) });
         }
-        if (!stopped) say(`Uploading ${done.toLocaleString('en')} of ${plural(found.length)}.`, done / found.length);
+        if (!stopped) state(`Uploading ${done.toLocaleString('en')} of ${plural(found.length)}.`, done / found.length);
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
@@ -85,13 +85,13 @@ export default ({ element, upload, trigger }) => {
     busy = true;
     stopped = false;
     aside = '';
-    say('Reading what was dropped');
+    state('Reading what was dropped');
     let text = 'Nothing was uploaded; do it again.', sent = null;
     try {
       [text, sent] = await outcome(gather);
     } finally {
       busy = false;
-      say(text);
+      state(text);
     }
     if (sent) trigger('upload', { files: sent });
   };

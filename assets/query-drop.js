@@ -35,28 +35,28 @@ const fetched = async (address) => {
   return new File([blob], name || 'picture', { type: blob.type });
 };
 
-export const takeIn = ({ column, upload, say }) => {
+export const takeIn = ({ column, upload, remark }) => {
   const place = () => upload.querySelector('.image-frame') || upload.querySelector('button[aria-dropeffect], button');
   let given = 0;
   const once = async (then) => {  // no address is being opened, unless something else was given meanwhile
     const wanted = ++given;
-    say(isOpening() ? 'Once the link is open…' : '');
+    remark(isOpening() ? 'Once the link is open…' : '');
     await whenOpened();
     await new Promise(requestAnimationFrame);  // what it brings is on the page
     if (wanted !== given) return;
-    say('');
+    remark('');
     then();
   };
   const give = (files) => once(() =>
     place().dispatchEvent(new DragEvent('drop', { dataTransfer: asImages(files), bubbles: true, cancelable: true })));
   const giveAddress = async (address) => {
     const wanted = ++given;
-    say('Getting the picture…');
+    remark('Getting the picture…');
     try {
       const file = await fetched(address);
       if (wanted === given) give([file]);
     } catch (error) {
-      if (wanted === given) say(error.message);
+      if (wanted === given) remark(error.message);
     }
   };
   const searchWith = ([gallery, item]) => once(() => unifex.chosen(['search', gallery, [item], '']));
@@ -107,7 +107,7 @@ export const takeIn = ({ column, upload, say }) => {
     if (!files.length && event.target.closest('input, textarea')) return;  // words
     event.preventDefault();
     event.stopImmediatePropagation();  // a link or words leave the picture that is there
-    if (!take(event.dataTransfer)) say('That is no picture: drop an image file, a picture of a page, or a hit.');
+    if (!take(event.dataTransfer)) remark('That is no picture: drop an image file, a picture of a page, or a hit.');
   }, true);
   upload.addEventListener('change', (event) => {
     const input = event.target;

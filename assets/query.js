@@ -40,7 +40,7 @@ export default async ({ element, props, watch, server }) => {
     if (key !== about) {
       [about, pending] = [key, null];
       propose([]);
-      say('');
+      remark('');
     }
     tools();
     if (!shown) return;
@@ -153,16 +153,16 @@ export default async ({ element, props, watch, server }) => {
   };
 
   // --- what people do --------------------------------------------------------------------------------------------------
-  const say = (text) => {
+  const remark = (text) => {
     find('.said').textContent = text;
     find('.said').hidden = !text;
   };
   element.addEventListener('click', (event) => {
     const act = event.target.closest('button'), chosen = act?.dataset.part;
     if (chosen) take(parts[chosen].box);
-    else if (act?.dataset.do === 'add') boxes.add() || say('That is as many regions as a query has.');
+    else if (act?.dataset.do === 'add') boxes.add() || remark('That is as many regions as a query has.');
     else if (act?.dataset.do === 'clear') boxes.clear();
-    else if (act?.dataset.do === 'suggest') ask('parts').then((count) => say(count === 0 ? 'No part stands out; draw a region yourself.' : ''));
+    else if (act?.dataset.do === 'suggest') ask('parts').then((count) => remark(count === 0 ? 'No part stands out; draw a region yourself.' : ''));
     else if (act?.matches('.none')) unifex.forgetItem(1);
   });
   for (const [kind, on] of [['pointerover', true], ['focusin', true], ['pointerout', false], ['focusout', false]]) {
@@ -171,7 +171,7 @@ export default async ({ element, props, watch, server }) => {
       if (over) boxes?.point(on ? Number(over.dataset.part) : -1);
     });
   }
-  takeIn({ column, upload, say });
+  takeIn({ column, upload, remark });
   document.addEventListener('keydown', (event) => {
     const typing = event.target.closest('input, textarea, select, [contenteditable]');
     if (typing || event.ctrlKey || event.metaKey || event.altKey || !['/', '?'].includes(event.key)) return;

@@ -17,6 +17,7 @@ from unifex.cli.options import Parser, given_in_environment, variable_of
 from unifex.core import ranges
 from unifex.core.address import free_port, served_at
 from unifex.core.errors import UnifexError
+from unifex.core.language import AUTO, ENGLISH, check_language, languages
 from unifex.core.text import reason, what_there_is
 from unifex.data.sources import open_source
 from unifex.models.embedder import DEFAULT_MODEL, check_model
@@ -104,6 +105,7 @@ class Settings:
         type=_networks,
     )  # fmt: skip
     health_token: str = _option("", "who gives it sees /health; without it only this computer does")
+    language: str = _option(ENGLISH, f"language of the page: {', '.join([*languages(), AUTO])}", type=check_language)
 
 
 def add_options(parser: Parser, everywhere_only: bool = False) -> None:

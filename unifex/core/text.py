@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say_many, thousands
 
 LISTED = 10
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
@@ -95,10 +96,10 @@ def what_there_is(names: Iterable[str], wanted: str = "", none: str = "none") ->
     return f"alike: {', '.join(alike)}; {len(known):,} in all"
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 image``, ``1,234 images``, ``2 galleries``, ``3 classes``, ``4 searches``."""
-    many = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith(("s", "ch")) else "s")
-    return f"{count:,} {noun if count == 1 else many}"
+def plural(count: int, one: str, many: str = "") -> str:
+    """``1 image``, ``1,234 images``, ``2 galleries``, ``3 classes``, ``4 searches``, in the language that is spoken."""
+    many = many or (one[:-1] + "ies" if one.endswith("y") else one + ("es" if one.endswith(("s", "ch")) else "s"))
+    return f"{thousands(count)} {say_many(count, one, many)}"
 
 
 def printable(name: str) -> str:

@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 
 from unifex.cli.settings import Settings
-from unifex.core import images, proxies
+from unifex.core import images, language, proxies
 from unifex.core.address import free_port, in_url, is_open, served_at
 from unifex.core.errors import UnifexError
 from unifex.ui import theme
@@ -35,7 +35,7 @@ from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
 from unifex.ui.rendering import html
-from unifex.ui.scripts import script_route
+from unifex.ui.scripts import script_route, words_address
 from unifex.ui.server.answer_streams import AnswerStreams
 from unifex.ui.server.door import Door, Hosts
 from unifex.ui.server.first_paint import FirstPaint
@@ -230,6 +230,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
     os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxy or ("127.0.0.1" if settings.share else "")
     if settings.public:
         images.set_limits(images.PUBLIC_LIMITS)
+    language.speak(settings.language)
     context = AppContext.create(settings)
     hosts = _hosts(settings)
     page = build(context)
@@ -278,7 +279,8 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
 
 
 def _first_paint(page: Page) -> str:
-    return html.first_paint([str(tab.label) for tab in page.blocks.values() if isinstance(tab, gr.Tab)])
+    tabs = [str(tab.label) for tab in page.blocks.values() if isinstance(tab, gr.Tab)]
+    return html.first_paint(tabs, words_address())
 
 
 def _user_and_password(settings: Settings) -> tuple[str, str] | None:

@@ -13,8 +13,8 @@ import gradio as gr
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.templates import render
 from unifex.ui.scripts import scripts
-from unifex.ui.theme import asset
 
 
 class QueryImage(gr.Image):
@@ -91,11 +91,11 @@ def notice(elem_id: str, value: str = "", *further: str) -> gr.HTML:
 
 def item_grid(elem_id: str) -> gr.HTML:
     """Items as cards; its value is of :mod:`unifex.ui.rendering.grid`."""
-    return gr.HTML("", html_template=asset("grid.html"), js_on_load=scripts("grid"), elem_id=elem_id)
+    return gr.HTML("", html_template=render("grid.html"), js_on_load=scripts("grid"), elem_id=elem_id)
 
 
 def drop_zone(elem_id: str, strangers: bool) -> gr.HTML:
     """Where files are dropped. A lone CSV names files of the computer that the app runs on: strangers give none."""
     takes = f"a folder, a .zip{'' if strangers else ', a .csv'} or images"
-    template = asset("drop.html")
+    template = render("drop.html")
     return gr.HTML("", html_template=template, js_on_load=scripts("drop"), elem_id=elem_id, takes=takes)

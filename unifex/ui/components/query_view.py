@@ -15,6 +15,7 @@ import gradio as gr
 
 from unifex.core import images, thumbnails
 from unifex.core.regions import Region
+from unifex.core.templates import render
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.models.embedder import Crop, opened
 from unifex.retrieval.filters import Filters
@@ -28,7 +29,6 @@ from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.scripts import scripts
 from unifex.ui.server.picture_addresses import THUMBNAIL, address
-from unifex.ui.theme import asset
 
 MOST_PARTS = 4  # that are offered: more are no choice but a riddle
 LOOK_INSIDE, TRY = "parts", "best"  # what is looked for in a picture: what could be searched with, and what is found
@@ -71,7 +71,7 @@ class QueryView:
     def build(self) -> gr.HTML:
         """Lay it out."""
         return gr.HTML(
-            "", html_template=asset("query.html"), js_on_load=scripts("query"), elem_id="query",
+            "", html_template=render("query.html"), js_on_load=scripts("query"), elem_id="query",
             server_functions=self._server_functions(),
         )  # fmt: skip
 

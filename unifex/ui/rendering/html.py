@@ -30,9 +30,10 @@ def header(model: str, state: str, busy: bool) -> Markup:
     return render("header.html", model=model, state=state, busy=busy)
 
 
-def first_paint(tabs: Sequence[str]) -> Markup:
-    """What is shown before the page is: header, these names of tabs, and where pictures will be."""
-    return render("first_paint.html", tabs=tabs)
+def first_paint(tabs: Sequence[str], words: str = "") -> Markup:
+    """What is shown before the page is: header, these names of tabs, and where pictures will be. ``words``: the address
+    of the scripts' sentences, which are there before any script runs."""
+    return render("first_paint.html", tabs=tabs, words=words)
 
 
 def data_uri(text: str, media_type: str = "text/csv") -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from markupsafe import Markup
 
+from unifex.core.language import say, to_say
 from unifex.core.metadata import TAKEN, taken_by_header
 from unifex.core.templates import render
 from unifex.core.text import size
@@ -75,14 +76,17 @@ def _taken(shown: Shown) -> str:
 
 # What is told of an item, where there is something to tell. Another fact is a line here.
 FACTS: dict[str, Callable[[Shown], str]] = {
-    "Label": lambda shown: shown.record.label or "none",
-    "Domain": lambda shown: shown.record.domain or "none",
-    "Tags": lambda shown: tags.SEPARATOR.join(shown.record.tags),
-    "Split": lambda shown: shown.record.split or "none",
-    "Path": lambda shown: shown.record.path,
-    "Size": lambda shown: f"{shown.record.width} x {shown.record.height} pixels, {size(shown.record.bytes)}",
-    "Taken": _taken,
-}
+    to_say("Label"): lambda shown: shown.record.label or say("none"),
+    to_say("Domain"): lambda shown: shown.record.domain or say("none"),
+    to_say("Tags"): lambda shown: tags.SEPARATOR.join(shown.record.tags),
+    to_say("Split"): lambda shown: shown.record.split or say("none"),
+    to_say("Path"): lambda shown: shown.record.path,
+    to_say("Size"): lambda shown: say(
+        "{width} x {height} pixels, {size}",
+        width=shown.record.width, height=shown.record.height, size=size(shown.record.bytes),
+    ),
+    to_say("Taken"): _taken,
+}  # fmt: skip
 
 
 def detail(shown: Shown) -> Markup:
@@ -91,8 +95,12 @@ def detail(shown: Shown) -> Markup:
     further = {} if shown.strangers else shown.record.labels.beside(FACTS)
     rows |= {name: text for name, text in further.items() if name != TAKEN}
     place = shown.record.path if shown.strangers else shown.record.uri
-    only = {"Label": shown.record.label, "Domain": shown.record.domain}
-    return render("item.html", shown=shown, rows=rows, place=place, only=only)
+    only = {
+        "Label": {"value": shown.record.label, "title": say("Only this label")},
+        "Domain": {"value": shown.record.domain, "title": say("Only this domain")},
+    }
+    titles = {name: say(name) for name in FACTS}
+    return render("item.html", shown=shown, rows=rows, titles=titles, place=place, only=only)
 
 
 def left_out(said: Correction, number: int) -> Markup:

@@ -1,7 +1,8 @@
 """What a browser shows before the page's scripts have come: header, names of tabs, and where pictures will be.
 
 Gradio's document is empty until then. This puts :func:`~unifex.ui.rendering.html.first_paint` into it, which goes when
-the page itself is drawn, and sees to it that nobody who chose dark is shown light first.
+the page itself is drawn, and sees to it that nobody who chose dark is shown light first. It says which language the
+document is in, too, of which Gradio knows nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_BEFORE = b"<gradio-app"
+from unifex.core.language import ENGLISH, direction, spoken
+
+_BEFORE, _ENGLISH = b"<gradio-app", b'lang="en"'
 
 
 class FirstPaint:
@@ -18,6 +21,7 @@ class FirstPaint:
     def __init__(self, app: ASGIApp, markup: str):
         self.app = app
         self.markup = markup.encode()
+        self.language = f'lang="{spoken()}" dir="{direction()}"'.encode() if spoken() != ENGLISH else _ENGLISH
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let everything through; the document comes with the markup."""
@@ -37,7 +41,7 @@ class FirstPaint:
                 body.extend(message.get("body", b""))
                 if message.get("more_body"):
                     return
-                document = bytes(body).replace(_BEFORE, self.markup + _BEFORE, 1)
+                document = bytes(body).replace(_ENGLISH, self.language, 1).replace(_BEFORE, self.markup + _BEFORE, 1)
                 MutableHeaders(scope=start)["content-length"] = str(len(document))
                 await send(start)
                 message = {**message, "body": document}

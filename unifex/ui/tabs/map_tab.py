@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from unifex.core.jobs import Job, State
 from unifex.core.progress import Work
+from unifex.core.templates import render
 from unifex.core.text import plural, reason
 from unifex.evaluation.compare import baselines
 from unifex.gallery import corrections
@@ -35,7 +36,6 @@ from unifex.ui.rendering.grid import listed_grid
 from unifex.ui.rendering.html import message
 from unifex.ui.scripts import scripts
 from unifex.ui.server.picture_addresses import THUMBNAIL, address
-from unifex.ui.theme import asset
 
 _NO_MODEL = ("none", "")  # to compare with
 MOST_CARDS = 200  # of one answer
@@ -77,7 +77,7 @@ class MapTab:
                     self.filters.build()
                     self.drawing = gr.HTML(
                         "",
-                        html_template=asset("map.html"),
+                        html_template=render("map_frame.html"),
                         js_on_load=scripts("map-in-app"),
                         server_functions=[_card_server(self.context)],
                         elem_id="map-drawing",

@@ -1,0 +1,117 @@
+"""The page in other languages: every catalog is whole, and what it says is put where English would stand."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+
+import pytest
+
+from tests.support import catalogs
+from unifex.cli.settings import read_settings
+from unifex.core import language
+from unifex.core.errors import UnifexError
+from unifex.core.language import LOCALE, check_language, languages, say, say_many, speak, thousands
+from unifex.core.text import plural
+from unifex.ui.rendering import html
+from unifex.ui.scripts import words_address
+
+CATALOGS = sorted(LOCALE.glob("*.po"))
+OTHERS = [path.stem for path in CATALOGS]
+
+
+@pytest.fixture(autouse=True)
+def _english_again():
+    yield
+    speak("en")
+
+
+def placeholders(text: str) -> Counter[str]:
+    """What values are put into: ``{name}`` of code and scripts, ``%(name)s`` of templates, and elements."""
+    braces = [name for _, name, _, _ in string.Formatter().parse(text.replace("${", "")) if name]
+    return Counter([*braces, *re.findall(r"%\(\w+\)s|</?\w+", text)])
+
+
+@pytest.mark.parametrize("path", CATALOGS, ids=OTHERS)
+def test_every_sentence_is_translated_and_nothing_else(path):
+    missing = [message.id for message in catalogs.translations(catalogs.read(path)) if not catalogs.is_whole(message)]
+    assert not missing
+    brought_up = catalogs.written(catalogs.brought_up(path))
+    assert path.read_bytes() == brought_up, "run python -m tests.support.catalogs, then translate what is new"
+
+
+@pytest.mark.parametrize("path", CATALOGS, ids=OTHERS)
+def test_both_languages_have_room_for_the_same_values(path):
+    for message in catalogs.translations(catalogs.read(path)):
+        said = [message.string] if isinstance(message.string, str) else message.string
+        meant = [message.id] if isinstance(message.id, str) else message.id
+        allowed = {name for text in meant for name in placeholders(text)}
+        for text in said:
+            assert set(placeholders(text)) == allowed, (meant, text)
+            assert '"' not in text or any('"' in one for one in meant), f"would end an attribute: {text}"
+
+
+def test_what_scripts_say_is_found():
+    """Babel reads no template text of JavaScript in which quotes stand."""
+    known = {one if isinstance(one, str) else one[0] for one in (m.id for m in catalogs.sentences())}
+    for path in sorted((catalogs.ROOT / "assets").glob("*.js")):
+        calls = re.findall(r"\b(?:say|plural)\((?:[^'\"]*?, )?'((?:[^'\\]|\\.)+)'", path.read_text())
+        assert not [text for text in calls if text.replace("\\'", "'") not in known], path.name
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_catalog_is_a_language_that_can_be_chosen(name, monkeypatch):
+    assert name in languages()
+    assert read_settings(["--language", name]).language == name
+    monkeypatch.setenv("UNIFEX_LANGUAGE", name)
+    assert read_settings([]).language == name
+    speak(name)
+    assert language.spoken() == name
+    assert words_address().endswith(f"/words-{name}.js")
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({"LANG": "de_AT.UTF-8"}, "de"),
+        ({"LANG": "de_DE.UTF-8", "LANGUAGE": "xx:de"}, "de"),
+        ({"LANG": "C.UTF-8"}, "en"),
+        ({"LC_ALL": "en_GB.UTF-8", "LANG": "de_DE"}, "en"),
+    ],
+)
+def test_the_language_of_this_computer(environment, found, monkeypatch):
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert check_language("auto") == found
+
+
+@pytest.mark.parametrize("name", ["tlh", "", "../de", "german"])
+def test_a_language_that_there_is_not(name, capsys):
+    with pytest.raises(UnifexError, match="there are: de, en, and auto"):
+        check_language(name)
+    with pytest.raises(SystemExit, match="there are: de, en, and auto"):
+        read_settings(["--language", name])
+
+
+def test_english_is_as_it_stands():
+    assert say("{count:,} of {name}", count=1234, name="{x}") == "1,234 of {x}"
+    assert say("") == ""
+    assert [plural(count, "image", "images") for count in (1, 2, 1234)] == ["1 image", "2 images", "1,234 images"]
+    assert not words_address()
+
+
+def test_german():
+    speak("de")
+    assert [plural(count, "item", "items") for count in (1, 2, 1234)] == [
+        "1 Eintrag",
+        "2 Einträge",
+        "1\u202f234 Einträge",
+    ]
+    assert say("no sentence of {count:,}", count=1234) == "no sentence of 1\u202f234"
+    assert say("") == ""
+    assert say_many(1, "hit", "hits") == "Treffer"
+    assert thousands(1234567) == "1\u202f234\u202f567"
+    assert "Zwischen hell und dunkel wechseln" in html.header("model", "ready", busy=False)
