@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import random
@@ -17,6 +18,8 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import assert_no_orphans, make_model, run_index
 from unifex.core import thumbnails
 from unifex.core.files import verify, with_checksum
+from unifex.gallery import image_store
+from unifex.gallery.database import Database
 from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery, GalleryError, ItemsGone
 from unifex.gallery.image_store import SHARD_ROWS
@@ -358,6 +361,26 @@ def test_a_gallery_made_anew_under_an_old_name_is_not_the_old_one(gallery, embed
 
 def test_shards_stay_small(tmp_path, embedder):
     assert SHARD_ROWS * embedder.backbone.feature_dim * 2 < 64 * 2**20
+
+
+def test_shards_are_rewritten_without_a_second_connection(gallery, embedder, monkeypatch):
+    """A transaction that outgrows SQLite's cache locks others out, its own process's, too."""
+    opened, connect, open_now = Gallery.open(gallery.folder, embedder), Database.connect, []
+
+    @contextlib.contextmanager
+    def connect_alone(self: Database, **options: bool):
+        assert not open_now
+        with connect(self, **options) as database:
+            open_now.append(database)
+            yield database
+            open_now.pop()
+
+    monkeypatch.setattr(Database, "connect", connect_alone)
+    monkeypatch.setattr(image_store, "FEW_SHARDS", 0)
+    before = everything(gallery)
+    with opened.write() as writer:
+        writer.tidy()
+    assert everything(Gallery.open(gallery.folder, embedder)) == before
 
 
 def test_sqlite_is_readable_by_itself(gallery):

@@ -103,6 +103,8 @@ class ImageStore:
         """Put the live rows of these shards into new ones; old files go after the transaction that forgets them."""
         if not shards:
             return
+        for shard in shards:  # it is checked now: a transaction that outgrows SQLite's cache locks readers out
+            self._database.load_shard(shard)
         marks = ",".join("?" * len(shards))
         with self._database.connect() as connection:
             rows = connection.execute(
