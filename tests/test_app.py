@@ -2,9 +2,11 @@
 
 import io
 import shutil
+from unittest import mock
 
 import httpx
 import pytest
+from gradio.routes import App
 from PIL import Image
 
 from tests.support import tiny_clip
@@ -16,6 +18,7 @@ from unifex.models.embedder import Embedder
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.ui import item_routes, scripts
+from unifex.ui.page import Page
 from unifex.ui.server.picture_addresses import PIXELS, PREVIEW, THUMBNAIL, address
 
 
@@ -28,7 +31,7 @@ def server(tmp_path_factory, embedder):
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(server):
     from gradio_client import Client
 
@@ -376,3 +379,13 @@ def test_items_are_given_part_by_part(server):
 def test_a_part_that_cannot_be_is_refused(server, asked):
     assert httpx.get(f"{server.url}items/drawn?{asked}").status_code == 422
     assert httpx.get(f"{server.url}items/no%20such").status_code == 404
+
+
+def test_at_the_end_open_pages_are_let_go_before_the_server_waits_for_them(monkeypatch):
+    page, told = Page(), []
+    page.is_running, page.server = True, mock.Mock()
+    page.server.close = lambda: told.append(page.app.stop_event.is_set())
+    page.app = App.create_app(page)
+    monkeypatch.setattr("unifex.ui.page.time.sleep", mock.Mock(side_effect=KeyboardInterrupt))
+    page.block_thread()
+    assert told == [True]

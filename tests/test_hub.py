@@ -3,14 +3,12 @@
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support import drawing, stub_hub, tiny_clip
+from tests.support import drawing, forked, stub_hub, tiny_clip
 from unifex.models import hub
 
 REPO = "someone/tiny"
@@ -29,10 +27,10 @@ def unifex(server, tmp_path):
     """Runs ``python -m unifex`` with a fresh cache against the stub hub: (exit code, JSON or None, stderr)."""
 
     def run(*arguments: str, **environment: str):
-        env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+        env = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
         env |= {"UNIFEX_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
-        command = [sys.executable, "-m", "unifex", *arguments, "--library", str(tmp_path / "indexes"), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+        command = ["-m", "unifex", *arguments, "--library", str(tmp_path / "indexes"), "--json"]
+        done = forked.run(*command, environment=env)
         return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 
     return run
@@ -133,8 +131,8 @@ from unifex.models.embedder import Embedder
 from PIL import Image
 print(Embedder.from_pretrained("me/tiny-neck").embed([Image.new("RGB", (40, 30), "red")]).shape)
 """
-    env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "new"), "HF_HUB_OFFLINE": "0"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=120)
+    env = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "new"), "HF_HUB_OFFLINE": "0"}
+    done = forked.run("-c", code, environment=env)
     assert done.stdout.strip() == f"(1, {tiny_clip.DIM})", done.stderr
 
 
@@ -170,9 +168,9 @@ def test_a_stopped_download_leaves_nothing_half_and_can_be_had_again(server, tmp
     (server.root / "someone" / "large" / "weights.bin").write_bytes(os.urandom(1 << 20) * 45)
     server.chunk_seconds = 0.04  # the client reports, and can be stopped, every 10 MB
     server.requests.clear()
-    env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    env = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
     try:
-        done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, env=env, timeout=60)
+        done = forked.run("-c", STOPPED, environment=env)
     finally:
         server.chunk_seconds = 0.0
     assert done.stdout.split() == ["True", "None", "True", "True"], done.stderr

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.forked_app import ForkedApp
+from tests.support.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 120
+SECONDS_AN_IMAGE = 0.2  # of each of the pool's threads, where there is a brake
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def serve(
                 [python, "app.py", *asked], cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
     else:
-        process = ForkedApp(asked, environment, log, root, brake)
+        process = Forked(["app.py", *asked], environment, root, log, log, (slow_down, brake) if brake else None)
     try:
         yield Server(_wait_for_url(process, log), indexes)
     finally:
@@ -81,7 +82,7 @@ def serve(
     assert not expect_clean_log or b"Traceback" not in log.read_bytes(), log.read_text()
 
 
-def _wait_for_url(process: subprocess.Popen | ForkedApp, log: Path) -> str:
+def _wait_for_url(process: subprocess.Popen | Forked, log: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if found := re.search(r"http://(127\.0\.0\.1|\[::1\]):\d+", log.read_text()):
@@ -90,3 +91,17 @@ def _wait_for_url(process: subprocess.Popen | ForkedApp, log: Path) -> str:
                 return f"{found[0]}/"
         time.sleep(0.1)
     raise RuntimeError(f"app.py did not start: {log.read_text()}")
+
+
+def slow_down(brake: Path) -> None:
+    """While there is a file ``brake``, indexing in this process takes its time, however quick the machine."""
+    from unifex.gallery import indexing
+
+    embed = indexing.embed_items
+
+    def slowly(embedder, items, known):
+        for _ in items:
+            time.sleep(SECONDS_AN_IMAGE * brake.exists())
+        return embed(embedder, items, known)
+
+    indexing.embed_items = slowly

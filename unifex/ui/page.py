@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import gradio as gr
@@ -31,3 +32,11 @@ class Page(gr.Blocks):
         except Exception as error:
             told = explain(error)
             raise gr.Error(told.sentence, title=told.title, print_exception=False) from error
+
+    def block_thread(self) -> None:
+        """Until Ctrl+C. Pages that are open are let go first: Gradio's own waits five seconds for them."""
+        try:
+            while self.is_running:
+                time.sleep(0.1)
+        except KeyboardInterrupt:
+            self.close(verbose=False)
