@@ -17,6 +17,7 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.cli.options import SHARED
+from unifex.core import looks
 from unifex.core.errors import UnifexError
 from unifex.core.looks import LOOK, look, same_picture
 from unifex.core.progress import finish
@@ -31,9 +32,18 @@ from unifex.ui.rendering.duplicate_groups import duplicate_group, summary
 
 def are_one(a: Image.Image, b: Image.Image) -> bool:
     looks = np.array([look(a.convert("RGB")), look(b.convert("RGB"))], LOOK)
-    answer, turned = finish(same_picture(looks, np.array([[0, 1], [1, 0]]), lambda row: False, str)).tolist()
-    assert answer == turned
-    return bool(answer)
+    answers = compared(looks, np.array([[0, 1], [1, 0]]))
+    assert answers[0] == answers[1]
+    return answers[0]
+
+
+def compared(looks: np.ndarray, pairs: np.ndarray, known=lambda row: False) -> dict[int, bool]:
+    """What is told of pairs, by place."""
+    told = {}
+    tell = lambda rows, same: told.update(zip(rows.tolist(), same.tolist()))  # noqa: E731
+    groups = lambda row: None if known(row) else tuple(pairs[row].tolist())  # noqa: E731
+    finish(same_picture(looks, pairs, lambda places: None, groups, tell))
+    return told
 
 
 def cropped(image: Image.Image, left: float, top: float, share: float) -> Image.Image:
@@ -84,15 +94,14 @@ def test_what_is_one_picture_anyway_is_not_compared(photographs):
     image = photographs[0]
     copies = [image, CHANGES["half"](image), CHANGES["compressed"](image), photographs[1]]
     looks = np.array([look(one.convert("RGB")) for one in copies], LOOK)
-    pairs, told = np.array([[0, 1], [0, 2], [1, 2], [0, 3]]), []
-    compared = finish(same_picture(looks, pairs, lambda row: row == 2, told.append))
-    assert (compared.tolist(), sorted(told)) == ([1, 1, -1, 0], [0, 1])
-    assert finish(same_picture(looks, pairs[:3], lambda row: True, told.append)).tolist() == [-1] * 3
+    pairs = np.array([[0, 1], [0, 2], [1, 2], [0, 3]])
+    assert compared(looks, pairs, lambda row: row == 2) == {0: True, 1: True, 3: False}
+    assert compared(looks, pairs[:3], lambda row: True) == {}
 
 
 def test_where_nothing_is_to_see_nothing_is_the_same():
     assert not are_one(Image.new("RGB", (50, 50), "white"), Image.new("RGB", (80, 80), "white"))
-    assert len(finish(same_picture(np.zeros(0, LOOK), np.zeros((0, 2), np.int64), bool, bool))) == 0
+    assert compared(np.zeros(0, LOOK), np.zeros((0, 2), np.int64)) == {}
 
 
 @pytest.fixture
@@ -149,6 +158,28 @@ def test_what_was_compared_is_kept(copied, monkeypatch):
     with opened.write() as writer:
         writer.correct([corrections.drop(opened.item_at("a-half.png"))])
     assert found(opened, "picture") == {OF_A - {"a-half"}, OF_B}  # also where it was what joined the others
+
+
+def test_what_was_compared_before_it_was_cancelled_is_not_again(copied, monkeypatch):
+    whole = finish(copied.find_duplicates()).groups
+    pairs = len(np.load(copied.folder / "duplicates.npz")["pairs"])
+    (copied.folder / "duplicates.npz").unlink()
+    monkeypatch.setattr(looks, "BLOCK", 2)  # pictures at once
+    kept = [0]
+    while True:
+        opened = Gallery.open(copied.folder, copied.embedder)
+        work = opened.find_duplicates()
+        try:
+            for _ in range(4):  # the first is before any picture is read
+                next(work)
+        except StopIteration as end:
+            found = end.value
+            break
+        work.close()
+        kept.append(len(np.load(copied.folder / "duplicates.npz")["pairs"]))
+        assert kept[-2] < kept[-1] <= pairs
+    assert 0 < kept[1] < pairs
+    assert all((found.groups[level] == whole[level]).all() for level in whole)
 
 
 def test_lost_thumbnails_are_no_copies_and_no_error(copied, monkeypatch):

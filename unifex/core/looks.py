@@ -7,6 +7,7 @@ Gauss-Newton steps on its place and size (Lucas and Kanade 1981; the additive fo
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ DAMPING = 1e-3
 TILE, WORST_TILES, NOISE = 8, 4, 3.0  # pixels; NOISE in levels of grey
 # What is the same picture, chosen on drawn variants (benchmarks/duplicates.py).
 LEAST_ROUGH, LEAST_CORRELATION, LEAST_DETAIL, MOST_COLOUR, GAINS = 0.75, 0.98, 0.6, 6.0, (0.55, 1.8)
-BLOCK = 512
+BLOCK = 256  # pictures that are read at once
 
 
 def look(image: Image.Image) -> np.ndarray:
@@ -40,30 +41,91 @@ def look(image: Image.Image) -> np.ndarray:
 
 
 def same_picture(
-    looks: np.ndarray, pairs: np.ndarray, known: Callable[[int], bool], tell: Callable[[int], object]
-) -> Work[np.ndarray]:
-    """Which ``pairs`` int64 [P, 2] of ``looks`` (:data:`LOOK` [N]) are one picture: int8 [P], 1 for yes, 0 for no.
+    looks: np.ndarray,
+    pairs: np.ndarray,
+    see: Callable[[np.ndarray], object],
+    groups: Callable[[int], tuple[int, int] | None],
+    tell: Callable[[np.ndarray, np.ndarray], object],
+) -> Work[None]:
+    """Tell which ``pairs`` int64 [P, 2] of ``looks`` (:data:`LOOK` [N]) are one picture.
 
-    Those that are likely come first; a pair (its place) that is one is told at once, and one that is ``known`` to be
-    by then is -1: it was not compared. Pictures in which there is nothing to see (of one colour) are none.
+    ``see``: fills the looks at these places, before they are read. ``tell`` is given places of pairs int64 [n], and
+    whether each is one picture, bool [n], as soon as both are read: little is lost where this is closed midway.
+    ``groups``: of a pair, those that its pictures are in by now; None where they are known to be one, which is neither
+    compared nor told. Of what is read at once the likely come first. Pictures in which there is nothing to see (of one
+    colour) are none.
     """
-    rough, windows, turned = yield from _rough(looks, pairs)
-    pairs = np.where(turned[:, None], pairs[:, ::-1], pairs)
-    same = np.zeros(len(pairs), np.int8)
-    worth = np.argsort(-rough, kind="stable")[: int((rough >= LEAST_ROUGH).sum())]
-    stage = Stage("comparing pictures", len(worth), "pairs")
-    for start in range(0, len(worth), BLOCK):
+    rough, order = _Rough(looks, pairs), _beside_each_other(len(looks), pairs)
+    both_read = np.argsort(order, kind="stable")[pairs].max(1, initial=0)
+    rows = np.argsort(both_read, kind="stable")
+    bounds = np.searchsorted(both_read[rows], np.arange(0, len(looks) + BLOCK, BLOCK))
+    stage = Stage("comparing pictures", len(looks), "pictures")
+    for number, start in enumerate(range(0, len(looks), BLOCK)):
         yield stage.at(start)
-        rows = worth[start : start + BLOCK]
-        needless = np.array([known(row) for row in rows.tolist()], bool)
-        same[rows[needless]] = -1
-        rows = rows[~needless]
-        if not len(rows):
+        rough.read(order[start : start + BLOCK], see)
+        _settle(rough, rows[bounds[number] : bounds[number + 1]], groups, tell)
+
+
+def _settle(
+    rough: _Rough,
+    rows: np.ndarray,
+    groups: Callable[[int], tuple[int, int] | None],
+    tell: Callable[[np.ndarray, np.ndarray], object],
+) -> None:
+    """Compare pairs of which both pictures were read roughly, and tell."""
+    likeness, windows, pairs = rough.of(rows)
+    likely = likeness >= LEAST_ROUGH
+    tell(rows[~likely], np.zeros((~likely).sum(), bool))
+    waiting = np.flatnonzero(likely)[np.argsort(-likeness[likely], kind="stable")]
+    while len(waiting):
+        now, waiting = _joining(waiting, [groups(row) for row in rows[waiting].tolist()])
+        if len(now):
+            first, second = rough.looks[pairs[now, 0]], rough.looks[pairs[now, 1]]
+            tell(rows[now], _align(first, second, windows[now]).agrees)
+
+
+def _joining(places: np.ndarray, ends: list[tuple[int, int] | None]) -> tuple[np.ndarray, np.ndarray]:
+    """Which of these pairs, at most :data:`BLOCK`, each join other groups (Kruskal 1956), and the rest: if those are
+    one picture each, most of these are known to be, too. Few are filled up with such, which costs nothing."""
+    parents: dict[int, int] = {}
+
+    def root(group: int) -> int:
+        while (above := parents.get(group, group)) != group:
+            group = above
+        return group
+
+    now, later = [], []
+    for place, pair in zip(places.tolist(), ends):
+        if pair is None:
             continue
-        same[rows] = _align(looks[pairs[rows, 0]], looks[pairs[rows, 1]], windows[rows]).agrees
-        for row in rows[same[rows] == 1].tolist():
-            tell(row)
-    return same
+        one, other = map(root, pair)
+        if one == other or len(now) == BLOCK:
+            later.append(place)
+        else:
+            parents[one] = other
+            now.append(place)
+    few = max(0, BLOCK // 4 - len(now))
+    return np.array(now + later[:few], np.int64), np.array(later[few:], np.int64)
+
+
+def _beside_each_other(count: int, pairs: np.ndarray) -> np.ndarray:
+    """The places int64 [count] of pictures, breadth first along ``pairs``: what is compared is read soon after."""
+    ends = np.concatenate([pairs, pairs[:, ::-1]])
+    ends = ends[np.argsort(ends[:, 0], kind="stable")]
+    starts, partners = np.searchsorted(ends[:, 0], np.arange(count + 1)).tolist(), ends[:, 1].tolist()
+    order: list[int] = []
+    waiting, met = deque[int](), bytearray(count)
+    for first in range(count):
+        waiting += () if met[first] else (first,)
+        met[first] = True
+        while waiting:
+            place = waiting.popleft()
+            order.append(place)
+            for other in partners[starts[place] : starts[place + 1]]:
+                if not met[other]:
+                    met[other] = True
+                    waiting.append(other)
+    return np.array(order, np.int64)
 
 
 @dataclass(frozen=True)
@@ -83,34 +145,51 @@ class _Alignment:
         return of_one_light & (self.correlation >= LEAST_CORRELATION) & (self.detail >= LEAST_DETAIL)
 
 
-def _rough(looks: np.ndarray, pairs: np.ndarray) -> Work[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The best correlation [P] of one of a pair with the windows :data:`TRIED` of the other, this window [P, 4]: left,
-    width, top, height; and whether it is the second's, bool [P]. The windows of a picture are read once."""
-    starts, lengths = np.array(TRIED, np.float32).T
-    readers = _readers(starts, lengths, ROUGH, SIDE).reshape(-1, SIDE)
-    grey, owners, partners = looks["grey"], pairs.T.reshape(-1), pairs[:, ::-1].T.reshape(-1)
-    plain = np.concatenate([np.zeros((0, ROUGH, ROUGH), np.float32), *(_whole(part, ROUGH) for part in _blocks(grey))])
-    plain = _normalized(plain).reshape(len(looks), ROUGH**2)
-    order = np.argsort(owners, kind="stable")
-    bounds = np.searchsorted(owners[order], np.arange(len(looks) + 1))
-    best, which = np.zeros(len(owners), np.float32), np.zeros(len(owners), np.int64)
-    stage = Stage("comparing pictures roughly", len(looks), "pictures")
-    for number, part in enumerate(_blocks(grey)):
-        yield stage.at(number * BLOCK)
-        windows = np.matmul(np.matmul(readers, part.astype(np.float32)), readers.T)
+class _Rough:
+    """How alike pairs are at a look, by the best of the windows :data:`TRIED` of either in the other, which are read
+    once a picture: the correlation [2P], and the window by number, of each pair there and back."""
+
+    def __init__(self, looks: np.ndarray, pairs: np.ndarray):
+        self.looks, self._pairs = looks, pairs
+        starts, lengths = np.array(TRIED, np.float32).T
+        self._readers = _readers(starts, lengths, ROUGH, SIDE).reshape(-1, SIDE)
+        owners, self._partners = pairs.T.reshape(-1), pairs[:, ::-1].T.reshape(-1)
+        self._order = np.argsort(owners, kind="stable")
+        self._bounds = np.searchsorted(owners[self._order], np.arange(len(looks) + 1))
+        self._plain = np.zeros((len(looks), ROUGH**2), np.float32)
+        self._seen = np.zeros(len(looks), bool)
+        self._best, self._which = np.zeros(len(owners), np.float32), np.zeros(len(owners), np.int64)
+
+    def read(self, places: np.ndarray, see: Callable[[np.ndarray], object]) -> None:
+        """Try the windows of these pictures on all that they are compared with."""
+        mine = [self._order[self._bounds[place] : self._bounds[place + 1]] for place in places.tolist()]
+        self._see(np.concatenate([places, *(self._partners[rows] for rows in mine)]), see)
+        grey = self.looks["grey"][places].astype(np.float32)
+        windows = np.matmul(np.matmul(self._readers, grey), self._readers.T)
         windows = windows.reshape(-1, len(TRIED), ROUGH, len(TRIED), ROUGH).transpose(0, 1, 3, 2, 4)
-        windows = windows.reshape(len(part), -1, ROUGH**2)
+        windows = windows.reshape(len(places), -1, ROUGH**2)
         spread = np.einsum("nwp,nwp->nw", windows, windows) - ROUGH**2 * windows.mean(2) ** 2
-        for row, owner in enumerate(range(number * BLOCK, number * BLOCK + len(part))):
-            mine = order[bounds[owner] : bounds[owner + 1]]
-            if len(mine):
-                found = plain[partners[mine]] @ windows[row].T / np.sqrt(np.maximum(spread[row], 1.0))
-                which[mine], best[mine] = found.argmax(1), found.max(1)
-    (there, back), (first, second) = best.reshape(2, -1), which.reshape(2, -1)
-    turned, tried = back > there, np.array(TRIED, np.float32)
-    which = np.where(turned, second, first)
-    windows = np.concatenate([tried[which % len(TRIED)], tried[which // len(TRIED)]], axis=1)
-    return np.maximum(there, back), windows, turned
+        for at, rows in enumerate(mine):
+            if len(rows):
+                found = self._plain[self._partners[rows]] @ windows[at].T / np.sqrt(np.maximum(spread[at], 1.0))
+                self._which[rows], self._best[rows] = found.argmax(1), found.max(1)
+
+    def _see(self, places: np.ndarray, see: Callable[[np.ndarray], object]) -> None:
+        new = np.unique(places[~self._seen[places]])
+        see(new)
+        self._seen[new] = True
+        for part in _blocks(new):
+            self._plain[part] = _normalized(_whole(self.looks["grey"][part], ROUGH)).reshape(len(part), -1)
+
+    def of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The best correlation [n] of these pairs, its window [n, 4] (left, width, top, height) of the first of a pair,
+        and the pairs int64 [n, 2], turned where it is one of the second."""
+        there, back = rows, rows + len(self._pairs)
+        turned, tried = self._best[back] > self._best[there], np.array(TRIED, np.float32)
+        which = np.where(turned, self._which[back], self._which[there])
+        windows = np.concatenate([tried[which % len(TRIED)], tried[which // len(TRIED)]], axis=1)
+        pairs = np.where(turned[:, None], self._pairs[rows, ::-1], self._pairs[rows])
+        return np.maximum(self._best[there], self._best[back]), windows, pairs
 
 
 def _blocks(values: np.ndarray) -> list[np.ndarray]:

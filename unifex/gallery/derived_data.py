@@ -273,21 +273,27 @@ class DerivedData:
     def find_duplicates(self, current: Snapshot | None = None) -> Work[Duplicates]:
         """The near-copies in the snapshot (``current``: in this one); at once when nothing changed since the last time.
 
-        Pictures that were compared once are not again, whatever else changed in the gallery.
+        Pictures that were compared once are not again, whatever else changed in the gallery, and though the comparison
+        was closed before its end.
         """
         current = self.snapshot() if current is None else current
         if known := self._memo.last("duplicates", current.fingerprint):
             return known
         near = yield from self.find_neighbours(current)
         path, origin = self._database.folder / "duplicates.npz", self._model.origin("duplicates")
-        kept = self._memo.last("compared") or Compared.read(path, origin)
+        kept = self._memo.last("compared") or self._memo.put("compared", None, Compared.read(path, origin))
+
+        def keep(compared: Compared) -> None:
+            if self._memo.last("compared") is not kept:  # somebody else has compared them meanwhile
+                return
+            if not np.array_equal(kept.pairs, compared.pairs):
+                self._keep(path.name, lambda: compared.write(path, origin))
+            self._memo.put("compared", None, compared)
+
         distinct = self._database.marked_pairs("distinct")
         compared = yield from duplicates.compare(
-            current.columns, near, partial(pictures.thumbnail, self._database), kept, distinct
+            current.columns, near, partial(pictures.thumbnail, self._database), kept, distinct, keep
         )
-        if not np.array_equal(kept.pairs, compared.pairs):
-            self._keep(path.name, lambda: compared.write(path, origin))
-        self._memo.put("compared", None, compared)
         found = duplicates.group(current.columns, near, compared, distinct)
         return self._memo.put("duplicates", current.fingerprint, found)
 

@@ -19,7 +19,7 @@ from unifex.core import derived, images
 from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
 from unifex.core.looks import LOOK, SIDE, look, same_picture
-from unifex.core.progress import Stage, Work
+from unifex.core.progress import Work
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.snapshot import ItemTable
 
@@ -30,7 +30,7 @@ LEVELS = {  # each holds what the ones before it hold
     ALIKE: "very alike",
 }
 CANDIDATE, VERY_ALIKE = 0.45, 0.9  # cosines: from where on thumbnails are compared, and what is very alike
-DECODED_AT_ONCE, WORKERS = 512, 8
+WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,10 @@ def compare(
     picture: Callable[[str], bytes],
     known: Compared,
     distinct: Iterable[tuple[int, int]],
+    keep: Callable[[Compared], object],
 ) -> Work[Compared]:
     """Look at the pairs of images that are neighbours and alike enough; ``picture``: a hash's thumbnail, JPEG bytes.
+    ``keep`` is given what was compared, at the end, or where this is closed: from there on it goes on as ``known``.
 
     Two that are in one group anyway are not compared: of a hundred copies that would be thousands of pairs.
     ``distinct`` as in :func:`group`; where it says something of a group, every pair of it counts.
@@ -111,19 +113,23 @@ def compare(
     for a, b in pairs[done & same].tolist():
         groups.join(a, b)
     waiting = np.flatnonzero(~done)
-    new = waiting[np.array([not groups.has(a, b) for a, b in pairs[waiting].tolist()], bool)]
+    new = waiting[np.array([groups.between(a, b) is not None for a, b in pairs[waiting].tolist()], bool)]
     used = np.unique(pairs[new])
-    looks, seen = yield from _looks(columns.sha256s(first[used]), picture)
-    among = pairs[new].tolist()
-    found = yield from same_picture(
-        looks,
-        np.searchsorted(used, pairs[new]),
-        lambda row: groups.has(*among[row]),
-        lambda row: groups.join(*among[row]),
-    )
-    same[new] = found == 1
-    done[new] = (found >= 0) & seen[np.searchsorted(used, pairs[new])].all(1)  # a picture may come back, with its disk
-    return Compared(hashes[done], same[done])
+    among, places = pairs[new].tolist(), np.searchsorted(used, pairs[new])
+
+    def tell(rows: np.ndarray, agree: np.ndarray) -> None:
+        same[new[rows]] = agree
+        done[new[rows]] = looked.there[places[rows]].all(1)  # a picture may come back, with its disk
+        for row in rows[agree].tolist():
+            groups.join(*among[row])
+
+    with _Looks(columns.sha256s(first[used]), picture) as looked:
+        try:
+            yield from same_picture(looked.looks, places, looked.see, lambda row: groups.between(*among[row]), tell)
+        finally:
+            compared = Compared(hashes[done], same[done])
+            keep(compared)
+    return compared
 
 
 def _apart(columns: ItemTable, distinct: Iterable[tuple[int, int]]) -> np.ndarray:
@@ -132,21 +138,29 @@ def _apart(columns: ItemTable, distinct: Iterable[tuple[int, int]]) -> np.ndarra
     return apart[(apart >= 0).all(1)]
 
 
-def _looks(hashes: list[str], picture: Callable[[str], bytes]) -> Work[tuple[np.ndarray, np.ndarray]]:
-    """``LOOK`` [n], and bool [n]: whether there is a picture."""
-    looks, seen = np.zeros(len(hashes), LOOK), np.zeros(len(hashes), bool)
-    stage = Stage("looking at pictures", len(hashes), "pictures")
+class _Looks:
+    """Pictures as they are compared: ``looks`` :data:`LOOK` [n], filled as they are asked for, and which are ``there``,
+    bool [n]."""
 
-    def see(number: int) -> None:
+    def __init__(self, hashes: list[str], picture: Callable[[str], bytes]):
+        self._hashes, self._picture = hashes, picture
+        self.looks, self.there = np.zeros(len(hashes), LOOK), np.zeros(len(hashes), bool)
+        self._pool = ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1))
+
+    def __enter__(self) -> _Looks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def see(self, places: np.ndarray) -> None:
+        """Look at the pictures at these places, int64 [m]."""
+        list(self._pool.map(self._see, places.tolist()))
+
+    def _see(self, place: int) -> None:
         with contextlib.suppress(images.ImageError):  # its thumbnail is lost, and the image, too
-            looks[number] = look(images.decode(picture(hashes[number]), at_least=SIDE).image)
-            seen[number] = True
-
-    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(hashes), DECODED_AT_ONCE):
-            yield stage.at(start)
-            list(pool.map(see, range(start, min(start + DECODED_AT_ONCE, len(hashes)))))
-    return looks, seen
+            self.looks[place] = look(images.decode(self._picture(self._hashes[place]), at_least=SIDE).image)
+            self.there[place] = True
 
 
 def group(columns: ItemTable, near: Neighbours, compared: Compared, distinct: Iterable[tuple[int, int]]) -> Duplicates:
@@ -184,10 +198,13 @@ class _Groups:
             self._keep_apart(first, other)
         return True
 
-    def has(self, a: int, b: int) -> bool:
-        """Whether two positions are in one group of which nothing is said to stay apart."""
-        root = self._root(a)
-        return root == self._root(b) and not self._apart.get(root)
+    def between(self, a: int, b: int) -> tuple[int, int] | None:
+        """The groups of two positions, None where that is one; where something of it is to stay apart, every position
+        counts as a group."""
+        first, second = self._root(a), self._root(b)
+        if first != second:
+            return first, second
+        return (a, b) if self._apart.get(first) else None
 
     def take_alike(self, near: Neighbours, of: np.ndarray) -> None:
         """Join what is very alike: around one group each, so that likeness does not lead from one thing to another."""
