@@ -17,7 +17,9 @@ from PIL import Image
 
 from tests.support import drawing
 from tests.support.galleries import run_index
+from unifex.data.demo import Demo
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 
 
@@ -49,6 +51,19 @@ def gallery(tmp_path: Path, folder: Path, embedder: Embedder) -> Gallery:
     gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder)
     run_index(gallery, folder)
     return gallery
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory, embedder: Embedder) -> Path:
+    """A folder of galleries with the demo in it, to copy: ``.ci/run``'s, which all processes share, else a new one."""
+    from unifex.ui.context import DEMO_GALLERY
+
+    made = Path(os.environ.get("UNIFEX_DEMO", ""), DEMO_GALLERY)
+    if made.is_dir():
+        return made.parent
+    indexes = tmp_path_factory.mktemp("demo") / "indexes"
+    run_index(Library(indexes).get_or_create(DEMO_GALLERY, lambda: embedder), Demo())
+    return indexes
 
 
 LONGEST = """measure search space jobs train pages query models visitors grid address duplicates

@@ -1,13 +1,13 @@
 import hashlib
+import shutil
 
 from PIL import ImageStat
 
-from tests.support.galleries import run_index
 from unifex.core import images
 from unifex.core.progress import finish
 from unifex.data.demo import Demo, render
 from unifex.evaluation.compare import compare
-from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library
 
 
 def test_demo_has_eleven_domains_and_is_drawn_the_same_every_time():
@@ -27,10 +27,9 @@ def test_drawings_are_pictures():
         assert max(ImageStat.Stat(image).stddev) > 15
 
 
-def test_demo_can_be_searched(tmp_path, embedder):
-    gallery = Gallery.create(tmp_path / "demo", embedder)
-    report = run_index(gallery, Demo())
-    assert (report.items, report.failed) == (264, [])
+def test_demo_can_be_searched(tmp_path, demo):
+    gallery = Library(shutil.copytree(demo, tmp_path / "indexes")).get("demo (synthetic)")
+    assert len(gallery) == 264
     found = finish(compare(gallery))
     assert found.main.split.protocol.kind == "split"
     assert found.main.overall().value > 0.6  # chance is below 0.03

@@ -1,6 +1,7 @@
 """Several processes train the neck that one trains; features on disk train as well as features in memory."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,8 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import forked
+from tests.support.galleries import run_index
+from tests.support.serving import ROOT, free_port
 from tests.support.training import SMALL, last, nearest_right, samples
 from unifex.cli.main import main
+from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import Embedder
 from unifex.models.feature_table import FeatureTable
 from unifex.models.neck import pca
@@ -40,14 +45,20 @@ def train_all(out: Path) -> None:
     np.savez(out / f"{processes.rank} of {processes.count}.npz", **found)
 
 
+def two_processes(*arguments: str) -> list[subprocess.CompletedProcess[str]]:
+    """The same program twice, as torchrun starts it."""
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [shared | {"RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    return forked.run_together([arguments] * 2, ranks)
+
+
 @pytest.fixture(scope="module")
 def necks(tmp_path_factory) -> dict[str, dict]:
     """What one process finds, and each of two."""
     out = tmp_path_factory.mktemp("necks")
     train_all(out)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*command, "-m", "tests.test_distributed", str(out)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    for done in two_processes("-m", "tests.test_distributed", str(out)):
+        assert done.returncode == 0, done.stderr
     return {path.stem: dict(np.load(path)) for path in out.glob("*.npz")}
 
 
@@ -60,19 +71,22 @@ def test_as_one_process_does(necks, name):
         assert found[f"{name} loss"] == pytest.approx(alone[f"{name} loss"], rel=1e-4), who
 
 
-def test_torchrun_on_a_gallery(gallery, tmp_path):
-    where = ["--gallery", gallery.name, "--library", str(gallery.folder.parent), "--preset", "quick", "--epochs", "3"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "unifex"]
-    done = subprocess.run(
-        [*command, "train", *where, "--save", "two", "--json"], capture_output=True, text=True, check=True
-    )
-    assert json.loads(done.stdout)["model"] == "two"
-    assert main(["train", *where, "--save", "one"]) == 0
-    one, two = (Embedder.load(name, models=gallery.folder.parent / "models").neck for name in ("one", "two"))
+def test_torchrun_on_a_gallery(folder, embedder, tmp_path, monkeypatch):
+    """By the command of docs/scale.md, in its folder."""
+    run_index(Gallery.create(tmp_path / "indexes" / "far", embedder), folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (line,) = re.findall(r"^    torchrun (.*)$", (ROOT / "docs" / "scale.md").read_text(), re.M)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", *line.split()]
+    done = subprocess.run([*launch, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["model"] == "taught"
+    train = ["train", "--gallery", "far", "--preset", "quick"]
+    assert main([*train, "--save", "one"]) == 0
+    one, two = (Embedder.load(name, models=tmp_path / "indexes" / "models").neck for name in ("one", "taught"))
     assert np.abs(one.weight - two.weight).max() <= 1e-4
-    finish = [*command, "train", *where, "--save", "three", "--finish"]
-    said = subprocess.run(finish, capture_output=True, text=True, timeout=120)
-    assert "no stopped training 'three'" in said.stderr  # the second process waits for nothing
+    ended = two_processes("-m", "unifex", *train, "--save", "three", "--finish")
+    assert ended[0].returncode == 1  # and the second waits for nothing
+    assert "no stopped training 'three'" in ended[0].stderr
 
 
 # --- features on disk ----------------------------------------------------------------------------------------------

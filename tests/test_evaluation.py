@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import forked
 from tests.support.drawing import LABELS, encoded, picture
 from tests.support.galleries import run_index
 from tests.support.splits import make_columns, make_split, random_embeddings, slow_values
@@ -114,8 +113,7 @@ def test_map_at_r_against_pytorch_metric_learning(tmp_path):
     labels = np.sort(np.random.default_rng(3).integers(0, 9, 120))
     embeddings = random_embeddings(120, 16, 3)
     np.savez(tmp_path / "data.npz", embeddings=embeddings, labels=labels)
-    command = [sys.executable, "-c", THEIRS, str(tmp_path / "data.npz")]
-    theirs = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    theirs = json.loads(forked.run("-c", THEIRS, str(tmp_path / "data.npz")).stdout.splitlines()[-1])
     ours = finish(evaluate(make_split(make_columns(labels), range(120), range(120), np.arange(120)), embeddings))
     assert ours.overall("map_r").value == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-6)
     assert ours.overall("recall1").value == pytest.approx(theirs["precision_at_1"], abs=1e-6)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support import tiny_clip
+from tests.support import forked, tiny_clip
 from tests.support.trap import trap
 from unifex.models import backbones, engines, towers, zoo
 from unifex.models.backbones import BackboneError
@@ -235,12 +235,10 @@ def test_sixteen_bits_keep_a_transformers_features(tiny, photographs):
 
 def test_a_second_backbone_is_made_while_the_first_infers(tiny, photographs):
     """OpenVINO can deadlock there; a process of its own, so that it fails and does not hang."""
-    import subprocess
-    import sys
-
     code = f"""
 import threading
 import numpy as np
+import open_clip
 from unifex.models import engines, zoo
 first = engines.load_engine(zoo.get("lite0"), "openvino")
 going = threading.Event()
@@ -256,7 +254,7 @@ going.set()
 for thread in threads: thread.join()
 print("done")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = forked.run("-c", code)
     assert done.stdout.strip() == "done", done.stderr
 
 

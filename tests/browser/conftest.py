@@ -5,17 +5,11 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.support.browsing import ARGUMENTS, chromium_path, watch_calls
-from tests.support.galleries import run_index
-from unifex.data.demo import Demo
-from unifex.gallery.library import Library
-from unifex.models.embedder import Embedder
-from unifex.ui.context import DEMO_GALLERY
 
 
 @pytest.fixture(scope="session")
@@ -29,14 +23,6 @@ def browser() -> Iterator[Browser]:
             pytest.skip(f"no Chromium (install it, or `playwright install chromium`): {error}")
         yield started
         started.close()
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory, embedder: Embedder) -> Path:
-    """A folder of galleries with the demo in it, for servers that need not draw it."""
-    indexes = tmp_path_factory.mktemp("demo") / "indexes"
-    run_index(Library(indexes).get_or_create(DEMO_GALLERY, lambda: embedder), Demo())
-    return indexes
 
 
 CUT_OFF = ("AbortError", "Unexpected error Connection errored out")  # what Gradio says of its stream as a page goes
