@@ -1,10 +1,12 @@
 // The bar of what can be done with the chosen items of a grid. What is asked first is asked by asking.js.
 
+import { plural, say } from './say.js';
+
 const asking = () => import('./asking.js');
 
 export default (grid, choice) => {
   const { element, place } = grid;
-  const images = () => `${choice.count().toLocaleString('en')} image${choice.count() === 1 ? '' : 's'}`;
+  const images = () => plural(choice.count(), 'image', 'images');
   const tell = (action, text = '', signal = 'chosen') => {
     const told = [action, grid.data.gallery, choice.told(), text];
     choice.clear();
@@ -13,12 +15,13 @@ export default (grid, choice) => {
   };
   const sure = (title, text, yes, then) => async () => {
     const { ask } = await asking();
-    if (await ask({ title: title(), text: text(), answers: [yes], grave: true })) then();
+    if (await ask({ title: title(), text: text(), answers: { yes }, grave: true })) then();
   };
   const named = (title, text, action) => async () => {
     const { ask } = await asking();
-    const field = { label: 'Name of the new gallery', value: `${grid.data.gallery} chosen`.slice(0, 60), most: 80 };
-    const answer = await ask({ title: title(), text, field, answers: ['Make it'] });
+    const value = say('{gallery} chosen', { gallery: grid.data.gallery }).slice(0, 60);
+    const field = { label: say('Name of the new gallery'), value, most: 80 };
+    const answer = await ask({ title: title(), text, field, answers: { make: say('Make it') } });
     if (answer) tell(action, answer.text);
   };
   const tag = async () => {
@@ -27,28 +30,28 @@ export default (grid, choice) => {
     const own = choice.items().flatMap((item) => item.tags || []);
     const suggested = known.then(({ tags = {} }) =>
       [...new Set([...own, ...Object.keys(tags).sort((one, other) => tags[other] - tags[one])])]);
-    const field = { label: 'Tags, with commas between', suggested, most: 200 };
-    const answer = await ask({ title: `Tag ${images()}`, field, answers: ['Add', 'Take away'] });
-    if (answer) tell(answer.pressed === 'Add' ? 'tag' : 'untag', answer.text);
+    const field = { label: say('Tags, with commas between'), suggested, most: 200 };
+    const answer = await ask({ title: say('Tag {images}', { images: images() }), field, answers: { tag: say('Add'), untag: say('Take away') } });
+    if (answer) tell(answer.pressed, answer.text);
   };
   const label = async () => {
     const { ask } = await asking();
     const items = choice.items(), suggested = [...new Set(items.map((item) => item.label).filter(Boolean))];
-    const field = { label: 'Label', value: items[0]?.label, suggested, single: true, most: 200 };
-    const answer = await ask({ title: `Label of ${images()}`, field, answers: ['Save'] });
+    const field = { label: say('Label'), value: items[0]?.label, suggested, single: true, most: 200 };
+    const answer = await ask({ title: say('Label of {images}', { images: images() }), field, answers: { save: say('Save') } });
     if (answer) tell('label', answer.text);
   };
   const download = (what) => () => {  // a form, since what it answers goes to the disk as it comes
     const name = 'unifex-download';
     const frame = document.getElementById(name) || document.body.appendChild(
-      Object.assign(document.createElement('iframe'), { id: name, name, hidden: true, title: 'Downloads' }));
+      Object.assign(document.createElement('iframe'), { id: name, name, hidden: true, title: say('Downloads') }));
     frame.onload = async () => {  // only an answer that is no file is shown in it
       const said = frame.contentDocument?.body?.textContent;
       if (!said) return;
       const { ask } = await asking();
-      let text = 'The server does not answer; try it again.';
+      let text = say('The server does not answer; try it again.');
       try { text = JSON.parse(said).detail; } catch { /* no answer of its own */ }
-      ask({ title: 'Not downloaded', text, answers: [] });
+      ask({ title: say('Not downloaded'), text, answers: {} });
     };
     const form = Object.assign(document.createElement('form'), {
       method: 'post', action: new URL(`chosen/${encodeURIComponent(grid.data.gallery)}`, document.baseURI), target: name, hidden: true,
@@ -68,15 +71,18 @@ export default (grid, choice) => {
     without: () => tell('without', '', 'without'),
     tag,
     label,
-    gallery: named(() => `A gallery of ${images()}`, 'Copied with what is known of them; nothing is embedded again.', 'gallery'),
-    train: named(() => `Train on ${images()}`, 'They become a gallery of their own, which the Train tab opens.', 'train'),
+    gallery: named(
+      () => say('A gallery of {images}', { images: images() }),
+      say('Copied with what is known of them; nothing is embedded again.'), 'gallery'),
+    train: named(
+      () => say('Train on {images}', { images: images() }), say('They become a gallery of their own, which the Train tab opens.'), 'train'),
     csv: download('csv'),
     originals: download('originals'),
     folders: download('folders'),
-    leave: sure(() => `Leave ${images()} out of '${grid.data.gallery}'?`,
-      () => 'They are not found any more. The files stay, and the Evaluate tab can undo it.', 'Leave out', () => tell('leave')),
-    remove: sure(() => `Remove ${images()} from '${grid.data.gallery}'?`,
-      () => 'The image files stay where they are, and can be indexed again.', 'Remove', () => tell('remove')),
+    leave: sure(() => say("Leave {images} out of '{gallery}'?", { images: images(), gallery: grid.data.gallery }),
+      () => say('They are not found any more. The files stay, and the Evaluate tab can undo it.'), say('Leave out'), () => tell('leave')),
+    remove: sure(() => say("Remove {images} from '{gallery}'?", { images: images(), gallery: grid.data.gallery }),
+      () => say('The image files stay where they are, and can be indexed again.'), say('Remove'), () => tell('remove')),
     none: () => {
       choice.clear();
       choice.goBack();
@@ -104,9 +110,10 @@ export default (grid, choice) => {
 export const askToKeep = async () => {
   const { ask } = await asking();
   const answer = await ask({
-    title: 'Keep what I taught',
-    text: 'What is marked as more like it gets this name; what is marked as less gets “not”, and then the name.',
-    field: { label: 'Name', most: 60 }, answers: ['As tags', 'As labels', 'As a training set'],
+    title: say('Keep what I taught'),
+    text: say('What is marked as more like it gets this name; what is marked as less gets “not”, and then the name.'),
+    field: { label: say('Name'), most: 60 },
+    answers: { tags: say('As tags'), labels: say('As labels'), train: say('As a training set') },
   });
   if (answer) unifex.kept([answer.pressed, answer.text]);
 };

@@ -4,6 +4,7 @@
 
 import { opens, settled } from './opening.js';
 import { present } from './present.js';
+import { say } from './say.js';
 
 export default ({ props, watch }) => {
   const START = 'search', PATIENCE_MS = 10000;
@@ -16,8 +17,8 @@ export default ({ props, watch }) => {
 
   // --- tabs ------------------------------------------------------------------------------------------------------------
   const tabs = () => [...document.querySelectorAll('#tabs > .tab-wrapper [role=tab]')];
-  const name = (tab) => tab.textContent.trim().toLowerCase();
-  const tabNow = () => name(tabs().find((tab) => tab.ariaSelected === 'true') ?? { textContent: START });
+  const name = (tab) => tab.dataset.tabId;
+  const tabNow = () => name(tabs().find((tab) => tab.ariaSelected === 'true') ?? { dataset: { tabId: START } });
   const open = (wanted) => {
     const tab = tabs().find((one) => name(one) === wanted);
     if (tab && tab.ariaSelected !== 'true') tab.click();
@@ -99,7 +100,7 @@ export default ({ props, watch }) => {
     if (!button) return;
     const url = new URL(location.href);
     url.hash = told.text;
-    const said = await copy(url.href).then(() => 'Link copied.', () => `The browser does not let a page copy: ${url.href}`);
+    const said = await copy(url.href).then(() => say('Link copied.'), () => say('The browser does not let a page copy: {address}', { address: url.href }));
     const line = button.closest('.status').querySelector('.told');
     line.textContent = [said, told.missing].filter(Boolean).join(' ');
   });

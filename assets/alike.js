@@ -2,6 +2,7 @@
 // item before would be pressed for those of this one.
 
 import { drawCard, newCard } from './cards.js';
+import { say } from './say.js';
 
 const WIDTH = 88;  // pixels of a card
 const REST_MS = 250;  // whoever goes through items quickly asks for none
@@ -11,7 +12,7 @@ export default (view) => {
   let asked = null, resting = 0, items = [], of = '';
 
   const head = (text) => {
-    title.textContent = `Looks most like these in ${view.list.gallery}${text}`;
+    title.textContent = say('Looks most like these in {gallery}', { gallery: view.list.gallery }) + text;
   };
   const stop = () => {
     clearTimeout(resting);
@@ -25,7 +26,7 @@ export default (view) => {
     if (mine.signal.aborted) return;
     strip.removeAttribute('aria-busy');
     items = found ?? [];
-    head(found ? (found.length ? '' : ': nothing else is there') : ': that cannot be told now');
+    head(found ? (found.length ? '' : say(': nothing else is there')) : say(': that cannot be told now'));
     strip.replaceChildren(...items.map((item, index) => drawCard(newCard(), { gallery, kind: '' }, item, index, WIDTH)));
   };
   strip.addEventListener('click', (event) => {

@@ -1,6 +1,8 @@
 // A question in a small dialog of the browser's own. `ask` promises what was answered, or null: { pressed, text }.
-// `field`: { label, value, most, suggested (a list, or the promise of one), single }; `answers`: what the buttons say,
-// the first is Enter's; a `grave` question has Cancel in focus.
+// `field`: { label, value, most, suggested (a list, or the promise of one), single }; `answers`: what is answered,
+// by what its button says, the first is Enter's; a `grave` question has Cancel in focus.
+
+import { say } from './say.js';
 
 const SHOWN = 14;
 const make = (tag, values = {}, ...parts) => {
@@ -34,15 +36,15 @@ const suggestions = (field, input) => {
 export const ask = ({ title, text, field, answers, grave }) => new Promise((answered) => {
   if (document.querySelector('dialog.ask')) return answered(null);  // pressed twice
   const input = field && make('input', { type: 'text', value: field.value || '', maxLength: field.most, autocomplete: 'off' });
-  const press = (value) => make('button', { type: 'submit', value, textContent: value, className: grave ? 'grave' : 'act primary' });
-  const cancel = make('button', { type: 'button', className: 'act', textContent: answers.length ? 'Cancel' : 'Close' });
+  const press = ([value, textContent]) => make('button', { type: 'submit', value, textContent, className: grave ? 'grave' : 'act primary' });
+  const cancel = make('button', { type: 'button', className: 'act', textContent: Object.keys(answers).length ? say('Cancel') : say('Close') });
   const heading = make('h2', { id: 'asked', textContent: title });
   const form = make('form', { method: 'dialog' },
     heading,
     text && make('p', { textContent: text }),
     input && make('label', {}, field.label, input),
     input && suggestions(field, input),
-    make('div', { className: 'answers' }, ...answers.map(press), cancel));
+    make('div', { className: 'answers' }, ...Object.entries(answers).map(press), cancel));
   const dialog = make('dialog', { className: 'ask' }, form);
   dialog.setAttribute('aria-labelledby', 'asked');
   cancel.onclick = () => dialog.close();
@@ -51,7 +53,7 @@ export const ask = ({ title, text, field, answers, grave }) => new Promise((answ
     event.preventDefault();
     const given = input ? input.value.trim() : '';
     if (input && !given) return input.focus();
-    dialog.returnValue = event.submitter?.value || answers[0];
+    dialog.returnValue = event.submitter?.value || Object.keys(answers)[0];
     answered({ pressed: dialog.returnValue, text: given });
     dialog.close();
   });

@@ -1,5 +1,7 @@
 // What an item was found with, beside it: the query's pictures and words, or the item that it looks like.
 
+import { say } from './say.js';
+
 const KEPT = 'unifex-compare';
 
 const queryShown = () => {
@@ -7,7 +9,7 @@ const queryShown = () => {
   const small = [...document.querySelectorAll('#search-status .queries img')].map((image) => image.getAttribute('src'));
   const large = (source, at) => (uploaded && !at ? uploaded : source.replace(/^thumb\//, 'picture/'));
   return {
-    title: 'The query',
+    title: say('The query'),
     pictures: small.map((source, at) => ({ small: source, large: large(source, at) })),
     words: document.querySelector('#search-status q')?.textContent ?? '',
   };
@@ -31,7 +33,7 @@ export default (view) => {
     if (list.kind !== 'alike') return null;
     const { id, v, path } = trail.at(-1).item, name = encodeURIComponent(list.gallery);
     const [small, large] = ['thumb', 'picture'].map((kind) => `${kind}/${name}/${id}?v=${v}`);
-    return { title: 'The one before', pictures: [{ small, large }], words: '', path };
+    return { title: say('The one before'), pictures: [{ small, large }], words: '', path };
   };
   const draw = (list, trail) => {
     const shown = shownFor(list, trail);

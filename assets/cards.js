@@ -1,7 +1,8 @@
 // One item as a card: picture, label, domain, similarity.
 
+import { say } from './say.js';
+
 const SIZE = 'unifex-card-size', WIDTH = 8;  // pixels of a letter, about
-const VERBS = { samples: 'Search with' };
 const TEXTS = ['.name', '.domain'];
 const card = document.createElement('template');
 card.innerHTML = '<button type="button" class="card"><img alt=""><span class="pick" aria-hidden="true"></span>'
@@ -18,8 +19,8 @@ const cut = (text, size) => {  // labels of one kind begin alike and end differe
   return text.length <= most ? text : `${text.slice(0, half)}…${text.slice(1 - half)}`;
 };
 const below = (item) => [item.domain, ...(item.tags || []).map((tag) => `#${tag}`)].filter(Boolean).join(' · ');
-export const sentence = (item) => item.score === undefined ? '' : `similarity ${item.score.toFixed(2)}`
-  + (item.chance === undefined ? '' : `; of such hits ${Math.round(100 * item.chance)} % are right here`);
+export const sentence = (item) => item.score === undefined ? '' : say('similarity {score}', { score: item.score.toFixed(2) })
+  + (item.chance === undefined ? '' : say('; of such hits {share} % are right here', { share: Math.round(100 * item.chance) }));
 
 export const drawCard = (node, { gallery, kind }, item, index, size) => {  // without an item: one that is still on its way
   node.dataset.index = index;
@@ -32,8 +33,8 @@ export const drawCard = (node, { gallery, kind }, item, index, size) => {  // wi
   }
   node.dataset.item = item.id;
   node.title = item.path;
-  const spoken = [nameOf(item), item.domain || 'no domain', item.tags?.length && `tags ${item.tags.join(', ')}`, sentence(item)].filter(Boolean).join(', ');
-  node.setAttribute('aria-label', `${VERBS[kind] || 'Open'} ${spoken}`);
+  const spoken = [nameOf(item), item.domain || say('no domain'), item.tags?.length && say('tags {tags}', { tags: item.tags.join(', ') }), sentence(item)].filter(Boolean).join(', ');
+  node.setAttribute('aria-label', kind === 'samples' ? say('Search with {item}', { item: spoken }) : say('Open {item}', { item: spoken }));
   node.querySelector('img').src = `thumb/${encodeURIComponent(gallery)}/${item.id}?v=${item.v}`;
   const name = node.querySelector('.name'), more = node.querySelector('.domain');
   name.textContent = cut(nameOf(item), size);

@@ -2,6 +2,7 @@
 // count, focusOn }. Of a whole gallery all can be chosen without being in the page: then what is not is kept.
 
 import boxing from './boxing.js';
+import { say, thousands } from './say.js';
 
 export default (grid) => {
   const { element, place } = grid;
@@ -16,7 +17,7 @@ export default (grid) => {
     for (const node of tools.querySelectorAll('.change')) node.hidden = !grid.data?.editable;
     for (const node of tools.querySelectorAll('.files')) node.hidden = !grid.data?.files;
     for (const node of tools.querySelectorAll('.mark')) node.hidden = grid.data?.kind !== 'hits';
-    tools.querySelector('b').textContent = `${all && !chosen.size ? 'all ' : ''}${count().toLocaleString('en')} chosen`;
+    tools.querySelector('b').textContent = all && !chosen.size ? say('all {count} chosen', { count: thousands(count()) }) : say('{count} chosen', { count: thousands(count()) });
     if (tools.hidden) tools.querySelector('.further').open = false;
     for (const node of element.querySelectorAll('.card')) {
       node.classList.toggle('chosen', Boolean(node.dataset.item) && chosen.has(Number(node.dataset.item)) !== all);

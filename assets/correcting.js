@@ -1,5 +1,7 @@
 // Correcting the open item: another label, out of the gallery, and back. Comes when somebody is about to.
 
+import { say } from './say.js';
+
 const SUGGEST_MS = 120;
 
 export default (view) => {
@@ -42,7 +44,7 @@ export default (view) => {
     done: (news) => ({ left: gone, back, refused: () => view.say(news.html) })[news.state]?.(news),
     copy: async ({ dataset: { text } }) => {
       const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
-      view.words(copied ? `Copied: ${text}` : `Not copied by this browser; here it is: ${text}`);
+      view.words(copied ? say('Copied: {text}', { text }) : say('Not copied by this browser; here it is: {text}', { text }));
     },
   };
 };

@@ -19,6 +19,8 @@
 // boxes.end()           takes everything away
 // Arrows move a focused box, Shift and arrows resize it, Delete removes it; these keys do not reach what is around.
 
+import { say } from './say.js';
+
 export const MOST = 16;  // of a query
 const LEAST = 0.02, STEP = 0.01, CLICK_PX = 5, REST_MS = 150;
 const EDGES = ['nw', 'n', 'e', 'se', 's', 'sw', 'w'];  // the corner that is missing has the button that removes
@@ -58,14 +60,15 @@ const shadeIn = (layer) => {  // over all that is in no box
 export const drawBoxes = (element, image, onChange) => {
   const layer = part('div', 'boxes', element), shade = shadeIn(layer), told = part('span', 'unseen', layer);
   layer.setAttribute('role', 'group');
-  layer.setAttribute('aria-label', 'Regions of the picture');
+  layer.setAttribute('aria-label', say('Regions of the picture'));
   told.setAttribute('role', 'status');
   let list = [], known = [], nodes = [], outlines = [], drag = null, resting = 0;  // known: what was told last
 
   // --- showing ---------------------------------------------------------------------------------------------------------
   const spoken = (index) => {
     const [x, y, w, h] = list[index];
-    return `Region ${index + 1} of ${list.length}, left ${percent(x)}, top ${percent(y)}, width ${percent(w)}, height ${percent(h)}`;
+    const place = { number: index + 1, count: list.length, left: percent(x), top: percent(y), width: percent(w), height: percent(h) };
+    return say('Region {number} of {count}, left {left}, top {top}, width {width}, height {height}', place);
   };
   const put = (node, [x, y, w, h]) => {
     Object.assign(node.style, { left: `${100 * x}%`, top: `${100 * y}%`, width: `${100 * w}%`, height: `${100 * h}%` });
@@ -74,7 +77,7 @@ export const drawBoxes = (element, image, onChange) => {
     const node = part('div', 'box', layer);
     node.tabIndex = 0;
     node.setAttribute('role', 'application');  // so that a screen reader lets the arrows through
-    node.setAttribute('aria-roledescription', 'region');
+    node.setAttribute('aria-roledescription', say('region'));
     node.setAttribute('aria-keyshortcuts', 'ArrowLeft ArrowRight ArrowUp ArrowDown Shift+ArrowRight Shift+ArrowDown Delete');
     for (const edges of EDGES) part('i', `edge ${edges}`, node).dataset.edges = edges;
     const remove = part('button', 'remove', node);
@@ -87,7 +90,7 @@ export const drawBoxes = (element, image, onChange) => {
     list.forEach((box, index) => {
       put(nodes[index], box);
       nodes[index].setAttribute('aria-label', spoken(index));
-      const remove = `Remove region ${index + 1}`;
+      const remove = say('Remove region {number}', { number: index + 1 });
       Object.assign(nodes[index].lastChild, { title: remove, ariaLabel: remove });
     });
     shade.style.display = list.length ? '' : 'none';
@@ -123,7 +126,7 @@ export const drawBoxes = (element, image, onChange) => {
     list.splice(index, 1);
     show();
     nodes[Math.min(index, nodes.length - 1)]?.focus();
-    told.textContent = list.length ? `${list.length} left` : 'No region; the whole picture is searched with';
+    told.textContent = list.length ? say('{count} left', { count: list.length }) : say('No region; the whole picture is searched with');
     tell();
   };
 
@@ -137,7 +140,7 @@ export const drawBoxes = (element, image, onChange) => {
     event.preventDefault();
     event.stopPropagation();
     const node = event.target.closest('.box'), from = pointAt(event), edges = event.target.dataset.edges;
-    if (!node && list.length >= MOST) return void (told.textContent = `There are ${MOST} regions already`);
+    if (!node && list.length >= MOST) return void (told.textContent = say('There are {count} regions already', { count: MOST }));
     drag = { from, edges, at: [event.clientX, event.clientY], index: node ? nodes.indexOf(node) : list.length, before: node && list[nodes.indexOf(node)] };
     layer.setPointerCapture(event.pointerId);
     node?.focus({ preventScroll: true });

@@ -2,12 +2,14 @@
 // what lies where. One upload at a time, and whatever comes of it is said. Runs inside gr.HTML, which provides
 // `element`, `upload` and `trigger`.
 
+import { plural, say, thousands } from './say.js';
+
 export default ({ element, upload, trigger }) => {
   const PARALLEL = 6;
   const GIVE_UP = 12;  // so many failures with no success, and the server is gone or takes none of it
   const NAMED = 3;
   const find = (selector) => element.querySelector(selector);
-  const plural = (count) => `${count.toLocaleString('en')} file${count === 1 ? '' : 's'}`;
+  const files = (count) => plural(count, 'file', 'files');
   let busy = false, stopped = false, aside = '';
   const state = (text, share) => {
     find('.state').textContent = text + aside;
@@ -23,7 +25,7 @@ export default ({ element, upload, trigger }) => {
     try {
       if (entry.isFile) {
         found.push({ file: await promised((done, fail) => entry.file(done, fail)), name: path + entry.name });
-        if (found.length % 100 === 0) state(`Reading: ${plural(found.length)} so far`);
+        if (found.length % 100 === 0) state(say('Reading: {files} so far', { files: files(found.length) }));
         return;
       }
       const reader = entry.createReader();
@@ -33,19 +35,20 @@ export default ({ element, upload, trigger }) => {
         for (const child of entries) await walk(child, path + entry.name + '/', found, lost);
       }
     } catch (error) {
-      lost.push({ name: path + entry.name, why: 'your browser cannot read it' });
+      lost.push({ name: path + entry.name, why: say('your browser cannot read it') });
     }
   };
 
   const failures = (lost) => {
     if (!lost.length) return '';
     const names = lost.slice(0, NAMED).map((one) => one.name).join(', ') + (lost.length > NAMED ? ', …' : '');
-    return ` ${plural(lost.length)} could not be uploaded (${lost[0].why}): ${names}.`;
+    const told = { files: files(lost.length), why: lost[0].why, names };
+    return ' ' + say('{files} could not be uploaded ({why}): {names}.', told);
   };
   const because = (error) => {
     const text = String((error && error.message) || error || '');
-    if (/fetch|network/i.test(text)) return 'the server does not answer';
-    return text.slice(0, 200) || 'too large, or the connection broke';
+    if (/fetch|network/i.test(text)) return say('the server does not answer');
+    return text.slice(0, 200) || say('too large, or the connection broke');
   };
   const send = async (found, lost) => {
     const sent = [];
@@ -60,7 +63,7 @@ export default ({ element, upload, trigger }) => {
         } catch (error) {
           lost.push({ name: found[place].name, why: because(error) });
         }
-        if (!stopped) state(`Uploading ${done.toLocaleString('en')} of ${plural(found.length)}.`, done / found.length);
+        if (!stopped) state(say('Uploading {done} of {files}.', { done: thousands(done), files: files(found.length) }), done / found.length);
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
@@ -70,23 +73,23 @@ export default ({ element, upload, trigger }) => {
   const outcome = async (gather) => {
     const found = [], lost = [];
     await gather(found, lost);
-    if (!found.length && !lost.length && !stopped) return ['Nothing to upload there: drop images, a folder or an archive, no link or text.'];
+    if (!found.length && !lost.length && !stopped) return [say('Nothing to upload there: drop images, a folder or an archive, no link or text.')];
     const sent = stopped ? [] : await send(found, lost);
     if (stopped) aside = '';
-    if (stopped) return ['Stopped; nothing was taken.'];
-    if (!sent.length) return [`Nothing was uploaded.${failures(lost)}`];
-    return [`${plural(sent.length)} uploaded.${failures(lost)}`, sent];
+    if (stopped) return [say('Stopped; nothing was taken.')];
+    if (!sent.length) return [say('Nothing was uploaded.') + failures(lost)];
+    return [say('{files} uploaded.', { files: files(sent.length) }) + failures(lost), sent];
   };
   const take = async (gather) => {
     if (busy) {
-      aside = ' What you added meanwhile was not taken; add it when this one is done.';
+      aside = ' ' + say('What you added meanwhile was not taken; add it when this one is done.');
       return;
     }
     busy = true;
     stopped = false;
     aside = '';
-    state('Reading what was dropped');
-    let text = 'Nothing was uploaded; do it again.', sent = null;
+    state(say('Reading what was dropped'));
+    let text = say('Nothing was uploaded; do it again.'), sent = null;
     try {
       [text, sent] = await outcome(gather);
     } finally {

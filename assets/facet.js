@@ -1,9 +1,11 @@
 // One facet of the filters' panel: its names with counts, to be ticked, or the two ends of its numbers or dates.
 
+import { say, thousands } from './say.js';
+
 const REST_MS = 200;  // between two keys of somebody who types
 const DATE_REST_MS = 700;  // a date that is typed is whole at each digit of its year: 0002, 0020, 0202, 2021
 const SEARCHED = 8, LISTED_NUMBERS = 12;  // from how many names on they are searched; up to how many numbers or dates are names, too
-const TITLES = { label: 'Label', domain: 'Domain', folder: 'Folder', split: 'Split', tag: 'Tag' };
+const TITLES = { label: say('Label'), domain: say('Domain'), folder: say('Folder'), split: say('Split'), tag: say('Tag') };
 export const titleOf = (facet) => TITLES[facet] || facet.replace(/^column /, '');
 
 const made = (tag, properties, ...children) => {
@@ -15,9 +17,9 @@ const made = (tag, properties, ...children) => {
 export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(facet, view)` and `mark(view)` renew it
   const title = titleOf(name), list = made('ul', { className: 'names' });
   const find = made('input', { type: 'search', className: 'find', hidden: true });
-  const ends = ['From', 'To'].map((end) => {
+  const ends = [say('{title}: from', { title }), say('{title}: to', { title })].map((end) => {
     const input = made('input', {});
-    input.setAttribute('aria-label', `${title}: ${end.toLowerCase()}`);
+    input.setAttribute('aria-label', end);
     return input;
   });
   const range = made('div', { className: 'range', hidden: true }, ends[0], made('span', { textContent: '–' }), ends[1]);
@@ -31,7 +33,7 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
     const box = made('input', { type: 'checkbox', checked: (view.chosen?.[name] || []).includes(text) });
     box.dataset.name = text;
     const what = made('span', { className: 'what', textContent: text, title: text });
-    return made('li', {}, made('label', {}, box, what, made('span', { className: 'count', textContent: count.toLocaleString('en') })));
+    return made('li', {}, made('label', {}, box, what, made('span', { className: 'count', textContent: thousands(count) })));
   };
   const lookedUp = async (wanted) => {  // of very many names the most frequent are here, and the server knows the others
     const mine = turn += 1;
@@ -57,7 +59,7 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
     if (focused !== null) [...list.querySelectorAll('input')].find((box) => box.dataset.name === focused)?.focus();
     const more = names - counts.length;
     rest.hidden = shown.length > 0 && more <= 0;
-    rest.textContent = shown.length ? `and ${more.toLocaleString('en')} more` : 'None is called so';
+    rest.textContent = shown.length ? say('and {count} more', { count: thousands(more) }) : say('None is called so');
   };
   node.mark = (said) => {
     view = said;
@@ -77,11 +79,11 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
     if (ranged) ends.forEach((input) => Object.assign(input, { type: dates ? 'date' : 'number', step: 'any' }));
     if (facet.low !== undefined && !dates) ends.forEach((input, at) => { input.placeholder = [facet.low, facet.high][at]; });
     span.hidden = !dates || facet.low === undefined;  // a field of a date shows no placeholder
-    span.textContent = facet.low === facet.high ? facet.low : `${facet.low} to ${facet.high}`;
+    span.textContent = facet.low === facet.high ? facet.low : say('{low} to {high}', { low: facet.low, high: facet.high });
     list.hidden = ranged && facet.names > LISTED_NUMBERS && !view.chosen?.[name];
     find.hidden = list.hidden || facet.names <= SEARCHED;
-    find.placeholder = `Find among ${facet.names.toLocaleString('en')}`;
-    find.setAttribute('aria-label', `Find in ${title}`);
+    find.placeholder = say('Find among {count}', { count: thousands(facet.names) });
+    find.setAttribute('aria-label', say('Find in {title}', { title }));
     draw();
     if (list.hidden) rest.hidden = true;
     node.mark(view);

@@ -4,13 +4,14 @@
 // panel opens.
 
 import facetNode, { titleOf } from './facet.js';
+import { say } from './say.js';
 
 const WAIT_MS = 250;  // after the last of several quick choices
 const isDate = (end) => typeof end === 'string';
 const between = (low, high) => {
-  if (low === null) return isDate(high) ? `until ${high}` : `up to ${high}`;
-  if (high === null) return isDate(low) ? `since ${low}` : `${low} and more`;
-  return low === high ? `${low}` : `${low} to ${high}`;
+  if (low === null) return isDate(high) ? say('until {end}', { end: high }) : say('up to {end}', { end: high });
+  if (high === null) return isDate(low) ? say('since {end}', { end: low }) : say('{end} and more', { end: low });
+  return low === high ? `${low}` : say('{low} to {high}', { low, high });
 };
 
 export default ({ element, props, watch, trigger }) => {
@@ -51,7 +52,7 @@ export default ({ element, props, watch, trigger }) => {
     button.type = 'button';
     button.append(Object.assign(document.createElement('span'), { textContent: `${titleOf(facet)}: ` }), text);
     button.title = `${titleOf(facet)}: ${text}`;
-    button.setAttribute('aria-label', `Remove the filter ${titleOf(facet)}: ${text}`);
+    button.setAttribute('aria-label', say('Remove the filter {filter}', { filter: `${titleOf(facet)}: ${text}` }));
     button.addEventListener('click', () => {
       const at = [...place('chips').children].indexOf(node);
       if (name === undefined) limit(facet, []);
@@ -70,11 +71,11 @@ export default ({ element, props, watch, trigger }) => {
     const number = place('number');
     number.hidden = !active.length;
     number.textContent = active.length;
-    place('toggle').setAttribute('aria-label', active.length ? `Filters, ${active.length} in use` : 'Filters');
+    place('toggle').setAttribute('aria-label', active.length ? say('Filters, {count} in use', { count: active.length }) : say('Filters'));
     place('chips').replaceChildren(...active.map(chipNode));
     if (active.length) {
       const all = document.createElement('li'), button = document.createElement('button');
-      Object.assign(button, { type: 'button', className: 'clear', textContent: 'Clear all' });
+      Object.assign(button, { type: 'button', className: 'clear', textContent: say('Clear all') });
       button.addEventListener('click', () => {
         tell({ chosen: {}, between: {} });
         place('toggle').focus();
@@ -87,9 +88,10 @@ export default ({ element, props, watch, trigger }) => {
     for (const node of place('facets').children) node.mark(view);
   };
   const ordersBy = (column) => {
-    const isTaken = column === 'taken', title = isTaken ? 'By date taken' : column;  // which cameras tell
+    const isTaken = column === 'taken', title = isTaken ? say('By date taken') : column;  // which cameras tell
     const dated = isTaken || isDate(known.find(({ name }) => name === `column ${column}`)?.low);
-    const least = [`+${column}`, `${title}, ${dated ? 'oldest' : 'least'} first`], most = [`-${column}`, `${title}, ${dated ? 'newest' : 'most'} first`];
+    const least = [`+${column}`, dated ? say('{title}, oldest first', { title }) : say('{title}, least first', { title })];
+    const most = [`-${column}`, dated ? say('{title}, newest first', { title }) : say('{title}, most first', { title })];
     return dated ? [most, least] : [least, most];
   };
   const drawOrders = () => {
@@ -112,7 +114,7 @@ export default ({ element, props, watch, trigger }) => {
     const turn = asked += 1, facets = await facetsWith('');
     if (turn !== asked) return;
     if (!facets) {
-      place('told').textContent = 'What there is to filter by cannot be told just now.';
+      place('told').textContent = say('What there is to filter by cannot be told just now.');
       return;
     }
     known = facets;
@@ -127,7 +129,7 @@ export default ({ element, props, watch, trigger }) => {
       place('facets').replaceChildren(...nodes);
       if (nodes.some((node) => node.contains(focused))) focused.focus();
     }
-    place('told').textContent = nodes.length ? '' : 'There are no labels, folders or columns to filter by.';
+    place('told').textContent = nodes.length ? '' : say('There are no labels, folders or columns to filter by.');
     drawOrders();
   };
   const askSoon = () => {

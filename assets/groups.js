@@ -2,6 +2,8 @@
 // data: { gallery, signal, prefer, groups: [{ at, title, acts: [{ kind, item, other, text, title }] }],
 //   items: [{ ..., mark, tone, line, subject }] }; `prefer`: the first of a group is kept, and another can be instead.
 
+import { say } from './say.js';
+
 const make = (tag, kind, text = '') => Object.assign(document.createElement(tag), { className: kind, textContent: text });
 const bound = new WeakMap();  // grid -> { data, pressed }
 const isDone = (subject) => Boolean(window.unifex?.corrected?.has(subject));
@@ -11,10 +13,10 @@ const markCard = (card, { mark, tone, line, subject }, canPrefer) => {
   if (line) Object.assign(card.querySelector('.domain'), { textContent: line, title: line });
   if (mark) card.append(make('span', 'badge', mark));
   if (canPrefer) {
-    card.append(Object.assign(make('span', 'prefer', 'Keep this'), { ariaHidden: 'true' }));
+    card.append(Object.assign(make('span', 'prefer', say('Keep this')), { ariaHidden: 'true' }));
     card.setAttribute('aria-keyshortcuts', 'k');
   }
-  const spoken = [card.getAttribute('aria-label'), mark, line, canPrefer ? 'press K to keep this one' : ''];
+  const spoken = [card.getAttribute('aria-label'), mark, line, canPrefer ? say('press K to keep this one') : ''];
   card.setAttribute('aria-label', spoken.filter(Boolean).join(', '));
   card.dataset.subject = subject;
   card.classList.toggle('done', isDone(subject));

@@ -2,6 +2,7 @@
 // scrolls. `grid` is of grid.js: { element, place, data, put }; what is found stays in the order in which it was found.
 
 import { nameOf } from './cards.js';
+import { plural, say, thousands } from './say.js';
 
 const COPY = 'near-copy';
 
@@ -33,11 +34,11 @@ export default (grid) => {
   const headingNode = (label, count) => {
     const node = document.createElement('h2');
     node.className = 'group';
-    node.append(label || 'Without a label', Object.assign(document.createElement('small'), { textContent: count.toLocaleString('en') }));
+    node.append(label || say('Without a label'), Object.assign(document.createElement('small'), { textContent: thousands(count) }));
     if (label) {
-      const only = Object.assign(document.createElement('button'), { type: 'button', className: 'only', textContent: 'Only this' });
+      const only = Object.assign(document.createElement('button'), { type: 'button', className: 'only', textContent: say('Only this') });
       Object.assign(only.dataset, { only: 'label', name: label });
-      only.setAttribute('aria-label', `Only the label ${label}`);
+      only.setAttribute('aria-label', say('Only the label {label}', { label }));
       node.append(only);
     }
     return node;
@@ -48,10 +49,10 @@ export default (grid) => {
     node.className = 'folded';
     Object.assign(button, { type: 'button', className: 'copies' });
     button.dataset.of = item.id;
-    const copies = item.copied === 1 ? 'copy' : 'copies';
-    button.textContent = isOpen ? `Hide ${copies}` : `+${item.copied.toLocaleString('en')} ${copies}`;
+    const one = item.copied === 1, of = { copies: plural(item.copied, 'near-copy', 'near-copies'), item: nameOf(item) };
+    button.textContent = isOpen ? (one ? say('Hide copy') : say('Hide copies')) : `+${plural(item.copied, 'copy', 'copies')}`;
     button.setAttribute('aria-expanded', isOpen);
-    button.setAttribute('aria-label', `${isOpen ? 'Hide' : 'Show'} ${item.copied} near-${copies} of ${nameOf(item)}`);
+    button.setAttribute('aria-label', isOpen ? say('Hide {copies} of {item}', of) : say('Show {copies} of {item}', of));
     node.append(card, button);
     return node;
   };
@@ -79,9 +80,9 @@ export default (grid) => {
   const tell = () => {
     const { more } = grid.data;
     further.hidden = !more;
-    further.textContent = asking ? 'Looking for more' : 'Show more hits';
-    const count = `${found.length.toLocaleString('en')} hit${found.length === 1 ? '' : 's'}`;
-    place('heard').textContent = count + (more ? ', more come as you scroll' : '');
+    further.textContent = asking ? say('Looking for more') : say('Show more hits');
+    const count = plural(found.length, 'hit', 'hits');
+    place('heard').textContent = count + (more ? say(', more come as you scroll') : '');
     const status = document.querySelector('#search-status [data-hits]');
     if (status) status.textContent = count;
   };

@@ -2,6 +2,8 @@
 // view. Asks the server about them and tells the panels (assets/job-panel.js). Runs inside gr.HTML (`element`, `server`,
 // `trigger`).
 
+import { say } from './say.js';
+
 export default ({ element, server, trigger }) => {
   const BUSY_MS = 800, IDLE_MS = 4000, ENDED_MS = 12000;
   const active = (job) => ['waiting', 'running', 'stopping'].includes(job.state);
@@ -18,7 +20,7 @@ export default ({ element, server, trigger }) => {
     const root = make('div', 'job');
     root.innerHTML = '<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100"><div class="bar"><div></div></div>' +
       '<p><strong></strong><span></span><small></small></p></div>';
-    root.append(button('cancel', 'Cancel', async (event) => {
+    root.append(button('cancel', say('Cancel'), async (event) => {
       event.target.disabled = true;
       await server.cancel(job.id);
       poll();
@@ -52,7 +54,7 @@ export default ({ element, server, trigger }) => {
 
   const inView = (kind) => [...document.querySelectorAll('[data-job-kinds]')].some(
     (panel) => panel.offsetParent && panel.dataset.jobKinds.split(' ').includes(kind));
-  const openTab = (name) => [...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === name)?.click();
+  const openTab = (name) => document.querySelector(`[role=tab][data-tab-id="${name}"]`)?.click();
 
   // The header's line says what matters most: what runs, what has just ended, what was cut off.
   const badge = element.querySelector('.jobs-now'), box = element.querySelector('#jobs-list');
@@ -77,7 +79,7 @@ export default ({ element, server, trigger }) => {
     const leave = () => { line.remove(); tell(); };
     line.setAttribute('role', 'status');
     Object.assign(line.dataset, { state: job.state, brief: `${job.title} · ${job.brief}` });
-    line.append(make('strong', '', job.title), ` · ${job.detail} `, button('', 'Show', () => { openTab(job.tab); leave(); }));
+    line.append(make('strong', '', job.title), ` · ${job.detail} `, button('', say('Show'), () => { openTab(job.tab); leave(); }));
     box.querySelector('.ended-jobs').append(line);
     setTimeout(leave, ENDED_MS);
   };
@@ -95,7 +97,7 @@ export default ({ element, server, trigger }) => {
         const problem = await server.resume([cut.kind, cut.name]);
         if (problem) said.textContent = problem;
         else { leave(); openTab(cut.tab); poll(); }
-      }), button('', 'Not now', () => {
+      }), button('', say('Not now'), () => {
         sessionStorage.setItem(LATER, JSON.stringify([...later(), cut.key]));
         leave();
       }));

@@ -1,18 +1,20 @@
 // The keys of the page: `/` goes to the query, `?` opens a list of them all. Asked for at the first of these presses.
 
+import { say } from './say.js';
+
 const KEYS = [
-  ['Anywhere', [
-    ['/', 'to the query'], ['?', 'this list'], ['Ctrl V', 'search with a copied picture, or its address'],
+  [say('Anywhere'), [
+    ['/', say('to the query')], ['?', say('this list')], [say('Ctrl V'), say('search with a copied picture, or its address')],
   ]],
-  ['Among pictures', [
-    ['← → ↑ ↓', 'to the next one'], ['Enter', 'open it'], ['Space', 'choose it'], ['Shift ← → ↑ ↓', 'choose along the way'],
-    ['Ctrl A', 'choose all of them'], ['Esc', 'choose none'],
+  [say('Among pictures'), [
+    ['← → ↑ ↓', say('to the next one')], ['Enter', say('open it')], [say('Space'), say('choose it')], [say('Shift ← → ↑ ↓'), say('choose along the way')],
+    [say('Ctrl A'), say('choose all of them')], ['Esc', say('choose none')],
   ]],
-  ['One picture, large', [
-    ['← →', 'the one before, the next'], ['+ - 0', 'closer, further, all of it'], ['R', 'a region of it, to search with'], ['Esc', 'close it'],
+  [say('One picture, large'), [
+    ['← →', say('the one before, the next')], ['+ - 0', say('closer, further, all of it')], ['R', say('a region of it, to search with')], ['Esc', say('close it')],
   ]],
-  ['A region of a picture', [
-    ['← → ↑ ↓', 'move it'], ['Shift ← → ↑ ↓', 'make it larger or smaller'], ['Delete', 'remove it'], ['Enter', 'in the large view: search with it'],
+  [say('A region of a picture'), [
+    ['← → ↑ ↓', say('move it')], [say('Shift ← → ↑ ↓'), say('make it larger or smaller')], [say('Delete'), say('remove it')], ['Enter', say('in the large view: search with it')],
   ]],
 ];
 const QUERY = ['#search-words textarea, #search-words input', '#query-image button[aria-dropeffect]', '#query .region-tools [data-do=add]', '#query .none'];
@@ -29,10 +31,10 @@ let dialog = null;
 
 export const list = () => {
   if (!dialog) {
-    const close = made('button', 'Close');
+    const close = made('button', say('Close'));
     close.className = 'act';
     close.addEventListener('click', () => dialog.close());
-    dialog = made('dialog', '', made('h2', 'Keys'), ...KEYS.flatMap(([where, keys]) => [made('h3', where), made('dl', '', ...keys.map(row))]), close);
+    dialog = made('dialog', '', made('h2', say('Keys')), ...KEYS.flatMap(([where, keys]) => [made('h3', where), made('dl', '', ...keys.map(row))]), close);
     Object.assign(dialog, { id: 'keys' });
     dialog.firstChild.id = 'keys-title';
     dialog.setAttribute('aria-labelledby', 'keys-title');
@@ -46,7 +48,7 @@ export const toQuery = (frames = FRAMES) => {
   if (document.querySelector('dialog[open]')) return;
   const column = document.querySelector('#search-query');
   if (!column.offsetParent) {
-    if (frames === FRAMES) [...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === 'Search')?.click();
+    if (frames === FRAMES) document.querySelector('[role=tab][data-tab-id=search]')?.click();
     if (frames) requestAnimationFrame(() => toQuery(frames - 1));
     return;
   }

@@ -7,6 +7,7 @@ import { nameOf, sentence } from './cards.js';
 import { fixed, listFrom } from './item-list.js';
 import { makeDialog } from './view-parts.js';
 import makePicture from './view-picture.js';
+import { say, thousands } from './say.js';
 
 export default ({ props, watch }) => {
   const { dialog, place } = makeDialog();
@@ -38,19 +39,20 @@ export default ({ props, watch }) => {
 
   // --- what is shown ---------------------------------------------------------------------------------------------------
   const isHit = () => (trail[0]?.list ?? list).kind === 'hits';
-  const where = () => `${(list.index + 1).toLocaleString('en')} of ${list.count().toLocaleString('en')}`;
+  const among = (of) => ({ number: thousands(of.index + 1), count: thousands(of.count()) });
+  const where = () => (list.kind === 'alike' ? say('{number} of {count} that look like it', among(list)) : say('{number} of {count}', among(list)));
   const frame = () => {
     const several = list.count() > 1, at = trail.at(-1)?.list;
     place('title').textContent = told?.name || nameOf(item);
-    place('position').textContent = several ? where() + (list.kind === 'alike' ? ' that look like it' : '') : '';
+    place('position').textContent = several ? where() : '';
     place('back').hidden = !at;
-    place('back').textContent = at ? `‹ Back to ${(at.index + 1).toLocaleString('en')} of ${at.count().toLocaleString('en')}` : '';
+    place('back').textContent = at ? say('‹ Back to {number} of {count}', among(at)) : '';
     for (const [name, at, end] of [['before', -1, 0], ['after', 1, list.count() - 1]]) {
       place(name).hidden = !several;
       place(name).disabled = list.index === end;
     }
     const alikeness = sentence(item);
-    const found = list.kind === 'alike' ? 'Like the one before: ' : list.ranked ? `Hit ${list.index + 1}: ` : '';
+    const found = list.kind === 'alike' ? say('Like the one before: ') : list.ranked ? say('Hit {number}: ', { number: list.index + 1 }) : '';
     place('match').textContent = alikeness && found + alikeness;
     for (const button of dialog.querySelectorAll('.acts .mark')) button.hidden = !isHit();
   };
@@ -92,7 +94,7 @@ export default ({ props, watch }) => {
     if (list !== from || pending !== goal || !dialog.open) return;  // somebody went on meanwhile
     if (!wanted) {
       pending = null;
-      return view.words('The next one cannot be fetched: the server does not answer.');
+      return view.words(say('The next one cannot be fetched: the server does not answer.'));
     }
     list.step = Math.sign(goal - list.index) || 1;
     list.index = goal;
@@ -138,7 +140,7 @@ export default ({ props, watch }) => {
   const tell = (signal, value) => unifex[signal](value);
   const mark = (kind, said) => {
     tell('marked', [kind, list.gallery, [item.id], '']);
-    view.words(`Marked as ${said} like this: the hits follow.`);
+    view.words(said);
   };
   const leave = () => {
     if (!regions?.leave()) return false;
@@ -174,8 +176,8 @@ export default ({ props, watch }) => {
       const text = regions?.text();
       if (text) elsewhere('chosen', ['search', list.gallery, [item.id], text]);
     },
-    more: () => mark('more', 'more'),
-    less: () => mark('less', 'less'),
+    more: () => mark('more', say('Marked as more like this: the hits follow.')),
+    less: () => mark('less', say('Marked as less like this: the hits follow.')),
     ...Object.fromEntries(['copy', 'leave', 'undo'].map((name) => [name, async (button) => (await correcting())[name](button)])),
   };
   for (const kind of ['input', 'focusin']) {

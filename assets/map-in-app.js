@@ -2,6 +2,7 @@
 import { plotly } from './load-plotly.js';
 import { mapLayer } from './map-layer.js';
 import { drawMap } from './map.js';
+import { plural, say } from './say.js';
 
 export default ({ element, props, watch, server }) => {
   const blank = element.querySelector('.map').outerHTML;
@@ -30,7 +31,7 @@ export default ({ element, props, watch, server }) => {
       pick: (id) => unifex.openFrom(null, [data.gallery, id]),
       choose: (ids) => unifex.lasso(ids),
       cards: (ids) => server.cards([data.gallery, ids]),
-    }, mapLayer);
+    }, mapLayer, { plural, say });
     for (const what of Object.keys(TOLD)) tell(what);
   };
   watch('value', show);

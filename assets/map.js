@@ -2,6 +2,7 @@
 //   data     what unifex/maps/page.py makes: ids, places (and a second map's), and the columns to colour by
 //   actions  pick(id), choose(ids), cards(ids) -> Promise of [{ id, image, label, path }, ...]; each may be missing
 //   layer    assets/map-layer.js
+//   words    assets/say.js: { say, plural }, given since this file stands in the mailed page, too, where nothing is imported
 // It returns { query(star), pick(ids), leave(stays) }: to show what is being searched with, { place: [x, y], hits: [id, ...] }
 // or null; to have these items chosen and seen, which nobody is told of; to let what filters leave out fade, which cannot
 // be chosen then: stays(id), or null for all.
@@ -20,7 +21,9 @@ const mapArray = (encoded, Type) => new Type(Uint8Array.from(atob(encoded), (c) 
 const mapShort = (text, most = MAP_LONGEST) => ([...text].length > most ? `${[...text].slice(0, most - 1).join('').trimEnd()}…` : text);
 const mapEscape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
-export const drawMap = (root, data, actions, layer) => {
+export const drawMap = (root, data, actions, layer, { say, plural }) => {
+  const TITLES = { domain: say('domain'), label: say('label'), split: say('split'), 'first hit': say('first hit') };
+  const VERDICTS = { right: say('right'), wrong: say('wrong'), 'no label': say('no label') };
   const find = (selector) => root.querySelector(selector);
   const ids = mapArray(data.ids, Int32Array);
   const places = mapArray(data.places, Float32Array);
@@ -50,9 +53,9 @@ export const drawMap = (root, data, actions, layer) => {
     });
     const ordered = [...members].sort((a, b) => b[1].length - a[1].length || a[0] - b[0]);
     const most = MAP_COLOURS.length;
-    const shown = ordered.slice(0, most).map(([code, rows]) => [column.names[code] || `no ${column.title}`, rows]);
+    const shown = ordered.slice(0, most).map(([code, rows]) => [column.names[code] || say('no {column}', { column: TITLES[column.title] }), rows]);
     const rest = ordered.slice(most).flatMap(([, rows]) => rows);
-    if (rest.length) shown.push([`${ordered.length - most} others`, rest]);
+    if (rest.length) shown.push([say('{count} others', { count: ordered.length - most }), rest]);
     return shown;
   };
   const size = ids.length > 30000 ? 3 : ids.length > 5000 ? 5 : ids.length > 800 ? 7 : 10;
@@ -66,16 +69,16 @@ export const drawMap = (root, data, actions, layer) => {
   const fadedTraces = () => {
     const rows = stays ? Array.from(ids.keys()).filter((row) => !isLeft(row)) : [];
     const marker = { size, opacity: 0.12, color: MAP_OTHERS, line: { width: 0 } };
-    return rows.length ? [{ type: 'scattergl', mode: 'markers', name: 'left out', x: rows.map(x), y: rows.map(y), hoverinfo: 'skip', showlegend: false,
+    return rows.length ? [{ type: 'scattergl', mode: 'markers', name: say('left out'), x: rows.map(x), y: rows.map(y), hoverinfo: 'skip', showlegend: false,
       marker, selected: { marker }, unselected: { marker } }] : [];
   };
   const ringTraces = () => {
     const rows = ringed.map((id) => at.get(id)), { text } = theme();
-    return rows.length ? [{ type: 'scattergl', mode: 'markers', name: 'chosen', x: rows.map(x), y: rows.map(y), hoverinfo: 'skip', showlegend: false,
+    return rows.length ? [{ type: 'scattergl', mode: 'markers', name: say('chosen'), x: rows.map(x), y: rows.map(y), hoverinfo: 'skip', showlegend: false,
       marker: { symbol: 'circle-open', size: size + 9, color: text, line: { width: 2 } } }] : [];
   };
   const makeTrace = ([name, rows, order], judged) => ({
-    type: 'scattergl', mode: 'markers', name: `${mapEscape(mapShort(name))} (${rows.length})`, hoverinfo: 'none',
+    type: 'scattergl', mode: 'markers', name: `${mapEscape(mapShort((judged && VERDICTS[name]) || name))} (${rows.length})`, hoverinfo: 'none',
     x: rows.map(x), y: rows.map(y), customdata: rows.map((row) => ids[row]),
     marker: { size, opacity: 0.85, line: { width: 0 },
       symbol: judged ? MAP_VERDICTS[name][1] : MAP_SYMBOLS[Math.floor(order / 4) % MAP_SYMBOLS.length],
@@ -93,7 +96,7 @@ export const drawMap = (root, data, actions, layer) => {
     const { text } = theme();
     return [
       { type: 'scattergl', mode: 'lines', ...lines, line: { color: text, width: 1 }, opacity: 0.6, hoverinfo: 'skip', showlegend: false },
-      { type: 'scattergl', mode: 'markers', x: [star.place[0]], y: [star.place[1]], name: 'your query', hoverinfo: 'skip',
+      { type: 'scattergl', mode: 'markers', x: [star.place[0]], y: [star.place[1]], name: say('your query'), hoverinfo: 'skip',
         marker: { symbol: 'star', size: 20, color: '#facc15', line: { color: text, width: 1.5 } } },
     ];
   };
@@ -138,7 +141,7 @@ export const drawMap = (root, data, actions, layer) => {
   };
 
   const beside = layer(root, plot, { clusters: data.clusters, ids, x, y, isLeft, isPicked: (row) => Boolean(picked?.has(ids[row])), cards: actions.cards });
-  colour.innerHTML = columns.map((column, number) => `<option value="${number}">${mapEscape(column.title)}</option>`).join('');
+  colour.innerHTML = columns.map((column, number) => `<option value="${number}">${mapEscape(TITLES[column.title])}</option>`).join('');
   colour.addEventListener('change', draw);
   const compare = find('.map-compare');
   compare.hidden = !other;
@@ -166,8 +169,8 @@ export const drawMap = (root, data, actions, layer) => {
     const card = cards.get(id), crowd = crowds.get(place(at.get(id)));
     if (hovered !== id || !card) return;
     tip.innerHTML = (card.image ? `<img src="${card.image}" alt="">` : '') +
-      `<b>${mapEscape(mapShort(card.label || 'no label', 200))}</b><small>${mapEscape(mapShort(card.path, 200))}</small>` +
-      (crowd > 1 ? `<small>${crowd} items in this place</small>` : '');
+      `<b>${mapEscape(mapShort(card.label || say('no label'), 200))}</b><small>${mapEscape(mapShort(card.path, 200))}</small>` +
+      (crowd > 1 ? '<small>' + say('{items} in this place', { items: plural(crowd, 'item', 'items') }) + '</small>' : '');
     tip.hidden = false;
     const box = root.getBoundingClientRect();
     tip.style.left = `${Math.min(clientX - box.left + 14, box.width - tip.offsetWidth - 6)}px`;
@@ -202,7 +205,7 @@ export const drawMap = (root, data, actions, layer) => {
   };
   const lookFor = () => {
     const wanted = find('.map-find').value.trim().toLowerCase(), rows = wanted ? named(wanted).filter(isLeft) : [];
-    find('.map-found').textContent = wanted ? (rows.length ? `${rows.length.toLocaleString('en')} items` : 'nothing is called so') : '';
+    find('.map-found').textContent = wanted ? (rows.length ? plural(rows.length, 'item', 'items') : say('nothing is called so')) : '';
     choose(rows.map((row) => ids[row]));
     if (rows.length) goTo(rows);
     else if (!wanted) Plotly.relayout(plot, { 'xaxis.autorange': true, 'yaxis.autorange': true });

@@ -2,11 +2,12 @@
 // was given last counts, whatever comes in between.
 
 import { isOpening, whenOpened } from './opening.js';
+import { say } from './say.js';
 
 const ITEM = 'application/x-unifex-item';
 const FETCHED_BYTES = 64e6;
-const KEPT_FROM_US = 'That page does not let others read its picture. Copy the picture itself (right-click, Copy image) and paste it here, or save it and drop the file.';
-const NO_PICTURE = 'That address is no picture. Copy the picture itself (right-click, Copy image) and paste it here, or save it and drop the file.';
+const KEPT_FROM_US = say('That page does not let others read its picture. Copy the picture itself (right-click, Copy image) and paste it here, or save it and drop the file.');
+const NO_PICTURE = say('That address is no picture. Copy the picture itself (right-click, Copy image) and paste it here, or save it and drop the file.');
 
 // Gradio takes only what the browser calls an image, and is silent about all else; not every browser knows HEIC. Here
 // every file is called one, and the server says what it is.
@@ -40,7 +41,7 @@ export const takeIn = ({ column, upload, remark }) => {
   let given = 0;
   const once = async (then) => {  // no address is being opened, unless something else was given meanwhile
     const wanted = ++given;
-    remark(isOpening() ? 'Once the link is open…' : '');
+    remark(isOpening() ? say('Once the link is open…') : '');
     await whenOpened();
     await new Promise(requestAnimationFrame);  // what it brings is on the page
     if (wanted !== given) return;
@@ -51,7 +52,7 @@ export const takeIn = ({ column, upload, remark }) => {
     place().dispatchEvent(new DragEvent('drop', { dataTransfer: asImages(files), bubbles: true, cancelable: true })));
   const giveAddress = async (address) => {
     const wanted = ++given;
-    remark('Getting the picture…');
+    remark(say('Getting the picture…'));
     try {
       const file = await fetched(address);
       if (wanted === given) give([file]);
@@ -70,7 +71,7 @@ export const takeIn = ({ column, upload, remark }) => {
   };
 
   // --- dragged ---------------------------------------------------------------------------------------------------------
-  const target = Object.assign(document.createElement('div'), { id: 'drop-to-search', textContent: 'Drop it here to search with it' });
+  const target = Object.assign(document.createElement('div'), { id: 'drop-to-search', textContent: say('Drop it here to search with it') });
   const over = (event) => event.target.closest?.('#search-query, #drop-to-search');
   const rest = () => {
     target.remove();
@@ -107,7 +108,7 @@ export const takeIn = ({ column, upload, remark }) => {
     if (!files.length && event.target.closest('input, textarea')) return;  // words
     event.preventDefault();
     event.stopImmediatePropagation();  // a link or words leave the picture that is there
-    if (!take(event.dataTransfer)) remark('That is no picture: drop an image file, a picture of a page, or a hit.');
+    if (!take(event.dataTransfer)) remark(say('That is no picture: drop an image file, a picture of a page, or a hit.'));
   }, true);
   upload.addEventListener('change', (event) => {
     const input = event.target;

@@ -5,6 +5,7 @@
 
 import { present } from './present.js';
 import { takeIn } from './query-drop.js';
+import { say } from './say.js';
 
 export default async ({ element, props, watch, server }) => {
   const column = await present('#search-query'), upload = await present('#query-image');
@@ -17,7 +18,7 @@ export default async ({ element, props, watch, server }) => {
     const count = boxes?.get().length || 0;
     find('.region-tools').hidden = !boxes || !image?.naturalWidth;
     find('[data-do=clear]').hidden = !count;
-    find('[data-do=add]').textContent = count ? 'Another region' : 'Select a region';
+    find('[data-do=add]').textContent = count ? say('Another region') : say('Select a region');
     find('[data-do=suggest]').hidden = parts.length > 0;
     for (const chip of element.querySelectorAll('.part')) {
       chip.setAttribute('aria-pressed', String(write(boxes?.get() || []) === write([parts[chip.dataset.part].box])));
@@ -93,8 +94,9 @@ export default async ({ element, props, watch, server }) => {
     if (!best) return;
     const note = document.createElement('div'), text = document.createElement('span'), button = document.createElement('button');
     note.className = 'note';
-    text.textContent = `A part of the picture is found here rather than the whole (similarity ${best.score.toFixed(2)}).`;
-    Object.assign(button, { type: 'button', className: 'act', textContent: 'Search with that part' });
+    const score = best.score.toFixed(2);
+    text.textContent = say('A part of the picture is found here rather than the whole (similarity {score}).', { score });
+    Object.assign(button, { type: 'button', className: 'act', textContent: say('Search with that part') });
     button.addEventListener('click', () => take(best.box));
     note.append(text, button);
     place.append(note);
@@ -160,9 +162,9 @@ export default async ({ element, props, watch, server }) => {
   element.addEventListener('click', (event) => {
     const act = event.target.closest('button'), chosen = act?.dataset.part;
     if (chosen) take(parts[chosen].box);
-    else if (act?.dataset.do === 'add') boxes.add() || remark('That is as many regions as a query has.');
+    else if (act?.dataset.do === 'add') boxes.add() || remark(say('That is as many regions as a query has.'));
     else if (act?.dataset.do === 'clear') boxes.clear();
-    else if (act?.dataset.do === 'suggest') ask('parts').then((count) => remark(count === 0 ? 'No part stands out; draw a region yourself.' : ''));
+    else if (act?.dataset.do === 'suggest') ask('parts').then((count) => remark(count === 0 ? say('No part stands out; draw a region yourself.') : ''));
     else if (act?.matches('.none')) unifex.forgetItem(1);
   });
   for (const [kind, on] of [['pointerover', true], ['focusin', true], ['pointerout', false], ['focusout', false]]) {

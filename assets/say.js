@@ -2,9 +2,8 @@
 // (unifex/core/language.py). Both take literals, which the catalogs are made of: `say(text, { name: value })` puts values in
 // the place of {name}, `plural(count, one, many)` says how many there are.
 
-const { language = 'en', gap = ',', forms = '', texts = {} } = globalThis.unifexWords ?? {};
+const { gap = ',', forms = '', texts = {} } = globalThis.unifexWords ?? {};
 
-export const spoken = language;
 export const thousands = (number) => number.toLocaleString('en').replaceAll(',', gap);
 export const say = (text, values = {}) => (texts[text]?.[0] ?? text).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 export const plural = (count, one, many) => {

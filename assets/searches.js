@@ -1,6 +1,8 @@
 // Searches to come back to: saved ones of the gallery that is searched, and this browser's last ones. Runs inside gr.HTML
 // (`element`, `server`); assets/address.js tells of what is searched and opens an address.
 
+import { say } from './say.js';
+
 export default ({ element, server }) => {
   const KEPT = 'unifex-recent', MOST = 12, DRAWN_MS = 300;
   const make = (tag, kind, text) => Object.assign(document.createElement(tag), { className: kind || '', textContent: text || '' });
@@ -14,7 +16,7 @@ export default ({ element, server }) => {
   const own = (picture) => /^(thumb\/|data:image\/)/.test(picture ?? '');  // nothing is fetched from elsewhere
   const line = (entry, name, open) => {
     const item = make('li');
-    const main = button('open', '', `Search again: ${name}`, open);
+    const main = button('open', '', say('Search again: {name}', { name }), open);
     if (own(entry.picture)) main.append(Object.assign(make('img'), { src: entry.picture, alt: '' }));
     main.append(make('span', 'name', name));
     item.append(main);
@@ -39,15 +41,15 @@ export default ({ element, server }) => {
       unifex.go(saved.address);
       if (saved.new) change('see', saved);
     });
-    if (saved.new) item.firstChild.append(make('b', 'new', `${saved.new} new`));
+    if (saved.new) item.firstChild.append(make('b', 'new', say('{count} new', { count: saved.new })));
     if (saved.problem) item.firstChild.append(make('small', '', saved.problem));
     item.append(
-      button('tool', '✎', `Rename ${saved.name}`, () => {
-        const name = window.prompt('Name of the search', saved.name);
+      button('tool', '✎', say('Rename {name}', { name: saved.name }), () => {
+        const name = window.prompt(say('Name of the search'), saved.name);
         if (name) change('rename', saved, name);
       }),
-      button('tool', '✕', `Delete ${saved.name}`, () => {
-        if (window.confirm(`Delete the saved search '${saved.name}'?`)) change('delete', saved);
+      button('tool', '✕', say('Delete {name}', { name: saved.name }), () => {
+        if (window.confirm(say("Delete the saved search '{name}'?", { name: saved.name }))) change('delete', saved);
       }));
     return item;
   };
@@ -56,12 +58,12 @@ export default ({ element, server }) => {
     if (!wanted || (wanted === gallery && !again)) return;
     gallery = wanted;
     const found = await server.saved(wanted).catch(() => []);
-    if (gallery === wanted) draw('.saved', 'Saved searches', found.map(savedLine));
+    if (gallery === wanted) draw('.saved', say('Saved searches'), found.map(savedLine));
   };
   unifex.searches = load;
   document.addEventListener('click', (event) => {
     if (!event.target.closest('.save-search')) return;
-    const name = window.prompt('Name of the search', unifex.told?.said || 'My search');
+    const name = window.prompt(say('Name of the search'), unifex.told?.said || say('My search'));
     if (name) unifex.saveSearch(name);
   });
 
@@ -80,16 +82,16 @@ export default ({ element, server }) => {
     } catch { /* a browser that keeps nothing */ }
     showRecent();
   };
-  const showRecent = () => draw('.recent', 'Recent in this browser',
+  const showRecent = () => draw('.recent', say('Recent in this browser'),
     recent().map((entry) => line(entry, entry.said, () => unifex.go(entry.text, entry.files))),
-    button('tool', 'Clear', 'Clear the recent searches', () => keep([])));
+    button('tool', say('Clear'), say('Clear the recent searches'), () => keep([])));
   const note = () => {
     const { text, files, said } = unifex.told;
     if (!said) return;
     const picture = document.querySelector('#search-status .queries img')?.getAttribute('src') ?? '';
     const same = (one) => one.text === text && `${one.files}` === `${files}`;
     const where = new URLSearchParams(text).get('gallery');
-    keep([{ text, files, said: `${said} in ${where}`, picture: picture.length < 20000 ? picture : '' }, ...recent().filter((one) => !same(one))]);
+    keep([{ text, files, said: say('{said} in {gallery}', { said, gallery: where }), picture: picture.length < 20000 ? picture : '' }, ...recent().filter((one) => !same(one))]);
   };
   let timer = 0;
   const follow = () => {

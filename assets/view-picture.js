@@ -1,5 +1,7 @@
 // The picture of the large view: the thumbnail at once, then the preview, and all pixels when somebody looks that close.
 
+import { say, thousands } from './say.js';
+
 const BLANK = 'data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7';
 const SWIPE = 45;  // pixels
 const GESTURES = ['wheel', 'dblclick', 'pointerdown', 'pointermove', 'pointerup', 'pointercancel'];
@@ -20,12 +22,12 @@ export default (view, turn, moved) => {
   };
   const closer = async () => {
     const { item, told } = view, mine = asked = new AbortController();
-    view.words('Fetching all pixels …');
+    view.words(say('Fetching all pixels …'));
     const answer = await fetch(address('pixels', item), { signal: mine.signal }).catch(() => null);
     if (mine.signal.aborted) return;
     if (!answer?.ok) {
       const why = (await answer?.json().catch(() => null))?.detail;
-      return view.words(`Not all pixels can be shown${why ? `: ${why}` : ''}.`);
+      return view.words(why ? say('Not all pixels can be shown: {why}.', { why }) : say('Not all pixels can be shown.'));
     }
     const source = URL.createObjectURL(await answer.blob());
     if (mine.signal.aborted) return URL.revokeObjectURL(source);
@@ -63,7 +65,7 @@ export default (view, turn, moved) => {
   let zoom = null, coming = null, early = [];
   const changed = ({ percent, wanted }) => {
     moved();
-    view.place('percent').textContent = percent ? `${percent.toLocaleString('en')} %` : 'Fit';
+    view.place('percent').textContent = percent ? `${thousands(percent)} %` : say('Fit');
     if (percent && !asked && shown && view.told?.width > shown && wanted > 1.1 * shown) closer();
   };
   const sizeOf = () => (view.told?.width ? view.told : null);

@@ -2,10 +2,11 @@
 // turn to the next one; wheel, + and - still bring it closer. What was drawn is kept for who leaves and comes back.
 
 import { MOST, drawBoxes } from './draw-boxes.js';
+import { say } from './say.js';
 
-const BY_POINTER = 'Draw around what you look for; once more for another region. Escape leaves it.';
-const BY_FINGER = 'Draw with a finger around what you look for; once more for another region.';
-const BY_KEYS = 'Arrows move the region, Shift and arrows resize it, Enter searches with it. Escape leaves it.';
+const BY_POINTER = say('Draw around what you look for; once more for another region. Escape leaves it.');
+const BY_FINGER = say('Draw with a finger around what you look for; once more for another region.');
+const BY_KEYS = say('Arrows move the region, Shift and arrows resize it, Enter searches with it. Escape leaves it.');
 
 export default (view) => {
   const { dialog, place } = view;
@@ -13,11 +14,11 @@ export default (view) => {
 
   const tools = (list) => {
     place('with').disabled = !list.length;
-    place('with').textContent = list.length > 1 ? `Search with these ${list.length} regions` : 'Search with this region';
-    place('another').textContent = list.length ? 'Another region' : 'Add a region';
+    place('with').textContent = list.length > 1 ? say('Search with these {count} regions', { count: list.length }) : say('Search with this region');
+    place('another').textContent = list.length ? say('Another region') : say('Add a region');
   };
   const add = () => {
-    if (!boxes.add()) view.words(`That is as many regions as a query has: ${MOST}.`);
+    if (!boxes.add()) view.words(say('That is as many regions as a query has: {most}.', { most: MOST }));
   };
   const begin = (byKeys) => {
     const picture = `${view.list.gallery}/${view.item.id}`;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import string
 from collections import Counter
@@ -50,6 +51,21 @@ def test_both_languages_have_room_for_the_same_values(path):
         for text in said:
             assert set(placeholders(text)) == allowed, (meant, text)
             assert '"' not in text or any('"' in one for one in meant), f"would end an attribute: {text}"
+
+
+def test_what_python_says_is_found():
+    """Babel does not look into f-strings."""
+    known = {text for one in catalogs.sentences() for text in ([one.id] if isinstance(one.id, str) else one.id)}
+    said = [
+        (path.name, text.value)
+        for path in sorted((catalogs.ROOT / "unifex").rglob("*.py"))
+        if catalogs.NOT_SAID not in path.parents
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in catalogs.KEYWORDS
+        for text in call.args
+        if isinstance(text, ast.Constant) and isinstance(text.value, str)
+    ]
+    assert not [one for one in said if one[1] not in known]
 
 
 def test_what_scripts_say_is_found():

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 
 BLOCK_BYTES = 4096  # a file, or a folder, takes so much of a disk at least
 SPARE_BYTES = 10**9  # what a public server leaves alone
@@ -42,7 +43,7 @@ def check_open(path: Path) -> None:
     """Raises :class:`FolderClosed` below a folder that was closed."""
     path = path.absolute()
     if _closed and not _closed.isdisjoint((path, *path.parents)):
-        raise FolderClosed("your data was deleted; reload the page")
+        raise FolderClosed(say("your data was deleted; reload the page"))
 
 
 def check(path: Path, bytes: int = 0) -> None:

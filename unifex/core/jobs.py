@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Any
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say, to_say
 from unifex.core.progress import Step, Work
 from unifex.core.text import explain
 
@@ -60,7 +61,7 @@ class Job:
     name: str
     source: str
     state: State = State.WAITING
-    step: Step = Step("waiting")
+    step: Step = Step(to_say("waiting"))
     result: Any = None
     error: Exception | None = None
     problem: str = ""
@@ -76,7 +77,7 @@ class Job:
         if self.error:
             raise self.error
         if self.state == State.CANCELLED:
-            raise JobError("it was cancelled")
+            raise JobError(say("it was cancelled"))
         return self.result
 
 
@@ -113,7 +114,7 @@ class Jobs:
         """Raises :class:`JobError` when no further job of this kind is taken: for what must be done before one is."""
         waiting = [job for job in self.of(owner) if job.kind == kind and job.state == State.WAITING]
         if len(waiting) >= MAX_WAITING:
-            raise JobError(f"{MAX_WAITING} of yours are waiting already; wait for one, or cancel one")
+            raise JobError(say("{most} of yours are waiting already; wait for one, or cancel one", most=MAX_WAITING))
 
     def of(self, owner: str) -> list[Job]:
         """An owner's jobs that run, wait or have ended lately, oldest first."""
@@ -124,7 +125,7 @@ class Jobs:
         """A job of this owner. Raises :class:`JobError` for any other."""
         job = self._jobs.get(id)
         if job is None or job.owner != owner:
-            raise JobError("this job is not there any more; reload the page")
+            raise JobError(say("this job is not there any more; reload the page"))
         return job
 
     def outcome(self, owner: str, kind: str, name: str | None = None) -> Job | None:
@@ -202,7 +203,7 @@ class Jobs:
             run = waiting.pop(job)
             queue[owner] = waiting  # its next turn comes after everybody else's
             self._running[kind] = job
-            job.state, job.step, job.began = State.RUNNING, Step("starting"), time.monotonic()
+            job.state, job.step, job.began = State.RUNNING, Step(to_say("starting")), time.monotonic()
             threading.Thread(target=run, name=f"unifex-{kind}", daemon=True).start()
             return
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
 
 SIDE, COLOUR_SIDE = 48, 24
@@ -59,7 +60,7 @@ def same_picture(
     both_read = np.argsort(order, kind="stable")[pairs].max(1, initial=0)
     rows = np.argsort(both_read, kind="stable")
     bounds = np.searchsorted(both_read[rows], np.arange(0, len(looks) + BLOCK, BLOCK))
-    stage = Stage("comparing pictures", len(looks), "pictures")
+    stage = Stage(to_say("comparing pictures"), len(looks), to_say("pictures"))
     for number, start in enumerate(range(0, len(looks), BLOCK)):
         yield stage.at(start)
         rough.read(order[start : start + BLOCK], see)

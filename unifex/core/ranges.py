@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,14 @@ class Range:
         """The number that ``value`` (a number, or its text) is. Raises ``UnifexError`` naming what is allowed."""
         number = self._number(value)
         if number is None or not self.low <= number <= self.high or (isinstance(value, float) and number != value):
-            raise UnifexError(f"{self.what} must be {self.allowed}, not {str(value)[:40]!r}")
+            raise UnifexError(
+                say(
+                    "{what} must be {allowed}, not {value!r}",
+                    what=self.what,
+                    allowed=self.allowed,
+                    value=str(value)[:40],
+                )
+            )
         return number
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 
 MAX_REGIONS = 16  # of one query: each of them costs as much as an image
 _ROUNDING = 1e-6  # 0.7 + 0.3 may be a little more than 1
@@ -34,9 +35,11 @@ class Region:
         for value in (self.x, self.y, self.w, self.h):
             ranges.COORDINATE.check(value)
         if not (self.w and self.h):
-            raise RegionError(f"the box {self} is empty: width and height must be more than 0")
+            raise RegionError(say("the box {self} is empty: width and height must be more than 0", self=self))
         if max(self.x + self.w, self.y + self.h) > 1 + _ROUNDING:
-            raise RegionError(f"the box {self} reaches over the picture: x + width and y + height must be at most 1")
+            raise RegionError(
+                say("the box {self} reaches over the picture: x + width and y + height must be at most 1", self=self)
+            )
 
     def __str__(self) -> str:
         """As :meth:`parse` reads it, to a millionth."""
@@ -47,7 +50,9 @@ class Region:
         """The box that ``x,y,w,h`` is. Raises as the class does."""
         values = [ranges.COORDINATE.check(part) for part in text.split(",")]
         if len(values) != 4:
-            raise RegionError(f"a box is x,y,width,height, each 0 to 1 of the picture, not {text[:40]!r}")
+            raise RegionError(
+                say("a box is x,y,width,height, each 0 to 1 of the picture, not {text!r}", text=text[:40])
+            )
         return cls(*values)
 
     @classmethod

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unifex.core.errors import UnifexError
-from unifex.core.language import say_many, thousands
+from unifex.core.language import say, say_many, thousands, to_say
 
 LISTED = 10
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 log = logging.getLogger("unifex")
 _DISK = {
-    errno.ENOSPC: "the disk is full; make room and do it again",
-    errno.EDQUOT: "the disk quota is used up; make room and do it again",
-    errno.EROFS: "nothing can be written there, it is read-only",
+    errno.ENOSPC: to_say("the disk is full; make room and do it again"),
+    errno.EDQUOT: to_say("the disk quota is used up; make room and do it again"),
+    errno.EROFS: to_say("nothing can be written there, it is read-only"),
 }
 
 
@@ -33,7 +33,7 @@ def reason(error: BaseException) -> str:
     """Why something failed. Of a path only the name: strangers may read it."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
-    what = _DISK.get(error.errno or 0, error.strerror)
+    what = say(_DISK.get(error.errno or 0, error.strerror))
     return f"{what} ({Path(str(error.filename)).name})" if error.filename else what
 
 
@@ -52,12 +52,13 @@ def explain(error: BaseException) -> Explanation:
     A user can mend what the program itself says no to, and what the system does (files, disks, networks, memory).
     """
     if isinstance(error, UnifexError | OSError):
-        return Explanation("Not done", reason(error), False)
+        return Explanation(say("Not done"), reason(error), False)
     if isinstance(error, MemoryError):
-        return Explanation("Not done", "there is not enough memory; close other programs, or ask for less", False)
+        sentence = say("there is not enough memory; close other programs, or ask for less")
+        return Explanation(say("Not done"), sentence, False)
     log.error("a defect of the program", exc_info=error)
-    sentence = f"internal error ({type(error).__name__}), please report it with the traceback in the program's log"
-    return Explanation("A defect of the program", sentence, True)
+    sentence = to_say("internal error ({error}), please report it with the traceback in the program's log")
+    return Explanation(say("A defect of the program"), say(sentence, error=type(error).__name__), True)
 
 
 def duration(seconds: float) -> str:
@@ -87,13 +88,13 @@ def shortened(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def what_there_is(names: Iterable[str], wanted: str = "", none: str = "none") -> str:
+def what_there_is(names: Iterable[str], wanted: str = "", none: str = "") -> str:
     """``there are: a, b``, for a sentence that says no to ``wanted``; of many those alike: ``alike: a; 312 in all``."""
     known = [name for name in names if name]
     if len(known) <= LISTED:
-        return f"there are: {', '.join(known) or none}"
+        return say("there are: {names}", names=", ".join(known) or none or say("none"))
     alike = difflib.get_close_matches(wanted, known, LISTED, 0.4) or known[:LISTED]
-    return f"alike: {', '.join(alike)}; {len(known):,} in all"
+    return say("alike: {names}; {count:,} in all", names=", ".join(alike), count=len(known))
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -131,4 +132,4 @@ def is_control(char: str) -> bool:
 def either(names: Sequence[str]) -> str:
     """``a, b or c``."""
     *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
+    return say("{others} or {last}", others=", ".join(others), last=last) if others else last

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unifex.core import images
+from unifex.core.language import say, to_say
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Source, SourceError, SourceKind
 from unifex.data.manifest import open_tree
@@ -37,13 +38,15 @@ def _open(spec: str, options: Options) -> Source:
     path = Path(spec)
     if not zipfile.is_zipfile(path):
         name = printable(path.name)
-        raise SourceError(f"'{name}' is not a zip archive that can be read; unpack it and give the folder")
+        raise SourceError(
+            say("'{name}' is not a zip archive that can be read; unpack it and give the folder", name=name)
+        )
     archive = Archive(path)
     return open_tree(archive, archive.spec, options, archive.top)
 
 
 ARCHIVE = SourceKind(
-    "a .zip",
+    to_say("a .zip"),
     ".zip",
     "A .zip is read in place, as the folder that was packed.",
     _open,
@@ -68,15 +71,34 @@ class Archive:
             self._zip = zipfile.ZipFile(self.path)
             infos = self._zip.infolist()
         except UnicodeDecodeError as error:
-            raise SourceError(f"'{shown}' says that its names are UTF-8, and they are not; pack it again") from error
+            raise SourceError(
+                say("'{shown}' says that its names are UTF-8, and they are not; pack it again", shown=shown)
+            ) from error
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise SourceError(f"'{shown}' is a damaged zip archive ({reason(error)})") from error
+            raise SourceError(
+                say("'{shown}' is a damaged zip archive ({reason})", shown=shown, reason=reason(error))
+            ) from error
         if any(info.filename == BUNDLE_CONTENTS for info in infos):
-            raise SourceError(f"'{shown}' is a packed gallery, not images: `python -m unifex unpack` opens it")
+            raise SourceError(
+                say("'{shown}' is a packed gallery, not images: `python -m unifex unpack` opens it", shown=shown)
+            )
         if len(infos) > MAX_ENTRIES:
-            raise SourceError(f"'{shown}' has {len(infos):,} entries, more than {MAX_ENTRIES:,}")
+            raise SourceError(
+                say(
+                    "'{shown}' has {count:,} entries, more than {most:,}",
+                    shown=shown,
+                    count=len(infos),
+                    most=MAX_ENTRIES,
+                )
+            )
         if sum(info.file_size for info in infos) > MAX_UNPACKED:
-            raise SourceError(f"'{shown}' would unpack to more than {MAX_UNPACKED // 2**30} GiB")
+            raise SourceError(
+                say(
+                    "'{shown}' would unpack to more than {most} GiB",
+                    shown=shown,
+                    most=MAX_UNPACKED // 2**30,
+                )
+            )
         named = [(name_of(info), info) for info in infos]
         self._entries = sorted(
             ((name, info) for name, info in named if not name.endswith("/")), key=lambda entry: entry[0].split("/")
@@ -165,9 +187,9 @@ def _damage() -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise images.ImageError(f"damaged in the archive ({reason(error)})") from error
+        raise images.ImageError(say("damaged in the archive ({reason})", reason=reason(error))) from error
     except Exception as error:  # zlib, lzma and bz2 each raise their own
-        raise images.ImageError(f"damaged in the archive ({type(error).__name__})") from error
+        raise images.ImageError(say("damaged in the archive ({kind})", __name__=type(error).__name__)) from error
 
 
 def name_of(info: zipfile.ZipInfo) -> str:

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from unifex.core import images, ranges
 from unifex.core.files import write_atomically
+from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.tables import to_csv
 from unifex.core.text import reason
@@ -124,7 +125,7 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
     copies = 0
     if not keep_copies:
         hashes: dict[str, list[Item]] = defaultdict(list)
-        stage = Stage("looking for copies", len(items), "images")
+        stage = Stage(to_say("looking for copies"), len(items), to_say("images"))
         for done, item in enumerate(items):
             yield stage.at(done)
             try:

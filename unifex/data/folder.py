@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unifex.core import images
+from unifex.core.language import say, to_say
 from unifex.core.text import printable
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError, SourceKind
 from unifex.data.manifest import Manifest, open_tree
@@ -33,7 +34,9 @@ class FolderTree:
             with os.scandir(self.root) as found:
                 entries = [entry for entry in found if not is_service(entry.name)]
         except OSError as error:
-            raise SourceError(f"folder '{self.root}' cannot be read ({error.strerror})") from error
+            raise SourceError(
+                say("folder '{root}' cannot be read ({strerror})", root=self.root, strerror=error.strerror)
+            ) from error
         return entries[0].name if len(entries) == 1 and entries[0].is_dir(follow_symlinks=False) else ""
 
     def nodes(self, enter: Callable[[str], bool]) -> Iterator[Node]:
@@ -42,7 +45,9 @@ class FolderTree:
             seen = {_identity(self.root)}
             waiting, linked = self._entries("")
         except OSError as error:
-            raise SourceError(f"folder '{self.root}' cannot be read ({error.strerror})") from error
+            raise SourceError(
+                say("folder '{root}' cannot be read ({strerror})", root=self.root, strerror=error.strerror)
+            ) from error
         # a stack: folders can lie deeper in each other than functions can
         while waiting or linked:
             node = waiting.pop() if waiting else linked.pop()
@@ -153,7 +158,7 @@ def file_item(path: Path, shown: str, keep: bool, labels: Labels, notes: tuple[s
 
 def _read_limited(path: Path) -> bytes:
     if path.stat().st_size > images.MAX_BYTES:
-        raise images.ImageError(f"larger than {images.MAX_BYTES // 2**20} MiB")
+        raise images.ImageError(say("larger than {most} MiB", most=images.MAX_BYTES // 2**20))
     return path.read_bytes()
 
 
@@ -192,21 +197,21 @@ def _open_table(spec: str, options: Options) -> Source:
 
 
 FOLDER = SourceKind(
-    "a folder",
+    to_say("a folder"),
     "folder",
     "A folder gives labels by its layout: domain/label/image, label/image, or images alone.",
     _open_folder,
     takes=Path.is_dir,
 )
 TABLE = SourceKind(
-    "a .csv",
+    to_say("a .csv"),
     ".csv (path,label[,domain,split])",
     "A CSV names images by paths relative to where it lies; further columns are kept with the images, and shown.",
     _open_table,
     takes=lambda path: path.suffix.lower() in TABLES,
 )
 IMAGE = SourceKind(
-    "an image",
+    to_say("an image"),
     "image",
     "One image has no label.",
     lambda spec, options: SingleImage(Path(spec), options),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.text import printable
 
 MAX_COLUMNS = 20  # further ones that an item keeps beside its labels
@@ -153,7 +154,7 @@ class Options:
             values = json.loads(text)
             return cls(**{**values, "exclude": tuple(map(str, values["exclude"]))})
         except (ValueError, TypeError, KeyError) as error:
-            raise SourceError("it is not known any more how this source was read; index it again") from error
+            raise SourceError(say("it is not known any more how this source was read; index it again")) from error
 
 
 class Source(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from unifex.core.language import say
 from unifex.core.text import either, printable
 from unifex.data import archive, demo, folder, hub_dataset, public_sets
 from unifex.data.item import Item, Options, Skipped, Source, SourceError, SourceKind
@@ -32,7 +33,7 @@ def forms() -> str:
 
 def names() -> str:
     """What can be given, for a sentence: ``a folder, a .csv, ... or m4d:DIR``."""
-    return either([kind.name for kind in SOURCES if kind.form])
+    return either([say(kind.name) for kind in SOURCES if kind.form])
 
 
 def open_source(
@@ -49,11 +50,13 @@ def open_source(
     """
     options = options or Options(keep, tuple(exclude), follow_links)
     if not spec.strip():
-        raise SourceError(f"nothing is named: give {names()}")
+        raise SourceError(say("nothing is named: give {names}", names=names()))
     for kind in SOURCES:
         if kind.prefix and spec.startswith(kind.prefix):
             if options.exclude:
-                raise SourceError(f"'{spec}' has no files to exclude; exclude is for folders, archives and CSV files")
+                raise SourceError(
+                    say("'{spec}' has no files to exclude; exclude is for folders, archives and CSV files", spec=spec)
+                )
             return kind.open(spec, options)
     return _open_path(Path(spec).expanduser(), options)
 
@@ -63,12 +66,14 @@ def _open_path(path: Path, options: Options) -> Source:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise SourceError(f"the path of '{name}' is not UTF-8, so no gallery can remember it; rename it") from error
+        raise SourceError(
+            say("the path of '{name}' is not UTF-8, so no gallery can remember it; rename it", name=name)
+        ) from error
     if not path.exists():
-        raise SourceError(f"'{path}' does not exist; give {names()}")
+        raise SourceError(say("'{path}' does not exist; give {names}", path=path, names=names()))
     kind = next((kind for kind in SOURCES if not kind.prefix and kind.takes(path)), None)
     if kind is None:
-        raise SourceError(f"'{name}' is no source of images; give {names()}")
+        raise SourceError(say("'{name}' is no source of images; give {names}", name=name, names=names()))
     return kind.open(str(path), options)
 
 
@@ -87,7 +92,14 @@ def require_items(source: Source) -> None:
             skipped.append(entry)
     name = "the upload" if source.options.keep else f"'{printable(source.spec)}'"
     if not count:
-        raise SourceError(f"{name} is empty; give a folder, a .zip or a .csv with images in it")
+        raise SourceError(say("{name} is empty; give a folder, a .zip or a .csv with images in it", name=name))
     what = "; ".join(f"{entry.path}: {entry.reason}" for entry in skipped)
     more = f"; and {count - len(skipped):,} more" if count > len(skipped) else ""
-    raise SourceError(f"{name} has no image that could be indexed ({what}{more}); give one with images in it")
+    raise SourceError(
+        say(
+            "{name} has no image that could be indexed ({what}{more}); give one with images in it",
+            name=name,
+            what=what,
+            more=more,
+        )
+    )

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from unifex.core import disk
+from unifex.core.language import say
 from unifex.data.item import Item, Options, Source, SourceError
 from unifex.data.manifest import NOT_FOUND
 from unifex.data.sources import open_source, require_items
@@ -42,7 +43,7 @@ def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
     when there is nothing, or a name that leaves the folder.
     """
     if not files:
-        raise SourceError("nothing was uploaded; drop a folder, a .zip, a .csv or images")
+        raise SourceError(say("nothing was uploaded; drop a folder, a .zip, a .csv or images"))
     root = indexes / STAGE / uuid.uuid4().hex
     given = [_safe_parts(file.name) for file in files]
     names = _without_common_folder(given)
@@ -76,7 +77,9 @@ def _link(file: Path, target: Path) -> None:
     try:
         target.hardlink_to(file)
     except FileExistsError:
-        raise SourceError(f"two of the files are called '{target.name}'; drop them one after the other") from None
+        raise SourceError(
+            say("two of the files are called '{name}'; drop them one after the other", name=target.name)
+        ) from None
     except OSError:
         shutil.copyfile(file, target)
 
@@ -97,11 +100,13 @@ def open_staged(path: Path, exclude: Sequence[str] = (), stranger: bool = False)
     lone = path.suffix.lower() in TABLES
     if lone and stranger:
         raise SourceError(
-            "a .csv alone, which names files of the server, is not read on a public server; "
-            "drop the folder that holds its images together with it"
+            say(
+                "a .csv alone, which names files of the server, is not read on a public server; drop the "
+                "folder that holds its images together with it"
+            )
         )
     if not path.exists():
-        raise SourceError("the uploaded files are no longer here; drop them again")
+        raise SourceError(say("the uploaded files are no longer here; drop them again"))
     options = Options(keep=not lone, exclude=tuple(exclude))
     source = open_source(str(path), options=replace(options, **LIMITS) if stranger else options)
     if lone:
@@ -118,8 +123,13 @@ def _check_came_along(table: Path, source: Source) -> None:
             missing.append(found.path)
     if missing:
         raise SourceError(
-            f"'{table.name}' names files that did not come along ('{missing[0]}' is the first of {len(missing):,}); "
-            "drop the folder that holds them together with this file, or write whole paths into it"
+            say(
+                "'{name}' names files that did not come along ('{missing}' is the first of {count:,}); drop "
+                "the folder that holds them together with this file, or write whole paths into it",
+                name=table.name,
+                missing=missing[0],
+                count=len(missing),
+            )
         )
 
 
@@ -151,7 +161,7 @@ def _safe_parts(name: str) -> tuple[str, ...]:
     name = name.encode("utf-8", "replace").decode()  # half a character has no place on a disk
     parts = PurePosixPath(name.replace("\\", "/").replace("\0", "")).parts
     if not parts or parts[0] == "/" or ".." in parts or re.match(r"^[A-Za-z]:$", parts[0]):
-        raise SourceError(f"the file name '{name[:80]}' leaves the uploaded folder")
+        raise SourceError(say("the file name '{name}' leaves the uploaded folder", name=name[:80]))
     return tuple(_short(part) for part in parts)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unifex.core.arrays import positions_of
+from unifex.core.language import say, to_say
 from unifex.core.progress import Work
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate
@@ -34,15 +35,15 @@ class Baseline:
 RAW, PCA, POOLING = "raw", "pca", "pooling"
 BASELINES: dict[str, Baseline] = {
     RAW: Baseline(
-        "the backbone's features as they are",
+        to_say("the backbone's features as they are"),
         lambda features, dim, fit_on: l2_normalize(features.astype(np.float32), features.shape[1]),
     ),
     PCA: Baseline(
-        "principal axes of this gallery's index items, not scaled",
+        to_say("principal axes of this gallery's index items, not scaled"),
         lambda features, dim, fit_on: pca(features[fit_on], (dim,), whitening=0).embed(features, dim),
     ),
     POOLING: Baseline(
-        "the mean of neighbouring features, the training-free baseline of the paper",
+        to_say("the mean of neighbouring features, the training-free baseline of the paper"),
         lambda features, dim, fit_on: pooling(features.shape[1], dim).embed(features, dim),
     ),
 }
@@ -105,7 +106,14 @@ def compare(
     """
     known = baselines(gallery)
     if unknown := sorted(set(compare) - set(known)):
-        raise GalleryError(f"no model {', '.join(unknown)} for gallery '{gallery.name}'; there are: {', '.join(known)}")
+        raise GalleryError(
+            say(
+                "no model {unknown} for gallery '{name}'; there are: {known}",
+                unknown=", ".join(unknown),
+                name=gallery.name,
+                known=", ".join(known),
+            )
+        )
     dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
     split = split_of(gallery, protocol)
     own = gallery.config.model

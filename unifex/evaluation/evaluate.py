@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work, finish
 from unifex.evaluation import metrics
 from unifex.evaluation.evaluation import Evaluation
@@ -36,7 +37,9 @@ def evaluate(
     ``context`` re-ranks by the index's own neighbourhood: ``near`` when that is known, else found here.
     """
     dim = embeddings.shape[1]
-    stage = Stage(f"measuring {model} {dim}-d" + (" in context" if context else ""), len(split.queries), "queries")
+    of = {"model": model, "dim": dim}
+    doing = say("measuring {model} {dim}-d in context", **of) if context else say("measuring {model} {dim}-d", **of)
+    stage = Stage(doing, len(split.queries), to_say("queries"))
     index = index_types.build(np.ascontiguousarray(embeddings[split.items]), "flat")
     if context and near is None:
         near = yield from neighbours.find(index, split.columns.copies[split.items])
@@ -93,7 +96,7 @@ def _in_domain(split: QueryIndexSplit, embeddings: np.ndarray, context: bool, do
     """mMP@5 of every query among the items of its own domain only: float64 [Q]."""
     values = np.full(len(split.queries), np.nan)
     names = np.unique(split.domains.astype(str))
-    stage = Stage(doing, len(names), "domains")
+    stage = Stage(doing, len(names), to_say("domains"))
     for done, name in enumerate(names):
         yield stage.at(done)
         rows, within = np.flatnonzero(split.domains == name), split.item_domains == name

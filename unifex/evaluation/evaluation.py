@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unifex.core.language import say, to_say
 from unifex.core.text import plural, shortened
 from unifex.evaluation import metrics
 from unifex.evaluation.metrics import METRICS, Estimate, Metrics
@@ -116,32 +117,33 @@ class Evaluation:
         said = []
         if len(np.unique(classes[items])) == 1:
             label = shortened(str(self.split.columns.labels.texts[items[0]]))
-            said.append(
-                f"All items have one label, '{label}': whatever is found is right, and the figures say nothing. Add "
+            sentence = to_say(
+                "All items have one label, '{label}': whatever is found is right, and the figures say nothing. Add "
                 "images of other labels."
             )
+            said.append(say(sentence, label=label))
         else:
             pairs = np.unique(np.column_stack([self.split.columns.domains.codes[items], classes[items]]), axis=0)
             domains, labels = np.unique(pairs[:, 0], return_counts=True)
             alone = self.split.columns.domains.names[domains[labels == 1]]
-            names = [shortened(str(name)) or "no domain" for name in alone]
+            names = [shortened(str(name)) or say("no domain") for name in alone]
             if len(domains) > 1 and names:
-                said.append(f"With one label in it, a domain is right alone whatever is found: {', '.join(names[:5])}.")
+                sentence = to_say("With one label in it, a domain is right alone whatever is found: {domains}.")
+                said.append(say(sentence, domains=", ".join(names[:5])))
         if self.skipped > self.queries:
-            said.append(
-                f"Only {self.queries:,} of {plural(len(self.split.queries), 'query')} count: of the others no second "
-                "image has the label."
-            )
+            queries = plural(len(self.split.queries), "query", "queries")
+            sentence = to_say("Only {count:,} of {queries} count: of the others no second image has the label.")
+            said.append(say(sentence, count=self.queries, queries=queries))
         if alike := self.split.columns.lookalikes:
-            named = "; ".join(" and ".join(f"'{name[:60]}'" for name in group) for group in alike[:5])
-            more = f", and {len(alike) - 5:,} more" if len(alike) > 5 else ""
-            said.append(
-                f"Labels that differ only in case, Unicode form or spaces count as different ones: {named}{more}."
+            named = "; ".join(say(" and ").join(f"'{name[:60]}'" for name in group) for group in alike[:5])
+            more = say(", and {count:,} more", count=len(alike) - 5) if len(alike) > 5 else ""
+            sentence = to_say(
+                "Labels that differ only in case, Unicode form or spaces count as different ones: {labels}."
             )
+            said.append(say(sentence, labels=named + more))
         if copies := self._answered_by_copies:
-            said.append(
-                f"{copies:,} of {plural(self.queries, 'query')} can find a copy of the same file: the figures flatter."
-            )
+            sentence = to_say("{count:,} of {queries} can find a copy of the same file: the figures flatter.")
+            said.append(say(sentence, count=copies, queries=plural(self.queries, "query", "queries")))
         return said
 
     @property

@@ -14,6 +14,7 @@ import numpy as np
 from unifex.core import ranges
 from unifex.core.arrays import sample
 from unifex.core.errors import UnifexError
+from unifex.core.language import say, to_say
 
 if TYPE_CHECKING:  # the command line offers the table without loading what an item table needs
     from unifex.gallery.snapshot import ItemTable
@@ -40,7 +41,9 @@ class EvalProtocol:
 
     def __post_init__(self) -> None:
         if self.kind not in PROTOCOLS:
-            raise UnifexError(f"no protocol '{self.kind}'; there are: {', '.join(PROTOCOLS)}")
+            raise UnifexError(
+                say("no protocol '{kind}'; there are: {known}", kind=self.kind, known=", ".join(PROTOCOLS))
+            )
         ranges.SEED.check(self.seed)
 
 
@@ -70,10 +73,10 @@ def _auto(columns: ItemTable, protocol: EvalProtocol) -> Division:
 
 def _by_split(columns: ItemTable, protocol: EvalProtocol) -> Division:
     if not _has_split(columns):
-        raise EvaluationError("has no query and index split; choose leave-one-out or random")
+        raise EvaluationError(say("has no query and index split; choose leave-one-out or random"))
     splits, labelled = columns.splits.texts, columns.classes >= 0
     queries, items = (np.flatnonzero(labelled & (splits == split)) for split in ("query", "index"))
-    return Division("split", queries, items, {"other split": int(labelled.sum()) - len(queries) - len(items)})
+    return Division("split", queries, items, {to_say("other split"): int(labelled.sum()) - len(queries) - len(items)})
 
 
 def _leave_one_out(columns: ItemTable, protocol: EvalProtocol) -> Division:
@@ -100,7 +103,7 @@ def _sampled(queries: np.ndarray, protocol: EvalProtocol) -> tuple[np.ndarray, d
     surplus = len(queries) - protocol.max_queries
     if surplus <= 0:
         return queries, {}
-    return queries[sample(len(queries), protocol.max_queries, protocol.seed)], {"queries not drawn": surplus}
+    return queries[sample(len(queries), protocol.max_queries, protocol.seed)], {to_say("queries not drawn"): surplus}
 
 
 @dataclass(frozen=True)
@@ -115,16 +118,21 @@ class Protocol:
     caution: str = ""
 
     @property
-    def advice(self) -> str:
+    def advice(self) -> list[str]:
         """All that is said of it."""
-        return "; ".join(filter(None, (self.sentence, self.caution)))
+        return [text for text in (self.sentence, self.caution) if text]
 
 
 PROTOCOLS: dict[str, Protocol] = {
-    "auto": Protocol(_auto, "the gallery's query and index split if it has one, else leave-one-out"),
-    "split": Protocol(_by_split, "items of split 'query' against items of split 'index', as the gallery has them"),
-    "leave-one-out": Protocol(
-        _leave_one_out, "every labelled item against all others", "its byte-identical copies do not count"
+    "auto": Protocol(_auto, to_say("the gallery's query and index split if it has one, else leave-one-out")),
+    "split": Protocol(
+        _by_split,
+        to_say("items of split 'query' against items of split 'index', as the gallery has them"),
     ),
-    "random": Protocol(_random, "a fifth of every label as queries, drawn by seed, against the rest"),
+    "leave-one-out": Protocol(
+        _leave_one_out,
+        to_say("every labelled item against all others"),
+        to_say("its byte-identical copies do not count"),
+    ),
+    "random": Protocol(_random, to_say("a fifth of every label as queries, drawn by seed, against the rest")),
 }

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from unifex.core.arrays import positions_of
+from unifex.core.language import say
 from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol, EvaluationError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import ItemTable
@@ -75,7 +76,7 @@ def split_of(gallery: Gallery, protocol: EvalProtocol = EvalProtocol()) -> Query
     try:
         return divide(columns, protocol, pairs_marked_same(gallery, columns))
     except EvaluationError as lack:
-        raise EvaluationError(f"gallery '{gallery.name}' {lack}") from None
+        raise EvaluationError(say("gallery '{name}' {lack}", name=gallery.name, lack=lack)) from None
 
 
 def divide(columns: ItemTable, protocol: EvalProtocol, same: np.ndarray) -> QueryIndexSplit:
@@ -84,8 +85,10 @@ def divide(columns: ItemTable, protocol: EvalProtocol, same: np.ndarray) -> Quer
     labelled = columns.classes >= 0
     if not labelled.any():
         raise EvaluationError(
-            "has no labels to measure with; index a folder that is laid out as label/image or domain/label/image, or a "
-            "CSV with a label column"
+            say(
+                "has no labels to measure with; index a folder that is laid out as label/image or "
+                "domain/label/image, or a CSV with a label column"
+            )
         )
     omitted = {"no label": int((~labelled).sum())} | division.omitted
     protocol = replace(protocol, kind=division.kind)
@@ -93,8 +96,11 @@ def divide(columns: ItemTable, protocol: EvalProtocol, same: np.ndarray) -> Quer
     if not split.relevant().any():
         of_copies = "; copies of one file do not count" if split.groups is not None and not protocol.copies else ""
         raise EvaluationError(
-            f"has nothing to measure with: no query's label stands in the index again{of_copies}; add more images of "
-            "the same labels"
+            say(
+                "has nothing to measure with: no query's label stands in the index again{of_copies}; add "
+                "more images of the same labels",
+                of_copies=of_copies,
+            )
         )
     return split
 

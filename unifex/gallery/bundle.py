@@ -30,6 +30,7 @@ import numpy as np
 
 from unifex.core import derived, disk, images, thumbnails
 from unifex.core.files import file_hash, new_folder, verify, whole_file, with_checksum, write_atomically
+from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.gallery.bundle_file import CONTENTS, SCHEMA, SEARCHES_FILE, WIDEST, BundleFile, Contents, refusing
@@ -82,7 +83,7 @@ def pack(gallery: Gallery, out: Path, images: bool = False, searches: Path | Non
         kept = _searches(searches)
         if kept:
             files[SEARCHES_FILE] = lambda: with_checksum({"searches": kept})
-        stage = Stage("packing", len(files), "files")
+        stage = Stage(to_say("packing"), len(files), to_say("files"))
         for done, (name, content) in enumerate(sorted(files.items())):
             if done % 64 == 0:
                 yield stage.at(done)
@@ -179,7 +180,7 @@ def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
         config = _config(packed)
         rebuilt = _rebuild_items(packed, new, f"bundle:{config.id}")
         widths: set[int] = set()
-        stage = Stage("unpacking", len(packed.infos), "files")
+        stage = Stage(to_say("unpacking"), len(packed.infos), to_say("files"))
         for done, extract in enumerate(_extractors(packed, new, rebuilt, widths)):
             if done % 64 == 0:
                 yield stage.at(done)

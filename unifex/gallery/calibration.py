@@ -17,6 +17,7 @@ from unifex.core import derived
 from unifex.core.arrays import sample
 from unifex.core.derived import Origin
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.gallery.snapshot import Snapshot
 from unifex.vector_index.exact import EVERYTHING
 from unifex.vector_index.matches import Exclusion, Matches
@@ -72,7 +73,12 @@ class Calibration:
         Raises ``UnifexError`` for a share outside of that.
         """
         if not 0 < false_accept_rate < 1:
-            raise UnifexError(f"false accepts must be between 0 and 100 %, not {100 * false_accept_rate:g} %")
+            raise UnifexError(
+                say(
+                    "false accepts must be between 0 and 100 %, not {false_accept_rate:g} %",
+                    false_accept_rate=100 * false_accept_rate,
+                )
+            )
         return float(np.quantile(self.out_of_gallery, 1 - false_accept_rate))
 
     def kept(self, threshold: float) -> float:
@@ -99,7 +105,7 @@ def calibrate(snapshot: Snapshot) -> Calibration:
     classes = snapshot.columns.classes
     labelled = classes >= 0
     if len(np.unique(classes[labelled])) < 2:
-        raise CalibrationError("what similarity means is told from labels, and this gallery has not two of them")
+        raise CalibrationError(say("what similarity means is told from labels, and this gallery has not two of them"))
     queries = np.flatnonzero(labelled)
     queries = queries[sample(len(queries), MAX_QUERIES)]
     embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
@@ -135,8 +141,13 @@ def _judged_hits(snapshot: Snapshot, queries: np.ndarray, mask: np.ndarray | Non
         if losses >= FEWEST_PAIRS:
             break
     raise CalibrationError(
-        f"what similarity means is told from right and wrong hits: this gallery gives {wins} and {losses}, at least "
-        f"{FEWEST_PAIRS} of each are needed; add images of each label"
+        say(
+            "what similarity means is told from right and wrong hits: this gallery gives {wins} and "
+            "{losses}, at least {fewest} of each are needed; add images of each label",
+            wins=wins,
+            losses=losses,
+            fewest=FEWEST_PAIRS,
+        )
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import plural
 from unifex.gallery import corrections
@@ -16,21 +17,21 @@ Change = Callable[[Gallery, Writer, Sequence[int]], int]  # of items with these 
 
 def changing(gallery: Gallery, ids: Sequence[int], change: Change, done: Callable[[str], str]) -> Work[str]:
     """Change the items with these ids; what is ``done``, told of so many images. Stopped, it keeps what it did."""
-    stage, changed = Stage("changing", len(ids), "items"), 0
+    stage, changed = Stage(to_say("changing"), len(ids), to_say("items")), 0
     with gallery.write() as writer:
         for start in range(0, len(ids), BATCH):
             yield stage.at(start)
             changed += change(gallery, writer, ids[start : start + BATCH])
-    return done(plural(changed, "image"))
+    return done(plural(changed, "image", "images"))
 
 
 def removing(gallery: Gallery, ids: Sequence[int]) -> Work[str]:
     """Remove the items with these ids; their files stay."""
-    yield Stage("removing", len(ids), "items").at(0)
+    yield Stage(to_say("removing"), len(ids), to_say("items")).at(0)
     with gallery.write() as writer:
         removed = writer.remove(ids)
         gallery.derived.save()
-    return f"{plural(removed, 'image')} removed"
+    return say("{images} removed", images=plural(removed, "image", "images"))
 
 
 def labelling(label: str) -> Change:

@@ -20,6 +20,7 @@ import numpy as np
 
 from unifex.core import images, thumbnails
 from unifex.core.files import whole_file, write_atomically
+from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, SourceError
@@ -61,7 +62,7 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
     vectors = gallery.derived.unit_features(current) if features else gallery.index_of(current, dim).embeddings
     for folder in ("img_emb", "metadata"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    stage = Stage("writing", len(ids), "rows")
+    stage = Stage(to_say("writing"), len(ids), to_say("rows"))
     for number, start in enumerate(range(0, len(ids), SHARD_ROWS)):
         yield stage.at(start)
         stop = start + SHARD_ROWS
@@ -89,7 +90,7 @@ def import_embeddings(folder: Path, gallery: Gallery, pictures: Path | None = No
     _check_plan(folder, gallery)
     pairs = shards(folder)
     total = sum(len(_array(path, gallery.embedder.backbone.feature_dim)) for path, _ in pairs)
-    stage = Stage("reading", total, "rows")
+    stage = Stage(to_say("reading"), total, to_say("rows"))
     done = added = shown = 0
     with gallery.write() as writer:
         source = writer.begin_source(f"clip-retrieval:{folder.resolve()}", keep=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unifex.core.derived import Origin
 from unifex.core.files import verify, with_checksum, write_atomically
+from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.gallery.errors import GalleryError
 from unifex.models.embedder import MODELS, Embedder
@@ -63,17 +64,35 @@ class GalleryConfig:
         try:
             values = verify((folder / FILE).read_bytes())
             if values["schema"] != SCHEMA:
-                raise GalleryError(f"gallery '{name}' has format {values['schema']}, this program reads {SCHEMA}")
+                raise GalleryError(
+                    say(
+                        "gallery '{name}' has format {values}, this program reads {known}",
+                        name=name,
+                        values=values["schema"],
+                        known=SCHEMA,
+                    )
+                )
             return cls(**values)
         except FileNotFoundError:
             if not (folder / "items.sqlite").exists():
-                raise GalleryError(f"no gallery '{name}' in {folder.parent.name}") from None
-            raise GalleryError(f"gallery '{name}' has lost its {FILE}; delete it and index its images again") from None
+                raise GalleryError(
+                    say("no gallery '{name}' in {folder}", name=name, folder=folder.parent.name)
+                ) from None
+            raise GalleryError(
+                say("gallery '{name}' has lost its {file}; delete it and index its images again", name=name, file=FILE)
+            ) from None
         except PermissionError as error:
-            raise GalleryError(f"gallery '{name}' cannot be opened: {reason(error)}") from error
+            raise GalleryError(
+                say("gallery '{name}' cannot be opened: {reason}", name=name, reason=reason(error))
+            ) from error
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise GalleryError(
-                f"gallery '{name}': {FILE} is damaged ({reason(error)}); index its images again under another name"
+                say(
+                    "gallery '{name}': {file} is damaged ({reason}); index its images again under another name",
+                    name=name,
+                    file=FILE,
+                    reason=reason(error),
+                )
             ) from error
 
     @property
@@ -105,10 +124,17 @@ class GalleryModel:
         config = self.config
         if embedder.backbone.weight_hash() != config.backbone_hash:
             raise GalleryError(
-                f"gallery '{self.folder.name}' holds features of backbone '{config.backbone}' "
-                f"({config.backbone_hash}), model '{embedder.name}' needs '{embedder.backbone.id}' "
-                f"({embedder.backbone.weight_hash()}): use the gallery's own model or index the images again under "
-                "another name"
+                say(
+                    "gallery '{name}' holds features of backbone '{backbone}' ({backbone_hash}), model '{model}' "
+                    "needs '{id}' ({weight_hash}): use the gallery's own model or index the images again under "
+                    "another name",
+                    name=self.folder.name,
+                    backbone=config.backbone,
+                    backbone_hash=config.backbone_hash,
+                    model=embedder.name,
+                    id=embedder.backbone.id,
+                    weight_hash=embedder.backbone.weight_hash(),
+                )
             )
         if (embedder.name, embedder.neck.hash) != (config.model, config.neck_hash):
             dim = config.dim if config.dim in embedder.neck.dims else embedder.default_dim

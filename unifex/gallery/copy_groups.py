@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unifex.core.arrays import positions_of
+from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.core.tables import to_csv
 from unifex.core.text import what_there_is
@@ -69,7 +70,9 @@ def copy_groups(gallery: Gallery, level: str) -> Work[list[CopyGroup]]:
 def check_level(level: str) -> None:
     """Raises :class:`GalleryError` for a level that there is not."""
     if level not in LEVELS:
-        raise GalleryError(f"no level '{level}' of near-copies; {what_there_is(LEVELS, level)}")
+        raise GalleryError(
+            say("no level '{level}' of near-copies; {there}", level=level, there=what_there_is(LEVELS, level))
+        )
 
 
 def described(
@@ -125,10 +128,12 @@ def tell_apart(gallery: Gallery, group: CopyGroup) -> list[Correction]:
     """
     items = [group.kept, *(copy.record for copy in group.others)]
     if len(items) > MOST_APART:
-        raise GalleryError(f"a group of {len(items):,} is too large to be told apart; leave out what is a copy first")
+        raise GalleryError(
+            say("a group of {count:,} is too large to be told apart; leave out what is a copy first", count=len(items))
+        )
     pairs = [(a, b) for a, b in itertools.combinations(items, 2) if a.sha256 != b.sha256]
     if not pairs:
-        raise GalleryError("all of them have the same bytes: they are copies")
+        raise GalleryError(say("all of them have the same bytes: they are copies"))
     said = [corrections.distinct(a, b) for a, b in pairs]
     with gallery.write() as writer:
         writer.correct(said)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say, to_say
 from unifex.core.tables import to_csv
 from unifex.core.text import printable
 from unifex.gallery.records import Record
@@ -42,6 +43,13 @@ CREATE INDEX IF NOT EXISTS corrections_other ON corrections (other_uri);
 """
 
 
+SENTENCES = {  # by kind; that of a label has a domain, too
+    "drop": to_say("{path} is left out"),
+    "same": to_say("{path} and {other} show the same thing"),
+    "distinct": to_say("{path} and {other} are no copies of each other"),
+}
+
+
 @dataclass(frozen=True)
 class Correction:
     """``kind`` is one of :data:`KINDS`; label and domain belong to relabel, the other item to those :data:`OF_TWO`."""
@@ -61,23 +69,21 @@ class Correction:
         for name in ("label", "domain"):  # in the form that items have theirs
             object.__setattr__(self, name, printable(getattr(self, name)))
         if self.kind in OF_TWO and self.uri == self.other_uri:
-            raise UnifexError(f"'{self.path}' is one item; '{self.kind}' takes two")
+            raise UnifexError(say("'{path}' is one item; '{kind}' takes two", path=self.path, kind=self.kind))
 
     @property
     def sentence(self) -> str:
         """What it says, for people."""
-        return {
-            "relabel": f"{self.path} is '{self.label}'" + (f" ({self.domain})" if self.domain else ""),
-            "drop": f"{self.path} is left out",
-            "same": f"{self.path} and {self.other_path} show the same thing",
-            "distinct": f"{self.path} and {self.other_path} are no copies of each other",
-        }[self.kind]
+        if self.kind == "relabel":
+            domain = f" ({self.domain})" if self.domain else ""
+            return say("{path} is '{label}'", path=self.path, label=self.label) + domain
+        return say(SENTENCES[self.kind], path=self.path, other=self.other_path)
 
 
 def relabel(item: Record, label: str, domain: str | None = None) -> Correction:
     """The item has this label, in this domain (its own when None). Raises ``UnifexError`` without a label."""
     if not label.strip():
-        raise UnifexError("give the label that the item should have")
+        raise UnifexError(say("give the label that the item should have"))
     domain = item.domain if domain is None else domain
     return Correction("relabel", item.uri, item.path, item.sha256, label.strip(), domain.strip())
 
@@ -95,7 +101,9 @@ def same(item: Record, other: Record) -> Correction:
 def distinct(item: Record, other: Record) -> Correction:
     """They are no copies of each other. Raises ``UnifexError`` for one item twice, and for items of the same bytes."""
     if item.sha256 == other.sha256 and item.uri != other.uri:
-        raise UnifexError(f"'{item.path}' and '{other.path}' have the same bytes: they are copies")
+        raise UnifexError(
+            say("'{path}' and '{path2}' have the same bytes: they are copies", path=item.path, path2=other.path)
+        )
     return Correction("distinct", item.uri, item.path, item.sha256, other_uri=other.uri, other_path=other.path)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from unifex.core import derived
 from unifex.core.errors import UnifexError
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work, finish
 from unifex.core.text import reason
 from unifex.core.vectors import l2_normalize
@@ -101,7 +102,9 @@ class DerivedData:
                 except ItemsGone:  # between reading the items and reading their features
                     continue
                 return self._memo.put("snapshot", current.fingerprint, current)
-        raise UnifexError(f"gallery '{self._database.name}' changes faster than it can be read; try again")
+        raise UnifexError(
+            say("gallery '{name}' changes faster than it can be read; try again", name=self._database.name)
+        )
 
     def rebuild(self) -> Work[Snapshot]:
         """:meth:`snapshot` with every item embedded anew: for a gallery opened with another neck."""
@@ -151,7 +154,7 @@ class DerivedData:
             new = known.items["id"][positions] != columns.ids
             result[~new] = known.embeddings[positions[~new]]
         missing = np.flatnonzero(new)
-        stage = Stage("embedding", len(missing), "items")
+        stage = Stage(to_say("embedding"), len(missing), to_say("items"))
         for start in range(0, len(missing), EMBED_ROWS):
             yield stage.at(start)
             block = missing[start : start + EMBED_ROWS]

@@ -18,6 +18,7 @@ import numpy as np
 from unifex.core import derived, images
 from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
+from unifex.core.language import to_say
 from unifex.core.looks import LOOK, SIDE, look, same_picture
 from unifex.core.progress import Work
 from unifex.gallery.neighbours import Neighbours
@@ -25,9 +26,9 @@ from unifex.gallery.snapshot import ItemTable
 
 BYTES, PICTURE, ALIKE = "bytes", "picture", "alike"
 LEVELS = {  # each holds what the ones before it hold
-    BYTES: "same bytes",
-    PICTURE: "same picture: of another size, crop, compression or light",
-    ALIKE: "very alike",
+    BYTES: to_say("same bytes"),
+    PICTURE: to_say("same picture: of another size, crop, compression or light"),
+    ALIKE: to_say("very alike"),
 }
 CANDIDATE, VERY_ALIKE = 0.45, 0.9  # cosines: from where on thumbnails are compared, and what is very alike
 WORKERS = 8

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unifex.core.language import say
 from unifex.gallery.config import GalleryModel
 from unifex.gallery.database import Database
 from unifex.gallery.errors import GalleryError, ItemsGone
@@ -45,8 +46,14 @@ class StoredFeatures:
         features, width = self._database.load_shard(shard), self._model.embedder.backbone.feature_dim
         if (features.dtype, *features.shape[1:]) != (np.float16, width):
             raise GalleryError(
-                f"gallery '{self._database.name}': features/{self._database.shard_path(shard).name} holds "
-                f"{features.dtype} {features.shape}, its backbone gives {width}; index its images again under another "
-                "name"
+                say(
+                    "gallery '{name}': features/{shard} holds {dtype} {shape}, its backbone gives {width}; index "
+                    "its images again under another name",
+                    name=self._database.name,
+                    shard=self._database.shard_path(shard).name,
+                    dtype=features.dtype,
+                    shape=features.shape,
+                    width=width,
+                )
             )
         return features

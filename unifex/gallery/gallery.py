@@ -17,6 +17,7 @@ import numpy as np
 from unifex.core import disk
 from unifex.core.derived import Origin
 from unifex.core.files import new_folder
+from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.core.text import reason
 from unifex.data.item import Skipped
@@ -68,7 +69,9 @@ class Gallery:
                     schema.make_tables(database)
                 GalleryModel(new, config).keep()
         except OSError as error:
-            raise GalleryError(f"gallery '{folder.name}' cannot be made: {reason(error)}") from error
+            raise GalleryError(
+                say("gallery '{name}' cannot be made: {reason}", name=folder.name, reason=reason(error))
+            ) from error
         return cls(folder, config, embedder)
 
     @classmethod
@@ -152,7 +155,7 @@ class Gallery:
         ids = self.find([path])[path]
         if len(ids) != 1:
             what = "no item" if not ids else f"{len(ids)} items (name one by its uri)"
-            raise GalleryError(f"gallery '{self.name}' has {what} '{path}'")
+            raise GalleryError(say("gallery '{name}' has {what} '{path}'", name=self.name, what=what, path=path))
         return self.records(ids)[0]
 
     def original(self, record: Record) -> bytes:
@@ -257,7 +260,9 @@ class Gallery:
         :class:`GalleryError` when it is not there any more, ``disk.FolderClosed`` where nothing is kept any more."""
         disk.check_open(self.folder)
         if not (self.folder / configuration.FILE).is_file() or GalleryConfig.read(self.folder).id != self.config.id:
-            raise GalleryError(f"gallery '{self.name}' was deleted or renamed meanwhile; choose it again")
+            raise GalleryError(
+                say("gallery '{name}' was deleted or renamed meanwhile; choose it again", name=self.name)
+            )
         with writing(self.database) as writer:
             yield writer
 

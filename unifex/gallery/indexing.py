@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Step, Work
 from unifex.core.text import plural
 from unifex.data import locations
@@ -38,11 +39,12 @@ class PruneRefused(GalleryError):
 
     def __init__(self, spec: str, known: int, gone: int):
         self.known, self.gone = known, gone
-        left = f"only {known - gone:,}" if known > gone else "none"
-        super().__init__(
-            f"nothing was removed: {left} of the {plural(known, 'item')} of '{spec}' can be found; if no disk is "
-            f"missing and you mean it, --prune-all removes the {gone:,} that are gone"
+        left = say("only {count:,}", count=known - gone) if known > gone else say("none")
+        sentence = to_say(
+            "nothing was removed: {left} of the {items} of '{source}' can be found; if no disk is missing and you mean "
+            "it, --prune-all removes the {gone:,} that are gone"
         )
+        super().__init__(say(sentence, left=left, items=plural(known, "item", "items"), source=spec, gone=gone))
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,18 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
             if moving:
                 break
         else:
-            raise GalleryError(f"gallery '{gallery.name}' has nothing from '{old}' (but from {_listing(known)})")
+            raise GalleryError(
+                say(
+                    "gallery '{name}' has nothing from '{old}' (but from {known})",
+                    name=gallery.name,
+                    old=old,
+                    known=_listing(known),
+                )
+            )
         if not any(map(locations.is_there, moving)):
-            raise GalleryError(f"nothing of '{old}' is at '{new}'; give the place where it is now")
+            raise GalleryError(
+                say("nothing of '{old}' is at '{new}'; give the place where it is now", old=old, new=new)
+            )
         outcome = writer.relocate(spelling, target.as_posix())
         gallery.derived.save()
     return outcome
@@ -165,7 +176,12 @@ def find_source(gallery: Gallery, text: str) -> Registered:
         return known[locations.known_as(text, known)]
     except (KeyError, ValueError):  # a path with a NUL is none at all
         raise GalleryError(
-            f"gallery '{gallery.name}' was not indexed from '{text}' (but from {_listing(known)})"
+            say(
+                "gallery '{name}' was not indexed from '{text}' (but from {known})",
+                name=gallery.name,
+                text=text,
+                known=_listing(known),
+            )
         ) from None
 
 
@@ -205,7 +221,7 @@ class _Run:
     def steps(self) -> Iterator[Step]:
         """Read, embed and commit the whole source."""
         self.writer.forget_refusals(self.source_id)
-        stage = Stage("", self.source.count() or 0, "images")
+        stage = Stage("", self.source.count() or 0, to_say("images"))
         yield self._step(stage)
         window = max(1, self.pace.window_images // self._embedder.engine.batch_size)
         for chunk in self._chunks():
@@ -228,8 +244,9 @@ class _Run:
 
     def _step(self, stage: Stage) -> Step:
         counts, rate = self.counts, self.counts.added / max(self.seconds(), 1e-9)
-        note = f"{counts.added:,} added, {counts.skipped:,} there already, {len(counts.failed):,} left out"
-        return stage.at(counts.done, f"{note} · {rate:.0f} images/s" if rate >= 1 else note)
+        told = {"added": counts.added, "skipped": counts.skipped, "failed": len(counts.failed)}
+        note = say("{added:,} added, {skipped:,} there already, {failed:,} left out", **told)
+        return stage.at(counts.done, " · ".join([note, say("{rate:.0f} images/s", rate=rate)]) if rate >= 1 else note)
 
     def _chunks(self) -> Iterator[list[Item]]:
         """New and changed items, as many at a time as the engine wants; an empty list keeps progress going."""
@@ -325,8 +342,11 @@ class _Run:
         """Raises ``SourceError`` when the source's folder went while it was read: it is not finished."""
         if locations.identity(self.source.spec) != self._identity:
             raise SourceError(
-                f"'{self.source.spec}' went while it was being indexed; what was done is kept, and indexing it again "
-                "goes on from there"
+                say(
+                    "'{spec}' went while it was being indexed; what was done is kept, and indexing it again goes "
+                    "on from there",
+                    spec=self.source.spec,
+                )
             )
 
     def gone(self) -> list[Stored]:

@@ -18,6 +18,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.core.text import reason, what_there_is
 from unifex.gallery.config import GalleryConfig
@@ -39,11 +40,16 @@ def check_name(name: str, what: str = "gallery") -> str:
     name = unicodedata.normalize("NFC", name.strip())
     if not re.fullmatch(r"\w[\w .()+-]*", name) or len(name.encode()) > MAX_NAME or name.lower() in _RESERVED:
         raise GalleryError(
-            f"'{name[:MAX_NAME]}' cannot name a {what}: use letters, digits, spaces and . _ - + ( ), "
-            f"start with a letter or digit, at most {MAX_NAME} bytes"
+            say(
+                "'{name}' cannot name a {what}: use letters, digits, spaces and . _ - + ( ), start with a "
+                "letter or digit, at most {most} bytes",
+                name=name[:MAX_NAME],
+                what=what,
+                most=MAX_NAME,
+            )
         )
     if name.endswith("."):
-        raise GalleryError(f"a {what}'s name cannot end with a dot")
+        raise GalleryError(say("a {what}'s name cannot end with a dot", what=what))
     return name
 
 
@@ -120,18 +126,24 @@ class Library:
         self.check_writable()
         gallery = self.get(name)
         if gallery.folder.parent != self.folder:
-            raise GalleryError(f"'{name}' belongs to this server and is read-only; make a gallery of your own")
+            raise GalleryError(
+                say("'{name}' belongs to this server and is read-only; make a gallery of your own", name=name)
+            )
         return gallery
 
     def get(self, name: str | None, embedder: Embedder | None = None) -> Gallery:
         """Open a gallery by name. Raises :class:`GalleryError` that lists the names there are."""
         if not name:
-            raise GalleryError("no gallery yet; make one in the Gallery tab: drop a folder of images there")
+            raise GalleryError(say("no gallery yet; make one in the Gallery tab: drop a folder of images there"))
         folder = self.folder / check_name(name)
         if not _is_gallery(folder):
             if self.builtin and name in self.builtin.names():
                 return self.builtin.get(name, embedder)
-            raise GalleryError(f"no gallery '{name}' here ({what_there_is(self.names(), name, 'none yet')})")
+            raise GalleryError(
+                say(
+                    "no gallery '{name}' here ({there})", name=name, there=what_there_is(self.names(), name, "none yet")
+                )
+            )
         fresh = Gallery.open(folder, embedder)
         with self._lock:
             opened = self._open.get(name)
@@ -191,7 +203,7 @@ class Library:
         """Give a gallery another name. Raises :class:`GalleryError` if that is taken or the gallery is in use."""
         source, target = self.writable(name).folder, self.folder / check_name(new)
         if target.exists() or target.name in self.names():
-            raise GalleryError(f"there is a gallery '{target.name}' already; choose another name")
+            raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
         store = self.get(name).config.store
         if kind := index_types.of_store(store):
             kind.release(store, source)
@@ -250,7 +262,9 @@ class Library:
         try:
             lock.acquire()
         except Timeout:
-            raise GalleryError(f"gallery '{folder.name}' is being written; wait for it, or cancel it") from None
+            raise GalleryError(
+                say("gallery '{name}' is being written; wait for it, or cancel it", name=folder.name)
+            ) from None
         except OSError:  # nobody can write in it who cannot lock it
             action()
             return

@@ -15,6 +15,7 @@ import numpy as np
 from unifex.core import derived
 from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
+from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
 from unifex.vector_index import index_types
 from unifex.vector_index.exact import VectorIndex
@@ -33,7 +34,7 @@ def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None)
     """Neighbours of the items at ``rows`` (all when None) among all; ``copies`` int [N]: equal for identical images."""
     rows = np.arange(len(copies)) if rows is None else rows
     near = Neighbours.none(len(rows), NEIGHBOURS)
-    stage = Stage("finding neighbours", len(rows), "items")
+    stage = Stage(to_say("finding neighbours"), len(rows), to_say("items"))
     for start in range(0, len(rows), SEARCHED_AT_ONCE):
         yield stage.at(start)
         block = rows[start : start + SEARCHED_AT_ONCE]

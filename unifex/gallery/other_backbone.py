@@ -22,6 +22,7 @@ import numpy as np
 
 from unifex.core import images
 from unifex.core.files import new_folder, with_checksum, write_atomically
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.data.item import Labels
 from unifex.gallery import pictures
@@ -53,7 +54,7 @@ def index_anew(library: Library, name: str, new: str, embedder: Embedder) -> Wor
     """
     gallery, target = library.writable(name), library.folder / check_name(new)
     if target.exists() or target.name in library.names():
-        raise GalleryError(f"there is a gallery '{target.name}' already; choose another name")
+        raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
     with new_folder(target) as folder, gallery.write():
         for kept in KEPT:
             if (gallery.folder / kept).is_dir():
@@ -80,7 +81,7 @@ def _write_features(gallery: Gallery, embedder: Embedder, folder: Path) -> Work[
     """Shards with the same rows as the gallery's."""
     (folder / "features").mkdir()
     places, done = list(_places(gallery)), 0
-    stage = Stage("indexing anew", len(places), "images")
+    stage = Stage(to_say("indexing anew"), len(places), to_say("images"))
     with (
         closing(sqlite3.connect(folder / ITEMS)) as database,
         ThreadPoolExecutor(embedder.engine.workers) as threads,
@@ -110,7 +111,9 @@ def _features_of(gallery: Gallery, embedder: Embedder, record: Record) -> np.nda
     try:
         image = images.decode(pictures.original(gallery.database, record), at_least=prep.size).image
     except images.ImageError as error:
-        raise GalleryError(f"'{record.path}' cannot be read any more ({error}); index its source again") from error
+        raise GalleryError(
+            say("'{path}' cannot be read any more ({error}); index its source again", path=record.path, error=error)
+        ) from error
     return embedder.engine.bulk(prep.to_input(image)[None])[0]
 
 

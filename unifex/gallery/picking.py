@@ -6,6 +6,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.data.item import Item, Labels
 from unifex.gallery.errors import GalleryError
@@ -37,10 +38,10 @@ def pick(
     """
     folder = library.folder / check_name(name)
     if folder.name in library.names() or folder.exists():
-        raise GalleryError(f"there is a gallery '{folder.name}' already; choose another name")
+        raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=folder.name))
     unfinished = folder.with_name(f".picking-{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a server that was killed
-    stage = Stage("copying", len(ids), "items")
+    stage = Stage(to_say("copying"), len(ids), to_say("items"))
     try:
         made = Gallery.create(unfinished, gallery.embedder, gallery.config.dim)
         with made.write() as writer:
@@ -51,7 +52,7 @@ def pick(
             writer.finish_source(source)
             writer.tidy()
         if not len(made):
-            raise GalleryError(f"none of the chosen items is in '{gallery.name}' any more")
+            raise GalleryError(say("none of the chosen items is in '{name}' any more", name=gallery.name))
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unifex.core import derived, disk, images, thumbnails
 from unifex.core.derived import Origin
+from unifex.core.language import say
 from unifex.gallery.database import Database
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.records import Record
@@ -19,16 +20,18 @@ def original(database: Database, record: Record) -> bytes:
     """
     path = database.original_path(record.sha256, record.original) if record.original else Path(record.uri)
     if not path.is_absolute() and not record.original:
-        raise GalleryError(f"the image is not on this computer ({record.path})")
+        raise GalleryError(say("the image is not on this computer ({path})", path=record.path))
     try:
         if not path.is_file() or path.stat().st_size > images.MAX_BYTES:
-            raise GalleryError(f"the image file is no longer there ({record.path})")
+            raise GalleryError(say("the image file is no longer there ({path})", path=record.path))
         data = path.read_bytes()
     except OSError as error:
-        raise GalleryError(f"the image file is no longer there ({error.strerror}: {record.path})") from error
+        raise GalleryError(
+            say("the image file is no longer there ({strerror}: {path})", strerror=error.strerror, path=record.path)
+        ) from error
     if images.content_hash(data) != record.sha256:
         changed = "that was kept is damaged" if record.original else "file changed since; index it again"
-        raise GalleryError(f"the image {changed} ({record.path})")
+        raise GalleryError(say("the image {changed} ({path})", changed=changed, path=record.path))
     return data
 
 

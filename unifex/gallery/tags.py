@@ -14,6 +14,7 @@ import numpy as np
 
 from unifex.core.arrays import positions_of
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.text import plural, printable
 
 LONGEST, MOST, MOST_AT_ONCE = 60, 50, 10  # characters of a tag; tags of an item; tags that are given in one text
@@ -31,12 +32,12 @@ def parse(text: str) -> tuple[str, ...]:
     """The tags that a text names, with commas between, each once. Raises ``UnifexError`` for none, or what is none."""
     found = tuple(dict.fromkeys(filter(None, (" ".join(printable(part).split()) for part in text.split(",")))))
     if not found:
-        raise UnifexError("name the tag")
+        raise UnifexError(say("name the tag"))
     if len(found) > MOST_AT_ONCE:
-        raise UnifexError(f"give at most {MOST_AT_ONCE} tags at once")
+        raise UnifexError(say("give at most {most} tags at once", most=MOST_AT_ONCE))
     for tag in found:
         if len(tag) > LONGEST:
-            raise UnifexError(f"the tag '{tag[:LONGEST]}…' is longer than {LONGEST} characters")
+            raise UnifexError(say("the tag '{tag}…' is longer than {most} characters", tag=tag[:LONGEST], most=LONGEST))
     return found
 
 
@@ -85,7 +86,7 @@ def add(connection: sqlite3.Connection, items: Iterable[int], tags: Iterable[str
         "INSERT OR IGNORE INTO tags (item, tag, sha256) SELECT id, ?, sha256 FROM items WHERE id = ?", rows
     )
     if connection.execute("SELECT 1 FROM tags GROUP BY item HAVING COUNT(*) > ?", (MOST,)).fetchone():
-        raise UnifexError(f"an item has at most {plural(MOST, 'tag')}; take some away first")
+        raise UnifexError(say("an item has at most {tags}; take some away first", tags=plural(MOST, "tag", "tags")))
 
 
 def take_away(connection: sqlite3.Connection, items: Iterable[int], tags: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from unifex.core import disk
 from unifex.core.files import drop_checksum, note_checksum
+from unifex.core.language import say
 from unifex.data.item import Item, Skipped
 from unifex.data.locations import relocated
 from unifex.gallery import corrections, item_rows, tags
@@ -297,7 +298,10 @@ def writing(database: Database) -> Iterator[Writer]:
         lock.acquire()
     except Timeout:
         raise GalleryBusy(
-            f"gallery '{database.name}' is being written by another process or tab; wait until it is done, or cancel it"
+            say(
+                "gallery '{name}' is being written by another process or tab; wait until it is done, or cancel it",
+                name=database.name,
+            )
         ) from None
     try:
         writer = Writer(database)

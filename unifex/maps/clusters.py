@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from unifex.core.language import say
 from unifex.gallery.snapshot import CategoricalColumn, ItemTable
 
 CELLS = 128  # of a side of the grid
@@ -97,7 +98,7 @@ def _name(rows: np.ndarray, columns: ItemTable) -> str:
     for column in (columns.labels, columns.domains):
         name, share = _most(column, rows)
         if name and share >= MOSTLY:
-            return name if share >= NAMED else f"mostly {name}"
+            return name if share >= NAMED else say("mostly {label}", label=name)
     return ""
 
 

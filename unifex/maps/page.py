@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from unifex.core.language import words_for_scripts
 from unifex.core.templates import render
+from unifex.core.text import plural
 from unifex.core.thumbnails import data_uri
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.neighbours import Neighbours
@@ -60,5 +62,6 @@ def page(gallery: Gallery, drawn: Map, other: Map | None = None, thumbnails: boo
         [record.id, record.label, record.path, data_uri(gallery.thumbnail(record.sha256)) if thumbnails else ""]
         for record in gallery.records(current.columns.ids)
     ]
-    title = f"{gallery.name}: {len(current):,} items, {drawn.model}"
-    return render("map.html", title=title, plotly_js=Markup(get_plotlyjs()), data=data)
+    items = plural(len(current), "item", "items")
+    title = f"{gallery.name}: {items}, {drawn.model}"
+    return render("map.html", title=title, words=words_for_scripts(), plotly_js=Markup(get_plotlyjs()), data=data)

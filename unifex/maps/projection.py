@@ -24,6 +24,7 @@ import numpy as np
 from unifex.core import derived, disk
 from unifex.core.arrays import positions_of
 from unifex.core.assets import PACKAGE
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.evaluation.compare import embed_as
@@ -74,13 +75,22 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False) -> Work[Ma
     if len(groups.first) < FEWEST:
         copies = len(current) - len(groups.first)
         has = f"{len(groups.first)}" + (f", and {'a copy' if copies == 1 else f'{copies:,} copies'}" if copies else "")
-        raise GalleryError(f"a map needs {FEWEST} different images, gallery '{gallery.name}' has {has}; add others")
+        raise GalleryError(
+            say(
+                "a map needs {fewest} different images, gallery '{name}' has {has}; add others",
+                fewest=FEWEST,
+                name=gallery.name,
+                has=has,
+            )
+        )
     if own:
         index, fingerprint = current.index, gallery.model_key
     else:
         embeddings = embed_as(gallery, current.columns, model, gallery.config.dim, np.arange(len(current)))
         if embeddings is None:
-            raise GalleryError(f"model '{model}' has no {gallery.config.dim}-d embedding to map")
+            raise GalleryError(
+                say("model '{model}' has no {dim}-d embedding to map", model=model, dim=gallery.config.dim)
+            )
         index, fingerprint = index_types.build(embeddings), hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
     kept = None if refresh else _read(gallery, fingerprint, current.columns, model)
     if kept and (found := _with_newcomers(kept, current.columns, index)):
@@ -238,7 +248,7 @@ class UmapWorker:
         if not (yield from _following(process, epochs)):
             process.wait()
             said = (self._folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
-            raise GalleryError(f"the map could not be made: {said[0] if said else 'UMAP was ended'}")
+            raise GalleryError(say("the map could not be made: {part}", part=said[0] if said else "UMAP was ended"))
         return np.load(self._folder / "out.npy")
 
 
@@ -288,7 +298,7 @@ def _following(process: subprocess.Popen, epochs: int) -> Work[bool]:
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    stage = Stage("starting UMAP")
+    stage = Stage(to_say("starting UMAP"))
     epoch = 0
     while True:
         try:
@@ -298,6 +308,6 @@ def _following(process: subprocess.Popen, epochs: int) -> Work[bool]:
         if line is None or line.strip() == DONE:
             return line is not None
         if line.strip().isdecimal() and int(line) > 0:
-            stage = stage if epoch else Stage("arranging the map", epochs, "epochs")
+            stage = stage if epoch else Stage(to_say("arranging the map"), epochs, to_say("epochs"))
             epoch = int(line)
         yield stage.at(epoch)

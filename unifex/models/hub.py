@@ -16,6 +16,7 @@ from urllib.request import getproxies
 
 from unifex.core import proxies
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 
@@ -177,7 +178,7 @@ def _watched(repo: str, name: str, total: int, kind: str) -> Work[None]:
             outcome.append(error)
 
     worker = threading.Thread(target=run, name="unifex-fetch", daemon=True)
-    stage = Stage(f"fetching {repo}/{name}", total // MB, "MB")
+    stage = Stage(say("fetching {repo}/{name}", repo=repo, name=name), total // MB, "MB")
     worker.start()
     try:
         while worker.is_alive():

@@ -10,6 +10,7 @@ import numpy as np
 
 from unifex.core.arrays import positions_of
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.text import either
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
@@ -64,7 +65,9 @@ class Listings:
         column, least or most first, what has nothing there last. Raises ``UnifexError`` for any other."""
         by_column = order[:1] in ("+", "-")
         if order not in ORDERS and not by_column:
-            raise UnifexError(f"no order '{order[:40]}'; there are: {either([*filter(None, ORDERS)])}")
+            raise UnifexError(
+                say("no order '{order}'; there are: {value}", order=order[:40], value=either([*filter(None, ORDERS)]))
+            )
         snapshot = gallery.snapshot()
         if not order and not filters.partial:
             return snapshot.columns.ids

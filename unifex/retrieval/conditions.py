@@ -17,6 +17,7 @@ import numpy as np
 
 from unifex.core import dates
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.text import number, printable
 from unifex.gallery.snapshot import CategoricalColumn
 
@@ -53,10 +54,19 @@ class Condition:
         column, comparison, value = (part.strip() for part in parts.groups()) if parts else ("", "", "")
         if not (column and value):
             raise UnifexError(
-                f"'{text[:80]}' is no condition; write COLUMN=VALUE, or COLUMN>=NUMBER or a date (<=, >, <)"
+                say(
+                    "'{text}' is no condition; write COLUMN=VALUE, or COLUMN>=NUMBER or a date (<=, >, <)",
+                    text=text[:80],
+                )
             )
         if comparison != "=" and np.isnan(number(value)) and not dates.beginning(value):
-            raise UnifexError(f"'{text[:80]}' compares with '{value[:40]}', which is no number nor a date (2021-03-04)")
+            raise UnifexError(
+                say(
+                    "'{text}' compares with '{value}', which is no number nor a date (2021-03-04)",
+                    text=text[:80],
+                    value=value[:40],
+                )
+            )
         return cls(printable(column), comparison, printable(value))
 
     @property

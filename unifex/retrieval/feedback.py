@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unifex.core.arrays import positions_of
+from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import GalleryError
 from unifex.gallery.snapshot import Snapshot
@@ -55,7 +56,7 @@ class Marks:
         """Those of a query. Raises ``GalleryError`` when it has nothing else, and none of what is liked is there."""
         marks = cls(_positions(snapshot, query.more), _positions(snapshot, query.less))
         if query.more and not (len(marks.liked) or query.shows or query.text):
-            raise GalleryError("what was marked as more like it is no longer in the gallery; mark another item")
+            raise GalleryError(say("what was marked as more like it is no longer in the gallery; mark another item"))
         return marks
 
 

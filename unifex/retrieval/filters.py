@@ -10,6 +10,7 @@ import numpy as np
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.text import printable, what_there_is
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import CategoricalColumn, Snapshot
@@ -58,19 +59,39 @@ class Filters:
         ):
             for name in wanted:
                 if printable(name) not in map(printable, there):
-                    raise UnifexError(f"no {what} '{name}' in gallery '{gallery.name}'; {what_there_is(there, name)}")
+                    raise UnifexError(
+                        say(
+                            "no {what} '{name}' in gallery '{gallery}'; {there}",
+                            what=what,
+                            name=name,
+                            gallery=gallery.name,
+                            there=what_there_is(there, name),
+                        )
+                    )
         if not self._reads_further:
             return
         further = snapshot.further
         for name in self.tags:
             if not further.tags.among([name]).any():
                 raise UnifexError(
-                    f"no tag '{name}' in gallery '{gallery.name}'; {what_there_is(further.tags.names, name)}"
+                    say(
+                        "no tag '{name}' in gallery '{gallery}'; {there}",
+                        name=name,
+                        gallery=gallery.name,
+                        there=what_there_is(further.tags.names, name),
+                    )
                 )
         for name in self.folders:
             if not in_folders(further.folders, [name]).any():
                 there = what_there_is(further.folders.names, name)
-                raise UnifexError(f"no folder '{name}' in gallery '{gallery.name}'; {there}")
+                raise UnifexError(
+                    say(
+                        "no folder '{name}' in gallery '{gallery}'; {there}",
+                        name=name,
+                        gallery=gallery.name,
+                        there=there,
+                    )
+                )
         for condition in self.where:
             self._check_condition(gallery.name, further.extra, condition)
 
@@ -79,15 +100,33 @@ class Filters:
         column = extra.get(condition.column)
         if column is None:
             there = what_there_is(extra, condition.column)
-            raise UnifexError(f"no column '{condition.column}' in gallery '{gallery}'; {there}")
+            raise UnifexError(
+                say(
+                    "no column '{column}' in gallery '{gallery}'; {there}",
+                    column=condition.column,
+                    gallery=gallery,
+                    there=there,
+                )
+            )
         if condition.is_range and not condition.is_comparable(column):
             raise UnifexError(
-                f"column '{condition.column}' holds nothing to compare with '{condition.value}'; "
-                f"{what_there_is(column.names)}"
+                say(
+                    "column '{column}' holds nothing to compare with '{value}'; {there}",
+                    column=condition.column,
+                    value=condition.value,
+                    there=what_there_is(column.names),
+                )
             )
         if not condition.is_range and not condition.holds(column).any():
             there = what_there_is(column.names, condition.value)
-            raise UnifexError(f"no '{condition.value}' in column '{condition.column}'; {there}")
+            raise UnifexError(
+                say(
+                    "no '{value}' in column '{column}'; {there}",
+                    value=condition.value,
+                    column=condition.column,
+                    there=there,
+                )
+            )
 
     @property
     def lowest_score(self) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.progress import finish
 from unifex.gallery.duplicates import LEVELS, Duplicates
 from unifex.gallery.gallery import Gallery
@@ -21,7 +22,9 @@ DEEPER = 4
 def duplicates_of(gallery: Gallery, snapshot: Snapshot, level: str) -> Duplicates | None:
     """What hits are folded by, waited for; None for no ``level``. Raises ``UnifexError`` for one that there is not."""
     if level and level not in LEVELS:
-        raise UnifexError(f"no level '{level}' of near-copies; there are: {', '.join(LEVELS)}")
+        raise UnifexError(
+            say("no level '{level}' of near-copies; there are: {known}", level=level, known=", ".join(LEVELS))
+        )
     return finish(gallery.find_duplicates(snapshot)) if level else None
 
 

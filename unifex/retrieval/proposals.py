@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from unifex.core import images
+from unifex.core.language import to_say
 from unifex.core.regions import Region
 
 SEEN_SIDE = 512  # pixels that are decoded to look for boxes; more show no more of them
@@ -37,10 +38,10 @@ _SAME = 0.85  # intersection over union of two boxes that are one
 _Box = tuple[int, int, int, int]  # left, upper, right, lower
 _Found = tuple[_Box, str]  # and why
 
-BORDER = "inside an even border"
-PANEL = "one of several parts"
-FRAME = "inside straight edges"
-WINDOW = "a closer look"
+BORDER = to_say("inside an even border")
+PANEL = to_say("one of several parts")
+FRAME = to_say("inside straight edges")
+WINDOW = to_say("a closer look")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.regions import MAX_REGIONS, Region, RegionError
 from unifex.core.text import either
 from unifex.gallery.gallery import Gallery, GalleryError, Record
@@ -38,8 +39,11 @@ class Known:
             gallery.embedder.backbone.feature_dim,
         ):
             raise GalleryError(
-                f"this search was saved with another backbone than '{gallery.config.backbone}': search with its image "
-                "again, and save that"
+                say(
+                    "this search was saved with another backbone than '{backbone}': search with its image again, "
+                    "and save that",
+                    backbone=gallery.config.backbone,
+                )
             )
         return self.features
 
@@ -68,21 +72,38 @@ class Query:
 
     def __post_init__(self) -> None:
         if self.text and not 0 < len(self.text.strip()) <= MAX_TEXT:
-            raise UnifexError(f"give 1 to {MAX_TEXT} characters of words")
+            raise UnifexError(say("give 1 to {most} characters of words", most=MAX_TEXT))
         ranges.BALANCE.check(self.text_weight)
         if self.regions and not self.shows:
-            raise RegionError("a box is part of an image: give the image, too")
+            raise RegionError(say("a box is part of an image: give the image, too"))
         if len(self.regions) > MAX_REGIONS:
-            raise RegionError(f"a query has at most {MAX_REGIONS} boxes, not {len(self.regions)}")
+            raise RegionError(
+                say(
+                    "a query has at most {most} boxes, not {count}",
+                    most=MAX_REGIONS,
+                    count=len(self.regions),
+                )
+            )
         if self.feedback not in FEEDBACK:
-            raise UnifexError(f"feedback must be {either(FEEDBACK)}, not {str(self.feedback)[:40]!r}")
+            raise UnifexError(
+                say(
+                    "feedback must be {known}, not {feedback!r}",
+                    known=either(FEEDBACK),
+                    feedback=str(self.feedback)[:40],
+                )
+            )
         if max(len(self.more), len(self.less)) > MAX_MARKS:
-            raise UnifexError(f"at most {MAX_MARKS} items can be marked as more, and as less, like it; take some away")
+            raise UnifexError(
+                say(
+                    "at most {most} items can be marked as more, and as less, like it; take some away",
+                    most=MAX_MARKS,
+                )
+            )
         if set(self.more) & set(self.less):
-            raise UnifexError("an item is marked as more and as less like it; take one of the marks away")
+            raise UnifexError(say("an item is marked as more and as less like it; take one of the marks away"))
         if self.feedback == "nearest" and self.text:
             raise UnifexError(
-                "marks count by the nearest where images are compared, not words; leave feedback as it is"
+                say("marks count by the nearest where images are compared, not words; leave feedback as it is")
             )
 
     def __bool__(self) -> bool:
@@ -126,7 +147,7 @@ class Query:
         """Its items, as far as they are in the gallery. Raises ``GalleryError`` when none is."""
         records = gallery.records(self.items)
         if not records:
-            raise GalleryError("the item is no longer in the gallery")
+            raise GalleryError(say("the item is no longer in the gallery"))
         return records
 
 
@@ -144,5 +165,5 @@ def _item_named(gallery: Gallery, name: str, by: Sequence[str]) -> int:
         found = [record.id for record in gallery.records([int(name)])]
     if len(found) != 1:
         what = "no item" if not found else f"{len(found)} items (name one by its uri)"
-        raise GalleryError(f"gallery '{gallery.name}' has {what} '{name}'")
+        raise GalleryError(say("gallery '{gallery}' has {what} '{name}'", gallery=gallery.name, what=what, name=name))
     return found[0]

@@ -18,6 +18,7 @@ import numpy as np
 
 from unifex.core import ranges, thumbnails
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.regions import WHOLE, Region
 from unifex.core.text import printable, reason
 from unifex.gallery.duplicates import LEVELS
@@ -58,7 +59,7 @@ class SavedSearch:
         """
         name = checked_name(name)
         if not query:
-            raise UnifexError("there is nothing to save yet: search with an image or with words first")
+            raise UnifexError(say("there is nothing to save yet: search with an image or with words first"))
         if query.images:
             features = replace(query, text="", more=(), less=()).features(gallery)
             picture = _picture_of(query)
@@ -135,7 +136,7 @@ def checked_name(name: str) -> str:
     """A name as it is kept. Raises ``UnifexError`` for none, or one that is too long."""
     name = printable(name).strip()
     if not 0 < len(name) <= MOST_NAME:
-        raise UnifexError(f"give the search a name of 1 to {MOST_NAME} characters")
+        raise UnifexError(say("give the search a name of 1 to {most} characters", most=MOST_NAME))
     return name
 
 

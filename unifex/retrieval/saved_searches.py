@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import verify, with_checksum, write_atomically
+from unifex.core.language import say
 from unifex.core.text import what_there_is
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import MOST_SEARCHES_BYTES as MOST_BYTES
@@ -57,7 +58,14 @@ class SavedSearches:
         found = {key: one for one in self.all() for key in (one.name, one.id)}
         if name not in found:
             names = [one.name for one in self.all()]
-            raise UnifexError(f"no saved search '{name[:80]}' of '{self.gallery.name}'; {what_there_is(names, name)}")
+            raise UnifexError(
+                say(
+                    "no saved search '{name}' of '{gallery}'; {there}",
+                    name=name[:80],
+                    gallery=self.gallery.name,
+                    there=what_there_is(names, name),
+                )
+            )
         return found[name]
 
     def add(self, saved: SavedSearch) -> None:
@@ -65,13 +73,13 @@ class SavedSearches:
         with self._changing() as kept:
             kept[:] = [one for one in kept if one.name != saved.name] + [saved]
             if len(kept) > MOST:
-                raise UnifexError(f"at most {MOST} searches of a gallery can be saved; delete some")
+                raise UnifexError(say("at most {most} searches of a gallery can be saved; delete some", most=MOST))
 
     def rename(self, id: str, name: str) -> None:
         """Raises ``UnifexError`` for a name that is taken or none, or where it is gone."""
         name = checked_name(name)
         if any(one.name == name and one.id != id for one in self.all()):
-            raise UnifexError(f"there is a saved search '{name}' already; give another name")
+            raise UnifexError(say("there is a saved search '{name}' already; give another name", name=name))
         self._change(id, lambda one: replace(one, name=name))
 
     def see(self, id: str) -> None:
@@ -86,7 +94,7 @@ class SavedSearches:
     def _change(self, id: str, change: Callable[[SavedSearch], SavedSearch]) -> None:
         with self._changing() as kept:
             if all(one.id != id for one in kept):
-                raise UnifexError("that saved search is not there any more")
+                raise UnifexError(say("that saved search is not there any more"))
             kept[:] = [change(one) if one.id == id else one for one in kept]
 
     @contextmanager
@@ -99,7 +107,7 @@ class SavedSearches:
                 yield kept
                 data = with_checksum({"searches": [one.as_stored() for one in kept]})
                 if len(data) > MOST_BYTES:
-                    raise UnifexError("the saved searches are too large; delete some")
+                    raise UnifexError(say("the saved searches are too large; delete some"))
                 write_atomically(self.path, data)
         except Timeout:
-            raise UnifexError("the saved searches are being written; try again") from None
+            raise UnifexError(say("the saved searches are being written; try again")) from None

@@ -10,6 +10,7 @@ import numpy as np
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.calibration import Calibration, CalibrationError
 from unifex.gallery.gallery import Gallery
@@ -50,7 +51,7 @@ def search(
     """
     query = query if isinstance(query, Query) else Query(images=tuple(query))
     if not query:
-        raise UnifexError("no query image given, nor words")
+        raise UnifexError(say("no query image given, nor words"))
     hidden = filters.exclude | frozenset(query.items) | frozenset(query.less)
     k, filters = ranges.HITS.check(k), replace(filters, exclude=hidden)
     if query.text:
@@ -124,7 +125,9 @@ def _calibration(gallery: Gallery, snapshot: Snapshot, dim: int, false_accept_ra
     """What similarity means here; fitted for the gallery's own dimension only. Has to be there for a rate."""
     try:
         if dim != gallery.config.dim:
-            raise CalibrationError(f"trust is told for the gallery's own {gallery.config.dim}-d embeddings only")
+            raise CalibrationError(
+                say("trust is told for the gallery's own {dim}-d embeddings only", dim=gallery.config.dim)
+            )
         return gallery.calibration(snapshot)
     except CalibrationError:
         if false_accept_rate is not None:

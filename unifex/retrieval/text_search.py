@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval import folding
@@ -40,7 +41,7 @@ def search_by_text(gallery: Gallery, query: Query, k: int, filters: Filters, fol
     more, and less, like it moves that (:func:`_moved`). Raises as :func:`unifex.retrieval.search.search` does.
     """
     if filters.false_accept_rate is not None:
-        raise UnifexError("trust is told from images that search for each other; it says nothing about words")
+        raise UnifexError(say("trust is told from images that search for each other; it says nothing about words"))
     started = time.perf_counter()
     sides = _sides(gallery, query)
     embedded = time.perf_counter()

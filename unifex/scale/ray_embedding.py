@@ -24,6 +24,7 @@ import numpy as np
 
 from unifex.core.assets import PACKAGE
 from unifex.core.errors import UnifexError
+from unifex.core.language import to_say
 from unifex.core.metadata import TAKEN
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
@@ -85,7 +86,7 @@ def embed(
     there = _written(files, root)
     waiting = [shard for shard in plan.shards if shard.number not in there]
     failed, count, done = list(plan.refused), 0, len(there)
-    stage = Stage("embedding", len(plan.shards), "parts", done)
+    stage = Stage(to_say("embedding"), len(plan.shards), to_say("parts"), done)
     yield stage.at(done)
     place = files.unstrip_protocol(root)  # workers may have another working directory
     for _ in _results(waiting, place, embedder, dim, address) if waiting else ():

@@ -15,6 +15,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from unifex.core import derived, disk, images
 from unifex.core.derived import Origin
+from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
 from unifex.gallery.gallery import Gallery, Record
 
@@ -61,7 +62,7 @@ def augmented_features(gallery: Gallery, records: Sequence[Record], count: int) 
     Raises ``GalleryError`` when an image file is no longer there.
     """
     result = np.empty((len(records), count, gallery.embedder.backbone.feature_dim), np.float16)
-    stage = Stage("crops and mirror images", len(records), "images")
+    stage = Stage(to_say("crops and mirror images"), len(records), to_say("images"))
     with ThreadPoolExecutor(gallery.embedder.engine.workers) as threads:
         for start in range(0, len(records), AT_ONCE):
             yield stage.at(start)

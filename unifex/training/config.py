@@ -10,6 +10,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say, to_say
 from unifex.models.neck import NESTED_DIMS
 
 
@@ -29,61 +30,71 @@ class Loss:
 
 
 LOSSES: dict[str, Loss] = {
-    "arcface": Loss("ArcFace", "ArcFace: an angle between classes; the safe choice for clean labels", public="ArcFace"),
+    "arcface": Loss(
+        "ArcFace", to_say("ArcFace: an angle between classes; the safe choice for clean labels"), public="ArcFace"
+    ),
     "subcentre-arcface": Loss(
         "ArcFace",
-        "ArcFace to the nearest of several centres, the paper's choice: varied classes, noisy labels",
+        to_say("ArcFace to the nearest of several centres, the paper's choice: varied classes, noisy labels"),
         sub_centres=3,
     ),
     "dynamic-arcface": Loss(
         "DynamicMarginArcFace",
-        "ArcFace with larger margins for smaller classes: for very unequal classes",
+        to_say("ArcFace with larger margins for smaller classes: for very unequal classes"),
         public="DynM-ArcFace",
     ),
     "cosface": Loss(
-        "CosFace", "CosFace: a cosine between classes; steadier than ArcFace where classes are hard", margin=0.35
+        "CosFace",
+        to_say("CosFace: a cosine between classes; steadier than ArcFace where classes are hard"),
+        margin=0.35,
     ),
-    "adacos": Loss("AdaCos", "AdaCos: no margin, the scale finds itself; nothing to tune", public="AdaCos"),
-    "adacos-fixed": Loss("FixedAdaCos", "AdaCos with the scale fixed by the number of classes"),
+    "adacos": Loss("AdaCos", to_say("AdaCos: no margin, the scale finds itself; nothing to tune"), public="AdaCos"),
+    "adacos-fixed": Loss("FixedAdaCos", to_say("AdaCos with the scale fixed by the number of classes")),
     "li-arcface": Loss(
         "LiArcFace",
-        "Li-ArcFace: linear in the angle; steady for small dimensions",
+        to_say("Li-ArcFace: linear in the angle; steady for small dimensions"),
         margin=0.45,
         public="LiArcFace",
     ),
     "curricularface": Loss(
         "CurricularFace",
-        "CurricularFace: easy classes first, hard ones later; for long trainings",
+        to_say("CurricularFace: easy classes first, hard ones later; for long trainings"),
         public="CurricularFace",
     ),
     "adaface": Loss(
         "AdaFace",
-        "AdaFace: margins by image quality, as the length of the embedding tells it",
+        to_say("AdaFace: margins by image quality, as the length of the embedding tells it"),
         margin=0.4,
         public="AdaFace",
     ),
     "softmax": Loss(
-        "NormalisedSoftmax", "Softmax of cosines without any margin: the control that a margin has to beat"
+        "NormalisedSoftmax", to_say("Softmax of cosines without any margin: the control that a margin has to beat")
     ),
 }
 OPTIMISERS = {
-    "adam": "Adam with L2 weight decay, the paper's choice",
-    "adamw": "Adam with decoupled weight decay",
-    "sgd": "stochastic gradient descent with momentum 0.9",
-    "sam": "sharpness-aware minimisation around AdamW; twice the work a step",
+    "adam": to_say("Adam with L2 weight decay, the paper's choice"),
+    "adamw": to_say("Adam with decoupled weight decay"),
+    "sgd": to_say("stochastic gradient descent with momentum 0.9"),
+    "sam": to_say("sharpness-aware minimisation around AdamW; twice the work a step"),
 }
 SAMPLING = {
-    "images": "every image once an epoch",
-    "classes": "small classes as often as large ones",
-    "domains": "small domains as often as large ones",
+    "images": to_say("every image once an epoch"),
+    "classes": to_say("small classes as often as large ones"),
+    "domains": to_say("small domains as often as large ones"),
 }
 INITS = {
-    "current": "the gallery's neck, so that training only has to improve on it; principal axes where there is none",
-    "pca": "principal axes of the training features, so that training only has to improve on them",
-    "random": "random weights, as in the paper",
+    "current": to_say(
+        "the gallery's neck, so that training only has to improve on it; principal axes where there is none"
+    ),
+    "pca": to_say("principal axes of the training features, so that training only has to improve on them"),
+    "random": to_say("random weights, as in the paper"),
 }
-WARMUPS = {"linear": "in equal steps", "exponential": "fast at first", "none": "full speed at once"}
-SCHEDULES = {"cosine": "falls along a cosine", "constant": "stays"}
+WARMUPS = {
+    "linear": to_say("in equal steps"),
+    "exponential": to_say("fast at first"),
+    "none": to_say("full speed at once"),
+}
+SCHEDULES = {"cosine": to_say("falls along a cosine"), "constant": to_say("stays")}
 
 
 class TrainConfigError(UnifexError):
@@ -110,13 +121,15 @@ class TrainConfig:
     loss: str = _setting(
         "subcentre-arcface", "what pulls classes apart", choices={name: loss.advice for name, loss in LOSSES.items()}
     )
-    margin: float = _setting(0.5, "how far apart", 0, 2, "radians (cosine for cosface)")
-    margin_min: float = _setting(0.2, "of the largest class (dynamic-arcface)", 0, 2, "radians", key="smallest_margin")
+    margin: float = _setting(0.5, "how far apart", 0, 2, to_say("radians (cosine for cosface)"))
+    margin_min: float = _setting(
+        0.2, "of the largest class (dynamic-arcface)", 0, 2, to_say("radians"), key="smallest_margin"
+    )
     scale: float = _setting(30.0, "of the cosines before the softmax", 1, 256)
     sub_centres: int = _setting(3, "centres a class", 1, 16)
     dims: tuple[int, ...] = _setting((64,), "embedding sizes trained together, ascending", 2, 4096)
     epochs: int = _setting(10, "times every image is seen", 1, 1000)
-    iterations: int = _setting(0, "steps in all, instead of epochs; 0: by epochs", 0, 10_000_000, "steps")
+    iterations: int = _setting(0, "steps in all, instead of epochs; 0: by epochs", 0, 10_000_000, to_say("steps"))
     batch_size: int = _setting(128, "images a step", 2, 65536)
     optimiser: str = _setting("adam", "the optimiser", choices=OPTIMISERS)
     learning_rate: float = _setting(2e-2, "of the neck", 0, 10)
@@ -133,7 +146,7 @@ class TrainConfig:
     final_lr_scale: float = _setting(0.05, "of the learning rate that is left at the end", 0, 1, key="final_share")
     weight_decay: float = _setting(1e-4, "pulls weights to zero", 0, 1)
     warmup: str = _setting("linear", "how the learning rate rises at the start", choices=WARMUPS)
-    warmup_epochs: float = _setting(1.0, "how long it rises", 0, 100, "epochs")
+    warmup_epochs: float = _setting(1.0, "how long it rises", 0, 100, to_say("epochs"))
     schedule: str = _setting("cosine", "how it goes on", choices=SCHEDULES)
     dropout: float = _setting(0.2, "share of the neck's inputs that is hidden at random", 0, 0.95)
     init: str = _setting("random", "what the neck starts from", choices=INITS, key="start")
@@ -143,20 +156,35 @@ class TrainConfig:
         0, "crops and mirror images of every image beside the image itself", 0, 8, key="views"
     )
     sampling: str = _setting("images", "which images come how often", choices=SAMPLING)
-    min_images: int = _setting(2, "smaller classes are left out", 1, 1000, "images a class")
-    max_images: int = _setting(0, "of larger classes as many are drawn; 0: all", 0, 1_000_000, "images a class")
+    min_images: int = _setting(2, "smaller classes are left out", 1, 1000, to_say("images a class"))
+    max_images: int = _setting(0, "of larger classes as many are drawn; 0: all", 0, 1_000_000, to_say("images a class"))
     seed: int = _setting(0, "of all that is drawn; the same seed gives the same neck", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
         for key, setting in SETTINGS.items():
             value, known = getattr(self, setting.name), setting.metadata
             if known["choices"] and value not in known["choices"]:
-                raise TrainConfigError(f"{key} '{value}' is not known; there are: {', '.join(known['choices'])}")
+                raise TrainConfigError(
+                    say(
+                        "{key} '{value}' is not known; there are: {known}",
+                        key=key,
+                        value=value,
+                        known=", ".join(known["choices"]),
+                    )
+                )
             for number in value if isinstance(value, tuple) else (value,):
                 if known["low"] is not None and not known["low"] <= number <= known["high"]:
-                    raise TrainConfigError(f"{key} {number} is not between {known['low']} and {known['high']}")
+                    raise TrainConfigError(
+                        say(
+                            "{key} {number} is not between {known} and {known2}",
+                            key=key,
+                            number=number,
+                            known=known["low"],
+                            known2=known["high"],
+                        )
+                    )
         if not self.dims or list(self.dims) != sorted(set(self.dims)):
-            raise TrainConfigError(f"dims {list(self.dims)} must ascend")
+            raise TrainConfigError(say("dims {dims} must ascend", dims=list(self.dims)))
 
     def as_json(self) -> dict[str, Any]:
         """Every setting by its key, as files keep it."""
@@ -197,7 +225,9 @@ def _from_text(key: str, text: str) -> Any:
     try:
         return tuple(int(dim) for dim in text.replace(",", " ").split()) if kind is tuple else kind(text)
     except ValueError:
-        raise TrainConfigError(f"{key.replace('_', ' ')} '{text}' is not a number") from None
+        raise TrainConfigError(
+            say("{value} '{text}' is not a number", value=key.replace("_", " "), text=text)
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -224,15 +254,15 @@ _FROM_WHAT_THERE_IS = TrainConfig(
 PRESETS: dict[str, Preset] = {
     "quick": Preset(
         replace(_FROM_WHAT_THERE_IS, epochs=3),
-        "seconds; a short training of all dimensions at once: to see whether it is worth while",
+        to_say("seconds; a short training of all dimensions at once: to see whether it is worth while"),
     ),
-    "paper": Preset(TrainConfig(), "the recipe of arXiv 2409.13513: 64 dimensions from random weights"),
+    "paper": Preset(TrainConfig(), to_say("the recipe of arXiv 2409.13513: 64 dimensions from random weights")),
     "best": Preset(
         _FROM_WHAT_THERE_IS,
-        "what did best on classes never seen: a slow neck and fast centres, all dimensions at once",
+        to_say("what did best on classes never seen: a slow neck and fast centres, all dimensions at once"),
     ),
     "deep": Preset(
         replace(_FROM_WHAT_THERE_IS, epochs=8, backbone_learning_rate=1e-4, augmentations=3),
-        "minutes to hours: the backbone's last blocks learn as well; galleries are indexed anew to use it",
+        to_say("minutes to hours: the backbone's last blocks learn as well; galleries are indexed anew to use it"),
     ),
 }

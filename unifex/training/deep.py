@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unifex.core.language import say, to_say
 from unifex.core.progress import Step, Work
 from unifex.core.text import duration
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -35,7 +36,10 @@ def blocks_that_learn(backbone: BackboneSpec, config: TrainConfig) -> int:
     """How many late blocks. Raises :class:`GalleryError` for a backbone that cannot be taught."""
     if not backbone.late_blocks:
         raise GalleryError(
-            f"the blocks of backbone '{backbone.id}' cannot learn here; train its neck (presets quick, paper, best)"
+            say(
+                "the blocks of backbone '{id}' cannot learn here; train its neck (presets quick, paper, best)",
+                id=backbone.id,
+            )
         )
     return config.late_blocks or backbone.late_blocks
 
@@ -49,14 +53,14 @@ def late_samples(gallery: Gallery, data: TrainingData, config: TrainConfig, path
 
     backbone = gallery.embedder.backbone
     blocks = blocks_that_learn(backbone, config)
-    yield Step("what it costs")
+    yield Step(to_say("what it costs"))
     network = backbones.build(backbone).to(engines.torch_device())
     measured = np.union1d(data.split.queries, data.split.items) if data.split else data.train[:0]
     views = Views(data.train, measured, config.augmentations, config.seed)
     frozen = frozen_part(network, backbone, blocks)
     cost = forecast(network, frozen, backbone.preprocessing.size, views, config, path)
     records = gallery.records(data.columns.ids[views.positions])
-    note = f"about {duration(cost.seconds)} in all"
+    note = say("about {time} in all", time=duration(cost.seconds))
     maps = yield from keep_maps(gallery, records, views, frozen, path, note)
     return LateSamples(backbone, blocks, maps, data.train)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from unifex.core import ranges
 from unifex.core.arrays import sample
+from unifex.core.language import say
 from unifex.core.text import printable
 from unifex.evaluation import failures
 from unifex.evaluation.failures import LabelError
@@ -92,8 +93,12 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
     sizes = np.bincount(classes[labelled], minlength=1)
     if np.count_nonzero(sizes) < 2:
         raise GalleryError(
-            f"gallery '{gallery.name}' has {np.count_nonzero(sizes)} labels; training needs at least 2, so index a "
-            "folder that is laid out as label/image or domain/label/image, or a CSV with a label column"
+            say(
+                "gallery '{name}' has {sizes} labels; training needs at least 2, so index a folder that is "
+                "laid out as label/image or domain/label/image, or a CSV with a label column",
+                name=gallery.name,
+                sizes=np.count_nonzero(sizes),
+            )
         )
     queries, items, by = _held_out(gallery, columns, sizes, hold_out)
     seen = np.setdiff1d(labelled, np.union1d(queries, items)) if by == "split" else labelled
@@ -102,9 +107,14 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
     train, small = _of_size(columns, train, config)
     if len(np.unique(classes[train])) < 2:
         raise GalleryError(
-            f"gallery '{gallery.name}' has not enough to train on: {len(np.unique(classes[train]))} classes of at "
-            f"least {config.min_images} different images are left beside {len(np.unique(classes[queries]))} held-out; "
-            "add images, or hold out less"
+            say(
+                "gallery '{name}' has not enough to train on: {count} classes of at least {min_images} "
+                "different images are left beside {held_out} held-out; add images, or hold out less",
+                name=gallery.name,
+                count=len(np.unique(classes[train])),
+                min_images=config.min_images,
+                held_out=len(np.unique(classes[queries])),
+            )
         )
     split, why = _split(gallery, columns, queries, items, by, hold_out.seed)
     return TrainingData(
@@ -160,7 +170,9 @@ def _named(gallery: Gallery, columns: ItemTable, labels: Sequence[str]) -> np.nd
     for label in labels:
         own = np.any([(names == form) | (whole == form) for form in (label, printable(label))], axis=0)
         if not own.any():
-            raise GalleryError(f"gallery '{gallery.name}' has no label '{label}' to hold out")
+            raise GalleryError(
+                say("gallery '{name}' has no label '{label}' to hold out", name=gallery.name, label=label)
+            )
         found.append(np.unique(columns.classes[own]))
     return np.concatenate(found)
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.models import backbones, engines
 from unifex.models.adaptation import Adaptation
 from unifex.models.backbones import BackboneSpec
@@ -75,7 +76,7 @@ class LateBlocks:
         after = dict(self._before)
         for name, weight in self.weights.items():
             if not torch.isfinite(weight).all():
-                raise DivergedError("the late blocks learned nonsense: lower the learning rate of the backbone")
+                raise DivergedError(say("the late blocks learned nonsense: lower the learning rate of the backbone"))
             after[name] = torch.lerp(self._before[name], weight.detach().cpu(), share)
         return Adaptation.between(self._original(), after)
 

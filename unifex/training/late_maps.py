@@ -19,6 +19,7 @@ import numpy as np
 
 from unifex.core import disk, images
 from unifex.core.files import write_atomically
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import size as bytes_text
 from unifex.gallery.gallery import Gallery, GalleryError, Record
@@ -93,9 +94,13 @@ def check_room(path: Path, rows: int, row_bytes: int) -> int:
     free = disk.free(path) + there
     if needed > SPARE_SHARE * free:
         raise GalleryError(
-            f"deep training keeps {bytes_text(needed)} of maps in {path.parent.name} while it runs, and "
-            f"{bytes_text(free)} are free: make room, take fewer views (--augmentations) or fewer images "
-            "of large classes (--max-images)"
+            say(
+                "deep training keeps {needed} of maps in {name} while it runs, and {free} are free: make "
+                "room, take fewer views (--augmentations) or fewer images of large classes (--max-images)",
+                needed=bytes_text(needed),
+                name=path.parent.name,
+                free=bytes_text(free),
+            )
         )
     return needed
 
@@ -111,8 +116,8 @@ def keep_maps(
     done = _done(path, of, len(views), frozen.shape)
     disk.make_folder(path.parent)
     maps = np.lib.format.open_memmap(path, "r+" if done else "w+", np.float16, (len(views), *frozen.shape))
-    note = f"{bytes_text(maps.nbytes)} on disk" + (note and f" · {note}")
-    stage, noted = Stage("frozen part", len(views), "views", done), time.monotonic()
+    note = say("{size} on disk", size=bytes_text(maps.nbytes)) + (note and f" · {note}")
+    stage, noted = Stage(to_say("frozen part"), len(views), to_say("views"), done), time.monotonic()
     with ThreadPoolExecutor(frozen.workers) as threads:
         try:
             for start in range(int(np.searchsorted(views.first, done)), len(records), AT_ONCE):
@@ -141,7 +146,9 @@ def _maps_of(gallery: Gallery, record: Record, views: Views, at: int, frozen: Fr
     try:
         image = images.decode(gallery.original(record), at_least=prep.size).image
     except images.ImageError as error:
-        raise GalleryError(f"'{record.path}' cannot be read any more ({error}); index its source again") from error
+        raise GalleryError(
+            say("'{path}' cannot be read any more ({error}); index its source again", path=record.path, error=error)
+        ) from error
     drawn = [draw_view(image, record.sha256, number, views.seed) for number in range(int(views.sizes[at]))]
     return frozen.run(np.stack([prep.to_input(view) for view in drawn]))
 

@@ -24,6 +24,7 @@ from torch.nn.functional import normalize
 from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically_with
+from unifex.core.language import to_say
 from unifex.core.progress import Stage
 from unifex.models.adaptation import Adaptation
 from unifex.models.feature_table import BLOCK_ROWS, FeatureTable, blocks
@@ -286,7 +287,7 @@ def fit(
     if state := processes.broadcast(_read_checkpoint(checkpoint, of) if checkpoint and processes.is_first else None):
         run.go_on_from(state)
     first = run.step // per_epoch
-    stage = Stage("training", epochs, "epochs", done=first)
+    stage = Stage(to_say("training"), epochs, to_say("epochs"), done=first)
     for number in range(first + 1, epochs + 1):
         loss = run.epoch(min(per_epoch, steps - run.step))
         if checkpoint and processes.is_first:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unifex.core.language import say, to_say
 from unifex.core.tables import to_csv
 from unifex.evaluation.evaluate import CHALLENGE_DIM
 from unifex.evaluation.evaluation import Evaluation, difference
@@ -18,6 +19,16 @@ from unifex.training.config import TrainConfig
 from unifex.training.held_out import TrainingData
 
 MOST_CHANGED = 12
+
+
+ADVICE = {  # by verdict
+    "better": to_say("{use}: on classes it never saw, mMP@5 changes by {change}."),
+    "worse": to_say("Do not use it: on classes it never saw, mMP@5 changes by {change}."),
+    "no difference": to_say(
+        "Better keep '{before}': on classes it never saw, mMP@5 changes by {change}, which may be chance. More "
+        "classes, or more images a class, help most."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -88,16 +99,11 @@ class TrainResult:
     def advice(self) -> str:
         """What to do with the model, in one sentence."""
         if self.gain is None:
-            why = self.data.unmeasured or "nothing was held out"
-            return f"Not measured: {why}. Look at your own searches before you rely on it."
-        gain = f"{self.gain.value:+.3f} ({self.gain.low:+.3f} to {self.gain.high:+.3f})"
-        use = "Index anew with it" if self.adaptation else "Use it"
-        return {
-            "better": f"{use}: on classes it never saw, mMP@5 changes by {gain}.",
-            "worse": f"Do not use it: on classes it never saw, mMP@5 changes by {gain}.",
-            "no difference": f"Better keep '{self.before}': on classes it never saw, mMP@5 changes by {gain}, which "
-            "may be chance. More classes, or more images a class, help most.",
-        }[self.verdict]
+            sentence = to_say("Not measured: {why}. Look at your own searches before you rely on it.")
+            return say(sentence, why=self.data.unmeasured or say("nothing was held out"))
+        change = say("{value:+.3f} ({low:+.3f} to {high:+.3f})", **vars(self.gain))
+        use = say("Index anew with it") if self.adaptation else say("Use it")
+        return say(ADVICE[self.verdict], use=use, before=self.before, change=change)
 
     def changed(self, most: int = MOST_CHANGED) -> list[Changed]:
         """Queries whose score changed most, gains and losses, largest change first."""

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically
+from unifex.core.language import say
 from unifex.models.embedder import ModelError
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import HoldOut
@@ -109,7 +110,9 @@ def training_lock(models: Path, name: str, seconds: float = 0) -> Iterator[None]
     try:
         lock.acquire()
     except Timeout:
-        raise ModelError(f"model '{name}' is being trained in another tab or process; wait, or stop it there") from None
+        raise ModelError(
+            say("model '{name}' is being trained in another tab or process; wait, or stop it there", name=name)
+        ) from None
     try:
         yield
     finally:

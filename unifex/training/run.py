@@ -17,6 +17,7 @@ import numpy as np
 
 from unifex.core import progress
 from unifex.core.files import new_folder
+from unifex.core.language import say
 from unifex.core.progress import Step, Work
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.compare import PCA, RAW
@@ -57,7 +58,7 @@ def check_model_name(models: Path, name: str) -> None:
     """Raises ``GalleryError`` for a name that no folder can have, :class:`ModelError` for one that is taken."""
     check_name(name, "model")
     if (BUNDLED_MODELS / name).exists() or (models / name).exists():
-        raise ModelError(f"there is a model '{name}' already; choose another name")
+        raise ModelError(say("there is a model '{name}' already; choose another name", name=name))
 
 
 def train(
@@ -84,7 +85,7 @@ def train(
     training = _Training(gallery, name, config, hold_out, from_disk, processes)
     check_model_name(gallery.models, name)
     if config.deep and processes.count > 1:
-        raise GalleryError("deep training runs in one process: start it without torchrun")
+        raise GalleryError(say("deep training runs in one process: start it without torchrun"))
     if not processes.is_first:
         if not finish:
             training.assist()
@@ -168,7 +169,14 @@ class _Training:
             )
             write_curve(self.gallery.models, self.name, curve)
             on_epoch(curve[-1])
-            yield Step(f"epoch {epoch.number}", epoch.number, epoch.total, "", epoch.seconds_left, _note(curve[-1]))
+            yield Step(
+                say("epoch {number}", number=epoch.number),
+                epoch.number,
+                epoch.total,
+                "",
+                epoch.seconds_left,
+                _note(curve[-1]),
+            )
         learned = learned or loop.reached(samples, self.config, self.checkpoint, self.current)
         if learned is None:
             raise self._nothing_reached()
@@ -197,7 +205,7 @@ class _Training:
         elif count := self.config.augmentations:
             if isinstance(self.features, FeatureTable):
                 raise GalleryError(
-                    "crops and mirror images are trained on in memory only: set views to 0 (--augmentations 0)"
+                    say("crops and mirror images are trained on in memory only: set views to 0 (--augmentations 0)")
                 )
             records = self.gallery.records(columns.ids[train])
             augmented = yield from augmented_features(self.gallery, records, count)

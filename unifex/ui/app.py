@@ -20,6 +20,7 @@ from unifex.cli.settings import Settings
 from unifex.core import images, language, proxies
 from unifex.core.address import free_port, in_url, is_open, served_at
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.ui import theme
 from unifex.ui.chosen_route import chosen_route
 from unifex.ui.components.basic import Choice, item_told
@@ -71,15 +72,15 @@ def build(context: AppContext) -> Page:
         app.chosen.build()
         app.opener.build()
         with gr.Tabs(elem_id="tabs") as app.bar:
-            with gr.Tab("Search", id="search"):
+            with gr.Tab(say("Search"), id="search"):
                 app.search.build()
-            with gr.Tab("Gallery", id="gallery"):
+            with gr.Tab(say("Gallery"), id="gallery"):
                 app.gallery.build()
-            with gr.Tab("Evaluate", id="evaluate") as evaluate_page:
+            with gr.Tab(say("Evaluate"), id="evaluate") as evaluate_page:
                 app.evaluate.build()
-            with gr.Tab("Map", id="map") as map_page:
+            with gr.Tab(say("Map"), id="map") as map_page:
                 app.map.build()
-            with gr.Tab("Train", id="train") as train_page:
+            with gr.Tab(say("Train"), id="train") as train_page:
                 app.train.build()
         app.gallery.wire([app.search.gallery, app.evaluate.gallery, app.map.gallery, app.train.gallery])
         app.gallery.duplicates.wire(app.gallery.gallery, app.item_view.corrected)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.gallery import handing_out
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.ui.components.chosen import Chosen
@@ -59,9 +60,9 @@ def chosen_route(context: AppContext) -> APIRoute:
         def given() -> Response:
             opened, kind, chosen = context.gallery(gallery), KINDS.get(what), _chosen(items)
             if kind is None:
-                raise UnifexError("there is no such download; reload the page")
+                raise UnifexError(say("there is no such download; reload the page"))
             if kind.files and not context.may_have_files(gallery):
-                raise GalleryError("image files of this gallery are its owner's alone")
+                raise GalleryError(say("image files of this gallery are its owner's alone"))
             name = quote(f"{opened.name} chosen.{kind.ending}")
             headers = {
                 "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
@@ -80,4 +81,4 @@ def _chosen(items: str) -> Chosen:
     try:
         return Chosen.told(json.loads(items))
     except (ValueError, RecursionError) as error:
-        raise UnifexError("these are no items; reload the page") from error
+        raise UnifexError(say("these are no items; reload the page")) from error

@@ -24,6 +24,7 @@ from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder
 from unifex.core.jobs import Job, Jobs
+from unifex.core.language import say, to_say
 from unifex.core.progress import Work
 from unifex.core.text import explain, plural, reason
 from unifex.data import demo, sources, uploads
@@ -45,8 +46,8 @@ from unifex.ui.view import View
 
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, which `page.Page` tells of
-READ_ONLY = "this server is read-only"
-GONE = "Files to download are kept for a while, and make room for newer ones: make it again."
+READ_ONLY = to_say("this server is read-only")
+GONE = to_say("Files to download are kept for a while, and make room for newer ones: make it again.")
 SERVER = ""  # owns the jobs of a server that has no visitors
 SWEEP_SECONDS = 60
 CLOSE_SECONDS = 10
@@ -108,7 +109,7 @@ class AppContext:
     settings: Settings
     own: Library
     embedder: Embedder
-    state: str = "preparing"
+    state: str = ""
     ready: threading.Event = field(default_factory=threading.Event)
     problem: str = ""
     jobs: Jobs = field(default_factory=Jobs)
@@ -117,16 +118,13 @@ class AppContext:
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
+        self.state = say("preparing")
         self._closing = threading.Event()
         self._compiling = threading.Thread(target=self._compile_ahead, name="unifex-compile", daemon=True)
         if self.settings.public:
-            limits = Limits(
-                self.settings.visitor_images,
-                self.settings.visitor_megabytes * 10**6,
-                self.settings.visitor_trainings,
-                self.settings.visitor_minutes * 60,
-                self.settings.visitor_hours * 3600,
-            )
+            of = self.settings
+            much = of.visitor_images, of.visitor_megabytes * 10**6, of.visitor_trainings
+            limits = Limits(*much, of.visitor_minutes * 60, of.visitor_hours * 3600)
             self.workspaces = Workspaces(self.own, limits, self.jobs.end_owner)
             self.workspaces.begin()
             disk.keep_free(disk.SPARE_BYTES)
@@ -179,12 +177,14 @@ class AppContext:
             if not self.can_change(name) or self.is_busy("index", name):
                 continue
             if isinstance(count := self.library.ask(name, _items_of_unfinished), int):
-                text = f"Indexing '{name}' was interrupted; {plural(count, 'item')} are there."
-                found.append(Interrupted("index", name, text, "Resume"))
+                items = plural(count, "item", "items")
+                text = say("Indexing '{name}' was interrupted; {items} are there.", name=name, items=items)
+                found.append(Interrupted("index", name, text, say("Resume")))
         for training in checkpoints(self.library.models):
             if not self.is_busy("train", training.name) and self.can_change(training.gallery):
-                text = f"Training '{training.name}' on '{training.gallery}' was interrupted."
-                found.append(Interrupted("train", training.name, text, "Go on"))
+                about = {"name": training.name, "gallery": training.gallery}
+                text = say("Training '{name}' on '{gallery}' was interrupted.", **about)
+                found.append(Interrupted("train", training.name, text, say("Go on")))
         return found
 
     @property
@@ -245,7 +245,7 @@ class AppContext:
     def check_local(self, what: str) -> None:
         """Raises ``GalleryError`` on a public server: ``what`` is for who runs it."""
         if self.settings.public:
-            raise GalleryError(f"{what} on a public server; run UniFEx yourself for that")
+            raise GalleryError(say("{what} on a public server; run UniFEx yourself for that", what=what))
 
     def may_have_files(self, name: str) -> bool:
         """Whether who asks may have the image files of a gallery as they are, with all that is written in them."""
@@ -279,7 +279,7 @@ class AppContext:
             given = given.resolve()
             genuine = given.is_relative_to(Path(get_upload_folder()).resolve()) and given.is_file()
         if not genuine:
-            raise SourceError("a file was not uploaded through this page")
+            raise SourceError(say("a file was not uploaded through this page"))
         return given
 
     def taken_in(self, path: Path) -> None:
@@ -336,13 +336,13 @@ class AppContext:
 
     def _prepare(self) -> None:
         try:
-            self.state = "loading the backbone"
+            self.state = say("loading the backbone")
             self.embedder.embed([Image.new("RGB", (8, 8))])  # builds the engine, and spares the first query its start
             wanted, names = self.settings.gallery, self.own.names()
             if not names and not wanted:
-                self._index(DEMO_GALLERY, demo.Demo(), "drawing the demo gallery")
+                self._index(DEMO_GALLERY, demo.Demo(), say("drawing the demo gallery"))
             elif wanted and wanted not in names:
-                self._index(name_for(wanted), sources.open_source(wanted), f"indexing {wanted}")
+                self._index(name_for(wanted), sources.open_source(wanted), say("indexing {source}", source=wanted))
             try:
                 self.gallery(self.first_gallery()).snapshot()
             except ERRORS as error:  # whoever chooses it is told; the others are as good as ever

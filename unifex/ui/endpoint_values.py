@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.retrieval.hits import Hit
 
 
 def text_of(what: str, value: Any) -> str:
     """A text that was sent. Raises ``UnifexError``, since whoever calls over HTTP may send anything."""
     if not isinstance(value, str):
-        raise UnifexError(f"{what} must be text, not {str(value)[:40]!r}")
+        raise UnifexError(say("{what} must be text, not {value!r}", what=what, value=str(value)[:40]))
     return value
 
 

@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 
 from unifex.core import images, thumbnails
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.retrieval.facets import facets
@@ -51,7 +52,9 @@ def thumbnail(gallery: Gallery, record: Record) -> bytes:
     """As it is kept. Raises ``GalleryError`` when it is lost, and the image as well."""
     data = gallery.thumbnail(record.sha256)
     if not data:
-        raise GalleryError(f"the thumbnail is lost, and the image file is no longer there ({record.path})")
+        raise GalleryError(
+            say("the thumbnail is lost, and the image file is no longer there ({path})", path=record.path)
+        )
     return data
 
 
@@ -91,7 +94,7 @@ def _pictures(context: AppContext, picture: Picture) -> Handler:
             opened = context.gallery(gallery)
             records = opened.records([item])
             if not records or v != version(records[0]):
-                raise GalleryError("that picture is not there any more")
+                raise GalleryError(say("that picture is not there any more"))
             data = picture(opened, records[0])
             return Response(data, media_type=thumbnails.media_type(data), headers={"Cache-Control": KEPT})
 
@@ -124,7 +127,7 @@ def _ids(text: str) -> list[int]:
     try:
         return [item_id(id) for id in text.split(",")]
     except ValueError as error:
-        raise GalleryError("these are no items") from error
+        raise GalleryError(say("these are no items")) from error
 
 
 def _facets(context: AppContext) -> Handler:

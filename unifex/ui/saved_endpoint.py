@@ -7,6 +7,7 @@ from typing import Any
 from gradio.events import api
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.query import Query
 from unifex.retrieval.saved_search import SavedSearch
@@ -22,7 +23,7 @@ def keep(app: AppContext, gallery: Gallery, name: str, query: Query, dim: int, *
     """
     app.check_writable()
     if dim:
-        raise UnifexError("a search is saved at the gallery's own dim; leave it out")
+        raise UnifexError(say("a search is saved at the gallery's own dim; leave it out"))
     SavedSearches(app.library, gallery).add(SavedSearch.new(gallery, name, query, **more))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from unifex.core import dates
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.text import number
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.conditions import Condition
@@ -50,7 +51,7 @@ class View:
             if not (isinstance(gallery, str) and isinstance(order, str)):
                 raise TypeError("no text")
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise UnifexError("these filters cannot be read; clear them, or reload the page") from error
+            raise UnifexError(say("these filters cannot be read; clear them, or reload the page")) from error
         return cls(gallery, chosen, between, order, bool(told.get("grouped")))
 
     @classmethod
@@ -90,7 +91,7 @@ class View:
         """Itself. Raises ``UnifexError`` where strangers ask what further columns say, which is the owner's to know."""
         by_column = [*self.between, *(facet for facet in self.chosen if facet not in FACETS)]
         if public and (by_column or self.order[:1] in ("+", "-")):
-            raise UnifexError("what further columns say is the owner's to know; clear the filters")
+            raise UnifexError(say("what further columns say is the owner's to know; clear the filters"))
         return self
 
     def narrowed_as(self, other: View) -> View:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from unifex.core.language import say
 from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
 from unifex.vector_index.matches import Matches
 from unifex.vector_index.metric import FAISS_METRIC, faiss
@@ -33,7 +34,7 @@ class FlatIndex(CandidateIndex):
     @property
     def title(self) -> str:
         """What it is, for people."""
-        return f"exact, {self.index.d}-d"
+        return say("exact, {dim}-d", dim=self.index.d)
 
     @property
     def nbytes(self) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 
 from unifex.core.arrays import sample
 from unifex.core.files import write_atomically_with
+from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
 from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
 from unifex.vector_index.flat_index import selector
@@ -89,7 +90,12 @@ class IVFIndex(CandidateIndex):
     @property
     def title(self) -> str:
         """What it is, for people."""
-        return f"{self.index.nlist} lists of {self.index.d}-d 8-bit prefixes, rescored at {self.dim}-d"
+        return say(
+            "{lists} lists of {prefix}-d 8-bit prefixes, rescored at {dim}-d",
+            lists=self.index.nlist,
+            prefix=self.index.d,
+            dim=self.dim,
+        )
 
     @property
     def nbytes(self) -> int:

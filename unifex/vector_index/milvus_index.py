@@ -23,6 +23,7 @@ from filelock import FileLock
 from unifex.core import derived
 from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
+from unifex.core.language import say
 from unifex.vector_index.candidates import CandidateIndex, Place, StoreError, Vectors
 from unifex.vector_index.matches import Matches
 from unifex.vector_index.metric import MILVUS_METRIC, brute_force
@@ -56,7 +57,9 @@ class MilvusIndex(CandidateIndex):
     @property
     def title(self) -> str:
         """What it is, for people."""
-        return f"Milvus, {INDEX['index_type']}, rescored at {self.vectors.embeddings.shape[1]}-d"
+        return say(
+            "Milvus, {kind}, rescored at {dim}-d", kind=INDEX["index_type"], dim=self.vectors.embeddings.shape[1]
+        )
 
     @classmethod
     def build(cls, vectors: Vectors, place: Place | None = None) -> MilvusIndex:

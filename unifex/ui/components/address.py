@@ -18,6 +18,7 @@ import gradio as gr
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.regions import Region
 from unifex.core.text import plural
 from unifex.gallery.duplicates import LEVELS
@@ -185,7 +186,7 @@ def written(form: Form) -> str:
 def read(text: str) -> Asked:
     """What an address says, as far as it can be."""
     if len(text) > MOST:
-        return Asked(FIRST, ("its length",))
+        return Asked(FIRST, (say("its length"),))
     said: dict[str, list[str]] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         said.setdefault(name, []).append(value)
@@ -203,9 +204,12 @@ def read(text: str) -> Asked:
 def missing(form: Form) -> str:
     """What a link to a search cannot hold, as a sentence; empty where it holds all."""
     if form.paths:
-        return "This search is by an image that only you have: the link opens the gallery without it."
+        return say("This search is by an image that only you have: the link opens the gallery without it.")
     if len(within := form.within.of(form.gallery)) > MOST_ITEMS:
-        return f"{plural(len(within), 'chosen item')} are too many for a link: it searches everywhere."
+        return say(
+            "{items} are too many for a link: it searches everywhere.",
+            items=plural(len(within), "chosen item", "chosen items"),
+        )
     return ""
 
 
@@ -215,10 +219,10 @@ def in_words(form: Form) -> str:
     marks = form.counting_marks
     said = [
         f"\u201c{form.words[:60]}\u201d" if form.words else "",
-        "" if not shown else "an image" if shown == 1 else plural(shown, "image"),
+        "" if not shown else say("an image") if shown == 1 else plural(shown, "image", "images"),
     ]
-    said += [f"{len(marks.more)} more, {len(marks.less)} less like it" if marks else ""]
-    return " and ".join(filter(None, said))
+    said += [say("{more} more, {less} less like it", more=len(marks.more), less=len(marks.less)) if marks else ""]
+    return say(" and ").join(filter(None, said))
 
 
 def address_told(form: Form, opened: bool = False) -> str:

@@ -13,6 +13,7 @@ import gradio as gr
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.templates import render
 from unifex.ui.scripts import scripts
 
@@ -36,7 +37,7 @@ class Choice(gr.Dropdown):
         """What was chosen, whether it is there or not. Raises ``UnifexError`` for what no list can hold."""
         chosen = payload if self.multiselect and isinstance(payload, list) else [payload]
         if not all(one is None or isinstance(one, str | int | float) for one in chosen):
-            raise UnifexError("that cannot be chosen; reload the page")
+            raise UnifexError(say("that cannot be chosen; reload the page"))
         return payload
 
 
@@ -68,7 +69,7 @@ def item_told(told: str) -> tuple[str, int]:
         gallery, item = json.loads(told)
         return str(gallery), item_id(item)
     except (TypeError, ValueError) as error:
-        raise UnifexError("that is not an item; reload the page") from error
+        raise UnifexError(say("that is not an item; reload the page")) from error
 
 
 def further_told(told: str) -> tuple[int, int]:
@@ -77,7 +78,7 @@ def further_told(told: str) -> tuple[int, int]:
         answer, start = json.loads(told)
         return item_id(answer), ranges.HITS.check(item_id(start))
     except (TypeError, ValueError) as error:
-        raise UnifexError("that is no answer; search again") from error
+        raise UnifexError(say("that is no answer; search again")) from error
 
 
 def notice(elem_id: str, value: str = "", *further: str) -> gr.HTML:
@@ -96,6 +97,6 @@ def item_grid(elem_id: str) -> gr.HTML:
 
 def drop_zone(elem_id: str, strangers: bool) -> gr.HTML:
     """Where files are dropped. A lone CSV names files of the computer that the app runs on: strangers give none."""
-    takes = f"a folder, a .zip{'' if strangers else ', a .csv'} or images"
+    takes = say("a folder, a .zip or images") if strangers else say("a folder, a .zip, a .csv or images")
     template = render("drop.html")
     return gr.HTML("", html_template=template, js_on_load=scripts("drop"), elem_id=elem_id, takes=takes)

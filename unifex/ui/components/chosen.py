@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.gallery.gallery import Gallery
 from unifex.ui.components.basic import item_id
 from unifex.ui.view import View
@@ -37,9 +38,9 @@ class Chosen:
             ids = tuple(map(item_id, named[: MOST + 1]))
             view = View.parse(str(value.get("view", ""))) if all_but else View()
         except (TypeError, ValueError, KeyError) as error:
-            raise UnifexError("these are no items; reload the page") from error
+            raise UnifexError(say("these are no items; reload the page")) from error
         if len(ids) > MOST or not (ids or all_but):
-            raise UnifexError(f"choose 1 to {MOST:,} images, or all (Ctrl+A)")
+            raise UnifexError(say("choose 1 to {most:,} images, or all (Ctrl+A)", most=MOST))
         return cls(ids, all_but, view)
 
     def of(self, gallery: Gallery, listed: Listed) -> list[int]:
@@ -56,5 +57,5 @@ def chosen_told(told: str) -> tuple[str, Chosen]:
     try:
         _, gallery, chosen, _ = json.loads(told)
     except (TypeError, ValueError, RecursionError) as error:
-        raise UnifexError("these are no items; reload the page") from error
+        raise UnifexError(say("these are no items; reload the page")) from error
     return str(gallery), Chosen.told(chosen)

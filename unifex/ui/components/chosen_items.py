@@ -12,6 +12,7 @@ import numpy as np
 from unifex.core.arrays import positions_of
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, State
+from unifex.core.language import say, to_say
 from unifex.core.progress import Work, finish
 from unifex.core.text import plural, shortened
 from unifex.data.item import Labels
@@ -30,9 +31,9 @@ from unifex.ui.rendering.html import message
 
 FEW = 1000  # items that are changed while one waits
 CHANGE, PICK = "change", "pick"  # kinds of jobs
-_UNDO = "The Evaluate tab lists it and can undo it; your files are as they were."
+_UNDO = to_say("The Evaluate tab lists it and can undo it; your files are as they were.")
 _NOT = "not "
-_FILES_STAY = "Your image files are as they were."
+_FILES_STAY = to_say("Your image files are as they were.")
 
 
 @dataclass
@@ -67,7 +68,7 @@ class ChosenItems:
     def wire(self, corrected: gr.State, marks: gr.State, elsewhere: Elsewhere) -> None:
         """Connect the handlers: ``corrected`` changes with what they change; ``marks`` of hits can be kept."""
         self.corrected, self.elsewhere = corrected, elsewhere
-        also, failed = [self.awaited, self.corrected, *elsewhere.parts], "Nothing was done"
+        also, failed = [self.awaited, self.corrected, *elsewhere.parts], say("Nothing was done")
         ask_for_job(self.told.input, self.act, [self.told], self.notice, failed, *also, counts="every")
         ask_for_job(self.kept.input, self.keep, [self.kept, marks], self.notice, failed, *also)
         listen(self.panel.further.input, self.show_job, [self.awaited], [self.outcome, *also])
@@ -78,7 +79,7 @@ class ChosenItems:
             action, gallery, chosen, text = json.loads(told)
             act = ACTIONS[str(action)]
         except (TypeError, ValueError, KeyError, RecursionError) as error:
-            raise UnifexError("that is nothing to do with items; reload the page") from error
+            raise UnifexError(say("that is nothing to do with items; reload the page")) from error
         return act(self, str(gallery), Chosen.told(chosen), str(text))
 
     def keep(self, told: str, marks: Marks) -> Updates:
@@ -87,12 +88,12 @@ class ChosenItems:
             how, text = json.loads(told)
             keep = KEEPING[str(how)]
         except (TypeError, ValueError, KeyError, RecursionError) as error:
-            raise UnifexError("that is no way to keep marks; reload the page") from error
+            raise UnifexError(say("that is no way to keep marks; reload the page")) from error
         if not marks:
-            raise UnifexError("nothing is marked as more or less like what is searched for")
+            raise UnifexError(say("nothing is marked as more or less like what is searched for"))
         name = shortened(str(text), tags.LONGEST - len(_NOT)).strip()
         if not name:
-            raise UnifexError("give it a name")
+            raise UnifexError(say("give it a name"))
         return keep(self, self.context.writable(marks.gallery), marks, name)
 
     # --- searching -----------------------------------------------------------------------------------------------
@@ -100,7 +101,7 @@ class ChosenItems:
     def search(self, name: str, chosen: Chosen, boxes: str) -> Updates:
         """They are the query, all together; of one alone parts, as ``Region.parse_all`` reads them."""
         if chosen.all_but:
-            raise UnifexError("all together are no query; choose some of them")
+            raise UnifexError(say("all together are no query; choose some of them"))
         return self.elsewhere.search_with(name, *chosen.ids, boxes=boxes)
 
     def show_on_map(self, name: str, chosen: Chosen, _: str) -> Updates:
@@ -113,26 +114,30 @@ class ChosenItems:
         """They have another label."""
         label = text.strip()
         if not label:
-            raise UnifexError("give the label that they should have")
-        done = lambda images: f"'{label}' is the label of {images} now"  # noqa: E731
+            raise UnifexError(say("give the label that they should have"))
+        done = lambda images: say("'{label}' is the label of {images} now", label=label, images=images)  # noqa: E731
         return self._change(name, chosen, changing.labelling(label), done, _UNDO)
 
     def tag(self, name: str, chosen: Chosen, text: str) -> Updates:
         """They have these tags, too."""
         given = tags.parse(text)
-        done = lambda images: f"'{tags.SEPARATOR.join(given)}' is on {images} now"  # noqa: E731
+        done = lambda images: say("'{tags}' is on {images} now", tags=tags.SEPARATOR.join(given), images=images)  # noqa: E731
         return self._change(name, chosen, changing.tagging(given), done, _FILES_STAY)
 
     def untag(self, name: str, chosen: Chosen, text: str) -> Updates:
         """They have these tags no more."""
         given = tags.parse(text)
-        done = lambda images: f"'{tags.SEPARATOR.join(given)}' was taken from {images}"  # noqa: E731
+        done = lambda images: say("'{tags}' was taken from {images}", tags=tags.SEPARATOR.join(given), images=images)  # noqa: E731
         return self._change(name, chosen, changing.untagging(given), done, _FILES_STAY)
 
     def leave_out(self, name: str, chosen: Chosen, _: str) -> Updates:
         """They are not found any more."""
         return self._change(
-            name, chosen, changing.leaving_out, lambda images: f"{images} left out of the gallery", _UNDO
+            name,
+            chosen,
+            changing.leaving_out,
+            lambda images: say("{images} left out of the gallery", images=images),
+            _UNDO,
         )
 
     def remove(self, name: str, chosen: Chosen, _: str) -> Updates:
@@ -166,7 +171,7 @@ class ChosenItems:
         gallery = self.context.gallery(name)
         if _classes(gallery, chosen.of(gallery, self.context.listed)) < 2:
             raise UnifexError(
-                "training needs two labels or more, each with two images: give the chosen ones labels first"
+                say("training needs two labels or more, each with two images: give the chosen ones labels first")
             )
         return self._pick(name, chosen, text, "train")
 
@@ -179,7 +184,7 @@ class ChosenItems:
     ) -> Updates:
         new = check_name(text)
         if new in self.context.library.names():
-            raise UnifexError(f"there is a gallery '{new}' already; choose another name")
+            raise UnifexError(say("there is a gallery '{new}' already; choose another name", new=new))
         if workspace := self.context.workspace:
             workspace.check_fits(len(ids), gallery.facts().bytes * len(ids) // max(1, len(gallery)))
         work = pick(gallery, ids, new, self.context.library, labels)
@@ -194,22 +199,43 @@ class ChosenItems:
         with gallery.write() as writer:
             writer.tag(marks.more, [tag])
             writer.tag(marks.less, [opposite])
-        less = f", '{opposite}' on {plural(len(marks.less), 'image')}" if marks.less else ""
-        return self._done(f"'{tag}' is on {plural(len(marks.more), 'image')} now{less}", _FILES_STAY)
+        images = plural(len(marks.less), "image", "images")
+        less = say(", '{tag}' on {images}", tag=opposite, images=images) if marks.less else ""
+        return self._done(
+            say(
+                "'{tag}' is on {images} now{less}",
+                tag=tag,
+                images=plural(len(marks.more), "image", "images"),
+                less=less,
+            ),
+            _FILES_STAY,
+        )
 
     def keep_as_labels(self, gallery: Gallery, marks: Marks, name: str) -> Updates:
         """Both have labels."""
         with gallery.write() as writer:
             for ids, label in ((marks.more, name), (marks.less, _NOT + name)):
                 writer.correct([corrections.relabel(record, label) for record in gallery.records(ids)])
-        less = f", '{_NOT + name}' that of {plural(len(marks.less), 'image')}" if marks.less else ""
-        return self._done(f"'{name}' is the label of {plural(len(marks.more), 'image')} now{less}", _UNDO)
+        less = (
+            say(", '{name}' that of {images}", name=_NOT + name, images=plural(len(marks.less), "image", "images"))
+            if marks.less
+            else ""
+        )
+        return self._done(
+            say(
+                "'{name}' is the label of {images} now{less}",
+                name=name,
+                images=plural(len(marks.more), "image", "images"),
+                less=less,
+            ),
+            _UNDO,
+        )
 
     def keep_to_train(self, gallery: Gallery, marks: Marks, name: str) -> Updates:
         """Both become a gallery with these labels, which the Train tab opens."""
         if min(len(marks.more), len(marks.less)) < 2:
             raise UnifexError(
-                "a training set needs two images that are marked as more, and two as less: mark some more"
+                say("a training set needs two images that are marked as more, and two as less: mark some more")
             )
         more = frozenset(marks.more)
 
@@ -219,7 +245,7 @@ class ChosenItems:
         return self._make(gallery, [*marks.more, *marks.less], name, "train", labels)
 
     def _done(self, title: str, text: str) -> Updates:
-        return {self.notice: message(title, text, "good"), self.corrected: Wish.new()}
+        return {self.notice: message(title, say(text), "good"), self.corrected: Wish.new()}
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
@@ -233,15 +259,21 @@ class ChosenItems:
 
     def _came_of(self, job: Job, then: str) -> Updates:
         if job.state == State.FAILED:
-            return {self.outcome: message("Nothing was made" if job.kind == PICK else "Not done", job.problem, "error")}
+            return {
+                self.outcome: message(
+                    say("Nothing was made") if job.kind == PICK else say("Not done"), job.problem, "error"
+                )
+            }
         if job.state == State.CANCELLED:
-            kept = "Nothing is left of it." if job.kind == PICK else "What was done is kept."
-            return {self.outcome: message("Stopped", kept, "warning")}
+            kept = say("Nothing is left of it.") if job.kind == PICK else say("What was done is kept.")
+            return {self.outcome: message(say("Stopped"), kept, "warning")}
         if job.kind == CHANGE:
-            return {self.outcome: message(job.result, then, "good")}
-        told = "Its features were copied, nothing was embedded again; its image files are where they were."
+            return {self.outcome: message(job.result, say(then), "good")}
+        told = say("Its features were copied, nothing was embedded again; its image files are where they were.")
         go = {"show": self.elsewhere.show, "train": self.elsewhere.train}[then]
-        title = f"Gallery '{job.result.name}' has {plural(len(job.result), 'image')}"
+        title = say(
+            "Gallery '{name}' has {images}", name=job.result.name, images=plural(len(job.result), "image", "images")
+        )
         return {self.outcome: message(title, told, "good"), **go(job.result.name)}
 
 
@@ -265,7 +297,7 @@ ACTIONS: dict[str, Callable[[ChosenItems, str, Chosen, str], Updates]] = {
     "train": ChosenItems.train_on,
 }
 KEEPING: dict[str, Callable[[ChosenItems, Gallery, Marks, str], Updates]] = {
-    "As tags": ChosenItems.keep_as_tags,
-    "As labels": ChosenItems.keep_as_labels,
-    "As a training set": ChosenItems.keep_to_train,
+    "tags": ChosenItems.keep_as_tags,
+    "labels": ChosenItems.keep_as_labels,
+    "train": ChosenItems.keep_to_train,
 }

@@ -9,6 +9,7 @@ from typing import Literal
 import gradio as gr
 from gradio.events import Dependency
 
+from unifex.core.language import say
 from unifex.ui.components.pressing import or_say
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering.html import message
@@ -27,7 +28,7 @@ class Confirmation:
         self.question = gr.HTML(js_on_load=_COME_INTO_VIEW, place=f"#{self.elem_id}-no")
         with gr.Row(visible=False) as self.answers:
             self.yes = gr.Button(self.label, elem_id=self.elem_id, variant="stop", min_width=120)
-            self.no = gr.Button("Cancel", elem_id=f"{self.elem_id}-no", min_width=120)
+            self.no = gr.Button(say("Cancel"), elem_id=f"{self.elem_id}-no", min_width=120)
 
     def wire(
         self,
@@ -43,7 +44,7 @@ class Confirmation:
         def question(*values: object) -> Updates:
             return self._asked(message(ask(*values), kind="warning"))
 
-        asked = or_say(self.question, "Nothing to do", question, "warning")
+        asked = or_say(self.question, say("Nothing to do"), question, "warning")
         listen(self.button.click, asked, inputs, asking, counts="first")
         answered = listen(self.yes.click, act, inputs, outputs, counts="first")
         # Another gallery or selection than was asked of asks anew; what is typed is before everybody's eyes.

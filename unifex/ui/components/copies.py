@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import gradio as gr
+from markupsafe import Markup
 
 from unifex.core.jobs import State
+from unifex.core.language import say, to_say
 from unifex.gallery.duplicates import ALIKE, BYTES, PICTURE
 from unifex.gallery.gallery import Gallery
 from unifex.ui.components.job_tray import JobPanel
@@ -15,8 +17,12 @@ from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering.html import message
 
 COMPARISON = "duplicates"  # the kind of job that compares a gallery's pictures, for the Gallery tab as well
-LEVELS = {"": "One by one", BYTES: "Same file folded", PICTURE: "Same picture folded", ALIKE: "Very alike folded"}
-COMPARING = message("The pictures are being compared", "Hits are folded when that is done; look on meanwhile.")
+LEVELS = {
+    "": to_say("One by one"),
+    BYTES: to_say("Same file folded"),
+    PICTURE: to_say("Same picture folded"),
+    ALIKE: to_say("Very alike folded"),
+}
 PATIENCE_SECONDS = 1.5  # a small gallery is compared before anybody looks for progress
 
 _FAILED = (State.CANCELLED, State.FAILED)
@@ -31,8 +37,9 @@ class Copies:
     def build(self) -> None:
         """Lay the choice out."""
         self.level = gr.Dropdown(
-            [(title, level) for level, title in LEVELS.items()], value="", label="Near-copies", elem_id="search-fold",
-            info="One card for what is the same file, the same picture (size, crop, compression) or very alike",
+            [(say(title), level) for level, title in LEVELS.items()], value="", label=say("Near-copies"),
+            elem_id="search-fold",
+            info=say("One card for what is the same file, the same picture (size, crop, compression) or very alike"),
             visible=not self.context.settings.public,
         )  # fmt: skip
         self.awaited = gr.State(False)  # hits are shown one by one until a comparison ends
@@ -69,7 +76,7 @@ class Copies:
         """
         if not level:
             return "", ""
-        self.context.check_local("near-copies are not compared")
+        self.context.check_local(say("near-copies are not compared"))
         work = gallery.find_duplicates()
         try:
             next(work)
@@ -77,8 +84,15 @@ class Copies:
             return level, ""
         last = self.context.outcome(COMPARISON, gallery.name)
         if last and last.state in _FAILED:
-            why = last.problem if last.state == State.FAILED else "Comparing the pictures was cancelled"
-            return "", message("Copies are not folded", f"{why}. Choose it again to go on.", "warning")
+            why = last.problem if last.state == State.FAILED else say("Comparing the pictures was cancelled")
+            return "", message(
+                say("Copies are not folded"), say("{why}. Choose it again to go on.", why=why), "warning"
+            )
         job = self.context.start(COMPARISON, gallery.name, work)
         done = job.finished.wait(PATIENCE_SECONDS) and job.state == State.DONE
-        return (level, "") if done else ("", COMPARING)
+        return (level, "") if done else ("", comparing())
+
+
+def comparing() -> Markup:
+    """What is said while pictures are compared for folding."""
+    return message(say("The pictures are being compared"), say("Hits are folded when that is done; look on meanwhile."))

@@ -11,6 +11,7 @@ import numpy as np
 
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import State
+from unifex.core.language import say, to_say
 from unifex.core.text import plural
 from unifex.gallery import copy_groups
 from unifex.gallery.copy_groups import CopyGroup
@@ -56,7 +57,7 @@ class _Left:
         """The group of an item. Raises :class:`GalleryError` when it is in none any more."""
         there = [ids for ids in self.groups if item in ids]
         if not there:
-            raise GalleryError("that group was dealt with already")
+            raise GalleryError(say("that group was dealt with already"))
         return self.described(there)[0]
 
 
@@ -70,28 +71,28 @@ class DuplicatesView:
         """Lay it out; :meth:`wire` connects it."""
         self.panel, self.told = JobPanel(("duplicates",), "duplicates-progress"), signal(TOLD)
         self.preferred, self.start, self.last = gr.State(frozenset()), gr.State(0), gr.State(())
-        self.every = Confirmation("Leave out the copies of all groups", "duplicates-all")
-        self.find = gr.Button("Find duplicates", elem_id="find-duplicates")
+        self.every = Confirmation(say("Leave out the copies of all groups"), "duplicates-all")
+        self.find = gr.Button(say("Find duplicates"), elem_id="find-duplicates")
         self.panel.build()
         self.problem, self.failed = notice("duplicates-problem"), notice("duplicates-failed")
         with gr.Column(visible=False) as self.outcome:
             self.level = gr.Radio(
-                drawn.level_choices({}), value=PICTURE, label="How alike", elem_id="duplicates-level",
-                info="And how many groups there are; each level holds what the one before it holds",
+                drawn.level_choices({}), value=PICTURE, label=say("How alike"), elem_id="duplicates-level",
+                info=say("And how many groups there are; each level holds what the one before it holds"),
             )  # fmt: skip
             self.summary = gr.HTML(elem_id="duplicates-summary")
             self.notice = notice("duplicates-notice")
-            self.undo = gr.Button("Undo", size="sm", visible=False, elem_id="duplicates-undo")
+            self.undo = gr.Button(say("Undo"), size="sm", visible=False, elem_id="duplicates-undo")
             self.groups = item_grid("duplicate-groups")
             with gr.Row():
-                self.back = gr.Button("Previous groups", size="sm", visible=False, elem_id="duplicates-back")
-                self.on = gr.Button("Next groups", size="sm", visible=False, elem_id="duplicates-next")
+                self.back = gr.Button(say("Previous groups"), size="sm", visible=False, elem_id="duplicates-back")
+                self.on = gr.Button(say("Next groups"), size="sm", visible=False, elem_id="duplicates-next")
             self.every.build("sm")
 
     def wire(self, gallery: gr.Dropdown, corrected: gr.State) -> None:
         """Connect the handlers; ``corrected`` changes with what is decided here, and elsewhere."""
         self.corrected = corrected
-        ask_for_job(self.find.click, self.begin, [gallery], self.problem, "Nothing can be found")
+        ask_for_job(self.find.click, self.begin, [gallery], self.problem, say("Nothing can be found"))
         known = [gallery, self.level, self.start, self.preferred]
         changes = [self.panel.further.input, self.level.change, self.start.change, self.preferred.change]
         listen([*changes, corrected.change], self.show, known, self.shown)
@@ -102,12 +103,12 @@ class DuplicatesView:
         listen(self.back.click, lambda at: {self.start: max(0, at - PAGE)}, [self.start], [self.start])
         listen(self.on.click, lambda at: {self.start: at + PAGE}, [self.start], [self.start])
         done = [self.notice, self.undo, self.last, self.preferred, corrected]
-        act = or_say(self.notice, "Nothing was done", self.act)
+        act = or_say(self.notice, say("Nothing was done"), self.act)
         pressed = [self.told, self.level, self.preferred]
         listen(self.told.input, act, pressed, done, counts="every", concurrency_id="duplicates")
-        undo = or_say(self.notice, "Not undone", self.take_back)
+        undo = or_say(self.notice, say("Not undone"), self.take_back)
         listen(self.undo.click, undo, [gallery, self.last], done, counts="first")
-        keep = or_say(self.notice, "Nothing was done", self.keep_one_of_each)
+        keep = or_say(self.notice, say("Nothing was done"), self.keep_one_of_each)
         self.every.wire(self.ask, keep, [gallery, self.level, self.preferred], done)
 
     @property
@@ -134,7 +135,7 @@ class DuplicatesView:
         if job is None or job.state == State.CANCELLED:
             return nothing
         if job.state == State.FAILED:
-            return {**nothing, self.failed: message("Not compared", job.problem, "error")}
+            return {**nothing, self.failed: message(say("Not compared"), job.problem, "error")}
         try:
             return {**nothing, **self._show(self._left(name, level, preferred), level, start)}
         except ERRORS:
@@ -148,7 +149,10 @@ class DuplicatesView:
         page = listed[start : start + PAGE] if listed else left.described(left.groups[start : start + PAGE])
         fresh = int(np.isin(left.snapshot.columns.ids, left.found.ids, invert=True).sum())
         to = min(start + PAGE, len(left.groups))
-        lead = f"Groups {start + 1:,} to {to:,} of {len(left.groups):,}. {_HOW}" if len(left.groups) > PAGE else _HOW
+        lead = say(_HOW)
+        if len(left.groups) > PAGE:
+            shown = {"start": start + 1, "to": to, "count": len(left.groups)}
+            lead = " ".join([say("Groups {start:,} to {to:,} of {count:,}.", **shown), lead])
         groups, rights = [drawn.duplicate_group(group) for group in page], self.context.rights(left.gallery.name)
         grid = grouped_grid(left.gallery.name, groups, TOLD, rights, lead, prefer=True)
         return {
@@ -166,7 +170,7 @@ class DuplicatesView:
         gallery = self.context.writable(name)
         job = self.context.outcome("duplicates", gallery.name)
         if job is None or job.result is None or level not in LEVELS:
-            raise GalleryError("find the duplicates first")
+            raise GalleryError(say("find the duplicates first"))
         snapshot = gallery.snapshot()
         groups = copy_groups.left(gallery, snapshot, job.result, level)
         return _Left(gallery, snapshot, job.result, groups, preferred)
@@ -177,7 +181,7 @@ class DuplicatesView:
             act, name, item, _ = json.loads(told)
             item = item_id(item)
         except (TypeError, ValueError) as error:
-            raise UnifexError("that is nothing to do with duplicates; reload the page") from error
+            raise UnifexError(say("that is nothing to do with duplicates; reload the page")) from error
         left = self._left(str(name), level, preferred)
         group = left.with_item(item)
         ids = {group.kept.id, *(copy.record.id for copy in group.others)}
@@ -187,19 +191,25 @@ class DuplicatesView:
             return self._left_out(left.gallery, [group])
         if act == "distinct":
             said = copy_groups.tell_apart(left.gallery, group)
-            return self._done(f"{plural(len(ids), 'image')} are no copies of each other", said)
-        raise UnifexError(f"no action '{act}'")
+            return self._done(
+                say("{images} are no copies of each other", images=plural(len(ids), "image", "images")), said
+            )
+        raise UnifexError(say("no action '{act}'", act=act))
 
     def ask(self, name: str, level: str, preferred: frozenset[int]) -> str:
         """(gallery, level, what is preferred) -> what leaving out all copies does. Raises ``UnifexError``."""
         left = self._left(name, level, preferred)
         copies = sum(len(ids) - 1 for ids in left.groups)
         if not copies:
-            raise GalleryError("there are no copies left")
-        groups = plural(len(left.groups), "group")
-        return (
-            f"Keep one of each of {groups} and leave {plural(copies, 'copy')} out of '{name}' ({LEVELS[level]})? "
-            "The files stay, and it can be undone."
+            raise GalleryError(say("there are no copies left"))
+        groups = plural(len(left.groups), "group", "groups")
+        return say(
+            "Keep one of each of {groups} and leave {copies} out of '{name}' ({level})? The files stay, "
+            "and it can be undone.",
+            groups=groups,
+            copies=plural(copies, "copy", "copies"),
+            name=name,
+            level=say(LEVELS[level]),
         )
 
     def keep_one_of_each(self, name: str, level: str, preferred: frozenset[int]) -> Updates:
@@ -212,17 +222,21 @@ class DuplicatesView:
         gallery = self.context.writable(name)
         with gallery.write() as writer:
             writer.undo(list(last))
-        done = {self.notice: message("Taken back", kind="good"), self.corrected: Wish.new()}
+        done = {self.notice: message(say("Taken back"), kind="good"), self.corrected: Wish.new()}
         return {**done, self.last: (), self.undo: gr.update(visible=False)}
 
     def _left_out(self, gallery: Gallery, groups: list[CopyGroup]) -> Updates:
         said = copy_groups.leave_out(gallery, groups)
-        return self._done(f"{plural(len(said), 'copy')} left out of '{gallery.name}'", said)
+        return self._done(
+            say("{copies} left out of '{name}'", copies=plural(len(said), "copy", "copies"), name=gallery.name), said
+        )
 
     def _done(self, sentence: str, said: list[Correction]) -> Updates:
-        text = "Your files are as they were. Undo takes it back here, at any time the Evaluate tab under Corrections."
+        text = say(
+            "Your files are as they were. Undo takes it back here, at any time the Evaluate tab under Corrections."
+        )
         done = {self.notice: message(sentence, text, "good"), self.corrected: Wish.new()}
         return {**done, self.last: tuple(said), self.undo: gr.update(visible=True)}
 
 
-_HOW = "The first of each group is kept: the largest, or the one that you choose (Keep this, or the key K)."
+_HOW = to_say("The first of each group is kept: the largest, or the one that you choose (Keep this, or the key K).")

@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say, to_say
 from unifex.core.text import plural
 from unifex.evaluation import failures
 from unifex.evaluation.evaluation import Evaluation
@@ -29,7 +30,7 @@ from unifex.ui.scripts import scripts
 ROWS = 24
 ITEMS = 240  # of a label
 MEND = "mend"
-_CHANGED = "The gallery has changed: evaluate again to see these."
+_CHANGED = to_say("The gallery has changed: evaluate again to see these.")
 
 
 @dataclass
@@ -42,12 +43,12 @@ class FailuresView:
         """Lay it out."""
         self.opened, self.mended = signal("part"), signal(MEND)
         with gr.Tabs() as self.lists:
-            with gr.Tab("Failed queries", id="failed"):
+            with gr.Tab(say("Failed queries"), id="failed"):
                 self.title = gr.HTML(elem_id="part-title", js_on_load=scripts("evaluate"))
                 self.queries = item_grid("failed-queries")
-            with gr.Tab("Label errors", id="errors"):
+            with gr.Tab(say("Label errors"), id="errors"):
                 self.errors = item_grid("label-errors")
-            with gr.Tab("Near-copies", id="near"):
+            with gr.Tab(say("Near-copies"), id="near"):
                 self.duplicates = item_grid("near-duplicates")
 
     @property
@@ -75,7 +76,10 @@ class FailuresView:
         part = part_told(told)
         job = self.context.outcome("evaluate", name or "")
         if job is None or job.result is None:
-            return {self.title: message("Nothing to look at any more", "Evaluate again.", "warning"), self.queries: ""}
+            return {
+                self.title: message(say("Nothing to look at any more"), say("Evaluate again."), "warning"),
+                self.queries: "",
+            }
         shown = self._queries(self.context.gallery(name), job.result.main, part)
         return {self.lists: gr.update(selected="failed"), **shown}
 
@@ -94,14 +98,14 @@ def part_told(told: str) -> Part:
     try:
         part = Part(**json.loads(told or "{}"))
     except (TypeError, ValueError) as error:
-        raise UnifexError("that is no part of an evaluation; reload the page") from error
+        raise UnifexError(say("that is no part of an evaluation; reload the page")) from error
     if not all(isinstance(name, str | None) for name in (part.domain, part.label, part.taken_by)):
-        raise UnifexError("that is no part of an evaluation; reload the page")
+        raise UnifexError(say("that is no part of an evaluation; reload the page"))
     return part
 
 
 def _grid(gallery: Gallery, groups: Sequence[Group] | None, rights: Rights, lead: str) -> str:
-    return grouped_grid(gallery.name, groups or (), MEND, rights, _CHANGED if groups is None else lead)
+    return grouped_grid(gallery.name, groups or (), MEND, rights, say(_CHANGED if groups is None else lead))
 
 
 def _failed_queries(gallery: Gallery, found: Evaluation, worst: Iterable[WorstQuery]) -> Iterable[Group]:
@@ -121,8 +125,12 @@ def _items_of_label(gallery: Gallery, found: Evaluation, part: Part) -> list[Gro
     items = gallery.records(ids[:ITEMS])
     if not items:
         return []
-    title = f"All {plural(len(ids), 'image')} of this label" if len(ids) > 1 else "The only image of this label"
-    more = f", the first {ITEMS:,} of them" if len(ids) > ITEMS else ""
+    title = (
+        say("All {images} of this label", images=plural(len(ids), "image", "images"))
+        if len(ids) > 1
+        else say("The only image of this label")
+    )
+    more = say(", the first {shown:,} of them", shown=ITEMS) if len(ids) > ITEMS else ""
     return [Group(title + more, [GroupItem(item) for item in items])]
 
 
@@ -159,9 +167,9 @@ def _records(gallery: Gallery, ids: np.ndarray) -> list[Record | None]:
     return [known.get(item) for item in ids.tolist()]
 
 
-_HOW = "Each row: the query, what it found wrongly, and what it should have found."
-_NOTHING = "Every query found all it could."
-_NO_ERRORS = "No item's neighbours all agree on another label."
-_NO_DUPLICATES = (
+_HOW = to_say("Each row: the query, what it found wrongly, and what it should have found.")
+_NOTHING = to_say("Every query found all it could.")
+_NO_ERRORS = to_say("No item's neighbours all agree on another label.")
+_NO_DUPLICATES = to_say(
     "Images that stand in query and index, or nearly so, and flatter the figures. The Gallery tab lists all duplicates."
 )

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 
 import gradio as gr
 
+from unifex.core.language import say, to_say
 from unifex.core.templates import render
 from unifex.ui.scripts import scripts
 
-HIT_ORDERS = {"": "Most alike first", "label": "By label", "path": "By path"}
-ITEM_ORDERS = {"": "As they were added", "newest": "Newest first", "label": "By label", "path": "By path"}
+HIT_ORDERS = {"": to_say("Most alike first"), "label": to_say("By label"), "path": to_say("By path")}
+ITEM_ORDERS = {
+    "": to_say("As they were added"),
+    "newest": to_say("Newest first"),
+    "label": to_say("By label"),
+    "path": to_say("By path"),
+}
 
 
 def filter_bar(elem_id: str, of: str, orders: Mapping[str, str]) -> gr.HTML:
@@ -21,7 +27,7 @@ def filter_bar(elem_id: str, of: str, orders: Mapping[str, str]) -> gr.HTML:
     """
     return gr.HTML(
         "",
-        html_template=render("filter_bar.html", of=of, orders=orders),
+        html_template=render("filter_bar.html", of=of, orders={order: say(title) for order, title in orders.items()}),
         js_on_load=scripts("filters"),
         elem_id=elem_id,
     )

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from unifex.core import images, ranges
+from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
@@ -61,7 +62,7 @@ class Finding:
         Raises ``UnifexError``, ``ImageError`` also when an upload is gone: they are kept for a day.
         """
         if not all(Path(path).is_file() for path in form.paths):
-            raise images.ImageError("the upload is no longer kept here; drop the image again")
+            raise images.ImageError(say("the upload is no longer kept here; drop the image again"))
         level, told = self.copies.settle(gallery, form.fold)
         return search(
             gallery, asked_for(self.context, gallery, form), k, self.filters(form), rerank=form.rerank, fold=level
@@ -75,6 +76,6 @@ class Finding:
             k = min(start + AT_ONCE, MOST_HITS)
             result, _ = self.hits(self.context.gallery(form.gallery), form, k)
         except ERRORS as error:
-            return {self._status: message("No further hits", reason(error), "error")}
+            return {self._status: message(say("No further hits"), reason(error), "error")}
         more = len(result.hits) == k < MOST_HITS
         return {self._given: further_hits(result.hits[start:], form.shown, answer, more)}

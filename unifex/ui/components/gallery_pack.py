@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from unifex.core.jobs import State
+from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.core.text import plural, size
 from unifex.gallery import bundle
@@ -28,24 +29,27 @@ class GalleryPack:
     def build(self) -> None:
         """Lay it out."""
         gr.Markdown(
-            "One .zip of features, items and thumbnails that opens wherever the same backbone is: drop it "
-            "above, or `python -m unifex unpack`. It does not tell where your images lie."
+            say(
+                "One .zip of features, items and thumbnails that opens wherever the same backbone is: drop "
+                "it above, or `python -m unifex unpack`. It does not tell where your images lie."
+            )
         )
-        self.images = gr.Checkbox(label="With the images themselves", elem_id="pack-images")
+        self.images = gr.Checkbox(label=say("With the images themselves"), elem_id="pack-images")
         self.searches = gr.Checkbox(
-            value=True, label="With its saved searches", info="And the small pictures that they were made with",
+            value=True, label=say("With its saved searches"),
+            info=say("And the small pictures that they were made with"),
             elem_id="pack-searches",
         )  # fmt: skip
-        self.pack = gr.Button("Pack", elem_id="pack-button")
+        self.pack = gr.Button(say("Pack"), elem_id="pack-button")
         self.panel = JobPanel(("pack",), "pack-progress")
         self.panel.build()
         self.problem = gr.HTML(elem_id="pack-problem")
-        self.file = gr.DownloadButton("Download", visible=False, elem_id="pack-download")
+        self.file = gr.DownloadButton(say("Download"), visible=False, elem_id="pack-download")
         self.notice = gr.HTML(elem_id="pack-notice")
 
     def wire(self, gallery: gr.Dropdown) -> None:
         """Connect the handlers; another gallery needs another file."""
-        ask_for_job(self.pack.click, self.begin, [gallery, self.images, self.searches], self.problem, "Not packed")
+        ask_for_job(self.pack.click, self.begin, [gallery, self.images, self.searches], self.problem, say("Not packed"))
         listen(gallery.change, lambda: "", None, [self.problem])
         listen([gallery.change, self.panel.further.input], self.show_job, [gallery], [self.notice, self.file])
 
@@ -66,14 +70,14 @@ class GalleryPack:
         if job is None or job.state == State.CANCELLED:
             return self._showing("")
         if job.state == State.FAILED:
-            return self._showing(message("Not packed", job.problem, "error"))
+            return self._showing(message(say("Not packed"), job.problem, "error"))
         packed, address = job.result
         if not Path(address).is_file():
-            return self._showing(message("The packed file is gone", GONE))
-        what = "with the images" if packed.images else "without the images"
-        saved = f", {plural(packed.searches, 'saved search')}" if packed.searches else ""
-        text = f"{plural(packed.items, 'item')}{saved}, {what}, {size(packed.bytes)}"
-        return self._showing(message("Ready to download", text, "good"), address)
+            return self._showing(message(say("The packed file is gone"), say(GONE)))
+        what = say("with the images") if packed.images else say("without the images")
+        saved = [plural(packed.searches, "saved search", "saved searches")] if packed.searches else []
+        text = ", ".join([plural(packed.items, "item", "items"), *saved, what, size(packed.bytes)])
+        return self._showing(message(say("Ready to download"), text, "good"), address)
 
     def _showing(self, said: str, address: str = "") -> Updates:
         there = gr.update(visible=True, value=address) if address else gr.update(visible=False)

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Sequence
 
 import gradio as gr
 
+from unifex.core.language import say
 from unifex.ui.components.basic import Choice
 from unifex.ui.context import AppContext
 from unifex.ui.listening import Updates
 
 
-def gallery_picker(context: AppContext, elem_id: str, label: str = "Gallery", min_width: int = 160) -> Choice:
-    """One of them, with the gallery that is shown first."""
+def gallery_picker(context: AppContext, elem_id: str, label: str = "", min_width: int = 160) -> Choice:
+    """One of them, with the gallery that is shown first; without a ``label`` it is called what it is."""
     first = context.first_gallery()
     names = context.library.names() or [first]
-    return Choice(names, value=first, label=label, elem_id=elem_id, min_width=min_width)
+    return Choice(names, value=first, label=label or say("Gallery"), elem_id=elem_id, min_width=min_width)
 
 
 def offer(pickers: Iterable[gr.Dropdown], names: Sequence[str], chosen: Iterable[str | None]) -> Updates:

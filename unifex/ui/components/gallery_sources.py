@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import gradio as gr
 
+from unifex.core.language import say, to_say
 from unifex.core.progress import Work
 from unifex.core.text import plural
 from unifex.data import uploads
@@ -24,9 +25,9 @@ from unifex.ui.rendering.html import message
 
 KEEP, PRUNE, PRUNE_ALL = "keep", "prune", "prune all"
 GONE = (
-    ("Keep them", KEEP),
-    ("Remove them, but not if most are gone", PRUNE),
-    ("Remove them, however many they are", PRUNE_ALL),
+    (to_say("Keep them"), KEEP),
+    (to_say("Remove them, but not if most are gone"), PRUNE),
+    (to_say("Remove them, however many they are"), PRUNE_ALL),
 )
 
 
@@ -35,23 +36,28 @@ class GallerySources:
     """A list of sources, and what can be done with the one that is chosen."""
 
     context: AppContext
-    forget: Confirmation = field(default_factory=lambda: Confirmation("Forget this source", "forget-source"))
+    forget: Confirmation = field(default_factory=lambda: Confirmation(say("Forget this source"), "forget-source"))
 
     def build(self) -> None:
         """Lay it out."""
         self.changed = gr.State(Wish())  # changes when items were removed or moved
-        self.source = Choice([], label="Source", elem_id="gallery-source")
-        self.gone = gr.Dropdown(GONE, value=KEEP, label="Items whose files are gone", elem_id="source-gone")
+        self.source = Choice([], label=say("Source"), elem_id="gallery-source")
+        self.gone = gr.Dropdown(
+            [(say(title), kind) for title, kind in GONE], value=KEEP, label=say("Items whose files are gone"),
+            elem_id="source-gone",
+        )  # fmt: skip
         self.rehash = gr.Checkbox(
-            label="Read every file again", info="Finds changes that kept size and time", elem_id="source-rehash"
+            label=say("Read every file again"),
+            info=say("Finds changes that kept size and time"),
+            elem_id="source-rehash",
         )
-        self.again = gr.Button("Look there again", variant="primary", elem_id="source-again")
+        self.again = gr.Button(say("Look there again"), variant="primary", elem_id="source-again")
         with gr.Column(visible=not self.context.settings.public):
             self.place = gr.Textbox(
-                "", label="It lies elsewhere now", placeholder="/media/new-disk/Pictures", elem_id="source-place",
-                info="Items, labels and corrections stay the same",
+                "", label=say("It lies elsewhere now"), placeholder="/media/new-disk/Pictures", elem_id="source-place",
+                info=say("Items, labels and corrections stay the same"),
             )  # fmt: skip
-            self.move = gr.Button("It is there now", elem_id="source-move")
+            self.move = gr.Button(say("It is there now"), elem_id="source-move")
         self.forget.build()
         self.notice = notice("source-notice")
 
@@ -59,11 +65,11 @@ class GallerySources:
         """Connect the handlers; at the events ``followed`` there may be other sources."""
         listen([gallery.change, *followed], self.listed, [gallery, self.source], [self.source])
         asked = [gallery, self.source, self.gone, self.rehash]
-        ask_for_job(self.again.click, self.look_again, asked, self.notice, "Not looked at")
+        ask_for_job(self.again.click, self.look_again, asked, self.notice, say("Not looked at"))
         done = [self.notice, self.source, self.changed]
-        moved = or_say(self.notice, "Nothing was changed", self.relocate)
+        moved = or_say(self.notice, say("Nothing was changed"), self.relocate)
         listen(self.move.click, moved, [gallery, self.source, self.place], [*done, self.place], counts="first")
-        forgotten = or_say(self.notice, "Not forgotten", self.forget_source)
+        forgotten = or_say(self.notice, say("Not forgotten"), self.forget_source)
         self.forget.wire(self.ask_to_forget, forgotten, [gallery, self.source], done)
 
     # --- handlers ------------------------------------------------------------------------------------------------
@@ -97,20 +103,23 @@ class GallerySources:
 
         Raises ``GalleryError`` and ``SourceError``.
         """
-        self.context.check_local("files of the server have no other place")
+        self.context.check_local(say("files of the server have no other place"))
         if not place.strip():
-            raise GalleryError("name the folder, disk or file where it lies now")
+            raise GalleryError(say("name the folder, disk or file where it lies now"))
         gallery, registered = self.context.writable(name), self._registered(name, chosen)
         moved = relocate(gallery, registered.spec, place.strip())
-        done = message(f"{plural(moved.items, 'item')} of it are known at the new place now", kind="good")
+        done = message(
+            say("{items} of it are known at the new place now", items=plural(moved.items, "item", "items")), kind="good"
+        )
         return {self.notice: done, **self.listed(name, chosen), self.changed: Wish.new(), self.place: ""}
 
     def ask_to_forget(self, name: str | None, chosen: int | None) -> str:
         """(gallery, source) -> what forgetting does. Raises ``GalleryError`` where there is none."""
         registered = self._registered(name, chosen)
-        return (
-            f"Forget {self._title(registered)}? Items that no other source of '{name}' has go with it. Image files and "
-            "corrections stay."
+        return say(
+            "Forget {source}? Items that no other source of '{name}' has go with it. Image files and corrections stay.",
+            source=self._title(registered),
+            name=name,
         )
 
     def forget_source(self, name: str | None, chosen: int | None) -> Updates:
@@ -118,7 +127,7 @@ class GallerySources:
         gallery, registered = self.context.writable(name), self._registered(name, chosen)
         removed = forget(gallery, registered.spec)
         uploads.discard(gallery.folder.parent, registered.spec)
-        done = message(f"Forgotten, with {plural(removed, 'item')}", kind="good")
+        done = message(say("Forgotten, with {items}", items=plural(removed, "item", "items")), kind="good")
         return {self.notice: done, **self.listed(name, None), self.changed: Wish.new()}
 
     # --- sources -------------------------------------------------------------------------------------------------
@@ -126,19 +135,22 @@ class GallerySources:
     def _title(self, source: Registered) -> str:
         """What people call it: where an upload is staged is nobody's business."""
         staged = uploads.is_staged(self.context.library.folder, source.spec)
-        items = plural(source.items, "item")
-        return f"{'an upload' if staged else source.spec} · {items}{'' if source.complete else ' · not finished'}"
+        items = plural(source.items, "item", "items")
+        told = [say("an upload") if staged else source.spec, items, "" if source.complete else say("not finished")]
+        return " · ".join(filter(None, told))
 
     def _registered(self, name: str | None, chosen: int | None) -> Registered:
         for source in self.context.gallery(name).sources():
             if source.id == chosen:
                 return source
-        raise GalleryError("choose one of the gallery's sources first")
+        raise GalleryError(say("choose one of the gallery's sources first"))
 
     def _open(self, registered: Registered) -> Source:
         """It again, read as before. Raises ``SourceError``, and ``GalleryError`` for what cannot be looked at."""
         if not uploads.is_staged(self.context.library.folder, registered.spec):
-            self.context.check_local("folders of the server are not read")
+            self.context.check_local(say("folders of the server are not read"))
         elif registered.complete:
-            raise GalleryError("the gallery has kept the images of this upload; drop them again to add what is new")
+            raise GalleryError(
+                say("the gallery has kept the images of this upload; drop them again to add what is new")
+            )
         return registered.open()

@@ -1,4 +1,4 @@
-"""What people drop or name, on its way into a gallery: checked, staged, opened, indexed as a job."""
+"""What people drop or name, on its way into a gallery: checked, staged, opened, indexed as a job; what came of it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from pathlib import Path
 
 import gradio as gr
 
-from unifex.core.jobs import Job
+from unifex.core.jobs import Job, State
+from unifex.core.language import say
 from unifex.core.progress import Work
+from unifex.core.text import plural
 from unifex.data import sources, uploads
 from unifex.data.item import Options, Source, SourceError
 from unifex.gallery import bundle
 from unifex.gallery.bundle_file import is_bundle
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.index_report import IndexReport
-from unifex.gallery.indexing import announce, index
+from unifex.gallery.indexing import PruneRefused, announce, index
 from unifex.models.embedder import Embedder
 from unifex.ui.context import AppContext
+from unifex.ui.rendering import gallery_report
+from unifex.ui.rendering.html import message
 
 
 @dataclass
@@ -50,11 +54,11 @@ class IndexJobs:
         """
         self.context.check_writable()
         if not spec:
-            raise SourceError("nothing to add yet: drop images above or name a folder")
+            raise SourceError(say("nothing to add yet: drop images above or name a folder"))
         if uploads.is_staged(self.context.library.folder, spec):
             source = uploads.open_staged(Path(spec), options.exclude, self.context.settings.public)
         else:
-            self.context.check_local("folders of the server and data sets are not read")
+            self.context.check_local(say("folders of the server and data sets are not read"))
             source = sources.open_source(spec, options=options)
         sources.require_items(source)
         return source
@@ -89,5 +93,27 @@ class IndexJobs:
         """Go on with the source of a gallery whose indexing was cut off."""
         waiting = [source for source in self.context.gallery(name).sources() if not source.complete]
         if not waiting:
-            raise GalleryError(f"there is nothing to go on with; '{name}' is complete")
+            raise GalleryError(say("there is nothing to go on with; '{name}' is complete", name=name))
         return self.start(waiting[0].spec, name, waiting[0].reading)
+
+
+def came_of(job: Job, going_on: bool) -> str:
+    """What came of an indexing that has ended; ``going_on``: it can be resumed."""
+    resume = say("What was done is kept and can be searched; Resume goes on where it stopped.") if going_on else ""
+    if isinstance(job.error, PruneRefused):
+        gone = say(
+            "{gone:,} of {items} are gone from their source; is a disk missing?",
+            gone=job.error.gone,
+            items=plural(job.error.known, "item", "items"),
+        )
+        text = say("{gone} If you mean it, choose under Sources to remove them however many they are.", gone=gone)
+        return message(say("Everything is indexed, nothing was removed"), text, "warning")
+    if job.state == State.FAILED:
+        return message(say("Indexing '{name}' stopped", name=job.name), f"{job.problem}. {resume}".strip(), "error")
+    if job.state == State.CANCELLED:
+        return message(say("Indexing '{name}' was cancelled", name=job.name), resume, "warning")
+    if isinstance(job.result, IndexReport):
+        return gallery_report.report(job.result)
+    return message(
+        say("Gallery '{name}' is open", name=job.result.name), plural(len(job.result), "item", "items"), "good"
+    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say, to_say
 from unifex.core.text import reason
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
@@ -51,7 +52,9 @@ class ItemView:
             gallery, item = item_told(told)
             return {self.told: _new(self._there(gallery, item))}
         except ERRORS as error:
-            return {self.told: _new(Told(gallery, item, message("This item cannot be shown", reason(error), "error")))}
+            return {
+                self.told: _new(Told(gallery, item, message(say("This item cannot be shown"), reason(error), "error")))
+            }
 
     def correct(self, told: str) -> Updates:
         """(what to correct, gallery, item or number of a correction, label, domain) -> what the dialog is told of it
@@ -61,7 +64,7 @@ class ItemView:
             action, gallery, item, label, domain = _correction_told(told)
             answer = ACTIONS[action](self, gallery, item, label, domain)
         except ERRORS as error:
-            refused = Told(gallery, item, message("Not corrected", reason(error), "error"), state="refused")
+            refused = Told(gallery, item, message(say("Not corrected"), reason(error), "error"), state="refused")
             return {self.told: _new(refused)}
         return {self.told: _new(answer), self.corrected: Wish.new()}
 
@@ -69,7 +72,7 @@ class ItemView:
         """It has another label and domain."""
         gallery = self.context.writable(name)
         _store(gallery, corrections.relabel(_record(gallery, item), label, domain))
-        return self._there(name, item, message("Label saved", _UNDO, "good"))
+        return self._there(name, item, message(say("Label saved"), say(_UNDO), "good"))
 
     def leave_out(self, name: str, item: int, *_: str) -> Told:
         """It is not found any more."""
@@ -83,17 +86,17 @@ class ItemView:
         gallery = self.context.writable(name)
         said = next((said for said in gallery.corrections() if failure_lists.key(said) == number), None)
         if said is None:
-            raise GalleryError("that was taken back already")
+            raise GalleryError(say("that was taken back already"))
         with gallery.write() as writer:
             writer.undo([said])
-        return Told(name, number, message("Taken back", said.sentence, "good"), state="back")
+        return Told(name, number, message(say("Taken back"), said.sentence, "good"), state="back")
 
     def _there(self, name: str, item: int, done: str = "") -> Told:
         """``done``: what was done to it a moment ago, as markup."""
         gallery = self.context.gallery(name)
         records = gallery.records([item])
         if not records:
-            return Told(name, item, message(*_GONE))
+            return Told(name, item, _gone())
         original, problem = b"", ""
         try:
             original = gallery.original(records[0])  # what is there was decoded when it was indexed
@@ -112,7 +115,7 @@ def _record(gallery: Gallery, item: int) -> Record:
     """Raises ``GalleryError`` where there is none any more."""
     records = gallery.records([item])
     if not records:
-        raise GalleryError("this item is no longer here: it was removed or left out since")
+        raise GalleryError(say("this item is no longer here: it was removed or left out since"))
     return records[0]
 
 
@@ -129,9 +132,9 @@ def _correction_told(told: str) -> tuple[str, str, int, str, str]:
             raise ValueError("no such correction")
         known = action, str(gallery), item_id(item), str(label), str(domain)
     except (TypeError, ValueError) as error:
-        raise UnifexError("that is no correction; reload the page") from error
+        raise UnifexError(say("that is no correction; reload the page")) from error
     if max(len(known[3]), len(known[4])) > MAX_TEXT:
-        raise UnifexError(f"a label or a domain has at most {MAX_TEXT} characters")
+        raise UnifexError(say("a label or a domain has at most {most} characters", most=MAX_TEXT))
     return known
 
 
@@ -140,5 +143,10 @@ ACTIONS: dict[str, Callable[[ItemView, str, int, str, str], Told]] = {
     "leave": ItemView.leave_out,
     "back": ItemView.take_back,
 }
-_GONE = ("This item is no longer here", "It was removed or left out since.", "warning")
-_UNDO = "Kept with the gallery, not in your file; the Evaluate tab lists it and can undo it."
+
+
+def _gone() -> str:
+    return message(say("This item is no longer here"), say("It was removed or left out since."), "warning")
+
+
+_UNDO = to_say("Kept with the gallery, not in your file; the Evaluate tab lists it and can undo it.")

@@ -12,36 +12,37 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from unifex.core.jobs import Job, JobError, State
+from unifex.core.language import say, thousands, to_say
 from unifex.core.text import duration, reason
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.scripts import scripts
 
 
 class Kind(NamedTuple):
-    """What is being done, and the tab where it is asked for and its outcome shown."""
+    """What is being done to ``{name}``, and the id of the tab where it is asked for and its outcome shown."""
 
     doing: str
     tab: str
 
 
 KINDS = {
-    "index": Kind("Indexing", "Gallery"),
-    "pack": Kind("Packing", "Gallery"),
-    "download": Kind("Downloading", "Gallery"),
-    "change": Kind("Changing", "Gallery"),
-    "pick": Kind("Making", "Gallery"),
-    "duplicates": Kind("Comparing the pictures of", "Gallery"),
-    "evaluate": Kind("Evaluating", "Evaluate"),
-    "map": Kind("Mapping", "Map"),
-    "train": Kind("Training", "Train"),
-    "use": Kind("Changing the model of", "Train"),
-    "export": Kind("Exporting", "Train"),
+    "index": Kind(to_say("Indexing '{name}'"), "gallery"),
+    "pack": Kind(to_say("Packing '{name}'"), "gallery"),
+    "download": Kind(to_say("Downloading '{name}'"), "gallery"),
+    "change": Kind(to_say("Changing '{name}'"), "gallery"),
+    "pick": Kind(to_say("Making '{name}'"), "gallery"),
+    "duplicates": Kind(to_say("Comparing the pictures of '{name}'"), "gallery"),
+    "evaluate": Kind(to_say("Evaluating '{name}'"), "evaluate"),
+    "map": Kind(to_say("Mapping '{name}'"), "map"),
+    "train": Kind(to_say("Training '{name}'"), "train"),
+    "use": Kind(to_say("Changing the model of '{name}'"), "train"),
+    "export": Kind(to_say("Exporting '{name}'"), "train"),
 }
 _TRAY = """<button type="button" class="jobs-now" popovertarget="jobs-list" hidden>
 <span class="share" aria-hidden="true"></span><span class="what"></span><span class="how"></span></button>
-<div popover id="jobs-list" role="region" aria-label="Jobs">
+<div popover id="jobs-list" role="region" aria-label="{label}">
 <div class="interrupted"></div><div class="ended-jobs"></div><div class="active-jobs"></div></div>"""
-_ENDED = {State.DONE: "done", State.CANCELLED: "cancelled"}
+_ENDED = {State.DONE: to_say("done"), State.CANCELLED: to_say("cancelled")}
 
 
 @dataclass
@@ -55,7 +56,7 @@ class JobTray:
         """Lay it out. ``news.input`` comes when what every page shows may have changed."""
         self.news = gr.HTML(
             "",
-            html_template=_TRAY,
+            html_template=_TRAY.format(label=say("Jobs")),
             js_on_load=scripts("jobs"),
             server_functions=self._server_functions(),
             elem_id="jobs",
@@ -121,7 +122,7 @@ def _shown(job: Job) -> dict[str, Any]:
         "kind": job.kind,
         "state": job.state.value,
         "stage": step.stage,
-        "title": f"{KINDS[job.kind].doing} '{job.name}'",
+        "title": say(KINDS[job.kind].doing, name=job.name),
         "detail": _detail(job),
         "brief": _brief(job),
         "note": step.note if job.state == State.RUNNING else "",
@@ -134,23 +135,24 @@ def _brief(job: Job) -> str:
     """How far it is, for the header."""
     step = job.step
     if job.state != State.RUNNING:
-        return "failed" if job.state == State.FAILED else _detail(job)
-    share = f"{step.share:.0%}".replace("%", " %") if step.share is not None else step.stage
-    left = f"{duration(step.seconds_left)} left" if step.seconds_left else ""
+        return say("failed") if job.state == State.FAILED else _detail(job)
+    share = f"{step.share:.0%}".replace("%", " %") if step.share is not None else say(step.stage)
+    left = say("{time} left", time=duration(step.seconds_left)) if step.seconds_left else ""
     return " · ".join(part for part in (share, left) if part)
 
 
 def _detail(job: Job) -> str:
     if job.state == State.WAITING:
-        return "waiting for its turn"
+        return say("waiting for its turn")
     if job.state == State.STOPPING:
-        return "stopping, what is done is kept"
+        return say("stopping, what is done is kept")
     if job.state == State.FAILED:
         return job.problem
     if job.state in _ENDED:
-        return _ENDED[job.state]
+        return say(_ENDED[job.state])
     step = job.step
-    count = f"{step.done:,}" if step.done or step.total else ""
-    whole = f"{count} of {step.total:,} {step.unit}".strip() if step.total else count
-    left = f"{duration(step.seconds_left)} left" if step.seconds_left else ""
-    return " · ".join(part for part in (step.stage, whole, left) if part)
+    count = thousands(step.done) if step.done or step.total else ""
+    of = say("{count} of {total:,}", count=count, total=step.total)
+    whole = f"{of} {say(step.unit)}".strip() if step.total else count
+    left = say("{time} left", time=duration(step.seconds_left)) if step.seconds_left else ""
+    return " · ".join(part for part in (say(step.stage), whole, left) if part)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from unifex.core.language import say
 from unifex.core.text import plural
 from unifex.ui.components.basic import signal
 from unifex.ui.components.chosen import chosen_told
@@ -29,7 +30,7 @@ class LeftOut:
     def wire(self, wish: gr.State, status: gr.HTML) -> None:
         """Connect the handlers: a ``wish`` searches anew, ``status`` says what is in the way."""
         self.wish = wish
-        leave_out = or_say(status, "Nothing is left out", self.leave_out)
+        leave_out = or_say(status, say("Nothing is left out"), self.leave_out)
         told = [self.unwanted, self.items]
         listen(self.unwanted.input, leave_out, told, [status, self.items, wish], counts="every")
         listen(self.undo.click, lambda: {self.items: Selection(), wish: Wish.new()}, None, [self.items, wish])
@@ -46,5 +47,5 @@ class LeftOut:
     def noted(self, form: Form) -> Updates:
         """The button, where something is left out."""
         count = len(form.without.of(form.gallery))
-        text = f"Searching without {plural(count, 'image')}. Search with all"
+        text = say("Searching without {images}. Search with all", images=plural(count, "image", "images"))
         return {self.undo: gr.update(visible=bool(count), value=text)}

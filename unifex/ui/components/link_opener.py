@@ -10,6 +10,7 @@ import gradio as gr
 from gradio.events import Dependency
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say, to_say
 from unifex.core.text import plural, reason
 from unifex.retrieval.saved_searches import SavedSearches
 from unifex.ui.components.address import MOST, Asked, address_told, read
@@ -21,7 +22,7 @@ from unifex.ui.rendering.html import message
 
 MOST_FILES = 50
 _TELL = "unifex.visit = (address, files) => { props.value = [address, ...files]; trigger('input'); };"
-_ANOTHERS_IMAGE = "it was by an image that only whoever searched has: drop that image on the box"
+_ANOTHERS_IMAGE = to_say("it was by an image that only whoever searched has: drop that image on the box")
 
 
 @dataclass
@@ -44,16 +45,20 @@ class LinkOpener:
     def open(self, asked: Any) -> Updates:
         """(address, uploads of this browser) -> the page as that says, and what of it could not be had."""
         if not isinstance(asked, list) or not asked or not all(isinstance(text, str) for text in asked):
-            raise UnifexError("that is no address; reload the page")
+            raise UnifexError(say("that is no address; reload the page"))
         said = read(asked[0][: MOST + 1])
-        lacking = [f"this means nothing here: {', '.join(name[:40] for name in said.wrong[:5])}"] if said.wrong else []
+        lacking = (
+            [say("this means nothing here: {names}", names=", ".join(name[:40] for name in said.wrong[:5]))]
+            if said.wrong
+            else []
+        )
         form, lost = self._there(said)
         lacking += lost
         if said.by_image:
             form, lost = self._with_uploads(form, asked[1 : MOST_FILES + 1])
             lacking += lost
         text = f"{'; '.join(lacking)}."
-        told = message("The link could not be followed in full", text[0].upper() + text[1:], "warning")
+        told = message(say("The link could not be followed in full"), text[0].upper() + text[1:], "warning")
         return {self.notice: told if lacking else "", self.address: address_told(form, opened=True), **self.fill(form)}
 
     def _there(self, said: Asked) -> tuple[Form, list[str]]:
@@ -65,7 +70,7 @@ class LinkOpener:
         if form.gallery and form.gallery not in self.context.library.names():
             if not self.context.ready.is_set() and form.gallery == first:
                 return form, []  # it is being made
-            return Form(gallery=first), [f"there is no gallery '{form.gallery[:80]}' here"]
+            return Form(gallery=first), [say("there is no gallery '{gallery}' here", gallery=form.gallery[:80])]
         form = replace(form, gallery=form.gallery or first)
         try:
             gallery = self.context.gallery(form.gallery)
@@ -75,9 +80,9 @@ class LinkOpener:
             return Form(gallery=form.gallery), [reason(error)]
         gone = len(form.picked.ids) - len(picked) + len(form.within.ids) - len(within)
         marks = form.counting_marks
-        lost = [f"no longer in the gallery: {plural(gone, 'image')} of it"] if gone else []
+        lost = [say("no longer in the gallery: {images} of it", images=plural(gone, "image", "images"))] if gone else []
         if form.saved and all(one.id != form.saved for one in SavedSearches(self.context.library, gallery).all()):
-            form, lost = replace(form, saved=""), [*lost, "it is a saved search that is not here"]
+            form, lost = replace(form, saved=""), [*lost, say("it is a saved search that is not here")]
         form = replace(form, picked=Selection(form.gallery or "", picked), within=Selection(form.gallery or "", within))
         about = form.counting_marks.about
         return replace(form, marks=replace(marks, about=about)), lost
@@ -89,7 +94,7 @@ class LinkOpener:
         except ERRORS:
             paths = []
         if not paths:
-            return form, [_ANOTHERS_IMAGE]
+            return form, [say(_ANOTHERS_IMAGE)]
         marks = form.counting_marks
         form = replace(form, image=paths[0], more=paths[1:] or None)
         return replace(form, marks=replace(marks, about=form.counting_marks.about)), []

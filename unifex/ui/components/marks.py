@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.ui.components.basic import item_id
 
 KINDS = ("more", "less")
@@ -38,7 +39,9 @@ class Marks:
     @property
     def text(self) -> str:
         """What undoes them says."""
-        return f"Marked: {len(self.more)} more like it, {len(self.less)} less. Forget the marks"
+        return say(
+            "Marked: {more} more like it, {less} less. Forget the marks", more=len(self.more), less=len(self.less)
+        )
 
 
 def marks_told(told: str) -> tuple[str, str, list[int]]:
@@ -47,4 +50,4 @@ def marks_told(told: str) -> tuple[str, str, list[int]]:
         kind, gallery, ids, _ = json.loads(told)
         return KINDS[KINDS.index(kind)], str(gallery), [item_id(item) for item in ids]
     except (TypeError, ValueError) as error:
-        raise UnifexError("that is no mark; reload the page") from error
+        raise UnifexError(say("that is no mark; reload the page")) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from unifex.core.jobs import State
+from unifex.core.language import say, to_say
 from unifex.core.progress import Step, Work
 from unifex.core.text import size
 from unifex.models.embedder import Embedder
@@ -19,8 +20,8 @@ from unifex.ui.context import GONE, AppContext
 from unifex.ui.listening import Updates, listen
 from unifex.ui.rendering.html import message
 
-ZIP = "The model (.zip)"
-KINDS = {ZIP: "", "TorchScript, 64-d (the challenge)": "torchscript", "ONNX, 64-d": "onnx"}
+ZIP = to_say("The model (.zip)")
+KINDS = {ZIP: "", to_say("TorchScript, 64-d (the challenge)"): "torchscript", "ONNX, 64-d": "onnx"}
 
 
 @dataclass
@@ -32,10 +33,10 @@ class ModelDownload:
     def build(self) -> None:
         """Lay it out."""
         self.kind = gr.Dropdown(
-            [*KINDS], value=ZIP, label="As a file", elem_id="train-file",
-            info="TorchScript and ONNX take images of 0-255 in any size and need nothing of this program",
+            [(say(kind), kind) for kind in KINDS], value=ZIP, label=say("As a file"), elem_id="train-file",
+            info=say("TorchScript and ONNX take images of 0-255 in any size and need nothing of this program"),
         )  # fmt: skip
-        self.button = gr.DownloadButton("Download the model", elem_id="train-download")
+        self.button = gr.DownloadButton(say("Download the model"), elem_id="train-download")
 
     def build_notice(self) -> None:
         """What is told of the file. Its own place: a stream's last message comes once more when the stream ends."""
@@ -52,13 +53,13 @@ class ModelDownload:
     def wire(self, model: gr.State) -> None:
         """Connect the handlers: another kind makes another file of the ``model`` that was trained."""
         asked = [model, self.kind]
-        ask_for_job(self.kind.input, self.begin, asked, self.problem, "No file", self.button, counts="last")
+        ask_for_job(self.kind.input, self.begin, asked, self.problem, say("No file"), self.button, counts="last")
         listen(self.panel.further.input, self.show_job, asked, [self.notice, self.button])
 
     def of(self, model: str) -> Updates:
         """:attr:`shown` for a model that was just trained."""
         chosen: Updates = {self.kind: ZIP, self.button: gr.update(value=None)}
-        return chosen | or_say(self.notice, "No file", self.begin)(model, ZIP)
+        return chosen | or_say(self.notice, say("No file"), self.begin)(model, ZIP)
 
     def begin(self, model: str, kind: str) -> Updates:
         """(model, kind) -> the file, or a job that makes it. Raises ``ModelError``, ``JobError``, OSError."""
@@ -68,7 +69,7 @@ class ModelDownload:
         return {self.button: gr.skip()}  # which its job may have written by now
 
     def _exporting(self, name: str, kind: str) -> Work[tuple[Exported, str]]:
-        yield Step(f"{kind}, compared with the app on a few pictures")
+        yield Step(say("{kind}, compared with the app on a few pictures", kind=say(kind)))
         model, format = Embedder.load(name, models=self.context.library.models), KINDS[kind]
         made = export(model, format, self.context.scratch() / f"{name}{SUFFIXES[format]}")
         return made, self.context.hand_out(Path(made.path))
@@ -81,14 +82,19 @@ class ModelDownload:
         if job is None or job.source != kind:
             return {self.notice: "", self.button: gr.update(value=None)}
         if job.state == State.CANCELLED:
-            return {self.notice: message("Cancelled", "Choose a kind again to make the file.")}
+            return {self.notice: message(say("Cancelled"), say("Choose a kind again to make the file."))}
         if job.state == State.FAILED:
-            return {self.notice: message("No file", job.problem, "error")}
+            return {self.notice: message(say("No file"), job.problem, "error")}
         made, address = job.result
         if not Path(address).is_file():
-            return {self.notice: message("The file is gone", GONE)}
-        text = f"{size(made.bytes)}, {made.dim}-d; cosine with the app's embeddings {made.cosine:.4f} or more."
-        ready = message(f"{kind.partition(',')[0]} is ready to download", text, "good")
+            return {self.notice: message(say("The file is gone"), say(GONE))}
+        text = say(
+            "{size}, {dim}-d; cosine with the app's embeddings {cosine:.4f} or more.",
+            size=size(made.bytes),
+            dim=made.dim,
+            cosine=made.cosine,
+        )
+        ready = message(say("{file} is ready to download", file=say(kind).partition(",")[0]), text, "good")
         return {self.notice: ready, self.button: gr.update(value=address)}
 
     def _zipped(self, model: str) -> str:

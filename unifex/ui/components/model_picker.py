@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from unifex.core.jobs import State
+from unifex.core.language import say, thousands
 from unifex.core.text import reason, size
 from unifex.models import throughput, zoo
 from unifex.models.backbones import BackboneSpec
@@ -27,15 +28,16 @@ class ModelPicker:
     def build(self) -> None:
         """Lay it out."""
         chosen = self.context.embedder.name
-        with gr.Accordion("Model", open=False, elem_id="model-picker"):
+        with gr.Accordion(say("Model"), open=False, elem_id="model-picker"):
             self.model = gr.Dropdown(
-                self.choices(), value=chosen, label="Model of a new gallery", elem_id="picked-model",
+                self.choices(), value=chosen, label=say("Model of a new gallery"), elem_id="picked-model",
                 allow_custom_value=True,
-                info="A gallery keeps its model. raw: is a backbone without a neck; any timm:NAME, "
-                "open_clip:NAME:PRETRAINED or hf-hub:OWNER/NAME can be typed",
+                info=say(
+"A gallery keeps its model. raw: is a backbone without a neck; any timm:NAME, "
+"open_clip:NAME:PRETRAINED or hf-hub:OWNER/NAME can be typed"),
             )  # fmt: skip
             self.facts = gr.HTML(elem_id="model-facts")
-            self.fetch = gr.Button("Download", visible=False, elem_id="model-download")
+            self.fetch = gr.Button(say("Download"), visible=False, elem_id="model-download")
             self.panel = JobPanel(("download",), "model-progress")
             self.panel.build()
             self.problem = gr.HTML(elem_id="model-problem")
@@ -45,7 +47,7 @@ class ModelPicker:
         shown = [self.facts, self.fetch]
         listen(self.model.focus, self.listed, None, [self.model])  # one may be new
         listen([self.model.change, self.panel.further.input], self.show, [self.model], shown)
-        ask_for_job(self.fetch.click, self.download, [self.model], self.problem, "Not fetched")
+        ask_for_job(self.fetch.click, self.download, [self.model], self.problem, say("Not fetched"))
         listen(self.model.change, lambda: "", None, [self.problem])
 
     def listed(self) -> Updates:
@@ -55,14 +57,17 @@ class ModelPicker:
     def choices(self) -> list[tuple[str, str]]:
         """(as shown, name) of every model and backbone that is known."""
         own = [(config.name, config.name) for config in list_models(self.context.library.models)]
-        backbones = [(f"{spec.title}{', words' if spec.text else ''}", RAW + spec.id) for spec in zoo.table().values()]
+        backbones = [
+            (say("{model}, words", model=spec.title) if spec.text else spec.title, RAW + spec.id)
+            for spec in zoo.table().values()
+        ]
         return own + backbones
 
     def embedder(self, name: str | None) -> Embedder:
         """The model chosen, loaded. Raises what ``Embedder.load`` raises."""
         if not name or name == self.context.embedder.name:
             return self.context.embedder
-        self.context.check_local("other models are not loaded")
+        self.context.check_local(say("other models are not loaded"))
         return Embedder.load(name, models=self.context.library.models)
 
     # --- handlers ------------------------------------------------------------------------------------------------
@@ -71,15 +76,17 @@ class ModelPicker:
         """(model) -> its facts or why it could not be fetched, the download button if it is not here."""
         fetching = self.context.outcome("download", _hub_name(name))
         if fetching and fetching.state == State.FAILED:
-            return self._showing(html.message("Not fetched", fetching.problem, "error"), "Try again")
+            return self._showing(html.message(say("Not fetched"), fetching.problem, "error"), say("Try again"))
         try:
-            self.context.check_local("other models are not loaded")
+            self.context.check_local(say("other models are not loaded"))
             backbone, dims = self._parts(name)
         except ERRORS as error:
             wanted = _hub_name(name).startswith("hf-hub:")  # what it is, is in the repository
-            return self._showing(html.message("This model", reason(error), "warning"), "Download", wanted)
+            return self._showing(html.message(say("This model"), reason(error), "warning"), say("Download"), wanted)
         fetchable = not backbone.here and not self.context.is_busy("download", _hub_name(name))
-        return self._showing(_facts(backbone, dims), f"Download {size(backbone.download_bytes)}", fetchable)
+        return self._showing(
+            _facts(backbone, dims), say("Download {size}", size=size(backbone.download_bytes)), fetchable
+        )
 
     def _showing(self, facts: str, button: str, fetchable: bool = True) -> Updates:
         return {self.facts: facts, self.fetch: gr.update(value=button, visible=fetchable)}
@@ -96,7 +103,7 @@ class ModelPicker:
 
     def download(self, name: str | None) -> None:
         """(model) -> a job. Raises ``GalleryError``, ``BackboneError`` and ``JobError``."""
-        self.context.check_local("other models are not loaded")
+        self.context.check_local(say("other models are not loaded"))
         self.context.check_writable()
         self.context.start("download", _hub_name(name), zoo.download(_hub_name(name)))
 
@@ -110,28 +117,29 @@ def _facts(spec: BackboneSpec, dims: tuple[int, ...]) -> str:
     """What a model is and costs. Deployed is what runs for an image; trained is a neck of 512 values."""
     rate = throughput.images_per_second(spec)
     rows = {
-        "Backbone": spec.title,
-        "Parameters": f"{spec.parameters:,}" + (f" and {spec.text_parameters:,} for words" if spec.text else ""),
-        "Trained with a neck": f"{512 * (spec.feature_dim + 1):,}",
-        "Image, features": f"{spec.preprocessing.size} px, {spec.feature_dim:,} values",
-        "Neck": ", ".join(f"{dim}-d" for dim in dims) or "none: the features themselves",
-        "Work an image": f"{spec.gigaflops:,.1f} GFLOPs" if spec.gigaflops else "unknown",
-        "Speed here, about": _speed(rate) if rate else "not known before it is tried",
-        "Words": "can be searched with" if spec.text else "no",
-        "Licence": spec.licence,
-        "Weights": _weights(spec),
+        say("Backbone"): spec.title,
+        say("Parameters"): thousands(spec.parameters)
+        + (say(" and {count:,} for words", count=spec.text_parameters) if spec.text else ""),
+        say("Trained with a neck"): thousands(512 * (spec.feature_dim + 1)),
+        say("Image, features"): say("{size} px, {dim:,} values", size=spec.preprocessing.size, dim=spec.feature_dim),
+        say("Neck"): ", ".join(f"{dim}-d" for dim in dims) or say("none: the features themselves"),
+        say("Work an image"): f"{spec.gigaflops:,.1f} GFLOPs" if spec.gigaflops else say("unknown"),
+        say("Speed here, about"): _speed(rate) if rate else say("not known before it is tried"),
+        say("Words"): say("can be searched with") if spec.text else say("no"),
+        say("Licence"): spec.licence,
+        say("Weights"): _weights(spec),
     }
     return html.facts(rows)
 
 
 def _weights(spec: BackboneSpec) -> str:
     if spec.here or spec.hub_file is None:
-        return "on this computer"
-    return f"{size(spec.download_bytes)} from {spec.hub_file.repo}"
+        return say("on this computer")
+    return say("{size} from {repo}", size=size(spec.download_bytes), repo=spec.hub_file.repo)
 
 
 def _speed(images_per_second: float) -> str:
     """Images a second, or seconds an image when that is the larger number."""
     if images_per_second < 1:
-        return f"{1 / images_per_second:,.2g} s an image"
-    return f"{images_per_second:,.2g} images/s"
+        return say("{seconds:,.2g} s an image", seconds=1 / images_per_second)
+    return say("{rate:,.2g} images/s", rate=images_per_second)

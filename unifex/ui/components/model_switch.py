@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from unifex.core.jobs import Job, State
+from unifex.core.language import say, to_say
 from unifex.core.progress import Work
 from unifex.core.text import plural
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -31,12 +32,14 @@ class ModelSwitch:
     def build_back(self) -> None:
         """Lay out the button that goes back."""
         self.used = gr.State("")
-        self.back = gr.Button("Go back", size="sm", visible=False, elem_id="train-back")
+        self.back = gr.Button(say("Go back"), size="sm", visible=False, elem_id="train-back")
 
     def build(self) -> None:
         """Lay out what changes the model."""
-        self.others = gr.CheckboxGroup([], label="Galleries that shall be searched with it", elem_id="train-galleries")
-        self.use = gr.Button("Use it", variant="primary", elem_id="train-use")
+        self.others = gr.CheckboxGroup(
+            [], label=say("Galleries that shall be searched with it"), elem_id="train-galleries"
+        )
+        self.use = gr.Button(say("Use it"), variant="primary", elem_id="train-use")
 
     def build_notices(self) -> None:
         """Where it is told what is in the way, and what came of it."""
@@ -55,16 +58,16 @@ class ModelSwitch:
 
     def wire(self, gallery: gr.Dropdown, model: gr.State) -> None:
         """Connect the handlers: the ``model`` that was trained on a gallery."""
-        ask_for_job(self.use.click, self.begin, [self.others, model], self.refusal, "Not changed")
-        ask_for_job(self.back.click, self.go_back, [gallery], self.refusal, "Not changed")
+        ask_for_job(self.use.click, self.begin, [self.others, model], self.refusal, say("Not changed"))
+        ask_for_job(self.back.click, self.go_back, [gallery], self.refusal, say("Not changed"))
 
     def offer(self, gallery: Gallery, advised: bool, anew: bool = False) -> Updates:
         """A model that was trained on this gallery; ``advised``: it is better; ``anew``: its features are its own."""
         fitting, variant = self._fitting(gallery), "primary" if advised else "secondary"
-        verb = "Index anew with it" if anew else "Use it"
+        verb = say("Index anew with it") if anew else say("Use it")
         return {
             self.others: gr.update(choices=fitting, value=[gallery.name], visible=len(fitting) > 1),
-            self.use: gr.update(value=verb if advised else f"{verb} anyway", variant=variant),
+            self.use: gr.update(value=verb if advised else say("{verb} anyway", verb=verb), variant=variant),
         }
 
     def _fitting(self, gallery: Gallery) -> list[str]:
@@ -77,12 +80,12 @@ class ModelSwitch:
         """The way back from a gallery's model, where there is one for who asks."""
         previous = gallery.config.previous
         there = bool(previous) and self.context.can_change(gallery.name)
-        return {self.back: gr.update(visible=there, value=f"Go back to '{previous}'")}
+        return {self.back: gr.update(visible=there, value=say("Go back to '{previous}'", previous=previous))}
 
     def begin(self, names: Sequence[str], model: str) -> None:
         """(galleries, model) -> a job. Raises ``UnifexError``."""
         if not model or not names:
-            raise GalleryError("choose a gallery, and train a model for it first")
+            raise GalleryError(say("choose a gallery, and train a model for it first"))
         for name in names:
             self.context.writable(name)
         embedder = Embedder.load(model, models=self.context.library.models)
@@ -129,17 +132,21 @@ class ModelSwitch:
         if job.id == used:
             return {self.notice: gr.skip()}
         if job.state != State.DONE:
-            text = job.problem or "It was cancelled."
-            return {self.used: job.id, self.notice: message("Not changed", text, "error")}
-        lines = ", ".join(f"'{gallery.name}': {plural(len(gallery), 'item')}" for gallery in job.result)
-        follow = "Search, Evaluate and Map follow; the button under the gallery goes back."
-        text = f"{lines}. {_BESIDE if _made(job) else follow}"
-        shown = {self.used: job.id, self.notice: message(f"Searching with '{job.source}' now", text, "good")}
+            text = job.problem or say("It was cancelled.")
+            return {self.used: job.id, self.notice: message(say("Not changed"), text, "error")}
+        counts = {gallery.name: plural(len(gallery), "item", "items") for gallery in job.result}
+        lines = ", ".join(f"'{gallery}': {items}" for gallery, items in counts.items())
+        follow = say("Search, Evaluate and Map follow; the button under the gallery goes back.")
+        text = f"{lines}. {say(_BESIDE) if _made(job) else follow}"
+        shown = {
+            self.used: job.id,
+            self.notice: message(say("Searching with '{source}' now", source=job.source), text, "good"),
+        }
         mine = [gallery for gallery in job.result if gallery.name == name]
         return {**shown, **self.offer_back(mine[0])} if mine else shown
 
 
-_BESIDE = (
+_BESIDE = to_say(
     "It stands beside the old one, with the same items, corrections and tags; choose it in Search, Evaluate or Map."
 )
 

@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from unifex.core import images, thumbnails
+from unifex.core.language import say
 from unifex.core.regions import Region
 from unifex.core.templates import render
 from unifex.gallery.gallery import Gallery, GalleryError, Record
@@ -112,7 +113,7 @@ class QueryView:
             _trying.release()
         if not better:
             return {"parts": named(found) if whole.out_of_gallery else [], "best": None}
-        best = {"name": "The part that is found", "reason": better.reason, "box": _box(better.region)}
+        best = {"name": say("The part that is found"), "reason": say(better.reason), "box": _box(better.region)}
         others = [part for part in found if part.region != better.region][: MOST_PARTS - 1]
         return {"parts": [best, *named(others)], "best": {**best, "score": better.result.hits[0].score}}
 
@@ -122,7 +123,7 @@ class QueryView:
             return self.context.uploaded(shown.get("path")).read_bytes()
         records = gallery.records([item_id(shown)])
         if not records:
-            raise GalleryError("the item is no longer in the gallery")
+            raise GalleryError(say("the item is no longer in the gallery"))
         return gallery.original(records[0])
 
 
@@ -131,11 +132,11 @@ def named(parts: list[Proposal]) -> list[dict[str, Any]]:
     shown = parts[:MOST_PARTS]
     panels = [part for part in shown if part.reason == PANEL]
     inside = [part for part in shown if part.reason != PANEL]
-    names = {id(part): f"Panel {number}" for number, part in enumerate(panels, 1)}
-    names |= {id(part): f"Picture inside {number}" for number, part in enumerate(inside, 1)}
+    names = {id(part): say("Panel {number}", number=number) for number, part in enumerate(panels, 1)}
+    names |= {id(part): say("Picture inside {number}", number=number) for number, part in enumerate(inside, 1)}
     if len(inside) == 1:
-        names[id(inside[0])] = "The picture inside"
-    return [{"name": names[id(part)], "reason": part.reason, "box": _box(part.region)} for part in shown]
+        names[id(inside[0])] = say("The picture inside")
+    return [{"name": names[id(part)], "reason": say(part.reason), "box": _box(part.region)} for part in shown]
 
 
 def _box(region: Region) -> list[float]:

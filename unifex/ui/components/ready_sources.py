@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import gradio as gr
 
+from unifex.core.language import say, to_say
 from unifex.data.public_datasets import DATASETS
 from unifex.ui.context import AppContext
 from unifex.ui.listening import Updates, listen
@@ -15,8 +16,10 @@ HUB_EXAMPLES = (
     ("Dishes: Food-101 (licence unknown, for research)", "hf:ethz/food101@train[:300]"),
     ("Bean leaves (MIT)", "hf:AI-Lab-Makerere/beans@train[:300]"),
 )
-_NO_SETS = """{} Put the data sets into one folder as the public UniFEx code documents it, and start with
-`python app.py --data DIR`. `python -m unifex datasets` lists them, where to get each, and what is missing."""
+_NO_SETS = to_say(
+    "Put the data sets into one folder as the public UniFEx code documents it, and start with "
+    "`python app.py --data DIR`. `python -m unifex datasets` lists them, where to get each, and what is missing."
+)
 
 
 @dataclass
@@ -29,10 +32,10 @@ class ReadySources:
     def build(self) -> None:
         """Lay them out."""
         local = not self.context.settings.public
-        with gr.Accordion("M4D-35k and other public data sets", open=False, visible=local, elem_id="public-sets"):
+        with gr.Accordion(say("M4D-35k and other public data sets"), open=False, visible=local, elem_id="public-sets"):
             self._build_sets()
-        with gr.Accordion("Real photographs from the Hugging Face hub", open=False, visible=local):
-            gr.Markdown("Needs a network. The first 300 images are streamed; mind each data set's licence.")
+        with gr.Accordion(say("Real photographs from the Hugging Face hub"), open=False, visible=local):
+            gr.Markdown(say("Needs a network. The first 300 images are streamed; mind each data set's licence."))
             for title, spec in HUB_EXAMPLES:
                 self._add(title, spec, title.partition(":")[0].partition("(")[0].strip().lower())
 
@@ -41,15 +44,16 @@ class ReadySources:
         data = self.context.settings.data
         here = [dataset for dataset in DATASETS.values() if data and not dataset.missing(data)]
         if data is None or not here:
-            gr.Markdown(_NO_SETS.format(f"Nothing of them is in {data}." if data else "No data folder was given."))
+            none = say("Nothing of them is in {data}.", data=data) if data else say("No data folder was given.")
+            gr.Markdown(f"{none} {say(_NO_SETS)}")
             return
         gr.Markdown(
-            "A sample takes 5 images of 100 classes in each domain; change the numbers in the path as you like."
+            say("A sample takes 5 images of 100 classes in each domain; change the numbers in the path as you like.")
         )
         for dataset in here:
             for title, key, query in (
                 ("", "", ""),
-                (", a sample", " sample", "&classes=100&min_images=5&max_images=5"),
+                (say(", a sample"), " sample", "&classes=100&min_images=5&max_images=5"),
             ):
                 spec = f"m4d:{data.resolve()}?sets={dataset.key}{query}"
                 self._add(dataset.title + title, spec, dataset.key.replace("_", "-") + key)

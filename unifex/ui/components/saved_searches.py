@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
@@ -64,7 +65,7 @@ class SavedSearchList:
     def wire(self, form: Sequence[Part], filters: Callable[[Form], Filters]) -> None:
         """``form``: whose values a :class:`Form` holds; ``filters`` are those of one."""
         self.filters = filters
-        save = or_say(self.notice, "Not saved", self.save)
+        save = or_say(self.notice, say("Not saved"), self.save)
         saved = listen(self.asked.input, save, [self.asked, *form], [self.notice], counts="every")
         follow(saved, None, js=_AGAIN)
 
@@ -86,7 +87,11 @@ class SavedSearchList:
             grouped=form.shown.grouped,
         )
         SavedSearches(self.context.library, gallery).add(saved)
-        return {self.notice: message(f"Saved as '{saved.name}'", "It tells when images come that it finds.", "good")}
+        return {
+            self.notice: message(
+                say("Saved as '{name}'", name=saved.name), say("It tells when images come that it finds."), "good"
+            )
+        }
 
     def _server_functions(self) -> list[Callable]:
         """What the page asks; the names are those that assets/searches.js calls."""
@@ -105,7 +110,7 @@ class SavedSearchList:
                 searches = SavedSearches(self.context.library, self.context.gallery(gallery))
                 CHANGES[what](searches, id, name)
             except (*ERRORS, KeyError, TypeError, ValueError) as error:
-                return reason(error) if isinstance(error, ERRORS) else "reload the page"
+                return reason(error) if isinstance(error, ERRORS) else say("reload the page")
             return ""
 
         return [saved, change]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from unifex.core.language import say, to_say
 from unifex.core.regions import WHOLE, Region
 from unifex.models.embedder import Crop
 from unifex.retrieval.filters import Filters
@@ -114,3 +115,9 @@ class Form:
 
 
 FIRST = Form()
+
+
+def trust_choices() -> list[tuple[str, float]]:
+    """What each share of false accepts is called, and the share."""
+    offered = to_say("Only matches I can trust at {share} % false accepts")
+    return [(say("Show every hit"), EVERY_HIT), *((say(offered, share=round(100 * rate)), rate) for rate in TRUSTED)]

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from unifex.core.language import say, to_say
 from unifex.training.config import LOSSES, PRESETS, SETTINGS, TrainConfig
 from unifex.ui.listening import Updates, listen
 
@@ -18,43 +19,64 @@ ADVANCED = {key: setting for key, setting in SETTINGS.items() if key != "loss"}
 
 # What the page calls each setting, and a sentence on it, by what it is about. What is in none of them comes last.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
-    "How long": {
-        "epochs": ("Rounds over all images", "How many times every image is seen."),
-        "iterations": ("Steps in all", "If not 0, so many steps instead of rounds."),
-        "batch_size": ("Images a step", "More make a step steadier and slower."),
+    to_say("How long"): {
+        "epochs": (to_say("Rounds over all images"), to_say("How many times every image is seen.")),
+        "iterations": (to_say("Steps in all"), to_say("If not 0, so many steps instead of rounds.")),
+        "batch_size": (to_say("Images a step"), to_say("More make a step steadier and slower.")),
     },
-    "Which images": {
-        "sampling": ("Which come how often", "What is balanced while images are drawn."),
-        "min_images": ("Smallest class", "Classes with fewer images are left out."),
-        "max_images": ("Images of a class at most", "Of larger classes as many are drawn; 0 takes all."),
-        "views": ("Crops and mirror images", "So many of each image are learned from, too; each costs an embedding."),
-        "seed": ("Seed", "The same seed gives the same model."),
+    to_say("Which images"): {
+        "sampling": (to_say("Which come how often"), to_say("What is balanced while images are drawn.")),
+        "min_images": (to_say("Smallest class"), to_say("Classes with fewer images are left out.")),
+        "max_images": (
+            to_say("Images of a class at most"),
+            to_say("Of larger classes as many are drawn; 0 takes all."),
+        ),
+        "views": (
+            to_say("Crops and mirror images"),
+            to_say("So many of each image are learned from, too; each costs an embedding."),
+        ),
+        "seed": (to_say("Seed"), to_say("The same seed gives the same model.")),
     },
-    "How classes are pulled apart": {
-        "margin": ("Margin", "How far apart classes are pushed (for CosFace as a cosine)."),
-        "smallest_margin": ("Smallest margin", "That of the largest class (dynamic-arcface alone)."),
-        "scale": ("Scale", "How sharply right and wrong are told apart."),
-        "sub_centres": ("Centres a class", "More suit classes of several looks."),
+    to_say("How classes are pulled apart"): {
+        "margin": (to_say("Margin"), to_say("How far apart classes are pushed (for CosFace as a cosine).")),
+        "smallest_margin": (to_say("Smallest margin"), to_say("That of the largest class (dynamic-arcface alone).")),
+        "scale": (to_say("Scale"), to_say("How sharply right and wrong are told apart.")),
+        "sub_centres": (to_say("Centres a class"), to_say("More suit classes of several looks.")),
     },
-    "What is trained": {
-        "late_blocks": ("Late blocks", "So many of the backbone's last blocks learn; 0: as many as suit it."),
-        "interpolation": ("Way gone", "1 keeps all that was learned, 0.5 goes half way back to the original backbone."),
-        "dims": ("Sizes of embeddings", "Trained together, ascending, with commas between."),
-        "start": ("Starts from", "What the model is before the first step."),
-        "whitening": ("Whitening", "Of a start from principal axes: 0 is none, 0.5 is full."),
-        "dropout": ("Dropout", "Share of the inputs that is hidden at random, against learning by heart."),
-        "distillation": ("Staying alike", "How strongly what looks alike before stays alike."),
+    to_say("What is trained"): {
+        "late_blocks": (
+            to_say("Late blocks"),
+            to_say("So many of the backbone's last blocks learn; 0: as many as suit it."),
+        ),
+        "interpolation": (
+            to_say("Way gone"),
+            to_say("1 keeps all that was learned, 0.5 goes half way back to the original backbone."),
+        ),
+        "dims": (to_say("Sizes of embeddings"), to_say("Trained together, ascending, with commas between.")),
+        "start": (to_say("Starts from"), to_say("What the model is before the first step.")),
+        "whitening": (to_say("Whitening"), to_say("Of a start from principal axes: 0 is none, 0.5 is full.")),
+        "dropout": (
+            to_say("Dropout"),
+            to_say("Share of the inputs that is hidden at random, against learning by heart."),
+        ),
+        "distillation": (to_say("Staying alike"), to_say("How strongly what looks alike before stays alike.")),
     },
-    "How fast it learns": {
-        "optimiser": ("Optimiser", "How steps are made of gradients."),
-        "learning_rate": ("Learning rate", "How large the steps of the model are."),
-        "centre_learning_rate": ("Learning rate of centres", "How large the steps of the classes' centres are."),
-        "backbone_rate": ("Learning rate of the backbone", "Of its late blocks; 0 leaves them as they are."),
-        "final_share": ("Learning rate at the end", "Share of it that is left."),
-        "weight_decay": ("Weight decay", "How strongly weights are pulled to zero."),
-        "warmup": ("Start of the learning rate", "How it rises at first."),
-        "warmup_epochs": ("Length of the start", "Rounds that it rises for."),
-        "schedule": ("Course of the learning rate", "How it goes on after the start."),
+    to_say("How fast it learns"): {
+        "optimiser": (to_say("Optimiser"), to_say("How steps are made of gradients.")),
+        "learning_rate": (to_say("Learning rate"), to_say("How large the steps of the model are.")),
+        "centre_learning_rate": (
+            to_say("Learning rate of centres"),
+            to_say("How large the steps of the classes' centres are."),
+        ),
+        "backbone_rate": (
+            to_say("Learning rate of the backbone"),
+            to_say("Of its late blocks; 0 leaves them as they are."),
+        ),
+        "final_share": (to_say("Learning rate at the end"), to_say("Share of it that is left.")),
+        "weight_decay": (to_say("Weight decay"), to_say("How strongly weights are pulled to zero.")),
+        "warmup": (to_say("Start of the learning rate"), to_say("How it rises at first.")),
+        "warmup_epochs": (to_say("Length of the start"), to_say("Rounds that it rises for.")),
+        "schedule": (to_say("Course of the learning rate"), to_say("How it goes on after the start.")),
     },
 }
 
@@ -64,17 +86,19 @@ class TrainForm:
 
     def build(self) -> None:
         """Lay the form out."""
-        gr.Markdown("## 2 · Recipe")
+        gr.Markdown("## 2 · " + say("Recipe"))
         self.preset = gr.Dropdown(
-            [(name.capitalize(), name) for name in PRESETS], value=FIRST_PRESET, label="Preset",
-            info=PRESETS[FIRST_PRESET].advice, elem_id="train-preset",
+            [(say(name.capitalize()), name) for name in PRESETS], value=FIRST_PRESET, label=say("Preset"),
+            info=say(PRESETS[FIRST_PRESET].advice), elem_id="train-preset",
         )  # fmt: skip
         loss = PRESETS[FIRST_PRESET].config.loss
-        self.loss = gr.Dropdown(list(LOSSES), value=loss, label="Loss", info=LOSSES[loss].advice, elem_id="train-loss")
-        with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
+        self.loss = gr.Dropdown(
+            list(LOSSES), value=loss, label=say("Loss"), info=say(LOSSES[loss].advice), elem_id="train-loss"
+        )
+        with gr.Accordion(say("Advanced"), open=False, elem_id="train-advanced"):
             fields = {}
             for title, keys in _groups().items():
-                gr.Markdown(f"### {title}")
+                gr.Markdown(f"### {say(title)}")
                 fields |= {key: _component(key, ADVANCED[key], *told) for key, told in keys.items()}
             self.advanced = {key: fields[key] for key in ADVANCED}
 
@@ -93,8 +117,8 @@ class TrainForm:
         """(preset) -> its advice, its loss, every advanced field."""
         config = PRESETS[preset].config
         return {
-            self.preset: gr.update(info=PRESETS[preset].advice),
-            self.loss: gr.update(value=config.loss, info=LOSSES[config.loss].advice),
+            self.preset: gr.update(info=say(PRESETS[preset].advice)),
+            self.loss: gr.update(value=config.loss, info=say(LOSSES[config.loss].advice)),
             **{field: _shown(getattr(config, ADVANCED[key].name)) for key, field in self.advanced.items()},
         }
 
@@ -102,7 +126,7 @@ class TrainForm:
         """(loss) -> its advice, its margin, its sub-centres."""
         chosen = LOSSES[loss]
         return {
-            self.loss: gr.update(info=chosen.advice),
+            self.loss: gr.update(info=say(chosen.advice)),
             self.advanced["margin"]: chosen.margin,
             self.advanced["sub_centres"]: chosen.sub_centres,
         }
@@ -122,18 +146,19 @@ def _groups() -> dict[str, dict[str, tuple[str, str]]]:
         for key, setting in ADVANCED.items()
         if key not in grouped
     }
-    return GROUPS | ({"Further": further} if further else {})
+    return GROUPS | ({to_say("Further"): further} if further else {})
 
 
 def _component(key: str, setting: Field, label: str, sentence: str) -> Component:
     """What one setting is entered in: its plain name, what it does and from where to where it goes."""
+    label, sentence = say(label), say(sentence)
     known, value = setting.metadata, getattr(PRESETS[FIRST_PRESET].config, setting.name)
     identity = f"train-{key.replace('_', '-')}"
     if known["choices"]:
-        info = f"{sentence} {'; '.join(f'{name}: {text}' for name, text in known['choices'].items())}"
+        info = f"{sentence} {'; '.join(f'{name}: {say(text)}' for name, text in known['choices'].items())}"
         return gr.Dropdown(list(known["choices"]), value=value, label=label, info=info, elem_id=identity)
     low, high = (f"{limit:,}".removesuffix(".0") for limit in (known["low"], known["high"]))
-    info = f"{sentence} {low} to {high} {known['unit']}".strip()
+    info = " ".join([sentence, say("{low} to {high}", low=low, high=high), say(known["unit"])]).strip()
     if isinstance(value, tuple):
         return gr.Textbox(_shown(value), label=label, info=info, elem_id=identity)
     if isinstance(value, int):

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from unifex.core.jobs import Job
+from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.core.text import duration
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -53,9 +54,11 @@ class TrainJobs:
         gallery = self.context.writable(name)
         check_model_name(self.context.library.models, model)
         if self.context.is_busy("train", model):
-            raise GalleryError(f"'{model}' is being trained; give the next one another name")
+            raise GalleryError(say("'{model}' is being trained; give the next one another name", model=model))
         if config.deep and self.context.workspace:
-            raise GalleryError("deep training takes more time and room than a visitor has here; take another preset")
+            raise GalleryError(
+                say("deep training takes more time and room than a visitor has here; take another preset")
+            )
         self.context.jobs.check_turn(self.context.owner, "train")  # before it is counted
         work = _training(self._seconds(finish), gallery, model, config, hold_out, finish)
         return self.context.start("train", model, work, gallery.name)
@@ -68,7 +71,7 @@ class TrainJobs:
         """Go on with the training of a model that was cut off."""
         stopped = self.named(model)
         if stopped is None:
-            raise GalleryError(f"there is nothing to go on with of '{model}'")
+            raise GalleryError(say("there is nothing to go on with of '{model}'", model=model))
         return self.go_on(stopped)
 
     def _seconds(self, finish: bool) -> float:
@@ -87,6 +90,8 @@ def _training(
 
     def check_time(_: EpochMetrics) -> None:
         if time.monotonic() > deadline:
-            raise GalleryError(f"a training may take {duration(seconds)} on this server; keep it, or go on")
+            raise GalleryError(
+                say("a training may take {time} on this server; keep it, or go on", time=duration(seconds))
+            )
 
     return (yield from train(gallery, model, config, hold_out, finish=finish, on_epoch=check_time))

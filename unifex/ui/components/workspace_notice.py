@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import gradio as gr
 from markupsafe import Markup
 
+from unifex.core.language import say, thousands
 from unifex.core.templates import render
 from unifex.core.text import plural, size
 from unifex.gallery.gallery import GalleryError
@@ -30,9 +31,6 @@ setInterval(show, 1000);
 watch('value', () => setTimeout(show, 0));
 show();
 """
-_NOBODY = html.message("Nothing can be kept for you here", f"Searching works: {NO_VISITOR}.", "warning")
-
-
 # What the browser keeps of it goes, too: the address of the last search, and what was searched lately.
 _FORGET_JS = """() => {
   localStorage.removeItem('unifex-recent');
@@ -46,7 +44,7 @@ class WorkspaceNotice:
     """A notice and a button; both hidden where the galleries are the user's own."""
 
     context: AppContext
-    delete: Confirmation = field(default_factory=lambda: Confirmation("Delete my data now", "delete-my-data"))
+    delete: Confirmation = field(default_factory=lambda: Confirmation(say("Delete my data now"), "delete-my-data"))
 
     def build(self) -> None:
         """Lay it out and wire what concerns nobody else."""
@@ -71,33 +69,47 @@ class WorkspaceNotice:
             return {self.notice: "", self.deleting: gr.update(visible=False)}
         workspace = self.context.workspace
         if workspace is None:
-            return {self.notice: _NOBODY, self.deleting: gr.update(visible=False)}
+            return {self.notice: _nobody(), self.deleting: gr.update(visible=False)}
         kept = _kept(workspace.usage(), workspace.limits, workspace.expires)
         return {self.notice: kept, self.deleting: gr.update(visible=True)}
 
     def ask(self) -> str:
         """-> what deleting does. Raises ``GalleryError`` where there is nothing."""
         if (workspace := self.context.workspace) is None:
-            raise GalleryError("nothing is kept for you")
+            raise GalleryError(say("nothing is kept for you"))
         usage = workspace.usage()
-        trained = f" and {plural(usage.trainings, 'training')}" if usage.trainings else ""
-        return f"Delete {plural(usage.images, 'image')}{trained} for good, {size(usage.bytes)}? Nobody can undo that."
+        trained = (
+            say(" and {trainings}", trainings=plural(usage.trainings, "training", "trainings"))
+            if usage.trainings
+            else ""
+        )
+        return say(
+            "Delete {images}{trained} for good, {size}? Nobody can undo that.",
+            images=plural(usage.images, "image", "images"),
+            trained=trained,
+            size=size(usage.bytes),
+        )
 
     def forget(self) -> Updates:
         """-> a notice; nothing of the visitor's is left."""
         workspaces, visitor = self.context.workspaces, self.context.visitor
         if workspaces and visitor:
             workspaces.forget(visitor)
-        return {self.notice: html.message("Your data is deleted", kind="good")}
+        return {self.notice: html.message(say("Your data is deleted"), kind="good")}
+
+
+def _nobody() -> Markup:
+    text = say("Searching works: {why}.", why=say(NO_VISITOR))
+    return html.message(say("Nothing can be kept for you here"), text, "warning")
 
 
 def _kept(usage: Usage, limits: Limits, expires: float) -> Markup:
     rows = (
-        (plural(usage.images, "image"), f"{limits.images:,}"),
+        (plural(usage.images, "image", "images"), thousands(limits.images)),
         (size(usage.bytes), size(limits.bytes)),
-        (plural(usage.trainings, "training"), f"{limits.trainings:,}"),
+        (plural(usage.trainings, "training", "trainings"), thousands(limits.trainings)),
     )
     if not usage.bytes:
-        text = f"It is deleted {limits.seconds / 3600:g} hours after you last used it."
-        return html.message("What you upload is yours alone", text)
+        text = say("It is deleted {hours:g} hours after you last used it.", hours=limits.seconds / 3600)
+        return html.message(say("What you upload is yours alone"), text)
     return render("workspace.html", rows=rows, expires=expires)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from unifex.core.language import say
 from unifex.core.templates import render
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.ui.server.picture_addresses import THUMBNAIL, address
@@ -35,7 +36,7 @@ class Card:
     @property
     def spoken(self) -> str:
         """The card in words."""
-        return ", ".join(part for part in (self.name, self.record.domain or "no domain", self.described) if part)
+        return ", ".join(part for part in (self.name, self.record.domain or say("no domain"), self.described) if part)
 
     @property
     def picture(self) -> str:
@@ -64,6 +65,6 @@ class CardCache:
         if position not in self._known:
             records = self.gallery.records([self.ids[position]])
             if not records:
-                raise GalleryError(f"an item of it is no longer in gallery '{self.gallery.name}'")
+                raise GalleryError(say("an item of it is no longer in gallery '{name}'", name=self.gallery.name))
             self._known[position] = Card(records[0], self.gallery.name)
         return self._known[position]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from unifex.core.language import say, thousands
 from unifex.core.templates import render
 from unifex.core.text import plural, size
 from unifex.gallery.copy_groups import CopyGroup, as_csv
@@ -17,13 +18,17 @@ from unifex.ui.rendering.html import data_uri
 
 def name_of(level: str) -> str:
     """A level in two words."""
-    return LEVELS[level].split(":")[0]
+    return say(LEVELS[level]).split(":")[0]
 
 
 def level_choices(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     """The levels to choose from: title, with how many groups there are where ``counts`` says so, and level."""
-    said = {level: f" ({counts[level]:,})" if level in counts else "" for level in LEVELS}
-    return [(name_of(level).capitalize() + said[level], level) for level in LEVELS]
+    said = {level: f" ({thousands(counts[level])})" if level in counts else "" for level in LEVELS}
+    return [(_capitalized(name_of(level)) + said[level], level) for level in LEVELS]
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def copies_in(groups: Sequence[CopyGroup]) -> int:
@@ -39,12 +44,22 @@ def bytes_in(groups: Sequence[CopyGroup]) -> int:
 def duplicate_group(group: CopyGroup) -> Group:
     """A group with what can be done: keep the first, or remember that they are different."""
     count = len(group.others)
-    items = [GroupItem(group.kept, "kept", "good", _size(group.kept))]
+    items = [GroupItem(group.kept, say("kept"), "good", _size(group.kept))]
     items += [GroupItem(copy.record, name_of(copy.level), "", _size(copy.record)) for copy in group.others]
-    acts = [Act("keep", group.kept.id, 0, f"Leave out {plural(count, 'copy')}", "Keep the first one; the files stay")]
+    acts = [
+        Act(
+            "keep",
+            group.kept.id,
+            0,
+            say("Leave out {copies}", copies=plural(count, "copy", "copies")),
+            say("Keep the first one; the files stay"),
+        )
+    ]
     if any(copy.level != BYTES for copy in group.others):
-        acts.append(Act("distinct", group.kept.id, 0, "These are different", "Remembered: never listed again"))
-    return Group(f"{count + 1:,} images · {size(bytes_in([group]))} in copies", items, acts)
+        acts.append(
+            Act("distinct", group.kept.id, 0, say("These are different"), say("Remembered: never listed again"))
+        )
+    return Group(say("{count:,} images · {size} in copies", count=count + 1, size=size(bytes_in([group]))), items, acts)
 
 
 def _size(record: Record) -> str:
@@ -54,10 +69,16 @@ def _size(record: Record) -> str:
 def summary(groups: int, copies: int, level: str, listed: Sequence[CopyGroup] | None, fresh: int) -> Markup:
     """How many there are. ``listed``: all of them, where they are few enough for a file; ``fresh``: images that came
     since."""
-    frees = f"; without them the files would take {size(bytes_in(listed))} less" if listed else ""
-    text = f"{plural(groups, 'group')} with {plural(copies, 'copy')} ({LEVELS[level]}){frees}."
+    frees = say("; without them the files would take {size} less", size=size(bytes_in(listed))) if listed else ""
+    text = say(
+        "{groups} with {copies} ({level}){frees}.",
+        groups=plural(groups, "group", "groups"),
+        copies=plural(copies, "copy", "copies"),
+        level=say(LEVELS[level]),
+        frees=frees,
+    )
     return render(
-        "duplicates.html", text=text if groups else f"No duplicates ({LEVELS[level]}).",
+        "duplicates.html", text=text if groups else say("No duplicates ({level}).", level=say(LEVELS[level])),
         csv=data_uri(as_csv(listed)) if listed else "", many=groups > 0 and listed is None,
-        level=level, fresh=plural(fresh, "image") if fresh else "",
+        level=level, fresh=plural(fresh, "image", "images") if fresh else "",
     )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from markupsafe import Markup
 
+from unifex.core.language import say, thousands
 from unifex.core.tables import to_csv
 from unifex.core.templates import render
 from unifex.core.text import plural
@@ -31,11 +32,11 @@ def report(found: Assessment, gallery: str) -> Markup:
         main=main,
         sentence=_sentence(found),
         tiles=(
-            ("mMP@5", main.overall(), "of the first hits, how many are right"),
-            ("macro mMP@5", main.macro(), "every domain counts the same"),
-            ("recall@1", main.overall("recall1"), "the first hit is right"),
-            ("recall@5", main.overall("recall5"), "one of the first five is right"),
-            ("mAP@R", main.overall("map_r"), "all that is relevant, in order"),
+            ("mMP@5", main.overall(), say("of the first hits, how many are right")),
+            (say("macro mMP@5"), main.macro(), say("every domain counts the same")),
+            ("recall@1", main.overall("recall1"), say("the first hit is right")),
+            ("recall@5", main.overall("recall5"), say("one of the first five is right")),
+            ("mAP@R", main.overall("map_r"), say("all that is relevant, in order")),
         ),
         models=_models(found),
         domains=_domains(main),
@@ -47,43 +48,72 @@ def report(found: Assessment, gallery: str) -> Markup:
 
 def _sentence(found: Assessment) -> str:
     main, score = found.main, found.main.overall()
-    left = [f"{count:,} {reason}" for reason, count in main.split.omitted.items() if count]
-    left += [f"{plural(main.skipped, 'query')} without a relevant item in the index"] if main.skipped else []
+    left = [f"{thousands(count)} {say(reason)}" for reason, count in main.split.omitted.items() if count]
+    left += (
+        [say("{queries} without a relevant item in the index", queries=plural(main.skipped, "query", "queries"))]
+        if main.skipped
+        else []
+    )
     first = main.overall("recall1").value
-    text = (
-        f"Of the first five hits of a query, {100 * score.value:.0f} % are what they could be at best (mMP@5 "
-        f"{score.value:.3f}); other queries of this kind would give {score.low:.3f} to {score.high:.3f} (95 %). The "
-        f"very first hit is right for {100 * first:.0f} % of queries. "
-        f"Measured: {PROTOCOLS[main.split.protocol.kind].sentence}, {plural(main.queries, 'query')} among "
-        f"{plural(len(main.split.items), 'item')}. Left out: {', '.join(left) or 'nothing'}."
+    text = say(
+        "Of the first five hits of a query, {share:.0f} % are what they could be at best (mMP@5 "
+        "{value:.3f}); other queries of this kind would give {low:.3f} to {high:.3f} (95 %). The "
+        "very first hit is right for {first:.0f} % of queries. Measured: {protocol}, {queries} among "
+        "{items}. Left out: {left}.",
+        share=100 * score.value,
+        value=score.value,
+        low=score.low,
+        high=score.high,
+        first=100 * first,
+        protocol=say(PROTOCOLS[main.split.protocol.kind].sentence),
+        queries=plural(main.queries, "query", "queries"),
+        items=plural(len(main.split.items), "item", "items"),
+        left=", ".join(left) or say("nothing"),
     )
     if plain := found.without_context:
         change = difference(main, plain)
-        text += (
-            f" Context re-ranking changes mMP@5 here by {change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f}), "
-            f"from {plain.overall().value:.3f} without it."
+        text += " " + say(
+            "Context re-ranking changes mMP@5 here by {value:+.3f} ({low:+.3f} to {high:+.3f}), from "
+            "{before:.3f} without it.",
+            value=change.value,
+            low=change.low,
+            high=change.high,
+            before=plain.overall().value,
         )
     return text
 
 
 def _models(found: Assessment) -> Table:
-    heads = ("Model", "Dim", "mMP@5", "95 % interval", "Against the first", "Macro", "R@1", "R@5", "mAP@R")
+    heads = (
+        say("Model"),
+        say("Dim"),
+        "mMP@5",
+        say("95 % interval"),
+        say("Against the first"),
+        say("Macro"),
+        "R@1",
+        "R@5",
+        "mAP@R",
+    )
     rows = []
     for result in found.evaluations:
         score = result.overall()
         against = difference(result, found.main) if result is not found.main else None
         rest = [number(result.overall(measure).value) for measure in RANKED]
+        name = say("{model} + context", model=result.model) if result.context else result.model
         rows.append(
-            [named(result.model + (" + context" if result.context else "")), Cell(result.dim, str(result.dim)),
+            [named(name), Cell(result.dim, str(result.dim)),
              number(score.value), interval(score), gain(against), number(result.macro().value), *rest]
         )  # fmt: skip
     return Table("models-table", heads, rows)
 
 
 def _domains(main: Evaluation) -> Table:
-    heads = ("Domain", "Queries", "Items", "mMP@5", "95 % interval", "Alone", "R@1", "R@5", "mAP@R")
+    named_so = say("Domain"), say("Queries"), say("Items")
+    heads = (*named_so, "mMP@5", say("95 % interval"), say("Alone"), "R@1", "R@5", "mAP@R")
     rows = [
-        [opening(row.name, Part(row.name), "no domain"), count(row.queries), count(row.items), number(row.mmp5.value),
+        [opening(row.name, Part(row.name), say("no domain")), count(row.queries), count(row.items),
+         number(row.mmp5.value),
          interval(row.mmp5),
          number(row.in_domain.value), *(number(getattr(row, measure).value) for measure in RANKED)]
         for row in main.domains
@@ -143,9 +173,9 @@ def labels(main: Evaluation, text: str = "") -> Markup:
     """The labels with ``text`` in their name or domain, worst first; a press on one opens its pictures."""
     wanted = text.strip().casefold()
     fitting = [row for row in main.labels if wanted in row.label.casefold() or wanted in row.domain.casefold()]
-    heads = ("Label", "Domain", "Queries", "mMP@5", "R@1", "Wrong first hits are mostly")
+    heads = (say("Label"), say("Domain"), say("Queries"), "mMP@5", "R@1", say("Wrong first hits are mostly"))
     rows = [
-        [opening(row.label, Part(row.domain, row.label)), named(row.domain, "no domain"), count(row.queries),
+        [opening(row.label, Part(row.domain, row.label)), named(row.domain, say("no domain")), count(row.queries),
          number(row.mmp5), number(row.recall1), named(row.most_confused_with)]
         for row in fitting[:MOST_LABELS]
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from unifex.core.language import say, thousands
 from unifex.core.templates import render
 from unifex.core.text import plural, shortened
 from unifex.evaluation.evaluation import Evaluation
@@ -29,20 +30,20 @@ def _acts(item: Record, other: Record | None) -> list[Act]:
     if other is None:
         return []
     acts = [
-        Act("same", item.id, other.id, "Same thing", "Both show the same thing: counts as right"),
-        Act("drop", item.id, 0, "Leave out", "Leave the first item out of the gallery"),
+        Act("same", item.id, other.id, say("Same thing"), say("Both show the same thing: counts as right")),
+        Act("drop", item.id, 0, say("Leave out"), say("Leave the first item out of the gallery")),
     ]
     if (item.label, item.domain) == (other.label, other.domain):
         return acts
-    label = f"Relabel as {shortened(other.label)}"
-    return [Act("relabel", item.id, other.id, label, "The first item gets this label"), *acts]
+    label = say("Relabel as {label}", label=shortened(other.label))
+    return [Act("relabel", item.id, other.id, label, say("The first item gets this label")), *acts]
 
 
 def verdict(right: bool, rank: int, cutoff: int) -> tuple[str, str, str]:
     """Sign, word and CSS class of a hit at ``rank`` (from 0), where the score is of the first ``cutoff``."""
     if right and rank >= cutoff:
-        return "↓", "too late", "late"
-    return ("✓", "right", "good") if right else ("✗", "wrong", "bad")
+        return "↓", say("too late"), "late"
+    return ("✓", say("right"), "good") if right else ("✗", say("wrong"), "bad")
 
 
 def failed_query(failure: WorstQuery, query: Record, hits: Sequence[Record | None], missed: Sequence[Record]) -> Group:
@@ -58,53 +59,87 @@ def failed_query(failure: WorstQuery, query: Record, hits: Sequence[Record | Non
     ]
     wrong = [item for right, item in found if not right][:WRONG]
     late = [item for right, item in found if right]
-    should = [*late, *(GroupItem(item, "○ not found", "late") for item in missed)][:MISSED]
+    should = [*late, *(GroupItem(item, say("○ not found"), "late") for item in missed)][:MISSED]
     acts = _acts(query, wrong[0].record if wrong else None)
-    return Group(_sentence(failure), [GroupItem(query, "query"), *wrong, *should], acts)
+    return Group(_sentence(failure), [GroupItem(query, say("query")), *wrong, *should], acts)
 
 
 def _sentence(failure: WorstQuery) -> str:
     if failure.cutoff == 1:
-        return f"{failure.mmp5:.2f} · first hit wrong, and it alone counts: its label has one other image"
+        return say(
+            "{mmp5:.2f} · first hit wrong, and it alone counts: its label has one other image", mmp5=failure.mmp5
+        )
     right = round(failure.mmp5 * failure.cutoff)
-    return f"{failure.mmp5:.2f} · {right or 'none'} of the first {failure.cutoff} hits right"
+    return say(
+        "{mmp5:.2f} · {right} of the first {cutoff} hits right",
+        mmp5=failure.mmp5,
+        right=right or say("none"),
+        cutoff=failure.cutoff,
+    )
 
 
 def label_error(error: LabelError, item: Record, near: Sequence[Record]) -> Group:
     """An item whose neighbours all agree on another label."""
-    said = f"its {len(near)} nearest are all {shortened(near[0].label)} (similarity {error.similarity:.2f})"
-    items = [GroupItem(item, "label?", "bad"), *(GroupItem(other) for other in near)]
-    return Group(f"Labelled {shortened(item.label)}, but {said}", items, _acts(item, near[0]))
+    said = say(
+        "its {count} nearest are all {label} (similarity {similarity:.2f})",
+        count=len(near),
+        label=shortened(near[0].label),
+        similarity=error.similarity,
+    )
+    items = [GroupItem(item, say("label?"), "bad"), *(GroupItem(other) for other in near)]
+    return Group(
+        say("Labelled {label}, but {said}", label=shortened(item.label), said=said), items, _acts(item, near[0])
+    )
 
 
 def duplicate(pair: Duplicate, query: Record, item: Record) -> Group:
     """An image that stands on both sides of the evaluation and flatters it."""
-    how = "the same file" if pair.identical else f"similarity {pair.similarity:.3f}"
-    return Group(f"In query and index: {how}", [GroupItem(query, "query"), GroupItem(item, "index")],
-                 _acts(query, item))  # fmt: skip
+    how = say("the same file") if pair.identical else say("similarity {similarity:.3f}", similarity=pair.similarity)
+    items = [GroupItem(query, say("query")), GroupItem(item, say("index"))]
+    return Group(say("In query and index: {how}", how=how), items, _acts(query, item))
 
 
 def part_title(part: Part, evaluation: Evaluation, failed: int, shown: int) -> Markup:
     """What is looked at: which queries, how many of them failed, how many are shown."""
     meant = int((part.queries(evaluation) & evaluation.metrics.counted).sum())
-    order = f", the worst {shown:,} shown" if failed > shown else ", the worst first" if failed > 1 else ""
-    count = f"{f'{failed:,}' if failed else 'none'} of {plural(meant, 'query')} failed{order}"
+    order = (
+        say(", the worst {shown:,} shown", shown=shown)
+        if failed > shown
+        else say(", the worst first")
+        if failed > 1
+        else ""
+    )
+    count = say(
+        "{failed} of {queries} failed{order}",
+        failed=thousands(failed) if failed else say("none"),
+        queries=plural(meant, "query", "queries"),
+        order=order,
+    )
     return render("part_title.html", whose=_whose(part), whole=part == Part(), count=count)
 
 
 def _whose(part: Part) -> str:
     if part.label is not None:
-        return f"Label {shortened(part.label)}" + (f" in {shortened(part.domain)}" if part.domain else "")
+        label, domain = shortened(part.label), shortened(part.domain or "")
+        return (
+            say("Label {label} in {domain}", label=label, domain=domain)
+            if domain
+            else say("Label {label}", label=label)
+        )
     if part.domain is None:
-        return "All queries"
-    domain = f"Queries of {shortened(part.domain) or 'no domain'}"
-    taken = "" if part.taken_by is None else f" whose first hit is of {shortened(part.taken_by) or 'no domain'}"
+        return say("All queries")
+    domain = say("Queries of {domain}", domain=shortened(part.domain) or say("no domain"))
+    taken = (
+        ""
+        if part.taken_by is None
+        else say(" whose first hit is of {taken_by}", taken_by=shortened(part.taken_by) or say("no domain"))
+    )
     return domain + taken
 
 
 def corrections(said: Sequence[Correction], csv_text: str, editable: bool) -> Markup:
     """What was said of the gallery's items, each with a way back."""
     if not said:
-        return message("No corrections yet", "Relabel, leave out or join items in the lists beside this one.")
+        return message(say("No corrections yet"), say("Relabel, leave out or join items in the lists beside this one."))
     rows = [(key(correction), correction.sentence) for correction in said]
     return render("corrections.html", rows=rows, csv=data_uri(csv_text), editable=editable)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unifex.core.language import say, thousands
 from unifex.evaluation.metrics import Estimate
 
 
@@ -49,7 +50,7 @@ def named(text: str, without: str = "–") -> Cell:
 
 def count(value: int) -> Cell:
     """A whole number."""
-    return Cell(value, f"{value:,}")
+    return Cell(value, thousands(value))
 
 
 def number(value: float) -> Cell:
@@ -66,5 +67,9 @@ def gain(change: Estimate | None) -> Cell:
     """A difference with its 95% interval, and what that means; None where there is nothing to compare with."""
     if change is None:
         return Cell(0.0, "–")
-    word = "better" if change.low > 0 else "worse" if change.high < 0 else "no clear difference"
-    return Cell(change.value, f"{change.value:+.3f}", f"{change.low:+.3f} to {change.high:+.3f}, {word}")
+    word = say("better") if change.low > 0 else say("worse") if change.high < 0 else say("no clear difference")
+    return Cell(
+        change.value,
+        f"{change.value:+.3f}",
+        say("{low:+.3f} to {high:+.3f}, {word}", low=change.low, high=change.high, word=word),
+    )

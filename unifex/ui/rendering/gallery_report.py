@@ -6,6 +6,7 @@ from collections import Counter
 
 from markupsafe import Markup
 
+from unifex.core.language import say, thousands
 from unifex.core.templates import render
 from unifex.core.text import duration, plural, size
 from unifex.gallery.embedding import Forecast
@@ -20,17 +21,22 @@ MOST_REASONS = 12
 def report(outcome: IndexReport) -> Markup:
     """What came of indexing, with counts of why files were left out and a line for each."""
     counts = (
-        (outcome.skipped, "were there already"),
-        (outcome.moved, "lie at another place now"),
-        (outcome.relabelled, "have another label now"),
-        (outcome.removed, "were removed"),
-        (outcome.missing, "are gone from the source and were kept"),
+        (outcome.skipped, say("were there already")),
+        (outcome.moved, say("lie at another place now")),
+        (outcome.relabelled, say("have another label now")),
+        (outcome.removed, say("were removed")),
+        (outcome.missing, say("are gone from the source and were kept")),
     )
-    told = ", ".join(f"{count:,} {what}" for count, what in counts if count or what == counts[0][1])
+    told = ", ".join(f"{thousands(count)} {what}" for count, what in counts if count or what == counts[0][1])
     return render(
         "index_report.html",
-        title=f"{plural(outcome.added, 'image')} added to '{outcome.gallery}' in {duration(outcome.seconds)}",
-        text=f"{told}. The gallery has {plural(outcome.items, 'item')}.",
+        title=say(
+            "{images} added to '{gallery}' in {time}",
+            images=plural(outcome.added, "image", "images"),
+            gallery=outcome.gallery,
+            time=duration(outcome.seconds),
+        ),
+        text=say("{told}. The gallery has {items}.", told=told, items=plural(outcome.items, "item", "items")),
         report=outcome,
         reasons=Counter(file.reason for file in outcome.failed).most_common(MOST_REASONS),
         lines=REPORT_LINES,
@@ -41,26 +47,48 @@ def forecast(outcome: Forecast, name: str, there: int | None) -> Markup:
     """What indexing would take, and where it goes: gallery ``name``, which has so many items, or is new (None)."""
     if not outcome.images:
         return message(
-            "No images found", "None of the files tried is an image that can be read. Choose another folder.", "warning"
+            say("No images found"),
+            say("None of the files tried is an image that can be read. Choose another folder."),
+            "warning",
         )
-    left_out = f"; {outcome.refused} of {outcome.tried} files tried cannot be used" if outcome.refused else ""
-    into = f"a new gallery '{name}'" if there is None else f"'{name}', which has {plural(there, 'item')} already"
+    left_out = (
+        say("; {refused} of {tried} files tried cannot be used", refused=outcome.refused, tried=outcome.tried)
+        if outcome.refused
+        else ""
+    )
+    into = (
+        say("a new gallery '{name}'", name=name)
+        if there is None
+        else say("'{name}', which has {items} already", name=name, items=plural(there, "item", "items"))
+    )
     return message(
-        f"About {plural(outcome.images, 'image')}: {duration(outcome.seconds)}, {size(outcome.bytes)} on disk",
-        f"Forecast from a trial with {outcome.tried} files{left_out}. Press Start to add them to {into}.",
+        say(
+            "About {images}: {time}, {size} on disk",
+            images=plural(outcome.images, "image", "images"),
+            time=duration(outcome.seconds),
+            size=size(outcome.bytes),
+        ),
+        say(
+            "Forecast from a trial with {tried} files{left_out}. Press Start to add them to {into}.",
+            tried=outcome.tried,
+            left_out=left_out,
+            into=into,
+        ),
     )
 
 
 def gallery_facts(known: Facts, index: str) -> Markup:
     """A gallery at a glance; ``index`` says how it is searched."""
+    none = say("none")
     rows = {
-        "Items": f"{known.items:,}" + (f" ({known.images:,} different images)" if known.images != known.items else ""),
-        "Labels": f"{known.labels:,}",
-        "Splits": ", ".join(f"{name or 'none'}: {count:,}" for name, count in known.splits.items()) or "none",
-        "Model": f"{known.model}, {known.dim}-d, on {known.backbone}",
-        "Index": index,
-        "Refused files": f"{known.refused:,}",
-        "Corrections": f"{known.corrections:,}",
-        "On disk": size(known.bytes),
+        say("Items"): thousands(known.items)
+        + (say(" ({images:,} different images)", images=known.images) if known.images != known.items else ""),
+        say("Labels"): thousands(known.labels),
+        say("Splits"): ", ".join(f"{name or none}: {thousands(count)}" for name, count in known.splits.items()) or none,
+        say("Model"): say("{model}, {dim}-d, on {backbone}", model=known.model, dim=known.dim, backbone=known.backbone),
+        say("Index"): index,
+        say("Refused files"): thousands(known.refused),
+        say("Corrections"): thousands(known.corrections),
+        say("On disk"): size(known.bytes),
     }
     return render("gallery_facts.html", known=known, rows=rows)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unifex.core import dates
+from unifex.core.language import say
 from unifex.core.text import number
 from unifex.gallery.gallery import Gallery, Record
 from unifex.retrieval.hits import Hit
@@ -92,7 +93,7 @@ def further_hits(hits: Iterable[Hit], view: View, answer: int, more: bool) -> st
 
 def samples_grid(gallery: str, records: Iterable[Record]) -> str:
     """Items to begin with, for who has no query yet."""
-    lead = "Drop an image into the box, or start with one of these:"
+    lead = say("Drop an image into the box, or start with one of these:")
     return _grid(gallery, "samples", map(GridItem.of, records), lead=lead)
 
 

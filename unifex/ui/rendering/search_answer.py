@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
+from unifex.core.language import say
 from unifex.core.tables import to_csv
 from unifex.core.templates import render
 from unifex.gallery.tags import SEPARATOR
@@ -53,32 +54,47 @@ def hits_csv(hits: Iterable[Hit], strangers: bool = False) -> str:
     return to_csv(columns, ([row.get(name, "") for name in columns] for row in rows))
 
 
-EMPTY = message("This gallery is empty", "Add images in the Gallery tab: a folder, a .zip or a .csv.")
-NO_QUERY = message(
-    "Nothing to search with yet",
-    "Drop, paste or choose an image on the box, or press one of the images below.",
-    "warning",
-)
-NOTHING_LEFT = message("Nothing is left to search", "Remove a filter, or search everywhere.", "warning")
-OUT_OF_GALLERY = message(
-    "Probably not in this gallery",
-    "Even the best hit is only as alike as what queries find whose thing is not here, as this gallery tells. "
-    "What follows is the nearest there is.",
-    "warning",
-)
+def empty() -> Markup:
+    """There is nothing that could be found."""
+    return message(say("This gallery is empty"), say("Add images in the Gallery tab: a folder, a .zip or a .csv."))
+
+
+def no_query() -> Markup:
+    """Search was pressed without anything to search with."""
+    text = say("Drop, paste or choose an image on the box, or press one of the images below.")
+    return message(say("Nothing to search with yet"), text, "warning")
+
+
+def nothing_left() -> Markup:
+    """Filters leave nothing."""
+    return message(say("Nothing is left to search"), say("Remove a filter, or search everywhere."), "warning")
+
+
+def out_of_gallery() -> Markup:
+    """What is searched for is not here, as far as can be told."""
+    text = say(
+        "Even the best hit is only as alike as what queries find whose thing is not here, as this gallery tells. "
+        "What follows is the nearest there is."
+    )
+    return message(say("Probably not in this gallery"), text, "warning")
 
 
 def why_nothing(result: SearchResult, filters: Filters) -> str:
     """What is said where nothing is found among what ``filters`` leave."""
     if not result.items:
-        return message("This gallery is empty", "Add images in the Gallery tab.", "warning")
+        return message(say("This gallery is empty"), say("Add images in the Gallery tab."), "warning")
     if filters.false_accept_rate:
         return message(
-            "No match that can be trusted",
-            f"Nothing here is more alike than what {100 * filters.false_accept_rate:.0f} % of queries find whose thing "
-            "is not in the gallery. Choose another setting under Trust to see the nearest.",
+            say("No match that can be trusted"),
+            say(
+                "Nothing here is more alike than what {share:.0f} % of queries find whose thing "
+                "is not in the gallery. Choose another setting under Trust to see the nearest.",
+                share=100 * filters.false_accept_rate,
+            ),
             "warning",
         )
     if filters.min_score is not None:
-        return message("Nothing is that similar", "Lower the least similarity, or remove a filter.", "warning")
-    return NOTHING_LEFT
+        return message(
+            say("Nothing is that similar"), say("Lower the least similarity, or remove a filter."), "warning"
+        )
+    return nothing_left()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from unifex.core.language import say, thousands, to_say
 from unifex.core.templates import render
 from unifex.core.text import duration, plural
 from unifex.evaluation.compare import PCA, RAW
@@ -22,37 +23,37 @@ from unifex.ui.rendering.figures import Cell, Table, count, gain, interval, name
 MOST_NAMED = 12
 VERDICT_KINDS = {"better": "good", "worse": "error", "no difference": "warning", "unmeasured": "warning"}
 HELD_OUT = {
-    "split": "the gallery's own queries and index; its train split is trained on",
-    "named": "the labels that were named",
-    "drawn": "drawn by seed, evenly over domains; looked for among all labelled items",
-    "none": "none",
+    "split": to_say("the gallery's own queries and index; its train split is trained on"),
+    "named": to_say("the labels that were named"),
+    "drawn": to_say("drawn by seed, evenly over domains; looked for among all labelled items"),
+    "none": to_say("none"),
 }
 
 
 def summary(data: TrainingData, suspicious: Sequence[Card] | None) -> Markup:
     """What will be trained on and measured on, and what is wrong with it. ``suspicious`` None: not looked for."""
     counts = (
-        (data.classes, "classes", f"in {plural(data.domains, 'domain')}"),
-        (len(data.train), "images", "to train on"),
-        (data.held_out_classes, "held out", "classes to measure on"),
+        (data.classes, say("classes"), say("in {domains}", domains=plural(data.domains, "domain", "domains"))),
+        (len(data.train), say("images"), say("to train on")),
+        (data.held_out_classes, say("held out"), say("classes to measure on")),
     )
     small = _listed([f"{small.name} ({small.images})" for small in data.small], ", ")
-    alike = _listed([" and ".join(f"'{name[:60]}'" for name in group) for group in data.columns.lookalikes], "; ")
+    alike = _listed([say(" and ").join(f"'{name[:60]}'" for name in group) for group in data.columns.lookalikes], "; ")
     rows = {
-        "Held-out classes": data.unmeasured or HELD_OUT[data.held_out_by],
-        "Classes too small": small,
-        "Labels that look alike": alike,
-        "Copies left out": f"{data.copies:,}",
-        "One image, two labels": f"{data.clashes:,}",
-        "Without a label": f"{data.unlabelled:,}",
-        "Suspicious labels": "not looked for" if suspicious is None else f"{len(suspicious):,}",
+        say("Held-out classes"): data.unmeasured or say(HELD_OUT[data.held_out_by]),
+        say("Classes too small"): small,
+        say("Labels that look alike"): alike,
+        say("Copies left out"): thousands(data.copies),
+        say("One image, two labels"): thousands(data.clashes),
+        say("Without a label"): thousands(data.unlabelled),
+        say("Suspicious labels"): say("not looked for") if suspicious is None else thousands(len(suspicious)),
     }
     return render("training_data.html", counts=counts, rows=rows, suspicious=(suspicious or [])[:MOST_NAMED])
 
 
 def _listed(names: list[str], separator: str) -> str:
-    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-    return separator.join(names[:MOST_NAMED]) + more or "none"
+    more = say(" and {count:,} more", count=len(names) - MOST_NAMED) if len(names) > MOST_NAMED else ""
+    return separator.join(names[:MOST_NAMED]) + more or say("none")
 
 
 def curves(curve: Sequence[EpochMetrics]) -> str:
@@ -66,11 +67,16 @@ def curves(curve: Sequence[EpochMetrics]) -> str:
 
 def outcome(found: TrainResult) -> Markup:
     """The verdict, before and after, per domain."""
-    done = f"{found.model}: {plural(len(found.data.train), 'image')} of {plural(found.data.classes, 'class')}"
     first = found.evaluations[0] if found.evaluations else None
     return render(
         "training_result.html",
-        title=f"{done}, trained in {duration(found.seconds)}",
+        title=say(
+            "{model}: {images} of {classes}, trained in {time}",
+            model=found.model,
+            images=plural(len(found.data.train), "image", "images"),
+            classes=plural(found.data.classes, "class", "classes"),
+            time=duration(found.seconds),
+        ),
         kind=VERDICT_KINDS[found.verdict],
         result=found,
         anew=_cost_of_indexing(found) if found.adaptation else "",
@@ -84,11 +90,14 @@ def outcome(found: TrainResult) -> Markup:
 def _cost_of_indexing(found: TrainResult) -> str:
     """What it takes to see a gallery with a backbone of its own."""
     count = len(found.data.columns.ids)
-    return f"Its backbone is its own now, so features are made anew from {plural(count, 'image')} before it searches."
+    return say(
+        "Its backbone is its own now, so features are made anew from {images} before it searches.",
+        images=plural(count, "image", "images"),
+    )
 
 
 def _models(found: TrainResult) -> Table:
-    heads = ("Model", "Dim", "mMP@5", "95 % interval", "The new one against it", "Macro")
+    heads = (say("Model"), say("Dim"), "mMP@5", say("95 % interval"), say("The new one against it"), say("Macro"))
     rows = []
     for other in found.evaluations:
         new = found.of(found.model, other.dim if other.dim in found.neck.dims else found.dim)
@@ -107,14 +116,20 @@ def _change(new: Evaluation | None, old: Evaluation | None, domain: str | None =
 
 def _domains(found: TrainResult) -> Table:
     old, new = found.of(found.before, found.before_dim), found.of(found.model, found.dim)
-    columns = {"Raw": found.of(RAW, found.dim), "PCA": found.of(PCA, found.dim), "Before": old, "After": new}
-    shown = [(head, e) for head, e in columns.items() if e and not (head == "Before" and found.before == "raw")]
-    heads = ["Domain", "Queries", *(f"{head}, {e.dim}-d" for head, e in shown), "Change"]
+    before = None if found.before == "raw" else old
+    columns = {
+        to_say("Raw"): found.of(RAW, found.dim),
+        "PCA": found.of(PCA, found.dim),
+        to_say("Before"): before,
+        to_say("After"): new,
+    }
+    shown = [(say(head), e) for head, e in columns.items() if e]
+    heads = [say("Domain"), say("Queries"), *(f"{head}, {e.dim}-d" for head, e in shown), say("Change")]
     rows = []
     for parts in zip(*(e.domains for _, e in shown)):
         name = parts[0].name
         cells = [number(part.mmp5.value) for part in parts]
-        rows.append([named(name, "no domain"), count(parts[0].queries), *cells, gain(_change(new, old, name))])
+        rows.append([named(name, say("no domain")), count(parts[0].queries), *cells, gain(_change(new, old, name))])
     return Table("trained-domains-table", heads, rows)
 
 
@@ -133,7 +148,7 @@ def changed(rows: Sequence[Changed], see: Callable[[int], Card], before: str, af
     if not rows:
         return Markup()
     shown = [
-        ChangedRow(row.gain, row.cutoff, replace(see(row.query), badge="query"),
+        ChangedRow(row.gain, row.cutoff, replace(see(row.query), badge=say("query")),
                    [(before, _cards(row.before, see, row.cutoff)), (after, _cards(row.after, see, row.cutoff))])
         for row in rows
     ]  # fmt: skip

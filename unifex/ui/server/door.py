@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unifex.core.language import say
 from unifex.ui.server.rates import Rate, Refusal, network_of
 
 GUESSES, ALL_GUESSES = 5, 60  # wrong passwords a minute: of one address, of all that were never right
@@ -95,20 +96,24 @@ class Door:
     def _check_host(self, request: Request) -> None:
         given = request.headers.getlist("host")
         if len(given) != 1:
-            raise Refusal(400, "a request names one host")
+            raise Refusal(400, say("a request names one host"))
         for host in (*given, *request.headers.getlist("x-forwarded-host")):
             if self.hosts.known(host) is None:
                 raise Refusal(
-                    403, f"this server does not answer for '{host[:100]}'; name it with --allowed-hosts if it is yours"
+                    403,
+                    say(
+                        "this server does not answer for '{host}'; name it with --allowed-hosts if it is yours",
+                        host=host[:100],
+                    ),
                 )
 
     def _check_origin(self, request: Request) -> None:
         """Another site's page must not act here, nor read what is here; a program says nothing of where it is from."""
         headers = request.headers
         if (origins := headers.getlist("origin")) and not all(self._is_own(origin, request) for origin in origins):
-            raise Refusal(403, "this request comes from another site")
+            raise Refusal(403, say("this request comes from another site"))
         if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
-            raise Refusal(403, "this request comes from another site")
+            raise Refusal(403, say("this request comes from another site"))
 
     def _is_own(self, origin: str, request: Request) -> bool:
         """Same name and port as the host that is asked; or a proxy's, which asked by another name or without a port."""
@@ -130,7 +135,7 @@ class Door:
         address = network_of(request.client.host if request.client else "")
         too_many = self.all_wrong.count("") >= ALL_GUESSES and address not in self.right
         if too_many or self.wrong.count(address) >= GUESSES:
-            raise Refusal(429, "too many wrong passwords; wait a minute")
+            raise Refusal(429, say("too many wrong passwords; wait a minute"))
         self.wrong.add(address)  # before the answer: guesses that come at once count, too
         self.all_wrong.add("")
 
@@ -150,7 +155,7 @@ def check_logged_in(request: Request) -> None:
         return
     tokens = (cookies.get(f"access-token-{app.cookie_id}"), cookies.get(f"access-token-unsecure-{app.cookie_id}"))
     if not any(token in app.tokens for token in tokens if token):
-        raise Refusal(401, "log in first")
+        raise Refusal(401, say("log in first"))
 
 
 def refused(refusal: Refusal) -> JSONResponse:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
+from unifex.core.language import say
 from unifex.ui.server.quotas import MAX_TEXTS
 from unifex.ui.server.rates import Refusal
 from unifex.ui.server.visitor_files import PREFIX, VisitorFiles
@@ -33,7 +34,7 @@ class Naming:
     def of(self, value: Any, depth: int = 0) -> Any:
         """JSON data with paths in it. Raises :class:`Refusal` for another's file, and what is too much or too deep."""
         if depth > 50:
-            raise Refusal(400, "nested too deeply")
+            raise Refusal(400, say("nested too deeply"))
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, list):
@@ -47,7 +48,7 @@ class Naming:
     def _file(self, value: dict[str, Any]) -> dict[str, Any]:
         """Gradio takes every object with a ``path`` for a file, and would fetch its ``url``."""
         if re.match(r"\s*\w[\w+.-]*:", value["path"]):
-            raise Refusal(403, "upload the file; this server fetches nothing")
+            raise Refusal(403, say("upload the file; this server fetches nothing"))
         if value["path"] and not value["path"].startswith(PREFIX):
             raise Refusal(403, NOT_YOURS)
         return {name: inner for name, inner in value.items() if name != "url"}
@@ -55,14 +56,14 @@ class Naming:
     def _text(self, text: str) -> str:
         self.texts += 1
         if self.texts > MAX_TEXTS:
-            raise Refusal(413, f"more than {MAX_TEXTS:,} texts in one request")
+            raise Refusal(413, say("more than {most:,} texts in one request", most=MAX_TEXTS))
         if PREFIX in text or str(self.files.folder) in text:
             path = self.files.path(text, self.owner)
             if path is None:
                 raise Refusal(403, NOT_YOURS)
             return str(path)
         if len(text) > MAX_PATH and _LIKE_A_PATH.fullmatch(text):
-            raise Refusal(403, f"a path has {MAX_PATH:,} characters at most")
+            raise Refusal(403, say("a path has {most:,} characters at most", most=MAX_PATH))
         return text
 
 

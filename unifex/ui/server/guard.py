@@ -24,6 +24,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unifex.core import images, thumbnails
+from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.ui.server import picture_addresses
 from unifex.ui.server.door import check_logged_in, refused
@@ -92,7 +93,7 @@ class Guard:
     async def _pass(self, request: Request, send: Send) -> None:
         path, method = request.scope["path"], request.method
         if not re.fullmatch(_OPEN.get(method, ""), path, re.DOTALL):
-            raise Refusal(404, "there is nothing here")
+            raise Refusal(404, say("there is nothing here"))
         caller = self._caller(request)
         send = self._answer(send, request, caller)
         if method == "POST" and path == f"{API}/upload":  # a folder comes as a request a file: bytes count
@@ -125,25 +126,25 @@ class Guard:
         if f"session {session}" not in self.names.owners:
             self.quotas.sessions.check(caller)
         if not self.names.claim(f"session {session}", caller.owner):
-            raise Refusal(403, "that session is not yours; reload the page")
+            raise Refusal(403, say("that session is not yours; reload the page"))
 
     def _check_event(self, event: object, caller: Caller) -> None:
         """The answer to it is this caller's, who was told of it."""
         self._check_name("event", event)
         if not self.names.has(f"event {event}", caller.owner):
-            raise Refusal(403, "that answer is not yours")
+            raise Refusal(403, say("that answer is not yours"))
 
     def _check_upload_name(self, upload: object, caller: Caller) -> None:
         self._check_name("upload", upload)
         if f"upload {upload}" not in self.names.owners:
             self.quotas.followed.check(caller)
         if not self.names.claim(f"upload {upload}", caller.owner):
-            raise Refusal(403, "that upload is not yours")
+            raise Refusal(403, say("that upload is not yours"))
 
     @staticmethod
     def _check_name(kind: str, name: object) -> None:
         if not isinstance(name, str) or not re.fullmatch(rf"[\w-]{{1,{MAX_NAME}}}", name, re.ASCII):
-            raise Refusal(403, f"that is no {kind}")
+            raise Refusal(403, say("that is no {kind}", kind=kind))
 
     # --- looking -------------------------------------------------------------------------------------------------
 
@@ -176,7 +177,7 @@ class Guard:
             try:
                 picture = await to_thread.run_sync(_without_metadata, path, limiter=self.quotas.decoders)
             except (OSError, images.ImageError) as error:
-                raise Refusal(415, f"not shown: {reason(error)}") from error
+                raise Refusal(415, say("not shown: {reason}", reason=reason(error))) from error
             answer = Response(picture, media_type=thumbnails.media_type(picture))
         await answer(request.scope, request.receive, send)
 
@@ -214,7 +215,7 @@ class Guard:
         """
         values = _json(body) if body else {}
         if not isinstance(values, dict):
-            raise Refusal(400, "a request is an object")
+            raise Refusal(400, say("a request is an object"))
         named = Naming(self.files, owner).of(values)
         return named, json.dumps(named).encode()
 
@@ -297,7 +298,7 @@ def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Refusal(400, "the request is not JSON that can be read") from error
+        raise Refusal(400, say("the request is not JSON that can be read")) from error
 
 
 def _queue(request: Request) -> dict[str, Any]:
@@ -334,7 +335,7 @@ def _at_most(receive: Receive, most: int) -> Receive:
         message = await receive()
         come += len(message.get("body", b""))
         if come > most:
-            raise Refusal(413, f"this request may have {most // 2**10} KiB")
+            raise Refusal(413, say("this request may have {most} KiB", most=most // 2**10))
         return message
 
     return counting

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 from cachetools import LRUCache
 
+from unifex.core.language import say
+
 MAX_NAMES = 100_000
 STEPS = 60  # so many steps of a window are told apart
 
@@ -127,7 +129,7 @@ class Asked:
         """So many bytes have come. Raises :class:`Refusal`."""
         self.bytes += bytes
         if self.bytes > self.turns.max_bytes:
-            raise Refusal(413, f"a request may have {self.turns.max_bytes // 2**20} MiB")
+            raise Refusal(413, say("a request may have {most} MiB", most=self.turns.max_bytes // 2**20))
         if self.turns.bytes(self.owner) > self.turns.max_bytes:
             raise Refusal(429, _ENOUGH)
 

@@ -16,6 +16,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from unifex.core.disk import BLOCK_BYTES
+from unifex.core.language import say
 from unifex.ui.server.quotas import MAX_FILES, Caller, Quotas
 from unifex.ui.server.rates import Refusal
 from unifex.ui.server.visitor_files import SENT, RoomError, VisitorFiles
@@ -45,9 +46,9 @@ class UploadReceiver:
         except RoomError as error:
             raise Refusal(413, str(error)) from error
         except FileNotFoundError as error:
-            raise Refusal(410, DELETED) from error
+            raise Refusal(410, say(DELETED)) from error
         except OSError as error:
-            raise Refusal(507, "this server's disk is full; try again later") from error
+            raise Refusal(507, say("this server's disk is full; try again later")) from error
         return [self.files.address(path) for path in kept]
 
     def _check_announced(self, request: Request) -> None:
@@ -56,7 +57,7 @@ class UploadReceiver:
             raise Refusal(400, _NO_FORM)
         length, most = request.headers.get("content-length", ""), self.max_bytes
         if length.isdecimal() and int(length[:20]) > most + BLOCK_BYTES:
-            raise Refusal(413, f"an upload may have {most // 10**6:,} MB here")
+            raise Refusal(413, say("an upload may have {most:,} MB here", most=most // 10**6))
 
     async def _receive(self, request: Request, caller: Caller, upload: str | None) -> list[Path]:
         owner, kept = caller.owner, []

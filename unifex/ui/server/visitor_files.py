@@ -20,6 +20,7 @@ from pathlib import Path
 from unifex.core import disk
 from unifex.core.disk import BLOCK_BYTES, blocks
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.text import size
 
 SENT, MADE = "sent", "made"
@@ -52,8 +53,12 @@ class Account:
         with self._lock:
             if self.bytes + bytes > self.max_bytes or self.files + files > self.max_files:
                 raise RoomError(
-                    f"a visitor may have {size(self.max_bytes)} and {self.max_files:,} files on their way here: "
-                    "index what you have uploaded, or delete your data"
+                    say(
+                        "a visitor may have {size} and {max_files:,} files on their way here: index what you have "
+                        "uploaded, or delete your data",
+                        size=size(self.max_bytes),
+                        max_files=self.max_files,
+                    )
                 )
             self.bytes += bytes
             self.files += files

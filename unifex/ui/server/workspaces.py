@@ -25,6 +25,7 @@ from unifex.core import disk
 from unifex.core.disk import BLOCK_BYTES, blocks
 from unifex.core.errors import UnifexError
 from unifex.core.images import ImageError
+from unifex.core.language import say, to_say
 from unifex.core.text import size
 from unifex.data import uploads
 from unifex.data.item import Item, Options, Skipped, Source
@@ -38,8 +39,8 @@ FILES_PER_IMAGE = 2  # so many uploads may wait for each image that may be kept
 ENTRIES_PER_IMAGE = 4  # so many entries of a source are looked at for each
 THUMBNAIL_BYTES = 2 * BLOCK_BYTES  # with its folder
 _KEY, _USED, _TRAININGS, _DOOMED, _FILES, _SERVING = "key", "used", "trainings", ".deleted-", ".files", ".serving"
-DELETED = "your data was deleted; reload the page"
-NO_VISITOR = (
+DELETED = to_say("your data was deleted; reload the page")
+NO_VISITOR = to_say(
     "this browser keeps no cookie for this page, so that nothing can be kept for you alone; open the page in a tab of "
     "its own, or allow its cookie"
 )
@@ -69,7 +70,7 @@ class Workspace:
     def touch(self) -> None:
         """It is in use: its end moves away. Raises :class:`GalleryError` when it has been deleted."""
         if self.closed:
-            raise GalleryError(DELETED)
+            raise GalleryError(say(DELETED))
         disk.reopen(self.folder)  # whoever comes back begins anew
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.folder / _USED).touch()
@@ -95,8 +96,12 @@ class Workspace:
         used = disk.taken_by(self.folder)[0]
         if used > 2 * self.limits.bytes:
             raise GalleryError(
-                f"{size(used)} of yours are here, and this server keeps {size(self.limits.bytes)} for a visitor: "
-                "delete a gallery or all of your data, or run UniFEx yourself"
+                say(
+                    "{size} of yours are here, and this server keeps {size2} for a visitor: delete a gallery or "
+                    "all of your data, or run UniFEx yourself",
+                    size=size(used),
+                    size2=size(self.limits.bytes),
+                )
             )
 
     def check_fits(self, images: int, bytes: int) -> None:
@@ -104,8 +109,12 @@ class Workspace:
         used = self.usage()
         if used.images + images > self.limits.images or used.bytes + bytes > self.limits.bytes:
             raise GalleryError(
-                f"that is more than the {self.limits.images:,} images or {size(self.limits.bytes)} that this server "
-                "keeps for a visitor: choose fewer, or run UniFEx yourself"
+                say(
+                    "that is more than the {images:,} images or {size} that this server keeps for a visitor: "
+                    "choose fewer, or run UniFEx yourself",
+                    images=self.limits.images,
+                    size=size(self.limits.bytes),
+                )
             )
 
     def begin_training(self) -> None:
@@ -113,7 +122,10 @@ class Workspace:
         with self._lock:
             if _count(self.folder / _TRAININGS) >= self.limits.trainings:
                 raise GalleryError(
-                    f"this server trains {self.limits.trainings} times for a visitor; run UniFEx yourself to train more"
+                    say(
+                        "this server trains {trainings} times for a visitor; run UniFEx yourself to train more",
+                        trainings=self.limits.trainings,
+                    )
                 )
             self.touch()
             with (self.folder / _TRAININGS).open("ab") as file:
@@ -180,10 +192,12 @@ class _Limited:
         most = max(100, ENTRIES_PER_IMAGE * self.workspace.limits.images)
         for number, found in enumerate(self.source):
             if self.workspace.closed:
-                raise GalleryError(DELETED)
+                raise GalleryError(say(DELETED))
             if number >= most:
                 raise GalleryError(
-                    f"more than {most:,} files and rows, which this server does not look at for a visitor"
+                    say(
+                        "more than {most:,} files and rows, which this server does not look at for a visitor", most=most
+                    )
                 )
             if isinstance(found, Skipped):
                 yield found

@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass, field
 
 import gradio as gr
+from markupsafe import Markup
 
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, State
+from unifex.core.language import say, to_say
 from unifex.core.text import plural, reason
 from unifex.evaluation.compare import BASELINES, baselines, compare
 from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol
@@ -50,37 +52,42 @@ class EvaluateTab:
             with gr.Column(scale=1, min_width=280):
                 self.gallery = gallery_picker(self.context, "evaluate-gallery")
                 self.protocol = gr.Dropdown(
-                    [(kind.capitalize(), kind) for kind in PROTOCOLS], value="auto", label="Protocol",
-                    info=PROTOCOLS["auto"].advice, elem_id="evaluate-protocol",
+                    [(kind.capitalize(), kind) for kind in PROTOCOLS], value="auto", label=say("Protocol"),
+                    info=_advice("auto"), elem_id="evaluate-protocol",
                 )  # fmt: skip
                 self.compare = Choice(
-                    [], multiselect=True, label="Compare with", elem_id="evaluate-compare",
-                    info="; ".join(f"{name}: {baseline.sentence}" for name, baseline in BASELINES.items()),
+                    [], multiselect=True, label=say("Compare with"), elem_id="evaluate-compare",
+                    info="; ".join(f"{name}: {say(baseline.sentence)}" for name, baseline in BASELINES.items()),
                 )  # fmt: skip
                 self.in_context = gr.Checkbox(
-                    label="Context re-ranking", info="Beside plain search, never mixed", elem_id="evaluate-context"
+                    label=say("Context re-ranking"),
+                    info=say("Beside plain search, never mixed"),
+                    elem_id="evaluate-context",
                 )
-                with gr.Accordion("Dimension, seed, copies", open=False):
+                with gr.Accordion(say("Dimension, seed, copies"), open=False):
                     self.dim = gr.Dropdown(
-                        [("the gallery's", 0)], value=0, label="Dimension", info="64 is always shown"
+                        [(say("the gallery's"), 0)], value=0, label=say("Dimension"), info=say("64 is always shown")
                     )
-                    self.seed = gr.Number(0, label="Seed", precision=0, info="Of queries that are drawn")
-                    self.copies = gr.Checkbox(label="Byte-identical copies count", info="In leave-one-out")
-                self.start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-button")
+                    self.seed = gr.Number(0, label=say("Seed"), precision=0, info=say("Of queries that are drawn"))
+                    self.copies = gr.Checkbox(label=say("Byte-identical copies count"), info=say("In leave-one-out"))
+                self.start = gr.Button(say("Evaluate"), variant="primary", elem_id="evaluate-button")
             with gr.Column(scale=3, min_width=320):
                 self.panel.build()
                 self.problem = notice("evaluate-problem")
-                self.outcome = notice("evaluation", _INVITATION, "evaluate")
+                self.outcome = notice("evaluation", _invitation(), "evaluate")
                 self.marks = gr.HTML("", html_template="", js_on_load=_MARKS_JS, visible="hidden")
-                with gr.Accordion("Labels", open=False, visible=False, elem_id="labels") as self.by_label:
+                with gr.Accordion(say("Labels"), open=False, visible=False, elem_id="labels") as self.by_label:
                     self.search = gr.Textbox(
-                        label="Look for a label", placeholder="a part of its name", elem_id="label-search", max_lines=1
+                        label=say("Look for a label"),
+                        placeholder=say("a part of its name"),
+                        elem_id="label-search",
+                        max_lines=1,
                     )
                     self.labels = gr.HTML(elem_id="label-rows", js_on_load=scripts("evaluate"))
                 with gr.Column(visible=False, elem_id="failures") as self.failures:
                     self.notice = notice("correction-notice")
                     self.pictures.build()
-                    with gr.Accordion("Corrections", open=False, elem_id="corrections-said"):
+                    with gr.Accordion(say("Corrections"), open=False, elem_id="corrections-said"):
                         self.corrections = gr.HTML(elem_id="corrections", js_on_load=scripts("evaluate"))
         self._wire()
 
@@ -102,18 +109,18 @@ class EvaluateTab:
 
     def _wire(self) -> None:
         asked = [self.gallery, self.protocol, self.seed, self.copies, self.dim, self.in_context, self.compare]
-        ask_for_job(self.start.click, self.begin, asked, self.problem, _NOT_MEASURED, kind="warning")
+        ask_for_job(self.start.click, self.begin, asked, self.problem, say(_NOT_MEASURED), kind="warning")
         listen([self.gallery.change, self.panel.further.input], self.show_job, [self.gallery, self.drawn], self.showing)
         listen(self.gallery.change, self.reset, None, [self.problem, self.compare, self.dim])
         listen(self.protocol.change, self.choose_protocol, [self.protocol], [self.protocol])
         listen(self.search.change, self.show_labels, [self.gallery, self.search], [self.labels])
         view, done = self.pictures, [self.notice, self.item_view.corrected]
-        part = or_say(self.notice, "Nothing to look at", view.show_part)
+        part = or_say(self.notice, say("Nothing to look at"), view.show_part)
         opened = listen(view.opened.input, part, [self.gallery, view.opened], [self.notice, *view.of_part])
         follow(opened, None, js=_LOOK_AT_PICTURES)
-        mend = or_say(self.notice, "Not corrected", self.mend)
+        mend = or_say(self.notice, say("Not corrected"), self.mend)
         listen(view.mended.input, mend, [view.mended], done, counts="every", concurrency_id="correct")
-        undo = or_say(self.notice, "Not taken back", self.undo)
+        undo = or_say(self.notice, say("Not taken back"), self.undo)
         listen(self.corrections.input, undo, [self.gallery], done, counts="every", concurrency_id="correct")
 
     # --- handlers ------------------------------------------------------------------------------------------------
@@ -123,19 +130,19 @@ class EvaluateTab:
         try:
             gallery = self.context.gallery(name)
             dims = [
-                (f"the gallery's, {gallery.config.dim}", 0),
+                (say("the gallery's, {dim}", dim=gallery.config.dim), 0),
                 *((str(dim), dim) for dim in gallery.embedder.neck.dims),
             ]
             return {self.compare: gr.update(choices=baselines(gallery)), self.dim: gr.update(choices=dims)}
         except ERRORS:
             return {
                 self.compare: gr.update(choices=[], value=[]),
-                self.dim: gr.update(choices=[("the gallery's", 0)], value=0),
+                self.dim: gr.update(choices=[(say("the gallery's"), 0)], value=0),
             }
 
     def choose_protocol(self, kind: str) -> Updates:
         """(protocol) -> what it does."""
-        return {self.protocol: gr.update(info=PROTOCOLS[kind].advice)}
+        return {self.protocol: gr.update(info=_advice(kind))}
 
     def reset(self) -> Updates:
         """-> nothing of another gallery."""
@@ -154,7 +161,7 @@ class EvaluateTab:
         """(gallery, the job that is drawn) -> what came of the last evaluation of this gallery, with its failures."""
         job = self.context.outcome("evaluate", name or "")
         if job is None:
-            text = "" if self.context.is_busy("evaluate", name or "") else _INVITATION
+            text = "" if self.context.is_busy("evaluate", name or "") else _invitation()
             return {self.outcome: text, **self._results(False), self.drawn: ""}
         if job.id == drawn:
             return {self.drawn: drawn}
@@ -165,21 +172,23 @@ class EvaluateTab:
 
     def _came(self, job: Job) -> Updates:
         if job.state == State.CANCELLED:
-            return {self.outcome: message("Cancelled", "Nothing was kept. Evaluate again at any time.")}
+            return {self.outcome: message(say("Cancelled"), say("Nothing was kept. Evaluate again at any time."))}
         if job.state == State.FAILED:
-            return {self.outcome: message(_NOT_MEASURED, job.problem, "warning")}
+            return {self.outcome: message(say(_NOT_MEASURED), job.problem, "warning")}
         try:
             gallery, main = self.context.gallery(job.name), job.result.main
             return {
                 self.outcome: evaluation_report.report(job.result, job.name),
-                self.by_label: gr.update(visible=True, label=f"{plural(len(main.labels), 'label')}, worst first"),
+                self.by_label: gr.update(
+                    visible=True, label=say("{labels}, worst first", labels=plural(len(main.labels), "label", "labels"))
+                ),
                 self.search: "",
                 self.labels: evaluation_report.labels(main),
                 **self.pictures.show(gallery, main),
                 **self._corrections(gallery),
             }
         except ERRORS as error:
-            return {self.outcome: message("The evaluation cannot be shown", reason(error), "error")}
+            return {self.outcome: message(say("The evaluation cannot be shown"), reason(error), "error")}
 
     def show_labels(self, name: str | None, text: str) -> Updates:
         """(gallery, a part of a label's name) -> the labels that have it."""
@@ -193,7 +202,7 @@ class EvaluateTab:
         try:
             return self._corrections(self.context.gallery(name), before)
         except ERRORS as error:
-            unread = message("The corrections cannot be read", reason(error), "error")
+            unread = message(say("The corrections cannot be read"), reason(error), "error")
             return {self.corrections: unread, self.marks: "[]", self.before: before}
 
     def _corrections(self, gallery: Gallery, before: frozenset[Correction] | None = None) -> Updates:
@@ -210,7 +219,7 @@ class EvaluateTab:
             act, name, item, other = json.loads(told)
             item, other = item_id(item), item_id(other)
         except (TypeError, ValueError) as error:
-            raise UnifexError("that mends nothing; reload the page") from error
+            raise UnifexError(say("that mends nothing; reload the page")) from error
         return self._done(_correct(self.context.writable(str(name)), str(act), item, other))
 
     def undo(self, name: str, event: gr.EventData) -> Updates:
@@ -218,13 +227,13 @@ class EvaluateTab:
         gallery = self.context.writable(name)
         said = next((said for said in gallery.corrections() if failure_lists.key(said) == int(event.item)), None)
         if said is None:
-            raise GalleryError("that was taken back already")
+            raise GalleryError(say("that was taken back already"))
         with gallery.write() as writer:
             writer.undo([said])
-        return self._done(f"Taken back: {said.sentence}")
+        return self._done(say("Taken back: {sentence}", sentence=said.sentence))
 
     def _done(self, sentence: str) -> Updates:
-        done = message(sentence, "Press Evaluate to score again.", "good")
+        done = message(sentence, say("Press Evaluate to score again."), "good")
         return {self.notice: done, self.item_view.corrected: Wish.new()}
 
 
@@ -232,7 +241,7 @@ def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:
     """Store one correction; what was done."""
     found = gallery.records([item, other] if other else [item])
     if len(found) < (2 if other else 1):
-        raise GalleryError("the item is no longer in the gallery; evaluate again")
+        raise GalleryError(say("the item is no longer in the gallery; evaluate again"))
     first, last = found[0], found[-1]
     make = {
         "relabel": lambda: corrections.relabel(first, last.label, last.domain),
@@ -240,7 +249,7 @@ def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:
         "same": lambda: corrections.same(first, last),
     }
     if act not in make:
-        raise UnifexError(f"no action '{act}'")
+        raise UnifexError(say("no action '{act}'", act=act))
     said = make[act]()
     with gallery.write() as writer:
         writer.correct([said])
@@ -263,9 +272,17 @@ _LOOK_AT_PICTURES = """() => setTimeout(() => {
   document.querySelector('#failures').scrollIntoView({ block: 'start' });
   document.querySelector('#part-title h3')?.focus({ preventScroll: true });
 }, 150)"""
-_NOT_MEASURED = "This gallery cannot be measured"
-_INVITATION = message(
-    "Measure this gallery",
-    "Press Evaluate: labelled items search for each other, and the figures say how often the right ones come first, "
-    "for every domain and label, with intervals. Then open what failed.",
-)
+_NOT_MEASURED = to_say("This gallery cannot be measured")
+
+
+def _invitation() -> Markup:
+    text = say(
+        "Press Evaluate: labelled items search for each other, and the figures say how often the right ones come "
+        "first, for every domain and label, with intervals. Then open what failed."
+    )
+    return message(say("Measure this gallery"), text)
+
+
+def _advice(kind: str) -> str:
+    """All that is said of a protocol."""
+    return "; ".join(map(say, PROTOCOLS[kind].advice))

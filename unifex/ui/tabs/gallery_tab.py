@@ -9,14 +9,12 @@ import gradio as gr
 from gradio.components import Component
 
 from unifex.core.errors import UnifexError
-from unifex.core.jobs import Job, State
+from unifex.core.language import say, to_say
 from unifex.core.text import plural, reason
 from unifex.data import sources
 from unifex.data.item import Options
 from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.index_report import IndexReport
-from unifex.gallery.indexing import PruneRefused
 from unifex.models.embedder import Embedder
 from unifex.ui.components.basic import Choice, drop_zone, item_grid, notice
 from unifex.ui.components.confirmation import Confirmation
@@ -25,7 +23,7 @@ from unifex.ui.components.filter_bar import ITEM_ORDERS, filter_bar
 from unifex.ui.components.gallery_pack import GalleryPack
 from unifex.ui.components.gallery_picker import gallery_picker, offer
 from unifex.ui.components.gallery_sources import GallerySources
-from unifex.ui.components.index_jobs import IndexJobs
+from unifex.ui.components.index_jobs import IndexJobs, came_of
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.model_picker import ModelPicker
 from unifex.ui.components.pressing import ask_for_job, or_say
@@ -49,7 +47,7 @@ class GalleryTab:
     ready: ReadySources = field(init=False)
     jobs: IndexJobs = field(init=False)
     duplicates: DuplicatesView = field(init=False)
-    remove: Confirmation = field(default_factory=lambda: Confirmation("Remove these items", "remove-button"))
+    remove: Confirmation = field(default_factory=lambda: Confirmation(say("Remove these items"), "remove-button"))
 
     def __post_init__(self) -> None:
         self.sources, self.ready = GallerySources(self.context), ReadySources(self.context)
@@ -70,45 +68,47 @@ class GalleryTab:
             with gr.Column(scale=3, min_width=320):
                 with gr.Row():
                     self.gallery = gallery_picker(self.context, "manage-gallery")
-                    adding = gr.Button("Add images", variant="primary", visible=writable, elem_id="add-images")
+                    adding = gr.Button(say("Add images"), variant="primary", visible=writable, elem_id="add-images")
                 self.view = filter_bar("gallery-filters", "pictures", ITEM_ORDERS)
                 self.pictures = item_grid("pictures")
             with gr.Column(scale=2, min_width=300):
-                gr.Markdown("## Your galleries" if local and writable else "## Galleries")
+                gr.Markdown("## " + (say("Your galleries") if local and writable else say("Galleries")))
                 self.visit.build()
                 self.facts = gr.HTML(elem_id="gallery-facts")
                 self._build_managing(writable)
                 self.notice = notice("manage-notice")
-        with gr.Accordion("Duplicates", open=False, visible=writable, elem_id="duplicates"):
+        with gr.Accordion(say("Duplicates"), open=False, visible=writable, elem_id="duplicates"):
             self.duplicates.build()
         with gr.Column(visible=writable):
-            gr.Markdown("## Add images" if local else "## Add images to a private gallery")
+            gr.Markdown("## " + (say("Add images") if local else say("Add images to a private gallery")))
             self._build_adding(local)
         listen(adding.click, None, js=_TO_ADDING)
 
     def _build_adding(self, local: bool) -> None:
         self.drop = drop_zone("drop", self.context.settings.public)
         self.path = gr.Textbox(
-            label=f"or {sources.names()}, on this computer", placeholder="/home/me/Pictures", elem_id="source-path",
-            visible=local,
+            label=say("or {sources}, on this computer", sources=sources.names()), placeholder="/home/me/Pictures",
+            elem_id="source-path", visible=local,
         )  # fmt: skip
         self.name = gr.Textbox(
-            label="Gallery to add to (a new name makes a new gallery)", placeholder="holiday", elem_id="gallery-name"
+            label=say("Gallery to add to (a new name makes a new gallery)"),
+            placeholder=say("holiday"),
+            elem_id="gallery-name",
         )
-        with gr.Accordion("What is read", open=False, elem_id="reading"):
+        with gr.Accordion(say("What is read"), open=False, elem_id="reading"):
             self.exclude = gr.Textbox(
-                "", label="Leave out", placeholder="*.tmp", lines=2, elem_id="reading-exclude",
-                info="Names or paths with * and ?, one a line; what systems put beside images is left out",
+                "", label=say("Leave out"), placeholder="*.tmp", lines=2, elem_id="reading-exclude",
+                info=say("Names or paths with * and ?, one a line; what systems put beside images is left out"),
             )  # fmt: skip
             self.follow_links = gr.Checkbox(
-                label="Follow symbolic links", visible=local, elem_id="reading-follow-links"
+                label=say("Follow symbolic links"), visible=local, elem_id="reading-follow-links"
             )
         with gr.Column(visible=local):
             self.picker.build()
         with gr.Row():
-            self.try_out = gr.Button("Forecast", elem_id="forecast-button")
-            self.start = gr.Button("Start", variant="primary", elem_id="start-button")
-            self.resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-button")
+            self.try_out = gr.Button(say("Forecast"), elem_id="forecast-button")
+            self.start = gr.Button(say("Start"), variant="primary", elem_id="start-button")
+            self.resume = gr.Button(say("Resume"), variant="primary", visible=False, elem_id="resume-button")
         self.panel.build()
         with gr.Column(elem_id="index-outcome"):
             self.message = notice("index-message")
@@ -116,22 +116,22 @@ class GalleryTab:
         self.ready.build()
 
     def _build_managing(self, writable: bool) -> None:
-        with gr.Accordion("Sources", open=False, visible=writable, elem_id="gallery-sources"):
+        with gr.Accordion(say("Sources"), open=False, visible=writable, elem_id="gallery-sources"):
             self.sources.build()
-        with gr.Accordion("Rename", open=False, visible=writable):
-            self.new_name = gr.Textbox(label="New name", elem_id="new-name")
-            self.rename = gr.Button("Rename", elem_id="rename-button")
-        with gr.Accordion("Take it elsewhere", open=False, visible=writable, elem_id="gallery-pack"):
+        with gr.Accordion(say("Rename"), open=False, visible=writable):
+            self.new_name = gr.Textbox(label=say("New name"), elem_id="new-name")
+            self.rename = gr.Button(say("Rename"), elem_id="rename-button")
+        with gr.Accordion(say("Take it elsewhere"), open=False, visible=writable, elem_id="gallery-pack"):
             self.packer.build()
-        with gr.Accordion("Remove items", open=False, visible=writable):
+        with gr.Accordion(say("Remove items"), open=False, visible=writable):
             self.paths = gr.Textbox(
-                label="Paths, one a line", info="As search results show them; image files stay", lines=3,
+                label=say("Paths, one a line"), info=say("As search results show them; image files stay"), lines=3,
                 elem_id="remove-paths",
             )  # fmt: skip
             self.remove.build()
-        with gr.Accordion("Delete this gallery", open=False, visible=writable):
-            self.confirm = gr.Textbox(label="Type the gallery's name to delete it", elem_id="delete-confirm")
-            self.delete = gr.Button("Delete for good", variant="stop", elem_id="delete-button")
+        with gr.Accordion(say("Delete this gallery"), open=False, visible=writable):
+            self.confirm = gr.Textbox(label=say("Type the gallery's name to delete it"), elem_id="delete-confirm")
+            self.delete = gr.Button(say("Delete for good"), variant="stop", elem_id="delete-button")
 
     def wire(self, followers: list[Choice]) -> None:
         """Connect the handlers; ``followers`` are the other tabs' dropdowns, which follow what happens here."""
@@ -152,9 +152,11 @@ class GalleryTab:
         listen([self.path.submit, self.try_out.click], self.show_forecast, tried, [self.message], counts="first")
         begun = [self.suggested, self.begun, self.awaited]
         asked = [self.begun, *tried]
-        ask_for_job(self.start.click, self.begin, asked, self.message, "Indexing cannot start", *begun)
+        ask_for_job(self.start.click, self.begin, asked, self.message, say("Indexing cannot start"), *begun)
         chosen = [self.gallery]
-        ask_for_job(self.resume.click, self.resume_chosen, chosen, self.message, "Nothing is resumed", self.awaited)
+        ask_for_job(
+            self.resume.click, self.resume_chosen, chosen, self.message, say("Nothing is resumed"), self.awaited
+        )
         shown = [self.outcome, self.awaited, *self.showing, *self.dropdowns, *self.visit.shown]
         listen(self.panel.further.input, self.show_jobs, [self.awaited, self.view, *self.dropdowns], shown)
 
@@ -163,13 +165,13 @@ class GalleryTab:
         listen(self.view.input, self.show_pictures, self.asked, [self.pictures])
         listen(self.gallery.input, lambda name: {self.name: name}, [self.gallery], [self.name])
         managed = [self.notice, self.name, *self.dropdowns]
-        renamed = or_say(self.notice, "Not renamed", self.rename_gallery)
+        renamed = or_say(self.notice, say("Not renamed"), self.rename_gallery)
         named = [self.new_name, self.name, *self.dropdowns]
         listen(self.rename.click, renamed, named, [*managed, self.new_name], counts="first")
-        deleted = or_say(self.notice, "Not deleted", self.delete_gallery)
+        deleted = or_say(self.notice, say("Not deleted"), self.delete_gallery)
         typed = [self.confirm, self.name, *self.dropdowns]
         listen(self.delete.click, deleted, typed, [*managed, self.confirm], counts="first")
-        removed = or_say(self.notice, "Nothing removed", self.remove_items)
+        removed = or_say(self.notice, say("Nothing removed"), self.remove_items)
         changed = [self.notice, self.facts, self.paths, self.removed]
         self.remove.wire(self.ask_to_remove, removed, [self.gallery, self.paths], changed)
 
@@ -193,12 +195,12 @@ class GalleryTab:
         try:
             staged, folder = self.jobs.stage(event)
         except ERRORS as error:
-            yield {self.pending: "", self.message: message("The upload cannot be used", reason(error), "error")}
+            yield {self.pending: "", self.message: message(say("The upload cannot be used"), reason(error), "error")}
             return
         if name.strip() in ("", suggested):  # a name that was typed or chosen since is meant
             name = suggested = name_for(folder)
         filled = {self.pending: staged, self.path: "", self.name: name, self.suggested: suggested}
-        yield {**filled, self.message: _TRYING}
+        yield {**filled, self.message: message(say(_TRYING))}
         yield {self.message: self._forecast(staged, name, model, _options(exclude, follow_links))}
 
     def _embedder(self, name: str, model: str) -> Embedder:
@@ -211,19 +213,19 @@ class GalleryTab:
         self, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool
     ) -> Iterator[Updates]:
         """(typed path, staged upload, gallery name, model, what is read) -> what indexing it would take."""
-        yield {self.message: _TRYING}
+        yield {self.message: message(say(_TRYING))}
         spec, name = typed.strip() or staged, name.strip() or name_for(typed)
         yield {self.message: self._forecast(spec, name, model, _options(exclude, follow_links))}
 
     def _forecast(self, spec: str, name: str, model: str, options: Options) -> str:
         if self.jobs.is_packed(spec):
-            return message("A packed gallery", f"Press Start to open it as '{name}'.")
+            return message(say("A packed gallery"), say("Press Start to open it as '{name}'.", name=name))
         try:
             found = forecast(self._embedder(name, model), self.jobs.open(spec, options))
             there = len(self.context.gallery(name)) if name.strip() in self.context.library.names() else None
             return gallery_report.forecast(found, name, there)
         except ERRORS as error:
-            return message("No forecast", reason(error), "error")
+            return message(say("No forecast"), reason(error), "error")
 
     def begin(
         self, begun: str, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool
@@ -251,7 +253,7 @@ class GalleryTab:
             chosen = tuple(arrived.name for _ in chosen)
         going_on = bool(ended) and any(cut.name == ended.name for cut in self.context.interrupted())
         return {
-            self.outcome: _outcome(ended, going_on) if ended else "",
+            self.outcome: came_of(ended, going_on) if ended else "",
             **({self.awaited: ""} if arrived else {}),
             **self.visit.show(),
             **self.show_facts(chosen[0], view),
@@ -271,20 +273,20 @@ class GalleryTab:
     def show_facts(self, name: str | None, view: str = "") -> Updates:
         """(gallery, filters) -> its facts, the resume button when a source was cut off, its pictures, the filters."""
         if not name or name not in self.context.library.names():
-            text = message("No gallery yet", "Drop a folder of images below. Nobody else sees it.")
+            text = message(say("No gallery yet"), say("Drop a folder of images below. Nobody else sees it."))
             return {self.facts: text, self.resume: gr.update(visible=False), self.pictures: ""}
         try:
             gallery = self.context.gallery(name)
             known, candidates = gallery.facts(), gallery.snapshot().index.candidates
         except ERRORS as error:
-            text = message("This gallery cannot be opened", reason(error), "error")
+            text = message(say("This gallery cannot be opened"), reason(error), "error")
             return {self.facts: text, self.resume: gr.update(visible=False), self.pictures: ""}
         inexact = not candidates.exact and candidates.recall is not None
-        recall = f", recall@10 {candidates.recall:.3f} of exact search" if inexact else ""
+        recall = say(", recall@10 {recall:.3f} of exact search", recall=candidates.recall) if inexact else ""
         interrupted = bool(known.unfinished) and self.context.can_change(name)
         at_work = self.context.is_busy("index", name) or gallery.is_being_written()
         return {
-            self.facts: gallery_report.gallery_facts(known, candidates.title + recall),
+            self.facts: gallery_report.gallery_facts(known, say(candidates.title) + recall),
             self.resume: gr.update(visible=interrupted and not at_work),
             **self._listed(gallery, view),
         }
@@ -317,7 +319,7 @@ class GalleryTab:
         renamed = self.context.library.rename(name, new).name
         self.context.jobs.leave(self.context.owner, name)
         return {
-            self.notice: message(f"'{name}' is now '{renamed}'", kind="good"),
+            self.notice: message(say("'{name}' is now '{renamed}'", name=name, renamed=renamed), kind="good"),
             self.name: renamed if adding_to.strip() == name else adding_to,
             self.new_name: "",
             **self.offer(*(renamed if chosen == name else chosen for chosen in (name, *elsewhere))),
@@ -329,11 +331,14 @@ class GalleryTab:
         Raises ``GalleryError`` and OSError.
         """
         if typed.strip() != name:
-            return {self.notice: message("Not deleted", f"Type '{name}' exactly to delete it.", "warning")}
+            text = say("Type '{name}' exactly to delete it.", name=name)
+            return {self.notice: message(say("Not deleted"), text, "warning")}
         self.context.library.delete(name)
         self.context.jobs.leave(self.context.owner, name)  # another gallery may be called so
         return {
-            self.notice: message(f"'{name}' was deleted", "Your image files are untouched.", "good"),
+            self.notice: message(
+                say("'{name}' was deleted", name=name), say("Your image files are untouched."), "good"
+            ),
             self.name: "" if adding_to.strip() == name else adding_to,
             self.confirm: "",
             **self.offer(name, *elsewhere),
@@ -344,8 +349,17 @@ class GalleryTab:
         gallery = self.context.gallery(name)
         items = sum(len(ids) for ids in gallery.find(_paths(lines), dropped=True).values())
         if not items:
-            raise GalleryError(f"no item of '{name}' is called so; give paths as search results show them, one a line")
-        return f"Remove {plural(items, 'item')} from '{name}'? The image files stay, and can be indexed again."
+            raise GalleryError(
+                say(
+                    "no item of '{name}' is called so; give paths as search results show them, one a line",
+                    name=name,
+                )
+            )
+        return say(
+            "Remove {items} from '{name}'? The image files stay, and can be indexed again.",
+            items=plural(items, "item", "items"),
+            name=name,
+        )
 
     def remove_items(self, name: str, lines: str) -> Updates:
         """(gallery, paths) -> notice, facts, the box without what was removed, that something was removed.
@@ -358,9 +372,13 @@ class GalleryTab:
             removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
             gallery.derived.save()
         missing = [path for path, ids in found.items() if not ids]
-        text = f"No item is called: {', '.join(missing)[:400]}" if missing else "The image files are untouched."
+        text = (
+            say("No item is called: {missing}", missing=", ".join(missing)[:400])
+            if missing
+            else say("The image files are untouched.")
+        )
         return {
-            self.notice: message(f"{removed} removed", text, "warning" if missing else "good"),
+            self.notice: message(say("{removed} removed", removed=removed), text, "warning" if missing else "good"),
             self.facts: self.show_facts(name)[self.facts],
             self.paths: "\n".join(missing),
             self.removed: Wish.new(),
@@ -368,7 +386,7 @@ class GalleryTab:
 
 
 _TO_ADDING = "() => document.querySelector('#drop').scrollIntoView({ block: 'center', behavior: 'smooth' })"
-_TRYING = message("Trying a few images for a forecast")
+_TRYING = to_say("Trying a few images for a forecast")
 
 
 def _paths(lines: str) -> list[str]:
@@ -378,19 +396,3 @@ def _paths(lines: str) -> list[str]:
 def _options(exclude: str, follow_links: bool) -> Options:
     """How files are read, as the boxes say."""
     return Options(exclude=tuple(_paths(exclude)), follow_links=follow_links)
-
-
-def _outcome(job: Job, going_on: bool) -> str:
-    """What came of an indexing that has ended; ``going_on``: it can be resumed."""
-    resume = "What was done is kept and can be searched; Resume goes on where it stopped." if going_on else ""
-    if isinstance(job.error, PruneRefused):
-        gone = f"{job.error.gone:,} of {plural(job.error.known, 'item')} are gone from their source; is a disk missing?"
-        text = f"{gone} If you mean it, choose under Sources to remove them however many they are."
-        return message("Everything is indexed, nothing was removed", text, "warning")
-    if job.state == State.FAILED:
-        return message(f"Indexing '{job.name}' stopped", f"{job.problem}. {resume}".strip(), "error")
-    if job.state == State.CANCELLED:
-        return message(f"Indexing '{job.name}' was cancelled", resume, "warning")
-    if isinstance(job.result, IndexReport):
-        return gallery_report.report(job.result)
-    return message(f"Gallery '{job.result.name}' is open", plural(len(job.result), "item"), "good")

@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from unifex.core.jobs import Job, State
+from unifex.core.language import say, to_say
 from unifex.core.progress import Work
 from unifex.core.templates import render
 from unifex.core.text import plural, reason
@@ -37,9 +38,8 @@ from unifex.ui.rendering.html import message
 from unifex.ui.scripts import scripts
 from unifex.ui.server.picture_addresses import THUMBNAIL, address
 
-_NO_MODEL = ("none", "")  # to compare with
 MOST_CARDS = 200  # of one answer
-_NOT_MADE = "The map was not made"
+_NOT_MADE = to_say("The map was not made")
 
 
 @dataclass
@@ -48,7 +48,7 @@ class MapTab:
 
     context: AppContext
     item_view: ItemView
-    drop: Confirmation = field(default_factory=lambda: Confirmation("Leave them out of the gallery", "map-drop"))
+    drop: Confirmation = field(default_factory=lambda: Confirmation(say("Leave them out of the gallery"), "map-drop"))
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
@@ -61,14 +61,14 @@ class MapTab:
                 with gr.Row(elem_id="map-head"):
                     self.gallery = gallery_picker(self.context, "map-gallery", min_width=140)
                     self.compare = Choice(
-                        [_NO_MODEL],
-                        value=_NO_MODEL[1],
-                        label="Second map, to compare",
+                        [_no_model()],
+                        value="",
+                        label=say("Second map, to compare"),
                         elem_id="map-compare",
                         min_width=140,
                     )
                     self.start = gr.Button(
-                        "Make the map", variant="primary", scale=0, min_width=150, elem_id="map-button"
+                        say("Make the map"), variant="primary", scale=0, min_width=170, elem_id="map-button"
                     )
                 self.panel.build()
                 self.problem = notice("map-problem")
@@ -85,13 +85,13 @@ class MapTab:
                 self.star = gr.HTML("", html_template="", js_on_load=told_to_map("star"), elem_id="map-star")
                 self.picked = gr.HTML("[]", html_template="", js_on_load=told_to_map("picked"), elem_id="map-picked")
             with gr.Column(scale=1, min_width=280):
-                self.listed = gr.HTML(_HELP, elem_id="map-chosen", js_on_load="")
+                self.listed = gr.HTML(_help(), elem_id="map-chosen", js_on_load="")
                 self.grid = item_grid("map-items")
                 with gr.Column(visible=False, elem_id="map-actions") as self.actions:
-                    self.within = gr.Button("Search within these", variant="primary", elem_id="search-within")
+                    self.within = gr.Button(say("Search within these"), variant="primary", elem_id="search-within")
                     with gr.Column(visible=not self.context.settings.read_only):
-                        self.label = gr.Textbox(label="Label for all of them", elem_id="map-label")
-                        self.relabel = gr.Button("Label them", elem_id="map-relabel")
+                        self.label = gr.Textbox(label=say("Label for all of them"), elem_id="map-label")
+                        self.relabel = gr.Button(say("Label them"), elem_id="map-relabel")
                         self.drop.build()
                 self.notice = notice("map-notice")
         self._wire()
@@ -111,16 +111,16 @@ class MapTab:
 
     def _wire(self) -> None:
         asked = [self.gallery, self.compare]
-        ask_for_job(self.start.click, self.begin, asked, self.problem, _NOT_MADE)
+        ask_for_job(self.start.click, self.begin, asked, self.problem, say(_NOT_MADE))
         listen(self.gallery.change, lambda: "", None, [self.problem])
         listen(self.panel.further.input, self.show_job, [self.gallery, self.drawn], [self.drawn, *self._map])
         listen(self.lasso.input, self.choose, [self.gallery, self.lasso], self._listed)
         listen(self.filters.view.input, self.filters.narrow, [self.gallery, self.filters.view], [self.filters.left])
         listen(self.sought.change, self._list, [self.gallery, self.chosen], self._listed)
         done, chosen = [self.notice, self.item_view.corrected], [self.gallery, self.chosen]
-        labelled = or_say(self.notice, "Not corrected", self.label_chosen)
+        labelled = or_say(self.notice, say("Not corrected"), self.label_chosen)
         listen(self.relabel.click, labelled, [*chosen, self.label], done, counts="first")
-        self.drop.wire(self.ask_to_drop, or_say(self.notice, "Not corrected", self.drop_chosen), chosen, done)
+        self.drop.wire(self.ask_to_drop, or_say(self.notice, say("Not corrected"), self.drop_chosen), chosen, done)
 
     # --- handlers: the map ---------------------------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class MapTab:
         models = []
         with contextlib.suppress(*ERRORS):
             models = baselines(self.context.gallery(name))
-        return gr.update(choices=[_NO_MODEL, *((model, model) for model in models)], value=_NO_MODEL[1])
+        return gr.update(choices=[_no_model(), *((model, model) for model in models)], value="")
 
     def _kept(self, name: str | None) -> Updates:
         """The map of this gallery that is kept, if there is one."""
@@ -162,10 +162,13 @@ class MapTab:
             kept = kept_map(gallery)
             if kept is not None:
                 return self._drawn("", gallery, kept)
-            text = f"{plural(len(gallery), 'item')}: neighbours, then UMAP; it is kept with the gallery afterwards."
-            return self._nothing(message("No map of this gallery yet", text))
+            text = say(
+                "{items}: neighbours, then UMAP; it is kept with the gallery afterwards.",
+                items=plural(len(gallery), "item", "items"),
+            )
+            return self._nothing(message(say("No map of this gallery yet"), text))
         except ERRORS as error:
-            return self._nothing(message("No map", reason(error), "warning"))
+            return self._nothing(message(say("No map"), reason(error), "warning"))
 
     def _drawn(self, status: str, gallery: Gallery, *maps: Map) -> Updates:
         drawing, frame = _drawing(gallery, *maps), gr.update(visible=True)
@@ -190,9 +193,9 @@ class MapTab:
 
     def _came(self, job: Job, name: str | None) -> Updates:
         if job.state == State.CANCELLED:
-            return {self.status: message("Cancelled", "Make the map whenever you like.")}
+            return {self.status: message(say("Cancelled"), say("Make the map whenever you like."))}
         if job.state == State.FAILED:
-            return {self.status: message(_NOT_MADE, job.problem, "error")}
+            return {self.status: message(say(_NOT_MADE), job.problem, "error")}
         try:
             gallery = self.context.gallery(name)
             there = gallery.snapshot().columns.ids
@@ -200,7 +203,7 @@ class MapTab:
                 return self._kept(name)
             return self._drawn(_summary(gallery, job.result), gallery, *job.result)
         except ERRORS as error:
-            return {self.status: message("The map cannot be shown", reason(error), "error")}
+            return {self.status: message(say("The map cannot be shown"), reason(error), "error")}
 
     # --- handlers: chosen items ----------------------------------------------------------------------------------
 
@@ -209,7 +212,7 @@ class MapTab:
         try:
             ids = tuple(int(item) for item in json.loads(told))
         except (TypeError, ValueError):
-            return self._none(message("Those are no items", "Reload the page.", "warning"))
+            return self._none(message(say("Those are no items"), say("Reload the page."), "warning"))
         return self._list(name, Selection(name or "", ids))
 
     def _list(self, name: str | None, chosen: Selection) -> Updates:
@@ -218,9 +221,9 @@ class MapTab:
             gallery = self.context.gallery(name)
             records = gallery.records(chosen.of(name))
         except ERRORS:
-            return self._none(_HELP)
+            return self._none(_help())
         if not records:
-            return self._none(_HELP)
+            return self._none(_help())
         return {
             self.chosen: Selection(gallery.name, tuple(record.id for record in records)),
             self.listed: map_lists.chosen(records, places=not self.context.settings.public),
@@ -240,26 +243,33 @@ class MapTab:
 
     def label_chosen(self, name: str, chosen: Selection, label: str) -> Updates:
         """(gallery, chosen items, label) -> notice, that something was corrected. Raises ``GalleryError``."""
-        return self._correct(name, chosen, lambda record: corrections.relabel(record, label), f"now labelled '{label}'")
+        return self._correct(
+            name, chosen, lambda record: corrections.relabel(record, label), say("now labelled '{label}'", label=label)
+        )
 
     def ask_to_drop(self, name: str, chosen: Selection) -> str:
         """(gallery, chosen items) -> what leaving them out does. Raises ``GalleryError`` where nothing is chosen."""
         count = len(self.context.gallery(name).records(chosen.of(name)))
         if not count:
-            raise GalleryError("no items are chosen; drag a lasso around some")
-        return f"Leave {plural(count, 'item')} out of '{name}'? The image files stay; the Evaluate tab can undo it."
+            raise GalleryError(say("no items are chosen; drag a lasso around some"))
+        return say(
+            "Leave {items} out of '{name}'? The image files stay; the Evaluate tab can undo it.",
+            items=plural(count, "item", "items"),
+            name=name,
+        )
 
     def drop_chosen(self, name: str, chosen: Selection) -> Updates:
         """(gallery, chosen items) -> as :meth:`label_chosen`."""
-        return self._correct(name, chosen, corrections.drop, "left out of the gallery")
+        return self._correct(name, chosen, corrections.drop, say("left out of the gallery"))
 
-    def _correct(self, name: str, chosen: Selection, say: Callable[[Record], Correction], done: str) -> Updates:
+    def _correct(self, name: str, chosen: Selection, tell: Callable[[Record], Correction], done: str) -> Updates:
         gallery = self.context.writable(name)
-        said = [say(record) for record in gallery.records(chosen.of(name))]
+        said = [tell(record) for record in gallery.records(chosen.of(name))]
         with gallery.write() as writer:
             writer.correct(said)
-        text = "The Evaluate tab lists all corrections and can undo them."
-        return {self.notice: message(f"{plural(len(said), 'item')} {done}", text, "good"),
+        text = say("The Evaluate tab lists all corrections and can undo them.")
+        items = plural(len(said), "item", "items")
+        return {self.notice: message(f"{items} {done}", text, "good"),
                 self.item_view.corrected: Wish.new()}  # fmt: skip
 
     def show_query(self, found: LastResult, name: str | None) -> Updates:
@@ -320,16 +330,31 @@ def _drawing(gallery: Gallery, drawn: Map, other: Map | None = None) -> str:
 
 def _summary(gallery: Gallery, maps: list[Map]) -> Markup:
     first = maps[0]
-    placed = f"{plural(first.placed, 'item')} came later and were placed by their neighbours." if first.placed else ""
+    placed = (
+        say("{items} came later and were placed by their neighbours.", items=plural(first.placed, "item", "items"))
+        if first.placed
+        else ""
+    )
     if len(maps) == 1:
-        return message("The map is made and kept with the gallery", placed, "good")
-    text = f"The slider goes from {first.model} to {maps[1].model}; both maps are turned to lie alike. {placed}".strip()
+        return message(say("The map is made and kept with the gallery"), placed, "good")
+    slider = say(
+        "The slider goes from {first} to {second}; both maps are turned to lie alike.",
+        first=first.model,
+        second=maps[1].model,
+    )
+    text = f"{slider} {placed}".strip()
     moved = map_lists.moved(gallery, gallery.records(first.ids[moved_most(first, maps[1])]))
-    return message("Two maps of the same items", text, "good") + moved
+    return message(say("Two maps of the same items"), text, "good") + moved
 
 
-_HELP = message(
-    "Choose items",
-    "Click a point to see its image and search with it. Drag a lasso around points to list them here, search within "
-    "them, label them, leave them out or download the list. What you search with appears as a star.",
-)
+def _no_model() -> tuple[str, str]:
+    """To compare with: none."""
+    return say("none"), ""
+
+
+def _help() -> Markup:
+    text = say(
+        "Click a point to see its image and search with it. Drag a lasso around points to list them here, search "
+        "within them, label them, leave them out or download the list. What you search with appears as a star."
+    )
+    return message(say("Choose items"), text)

@@ -16,13 +16,14 @@ from gradio.components import Component
 
 from unifex.core import images
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import MAX_TEXT
 from unifex.ui.components.address import address_bar, address_told
 from unifex.ui.components.basic import QueryImage, item_grid, item_told, notice, signal
-from unifex.ui.components.copies import COMPARING
+from unifex.ui.components.copies import comparing
 from unifex.ui.components.filter_bar import HIT_ORDERS, filter_bar
 from unifex.ui.components.finding import Finding
 from unifex.ui.components.gallery_picker import gallery_picker
@@ -33,7 +34,7 @@ from unifex.ui.components.pressing import or_say
 from unifex.ui.components.query_regions import about_item, told
 from unifex.ui.components.query_view import Asked, QueryView, thumbnails_of
 from unifex.ui.components.saved_searches import SavedSearchList, picture_of
-from unifex.ui.components.search_form import ANY_SIMILARITY, EVERY_HIT, FIRST, MAX_K, TRUSTED, Form
+from unifex.ui.components.search_form import ANY_SIMILARITY, FIRST, MAX_K, Form, trust_choices
 from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering import search_answer
@@ -42,8 +43,6 @@ from unifex.ui.rendering.html import hint, message
 from unifex.ui.view import View
 
 SAMPLES = 18
-TRUST = [("Show every hit", EVERY_HIT)]
-TRUST += [(f"Only matches I can trust at {rate:.0%} false accepts".replace("%", " %"), rate) for rate in TRUSTED]
 
 
 @dataclass
@@ -78,7 +77,7 @@ class SearchTab:
                 self.left_out.build()
                 with gr.Row():
                     self.unmark = gr.Button(visible=False, size="sm", elem_id="forget-marks")
-                    self.keep = gr.Button("Keep what I taught", visible=False, size="sm", elem_id="keep-marks")
+                    self.keep = gr.Button(say("Keep what I taught"), visible=False, size="sm", elem_id="keep-marks")
                 self.status = notice("search-status")
                 gr.HTML("", elem_id="search-advice", js_on_load="")
                 self.finding.copies.build_panel()
@@ -92,7 +91,7 @@ class SearchTab:
 
     def _build_query(self) -> None:
         self.image = QueryImage(
-            label="Query image",
+            label=say("Query image"),
             sources=["upload", "clipboard", "webcam"],
             height=240,
             elem_id="query-image",
@@ -101,46 +100,46 @@ class SearchTab:
         self.asked = QueryView(self.context).build()
         with gr.Column(visible=False) as self.wording:
             self.text = gr.Textbox(
-                label="Words", placeholder="a red bicycle", elem_id="search-words", max_length=MAX_TEXT,
-                info="Alone, or with an image: like this image, and what the words say",
+                label=say("Words"), placeholder=say("a red bicycle"), elem_id="search-words", max_length=MAX_TEXT,
+                info=say("Alone, or with an image: like this image, and what the words say"),
             )  # fmt: skip
             self.text_weight = gr.Slider(
-                0, 1, value=FIRST.text_weight, step=0.05, label="Image or words", elem_id="search-balance",
-                info="With both: 0 is the image only, 1 the words only",
+                0, 1, value=FIRST.text_weight, step=0.05, label=say("Image or words"), elem_id="search-balance",
+                info=say("With both: 0 is the image only, 1 the words only"),
             )  # fmt: skip
         self.gallery = gallery_picker(self.context, "search-gallery")
         with gr.Row():
-            self.go = gr.Button("Search", variant="primary", min_width=80, elem_id="search-button")
-            self.clear = gr.Button("Clear", min_width=80, elem_id="clear-button")
+            self.go = gr.Button(say("Search"), variant="primary", min_width=80, elem_id="search-button")
+            self.clear = gr.Button(say("Clear"), min_width=80, elem_id="clear-button")
 
     def _build_more(self) -> None:
-        with gr.Accordion("More images of the same thing", open=False, elem_id="more-images"):
+        with gr.Accordion(say("More images of the same thing"), open=False, elem_id="more-images"):
             self.more = gr.File(
-                label="They are searched together: the mean of all embeddings", file_count="multiple", height=120
+                label=say("They are searched together: the mean of all embeddings"), file_count="multiple", height=120
             )
-        with gr.Accordion("Hits, copies, similarity", open=False, elem_id="search-options"):
+        with gr.Accordion(say("Hits, copies, similarity"), open=False, elem_id="search-options"):
             self.k = gr.Slider(
                 1,
                 MAX_K,
                 value=FIRST.k,
                 step=1,
-                label="Number of hits",
+                label=say("Number of hits"),
                 elem_id="search-k",
-                info="To begin with: more come as you scroll",
+                info=say("To begin with: more come as you scroll"),
             )
             self.finding.copies.build()
             self.fold = self.finding.copies.level
             self.min_score = gr.Slider(
-                ANY_SIMILARITY, 1, value=FIRST.min_score, step=0.01, label="Least similarity",
-                info="Cosine of the embeddings, -1 to 1", elem_id="search-min-score",
+                ANY_SIMILARITY, 1, value=FIRST.min_score, step=0.01, label=say("Least similarity"),
+                info=say("Cosine of the embeddings, -1 to 1"), elem_id="search-min-score",
             )  # fmt: skip
             self.trust = gr.Dropdown(
-                TRUST, value=FIRST.trust, label="Trust", elem_id="search-trust",
-                info="Told from the gallery's labels: of queries whose thing is not here, how many may match",
+                trust_choices(), value=FIRST.trust, label=say("Trust"), elem_id="search-trust",
+                info=say("Told from the gallery's labels: of queries whose thing is not here, how many may match"),
             )  # fmt: skip
             self.rerank = gr.Checkbox(
-                label="Re-rank in context", elem_id="search-context",
-                info="The gallery's own neighbourhood improves the order; the Evaluate tab says by how much",
+                label=say("Re-rank in context"), elem_id="search-context",
+                info=say("The gallery's own neighbourhood improves the order; the Evaluate tab says by how much"),
             )  # fmt: skip
 
     @property
@@ -200,7 +199,7 @@ class SearchTab:
         listen(self.sampled.input, self.pick, [self.sampled], self.query)
         self.finding.wire(self._form, self.wish, self.status)
         marking = [self.marks, self.wish]
-        mark = or_say(self.status, "Not marked", self.mark)
+        mark = or_say(self.status, say("Not marked"), self.mark)
         listen(self.marked.input, mark, [self.marked, *self._form], [self.status, *marking], counts="every")
         listen(self.unmark.click, lambda: {self.marks: Marks(), self.wish: Wish.new()}, None, marking)
         listen(self.keep.click, None, js="() => unifex.askToKeep()")
@@ -241,7 +240,7 @@ class SearchTab:
         """
         form, (kind, gallery, ids) = Form(*values), marks_told(told)
         if gallery != form.gallery:
-            raise UnifexError("these hits are of another gallery; search again")
+            raise UnifexError(say("these hits are of another gallery; search again"))
         return {self.marks: form.counting_marks.add(kind, ids), self.wish: Wish.new()}
 
     def search_with(self, gallery: str, *items: int, boxes: str = "") -> Updates:
@@ -272,7 +271,7 @@ class SearchTab:
     def offer_everywhere(self, within: Selection, gallery: str | None) -> Updates:
         """(items chosen on the map, gallery) -> the button that undoes the restriction, where there is one."""
         count = len(within.of(gallery))
-        text = f"Searching within {count:,} chosen items. Search everywhere"
+        text = say("Searching within {count:,} chosen items. Search everywhere", count=count)
         return {self.everywhere: gr.update(visible=bool(count), value=text)}
 
     def narrow(self, within: Selection, gallery: str | None) -> Updates:
@@ -326,21 +325,21 @@ class SearchTab:
 
     def _answer(self, form: Form) -> Updates:
         if not form.gallery:
-            text = "Make one in the Gallery tab: drop a folder of images there."
-            return {self.status: message("No gallery yet", text)}
+            text = say("Make one in the Gallery tab: drop a folder of images there.")
+            return {self.status: message(say("No gallery yet"), text)}
         if form.gallery not in self.context.library.names():
-            text = f"{self.context.state}. It can be searched in a moment."
-            return {self.status: message("The gallery is being made", text)}
+            text = say("{state}. It can be searched in a moment.", state=self.context.state)
+            return {self.status: message(say("The gallery is being made"), text)}
         try:
             gallery = self.context.gallery(form.gallery)
             if form.query or form.remembered:
                 return self._hits(gallery, form)
             return self._samples(gallery, self.finding.filters(form), form.pressed)
         except images.ImageError as error:
-            text = f"Reason: {error}. Give a {images.FORMAT_NAMES} image."
-            return {self.status: message("This query cannot be read", text, "error")}
+            text = say("Reason: {error}. Give a {formats} image.", error=error, formats=images.FORMAT_NAMES)
+            return {self.status: message(say("This query cannot be read"), text, "error")}
         except ERRORS as error:
-            return {self.status: message("The search failed", reason(error), "error")}
+            return {self.status: message(say("The search failed"), reason(error), "error")}
 
     def _hits(self, gallery: Gallery, form: Form) -> Updates:
         query, filters = form.query, self.finding.filters(form)
@@ -355,35 +354,39 @@ class SearchTab:
             calibration = gallery.calibration()
             least = calibration.threshold(filters.false_accept_rate)
             status += hint(
-                f"Similarity {least:.2f} and more: that keeps {calibration.kept(least):.0%} of right first hits."
+                say(
+                    "Similarity {least:.2f} and more: that keeps {kept:.0%} of right first hits.",
+                    least=least,
+                    kept=calibration.kept(least),
+                )
             )
         asked = Asked.of(gallery, form, filters, result, strangers=not places).as_json()
         if not result.hits:
             nothing = status + search_answer.why_nothing(result, filters)
             return {self.status: nothing, self.found: found, self.asked: asked}
         if result.out_of_gallery:
-            status += search_answer.OUT_OF_GALLERY
+            status += search_answer.out_of_gallery()
         more, rights = len(result.hits) == form.k, self.context.rights(gallery.name)
         return {
             self.status: status + folding,
             self.grid: hits_grid(gallery.name, result.hits, rights, form.shown, Wish.new().number, more),
             self.found: found,
             self.asked: asked,
-            self.finding.copies.awaited: folding == COMPARING,
+            self.finding.copies.awaited: folding == comparing(),
         }
 
     def _samples(self, gallery: Gallery, filters: Filters, pressed: bool) -> Updates:
         """Where nothing is searched with; ``pressed``: somebody wanted to search all the same."""
         snapshot = gallery.snapshot()
         if not len(snapshot):
-            return {self.status: search_answer.EMPTY}
+            return {self.status: search_answer.empty()}
         mask = filters.mask(snapshot)
         positions = np.flatnonzero(mask) if mask is not None else np.arange(len(snapshot))
         if not len(positions):
-            return {self.status: search_answer.NOTHING_LEFT}
+            return {self.status: search_answer.nothing_left()}
         shown = positions[_varied(snapshot.columns.labels.codes[positions])]
         grid = samples_grid(gallery.name, gallery.records(snapshot.columns.ids[shown]))
-        return {self.status: search_answer.NO_QUERY if pressed else "", self.grid: grid}
+        return {self.status: search_answer.no_query() if pressed else "", self.grid: grid}
 
 
 def _varied(labels: np.ndarray) -> list[int]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from unifex.core.jobs import Job, State
+from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.training.config import PRESETS
@@ -70,37 +72,38 @@ class TrainTab:
         return not self.context.settings.read_only
 
     def _build_data(self) -> None:
-        gr.Markdown("## 1 · Data")
-        self.gallery = gallery_picker(self.context, "train-gallery", "Labels of this gallery")
+        gr.Markdown("## 1 · " + say("Data"))
+        self.gallery = gallery_picker(self.context, "train-gallery", say("Labels of this gallery"))
         self.switch.build_back()
-        with gr.Accordion("or upload labelled folders", open=False, visible=self._writable):
+        with gr.Accordion(say("or upload labelled folders"), open=False, visible=self._writable):
             self.drop = drop_zone("train-drop", self.context.settings.public)
             self.upload_name = gr.Textbox(
-                label="They become this gallery", placeholder="the folder's name", elem_id="train-upload-name"
+                label=say("They become this gallery"), placeholder=say("the folder's name"), elem_id="train-upload-name"
             )
         self.share = gr.Slider(
-            0, 0.6, HOLD_OUT_SHARE, step=0.05, label="Held-out classes",
-            info="Share of the classes that is only measured on; a split of the gallery comes first",
+            0, 0.6, HOLD_OUT_SHARE, step=0.05, label=say("Held-out classes"),
+            info=say("Share of the classes that is only measured on; a split of the gallery comes first"),
             elem_id="train-hold-out",
         )  # fmt: skip
-        invitation = _INVITATION if self._writable else _READ_ONLY
+        invitation = _invitation() if self._writable else _read_only()
         self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=scripts("evaluate"))
 
     def _build_start(self) -> None:
-        gr.Markdown("## 3 · Train")
-        self.name = gr.Textbox(label="Name of the new model", placeholder="my-model", elem_id="train-name")
-        self.start = gr.Button("Train", variant="primary", visible=self._writable, elem_id="train-button")
+        gr.Markdown("## 3 · " + say("Train"))
+        self.name = gr.Textbox(label=say("Name of the new model"), placeholder=say("my-model"), elem_id="train-name")
+        self.start = gr.Button(say("Train"), variant="primary", visible=self._writable, elem_id="train-button")
         with gr.Row():
-            self.resume = gr.Button("Go on", visible=False, elem_id="train-resume")
-            self.finish = gr.Button("Keep what was reached", visible=False, elem_id="train-finish")
+            self.resume = gr.Button(say("Go on"), visible=False, elem_id="train-resume")
+            self.finish = gr.Button(say("Keep what was reached"), visible=False, elem_id="train-finish")
 
     def _build_results(self) -> None:
         """Progress and what came of it stand under the button that is pressed."""
         self.panel.build()
         self.problem = notice("train-problem")
         self.status = notice("train-status")
+        label = say("Training curves")
         self.curves = gr.HTML(
-            "", html_template='<div class="curves" role="img" aria-label="Training curves" hidden></div>',
+            "", html_template=f'<div class="curves" role="img" aria-label="{label}" hidden></div>',
             js_on_load=scripts("curves"),
             elem_id="train-curves",
         )  # fmt: skip
@@ -134,7 +137,7 @@ class TrainTab:
 
     def _wire_data(self) -> None:
         """What is dropped becomes a gallery."""
-        title, taken = "The upload cannot be used", [self.upload_name, self.awaited]
+        title, taken = say("The upload cannot be used"), [self.upload_name, self.awaited]
         named = [self.upload_name]
         ask_for_job(self.drop.upload, self.receive, named, self.problem, title, *taken, counts="every")
         shared = [self.gallery, self.share]
@@ -143,9 +146,9 @@ class TrainTab:
 
     def _wire_training(self) -> None:
         asked = [self.gallery, self.name, self.share, *self.form.fields]
-        ask_for_job(self.start.click, self.begin, asked, self.problem, "Training cannot start")
-        ask_for_job(self.resume.click, self.go_on, [self.gallery], self.problem, "Training cannot go on")
-        ask_for_job(self.finish.click, self.keep, [self.gallery], self.problem, "Training cannot go on")
+        ask_for_job(self.start.click, self.begin, asked, self.problem, say("Training cannot start"))
+        ask_for_job(self.resume.click, self.go_on, [self.gallery], self.problem, say("Training cannot go on"))
+        ask_for_job(self.finish.click, self.keep, [self.gallery], self.problem, say("Training cannot go on"))
         listen(self.gallery.change, self.show_job, [self.gallery, self.drawn], self.showing)
         listen(self.gallery.change, lambda: "", None, [self.problem])
         known = [self.gallery, self.drawn, self.switch.used, self.awaited, *self.gallery_tab.dropdowns]
@@ -169,7 +172,7 @@ class TrainTab:
             named = stopped.name if stopped else self.jobs.free_name(gallery.name)
             shown = {self.name: named, **self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
         except ERRORS as error:
-            yield {self.summary: message("Nothing to learn from yet", reason(error), "warning")}
+            yield {self.summary: message(say("Nothing to learn from yet"), reason(error), "warning")}
             return
         yield {self.summary: training_report.summary(data, None), **shown}
         if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
@@ -185,7 +188,7 @@ class TrainTab:
     def _offer_stopped(self, stopped: TrainJob | None) -> Updates:
         """The buttons of a training that was stopped: go on, keep."""
         there = stopped is not None
-        text = f"Go on with '{stopped.name}'" if stopped else ""
+        text = say("Go on with '{name}'", name=stopped.name) if stopped else ""
         return {self.resume: gr.update(visible=there, value=text), self.finish: gr.update(visible=there)}
 
     # --- training ------------------------------------------------------------------------------------------------
@@ -205,7 +208,7 @@ class TrainTab:
     def _again(self, gallery: str, finish: bool) -> Updates | None:
         stopped = self.jobs.stopped(gallery)
         if stopped is None:
-            return {self.problem: message("Nothing to go on with", "Press Train.")}
+            return {self.problem: message(say("Nothing to go on with"), say("Press Train."))}
         self.jobs.go_on(stopped, finish)
         return None
 
@@ -224,8 +227,8 @@ class TrainTab:
         """What became of the upload that was waited for."""
         if job.state == State.DONE:
             return {self.taken_in: job.id, **self.gallery_tab.choose(job.name)}
-        text = job.problem or "It goes on in the Gallery tab."
-        return {self.summary: message("The upload is not complete", text, "warning")}
+        text = job.problem or say("It goes on in the Gallery tab.")
+        return {self.summary: message(say("The upload is not complete"), text, "warning")}
 
     def show_job(self, name: str | None, drawn: str) -> Updates:
         """(gallery, the job that is drawn) -> the last training of this gallery: its curves, and what came of it."""
@@ -247,10 +250,10 @@ class TrainTab:
     def _not_trained(self, job: Job) -> str:
         kept = self.jobs.named(job.name) is not None
         if job.state == State.FAILED:
-            text = f"{job.problem}. What was reached is kept." if kept else job.problem
-            return message("Not trained", text, "error")
-        text = "Go on where it stopped, now or after a restart, or keep what was reached." if kept else ""
-        return message("Stopped", text or "Nothing is trained yet.", "warning")
+            text = say("{problem}. What was reached is kept.", problem=job.problem) if kept else job.problem
+            return message(say("Not trained"), text, "error")
+        text = say("Go on where it stopped, now or after a restart, or keep what was reached.") if kept else ""
+        return message(say("Stopped"), text or say("Nothing is trained yet."), "warning")
 
     def _nothing(self) -> Updates:
         """Nothing of another gallery's training is shown."""
@@ -276,14 +279,17 @@ def _changed(gallery: Gallery, found: TrainResult) -> str:
     try:
         rows = training_report.changed(found.changed(), see, found.before, found.model)
     except GalleryError as error:
-        return message("Which queries changed most is not shown", reason(error))
+        return message(say("Which queries changed most is not shown"), reason(error))
     return of_gallery(gallery.name, rows)
 
 
-_INVITATION = message(
-    "Teach this gallery",
-    "Labels tell what belongs together. Some classes are held out and only measured on, so that you see what the new "
-    "neck is worth for things it never saw, before you use it.",
-)
+def _invitation() -> Markup:
+    text = say(
+        "Labels tell what belongs together. Some classes are held out and only measured on, so that you see what the "
+        "new neck is worth for things it never saw, before you use it."
+    )
+    return message(say("Teach this gallery"), text)
 
-_READ_ONLY = message("This server is read-only", "Run it yourself, or duplicate the Space, to train.")
+
+def _read_only() -> Markup:
+    return message(say("This server is read-only"), say("Run it yourself, or duplicate the Space, to train."))
