@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import string
 from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from tests.support import catalogs
-from unifex.cli.settings import read_settings
+from unifex.cli.settings import Settings, read_settings
 from unifex.core import language
 from unifex.core.errors import UnifexError
 from unifex.core.language import LOCALE, check_language, languages, say, say_many, speak, thousands
 from unifex.core.text import plural
+from unifex.gallery.library import Library
+from unifex.ui.app import build
+from unifex.ui.components import model_download
+from unifex.ui.context import AppContext
 from unifex.ui.rendering import html
 from unifex.ui.scripts import words_address
+from unifex.ui.server.first_paint import FirstPaint
 
 CATALOGS = sorted(LOCALE.glob("*.po"))
 OTHERS = [path.stem for path in CATALOGS]
@@ -131,3 +138,60 @@ def test_german():
     assert say_many(1, "hit", "hits") == "Treffer"
     assert thousands(1234567) == "1\u202f234\u202f567"
     assert "Zwischen hell und dunkel wechseln" in html.header("model", "ready", busy=False)
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """All texts in data of any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from texts_in(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from texts_in(one)
+
+
+def test_the_page_is_built_in_german(gallery):
+    speak("de")
+    page = build(AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder))
+    there = set(texts_in(page.get_config_file()))
+    assert {"Suchen", "Auswerten", "Mehr Bilder von demselben", "Zurückgehaltene Klassen"} <= there
+    known = catalogs.translations(catalogs.read(LOCALE / "de.po"))
+    sentences = {message.id for message in known if " " in message.id and message.id != message.string}
+    assert there & sentences <= {*model_download.KINDS}  # values, which are shown in German
+
+
+async def document(markup: str) -> str:
+    """What a browser gets for ``/``."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": b'<html lang="en"><gradio-app></gradio-app></html>'})
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    await FirstPaint(app, markup)({"type": "http", "method": "GET", "path": "/"}, None, send)
+    return sent[-1]["body"].decode()
+
+
+def test_the_document_says_which_language_it_is_in():
+    english = asyncio.run(document(html.first_paint(["Search"], words_address())))
+    assert '<html lang="en">' in english
+    assert "words-" not in english
+    speak("de")
+    german = asyncio.run(document(html.first_paint(["Suchen"], words_address())))
+    assert '<html lang="de" dir="ltr">' in german
+    assert f'<script src="{words_address()}">' in german
+    assert """get: () => "de" });""" in german
+
+
+def test_scripts_are_given_what_they_say():
+    speak("de")
+    words = language.words_for_scripts()
+    assert words["texts"]["hit"] == ["Treffer", "Treffer"]
+    assert words["texts"]["Saved searches"] == ["Gespeicherte Suchen"]
+    assert "Delete for good" not in words["texts"]  # which Python says
+    assert words["forms"][:4] == "1011"
