@@ -8,6 +8,13 @@ const SEARCHED = 8, LISTED_NUMBERS = 12;  // from how many names on they are sea
 const TITLES = { label: say('Label'), domain: say('Domain'), folder: say('Folder'), split: say('Split'), tag: say('Tag') };
 export const titleOf = (facet) => TITLES[facet] || facet.replace(/^column /, '');
 
+const dayOf = (end, last) => {  // of an end that is a date, as a field has it: the first or the last that it means
+  const [, beyond, year, month, day] = /^([<>]?)(\d{4})(?:-(\d\d))?(?:-(\d\d))?/.exec(end) || [];
+  if (day || !year) return end.slice(0, 10);
+  const whole = Number(year) + ({ '>': 1, '<': -1 }[beyond] || 0), [from, to] = month ? [month - 1, month] : [0, 12];
+  return new Date(Date.UTC(whole, last ? to : from, last ? 0 : 1)).toISOString().slice(0, 10);
+};
+
 const made = (tag, properties, ...children) => {
   const node = Object.assign(document.createElement(tag), properties);
   node.append(...children);
@@ -66,14 +73,15 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
     for (const box of list.querySelectorAll('input')) box.checked = (view.chosen?.[name] || []).includes(box.dataset.name);
     ends.forEach((input, at) => {
       const end = view.between?.[name]?.[at] ?? '';
-      if (input !== document.activeElement) input.value = input.type === 'date' ? String(end).slice(0, 10) : end;
+      input.dataset.shown = input.type === 'date' ? dayOf(String(end), at) : String(end).replace(/^[<>]/, '');
+      if (input !== document.activeElement) input.value = input.dataset.shown;
     });
   };
   node.show = (told, said) => {
     facet = told;
     view = said;
-    const one = view.between?.[name]?.find((end) => end !== null) ?? facet.low, ranged = one !== undefined;
-    const dates = typeof one === 'string';
+    const one = facet.low ?? view.between?.[name]?.find((end) => end !== null), ranged = one !== undefined;
+    const dates = typeof one === 'string' && !/^[<>]/.test(one);
     range.hidden = !ranged;
     range.classList.toggle('dates', dates);
     if (ranged) ends.forEach((input) => Object.assign(input, { type: dates ? 'date' : 'number', step: 'any' }));
@@ -90,7 +98,11 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
   };
   list.addEventListener('change', (event) => choose(name, event.target.dataset.name, event.target.checked));
   find.addEventListener('input', draw);
-  const told = (input) => (input.value === '' ? null : input.type === 'date' ? input.value : input.valueAsNumber);
+  const told = (input, at) => {
+    if (input.value === '') return null;
+    if (input.value === input.dataset.shown) return view.between?.[name]?.[at] ?? null;  // which may say more
+    return input.type === 'date' ? input.value : input.valueAsNumber;
+  };
   const tell = () => {
     clearTimeout(typed);
     typed = 0;

@@ -8,7 +8,13 @@ import { say } from './say.js';
 
 const WAIT_MS = 250;  // after the last of several quick choices
 const isDate = (end) => typeof end === 'string';
+const isBeyond = (end) => isDate(end) && /^[<>]/.test(end);  // a year that is left out: >2020
 const between = (low, high) => {
+  if (isBeyond(low) || isBeyond(high)) {
+    const from = low === null ? [] : [isBeyond(low) ? say('after {end}', { end: low.slice(1) }) : say('from {end}', { end: low })];
+    const to = high === null ? [] : [isBeyond(high) ? say('before {end}', { end: high.slice(1) }) : say('up to {end}', { end: high })];
+    return [...from, ...to].join(', ');
+  }
   if (low === null) return isDate(high) ? say('until {end}', { end: high }) : say('up to {end}', { end: high });
   if (high === null) return isDate(low) ? say('since {end}', { end: low }) : say('{end} and more', { end: low });
   return low === high ? `${low}` : say('{low} to {high}', { low, high });

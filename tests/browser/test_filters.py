@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -183,6 +184,18 @@ def test_a_gallerys_pictures_are_filtered_and_ordered(server, open_page):
     page.locator("#pictures .frame").evaluate("frame => { frame.scrollTop = frame.scrollHeight }")
     last = page.locator(f"#pictures .card[data-index='{ITEMS - 1}'][data-item]")
     expect(last).to_have_attribute("title", "shapes/disc/0.png")
+    said = {"between": {"column year": [">1903", None], "column taken": [None, "<2022"]}}
+    page.evaluate("view => { location.hash = `gallery=drawn&view=${encodeURIComponent(view)}`; }", json.dumps(said))
+    expect(page.locator("#search-filters .chips li")).to_have_text(
+        ["year: after 1903", "taken: before 2022", "Clear all"]
+    )
+    page.locator("#search-filters .toggle").click()
+    searched_by = page.locator("#search-filters")
+    expect(searched_by.get_by_label("taken: to")).to_have_value("2021-12-31")
+    expect(searched_by.get_by_label("year: from")).to_have_value("1903")
+    searched_by.get_by_label("year: to").fill("1904")
+    searched_by.get_by_label("year: to").press("Enter")
+    expect(page.locator("#search-filters .chips li").first).to_have_text("year: after 1903, up to 1904")
 
 
 def test_a_phone_says_how_many_filters_there_are(server, open_page):

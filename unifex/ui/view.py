@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from unifex.core import dates
 from unifex.core.errors import UnifexError
@@ -19,7 +20,10 @@ from unifex.retrieval.filters import FACETS, Filters
 
 MOST_CHOSEN, MOST_CHARACTERS = 200, 16_000  # a view is part of addresses
 COLUMN = "column "  # how facets of further columns begin
-End = float | str | None  # a number, a date as :mod:`unifex.core.dates` has them, or none
+# A number, a date as :mod:`unifex.core.dates` has them, or none; ``>2020`` and ``<2020``: without that year, be it a
+# number or a date, as the column has it.
+End = float | str | None
+_BEYOND = re.compile(r"[<>]\d{4}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ class View:
                 yield from (Condition(facet.removeprefix(COLUMN), "=", name) for name in names)
         for facet, ends in self.between.items():
             for comparison, end in zip((">=", "<="), ends):
-                if end is not None:
+                if _is_beyond(end):
+                    yield Condition(facet.removeprefix(COLUMN), end[0], end[1:])
+                elif end is not None:
                     yield Condition(facet.removeprefix(COLUMN), comparison, str(end))
 
     def for_anybody(self, public: bool) -> View:
@@ -125,10 +131,16 @@ def _narrowed(ends: tuple[End, End], condition: Condition) -> tuple[End, End]:
     return low, min((one for one in (high, end) if one is not None), key=lambda one: _rank(one, last=True))
 
 
+def _is_beyond(end: End) -> TypeGuard[str]:
+    return isinstance(end, str) and bool(_BEYOND.fullmatch(end))
+
+
 def _inclusive(condition: Condition) -> float | str:
-    """The end that a comparison says, itself in the range."""
+    """The end that a comparison says, itself in the range but for years alone."""
     value, period, beyond = condition.value, dates.period(condition.value), condition.comparison in (">", "<")
-    if not math.isnan(end := number(value)) and (beyond or period is None):  # of years, too
+    if beyond and _is_beyond(text := condition.comparison + value):
+        return text
+    if period is None and not math.isnan(end := number(value)):
         return math.nextafter(end, math.inf if condition.comparison == ">" else -math.inf) if beyond else end
     if period is None or not beyond:
         return value
@@ -141,6 +153,8 @@ def _inclusive(condition: Condition) -> float | str:
 
 def _rank(end: float | str, last: bool) -> tuple[float, timedelta]:
     """What ends are ordered by, numbers among years; ``last``: a date ends with all that it says."""
+    if _is_beyond(end):
+        return float(end[1:]), timedelta.max if end[0] == ">" else timedelta.min
     if not math.isnan(plain := number(str(end))):
         return plain, timedelta.max if last else timedelta.min
     period = dates.period(str(end))
@@ -166,7 +180,7 @@ def _ends(ends: Any) -> tuple[End, End]:
 
 
 def _end(end: Any) -> End:
-    if end is None or (isinstance(end, str) and dates.beginning(end)):
+    if end is None or _is_beyond(end) or (isinstance(end, str) and dates.beginning(end)):
         return end
     if isinstance(end, str) or not math.isfinite(end):
         raise ValueError("no number, nor a date")
