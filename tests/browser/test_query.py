@@ -273,6 +273,14 @@ def test_what_was_given_last_is_the_query_whatever_was_on_its_way(server, open_p
         page.goto(f"{server.url}{link}")
     give_while_it_opens()
 
+    page.unroute("**/queue/join**")
+    page.goto("about:blank")
+    page.route("**/address.js", lambda route: held.append(route))  # who follows the link has not come yet
+    with page.expect_request("**/address.js"):
+        page.goto(f"{server.url}{link}")
+    page.wait_for_function(OVER_JS)
+    give_while_it_opens()
+
     page.route(f"{ELSEWHERE}slow.jpg", lambda route: held.append(route))
     sent: list[Request] = []
     page.on("request", lambda asked: sent.append(asked) if "/upload?" in asked.url else None)
@@ -289,6 +297,11 @@ def test_what_was_given_last_is_the_query_whatever_was_on_its_way(server, open_p
     assert len(sent) == 1
 
 
+OVER_JS = """() => {
+  const column = document.querySelector('#search-query');
+  column?.dispatchEvent(new DragEvent('dragover', { dataTransfer: new DataTransfer(), bubbles: true }));
+  return column?.classList.contains('over');
+}"""  # pictures are taken from now on
 LATE_JS = """(() => {
   const real = window.fetch;
   window.fetch = async (asked, options) => {
