@@ -57,6 +57,11 @@ def watch_calls(page: Page) -> None:
         page.on(over, lambda asked: calls.discard(asked))
 
 
+def unanswered() -> list[str]:
+    """What the pages that are open have asked and have no answer to."""
+    return [asked.url for page, calls in _unanswered.items() if not page.is_closed() for asked in calls]
+
+
 def settle(page: Page) -> None:
     """Wait until the page has every answer, and what it asked upon them: only then do fields keep what is typed.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import runpy
@@ -17,6 +18,7 @@ from typing import Any
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["unifex.ui.app", "torch", "torchvision"])
 SECONDS = 300
+TELL = signal.SIGUSR1
 
 
 class Forked:
@@ -95,6 +97,7 @@ def _program(
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
         stream.reconfigure(line_buffering=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    faulthandler.register(TELL)  # what every thread does, into stderr
     for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
         del sys.modules[name]  # it reads its variables when it is imported
     sys.path[:0] = [str(folder), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]

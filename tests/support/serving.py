@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.forked import Forked
+from tests.support.forked import TELL, Forked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 120
+_running: dict[Path, Forked] = {}  # by their logs
 SECONDS_AN_IMAGE = 0.2  # of each of the pool's threads, where there is a brake
 
 
@@ -72,14 +73,26 @@ def serve(
     else:
         process = Forked(["app.py", *asked], environment, root, log, log, (slow_down, brake) if brake else None)
     try:
-        yield Server(_wait_for_url(process, log), indexes)
+        url = _wait_for_url(process, log)
+        if isinstance(process, Forked):
+            _running[log] = process
+        yield Server(url, indexes)
     finally:
+        _running.pop(log, None)
         process.send_signal(signal.SIGINT)
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:
             process.kill()
     assert not expect_clean_log or b"Traceback" not in log.read_bytes(), log.read_text()
+
+
+def what_servers_do() -> str:
+    """Of each that runs, the end of its log and where its threads are."""
+    for process in _running.values():
+        process.send_signal(TELL)
+    time.sleep(0.5)
+    return "\n\n".join(log.read_text()[-8000:] for log in _running)
 
 
 def _wait_for_url(process: subprocess.Popen | Forked, log: Path) -> str:
