@@ -33,7 +33,7 @@ from unifex.training.augment import draw_view
 from unifex.training.config import PRESETS, TrainConfigError
 from unifex.training.distributed import Processes
 from unifex.training.held_out import HoldOut
-from unifex.training.resume import checkpoints
+from unifex.training.resume import checkpoints, has_reached_an_epoch
 from unifex.training.run import train
 from unifex.ui.components.model_switch import ModelSwitch
 from unifex.ui.context import AppContext
@@ -143,6 +143,8 @@ def test_a_stopped_training_goes_on_to_the_same_model(taught, monkeypatch):
     assert "MB on disk" in frozen.note
     assert "in all" in frozen.note
     work.close()  # while maps are being made
+    assert [job.name for job in checkpoints(gallery.models)] == ["stopped"]
+    assert not has_reached_an_epoch(gallery.models, "stopped")
     again = train(gallery, "stopped", DEEP)
     steps = [next(step for step in again if step.stage == "frozen part")]
     assert steps[0].done == frozen.done

@@ -6,13 +6,16 @@ import argparse
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser
 from unifex.cli.shared import embedder, say
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.text import size
+
+if TYPE_CHECKING:
+    from unifex.models.embedder import ModelConfig
 
 
 def add_commands(command: Callable[..., Parser]) -> None:
@@ -31,23 +34,30 @@ def add_commands(command: Callable[..., Parser]) -> None:
 
 
 def _models(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.models.backbones import BackboneError
-    from unifex.models.embedder import backbone_of, list_models
+    from unifex.models.embedder import list_models
 
     folder = options.library / "models"
-    models = []
-    for config in list_models(folder):
-        facts = {"name": config.name, "backbone": config.backbone, "neck": config.neck, "dims": list(config.dims)}
-        facts |= {"default_dim": config.default_dim, "parameters": None, "licence": None, "scores": config.scores}
-        try:
-            backbone = backbone_of(config, folder)
-            facts |= {"parameters": backbone.parameters, "licence": backbone.licence}
-        except BackboneError as error:  # the others are worth listing
-            say(options, f"{config.name}: {error}")
-        else:
-            say(options, f"{config.name}: {config.backbone} + {config.neck}, {list(config.dims)}, {backbone.licence}")
-        models.append(facts)
-    return {"models": models}
+    return {"models": [_facts_of(options, config, folder) for config in list_models(folder)]}
+
+
+def _facts_of(options: argparse.Namespace, config: ModelConfig, folder: Path) -> dict[str, Any]:
+    """What a model is; its line for people, too."""
+    from unifex.models.backbones import BackboneError
+    from unifex.models.embedder import ModelError, backbone_of, find_model
+
+    facts = {"name": config.name, "backbone": config.backbone, "neck": config.neck, "dims": list(config.dims)}
+    facts |= {"default_dim": config.default_dim, "parameters": None, "licence": None, "scores": config.scores}
+    facts |= {"adapted": None, "description": config.description}
+    try:
+        backbone = backbone_of(config, find_model(config.name, folder))
+    except (BackboneError, ModelError) as error:  # the others are worth listing
+        say(options, f"{config.name}: {error}")
+        return facts
+    adapted = " adapted" if backbone.adaptation else ""
+    say(options, f"{config.name}: {config.backbone}{adapted} + {config.neck}, {list(config.dims)}, {backbone.licence}")
+    return facts | {
+        "parameters": backbone.parameters, "licence": backbone.licence, "adapted": backbone.adaptation is not None,
+    }  # fmt: skip
 
 
 def _backbones(options: argparse.Namespace) -> dict[str, Any]:

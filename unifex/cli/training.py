@@ -52,11 +52,17 @@ def add_commands(command: Callable[..., Parser]) -> None:
             help=f"{known['help']} ({known['unit'] or 'no unit'}{limits})",
         )
 
-    taken = command("import", _import, "take a model in: from the hub, or a TorchScript file of the public UniFEx code")
-    taken.add_argument("file", metavar="hf:OWNER/NAME|FILE.pt")
+    taken = command(
+        "import", _import,
+        "take a model in: from the hub, a TorchScript file of the public UniFEx code, or a linear layer as a neck",
+    )  # fmt: skip
+    taken.add_argument("file", metavar="hf:OWNER/NAME|FILE")
     taken.share("--save")
     taken.add_argument(
         "--size", type=ranges.IMAGE_SIDE, help="side of its images (default: what the file says, else 224)"
+    )
+    taken.add_argument(
+        "--backbone", metavar="ID", help="FILE (.safetensors, .pth) is a linear layer for the features of this backbone"
     )
 
     use = command("use", _use, "search a gallery with another model")
@@ -119,6 +125,8 @@ def _import(options: argparse.Namespace) -> dict[str, Any]:
 
     models = options.library / "models"
     check_model_name(models, options.save)
+    if options.backbone:
+        return _import_layer(options, models)
     if options.file.startswith("hf:"):
         model = Embedder.from_pretrained(options.file.removeprefix("hf:")).save_as(options.save, models)
     else:
@@ -129,6 +137,15 @@ def _import(options: argparse.Namespace) -> dict[str, Any]:
         f"model '{model.name}': images of {size} pixels to {dim} values, on {model.backbone.parameters:,} weights",
     )
     return {"model": model.name, "size": size, "dim": dim, "parameters": model.backbone.parameters}
+
+
+def _import_layer(options: argparse.Namespace, models: Path) -> dict[str, Any]:
+    from unifex.models.linear_layer import import_layer
+
+    model = import_layer(Path(options.file), options.save, models, options.backbone)
+    backbone, dim = model.backbone, model.default_dim
+    say(options, f"model '{model.name}': {backbone.feature_dim} features of {backbone.id} to {dim} values")
+    return {"model": model.name, "backbone": backbone.id, "features": backbone.feature_dim, "dim": dim}
 
 
 def _use(options: argparse.Namespace) -> dict[str, Any]:

@@ -146,9 +146,7 @@ class Embedder:
             return cls.raw(name.removeprefix(RAW), engine)
         folder = find_model(name, models)
         config = ModelConfig.read(folder / FILES[0])
-        spec, adaptation = backbone_of(config, folder.parent), read_adaptation(folder)
-        if adaptation:
-            spec = spec.adapted(adaptation)
+        spec = backbone_of(config, folder)
         if config.backbone_hash != spec.weight_hash():
             raise ModelError(
                 f"model '{config.name}' was trained on other weights of backbone '{spec.id}' than the installed ones "
@@ -267,8 +265,17 @@ class Embedder:
         return self.neck.embed(self.features(pictures), dim or self.default_dim)
 
 
-def backbone_of(config: ModelConfig, models: Path) -> backbones.BackboneSpec:
-    """The backbone of a model: a row of the zoo, or a TorchScript file imported into ``models``."""
+def backbone_of(config: ModelConfig, folder: Path) -> backbones.BackboneSpec:
+    """The backbone of the model in ``folder``, as it is adapted there.
+
+    Raises :class:`ModelError` for one that is damaged, and ``BackboneError`` for one that is not known.
+    """
+    spec, adaptation = _plain_backbone(config, folder.parent), read_adaptation(folder)
+    return spec.adapted(adaptation) if adaptation else spec
+
+
+def _plain_backbone(config: ModelConfig, models: Path) -> backbones.BackboneSpec:
+    """A row of the zoo, or a TorchScript file imported into ``models``."""
     if config.backbone.startswith(torchscript.PREFIX):
         name = config.backbone.removeprefix(torchscript.PREFIX)
         if name in ("", ".", "..") or re.search(r"[/\\:\0]", name):  # it was imported here, or is another's idea

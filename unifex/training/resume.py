@@ -58,9 +58,16 @@ class TrainJob:
 
 
 def checkpoints(models: Path) -> list[TrainJob]:
-    """Trainings that were stopped or killed after an epoch at least and can go on, the last one first."""
-    paths = sorted((models / CHECKPOINTS).glob("*.pt"), key=lambda path: -path.stat().st_mtime)
-    return [job for path in paths if (job := TrainJob.read(path.with_suffix(".json")))]
+    """Trainings that were stopped or killed and can go on, the last one first: after an epoch, or after maps for deep
+    training were made, which would be much to make again."""
+    kept = [path for suffix in ("pt", "maps") for path in (models / CHECKPOINTS).glob(f"*.{suffix}")]
+    names = dict.fromkeys(path.stem for path in sorted(kept, key=lambda path: -path.stat().st_mtime))
+    return [job for name in names if (job := TrainJob.read(models / CHECKPOINTS / f"{name}.json"))]
+
+
+def has_reached_an_epoch(models: Path, name: str) -> bool:
+    """Whether there is something to keep of a training that was stopped."""
+    return (models / CHECKPOINTS / f"{name}.pt").exists()
 
 
 def _curve_path(models: Path, name: str) -> Path:

@@ -11,7 +11,7 @@ from unifex.core.language import say, thousands
 from unifex.core.text import reason, size
 from unifex.models import throughput, zoo
 from unifex.models.backbones import BackboneSpec
-from unifex.models.embedder import RAW, Embedder, backbone_of, list_models
+from unifex.models.embedder import RAW, Embedder, backbone_of, find_model, list_models
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.context import ERRORS, AppContext
@@ -79,27 +79,29 @@ class ModelPicker:
             return self._showing(html.message(say("Not fetched"), fetching.problem, "error"), say("Try again"))
         try:
             self.context.check_local(say("other models are not loaded"))
-            backbone, dims = self._parts(name)
+            backbone, dims, about = self._parts(name)
         except ERRORS as error:
             wanted = _hub_name(name).startswith("hf-hub:")  # what it is, is in the repository
             return self._showing(html.message(say("This model"), reason(error), "warning"), say("Download"), wanted)
         fetchable = not backbone.here and not self.context.is_busy("download", _hub_name(name))
         return self._showing(
-            _facts(backbone, dims), say("Download {size}", size=size(backbone.download_bytes)), fetchable
+            _facts(backbone, dims, about), say("Download {size}", size=size(backbone.download_bytes)), fetchable
         )
 
     def _showing(self, facts: str, button: str, fetchable: bool = True) -> Updates:
         return {self.facts: facts, self.fetch: gr.update(value=button, visible=fetchable)}
 
-    def _parts(self, name: str | None) -> tuple[BackboneSpec, tuple[int, ...]]:
-        """Backbone and dimensions of the neck, which is none for a bare backbone."""
+    def _parts(self, name: str | None) -> tuple[BackboneSpec, tuple[int, ...], str]:
+        """Backbone, dimensions of the neck, which is none for a bare backbone, and what a model says of itself."""
         name = (name or "").strip()
         if name.startswith(RAW):
-            return zoo.get(name.removeprefix(RAW)), ()
-        known = {config.name: config for config in list_models(self.context.library.models)}
+            return zoo.get(name.removeprefix(RAW)), (), ""
+        models = self.context.library.models
+        known = {config.name: config for config in list_models(models)}
         if name not in known:
-            return zoo.get(name), ()
-        return backbone_of(known[name], self.context.library.models), known[name].dims
+            return zoo.get(name), (), ""
+        config = known[name]
+        return backbone_of(config, find_model(name, models)), config.dims, config.description
 
     def download(self, name: str | None) -> None:
         """(model) -> a job. Raises ``GalleryError``, ``BackboneError`` and ``JobError``."""
@@ -113,10 +115,10 @@ def _hub_name(model: str | None) -> str:
     return (model or "").strip().removeprefix(RAW)
 
 
-def _facts(spec: BackboneSpec, dims: tuple[int, ...]) -> str:
+def _facts(spec: BackboneSpec, dims: tuple[int, ...], about: str) -> str:
     """What a model is and costs. Deployed is what runs for an image; trained is a neck of 512 values."""
     rate = throughput.images_per_second(spec)
-    rows = {
+    rows = ({say("About"): about} if about else {}) | {
         say("Backbone"): spec.title,
         say("Parameters"): thousands(spec.parameters)
         + (say(" and {count:,} for words", count=spec.text_parameters) if spec.text else ""),

@@ -16,7 +16,7 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.training.config import PRESETS
 from unifex.training.held_out import HOLD_OUT_SHARE, HoldOut, divide, suspicious_labels
 from unifex.training.result import TrainResult
-from unifex.training.resume import TrainJob, read_curve
+from unifex.training.resume import TrainJob, has_reached_an_epoch, read_curve
 from unifex.ui.components.basic import drop_zone, notice
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
@@ -187,9 +187,12 @@ class TrainTab:
 
     def _offer_stopped(self, stopped: TrainJob | None) -> Updates:
         """The buttons of a training that was stopped: go on, keep."""
-        there = stopped is not None
         text = say("Go on with '{name}'", name=stopped.name) if stopped else ""
-        return {self.resume: gr.update(visible=there, value=text), self.finish: gr.update(visible=there)}
+        reached = stopped is not None and has_reached_an_epoch(self.context.library.models, stopped.name)
+        return {
+            self.resume: gr.update(visible=stopped is not None, value=text),
+            self.finish: gr.update(visible=reached),
+        }
 
     # --- training ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,93 @@
+"""A linear layer that others trained on a backbone's features, taken in as a neck.
+
+Vision-language backbones gain most from such a layer (Kordopatis-Zilos et al. 2025, ILIAS, arXiv 2502.11748), and its
+authors publish theirs as state dicts. Only tensors are read: a file that wants to run code is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unifex.core.errors import UnifexError
+from unifex.core.files import new_folder
+from unifex.core.text import reason
+from unifex.models import zoo
+from unifex.models.embedder import Embedder, ModelConfig
+from unifex.models.neck import Neck
+
+if TYPE_CHECKING:
+    import torch
+
+SAFETENSORS = ".safetensors"
+
+
+class LayerError(UnifexError):
+    """A file that holds no linear layer, or one for another backbone; the message says what it holds."""
+
+
+def import_layer(file: Path, name: str, models: Path, backbone: str) -> Embedder:
+    """Make the model ``models/name`` of the linear layer in ``file``: weight [d, D], bias [d] if it has one, for the D
+    features of ``backbone``, which of a tower have L2 norm 1.
+
+    Raises :class:`LayerError`, and ``BackboneError`` for a backbone that is not known or not here.
+    """
+    spec = zoo.get(backbone)
+    weight, bias = read_layer(file)
+    if weight.shape[1] != spec.feature_dim:
+        raise LayerError(
+            f"{file.name} holds a layer for {weight.shape[1]} features, backbone '{spec.id}' gives {spec.feature_dim}: "
+            "name the backbone that it was trained on"
+        )
+    dim = len(weight)
+    try:
+        neck = Neck("linear", weight, bias, (dim,))
+    except ValueError as error:
+        raise LayerError(f"{file.name}: {error}") from error
+    about = f"A linear layer imported from {file.name}."
+    config = ModelConfig(name, spec.id, spec.weight_hash(), neck.kind, neck.dims, dim, description=about)
+    with new_folder(models / name) as made:
+        Embedder(config, neck, backbone=spec).save(made)
+    return Embedder.load(name, models)
+
+
+def read_layer(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Weight float32 [d, D] and bias float32 [d], zeros where there is none, of the only linear layer in a file.
+
+    Raises :class:`LayerError`.
+    """
+    tensors = {name: tensor.squeeze() for name, tensor in _tensors(file).items()}
+    matrices = [name for name, tensor in tensors.items() if tensor.ndim == 2]
+    if len(matrices) != 1:
+        raise LayerError(f"{file.name} holds {len(matrices)} matrices ({_list(tensors)}), a linear layer has one")
+    weight = tensors.pop(matrices[0]).float().numpy()
+    biases = [name for name, tensor in tensors.items() if tuple(tensor.shape) == (len(weight),)]
+    if len(biases) != len(tensors) or len(biases) > 1:
+        raise LayerError(f"{file.name} holds more than a weight and its bias ({_list(tensors)}): no plain linear layer")
+    bias = tensors[biases[0]].float().numpy() if biases else np.zeros(len(weight), np.float32)
+    return np.ascontiguousarray(weight), np.ascontiguousarray(bias)
+
+
+def _tensors(file: Path) -> dict[str, torch.Tensor]:
+    """By name, those of a dictionary inside the file as well. Raises :class:`LayerError`."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if file.suffix == SAFETENSORS:
+            return load_file(file)
+        found: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+        told = reason(error).partition("\n")[0][:160]
+        raise LayerError(f"{file.name} cannot be read as a file of tensors ({told})") from error
+    inner = next((part for part in found.values() if isinstance(part, dict)), found) if isinstance(found, dict) else {}
+    return {str(name): tensor for name, tensor in inner.items() if isinstance(tensor, torch.Tensor)}
+
+
+def _list(tensors: dict[str, torch.Tensor]) -> str:
+    some = [f"{name[:40]} {list(tensor.shape)}" for name, tensor in list(tensors.items())[:4]]
+    return ", ".join(some) or "no tensors"
