@@ -234,8 +234,9 @@ def test_galleries_info_remove_models(built, unifex):
     assert removed == {"gallery": "drawn", "removed": 2, "items": 22}
     _, models, _ = unifex("models", "--json")
     assert [(m["name"], m["backbone"], m["dims"]) for m in models["models"]] == [
-        ("unifex-lite", "lite0", [64, 128, 256, 512])
-    ]
+        ("unifex-lite", "lite0", [64, 128, 256, 512]), ("unifex-lite-2", "lite0", [64, 128, 256, 512]),
+    ]  # fmt: skip
+    assert [m["adapted"] for m in models["models"]] == [False, True]
     for command in (["galleries"], ["info", "drawn"], ["models"]):
         code, text, _ = unifex(*command)
         assert code == 0

@@ -132,6 +132,13 @@ def test_interpolation_goes_part_of_the_way(taught):
     half = finish(train(gallery, "half", replace(DEEP, interpolation=0.5)))
     whole = model.backbone.adaptation.differences["head.0.weight"].astype(np.float32)
     np.testing.assert_allclose(half.adaptation.differences["head.0.weight"], whole / 2, rtol=0.01, atol=1e-6)
+    config = replace(DEEP, neck_interpolation=0.0)
+    start = finish(train(gallery, "start", config))
+    assert start.adaptation.hash == model.backbone.adaptation.hash
+    cosines = start.neck.weight @ gallery.embedder.neck.weight.T  # it began with the gallery's own, at another length
+    np.testing.assert_allclose(
+        np.diag(cosines) ** 2, (start.neck.weight**2).sum(1) * (gallery.embedder.neck.weight**2).sum(1), rtol=1e-3
+    )
     assert LITE0.adapted(Adaptation({})).weight_hash() == LITE0.weight_hash()
 
 

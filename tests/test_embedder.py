@@ -89,6 +89,18 @@ def test_save_and_load_give_the_same_embeddings(embedder, tmp_path):
     assert not list((tmp_path / "copy").glob("*.p*"))  # no pickle
 
 
+def test_the_adapted_model_is_small_and_another_in_its_last_blocks_alone(embedder):
+    adapted = Embedder.load("unifex-lite-2")
+    names = adapted.backbone.adaptation.differences
+    assert adapted.backbone.title == "EfficientNet-Lite0, adapted"
+    assert all(name.startswith(("blocks.5.", "blocks.6.", "head.")) for name in names)
+    assert (BUNDLED_MODELS / "unifex-lite-2" / FILES[1]).stat().st_size < 12e6
+    assert adapted.neck.dims == embedder.neck.dims
+    other, own = embedder.embed([PICTURE])[0], adapted.embed([PICTURE])[0]
+    assert np.linalg.norm(own) == pytest.approx(1, abs=1e-5)
+    assert other @ own < 0.9
+
+
 def test_raw_features_are_an_embedding(embedder):
     raw = Embedder.load("raw:lite0")
     features = embedder.features([PICTURE])
@@ -147,7 +159,7 @@ def test_a_config_that_is_no_config(broken, tmp_path, text):
 
 def test_a_broken_model_does_not_hide_the_others(broken, tmp_path, caplog):
     broken(schema=99)
-    assert [config.name for config in list_models(tmp_path)] == ["unifex-lite"]
+    assert [config.name for config in list_models(tmp_path)] == ["unifex-lite", "unifex-lite-2"]
     assert "schema 99" in caplog.text
 
 
@@ -170,7 +182,7 @@ def test_damaged_weights_are_refused(broken, tmp_path):
 def test_a_missing_model_lists_those_there_are():
     with pytest.raises(ModelError, match="unifex-lite"):
         find_model("nowhere")
-    assert [config.name for config in list_models()] == ["unifex-lite"]
+    assert [config.name for config in list_models()] == ["unifex-lite", "unifex-lite-2"]
 
 
 @pytest.mark.parametrize("name", FILES)

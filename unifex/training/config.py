@@ -143,6 +143,9 @@ class TrainConfig:
     interpolation: float = _setting(
         1.0, "of the way from the original backbone and neck to the learned ones that is gone (WiSE-FT)", 0, 1
     )
+    neck_interpolation: float = _setting(
+        1.0, "of that way that the neck goes, whose start often serves unseen things better; deep training only", 0, 1
+    )
     final_lr_scale: float = _setting(0.05, "of the learning rate that is left at the end", 0, 1, key="final_share")
     weight_decay: float = _setting(1e-4, "pulls weights to zero", 0, 1)
     warmup: str = _setting("linear", "how the learning rate rises at the start", choices=WARMUPS)

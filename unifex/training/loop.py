@@ -140,8 +140,10 @@ class _Run:
 
     def learned(self) -> Learned:
         """What was learned so far, as far as it is kept."""
+        if self.late is None:
+            return Learned(self._neck(1.0))
         share = self.config.interpolation
-        return Learned(self._neck(share), self.late.adaptation(share)) if self.late else Learned(self._neck(1.0))
+        return Learned(self._neck(share * self.config.neck_interpolation), self.late.adaptation(share))
 
     def _neck(self, share: float) -> Neck:
         """As one affine map, ``share`` of the way from where it started."""

@@ -52,6 +52,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
             to_say("Way gone"),
             to_say("1 keeps all that was learned, 0.5 goes half way back to the original backbone."),
         ),
+        "neck_interpolation": (
+            to_say("Way of the neck"),
+            to_say("Of that way; half of it often serves what was never seen better."),
+        ),
         "dims": (to_say("Sizes of embeddings"), to_say("Trained together, ascending, with commas between.")),
         "start": (to_say("Starts from"), to_say("What the model is before the first step.")),
         "whitening": (to_say("Whitening"), to_say("Of a start from principal axes: 0 is none, 0.5 is full.")),

@@ -1,0 +1,138 @@
+"""Make the adapted model that is shipped: late blocks of the bundled backbone and their neck, taught by sources that allow it.
+
+    python -m benchmarks.train_default_model MANIFEST.csv MORE.csv --library FOLDER --out assets/models/unifex-lite-2
+
+Only ``train`` rows are learned from, of the second manifest at most a few a label; ``EXCLUDED`` sources are not (a
+label begins with its source's name). The first one's query and index rows are scored at the end. ``FOLDER`` keeps the
+gallery, what the frozen part gave and a training that was stopped: called again alike, it goes on. ``--set`` changes a
+setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from unifex.core.progress import finish
+from unifex.core.tables import to_csv
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
+from unifex.models.embedder import Embedder
+from unifex.training.config import PRESETS, TrainConfig
+from unifex.training.result import TrainResult
+from unifex.training.resume import maps_path
+from unifex.training.run import save, train
+
+BACKBONE = "lite0"
+EXCLUDED = ("ikea", "pacs-", "cards")  # not for commercial use, unclear, and unverified
+MORE_A_LABEL = 4  # of the second manifest: a third of what is learned from is the first's
+RECIPE: TrainConfig = replace(
+    PRESETS["deep"].config,
+    init="pca",
+    epochs=4,
+    augmentations=2,
+    backbone_learning_rate=2e-4,
+    neck_interpolation=0.5,
+)
+SOURCES = (
+    "Sources, as labelled by their authors: GroceryStoreDataset (MIT), clothing-dataset-small (CC0), Caltech-101 "
+    "(CC BY 4.0), ffml cut-outs (MIT), Noto emoji (Apache-2.0), brand logos of public icon sets (CC0, MIT), "
+    "Vietnamese landmarks (none stated); DreamBooth subjects (CC BY 4.0, Unsplash), euro coins (MIT), Omniglot "
+    "(MIT), emoji of Twemoji, EmojiOne 2 and Streamline (CC BY 4.0), Fluent (MIT) and FxEmoji (Apache-2.0), "
+    "interface icons and flags of public sets (MIT, ISC, Apache-2.0, CC BY, CC0), renders of AWS RoboMaker worlds "
+    "(MIT-0), of JSK's shop goods (BSD-3-Clause), LIBERO (MIT, CC BY 4.0), Gazebo models (CC BY 3.0), KayKit and "
+    "Kenney (CC0) and YCB objects (CC BY 4.0), views of paintings in the public domain, pictures under changing "
+    "captions (public domain, MIT), fruit and vegetables (MIT)."
+)
+
+
+def main() -> None:
+    """Index, train, print a row a model and dimension, and write the model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("more", type=Path)
+    parser.add_argument("--library", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("assets/models/unifex-lite-2"))
+    parser.add_argument("--until", type=int, default=3, help="of the recipe's epochs so many are run (3)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    config = RECIPE.updated(dict(pair.split("=", 1) for pair in arguments.set))
+    gallery = Gallery.open_or_create(arguments.library / "mixture", Embedder.raw(BACKBONE))
+    if not len(gallery):
+        mixed = arguments.library / "mixture.csv"
+        mixed.write_text(_mixture(arguments.manifest, arguments.more), encoding="utf-8")
+        print(f"{finish(index(gallery, str(mixed))).items} images", flush=True)
+    result = _trained(gallery, config, arguments.until, arguments.library / "kept.maps")
+    note = f"{SOURCES} Of the recipe's epochs {arguments.until} were run."
+    write(result, gallery.embedder, arguments.out, note)
+
+
+def _mixture(manifest: Path, more: Path) -> str:
+    """A manifest of what is learned from, and of what is measured."""
+    first = (row for row in _rows(manifest) if row["split"] != "train" or _is_free(row))
+    rows = [*first, *_at_most(MORE_A_LABEL, filter(_is_free, _rows(more)))]
+    header = ["path", "domain", "label", "split"]
+    return to_csv(header, [[row[name] for name in header] for row in rows], guard=False)
+
+
+def _rows(manifest: Path) -> Iterator[dict[str, str]]:
+    """Rows with absolute paths."""
+    with manifest.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            yield row | {"path": str(manifest.parent.resolve() / row["path"])}
+
+
+def _is_free(row: dict[str, str]) -> bool:
+    return not row["label"].startswith(EXCLUDED)
+
+
+def _at_most(count: int, rows: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
+    """The first rows of every label."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        seen[row["domain"], row["label"]] += 1
+        if seen[row["domain"], row["label"]] <= count:
+            yield row
+
+
+def _trained(gallery: Gallery, config: TrainConfig, until: int, kept: Path) -> TrainResult:
+    """Measured after epoch ``until``. What the frozen part gave serves later trainings of the same seed, too: one more
+    name for the file keeps it."""
+    name = f"seed-{config.seed}"
+    maps = maps_path(gallery.models, name)
+    if kept.exists() and not maps.exists():
+        maps.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in ("", ".json"):
+            os.link(f"{kept}{suffix}", f"{maps}{suffix}")
+
+    work = train(gallery, name, config)
+    for step in work:
+        if step.stage.startswith("epoch") and not kept.exists():
+            for suffix in ("", ".json"):
+                os.link(f"{maps}{suffix}", f"{kept}{suffix}")
+        if step.stage.startswith("epoch") or step.done % 2048 == 0:
+            print(f"{step.stage} {step.done}/{step.total} {step.note}", flush=True)
+        if step.stage.startswith("epoch") and step.done >= until:
+            work.close()
+    return finish(train(gallery, name, config, finish=True))
+
+
+def write(result: TrainResult, embedder: Embedder, out: Path, note: str) -> None:
+    """Save it under the name of its folder, with a ``note`` in its card."""
+    name = out.name
+    renamed = [replace(e, model=name) if e.model == result.model else e for e in result.evaluations]
+    for measured in renamed:
+        figures = f"{measured.overall().value:.3f}  macro {measured.macro().value:.3f}"
+        print(f"{measured.model:24} {measured.dim:5}  mMP@5 {figures}")
+    shutil.rmtree(out, ignore_errors=True)
+    save(replace(result, model=name, evaluations=renamed), embedder, out, note)
+
+
+if __name__ == "__main__":
+    main()
