@@ -1,4 +1,4 @@
-"""Make the adapted model that is shipped: late blocks of the bundled backbone and their neck, taught by sources that allow it.
+"""Make the adapted model that is shipped: late blocks of the bundled backbone and their neck, by sources that allow it.
 
     python -m benchmarks.train_default_model MANIFEST.csv MORE.csv --library FOLDER --out assets/models/unifex-lite-2
 
