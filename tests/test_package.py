@@ -81,5 +81,6 @@ def test_the_wheel_indexes_and_searches_where_there_is_no_checkout(tmp_path):
     assert "24 items" in run("index", "photos", "--gallery", "holiday")
     assert re.search(r" 1 .*signs/cross/2\.png", run("search", "query.png", "--gallery", "holiday", "-k", "3"))
     files = subprocess.run([python, "-m", "zipfile", "-l", wheel], capture_output=True, text=True, check=True).stdout
-    for name in ("unifex/py.typed", "unifex/assets/unifex.css", "unifex/assets/models/unifex-lite/model.safetensors"):
+    model = "unifex/assets/models/unifex-lite/model.safetensors"
+    for name in ("unifex/py.typed", "unifex/locale/de.po", "unifex/assets/unifex.css", model):
         assert name in files

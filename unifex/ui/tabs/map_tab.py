@@ -68,7 +68,7 @@ class MapTab:
                         min_width=140,
                     )
                     self.start = gr.Button(
-                        say("Make the map"), variant="primary", scale=0, min_width=170, elem_id="map-button"
+                        say("Make the map"), variant="primary", scale=0, min_width=150, elem_id="map-button"
                     )
                 self.panel.build()
                 self.problem = notice("map-problem")
