@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, settle
+from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, reload, settle
 from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -118,8 +118,7 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     assert scores(page) == before
 
 
-def test_stop_go_on_later_and_keep_while_another_searches(server, open_page):
-    page, other = open_page(server.url), open_page(server.url)
+def start_long_training(page: Page) -> None:
     open_training(page, "drawn")
     expect(field(page, "train-name")).to_have_value("drawn-neck")
     page.locator("#train-advanced").get_by_text("Advanced").click()
@@ -129,21 +128,31 @@ def test_stop_go_on_later_and_keep_while_another_searches(server, open_page):
     settle(page)
     expect(field(page, "train-epochs")).to_have_value("1000")
     page.locator("#train-button").click()
-    panel = page.locator("#train-progress")
-    expect(panel).to_contain_text(re.compile(r"epoch ([3-9]|\d\d+) "), timeout=60_000)
+    expect(page.locator("#train-progress")).to_contain_text(re.compile(r"epoch ([3-9]|\d\d+) "), timeout=60_000)
+
+
+def test_it_goes_on_without_its_page_is_stopped_gone_on_with_and_kept_while_another_searches(server, open_page):
+    page, other = open_page(server.url), open_page(server.url)
+    start_long_training(page)
+    page.close()
     choose(other, "#search-gallery", "drawn")
     drop(other, "#query-image button", {"cross.png": QUERY})
     expect(first_hit(other)).to_contain_text("cross", timeout=10_000)
+    later = open_page(server.url)
+    open_training(later, "drawn")
+    panel = later.locator("#train-progress")
+    expect(panel).to_contain_text(re.compile(r"epoch ([4-9]|\d\d+) "), timeout=60_000)
+    expect(later.locator("#train-curves .scatterlayer .trace")).to_have_count(3)
     other.locator(".jobs-now").click()
     other.locator("#jobs .cancel").click()  # any page of the owner's
-    expect(page.locator("#train-status")).to_contain_text("Stopped")
-    expect(page.locator("#train-button")).to_be_visible()
+    expect(later.locator("#train-status")).to_contain_text("Stopped")
+    expect(later.locator("#train-button")).to_be_visible()
 
-    later = open_page(server.url)  # as after a restart
+    reload(later)  # as after a restart
+    later.wait_for_selector("#header .ready")
     open_training(later, "drawn")
     expect(later.locator("#train-resume")).to_have_text("Go on with 'drawn-neck'")
     later.locator("#train-resume").click()
-    panel = later.locator("#train-progress")
     expect(panel).to_contain_text(re.compile(r"epoch ([4-9]|\d\d+)"), timeout=60_000)
     panel.locator(".cancel").click()
     expect(later.locator("#train-finish")).to_be_visible()
@@ -151,30 +160,6 @@ def test_stop_go_on_later_and_keep_while_another_searches(server, open_page):
     expect(later.locator("#before-after-table")).to_be_visible(timeout=60_000)
     assert (server.indexes / "models" / "drawn-neck" / "model.safetensors").is_file()
     expect(later.locator("#train-finish")).to_be_hidden()
-
-
-def test_a_training_goes_on_without_its_page_and_another_sees_it(server, open_page):
-    page = open_page(server.url)
-    open_training(page, "drawn")
-    field(page, "train-name").fill("left-behind")
-    page.locator("#train-advanced").get_by_text("Advanced").click()
-    settle(page)
-    field(page, "train-epochs").fill("1000")
-    field(page, "train-batch-size").fill("2")
-    settle(page)
-    page.locator("#train-button").click()
-    panel = page.locator("#train-progress")
-    expect(panel).to_contain_text(re.compile(r"epoch ([3-9]|\d\d+) "), timeout=60_000)
-    page.close()
-    later = open_page(server.url)
-    open_training(later, "drawn")
-    panel = later.locator("#train-progress")
-    expect(panel).to_contain_text(re.compile(r"epoch ([4-9]|\d\d+) "), timeout=60_000)
-    expect(later.locator("#train-curves .scatterlayer .trace")).to_have_count(3)
-    panel.locator(".cancel").click()
-    expect(later.locator("#train-resume")).to_have_text("Go on with 'left-behind'")
-    later.locator("#train-finish").click()
-    expect(later.locator("#before-after-table")).to_be_visible(timeout=60_000)
 
 
 REFUSED = (
@@ -186,10 +171,19 @@ REFUSED = (
 )
 
 
-def test_what_cannot_be_trained_says_why(server, open_page):
+def test_presets_set_their_fields_and_what_cannot_be_trained_says_why(server, open_page):
     page = open_page(server.url)
     open_training(page, "drawn")
     page.locator("#train-advanced").get_by_text("Advanced").click()
+    settle(page)
+    choose(page, "#train-preset", "Paper")
+    expect(field(page, "train-loss")).to_have_value("subcentre-arcface")
+    expect(field(page, "train-dims")).to_have_value("64")
+    expect(field(page, "train-sub-centres")).to_have_value("3")
+    choose(page, "#train-loss", "cosface")
+    expect(field(page, "train-margin")).to_have_value("0.35")
+    expect(field(page, "train-sub-centres")).to_have_value("1")
+    expect(page.locator("#train-loss")).to_contain_text("CosFace: a cosine")
     settle(page)
     for box, text, why in REFUSED:
         usual = field(page, box).input_value()
@@ -206,17 +200,3 @@ def test_a_gallery_without_labels_says_what_it_needs(server, open_page):
     open_training(page, "plain")
     expect(page.locator("#train-data")).to_contain_text("training needs at least 2")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-
-
-def test_presets_and_losses_set_their_fields(server, open_page):
-    page = open_page(server.url)
-    open_training(page, "drawn")
-    page.locator("#train-advanced").get_by_text("Advanced").click()
-    choose(page, "#train-preset", "Paper")
-    expect(field(page, "train-loss")).to_have_value("subcentre-arcface")
-    expect(field(page, "train-dims")).to_have_value("64")
-    expect(field(page, "train-sub-centres")).to_have_value("3")
-    choose(page, "#train-loss", "cosface")
-    expect(field(page, "train-margin")).to_have_value("0.35")
-    expect(field(page, "train-sub-centres")).to_have_value("1")
-    expect(page.locator("#train-loss")).to_contain_text("CosFace: a cosine")
