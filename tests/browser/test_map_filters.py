@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, first_hit, go_to
+from tests.support.browsing import PHONE, first_hit, go_to, settle
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -25,6 +25,7 @@ def server(tmp_path_factory, embedder) -> Iterator[Server]:
     gallery = Gallery.create(base / "indexes" / "drawn", embedder)
     run_index(gallery, write_folder(base / "pictures", views=VIEWS))
     finish(project(gallery))
+    run_index(Gallery.create(base / "indexes" / "other", embedder), base / "pictures" / "signs")  # without a map
     with serve(base / "indexes", "--gallery", "drawn") as running:
         yield running
 
@@ -106,6 +107,22 @@ def test_map_and_grids_share_filters_and_what_is_chosen(server, open_page):
     page.locator("#detail").get_by_role("button", name="Show on the map").click()
     expect(page.locator("#map-chosen .chosen-head")).to_contain_text("1 item chosen")
     ringed(page, 1)
+
+
+def test_the_open_map_follows_an_address_that_names_another_gallery(server, open_page):
+    page = open_page(server.url)
+    go_to(page, "Map")
+    frame, picker = page.locator("#map-frame"), page.locator("#map-gallery input")
+    expect(page.locator(".map[data-drawn]")).to_be_visible(timeout=60_000)
+    settle(page)
+    page.evaluate("location.hash = 'tab=map&gallery=other'")
+    expect(picker).to_have_value("other")
+    expect(page.locator("#map-status")).to_contain_text("No map of this gallery yet")
+    expect(frame).to_be_hidden()
+    settle(page)
+    page.evaluate("location.hash = 'tab=map&gallery=drawn'")
+    expect(picker).to_have_value("drawn")
+    expect(frame).to_be_visible()
 
 
 def test_a_hit_is_found_on_the_map_on_a_phone(server, open_page):

@@ -209,7 +209,9 @@ class _Tabs:
 
         asked = [self.map.gallery, mapped.view, searched.view, *pictures.asked]
         shared = [searched.view, searched.wish, pictures.view, pictures.pictures]
-        follow(visited, self.map.show_filters, [searched.gallery, self.map.mapped, searched.view], mapped.shown)
+        there = [self.map.gallery, self.map.seen, self.map.mapped, self.map.chosen]
+        addressed = [self.map.gallery, *self.map.showing]
+        follow(visited, self.map.follow_address, [searched.gallery, *there, searched.view], addressed)
         listen(mapped.view.input, narrow, asked, shared)
         listen(pictures.view.input, lambda view: {mapped.browsed: view}, [pictures.view], [mapped.browsed])
         listen(searched.view.change, lambda: {mapped.browsed: ""}, None, [mapped.browsed])

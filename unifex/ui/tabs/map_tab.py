@@ -56,6 +56,7 @@ class MapTab:
         self.filters, self.sought = MapFilters(self.context), gr.State(Wish())  # changes when items are to be seen here
         self.panel = JobPanel(("map",), "map-progress")
         self.drawn, self.mapped = gr.State(""), gr.State("")  # the job and the gallery whose map is on the page
+        self.seen = gr.State(False)  # whether the tab was ever opened
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320, elem_id="map-page"):
                 with gr.Row(elem_id="map-head"):
@@ -99,7 +100,7 @@ class MapTab:
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_gallery` updates."""
-        return [*self._map, self.compare, *self._listed, *self.filters.shown]
+        return [*self._map, self.seen, self.compare, *self._listed, *self.filters.shown]
 
     @property
     def _map(self) -> list[Part]:
@@ -128,15 +129,27 @@ class MapTab:
         """(gallery, chosen items, filters as :meth:`MapFilters.show` takes them) -> the map that is kept, models to
         compare, those of the chosen that are in it, what the filters leave."""
         filtered = self.filters.show(name, *views)
-        return {**self._kept(name), self.compare: self._rivals(name), **self._list(name, chosen), **filtered}
+        return {
+            **self._kept(name),
+            self.seen: True,
+            self.compare: self._rivals(name),
+            **self._list(name, chosen),
+            **filtered,
+        }
 
     def show_again(self, name: str | None, chosen: Selection, mapped: str, view: str) -> Updates:
         """(gallery, chosen items, gallery whose map is shown, filters) -> as :meth:`show_gallery`, if a map is
         shown."""
         return self.show_gallery(name, chosen, view) if mapped else {self.mapped: gr.skip()}
 
-    def show_filters(self, name: str | None, mapped: str, view: str) -> Updates:
-        """(gallery, the one whose map is shown, filters) -> what they leave, if they are of the map that is shown."""
+    def follow_address(
+        self, name: str | None, here: str | None, seen: bool, mapped: str, chosen: Selection, view: str
+    ) -> Updates:
+        """(gallery that an address names, the tab's, whether the tab was ever opened, gallery whose map is shown,
+        chosen items, filters) -> as :meth:`show_gallery` where it names another; else what its filters leave of the map
+        that is shown."""
+        if seen and name != here:
+            return {self.gallery: name, **self.show_gallery(name, chosen, view)}
         return self.filters.show(name, view) if name == mapped else {self.filters.left: gr.skip()}
 
     def locate(self, name: str, ids: Iterable[int]) -> Updates:
