@@ -9,17 +9,16 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from tests.support.browsing import ARGUMENTS, chromium_path, unanswered, watch_calls
+from tests.support.browsing import ARGUMENTS, chromium_path, watch_calls
 from tests.support.serving import what_servers_do
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """Of a test that failed it is told what the server did meanwhile, and what the pages wait for."""
+    """Of a test that failed it is told what the servers did meanwhile."""
     report = yield
     if report.when == "call" and report.failed:
         report.sections.append(("servers", what_servers_do()))
-        report.sections.append(("waited for", "\n".join(unanswered())))
     return report
 
 

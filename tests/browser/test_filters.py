@@ -181,6 +181,7 @@ def test_a_gallerys_pictures_are_filtered_and_ordered(server, open_page):
     expect(cards).to_have_count(4)
     page.locator("#gallery-filters .chips .clear").click()
     expect(page.get_by_label("taken: to")).to_have_value("")
+    expect(cards.first).to_have_attribute("title", "signs/stripes/39.png")  # all are there again
     page.locator("#pictures .frame").evaluate("frame => { frame.scrollTop = frame.scrollHeight }")
     last = page.locator(f"#pictures .card[data-index='{ITEMS - 1}'][data-item]")
     expect(last).to_have_attribute("title", "shapes/disc/0.png")

@@ -304,6 +304,27 @@ OVER_JS = """() => {
 }"""  # pictures are taken from now on
 
 
+LATE_JS = """(() => {
+  const real = window.fetch;
+  window.fetch = async (asked, options) => {
+    const answer = await real(asked, options);
+    if (!(asked.url ?? String(asked)).includes('/queue/data')) return answer;
+    const transform = (chunk, out) => new Promise((done) => setTimeout(() => { out.enqueue(chunk); done(); }, 300));
+    return new Response(answer.body.pipeThrough(new TransformStream({ transform })), answer);
+  };
+})()"""
+
+
+def test_every_press_is_answered_though_answers_come_late(server, open_page):
+    page = open_page(server.url)
+    page.add_init_script(LATE_JS)
+    reload(page)
+    for _ in range(4):  # each is asked as the last answers come
+        page.locator("#hits .grid[data-kind=samples] .card").first.click()
+        expect(first_hit(page)).to_be_visible()
+        page.get_by_role("button", name="Clear", exact=True).click()
+
+
 def test_keys_lead_to_the_query_and_are_listed(server, open_page):
     page = open_page(server.url)
     go_to(page, "Train")

@@ -6,9 +6,8 @@ import base64
 import os
 import shutil
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, expect
 
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
@@ -45,21 +44,37 @@ def first_hit(page: Page):
     return page.locator("#hits .grid[data-kind=hits] .card").first
 
 
-_unanswered: WeakKeyDictionary[Page, set[Request]] = WeakKeyDictionary()
 _LOOKS, _LOOKS_AT_A_JOB = 4, 40
+WATCH_JS = r"""(() => {
+  const real = window.fetch, answered = new Set(), told = /"msg":"process_completed","event_id":"(\w+)"/g;
+  const calls = window.calls = new Set();
+  let begun = 0;
+  const watched = () => new TransformStream({ transform(chunk, out) {
+    for (const [, id] of new TextDecoder().decode(chunk).matchAll(told)) { answered.add(id); calls.delete(id); }
+    out.enqueue(chunk);
+  } });
+  window.fetch = async (asked, options) => {
+    const url = asked.url ?? String(asked), joins = url.includes('/queue/join'), mark = joins && `join ${begun += 1}`;
+    if (joins) calls.add(mark);
+    try {
+      const answer = await real(asked, options);
+      if (url.includes('/queue/data')) return new Response(answer.body.pipeThrough(watched()), answer);
+      if (joins && answer.ok) {
+        const { event_id: id } = await answer.clone().json();
+        if (!answered.has(id)) calls.add(id);
+      }
+      return answer;
+    } finally { calls.delete(mark); }
+  };
+})()"""
 
 
 def watch_calls(page: Page) -> None:
-    """From now on, :func:`settle` knows what the page has asked the server."""
-    calls = _unanswered.setdefault(page, set())
-    page.on("request", lambda asked: calls.add(asked) if "/queue/" in asked.url else None)
-    for over in ("requestfinished", "requestfailed"):
-        page.on(over, lambda asked: calls.discard(asked))
+    """From its next document on, :func:`settle` knows what the page has asked the server."""
+    page.add_init_script(WATCH_JS)
 
 
-def unanswered() -> list[str]:
-    """What the pages that are open have asked and have no answer to."""
-    return [asked.url for page, calls in _unanswered.items() if not page.is_closed() for asked in calls]
+CALLS_JS = "() => new Promise((done) => setTimeout(() => requestAnimationFrame(() => done([...window.calls])), 30))"
 
 
 def settle(page: Page) -> None:
@@ -67,11 +82,11 @@ def settle(page: Page) -> None:
 
     A call that goes on as long as what it tells of is not waited for: then nothing else may have come for a while.
     """
-    calls, before, alike = _unanswered[page], frozenset(), 0
+    calls, before, alike = [], [], 0
     while alike < (_LOOKS_AT_A_JOB if calls else _LOOKS):  # the next question comes within a turn of the page, or two
-        page.evaluate("() => new Promise((done) => setTimeout(() => requestAnimationFrame(done), 30))")
+        calls = page.evaluate(CALLS_JS)
         alike = alike + 1 if before == calls else 0
-        before = frozenset(calls)
+        before = calls
 
 
 STILL_JS = """() => new Promise((done) => {

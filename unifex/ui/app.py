@@ -37,6 +37,7 @@ from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
 from unifex.ui.rendering import html
 from unifex.ui.scripts import script_route, words_address
+from unifex.ui.server.answer_streams import AnswerStreams
 from unifex.ui.server.door import Door, Hosts
 from unifex.ui.server.first_paint import FirstPaint
 from unifex.ui.server.guard import Guard
@@ -303,6 +304,7 @@ def _middleware(context: AppContext, hosts: Hosts) -> list[Middleware]:
     door = [
         Middleware(BrotliMiddleware, quality=BROTLI_QUALITY, minimum_size=1000),
         Middleware(Door, hosts=hosts),
+        Middleware(AnswerStreams),
     ]
     if not context.workspaces:
         return door

@@ -1,0 +1,116 @@
+"""What is asked upon the last answer of a stream is answered on the same stream; then it ends, and nothing is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Message, Receive, Scope, Send
+
+from unifex.ui.server.answer_streams import MOST, AnswerStreams
+
+ANSWER, CLOSE = b'data: {"msg":"process_completed"}\n\n', b'data: {"msg":"close_stream","event_id":null}\n\n'
+BROWSER = [(b"user-agent", b"Mozilla/5.0")]
+
+
+async def gradio(scope: Scope, receive: Receive, send: Send) -> None:
+    """As Gradio's routes answer: a question by a word, a stream by its messages."""
+    streamed = scope["path"].endswith("/queue/data")
+    while not streamed and (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for chunk in (ANSWER, CLOSE) if streamed else (b'{"event_id": "1"}',):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+class Asked:
+    """A request to ``app`` that goes on, and what it was told so far."""
+
+    def __init__(self, app: AnswerStreams, path: str, session: object, body: bytes = b"", headers=BROWSER):
+        body = body or json.dumps({"data": ["session_hash"], "session_hash": session}).encode()
+        self.told: list[Message] = []
+        self.body = [] if path == "data" else [body[:5], body[5:]]
+        self.left = asyncio.Event()
+        query = f"session_hash={session}".encode()
+        scope = {"type": "http", "path": f"/gradio_api/queue/{path}", "query_string": query,
+                 "headers": headers, "client": ("127.0.0.1", 1)}  # fmt: skip
+        self.task = asyncio.create_task(app(scope, self._receive, self._send))
+
+    async def _receive(self) -> Message:
+        if self.body:
+            return {"type": "http.request", "body": self.body.pop(0), "more_body": bool(self.body)}
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        self.told.append(message)
+
+    @property
+    def heard(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.told)
+
+
+async def turns() -> None:
+    """Whatever can happen has happened."""
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+def journey(steps: Callable[[AnswerStreams], Awaitable[None]], seconds: float = 60) -> None:
+    async def walked() -> None:
+        app = AnswerStreams(gradio, seconds)
+        await steps(app)
+        await turns()
+        assert not app._streams
+        assert not app._waiting
+
+    asyncio.run(walked())
+
+
+def test_what_is_asked_upon_the_last_answer_comes_on_the_same_stream():
+    async def steps(app: AnswerStreams) -> None:
+        stream = Asked(app, "data", "mine")
+        await turns()
+        assert stream.heard == ANSWER
+        for other in (
+            Asked(app, "join", "yours"),
+            Asked(app, "join", [], b"[]"),
+            Asked(app, "join", 1, b"no JSON \xff"),
+        ):
+            await other.task
+            await turns()
+        assert stream.heard == ANSWER
+        for times in (2, 3):
+            await Asked(app, "join", "mine").task
+            await turns()
+            assert stream.heard == ANSWER * times
+        stream.left.set()
+        await stream.task
+        assert [message["type"] for message in stream.told].count("http.response.start") == 1
+
+    journey(steps)
+
+
+def test_a_stream_ends_after_a_while_and_a_programs_at_once():
+    async def steps(app: AnswerStreams) -> None:
+        for headers in (BROWSER, [(b"user-agent", b"python-httpx/1")]):
+            stream = Asked(app, "data", "mine", headers=headers)
+            await stream.task
+            assert stream.heard == ANSWER + CLOSE
+            assert stream.told[-1] == {"type": "http.response.body", "body": b""}
+
+    journey(steps, seconds=0.01)
+
+
+def test_of_many_tabs_the_last_ones_keep_their_streams():
+    async def steps(app: AnswerStreams) -> None:
+        streams = [Asked(app, "data", f"tab {number}") for number in range(MOST + 2)]
+        await turns()
+        assert [CLOSE in stream.heard for stream in streams] == [True, True] + [False] * MOST
+        for stream in streams:
+            stream.left.set()
+            await stream.task
+
+    journey(steps)

@@ -1,0 +1,121 @@
+"""No answer is lost between two streams of answers.
+
+Gradio's page asks by one request and is answered by another: a stream that is open as long as the session waits for an
+answer. With the last one the server says ``close_stream``. What the page asks while that word is on its way would be
+answered on no stream: the page takes the old one for open still, and waits for ever. Most questions come right upon an
+answer. So that word is kept back for a while, and what is asked meanwhile is answered on the same stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SECONDS = 20.0  # proxies cut off what is still for longer
+MOST = 2  # that wait, of one address: a browser has six connections to a server, and each of its tabs needs one
+_CLOSE = b'data: {"msg":"close_stream"'
+_ANSWERS, _QUESTIONS = "/gradio_api/queue/data", "/gradio_api/queue/join"
+
+
+class AnswerStreams:
+    """ASGI middleware. Programs, which ask in turn, are told at once."""
+
+    def __init__(self, app: ASGIApp, seconds: float = SECONDS):
+        self.app = app
+        self.seconds = seconds
+        self._streams: dict[str, list[asyncio.Event]] = {}  # by session: set when something new was asked
+        self._waiting: dict[str, list[asyncio.Event]] = {}  # by address, the oldest first: set when it is to end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let everything through; the end of a browser's stream waits for questions."""
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path.endswith(_ANSWERS) and Headers(scope=scope).get("user-agent", "").startswith("Mozilla/"):
+            await self._stream(scope, receive, send)
+        elif path.endswith(_QUESTIONS) and self._streams:
+            await self._ask(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+        asked = asyncio.Event()
+        address = (scope.get("client") or ("",))[0]
+        started = False
+        kept: list[Message] = []  # what ends the stream
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            if message.get("body", b"").startswith(_CLOSE):
+                asked.clear()  # all that was asked before is answered
+                kept.append(message)
+            elif kept:
+                kept.append(message)
+            elif message["type"] != "http.response.start" or not started:
+                started = True
+                await send(message)
+
+        self._streams.setdefault(session, []).append(asked)
+        try:
+            await self.app(scope, receive, sending)
+            while kept and await self._asked_again(asked, address, receive):
+                kept.clear()
+                await self.app(scope, receive, sending)
+            for message in kept:
+                await send(message)
+        finally:
+            self._streams[session].remove(asked)
+            if not self._streams[session]:
+                del self._streams[session]
+
+    async def _asked_again(self, asked: asyncio.Event, address: str, receive: Receive) -> bool:
+        """Whether something is asked before the page is gone, the time over, or others wait in its place."""
+        ended = asyncio.Event()
+        waiting = self._waiting.setdefault(address, [])
+        waiting.append(ended)
+        for oldest in waiting[:-MOST]:
+            oldest.set()
+        tasks = [asyncio.ensure_future(one) for one in (asked.wait(), _disconnected(receive), ended.wait())]
+        try:
+            await asyncio.wait(tasks, timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
+            return asked.is_set() and not tasks[1].done()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            waiting.remove(ended)
+            if not waiting:
+                self._waiting.pop(address, None)
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = bytearray()
+
+        async def receiving() -> Message:
+            message = await receive()
+            body.extend(message.get("body", b""))
+            return message
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                for asked in self._streams.get(_session(body), ()):
+                    asked.set()
+            await send(message)
+
+        await self.app(scope, receiving, sending)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _session(question: bytearray) -> str:
+    with contextlib.suppress(ValueError):
+        asked = json.loads(question)
+        if isinstance(asked, dict):
+            return str(asked.get("session_hash"))
+    return ""
