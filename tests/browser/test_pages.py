@@ -11,7 +11,7 @@ import zipfile
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, wait_for_share
+from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, settle, wait_for_share
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import Server, serve
 
@@ -77,6 +77,7 @@ def test_domain_filter_number_of_hits_and_several_queries(server, open_page, tmp
     expect(first_hit(page)).to_contain_text("toys")
     expect(page.locator("#hits .domain", has_not_text="toys")).to_have_count(0)
     page.get_by_text("Hits, copies, similarity").click()
+    settle(page)  # fields that have just appeared take their first value once more
     page.locator("#search-k input[type=number]").fill("5")
     page.locator("#search-k input[type=number]").press("Enter")
     page.locator("#search-button").click()
@@ -148,6 +149,7 @@ def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
     page.get_by_role("option", name="small").click()
     expect(page.locator("#gallery-facts h3")).to_have_text("small")
     page.get_by_role("button", name="Remove items").click()
+    settle(page)
     page.locator("#remove-paths textarea").fill("shapes/disc/0.png\nno such.png")
     page.locator("#remove-button-ask").click()
     expect(page.get_by_text("Remove 1 item from 'small'?")).to_be_visible()
