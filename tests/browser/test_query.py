@@ -208,6 +208,7 @@ def test_hits_and_pictures_of_other_pages_are_dragged_onto_the_query_or_pasted(s
     expect(first_hit(page)).to_contain_text("rubber duck")
     hit = page.locator("#hits .card").nth(3)
     path = hit.get_attribute("title")
+    stand_still(page)
     hit.drag_to(page.locator("#query-image"))
     expect(page.locator("#query .asked img")).to_have_attribute("alt", path)
     go_to(page, "Gallery")
