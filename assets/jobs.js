@@ -106,13 +106,11 @@ export default ({ element, server, trigger }) => {
     tell();
   };
 
-  let news = '', ended = null, timer = 0, asking = false, again = false;
+  let ended = null, timer = 0, asking = false, again = false;
   let asked = false; // something was asked for since the last look: the panels tell Python, whatever they knew
   const take = (answer, asked) => {
-    if (answer.news !== news) {
-      news = answer.news;
-      trigger('input', {});
-    }
+    // Told until the header says it: an event that comes while the page is still drawn may be lost.
+    if (document.querySelector('#header .model')?.dataset.news !== answer.news) trigger('input', {});
     for (const job of answer.jobs) {
       if (active(job)) wasActive.add(job.id);
       else if (wasActive.has(job.id) && !told.has(job.id) && !inView(job.kind)) tellEnded(job);

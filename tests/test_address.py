@@ -17,7 +17,8 @@ from unifex.ui.components.address import FIELDS, MOST, MOST_ITEMS, PASSING, UPLO
 from unifex.ui.components.link_opener import LinkOpener
 from unifex.ui.components.query_regions import told
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
-from unifex.ui.context import AppContext, Selection
+from unifex.ui.context import AppContext
+from unifex.ui.page_state import Selection
 from unifex.ui.view import View
 
 IDS = st.lists(st.integers(0, 2**63 - 1), max_size=5, unique=True).map(tuple)

@@ -13,7 +13,7 @@ from unifex.retrieval.proposals import BORDER, FRAME, PANEL, Proposal
 from unifex.ui.components.query_regions import about_item, about_upload, drawn, told
 from unifex.ui.components.query_view import named
 from unifex.ui.components.search_form import Form
-from unifex.ui.context import Selection
+from unifex.ui.page_state import Selection
 
 LEFT, RIGHT = Region(0, 0, 0.5, 1), Region(0.5, 0, 0.5, 1)
 UPLOAD = "/somewhere/4fe2/a b%20c.jpg"

@@ -28,13 +28,14 @@ from unifex.ui.components.chosen_items import ChosenItems, Elsewhere
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
 from unifex.ui.components.link_opener import LinkOpener
-from unifex.ui.context import AppContext, Selection, Wish
+from unifex.ui.context import AppContext
 from unifex.ui.endpoints import add_endpoints
 from unifex.ui.health import health_route
 from unifex.ui.item_routes import item_routes
 from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
+from unifex.ui.page_state import Selection, Wish
 from unifex.ui.rendering import html
 from unifex.ui.scripts import script_route, words_address
 from unifex.ui.server.answer_streams import AnswerStreams
@@ -121,9 +122,9 @@ class _Tabs:
         def show(view: str, *chosen: str | None) -> Updates:
             """(filters of the pictures, every tab's gallery) -> header, the galleries that there are, what is shown of
             the chosen one."""
-            busy = not self.context.ready.is_set()
+            news, busy = self.context.news, not self.context.ready.is_set()  # in this order: what changes is told again
             return {
-                header: html.header(self.context.embedder.name, self.context.state, busy),
+                header: html.header(self.context.embedder.name, self.context.state, busy, news),
                 **self.gallery.offer(*chosen),
                 **self.gallery.show_facts(chosen[0], view),
             }

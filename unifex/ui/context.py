@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import os
 import shutil
@@ -52,41 +51,7 @@ SERVER = ""  # owns the jobs of a server that has no visitors
 SWEEP_SECONDS = 60
 CLOSE_SECONDS = 10
 IDLE_SECONDS = 20  # without a job, and what may be wanted next is got ready
-_NUMBERS = itertools.count(1)
 log = logging.getLogger("unifex")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """That something is to be searched (or shown) anew: no two are equal."""
-
-    number: int = 0
-
-    @classmethod
-    def new(cls) -> Wish:
-        """One more."""
-        return cls(next(_NUMBERS))
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Items that were chosen on the map of a gallery, by id."""
-
-    gallery: str = ""
-    ids: tuple[int, ...] = ()
-
-    def of(self, gallery: str | None) -> tuple[int, ...]:
-        """The ids, if they are of this gallery."""
-        return self.ids if self.gallery == gallery else ()
-
-
-@dataclass(frozen=True)
-class LastResult:
-    """What the last search found: ids of the hits, best first, and their similarities."""
-
-    gallery: str = ""
-    ids: tuple[int, ...] = ()
-    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -288,6 +253,11 @@ class AppContext:
             self.workspaces.files.release(path, owner_now(self.workspaces))
 
     # --- galleries -----------------------------------------------------------------------------------------------
+
+    @property
+    def news(self) -> str:
+        """Another one whenever what every page shows may have changed for who asks."""
+        return str(hash((self.state, self.ready.is_set(), *self.library.names())))
 
     def first_gallery(self) -> str:
         """The gallery to show first: the one asked for, else the user's own, else the demo."""

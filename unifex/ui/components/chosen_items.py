@@ -25,8 +25,9 @@ from unifex.ui.components.chosen import Chosen
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.marks import Marks
 from unifex.ui.components.pressing import ask_for_job
-from unifex.ui.context import AppContext, Wish
+from unifex.ui.context import AppContext
 from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.page_state import Wish
 from unifex.ui.rendering.html import message
 
 FEW = 1000  # items that are changed while one waits

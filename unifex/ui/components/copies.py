@@ -12,8 +12,9 @@ from unifex.core.language import say, to_say
 from unifex.gallery.duplicates import ALIKE, BYTES, PICTURE
 from unifex.gallery.gallery import Gallery
 from unifex.ui.components.job_tray import JobPanel
-from unifex.ui.context import AppContext, Wish
+from unifex.ui.context import AppContext
 from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.page_state import Wish
 from unifex.ui.rendering.html import message
 
 COMPARISON = "duplicates"  # the kind of job that compares a gallery's pictures, for the Gallery tab as well

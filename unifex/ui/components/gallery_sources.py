@@ -19,8 +19,9 @@ from unifex.gallery.writer import Registered
 from unifex.ui.components.basic import Choice, notice
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.pressing import ask_for_job, or_say
-from unifex.ui.context import ERRORS, AppContext, Wish
+from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Updates, listen
+from unifex.ui.page_state import Wish
 from unifex.ui.rendering.html import message
 
 KEEP, PRUNE, PRUNE_ALL = "keep", "prune", "prune all"

@@ -68,7 +68,7 @@ class JobTray:
         def jobs(_: Any) -> dict[str, Any]:
             return {
                 "ready": self.context.ready.is_set(),
-                "news": str(hash((self.context.state, self.context.ready.is_set(), *self.context.library.names()))),
+                "news": self.context.news,
                 "jobs": [_shown(job) for job in self.context.jobs.of(self.context.owner)],
             }
 

@@ -12,8 +12,9 @@ from unifex.ui.components.basic import signal
 from unifex.ui.components.chosen import chosen_told
 from unifex.ui.components.pressing import or_say
 from unifex.ui.components.search_form import FIRST, Form
-from unifex.ui.context import AppContext, Selection, Wish
+from unifex.ui.context import AppContext
 from unifex.ui.listening import Updates, listen
+from unifex.ui.page_state import Selection, Wish
 
 
 @dataclass

@@ -16,8 +16,9 @@ from unifex.retrieval.saved_searches import SavedSearches
 from unifex.ui.components.address import MOST, Asked, address_told, read
 from unifex.ui.components.basic import notice
 from unifex.ui.components.search_form import Form
-from unifex.ui.context import ERRORS, AppContext, Selection
+from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.page_state import Selection
 from unifex.ui.rendering.html import message
 
 MOST_FILES = 50

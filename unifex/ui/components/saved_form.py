@@ -9,7 +9,7 @@ from unifex.retrieval.saved_search import SavedSearch
 from unifex.ui.components.marks import Marks
 from unifex.ui.components.query_regions import about_item, told
 from unifex.ui.components.search_form import ANY_SIMILARITY, EVERY_HIT, MAX_K, TRUSTED, Form
-from unifex.ui.context import Selection
+from unifex.ui.page_state import Selection
 from unifex.ui.server.picture_addresses import THUMBNAIL, address
 from unifex.ui.view import View
 

@@ -11,7 +11,7 @@ from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.ui.components.marks import Marks
 from unifex.ui.components.query_regions import about_item, about_upload, drawn
-from unifex.ui.context import Selection
+from unifex.ui.page_state import Selection
 from unifex.ui.view import View
 
 EVERY_HIT, ANY_SIMILARITY = 0.0, -1

@@ -25,9 +25,9 @@ def facts(rows: dict[str, str]) -> Markup:
     return render("facts.html", rows=rows)
 
 
-def header(model: str, state: str, busy: bool) -> Markup:
-    """Logo, name, and the model with its state."""
-    return render("header.html", model=model, state=state, busy=busy)
+def header(model: str, state: str, busy: bool, news: str = "") -> Markup:
+    """Logo, name, and the model with its state; ``news``: that of the context which it tells."""
+    return render("header.html", model=model, state=state, busy=busy, news=news)
 
 
 def first_paint(tabs: Sequence[str], words: str = "") -> Markup:

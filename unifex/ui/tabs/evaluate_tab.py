@@ -23,8 +23,9 @@ from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job, or_say
-from unifex.ui.context import ERRORS, AppContext, Wish
+from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, follow, listen
+from unifex.ui.page_state import Wish
 from unifex.ui.rendering import evaluation_report, failure_lists
 from unifex.ui.rendering.grouped_grid import subject
 from unifex.ui.rendering.html import message

@@ -29,8 +29,9 @@ from unifex.ui.components.model_picker import ModelPicker
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.components.ready_sources import ReadySources
 from unifex.ui.components.workspace_notice import WorkspaceNotice
-from unifex.ui.context import ERRORS, AppContext, Wish, name_for
+from unifex.ui.context import ERRORS, AppContext, name_for
 from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.page_state import Wish
 from unifex.ui.rendering import gallery_report
 from unifex.ui.rendering.grid import whole_grid
 from unifex.ui.rendering.html import message

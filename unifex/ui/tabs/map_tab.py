@@ -30,8 +30,9 @@ from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.map_filters import MapFilters, told_to_map
 from unifex.ui.components.pressing import ask_for_job, or_say
-from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
+from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.page_state import LastResult, Selection, Wish
 from unifex.ui.rendering import map_lists
 from unifex.ui.rendering.grid import listed_grid
 from unifex.ui.rendering.html import message

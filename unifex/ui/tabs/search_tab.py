@@ -35,8 +35,9 @@ from unifex.ui.components.query_regions import about_item, told
 from unifex.ui.components.query_view import Asked, QueryView, thumbnails_of
 from unifex.ui.components.saved_searches import SavedSearchList, picture_of
 from unifex.ui.components.search_form import ANY_SIMILARITY, FIRST, MAX_K, Form, trust_choices
-from unifex.ui.context import ERRORS, AppContext, LastResult, Selection, Wish
+from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.page_state import LastResult, Selection, Wish
 from unifex.ui.rendering import search_answer
 from unifex.ui.rendering.grid import hits_grid, samples_grid
 from unifex.ui.rendering.html import hint, message
