@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.support.browsing import ARGUMENTS, chromium_path, watch_calls
 from tests.support.serving import what_servers_do
@@ -15,9 +16,10 @@ from tests.support.serving import what_servers_do
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """Of a test that failed it is told what the servers did meanwhile."""
+    """Of a test that failed it is told what its pages wait for, and what the servers did meanwhile."""
     report = yield
-    if report.when == "call" and report.failed:
+    if report.when != "teardown" and report.failed:
+        report.sections.append(("pages", "\n\n".join(watched.tell() for watched in _watched)))
         report.sections.append(("servers", what_servers_do()))
     return report
 
@@ -39,10 +41,19 @@ CUT_OFF = ("AbortError", "Unexpected error Connection errored out")  # what Grad
 expect.set_options(timeout=15_000)  # a busy machine is not a wrong page
 
 
+TELL_JS = """() => JSON.stringify({
+  url: location.href, calls: [...window.calls], header: document.querySelector('#header')?.innerText,
+  scripts: performance.getEntriesByType('resource').filter(({ name }) => name.includes('/code/'))
+    .map(({ name, responseStatus }) => `${name.split('/').at(-1)} ${responseStatus}`),
+})"""
+_watched: list[Watched] = []  # of the test that runs
+
+
 class Watched:
     """Everything on a page that must not happen: console errors, and requests that leave the machine."""
 
     def __init__(self, page: Page, url: str, pictures_go: bool, elsewhere: str):
+        self._page = page
         self._noted: list[str] = []
         self._documents = 0
         own = (url, "data:", "blob:", url.replace("http", "ws", 1), elsewhere or url)
@@ -64,6 +75,13 @@ class Watched:
     def wrong(self) -> list[str]:
         """What was noted. A page that was loaded anew has cut its own stream off."""
         return [text for text in self._noted if self._documents < 2 or not text.startswith(CUT_OFF)]
+
+    def tell(self) -> str:
+        """Where the page is, which answers it waits for and what its header says; what was noted."""
+        try:
+            return "\n".join([self._page.evaluate(TELL_JS), *self._noted])
+        except PlaywrightError as error:
+            return "\n".join([str(error), *self._noted])
 
 
 def _told(told: ConsoleMessage) -> str:
@@ -122,11 +140,10 @@ def open_page(profiles: Profiles):
     ``pictures_go``: the gallery that is shown goes while its pictures are asked for; ``link``: an address below the
     server's ``url``; ``elsewhere``: the address of another site that the test itself makes the page ask.
     """
-    watched: list[Watched] = []
 
     def open_it(url: str, pictures_go: bool = False, link: str = "", elsewhere: str = "", **options) -> Page:
         page = profiles.open(url, **{"viewport": {"width": 1280, "height": 900}, **options})
-        watched.append(Watched(page, url, pictures_go, elsewhere))
+        _watched.append(Watched(page, url, pictures_go, elsewhere))
         watch_calls(page)
         page.goto(link or url)
         page.wait_for_selector("#header .ready", timeout=90_000)
@@ -134,4 +151,6 @@ def open_page(profiles: Profiles):
 
     yield open_it
     profiles.give_back()
-    assert not [wrong for page in watched for wrong in page.wrong]
+    wrong = [told for page in _watched for told in page.wrong]
+    _watched.clear()
+    assert not wrong
