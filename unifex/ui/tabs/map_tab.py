@@ -61,7 +61,7 @@ class MapTab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320, elem_id="map-page"):
                 with gr.Row(elem_id="map-head"):
-                    self.gallery = gallery_picker(self.context, "map-gallery", min_width=140)
+                    self.gallery = gallery_picker(self.context, "map-gallery", min_width=200)
                     self.compare = Choice(
                         [_no_model()],
                         value="",
