@@ -101,12 +101,12 @@ class SearchTab:
         self.asked = QueryView(self.context).build()
         with gr.Column(visible=False) as self.wording:
             self.text = gr.Textbox(
-                label=say("Words"), placeholder=say("a red bicycle"), elem_id="search-words", max_length=MAX_TEXT,
-                info=say("Alone, or with an image: like this image, and what the words say"),
+                label=say("Words, alone or with an image"), placeholder=say("a red bicycle"), elem_id="search-words",
+                max_length=MAX_TEXT,
             )  # fmt: skip
             self.text_weight = gr.Slider(
                 0, 1, value=FIRST.text_weight, step=0.05, label=say("Image or words"), elem_id="search-balance",
-                info=say("With both: 0 is the image only, 1 the words only"),
+                info=say("0 is the image only, 1 the words only"), visible=False,
             )  # fmt: skip
         self.gallery = gallery_picker(self.context, "search-gallery")
         with gr.Row():
@@ -166,7 +166,7 @@ class SearchTab:
     @property
     def _notes(self) -> list[Part]:
         """What :meth:`_noted` updates."""
-        return [self.unmark, self.keep, self.left_out.undo]
+        return [self.unmark, self.keep, self.left_out.undo, self.text_weight]
 
     @property
     def _form(self) -> list[Component]:
@@ -316,12 +316,14 @@ class SearchTab:
         return {**shown, self.address: address_told(form), **self._noted(form), **self._answer(form)}
 
     def _noted(self, form: Form) -> Updates:
-        """What was marked or left out, and can be taken back."""
+        """What was marked or left out, and can be taken back; how words and image weigh, where there are both."""
         marks = form.counting_marks
+        shown = bool(form.paths or form.item.ids or form.remembered)
         return {
             **self.left_out.noted(form),
             self.unmark: gr.update(visible=bool(marks), value=marks.text),
             self.keep: gr.update(visible=bool(marks) and self.context.can_change(form.gallery)),
+            self.text_weight: gr.update(visible=shown and bool(form.words)),
         }
 
     def _answer(self, form: Form) -> Updates:
