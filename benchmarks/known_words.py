@@ -25,7 +25,7 @@ from unifex.models.embedder import Embedder
 from unifex.models.known_words import PLACE, SentenceEncoder
 from unifex.models.lite0 import LITE0, lite0_classifier
 
-EXCLUDED = ("ikea/", "pacs-", "cards/")  # not for commercial use, unclear, unverified
+EXCLUDED = ("ikea/", "pacs-", "cards/", "vietnam_landmarks/")  # as train_default_model
 TEMPERATURES = {"classes": 0.07, "labels": 0.1}
 WEIGHT_OF_LABELS = 1.5
 SHRINKAGE = 0.1  # of the covariance, towards a multiple of the identity
