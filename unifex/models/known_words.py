@@ -90,13 +90,15 @@ class KnownWords:
 
         with safe_open(PLACE / f"{self._name}.safetensors", "numpy") as file:
             temperatures: dict[str, str] = file.metadata()
-            return [
-                Known(*(file.get_tensor(f"{kind}.{part}") for part in ("texts", "directions", "scales")), float(heat))
-                for kind, heat in temperatures.items()
-            ]
+            return [_known(file, kind, float(heat)) for kind, heat in temperatures.items()]
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """float32 [n, D], L2 norm 1."""
         vectors = self._encoder.embed(texts)
         directions = np.sum([known.toward(vectors) for known in self._kinds], axis=0)
         return l2_normalize(directions, directions.shape[1])
+
+
+def _known(file: Any, kind: str, temperature: float) -> Known:
+    texts, directions, scales = (file.get_tensor(f"{kind}.{part}") for part in ("texts", "directions", "scales"))
+    return Known(texts, directions, scales, temperature)
