@@ -330,7 +330,8 @@ def test_keys_lead_to_the_query_and_are_listed(server, open_page):
     page = open_page(server.url)
     go_to(page, "Train")
     page.keyboard.press("/")
-    expect(page.locator("#query-image button[aria-dropeffect]")).to_be_focused()
+    expect(page.locator("#search-words input, #search-words textarea")).to_be_focused()
+    go_to(page, "Train")
     page.keyboard.press("?")
     listed = page.get_by_role("dialog", name="Keys")
     expect(listed).to_contain_text("Among pictures")
@@ -338,7 +339,7 @@ def test_keys_lead_to_the_query_and_are_listed(server, open_page):
     expect(listed.get_by_role("button", name="Close")).to_be_focused()
     page.keyboard.press("Escape")
     expect(listed).to_be_hidden()
-    expect(page.locator("#query-image button[aria-dropeffect]")).to_be_focused()
+    expect(page.get_by_role("tab", name="Train")).to_be_focused()
     go_to(page, "Gallery")
     field = page.locator("#gallery-name input, #gallery-name textarea").first
     field.fill("")

@@ -131,6 +131,7 @@ def test_the_last_of_several_quick_choices_counts(page):
     expect(page.locator("#search-status")).to_contain_text("among 72 of 264 items")
     page.keyboard.press("Escape")
     page.get_by_text("Hits, copies, similarity").click()
+    stand_still(page)
     calls = Calls(page)
     slider = page.locator("#search-k input[type=range]")
     box = slider.bounding_box()
@@ -148,6 +149,22 @@ def test_the_last_of_several_quick_choices_counts(page):
     expect(page.locator("#hits [data-kind=samples] .card")).to_have_count(18)
     assert {text.rpartition("\n")[2] for text in page.locator("#hits .card").all_inner_texts()} - {"toys", "cars"}
     expect(page.locator("#search-k input[type=number]")).to_have_value("20")
+
+
+def test_words_alone_with_an_image_and_taken_back(page):
+    words, balance = page.locator("#search-words textarea, #search-words input"), page.locator("#search-balance")
+    words.fill("rubber duck")
+    words.press("Enter")
+    expect(page.locator("#search-status")).to_contain_text("20 hits for rubber duck")
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    expect(balance).to_be_hidden()
+    put(page, "bus.jpg", render(*BUS))
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    expect(balance).to_be_visible()
+    page.locator("#clear-button").click()
+    expect(words).to_have_value("")
+    expect(balance).to_be_hidden()
+    expect(page.locator("#hits [data-kind=samples] .card")).to_have_count(18)
 
 
 def test_search_without_a_query_says_what_to_do(page):
