@@ -5,6 +5,7 @@
   for (const kind of ['click', 'drop', 'paste', 'change']) {
     document.addEventListener(kind, () => { unifex.pressed += 1; }, true);
   }
+  document.addEventListener('keydown', ({ key }) => { unifex.pressed += key === 'Enter'; }, true);  // sends words
 
   for (const kind of ['wheel', 'touchmove']) {  // who scrolls is looking elsewhere
     document.addEventListener(kind, () => { unifex.scrolled = unifex.pressed; }, { capture: true, passive: true });
