@@ -1,7 +1,9 @@
-"""What the page weighs, how soon it answers, how little it jumps: ``python -m benchmarks.page [--rounds N]``.
+"""What the page weighs, how soon it answers, how little it jumps, how smoothly it scrolls.
+
+    python -m benchmarks.page [--rounds N] [--items 1000000]
 
 In a real Chromium, with a server of its own and the demo gallery. Bytes are those on the wire, pictures apart from all
-else.
+else. What scrolls at the end is a gallery of ``--items``; with 0 it is left out.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, CDPSession, expect, sync_playwright
 
+from benchmarks import scrolling
 from tests.support.browsing import ARGUMENTS, PHONE, chromium_path, drop, first_hit
 from tests.support.serving import serve
 from unifex.data.demo import render
@@ -73,9 +76,10 @@ class Wire:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--items", type=int, default=scrolling.ITEMS)
+    arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as scratch,
         serve(Path(scratch) / "indexes") as server,
@@ -86,8 +90,10 @@ def main() -> None:
         page.goto(server.url)
         page.wait_for_selector("#header .ready", timeout=120_000)  # the demo is drawn once
         page.close()
-        measure(browser, server.url, rounds)
+        measure(browser, server.url, arguments.rounds)
         browser.close()
+    if arguments.items:
+        scrolling.measure(arguments.items)
 
 
 def measure(browser: Browser, url: str, rounds: int) -> None:

@@ -27,6 +27,7 @@ from unifex.gallery.gallery import Gallery
 from unifex.gallery.records import Embedded
 from unifex.models.embedder import Embedder
 
+ITEMS, SECONDS = 1_000_000, 10
 BATCH, IMAGES = 8192, 1000
 KINDS = tuple(LABELS)
 FRAME_MS = 1000 / 60
@@ -69,15 +70,11 @@ def scroll(page: Page, seconds: int) -> tuple[np.ndarray, int]:
     return np.array(spent), most
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=int, default=10)
-    arguments = parser.parse_args()
+def measure(items: int, seconds: int = SECONDS) -> None:
+    """Fill a gallery, scroll it and print."""
     with tempfile.TemporaryDirectory() as scratch:
         gallery = Gallery.create(Path(scratch) / "indexes" / "large", Embedder.load(), dim=64)
-        fill(gallery, arguments.items)
+        fill(gallery, items)
         with serve(Path(scratch) / "indexes") as server, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
             page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -86,17 +83,26 @@ def main() -> None:
             page.get_by_role("tab", name="Gallery").click()
             page.wait_for_selector("#pictures .card[data-item] img", timeout=120_000)
             page.wait_for_timeout(2000)
-            spent, cards = scroll(page, arguments.seconds)
+            spent, cards = scroll(page, seconds)
             began = time.perf_counter()
-            page.locator(f"#pictures .card[title='{arguments.items - 1}.jpg'] img").wait_for()
+            page.locator(f"#pictures .card[title='{items - 1}.jpg'] img").wait_for()
             arrived = time.perf_counter() - began
             browser.close()
     late = float(np.percentile(spent, 95))
-    print(f"{arguments.items:,} items in {arguments.seconds} s: {len(spent)} frames, {cards} cards in the page at most")
+    print(f"{items:,} items in {seconds} s: {len(spent)} frames, {cards} cards in the page at most")
     print(f"frame median {np.median(spent):.1f} ms, p95 {late:.1f} ms; the last item's picture after {arrived:.1f} s")
     median = float(np.median(spent))
     ours = f"{median:.1f} ms a frame"
-    tell(Row(f"scrolling {arguments.items:,} items", ours, "60 frames a second", median / FRAME_MS, 1.1, at_most=True))
+    tell(Row(f"scrolling {items:,} items", ours, "60 frames a second", median / FRAME_MS, 1.1, at_most=True))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=ITEMS)
+    parser.add_argument("--seconds", type=int, default=SECONDS)
+    arguments = parser.parse_args()
+    measure(arguments.items, arguments.seconds)
 
 
 if __name__ == "__main__":
