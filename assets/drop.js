@@ -126,4 +126,5 @@ export default ({ element, upload, trigger }) => {
     if (pick) find('input.' + pick.dataset.pick).click();
     if (event.target.closest('.stop')) stopped = true;
   });
+  find('.drop').removeAttribute('aria-busy');  // whatever comes is heard
 };

@@ -32,13 +32,15 @@ class Asked:
         body = body or json.dumps({"data": ["session_hash"], "session_hash": session}).encode()
         self.told: list[Message] = []
         self.body = [] if path == "data" else [body[:5], body[5:]]
-        self.left = asyncio.Event()
+        self.left, self.sent = asyncio.Event(), asyncio.Event()
+        self.sent.set()
         query = f"session_hash={session}".encode()
         scope = {"type": "http", "path": f"/gradio_api/queue/{path}", "query_string": query,
                  "headers": headers, "client": ("127.0.0.1", 1)}  # fmt: skip
         self.task = asyncio.create_task(app(scope, self._receive, self._send))
 
     async def _receive(self) -> Message:
+        await self.sent.wait()
         if self.body:
             return {"type": "http.request", "body": self.body.pop(0), "more_body": bool(self.body)}
         await self.left.wait()
@@ -89,6 +91,24 @@ def test_what_is_asked_upon_the_last_answer_comes_on_the_same_stream():
         stream.left.set()
         await stream.task
         assert [message["type"] for message in stream.told].count("http.response.start") == 1
+
+    journey(steps)
+
+
+def test_what_was_asked_before_the_stream_and_is_taken_after_its_last_answer_comes_on_it():
+    async def steps(app: AnswerStreams) -> None:
+        late = Asked(app, "join", "mine")
+        late.sent.clear()
+        await turns()
+        stream = Asked(app, "data", "mine")
+        await turns()
+        assert stream.heard == ANSWER
+        late.sent.set()
+        await late.task
+        await turns()
+        assert stream.heard == ANSWER * 2
+        stream.left.set()
+        await stream.task
 
     journey(steps)
 

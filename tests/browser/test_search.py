@@ -143,8 +143,9 @@ def test_the_last_of_several_quick_choices_counts(page):
     expect(page.locator("#hits .card")).to_have_count(int(slider.input_value()))
     assert calls.take() == ["show"]
     slider.focus()
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("ArrowLeft")
+    with page.expect_request("**/queue/join**"):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")  # while the first is searched with
     expect(page.locator("#hits .card")).to_have_count(int(slider.input_value()))
     page.locator("#clear-button").click()
     expect(page.locator("#hits [data-kind=samples] .card")).to_have_count(18)

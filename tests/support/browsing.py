@@ -35,7 +35,8 @@ DROP_JS = """([selector, files]) => {
 
 
 def drop(page: Page, selector: str, files: dict[str, bytes], kind: str = "image/png") -> None:
-    """Drop files on an element as a file manager does."""
+    """Drop files on an element, once it listens, as a file manager does."""
+    page.wait_for_selector(f"{selector}:not([aria-busy=true])", state="attached")
     encoded_files = [[name, kind, base64.b64encode(data).decode()] for name, data in files.items()]
     page.evaluate(DROP_JS, [selector, encoded_files])
 

@@ -36,7 +36,7 @@ class AnswerStreams:
         path = scope["path"] if scope["type"] == "http" else ""
         if path.endswith(_ANSWERS) and Headers(scope=scope).get("user-agent", "").startswith("Mozilla/"):
             await self._stream(scope, receive, send)
-        elif path.endswith(_QUESTIONS) and self._streams:
+        elif path.endswith(_QUESTIONS):  # also when nothing is open yet: a stream may open and end before it is taken
             await self._ask(scope, receive, send)
         else:
             await self.app(scope, receive, send)
