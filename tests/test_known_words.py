@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 
 import numpy as np
@@ -29,6 +30,19 @@ def test_texts_that_mean_the_same_are_alike(encoder):
     cosines = vectors @ vectors.T
     assert cosines[0, 1] > 0.999
     assert cosines[0, 2] > 0.5 > cosines[0, 3]
+
+
+def test_several_at_once_get_each_its_own(encoder):
+    texts = [f"{'a red ' * number}bicycle" for number in range(20)]
+    alone = [encoder.embed([text]) for text in texts]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            assert np.allclose(list(pool.map(lambda text: encoder.embed([text]), texts)), alone, atol=1e-6)
+
+
+def test_a_model_whose_late_blocks_are_adapted_knows_no_words():
+    with pytest.raises(BackboneError, match="knows no words"):
+        Embedder.load("unifex-lite-2").embed_text(["a dog"])
 
 
 def test_a_classs_name_leads_to_what_the_classifier_takes_for_it():

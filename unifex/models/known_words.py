@@ -48,7 +48,8 @@ class SentenceEncoder:
     def _states(self, text: str) -> np.ndarray:
         tokens = self._tokenizer.encode(text)
         given = {"input_ids": tokens.ids, "attention_mask": tokens.attention_mask, "token_type_ids": tokens.type_ids}
-        return self._network({name: np.array([values], np.int64) for name, values in given.items()})[0][0]
+        request = self._network.create_infer_request()  # of this call alone: several threads ask at once
+        return request.infer({name: np.array([values], np.int64) for name, values in given.items()})[0][0]
 
 
 def _weights() -> Path:
