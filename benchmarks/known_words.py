@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import Row, tell
+from benchmarks.train_default_model import EXCLUDED
 from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
@@ -25,7 +26,6 @@ from unifex.models.embedder import Embedder
 from unifex.models.known_words import PLACE, SentenceEncoder
 from unifex.models.lite0 import LITE0, lite0_classifier
 
-EXCLUDED = ("ikea/", "pacs-", "cards/", "vietnam_landmarks/")  # as train_default_model
 TEMPERATURES = {"classes": 0.07, "labels": 0.1}
 WEIGHT_OF_LABELS = 1.5
 SHRINKAGE = 0.1  # of the covariance, towards a multiple of the identity
