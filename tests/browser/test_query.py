@@ -214,6 +214,7 @@ def test_hits_and_pictures_of_other_pages_are_dragged_onto_the_query_or_pasted(s
     go_to(page, "Gallery")
     card = page.locator("#pictures .card[data-item]").nth(1)
     path = card.get_attribute("title")
+    stand_still(page)  # cards that are drawn anew under a pressed button are not dragged
     card.hover()
     page.mouse.down()
     page.mouse.move(400, 300, steps=4)
