@@ -38,7 +38,7 @@ def with_random_weights(id: str, folder: Path) -> BackboneSpec:
     return replace(
         zoo.get(id),
         hub_file=None,
-        weights_file=lambda: stand_in,
+        weights_files=lambda: (stand_in,),
         stages=lambda _: LateTower(zoo.build_tower(name, None), size),
     )
 

@@ -22,8 +22,8 @@ from unifex.data.item import Item, Labels
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.records import Embedded
 from unifex.models.backbones import MapPool
+from unifex.models.efficientnet_lite import LITE0
 from unifex.models.embedder import Embedder
-from unifex.models.lite0 import LITE0
 from unifex.models.neck import Neck
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.facets import facets

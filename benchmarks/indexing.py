@@ -26,7 +26,8 @@ from unifex.data.item import Item, Options
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
-from unifex.models import lite0, zoo
+from unifex.models import zoo
+from unifex.models.efficientnet_lite import NETWORKS
 from unifex.models.embedder import Embedder
 
 
@@ -70,7 +71,7 @@ def plain_seconds(items: list[Item], backbone: str) -> float:
     from torchvision import transforms
 
     spec = zoo.get(backbone)
-    network = lite0.lite0_classifier(spec.weights_file())
+    network = NETWORKS["lite0"].classifier(*spec.weights_files())
     network.reset_classifier(0)
     prepare = transforms.Compose(
         [

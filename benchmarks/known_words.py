@@ -22,9 +22,9 @@ from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
+from unifex.models.efficientnet_lite import LITE0, NETWORKS
 from unifex.models.embedder import Embedder
 from unifex.models.known_words import PLACE, SentenceEncoder
-from unifex.models.lite0 import LITE0, lite0_classifier
 
 TEMPERATURES = {"classes": 0.07, "labels": 0.1}
 WEIGHT_OF_LABELS = 1.5
@@ -92,7 +92,7 @@ def _classes() -> tuple[list[str], np.ndarray]:
 
     info = ImageNetInfo()
     glosses = [info.index_to_description(number, detailed=True) for number in range(info.num_classes())]
-    weights = lite0_classifier(LITE0.weights_file()).classifier.weight.detach().numpy()
+    weights = NETWORKS["lite0"].classifier(LITE0.weights_files()[0]).classifier.weight.detach().numpy()
     directions = np.zeros((len(weights), LITE0.feature_dim), np.float32)
     directions[:, : weights.shape[1]] = weights - weights.mean(axis=0)
     return glosses, directions

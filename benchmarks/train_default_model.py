@@ -1,6 +1,8 @@
-"""Make the adapted model that is shipped: late blocks of the bundled backbone and their neck, by sources that allow it.
+"""Make an adapted model that is shipped: late blocks of a bundled backbone and their neck, by sources that allow it.
 
     python -m benchmarks.train_default_model MANIFEST.csv MORE.csv --library FOLDER --out assets/models/unifex-lite-2
+    python -m benchmarks.train_default_model MANIFEST.csv MORE.csv --library OTHER --out assets/models/unifex-base \\
+        --backbone lite0-lite2
 
 Only ``train`` rows are learned from, of the second manifest at most a few a label; ``EXCLUDED`` sources are not (a
 label begins with its source's name). The first one's query and index rows are scored at the end. ``FOLDER`` keeps the
@@ -29,7 +31,6 @@ from unifex.training.result import TrainResult
 from unifex.training.resume import maps_path
 from unifex.training.run import save, train
 
-BACKBONE = "lite0"
 EXCLUDED = ("ikea", "pacs-", "cards", "vietnam_landmarks")  # not for commercial use, unclear, unverified, none stated
 MORE_A_LABEL = 4  # of the second manifest: a third of what is learned from is the first's
 RECIPE: TrainConfig = replace(
@@ -58,12 +59,13 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("more", type=Path)
     parser.add_argument("--library", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("assets/models/unifex-lite-2"))
+    parser.add_argument("--backbone", default="lite0")
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--until", type=int, default=3, help="of the recipe's epochs so many are run (3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     config = RECIPE.updated(dict(pair.split("=", 1) for pair in arguments.set))
-    gallery = Gallery.open_or_create(arguments.library / "mixture", Embedder.raw(BACKBONE))
+    gallery = Gallery.open_or_create(arguments.library / "mixture", Embedder.raw(arguments.backbone))
     if not len(gallery):
         mixed = arguments.library / "mixture.csv"
         mixed.write_text(_mixture(arguments.manifest, arguments.more), encoding="utf-8")

@@ -24,7 +24,8 @@ from unifex.data.item import Item
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
-from unifex.models import lite0, zoo
+from unifex.models import zoo
+from unifex.models.efficientnet_lite import NETWORKS
 from unifex.models.embedder import Embedder
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.loop import fit
@@ -108,7 +109,7 @@ def public_seconds(items: list[Item], config: TrainConfig, steps: int) -> float:
     from unifex.training.losses import NestedLoss, Settings
 
     spec = zoo.get("lite0")
-    network = lite0.lite0_classifier(spec.weights_file())
+    network = NETWORKS["lite0"].classifier(*spec.weights_files())
     network.reset_classifier(0)
     network.requires_grad_(False).train()
     classes = {label: number for number, label in enumerate(sorted({(item.domain, item.label) for item in items}))}

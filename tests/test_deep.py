@@ -25,9 +25,9 @@ from unifex.gallery.library import Library
 from unifex.gallery.other_backbone import index_anew
 from unifex.models import backbones
 from unifex.models.adaptation import Adaptation, AdaptationError
+from unifex.models.efficientnet_lite import LITE0
 from unifex.models.embedder import Embedder, ModelError
 from unifex.models.export import export
-from unifex.models.lite0 import LITE0
 from unifex.training import late_maps
 from unifex.training.augment import draw_view
 from unifex.training.config import PRESETS, TrainConfigError

@@ -9,7 +9,7 @@ import pytest
 
 from unifex.core.files import file_hash
 from unifex.models import backbones, engines
-from unifex.models.lite0 import LITE0
+from unifex.models.efficientnet_lite import LITE0
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
 
@@ -67,7 +67,7 @@ socket.socket.connect = refuse
 socket.getaddrinfo = refuse
 import numpy as np
 from unifex.models import engines
-from unifex.models.lite0 import LITE0
+from unifex.models.efficientnet_lite import LITE0
 engine = engines.load_engine(LITE0, "openvino")
 shape = engine.features(np.zeros((1, 224, 224, 3), np.uint8)).shape
 print(json.dumps({"shape": shape, "torch": "torch" in sys.modules, "network": calls,
@@ -149,7 +149,7 @@ def test_a_lent_gpu_is_used_in_a_forked_worker_with_pickled_arguments(tmp_path):
 import numpy as np, os, torch
 torch.set_num_threads(1)
 from unifex.models import engines
-from unifex.models.lite0 import LITE0
+from unifex.models.efficientnet_lite import LITE0
 engine = engines.load_engine(LITE0)
 pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
 print("ZeroGPU" in engine.name, np.array_equal(engine.bulk(pixels), engines.TorchEngine(LITE0).features(pixels)))

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unifex.models.backbones import BackboneError
+from unifex.models.efficientnet_lite import LITE0, NETWORKS
 from unifex.models.embedder import Embedder
 from unifex.models.known_words import Known, SentenceEncoder
-from unifex.models.lite0 import LITE0, lite0_classifier
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_classs_name_leads_to_what_the_classifier_takes_for_it():
     directions = Embedder.load().embed_text(list(names))
     assert directions.shape == (len(names), LITE0.feature_dim)
     assert np.allclose(np.linalg.norm(directions, axis=1), 1, atol=1e-5)
-    weights = lite0_classifier(LITE0.weights_file()).classifier.weight.detach().numpy()
+    weights = NETWORKS["lite0"].classifier(LITE0.weights_files()[0]).classifier.weight.detach().numpy()
     weights -= weights.mean(axis=0)
     weights /= np.linalg.norm(weights, axis=1, keepdims=True)
     likest = np.argsort(-(directions[:, : weights.shape[1]] @ weights.T), axis=1)[:, :5]

@@ -16,7 +16,7 @@ from unifex.models.embedder import Embedder
 from unifex.models.late_towers import LateTower
 from unifex.models.zoo import Name
 
-ROWS = [spec for spec in zoo.table().values() if spec.id != "lite0"]
+ROWS = [spec for spec in zoo.table().values() if spec not in zoo.BUNDLED]
 FAMILIES = (
     "SigLIP|OpenCLIP ViT|OpenCLIP ConvNeXt|CLIPA|EVA-02-CLIP|MetaCLIP|DINOv2|SAM|SigLIP 2|PE-Core|DINOv3|MobileCLIP2"
 )
@@ -156,7 +156,7 @@ def test_engines_agree_on_small_networks_of_timm(architecture, photographs, tmp_
     spec = replace(
         zoo.get("timm:vit_small_patch16_dinov3.lvd1689m"),
         id=f"timm:{architecture}", architecture=architecture, hub_file=None,
-        weights_file=lambda: tmp_path / "model.safetensors", pools=(backbones.MapPool("tower", dim),),
+        weights_files=lambda: (tmp_path / "model.safetensors",), pools=(backbones.MapPool("tower", dim),),
         stages=lambda file: LateTower(towers.timm_images(architecture, file, None, True), size),
     )  # fmt: skip
     spec = replace(spec, preprocessing=replace(spec.preprocessing, size=size))
@@ -262,7 +262,7 @@ def test_words_and_images_share_a_space(tiny, photographs):
     import open_clip
 
     spec = zoo.get(tiny)
-    words = spec.text(spec.weights_file()).embed(["a cat", "a cup of coffee"])
+    words = spec.text(*spec.weights_files()).embed(["a cat", "a cup of coffee"])
     model = open_clip.create_model(tiny).eval()
     with torch.inference_mode():
         expected = model.encode_text(open_clip.get_tokenizer(tiny)(["a cat", "a cup of coffee"]), normalize=True)

@@ -100,10 +100,10 @@ def _download(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models.embedder import RAW
 
     backbone = watched(zoo.download(options.backbone))
-    path = backbone.weights_file()
-    say(options, f"{backbone.id} is here: {path}")
+    files = backbone.weights_files()
+    say(options, f"{backbone.id} is here: {', '.join(map(str, files))}")
     say(options, f"index with it: python -m unifex index FOLDER --gallery NAME --model {RAW}{backbone.id}")
-    return {"backbone": backbone.id, "path": str(path), "bytes": path.stat().st_size}
+    return {"backbone": backbone.id, "path": str(files[0]), "bytes": sum(file.stat().st_size for file in files)}
 
 
 def _push(options: argparse.Namespace) -> dict[str, Any]:

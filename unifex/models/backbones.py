@@ -62,8 +62,8 @@ class BackboneSpec:
     title: str
     architecture: str
     weights: str
-    weights_file: Callable[[], Path]
-    stages: Callable[[Path], torch.nn.Module]
+    weights_files: Callable[[], tuple[Path, ...]]
+    stages: Callable[..., torch.nn.Module]
     pools: tuple[MapPool, ...]
     preprocessing: Preprocessing
     parameters: int
@@ -102,7 +102,7 @@ class BackboneSpec:
             [(pool.stage, pool.channels, pool.power, pool.weight) for pool in self.pools],
             (prep.size, prep.mean, prep.std, prep.fit, prep.interpolation, prep.crop_fraction, prep.fill),
         )
-        digest = hashlib.sha256(_file_hash(self.weights_file()) + json.dumps(recipe).encode())
+        digest = hashlib.sha256(b"".join(map(_file_hash, self.weights_files())) + json.dumps(recipe).encode())
         if self.adaptation:
             digest.update(self.adaptation.hash.encode())
         return digest.hexdigest()[:16]
@@ -142,7 +142,7 @@ def build(spec: BackboneSpec) -> Any:
             prep = spec.preprocessing
             self.register_buffer("mean", 255 * torch.tensor(prep.mean).view(1, 3, 1, 1))
             self.register_buffer("scale", 1 / (255 * torch.tensor(prep.std).view(1, 3, 1, 1)))
-            self.stages: Any = spec.stages(spec.weights_file())
+            self.stages: Any = spec.stages(*spec.weights_files())
             if spec.adaptation:
                 spec.adaptation.apply(self.stages, spec.id)
 

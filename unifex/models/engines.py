@@ -291,7 +291,7 @@ def load_text_tower(spec: BackboneSpec) -> TextTower:
         key = spec.weight_hash()
         if key not in _text_towers:
             try:
-                _text_towers[key] = spec.text(spec.weights_file())
+                _text_towers[key] = spec.text(spec.weights_files()[0])
             except towers.TowerError as error:
                 raise backbones.BackboneError(f"{error}: `python -m unifex download {spec.id}` fetches it") from error
         return _text_towers[key]

@@ -65,7 +65,7 @@ def _spec(name: str, file: Path, size: int, dim: int, parameters: int) -> Backbo
         title=f"TorchScript {name}",
         architecture="torchscript",
         weights="an imported TorchScript file",
-        weights_file=lambda: file,
+        weights_files=lambda: (file,),
         stages=_stages,
         pools=(MapPool("embedding", dim),),
         preprocessing=pixels,

@@ -27,14 +27,14 @@ from unifex.core.text import reason
 from unifex.core.text import size as bytes_text
 from unifex.models import hub, towers
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
+from unifex.models.efficientnet_lite import LITE0, LITE0_LITE2
 from unifex.models.hub import HubFile
-from unifex.models.lite0 import LITE0
 from unifex.models.towers import TowerError
 
 if TYPE_CHECKING:
     import torch
 
-BUNDLED = (LITE0,)  # each is a file of its own that says everything of it: add its spec here
+BUNDLED = (LITE0, LITE0_LITE2)
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
@@ -111,7 +111,7 @@ def _spec(
         id=id,
         architecture=id,
         weights=hub.page_of(weights.repo) if isinstance(weights, HubFile) else str(weights),
-        weights_file=partial(_weights_here, id, weights),
+        weights_files=partial(_weights_here, id, weights),
         stages=partial(_stages, name, prep.size),
         pools=(MapPool("tower", dim),),
         preprocessing=prep,
@@ -122,9 +122,9 @@ def _spec(
     )
 
 
-def _weights_here(id: str, file: HubFile | Path) -> Path:
+def _weights_here(id: str, file: HubFile | Path) -> tuple[Path]:
     if isinstance(file, Path):
-        return file
+        return (file,)
     found = hub.find(file)
     if found is None:
         spec = get(id)
@@ -132,7 +132,7 @@ def _weights_here(id: str, file: HubFile | Path) -> Path:
             f"backbone '{id}' is not on this computer: `python -m unifex download {id}` fetches its weights "
             f"({bytes_text(spec.download_bytes)}, {spec.licence}) from {file.repo}; the bundled model works without"
         )
-    return found
+    return (found,)
 
 
 def build_tower(name: Name, weights: Path | None) -> torch.nn.Module:
