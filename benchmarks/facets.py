@@ -45,7 +45,7 @@ def small() -> Embedder:
     backbone = replace(LITE0, pools=(MapPool("head", DIM),))
     config = replace(Embedder.load().config, neck="identity", dims=(DIM,), default_dim=DIM)
     return Embedder(config, Neck("identity", np.eye(DIM, dtype=np.float32), np.zeros(DIM, np.float32), (DIM,)),
-                    backbone=backbone)  # fmt: skip
+                    backbone)  # fmt: skip
 
 
 def drawn(count: int) -> Iterator[list[Embedded]]:

@@ -1,10 +1,11 @@
 """Words of the bundled backbone: make ``assets/words/lite0.safetensors``, and find what has a label by its name.
 
-    python -m benchmarks.known_words MANIFEST.csv MORE.csv --library FOLDER [--make]
+    python -m benchmarks.known_words MANIFEST.csv MORE.csv --library FOLDER [--make | --model unifex-lite-2]
 
 ``--make`` learns from the ``train`` rows of both manifests that do not come from ``EXCLUDED`` sources. What is measured
 are the first one's query and index rows: every label's plain name is searched for, and told is which share of the first
-five hits has it (of fewer, where there are fewer). No label among them was learned from. ``FOLDER`` keeps the features.
+five hits has it (of fewer, where there are fewer). No label among them was learned from. ``--model`` measures one
+whose late blocks are adapted. ``FOLDER`` keeps the features.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.models.efficientnet_lite import LITE0, NETWORKS
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import RAW, Embedder
 from unifex.models.known_words import PLACE, SentenceEncoder
 
 TEMPERATURES = {"classes": 0.07, "labels": 0.1}
@@ -117,9 +118,10 @@ def main() -> None:
     parser.add_argument("more", type=Path)
     parser.add_argument("--library", type=Path, required=True)
     parser.add_argument("--make", action="store_true")
+    parser.add_argument("--model", default=RAW + LITE0.id)
     arguments = parser.parse_args()
-    embedder = Embedder.raw(LITE0.id)
-    gallery = Gallery.open_or_create(arguments.library / "words", embedder)
+    embedder = Embedder.load(arguments.model)
+    gallery = Gallery.open_or_create(arguments.library / embedder.name, embedder)
     for manifest in (arguments.manifest, arguments.more):
         finish(index(gallery, str(manifest)))
     rows = Rows(gallery)

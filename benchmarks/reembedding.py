@@ -38,7 +38,7 @@ def main() -> None:
     first = Embedder.load()
     items = [item for item in open_source(arguments.source) if isinstance(item, Item)]
     seeds = first.features([item.read() for item in items[:: max(1, len(items) // SEEDS)]])
-    other = Embedder(replace(first.config, name="other"), pca(seeds, (64, 128, 256)))
+    other = Embedder(replace(first.config, name="other"), pca(seeds, (64, 128, 256)), first.backbone)
     for count in arguments.items:
         with tempfile.TemporaryDirectory() as scratch:
             fill(Gallery.create(Path(scratch) / "g", first), seeds, count)

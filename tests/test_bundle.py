@@ -85,7 +85,7 @@ def own_model(embedder, folder: Path, name: str, seed: int) -> Embedder:
     """A neck of its own, saved below a folder of models."""
     fitted = neck.pca(np.random.default_rng(seed).standard_normal((200, embedder.backbone.feature_dim)), (64,))
     config = replace(embedder.config, name=name, neck="pca", dims=(64,), default_dim=64)
-    Embedder(config, fitted).save(folder / name)
+    Embedder(config, fitted, embedder.backbone).save(folder / name)
     return Embedder.load(name, models=folder)
 
 
@@ -102,7 +102,7 @@ def test_the_neck_travels_and_takes_no_name_from_another(embedder, there, tmp_pa
     assert hits(first, QUERY) == hits(gallery, QUERY)
     assert sorted(path.name for path in there.models.iterdir()) == ["mine", "mine-2"]
     switched = finish(there.use("two", embedder))  # another neck: it embeds again
-    assert (switched.config.model, switched.config.dim) == ("unifex-lite", 64)
+    assert (switched.config.model, switched.config.dim) == ("unifex-lite-2", 64)
 
 
 def test_another_backbone_is_refused(embedder, there, tmp_path):

@@ -206,13 +206,13 @@ def test_a_domain_without_items_of_its_own_is_json(tmp_path):
 def test_an_assessment_measures_64_context_and_rivals_beside(gallery):
     found = finish(compare(gallery, context=True, compare=["raw"]))
     assert [(e.model, e.dim, e.context) for e in found.evaluations] == [
-        ("unifex-lite", 256, True), ("unifex-lite", 256, False), ("unifex-lite", 64, False), ("raw", 1600, False),
+        ("unifex-lite-2", 256, True), ("unifex-lite-2", 256, False), ("unifex-lite-2", 64, False), ("raw", 1600, False),
     ]  # fmt: skip
 
 
 def test_rivals_are_compared_in_pairs(gallery):
     found = finish(compare(gallery, dim=64, compare=["pooling", "raw"]))
-    assert [(e.model, e.dim) for e in found.evaluations] == [("unifex-lite", 64), ("pooling", 64), ("raw", 1600)]
+    assert [(e.model, e.dim) for e in found.evaluations] == [("unifex-lite-2", 64), ("pooling", 64), ("raw", 1600)]
     brief = found.as_json()["compared"][0]
     assert brief["difference"]["ci95"][0] <= brief["difference"]["mmp5"] <= brief["difference"]["ci95"][1]
     assert set(baselines(gallery)) == {"raw", "pca", "pooling"}
@@ -236,10 +236,10 @@ def test_a_model_trained_anew_re_embeds_its_galleries(gallery):
     models = gallery.folder.parent / "models"
     old = gallery.embedder.neck
     mine = replace(gallery.embedder.config, name="mine")
-    Embedder(mine, old).save(models / "mine")
+    Embedder(mine, old, gallery.embedder.backbone).save(models / "mine")
     list(Library(gallery.folder.parent).use(gallery.name, Embedder.load("mine", models)))
     turned = Neck(old.kind, np.ascontiguousarray(old.weight[::-1]), old.bias[::-1].copy(), old.dims)
-    Embedder(mine, turned).save(models / "mine")
+    Embedder(mine, turned, gallery.embedder.backbone).save(models / "mine")
     again = Gallery.open(gallery.folder)
     features = again.features(again.snapshot().columns.sha256s())
     assert np.array_equal(again.snapshot().embeddings, turned.embed(features, 256))

@@ -40,14 +40,15 @@ def test_several_at_once_get_each_its_own(encoder):
             assert np.allclose(list(pool.map(lambda text: encoder.embed([text]), texts)), alone, atol=1e-6)
 
 
-def test_a_model_whose_late_blocks_are_adapted_knows_no_words():
-    with pytest.raises(BackboneError, match="knows no words"):
-        Embedder.load("unifex-lite-2").embed_text(["a dog"])
+def test_a_model_whose_late_blocks_are_adapted_knows_the_words_of_its_backbone():
+    adapted, plain = Embedder.load("unifex-lite-2"), Embedder.raw("lite0")
+    assert adapted.backbone.adaptation
+    assert np.array_equal(adapted.embed_text(["a dog"]), plain.embed_text(["a dog"]))
 
 
 def test_a_classs_name_leads_to_what_the_classifier_takes_for_it():
     names = {"tiger shark": 3, "goldfish": 1, "acoustic guitar": 402, "a cup of espresso": 967, "a running shoe": 770}
-    directions = Embedder.load().embed_text(list(names))
+    directions = Embedder.raw("lite0").embed_text(list(names))
     assert directions.shape == (len(names), LITE0.feature_dim)
     assert np.allclose(np.linalg.norm(directions, axis=1), 1, atol=1e-5)
     weights = NETWORKS["lite0"].classifier(LITE0.weights_files()[0]).classifier.weight.detach().numpy()

@@ -53,4 +53,4 @@ def make_model(embedder: Embedder, name: str, dims=(16, 64)) -> Embedder:
     rng = np.random.default_rng(1)
     weight = rng.standard_normal((dims[-1], embedder.backbone.feature_dim)).astype(np.float32)
     config = ModelConfig(name, "lite0", embedder.config.backbone_hash, "linear", dims, dims[-1])
-    return Embedder(config, neck.Neck("linear", weight, np.zeros(dims[-1], np.float32), dims))
+    return Embedder(config, neck.Neck("linear", weight, np.zeros(dims[-1], np.float32), dims), embedder.backbone)

@@ -108,11 +108,12 @@ class BackboneSpec:
         return digest.hexdigest()[:16]
 
     def adapted(self, adaptation: Adaptation) -> BackboneSpec:
-        """The backbone that a deep training made of this one; words are no longer in its space."""
+        """The backbone that a deep training made of this one. Its words are the original's: features move so little
+        that they are still found by them (``python -m benchmarks.known_words``)."""
         if not adaptation.differences:
             return replace(self, adaptation=None)
         title = f"{self.title.removesuffix(_ADAPTED)}{_ADAPTED}"
-        return replace(self, title=title, adaptation=adaptation, text=None, text_parameters=0, tokenizer="")
+        return replace(self, title=title, adaptation=adaptation)
 
 
 @cache

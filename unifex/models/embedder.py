@@ -33,7 +33,7 @@ from unifex.models import backbones, engines, hub, neck, torchscript, zoo
 from unifex.models.adaptation import Adaptation
 from unifex.models.hub import HubFile
 
-DEFAULT_MODEL = "unifex-lite"
+DEFAULT_MODEL = "unifex-lite-2"
 DEFAULT_DIM = 256
 RAW = "raw:"  # before a backbone's id: the model that is nothing but this backbone
 MODELS = "models"  # the folder of trained models, in assets and in a library
@@ -125,13 +125,13 @@ class Embedder:
         self,
         config: ModelConfig,
         projection: neck.Neck,
+        backbone: backbones.BackboneSpec,
         engine: str | None = None,
-        backbone: backbones.BackboneSpec | None = None,
     ):
         self.config = config
         self.name = config.name
         self.neck = projection
-        self.backbone = backbone or zoo.get(config.backbone)
+        self.backbone = backbone
         self.default_dim = config.default_dim
         self._engine_name = engine
 
@@ -158,7 +158,7 @@ class Embedder:
                 f"model '{config.name}': its neck takes {projection.input_dim} features, "
                 f"backbone '{spec.id}' gives {spec.feature_dim}"
             )
-        return cls(config, projection, engine, spec)
+        return cls(config, projection, spec, engine)
 
     @classmethod
     def import_model(cls, file: Path, name: str, models: Path, size: int | None = None) -> Embedder:
@@ -170,7 +170,7 @@ class Embedder:
             config = ModelConfig(
                 name, spec.id, spec.weight_hash(), "identity", (dim,), dim, description=f"Imported from {file.name}."
             )
-            cls(config, identity, backbone=spec).save(made)
+            cls(config, identity, spec).save(made)
         return cls.load(name, models)
 
     @classmethod
@@ -180,7 +180,7 @@ class Embedder:
         size = spec.feature_dim
         identity = neck.Neck("identity", np.eye(size, dtype=np.float32), np.zeros(size, np.float32), (size,))
         config = ModelConfig(RAW + spec.id, spec.id, spec.weight_hash(), "identity", (size,), size)
-        return cls(config, identity, engine)
+        return cls(config, identity, spec, engine)
 
     @classmethod
     def from_pretrained(cls, repo: str) -> Embedder:
@@ -208,7 +208,7 @@ class Embedder:
 
     def save_as(self, name: str, models: Path) -> Embedder:
         """The same model under another name, saved as ``models/name``."""
-        named = Embedder(replace(self.config, name=name), self.neck, self._engine_name, self.backbone)
+        named = Embedder(replace(self.config, name=name), self.neck, self.backbone, self._engine_name)
         with new_folder(models / name) as made:
             named.save(made)
         return named

@@ -50,7 +50,7 @@ def import_layer(file: Path, name: str, models: Path, backbone: str) -> Embedder
     about = f"A linear layer imported from {file.name}."
     config = ModelConfig(name, spec.id, spec.weight_hash(), neck.kind, neck.dims, dim, description=about)
     with new_folder(models / name) as made:
-        Embedder(config, neck, backbone=spec).save(made)
+        Embedder(config, neck, spec).save(made)
     return Embedder.load(name, models)
 
 

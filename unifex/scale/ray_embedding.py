@@ -142,7 +142,7 @@ def _results(
 
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    fresh = Embedder(embedder.config, embedder.neck, backbone=embedder.backbone)  # an engine cannot travel
+    fresh = Embedder(embedder.config, embedder.neck, embedder.backbone)  # an engine cannot travel
     try:
         machines = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
         cores = max(1, int(min(count for count in machines if count)))

@@ -311,6 +311,6 @@ def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") 
         training={"recipe": result.config.as_json(), "verdict": result.verdict},
     )
     with new_folder(folder) as made:
-        Embedder(model_config, result.neck, backbone=backbone).save(made)
+        Embedder(model_config, result.neck, backbone).save(made)
         (made / "training.csv").write_text(result.curves_csv(), encoding="utf-8")
         write_card(made / "README.md", result, embedder, note)
