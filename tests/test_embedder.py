@@ -199,3 +199,11 @@ def test_one_flipped_bit_in_a_model_is_told_or_changes_nothing(tmp_path, name):
         except ModelError:
             continue
         assert (found.hash, found.dims, found.kind) == (neck.hash, neck.dims, neck.kind)
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [({"256": {"mmp5": 0.8}}, 0.8), ({"256": 0.8}, None), ({"256": {"mmp5": "good"}}, None), ({}, None)],
+)
+def test_what_a_model_says_of_its_score(embedder, scores, expected):
+    assert replace(embedder.config, scores=scores).score(256) == expected

@@ -92,6 +92,12 @@ class ModelConfig:
     scores: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
+    def score(self, dim: int) -> float | None:
+        """mMP@5 that it says of itself at ``dim``; None where it says none."""
+        scores = self.scores.get(str(dim))
+        value = scores.get("mmp5") if isinstance(scores, dict) else None
+        return value if isinstance(value, float) else None
+
     @classmethod
     def read(cls, path: Path) -> ModelConfig:
         """Read ``config.json``. Raises :class:`ModelError` naming the file and the field that is wrong."""

@@ -7,16 +7,23 @@ from dataclasses import dataclass
 import gradio as gr
 
 from unifex.core.jobs import State
-from unifex.core.language import say, thousands
+from unifex.core.language import say, thousands, to_say
 from unifex.core.text import reason, size
 from unifex.models import throughput, zoo
 from unifex.models.backbones import BackboneSpec
-from unifex.models.embedder import RAW, Embedder, backbone_of, find_model, list_models
+from unifex.models.embedder import RAW, Embedder, ModelConfig, backbone_of, find_model, list_models
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Updates, listen
 from unifex.ui.rendering import html
+
+# What the models in the box are to each other; each one's figures and speed stand below it when it is chosen.
+_BUNDLED = {
+    "unifex-lite-2": to_say("{model}: fast"),
+    "unifex-base": to_say("{model}: finds more, takes three times as long"),
+    "unifex-lite": to_say("{model}: fast, of earlier versions"),
+}
 
 
 @dataclass
@@ -56,7 +63,10 @@ class ModelPicker:
 
     def choices(self) -> list[tuple[str, str]]:
         """(as shown, name) of every model and backbone that is known."""
-        own = [(config.name, config.name) for config in list_models(self.context.library.models)]
+        own = [
+            (say(_BUNDLED.get(config.name, "{model}"), model=config.name), config.name)
+            for config in list_models(self.context.library.models)
+        ]
         backbones = [
             (say("{model}, words", model=spec.title) if spec.text else spec.title, RAW + spec.id)
             for spec in zoo.table().values()
@@ -79,29 +89,29 @@ class ModelPicker:
             return self._showing(html.message(say("Not fetched"), fetching.problem, "error"), say("Try again"))
         try:
             self.context.check_local(say("other models are not loaded"))
-            backbone, dims, about = self._parts(name)
+            backbone, config = self._parts(name)
         except ERRORS as error:
             wanted = _hub_name(name).startswith("hf-hub:")  # what it is, is in the repository
             return self._showing(html.message(say("This model"), reason(error), "warning"), say("Download"), wanted)
         fetchable = not backbone.here and not self.context.is_busy("download", _hub_name(name))
         return self._showing(
-            _facts(backbone, dims, about), say("Download {size}", size=size(backbone.download_bytes)), fetchable
+            _facts(backbone, config), say("Download {size}", size=size(backbone.download_bytes)), fetchable
         )
 
     def _showing(self, facts: str, button: str, fetchable: bool = True) -> Updates:
         return {self.facts: facts, self.fetch: gr.update(value=button, visible=fetchable)}
 
-    def _parts(self, name: str | None) -> tuple[BackboneSpec, tuple[int, ...], str]:
-        """Backbone, dimensions of the neck, which is none for a bare backbone, and what a model says of itself."""
+    def _parts(self, name: str | None) -> tuple[BackboneSpec, ModelConfig | None]:
+        """Backbone, and what a model says of itself; None for a bare backbone."""
         name = (name or "").strip()
         if name.startswith(RAW):
-            return zoo.get(name.removeprefix(RAW)), (), ""
+            return zoo.get(name.removeprefix(RAW)), None
         models = self.context.library.models
         known = {config.name: config for config in list_models(models)}
         if name not in known:
-            return zoo.get(name), (), ""
+            return zoo.get(name), None
         config = known[name]
-        return backbone_of(config, find_model(name, models)), config.dims, config.description
+        return backbone_of(config, find_model(name, models)), config
 
     def download(self, name: str | None) -> None:
         """(model) -> a job. Raises ``GalleryError``, ``BackboneError`` and ``JobError``."""
@@ -115,10 +125,11 @@ def _hub_name(model: str | None) -> str:
     return (model or "").strip().removeprefix(RAW)
 
 
-def _facts(spec: BackboneSpec, dims: tuple[int, ...], about: str) -> str:
+def _facts(spec: BackboneSpec, config: ModelConfig | None) -> str:
     """What a model is and costs. Deployed is what runs for an image; trained is a neck of 512 values."""
     rate = throughput.images_per_second(spec)
-    rows = ({say("About"): about} if about else {}) | {
+    dims = config.dims if config else ()
+    rows = (_said_of(config) if config else {}) | {
         say("Backbone"): spec.title,
         say("Parameters"): thousands(spec.parameters)
         + (say(" and {count:,} for words", count=spec.text_parameters) if spec.text else ""),
@@ -132,6 +143,13 @@ def _facts(spec: BackboneSpec, dims: tuple[int, ...], about: str) -> str:
         say("Weights"): _weights(spec),
     }
     return html.facts(rows)
+
+
+def _said_of(config: ModelConfig) -> dict[str, str]:
+    """What it was trained on, and its score for the dimension that a gallery begins with."""
+    score = config.score(config.default_dim)
+    measured = {say("mMP@5"): say("{score:.3f} at {dim}-d", score=score, dim=config.default_dim)} if score else {}
+    return ({say("About"): config.description} if config.description else {}) | measured
 
 
 def _weights(spec: BackboneSpec) -> str:
