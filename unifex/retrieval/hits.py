@@ -63,7 +63,8 @@ class SearchResult:
 
     ``out_of_gallery``: True when even what is most alike is so little alike that the query's thing is probably not in
     the gallery; None when only a part of it was searched, or its labels cannot tell. ``searched``: how many of the
-    gallery's ``items`` the filters left to search among.
+    gallery's ``items`` the filters left to search among. ``named``: how many of the hits come first since their labels
+    hold the words that were searched with.
     """
 
     hits: list[Hit]
@@ -76,6 +77,7 @@ class SearchResult:
     dim: int
     embed_seconds: float
     search_seconds: float
+    named: int = 0
 
 
 def hits_at(

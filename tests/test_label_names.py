@@ -1,0 +1,69 @@
+"""Words alone find first what has them in its label."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.drawing import write_folder
+from tests.support.galleries import run_index
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.snapshot import CategoricalColumn
+from unifex.retrieval.label_names import named, words_of
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
+
+
+@pytest.mark.parametrize(
+    ("label", "words", "holds"),
+    [
+        ("rubber duck", "a Duck", True),
+        ("toys/rubber_duck", "rubber ducks", True),
+        ("RubberDuck", "rubber duck", True),
+        ("wine glass", "glasses", False),  # only the s of a plural is known
+        ("wine glass", "glass", True),
+        ("duckling", "duck", False),
+        ("Größe 2", "GRÖSSE", True),
+        ("rubber duck", "yellow duck", False),
+        ("rubber duck", "the", False),
+        ("rubber duck", "?!", False),
+        ("", "duck", False),
+    ],
+)
+def test_labels_that_hold_all_the_words(label, words, holds):
+    labels = CategoricalColumn.of(["another", label, label])
+    assert named(labels, words).tolist() == [False, holds, holds]
+
+
+@given(st.text(max_size=40))
+def test_a_label_says_itself(label):
+    assert named(CategoricalColumn.of([label]), label).tolist() == [bool(words_of(label))]
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory, embedder) -> Gallery:
+    root = tmp_path_factory.mktemp("named")
+    made = Gallery.create(root / "g", embedder)
+    run_index(made, write_folder(root / "pictures"))
+    return made
+
+
+def test_they_come_first_each_kind_in_the_order_of_its_cosines(gallery):
+    result = search(gallery, Query(text="the discs"), k=24)
+    labels = [hit.label for hit in result.hits]
+    count = labels.count("disc")
+    assert result.named == count > 0
+    assert labels[:count] == ["disc"] * count
+    for part in (result.hits[:count], result.hits[count:]):
+        assert np.diff([hit.score for hit in part]).max(initial=-1) <= 0
+
+
+def test_with_an_image_or_marks_besides_the_words_move_what_is_alike(gallery):
+    disc, other = (
+        next(r.id for r in gallery.records(gallery.snapshot().columns.ids) if (r.label == "disc") is wanted)
+        for wanted in (True, False)
+    )
+    for query in (Query(items=(other,), text="disc"), Query(text="disc", more=(other,)), Query(items=(disc,))):
+        assert search(gallery, query, k=24).named == 0

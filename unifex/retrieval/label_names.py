@@ -1,0 +1,30 @@
+"""Labels that say what a text says: whose words are all among a label's, whatever the case, plural or separators."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from unifex.gallery.snapshot import CategoricalColumn
+
+_PARTS = re.compile(r"[^\W\d_]+|\d+")
+_HUMP = re.compile(r"(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])")  # camelCase
+_ARTICLES = frozenset(("a", "an", "the"))
+
+
+def words_of(text: str) -> frozenset[str]:
+    """Its words without articles, in lower case, without the s of a plural."""
+    parts = _PARTS.findall(_HUMP.sub(" ", text).casefold())
+    return frozenset(_singular(part) for part in parts) - _ARTICLES
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def named(labels: CategoricalColumn, text: str) -> np.ndarray:
+    """Which items' labels hold every word of ``text``: bool [N]; none where it has no words."""
+    wanted = words_of(text)
+    holds = np.array([bool(wanted) and wanted <= words_of(label) for label in labels.names], bool)
+    return holds[labels.codes]
