@@ -32,7 +32,8 @@ def main() -> None:
     parser.add_argument("--choose", action="store_true")
     arguments = parser.parse_args()
     config = replace(PRESETS["deep"].config, init="pca").updated(dict(pair.split("=", 1) for pair in arguments.set))
-    gallery = Gallery.open_or_create(arguments.library / ("train" if arguments.choose else "all"), Embedder.load())
+    embedder = Embedder.load("unifex-lite")  # frozen
+    gallery = Gallery.open_or_create(arguments.library / ("train" if arguments.choose else "all"), embedder)
     if not len(gallery):
         rows = _train_rows(arguments.manifest, arguments.library) if arguments.choose else arguments.manifest
         finish(index(gallery, str(rows)))
