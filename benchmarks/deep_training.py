@@ -2,11 +2,10 @@
 
     python -m benchmarks.deep_training MANIFEST.csv [--epochs 10] [--steps 3]
 
-Both train the same late blocks, neck and centres on the manifest's ``train`` rows, in batches of 128 of drawn views. The
-rival is the loop that one writes first: images decoded and drawn by two DataLoader workers, the backbone in eager torch
-in channels-last, slopes through the late blocks alone. ``--steps`` of its steps are timed, after one that is not, and
-multiplied; UniFEx runs in whole, indexing included.
-"""
+Both train the same late blocks, neck and centres on the manifest's ``train`` rows, in batches of 128 of drawn views.
+The rival is the loop that one writes first: images decoded and drawn by two DataLoader workers, the backbone in eager
+torch in channels-last, slopes through the late blocks alone. ``--steps`` of its steps are timed, after one that is not,
+and multiplied; UniFEx runs in whole, indexing included.
 
 from __future__ import annotations
 
