@@ -6,6 +6,7 @@ Both train the same late blocks, neck and centres on the manifest's ``train`` ro
 The rival is the loop that one writes first: images decoded and drawn by two DataLoader workers, the backbone in eager
 torch in channels-last, slopes through the late blocks alone. ``--steps`` of its steps are timed, after one that is not,
 and multiplied; UniFEx runs in whole, indexing included.
+"""
 
 from __future__ import annotations
 
