@@ -16,6 +16,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.table import Row, tell
 from benchmarks.training import BATCH, Rows
 from unifex.core.progress import finish
@@ -72,7 +74,6 @@ def plain_seconds(items: list[Item], config: TrainConfig, steps: int) -> float:
             transforms.RandomResizedCrop(LITE0.preprocessing.size, (0.6, 1)),
             transforms.RandomHorizontalFlip(),
             transforms.ColorJitter(0.2, 0.2, 0.2),
-            transforms.PILToTensor(),
         ]
     )
 
@@ -82,7 +83,8 @@ def plain_seconds(items: list[Item], config: TrainConfig, steps: int) -> float:
 
         def __getitem__(self, place: int):
             item = items[place]
-            return draw(Image.open(item.uri).convert("RGB")).permute(1, 2, 0), classes[item.domain, item.label]
+            pixels = torch.from_numpy(np.asarray(draw(Image.open(item.uri).convert("RGB"))))
+            return pixels, classes[item.domain, item.label]
 
     neck = torch.nn.Sequential(torch.nn.Dropout(config.dropout), torch.nn.Linear(LITE0.feature_dim, config.dims[-1]))
     settings = Settings(config.margin, config.scale)
