@@ -46,6 +46,12 @@ def test_a_model_whose_late_blocks_are_adapted_knows_the_words_of_its_backbone()
     assert np.array_equal(adapted.embed_text(["a dog"]), plain.embed_text(["a dog"]))
 
 
+def test_two_networks_beside_each_other_know_the_words_of_the_first():
+    beside, plain = (Embedder.raw(name).embed_text(["a dog", "a car"]) for name in ("lite0-lite2", "lite0"))
+    assert np.array_equal(beside[:, :1600], plain)
+    assert not beside[:, 1600:].any()
+
+
 def test_a_classs_name_leads_to_what_the_classifier_takes_for_it():
     names = {"tiger shark": 3, "goldfish": 1, "acoustic guitar": 402, "a cup of espresso": 967, "a running shoe": 770}
     directions = Embedder.raw("lite0").embed_text(list(names))

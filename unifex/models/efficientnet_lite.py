@@ -202,7 +202,7 @@ LITE0 = BackboneSpec(
     parameters=3_371_008,
     licence="Apache-2.0",
     gigaflops=0.8,
-    text=lambda weights: KnownWords("lite0"),
+    text=lambda weights: KnownWords("lite0", 1600),
     text_parameters=22_713_216,
     late_blocks=2,  # maps of 112 x 14 x 14 go in; 2.7 of the 3.4 million weights learn
 )
@@ -223,5 +223,7 @@ LITE0_LITE2 = BackboneSpec(
     parameters=8_182_080,
     licence="Apache-2.0",
     gigaflops=2.9,
+    text=lambda weights: KnownWords("lite0", 3232),  # by what Lite0 sees
+    text_parameters=22_713_216,
     late_blocks=2,  # maps of 232 x 17 x 17 go in
 )

@@ -79,10 +79,12 @@ class Known:
 
 
 class KnownWords:
-    """A text tower (:class:`unifex.models.towers.TextTower`) of the file ``assets/words/NAME.safetensors``."""
+    """A text tower (:class:`unifex.models.towers.TextTower`) of the file ``assets/words/NAME.safetensors``, for features
+    of ``feature_dim`` values that begin with those that the file knows; the others count for nothing."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, feature_dim: int):
         self._name = name
+        self._feature_dim = feature_dim
         self._encoder = SentenceEncoder()
 
     @cached_property
@@ -94,10 +96,12 @@ class KnownWords:
             return [_known(file, kind, float(heat)) for kind, heat in temperatures.items()]
 
     def embed(self, texts: list[str]) -> np.ndarray:
-        """float32 [n, D], L2 norm 1."""
+        """float32 [n, feature_dim], L2 norm 1."""
         vectors = self._encoder.embed(texts)
         directions = np.sum([known.toward(vectors) for known in self._kinds], axis=0)
-        return l2_normalize(directions, directions.shape[1])
+        found = np.zeros((len(texts), self._feature_dim), np.float32)
+        found[:, : directions.shape[1]] = l2_normalize(directions, directions.shape[1])
+        return found
 
 
 def _known(file: Any, kind: str, temperature: float) -> Known:
