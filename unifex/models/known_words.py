@@ -79,8 +79,10 @@ class Known:
 
 
 class KnownWords:
-    """A text tower (:class:`unifex.models.towers.TextTower`) of the file ``assets/words/NAME.safetensors``, for features
-    of ``feature_dim`` values that begin with those that the file knows; the others count for nothing."""
+    """A text tower (:class:`unifex.models.towers.TextTower`) of the file ``assets/words/NAME.safetensors``.
+
+    It is for features of ``feature_dim`` values that begin with those that the file knows; the others count for nothing.
+    """
 
     def __init__(self, name: str, feature_dim: int):
         self._name = name
