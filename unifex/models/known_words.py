@@ -81,7 +81,7 @@ class Known:
 class KnownWords:
     """A text tower (:class:`unifex.models.towers.TextTower`) of the file ``assets/words/NAME.safetensors``.
 
-    It is for features of ``feature_dim`` values that begin with those that the file knows; the others count for nothing.
+    Features of ``feature_dim`` values begin with those that the file knows; the others count for nothing.
     """
 
     def __init__(self, name: str, feature_dim: int):
