@@ -234,6 +234,7 @@ def test_galleries_info_remove_models(built, unifex):
     assert removed == {"gallery": "drawn", "removed": 2, "items": 22}
     _, models, _ = unifex("models", "--json")
     assert [(m["name"], m["backbone"], m["dims"]) for m in models["models"]] == [
+        ("unifex-base", "lite0-lite2", [64, 128, 256, 512]),
         ("unifex-lite", "lite0", [64, 128, 256, 512]), ("unifex-lite-2", "lite0", [64, 128, 256, 512]),
     ]  # fmt: skip
     assert [m["adapted"] for m in models["models"]] == [False, True]
@@ -248,7 +249,7 @@ def test_galleries_info_remove_models(built, unifex):
     [
         (["index", "/nowhere/at/all", "--gallery", "g"], "does not exist"),
         (["index", "{folder}", "--gallery", "../up"], "cannot name a gallery"),
-        (["index", "{folder}", "--gallery", "g", "--model", "nope"], "there are: unifex-lite"),
+        (["index", "{folder}", "--gallery", "g", "--model", "nope"], "there are: unifex-base, unifex-lite"),
         (["search", "{folder}/shapes/disc/0.png", "--gallery", "nope"], "none yet"),
         (["search", "{folder}/shapes/disc/0.png", "--gallery", "drawn", "--box", "1,2"], "must be 0.0 to 1.0"),
         (["search", "{folder}/shapes/disc/0.png", "--gallery", "drawn", "--box", "0,0,1"], "a box is x,y,width,height"),

@@ -101,6 +101,19 @@ def test_the_adapted_model_is_small_and_another_in_its_last_blocks_alone(embedde
     assert other @ own < 0.9
 
 
+def test_the_larger_model_is_two_networks_adapted_in_their_last_blocks(embedder):
+    base = Embedder.load("unifex-base")
+    assert base.backbone.title == "EfficientNet-Lite0 beside Lite2, adapted"
+    late = tuple(f"{network}.{part}" for network in ("lite0", "lite2") for part in ("blocks.5.", "blocks.6.", "head."))
+    assert all(name.startswith(late) for name in base.backbone.adaptation.differences)
+    assert base.neck.dims == embedder.neck.dims
+    assert base.config.score(256) > embedder.config.score(256)
+    pictures = [picture(label, view) for label in LABELS for view in range(2)]
+    cosines = base.embed(pictures) @ base.embed(pictures).T
+    np.fill_diagonal(cosines, -1)
+    assert [int(row.argmax()) // 2 for row in cosines] == [place // 2 for place in range(len(pictures))]
+
+
 def test_raw_features_are_an_embedding():
     raw, frozen = Embedder.load("raw:lite0"), Embedder.load("unifex-lite")
     features = frozen.features([PICTURE])
@@ -159,7 +172,7 @@ def test_a_config_that_is_no_config(broken, tmp_path, text):
 
 def test_a_broken_model_does_not_hide_the_others(broken, tmp_path, caplog):
     broken(schema=99)
-    assert [config.name for config in list_models(tmp_path)] == ["unifex-lite", "unifex-lite-2"]
+    assert [config.name for config in list_models(tmp_path)] == ["unifex-base", "unifex-lite", "unifex-lite-2"]
     assert "schema 99" in caplog.text
 
 
@@ -182,7 +195,7 @@ def test_damaged_weights_are_refused(broken, tmp_path):
 def test_a_missing_model_lists_those_there_are():
     with pytest.raises(ModelError, match="unifex-lite"):
         find_model("nowhere")
-    assert [config.name for config in list_models()] == ["unifex-lite", "unifex-lite-2"]
+    assert [config.name for config in list_models()] == ["unifex-base", "unifex-lite", "unifex-lite-2"]
 
 
 @pytest.mark.parametrize("name", FILES)
