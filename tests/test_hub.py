@@ -3,13 +3,15 @@
 import hashlib
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support import drawing, forked, stub_hub, tiny_clip
-from unifex.models import hub
+from benchmarks.published_layouts import Walk
+from tests.support import drawing, forked, published, stub_hub, tiny_clip
+from unifex.models import hub, zoo
 
 REPO = "someone/tiny"
 
@@ -145,6 +147,51 @@ def test_pushing_without_a_token_says_how_to_get_one(unifex, server):
     assert code == 1
     assert "hf auth login" in said
     assert "Traceback" not in said
+
+
+SPOKEN = """
+import sys
+from unifex.models import engines, zoo
+for id in sys.argv[1:]:
+    print(engines.load_text_tower(zoo.get(id)).embed(["a red disc", "A red disc!", "stripes"]).round(5).tolist())
+"""
+
+
+def test_words_are_read_by_the_tokenizer_that_a_model_names(unifex, server, tmp_path):
+    """SigLIP 2's kind, whose words are not CLIP's: the files are another repository's, or lie in a user's folder."""
+    text = {
+        "context_length": 64, "vocab_size": 400, "width": 32, "heads": 2, "layers": 1, "no_causal_mask": True,
+        "pool_type": "last", "hf_tokenizer_name": "someone/words", "tokenizer_kwargs": {"clean": "canonicalize"},
+    }  # fmt: skip
+    folder = tiny_clip.write(server.root / "someone/tiny-siglip", text=text)
+    code, _, said = unifex("download", "hf-hub:someone/tiny-siglip")
+    assert code == 1
+    assert "the tokenizer someone/words cannot be had" in said
+    (server.root / "someone/words").mkdir()
+    published.write_gemma(server.root / "someone/words")
+    assert unifex("download", "hf-hub:someone/tiny-siglip")[0] == 0
+    bare, whole = (Path(shutil.copytree(folder, tmp_path / name)) for name in ("bare", "whole"))
+    published.write_gemma(whole)
+    server.requests.clear()
+    ids = ("hf-hub:someone/tiny-siglip", f"local-dir:{bare}", f"local-dir:{whole}")
+    env = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+    done = forked.run("-c", SPOKEN, *ids, environment=env)
+    assert not done.returncode, done.stderr
+    spoken = [json.loads(line) for line in done.stdout.splitlines()]
+    assert spoken[0] == spoken[1] == spoken[2]
+    assert spoken[0][0] == spoken[0][1] != spoken[0][2]
+    assert not server.requests
+
+
+def test_a_published_layout_goes_the_whole_way(server, tmp_path):
+    """The smallest that timm publishes; ``python -m benchmarks.published_layouts`` goes with today's."""
+    id = "timm:test_vit.r160_in1k"
+    published.write(server.root, id)
+    pictures = drawing.write_folder(tmp_path / "pictures")
+    walk = Walk(zoo.get(id), pictures, tmp_path, server, forked.run)
+    walk.go()
+    assert not walk.failed
+    assert {"download", "index", "train", "layer", "export onnx", "search there"} <= walk.seconds.keys()
 
 
 STOPPED = """

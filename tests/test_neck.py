@@ -66,6 +66,17 @@ def test_few_images_give_fewer_dimensions(features):
         neck.pca(features[:10], dims=(16,))
 
 
+def test_every_axis_has_a_least_variance_if_asked_for(features):
+    """Against the definition: the covariance with its small eigenvalues raised."""
+    few = features[:10].astype(np.float64)
+    found = neck.pca(few, dims=(90,), whitening=0.5, least_variance=0.1)
+    covariance = np.cov(few.T, bias=True)
+    values, vectors = np.linalg.eigh(covariance)
+    raised = np.maximum(values, 0.1 * values.mean())
+    expected = vectors / raised @ vectors.T  # of full whitening, whatever the order and the signs of equal axes
+    np.testing.assert_allclose(found.weight.T @ found.weight, expected, rtol=1e-3, atol=1e-3 * expected.max())
+
+
 def test_wrong_dimension_lists_the_right_ones(features):
     with pytest.raises(DimensionError, match="16, 32"):
         neck.pca(features, dims=(16, 32)).embed(features, 20)

@@ -183,9 +183,16 @@ def test_training_on_cached_features_is_training_on_pixels():
 def test_too_little_is_refused_with_what_is_missing():
     with pytest.raises(TrainingError, match="at least 2 classes"):
         next(fit(samples(classes=1), SMALL))
-    few = samples(classes=2, images_a_class=3)
-    with pytest.raises(TrainingError, match="need 17 training images, there are 6: start from"):
-        next(fit(few, replace(SMALL, init="pca")))
+
+
+def test_fewer_images_than_dimensions_start_from_their_axes_and_all_other_directions():
+    """Of the features' other directions nothing may be lost: pictures that come later lie there, too."""
+    few, width = samples(classes=2, images_a_class=3), samples().features.shape[1]
+    config = replace(PRESETS["quick"].config, dims=(16, width))
+    start = last(fit(few, replace(config, learning_rate=0.0, centre_learning_rate=0.0))).neck
+    singular = np.linalg.svd(start.weight, compute_uv=False)
+    assert singular.min() > 0.02 * singular.max()
+    assert nearest_right(last(fit(few, config)).neck, few, 16) == 1
 
 
 def test_two_classes_of_three_images_train_from_the_current_neck():

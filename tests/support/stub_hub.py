@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CHUNK = 1 << 20
+
+
+@cache
+def _sha256(file: Path, changed: int) -> str:
+    """Of a file as it was at that time: gigabytes are not read for every question."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 class StubHub:
@@ -64,18 +73,21 @@ class StubHub:
         elif not file.is_file():
             self.answer(request, 404, {}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
         else:
-            data = file.read_bytes()
+            about = file.stat()
             request.send_response(200)
-            headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT}
-            headers |= {"Content-Length": str(len(data))}
+            headers = {"ETag": f'"{_sha256(file, about.st_mtime_ns)}"', "X-Repo-Commit": COMMIT}
+            headers |= {"Content-Length": str(about.st_size)}
             for name, value in headers.items():
                 request.send_header(name, value)
             request.end_headers()
-            for at in range(0, len(data), CHUNK) if body else ():
-                try:
-                    request.wfile.write(data[at : at + CHUNK])
-                except ConnectionError:  # the client has hung up: that is what stopping is
-                    return
+            if body:
+                self.send(request, file)
+
+    def send(self, request: BaseHTTPRequestHandler, file: Path) -> None:
+        """A file's bytes, as slowly as was asked."""
+        with file.open("rb") as opened, contextlib.suppress(ConnectionError):  # a client that stops hangs up
+            while data := opened.read(CHUNK):
+                request.wfile.write(data)
                 time.sleep(self.chunk_seconds)
 
     @staticmethod

@@ -17,14 +17,16 @@ PREPROCESS = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "resize_mode": "s
 TIMM_TOWER = {"image_size": 224, "timm_model_name": "vit_tiny_patch16_224", "timm_pool": "token", "timm_proj": "linear"}
 
 
-def write(folder: Path, seed: int = 0, vision: dict | None = None) -> Path:
-    """``open_clip_config.json`` and weights into a new folder; ``vision``: another image tower."""
+def write(folder: Path, seed: int = 0, vision: dict | None = None, text: dict | None = None) -> Path:
+    """``open_clip_config.json`` and weights into a new folder; ``vision``, ``text``: another tower."""
     import open_clip
     import torch
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
-    config = {"model_cfg": MODEL | ({"vision_cfg": vision} if vision else {}), "preprocess_cfg": PREPROCESS}
+    towers = {"vision_cfg": vision, "text_cfg": text}
+    model = MODEL | {name: tower for name, tower in towers.items() if tower} | ({"custom_text": True} if text else {})
+    config = {"model_cfg": model, "preprocess_cfg": PREPROCESS}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     torch.manual_seed(seed)
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)

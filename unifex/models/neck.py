@@ -86,21 +86,27 @@ def pooling(input_dim: int, dim: int = 64) -> Neck:
 
 
 def pca(
-    features: Features, dims: tuple[int, ...] = NESTED_DIMS, whitening: float = 0.5, block_rows: int = BLOCK_ROWS
+    features: Features,
+    dims: tuple[int, ...] = NESTED_DIMS,
+    whitening: float = 0.5,
+    block_rows: int = BLOCK_ROWS,
+    least_variance: float = 0.0,
 ) -> Neck:
     """Principal axes of ``features`` [N, D], each divided by variance ** ``whitening``.
 
     0 is plain PCA, 0.5 gives every axis the same variance, 0.25 lies half way. Fewer images than outputs leave the
-    missing axes out of ``dims``. ``block_rows`` are in memory at a time. Raises
-    :class:`DimensionError` when not even the smallest dimension can be had.
+    missing axes out of ``dims``, unless every axis counts as having ``least_variance`` > 0, a share of their mean:
+    then there are D. ``block_rows`` are in memory at a time. Raises :class:`DimensionError` when not even the smallest
+    dimension can be had.
     """
-    rank = min(len(features) - 1, features.shape[1])
+    rank = features.shape[1] if least_variance else min(len(features) - 1, features.shape[1])
     dims = tuple(dim for dim in dims if dim <= rank)
     if not dims:
         raise DimensionError(f"PCA needs more than {rank + 1} images for its smallest dimension")
     mean = sum(block.astype(np.float64).sum(axis=0) for _, block in blocks(features, block_rows)) / len(features)
     centred = (block.astype(np.float64) - mean for _, block in blocks(features, block_rows))
     variance, axes = np.linalg.eigh(sum(block.T @ block for block in centred) / len(features))
+    variance = np.maximum(variance, least_variance * variance.mean())
     variance, axes = variance[::-1][: dims[-1]], axes[:, ::-1][:, : dims[-1]]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])  # one sign on every machine
     weight = (axes / np.maximum(variance, 1e-12) ** whitening).T

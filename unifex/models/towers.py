@@ -17,10 +17,12 @@ import numpy as np
 
 from unifex.core.errors import UnifexError
 from unifex.core.preprocessing import Preprocessing
+from unifex.core.text import reason
 
 if TYPE_CHECKING:
     import torch
 
+LOCAL = "local-dir:"  # before a folder as the hub holds one
 _FIT_OF_RESIZE = {"squash": "squash", "shortest": "crop", "longest": "pad"}  # open_clip's names
 _FIT_OF_CROP = {"squash": "squash", "center": "crop", "border": "pad"}  # timm's
 
@@ -111,16 +113,33 @@ class OpenClipText:
 def tokenizer(name: str, fetch: bool) -> Any:
     """open_clip's tokenizer of a model; ``fetch`` allows to get its files from the hub.
 
-    Raises :class:`TowerError` when they are not on this computer and may not be fetched.
+    A folder's lies in it; where it does not, and for what comes from the hub, it is that of the repository that the
+    configuration names. Raises :class:`TowerError` when its files are not on this computer and may not, or cannot, be
+    fetched.
     """
     import open_clip
+    from open_clip.tokenizer import HFTokenizer
 
-    wanted = open_clip_config(name)["text_cfg"].get("hf_tokenizer_name")
-    options: dict[str, Any] = {} if fetch or not wanted else {"local_files_only": True}
+    config = open_clip_config(name)["text_cfg"]
+    wanted = config.get("hf_tokenizer_name")
+    if not wanted:
+        return open_clip.get_tokenizer(name)
+    options = {key: config[key] for key in ("context_length", "tokenizer_mode") if key in config}
+    options |= config.get("tokenizer_kwargs", {}) | ({} if fetch else {"local_files_only": True})
     try:
-        return open_clip.get_tokenizer(name, **options)
+        return HFTokenizer(_tokenizer_folder(name) or wanted, **options)
     except (OSError, ValueError) as error:
-        raise TowerError(f"the tokenizer {wanted} is not on this computer") from error
+        told = f"cannot be had: {reason(error)}".partition("\n")[0] if fetch else "is not on this computer"
+        raise TowerError(f"the tokenizer {wanted} {told}") from error
+
+
+def _tokenizer_folder(name: str) -> str | None:
+    """The folder that holds a model's tokenizer; None in the hub's cache, where not all of it may have come yet."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(name.removeprefix(LOCAL))
+    found = name.startswith(LOCAL) and (folder / "tokenizer_config.json").is_file()
+    return str(folder) if found and Path(HF_HUB_CACHE) not in folder.parents else None
 
 
 def open_clip_config(name: str) -> dict[str, Any]:
@@ -130,8 +149,8 @@ def open_clip_config(name: str) -> dict[str, Any]:
 
     import open_clip
 
-    if name.startswith("local-dir:"):
-        return json.loads((Path(name.removeprefix("local-dir:")) / "open_clip_config.json").read_text())["model_cfg"]
+    if name.startswith(LOCAL):
+        return json.loads((Path(name.removeprefix(LOCAL)) / "open_clip_config.json").read_text())["model_cfg"]
     config = open_clip.get_model_config(name)
     if config is None:
         near = difflib.get_close_matches(name, open_clip.list_models(), 5, 0.4)

@@ -271,7 +271,7 @@ def download(id: str) -> Work[BackboneSpec]:
     spec = get(id)
     if spec.hub_file:
         yield from hub.fetch(spec.hub_file)
-    if spec.text and spec.hub_file:
+    if spec.text:
         fetch_tokenizer(spec)
     return spec
 

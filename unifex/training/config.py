@@ -211,6 +211,10 @@ class TrainConfig:
         """
         return replace(self, **{SETTINGS[key].name: _from_text(key, text) for key, text in texts.items()})
 
+    def fitting(self, width: int) -> TrainConfig:
+        """With no embedding longer than the features of ``width`` values that it is made from."""
+        return replace(self, dims=tuple(sorted({min(dim, width) for dim in self.dims})))
+
     def steps(self, images: int) -> int:
         """Optimiser steps in all, for so many training images."""
         return self.iterations or self.epochs * self.steps_an_epoch(images)

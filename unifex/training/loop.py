@@ -36,6 +36,7 @@ from unifex.training.losses import NestedLoss, Settings
 from unifex.training.samples import Sampler, Samples, inputs
 
 START_LENGTH = 8.0  # of a PCA start's outputs: so long that a dropped-out input does not upset Adam's first steps
+LEAST_VARIANCE = 0.1  # of the mean: what an axis counts as having, when there are fewer images than axes
 SAM_RADIUS = 0.05
 MOMENTUM = 0.9
 
@@ -328,13 +329,9 @@ def _init(samples: Samples, config: TrainConfig, current: Neck | None) -> Neck |
     dim = config.dims[-1]
     if config.init == "current" and current and len(current.bias) >= dim and current.kind != "identity":
         axes = current
-    elif len(samples) > dim:
-        axes = pca(samples.features, (dim,), config.whitening)
-    else:
-        raise TrainingError(
-            f"principal axes for {dim} dimensions need {dim + 1} training images, there are {len(samples)}: "
-            "start from the current neck or from random weights, or train fewer dimensions"
-        )
+    else:  # few images tell few axes: behind these come all other directions, in which later images differ, too
+        least = 0.0 if len(samples) > dim else LEAST_VARIANCE
+        axes = pca(samples.features, (dim,), config.whitening, least_variance=least)
     lengths = (np.linalg.norm(rows @ axes.weight.T + axes.bias, axis=1).sum() for _, rows in blocks(samples.features))
     length = sum(lengths) / len(samples)
     return Neck(axes.kind, axes.weight * (START_LENGTH / length), axes.bias * (START_LENGTH / length), axes.dims)

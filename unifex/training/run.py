@@ -82,6 +82,7 @@ def train(
     """
     if finish and processes.is_first:  # there is nothing that others could help with
         processes = SINGLE
+    config = config.fitting(gallery.embedder.backbone.feature_dim)
     training = _Training(gallery, name, config, hold_out, from_disk, processes)
     check_model_name(gallery.models, name)
     if config.deep and processes.count > 1:
