@@ -37,7 +37,27 @@ def _by_safetensors(layer: torch.nn.Linear, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("write", "name"), [(_by_torch, "layer.pth"), (_by_safetensors, "layer.safetensors")])
+def _as_ilias(layer: torch.nn.Linear, path: Path) -> Path:
+    """The state dict of a module that holds the layer as ``layer``."""
+    torch.save({f"layer.{name}": tensor for name, tensor in layer.state_dict().items()}, path)
+    return path
+
+
+def _with_an_optimiser(layer: torch.nn.Linear, path: Path) -> Path:
+    optimiser = torch.optim.Adam(layer.parameters()).state_dict()
+    torch.save({"step": torch.tensor(3), "optimizer": optimiser, "model": dict(layer.named_parameters())}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (_by_torch, "layer.pth"),
+        (_as_ilias, "vit_large_patch16_siglip_384.webli.pth"),
+        (_with_an_optimiser, "checkpoint.pt"),
+        (_by_safetensors, "layer.safetensors"),
+    ],
+)
 def test_a_layer_becomes_a_model(layer, tmp_path, capsys, write, name):
     where = ["--library", str(tmp_path / "indexes"), "--json"]
     file = write(layer, tmp_path / name)
@@ -57,6 +77,12 @@ def test_a_layer_without_a_bias(tmp_path):
     assert (weight.tolist(), bias.tolist()) == ([[1, 1, 1]] * 2, [0, 0])
 
 
+def test_a_matrix_alone_is_a_layer(tmp_path):
+    torch.save(torch.nn.Linear(3, 2).weight, tmp_path / "a.pth")
+    weight, bias = read_layer(tmp_path / "a.pth")
+    assert (weight.shape, bias.tolist()) == ((2, 3), [0, 0])
+
+
 @pytest.mark.parametrize(
     ("tensors", "sentence"),
     [
@@ -72,6 +98,13 @@ def test_what_is_no_layer_of_this_backbone_is_refused(tmp_path, tensors, sentenc
     with pytest.raises(LayerError, match=sentence):
         import_layer(tmp_path / "x.safetensors", "x", tmp_path / "models", "lite0")
     assert not (tmp_path / "models" / "x").exists()
+
+
+@pytest.mark.parametrize("content", [3, {"a": 3}, {"a": {"b": [3]}}, None])
+def test_a_file_without_tensors_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(LayerError, match=r"0 matrices \(no tensors\)"):
+        read_layer(tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])

@@ -144,7 +144,9 @@ def _import_layer(options: argparse.Namespace, models: Path) -> dict[str, Any]:
 
     model = import_layer(Path(options.file), options.save, models, options.backbone)
     backbone, dim = model.backbone, model.default_dim
-    say(options, f"model '{model.name}': {backbone.feature_dim} features of {backbone.id} to {dim} values")
+    bias = "with" if model.neck.bias.any() else "without"
+    say(options, f"model '{model.name}': {backbone.feature_dim} features of {backbone.id} to {dim} values, {bias} bias")
+    say(options, f"search with it: python -m unifex use GALLERY {model.name}, if that was indexed with this backbone")
     return {"model": model.name, "backbone": backbone.id, "features": backbone.feature_dim, "dim": dim}
 
 

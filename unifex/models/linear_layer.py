@@ -72,7 +72,7 @@ def read_layer(file: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tensors(file: Path) -> dict[str, torch.Tensor]:
-    """By name, those of a dictionary inside the file as well. Raises :class:`LayerError`."""
+    """By name, of the first dictionary in the file that has a matrix, or of itself. Raises :class:`LayerError`."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -84,8 +84,13 @@ def _tensors(file: Path) -> dict[str, torch.Tensor]:
     except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
         told = reason(error).partition("\n")[0][:160]
         raise LayerError(f"{file.name} cannot be read as a file of tensors ({told})") from error
-    inner = next((part for part in found.values() if isinstance(part, dict)), found) if isinstance(found, dict) else {}
-    return {str(name): tensor for name, tensor in inner.items() if isinstance(tensor, torch.Tensor)}
+    whole = found if isinstance(found, dict) else {"weight": found}
+    parts = [
+        {str(name): tensor.detach() for name, tensor in part.items() if isinstance(tensor, torch.Tensor)}
+        for part in (*whole.values(), whole)
+        if isinstance(part, dict)
+    ]
+    return next((part for part in parts if any(tensor.ndim > 1 for tensor in part.values())), parts[-1])
 
 
 def _list(tensors: dict[str, torch.Tensor]) -> str:

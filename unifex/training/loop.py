@@ -36,7 +36,7 @@ from unifex.training.losses import NestedLoss, Settings
 from unifex.training.samples import Sampler, Samples, inputs
 
 START_LENGTH = 8.0  # of a PCA start's outputs: so long that a dropped-out input does not upset Adam's first steps
-LEAST_VARIANCE = 0.1  # of the mean: what an axis counts as having, when there are fewer images than axes
+LEAST_VARIANCE = 1.0  # of the mean: what an axis counts as having at least, when there are fewer images than axes
 SAM_RADIUS = 0.05
 MOMENTUM = 0.9
 
