@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
-    from unifex.training.config import PRESETS, SETTINGS
+    from unifex.training.config import FEW_IMAGES, PRESETS, SETTINGS
 
     train = command("train", _train, "teach a neck what a gallery's labels say, and measure it on classes it never saw")
     train.share("--gallery", "--save")
     train.add_argument(
-        "--preset", default="best", choices=PRESETS,
-        help="; ".join(f"{name}: {preset.advice}" for name, preset in PRESETS.items()) + " (default best)",
+        "--preset", choices=PRESETS,
+        help="; ".join(f"{name}: {preset.advice}" for name, preset in PRESETS.items())
+        + f" (default best; few for less than {FEW_IMAGES} labelled images)",
     )  # fmt: skip
     train.add_argument("--config", type=Path, metavar="FILE.yaml", help="a configuration of the public UniFEx instead")
     train.add_argument("--hold-out", type=ranges.HELD_OUT, default=0.3, help="share of classes to measure on (0.3)")
@@ -81,7 +82,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     from unifex.training.run import train
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    config = _config_of(options)
+    config = _config_of(options, gallery.snapshot().columns.labelled)
     hold_out = HoldOut(options.hold_out, tuple(options.hold_out_label))
     with distributed.init() as processes, contextlib.ExitStack() as logging:
         curves = options.library / "models" / ".curves" / options.save
@@ -111,10 +112,14 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     return answer
 
 
-def _config_of(options: argparse.Namespace) -> TrainConfig:
-    from unifex.training.config import PRESETS, SETTINGS
+def _config_of(options: argparse.Namespace, images: int) -> TrainConfig:
+    from unifex.training.config import PRESETS, SETTINGS, suited_preset
     from unifex.training.public_config import read_public_yaml
 
+    if not options.config and not options.preset:
+        options.preset = suited_preset(images)
+        if options.preset == "few":
+            say(options, f"preset 'few', as {images} labelled images are few: {PRESETS['few'].advice}")
     config = read_public_yaml(options.config) if options.config else PRESETS[options.preset].config
     return config.updated({key: text for key in SETTINGS if (text := getattr(options, key)) is not None})
 

@@ -102,6 +102,11 @@ class ItemTable:
         codes = self.domains.codes * max(1, len(self.labels.names)) + self.labels.codes
         return np.where(self.labels.texts == "", -1, codes)
 
+    @property
+    def labelled(self) -> int:
+        """How many items have a label."""
+        return int(np.count_nonzero(self.classes >= 0))
+
     @cached_property
     def lookalikes(self) -> list[list[str]]:
         """Groups of classes, as ``domain/label``, whose names differ only in case, Unicode form or spaces."""

@@ -155,6 +155,7 @@ class TrainConfig:
     init: str = _setting("random", "what the neck starts from", choices=INITS, key="start")
     whitening: float = _setting(0.375, "of the PCA start: 0 none, 0.5 full", 0, 0.5)
     distillation: float = _setting(0.0, "weight of staying alike where the features are alike", 0, 1000)
+    pull: float = _setting(0.0, "of images to their class's middle in one exact step; 0: a loss does it in many", 0, 3)
     augmentations: int = _setting(
         0, "crops and mirror images of every image beside the image itself", 0, 8, key="views"
     )
@@ -188,6 +189,8 @@ class TrainConfig:
                     )
         if not self.dims or list(self.dims) != sorted(set(self.dims)):
             raise TrainConfigError(say("dims {dims} must ascend", dims=list(self.dims)))
+        if self.in_one_step and self.deep:
+            raise TrainConfigError(say("one exact step teaches no backbone: set pull or the backbone's rate to 0"))
 
     def as_json(self) -> dict[str, Any]:
         """Every setting by its key, as files keep it."""
@@ -197,6 +200,11 @@ class TrainConfig:
     def deep(self) -> bool:
         """Whether blocks of the backbone learn, too."""
         return self.backbone_learning_rate > 0
+
+    @property
+    def in_one_step(self) -> bool:
+        """Whether the gallery's neck is changed by one exact step (:mod:`unifex.training.one_step`), without a loss."""
+        return self.pull > 0
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrainConfig:
@@ -258,7 +266,12 @@ _FROM_WHAT_THERE_IS = TrainConfig(
     init="current",
     whitening=0.25,
 )
+FEW_IMAGES = 400
 PRESETS: dict[str, Preset] = {
+    "few": Preset(
+        replace(_FROM_WHAT_THERE_IS, epochs=1, distillation=2.0, pull=1.2),
+        to_say("seconds; for few images: one step takes them to the middle of their class and holds all others still"),
+    ),
     "quick": Preset(
         replace(_FROM_WHAT_THERE_IS, epochs=3),
         to_say("seconds; a short training of all dimensions at once: to see whether it is worth while"),
@@ -273,3 +286,8 @@ PRESETS: dict[str, Preset] = {
         to_say("minutes to hours: the backbone's last blocks learn as well; galleries are indexed anew to use it"),
     ),
 }
+
+
+def suited_preset(images: int) -> str:
+    """The preset that did best for so many labelled images."""
+    return "few" if images < FEW_IMAGES else "best"

@@ -1,7 +1,8 @@
 """Whom a neck is trained on and whom it is measured on: classes of a gallery, and what is wrong with them.
 
 Held-out classes are never trained on: they are the gallery's own query and index split where it has a train split
-beside it, classes that were named, or a share of the classes drawn by seed, evenly over domains.
+beside it, classes that were named, or a share of the classes drawn by seed, evenly over domains. What is taught in one
+exact step is for the taught classes, so there a share of every class's images is drawn and held out in their stead.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ MAX_QUERIES = 5000
 
 @dataclass(frozen=True)
 class HoldOut:
-    """``share`` of the classes, 0 for none, or the ``labels`` that are named (``label`` or ``domain/label``).
+    """``share`` of the classes, or of every class's images for one exact step, 0 for none; or the ``labels`` that are
+    named (``label`` or ``domain/label``).
 
     ``seed`` draws them. It is not the recipe's: a neck that is trained on from another must not be measured on classes
     that the other saw.
@@ -82,7 +84,30 @@ class TrainingData:
     @property
     def held_out_classes(self) -> int:
         """How many are measured on and never trained on."""
-        return len(np.unique(self.columns.classes[self.split.queries])) if self.split else 0
+        if self.split is None or self.held_out_by == "images":
+            return 0
+        return len(np.unique(self.columns.classes[self.split.queries]))
+
+    @property
+    def held_out_images(self) -> int:
+        """How many images of trained classes are measured on and never trained on."""
+        return len(self.split.queries) if self.split and self.held_out_by == "images" else 0
+
+    @property
+    def measured_on(self) -> str:
+        """What the scores are of, for cards."""
+        if self.held_out_images:
+            return "of trained classes, images that were not trained on"
+        return f"of {self.held_out_classes:,} classes that were not trained on"
+
+    @property
+    def others(self) -> np.ndarray:
+        """Positions of what is neither trained on nor of a class that is measured on."""
+        left = np.ones(len(self.columns.classes), bool)
+        left[self.train] = False
+        if self.split:
+            left &= ~np.isin(self.columns.classes, self.columns.classes[self.split.queries])
+        return np.flatnonzero(left)
 
 
 def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut()) -> TrainingData:
@@ -100,9 +125,9 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
                 sizes=np.count_nonzero(sizes),
             )
         )
-    queries, items, by = _held_out(gallery, columns, sizes, hold_out)
+    queries, items, by = _held_out(gallery, columns, sizes, hold_out, config)
     seen = np.setdiff1d(labelled, np.union1d(queries, items)) if by == "split" else labelled
-    seen = seen[~np.isin(classes[seen], classes[queries])]
+    seen = np.setdiff1d(seen, queries) if by == "images" else seen[~np.isin(classes[seen], classes[queries])]
     train, copies = _without_copies(columns, seen, queries)
     train, small = _of_size(columns, train, config)
     if len(np.unique(classes[train])) < 2:
@@ -138,9 +163,9 @@ def suspicious_labels(gallery: Gallery, data: TrainingData) -> list[LabelError]:
 
 
 def _held_out(
-    gallery: Gallery, columns: ItemTable, sizes: np.ndarray, hold_out: HoldOut
+    gallery: Gallery, columns: ItemTable, sizes: np.ndarray, hold_out: HoldOut, config: TrainConfig
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """Queries, index and how they were found: ``split``, ``named``, ``drawn`` or ``none``."""
+    """Queries, index and how they were found: ``split``, ``named``, ``images``, ``drawn`` or ``none``."""
     classes, splits = columns.classes, columns.splits.texts
     labelled = np.flatnonzero(classes >= 0)
     nobody = np.zeros(0, np.int64)
@@ -155,11 +180,24 @@ def _held_out(
         queries = unseen[splits[unseen] == "query"]
         if len(queries):
             return queries, labelled[splits[labelled] == "index"], "split"
+    if config.in_one_step:
+        return _images_of_every_class(columns, hold_out, config.min_images), labelled, "images"
     eligible = np.flatnonzero(sizes >= 2)
     if len(eligible) < FEWEST_TO_HOLD_OUT:
         return nobody, nobody, "none"
     drawn = _spread(columns, eligible, hold_out.seed, hold_out.share)
     return labelled[np.isin(classes[labelled], drawn)], labelled, "drawn"
+
+
+def _images_of_every_class(columns: ItemTable, hold_out: HoldOut, min_images: int) -> np.ndarray:
+    """A share of every class's images, by seed, at least one where enough are left; copies of bytes count as one."""
+    rng, drawn = np.random.default_rng(hold_out.seed), []
+    for own in range(int(columns.classes.max()) + 1):
+        items = np.flatnonzero(columns.classes == own)
+        images = rng.permutation(np.unique(columns.copies[items]))
+        count = min(max(1, round(hold_out.share * len(images))), len(images) - max(min_images, 2))
+        drawn.append(items[np.isin(columns.copies[items], images[: max(count, 0)])])
+    return np.sort(np.concatenate(drawn))
 
 
 def _named(gallery: Gallery, columns: ItemTable, labels: Sequence[str]) -> np.ndarray:
@@ -218,6 +256,8 @@ def _split(
 ) -> tuple[QueryIndexSplit | None, str]:
     """Held-out queries among all labelled items but their own copies, or among the gallery's index."""
     if not len(queries):
+        if by == "images":
+            return None, say("no class has an image to spare, so all are trained on")
         return None, f"fewer than {FEWEST_TO_HOLD_OUT} classes have two images, so all are trained on"
     omitted = {}
     if len(queries) > MAX_QUERIES:

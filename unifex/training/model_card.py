@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 METRIC = "mMP@5"
 
 
+IN_ONE_STEP = ("pull", "distillation", "min_images", "max_images", "seed")  # all settings that it has
 TAGS = ["image-retrieval", "image-embeddings", "metric-learning"]
 
 
@@ -30,16 +31,17 @@ def card(result: TrainResult, embedder: Embedder, note: str = "") -> ModelCard:
 
     own = [evaluation for evaluation in result.evaluations if evaluation.model == result.model]
     licence = embedder.backbone.licence.lower()  # without the backbone the neck is of no use
+    kind = "images" if result.data.held_out_images else "classes"
     head = ModelCardData(
         model_name=result.model,
         library_name="unifex",
         license=licence if " " not in licence else "other",
         pipeline_tag="image-feature-extraction",
-        tags=[*TAGS, result.config.loss],
+        tags=TAGS if result.config.in_one_step else [*TAGS, result.config.loss],
         metrics=[METRIC],
         eval_results=[
             EvalResult(
-                task_type="image-retrieval", dataset_type="held-out-classes", dataset_name="classes not trained on",
+                task_type="image-retrieval", dataset_type=f"held-out-{kind}", dataset_name=f"{kind} not trained on",
                 dataset_config=f"{evaluation.dim}-d", metric_type=METRIC,
                 metric_value=round(evaluation.overall().value, 4),
             )
@@ -85,7 +87,9 @@ def _list(dims: tuple[int, ...]) -> str:
 
 
 def _recipe(config: TrainConfig) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.as_json().items()) + "."
+    values = config.as_json()
+    used = IN_ONE_STEP if config.in_one_step else values
+    return ", ".join(f"{name.replace('_', ' ')} {values[name]}" for name in used) + "."
 
 
 def _scores(result: TrainResult) -> str:
@@ -93,8 +97,8 @@ def _scores(result: TrainResult) -> str:
         return f"Not measured: {result.data.unmeasured or 'nothing was held out'}.\n"
     first = result.evaluations[0]
     lines = [
-        f"mMP@5 of {first.queries:,} queries of {result.data.held_out_classes:,} classes that were",
-        f"not trained on, among {len(first.split.items):,} items, with 95% intervals. {result.advice}\n",
+        f"mMP@5 of {first.queries:,} queries {result.data.measured_on},",
+        f"among {len(first.split.items):,} items, with 95% intervals. {result.advice}\n",
         "| model | dimensions | mMP@5 | 95% interval | mean over domains |",
         "| --- | --- | --- | --- | --- |",
     ]

@@ -22,12 +22,16 @@ MOST_CHANGED = 12
 
 
 ADVICE = {  # by verdict
-    "better": to_say("{use}: on classes it never saw, mMP@5 changes by {change}."),
-    "worse": to_say("Do not use it: on classes it never saw, mMP@5 changes by {change}."),
+    "better": to_say("{use}: on {unseen}, mMP@5 changes by {change}."),
+    "worse": to_say("Do not use it: on {unseen}, mMP@5 changes by {change}."),
     "no difference": to_say(
-        "Better keep '{before}': on classes it never saw, mMP@5 changes by {change}, which may be chance. More "
+        "Better keep '{before}': on {unseen}, mMP@5 changes by {change}, which may be chance. More "
         "classes, or more images a class, help most."
     ),
+}
+UNSEEN = {  # by what is held out
+    "classes": to_say("classes it never saw"),
+    "images": to_say("images it never saw of classes it was taught"),
 }
 
 
@@ -103,7 +107,8 @@ class TrainResult:
             return say(sentence, why=self.data.unmeasured or say("nothing was held out"))
         change = say("{value:+.3f} ({low:+.3f} to {high:+.3f})", **vars(self.gain))
         use = say("Index anew with it") if self.adaptation else say("Use it")
-        return say(ADVICE[self.verdict], use=use, before=self.before, change=change)
+        unseen = say(UNSEEN["images" if self.data.held_out_images else "classes"])
+        return say(ADVICE[self.verdict], use=use, before=self.before, change=change, unseen=unseen)
 
     def changed(self, most: int = MOST_CHANGED) -> list[Changed]:
         """Queries whose score changed most, gains and losses, largest change first."""
@@ -139,6 +144,7 @@ class TrainResult:
             "images": len(self.data.train),
             "classes": self.data.classes,
             "held_out_classes": self.data.held_out_classes,
+            "held_out_images": self.data.held_out_images,
             "epochs": self.curve[-1].number if self.curve else 0,
             "seconds": self.seconds,
             "loss": self.curve[-1].loss if self.curve else None,

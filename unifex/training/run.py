@@ -46,7 +46,7 @@ from unifex.training.resume import (
 )
 
 if TYPE_CHECKING:
-    from unifex.training.loop import Learned
+    from unifex.training.loop import Epoch, Learned
     from unifex.training.samples import Samples
 
 WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
@@ -80,7 +80,8 @@ def train(
     kept, and what it raises ends the training there. Raises ``GalleryError``, ``TrainingError`` or ``ModelError`` with
     what is missing.
     """
-    if finish and processes.is_first:  # there is nothing that others could help with
+    alone = finish or config.in_one_step  # there is nothing that others could help with
+    if alone and processes.is_first:
         processes = SINGLE
     config = config.fitting(gallery.embedder.backbone.feature_dim)
     training = _Training(gallery, name, config, hold_out, from_disk, processes)
@@ -88,7 +89,7 @@ def train(
     if config.deep and processes.count > 1:
         raise GalleryError(say("deep training runs in one process: start it without torchrun"))
     if not processes.is_first:
-        if not finish:
+        if not alone:
             training.assist()
         return None
     with training_lock(gallery.models, name):
@@ -129,9 +130,14 @@ class _Training:
     @property
     def dim(self) -> int:
         """What the gallery will be searched with: its own dimension if the new neck has it."""
-        if self.gallery.config.dim in self.config.dims:
+        if self.gallery.config.dim in self.dims:
             return self.gallery.config.dim
-        return max((d for d in self.config.dims if d <= DEFAULT_DIM), default=self.config.dims[0])
+        return max((d for d in self.dims if d <= DEFAULT_DIM), default=self.dims[0])
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Those that the new neck will have: one step keeps the current neck's."""
+        return self.current.dims if self.config.in_one_step else self.config.dims
 
     def assist(self) -> None:
         """Take part in the training of the first process."""
@@ -156,8 +162,7 @@ class _Training:
         most = DEEPLY_WATCHED_ITEMS if samples.late else WATCHED_ITEMS
         watched = data.split and _subset(data.split, self.config.seed, most)
         curve, learned, earlier = read_curve(self.gallery.models, self.name), None, None
-        epochs = loop.fit(samples, self.config, self.current, self.checkpoint, self.processes)
-        for epoch in () if finish else epochs:
+        for epoch in () if finish else self._epochs(samples):
             learned = epoch.learned
             if earlier is None:  # what was on the curve when it was stopped; nothing when it starts anew
                 curve = [metrics for metrics in curve if metrics.number < epoch.number]
@@ -186,6 +191,13 @@ class _Training:
         delete_checkpoint(self.gallery.models, self.name)
         return result
 
+    def _epochs(self, samples: Samples) -> Iterator[Epoch]:
+        from unifex.training import loop, one_step
+
+        if self.config.in_one_step:
+            return one_step.fit(samples, part(self.features, self.data.others), self.config, self.current)
+        return loop.fit(samples, self.config, self.current, self.checkpoint, self.processes)
+
     def _nothing_reached(self) -> ModelError:
         return ModelError(f"no stopped training '{self.name}' of this data and recipe, from this neck; train it again")
 
@@ -203,7 +215,7 @@ class _Training:
             late = yield from late_samples(
                 self.gallery, self.data, self.config, maps_path(self.gallery.models, self.name)
             )
-        elif count := self.config.augmentations:
+        elif (count := self.config.augmentations) and not self.config.in_one_step:
             if isinstance(self.features, FeatureTable):
                 raise GalleryError(
                     say("crops and mirror images are trained on in memory only: set views to 0 (--augmentations 0)")
@@ -223,7 +235,7 @@ class _Training:
         features = self._seen_by(learned, samples, np.union1d(split.queries, split.items))
         return {
             dim: mmp5(split, _embeddings(split, features, partial(learned.neck.embed, dim=dim), dim))
-            for dim in (self.config.dims[0], self.dim)
+            for dim in (self.dims[0], self.dim)
         }
 
     def _measure(self, learned: Learned, curve: list[EpochMetrics], samples: Samples) -> Work[TrainResult]:
@@ -306,8 +318,8 @@ def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") 
         neck=result.neck.kind,
         dims=result.neck.dims,
         default_dim=result.dim,
-        description=f"Trained on {len(result.data.train)} images of {result.data.classes} classes; scores on "
-        f"{result.data.held_out_classes} classes that were not among them.",
+        description=f"Trained on {len(result.data.train)} images of {result.data.classes} classes; scores of "
+        f"queries {result.data.measured_on}.",
         scores=scores,
         training={"recipe": result.config.as_json(), "verdict": result.verdict},
     )

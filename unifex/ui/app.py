@@ -98,7 +98,7 @@ def build(context: AppContext) -> Page:
         app.share_gallery(evaluate_page, app.evaluate.gallery, app.evaluate.choose_gallery, app.evaluate.choices)
         filters = [app.search.view, app.map.filters.browsed]
         app.share_gallery(map_page, app.map.gallery, app.map.show_gallery, app.map.showing, app.map.chosen, *filters)
-        app.share_gallery(train_page, app.train.gallery, app.train.show_data, app.train.opening, app.train.share)
+        app.share_gallery(train_page, app.train.gallery, app.train.show_data, app.train.opening, *app.train.asking)
     return page
 
 

@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.components import Component
 
 from unifex.core.language import say, to_say
-from unifex.training.config import LOSSES, PRESETS, SETTINGS, TrainConfig
+from unifex.training.config import LOSSES, PRESETS, SETTINGS, TrainConfig, suited_preset
 from unifex.ui.listening import Updates, listen
 
 FIRST_PRESET = "best"
@@ -38,6 +38,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "seed": (to_say("Seed"), to_say("The same seed gives the same model.")),
     },
     to_say("How classes are pulled apart"): {
+        "pull": (
+            to_say("Pull to the middle"),
+            to_say("Above 0, one exact step takes images that far to the middle of their class, without a loss."),
+        ),
         "margin": (to_say("Margin"), to_say("How far apart classes are pushed (for CosFace as a cosine).")),
         "smallest_margin": (to_say("Smallest margin"), to_say("That of the largest class (dynamic-arcface alone).")),
         "scale": (to_say("Scale"), to_say("How sharply right and wrong are told apart.")),
@@ -125,6 +129,16 @@ class TrainForm:
             self.loss: gr.update(value=config.loss, info=say(LOSSES[config.loss].advice)),
             **{field: _shown(getattr(config, ADVANCED[key].name)) for key, field in self.advanced.items()},
         }
+
+    def suit(self, preset: str, images: int) -> tuple[str, Updates]:
+        """The preset for so many labelled images and the form with it, where few of them make it another."""
+        wanted = suited_preset(images)
+        if wanted == preset or "few" not in (wanted, preset):
+            return preset, {}
+        advice = say(PRESETS[wanted].advice)
+        if wanted == "few":
+            advice = say("Chosen by itself, as {count} labelled images are few. {advice}", count=images, advice=advice)
+        return wanted, {**self.choose_preset(wanted), self.preset: gr.update(value=wanted, info=advice)}
 
     def choose_loss(self, loss: str) -> Updates:
         """(loss) -> its advice, its margin, its sub-centres."""

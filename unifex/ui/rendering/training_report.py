@@ -25,6 +25,7 @@ VERDICT_KINDS = {"better": "good", "worse": "error", "no difference": "warning",
 HELD_OUT = {
     "split": to_say("the gallery's own queries and index; its train split is trained on"),
     "named": to_say("the labels that were named"),
+    "images": to_say("none; some images of every class, drawn by seed, are looked for among all labelled items"),
     "drawn": to_say("drawn by seed, evenly over domains; looked for among all labelled items"),
     "none": to_say("none"),
 }
@@ -35,7 +36,7 @@ def summary(data: TrainingData, suspicious: Sequence[Card] | None) -> Markup:
     counts = (
         (data.classes, say("classes"), say("in {domains}", domains=plural(data.domains, "domain", "domains"))),
         (len(data.train), say("images"), say("to train on")),
-        (data.held_out_classes, say("held out"), say("classes to measure on")),
+        _held_out(data),
     )
     small = _listed([f"{small.name} ({small.images})" for small in data.small], ", ")
     alike = _listed([say(" and ").join(f"'{name[:60]}'" for name in group) for group in data.columns.lookalikes], "; ")
@@ -49,6 +50,12 @@ def summary(data: TrainingData, suspicious: Sequence[Card] | None) -> Markup:
         say("Suspicious labels"): say("not looked for") if suspicious is None else thousands(len(suspicious)),
     }
     return render("training_data.html", counts=counts, rows=rows, suspicious=(suspicious or [])[:MOST_NAMED])
+
+
+def _held_out(data: TrainingData) -> tuple[int, str, str]:
+    if data.held_out_images:
+        return data.held_out_images, say("held out"), say("images to measure on")
+    return data.held_out_classes, say("held out"), say("classes to measure on")
 
 
 def _listed(names: list[str], separator: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 from markupsafe import Markup
 
 from unifex.core.jobs import Job, State
@@ -24,7 +25,7 @@ from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.model_download import ModelDownload
 from unifex.ui.components.model_switch import ModelSwitch
 from unifex.ui.components.pressing import ask_for_job
-from unifex.ui.components.train_form import FIRST_PRESET, TrainForm, config_of
+from unifex.ui.components.train_form import TrainForm, config_of
 from unifex.ui.components.train_jobs import TrainJobs
 from unifex.ui.context import ERRORS, AppContext, name_for
 from unifex.ui.listening import Part, Updates, listen
@@ -57,6 +58,7 @@ class TrainTab:
         """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
         self.model = gr.State("")  # whose result is on the page
         self.drawn = gr.State("")  # the job whose outcome is on the page
+        self.suited = gr.State("")  # the gallery that the preset was chosen for
         self.awaited, self.taken_in = gr.State(""), gr.State("")  # indexing of what was dropped here: asked for, done
         self.panel = JobPanel(("index", "train", "use"), "train-progress")
         with gr.Row():
@@ -119,7 +121,13 @@ class TrainTab:
     @property
     def opening(self) -> list[Part]:
         """What :meth:`show_data` updates."""
-        return [self.summary, self.name, self.resume, self.finish, self.switch.back]
+        shown = [self.summary, self.name, self.resume, self.finish, self.switch.back]
+        return [*shown, self.suited, self.form.preset, *self.form.fields]
+
+    @property
+    def asking(self) -> list[Component]:
+        """What :meth:`show_data` wants to know beside the gallery."""
+        return [self.share, self.form.preset, self.suited]
 
     @property
     def showing(self) -> list[Part]:
@@ -140,9 +148,9 @@ class TrainTab:
         title, taken = say("The upload cannot be used"), [self.upload_name, self.awaited]
         named = [self.upload_name]
         ask_for_job(self.drop.upload, self.receive, named, self.problem, title, *taken, counts="every")
-        shared = [self.gallery, self.share]
-        listen(self.taken_in.change, self.show_data, shared, self.opening)
-        listen(self.share.release, self.show_summary, shared, [self.summary])
+        listen(self.taken_in.change, self.show_data, [self.gallery, *self.asking], self.opening)
+        measured = [self.gallery, self.share, self.form.preset]
+        listen([self.share.release, self.form.preset.input], self.show_summary, measured, [self.summary])
 
     def _wire_training(self) -> None:
         asked = [self.gallery, self.name, self.share, *self.form.fields]
@@ -163,26 +171,31 @@ class TrainTab:
         job = self.gallery_tab.jobs.start(staged, name.strip() or name_for(folder))
         return {self.upload_name: "", self.awaited: job.id}
 
-    def show_data(self, name: str | None, share: float) -> Iterator[Updates]:
-        """(gallery, share held out) -> summary, a name for the model, resume, finish, back."""
+    def show_data(self, name: str | None, share: float, preset: str, suited: str) -> Iterator[Updates]:
+        """(gallery, share held out, preset, the gallery it was chosen for) -> summary, a name for the model, resume,
+        finish, back, and what suits another gallery."""
         try:
             gallery = self.context.gallery(name)
-            data = divide(gallery, PRESETS[FIRST_PRESET].config, HoldOut(share))
+            filled: Updates = {self.suited: gallery.name}
+            if gallery.name != suited:
+                preset, form = self.form.suit(preset, gallery.snapshot().columns.labelled)
+                filled |= form
+            data = divide(gallery, PRESETS[preset].config, HoldOut(share))
             stopped = self.jobs.stopped(gallery.name)
             named = stopped.name if stopped else self.jobs.free_name(gallery.name)
             shown = {self.name: named, **self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
         except ERRORS as error:
             yield {self.summary: message(say("Nothing to learn from yet"), reason(error), "warning")}
             return
-        yield {self.summary: training_report.summary(data, None), **shown}
+        yield {self.summary: training_report.summary(data, None), **shown, **filled}
         if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
             see = CardCache(gallery, data.columns.ids)
             suspects = [see(error.item) for error in suspicious_labels(gallery, data)]
             yield {self.summary: of_gallery(gallery.name, training_report.summary(data, suspects))}
 
-    def show_summary(self, name: str | None, share: float) -> Iterator[Updates]:
-        """(gallery, share held out) -> summary."""
-        for shown in self.show_data(name, share):
+    def show_summary(self, name: str | None, share: float, preset: str) -> Iterator[Updates]:
+        """(gallery, share held out, preset) -> summary."""
+        for shown in self.show_data(name, share, preset, name or ""):
             yield {self.summary: shown[self.summary]}
 
     def _offer_stopped(self, stopped: TrainJob | None) -> Updates:
