@@ -4,10 +4,10 @@
 
 The gallery is the query and index rows, whose classes the model never saw. Every draw teaches 5 to 20 of its classes
 with 5 to 20 pictures each (at least three of a class are left over); the gallery's other pictures have no label then.
-Queries are the other pictures of the taught classes, and 500 of other classes; items are the whole gallery. A row a
-method: mMP@5 less that of the neck before, mean over the draws with its 95 % interval. ``--choose`` draws from train rows
-instead, for choosing settings: from half of their classes, with a neck that was trained on the other half. ``--classes 40
-60`` and ``--images 10 20`` draw otherwise.
+Queries are the other pictures of the taught classes, and 500 of other classes; items are the whole gallery. A row is a
+method: mMP@5 less that of the neck before, mean over the draws with its 95 % interval. ``--choose`` draws from train
+rows instead, for choosing settings: from half of their classes, with a neck that was trained on the other half.
+``--classes 40 60`` and ``--images 10 20`` draw otherwise.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ FEW = PRESETS["few"].config
 METHODS: dict[str, TrainConfig] = {
     "quick": PRESETS["quick"].config,
     "best": PRESETS["best"].config,
-    "best, staying alike 100": replace(PRESETS["best"].config, distillation=100),
     "paper": PRESETS["paper"].config,
     "few": FEW,
     "few, pull 1": replace(FEW, pull=1.0),

@@ -26,8 +26,8 @@ from unifex.training.config import TrainConfig
 from unifex.training.loop import Epoch, Learned
 from unifex.training.samples import Samples
 
-STRANGERS = 250
-SPREAD = 6.0  # their variance to that of the gallery, which shows a few kinds of things alone
+STRANGERS = 150
+SPREAD = 10.0  # their variance to that of the gallery, which shows a few kinds of things alone
 MAX_OTHERS = 20_000  # pictures; more take longer and hardly move the result
 BLOCK = 4096  # rows in memory as float64
 
