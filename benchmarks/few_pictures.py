@@ -1,6 +1,6 @@
 """Teaching with few pictures, drawn many times over: what it is worth for the taught classes and for all others.
 
-    python -m benchmarks.few_pictures MANIFEST.csv [--library FOLDER] [--draws 100] [--model unifex-lite] [--choose]
+    python -m benchmarks.few_pictures MANIFEST.csv [--library FOLDER] [--draws 100] [--model unifex-lite-2] [--choose]
 
 The gallery is the query and index rows, whose classes the model never saw. Every draw teaches 5 to 20 of its classes
 with 5 to 20 pictures each (at least three of a class are left over); the gallery's other pictures have no label then.
@@ -28,7 +28,7 @@ from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.gallery.snapshot import ItemTable
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import DEFAULT_MODEL, Embedder
 from unifex.models.neck import Neck
 from unifex.training import one_step
 from unifex.training.config import PRESETS, TrainConfig
@@ -45,8 +45,7 @@ METHODS: dict[str, TrainConfig] = {
     "paper": PRESETS["paper"].config,
     "few": FEW,
     "few, pull 1": replace(FEW, pull=1.0),
-    "few, pull 1.5": replace(FEW, pull=1.5),
-    "few, staying 1": replace(FEW, distillation=1.0),
+    "few, pull 1.2": replace(FEW, pull=1.2),
     "few, staying 4": replace(FEW, distillation=4.0),
 }
 ALONE = "few, nothing else in the gallery yet"
@@ -76,7 +75,7 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--library", type=Path, help="keeps the gallery for another time")
     parser.add_argument("--draws", type=int, default=100)
-    parser.add_argument("--model", default="unifex-lite")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--classes", type=int, nargs=2, default=(5, 20), metavar=("LOW", "HIGH"))
     parser.add_argument("--images", type=int, nargs=2, default=(5, 20), metavar=("LOW", "HIGH"))
@@ -182,7 +181,7 @@ def print_table(scores: dict[str, list[np.ndarray]], seconds: dict[str, float]) 
         change = np.array(values) - (0 if name == "before" else before)
         means, errors = change.mean(axis=0).ravel(), 1.96 * change.std(axis=0).ravel() / np.sqrt(len(change))
         sign = "" if name == "before" else "+"
-        cells = [f"{mean:{sign}.3f} ± {error:.3f}" for mean, error in zip(means, errors)]
+        cells = [f"{mean:{sign}.4f} ± {error:.4f}" for mean, error in zip(means, errors)]
         print(f"| {name} | {' | '.join(cells)} | {seconds[name]:.1f} |", flush=True)
 
 

@@ -269,7 +269,7 @@ _FROM_WHAT_THERE_IS = TrainConfig(
 FEW_IMAGES = 400
 PRESETS: dict[str, Preset] = {
     "few": Preset(
-        replace(_FROM_WHAT_THERE_IS, epochs=1, distillation=2.0, pull=1.2),
+        replace(_FROM_WHAT_THERE_IS, epochs=1, distillation=2.0, pull=1.1),
         to_say("seconds; for few images: one step takes them to the middle of their class and holds all others still"),
     ),
     "quick": Preset(
