@@ -63,7 +63,7 @@ def test_taught_classes_gain_and_others_hardly_notice():
     before, others = some_neck(), features[~taught]
     after = teach(features[taught], labels[taught], others, before, FEW.pull, FEW.distillation)
     gain = [found(n, features, labels, np.flatnonzero(asked)) for n in (before, after)]
-    assert gain[1] > gain[0] + 0.04
+    assert gain[1] > gain[0] + 0.03
     kept = [found(n, features, labels, np.flatnonzero(labels >= 5)) for n in (before, after)]
     assert kept[1] > kept[0] - 0.005
 
