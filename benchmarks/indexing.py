@@ -120,8 +120,9 @@ def main() -> None:
     arguments = parser.parse_args()
     items = [item for item in open_source(arguments.source) if isinstance(item, Item)]
     items = items[:: max(1, len(items) // arguments.images)][: arguments.images]
-    embedder = Embedder.load()
-    gallery_seconds(embedder, items[:50])  # warm caches and engine
+    embedder, larger = Embedder.load(), Embedder.load("unifex-base")
+    for model in (embedder, larger):
+        gallery_seconds(model, items[:50])  # warm caches and engine
     seconds, limits, engines = defaultdict(list), [], []
     for _ in range(arguments.runs):
         seconds["plain"].append(plain_seconds(items, embedder.backbone.id))
@@ -130,11 +131,13 @@ def main() -> None:
         limits.append(limit)
         engines.append(engine)
         seconds["gallery"].append(gallery_seconds(embedder, items))
-    slow, fast, whole = (len(items) / statistics.median(values) for values in seconds.values())
+        seconds["larger"].append(gallery_seconds(larger, items))
+    slow, fast, whole, more = (len(items) / statistics.median(values) for values in seconds.values())
     limit, engine = statistics.median(limits), statistics.median(engines)
     print(f"{len(items)} images, median of {arguments.runs} runs, {embedder.engine.name}")
     print(f"UniFEx, files to features                {fast:7.1f} images/s")
     print(f"UniFEx, files to a gallery on disk       {whole:7.1f} images/s, {whole / slow:.1f} times the plain loop")
+    print(f"the same with {larger.name}                {more:7.1f} images/s, {whole / more:.1f} times as long")
     print(f"timm + torchvision + DataLoader, eager   {slow:7.1f} images/s")
     print(f"the machine's limit                      {limit:7.1f} images/s, {limit / slow:.1f} times the plain loop")
     print(f"the backbone alone, all cores            {engine:7.1f} images/s, {engine / slow:.1f} times the plain loop")
