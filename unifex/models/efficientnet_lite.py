@@ -152,26 +152,26 @@ def _stages_beside(networks: dict[str, LiteNetwork], *weights: Path) -> torch.nn
             return self._named(lambda stages, _: stages(images))
 
         def early(self, images: torch.Tensor, late_blocks: int) -> torch.Tensor:
-            return torch.cat([stages.early(images, late_blocks) for stages in self._each()], dim=1)
+            return torch.cat([stages.early(images, late_blocks) for _, stages in self._each()], dim=1)
 
         def late(self, maps: torch.Tensor, late_blocks: int) -> dict[str, torch.Tensor]:
-            parts = maps.split([stages.channels_before(late_blocks) for stages in self._each()], dim=1)
+            parts = maps.split([stages.channels_before(late_blocks) for _, stages in self._each()], dim=1)
             return self._named(lambda stages, number: stages.late(parts[number], late_blocks))
 
         def learning(self, late_blocks: int) -> dict[str, torch.nn.Parameter]:
             return {
                 f"{key}.{name}": weight
-                for key, stages in self.items()
+                for key, stages in self._each()
                 for name, weight in stages.learning(late_blocks).items()
             }
 
-        def _each(self) -> list[Any]:
-            return list(self.values())
+        def _each(self) -> list[tuple[str, Any]]:
+            return list(self.items())
 
         def _named(self, run: Callable[[Any, int], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
             return {
                 f"{key}.{name}": found
-                for number, (key, stages) in enumerate(self.items())
+                for number, (key, stages) in enumerate(self._each())
                 for name, found in run(stages, number).items()
             }
 
