@@ -6,6 +6,7 @@ import io
 import json
 import re
 import zipfile
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -52,22 +53,27 @@ def scores(page: Page) -> list[float]:
     return bars.evaluate_all("bars => bars.map((bar) => parseFloat(bar.style.width) / 100)")
 
 
-def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_page, tmp_path):
+def upload_labelled(page: Page, folder: Path) -> None:
+    """Seven pictures of every label, in the Train tab; the gallery has the folder's name."""
     for label in LABELS:
         for view in range(7):
-            path = tmp_path / "figures" / label.replace("/", "-") / f"{view}.png"
+            path = folder / label.replace("/", "-") / f"{view}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded(picture(label, 20 + view)))
+    page.get_by_text("or upload labelled folders").click()
+    page.locator("#train-drop input.folder").set_input_files(folder)
+    expect(field(page, "train-gallery")).to_have_value(folder.name, timeout=60_000)
+    expect(field(page, "train-name")).to_have_value(f"{folder.name}-neck")
+
+
+def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_page, tmp_path):
     page = open_page(server.url)
     open_training(page, "drawn")
     expect(page.locator("#train-data")).to_contain_text("looked for among all labelled items")
-    page.get_by_text("or upload labelled folders").click()
-    page.locator("#train-drop input.folder").set_input_files(tmp_path / "figures")
-    expect(field(page, "train-gallery")).to_have_value("figures", timeout=60_000)
+    upload_labelled(page, tmp_path / "figures")
     expect(page.locator("#train-data .tiles")).to_contain_text(
         "20"
     )  # few images: two of the seven of every class are held out
-    expect(field(page, "train-name")).to_have_value("figures-neck")
     go_to(page, "Search")
     expect(field(page, "search-gallery")).to_have_value("figures")
     drop(page, "#query-image button", {"cross.png": QUERY})
@@ -116,6 +122,35 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     go_to(page, "Search")
     expect(page.locator("#search-status")).to_contain_text("unifex-lite-2")
     assert scores(page) == before
+
+
+def test_late_blocks_learn_from_an_uploaded_folder_and_a_gallery_of_its_own_has_other_hits(server, open_page, tmp_path):
+    page = open_page(server.url)
+    open_training(page, "drawn")
+    upload_labelled(page, tmp_path / "deeper")
+    choose(page, "#train-preset", "Deep")
+    settle(page)
+    page.locator("#train-advanced").get_by_text("Advanced").click()
+    settle(page)
+    field(page, "train-epochs").fill("1")
+    settle(page)
+    page.locator("#train-button").click()
+    expect(page.locator("#before-after-table")).to_be_visible(timeout=120_000)
+    expect(page.locator("#before-after-table")).to_contain_text("raw, deeper-neck")
+    expect(page.locator("#train-use")).to_contain_text("Index anew with it")
+    page.locator("#train-use").click()
+    expect(page.locator("#train-notice")).to_contain_text("'deeper (deeper-neck)': 28 items", timeout=60_000)
+    go_to(page, "Search")
+    found = []
+    for gallery in ("deeper", "deeper (deeper-neck)"):
+        choose(page, "#search-gallery", gallery)
+        drop(page, "#query-image button", {"cross.png": QUERY})
+        expect(page.locator("#search-status")).to_contain_text(f"among 28 items of {gallery}")
+        expect(first_hit(page)).to_contain_text("cross")
+        settle(page)
+        found.append(scores(page))
+    assert found[0] != found[1]
+    expect(page.locator("#search-status")).to_contain_text("deeper-neck")
 
 
 def start_long_training(page: Page) -> None:
