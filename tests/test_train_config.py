@@ -126,3 +126,12 @@ def test_every_setting_has_a_plain_name_and_a_sentence_on_the_page_once():
     grouped = [key for keys in GROUPS.values() for key in keys]
     assert sorted(grouped) == sorted(set(SETTINGS) - {"loss"})
     assert all(name and sentence.endswith(".") for keys in GROUPS.values() for name, sentence in keys.values())
+
+
+@pytest.mark.parametrize(
+    ("width", "dims"),
+    [(1600, (64, 128, 256, 512)), (512, (64, 128, 256, 512)), (384, (64, 128, 256, 384)), (50, (50,))],
+)
+def test_no_embedding_is_longer_than_the_features(width, dims):
+    config = PRESETS["best"].config
+    assert config.fitting(width) == replace(config, dims=dims)

@@ -34,6 +34,11 @@ POINT_JS = """(id) => {
   }
 }"""
 
+HIGHEST_JS = """() => {  // on the screen however low the map reaches
+  const [{ customdata, y }] = document.querySelector('.map-plot').data;
+  return customdata[y.indexOf(Math.max(...y))];
+}"""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, embedder) -> Server:
@@ -222,7 +227,7 @@ def lasso(page: Page, share: float = 0.5) -> int:
 def test_click_a_point_and_land_in_search_with_its_hits(server, open_page):
     page = open_page(server.url)
     make_map(page)
-    item = page.evaluate("document.querySelector('.map-plot').data[0].customdata[0]")
+    item = page.evaluate(HIGHEST_JS)
     x, y = page.evaluate(POINT_JS, item)
     page.mouse.move(x, y)
     expect(page.locator(".map-tip img")).to_be_visible()
