@@ -7,7 +7,8 @@
 Only ``train`` rows are learned from, of the second manifest at most a few a label; ``EXCLUDED`` sources are not (a
 label begins with its source's name). The first one's query and index rows are scored at the end. ``FOLDER`` keeps the
 gallery, what the frozen part gave and a training that was stopped: called again alike, it goes on. ``--set`` changes a
-setting.
+setting. Of several ``--seeds`` the weights are averaged (Wortsman et al. 2022, model soups, arXiv 2203.05482): all
+trainings begin with the same ones.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from unifex.core.progress import finish
 from unifex.core.tables import to_csv
+from unifex.evaluation.evaluate import evaluate
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
+from unifex.models.adaptation import Adaptation
 from unifex.models.embedder import Embedder
+from unifex.models.neck import Neck
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.result import TrainResult
 from unifex.training.resume import maps_path
@@ -62,6 +68,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="lite0")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--until", type=int, default=3, help="of the recipe's epochs so many are run (3)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     config = RECIPE.updated(dict(pair.split("=", 1) for pair in arguments.set))
@@ -70,9 +77,15 @@ def main() -> None:
         mixed = arguments.library / "mixture.csv"
         mixed.write_text(_mixture(arguments.manifest, arguments.more), encoding="utf-8")
         print(f"{finish(index(gallery, str(mixed))).items} images", flush=True)
-    result = _trained(gallery, config, arguments.until, arguments.library / "kept.maps")
+    results = []
+    for seed in arguments.seeds:
+        kept = arguments.library / f"kept-{seed}.maps"
+        results.append(_trained(gallery, replace(config, seed=seed), arguments.until, kept))
+        tell(results[-1])
     note = f"{SOURCES} Of the recipe's epochs {arguments.until} were run."
-    write(result, gallery.embedder, arguments.out, note)
+    if len(results) > 1:
+        note += f" The weights are the mean of {len(results)} trainings with seeds of their own."
+    write(averaged(results, gallery) if len(results) > 1 else results[0], gallery.embedder, arguments.out, note)
 
 
 def _mixture(manifest: Path, more: Path) -> str:
@@ -107,6 +120,7 @@ def _trained(gallery: Gallery, config: TrainConfig, until: int, kept: Path) -> T
     """Measured after epoch ``until``. What the frozen part gave serves later trainings of the same seed, too: one more
     name for the file keeps it."""
     name = f"seed-{config.seed}"
+    shutil.rmtree(gallery.models / name, ignore_errors=True)
     maps = maps_path(gallery.models, name)
     if kept.exists() and not maps.exists():
         maps.parent.mkdir(parents=True, exist_ok=True)
@@ -125,15 +139,44 @@ def _trained(gallery: Gallery, config: TrainConfig, until: int, kept: Path) -> T
     return finish(train(gallery, name, config, finish=True))
 
 
+def averaged(results: list[TrainResult], gallery: Gallery) -> TrainResult:
+    """The mean of the trainings' weights, measured as each was."""
+    first = results[0]
+    assert first.data.split
+    assert first.adaptation
+    differences = [result.adaptation.differences for result in results if result.adaptation]
+    mean = {name: np.mean([one[name].astype(np.float32) for one in differences], axis=0) for name in differences[0]}
+    adaptation = Adaptation({name: value.astype(np.float16) for name, value in mean.items()})
+    weight, bias = (np.mean([getattr(result.neck, part) for result in results], axis=0) for part in ("weight", "bias"))
+    neck = Neck(first.neck.kind, weight, bias, first.neck.dims)
+    backbone = gallery.embedder.backbone.adapted(adaptation)
+    positions = np.union1d(first.data.split.queries, first.data.split.items)
+    records = gallery.records(first.data.columns.ids[positions])
+    seeing = Embedder(gallery.embedder.config, gallery.embedder.neck, backbone)
+    features = seeing.features([Path(record.uri) for record in records])
+    evaluations = [e for e in first.evaluations if e.model != first.model]
+    for dim in neck.dims:
+        embeddings = np.zeros((len(first.data.columns.ids), dim), np.float32)
+        embeddings[positions] = neck.embed(features, dim)
+        evaluations.append(finish(evaluate(first.data.split, embeddings, first.model)))
+    return replace(first, neck=neck, adaptation=adaptation, evaluations=evaluations)
+
+
+def tell(result: TrainResult) -> None:
+    """Print a row a model and dimension."""
+    for measured in result.evaluations:
+        figures = f"{measured.overall().value:.3f}  macro {measured.macro().value:.3f}"
+        print(f"{measured.model:24} {measured.dim:5}  mMP@5 {figures}", flush=True)
+
+
 def write(result: TrainResult, embedder: Embedder, out: Path, note: str) -> None:
     """Save it under the name of its folder, with a ``note`` in its card."""
     name = out.name
     renamed = [replace(e, model=name) if e.model == result.model else e for e in result.evaluations]
-    for measured in renamed:
-        figures = f"{measured.overall().value:.3f}  macro {measured.macro().value:.3f}"
-        print(f"{measured.model:24} {measured.dim:5}  mMP@5 {figures}")
     shutil.rmtree(out, ignore_errors=True)
-    save(replace(result, model=name, evaluations=renamed), embedder, out, note)
+    named = replace(result, model=name, evaluations=renamed)
+    tell(named)
+    save(named, embedder, out, note)
 
 
 if __name__ == "__main__":

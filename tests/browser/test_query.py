@@ -333,6 +333,7 @@ def test_keys_lead_to_the_query_and_are_listed(server, open_page):
     page.keyboard.press("/")
     expect(page.locator("#search-words input, #search-words textarea")).to_be_focused()
     go_to(page, "Train")
+    stand_still(page)  # tabs that are drawn anew have lost the focus
     page.keyboard.press("?")
     listed = page.get_by_role("dialog", name="Keys")
     expect(listed).to_contain_text("Among pictures")

@@ -84,7 +84,6 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
 
     go_to(page, "Train")
     choose(page, "#train-preset", "Quick")
-    expect(page.locator("#train-preset")).to_contain_text("seconds")
     page.locator("#train-button").click()
     expect(page.locator("#before-after-table")).to_be_visible(timeout=60_000)
     curves = page.locator("#train-curves .curves")

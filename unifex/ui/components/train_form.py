@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import Field
 from typing import Any
@@ -116,19 +117,27 @@ class TrainForm:
         return [self.loss, *self.advanced.values()]
 
     def wire(self) -> None:
-        """A preset fills the form in; a loss brings its margin and its sub-centres."""
-        listen(self.preset.input, self.choose_preset, [self.preset], [self.preset, *self.fields])
-        changed = [self.loss, self.advanced["margin"], self.advanced["sub_centres"]]
-        listen(self.loss.input, self.choose_loss, [self.loss], changed)
+        """A preset fills the form in; a loss brings its margin and its sub-centres.
+
+        The page does that by itself: who presses Train at once trains what was chosen. The advice may come later.
+        """
+        listen(self.preset.input, None, [self.preset], self.fields, js=_looked_up({n: _filled(n) for n in PRESETS}))
+        listen(self.preset.input, self.advise, [self.preset], [self.preset, self.loss])
+        brought = {name: [loss.margin, loss.sub_centres] for name, loss in LOSSES.items()}
+        changed = [self.advanced["margin"], self.advanced["sub_centres"]]
+        listen(self.loss.input, None, [self.loss], changed, js=_looked_up(brought))
+        listen(self.loss.input, lambda loss: {self.loss: _advice_of(loss)}, [self.loss], [self.loss])
+
+    def advise(self, preset: str) -> Updates:
+        """(preset) -> its advice, and that of its loss."""
+        advice = gr.update(info=say(PRESETS[preset].advice))
+        return {self.preset: advice, self.loss: _advice_of(PRESETS[preset].config.loss)}
 
     def choose_preset(self, preset: str) -> Updates:
         """(preset) -> its advice, its loss, every advanced field."""
-        config = PRESETS[preset].config
-        return {
-            self.preset: gr.update(info=say(PRESETS[preset].advice)),
-            self.loss: gr.update(value=config.loss, info=say(LOSSES[config.loss].advice)),
-            **{field: _shown(getattr(config, ADVANCED[key].name)) for key, field in self.advanced.items()},
-        }
+        loss, *advanced = _filled(preset)
+        fields: Updates = dict(zip(self.advanced.values(), advanced, strict=True))
+        return self.advise(preset) | fields | {self.loss: {**_advice_of(loss), "value": loss}}
 
     def suit(self, preset: str, images: int) -> tuple[str, Updates]:
         """The preset for so many labelled images and the form with it, where few of them make it another."""
@@ -140,14 +149,20 @@ class TrainForm:
             advice = say("Chosen by itself, as {count} labelled images are few. {advice}", count=images, advice=advice)
         return wanted, {**self.choose_preset(wanted), self.preset: gr.update(value=wanted, info=advice)}
 
-    def choose_loss(self, loss: str) -> Updates:
-        """(loss) -> its advice, its margin, its sub-centres."""
-        chosen = LOSSES[loss]
-        return {
-            self.loss: gr.update(info=say(chosen.advice)),
-            self.advanced["margin"]: chosen.margin,
-            self.advanced["sub_centres"]: chosen.sub_centres,
-        }
+
+def _filled(preset: str) -> list[Any]:
+    """What a preset puts into the form's ``fields``."""
+    config = PRESETS[preset].config
+    return [config.loss, *(_shown(getattr(config, setting.name)) for setting in ADVANCED.values())]
+
+
+def _advice_of(loss: str) -> dict[str, Any]:
+    return gr.update(info=say(LOSSES[loss].advice))
+
+
+def _looked_up(values: dict[str, list[Any]]) -> str:
+    """Script: what is chosen -> the values that it brings."""
+    return f"(chosen) => ({json.dumps(values)})[chosen]"
 
 
 def config_of(values: Sequence[Any]) -> TrainConfig:
