@@ -30,6 +30,12 @@ def embedder() -> Embedder:
 
 
 @pytest.fixture(scope="session")
+def frozen() -> Embedder:
+    """The one of earlier versions, whose backbone is as it came: other necks on it are other models."""
+    return Embedder.load("unifex-lite")
+
+
+@pytest.fixture(scope="session")
 def photographs() -> list[Image.Image]:
     """Real photographs that scikit-image and scikit-learn carry."""
     import skimage.data

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support import drawing
+from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.core.progress import finish
 from unifex.data.item import SourceError
@@ -60,7 +61,9 @@ def test_rows_that_name_one_place_are_one_item(raw, tmp_path):
     assert sorted(record.path for record in raw.records(raw.snapshot().columns.ids)) == ["a.png", "b.png"]
 
 
-def test_there_and_back_with_labels(gallery, raw, tmp_path):
+def test_there_and_back_with_labels(folder, frozen, raw, tmp_path):
+    gallery = Gallery.create(tmp_path / "indexes" / "drawn", frozen)
+    run_index(gallery, folder)
     assert finish(write(gallery, tmp_path / "out", features=True)).rows == 24
     assert finish(import_embeddings(tmp_path / "out", raw)).pictures == 24
     query = drawing.picture("signs/cross", 3)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import make_model
 from tests.support.vectors import clustered, overlap
 from unifex.cli.main import main
 from unifex.core.progress import finish
@@ -17,7 +18,6 @@ from unifex.gallery import bundle
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
-from unifex.models.embedder import Embedder
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
@@ -166,8 +166,7 @@ def test_another_neck_gets_another_collection_and_the_old_one_goes(both, embedde
     _, moved, library = both
     assert main(["store", "drawn", "milvus", "--library", str(library.folder)]) == 0  # there already: nothing to do
     before = moved.snapshot().index.candidates.name
-    other = Embedder.raw("lite0")
-    used = finish(library.use("drawn", other))
+    used = finish(library.use("drawn", make_model(embedder, "other")))
     collection = used.snapshot().index.candidates
     assert collection.name != before
     assert collection.client.list_collections() == [collection.name]

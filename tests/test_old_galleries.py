@@ -71,7 +71,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_opens_where_nothing_can_be_written(old, embedder, monkeypatch):
+def test_opens_where_nothing_can_be_written(old, frozen, monkeypatch):
     def full(*_args: object, **_options: object) -> None:
         raise OSError(errno.EROFS, "read-only file system", "x")
 
@@ -80,7 +80,7 @@ def test_opens_where_nothing_can_be_written(old, embedder, monkeypatch):
     before = digests(old)
     for path in [*old.rglob("*"), old]:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    gallery = Gallery.open(old, embedder)
+    gallery = Gallery.open(old, frozen)
     try:
         assert hits(gallery) == expected(old.name)
         corrected = old.name != "form-1"
@@ -98,8 +98,8 @@ def test_opens_where_nothing_can_be_written(old, embedder, monkeypatch):
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def test_can_be_added_to_corrected_and_packed(old, embedder, tmp_path):
-    gallery = Gallery.open(old, embedder)
+def test_can_be_added_to_corrected_and_packed(old, frozen, tmp_path):
+    gallery = Gallery.open(old, frozen)
     items = len(gallery)
     report = run_index(gallery, drawing.write_folder(tmp_path / "pictures", 1))
     assert (report.added, report.items) == (len(drawing.LABELS), items + len(drawing.LABELS))
@@ -118,10 +118,10 @@ def _names(folder: Path) -> list[str]:
     return [path.as_posix() for path in folder.rglob("*.png")]
 
 
-def test_every_form_becomes_the_same(forms, embedder, tmp_path):
+def test_every_form_becomes_the_same(forms, frozen, tmp_path):
     tables = set()
     for form in FORMS:
-        gallery = Gallery.open(shutil.copytree(forms / f"form-{form}", tmp_path / f"form-{form}"), embedder)
+        gallery = Gallery.open(shutil.copytree(forms / f"form-{form}", tmp_path / f"form-{form}"), frozen)
         with gallery.write():
             pass
         with closing(sqlite3.connect(gallery.folder / "items.sqlite")) as database:
@@ -134,19 +134,19 @@ def test_every_form_becomes_the_same(forms, embedder, tmp_path):
 
 
 @pytest.mark.parametrize("form", [1, LAST])
-def test_a_later_one_is_refused_in_a_sentence(forms, embedder, tmp_path, form):
+def test_a_later_one_is_refused_in_a_sentence(forms, frozen, tmp_path, form):
     folder = Path(shutil.copytree(forms / f"form-{form}", tmp_path / "later"))
     with closing(sqlite3.connect(folder / "items.sqlite")) as database, database:
         database.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
     (folder / "items.json").unlink(missing_ok=True)
     with pytest.raises(GalleryError, match="later version of UniFEx"):
-        len(Gallery.open(folder, embedder))
+        len(Gallery.open(folder, frozen))
     (survey,) = Library(tmp_path).survey(Gallery.facts)
     assert isinstance(survey, Broken)
     values = verify((folder / "gallery.json").read_bytes())
     (folder / "gallery.json").write_bytes(with_checksum(values | {"schema": 2}))
     with pytest.raises(GalleryError, match="format 2"):
-        Gallery.open(folder, embedder)
+        Gallery.open(folder, frozen)
 
 
 # --- the first version, of a gallery that was just made ---------------------------------------------------------------

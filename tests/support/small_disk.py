@@ -68,16 +68,16 @@ def contents(gallery: Gallery) -> tuple:
 
 
 @pytest.fixture
-def kept(disk, folder, embedder) -> Gallery:
-    gallery = Gallery.create(disk / "drawn", embedder)
+def kept(disk, folder, frozen) -> Gallery:
+    gallery = Gallery.create(disk / "drawn", frozen)
     run_index(gallery, folder)
     return gallery
 
 
-def test_indexing_on_a_disk_that_fills_up_goes_on_when_there_is_room(tmp_path, disk, folder, embedder):
-    reference = Gallery.create(tmp_path / "elsewhere", embedder)
+def test_indexing_on_a_disk_that_fills_up_goes_on_when_there_is_room(tmp_path, disk, folder, frozen):
+    reference = Gallery.create(tmp_path / "elsewhere", frozen)
     run_index(reference, folder)
-    gallery = Gallery.create(disk / "drawn", embedder)
+    gallery = Gallery.create(disk / "drawn", frozen)
     remount(disk, "size=300k")
     refused(lambda: run_index(gallery, folder, pace=Pace(commit_images=4)))
     committed = len(Gallery.open(gallery.folder))
@@ -90,7 +90,7 @@ def test_indexing_on_a_disk_that_fills_up_goes_on_when_there_is_room(tmp_path, d
     assert contents(gallery) == contents(reference)
 
 
-def test_nothing_is_lost_by_what_does_not_fit(tmp_path, disk, kept, embedder):
+def test_nothing_is_lost_by_what_does_not_fit(tmp_path, disk, kept, frozen):
     library, before = Library(disk), contents(kept)
     item = kept.item_at("signs/stripes/0.png")
     raw = Embedder.raw("lite0")
@@ -99,10 +99,10 @@ def test_nothing_is_lost_by_what_does_not_fit(tmp_path, disk, kept, embedder):
         refused(lambda: _write(kept, lambda writer: writer.correct([relabel(item, "cross")])))
         refused(lambda: finish(library.use("drawn", raw)))
         refused(lambda: finish(train(kept, "learned", QUICK)))
-        refused(lambda: embedder.save_as("copy", library.models))
+        refused(lambda: frozen.save_as("copy", library.models))
         refused(lambda: finish(bundle.pack(kept, disk / "packed.zip")))
         with pytest.raises(GalleryError, match="'another' cannot be made: the disk is full"):
-            library.get_or_create("another", lambda: embedder)
+            library.get_or_create("another", lambda: frozen)
         assert contents(kept) == before
         assert [hit for hit in disk.rglob("*") if ".tmp" in hit.name or ".new-" in hit.name] == []
     assert library.names() == ["drawn"]

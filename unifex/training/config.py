@@ -220,7 +220,9 @@ class TrainConfig:
         return replace(self, **{SETTINGS[key].name: _from_text(key, text) for key, text in texts.items()})
 
     def fitting(self, width: int) -> TrainConfig:
-        """With no embedding longer than the features of ``width`` values that it is made from."""
+        """With no embedding longer than the features of ``width`` values whose axes it starts from."""
+        if self.init == "random":
+            return self
         return replace(self, dims=tuple(sorted({min(dim, width) for dim in self.dims})))
 
     def steps(self, images: int) -> int:
