@@ -26,7 +26,8 @@ from unifex.ui.server.visitor_files import VisitorFiles
 from unifex.ui.server.workspaces import VISITORS
 
 CROSS = encoded(picture("signs/cross", 1))
-LIMITS = "--visitor-images 20 --visitor-megabytes 2 --visitor-trainings 1 --rate 100000"
+# A model that fits into so few megabytes when it is packed.
+LIMITS = "--visitor-images 20 --visitor-megabytes 2 --visitor-trainings 1 --rate 100000 --model unifex-lite"
 
 
 @pytest.fixture(scope="module")
