@@ -83,7 +83,7 @@ def plain_seconds(items: list[Item], config: TrainConfig, steps: int) -> float:
 
         def __getitem__(self, place: int):
             item = items[place]
-            pixels = torch.from_numpy(np.asarray(draw(Image.open(item.uri).convert("RGB"))))
+            pixels = torch.from_numpy(np.array(draw(Image.open(item.uri).convert("RGB"))))
             return pixels, classes[item.domain, item.label]
 
     neck = torch.nn.Sequential(torch.nn.Dropout(config.dropout), torch.nn.Linear(LITE0.feature_dim, config.dims[-1]))
