@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.table import Row, tell
 from unifex.core.progress import finish
-from unifex.data.item import Item
+from unifex.data.item import Item, Options
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
@@ -38,7 +38,7 @@ class Rows:
     """Some items as a source."""
 
     def __init__(self, items: list[Item]):
-        self.items, self.spec, self.keep = items, "benchmark", False
+        self.items, self.spec, self.keep, self.options = items, "benchmark", False, Options()
 
     def count(self) -> int:
         """How many there are."""
