@@ -1,6 +1,8 @@
 // The items that an opened one stands among, from first to last: those of the grid, the cards or the strip that it was
 // opened from. A list is { gallery, kind, index, count(), at(index), remove(index), insert(index, item), focus(index) };
-// `at` gives a promise of { id, v, label, domain, path, score, chance }, or of nothing.
+// `at` gives a promise of { id, v, label, domain, path, score, chance }, or of nothing. `listFrom` gives the list and the
+// item that was opened, as far as the page knows it: a view that waited for the first would be open with none, or with the
+// one before.
 
 const PAGE = 60;
 
@@ -46,18 +48,19 @@ const ofCard = (card) => ({
 export const listFrom = (pressed, [gallery, id]) => {
   const card = !pressed || pressed.isConnected ? pressed : seen(inPage(id));  // drawn anew since
   const grid = card?.closest('.frame')?.grid;
-  if (grid?.data.total !== undefined) return whole(grid, Number(card.dataset.index));
+  const at = Number(card?.dataset.index), shown = grid?.itemAt(at) ?? (card && ofCard(card));
+  if (grid?.data.total !== undefined) return [whole(grid, at), shown];
   if (grid) {
-    const items = Array.from({ length: grid.count() }, (_, at) => grid.itemAt(at)), cardAt = (one) => grid.element.querySelector(`.card${one}`);
-    const focus = (at, item) => {  // an item may be there more than once, and elsewhere than before
-      const there = [`[data-index="${at}"][data-item="${item?.id}"]`, `[data-item="${item?.id}"]`, `[data-index="${at}"]`, ''];
+    const items = Array.from({ length: grid.count() }, (_, index) => grid.itemAt(index)), cardAt = (one) => grid.element.querySelector(`.card${one}`);
+    const focus = (index, item) => {  // an item may be there more than once, and elsewhere than before
+      const there = [`[data-index="${index}"][data-item="${item?.id}"]`, `[data-item="${item?.id}"]`, `[data-index="${index}"]`, ''];
       seen(there.map(cardAt))?.focus();
     };
     const ranked = grid.data.kind === 'hits' && !grid.data.order && !grid.data.grouped;
-    return Object.assign(fixed(gallery, grid.data.kind, items, Number(card.dataset.index), focus), { ranked });
+    return [Object.assign(fixed(gallery, grid.data.kind, items, at, focus), { ranked }), shown];
   }
   const cards = card ? [...card.closest('[data-gallery]').querySelectorAll('.card[data-item]')] : [];
-  const items = card ? cards.map(ofCard) : [{ id, v: '', label: '', path: '' }];
-  const focus = (at, item) => seen([cards[at], ...inPage(item?.id), document.querySelector('#hits .card')])?.focus();
-  return fixed(gallery, '', items, Math.max(0, cards.indexOf(card)), focus);
+  const items = card ? cards.map(ofCard) : [{ id, v: '', label: '', path: '' }], index = Math.max(0, cards.indexOf(card));
+  const focus = (to, item) => seen([cards[to], ...inPage(item?.id), document.querySelector('#hits .card')])?.focus();
+  return [fixed(gallery, '', items, index, focus), items[index]];
 };

@@ -114,13 +114,14 @@ export default ({ props, watch }) => {
   };
   const open = (card, wanted) => {
     trail = [];
-    list = listFrom(card, wanted);
+    let shown;
+    [list, shown] = listFrom(card, wanted);
     card?.focus();  // where the browser returns to
     if (!dialog.open) dialog.showModal();
     place('close').focus();
     view.words('');
     beside.begin(list);
-    go(list.index);
+    show(shown);
   };
   dialog.addEventListener('close', () => {
     alike.stop();

@@ -99,7 +99,7 @@ class SearchTab:
             buttons=[],
         )
         self.asked = QueryView(self.context).build()
-        with gr.Column(visible=False) as self.wording:
+        with gr.Column(visible=self._words_at_first()) as self.wording:
             self.text = gr.Textbox(
                 label=say("Words, alone or with an image"), placeholder=say("a red bicycle"), elem_id="search-words",
                 max_length=MAX_TEXT,
@@ -112,6 +112,15 @@ class SearchTab:
         with gr.Row():
             self.go = gr.Button(say("Search"), variant="primary", min_width=80, elem_id="search-button")
             self.clear = gr.Button(say("Clear"), min_width=80, elem_id="clear-button")
+
+    def _words_at_first(self) -> bool:
+        """Whether the gallery that is shown first knows words, or the model that will make it: what is drawn only when
+        the server has answered moves all that is below it."""
+        first = self.context.first_gallery()
+        with contextlib.suppress(*ERRORS):  # of a broken one the answer tells
+            if first in self.context.library.names():
+                return self.context.gallery(first).embedder.supports_text
+        return self.context.embedder.supports_text
 
     def _build_more(self) -> None:
         with gr.Accordion(say("More images of the same thing"), open=False, elem_id="more-images"):
