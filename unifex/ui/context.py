@@ -270,6 +270,14 @@ class AppContext:
         names = sorted(names, key=DEMO_GALLERY.__eq__) or [DEMO_GALLERY]
         return next((name for name in names if not isinstance(self.library.ask(name, len), Broken)), names[0])
 
+    def first_embedder(self) -> Embedder:
+        """The model of the gallery that is shown first, or the one that will make it."""
+        first = self.first_gallery()
+        with contextlib.suppress(*ERRORS):  # whoever chooses a broken one is told
+            if first in self.library.names():
+                return self.gallery(first).embedder
+        return self.embedder
+
     def gallery(self, name: str | None) -> Gallery:
         """Open a gallery with its own model. Raises ``GalleryError``."""
         gallery = self.library.get(name)

@@ -99,7 +99,8 @@ class SearchTab:
             buttons=[],
         )
         self.asked = QueryView(self.context).build()
-        with gr.Column(visible=self._words_at_first()) as self.wording:
+        # what is drawn only when the server has answered moves all that is below it
+        with gr.Column(visible=self.context.first_embedder().supports_text) as self.wording:
             self.text = gr.Textbox(
                 label=say("Words, alone or with an image"), placeholder=say("a red bicycle"), elem_id="search-words",
                 max_length=MAX_TEXT,
@@ -112,15 +113,6 @@ class SearchTab:
         with gr.Row():
             self.go = gr.Button(say("Search"), variant="primary", min_width=80, elem_id="search-button")
             self.clear = gr.Button(say("Clear"), min_width=80, elem_id="clear-button")
-
-    def _words_at_first(self) -> bool:
-        """Whether the gallery that is shown first knows words, or the model that will make it: what is drawn only when
-        the server has answered moves all that is below it."""
-        first = self.context.first_gallery()
-        with contextlib.suppress(*ERRORS):  # of a broken one the answer tells
-            if first in self.context.library.names():
-                return self.context.gallery(first).embedder.supports_text
-        return self.context.embedder.supports_text
 
     def _build_more(self) -> None:
         with gr.Accordion(say("More images of the same thing"), open=False, elem_id="more-images"):
@@ -199,9 +191,7 @@ class SearchTab:
             self.finding.copies.awaited,
             *self._notes,
         ]
-        listen(
-            values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status]
-        )  # fmt: skip
+        listen(values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status])
         listen(self.go.click, lambda: {self.pressed: True, self.wish: Wish.new()}, None, [self.pressed, self.wish])
         listen(self.clear.click, self.forget, None, [*self._form[1:], self.everywhere, self.wish])
         forget = {self.picked: Selection(), self.regions: ""}
