@@ -100,6 +100,7 @@ class Profiles:
     def __init__(self, browser: Browser):
         self._browser = browser
         self._free: dict[str, list[BrowserContext]] = defaultdict(list)
+        self._kept: list[Page] = []  # an empty page of each: its process, and what that has compiled, stay
         self._taken: list[tuple[str, BrowserContext]] = []
 
     def open(self, url: str, **options) -> Page:
@@ -115,13 +116,14 @@ class Profiles:
     def _made(self, options: dict) -> BrowserContext:
         context = self._browser.new_context(**options)
         context.set_default_timeout(30_000)
+        self._kept.append(context.new_page())
         return context
 
     def give_back(self) -> None:
         """All that were taken; those that a test closed are gone."""
         for kind, context in self._taken:
             if context in self._browser.contexts:
-                for page in context.pages:
+                for page in set(context.pages).difference(self._kept):
                     page.close()
                 context.clear_permissions()
                 self._free[kind].append(context)
