@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,9 @@ class Settings:
         "", "proxies that say for whom they ask: addresses or networks (10.0.0.0/8), with commas between",
         type=_networks,
     )  # fmt: skip
+    mcp: bool = _option(
+        False, "serve tools for AI agents (Model Context Protocol) at /gradio_api/mcp, too", type=_switch
+    )
     health_token: str = _option("", "who gives it sees /health; without it only this computer does")
     language: str = _option(ENGLISH, f"language of the page: {', '.join([*languages(), AUTO])}", type=check_language)
 
@@ -166,7 +170,9 @@ def _as_given(settings: Settings, name: str) -> str:
     option = f"--{name.replace('_', '-')}"
     variable, said = given_in_environment(option)
     value = str(getattr(settings, name, said))
-    return f"{variable}={value!r}" if said and value == said else f"{option} {value!r}"
+    if said and value == said:
+        return f"{variable}={value!r}"
+    return option if getattr(settings, name, None) is True else f"{option} {value!r}"
 
 
 def _check_library(settings: Settings) -> None:
@@ -198,12 +204,18 @@ def _check_gallery(settings: Settings) -> None:
         raise UnifexError(f"no gallery ({there}), and no images: {error}") from error
 
 
+def _check_mcp(settings: Settings) -> None:
+    if settings.mcp and not find_spec("mcp"):
+        raise UnifexError("this needs what is not installed: pip install 'unifex[mcp]'")
+
+
 # What can only be seen by trying, in this order and before anything heavy is loaded.
 _CHECKS: dict[str, Callable[[Settings], object]] = {
     "host": lambda settings: served_at(settings.host),
     "port": lambda settings: free_port(served_at(settings.host), settings.port),
     "library": _check_library,
     "engine": lambda settings: check_engine(),
+    "mcp": _check_mcp,
     "model": lambda settings: check_model(settings.model, settings.library / "models"),
     "data": _check_data,
     "gallery": _check_gallery,

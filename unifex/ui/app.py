@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import gradio as gr
@@ -15,6 +15,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse
+from starlette.routing import BaseRoute
 
 from unifex.cli.settings import Settings
 from unifex.core import images, language, proxies
@@ -48,6 +49,9 @@ from unifex.ui.tabs.map_tab import MapTab
 from unifex.ui.tabs.search_tab import SearchTab
 from unifex.ui.tabs.train_tab import TrainTab
 from unifex.ui.view import View
+
+if TYPE_CHECKING:
+    from unifex.ui.tool_server import ToolServer
 
 BROTLI_QUALITY = 5  # a tenth less than gzip's best, and quicker; events are compressed one by one
 SESSIONS = 500  # of pages that are open; Gradio keeps 0.4 MB of each, also of those that were closed
@@ -239,6 +243,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
     hosts = _hosts(settings)
     page = build(context)
     page.queue(default_concurrency_limit=8)
+    tools = _tools(context)
     if not settings.public and not settings.auth and (settings.share or is_open(settings.host)):
         log.warning(_OPEN)
     host = served_at(settings.host)
@@ -259,20 +264,17 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
             footer_links=["api"],
             ssr_mode=False,
             pwa=False,
+            mcp_server=False,  # every endpoint of the page would be a tool
             app_kwargs={  # once it is launched it is served: a route that is added later is missing for a moment
                 "middleware": [*_middleware(context, hosts), Middleware(FirstPaint, markup=_first_paint(page))],
-                "routes": [
-                    *item_routes(context),
-                    chosen_route(context),
-                    *neighbour_routes(context),
-                    script_route(),
-                    APIRoute("/health", health_route(context), include_in_schema=False),
-                    APIRoute(f"/{theme.PLOTLY}", lambda: FileResponse(theme.plotly_path()), include_in_schema=False),
-                ],
+                "routes": [*_routes(context), *(tools.routes() if tools else [])],
+                **({"lifespan": tools.lifespan} if tools else {}),
             },
         )
     if shared := urlsplit(page.share_url or "").hostname:
         hosts.add(shared)
+    if tools:  # beside Gradio's own line, which says where the page is
+        print(f"* Tools for AI agents (MCP):   {str(page.share_url or page.local_url).rstrip('/')}{tools.path}/")
     context.prepare()
     if block:
         try:
@@ -280,6 +282,27 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
         finally:
             context.close()
     return page, context
+
+
+def _routes(context: AppContext) -> list[BaseRoute]:
+    """What is served beside the page."""
+    return [
+        *item_routes(context),
+        chosen_route(context),
+        *neighbour_routes(context),
+        script_route(),
+        APIRoute("/health", health_route(context), include_in_schema=False),
+        APIRoute(f"/{theme.PLOTLY}", lambda: FileResponse(theme.plotly_path()), include_in_schema=False),
+    ]
+
+
+def _tools(context: AppContext) -> ToolServer | None:
+    """Where they are asked for; what they need is in no installation but those that ask for it."""
+    if not context.settings.mcp:
+        return None
+    from unifex.ui.tool_server import ToolServer, tools_page
+
+    return ToolServer(tools_page(context))
 
 
 def _first_paint(page: Page) -> str:

@@ -5,11 +5,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
+from unifex.gallery.gallery import Facts, Gallery
+from unifex.gallery.library import Broken
+from unifex.retrieval.conditions import Condition
+from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import Hit
+from unifex.retrieval.query import MAX_MARKS, items_named
+from unifex.ui.context import AppContext
 
 
 def text_of(what: str, value: Any) -> str:
@@ -31,3 +39,43 @@ def told_hit(hit: Hit, public: bool) -> dict[str, Any]:
         values.pop("extra", None)
         values["uri"] = ""
     return values
+
+
+def filters_of(
+    gallery: Gallery, domain: str, min_score: float, label: Any = "", folder: Any = "", where: Any = "", tag: Any = ""
+) -> Filters:
+    """The filters that these say, several of a kind one a line. Raises ``UnifexError`` for what the gallery lacks."""
+    filters = Filters(
+        (text_of("domain", domain),) if domain else (),
+        min_score=ranges.SIMILARITY.check(min_score),
+        labels=_lines("label", label),
+        folders=_lines("folder", folder),
+        where=tuple(map(Condition.parse, _lines("where", where))),
+        tags=_lines("tag", tag),
+    )
+    filters.check_known(gallery)
+    return filters
+
+
+def items_marked(app: AppContext, gallery: Gallery, what: str, lines: Any) -> tuple[int, ...]:
+    """Those named one a line, by path or id or, where that may be known, uri; of too many so many that it is told.
+
+    Raises ``UnifexError`` for what names none, or several.
+    """
+    return items_named(
+        gallery, _lines(what, lines)[: MAX_MARKS + 1], ("path",) if app.settings.public else ("path", "uri")
+    )
+
+
+def surveyed(app: AppContext) -> list[Facts | Broken]:
+    """The facts of every gallery of who asks, or why it cannot be opened."""
+    listed = list(app.library.survey(Gallery.facts))
+    if not app.settings.public:
+        return listed
+    # Where a gallery's images come from is the owner's to know.
+    return [replace(found, unfinished=[]) if isinstance(found, Facts) else found for found in listed]
+
+
+def _lines(what: str, lines: Any) -> tuple[str, ...]:
+    """One a line, without empty ones."""
+    return tuple(name for line in text_of(what, lines).splitlines() if (name := line.strip()))

@@ -24,14 +24,12 @@ from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery import copy_groups
 from unifex.gallery.copy_groups import CopyGroup
 from unifex.gallery.duplicates import PICTURE
-from unifex.gallery.gallery import Facts, Gallery
-from unifex.retrieval.conditions import Condition
-from unifex.retrieval.filters import Filters
-from unifex.retrieval.query import FEEDBACK, MAX_MARKS, Query, items_named
+from unifex.gallery.gallery import Gallery
+from unifex.retrieval.query import FEEDBACK, Query
 from unifex.retrieval.search import search
 from unifex.retrieval.suggestions import suggest
 from unifex.ui.context import AppContext
-from unifex.ui.endpoint_values import as_file, text_of, told_hit
+from unifex.ui.endpoint_values import as_file, filters_of, items_marked, surveyed, text_of, told_hit
 from unifex.ui.saved_endpoint import add_saved, keep
 
 AUTO = "auto"  # in place of a box
@@ -85,7 +83,7 @@ def _add_search(app: AppContext) -> None:
         name, query = _asked(app, opened, besides, image, item, () if auto else Region.parse_all(box))
         if where and app.settings.public:
             raise UnifexError("where: what further columns say is the owner's to know")
-        filters = _filters(opened, domain, min_score, label, folder, where, tag)
+        filters = filters_of(opened, domain, min_score, label, folder, where, tag)
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
         how: dict[str, Any] = {"dim": _dim(dim), "rerank": context, "fold": _level(app, fold)}
@@ -109,16 +107,13 @@ def _add_others(app: AppContext) -> None:
     ) -> dict[str, Any]:
         """Find the items of a gallery that show what words say, where its backbone knows words."""
         opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
-        filters = _filters(opened, domain, min_score)
+        filters = filters_of(opened, domain, min_score)
         result = search(opened, Query(text=text_of("words", words)), k, filters, fold=_level(app, fold))
         return {"results": [{"query": words, "hits": [told_hit(hit, app.settings.public) for hit in result.hits]}]}
 
     def galleries_endpoint() -> dict[str, Any]:
         """List the galleries and what is in them."""
-        listed = list(app.library.survey(Gallery.facts))
-        if app.settings.public:  # where a gallery's images come from is the owner's to know
-            listed = [replace(found, unfinished=[]) if isinstance(found, Facts) else found for found in listed]
-        return {"galleries": [asdict(found) for found in listed]}
+        return {"galleries": [asdict(found) for found in surveyed(app)]}
 
     async def evaluate_endpoint(
         gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False
@@ -164,8 +159,8 @@ def _besides(
     return Query(
         text=text_of("words", words),
         text_weight=ranges.BALANCE.check(text_weight),
-        more=_marked(app, gallery, "more", more),
-        less=_marked(app, gallery, "less", less),
+        more=items_marked(app, gallery, "more", more),
+        less=items_marked(app, gallery, "less", less),
         feedback=feedback,
     )
 
@@ -203,38 +198,11 @@ def _items(app: AppContext, gallery: Gallery, item: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _filters(
-    gallery: Gallery, domain: str, min_score: float, label: Any = "", folder: Any = "", where: Any = "", tag: Any = ""
-) -> Filters:
-    filters = Filters(
-        (text_of("domain", domain),) if domain else (),
-        min_score=ranges.SIMILARITY.check(min_score),
-        labels=_lines("label", label),
-        folders=_lines("folder", folder),
-        where=tuple(map(Condition.parse, _lines("where", where))),
-        tags=_lines("tag", tag),
-    )
-    filters.check_known(gallery)
-    return filters
-
-
 def _level(app: AppContext, fold: Any) -> str:
     """What hits are folded by. Comparing a whole gallery for it is nothing that a stranger may start."""
     if fold:
         app.check_local("near-copies are not compared")
     return text_of("fold", fold)
-
-
-def _marked(app: AppContext, gallery: Gallery, what: str, lines: Any) -> tuple[int, ...]:
-    """Those named one a line, by path or id or, where that may be known, uri; of too many so many that it is told."""
-    return items_named(
-        gallery, _lines(what, lines)[: MAX_MARKS + 1], ("path",) if app.settings.public else ("path", "uri")
-    )
-
-
-def _lines(what: str, lines: Any) -> tuple[str, ...]:
-    """One a line, without empty ones."""
-    return tuple(name for line in text_of(what, lines).splitlines() if (name := line.strip()))
 
 
 def _dim(dim: int) -> int | None:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from unifex.core.language import say
 from unifex.ui.server.quotas import MAX_TEXTS
@@ -20,6 +20,7 @@ from unifex.ui.server.visitor_files import PREFIX, VisitorFiles
 
 MAX_PATH = 4096  # characters
 _LIKE_A_PATH = re.compile(r"""([^/\\<>"{}:;,\n]{0,255}[/\\])+[^/\\<>"{}:;,\n]{0,255}""")
+_SHOWN_AT = "/gradio_api/file="
 NOT_YOURS = "that file is not yours"
 
 
@@ -58,13 +59,18 @@ class Naming:
         if self.texts > MAX_TEXTS:
             raise Refusal(413, say("more than {most:,} texts in one request", most=MAX_TEXTS))
         if PREFIX in text or str(self.files.folder) in text:
-            path = self.files.path(text, self.owner)
+            path = self.files.path(address_in(text), self.owner)
             if path is None:
                 raise Refusal(403, NOT_YOURS)
             return str(path)
         if len(text) > MAX_PATH and _LIKE_A_PATH.fullmatch(text):
             raise Refusal(403, say("a path has {most:,} characters at most", most=MAX_PATH))
         return text
+
+
+def address_in(text: str) -> str:
+    """The address of an upload in the URL that shows it, which is what agents are told of theirs; else the text."""
+    return unquote(text.partition(_SHOWN_AT)[2]) or text
 
 
 class Hiding:

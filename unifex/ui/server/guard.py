@@ -45,9 +45,10 @@ _OPEN = {
     r"/code/[^/]+/[^/]+|/(thumb|picture|pixels|alike)/[^/]+/\d+|/(items|tags|facets|labels)/[^/]+|"
     r"/(svelte|static|assets)/.*|/login_check/?|"
     r"/gradio_api/(info/?|app_id/?|theme\.css|startup-events|"
-    r"upload_progress|queue/data|heartbeat/[\w-]+|call/(v2/)?\w+/\w+|file=.*|login_check/?|user/?|token/?)|/logout",
+    r"upload_progress|queue/data|heartbeat/[\w-]+|call/(v2/)?\w+/\w+|file=.*|login_check/?|user/?|token/?|mcp/?)|"
+    r"/logout",
     "POST": r"/login/?|/chosen/[^/]+|"
-    r"/gradio_api/(upload|queue/join|cancel|reset/?|component_server/?|call/(v2/)?\w+/?)",
+    r"/gradio_api/(upload|queue/join|cancel|reset/?|component_server/?|call/(v2/)?\w+/?|mcp/?)",
 }
 _OPEN["HEAD"] = _OPEN["GET"]
 _STREAMS = re.compile(rf"{API}/(upload_progress|queue/data|heartbeat/.*|call/.*)")
