@@ -298,6 +298,13 @@ def test_nothing_else_is_open_and_requests_count(stranger):
         assert 429 in {ask("ping").status_code for _ in range(151)}
 
 
+def test_who_may_change_nothing_indexes_nothing():
+    from unifex.ui.tool_server import tools_page
+
+    app = SimpleNamespace(settings=SimpleNamespace(public=False, read_only=True))
+    assert [function.api_name for function in tools_page(app).fns.values()] == TOOLS
+
+
 def test_where_a_password_is_asked_for_it_is_asked_of_agents():
     from unifex.ui.tool_server import ToolServer
 
