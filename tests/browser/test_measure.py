@@ -293,8 +293,8 @@ AT_REST_JS = """() => document.getAnimations().every(
 
 
 def test_every_tab_with_its_results_passes_axe(server, open_page):
-    """All of axe-core's rules, Gradio's own markup included; those of colours in the dark, too. What opens on a page that
-    was looked at is looked at alone."""
+    """All of axe-core's rules, Gradio's own markup included; those of colours in the dark, too. What opens on a page
+    that was looked at is looked at alone."""
     page, axe = open_page(server.url), Axe()
 
     def check(where: str, within: str | None = None) -> None:
