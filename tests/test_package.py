@@ -10,6 +10,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import unifex
 from tests.support.drawing import encoded, picture, write_folder
@@ -40,6 +41,14 @@ def test_the_requirements_files_agree_with_the_project():
     assert extras["mcp"] == {line.replace("gradio", "gradio[mcp]") for line in extras["app"] if "gradio" in line}
     assert extras["mcp"] < extras["dev"]
     assert requirements("requirements-dev.txt") == {line for line in extras["dev"] if not line.startswith("unifex[")}
+
+
+def test_the_ranges_admit_what_zerogpu_has_and_no_faiss_that_filters_wrongly():
+    ranges = {one.name: one.specifier for one in map(Requirement, requirements("requirements.txt"))}
+    assert all(version in ranges["torch"] for version in ("2.8.0", "2.9.1", "2.10.0", "2.11.0"))
+    assert all(version in ranges["torchvision"] for version in ("0.23.0", "0.24.1", "0.25.0", "0.26.0"))
+    assert "1.14.2" in ranges["faiss-cpu"]
+    assert "1.13.2" not in ranges["faiss-cpu"]  # a truncated IDSelectorBatch, and selectors that are never freed
 
 
 def test_the_public_names_are_there_when_they_are_used():

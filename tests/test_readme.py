@@ -75,6 +75,7 @@ def test_front_matter_matches_the_requirements():
     assert (ROOT / front["app_file"]).is_file()
     assert len(front["short_description"]) <= 60
     assert front["suggested_hardware"] == "cpu-basic"
+    assert front["python_version"] == '"3.12"'  # of those that ZeroGPU has, the one that we take
     served = {spec.hub_file.repo for spec in zoo.table().values() if spec.hub_file}
     assert set(front["models"].strip("[]").split(", ")) <= served
 
