@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from unifex.core import disk
+from unifex.core import disk, system
 
 _FIELD = "checksum"
 _NEW = ".new-"
@@ -50,7 +50,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         disk.check(path)
-        temporary.replace(path)
+        system.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()  # on a full disk it is in the way

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from unifex.core import disk
+from unifex.core import disk, system
 from unifex.core.language import say
 from unifex.data.item import Item, Options, Source, SourceError
 from unifex.data.manifest import NOT_FOUND
@@ -162,7 +162,7 @@ def _safe_parts(name: str) -> tuple[str, ...]:
     parts = PurePosixPath(name.replace("\\", "/").replace("\0", "")).parts
     if not parts or parts[0] == "/" or ".." in parts or re.match(r"^[A-Za-z]:$", parts[0]):
         raise SourceError(say("the file name '{name}' leaves the uploaded folder", name=name[:80]))
-    return tuple(_short(part) for part in parts)
+    return tuple(_short(system.file_name(part)) for part in parts)
 
 
 def _short(part: str, limit: int = 255) -> str:

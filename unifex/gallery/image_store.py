@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from unifex.core import derived, disk
+from unifex.core import derived, disk, system
 from unifex.core.files import write_atomically
 from unifex.gallery.database import Database
 from unifex.gallery.item_rows import one
@@ -120,7 +120,7 @@ class ImageStore:
                 )
             connection.execute(f"DELETE FROM shards WHERE id IN ({marks})", sorted(shards))
         for shard in shards:
-            self._database.shard_path(shard).unlink(missing_ok=True)
+            system.delete(self._database.shard_path(shard))
 
     def _new_shard(self, connection: sqlite3.Connection, features: Sequence[np.ndarray | None]) -> int:
         data = io.BytesIO()

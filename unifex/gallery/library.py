@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.progress import Work
+from unifex.core.system import ON_WINDOWS, is_device
 from unifex.core.text import reason, what_there_is
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.errors import GalleryError
@@ -48,6 +49,8 @@ def check_name(name: str, what: str = "gallery") -> str:
                 most=MAX_NAME,
             )
         )
+    if is_device(name):
+        raise GalleryError(say("'{name}' is a name that Windows keeps for itself; choose another name", name=name))
     if name.endswith("."):
         raise GalleryError(say("a {what}'s name cannot end with a dot", what=what))
     return name
@@ -269,6 +272,8 @@ class Library:
             action()
             return
         try:
+            if ON_WINDOWS:  # where no folder is moved in which a file is open
+                lock.release()
             action()
         finally:
             lock.release()

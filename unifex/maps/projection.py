@@ -228,7 +228,7 @@ class UmapWorker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
+                encoding="utf-8",
             )
         self._exit.callback(_end, process)
         return process
@@ -247,7 +247,7 @@ class UmapWorker:
             print(work, file=process.stdin, flush=True)
         if not (yield from _following(process, epochs)):
             process.wait()
-            said = (self._folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
+            said = (self._folder / "log").read_text("utf-8", errors="replace").strip().splitlines()[-1:]
             raise GalleryError(say("the map could not be made: {part}", part=said[0] if said else "UMAP was ended"))
         return np.load(self._folder / "out.npy")
 
@@ -261,9 +261,9 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The worker's: with a folder for what numba compiles, if there can be one."""
+    """The worker's: with a folder for what numba compiles, if there can be one; it is told paths as UTF-8 anywhere."""
     folder = compiled_folder()
-    return {**os.environ, "NUMBA_CACHE_DIR": str(folder)} if folder else dict(os.environ)
+    return {**os.environ, "PYTHONUTF8": "1"} | ({"NUMBA_CACHE_DIR": str(folder)} if folder else {})
 
 
 def compiled_folder() -> Path | None:

@@ -150,7 +150,7 @@ def open_clip_config(name: str) -> dict[str, Any]:
     import open_clip
 
     if name.startswith(LOCAL):
-        return json.loads((Path(name.removeprefix(LOCAL)) / "open_clip_config.json").read_text())["model_cfg"]
+        return json.loads((Path(name.removeprefix(LOCAL)) / "open_clip_config.json").read_text("utf-8"))["model_cfg"]
     config = open_clip.get_model_config(name)
     if config is None:
         near = difflib.get_close_matches(name, open_clip.list_models(), 5, 0.4)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex.core import disk, images
+from unifex.core import disk, images, system
 from unifex.core.files import write_atomically
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
@@ -137,7 +137,7 @@ def keep_maps(
 def delete_maps(path: Path) -> None:
     """They are not needed any more."""
     for each in (path, _progress(path)):
-        each.unlink(missing_ok=True)
+        system.delete(each)
 
 
 def _maps_of(gallery: Gallery, record: Record, views: Views, at: int, frozen: FrozenPart) -> np.ndarray:

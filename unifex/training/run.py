@@ -6,7 +6,7 @@ Everything the new neck is compared with is measured on the same queries, whose 
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -19,6 +19,7 @@ from unifex.core import progress
 from unifex.core.files import new_folder
 from unifex.core.language import say
 from unifex.core.progress import Step, Work
+from unifex.core.system import memory_bytes
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.compare import PCA, RAW
 from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate, mmp5
@@ -121,7 +122,7 @@ class _Training:
     def features(self) -> Features:
         """Of all items, in memory where they leave enough of it."""
         hashes = self.data.columns.sha256s()
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = memory_bytes() or math.inf
         needed = len(hashes) * self.gallery.embedder.backbone.feature_dim * np.dtype(np.float16).itemsize
         if self.from_disk or (self.from_disk is None and needed > MEMORY_SHARE * memory):
             return self.gallery.feature_table(hashes)

@@ -1,0 +1,50 @@
+"""What operating systems do differently: on Windows a file that is open cannot be replaced, moved or deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from pathlib import Path
+
+ON_WINDOWS = os.name == "nt"
+WAIT_SECONDS, TRIES = 0.05, 40  # for a reader of a file that is to be replaced
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def replace(source: Path, target: Path) -> None:
+    """``source`` becomes ``target``. On Windows a reader is waited for, two seconds at most. Raises OSError."""
+    for _ in range(TRIES if ON_WINDOWS else 0):
+        with contextlib.suppress(PermissionError):
+            source.replace(target)
+            return
+        time.sleep(WAIT_SECONDS)
+    source.replace(target)
+
+
+def delete(path: Path) -> None:
+    """Delete a file that nothing names any more; on Windows one that is still mapped into memory stays where it is."""
+    with contextlib.suppress(PermissionError) if ON_WINDOWS else contextlib.nullcontext():
+        path.unlink(missing_ok=True)
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows, on Windows, takes a name for that of a device, as it does ``com1`` and ``nul.jpg``."""
+    return ON_WINDOWS and bool(_DEVICE.fullmatch(name))
+
+
+def file_name(name: str) -> str:
+    """A file's name as it can be written here: on Windows without ``<>:"|?*``, dots at its end and names of devices."""
+    if not ON_WINDOWS:
+        return name
+    name = re.sub(r'[<>:"|?*\x00-\x1f]', "_", name).rstrip(". ") or "_"
+    return f"_{name}" if is_device(name) else name
+
+
+def memory_bytes() -> int | None:
+    """How much memory this computer has; None where the system does not tell (Windows)."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
