@@ -45,7 +45,6 @@ export const list = () => {
 };
 
 export const toQuery = (frames = FRAMES) => {
-  if (document.querySelector('dialog[open]')) return;
   const column = document.querySelector('#search-query');
   if (!column.offsetParent) {
     if (frames === FRAMES) document.querySelector('[role=tab][data-tab-id=search]')?.click();

@@ -178,6 +178,7 @@ export default async ({ element, props, watch, server }) => {
     const typing = event.target.closest('input, textarea, select, [contenteditable]');
     if (typing || event.ctrlKey || event.metaKey || event.altKey || !['/', '?'].includes(event.key)) return;
     event.preventDefault();
+    if (document.querySelector('dialog[open]')) return;  // what is behind it is not reached, also where it closes meanwhile
     import('./keys.js').then((keys) => (event.key === '?' ? keys.list() : keys.toQuery()));
   });
   new MutationObserver(draw).observe(upload, { childList: true, subtree: true, attributes: true, attributeFilter: ['src'] });

@@ -11,7 +11,7 @@ import pytest
 from PIL import ExifTags, Image
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, stand_still
+from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, settle, stand_still
 from tests.support.serving import Server, serve
 from unifex.data.demo import render
 
@@ -325,6 +325,12 @@ def test_every_press_is_answered_though_answers_come_late(server, open_page):
         page.locator("#hits .grid[data-kind=samples] .card").first.click()
         expect(first_hit(page)).to_be_visible()
         page.get_by_role("button", name="Clear", exact=True).click()
+    words = page.locator("#search-words input, #search-words textarea")
+    words.press_sequentially("yellow bus")  # while the answer to Clear is on its way
+    words.press("Enter")
+    expect(page.locator("#search-status")).to_contain_text("hits for yellow bus")
+    settle(page)
+    expect(words).to_have_value("yellow bus")
 
 
 def test_keys_lead_to_the_query_and_are_listed(server, open_page):

@@ -7,6 +7,7 @@ is for what the page says at last. A handler that changes values itself asks for
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,6 +175,11 @@ class SearchTab:
         """Whose values a :class:`Form` holds."""
         return [getattr(self, name) for name in vars(FIRST)]
 
+    def _begun(self, shown: bool) -> Updates:
+        """What the form begins with, but the gallery: where the page shows it, or where only the server knows it."""
+        parts = {getattr(self, name): value for name, value in vars(FIRST).items() if name != "gallery"}
+        return {part: value for part, value in parts.items() if isinstance(part, gr.State) != shown}
+
     def _wire(self) -> None:
         values = [
             self.wish.change, self.image.upload, self.image.clear, self.more.upload, self.more.delete, self.more.clear,
@@ -181,19 +187,14 @@ class SearchTab:
             self.trust.input, self.rerank.input, self.regions.input,
         ]  # fmt: skip
         answer = [
-            self.status,
-            self.grid,
-            self.found,
-            self.picked,
-            self.saved,
-            self.asked,
-            self.address,
-            self.finding.copies.awaited,
-            *self._notes,
-        ]
+            self.status, self.grid, self.found, self.picked, self.saved, self.asked, self.address,
+            self.finding.copies.awaited, *self._notes,
+        ]  # fmt: skip
         listen(values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status])
         listen(self.go.click, lambda: {self.pressed: True, self.wish: Wish.new()}, None, [self.pressed, self.wish])
-        listen(self.clear.click, self.forget, None, [*self._form[1:], self.everywhere, self.wish])
+        fields = self._begun(shown=True)  # the page empties them itself: an answer would take what was typed since
+        listen(self.clear.click, None, None, list(fields), js=f"() => {json.dumps(list(fields.values()))}")
+        listen(self.clear.click, self.forget, None, [*self._begun(shown=False), self.everywhere, self.wish])
         forget = {self.picked: Selection(), self.regions: ""}
         listen(self.forgotten.input, lambda: {**forget, self.wish: Wish.new()}, None, [*forget, self.wish])
         listen(self.sampled.input, self.pick, [self.sampled], self.query)
@@ -213,9 +214,8 @@ class SearchTab:
     # --- handlers: what is asked ---------------------------------------------------------------------------------
 
     def forget(self) -> Updates:
-        """-> no image, no item, nothing chosen on the map, and every filter as it was in the beginning."""
-        cleared: Updates = {getattr(self, name): value for name, value in vars(FIRST).items() if name != "gallery"}
-        return {**cleared, self.everywhere: gr.update(visible=False), self.wish: Wish.new()}
+        """-> no item, nothing chosen on the map, nothing marked or left out, and that it is to be searched."""
+        return {**self._begun(shown=False), self.everywhere: gr.update(visible=False), self.wish: Wish.new()}
 
     def fill(self, form: Form) -> Updates:
         """Everything as a form has it, with what its gallery offers, and that it is to be searched."""
