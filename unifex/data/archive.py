@@ -62,6 +62,7 @@ class Archive:
     """The files of a zip archive, under the names that their folder had when it was packed."""
 
     confined = "path leaves the archive"
+    requests = 1
 
     def __init__(self, path: Path):
         self.path = path.resolve()

@@ -23,6 +23,8 @@ LINK = "symbolic link, not followed; --follow-links follows it"
 class FolderTree:
     """The files below ``root``. With ``keep`` nothing outside of it may be named."""
 
+    requests = 1
+
     def __init__(self, root: Path, options: Options):
         self.root, self.options = root, options
         self.confined = "path leaves the uploaded folder" if options.keep else ""

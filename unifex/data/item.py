@@ -182,14 +182,16 @@ class SourceKind:
     """A line of the table of sources (:data:`unifex.data.sources.SOURCES`): everything about one kind.
 
     ``name`` is what a sentence calls it, ``form`` how it is written (empty: it is not offered), ``sentence`` what the
-    README says of it. What begins with ``prefix`` is of this kind; a path without one is when it ``takes`` it.
+    README says of it. What begins with ``prefix``, or one of them, is of this kind; a path without one is when it
+    ``takes`` it. ``has_files``: what has a prefix is made of files, which can be excluded.
     """
 
     name: str
     form: str
     sentence: str
     open: Callable[[str, Options], Source]
-    prefix: str = ""
+    prefix: str | tuple[str, ...] = ""
+    has_files: bool = False
     takes: Callable[[Path], bool] = lambda path: False
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from unifex.core import images
+from unifex.data import addresses, store_tree
 from unifex.data.item import Item, SourceError
 from unifex.data.sources import open_source
 from unifex.data.uploads import STAGE
@@ -31,10 +32,12 @@ class Place(Enum):
 
 
 class Places:
-    """Looks at places on behalf of one run. ``specs``: of all sources of the gallery; archives are opened once."""
+    """Looks at places on behalf of one run. ``specs``: of all sources of the gallery; archives are opened once, and
+    stores listed once."""
 
     def __init__(self, specs: Sequence[str]):
-        self._archives = {spec: f"zip:{Path(spec).as_posix()}!" for spec in specs if path_of(spec)}
+        self._holders = {spec: f"zip:{Path(spec).as_posix()}!" for spec in specs if path_of(spec)}
+        self._holders |= {spec: f"{spec}/" for spec in specs if store_tree.is_address(spec)}
         self._emptied = [f"{Path(spec).as_posix()}/" for spec in specs if is_emptied(spec)]
         self._contents: dict[str, dict[str, str] | Place] = {}
 
@@ -42,8 +45,8 @@ class Places:
         """``stamp`` and ``sha256`` are what was found there when it was indexed."""
         if f"/{STAGE}/" in uri:  # an upload's files go when a gallery has taken them: it keeps their bytes
             return Place.UNKNOWN
-        if uri.startswith("zip:"):
-            return self._look_into_archive(uri, stamp)
+        if uri.startswith("zip:") or store_tree.is_address(uri):
+            return self._look_into_holder(uri, stamp)
         found = look_at_file(uri, stamp, sha256) if os.path.isabs(uri) else Place.UNKNOWN
         return Place.UNKNOWN if found is Place.ABSENT and is_there(uri) else found  # a part of a file, cut from it
 
@@ -55,17 +58,17 @@ class Places:
         found = self.look(uri, stamp, sha256)
         return found is Place.CHANGED or (found is Place.ABSENT and not uri.startswith(tuple(self._emptied)))
 
-    def _look_into_archive(self, uri: str, stamp: str) -> Place:
-        archive = next((spec for spec, start in self._archives.items() if uri.startswith(start)), None)
-        if archive is None:
+    def _look_into_holder(self, uri: str, stamp: str) -> Place:
+        holder = next((spec for spec, start in self._holders.items() if uri.startswith(start)), None)
+        if holder is None:
             return Place.UNKNOWN
-        if archive not in self._contents:
-            self._contents[archive] = _contents(archive)
-        contents = self._contents[archive]
+        if holder not in self._contents:
+            self._contents[holder] = _stored(holder) if store_tree.is_address(holder) else _contents(holder)
+        contents = self._contents[holder]
         if isinstance(contents, Place):
             return contents
         found = contents.get(uri)
-        return Place.ABSENT if found is None else Place.SAME if found == stamp else Place.CHANGED
+        return Place.ABSENT if found is None else Place.SAME if found in (stamp, "") else Place.CHANGED
 
 
 def look_at_file(path: str, stamp: str, sha256: str) -> Place:
@@ -96,6 +99,12 @@ def _contents(archive: str) -> dict[str, str] | Place:
         return {entry.uri: entry.stamp for entry in open_source(archive) if isinstance(entry, Item)}
     except (SourceError, OSError):
         return Place.UNKNOWN
+
+
+def _stored(address: str) -> dict[str, str] | Place:
+    """uri -> stamp of every file of a store below an address; of an unknown stamp nothing is told."""
+    stamps = store_tree.stamps(address)
+    return Place.UNKNOWN if stamps is None else stamps
 
 
 def is_there(uri: str) -> bool:
@@ -142,6 +151,8 @@ def known_as(spec: str, known: Iterable[str]) -> str:
     Relative, with ``~``, a slash at its end, through a link, in other letters on a disk that does not mind.
     """
     known = list(known)
+    if store_tree.is_address(spec):
+        return addresses.remembered(spec)
     if spec in known or re.match(r"[a-z0-9-]{2,}:", spec):
         return spec
     path = typed(spec)

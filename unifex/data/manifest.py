@@ -82,6 +82,7 @@ class Manifest:
 
     def __init__(self, tree: Tree, name: str, spec: str, options: Options):
         self.tree, self.spec, self.options = tree, spec, options
+        self.requests = tree.requests
         self.folder, self.name = posixpath.split(name)
         found = tree.find(name)
         if found is None or found.refusal:

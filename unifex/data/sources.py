@@ -11,7 +11,7 @@ from pathlib import Path
 
 from unifex.core.language import say
 from unifex.core.text import either, printable
-from unifex.data import archive, demo, folder, hub_dataset, public_sets
+from unifex.data import archive, demo, folder, hub_dataset, public_sets, store_tree
 from unifex.data.item import Item, Options, Skipped, Source, SourceError, SourceKind
 
 SOURCES: tuple[SourceKind, ...] = (  # the first that takes a spec opens it
@@ -19,6 +19,7 @@ SOURCES: tuple[SourceKind, ...] = (  # the first that takes a spec opens it
     folder.TABLE,
     folder.IMAGE,
     archive.ARCHIVE,
+    store_tree.STORE,
     hub_dataset.HUB,
     public_sets.PUBLIC_SETS,
     demo.DEMO,
@@ -52,8 +53,8 @@ def open_source(
     if not spec.strip():
         raise SourceError(say("nothing is named: give {names}", names=names()))
     for kind in SOURCES:
-        if kind.prefix and spec.startswith(kind.prefix):
-            if options.exclude:
+        if kind.prefix and spec.lower().startswith(kind.prefix):
+            if options.exclude and not kind.has_files:
                 raise SourceError(
                     say("'{spec}' has no files to exclude; exclude is for folders, archives and CSV files", spec=spec)
                 )

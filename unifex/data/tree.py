@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import posixpath
 import unicodedata
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import BinaryIO, Literal, Protocol
@@ -74,9 +76,11 @@ class Node:
 
 
 class Tree(Protocol):
-    """Something that holds files. ``confined``: a manifest in it may name nothing outside, for this reason."""
+    """Something that holds files. ``confined``: a manifest in it may name nothing outside, for this reason;
+    ``requests``: how many of its files are looked at and read at once, more than one where each is waited for."""
 
     confined: str
+    requests: int
 
     def nodes(self, enter: Callable[[str], bool]) -> Iterator[Node]:
         """Everything in it by path, folder by folder; of folders only those that ``enter`` wants not looked into."""
@@ -106,16 +110,33 @@ class TreeImages:
 
     def __init__(self, tree: Tree, spec: str, options: Options):
         self.tree, self.spec, self.options = tree, spec, options
+        self.requests = tree.requests
 
     def count(self) -> int:
         """How many items and refusals there will be."""
         return sum(1 for _ in walk(self.tree, self.options.exclude))
 
     def __iter__(self) -> Iterator[Item | Skipped]:
-        for found in walk(self.tree, self.options.exclude):
-            yield found if isinstance(found, Skipped) else self._look_at(found)
+        found = walk(self.tree, self.options.exclude)
+        return map(self._look_at, found) if self.requests == 1 else self._look_ahead(found)
 
-    def _look_at(self, node: Node) -> Item | Skipped:
+    def _look_ahead(self, found: Iterator[Node | Skipped]) -> Iterator[Item | Skipped]:
+        """Several at once, in their order."""
+        waiting: deque[Future[Item | Skipped]] = deque()
+        pool = ThreadPoolExecutor(self.requests, thread_name_prefix="unifex-look")
+        try:
+            for node in found:
+                waiting.append(pool.submit(self._look_at, node))
+                if len(waiting) >= self.requests:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _look_at(self, node: Node | Skipped) -> Item | Skipped:
+        if isinstance(node, Skipped):
+            return node
         try:
             if reason := refusal(self.tree, node):
                 return (Unread if node.unread else Skipped)(printable(node.path), reason)

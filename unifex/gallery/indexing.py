@@ -28,6 +28,7 @@ from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import Counts, IndexReport
 from unifex.gallery.known_items import KnownItems, cannot_be_looked_at
+from unifex.gallery.read_ahead import ReadAhead
 from unifex.gallery.records import Embedded, Registered, Stored
 from unifex.gallery.writer import Relocated, Writer
 
@@ -213,6 +214,7 @@ class _Run:
         self._left: list[int] = []
         self._started = self._committed = self._reported = time.monotonic()
         self._pool = ThreadPoolExecutor(self._embedder.engine.workers, thread_name_prefix="unifex-index")
+        self._ahead = ReadAhead(getattr(source, "requests", 1))
         self._pending: deque[tuple[list[Item], Future[list[Embedded | Skipped]]]] = deque()
 
     def seconds(self) -> float:
@@ -225,7 +227,8 @@ class _Run:
         yield self._step(stage)
         window = max(1, self.pace.window_images // self._embedder.engine.batch_size)
         for chunk in self._chunks():
-            self._pending.append((chunk, self._pool.submit(embed_items, self._embedder, chunk, self._hashes)))
+            begun = self._ahead.begin(chunk)
+            self._pending.append((chunk, self._pool.submit(embed_items, self._embedder, begun, self._hashes)))
             while len(self._pending) >= window:
                 self._collect()
             yield from self._report(stage)
@@ -384,6 +387,7 @@ class _Run:
 
     def stop(self) -> None:
         """Keep what is finished, drop what is not, leave the gallery ready to search."""
+        self._ahead.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._commit()
         self.writer.tidy()

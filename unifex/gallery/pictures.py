@@ -8,31 +8,51 @@ from pathlib import Path
 from unifex.core import derived, disk, images, thumbnails
 from unifex.core.derived import Origin
 from unifex.core.language import say
+from unifex.data import store_tree
+from unifex.data.item import SourceError
 from unifex.gallery.database import Database
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.records import Record
 
 
 def original(database: Database, record: Record) -> bytes:
-    """The image file's bytes. Raises :class:`GalleryError` when it was moved, deleted or changed since.
+    """The image file's bytes, from disk or from its store. Raises :class:`GalleryError` when it was moved, deleted or
+    changed since.
 
     Only what was indexed comes out, wherever the database says that it lies.
     """
+    data = _of_store(record) if _is_in_store(record) else _of_disk(database, record)
+    if images.content_hash(data) != record.sha256:
+        changed = "that was kept is damaged" if record.original else "file changed since; index it again"
+        raise GalleryError(say("the image {changed} ({path})", changed=changed, path=record.path))
+    return data
+
+
+def _is_in_store(record: Record) -> bool:
+    return not record.original and store_tree.is_address(record.uri)
+
+
+def _of_store(record: Record) -> bytes:
+    try:
+        return store_tree.read(record.uri)
+    except (SourceError, images.ImageError) as error:
+        raise GalleryError(
+            say("the image cannot be had from its store: {reason} ({path})", reason=error, path=record.path)
+        ) from error
+
+
+def _of_disk(database: Database, record: Record) -> bytes:
     path = database.original_path(record.sha256, record.original) if record.original else Path(record.uri)
     if not path.is_absolute() and not record.original:
         raise GalleryError(say("the image is not on this computer ({path})", path=record.path))
     try:
         if not path.is_file() or path.stat().st_size > images.MAX_BYTES:
             raise GalleryError(say("the image file is no longer there ({path})", path=record.path))
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise GalleryError(
             say("the image file is no longer there ({strerror}: {path})", strerror=error.strerror, path=record.path)
         ) from error
-    if images.content_hash(data) != record.sha256:
-        changed = "that was kept is damaged" if record.original else "file changed since; index it again"
-        raise GalleryError(say("the image {changed} ({path})", changed=changed, path=record.path))
-    return data
 
 
 def thumbnail_origin(sha256: str) -> Origin:
