@@ -50,7 +50,7 @@ Reading = Callable[[Any, str, int | None], bytes]  # (file system, name, how man
 class Store:
     """A kind of store.
 
-    ``package``: what must be installed; ``credentials``: where they are looked for; ``connect``: server or bucket ->
+    ``package``: what must be installed; ``credentials``: where they are looked for; ``connect``: ``scheme://host`` ->
     fsspec's file system; ``name``: an address -> what the library calls it, and ``address`` back, given the server;
     ``listing``: everything below a name; ``reading``: a file, or its beginning.
     """
@@ -58,7 +58,7 @@ class Store:
     schemes: tuple[str, ...]
     package: str
     credentials: str
-    connect: Callable[[str, str], Any]
+    connect: Callable[[str], Any]
     name: Callable[[str], str]
     address: Callable[[str, str], str]
     listing: Listing
@@ -116,22 +116,21 @@ def reach(address: str) -> Connection:
     store = store_of(address)
     if store is None:
         raise SourceError(say("'{address}' is in no store that is known", address=address))
-    return _reach(store, "/".join(address.split("/")[:3]), TIMEOUT)
+    return _reach(store, "/".join(address.split("/")[:3]))
 
 
 @lru_cache(maxsize=16)
-def _reach(store: Store, server: str, timeout: float) -> Connection:
+def _reach(store: Store, server: str) -> Connection:
     """One for all threads: a connection costs a handshake."""
-    scheme, _, host = server.partition("://")
     if importlib.util.find_spec(store.package.partition(".")[0]) is None:
         raise SourceError(
             say(
                 '{scheme}:// needs {package}: `pip install "unifex[stores]"`',
-                scheme=scheme,
+                scheme=scheme_of(server),
                 package=store.package,
             )
         )
-    return Connection(store, attempt(partial(store.connect, scheme, host), say(store.credentials)), server)
+    return Connection(store, attempt(partial(store.connect, server), say(store.credentials)), server)
 
 
 # --- listing -----------------------------------------------------------------------------------------------------
@@ -230,33 +229,32 @@ def _stamp(about: dict[str, Any]) -> str:
 # --- reaching and reading ------------------------------------------------------------------------------------------
 
 
-def _s3(scheme: str, bucket: str) -> Any:
+def _s3(server: str) -> Any:
     """Without credentials anywhere nothing is signed: many buckets are public."""
     import botocore.session
     import s3fs
 
     anonymous = botocore.session.get_session().get_credentials() is None
-    patience = {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, "max_pool_connections": REQUESTS}
-    files = s3fs.S3FileSystem(
-        anon=anonymous, config_kwargs=patience, use_listings_cache=False, skip_instance_cache=True
-    )
-    files.retries = 2
+    client = {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, "max_pool_connections": REQUESTS}
+    client["retries"] = {"total_max_attempts": 1}  # who asks is patient
+    files = s3fs.S3FileSystem(anon=anonymous, config_kwargs=client, use_listings_cache=False, skip_instance_cache=True)
+    files.retries = 1
     return files
 
 
-def _gcs(scheme: str, bucket: str) -> Any:
-    import gcsfs
+def _gcs(server: str) -> Any:
+    import gcsfs  # pyright: ignore[reportMissingImports]
 
     return gcsfs.GCSFileSystem(requests_timeout=TIMEOUT, use_listings_cache=False, skip_instance_cache=True)
 
 
-def _hub(scheme: str, kind: str) -> Any:
+def _hub(server: str) -> Any:
     from huggingface_hub import HfFileSystem
 
     return HfFileSystem(skip_instance_cache=True)
 
 
-def _web(scheme: str, host: str) -> Any:
+def _web(server: str) -> Any:
     import aiohttp
     from fsspec.implementations.http import HTTPFileSystem
 
@@ -268,10 +266,10 @@ def _web(scheme: str, host: str) -> Any:
     return HTTPFileSystem(client_kwargs=options, get_client=client, encoded=True, skip_instance_cache=True)
 
 
-def _webdav(scheme: str, host: str) -> Any:
-    from webdav4.fsspec import WebdavFileSystem
+def _webdav(server: str) -> Any:
+    from webdav4.fsspec import WebdavFileSystem  # pyright: ignore[reportMissingImports]
 
-    base = f"{'https' if scheme == 'webdavs' else 'http'}://{host}"
+    base = server.replace("webdav", "http", 1)
     return WebdavFileSystem(base, auth=_password(urlsplit(base).hostname or ""), timeout=TIMEOUT, retry=False)
 
 

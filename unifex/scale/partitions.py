@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
 import posixpath
 import tarfile
-import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +23,8 @@ from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, SourceError, labels_from_layout
 from unifex.data.manifest import open_tree
 from unifex.data.sources import open_source
+from unifex.data.store_tree import StoreTree
+from unifex.data.stores import Entry
 from unifex.data.tree import HEAD, RAW, Node, SkippedByReason, Way, is_service, notes
 
 FILES_PER_SHARD = 1000
@@ -84,7 +84,7 @@ def plan(spec: str, options: Options | None = None, files_per_shard: int = FILES
     if archives:
         return Plan([Shard(number, *archive) for number, archive in enumerate(archives)], [])
     options = options or Options()
-    found = list(open_tree(StoreTree(spec), spec, options) if "://" in spec else open_source(spec, options=options))
+    found = list(open_tree(_store(spec), spec, options) if "://" in spec else open_source(spec, options=options))
     refused = [one for one in found if isinstance(one, Skipped)]
     items = [one for one in found if isinstance(one, Item) and not one.keep]
     kept = [one for one in found if isinstance(one, Item) and one.keep]
@@ -163,40 +163,20 @@ def _archives(spec: str) -> list[tuple[str, str, int]]:
     return found
 
 
-class StoreTree:
-    """The files below a folder of a store, as a tree."""
+def _store(spec: str) -> StoreTree:
+    """Whatever fsspec knows, listed at once. Raises :class:`SourceError` when nothing is there."""
+    files, root = file_system(spec)
+    names = sorted(files.find(root))
+    if not names:
+        raise SourceError(f"'{spec}' is empty, or cannot be seen with these credentials")
+    top = PurePosixPath(root).parent if names == [root] else PurePosixPath(root)
 
-    confined = "path leaves the folder"
+    def read(entry: Entry, first: int | None) -> bytes:
+        with _open(files, entry.name) as file:
+            return file.read(-1 if first is None else first)
 
-    def __init__(self, spec: str):
-        self._files, self._root = file_system(spec)
-        names = sorted(self._files.find(self._root))
-        if not names:
-            raise SourceError(f"'{spec}' is empty, or cannot be seen with these credentials")
-        root = PurePosixPath(self._root).parent if names == [self._root] else PurePosixPath(self._root)
-        self._paths = {str(PurePosixPath(name).relative_to(root)): name for name in names}
-
-    def nodes(self, enter: Callable[[str], bool]) -> Iterator[Node]:
-        """See :class:`unifex.data.tree.Tree`."""
-        return map(Node, sorted(self._paths, key=lambda path: path.split("/")))
-
-    def find(self, path: str) -> Node | None:
-        """See :class:`unifex.data.tree.Tree`."""
-        forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
-        return next((Node(form) for form in forms if form in self._paths), None)
-
-    def open(self, node: Node) -> BinaryIO:
-        """See :class:`unifex.data.tree.Tree`."""
-        return io.BufferedReader(cast(io.RawIOBase, _open(self._files, self._paths[node.path])))
-
-    def item(self, node: Node, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
-        """See :class:`unifex.data.tree.Tree`."""
-        url = self._files.unstrip_protocol(self._paths[node.path])
-        return Item(url, printable(node.path), partial(read_url, url), labels, notes=notes)
-
-    def layout(self, path: str) -> str:
-        """See :class:`unifex.data.tree.Tree`."""
-        return path
+    entries = [Entry(Node(str(PurePosixPath(name).relative_to(top))), name) for name in names]
+    return StoreTree(entries, read, files.unstrip_protocol)
 
 
 def _groups(url: str) -> int:
