@@ -65,7 +65,7 @@ class StubHub:
         """One file of a repository."""
         path = unquote(urlsplit(request.path).path).strip("/")
         repo, _, rest = path.partition("/resolve/")
-        file = self.root / repo / rest.partition("/")[2]
+        file = self.root / repo / (rest if repo.startswith("buckets/") else rest.partition("/")[2])
         if repo in self.gated:
             self.answer(request, 403, {}, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"})
         elif not (self.root / repo).is_dir():
@@ -92,8 +92,8 @@ class StubHub:
 
     @staticmethod
     def repo_of(parts: list[str]) -> str:
-        """``api/models/OWNER/NAME/...`` -> OWNER/NAME; ``api/datasets/...`` -> datasets/OWNER/NAME."""
-        return "/".join([*(["datasets"] if parts[1:2] == ["datasets"] else []), *parts[2:4]])
+        """``api/models/OWNER/NAME/...`` -> OWNER/NAME; ``api/datasets/...`` -> datasets/OWNER/NAME, as buckets."""
+        return "/".join([*([parts[1]] if parts[1:2] in (["datasets"], ["buckets"]) else []), *parts[2:4]])
 
     def describe(self, request: BaseHTTPRequestHandler) -> None:
         """What ``/api/models/OWNER/NAME[/revision/main]`` tells: the files of a repository."""
@@ -105,8 +105,14 @@ class StubHub:
             return
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         if "tree" in parts:
-            listed = [{"type": "file", "path": f, "size": (folder / f).stat().st_size, "oid": COMMIT} for f in files]
-            self.answer(request, 200, listed)
+            facts = {"type": "file", "oid": COMMIT, "xetHash": COMMIT}
+            below = "/".join(parts[parts.index("tree") + (1 if parts[1] == "buckets" else 2) :])
+            files = [file for file in files if file.startswith(f"{below}/" if below else "")]
+            self.answer(request, 200, [{"path": f, "size": (folder / f).stat().st_size, **facts} for f in files])
+            return
+        if parts[1] == "buckets":
+            told = {"private": False, "createdAt": "2026-01-01T00:00:00.000Z", "size": 1, "totalFiles": len(files)}
+            self.answer(request, 200, {"id": "/".join(parts[2:4]), **told})
             return
         self.answer(request, 200, {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]})
 

@@ -42,6 +42,8 @@ def attempt(ask: Callable[[], Answer], credentials: str, pauses: tuple[float, ..
 
 def _failure(error: Exception, credentials: str) -> StoreFailure:
     status, kind = _status(error), type(error).__name__
+    if "Payload" in kind or "Incomplete" in kind or "RemoteProtocol" in kind:
+        return StoreFailure(say("the store broke off while it was read"), passing=True)
     if status in (404, 410) or isinstance(error, FileNotFoundError) or kind == "ResourceNotFound":
         return StoreFailure(say("not in the store, or not for these credentials (404)"))
     if status in (401, 403) or isinstance(error, PermissionError):
@@ -54,8 +56,6 @@ def _failure(error: Exception, credentials: str) -> StoreFailure:
         return StoreFailure(say("the store answers with an error ({status})", status=status), _may_pass(status))
     if isinstance(error, TimeoutError) or "Timeout" in kind:
         return StoreFailure(say("the store does not answer in time"), passing=True, silent=True)
-    if "Payload" in kind or "Incomplete" in kind or "RemoteProtocol" in kind:
-        return StoreFailure(say("the store broke off while it was read"), passing=True)
     return StoreFailure(say("the store cannot be reached ({kind})", kind=kind), passing=True, silent=True)
 
 

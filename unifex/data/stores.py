@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import netrc
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -180,7 +181,7 @@ def _webdav_listing(connection: Connection, root: str) -> Iterator[Entry]:
 
 
 def _ls_webdav(connection: Connection, folder: str) -> list[Entry]:
-    found = connection.ask(lambda: connection.files.ls(folder or "/", detail=True))
+    found = connection.ask(lambda: connection.files.ls(quote(folder) or "/", detail=True))
     entries = []
     for about in found:
         name = about["name"].strip("/")
@@ -237,7 +238,8 @@ def _s3(server: str) -> Any:
     anonymous = botocore.session.get_session().get_credentials() is None
     client = {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, "max_pool_connections": REQUESTS}
     client["retries"] = {"total_max_attempts": 1}  # who asks is patient
-    files = s3fs.S3FileSystem(anon=anonymous, config_kwargs=client, use_listings_cache=False, skip_instance_cache=True)
+    how = {"max_concurrency": 1, "use_listings_cache": False}  # a file in parts is asked for its size first
+    files = s3fs.S3FileSystem(anon=anonymous, config_kwargs=client, skip_instance_cache=True, **how)
     files.retries = 1
     return files
 
@@ -274,9 +276,9 @@ def _webdav(server: str) -> Any:
 
 
 def _password(host: str) -> tuple[str, str] | None:
-    """User and password of a server in ``.netrc``."""
+    """User and password of a server in ``.netrc``, or the file that NETRC names."""
     try:
-        found = netrc.netrc().authenticators(host)
+        found = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
     except (OSError, netrc.NetrcParseError):
         return None
     return (found[0], found[2] or "") if found else None
@@ -294,7 +296,7 @@ def _cat_hub(files: Any, name: str, first: int | None) -> bytes:
 
 def _cat_webdav(files: Any, name: str, first: int | None) -> bytes:
     headers = {} if first is None else {"Range": f"bytes=0-{first - 1}"}
-    answer = files.client.request("GET", name, headers=headers, follow_redirects=True)
+    answer = files.client.request("GET", quote(name), headers=headers, follow_redirects=True)
     if answer.status_code not in (200, 206):
         raise StoreFailure(say("the store answers with an error ({status})", status=answer.status_code))
     return answer.content

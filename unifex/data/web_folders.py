@@ -37,13 +37,12 @@ def names(files: HTTPFileSystem, url: str) -> list[str]:
 def about(files: HTTPFileSystem, url: str) -> tuple[str, int | None]:
     """(what changes when a file changes, or empty; its bytes, where the server tells). Errors pass through."""
     headers = _wait(files, _head(files, url))
-    if headers.get("Content-Type", "").startswith("text/html"):
+    if headers.get("content-type", "").startswith("text/html"):
         raise StoreFailure(say("a page comes in place of the file"))
-    size = int(headers["Content-Length"]) if headers.get("Content-Length", "").isdecimal() else None
-    if headers.get("Content-Encoding"):
-        size = None
-    changed = headers.get("Last-Modified") and f"{size}-{headers['Last-Modified']}"
-    return headers.get("ETag") or changed or "", size
+    length = headers.get("content-length", "")
+    size = int(length) if length.isdecimal() and not headers.get("content-encoding") else None
+    changed = headers.get("last-modified") and f"{size}-{headers['last-modified']}"
+    return headers.get("etag") or changed or "", size
 
 
 def _is_name(name: str) -> bool:
@@ -85,4 +84,4 @@ async def _head(files: HTTPFileSystem, url: str) -> dict[str, str]:
         if answer.status in (405, 501):  # a server that only gives whole files
             return {}
         answer.raise_for_status()
-        return {name: answer.headers[name] for name in answer.headers}
+        return {name.lower(): answer.headers[name] for name in answer.headers}
