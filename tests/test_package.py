@@ -40,6 +40,7 @@ def test_the_requirements_files_agree_with_the_project():
     assert requirements("requirements-scale.txt") == extras["scale"]
     assert extras["mcp"] == {line.replace("gradio", "gradio[mcp]") for line in extras["app"] if "gradio" in line}
     assert extras["mcp"] < extras["dev"]
+    assert requirements("requirements-stores.txt") == extras["stores"]
     assert requirements("requirements-dev.txt") == {line for line in extras["dev"] if not line.startswith("unifex[")}
 
 

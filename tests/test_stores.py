@@ -237,7 +237,9 @@ def test_a_list_that_fails_half_way_removes_nothing(photos, index, gallery, monk
                     f"<Contents><Key>in/disc/{n}.png</Key><Size>9</Size><ETag>{n}</ETag>"
                     "<LastModified>2026-01-01T00:00:00Z</LastModified></Contents>" for n in few
                 )  # fmt: skip
-                more = "<IsTruncated>true</IsTruncated><NextContinuationToken>2</NextContinuationToken>" * (2 not in few)
+                more = "<IsTruncated>true</IsTruncated><NextContinuationToken>2</NextContinuationToken>" * (
+                    2 not in few
+                )
                 data, status = f"<ListBucketResult>{keys}{more}</ListBucketResult>".encode(), 200
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))

@@ -187,7 +187,9 @@ def test_files_of_the_server_are_not_served(anna, server, tmp_path):
             search(anna, str(path), "drawn")
 
 
-@pytest.mark.parametrize("spec", ["/etc", "hf:owner/name", "m4d:/data", "demo:", ".", "~"])
+@pytest.mark.parametrize("spec", [
+    "/etc", "hf:owner/name", "m4d:/data", "demo:", ".", "~", "s3://bucket/x", "http://169.254.169.254/latest",
+])  # fmt: skip
 def test_sources_other_than_uploads_are_refused(mallory, spec):
     assert "on a public server" in mallory.start(spec, "x")
     assert mallory.galleries() == ["drawn"]

@@ -35,6 +35,7 @@ class WebStore:
                 pass
 
             def do_HEAD(self) -> None:
+                time.sleep(store.latency)
                 store.answer(self)
 
             def do_GET(self) -> None:

@@ -169,7 +169,7 @@ def _open(spec: str, options: Options) -> Source:
 
 
 STORE = SourceKind(
-    to_say("the address of a store (s3://, gs://, hf://, webdav://, https://)"),
+    to_say("the address of a store (s3://, webdav://, https://, ...)"),
     "s3://, gs://, hf://, webdav:// or https:// folder",
     "A folder of a store is read as one of this computer: S3, Google Cloud Storage, the hub's buckets and data sets, "
     "WebDAV, or a web server that lists its files ([docs/stores.md](docs/stores.md)).",

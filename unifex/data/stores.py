@@ -113,10 +113,8 @@ def store_of(address: str) -> Store | None:
 
 
 def reach(address: str) -> Connection:
-    """The store of a remembered address. Raises :class:`SourceError` when it is not known or its package is missing."""
-    store = store_of(address)
-    if store is None:
-        raise SourceError(say("'{address}' is in no store that is known", address=address))
+    """The store of a remembered address. Raises :class:`SourceError` when its package is missing."""
+    store = next(store for store in STORES if scheme_of(address) in store.schemes)
     return _reach(store, "/".join(address.split("/")[:3]))
 
 
@@ -245,7 +243,7 @@ def _s3(server: str) -> Any:
 
 
 def _gcs(server: str) -> Any:
-    import gcsfs  # pyright: ignore[reportMissingImports]
+    import gcsfs  # pyright: ignore[reportMissingImports]  of the extra "stores"
 
     return gcsfs.GCSFileSystem(requests_timeout=TIMEOUT, use_listings_cache=False, skip_instance_cache=True)
 
@@ -269,7 +267,7 @@ def _web(server: str) -> Any:
 
 
 def _webdav(server: str) -> Any:
-    from webdav4.fsspec import WebdavFileSystem  # pyright: ignore[reportMissingImports]
+    from webdav4.fsspec import WebdavFileSystem  # pyright: ignore[reportMissingImports]  of the extra "stores"
 
     base = server.replace("webdav", "http", 1)
     return WebdavFileSystem(base, auth=_password(urlsplit(base).hostname or ""), timeout=TIMEOUT, retry=False)

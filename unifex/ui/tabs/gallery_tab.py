@@ -88,7 +88,7 @@ class GalleryTab:
     def _build_adding(self, local: bool) -> None:
         self.drop = drop_zone("drop", self.context.settings.public)
         self.path = gr.Textbox(
-            label=say("or {sources}, on this computer", sources=sources.names()), placeholder="/home/me/Pictures",
+            label=say("or {sources}", sources=sources.names()), placeholder="/home/me/Pictures",
             elem_id="source-path", visible=local,
         )  # fmt: skip
         self.name = gr.Textbox(
