@@ -110,7 +110,7 @@ def test_an_address_has_one_spelling(written, kept):
 @pytest.mark.parametrize(("written", "said"), [
     ("s3://", "names no server or bucket"), ("https:///x", "names no server or bucket"), ("s3://a/../b", "or .."),
     ("https://h/a?x=1", "a signature"), ("https://h/#a", "a signature"), ("s3://b/x?versionId=1", "a signature"),
-    ("https://h\\@evil/", "password"), ("https://h/a\\b", "control character"), ("s3://b/a\nb", "control character"),
+    ("https://h\\@evil/", "password"), ("https://user:12/34@h/", "password"), ("https://h/a\\b", "control character"), ("s3://b/a\nb", "control character"),
 ])  # fmt: skip
 def test_addresses_that_are_not_taken(index, written, said):
     code, _, err = index(written)
@@ -122,13 +122,10 @@ WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, 
 
 
 @settings(max_examples=60, deadline=None)
-@given(SCHEMES, WORDS, st.sampled_from(["user:{}@host/x", "{}@host", "host/x?sig={}", "host?X-Amz-Signature={}"]))
+@given(SCHEMES, WORDS, st.sampled_from(["user:{}@host/x", "host/x?sig={}", "host?X-Amz-Signature={}"]))
 def test_no_secret_is_kept_or_said(scheme, word, form):
-    word = f"q{word}" if "@host" in form else word
     with pytest.raises(SourceError) as refused:
-        kept = addresses.remembered(f"{scheme}://{form.format(word)}")
-        if word.partition("/")[1] and "@" in kept.partition("://")[2].partition("/")[2]:  # a path with @ in it
-            raise SourceError("a folder's name")
+        addresses.remembered(f"{scheme}://{form.format(word)}")
     assert word not in str(refused.value)
 
 
@@ -357,7 +354,7 @@ def test_what_is_held_ahead_is_bounded(monkeypatch):
     assert (sorted(read), ahead._held) == (list(range(6)), 0)
 
 
-# --- WebDAV and the hub ------------------------------------------------------------------------------------------------
+# --- WebDAV and the hub ----------------------------------------------------------------------------------------------
 
 
 def test_a_webdav_folder_with_a_password_in_netrc(photos, index, gallery, tmp_path, monkeypatch):

@@ -39,7 +39,8 @@ def remembered(address: str) -> str:
             )
         )
     host, _, path = rest.partition("/")
-    if "@" in host or (":" in host and not (_SERVER.fullmatch(host) or _BUCKET.fullmatch(host))):
+    hosts = _SERVER if scheme in _OF_SERVERS else _BUCKET
+    if "@" in host or (":" in host and ("@" in path or not hosts.fullmatch(host))):  # a / in a password
         raise SourceError(
             say(
                 "an address of {scheme}:// with a user or a password in it is not taken, since galleries keep and show "
@@ -47,7 +48,7 @@ def remembered(address: str) -> str:
                 scheme=scheme,
             )
         )
-    if not (_SERVER if scheme in _OF_SERVERS else _BUCKET).fullmatch(host):
+    if not hosts.fullmatch(host):
         raise SourceError(say("an address of {scheme}:// that names no server or bucket", scheme=scheme))
     if has_control(path) or "\\" in path or {".", ".."} & set(path.split("/")):
         raise SourceError(
