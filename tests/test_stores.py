@@ -1,5 +1,6 @@
 """Folders of stores as sources, through the command line: S3 as moto serves it, WebDAV, the hub, a bad web server."""
 
+import hashlib
 import io
 import json
 import logging
@@ -8,6 +9,7 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -110,7 +112,8 @@ def test_an_address_has_one_spelling(written, kept):
 @pytest.mark.parametrize(("written", "said"), [
     ("s3://", "names no server or bucket"), ("https:///x", "names no server or bucket"), ("s3://a/../b", "or .."),
     ("https://h/a?x=1", "a signature"), ("https://h/#a", "a signature"), ("s3://b/x?versionId=1", "a signature"),
-    ("https://h\\@evil/", "password"), ("https://user:12/34@h/", "password"), ("https://h/a\\b", "control character"), ("s3://b/a\nb", "control character"),
+    ("https://user:12/34@h/", "password"),
+    ("https://h\\@evil/", "password"), ("https://h/a\\b", "control character"), ("s3://b/a\nb", "control character"),
 ])  # fmt: skip
 def test_addresses_that_are_not_taken(index, written, said):
     code, _, err = index(written)
@@ -406,6 +409,36 @@ def test_the_hub(photos, index, gallery, tmp_path, monkeypatch, kind):
         assert index(f"hf://{kind}/someone/pictures/ring")[1]["skipped"] == 2
         code, _, err = index(f"hf://{kind}/someone/none")
         assert (code, "not in the store" in err) == (1, True), err
+
+
+def test_google_cloud_storage(photos, index, gallery, monkeypatch):
+    pytest.importorskip("gcsfs")
+    files = {f"in/{path.relative_to(photos).as_posix()}": path for path in photos.rglob("*") if path.is_file()}
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+        def do_GET(self):
+            _, media, name = unquote(urlsplit(self.path).path).partition("/o/")
+            facts = {name: hashlib.md5(path.read_bytes()).hexdigest() for name, path in files.items()}
+            listed = [{"name": name, "bucket": "b", "size": "9", "md5Hash": md5} for name, md5 in facts.items()]
+            data = files[name].read_bytes() if media else json.dumps({"items": listed}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+    code, report, err = index("gs://b/in")
+    assert (code, report["items"], report["failed"]) == (0, 6, []), err
+    assert names(gallery()) == ALL
+    (photos / "disc" / "0.png").write_bytes(encoded(picture("signs/cross", 0)))
+    report = index("gs://b/in")[1]
+    assert (report["added"], report["skipped"]) == (1, 5)
+    server.shutdown()
 
 
 def test_what_is_missing_is_named_with_its_remedy(index, monkeypatch):

@@ -243,9 +243,9 @@ def _s3(server: str) -> Any:
 
 
 def _gcs(server: str) -> Any:
-    import gcsfs  # pyright: ignore[reportMissingImports]  of the extra "stores"
+    from gcsfs.core import GCSFileSystem  # pyright: ignore[reportMissingImports]  of the extra "stores"
 
-    return gcsfs.GCSFileSystem(requests_timeout=TIMEOUT, use_listings_cache=False, skip_instance_cache=True)
+    return GCSFileSystem(requests_timeout=TIMEOUT, use_listings_cache=False, skip_instance_cache=True)
 
 
 def _hub(server: str) -> Any:
