@@ -11,6 +11,7 @@ import numpy as np
 from unifex.core.arrays import positions_of
 from unifex.core.language import say, to_say
 from unifex.core.progress import Work
+from unifex.core.templates import render
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate
 from unifex.evaluation.evaluation import Evaluation, difference
@@ -67,6 +68,9 @@ class Assessment:
         """What context re-ranking is compared with; None when it was not asked for."""
         same = (e for e in self.others if e.model == self.main.model and e.dim == self.main.dim)
         return next(same, None) if self.main.context else None
+
+    def _repr_html_(self) -> str:
+        return render("notebook_evaluation.html", evaluations=self.evaluations)
 
     def as_json(self, labels: bool = False) -> dict[str, Any]:
         """The main evaluation, with the others in brief beside it."""

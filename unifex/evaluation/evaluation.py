@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from unifex.core.language import say, to_say
+from unifex.core.templates import render
 from unifex.core.text import plural, shortened
 from unifex.evaluation import metrics
 from unifex.evaluation.metrics import METRICS, Estimate, Metrics
@@ -60,6 +61,9 @@ class Evaluation:
     metrics: Metrics
     in_domain: np.ndarray
     hits: Matches
+
+    def _repr_html_(self) -> str:
+        return render("notebook_evaluation.html", evaluations=[self])
 
     @property
     def queries(self) -> int:

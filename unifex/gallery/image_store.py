@@ -60,7 +60,7 @@ class ImageStore:
         folder = self._database.folder
         for path in [*folder.glob("features/*"), *folder.glob("*.tmp")]:
             if path.suffix != ".npy" or int(path.stem) not in shards:
-                path.unlink()
+                system.delete(path)
         for path in [file for kind in ("thumbs", "originals", "views") for file in folder.glob(f"{kind}/*/*")]:
             if path.name.partition(".")[0] not in hashes:
                 path.unlink()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from unifex.core import thumbnails
+from unifex.core.templates import render
+from unifex.gallery import pictures
 from unifex.gallery.calibration import Calibration
+from unifex.gallery.database import Database
 from unifex.gallery.gallery import Gallery, Record
 from unifex.gallery.snapshot import Snapshot
 
@@ -17,7 +22,8 @@ class Hit:
     """An item that was found. ``rank`` from 1; ``score`` is the cosine similarity, -1 to 1.
 
     ``probability``: 0..1 that it is right, as the gallery's labels tell; None when they cannot. ``copies``: the ids of
-    its near-copies that might have been found, too; None where hits are not folded.
+    its near-copies that might have been found, too; None where hits are not folded. ``database``: what its
+    thumbnail is read from. A notebook shows it.
     """
 
     rank: int
@@ -25,6 +31,7 @@ class Hit:
     record: Record
     probability: float | None = None
     copies: tuple[int, ...] | None = None
+    database: Database | None = field(default=None, repr=False, compare=False)
 
     @property
     def path(self) -> str:
@@ -40,6 +47,17 @@ class Hit:
     def domain(self) -> str:
         """Its domain; empty when unknown."""
         return self.record.domain
+
+    @property
+    def picture(self) -> str:
+        """Its thumbnail as the ``src`` of an <img>, in itself; empty when it is lost."""
+        data = pictures.thumbnail(self.database, self.record.sha256) if self.database else b""
+        if not data:
+            return ""
+        return f"data:{thumbnails.media_type(data)};base64,{base64.b64encode(data).decode()}"
+
+    def _repr_html_(self) -> str:
+        return render("notebook_hits.html", hits=[self])
 
     def as_json(self) -> dict[str, Any]:
         """As the command line and the served endpoint give it."""
@@ -79,6 +97,9 @@ class SearchResult:
     search_seconds: float
     named: int = 0
 
+    def _repr_html_(self) -> str:
+        return render("notebook_hits.html", hits=self.hits)
+
 
 def hits_at(
     gallery: Gallery,
@@ -93,4 +114,7 @@ def hits_at(
     records = {record.id: record for record in gallery.records(ids)}
     alive = [(records[item], score) for item, score in zip(ids, scores) if item in records]
     probability = (lambda score: float(calibration.probability(score))) if calibration else (lambda score: None)
-    return [Hit(rank, score, record, probability(score)) for rank, (record, score) in enumerate(alive, start=1)]
+    return [
+        Hit(rank, score, record, probability(score), database=gallery.database)
+        for rank, (record, score) in enumerate(alive, start=1)
+    ]

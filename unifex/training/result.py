@@ -10,6 +10,7 @@ import numpy as np
 
 from unifex.core.language import say, to_say
 from unifex.core.tables import to_csv
+from unifex.core.templates import render
 from unifex.evaluation.evaluate import CHALLENGE_DIM
 from unifex.evaluation.evaluation import Evaluation, difference
 from unifex.evaluation.metrics import CUTOFF, Estimate
@@ -80,6 +81,9 @@ class TrainResult:
     seconds: float
     evaluations: list[Evaluation]
     adaptation: Adaptation | None = None
+
+    def _repr_html_(self) -> str:
+        return render("notebook_evaluation.html", evaluations=self.evaluations, remark=self.advice)
 
     def of(self, model: str, dim: int) -> Evaluation | None:
         """The evaluation of a model at a dimension, or at the only one it has."""
