@@ -27,6 +27,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     packed.add_argument(
         "--no-searches", action="store_true", help="without its saved searches and the pictures they were made with"
     )
+    packed.add_argument("--places", action="store_true", help="also where pictures were taken (latitude, longitude)")
     packed.share("--public")
     unpacked = command("unpack", _unpack, "make a gallery of what `pack` wrote")
     unpacked.add_argument("source", metavar="FILE.zip|hf:OWNER/NAME")
@@ -38,6 +39,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     clip.add_argument("--images", type=Path, metavar="DIR", help="where its images lie, if not in the folder")
     clip.add_argument("--write", action="store_true", help="write the gallery there instead")
     clip.add_argument("--features", action="store_true", help="with --write: the backbone's features, not embeddings")
+    clip.add_argument("--places", action="store_true", help="with --write: also where pictures were taken")
     clip.share("--dim", help="with --write: length of the embeddings (default: the gallery's)")
 
 
@@ -49,10 +51,10 @@ def _pack(options: argparse.Namespace) -> dict[str, Any]:
     searches = None if options.no_searches else galleries.searches_path(gallery.config.id)
     if options.out.startswith("hf:"):
         repo = options.out.removeprefix("hf:")
-        address = watched(bundle.push(gallery, repo, options.images, not options.public, searches))
+        address = watched(bundle.push(gallery, repo, options.images, not options.public, searches, options.places))
         say(options, f"gallery '{gallery.name}' is at {address}")
         return {"gallery": gallery.name, "address": address, "private": not options.public}
-    packed = watched(bundle.pack(gallery, Path(options.out), options.images, searches))
+    packed = watched(bundle.pack(gallery, Path(options.out), options.images, searches, options.places))
     told = f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}"
     say(options, told + (f", with {plural(packed.searches, 'saved search')}" if packed.searches else ""))
     return {"gallery": gallery.name, **asdict(packed)}
@@ -76,7 +78,8 @@ def _clip(options: argparse.Namespace) -> dict[str, Any]:
     if not options.write:
         return import_embeddings(options, options.folder, pictures=options.images)
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    return _moved(options, clip_retrieval.write(gallery, options.folder, options.features, options.dim), "written to")
+    work = clip_retrieval.write(gallery, options.folder, options.features, options.dim, options.places)
+    return _moved(options, work, "written to")
 
 
 def import_embeddings(

@@ -22,6 +22,7 @@ from PIL import ExifTags, Image
 from unifex.core import colour, metadata, tiff
 from unifex.core.errors import UnifexError
 from unifex.core.high_depth import Told, to_eight_bits
+from unifex.core.metadata import FileMetadata
 from unifex.core.preprocessing import REDUCING_GAP, WHITE
 from unifex.core.regions import WHOLE, Region
 
@@ -104,15 +105,15 @@ class ImageError(UnifexError):
 class Picture:
     """A decoded image. ``image`` is sRGB, upright, and may be smaller than ``width`` x ``height``.
 
-    ``note`` tells what the file has that was not taken: pages, the raw data behind a preview; mostly empty. ``taken``:
-    when a camera took it (:func:`unifex.core.metadata.taken`).
+    ``note`` tells what the file has that was not taken: pages, the raw data behind a preview; mostly empty. ``said``:
+    what else the file says of it.
     """
 
     image: Image.Image
     width: int
     height: int
     note: str = ""
-    taken: str = ""
+    said: FileMetadata = FileMetadata()
 
 
 def set_limits(limits: Limits) -> None:
@@ -191,16 +192,16 @@ def _decode(data: bytes, at_least: int | None) -> Picture:
         _check_size(width, height)
         note = tiff.note(opened) if opened.format == "TIFF" else ""
         if opened.format == "TIFF" and tiff.is_deep(opened) and opened.mode != "CMYK":
-            return replace(_deep_tiff(data, at_least, opened, note), taken=metadata.taken(opened))
+            return replace(_deep_tiff(data, at_least, opened, note), said=metadata.read(opened))
         if at_least and opened.format in ("JPEG", "MPO"):
             opened.draft("RGB", (at_least, at_least))
         with _room_for(_memory(opened, data, width * height), (width, height)):
             opened.load()
             orientation = _orientation(opened, data)
             image = _reduced_rgb(_of_eight_bits(opened, data), at_least)
-        taken = metadata.taken(opened)
+        said = metadata.read(opened)
     picture = _picture(image, (width, height), orientation if opened.format != "TIFF" else 1, note)
-    return replace(picture, taken=taken)
+    return replace(picture, said=said)
 
 
 def _picture(image: Image.Image, size: tuple[int, int], orientation: int, note: str) -> Picture:

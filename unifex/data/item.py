@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
+from unifex.core.metadata import keywords
 from unifex.core.text import printable
 
 MAX_COLUMNS = 20  # further ones that an item keeps beside its labels
@@ -51,6 +52,11 @@ class Labels:
     def with_further(self, column: str, text: str) -> Labels:
         """With one more further column, unless the text is empty or the column is there already."""
         return self if not text or column in self.extra else replace(self, extra={column: text, **self.extra})
+
+    def without(self, columns: Collection[str]) -> Labels:
+        """Without these further columns."""
+        extra = {name: text for name, text in self.extra.items() if name not in columns}
+        return self if len(extra) == len(self.extra) else replace(self, extra=extra)
 
     def beside(self, taken: Collection[str]) -> dict[str, str]:
         """``extra``, to be shown beside what is called so already."""
@@ -95,7 +101,7 @@ class Item(Labelled):
 
     ``uri`` identifies it within a gallery, ``path`` is how the source calls it (relative, with ``/``). ``stamp``
     changes when the content may have changed. ``keep``: the gallery must keep the bytes, because ``uri`` cannot be
-    opened later. ``notes``: what a report of indexing says of it.
+    opened later. ``notes``: what a report of indexing says of it; ``tags`` (:func:`keywords`) that the source gives it.
     """
 
     uri: str
@@ -105,9 +111,12 @@ class Item(Labelled):
     stamp: str = ""
     keep: bool = False
     notes: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", printable(self.path))
+        if self.tags:
+            object.__setattr__(self, "tags", keywords(self.tags))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ import numpy as np
 from unifex.core import derived, disk, images, thumbnails
 from unifex.core.files import file_hash, new_folder, verify, whole_file, with_checksum, write_atomically
 from unifex.core.language import to_say
+from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.gallery.bundle_file import CONTENTS, SCHEMA, SEARCHES_FILE, WIDEST, BundleFile, Contents, refusing
@@ -63,13 +64,15 @@ class Packed:
     searches: int = 0
 
 
-def pack(gallery: Gallery, out: Path, images: bool = False, searches: Path | None = None) -> Work[Packed]:
+def pack(
+    gallery: Gallery, out: Path, images: bool = False, searches: Path | None = None, places: bool = False
+) -> Work[Packed]:
     """Write a gallery as a zip.
 
     ``images``: the images themselves, too, so that they can be seen large elsewhere; else their thumbnails only.
     ``searches``: the file of its saved ones (:meth:`Library.searches_path`), if they shall go with it and there are
-    some. Raises ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone or
-    changed.
+    some. ``places``: also where pictures were taken, as far as columns tell; image files say what they say. Raises
+    ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone or changed.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -79,7 +82,7 @@ def pack(gallery: Gallery, out: Path, images: bool = False, searches: Path | Non
         zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive,
     ):
         records = _originals(gallery) if images else {}
-        files, hashes = _files(gallery, Path(scratch), records), {}
+        files, hashes = _files(gallery, Path(scratch), records, places), {}
         kept = _searches(searches)
         if kept:
             files[SEARCHES_FILE] = lambda: with_checksum({"searches": kept})
@@ -113,12 +116,15 @@ def _searches(path: Path | None) -> list[Any]:
         return []
 
 
-def _files(gallery: Gallery, scratch: Path, originals: dict[str, Record]) -> dict[str, Path | Callable[[], bytes]]:
+def _files(
+    gallery: Gallery, scratch: Path, originals: dict[str, Record], places: bool
+) -> dict[str, Path | Callable[[], bytes]]:
     """Name in the bundle -> the file, or what gives its bytes, for everything that goes into it."""
     try:
         with gallery.database.connect() as database:
             place = f"bundle:{gallery.config.id}"
-            rebuilt = rebuild(database, scratch / ITEMS, place, lambda sha256, _: _original_name(originals.get(sha256)))
+            name = lambda sha256, _: _original_name(originals.get(sha256))  # noqa: E731
+            rebuilt = rebuild(database, scratch / ITEMS, place, name, () if places else PLACE)
     except ValueError as error:
         raise GalleryError(f"gallery '{gallery.name}' cannot be packed: {error}") from error
     config = replace(gallery.config, previous="", store="", collection="")
@@ -326,7 +332,12 @@ def _model_here(name: str, models: Path) -> tuple[str, str] | None:
 
 
 def push(
-    gallery: Gallery, repo: str, images: bool = False, private: bool = True, searches: Path | None = None
+    gallery: Gallery,
+    repo: str,
+    images: bool = False,
+    private: bool = True,
+    searches: Path | None = None,
+    places: bool = False,
 ) -> Work[str]:
     """Put a gallery on the hub as a data set, private unless told otherwise; its address. Else as :func:`pack`.
 
@@ -335,7 +346,7 @@ def push(
     hub.check_name(repo)
     hub.check_reachable(repo)
     with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
-        yield from pack(gallery, Path(scratch) / ON_HUB, images, searches)
+        yield from pack(gallery, Path(scratch) / ON_HUB, images, searches, places)
         (Path(scratch) / "README.md").write_text(_card(gallery, repo), encoding="utf-8")
         return hub.push(Path(scratch), repo, "dataset", private)
 

@@ -21,6 +21,7 @@ import numpy as np
 from unifex.core import images, thumbnails
 from unifex.core.files import whole_file, write_atomically
 from unifex.core.language import to_say
+from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, SourceError
@@ -48,10 +49,13 @@ class Moved:
     pictures: int = 0
 
 
-def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None = None) -> Work[Moved]:
+def write(
+    gallery: Gallery, out: Path, features: bool = False, dim: int | None = None, places: bool = False
+) -> Work[Moved]:
     """Write a gallery's embeddings (``dim``: other than its own) or ``features``, L2 norm 1, float16, and its table.
 
-    Columns of the table: image_path, label, domain, split, sha256; where items have more, extra, which is JSON.
+    Columns of the table: image_path, label, domain, split, sha256; where items have more, extra, which is JSON. Where
+    pictures were taken is in it with ``places``.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -69,8 +73,9 @@ def write(gallery: Gallery, out: Path, features: bool = False, dim: int | None =
         records = gallery.records(ids[start:stop])
         names = ("label", "domain", "split", "sha256")
         columns = {name: [getattr(record, name) for record in records] for name in names}
-        if any(record.labels.extra for record in records):
-            columns["extra"] = [record.labels.row[3] for record in records]
+        labels = [record.labels if places else record.labels.without(PLACE) for record in records]
+        if any(said.extra for said in labels):
+            columns["extra"] = [said.row[3] for said in labels]
         table = pa.table({"image_path": [record.uri for record in records], **columns})
         array = io.BytesIO()  # numpy's own writing of files does not say why it failed
         np.save(array, vectors[start:stop].astype(np.float16))
@@ -178,7 +183,7 @@ def _embedded(row: dict[str, Any], vector: np.ndarray, folder: Path, pictures: P
     thumbnail = thumbnails.thumbnail(picture.image)
     sha256 = images.content_hash(data)
     size = picture.width, picture.height, len(data)
-    return Embedded(item, sha256, *size, vector, thumbnail, taken=picture.taken)
+    return Embedded(item, sha256, *size, vector, thumbnail, said=picture.said)
 
 
 def _labels(row: dict[str, Any], place: str) -> Labels:

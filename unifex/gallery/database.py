@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash
-from unifex.core.metadata import TAKEN
+from unifex.core.metadata import TAKEN, columns_of_row
 from unifex.core.text import reason
 from unifex.data.item import Labels, Skipped
 from unifex.gallery import config, corrections, schema, tags
@@ -32,6 +32,7 @@ from unifex.gallery.snapshot import CategoricalColumn, FurtherColumns, ItemTable
 FILE = "items.sqlite"
 _SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_DESCRIBED = "SELECT id, metadata FROM features JOIN items USING (sha256) WHERE metadata > ''"
 _DATED = "SELECT id, taken FROM features JOIN items USING (sha256) WHERE taken > '' AND typeof(taken) = 'text'"
 log = logging.getLogger("unifex")
 
@@ -153,8 +154,8 @@ class Database:
 
     def records(self, ids: Sequence[int] | np.ndarray) -> list[Record]:
         """The items with these ids, in this order; ids that are no longer there are left out."""
-        query = f"""SELECT shown.label, shown.domain, shown.split, items.extra, taken, {tags.OF_ITEM}, shown.id,
-                       shown.uri, shown.path, shown.sha256, width, height, bytes, COALESCE(original, '')
+        query = f"""SELECT shown.label, shown.domain, shown.split, items.extra, taken, metadata, {tags.OF_ITEM},
+                       shown.id, shown.uri, shown.path, shown.sha256, width, height, bytes, COALESCE(original, '')
                    FROM shown JOIN items USING (id) JOIN features ON features.sha256 = shown.sha256
                    WHERE shown.id = ?"""
         with self.connect() as database:
@@ -163,7 +164,7 @@ class Database:
         try:
             return [
                 Record(id, uri, path, sha256, _labels(*said), *rest, tags=tags.of_row(tagged))
-                for said, tagged, id, uri, path, sha256, *rest in ((row[:5], *row[5:]) for row in filter(None, rows))
+                for said, tagged, id, uri, path, sha256, *rest in ((row[:6], *row[6:]) for row in filter(None, rows))
             ]
         except ValueError as error:
             raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
@@ -207,11 +208,19 @@ class Database:
             now = version(database)
             rows = database.execute("SELECT id, path, extra FROM items ORDER BY id").fetchall()
             dated = database.execute(_DATED).fetchall()
+            described = database.execute(_DESCRIBED).fetchall()
             tagged = database.execute(tags.SHOWN).fetchall()
         try:
-            return now, FurtherColumns.of(ids, rows, tags.TagColumn.of(ids, tagged)).with_one(TAKEN, ids, dated)
+            further = FurtherColumns.of(ids, rows, tags.TagColumn.of(ids, tagged)).with_one(TAKEN, ids, dated)
         except ValueError as error:
             raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
+        said: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for id, others in described:
+            for column, text in columns_of_row("", others).items():
+                said[column].append((id, text))
+        for column, texts in said.items():
+            further = further.with_one(column, ids, texts)
+        return now, further
 
     def tags(self) -> dict[str, int]:
         """How many items have each tag, by tag in alphabetical order."""
@@ -328,10 +337,12 @@ class Database:
         return row[0] if row else ""
 
 
-def _labels(label: str, domain: str, split: str, extra: str, taken: object) -> Labels:
-    """Of a row, with the date of its image where it has no column of that name. Raises ValueError for damaged ones."""
+def _labels(label: str, domain: str, split: str, extra: str, taken: object, others: object) -> Labels:
+    """Of a row, with what the file says where it has no column of that name. Raises ValueError for damaged ones."""
     labels = Labels.from_row(label, domain, split, extra)
-    return labels.with_further(TAKEN, taken) if isinstance(taken, str) else labels
+    for column, text in columns_of_row(taken, others).items():
+        labels = labels.with_further(column, text)
+    return labels
 
 
 def version(database: sqlite3.Connection) -> int:

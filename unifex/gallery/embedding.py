@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from unifex.core import images, thumbnails
-from unifex.core.metadata import taken_by_header
+from unifex.core.metadata import FileMetadata, read_header
 from unifex.data.item import Item, Skipped, Source, Unread
 from unifex.data.sources import open_source
 from unifex.data.tree import camera
@@ -37,7 +37,7 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
             continue
         sha256 = images.content_hash(data)
         if sha256 in known:
-            outcomes.append(_with_original(Embedded(item, sha256), data))
+            outcomes.append(_with_original(Embedded(item, sha256, said=read_header(data)), data))
             continue
         try:
             picture = images.decode(data, at_least=embedder.backbone.preprocessing.size)
@@ -50,7 +50,7 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
         pixels.append(embedder.backbone.preprocessing.to_input(picture.image))
         thumbnail = thumbnails.thumbnail(picture.image)
         size = picture.width, picture.height, len(data)
-        entry = Embedded(item, sha256, *size, thumbnail=thumbnail, taken=picture.taken)
+        entry = Embedded(item, sha256, *size, thumbnail=thumbnail, said=picture.said)
         waiting.append((len(outcomes), _with_original(entry, data)))
         outcomes.append(entry)
     if pixels:
@@ -59,10 +59,10 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
     return outcomes
 
 
-def date_of(item: Item) -> str | None:
-    """When an item's picture was taken, by the header of its file; None where that cannot be read now."""
+def said_by_file(item: Item) -> FileMetadata | None:
+    """What an item's file says of it, by its header; None where that cannot be read now."""
     try:
-        return taken_by_header(Path(item.uri) if os.path.isabs(item.uri) else item.read())
+        return read_header(Path(item.uri) if os.path.isabs(item.uri) else item.read())
     except (OSError, images.ImageError):
         return None
 

@@ -41,10 +41,10 @@ class ImageStore:
         sizes = {entry.sha256: self._write_files(entry) for entry in fresh.values()}
         shard = self._new_shard(connection, [entry.features for entry in fresh.values()]) if fresh else 0
         connection.executemany(
-            "INSERT INTO features (sha256, shard, row, width, height, bytes, original, stored, taken) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO features (sha256, shard, row, width, height, bytes, original, stored, taken, metadata) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (e.sha256, shard, row, e.width, e.height, e.bytes, e.original_name, sizes[e.sha256], e.taken)
+                (e.sha256, shard, row, e.width, e.height, e.bytes, e.original_name, sizes[e.sha256], *_said(e))
                 for row, e in enumerate(fresh.values())
             ],
         )
@@ -152,3 +152,8 @@ class ImageStore:
                 "UPDATE features SET original = ?, stored = stored + ? WHERE sha256 = ?",
                 (entry.original_name, size, entry.sha256),
             )
+
+
+def _said(entry: Embedded) -> tuple[str | None, str | None]:
+    """What its file says, as a row; nothing where nobody looked."""
+    return entry.said.row if entry.said else (None, None)

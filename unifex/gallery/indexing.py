@@ -17,13 +17,14 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from unifex.core.language import say, to_say
+from unifex.core.metadata import FileMetadata
 from unifex.core.progress import Stage, Step, Work
 from unifex.core.text import plural
 from unifex.data import locations
 from unifex.data.item import Item, Skipped, Source, SourceError
 from unifex.data.locations import Place
 from unifex.data.sources import open_source
-from unifex.gallery.embedding import date_of, embed_items
+from unifex.gallery.embedding import embed_items, said_by_file
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import Counts, IndexReport
@@ -203,8 +204,8 @@ class _Run:
         self._embedder = gallery.embedder
         self._known = KnownItems(writer, self.source_id, [known.spec for known in gallery.sources()])
         self._hashes = writer.stored_hashes()
-        self._undated = writer.undated()
-        self._dates: dict[str, str] = {}  # of images that were indexed before anybody looked for one
+        self._unasked = writer.unasked()
+        self._said: dict[str, FileMetadata] = {}  # by images that were indexed before anybody looked
         self._seen: set[str] = set()
         self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
         self._batch: list[Embedded] = []
@@ -284,9 +285,9 @@ class _Run:
         self.counts.skipped += 1
         if self._known.is_news(stored, item):
             self._touched.append((stored, item))
-        if stored.sha256 in self._undated and (date := date_of(item)) is not None:
-            self._undated.discard(stored.sha256)
-            self._dates[stored.sha256] = date
+        if stored.sha256 in self._unasked and (said := said_by_file(item)) is not None:
+            self._unasked.discard(stored.sha256)
+            self._said[stored.sha256] = said
 
     def _refuse(self, refused: Skipped, stored: Stored | None, is_read: bool = False) -> None:
         """``stored``: the item that was there. ``is_read``: its file was, and is no image any more."""
@@ -330,9 +331,9 @@ class _Run:
     def _commit(self) -> None:
         if self._left:
             self.writer.leave(self._left)
-        if self._dates:
-            self.writer.date(self._dates)
-            self._dates = {}
+        if self._said:
+            self.writer.describe(self._said)
+            self._said = {}
         if self._touched:
             self.counts.relabelled += self.writer.list_items(self.source_id, self._touched)
         if self._batch or self._refused or self._moved:

@@ -62,16 +62,27 @@ def move(connection: sqlite3.Connection, item: int, uri: str, stamp: str) -> Non
 
 
 def list_items(connection: sqlite3.Connection, source: int, items: Iterable[tuple[int, Item]]) -> None:
-    """Note what a source says of items by id. Saying the same again is nothing new."""
+    """Note what a source says of items by id. Saying the same again is nothing new; of tags what is new is given, and
+    what is said no more is taken away."""
+    items = list(items)
+    _retag(connection, source, items)
     now = one(connection, "SELECT version FROM state")
     connection.executemany(
-        "INSERT INTO listings (item, source, path, label, domain, split, extra, since) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item, source) DO UPDATE SET "
+        "INSERT INTO listings (item, source, path, label, domain, split, extra, tags, since) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item, source) DO UPDATE SET "
         "path = excluded.path, label = excluded.label, domain = excluded.domain, split = excluded.split, "
-        "extra = excluded.extra, since = CASE WHEN (label, domain, split, extra) = "
+        "extra = excluded.extra, tags = excluded.tags, since = CASE WHEN (label, domain, split, extra) = "
         "(excluded.label, excluded.domain, excluded.split, excluded.extra) THEN since ELSE excluded.since END",
-        [(item, source, i.path, *i.labels.row, now) for item, i in items],
+        [(item, source, i.path, *i.labels.row, tags.as_row(i.tags), now) for item, i in items],
     )
+
+
+def _retag(connection: sqlite3.Connection, source: int, items: Sequence[tuple[int, Item]]) -> None:
+    query = "SELECT tags FROM listings WHERE item = ? AND source = ?"
+    for item, now in items:
+        before = tags.of_row(one(connection, query, item, source) or "")
+        tags.give(connection, [(item, tag) for tag in now.tags if tag not in before])
+        tags.take_away(connection, [item], [tag for tag in before if tag not in now.tags])
 
 
 def settle(connection: sqlite3.Connection, items: Iterable[int]) -> int:

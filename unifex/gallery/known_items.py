@@ -10,6 +10,7 @@ from itertools import takewhile
 from unifex.data import locations
 from unifex.data.item import Item
 from unifex.data.locations import Place, Places
+from unifex.gallery import tags
 from unifex.gallery.records import Stored
 from unifex.gallery.writer import Writer
 
@@ -39,7 +40,7 @@ class KnownItems:
     def is_news(self, stored: Stored, item: Item) -> bool:
         """Whether a source that has the item says something new of it."""
         self._found.add(stored.id)
-        said = (item.path, *item.labels.row)
+        said = (item.path, *item.labels.row, tags.as_row(item.tags))
         return self._said.get(stored.id) != said or (stored.uri == item.uri and stored.stamp != item.stamp)
 
     def make_room(self, uri: str) -> None:

@@ -15,12 +15,12 @@ from unifex.data.item import MAX_COLUMNS, Labelled, Labels
 TABLE = """
 CREATE TABLE IF NOT EXISTS listings (
     item INTEGER NOT NULL, source INTEGER NOT NULL, path TEXT NOT NULL, label TEXT NOT NULL, domain TEXT NOT NULL,
-    split TEXT NOT NULL, since INTEGER NOT NULL, extra TEXT NOT NULL DEFAULT '',
+    split TEXT NOT NULL, since INTEGER NOT NULL, extra TEXT NOT NULL DEFAULT '', tags TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (item, source)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS listings_source ON listings (source);
 """
 # In a gallery of an earlier version every item has one source, which says what the item has.
-OF_ITEMS = "SELECT id AS item, source, path, label, domain, split, 0 AS since, extra FROM items"
+OF_ITEMS = "SELECT id AS item, source, path, label, domain, split, 0 AS since, extra, '' AS tags FROM items"
 
 
 @dataclass(frozen=True)

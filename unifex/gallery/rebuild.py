@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from unifex.core import dates
+from unifex.core.metadata import FileMetadata, columns_of_row
 from unifex.core.text import printable
 from unifex.data.item import Labels
 from unifex.gallery import listings, tags
@@ -45,11 +46,17 @@ class Rebuilt:
     originals: dict[str, str]
 
 
-def rebuild(source: sqlite3.Connection, target: Path, place: str, original: Callable[[str, str], str]) -> Rebuilt:
+def rebuild(
+    source: sqlite3.Connection,
+    target: Path,
+    place: str,
+    original: Callable[[str, str], str],
+    without: Collection[str] = (),
+) -> Rebuilt:
     """Write a database with what is in ``source``; items lie at ``place``/ID/PATH, and nothing in it is unfinished.
 
-    ``original``: (sha256, name there) -> the file name of an image's bytes, or "". Raises ValueError for what no
-    gallery holds.
+    ``original``: (sha256, name there) -> the file name of an image's bytes, or "". ``without``: further columns that
+    stay behind. Raises ValueError for what no gallery holds.
     """
     with closing(sqlite3.connect(target)) as made, made:
         make_tables(made)
@@ -58,27 +65,27 @@ def rebuild(source: sqlite3.Connection, target: Path, place: str, original: Call
         originals: dict[str, str] = {}
 
         def features() -> Iterator[tuple]:
-            for sha256, shard, row, *told, name in _rows(source, "features"):
+            for sha256, shard, row, *told, others, name in _rows(source, "features"):
                 if row >= shards.get(shard, 0):
                     raise ValueError(f"an image lies at row {row} of features {shard}, where nothing is")
                 originals[sha256] = original(sha256, name)
-                yield sha256, shard, row, *told, originals[sha256]
+                yield sha256, shard, row, *told, _left(others, without), originals[sha256]
 
         corrections = list(_rows(source, "corrections"))
         corrected = {uri for row in corrections for uri in (row[1], row[6])}
         named: dict[str, tuple[str, str]] = {"": ("", "")}
 
         def items() -> Iterator[tuple]:
-            for id, uri, path, *rest in _rows(source, "items"):
+            for id, uri, path, *rest, extra in _rows(source, "items"):
                 new = f"{place}/{id}/{path}"
                 if uri in corrected:
                     named[uri] = new, path
-                yield id, new, path, *rest
+                yield id, new, path, *rest, _left(extra, without)
 
         made.executemany("INSERT INTO shards (id, rows) VALUES (?, ?)", shards.items())
         made.executemany(
-            "INSERT INTO features (sha256, shard, row, width, height, bytes, taken, original) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO features (sha256, shard, row, width, height, bytes, taken, metadata, original) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             features(),
         )
         made.executemany(
@@ -155,6 +162,16 @@ def _taken(value: object) -> str | None:
     return None if value is None else str(value)
 
 
+def _metadata(value: object) -> str | None:
+    """What a file says, as it is stored; None in a gallery of an earlier version, which did not look."""
+    return None if value is None else FileMetadata(columns_of_row("", _text(MOST_EXTRA)(value))).row[1]
+
+
+def _left(columns: str | None, without: Collection[str]) -> str | None:
+    """Further columns as JSON, without some."""
+    return Labels.from_row("", "", "", columns).without(without).row[3] if columns and without else columns
+
+
 def _place(value: object) -> str:
     """It only tells whose correction one is; nothing is opened there."""
     if not isinstance(value, str):
@@ -185,7 +202,7 @@ def _tag(value: object) -> str:
     return tag
 
 
-LATER = frozenset({"extra", "taken"})  # columns that a gallery of an earlier version may lack
+LATER = frozenset({"extra", "taken", "metadata"})  # columns that a gallery of an earlier version may lack
 LATER_TABLES = frozenset({"tags"})
 _SIZE = _number(0, 1 << 40)
 _LABEL = _text(MOST_LABEL)
@@ -193,7 +210,7 @@ _COLUMNS: dict[str, dict[str, Callable[[object], object]]] = {
     "shards": {"id": _number(1, 1 << 32), "rows": _number(0, SHARD_ROWS)},
     "features": {
         "sha256": _digest, "shard": _number(1, 1 << 32), "row": _number(0, SHARD_ROWS), "width": _SIZE,
-        "height": _SIZE, "bytes": _SIZE, "taken": _taken, "original": _file_name,
+        "height": _SIZE, "bytes": _SIZE, "taken": _taken, "metadata": _metadata, "original": _file_name,
     },
     "items": {
         "id": _number(1, 1 << 62), "uri": _place, "path": _text(MOST_PATH), "sha256": _digest, "label": _LABEL,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unifex.core.metadata import FileMetadata
 from unifex.data.item import Item, Labelled, Labels, Options, Source
 from unifex.data.sources import open_source
 
@@ -45,8 +46,8 @@ class Stored:
 
 @dataclass(frozen=True)
 class Embedded:
-    """An item ready to be committed. ``features`` is None when the gallery has them already for this hash; ``taken``
-    (:func:`unifex.core.metadata.taken`) where nobody looked."""
+    """An item ready to be committed. ``features`` is None when the gallery has them already for this hash; ``said``,
+    what its file says of it, where nobody looked."""
 
     item: Item
     sha256: str
@@ -57,7 +58,7 @@ class Embedded:
     thumbnail: bytes = b""
     original: bytes = b""
     original_suffix: str = ""
-    taken: str | None = None
+    said: FileMetadata | None = None
 
     @property
     def original_name(self) -> str:

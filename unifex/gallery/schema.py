@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS shards (
 CREATE TABLE IF NOT EXISTS features (
     sha256 TEXT PRIMARY KEY, shard INTEGER NOT NULL, row INTEGER NOT NULL,
     width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL, original TEXT,
-    stored INTEGER, taken TEXT) WITHOUT ROWID;
+    stored INTEGER, taken TEXT, metadata TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT UNIQUE NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
     label TEXT NOT NULL, domain TEXT NOT NULL, split TEXT NOT NULL, stamp TEXT NOT NULL, source INTEGER NOT NULL,
@@ -41,8 +41,9 @@ CREATE INDEX IF NOT EXISTS items_sha256 ON items (sha256);
 CREATE INDEX IF NOT EXISTS items_path ON items (path);
 CREATE INDEX IF NOT EXISTS features_shard ON features (shard);
 CREATE INDEX IF NOT EXISTS features_unmeasured ON features (sha256) WHERE stored IS NULL;
-CREATE INDEX IF NOT EXISTS features_undated ON features (sha256) WHERE taken IS NULL;
+CREATE INDEX IF NOT EXISTS features_unasked ON features (sha256) WHERE metadata IS NULL;
 CREATE INDEX IF NOT EXISTS features_dated ON features (sha256, taken) WHERE taken > '';
+CREATE INDEX IF NOT EXISTS features_described ON features (sha256) WHERE metadata > '';
 """
     + corrections.TABLE
     + corrections.INDICES
@@ -107,6 +108,7 @@ MIGRATIONS = (
     Migration(columns={"items": _EXTRA, "listings": _EXTRA}),
     Migration(tables={"tags": tags.TABLE.replace("CREATE TABLE", "CREATE TEMP TABLE")}),
     Migration(columns={"features": {"taken": "TEXT"}}),
+    Migration(columns={"features": {"metadata": "TEXT"}, "listings": {"tags": "TEXT NOT NULL DEFAULT ''"}}),
 )
 
 

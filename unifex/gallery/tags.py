@@ -1,5 +1,6 @@
 """Tags: words that people put on a gallery's items, stored beside them and never in their files.
 
+What a file or a source has for keywords is an item's from the beginning, to be taken away as any other tag.
 An item has any number. They belong to an image, as corrections do: an item keeps them wherever its file goes, they end
 when the file's content changes, and an item that was removed has them again when that content is indexed once more.
 """
@@ -12,12 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unifex.core import metadata
 from unifex.core.arrays import positions_of
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.text import plural, printable
 
-LONGEST, MOST, MOST_AT_ONCE = 60, 50, 10  # characters of a tag; tags of an item; tags that are given in one text
+LONGEST = metadata.LONGEST_KEYWORD  # characters of a tag
+MOST, MOST_AT_ONCE = 50, 10  # tags of an item; tags that are given in one text
 SEPARATOR = ", "  # between tags where several stand in one text
 
 TABLE = """
@@ -39,6 +42,11 @@ def parse(text: str) -> tuple[str, ...]:
         if len(tag) > LONGEST:
             raise UnifexError(say("the tag '{tag}…' is longer than {most} characters", tag=tag[:LONGEST], most=LONGEST))
     return found
+
+
+def as_row(given: Iterable[str]) -> str:
+    """As :func:`of_row` reads it."""
+    return "\n".join(given)
 
 
 def of_row(text: str) -> tuple[str, ...]:
@@ -87,6 +95,15 @@ def add(connection: sqlite3.Connection, items: Iterable[int], tags: Iterable[str
     )
     if connection.execute("SELECT 1 FROM tags GROUP BY item HAVING COUNT(*) > ?", (MOST,)).fetchone():
         raise UnifexError(say("an item has at most {tags}; take some away first", tags=plural(MOST, "tag", "tags")))
+
+
+def give(connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> None:
+    """(item, tag) of many items that are there, as their files or sources say: as many as an item may have."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO tags (item, tag, sha256) SELECT id, ?2, sha256 FROM items "
+        f"WHERE id = ?1 AND (SELECT COUNT(*) FROM tags WHERE item = ?1) < {MOST}",
+        rows,
+    )
 
 
 def take_away(connection: sqlite3.Connection, items: Iterable[int], tags: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from unifex.core import disk
 from unifex.core.files import drop_checksum, note_checksum
 from unifex.core.language import say
+from unifex.core.metadata import FileMetadata
 from unifex.data.item import Item, Skipped
 from unifex.data.locations import relocated
 from unifex.gallery import corrections, item_rows, tags
@@ -97,8 +98,8 @@ class Writer:
             return {row[1]: Stored(*row) for row in rows}
 
     def listed(self, source: int) -> dict[int, tuple[str, ...]]:
-        """The path and ``Labels.row`` that a source said of its items, by id."""
-        query = "SELECT item, path, label, domain, split, extra FROM listings WHERE source = ?"
+        """The path, ``Labels.row`` and tags that a source said of its items, by id."""
+        query = "SELECT item, path, label, domain, split, extra, tags FROM listings WHERE source = ?"
         with self._database.connect() as connection:
             return {row[0]: row[1:] for row in connection.execute(query, (source,))}
 
@@ -130,6 +131,8 @@ class Writer:
             inserted = [(item, entry.item) for item, entry in zip(item_rows.insert(connection, source, batch), batch)]
             found = [(item, entry.item) for item, entry in moved]
             item_rows.list_items(connection, source, [*inserted, *found])
+            words = ((id, tag) for (id, _), e in zip(inserted, batch) if e.said for tag in e.said.keywords)
+            tags.give(connection, words)
             relabelled = item_rows.settle(connection, [item for item, _ in found])
             item_rows.adopt_corrections(connection, batch)
             tags.adopt(connection, {item.sha256: id for (id, _), item in zip(reversed(inserted), reversed(batch))})
@@ -176,18 +179,22 @@ class Writer:
             relabelled = item_rows.settle(connection, [old.id for old, _ in items])
         return relabelled
 
-    def undated(self) -> set[str]:
-        """sha256 of every image of which nobody has looked yet when it was taken."""
+    def unasked(self) -> set[str]:
+        """sha256 of every image of which nobody has looked yet what its file says."""
         with self._database.connect() as connection:
-            return {row[0] for row in connection.execute("SELECT sha256 FROM features WHERE taken IS NULL")}
+            return {row[0] for row in connection.execute("SELECT sha256 FROM features WHERE metadata IS NULL")}
 
-    def date(self, taken: Mapping[str, str]) -> None:
-        """Note when images were taken (:func:`unifex.core.metadata.taken`), by sha256."""
+    def describe(self, said: Mapping[str, FileMetadata]) -> None:
+        """Note what the files of images say, by sha256; keywords become tags."""
         with self._change() as connection:
             connection.executemany(
-                "UPDATE features SET taken = ? WHERE sha256 = ? AND taken IS NULL",
-                [(text, sha256) for sha256, text in taken.items()],
+                "UPDATE features SET taken = COALESCE(taken, ?), metadata = ? WHERE sha256 = ? AND metadata IS NULL",
+                [(*metadata.row, sha256) for sha256, metadata in said.items()],
             )
+            for sha256, metadata in said.items():
+                if metadata.keywords:
+                    items = connection.execute("SELECT id FROM items WHERE sha256 = ?", (sha256,)).fetchall()
+                    tags.give(connection, ((item, tag) for (item,) in items for tag in metadata.keywords))
 
     def unlist(self, source: int, items: Sequence[int], gone: Iterable[int] = ()) -> Unlisted:
         """A source has these items no more: those that no other has, or that are ``gone``, are removed."""

@@ -25,10 +25,9 @@ import numpy as np
 from unifex.core.assets import PACKAGE
 from unifex.core.errors import UnifexError
 from unifex.core.language import to_say
-from unifex.core.metadata import TAKEN
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
-from unifex.data.item import Options, Skipped, SourceError
+from unifex.data.item import Labels, Options, Skipped, SourceError
 from unifex.gallery.clip_retrieval import PLAN
 from unifex.gallery.embedding import embed_items
 from unifex.gallery.records import Embedded
@@ -219,7 +218,7 @@ class Worker:
             "bytes": [one.bytes for one in embedded], "thumbnail": [one.thumbnail for one in embedded],
         }  # fmt: skip
         texts: dict[str, Any] = dict.fromkeys(("image_path", "path", "label", "domain", "split", "sha256"), pa.string())
-        further = [entry.item.labels.with_further(TAKEN, entry.taken or "") for entry in embedded]
+        further = [_with_said(entry) for entry in embedded]
         if any(labels.extra for labels in further):
             columns["extra"] = [labels.row[3] for labels in further]
             texts["extra"] = pa.string()
@@ -245,6 +244,14 @@ class Worker:
                     yield from _outcome(pending.popleft())
             while pending:
                 yield from _outcome(pending.popleft())
+
+
+def _with_said(entry: Embedded) -> Labels:
+    """What the source says of an image, and what its file says beside that."""
+    labels = entry.item.labels
+    for column, text in entry.said.columns.items() if entry.said else ():
+        labels = labels.with_further(column, text)
+    return labels
 
 
 def _outcome(waited) -> list[Embedded | Skipped]:

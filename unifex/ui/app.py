@@ -18,7 +18,7 @@ from starlette.responses import FileResponse
 from starlette.routing import BaseRoute
 
 from unifex.cli.settings import Settings
-from unifex.core import images, language, proxies
+from unifex.core import images, language, metadata, proxies
 from unifex.core.address import free_port, in_url, is_open, served_at
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
@@ -238,6 +238,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
     os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxy or ("127.0.0.1" if settings.share else "")
     if settings.public:
         images.set_limits(images.PUBLIC_LIMITS)
+        metadata.set_places(False)
     language.speak(settings.language)
     context = AppContext.create(settings)
     hosts = _hosts(settings)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from markupsafe import Markup
 
 from unifex.core.language import say, to_say
-from unifex.core.metadata import TAKEN, taken_by_header
+from unifex.core.metadata import TAKEN, read_header
 from unifex.core.templates import render
 from unifex.core.text import size
 from unifex.gallery import tags
@@ -71,7 +71,7 @@ def _taken(shown: Shown) -> str:
     """By the further column, or in a gallery of an earlier version by the file."""
     if shown.strangers:
         return ""
-    return shown.record.labels.extra.get(TAKEN) or taken_by_header(shown.original)
+    return shown.record.labels.extra.get(TAKEN) or read_header(shown.original).columns.get(TAKEN, "")
 
 
 # What is told of an item, where there is something to tell. Another fact is a line here.
