@@ -38,6 +38,7 @@ _UNREADABLE = (
 )  # fmt: skip
 _RATING, _XP_KEYWORDS = 0x4746, 0x9C9E  # tags of Windows in EXIF
 _IPTC_KEYWORDS, _IPTC_CHARSET, _UTF8 = (2, 25), (1, 90), b"\x1b%G"
+_HOLD = frozenset(("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp", "photoshop"))  # of Pillow's info
 _places = True
 
 
@@ -139,6 +140,8 @@ class _Opened:
 
 
 def _all_of(opened: _Opened) -> FileMetadata:
+    if opened.image.format != "TIFF" and _HOLD.isdisjoint(opened.image.info):
+        return FileMetadata()
     columns: dict[str, str] = {}
     for column in COLUMNS:
         if column.name in PLACE and not _places:

@@ -19,7 +19,7 @@ from unifex.core import images
 from unifex.core.language import say, to_say
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Source, SourceError, SourceKind
-from unifex.data.manifest import open_tree
+from unifex.data.sidecars import open_tree
 from unifex.data.tree import ARCHIVES, RAW, Node, is_service, top_folder
 
 BUNDLE_CONTENTS = "bundle.json"  # in an archive: it is a packed gallery

@@ -14,7 +14,8 @@ from unifex.core import images
 from unifex.core.language import say, to_say
 from unifex.core.text import printable
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError, SourceKind
-from unifex.data.manifest import Manifest, open_tree
+from unifex.data.manifest import Manifest
+from unifex.data.sidecars import ANNOTATIONS, open_label_file, open_tree
 from unifex.data.tree import RAW, TABLES, Node, is_service, notes
 
 LINK = "symbolic link, not followed; --follow-links follows it"
@@ -185,9 +186,9 @@ class SingleImage:
 
 
 def _open_folder(spec: str, options: Options) -> Source:
-    """The images below a folder, or those that a ``manifest.csv`` in it names.
+    """The images below a folder, or those that a ``manifest.csv`` or another tool's label file in it names.
 
-    The manifest may also lie in the only folder that is in it, as archives unpack.
+    Such a file may also lie in the only folder that is in it, as archives unpack.
     """
     tree = FolderTree(Path(spec).resolve(), options)
     return open_tree(tree, str(tree.root), options, tree.top())
@@ -196,6 +197,12 @@ def _open_folder(spec: str, options: Options) -> Source:
 def _open_table(spec: str, options: Options) -> Source:
     path = Path(spec).resolve()
     return Manifest(FolderTree(path.parent, options), path.name, str(path), options)
+
+
+def _open_labels(spec: str, options: Options) -> Source:
+    path = Path(spec).resolve()
+    root = path.parent.parent if path.parent.name == ANNOTATIONS else path.parent
+    return open_label_file(FolderTree(root, options), path.relative_to(root).as_posix(), str(path), options)
 
 
 FOLDER = SourceKind(
@@ -211,6 +218,13 @@ TABLE = SourceKind(
     "A CSV names images by paths relative to where it lies; further columns are kept with the images, and shown.",
     _open_table,
     takes=lambda path: path.suffix.lower() in TABLES,
+)
+LABELS = SourceKind(
+    to_say("a .json or .jsonl of labels"),
+    ".json, .jsonl",
+    "A metadata.jsonl of the hub's ImageFolder, COCO's instances and FiftyOne's exports name images beside them.",
+    _open_labels,
+    takes=lambda path: path.suffix.lower() in (".json", ".jsonl"),
 )
 IMAGE = SourceKind(
     to_say("an image"),

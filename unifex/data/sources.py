@@ -17,6 +17,7 @@ from unifex.data.item import Item, Options, Skipped, Source, SourceError, Source
 SOURCES: tuple[SourceKind, ...] = (  # the first that takes a spec opens it
     folder.FOLDER,
     folder.TABLE,
+    folder.LABELS,
     folder.IMAGE,
     archive.ARCHIVE,
     store_tree.STORE,

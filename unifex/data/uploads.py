@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from unifex.core import disk, system
 from unifex.core.language import say
 from unifex.data.item import Item, Options, Source, SourceError
-from unifex.data.manifest import NOT_FOUND
+from unifex.data.listed import NOT_FOUND
 from unifex.data.sources import open_source, require_items
 from unifex.data.tree import MANIFEST_NAME, TABLES, top_folder
 

@@ -21,7 +21,7 @@ from unifex.core import images
 from unifex.core.errors import UnifexError
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, SourceError, labels_from_layout
-from unifex.data.manifest import open_tree
+from unifex.data.sidecars import open_tree
 from unifex.data.sources import open_source
 from unifex.data.store_tree import StoreTree
 from unifex.data.stores import Entry

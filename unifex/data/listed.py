@@ -1,0 +1,162 @@
+"""What lists of images have in common, whatever they are written in: a row names a file of a tree, and says what it is.
+
+A row that is not understood costs itself alone, and is named with its place in the list.
+"""
+
+from __future__ import annotations
+
+import itertools
+import posixpath
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import unquote
+
+from unifex.core.text import has_control, printable
+from unifex.data.item import Item, Labels, Options, Skipped
+from unifex.data.tree import Node, SkippedByReason, Tree, excluded_by, notes
+
+NOT_FOUND = "file not found"
+MAX_TEXT = 200  # characters of a label or a domain: more is a slipped column, or a description
+MAX_CELL = 500  # characters of a further column's cell
+SPLITS = {
+    "": "",
+    "train": "train training",
+    "query": "query queries test testing val valid validation dev eval evaluation probe",
+    "index": "index gallery database db reference",
+}
+_SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names.split() or [""]}
+_FILE = re.compile(r"file:(//[^/]*)?", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_DRIVE = re.compile(r"[a-z]:/", re.IGNORECASE)
+Anything = TypeVar("Anything")
+
+
+class Odd(Exception):
+    """A row that is not taken; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a list says of one image. ``where``: in the list (``line 7``); ``item`` raises :class:`Odd`."""
+
+    where: str
+    path: str
+    item: Callable[[], Item]
+
+
+class ListedFiles:
+    """The files of a tree that a list in its ``folder`` names. ``confined``: why none outside may be named; empty when
+    it may."""
+
+    def __init__(self, tree: Tree, folder: str, options: Options, confined: str):
+        self.tree, self.folder, self.options, self.confined = tree, folder, options, confined
+        self._no_links = {""}  # folders in which one stays in the tree
+
+    def items(self, rows: Iterator[Said]) -> Iterator[Item | Skipped]:
+        """The items of all rows, each once; those that are none, and last what was excluded."""
+        named: dict[str, str] = {}  # of a uri: where it was named first
+        skipped = SkippedByReason()
+        for row in rows:
+            try:
+                item = row.item()
+                if glob := excluded_by(item.path, self.options.exclude):
+                    skipped.add(item.path, glob)
+                    continue
+                if item.uri in named:
+                    raise Odd(f"listed twice; {named[item.uri]} names it, too")
+                named[item.uri] = row.where
+                yield item
+            except Odd as odd:
+                yield Skipped(printable(row.path)[:MAX_TEXT] or row.where, f"{row.where}: {odd}")
+        yield from skipped.refusals()
+
+    def item(self, written: str, labels: Labels, told: tuple[str, ...] = ()) -> Item:
+        """Of the file that a row names. Raises :class:`Odd`."""
+        node = self.find(written)
+        try:
+            return self.tree.item(node, labels, (*told, *notes(node.path)))
+        except OSError as error:
+            raise Odd(f"cannot be read ({error.strerror})") from error
+
+    def find(self, written: str) -> Node:
+        """The file of this path, relative to the list's folder. Raises :class:`Odd`."""
+        if not written:
+            raise Odd("no path in this line")
+        if has_control(written):
+            raise Odd("the path holds a control character")
+        if local := _FILE.match(written):
+            written = unquote(written[local.end() :], errors="surrogateescape").replace("\0", "\ufffd")
+        elif _ADDRESS.match(written):
+            raise Odd("an address; download the image first, and name the file here")
+        for path in dict.fromkeys((written, written.replace("\\", "/"))):
+            if node := self.tree.find(self._within(path)):
+                break
+        else:
+            raise Odd(NOT_FOUND)
+        if refusal := node.refusal or self._link_above(node.path):
+            raise Odd(refusal)
+        if node.kind != "file":
+            raise Odd("a folder; a row names one file")
+        return node
+
+    def _link_above(self, path: str) -> str:
+        """Why a folder above it is not entered, which is a link and may lead elsewhere; empty when none is."""
+        folder = posixpath.dirname(path)
+        while self.confined and folder not in self._no_links:
+            above = self.tree.find(folder)
+            if above and above.kind == "link":
+                return above.refusal
+            self._no_links.add(folder)
+            folder = posixpath.dirname(folder)
+        return ""
+
+    def _within(self, path: str) -> str:
+        """The path in the tree, without detours."""
+        path = posixpath.normpath(posixpath.join(self.folder, path))
+        if self.confined and (path.startswith(("/", "../")) or path == ".." or _DRIVE.match(path)):
+            raise Odd(self.confined)
+        return path
+
+
+def bounded(entries: Iterator[Anything], options: Options, name: str) -> Iterator[Anything | Skipped]:
+    """Of the list ``name`` as far as it may be read: so many entries, so many seconds of looking for them."""
+    rows, seconds, spent = options.max_rows, options.max_seconds, 0.0
+    for number in itertools.count(1):
+        started = time.monotonic()
+        entry = next(entries, None)
+        spent += time.monotonic() - started
+        if entry is None:
+            return
+        if rows is not None and number > rows:
+            yield Skipped(name, f"more than {rows:,} rows; the rest was not read")
+            return
+        if seconds is not None and spent > seconds:
+            yield Skipped(name, f"more than {seconds:g} seconds of reading it; the rest was not read")
+            return
+        yield entry
+
+
+def checked(text: str, column: str) -> str:
+    """A label or a domain. Raises :class:`Odd` for what can be none."""
+    if has_control(text):
+        raise Odd(f"the {column} holds a control character")
+    if len(text) > MAX_TEXT:
+        raise Odd(f"the {column} has {len(text):,} characters, more than {MAX_TEXT}")
+    return text
+
+
+def split_of(written: str) -> tuple[str, tuple[str, ...]]:
+    """The split that is meant, and what is to be told of that. Raises :class:`Odd`."""
+    split = _SPLIT_OF.get(written.casefold())
+    if split is None:
+        raise Odd(f"split '{printable(written)[:40]}' is none of {', '.join(filter(None, SPLITS))}")
+    return split, () if written == split else (f"split '{written}' was taken as {split}",)
+
+
+def shortened(texts: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Further columns as they are kept, without empty ones, and what is to be told of that."""
+    cut = tuple(f"'{name}' was cut to {MAX_CELL} characters" for name, text in texts.items() if len(text) > MAX_CELL)
+    return {name: text[:MAX_CELL] for name, text in texts.items() if text}, cut

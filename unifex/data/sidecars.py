@@ -1,0 +1,204 @@
+"""A file at the top of a folder that says what its images are: our ``manifest.csv``, or a label file of another tool.
+
+It is read unasked where it is called exactly as that tool calls it (:data:`NAMES`) and is of its form; ``--exclude
+NAME`` leaves it alone. What other tools wrote never leads out of its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any, BinaryIO
+
+from unifex.core import images
+from unifex.core.text import printable, reason
+from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
+from unifex.data.label_files import FORMATS, NO_JSON, Described, Format, described_by_line
+from unifex.data.listed import NOT_FOUND, ListedFiles, Odd, Said, bounded, checked, shortened, split_of
+from unifex.data.manifest import MAX_LINE, Manifest, NoPathColumn
+from unifex.data.tree import MANIFEST_NAME, RAW, SkippedByReason, Tree, TreeImages, excluded_by, walk
+
+ANNOTATIONS = "annotations"  # the folder beside COCO's images that its label files lie in
+TABLE_NAME, LINES_NAME = "metadata.csv", "metadata.jsonl"  # of the hub's ImageFolder
+NAMES = (
+    LINES_NAME, TABLE_NAME, "samples.json", "labels.json", "annotations.json", "instances.json",
+    "_annotations.coco.json", f"{ANNOTATIONS}/instances_default.json",
+)  # fmt: skip
+MAX_BYTES, MAX_BYTES_OF_STRANGERS = 2**30, 8 * 2**20  # of a JSON file, which is held in memory
+LEAVES = "path leaves the folder"
+
+
+class OtherFile(SourceError):
+    """A file that is none of the label files that are read."""
+
+
+def open_tree(tree: Tree, spec: str, options: Options, top: str = "") -> Source:
+    """The images that a ``manifest.csv`` or a label file at the top of a tree names, or in its one ``top`` folder; else
+    all of them."""
+    folders = tuple(dict.fromkeys(("", top)))
+    for folder in folders:
+        if _is_there(tree, name := posixpath.join(folder, MANIFEST_NAME)):
+            return Manifest(tree, name, spec, options)
+    for name in [posixpath.join(folder, name) for folder in folders for name in NAMES]:
+        if _is_there(tree, name) and not excluded_by(name, options.exclude):
+            try:
+                return open_label_file(tree, name, spec, options)
+            except (OtherFile, NoPathColumn):
+                continue
+    return TreeImages(tree, spec, options)
+
+
+def _is_there(tree: Tree, name: str) -> bool:
+    node = tree.find(name)
+    return node is not None and node.kind == "file"
+
+
+def _is_image(path: str) -> bool:
+    return posixpath.splitext(path)[1].lower() in images.EXTENSIONS | RAW.keys()
+
+
+def open_label_file(tree: Tree, name: str, spec: str, options: Options) -> Source:
+    """The images that the label file ``name`` in a tree names. Raises :class:`SourceError`, which says what is wrong
+    where, and :class:`OtherFile` for a file that is no such thing."""
+    if name.endswith(".csv"):
+        return Unnamed(Manifest(tree, name, spec, options, tree.confined or LEAVES), tree, name)
+    return Unnamed(LabelFile(tree, name, spec, options), tree, name)
+
+
+class Unnamed:
+    """A list's images, and at the end how many files of its tree it does not name."""
+
+    def __init__(self, listed: Manifest | LabelFile, tree: Tree, name: str):
+        self.listed, self.tree, self.name = listed, tree, name
+        self.spec, self.options = listed.spec, listed.options
+
+    def count(self) -> int:
+        """How many entries the list has."""
+        return self.listed.count()
+
+    def __iter__(self) -> Iterator[Item | Skipped]:
+        named = set()
+        for entry in self.listed:
+            named.add(entry.path)
+            yield entry
+        left = SkippedByReason()
+        for node in walk(self.tree, self.options.exclude):
+            if not isinstance(node, Skipped) and _is_image(node.path) and printable(node.path) not in named:
+                left.add(node.path, f"not named in {posixpath.basename(self.name)}")
+        yield from left.refusals()
+
+
+class LabelFile:
+    """A .jsonl or .json of :data:`unifex.data.label_files.FORMATS`, at ``name`` in a tree."""
+
+    def __init__(self, tree: Tree, name: str, spec: str, options: Options):
+        self.tree, self.spec, self.options = tree, spec, options
+        self.folder, self.name = posixpath.split(name)
+        base = posixpath.dirname(self.folder) if posixpath.basename(self.folder) == ANNOTATIONS else self.folder
+        self._files = ListedFiles(tree, base, options, tree.confined or LEAVES)
+        found = tree.find(name)
+        if found is None or found.refusal:
+            raise SourceError(f"'{self.name}' cannot be read ({found.refusal if found else 'it went'})")
+        self._node = found
+        self._read: Callable[[], Iterator[Described]] = (
+            self._lines if name.endswith(".jsonl") else partial(self._entries, self._format)
+        )
+        if name.endswith(".jsonl"):
+            self._check_first_line()
+
+    def count(self) -> int:
+        """How many images it names."""
+        return sum(1 for _ in bounded(self._read(), self.options, self.name))
+
+    def __iter__(self) -> Iterator[Item | Skipped]:
+        said = (Said(one.where, (one.paths or ("",))[0], partial(self._item, one)) for one in self._read())
+        yield from bounded(self._files.items(said), self.options, self.name)
+
+    def _item(self, said: Described) -> Item:
+        if said.problem:
+            raise Odd(said.problem)
+        label, domain = checked(said.label, "label"), checked(said.domain, "domain")
+        split, told = split_of(said.split)
+        extra, cut = shortened(said.extra)
+        path = self._path(said)
+        item = self._files.item(path, Labels(label, domain, split, extra), (*said.notes, *told, *cut))
+        return replace(item, tags=said.tags)
+
+    def _path(self, said: Described) -> str:
+        """The first of the paths that is there, or the last."""
+        paths = [path for one in said.paths if (path := self._stems.get(one) if said.by_stem else one)]
+        for path in paths[:-1]:
+            try:
+                self._files.find(path)
+                return path
+            except Odd as odd:
+                if str(odd) != NOT_FOUND:
+                    raise
+        if not paths:
+            raise Odd(NOT_FOUND)
+        return paths[-1]
+
+    @cached_property
+    def _stems(self) -> dict[str, str]:
+        """The files below its folder, by their paths in that without the ending."""
+        below = f"{self._files.folder}/" if self._files.folder else ""
+        nodes = (node for node in walk(self.tree) if not isinstance(node, Skipped) and _is_image(node.path))
+        paths = [node.path.removeprefix(below) for node in nodes if node.path.startswith(below)]
+        return {posixpath.splitext(path)[0]: path for path in reversed(paths)}
+
+    @cached_property
+    def _document(self) -> Any:
+        most = MAX_BYTES if self.options.max_rows is None else MAX_BYTES_OF_STRANGERS
+        with self._open() as file:
+            try:
+                data = file.read(most + 1)
+            except (OSError, images.ImageError) as error:
+                raise SourceError(f"'{self.name}' cannot be read ({reason(error)})") from error
+        if len(data) > most:
+            raise SourceError(f"'{self.name}' is larger than {most // 2**20} MiB; split it")
+        try:
+            return json.loads(data.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise self._broken(data[: error.start].count(b"\n") + 1, "not UTF-8; save it as UTF-8") from error
+        except json.JSONDecodeError as error:
+            raise self._broken(error.lineno, f"no JSON ({error.msg}); export it again") from error
+        except (RecursionError, ValueError) as error:
+            raise self._broken(1, "JSON that no tool writes; export it again") from error
+
+    def _broken(self, line: int, why: str) -> SourceError:
+        return SourceError(f"'{self.name}', line {line}: {why}; --exclude {self.name} reads the folder without it")
+
+    def _open(self) -> BinaryIO:
+        try:
+            return self.tree.open(self._node)
+        except (OSError, images.ImageError) as error:
+            raise SourceError(f"'{self.name}' cannot be read ({reason(error)})") from error
+
+    @cached_property
+    def _format(self) -> Format:
+        for kind in FORMATS:
+            if kind.takes(self._document):
+                return kind
+        known = ", ".join(kind.name for kind in FORMATS)
+        raise OtherFile(f"'{self.name}' is none of the label files that are read: {known}, or a metadata.jsonl")
+
+    def _entries(self, kind: Format) -> Iterator[Described]:
+        return kind.read(self._document, posixpath.splitext(self.name)[0])
+
+    def _check_first_line(self) -> None:
+        first = next(self._lines(), None)
+        if first and first.problem.startswith(NO_JSON):
+            raise self._broken(int(first.where.removeprefix("line ")), first.problem)
+        if first and first.problem:
+            raise OtherFile(f"'{self.name}', {first.where}: {first.problem}")
+
+    def _lines(self) -> Iterator[Described]:
+        with self._open() as file:
+            for number, line in enumerate(iter(partial(file.readline, MAX_LINE), b""), start=1):
+                if len(line) == MAX_LINE:
+                    raise self._broken(number, "longer than 1 MiB; write one object a line")
+                if line.strip():
+                    yield described_by_line(f"line {number}", line)
