@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 
 from tests.support.drawing import picture
 from tests.support.galleries import run_index
+from unifex.cli.main import main
 from unifex.core import images, metadata, xmp
 from unifex.core.metadata import FileMetadata
 from unifex.core.progress import finish
@@ -257,6 +258,13 @@ def test_where_it_was_stays_at_home_unless_asked_for(album, tmp_path):
         pq = pytest.importorskip("pyarrow.parquet")
         table = pq.read_table(tmp_path / f"clip-{places}/metadata/metadata_0.parquet")
         assert any("latitude" in text for text in table["extra"].to_pylist()) is places
+
+
+def test_who_packs_the_files_is_told_what_they_say(album, capsys, tmp_path):
+    library = str(album.folder.parent)
+    for more, told in ((["--images"], True), ([], False)):
+        assert main(["pack", "album", "--out", str(tmp_path / "a.zip"), "--library", library, *more]) == 0
+        assert ("2 images of them tell where they were taken" in "".join(capsys.readouterr())) is told
 
 
 def test_a_table_s_place_stays_at_home_too(album, embedder, tmp_path):

@@ -87,14 +87,8 @@ def test_what_a_space_preloads_is_what_its_model_needs():
 
 
 def test_every_file_that_is_linked_is_there():
-    for page in (
-        "README.md",
-        "docs/design.md",
-        "docs/training.md",
-        "docs/backbones.md",
-        "docs/proxy.md",
-        "CONTRIBUTING.md",
-    ):
+    pages = ("design", "training", "backbones", "proxy", "metadata")
+    for page in ("README.md", *(f"docs/{name}.md" for name in pages), "CONTRIBUTING.md"):
         text = (ROOT / page).read_text()
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
             assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"

@@ -48,6 +48,8 @@ def _pack(options: argparse.Namespace) -> dict[str, Any]:
 
     galleries = library(options)
     gallery = galleries.get(options.gallery)
+    if options.images and (placed := gallery.database.placed()):
+        say(options, f"the image files go as they are: {plural(placed, 'image')} of them tell where they were taken")
     searches = None if options.no_searches else galleries.searches_path(gallery.config.id)
     if options.out.startswith("hf:"):
         repo = options.out.removeprefix("hf:")

@@ -16,7 +16,7 @@ from unifex.core.text import printable
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError, SourceKind
 from unifex.data.manifest import Manifest
 from unifex.data.sidecars import ANNOTATIONS, open_label_file, open_tree
-from unifex.data.tree import RAW, TABLES, Node, is_service, notes
+from unifex.data.tree import LABEL_FILES, RAW, TABLES, Node, is_service, notes
 
 LINK = "symbolic link, not followed; --follow-links follows it"
 
@@ -224,7 +224,7 @@ LABELS = SourceKind(
     ".json, .jsonl",
     "A metadata.jsonl of the hub's ImageFolder, COCO's instances and FiftyOne's exports name images beside them.",
     _open_labels,
-    takes=lambda path: path.suffix.lower() in (".json", ".jsonl"),
+    takes=lambda path: path.suffix.lower() in LABEL_FILES,
 )
 IMAGE = SourceKind(
     to_say("an image"),

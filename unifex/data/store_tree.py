@@ -17,10 +17,11 @@ from unifex.core.text import printable
 from unifex.data import stores
 from unifex.data.addresses import remembered
 from unifex.data.item import Item, Labels, Options, Source, SourceError, SourceKind
-from unifex.data.manifest import Manifest, open_tree
+from unifex.data.manifest import Manifest
+from unifex.data.sidecars import open_tree
 from unifex.data.store_failures import StoreFailure
 from unifex.data.stores import PREFIXES, Entry
-from unifex.data.tree import HEAD, TABLES, Node
+from unifex.data.tree import HEAD, LABEL_FILES, TABLES, Node, TreeImages
 
 MOST_SILENCES = 40  # files one after the other that no answer came for: the store is gone, not these files
 
@@ -60,9 +61,9 @@ class StoreTree:
         return entry.node if entry else None
 
     def open(self, node: Node) -> BinaryIO:
-        """See :class:`unifex.data.tree.Tree`. Of what is no table, the first bytes: they tell what it is."""
+        """See :class:`unifex.data.tree.Tree`. Of an image, as all but tables and labels may be, the first bytes."""
         suffix = PurePosixPath(node.path).suffix.lower()
-        return io.BytesIO(self._read(self._at(node), None if suffix in TABLES else HEAD))
+        return io.BytesIO(self._read(self._at(node), None if suffix in TABLES | LABEL_FILES else HEAD))
 
     def item(self, node: Node, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
         """See :class:`unifex.data.tree.Tree`. A stamp that nothing is known of is another each time."""
@@ -162,7 +163,7 @@ def _open(spec: str, options: Options) -> Source:
         shown = printable(address)
         raise SourceError(say("'{address}' cannot be read: {reason}", address=shown, reason=failure)) from None
     source = Manifest(tree, name, address, options) if is_table else open_tree(tree, address, options)
-    if isinstance(source, Manifest) and tree.unlisted:  # a row that is not found may be there
+    if not isinstance(source, TreeImages) and tree.unlisted:  # a row that is not found may be there
         shown = printable(address)
         raise SourceError(say("'{address}' can be listed in part only: {reason}", address=shown, reason=tree.unlisted))
     return source

@@ -23,6 +23,7 @@ from unifex.data.item import Item, Labels, Options, Skipped, Unread, labels_from
 MANIFEST_NAME = "manifest.csv"
 ARCHIVES = frozenset(".zip .tar .gz .tgz .7z .rar .bz2 .tbz2 .xz .txz .zst .lz .lzma .cab .iso .cbz .cbr .cb7".split())
 TABLES = frozenset((".csv", ".tsv"))
+LABEL_FILES = frozenset((".json", ".jsonl"))  # of other tools, which say what images are
 HEAD = 32  # bytes that tell what a file is
 RAW = {
     ".dng": "Adobe DNG", ".nef": "Nikon NEF", ".nrw": "Nikon NRW", ".cr2": "Canon CR2", ".cr3": "Canon CR3",
@@ -240,6 +241,8 @@ def refusal(tree: Tree, node: Node) -> str:
         return "archive inside the source; unpack it first"
     if suffix in TABLES:
         return f"a table; called {MANIFEST_NAME}, at the top, it would give the labels"
+    if suffix in LABEL_FILES:
+        return "not an image"
     with tree.open(node) as file:
         return "" if images.looks_like_image(file.read(HEAD)) else "not an image"
 

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash
-from unifex.core.metadata import TAKEN, columns_of_row
+from unifex.core.metadata import PLACE, TAKEN, columns_of_row
 from unifex.core.text import reason
 from unifex.data.item import Labels, Skipped
 from unifex.gallery import config, corrections, schema, tags
@@ -221,6 +221,12 @@ class Database:
         for column, texts in said.items():
             further = further.with_one(column, ids, texts)
         return now, further
+
+    def placed(self) -> int:
+        """How many images say where they were taken."""
+        with self.connect() as database:
+            rows = database.execute("SELECT metadata FROM features WHERE metadata > ''")
+            return sum(PLACE[0] in columns_of_row("", metadata) for (metadata,) in rows)
 
     def tags(self) -> dict[str, int]:
         """How many items have each tag, by tag in alphabetical order."""

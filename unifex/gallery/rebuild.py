@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,15 +95,7 @@ def rebuild(
         )
         made.execute(f"INSERT INTO listings {listings.OF_ITEMS}")
         made.executemany("INSERT OR REPLACE INTO refused VALUES (1, ?, ?)", _rows(source, "refused"))
-        made.executemany(
-            "INSERT INTO corrections (kind, uri, path, sha256, label, domain, other_uri, other_path) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (kind, *named[uri], sha256, label, domain, *named[other])
-                for kind, uri, _, sha256, label, domain, other, _ in corrections
-                if uri and uri in named and other in named
-            ],
-        )
+        _write_corrections(made, corrections, named)
         made.executemany(
             "INSERT OR IGNORE INTO tags (tag, item, sha256) "
             "SELECT ?, id, sha256 FROM items WHERE id = ? AND sha256 = ?",
@@ -112,6 +104,19 @@ def rebuild(
         if made.execute("SELECT 1 FROM items WHERE sha256 NOT IN (SELECT sha256 FROM features)").fetchone():
             raise ValueError("it has an item without features")
     return Rebuilt(shards, originals)
+
+
+def _write_corrections(made: sqlite3.Connection, said: list[tuple], named: Mapping[str, tuple[str, str]]) -> None:
+    """Of the items that are there. ``named``: their uri and path now, by their uri before."""
+    made.executemany(
+        "INSERT INTO corrections (kind, uri, path, sha256, label, domain, other_uri, other_path) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (kind, *named[uri], sha256, label, domain, *named[other])
+            for kind, uri, _, sha256, label, domain, other, _ in said
+            if uri and uri in named and other in named
+        ],
+    )
 
 
 def open_foreign(path: Path) -> sqlite3.Connection:

@@ -34,7 +34,11 @@ class GalleryPack:
                 "it above, or `python -m unifex unpack`. It does not tell where your images lie."
             )
         )
-        self.images = gr.Checkbox(label=say("With the images themselves"), elem_id="pack-images")
+        self.images = gr.Checkbox(
+            label=say("With the images themselves"),
+            info=say("The files as they are, with the place that a camera wrote into them"),
+            elem_id="pack-images",
+        )
         self.searches = gr.Checkbox(
             value=True, label=say("With its saved searches"),
             info=say("And the small pictures that they were made with"),
