@@ -41,7 +41,7 @@ export default (grid, choice) => {
     const answer = await ask({ title: say('Label of {images}', { images: images() }), field, answers: { save: say('Save') } });
     if (answer) tell('label', answer.text);
   };
-  const download = (what) => () => {  // a form, since what it answers goes to the disk as it comes
+  const download = ({ dataset }) => {  // a form, since what it answers goes to the disk as it comes
     const name = 'unifex-download';
     const frame = document.getElementById(name) || document.body.appendChild(
       Object.assign(document.createElement('iframe'), { id: name, name, hidden: true, title: say('Downloads') }));
@@ -56,7 +56,7 @@ export default (grid, choice) => {
     const form = Object.assign(document.createElement('form'), {
       method: 'post', action: new URL(`chosen/${encodeURIComponent(grid.data.gallery)}`, document.baseURI), target: name, hidden: true,
     });
-    for (const [key, value] of Object.entries({ what, items: JSON.stringify(choice.told()) })) {
+    for (const [key, value] of Object.entries({ what: dataset.format, items: JSON.stringify(choice.told()) })) {
       form.append(Object.assign(document.createElement('input'), { name: key, value }));
     }
     document.body.append(form);
@@ -76,9 +76,7 @@ export default (grid, choice) => {
       say('Copied with what is known of them; nothing is embedded again.'), 'gallery'),
     train: named(
       () => say('Train on {images}', { images: images() }), say('They become a gallery of their own, which the Train tab opens.'), 'train'),
-    csv: download('csv'),
-    originals: download('originals'),
-    folders: download('folders'),
+    download,
     leave: sure(() => say("Leave {images} out of '{gallery}'?", { images: images(), gallery: grid.data.gallery }),
       () => say('They are not found any more. The files stay, and the Evaluate tab can undo it.'), say('Leave out'), () => tell('leave')),
     remove: sure(() => say("Remove {images} from '{gallery}'?", { images: images(), gallery: grid.data.gallery }),
@@ -92,7 +90,7 @@ export default (grid, choice) => {
   menu.addEventListener('click', (event) => { if (event.target.closest('[data-do]')) menu.open = false; });
   document.addEventListener('pointerdown', (event) => { if (!menu.contains(event.target)) menu.open = false; });
   menu.addEventListener('keydown', (event) => {
-    const items = [...menu.querySelectorAll('button')].filter((node) => !node.hidden);
+    const items = [...menu.querySelectorAll('button, .downloads > summary')].filter((node) => node.offsetParent);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (event.key === 'Escape' && menu.open) {
       menu.open = false;

@@ -90,7 +90,7 @@ export default (grid) => {
   const ready = () => actions ||= acting().then((module) => module.default(grid, choice));
   element.addEventListener('click', async (event) => {
     const act = event.target.closest('[data-do]');
-    if (act) (await ready())[act.dataset.do]();
+    if (act) (await ready())[act.dataset.do](act);
   });
   element.addEventListener('toggle', ready, true);  // of the menu, which has its keys from there
   boxing(grid, choice);

@@ -13,7 +13,10 @@ from tests.support.galleries import run_index
 from tests.support.serving import serve
 from unifex.core.errors import UnifexError
 from unifex.core.progress import finish
-from unifex.gallery import handing_out
+from unifex.exports.export import sent
+from unifex.exports.formats import FORMATS, offered
+from unifex.exports.names import MISSING
+from unifex.exports.selection import Selection
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
@@ -77,24 +80,23 @@ def unzipped(parts) -> dict[str, bytes]:
 def test_image_files_in_a_zip(gallery, folder):
     paths = ["shapes/disc/0.png", "shapes/disc/1.png", "signs/cross/0.png"]
     ids = ids_of(gallery, *paths)
-    parts = list(handing_out.as_zip(gallery, ids, handing_out.as_they_lie))
+    parts = list(sent(Selection.of(gallery, ids), FORMATS["files"]))
     assert len(parts) > len(ids)  # it is sent while it is made
     assert unzipped(parts) == {path: (folder / path).read_bytes() for path in paths}
     (folder / "signs/cross/0.png").unlink()
-    by_label = unzipped(handing_out.as_zip(gallery, ids, handing_out.by_label))
-    assert set(by_label) == {"disc/0.png", "disc/1.png", handing_out.MISSING}
-    assert b"signs/cross/0.png: the image file is no longer there" in by_label[handing_out.MISSING]
+    by_label = unzipped(sent(Selection.of(gallery, ids, "only-originals"), FORMATS["imagefolder"]))
+    pictures = {"shapes - disc/0.png", "shapes - disc/1.png"}
+    assert set(by_label) == {*pictures, "metadata.jsonl", "README.md", MISSING}
+    assert b"signs/cross/0.png: the image file is no longer there" in by_label[MISSING]
+    assert [json.loads(line)["file_name"] for line in by_label["metadata.jsonl"].splitlines()] == sorted(pictures)
 
 
-def test_names_in_a_zip_are_safe_and_unique(gallery):
-    ids = ids_of(gallery, "shapes/disc/0.png", "shapes/disc/1.png", "signs/cross/0.png", "signs/cross/1.png")
-    evil = iter([("..", "../a.png"), ("/etc", "a.png"), ("etc", "A.png"), ("x" * 300, 'con"?.png')])
-    names = list(unzipped(handing_out.as_zip(gallery, ids, lambda record: next(evil))))
-    assert names[0] == "_a.png" or "/" not in names[0]
-    assert names[1:3] == ["_etc/a.png", "etc/A.png"]
-    assert not any(part in ("", ".", "..") or len(part) > 100 for name in names for part in name.split("/"))
-    same = list(unzipped(handing_out.as_zip(gallery, ids, lambda record: ("", "a.png"))))
-    assert same == ["a.png", "a (1).png", "a (2).png", "a (3).png"]
+def test_a_zip_that_nobody_takes_to_its_end_is_given_up(gallery):
+    work = sent(Selection.of(gallery), FORMATS["coco"])
+    next(work)
+    work.close()
+    with pytest.raises(StopIteration):
+        next(work)
 
 
 def test_all_but_some(gallery):
@@ -140,14 +142,21 @@ def test_downloads(served):
     assert (lines[0], len(lines)) == ("path,label,domain,split,tags", 1 + 24 - 2)
     assert lines[1].endswith(",'=best")  # no spreadsheet runs it
     paths = [record.path for record in gallery.records(ids)]
-    folders = unzipped([asked(url, "folders", ids).content])
-    assert set(folders) == {path.replace("/", " - ", 1) for path in paths}
-    assert set(unzipped([asked(url, "originals", ids).content])) == set(paths)
+    folders = unzipped([asked(url, "imagefolder", ids).content])
+    named = {path.partition("/")[2] for path in paths}  # of one domain, the label tells enough
+    assert set(folders) == {*named, "metadata.jsonl", "README.md"}
+    assert set(unzipped([asked(url, "files", ids).content])) == set(paths)
+    assert {len(asked(url, format.name, ids).content) > 1000 for format in offered() if format.name != "csv"} == {True}
     assert asked(public, "csv", ids).status_code == 200
-    refused = asked(public, "originals", ids)
-    assert (refused.status_code, refused.json()["detail"]) == (404, "image files of this gallery are its owner's alone")
+    for what in ("files", "dataset"):
+        refused, reason = asked(public, what, ids), "image files of this gallery are its owner's alone"
+        assert (refused.status_code, refused.json()["detail"]) == (404, reason)
+    thumbnails = unzipped([asked(public, "imagefolder", ids).content])
+    assert {name.replace(".jpg", ".png") for name in thumbnails if name.endswith(".jpg")} == named
+    assert not any(str(pictures).encode() in data for data in thumbnails.values())
     for what, items, name in (
         ("else", ids, "drawn"),
+        ("atlas", ids, "drawn"),
         ("csv", "no", "drawn"),
         ("csv", ids, "../drawn"),
         ("csv", [], "drawn"),

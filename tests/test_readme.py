@@ -63,7 +63,7 @@ def test_client_example(photos, capsys):
 
 def test_shell_commands(photos):
     commands = re.findall(r"^    (python -m unifex .*?)(?: +#.*)?$", README, re.M)
-    assert len(commands) == 23
+    assert len(commands) == 24
     for command in commands:
         assert main(shlex.split(command)[3:]) == 0, command
 

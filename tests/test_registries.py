@@ -8,6 +8,8 @@ from unifex.core import preprocessing
 from unifex.core.progress import finish
 from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol, Protocol
+from unifex.exports.formats import FORMATS
+from unifex.exports.selection import IMAGES
 from unifex.models import export
 from unifex.training import config, loggers
 from unifex.ui.components.model_download import KINDS
@@ -26,6 +28,8 @@ def test_losses_presets_formats_and_tools_are_the_same_everywhere():
     assert list(config.PRESETS) == choices_of("train", "--preset")
     assert list(loggers.LOGGERS) == choices_of("train", "--log")
     assert set(export.FORMATS) == set(export.SUFFIXES) == set(choices_of("export", "--format"))
+    assert list(FORMATS) == choices_of("export-gallery", "--to")
+    assert list(IMAGES) == choices_of("export-gallery", "--images")
     assert set(KINDS.values()) <= {"", *export.FORMATS}
     assert set(preprocessing.FITS) == {"squash", "crop", "pad"}  # which export builds into a file
 

@@ -22,9 +22,11 @@ from unifex.data import addresses, locations, store_failures, stores
 from unifex.data.item import SourceError
 from unifex.data.locations import Place
 from unifex.data.sources import open_source
+from unifex.exports.export import sent
+from unifex.exports.formats import FORMATS
+from unifex.exports.selection import Selection
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.handing_out import as_they_lie, as_zip
 from unifex.gallery.library import Library
 from unifex.gallery.read_ahead import ReadAhead
 
@@ -182,7 +184,7 @@ def test_a_bucket_as_a_folder(s3, photos, index, gallery, tmp_path):
     assert gallery().item_at("moved/one.png").id == before
     assert names(gallery()) == ["disc/0.png", "disc/2.png", "moved/one.png", "ring/unnamed", "ring/é #5.png"]
 
-    data = b"".join(as_zip(gallery(), [before], as_they_lie))
+    data = b"".join(sent(Selection.of(gallery(), [before]), FORMATS["files"]))
     assert zipfile.ZipFile(io.BytesIO(data)).read("moved/one.png") == s3.cat_file("first/in/moved/one.png")
     for file in filter(Path.is_file, (tmp_path / "lib").rglob("*")):
         assert SECRET.encode() not in file.read_bytes()

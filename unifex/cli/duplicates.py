@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser, new_file
 from unifex.cli.shared import chosen_embedder, library, say
@@ -12,12 +12,17 @@ from unifex.core.console import watched
 from unifex.core.files import write_atomically
 from unifex.core.text import plural
 
+if TYPE_CHECKING:
+    from unifex.gallery.copy_groups import CopyGroup
+    from unifex.gallery.gallery import Gallery
+
 
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     duplicates = command("duplicates", _duplicates, "list the near-copies in a gallery, and keep one of each group")
     duplicates.share("--gallery", "--level")
     duplicates.add_argument("--csv", type=new_file, metavar="FILE", help="write the groups, a line an item")
+    duplicates.add_argument("--out", type=new_file, metavar="FILE.html", help="the groups as one page to mail")
     duplicates.add_argument(
         "--keep-one",
         action="store_true",
@@ -33,6 +38,8 @@ def _duplicates(options: argparse.Namespace) -> dict[str, Any]:
     groups = watched(copy_groups(gallery, options.level))
     if options.csv:
         write_atomically(options.csv, as_csv(groups).encode())
+    if options.out:
+        _write_page(options, gallery, groups)
     left_out = leave_out(gallery, groups) if options.keep_one else []
     for group in groups:
         kept = group.kept
@@ -51,3 +58,13 @@ def _duplicates(options: argparse.Namespace) -> dict[str, Any]:
         "groups": [group.as_json() for group in groups],
         "left_out": [correction.path for correction in left_out],
     }
+
+
+def _write_page(options: argparse.Namespace, gallery: Gallery, groups: list[CopyGroup]) -> None:
+    from unifex.exports.static_page import copies_section, write_page
+    from unifex.gallery.duplicates import LEVELS
+
+    sections = [copies_section(gallery, number, group) for number, group in enumerate(groups, start=1)]
+    note = f"{plural(len(groups), 'group')} of near-copies ({LEVELS[options.level]})"
+    watched(write_page(options.out, gallery.name, note, sections))
+    say(options, f"the groups are in {options.out}")

@@ -15,6 +15,7 @@ from unifex.cli import (
     data,
     duplicates,
     exchange,
+    exporting,
     galleries,
     indexing,
     measuring,
@@ -64,6 +65,18 @@ def _parser() -> Parser:
         settings.add_options(added, everywhere_only=True)
         return added
 
-    for group in (indexing, searching, saved, duplicates, measuring, training, models, data, exchange, galleries):
+    for group in (
+        indexing,
+        searching,
+        saved,
+        duplicates,
+        measuring,
+        training,
+        models,
+        data,
+        exchange,
+        exporting,
+        galleries,
+    ):
         group.add_commands(command)
     return parser

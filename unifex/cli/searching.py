@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import Parser
+from unifex.cli.filtering import add_filters, chosen_filters
+from unifex.cli.options import Parser, new_file
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core import ranges
+from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.regions import Region
 from unifex.core.text import plural
@@ -31,20 +33,9 @@ def add_commands(command: Callable[..., Parser]) -> None:
     search.add_argument(
         "--text-weight", type=ranges.BALANCE, default=0.5, help="of images (0) and --text (1); default 0.5"
     )
-    search.share("--gallery", "--domain", "--dim", "--rerank")
+    search.share("--gallery", "--dim", "--rerank")
     search.add_argument("-k", type=ranges.HITS, default=10, help="hits a query (default 10)")
-    search.add_argument("--split", action="append", default=[], help="only this split (may be repeated)")
-    search.add_argument("--label", action="append", default=[], help="only this label (may be repeated)")
-    search.add_argument(
-        "--folder", action="append", default=[], help="only what lies in this folder or below (may be repeated)"
-    )
-    search.add_argument(
-        "--tag", action="append", default=[], help="only what has this tag (may be repeated: any of them)"
-    )
-    search.add_argument(
-        "--where", action="append", default=[], metavar="CONDITION",
-        help="only where a further column is so: 'artist=Monet', 'year>=1900', 'taken<=2021-03' (may be repeated)",
-    )  # fmt: skip
+    add_filters(search)
     search.add_argument("--min-score", type=ranges.SIMILARITY, help="only hits at least this similar (-1 to 1)")
     search.add_argument(
         "--false-accept-rate",
@@ -80,6 +71,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     search.add_argument(
         "--save", metavar="NAME", help="keep this search with the gallery, as on the page (`saved` runs it again)"
     )
+    search.add_argument("--out", type=new_file, metavar="FILE.html", help="the hits as one page to mail")
 
 
 def _query(text: str) -> Path:
@@ -97,8 +89,6 @@ def _copies(copies: tuple[int, ...] | None) -> str:
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.core.images import ImageError
-    from unifex.retrieval.conditions import Condition
-    from unifex.retrieval.filters import Filters
     from unifex.retrieval.search import search
 
     given = tuple(_query(image) for image in options.images)
@@ -106,14 +96,10 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         raise UnifexError("give an image, --text or --more")
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     rate = None if options.false_accept_rate is None else options.false_accept_rate / 100
-    filters = Filters(
-        tuple(options.domain), tuple(options.split), options.min_score, false_accept_rate=rate,
-        labels=tuple(options.label), folders=tuple(options.folder), where=tuple(map(Condition.parse, options.where)),
-        tags=tuple(options.tag),
-    )  # fmt: skip
+    filters = chosen_filters(options, min_score=options.min_score, false_accept_rate=rate)
     filters.check_known(gallery)
     fold = options.level if options.fold else ""
-    results = []
+    results, found = [], []
     queries = _queries(options, given, gallery)
     if options.save is not None:
         _check_savable(options, len(queries))
@@ -131,9 +117,22 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         if part:
             say(options, f"{name}: the whole finds nothing to trust; searched with its part --box {part.region}")
         _tell(options, name, result)
+        searched = replace(query, regions=(part.region,)) if part else query
+        found.append((name, searched, result))
         if options.save is not None:
-            _save(options, gallery, replace(query, regions=(part.region,)) if part else query, filters)
+            _save(options, gallery, searched, filters)
+    if options.out:
+        _write_page(options, gallery, found)
     return {"results": results}
+
+
+def _write_page(options: argparse.Namespace, gallery: Gallery, found: list[tuple[str, Query, SearchResult]]) -> None:
+    from unifex.exports.static_page import hits_section, write_page
+
+    sections = [hits_section(gallery, name, query, result) for name, query, result in found]
+    model = found[0][2].model
+    watched(write_page(options.out, gallery.name, f"{plural(len(found), 'search')}, {model}", sections))
+    say(options, f"the hits are in {options.out}")
 
 
 def _check_savable(options: argparse.Namespace, queries: int) -> None:

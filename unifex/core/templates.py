@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,6 +22,11 @@ def render(name: str, /, **values: object) -> Markup:
     ``jinja2.UndefinedError`` for a value that the template names and is not given.
     """
     return Markup(_environment().get_template(name).render(values))
+
+
+def stream(name: str, /, **values: object) -> Iterator[str]:
+    """As :func:`render`, piece by piece, for what is more than memory should hold: what is given may be generators."""
+    return _environment().get_template(name).generate(values)
 
 
 @cache

@@ -251,6 +251,15 @@ class Database:
         with self.connect() as database:
             return [Correction(*row) for row in database.execute(query)]
 
+    def source_labels(self) -> dict[int, str]:
+        """What its source says of each item whose label somebody corrected: id -> label."""
+        query = (
+            "SELECT items.id, items.label FROM items JOIN corrections USING (uri, sha256) WHERE kind = 'relabel' "
+            "ORDER BY items.id"
+        )
+        with self.connect() as database:
+            return dict(database.execute(query).fetchall())
+
     def marked_pairs(self, kind: str) -> list[tuple[int, int]]:
         """The ids of both items of each correction of two items: that are there, left out or not."""
         query = (

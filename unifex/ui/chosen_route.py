@@ -1,13 +1,12 @@
-"""What was chosen in a grid, to download: ``POST /chosen/GALLERY`` with ``what`` and ``items``.
+"""What was chosen in a grid, to download: ``POST /chosen/GALLERY`` with ``what`` (a format) and ``items``.
 
-It is sent while it is made.
+It is sent while it is made. Who may not have a gallery's image files gets thumbnails in their place.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import mimetypes
 from typing import Annotated
 from urllib.parse import quote
 
@@ -18,59 +17,37 @@ from starlette.responses import Response, StreamingResponse
 
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
-from unifex.gallery import handing_out
-from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.exports.export import sent
+from unifex.exports.formats import FORMATS
+from unifex.exports.selection import Selection
+from unifex.gallery.gallery import GalleryError
 from unifex.ui.components.chosen import Chosen
 from unifex.ui.context import AppContext
 from unifex.ui.item_routes import answered
 from unifex.ui.server.picture_addresses import CHOSEN
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of download: how its file's name ends, what is in it, and whether image files are."""
-
-    ending: str
-    media_type: str
-    content: Callable[[Gallery, list[int]], Iterator[bytes]]
-    files: bool
-
-
-def _folders(gallery: Gallery, ids: list[int]) -> Iterator[bytes]:
-    """A folder a label; domains tell labels apart where there are several."""
-    several = len(gallery.facts().domains) > 1
-    return handing_out.as_zip(gallery, ids, handing_out.by_domain_and_label if several else handing_out.by_label)
-
-
-def _originals(gallery: Gallery, ids: list[int]) -> Iterator[bytes]:
-    return handing_out.as_zip(gallery, ids, handing_out.as_they_lie)
-
-
-KINDS = {
-    "csv": Kind("csv", "text/csv; charset=utf-8", handing_out.as_csv, False),
-    "originals": Kind("zip", "application/zip", _originals, True),
-    "folders": Kind("zip", "application/zip", _folders, True),
-}
-
-
 def chosen_route(context: AppContext) -> APIRoute:
-    """The route, for whoever asks; image files are for who runs the server, and for whose the gallery is."""
+    """The route, for whoever asks; what is guarded is for who runs the server, and for whose the gallery is."""
 
     def answer(request: Request, gallery: str, what: Annotated[str, Form()], items: Annotated[str, Form()]) -> Response:
         def given() -> Response:
-            opened, kind, chosen = context.gallery(gallery), KINDS.get(what), _chosen(items)
-            if kind is None:
+            opened, format, chosen = context.gallery(gallery), FORMATS.get(what), _chosen(items)
+            if format is None or not format.offered:
                 raise UnifexError(say("there is no such download; reload the page"))
-            if kind.files and not context.may_have_files(gallery):
+            own = context.may_have_files(gallery)
+            if format.guarded and not own:
                 raise GalleryError(say("image files of this gallery are its owner's alone"))
-            name = quote(f"{opened.name} chosen.{kind.ending}")
+            images = "originals" if own else "thumbnails"
+            selection = Selection.of(opened, chosen.of(opened, context.listed), images, further=own)
+            name = quote(f"{opened.name} chosen{format.suffix or f' {format.name}.zip'}")
             headers = {
                 "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
                 "Cache-Control": "no-store",
                 "Content-Encoding": "identity",  # a zip is not compressed again
             }
-            content = kind.content(opened, chosen.of(opened, context.listed))
-            return StreamingResponse(content, media_type=kind.media_type, headers=headers)
+            media_type = mimetypes.guess_type(name)[0]
+            return StreamingResponse(sent(selection, format), media_type=media_type, headers=headers)
 
         return answered(request, given)
 

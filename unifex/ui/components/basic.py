@@ -15,6 +15,7 @@ from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.templates import render
+from unifex.exports.formats import offered
 from unifex.ui.scripts import scripts
 
 
@@ -92,7 +93,9 @@ def notice(elem_id: str, value: str = "", *further: str) -> gr.HTML:
 
 def item_grid(elem_id: str) -> gr.HTML:
     """Items as cards; its value is of :mod:`unifex.ui.rendering.grid`."""
-    return gr.HTML("", html_template=render("grid.html"), js_on_load=scripts("grid"), elem_id=elem_id)
+    return gr.HTML(
+        "", html_template=render("grid.html", formats=offered()), js_on_load=scripts("grid"), elem_id=elem_id
+    )
 
 
 def drop_zone(elem_id: str, strangers: bool) -> gr.HTML:

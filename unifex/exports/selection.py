@@ -1,0 +1,223 @@
+"""What is exported: items of a gallery with all that is known of them, read a few at a time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from unifex.core.arrays import positions_of
+from unifex.core.language import say, to_say
+from unifex.core.progress import Stage, Step
+from unifex.core.text import reason
+from unifex.core.thumbnails import media_type
+from unifex.exports.names import suffix_of
+from unifex.gallery.errors import GalleryError, ItemsGone
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.records import Record
+from unifex.gallery.snapshot import Snapshot
+
+BATCH = 500  # items that are looked up at once
+COLUMNS = ("path", "label", "domain", "split", "tags")
+SOURCE_LABEL = "source_label"  # what a source says of an item whose label somebody corrected
+IMAGES = {
+    "originals": to_say("the image files, and the thumbnail of one that is gone or has changed"),
+    "only-originals": to_say("the image files; items whose file is gone or has changed are left out"),
+    "thumbnails": to_say("the thumbnails only: small, without metadata"),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The image of an item: its bytes, how its file's name ends, its sides in pixels as it stands upright."""
+
+    data: bytes
+    suffix: str
+    width: int
+    height: int
+
+
+@dataclass
+class Tally:
+    """How far an export is. ``items`` written, of them ``stand_ins`` with a thumbnail in place of the image file;
+    ``missing``: what was left out, with the reason."""
+
+    stage: Stage
+    items: int = 0
+    stand_ins: int = 0
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what else is to be said of it
+
+    def step(self) -> Step:
+        """Where it is."""
+        return self.stage.at(self.items + len(self.missing))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The items of a ``snapshot`` of a gallery with these ``ids`` int64 [n], in this order.
+
+    ``images`` is one of :data:`IMAGES`; ``dim``: the length of embeddings, the gallery's own when None;
+    ``source_labels``: by id, of corrected items (none unless that was asked for). ``further``: further columns are
+    told, which are the owner's to know.
+    """
+
+    gallery: Gallery
+    snapshot: Snapshot
+    ids: np.ndarray
+    images: str = "originals"
+    dim: int | None = None
+    source_labels: Mapping[int, str] = field(default_factory=dict)
+    further: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        gallery: Gallery,
+        ids: Sequence[int] | np.ndarray | None = None,
+        images: str = "originals",
+        dim: int | None = None,
+        corrected: bool = False,
+        further: bool = True,
+    ) -> Selection:
+        """What is there of ``ids`` (all items when None), each once; ``corrected``: only those whose label somebody
+        corrected. Raises ``GalleryError`` where that is nothing, and for a ``dim`` that the model has not."""
+        snapshot = gallery.snapshot()
+        if dim is not None:
+            gallery.embedder.neck.check_dim(dim)
+        wanted = snapshot.columns.ids if ids is None else np.array(list(dict.fromkeys(map(int, ids))), np.int64)
+        labels = gallery.database.source_labels() if corrected else {}
+        there = positions_of(snapshot.columns.ids, wanted) >= 0
+        if corrected:
+            there &= np.isin(wanted, np.array(list(labels), np.int64))
+        if not there.any():
+            raise GalleryError(say("nothing to export: no item of '{name}' is chosen", name=gallery.name))
+        return cls(gallery, snapshot, wanted[there], images, dim, labels, further)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def tally(self) -> Tally:
+        """Of an export that begins."""
+        return Tally(Stage(to_say("exporting"), len(self), to_say("items")))
+
+    # --- what is in it -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """int64 [n]: where its items stand in the snapshot."""
+        return positions_of(self.snapshot.columns.ids, self.ids)
+
+    @cached_property
+    def embeddings(self) -> np.ndarray:
+        """float32 [N, dim] of all items of the snapshot, L2 norm 1."""
+        return self.gallery.index_of(self.snapshot, self.dim).embeddings
+
+    @cached_property
+    def domains(self) -> list[str]:
+        """Those of its items, sorted."""
+        column = self.snapshot.columns.domains
+        return column.names[np.unique(column.codes[self.positions])].tolist()
+
+    @cached_property
+    def splits(self) -> list[str]:
+        """Those of its items, sorted; empty where no item is in any."""
+        column = self.snapshot.columns.splits
+        names = column.names[np.unique(column.codes[self.positions])].tolist()
+        return names if any(names) else []
+
+    @cached_property
+    def classes(self) -> list[tuple[str, str]]:
+        """(domain, label) of its items that have a label, sorted."""
+        columns = self.snapshot.columns
+        pairs = np.unique(np.column_stack([columns.domains.codes, columns.labels.codes])[self.positions], axis=0)
+        named = (
+            (str(columns.domains.names[domain]), str(columns.labels.names[label])) for domain, label in pairs.tolist()
+        )
+        return [pair for pair in named if pair[1]]
+
+    @cached_property
+    def class_names(self) -> dict[tuple[str, str], str]:
+        """What each of :attr:`classes` is called where domains are not told: its label, or ``domain/label`` where
+        another domain has the same one."""
+        labels = [label for _, label in self.classes]
+        shared = {label for label in labels if labels.count(label) > 1} if len(set(labels)) < len(labels) else set()
+        return {(domain, label): f"{domain}/{label}" if label in shared else label for domain, label in self.classes}
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """What :meth:`row` has of every item: path, label, domain, split, tags and further columns."""
+        if not self.further:
+            return COLUMNS
+        further = [f"extra {name}" if name in COLUMNS else name for name in self.snapshot.further.extra]
+        return (*COLUMNS, *([SOURCE_LABEL] if self.source_labels else []), *further)
+
+    # --- reading it ----------------------------------------------------------------------------------------------
+
+    def batches(self) -> Iterator[list[Record]]:
+        """Its items, some hundred at a time. Raises ``ItemsGone`` for what was removed meanwhile."""
+        for start in range(0, len(self), BATCH):
+            ids = self.ids[start : start + BATCH]
+            records = self.gallery.records(ids)
+            if len(records) < len(ids):
+                raise ItemsGone(self.gallery.name)
+            yield [self._with_source_label(record) for record in records]
+
+    def _with_source_label(self, record: Record) -> Record:
+        if record.id not in self.source_labels:
+            return record
+        extra = {SOURCE_LABEL: self.source_labels[record.id], **record.labels.extra}
+        return replace(record, labels=replace(record.labels, extra=extra))
+
+    def row(self, record: Record) -> dict[str, Any]:
+        """What is known of an item by :attr:`columns`: texts, and the tags as a list. Nothing tells where it lies."""
+        own = {"path": record.path, "label": record.label, "domain": record.domain, "split": record.split}
+        said = {**own, "tags": list(record.tags), **record.labels.beside(COLUMNS)}
+        return {name: said.get(name, "") for name in self.columns}
+
+    def with_pictures(self, tally: Tally) -> Iterator[tuple[Record, Picture]]:
+        """Its items and their images, one in memory; ``tally`` is told of each, and of what has none."""
+        for records in self.batches():
+            for record in records:
+                picture = self._picture(record, tally)
+                if picture:
+                    tally.items += 1
+                    yield record, picture
+
+    def _picture(self, record: Record, tally: Tally) -> Picture | None:
+        why = say("the thumbnail is lost")
+        if self.images != "thumbnails":
+            try:
+                data = self.gallery.original(record)
+                return Picture(data, suffix_of(record), *_sides(data, record))
+            except GalleryError as error:
+                why = reason(error)
+        if self.images != "only-originals" and (picture := self.thumbnail(record)):
+            tally.stand_ins += self.images != "thumbnails"
+            return picture
+        tally.missing.append(f"{record.path}: {why}")
+        return None
+
+    def thumbnail(self, record: Record) -> Picture | None:
+        """What is kept of an image; None where it is lost, and the image as well."""
+        data = self.gallery.thumbnail(record.sha256)
+        if not data:
+            return None
+        with Image.open(io.BytesIO(data)) as image:
+            return Picture(data, ".webp" if media_type(data) == "image/webp" else ".jpg", *image.size)
+
+
+def _sides(data: bytes, record: Record) -> tuple[int, int]:
+    """Width and height in pixels; of what was indexed without a picture as its file says."""
+    if record.width and record.height:
+        return record.width, record.height
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except OSError:
+        return 0, 0
