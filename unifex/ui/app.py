@@ -38,6 +38,7 @@ from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
 from unifex.ui.page_state import Selection, Wish
 from unifex.ui.rendering import html
+from unifex.ui.rest.api import rest_routes
 from unifex.ui.scripts import script_route, words_address
 from unifex.ui.server.answer_streams import AnswerStreams
 from unifex.ui.server.door import Door, Hosts
@@ -291,6 +292,7 @@ def _routes(context: AppContext) -> list[BaseRoute]:
         *item_routes(context),
         chosen_route(context),
         *neighbour_routes(context),
+        *rest_routes(context),
         script_route(),
         APIRoute("/health", health_route(context), include_in_schema=False),
         APIRoute(f"/{theme.PLOTLY}", lambda: FileResponse(theme.plotly_path()), include_in_schema=False),

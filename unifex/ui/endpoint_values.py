@@ -69,11 +69,15 @@ def items_marked(app: AppContext, gallery: Gallery, what: str, lines: Any) -> tu
 
 def surveyed(app: AppContext) -> list[Facts | Broken]:
     """The facts of every gallery of who asks, or why it cannot be opened."""
-    listed = list(app.library.survey(Gallery.facts))
-    if not app.settings.public:
-        return listed
-    # Where a gallery's images come from is the owner's to know.
-    return [replace(found, unfinished=[]) if isinstance(found, Facts) else found for found in listed]
+    return [facts_of(app, name) for name in app.library.names()]
+
+
+def facts_of(app: AppContext, name: str) -> Facts | Broken:
+    """The facts of a gallery of who asks, or why it cannot be opened."""
+    found = app.library.ask(name, Gallery.facts)
+    if app.settings.public and isinstance(found, Facts):
+        return replace(found, unfinished=[])  # where a gallery's images come from is the owner's to know
+    return found
 
 
 def _lines(what: str, lines: Any) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unifex.core.language import say
+from unifex.ui.server.problems import problem
 from unifex.ui.server.rates import Rate, Refusal, network_of
 
 GUESSES, ALL_GUESSES = 5, 60  # wrong passwords a minute: of one address, of all that were never right
@@ -160,5 +161,4 @@ def check_logged_in(request: Request) -> None:
 
 def refused(refusal: Refusal) -> JSONResponse:
     """The answer that says so."""
-    headers = {"Retry-After": "60"} if refusal.status == 429 else {}
-    return JSONResponse({"detail": refusal.sentence}, refusal.status, headers)
+    return problem(refusal.status, refusal.sentence)

@@ -29,6 +29,7 @@ from unifex.core.text import reason
 from unifex.ui.server import picture_addresses
 from unifex.ui.server.door import check_logged_in, refused
 from unifex.ui.server.file_addresses import NOT_YOURS, Hiding, Naming, hiding
+from unifex.ui.server.problems import MEDIA_TYPE
 from unifex.ui.server.quotas import MAX_LOGIN_BYTES, Caller, Quotas
 from unifex.ui.server.rates import Ownership, Refusal, network_of
 from unifex.ui.server.uploading import UploadReceiver
@@ -40,15 +41,17 @@ COOKIE_SECONDS = 30 * 24 * 3600
 MUCH_JSON = 64 * 2**10  # bytes; with more the event loop would stand still while it is looked at
 MAX_NAME = 64  # characters of a session, an event, an upload
 API = "/gradio_api"
+REST = "/api/v1"  # plain HTTP
 _OPEN = {
     "GET": r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*|/health|/plotly\.js|"
     r"/code/[^/]+/[^/]+|/(thumb|picture|pixels|alike)/[^/]+/\d+|/(items|tags|facets|labels)/[^/]+|"
     r"/(svelte|static|assets)/.*|/login_check/?|"
     r"/gradio_api/(info/?|app_id/?|theme\.css|startup-events|"
     r"upload_progress|queue/data|heartbeat/[\w-]+|call/(v2/)?\w+/\w+|file=.*|login_check/?|user/?|token/?|mcp/?)|"
-    r"/logout",
-    "POST": r"/login/?|/chosen/[^/]+|"
+    r"/logout|/api/v1/(openapi\.json|jobs|galleries(/[^/]+(/items(/\d+(/thumb)?)?)?)?)",
+    "POST": r"/login/?|/chosen/[^/]+|/api/v1/galleries/[^/]+/search|"
     r"/gradio_api/(upload|queue/join|cancel|reset/?|component_server/?|call/(v2/)?\w+/?|mcp/?)",
+    "DELETE": r"/api/v1/jobs/[\w-]+",
 }
 _OPEN["HEAD"] = _OPEN["GET"]
 _STREAMS = re.compile(rf"{API}/(upload_progress|queue/data|heartbeat/.*|call/.*)")
@@ -102,7 +105,7 @@ class Guard:
         elif method == "POST":
             self.quotas.asked.check(caller)
             await self._ask(request, caller, send)
-        elif path.startswith(picture_addresses.COSTLY_PATHS):
+        elif method == "DELETE" or path.startswith(picture_addresses.COSTLY_PATHS):
             self.quotas.asked.check(caller)
             await self.app(request.scope, request.receive, send)
         elif path.startswith(picture_addresses.PATHS):
@@ -185,7 +188,7 @@ class Guard:
     # --- asking --------------------------------------------------------------------------------------------------
 
     async def _ask(self, request: Request, caller: Caller, send: Send) -> None:
-        if not request.scope["path"].startswith(API):
+        if not request.scope["path"].startswith((f"{API}/", f"{REST}/")):
             if request.scope["path"].startswith(f"/{picture_addresses.CHOSEN}/"):
                 send = self._counting_download(send, caller)
             await self.app(request.scope, _at_most(request.receive, MAX_LOGIN_BYTES), send)
@@ -195,6 +198,9 @@ class Guard:
             async for part in request.stream():
                 body.extend(part)
                 asked.take(len(part))
+            if request.scope["path"].startswith(f"{REST}/"):  # names no file, and may be a form
+                await self.app(request.scope, _again(bytes(body), request.receive), send)
+                return
             naming = partial(self._named, bytes(body), caller.owner)
             values, body = await to_thread.run_sync(naming) if len(body) > MUCH_JSON else naming()
             if (session := values.get("session_hash")) is not None:
@@ -275,7 +281,7 @@ class Guard:
                 if request.url.path == "/" and not caller.visitor:
                     headers.append("Set-Cookie", _cookie(self.workspaces.new_token(), request))
                 kind = headers.get("content-type", "")
-                if kind.startswith(("application/json", "text/event-stream")):
+                if kind.startswith(("application/json", MEDIA_TYPE, "text/event-stream")):
                     hide = hiding(str(self.files.of(caller.owner)) + "/")
                 if hide and "content-length" in headers:
                     start = message  # its length is known when the body is

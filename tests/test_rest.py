@@ -1,0 +1,257 @@
+"""``/api/v1`` of a real server: what its OpenAPI document promises, whoever asks for whatever."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.drawing import encoded, picture, write_folder
+from tests.support.galleries import run_index
+from tests.support.serving import serve
+from tests.support.visiting import Visitor
+from unifex.gallery.gallery import Gallery
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
+
+PROBLEM = "application/problem+json"
+CROSS = encoded(picture("signs/cross", 3))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, embedder):
+    base = tmp_path_factory.mktemp("rest")
+    run_index(Gallery.create(base / "indexes" / "drawn", embedder), write_folder(base / "pictures"))
+    (base / "indexes/broken").mkdir()
+    (base / "indexes/broken/gallery.json").write_text("{")
+    return base
+
+
+@pytest.fixture(scope="module")
+def local(base):
+    with serve(base / "indexes") as running, httpx.Client(base_url=f"{running.url}api/v1", timeout=60) as http:
+        yield http
+
+
+@pytest.fixture(scope="module")
+def public(base):
+    with (
+        serve(base / "indexes", "--public", "--rate", "2000", log=base / "public.log") as running,
+        httpx.Client(base_url=f"{running.url}api/v1", timeout=60) as http,
+    ):
+        yield http
+
+
+@pytest.fixture
+def drawn(base):
+    return Gallery.open(base / "indexes" / "drawn")
+
+
+def found(answer: httpx.Response) -> list[tuple[int, float]]:
+    return [(hit["item"]["id"], hit["score"]) for hit in answer.raise_for_status().json()["hits"]]
+
+
+def expected(gallery: Gallery, *asked, **how) -> list[tuple[int, float]]:
+    return [(hit.record.id, round(hit.score, 6)) for hit in search(gallery, *asked, **how).hits]
+
+
+@pytest.mark.parametrize("whose", ["local", "public"])
+def test_answers_are_as_described_whatever_is_sent(whose, request, base):
+    schemathesis = pytest.importorskip("schemathesis")
+    from schemathesis.specs.openapi import checks
+
+    http = request.getfixturevalue(whose)
+    schema = schemathesis.openapi.from_dict(http.get("/openapi.json").json())
+    schema.config.update(base_url=str(http.base_url).rstrip("/"))
+    promised = [
+        schemathesis.checks.not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+    ]
+    operations = [operation.ok() for operation in schema.get_all_operations()]
+    assert len(operations) == (9 if whose == "local" else 8)
+    for operation in operations:
+
+        @settings(
+            max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+        )
+        @given(operation.as_strategy(), st.booleans(), st.integers(1, 30))
+        def holds(case, there, item):
+            if there and "gallery" in (case.path_parameters or {}):
+                case.path_parameters["gallery"] = "drawn"
+            if there and "item" in (case.path_parameters or {}):
+                case.path_parameters["item"] = item
+            if isinstance(case.body, dict) and "folder" in case.body:
+                case.body["folder"] = str(base / "nowhere")  # any other might be there
+            case.call_and_validate(checks=promised, session=None)
+
+        holds()
+
+
+def test_pages_give_every_item_once_in_every_order(local, drawn):
+    for order in ("", "newest", "label", "path"):
+        seen, offset, asked = [], 0, 0
+        while offset is not None:
+            page = local.get("/galleries/drawn/items", params={"limit": 7, "offset": offset, "order": order}).json()
+            seen, offset, asked = [*seen, *page["items"]], page["next"], asked + 1
+            assert page["total"] == 24
+        assert (asked, len({item["id"] for item in seen}), len(seen)) == (4, 24, 24)
+    assert [item["path"] for item in seen] == sorted(item["path"] for item in seen)
+    assert local.get("/galleries/drawn/items", params={"offset": 24}).json() == {
+        "total": 24,
+        "next": None,
+        "items": [],
+    }
+
+
+def test_items_are_filtered_and_looked_at(local, base):
+    asked = {"label": ["cross", "disc"], "domain": "signs", "folder": "signs/cross"}
+    listed = local.get("/galleries/drawn/items", params=asked).json()["items"]
+    assert {(item["label"], item["domain"]) for item in listed} == {("cross", "signs")}
+    item = local.get(f"/galleries/drawn/items/{listed[0]['id']}").json()
+    assert item == listed[0]
+    assert item["uri"].startswith(str(base))
+    thumb = local.get(f"/galleries/drawn/items/{item['id']}/thumb")
+    assert (thumb.headers["content-type"], thumb.content[:2]) == ("image/jpeg", b"\xff\xd8")
+    galleries = local.get("/galleries", params={"limit": 1, "offset": 1}).json()
+    assert (galleries["total"], galleries["galleries"]) == (2, [local.get("/galleries/drawn").json()])
+    assert local.get("/galleries").json()["galleries"][0]["problem"]
+
+
+def test_searches_find_what_search_finds(local, drawn):
+    first, other, *_ = drawn.snapshot().columns.ids.tolist()
+    by_item = local.post("/galleries/drawn/search", json={"items": [first], "k": 5})
+    assert found(by_item) == expected(drawn, Query(items=(first,)), 5)
+    by_words = local.post("/galleries/drawn/search", json={"words": "cross", "filters": {"domain": ["signs"]}})
+    assert found(by_words) == expected(drawn, Query(text="cross"), 10, Filters(domains=("signs",)))
+    marked = local.post("/galleries/drawn/search", json={"more": [first], "less": [other], "dim": 64})
+    assert found(marked) == expected(drawn, Query(more=(first,), less=(other,)), 10, dim=64)
+    by_image = local.post("/galleries/drawn/search", files={"image": CROSS})
+    assert found(by_image) == expected(drawn, [CROSS])
+    assert by_image.json()["hits"][0]["item"]["path"] == "signs/cross/3.png"
+    box = {"x": 0.25, "y": 0.1, "w": 0.75, "h": 0.8}
+    part = json.dumps({"regions": [box], "k": 3})
+    by_part = local.post("/galleries/drawn/search", files={"image": CROSS}, data={"query": part})
+    assert len(found(by_part)) == 3
+    assert found(by_part) != found(by_image)[:3]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "status", "code"),
+    [
+        ("GET", "/galleries/none", {}, 404, "no_such_gallery"),
+        ("GET", "/galleries/..%5cdrawn", {}, 404, "no_such_gallery"),
+        ("GET", "/galleries/broken", {}, 409, "gallery_unusable"),
+        ("GET", "/galleries/drawn/items/999", {}, 404, "no_such_item"),
+        ("GET", "/galleries/drawn/items/999/thumb", {}, 404, "no_such_item"),
+        ("GET", "/galleries/drawn/items/x", {}, 422, "invalid_request"),
+        ("GET", "/galleries/drawn/items?limit=0", {}, 422, "invalid_request"),
+        ("GET", "/galleries/drawn/items?colour=red", {}, 422, "invalid_request"),
+        ("GET", "/galleries/drawn/items?label=none", {}, 422, "cannot_be_done"),
+        ("GET", "/galleries/drawn/items?order=none", {}, 422, "cannot_be_done"),
+        ("GET", "/galleries/drawn/items?where=x", {}, 422, "cannot_be_done"),
+        ("GET", "/nothing", {}, 404, "not_found"),
+        ("DELETE", "/galleries", {}, 405, "method_not_allowed"),
+        ("DELETE", "/jobs/none", {}, 404, "no_such_job"),
+        ("POST", "/jobs", {"json": {"folder": "/no/such"}}, 422, "cannot_be_done"),
+        ("POST", "/jobs", {"json": {"folder": 1}}, 422, "invalid_request"),
+        ("POST", "/galleries/drawn/search", {"json": {}}, 422, "cannot_be_done"),
+        ("POST", "/galleries/drawn/search", {"json": {"items": ["1"]}}, 422, "invalid_request"),
+        ("POST", "/galleries/drawn/search", {"json": {"items": [1], "k": 0}}, 422, "invalid_request"),
+        ("POST", "/galleries/drawn/search", {"json": {"items": [1], "dim": 65536}}, 422, "no_such_dimension"),
+        ("POST", "/galleries/drawn/search", {"json": {"item": [1]}}, 422, "invalid_request"),
+        ("POST", "/galleries/drawn/search", {"content": "words"}, 415, "unsupported_media_type"),
+        (
+            "POST", "/galleries/drawn/search", {"content": "{", "headers": {"content-type": "application/json"}},
+            422, "invalid_request",
+        ),
+        ("POST", "/galleries/drawn/search", {"files": {"image": b"no picture"}}, 422, "not_an_image"),
+        ("POST", "/galleries/drawn/search", {"files": {"query": b"{}"}}, 422, "invalid_request"),
+        ("POST", "/galleries/drawn/search", {"files": {"other": b"{}"}}, 422, "invalid_request"),
+        ("POST", "/galleries/drawn/search", {"files": [("image", CROSS)] * 17}, 400, "bad_request"),
+        ("GET", "/galleries", {"headers": {"origin": "https://evil.example"}}, 403, "forbidden"),
+    ],
+)  # fmt: skip
+def test_every_refusal_has_a_code(local, method, path, sent, status, code):
+    answer = local.request(method, path, **sent)
+    told = answer.json()
+    assert (answer.status_code, told["status"], told["code"]) == (status, status, code), told
+    assert answer.headers["content-type"] == PROBLEM
+    assert told["title"]
+    assert 5 < len(told["detail"]) < 1000
+
+
+def test_a_folder_is_indexed_as_a_job(local, base):
+    folder = write_folder(base / "more", views=1)
+    del folder
+    begun = local.post("/jobs", json={"folder": str(base / "more"), "gallery": "more"})
+    assert begun.status_code == 202
+    job = begun.json()
+    while job["state"] in ("waiting", "running"):
+        time.sleep(0.05)
+        job = next(one for one in local.get("/jobs").json()["jobs"] if one["id"] == job["id"])
+    assert (job["state"], job["name"], job["problem"]) == ("done", "more", "")
+    assert local.get("/galleries/more").json()["items"] == 4
+    assert local.delete(f"/jobs/{job['id']}").json() == job
+
+
+def test_the_page_of_docs_needs_nothing_from_elsewhere(local):
+    page = local.get(str(local.base_url).replace("/api/v1/", "/docs"))
+    assert all(f"<code>POST {path}" in page.text for path in ("/galleries/{gallery}/search", "/jobs"))
+    assert "src=" not in page.text
+    assert "//" not in page.text
+
+
+# --- a public server ---------------------------------------------------------------------------------------------
+
+
+def test_strangers_are_told_no_place_and_start_nothing(public, base):
+    (listed,) = [one for one in public.get("/galleries").json()["galleries"] if one["name"] == "drawn"]
+    assert listed["items"] == 24
+    answers = [
+        public.get("/galleries/drawn/items"),
+        public.get("/galleries/drawn/items/1"),
+        public.post("/galleries/drawn/search", files={"image": CROSS}),
+    ]
+    assert answers[2].json()["hits"][0]["item"]["path"] == "signs/cross/3.png"
+    assert public.get("/galleries/drawn/items/1/thumb").content[:2] == b"\xff\xd8"
+    assert not any(str(base) in answer.raise_for_status().text for answer in answers)
+    for refused in (
+        public.post("/jobs", json={"folder": str(base / "pictures")}),
+        public.get(str(public.base_url).replace("/api/v1/", "/docs")),
+        public.put("/galleries/drawn"),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+    assert "post" not in public.get("/openapi.json").json()["paths"]["/jobs"]
+    for further in (
+        public.get("/galleries/drawn/items", params={"where": "a=b"}),
+        public.get("/galleries/drawn/items", params={"order": "+a"}),
+        public.post("/galleries/drawn/search", json={"items": [1], "filters": {"where": ["a=b"]}}),
+    ):
+        assert further.status_code == 422
+        assert "owner's to know" in further.json()["detail"]
+
+
+def test_galleries_and_jobs_are_ones_own(public):
+    visitor = Visitor(str(public.base_url).replace("api/v1/", ""))
+    visitor.index("mine", {f"cross/{n}.png": encoded(picture("signs/cross", n)) for n in (1, 2)})
+    api = "/api/v1"
+    (job,) = visitor.http.get(f"{api}/jobs").json()["jobs"]
+    assert (job["kind"], job["name"], job["state"]) == ("index", "mine", "done")
+    assert visitor.http.get(f"{api}/galleries/mine").json()["items"] == 2
+    assert public.get("/jobs").json()["jobs"] == []
+    assert public.get("/galleries/mine").status_code == 404
+    assert public.delete(f"/jobs/{job['id']}").json()["code"] == "no_such_job"
+
+
+def test_what_strangers_send_has_a_limit(public):
+    for how in ({"files": {"image": b"x" * (5 * 2**20)}}, {"json": {"words": "x" * (5 * 2**20)}}):
+        refused = public.post("/galleries/drawn/search", **how)
+        assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+        assert refused.headers["content-type"] == PROBLEM

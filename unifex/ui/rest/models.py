@@ -1,0 +1,277 @@
+"""What is asked and answered at ``/api/v1``, as its OpenAPI document describes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from unifex.core.jobs import Job, State
+from unifex.core.regions import MAX_REGIONS, Region
+from unifex.gallery.gallery import Facts, Record
+from unifex.gallery.library import Broken
+from unifex.retrieval.conditions import Condition
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.hits import Hit, SearchResult
+from unifex.retrieval.query import MAX_MARKS, MAX_TEXT, Query
+from unifex.ui.server.picture_addresses import version
+from unifex.ui.view import MOST_CHOSEN
+
+MOST_NAME = 1000  # characters
+Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
+Names = Annotated[list[Name], Field(max_length=MOST_CHOSEN)]
+ItemId = Annotated[int, Field(ge=0, lt=2**63)]
+Marks = Annotated[list[ItemId], Field(max_length=MAX_MARKS)]
+Coordinate = Annotated[float, Field(ge=0, le=1)]
+
+
+class Asked(BaseModel):
+    """What is sent: numbers are numbers, and what nobody knows is refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Wanted(Asked):
+    """Which items may be found: of every list any, and all that is said has to hold."""
+
+    label: Names = Field([], description="Only items of these labels.", examples=[["cross"]])
+    domain: Names = Field([], description="Only items of these domains.", examples=[["signs"]])
+    tag: Names = Field([], description="Only items with any of these tags.")
+    folder: Names = Field([], description="Only what lies in these folders, or below.")
+    split: Names = Field([], description="Only items of these splits.")
+    where: Names = Field(
+        [],
+        description="Of further columns: COLUMN=VALUE, or COLUMN>=NUMBER or a date (<=, >, <). Not on a public server.",
+        examples=[["taken<=2021-03"]],
+    )
+
+    def filters(self, min_score: float | None = None) -> Filters:
+        """Raises ``UnifexError`` for conditions that are none."""
+        return Filters(
+            tuple(self.domain), tuple(self.split), min_score, labels=tuple(self.label), folders=tuple(self.folder),
+            where=tuple(map(Condition.parse, self.where)), tags=tuple(self.tag),
+        )  # fmt: skip
+
+
+class Paging(Asked):
+    """Which part of a list."""
+
+    model_config = ConfigDict(strict=False)  # of an address everything is text
+
+    offset: int = Field(0, ge=0, lt=2**31, description="So many are skipped; go on with the page's `next`.")
+    limit: int = Field(100, ge=1, le=1000, description="So many at most.", examples=[100])
+
+    def next(self, total: int) -> int | None:
+        """The offset of the next page; None on the last one."""
+        after = self.offset + self.limit
+        return after if after < total else None
+
+    @property
+    def part(self) -> slice:
+        """Of the list."""
+        return slice(self.offset, self.offset + self.limit)
+
+
+class Listing(Paging, Wanted):
+    """Which part of a gallery's items."""
+
+    order: str = Field(
+        "",
+        max_length=MOST_NAME,
+        description="Empty: as they were added; newest, label, path; +COLUMN or -COLUMN. Write %2B for +.",
+    )
+
+
+class Box(Asked):
+    """A part of a picture, each number 0 to 1 of its width or height."""
+
+    x: Coordinate = Field(description="Left edge.", examples=[0.25])
+    y: Coordinate = Field(description="Upper edge.", examples=[0.1])
+    w: Coordinate = Field(description="Width.", examples=[0.5])
+    h: Coordinate = Field(description="Height.", examples=[0.8])
+
+
+class SearchRequest(Asked):
+    """One thing to find: shown by items of the gallery or by images that are sent, said by words, or marked."""
+
+    items: Marks = Field([], description="Ids of items that show it.", examples=[[12]])
+    words: str = Field("", max_length=MAX_TEXT, description="What is to be seen.", examples=["a red bicycle"])
+    text_weight: Coordinate = Field(
+        Query.text_weight, description="Of words beside what shows it: 0 shown only, 1 words only."
+    )
+    regions: list[Box] = Field(
+        [], max_length=MAX_REGIONS, description="Search with these parts, in place of whole pictures."
+    )
+    more: Marks = Field([], description="Ids of items that are right.")
+    less: Marks = Field([], description="Ids of items that are wrong.")
+    feedback: Literal["rocchio", "nearest"] = Field("rocchio", description="How marks count.")
+    filters: Wanted = Field(Wanted(), description="What may be found.")
+    min_similarity: float = Field(-1.0, ge=-1, le=1, description="Only hits at least so similar (cosine).")
+    k: int = Field(10, ge=1, le=1000, description="How many hits.", examples=[10])
+    dim: int | None = Field(None, ge=1, le=65536, description="Length of embeddings; null: the gallery's own.")
+    rerank: bool = Field(False, description="Rank by the gallery's own neighbourhood, too.")
+
+    def query(self, images: list[bytes]) -> Query:
+        """With the images that were sent. Raises ``UnifexError`` as :class:`Query` and :class:`Region` do."""
+        regions = tuple(Region(box.x, box.y, box.w, box.h) for box in self.regions)
+        return Query(
+            tuple(images), tuple(self.items), self.words, self.text_weight, regions, tuple(self.more),
+            tuple(self.less), self.feedback,
+        )  # fmt: skip
+
+
+class IndexRequest(Asked):
+    """A folder of the server's computer to add, or to bring a gallery up to date with."""
+
+    folder: str = Field(
+        min_length=1, max_length=4096, description="Path of a folder, a .zip or a .csv.", examples=["/home/me/pictures"]
+    )
+    gallery: str = Field("", max_length=MOST_NAME, description="Its name; empty: the folder's.", examples=["holiday"])
+
+
+class GalleryFacts(BaseModel):
+    """A gallery, and what is in it."""
+
+    name: str = Field(examples=["holiday"])
+    items: int = Field(description="Items that can be found.", examples=[24])
+    images: int = Field(description="Different images among them.")
+    domains: dict[str, int] = Field(description="Items of each domain.", examples=[{"signs": 12, "shapes": 12}])
+    labels: int = Field(description="How many labels there are.")
+    splits: dict[str, int] = Field(description="Items of each split.")
+    refused: int = Field(description="Files that were no images.")
+    corrections: int = Field(description="Labels that people changed.")
+    model: str = Field(examples=["unifex-lite-2"])
+    backbone: str
+    dim: int = Field(description="Length of its embeddings.", examples=[256])
+    bytes: int = Field(description="On disk.")
+
+    @classmethod
+    def of(cls, facts: Facts) -> GalleryFacts:
+        """What everybody may know."""
+        return cls(**{name: getattr(facts, name) for name in cls.model_fields})
+
+
+class BrokenGallery(BaseModel):
+    """A gallery that cannot be used."""
+
+    name: str
+    problem: str = Field(description="Why, and what to do.")
+
+
+class Page(BaseModel):
+    """A part of a list."""
+
+    total: int = Field(description="Length of the whole list.", examples=[24])
+    next: int | None = Field(description="The offset of the next page; null on the last one.", examples=[100])
+
+
+class GalleryPage(Page):
+    """Galleries, by name."""
+
+    galleries: list[GalleryFacts | BrokenGallery]
+
+
+class ItemFacts(BaseModel):
+    """An item of a gallery, and what is known of it."""
+
+    id: int = Field(examples=[12])
+    path: str = Field(description="How its source calls it.", examples=["signs/cross/3.png"])
+    label: str = Field(description="Empty: unknown.", examples=["cross"])
+    domain: str = Field(description="Empty: unknown.", examples=["signs"])
+    split: str = Field(description="Empty: none.")
+    tags: list[str]
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+    bytes: int = Field(description="Of its file.")
+    version: str = Field(description="Another one when its picture is another.")
+    uri: str = Field(description="Where its file is; empty on a public server.")
+    extra: dict[str, str] = Field(description="Further columns; empty on a public server.")
+
+    @classmethod
+    def of(cls, record: Record, public: bool) -> ItemFacts:
+        """``public``: neither where the image lies is told, nor what further columns say of it."""
+        shared = {name: getattr(record, name) for name in ("id", "path", "label", "domain", "split")}
+        size = {name: getattr(record, name) for name in ("width", "height", "bytes")}
+        own: dict[str, Any] = {"uri": record.uri, "extra": dict(record.labels.extra)}
+        if public:
+            own = {"uri": "", "extra": {}}
+        return cls(**shared, **size, **own, tags=list(record.tags), version=version(record))
+
+
+class ItemPage(Page):
+    """Items, in the order that was asked for."""
+
+    items: list[ItemFacts]
+
+
+class FoundItem(BaseModel):
+    """An item that was found."""
+
+    rank: int = Field(description="From 1.", examples=[1])
+    score: float = Field(description="Cosine similarity, -1 to 1.", examples=[0.873])
+    chance: float | None = Field(description="0 to 1 that it is right; null where labels cannot tell.")
+    item: ItemFacts
+
+    @classmethod
+    def of(cls, hit: Hit, public: bool) -> FoundItem:
+        """As :meth:`Hit.as_json` rounds."""
+        told = hit.as_json()
+        item = ItemFacts.of(hit.record, public)
+        return cls(rank=hit.rank, score=told["score"], chance=told["chance"], item=item)
+
+
+class SearchAnswer(BaseModel):
+    """Hits, best first."""
+
+    gallery: str = Field(examples=["holiday"])
+    hits: list[FoundItem]
+    stranger: bool | None = Field(
+        description="Whether what was searched for is probably not in the gallery; null where that cannot be told."
+    )
+    searched: int = Field(description="Among how many items.")
+    items: int = Field(description="Of how many in the gallery.")
+    model: str
+    dim: int = Field(description="Length of the embeddings that were compared.")
+
+    @classmethod
+    def of(cls, gallery: str, result: SearchResult, public: bool) -> SearchAnswer:
+        """Of a result."""
+        hits = [FoundItem.of(hit, public) for hit in result.hits]
+        told = {name: getattr(result, name) for name in ("searched", "items", "model", "dim")}
+        return cls(gallery=gallery, hits=hits, stranger=result.out_of_gallery, **told)
+
+
+class JobFacts(BaseModel):
+    """A job of who asks."""
+
+    id: str
+    kind: str = Field(examples=["index"])
+    name: str = Field(description="The gallery or model that it is about.", examples=["holiday"])
+    state: State
+    stage: str = Field(description="What is being done, in words.")
+    done: int = Field(description="Of total.")
+    total: int = Field(description="0 where it cannot be known.")
+    problem: str = Field(description="Why it failed; empty otherwise.")
+
+    @classmethod
+    def of(cls, job: Job) -> JobFacts:
+        """As it stands."""
+        step = job.step
+        about = {"id": job.id, "kind": job.kind, "name": job.name, "state": job.state, "problem": job.problem}
+        return cls(**about, stage=str(step.stage), done=step.done, total=step.total)
+
+
+class JobPage(Page):
+    """Jobs that run, wait or have ended lately, oldest first."""
+
+    jobs: list[JobFacts]
+
+
+class Problem(BaseModel):
+    """Why not, as RFC 9457 has it."""
+
+    type: str = Field("about:blank", description="Always about:blank: the code says which.")
+    title: str = Field(description="The status in words.", examples=["Not Found"])
+    status: int = Field(examples=[404])
+    code: str = Field(description="Stays the same from version to version.", examples=["no_such_gallery"])
+    detail: str = Field(description="A sentence for people.", examples=["no gallery 'none' here"])

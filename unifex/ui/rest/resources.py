@@ -1,0 +1,180 @@
+"""What can be asked for at ``/api/v1``: galleries, their items, searches, jobs. A method is an operation, its docstring
+what its users are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Path, Query
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+
+from unifex.core import thumbnails
+from unifex.core.jobs import JobError
+from unifex.core.language import say
+from unifex.core.text import reason
+from unifex.gallery.gallery import Gallery, GalleryError, Record
+from unifex.gallery.library import Broken
+from unifex.retrieval.filters import Filters
+from unifex.retrieval.search import search
+from unifex.ui.components.index_jobs import IndexJobs
+from unifex.ui.context import ERRORS, AppContext, name_for
+from unifex.ui.endpoint_values import facts_of
+from unifex.ui.item_routes import ItemId, thumbnail
+from unifex.ui.rest.models import (
+    BrokenGallery,
+    GalleryFacts,
+    GalleryPage,
+    IndexRequest,
+    ItemFacts,
+    ItemPage,
+    JobFacts,
+    JobPage,
+    Listing,
+    Paging,
+    SearchAnswer,
+    SearchRequest,
+)
+from unifex.ui.rest.refusals import Refused
+from unifex.ui.view import View
+
+SEARCHES = 4  # at work at once, of all who ask
+MOST_IMAGES = 16  # of one search
+FORM, JSON = "multipart/form-data", "application/json"
+GalleryName = Annotated[str, Path(description="Name of a gallery.", examples=["holiday"])]
+
+
+class Resources:
+    """For who asks. Every method raises ``UnifexError`` and OSError, which :mod:`refusals` answers."""
+
+    def __init__(self, context: AppContext):
+        self.context = context
+        self._searchers = CapacityLimiter(SEARCHES)
+
+    # --- galleries and items -------------------------------------------------------------------------------------
+
+    def list_galleries(self, paging: Annotated[Paging, Query()]) -> GalleryPage:
+        """List the galleries, and what is in them."""
+        names = self.context.library.names()
+        told = [_told(facts_of(self.context, name)) for name in names[paging.part]]
+        return GalleryPage(total=len(names), next=paging.next(len(names)), galleries=told)
+
+    def show_gallery(self, gallery: GalleryName) -> GalleryFacts:
+        """Tell what is in a gallery."""
+        return GalleryFacts.of(self._gallery(gallery).facts())
+
+    def list_items(self, gallery: GalleryName, listing: Annotated[Listing, Query()]) -> ItemPage:
+        """List the items of a gallery, or those that filters leave."""
+        opened = self._gallery(gallery)
+        view = View.of(opened.name, self._checked(opened, listing.filters()), listing.order)
+        ids = self.context.listed(opened, view)
+        items = [self._item(record) for record in opened.records(ids[listing.part].tolist())]
+        return ItemPage(total=len(ids), next=listing.next(len(ids)), items=items)
+
+    def show_item(self, gallery: GalleryName, item: ItemId) -> ItemFacts:
+        """Tell what is known of an item."""
+        return self._item(self._record(self._gallery(gallery), item))
+
+    def show_thumbnail(self, gallery: GalleryName, item: ItemId) -> Response:
+        """An item's picture, small: JPEG, or WebP of old galleries."""
+        opened = self._gallery(gallery)
+        record = self._record(opened, item)
+        try:
+            picture = thumbnail(opened, record)
+        except GalleryError as error:
+            raise Refused(404, "picture_lost", str(error)) from error
+        return Response(picture, media_type=thumbnails.media_type(picture))
+
+    # --- searching -----------------------------------------------------------------------------------------------
+
+    async def search(self, request: Request, gallery: GalleryName) -> SearchAnswer:
+        """Find items: by items of the gallery, by words, by what is more and less like it, or, as a form, by images.
+
+        JSON, or a form with files `image` and, if there is more to say, the same JSON as its field `query`.
+        """
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == FORM:
+            async with request.form(max_files=MOST_IMAGES, max_fields=1) as form:
+                asked = SearchRequest.model_validate_json(_query(form))
+                images = [await image.read() for image in _images(form)]
+        elif kind == JSON:
+            asked, images = SearchRequest.model_validate_json(await request.body()), []
+        else:
+            raise Refused(415, "unsupported_media_type", say("send {json}, or {form}", json=JSON, form=FORM))
+        return await to_thread.run_sync(partial(self._found, gallery, asked, images), limiter=self._searchers)
+
+    def _found(self, name: str, asked: SearchRequest, images: list[bytes]) -> SearchAnswer:
+        gallery = self._gallery(name)
+        filters = self._checked(gallery, asked.filters.filters(asked.min_similarity))
+        result = search(gallery, asked.query(images), asked.k, filters, asked.dim, asked.rerank)
+        return SearchAnswer.of(gallery.name, result, self.context.settings.public)
+
+    # --- jobs ----------------------------------------------------------------------------------------------------
+
+    def list_jobs(self, paging: Annotated[Paging, Query()]) -> JobPage:
+        """List your jobs that run, wait or have ended lately, oldest first."""
+        jobs = self.context.jobs.of(self.context.owner)
+        told = [JobFacts.of(job) for job in jobs[paging.part]]
+        return JobPage(total=len(jobs), next=paging.next(len(jobs)), jobs=told)
+
+    def index_folder(self, asked: IndexRequest) -> JobFacts:
+        """Add a folder of this computer to a gallery, made where there is none yet, or bring it up to date with it.
+        The answer is the job; ask for the list of jobs to see how far it is."""
+        return JobFacts.of(IndexJobs(self.context).start(asked.folder, asked.gallery or name_for(asked.folder)))
+
+    def cancel_job(self, job: Annotated[str, Path(max_length=64)]) -> JobFacts:
+        """End a job of yours; what it has done is kept."""
+        try:
+            return JobFacts.of(self.context.jobs.cancel(self.context.owner, job))
+        except JobError as error:
+            raise Refused(404, "no_such_job", str(error)) from error
+
+    # --- what is there -------------------------------------------------------------------------------------------
+
+    def _gallery(self, name: str) -> Gallery:
+        try:
+            return self.context.gallery(name)
+        except ERRORS as error:
+            if name in self.context.library.names():
+                raise Refused(409, "gallery_unusable", reason(error)) from error
+            raise Refused(404, "no_such_gallery", reason(error)) from error
+
+    def _record(self, gallery: Gallery, item: int) -> Record:
+        found = gallery.records([item])
+        if not found:
+            told = say("gallery '{gallery}' has no item {item}", gallery=gallery.name, item=item)
+            raise Refused(404, "no_such_item", told)
+        return found[0]
+
+    def _item(self, record: Record) -> ItemFacts:
+        return ItemFacts.of(record, self.context.settings.public)
+
+    def _checked(self, gallery: Gallery, filters: Filters) -> Filters:
+        """Themselves, where who asks may ask for that, and there is such a thing."""
+        View.of(gallery.name, filters).for_anybody(self.context.settings.public)
+        filters.check_known(gallery)
+        return filters
+
+
+def _told(found: object) -> GalleryFacts | BrokenGallery:
+    if isinstance(found, Broken):
+        return BrokenGallery(name=found.name, problem=found.problem)
+    return GalleryFacts.of(found)
+
+
+def _query(form: FormData) -> str:
+    query = form.get("query", "{}")
+    if not isinstance(query, str):
+        raise Refused(422, "invalid_request", say("query is a text, image a file"))
+    return query
+
+
+def _images(form: FormData) -> list[UploadFile]:
+    sent = [value for name, value in form.multi_items() if name != "query"]
+    if {name for name, _ in form.multi_items()} - {"query", "image"} or any(isinstance(one, str) for one in sent):
+        raise Refused(422, "invalid_request", say("query is a text, image a file"))
+    return [one for one in sent if isinstance(one, UploadFile)]
