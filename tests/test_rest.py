@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -18,6 +20,7 @@ from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
+from unifex.ui.rest.api import RestFace, rest_api
 
 PROBLEM = "application/problem+json"
 CROSS = encoded(picture("signs/cross", 3))
@@ -188,8 +191,7 @@ def test_every_refusal_has_a_code(local, method, path, sent, status, code):
 
 
 def test_a_folder_is_indexed_as_a_job(local, base):
-    folder = write_folder(base / "more", views=1)
-    del folder
+    write_folder(base / "more", views=1)
     begun = local.post("/jobs", json={"folder": str(base / "more"), "gallery": "more"})
     assert begun.status_code == 202
     job = begun.json()
@@ -255,3 +257,19 @@ def test_what_strangers_send_has_a_limit(public):
         refused = public.post("/galleries/drawn/search", **how)
         assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
         assert refused.headers["content-type"] == PROBLEM
+
+
+def test_where_a_password_is_asked_for_it_is_asked_here():
+    async def app(scope, receive, send):
+        scope["app"] = SimpleNamespace(auth={"me": "secret"}, cookie_id="x", tokens={"t": "me"})
+        await RestFace(rest_api(SimpleNamespace(settings=SimpleNamespace(public=False, read_only=True))))(
+            scope, receive, send
+        )
+
+    async def ask(cookies):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a", cookies=cookies) as http:
+            return await http.get("/openapi.json")
+
+    refused = asyncio.run(ask({}))
+    assert (refused.status_code, refused.json()["code"]) == (401, "login_required")
+    assert "post" not in asyncio.run(ask({"access-token-x": "t"})).json()["paths"]["/jobs"]  # it is read-only

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from unifex.core.jobs import Job, State
 from unifex.core.regions import MAX_REGIONS, Region
 from unifex.gallery.gallery import Facts, Record
-from unifex.gallery.library import Broken
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import Hit, SearchResult
@@ -34,13 +33,13 @@ class Asked(BaseModel):
 class Wanted(Asked):
     """Which items may be found: of every list any, and all that is said has to hold."""
 
-    label: Names = Field([], description="Only items of these labels.", examples=[["cross"]])
-    domain: Names = Field([], description="Only items of these domains.", examples=[["signs"]])
-    tag: Names = Field([], description="Only items with any of these tags.")
-    folder: Names = Field([], description="Only what lies in these folders, or below.")
-    split: Names = Field([], description="Only items of these splits.")
+    label: Names = Field(default=[], description="Only items of these labels.", examples=[["cross"]])
+    domain: Names = Field(default=[], description="Only items of these domains.", examples=[["signs"]])
+    tag: Names = Field(default=[], description="Only items with any of these tags.")
+    folder: Names = Field(default=[], description="Only what lies in these folders, or below.")
+    split: Names = Field(default=[], description="Only items of these splits.")
     where: Names = Field(
-        [],
+        default=[],
         description="Of further columns: COLUMN=VALUE, or COLUMN>=NUMBER or a date (<=, >, <). Not on a public server.",
         examples=[["taken<=2021-03"]],
     )
@@ -75,6 +74,8 @@ class Paging(Asked):
 class Listing(Paging, Wanted):
     """Which part of a gallery's items."""
 
+    model_config = ConfigDict(strict=False)
+
     order: str = Field(
         "",
         max_length=MOST_NAME,
@@ -105,7 +106,7 @@ class SearchRequest(Asked):
     more: Marks = Field([], description="Ids of items that are right.")
     less: Marks = Field([], description="Ids of items that are wrong.")
     feedback: Literal["rocchio", "nearest"] = Field("rocchio", description="How marks count.")
-    filters: Wanted = Field(Wanted(), description="What may be found.")
+    filters: Wanted = Field(default_factory=Wanted, description="What may be found.")
     min_similarity: float = Field(-1.0, ge=-1, le=1, description="Only hits at least so similar (cosine).")
     k: int = Field(10, ge=1, le=1000, description="How many hits.", examples=[10])
     dim: int | None = Field(None, ge=1, le=65536, description="Length of embeddings; null: the gallery's own.")

@@ -3,7 +3,6 @@ what its users are told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
@@ -17,7 +16,7 @@ from unifex.core import thumbnails
 from unifex.core.jobs import JobError
 from unifex.core.language import say
 from unifex.core.text import reason
-from unifex.gallery.gallery import Gallery, GalleryError, Record
+from unifex.gallery.gallery import Facts, Gallery, GalleryError, Record
 from unifex.gallery.library import Broken
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.search import search
@@ -160,7 +159,7 @@ class Resources:
         return filters
 
 
-def _told(found: object) -> GalleryFacts | BrokenGallery:
+def _told(found: Facts | Broken) -> GalleryFacts | BrokenGallery:
     if isinstance(found, Broken):
         return BrokenGallery(name=found.name, problem=found.problem)
     return GalleryFacts.of(found)
