@@ -267,6 +267,15 @@ def test_who_packs_the_files_is_told_what_they_say(album, capsys, tmp_path):
         assert ("2 images of them tell where they were taken" in "".join(capsys.readouterr())) is told
 
 
+@pytest.mark.parametrize("more", [[], ["--places"]])
+def test_exports_leave_it_at_home_too(album, tmp_path, more):
+    out = tmp_path / "album.csv"
+    library = str(album.folder.parent)
+    assert main(["export-gallery", "album", "--to", "csv", "--out", str(out), "--library", library, *more]) == 0
+    assert ("latitude" in out.read_text(), "Apple iPhone 12" in out.read_text()) == (bool(more), True)
+    assert ("-22.9" in out.read_text()) is bool(more)
+
+
 def test_a_table_s_place_stays_at_home_too(album, embedder, tmp_path):
     (tmp_path / "manifest.csv").write_text("path,label,latitude\nrio.jpg,x,12.5\n")
     (tmp_path / "rio.jpg").write_bytes(photo(11, gps=RIO))

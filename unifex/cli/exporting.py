@@ -44,6 +44,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     export.add_argument(
         "--corrected", action="store_true", help="only items whose label was corrected, with what the source says"
     )
+    export.add_argument("--places", action="store_true", help="also where pictures were taken (latitude, longitude)")
     add_filters(export)
     export.share("--dim", "--public")
 
@@ -72,7 +73,8 @@ def _selection(options: argparse.Namespace, gallery: Gallery) -> Selection:
     snapshot = gallery.snapshot()
     mask = filters.mask(snapshot)
     ids = snapshot.columns.ids if mask is None else snapshot.columns.ids[mask]
-    return Selection.of(gallery, ids, options.images or IMAGES[0], options.dim, options.corrected)
+    images = options.images or IMAGES[0]
+    return Selection.of(gallery, ids, images, options.dim, options.corrected, places=options.places)
 
 
 def _tell(options: argparse.Namespace, gallery: Gallery, exported: Exported) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from unifex.core.arrays import positions_of
 from unifex.core.language import say, to_say
+from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Step
 from unifex.core.text import reason
 from unifex.core.thumbnails import media_type
@@ -64,7 +65,7 @@ class Selection:
 
     ``images`` is one of :data:`IMAGES`; ``dim``: the length of embeddings, the gallery's own when None;
     ``source_labels``: by id, of corrected items (none unless that was asked for). ``further``: further columns are
-    told, which are the owner's to know.
+    told, which are the owner's to know; ``places``: those among them that tell where pictures were taken, too.
     """
 
     gallery: Gallery
@@ -74,6 +75,7 @@ class Selection:
     dim: int | None = None
     source_labels: Mapping[int, str] = field(default_factory=dict)
     further: bool = True
+    places: bool = False
 
     @classmethod
     def of(
@@ -84,6 +86,7 @@ class Selection:
         dim: int | None = None,
         corrected: bool = False,
         further: bool = True,
+        places: bool = False,
     ) -> Selection:
         """What is there of ``ids`` (all items when None), each once; ``corrected``: only those whose label somebody
         corrected. Raises ``GalleryError`` where that is nothing, and for a ``dim`` that the model has not."""
@@ -97,7 +100,7 @@ class Selection:
             there &= np.isin(wanted, np.array(list(labels), np.int64))
         if not there.any():
             raise GalleryError(say("nothing to export: no item of '{name}' is chosen", name=gallery.name))
-        return cls(gallery, snapshot, wanted[there], images, dim, labels, further)
+        return cls(gallery, snapshot, wanted[there], images, dim, labels, further, places)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -154,7 +157,8 @@ class Selection:
         """What :meth:`row` has of every item: path, label, domain, split, tags and further columns."""
         if not self.further:
             return COLUMNS
-        further = [f"extra {name}" if name in COLUMNS else name for name in self.snapshot.further.extra]
+        told = [name for name in self.snapshot.further.extra if self.places or name not in PLACE]
+        further = [f"extra {name}" if name in COLUMNS else name for name in told]
         return (*COLUMNS, *([SOURCE_LABEL] if self.source_labels else []), *further)
 
     # --- reading it ----------------------------------------------------------------------------------------------
