@@ -11,6 +11,7 @@ from typing import Any
 from unifex.cli import exchange
 from unifex.cli.options import Parser
 from unifex.cli.shared import chosen_embedder, chosen_source, embedder, library, reading, say
+from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically_with
@@ -29,6 +30,9 @@ def add_commands(command: Callable[..., Parser]) -> None:
     index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
     index.add_argument("--prune-all", action="store_true", help="also when less than half of them is left")
     index.add_argument("--rehash", action="store_true", help="read every file again, also of unchanged size and time")
+    index.add_argument("--watch", action="store_true", help="go on following the folder, with --prune, until Ctrl+C")
+    index.add_argument("--poll", action="store_true", help="with --watch: look by itself, as on drives of the network")
+    index.add_argument("--quiet", type=ranges.QUIET, default=2.0, help="with --watch: seconds of rest (default: 2)")
 
     embed = command("embed", _embed, "write the embeddings of images to a file")
     further = "with --engine ray also .tar and .parquet files, and s3://..."
@@ -46,10 +50,13 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
         raise UnifexError("give a source, or --from-embeddings DIR")
     if options.from_embeddings:
         return exchange.import_embeddings(options, options.from_embeddings, options.store)
+    from unifex.cli import following
     from unifex.data.sources import require_items
     from unifex.gallery.indexing import index
 
     source = chosen_source(options)
+    if options.watch:
+        following.check(source)
     if not (options.prune or options.prune_all):
         require_items(source)  # a wrong source must not leave an empty gallery behind
     library(options).get_or_create(options.gallery, lambda: embedder(options))
@@ -70,7 +77,7 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     )
     if report.missing:
         say(options, f"{plural(report.missing, 'item')} of this source cannot be found there; --prune removes such")
-    return asdict(report)
+    return following.follow(options, gallery, source, report) if options.watch else asdict(report)
 
 
 def _embed(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""``index --watch``: a gallery follows its folder until Ctrl+C."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unifex.cli.shared import say
+from unifex.core.errors import UnifexError
+from unifex.core.progress import finish
+from unifex.data.item import Source, SourceError
+from unifex.gallery.errors import GalleryBusy
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.index_report import IndexReport
+from unifex.gallery.indexing import PruneRefused, index
+from unifex.gallery.watching import Moment, Patience, moments, require_watchfiles
+
+
+def check(source: Source) -> Path:
+    """The folder that is to be watched. Raises ``UnifexError`` for any other source."""
+    folder = Path(source.spec)
+    if not folder.is_dir():
+        raise UnifexError(f"--watch follows a folder on this computer, and '{source.spec}' is none")
+    require_watchfiles()
+    return folder
+
+
+def follow(options: argparse.Namespace, gallery: Gallery, source: Source, report: IndexReport) -> dict[str, Any]:
+    """Index again whenever the folder has come to rest; the last report, once Ctrl+C has ended it."""
+    folder, patience = check(source), Patience(quiet=options.quiet)
+    _tell(options, f"following '{folder}'; Ctrl+C ends it")
+    try:
+        for moment in moments(folder, options.library, options.poll, patience):
+            if moment is Moment.UNREACHABLE:
+                _tell(options, f"'{folder}' is empty or cannot be listed: nothing is removed, it is waited for")
+                continue
+            report = _again(options, gallery, source) or report
+    except KeyboardInterrupt:
+        _tell(options, f"'{folder}' is followed no more")
+    return asdict(report)
+
+
+def _again(options: argparse.Namespace, gallery: Gallery, source: Source) -> IndexReport | None:
+    waiting = False
+    while True:
+        try:
+            report = finish(index(gallery, source, prune=True))
+        except GalleryBusy as busy:
+            if not waiting:
+                _tell(options, f"{busy}; it is waited for")
+            waiting = True
+            time.sleep(options.quiet)
+        except (PruneRefused, SourceError) as refusal:  # the next change may mend it
+            _tell(options, str(refusal))
+            return None
+        else:
+            if happened := _line(report):
+                _tell(options, happened)
+            return report
+
+
+def _line(report: IndexReport) -> str:
+    counts = {
+        "added": report.added,
+        "moved": report.moved,
+        "relabelled": report.relabelled,
+        "removed": report.removed,
+        "refused": len(report.failed),
+    }
+    if not any(count for name, count in counts.items() if name != "refused"):
+        return ""
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+
+def _tell(options: argparse.Namespace, text: str) -> None:
+    say(options, text)
+    sys.stdout.flush()  # a log is read while it goes on
