@@ -84,7 +84,7 @@ def test_map_and_grids_share_filters_and_what_is_chosen(server, open_page):
     cards = page.locator("#pictures .card[data-item]")
     for at in (0, 2):
         cards.nth(at).locator(".pick").click()
-    page.locator("#pictures .further summary").click()
+    page.locator("#pictures .further > summary").click()
     page.locator("#pictures [data-do=map]").click()
     expect(page.get_by_role("tab", name="Map")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#map-chosen .chosen-head")).to_contain_text("2 items chosen")
