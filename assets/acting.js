@@ -90,7 +90,7 @@ export default (grid, choice) => {
   menu.addEventListener('click', (event) => { if (event.target.closest('[data-do]')) menu.open = false; });
   document.addEventListener('pointerdown', (event) => { if (!menu.contains(event.target)) menu.open = false; });
   menu.addEventListener('keydown', (event) => {
-    const items = [...menu.querySelectorAll('button, .downloads > summary')].filter((node) => node.offsetParent);
+    const items = [...menu.querySelectorAll('button, .formats > summary')].filter((node) => node.offsetParent);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (event.key === 'Escape' && menu.open) {
       menu.open = false;

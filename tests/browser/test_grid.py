@@ -52,7 +52,7 @@ def act(page: Page, name: str, place: str = "#pictures") -> None:
     """Press a button of the bar, which may be in its menu."""
     tools = page.locator(f"{place} .tools")
     button = tools.get_by_role("button", name=name, exact=True)
-    for menu in (".further", ".downloads"):  # one within the other
+    for menu in (".further", ".formats"):  # one within the other
         if not button.is_visible():
             tools.locator(f"{menu} > summary").click()
     button.click()

@@ -331,7 +331,7 @@ def test_every_tab_with_its_results_passes_axe(server, open_page):
     check("Gallery")
     page.locator("#pictures .card .pick").first.click()
     page.locator("#pictures .tools .further > summary").click()
-    page.locator("#pictures .tools .downloads > summary").click()
+    page.locator("#pictures .tools .formats > summary").click()
     check("what can be done with chosen items", "#pictures")
     page.locator("#pictures [data-do=tag]").click()
     expect(page.locator("dialog.ask")).to_be_visible()

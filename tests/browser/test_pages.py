@@ -239,7 +239,7 @@ def test_a_read_only_server_offers_nothing_to_change(open_page, gallery, tmp_pat
         go_to(page, "Search")
         first_hit(page).locator(".pick").click()
         page.locator("#hits .tools .further > summary").click()
-        page.locator("#hits .tools .downloads > summary").click()
+        page.locator("#hits .tools .formats > summary").click()
         expect(page.get_by_role("button", name="Remove from the gallery")).to_be_hidden()
         with page.expect_download() as download:  # reading is no change
             page.get_by_role("button", name="Image files (zip)").click()
