@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +96,17 @@ def test_a_file_that_is_handed_out_is_whole_or_not_there(tmp_path):
     with whole_file(out) as unfinished:
         unfinished.write_text("all")
     assert out.read_text() == "all"
+
+
+def test_what_goes_while_it_is_counted_is_not_counted(tmp_path, monkeypatch):
+    (tmp_path / "going" / "deeper").mkdir(parents=True)
+    real = Path.lstat
+
+    def gone_afterwards(path: Path):
+        found = real(path)
+        if path.name == "going":
+            shutil.rmtree(path)
+        return found
+
+    monkeypatch.setattr(Path, "lstat", gone_afterwards)
+    assert disk.taken_by(tmp_path)[1] == 1

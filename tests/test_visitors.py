@@ -161,7 +161,7 @@ def test_strangers_change_and_take_only_what_is_theirs(server):
     assert "&#39;best&#39; is on 1 image now" in act("tag", "mine", "best")
     other = Visitor(server.url).fire("signal-chosen", "input", json.dumps(["map", "mine", [1], ""]))
     assert "no gallery &#39;mine&#39; here" in str(other[0])
-    asked = {"what": "originals", "items": "[1, 2]"}
+    asked = {"what": "files", "items": "[1, 2]"}
     assert zipfile.ZipFile(io.BytesIO(owner.http.post("/chosen/mine", data=asked).content)).namelist()
     assert owner.http.post("/chosen/drawn", data=asked).status_code == 404
     assert Visitor(server.url).http.post("/chosen/mine", data=asked).status_code == 404

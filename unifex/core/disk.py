@@ -75,8 +75,8 @@ def blocks(size: int) -> int:
 
 
 def taken_by(folder: Path) -> tuple[int, int]:
-    """What lies below a folder: bytes of the disk, and how many files and folders."""
-    sizes = [_taken(path) for path in folder.rglob("*")]
+    """What lies below a folder: bytes of the disk, and how many files and folders. Others may write there meanwhile."""
+    sizes = [_taken(Path(place, name)) for place, folders, files in os.walk(folder) for name in (*folders, *files)]
     return sum(sizes), len(sizes)
 
 

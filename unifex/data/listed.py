@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import unquote
 
+from unifex.core.errors import UnifexError
 from unifex.core.text import has_control, printable
 from unifex.data.item import Item, Labels, Options, Skipped
 from unifex.data.tree import Node, SkippedByReason, Tree, excluded_by, notes
@@ -34,13 +35,13 @@ _DRIVE = re.compile(r"[a-z]:/", re.IGNORECASE)
 Anything = TypeVar("Anything")
 
 
-class Odd(Exception):
+class OddRow(UnifexError):
     """A row that is not taken; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a list says of one image. ``where``: in the list (``line 7``); ``item`` raises :class:`Odd`."""
+    """What a list says of one image. ``where``: in the list (``line 7``); ``item`` raises :class:`OddRow`."""
 
     where: str
     path: str
@@ -66,40 +67,40 @@ class ListedFiles:
                     skipped.add(item.path, glob)
                     continue
                 if item.uri in named:
-                    raise Odd(f"listed twice; {named[item.uri]} names it, too")
+                    raise OddRow(f"listed twice; {named[item.uri]} names it, too")
                 named[item.uri] = row.where
                 yield item
-            except Odd as odd:
+            except OddRow as odd:
                 yield Skipped(printable(row.path)[:MAX_TEXT] or row.where, f"{row.where}: {odd}")
         yield from skipped.refusals()
 
     def item(self, written: str, labels: Labels, told: tuple[str, ...] = ()) -> Item:
-        """Of the file that a row names. Raises :class:`Odd`."""
+        """Of the file that a row names. Raises :class:`OddRow`."""
         node = self.find(written)
         try:
             return self.tree.item(node, labels, (*told, *notes(node.path)))
         except OSError as error:
-            raise Odd(f"cannot be read ({error.strerror})") from error
+            raise OddRow(f"cannot be read ({error.strerror})") from error
 
     def find(self, written: str) -> Node:
-        """The file of this path, relative to the list's folder. Raises :class:`Odd`."""
+        """The file of this path, relative to the list's folder. Raises :class:`OddRow`."""
         if not written:
-            raise Odd("no path in this line")
+            raise OddRow("no path in this line")
         if has_control(written):
-            raise Odd("the path holds a control character")
+            raise OddRow("the path holds a control character")
         if local := _FILE.match(written):
             written = unquote(written[local.end() :], errors="surrogateescape").replace("\0", "\ufffd")
         elif _ADDRESS.match(written):
-            raise Odd("an address; download the image first, and name the file here")
+            raise OddRow("an address; download the image first, and name the file here")
         for path in dict.fromkeys((written, written.replace("\\", "/"))):
             if node := self.tree.find(self._within(path)):
                 break
         else:
-            raise Odd(NOT_FOUND)
+            raise OddRow(NOT_FOUND)
         if refusal := node.refusal or self._link_above(node.path):
-            raise Odd(refusal)
+            raise OddRow(refusal)
         if node.kind != "file":
-            raise Odd("a folder; a row names one file")
+            raise OddRow("a folder; a row names one file")
         return node
 
     def _link_above(self, path: str) -> str:
@@ -117,7 +118,7 @@ class ListedFiles:
         """The path in the tree, without detours."""
         path = posixpath.normpath(posixpath.join(self.folder, path))
         if self.confined and (path.startswith(("/", "../")) or path == ".." or _DRIVE.match(path)):
-            raise Odd(self.confined)
+            raise OddRow(self.confined)
         return path
 
 
@@ -140,19 +141,19 @@ def bounded(entries: Iterator[Anything], options: Options, name: str) -> Iterato
 
 
 def checked(text: str, column: str) -> str:
-    """A label or a domain. Raises :class:`Odd` for what can be none."""
+    """A label or a domain. Raises :class:`OddRow` for what can be none."""
     if has_control(text):
-        raise Odd(f"the {column} holds a control character")
+        raise OddRow(f"the {column} holds a control character")
     if len(text) > MAX_TEXT:
-        raise Odd(f"the {column} has {len(text):,} characters, more than {MAX_TEXT}")
+        raise OddRow(f"the {column} has {len(text):,} characters, more than {MAX_TEXT}")
     return text
 
 
 def split_of(written: str) -> tuple[str, tuple[str, ...]]:
-    """The split that is meant, and what is to be told of that. Raises :class:`Odd`."""
+    """The split that is meant, and what is to be told of that. Raises :class:`OddRow`."""
     split = _SPLIT_OF.get(written.casefold())
     if split is None:
-        raise Odd(f"split '{printable(written)[:40]}' is none of {', '.join(filter(None, SPLITS))}")
+        raise OddRow(f"split '{printable(written)[:40]}' is none of {', '.join(filter(None, SPLITS))}")
     return split, () if written == split else (f"split '{written}' was taken as {split}",)
 
 

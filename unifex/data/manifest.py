@@ -21,7 +21,7 @@ from unifex.core import images
 from unifex.core.tables import CSVError, cells, delimiter_of
 from unifex.core.text import printable, reason
 from unifex.data.item import MAX_COLUMNS, Item, Labels, Options, Skipped, SourceError
-from unifex.data.listed import MAX_TEXT, ListedFiles, Odd, Said, bounded, checked, shortened, split_of
+from unifex.data.listed import MAX_TEXT, ListedFiles, OddRow, Said, bounded, checked, shortened, split_of
 from unifex.data.tree import Tree
 
 MAX_LINE = 2**20
@@ -219,9 +219,9 @@ class Manifest:
 
     def _item(self, row: _Row) -> Item:
         if row.reason:
-            raise Odd(row.reason)
+            raise OddRow(row.reason)
         if any(cell.strip() for cell in row.cells[len(self._names) :]):
-            raise Odd(
+            raise OddRow(
                 f"{len(row.cells)} cells, and the header has {len(self._names)}; "
                 f"put a cell that holds '{self._delimiter}' into quotation marks"
             )

@@ -17,7 +17,7 @@ from unifex.core import images
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
 from unifex.data.label_files import FORMATS, NO_JSON, Described, Format, described_by_line
-from unifex.data.listed import NOT_FOUND, ListedFiles, Odd, Said, bounded, checked, shortened, split_of
+from unifex.data.listed import NOT_FOUND, ListedFiles, OddRow, Said, bounded, checked, shortened, split_of
 from unifex.data.manifest import MAX_LINE, Manifest, NoPathColumn
 from unifex.data.tree import MANIFEST_NAME, RAW, SkippedByReason, Tree, TreeImages, excluded_by, walk
 
@@ -119,7 +119,7 @@ class LabelFile:
 
     def _item(self, said: Described) -> Item:
         if said.problem:
-            raise Odd(said.problem)
+            raise OddRow(said.problem)
         label, domain = checked(said.label, "label"), checked(said.domain, "domain")
         split, told = split_of(said.split)
         extra, cut = shortened(said.extra)
@@ -134,11 +134,11 @@ class LabelFile:
             try:
                 self._files.find(path)
                 return path
-            except Odd as odd:
+            except OddRow as odd:
                 if str(odd) != NOT_FOUND:
                     raise
         if not paths:
-            raise Odd(NOT_FOUND)
+            raise OddRow(NOT_FOUND)
         return paths[-1]
 
     @cached_property

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from unifex.core.errors import UnifexError
 from unifex.ui.agent_tools import Tools
 from unifex.ui.context import AppContext
 from unifex.ui.page import Page
@@ -25,7 +26,7 @@ from unifex.ui.server.rates import Refusal
 THREADS = 8  # tools at work at once, of all who ask
 
 
-class ToolError(Exception):
+class ToolError(UnifexError):
     """A sentence for the agent, and nothing around it."""
 
 
