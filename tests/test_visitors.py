@@ -303,6 +303,17 @@ def test_a_long_training_ends_and_what_it_reached_can_be_kept(server):
     assert "trains 1 times for a visitor" in visitor.train("taught", "another")
 
 
+def test_a_page_that_goes_with_two_streams_open_is_no_error(server):
+    page = Visitor(server.url)
+    page.call("galleries")
+    asked = {"params": {"session_hash": page.session}, "headers": {"User-Agent": "Mozilla/5.0"}}
+    streams = (page.http.stream("GET", "/gradio_api/queue/data", **asked) for _ in range(2))
+    with next(streams) as one, next(streams) as other:
+        assert one.status_code == other.status_code == 200
+    assert page.call("galleries")
+    assert f"KeyError: '{page.session}'" not in (server.indexes.parent / "app.log").read_text()
+
+
 def test_delete_my_data_now(server):
     visitor = Visitor(server.url)
     visitor.index("gone", DISCS)

@@ -61,16 +61,25 @@ class AnswerStreams:
 
         self._streams.setdefault(session, []).append(asked)
         try:
-            await self.app(scope, receive, sending)
+            await self._answer(session, scope, receive, sending)
             while kept and await self._asked_again(asked, address, receive):
                 kept.clear()
-                await self.app(scope, receive, sending)
+                await self._answer(session, scope, receive, sending)
             for message in kept:
                 await send(message)
         finally:
             self._streams[session].remove(asked)
             if not self._streams[session]:
                 del self._streams[session]
+
+    async def _answer(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Gradio answer. A stream whose page has gone takes the session's queue away (``routes.sse_stream``): the
+        second stream of a page that asked while it went finds none, and nobody hears either of them."""
+        try:
+            await self.app(scope, receive, send)
+        except KeyError as missing:
+            if missing.args != (session,):
+                raise
 
     async def _asked_again(self, asked: asyncio.Event, address: str, receive: Receive) -> bool:
         """Whether something is asked before the page is gone, the time over, or others wait in its place."""
