@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import shutil
+import socket
+import subprocess
 import time
 from types import SimpleNamespace
 
@@ -11,19 +16,27 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from tests.support.drawing import encoded, picture, write_folder
+from tests.support.drawing import encoded, picture, png_header, write_folder
 from tests.support.galleries import run_index
-from tests.support.serving import serve
+from tests.support.serving import ROOT, serve
 from tests.support.visiting import Visitor
+from unifex.core.regions import Region
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
+from unifex.retrieval.suggestions import suggest
+from unifex.ui.rest import resources
 from unifex.ui.rest.api import RestFace, rest_api
 
 PROBLEM = "application/problem+json"
 CROSS = encoded(picture("signs/cross", 3))
+HALF = CROSS[: len(CROSS) // 2]
+CROSS_JPEG = encoded(picture("signs/cross", 3), "JPEG")
+SEARCH = "/galleries/drawn/search"
+PNG = {"content": CROSS, "headers": {"content-type": "image/png"}}
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +81,7 @@ def test_answers_are_as_described_whatever_is_sent(whose, request, base):
     schemathesis = pytest.importorskip("schemathesis")
     from schemathesis.specs.openapi import checks
 
+    schemathesis.openapi.media_type("image/*", st.sampled_from([CROSS, HALF, b""]) | st.binary(max_size=64))
     http = request.getfixturevalue(whose)
     schema = schemathesis.openapi.from_dict(http.get("/openapi.json").json())
     schema.config.update(base_url=str(http.base_url).rstrip("/"))
@@ -92,6 +106,8 @@ def test_answers_are_as_described_whatever_is_sent(whose, request, base):
                 case.path_parameters["item"] = item
             if isinstance(case.body, dict) and "folder" in case.body:
                 case.body["folder"] = str(base / "nowhere")  # any other might be there
+            if case.media_type == "application/json" and there:
+                case.query = {}  # what JSON says is not said in the address
             case.call_and_validate(checks=promised, session=None)
 
         holds()
@@ -145,6 +161,70 @@ def test_searches_find_what_search_finds(local, drawn):
     assert found(by_part) != found(by_image)[:3]
 
 
+def test_an_image_is_sent_as_it_is(local, drawn):
+    said = {"k": 3, "label": "cross", "domain": "signs", "box": "0.25,0.1,0.75,0.8"}
+    part = Query(images=(CROSS,), regions=(Region(0.25, 0.1, 0.75, 0.8),))
+    wanted = expected(drawn, part, 3, Filters(domains=("signs",), labels=("cross",)))
+    for sent in ({"content": CROSS, "headers": {"content-type": "image/png"}}, {"files": {"image": CROSS}}):
+        assert found(local.post(SEARCH, params=said, **sent)) == wanted
+    told = {"content-type": "Image/JPEG; charset=binary"}
+    assert found(local.post(SEARCH, content=CROSS_JPEG, headers=told)) == expected(drawn, [CROSS_JPEG])
+
+
+def test_hits_come_in_pages(local, drawn):
+    wanted, seen, offset = expected(drawn, [CROSS], 1000), [], 0
+    while offset is not None:
+        answer = local.post(SEARCH, params={"k": 10, "offset": offset}, **PNG).raise_for_status().json()
+        seen, offset = [*seen, *answer["hits"]], answer["next"]
+    assert [hit["rank"] for hit in seen] == list(range(1, len(wanted) + 1))
+    assert [(hit["item"]["id"], hit["score"]) for hit in seen] == wanted
+    last = local.post(SEARCH, json={"items": [1], "k": 1000, "offset": 999}).json()
+    assert (last["hits"], last["next"]) == ([], None)
+
+
+def test_what_the_documentation_sends_finds_something(local, tmp_path, monkeypatch, capsys):
+    text = (ROOT / "docs/rest.md").read_text().replace("/holiday/", "/drawn/")
+    for ours, theirs in (("=beach", "=signs"), ('["beach"]', '["signs"]'), ('["sea", "sand"]', '["cross", "disc"]')):
+        assert ours in text
+        text = text.replace(ours, theirs)
+    (tmp_path / "photo.jpg").write_bytes(CROSS_JPEG)
+    monkeypatch.chdir(tmp_path)
+    api = str(local.base_url).rstrip("/")
+    exec(re.search(r"```python\n(.*?)```", text, re.S)[1], {"api": api})
+    assert "signs/cross/3.png" in capsys.readouterr().out
+    if shutil.which("curl"):
+        lines = [line.replace("[12]", "[2]").replace("[40]", "[3]") for line in text.splitlines() if "/search" in line]
+        lines = [line.strip() for line in lines if line.startswith("    curl ")]
+        assert len(lines) == 4
+        for line in lines:
+            done = subprocess.run(["sh", "-c", line], env={**os.environ, "api": api}, capture_output=True, check=True)
+            assert json.loads(done.stdout)["hits"], line
+
+
+def test_near_copies_are_folded(local, drawn):
+    folded = search(drawn, [CROSS], 5, fold="alike").hits
+    said = {"k": 5, "fold": True, "level": "alike"}
+    for sent in ({**PNG, "params": said}, {"files": {"image": CROSS}, "data": {"query": json.dumps(said)}}):
+        hits = local.post(SEARCH, **sent).raise_for_status().json()["hits"]
+        assert [(hit["item"]["id"], hit["copies"]) for hit in hits] == [
+            (hit.record.id, len(hit.copies)) for hit in folded
+        ]
+    assert local.post(SEARCH, **PNG).json()["hits"][0]["copies"] is None
+
+
+def test_the_part_that_is_found_is_searched_with_and_told(local, drawn):
+    screen = Image.new("RGB", (800, 600), "white")
+    screen.paste(picture("signs/cross", 3).resize((200, 200)), (550, 350))
+    data = encoded(screen)
+    part = suggest(drawn, data, search(drawn, [data], 5), 5)
+    answer = local.post(SEARCH, params={"k": 5, "box": "auto"}, content=data, headers=PNG["headers"])
+    assert found(answer) == [(hit.record.id, round(hit.score, 6)) for hit in part.result.hits]
+    assert answer.json()["hits"][0]["item"]["path"] == "signs/cross/3.png"
+    assert str(Region(**answer.json()["box"])) == str(part.region)
+    plain = local.post(SEARCH, json={"items": [1], "auto_box": True})
+    assert (found(plain), plain.json()["box"]) == (expected(drawn, Query(items=(1,))), None)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "sent", "status", "code"),
     [
@@ -170,6 +250,20 @@ def test_searches_find_what_search_finds(local, drawn):
         ("POST", "/galleries/drawn/search", {"json": {"items": [1], "dim": 65536}}, 422, "no_such_dimension"),
         ("POST", "/galleries/drawn/search", {"json": {"item": [1]}}, 422, "invalid_request"),
         ("POST", "/galleries/drawn/search", {"content": "words"}, 415, "unsupported_media_type"),
+        ("POST", SEARCH, {"content": CROSS, "headers": {"content-type": "text/plain"}}, 415, "unsupported_media_type"),
+        ("POST", SEARCH, {**PNG, "content": HALF}, 422, "not_an_image"),
+        ("POST", SEARCH, {**PNG, "content": b""}, 422, "not_an_image"),
+        ("POST", SEARCH, {**PNG, "content": png_header(30_000, 30_000)}, 422, "not_an_image"),
+        ("POST", "/galleries/none/search", PNG, 404, "no_such_gallery"),
+        ("POST", f"{SEARCH}?k=1001", PNG, 422, "invalid_request"),
+        ("POST", f"{SEARCH}?offset=1000", PNG, 422, "invalid_request"),
+        ("POST", f"{SEARCH}?colour=red", PNG, 422, "invalid_request"),
+        ("POST", f"{SEARCH}?level=none", PNG, 422, "invalid_request"),
+        ("POST", f"{SEARCH}?box=0,0,1", PNG, 422, "cannot_be_done"),
+        ("POST", f"{SEARCH}?box=0.5,0,0.6,1", PNG, 422, "cannot_be_done"),
+        ("POST", f"{SEARCH}?k=3", {"json": {"items": [1]}}, 422, "invalid_request"),
+        ("POST", f"{SEARCH}?box=auto&words=cross", PNG, 422, "invalid_request"),
+        ("POST", SEARCH, {"json": {"items": [1, 2], "auto_box": True}}, 422, "invalid_request"),
         (
             "POST", "/galleries/drawn/search", {"content": "{", "headers": {"content-type": "application/json"}},
             422, "invalid_request",
@@ -252,8 +346,32 @@ def test_galleries_and_jobs_are_ones_own(public):
     assert public.delete(f"/jobs/{job['id']}").json()["code"] == "no_such_job"
 
 
+def test_an_image_of_a_stranger_leaves_nothing_behind(public, base):
+    def there():
+        return sorted(path for path in base.rglob("*") if path.is_file() and path.suffix != ".log")
+
+    before = there()
+    hit = public.post(SEARCH, params={"k": 1}, **PNG).raise_for_status().json()["hits"][0]["item"]
+    assert (hit["path"], hit["uri"]) == ("signs/cross/3.png", "")
+    assert found(public.post(SEARCH, params={"k": 1, "box": "0,0,1,1"}, files={"image": CROSS}))
+    assert there() == before
+    for dear in ({"box": "auto"}, {"fold": "true"}):
+        refused = public.post(SEARCH, params=dear, **PNG)
+        assert (refused.status_code, refused.json()["code"]) == (422, "cannot_be_done")
+        assert "run UniFEx yourself" in refused.json()["detail"]
+
+
+def test_an_upload_that_breaks_off_is_no_search(public):
+    url = public.base_url
+    with socket.create_connection((url.host, url.port)) as half:
+        head = f"POST {url.path.rstrip('/')}{SEARCH} HTTP/1.1\r\nHost: {url.netloc.decode()}\r\n"
+        half.sendall(f"{head}Content-Type: image/png\r\nContent-Length: {len(CROSS)}\r\n\r\n".encode() + HALF)
+    assert found(public.post(SEARCH, **PNG))  # and the server's log holds no exception
+
+
 def test_what_strangers_send_has_a_limit(public):
-    for how in ({"files": {"image": b"x" * (5 * 2**20)}}, {"json": {"words": "x" * (5 * 2**20)}}):
+    much = b"x" * (5 * 2**20)
+    for how in ({"files": {"image": much}}, {"json": {"words": "x" * len(much)}}, {**PNG, "content": much}):
         refused = public.post("/galleries/drawn/search", **how)
         assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
         assert refused.headers["content-type"] == PROBLEM
@@ -273,3 +391,15 @@ def test_where_a_password_is_asked_for_it_is_asked_here():
     refused = asyncio.run(ask({}))
     assert (refused.status_code, refused.json()["code"]) == (401, "login_required")
     assert "post" not in asyncio.run(ask({"access-token-x": "t"})).json()["paths"]["/jobs"]  # it is read-only
+
+
+def test_on_ones_own_computer_too_no_image_has_any_size(monkeypatch):
+    monkeypatch.setattr(resources, "MAX_BYTES", len(CROSS) - 1)
+    api = rest_api(SimpleNamespace(settings=SimpleNamespace(public=False, read_only=True)))
+
+    async def ask():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://a") as http:
+            return await http.post(SEARCH, **PNG)
+
+    refused = asyncio.run(ask())
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")

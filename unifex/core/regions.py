@@ -11,6 +11,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 
 MAX_REGIONS = 16  # of one query: each of them costs as much as an image
+AUTO = "auto"  # in place of a box: the part that is found where the whole is not
 _ROUNDING = 1e-6  # 0.7 + 0.3 may be a little more than 1
 
 

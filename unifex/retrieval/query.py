@@ -118,8 +118,16 @@ class Query:
     @property
     def lone_image(self) -> ImageLike | None:
         """The image that is all there is of it: no other, no box, no words, no mark."""
-        others = self.items or self.regions or self.text or self.more or self.less
-        return self.images[0] if len(self.images) == 1 and not others else None
+        return self.images[0] if len(self.images) == 1 and not (self.items or self._besides) else None
+
+    @property
+    def lone_item(self) -> int | None:
+        """The item that is all there is of it, as :attr:`lone_image` says."""
+        return self.items[0] if len(self.items) == 1 and not (self.images or self._besides) else None
+
+    @property
+    def _besides(self) -> bool:
+        return bool(self.known or self.regions or self.text or self.more or self.less)
 
     def features(self, gallery: Gallery) -> np.ndarray:
         """Backbone features float [n, D] of what shows it, one an image or region; an item's are those that are kept.

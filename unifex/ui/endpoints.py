@@ -17,7 +17,7 @@ from gradio.exceptions import Error
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.progress import finish
-from unifex.core.regions import Region
+from unifex.core.regions import AUTO, Region
 from unifex.data.item import SourceError
 from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import EvalProtocol
@@ -32,7 +32,6 @@ from unifex.ui.context import AppContext
 from unifex.ui.endpoint_values import as_file, filters_of, items_marked, surveyed, text_of, told_hit
 from unifex.ui.saved_endpoint import add_saved, keep
 
-AUTO = "auto"  # in place of a box
 WAITING = 16  # calls that wait for a job of theirs; more of one caller's are refused by the jobs themselves
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from unifex.ui.context import AppContext
 from unifex.ui.rest.docs_page import docs_page
 from unifex.ui.rest.models import Problem, SearchRequest
 from unifex.ui.rest.refusals import answers, tell_refusals
-from unifex.ui.rest.resources import FORM, JSON, Resources
+from unifex.ui.rest.resources import FORM, JSON, PICTURE, Resources
 from unifex.ui.server.door import check_logged_in, refused
 from unifex.ui.server.guard import REST
 from unifex.ui.server.rates import Refusal
@@ -36,7 +37,9 @@ _SCHEMAS = "#/components/schemas/"
 def rest_routes(context: AppContext) -> list[BaseRoute]:
     """``/api/v1``, and where no strangers are, ``/docs``."""
     api = rest_api(context)
-    routes: list[BaseRoute] = [Mount(REST, RestFace(api))]
+    mount = Mount(REST, RestFace(api))
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)  # of a name with line breaks, too
+    routes: list[BaseRoute] = [mount]
     if not context.settings.public:
         routes.append(APIRoute("/docs", partial(_docs, api), include_in_schema=False))
     return routes
@@ -99,7 +102,8 @@ def _search_body() -> dict[str, Any]:
         "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
     }
     forms = {"schema": {"type": "object", "properties": form, "additionalProperties": False}}
-    return {"required": True, "content": {JSON: {"schema": asked}, FORM: forms}}
+    image = {"schema": {"type": "string", "format": "binary"}}
+    return {"required": True, "content": {JSON: {"schema": asked}, FORM: forms, f"{PICTURE}*": image}}
 
 
 def _described(api: FastAPI) -> dict[str, Any]:

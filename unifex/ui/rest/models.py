@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unifex.core import ranges
 from unifex.core.jobs import Job, State
-from unifex.core.regions import MAX_REGIONS, Region
+from unifex.core.regions import AUTO, MAX_REGIONS, Region
 from unifex.gallery.gallery import Facts, Record
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.filters import Filters
@@ -17,6 +19,7 @@ from unifex.ui.server.picture_addresses import version
 from unifex.ui.view import MOST_CHOSEN
 
 MOST_NAME = 1000  # characters
+MOST_HITS = int(ranges.HITS.high)
 Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
 Names = Annotated[list[Name], Field(max_length=MOST_CHOSEN)]
 ItemId = Annotated[int, Field(ge=0, lt=2**63)]
@@ -92,25 +95,57 @@ class Box(Asked):
     h: Coordinate = Field(description="Height.", examples=[0.8])
 
 
-class SearchRequest(Asked):
-    """One thing to find: shown by items of the gallery or by images that are sent, said by words, or marked."""
+class Options(Asked):
+    """How is searched, and how much is told, whatever is searched with."""
 
-    items: Marks = Field([], description="Ids of items that show it.", examples=[[12]])
     words: str = Field("", max_length=MAX_TEXT, description="What is to be seen.", examples=["a red bicycle"])
     text_weight: Coordinate = Field(
         Query.text_weight, description="Of words beside what shows it: 0 shown only, 1 words only."
     )
+    min_similarity: float = Field(-1.0, ge=-1, le=1, description="Only hits at least so similar (cosine).")
+    k: int = Field(10, ge=1, le=MOST_HITS, description="How many hits.", examples=[10])
+    offset: int = Field(
+        0, ge=0, lt=MOST_HITS, description=f"So many hits are skipped, of {MOST_HITS}; go on with the answer's `next`."
+    )
+    dim: int | None = Field(None, ge=1, le=65536, description="Length of embeddings; null: the gallery's own.")
+    rerank: bool = Field(False, description="Rank by the gallery's own neighbourhood, too.")
+    fold: bool = Field(False, description="Near-copies are one hit. Not on a public server.")
+    level: Literal["bytes", "picture", "alike"] = Field(
+        "picture", description="What near-copies are: the same file, the same picture, or what is very alike."
+    )
+
+    @property
+    def folded(self) -> str:
+        """The level that hits are folded by; empty: they are not."""
+        return self.level if self.fold else ""
+
+    @property
+    def depth(self) -> int:
+        """How many hits have to be found."""
+        return min(self.offset + self.k, MOST_HITS)
+
+    def next(self, found: int, searched: int) -> int | None:
+        """The offset to go on with after ``found`` hits among ``searched`` items; None where no more can come."""
+        more = found == self.depth < min(searched, MOST_HITS)
+        return self.depth if more else None
+
+
+class SearchRequest(Options):
+    """One thing to find: shown by items of the gallery or by images that are sent, said by words, or marked."""
+
+    items: Marks = Field([], description="Ids of items that show it.", examples=[[12]])
     regions: list[Box] = Field(
         [], max_length=MAX_REGIONS, description="Search with these parts, in place of whole pictures."
+    )
+    auto_box: bool = Field(
+        False,
+        description="Where a whole picture finds nothing to trust, search with the part of it that does; the answer "
+        "says which. Of one picture without words and marks. Not on a public server.",
     )
     more: Marks = Field([], description="Ids of items that are right.")
     less: Marks = Field([], description="Ids of items that are wrong.")
     feedback: Literal["rocchio", "nearest"] = Field("rocchio", description="How marks count.")
     filters: Wanted = Field(default_factory=Wanted, description="What may be found.")
-    min_similarity: float = Field(-1.0, ge=-1, le=1, description="Only hits at least so similar (cosine).")
-    k: int = Field(10, ge=1, le=1000, description="How many hits.", examples=[10])
-    dim: int | None = Field(None, ge=1, le=65536, description="Length of embeddings; null: the gallery's own.")
-    rerank: bool = Field(False, description="Rank by the gallery's own neighbourhood, too.")
 
     def query(self, images: list[bytes]) -> Query:
         """With the images that were sent. Raises ``UnifexError`` as :class:`Query` and :class:`Region` do."""
@@ -119,6 +154,28 @@ class SearchRequest(Asked):
             tuple(images), tuple(self.items), self.words, self.text_weight, regions, tuple(self.more),
             tuple(self.less), self.feedback,
         )  # fmt: skip
+
+
+class ImageOptions(Options, Wanted):
+    """What is said of an image that is sent as it is, in the address."""
+
+    model_config = ConfigDict(strict=False)
+
+    box: str = Field(
+        "",
+        max_length=MOST_NAME,
+        description="Search with this part: x,y,width,height, each 0 to 1; several with ; between. auto: where the "
+        "whole finds nothing to trust, the part that does (not on a public server).",
+        examples=["0.25,0.1,0.5,0.8"],
+    )
+
+    def request(self) -> SearchRequest:
+        """The same as JSON says it. Raises ``UnifexError`` for a box that is none."""
+        auto = self.box.strip() == AUTO
+        boxes = [] if auto else [Box(**asdict(region)) for region in Region.parse_all(self.box)]
+        shared = {name: getattr(self, name) for name in Options.model_fields}
+        wanted = Wanted(**{name: getattr(self, name) for name in Wanted.model_fields})
+        return SearchRequest(**shared, regions=boxes, auto_box=auto, filters=wanted)
 
 
 class IndexRequest(Asked):
@@ -211,6 +268,7 @@ class FoundItem(BaseModel):
     rank: int = Field(description="From 1.", examples=[1])
     score: float = Field(description="Cosine similarity, -1 to 1.", examples=[0.873])
     chance: float | None = Field(description="0 to 1 that it is right; null where labels cannot tell.")
+    copies: int | None = Field(description="Near-copies that are folded into it; null where none are.")
     item: ItemFacts
 
     @classmethod
@@ -218,7 +276,7 @@ class FoundItem(BaseModel):
         """As :meth:`Hit.as_json` rounds."""
         told = hit.as_json()
         item = ItemFacts.of(hit.record, public)
-        return cls(rank=hit.rank, score=told["score"], chance=told["chance"], item=item)
+        return cls(rank=hit.rank, score=told["score"], chance=told["chance"], copies=told.get("copies"), item=item)
 
 
 class SearchAnswer(BaseModel):
@@ -226,6 +284,8 @@ class SearchAnswer(BaseModel):
 
     gallery: str = Field(examples=["holiday"])
     hits: list[FoundItem]
+    next: int | None = Field(description="The offset of the next hits; null where there are no more.", examples=[10])
+    box: Box | None = Field(description="The part that was found and searched with; null where that was not asked for.")
     stranger: bool | None = Field(
         description="Whether what was searched for is probably not in the gallery; null where that cannot be told."
     )
@@ -235,11 +295,15 @@ class SearchAnswer(BaseModel):
     dim: int = Field(description="Length of the embeddings that were compared.")
 
     @classmethod
-    def of(cls, gallery: str, result: SearchResult, public: bool) -> SearchAnswer:
-        """Of a result."""
-        hits = [FoundItem.of(hit, public) for hit in result.hits]
+    def of(
+        cls, gallery: str, result: SearchResult, asked: Options, region: Region | None, public: bool
+    ) -> SearchAnswer:
+        """Of a result that has the hits before ``asked.offset``, too. ``region``: the part that was found."""
+        hits = [FoundItem.of(hit, public) for hit in result.hits[asked.offset :]]
         told = {name: getattr(result, name) for name in ("searched", "items", "model", "dim")}
-        return cls(gallery=gallery, hits=hits, stranger=result.out_of_gallery, **told)
+        box = Box(**asdict(region)) if region else None
+        after = asked.next(len(result.hits), result.searched)
+        return cls(gallery=gallery, hits=hits, next=after, box=box, stranger=result.out_of_gallery, **told)
 
 
 class JobFacts(BaseModel):

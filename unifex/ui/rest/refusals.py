@@ -65,7 +65,7 @@ _DESCRIPTIONS = {
     404: "There is none.",
     409: "Not at the moment: the gallery is busy, or cannot be used.",
     413: "Too much in one request.",
-    415: "Send JSON, or a form.",
+    415: "Send JSON, a form or an image.",
     422: "What was asked for cannot be done.",
     429: "Too much at once; wait a minute.",
     503: "The disk does not answer, or is full.",

@@ -3,23 +3,29 @@ what its users are told."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Path, Query
+from fastapi import Path
+from fastapi import Query as InAddress
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
 from unifex.core import thumbnails
+from unifex.core.images import MAX_BYTES
 from unifex.core.jobs import JobError
 from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.gallery.gallery import Facts, Gallery, GalleryError, Record
 from unifex.gallery.library import Broken
+from unifex.models.embedder import ImageLike
 from unifex.retrieval.filters import Filters
+from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
+from unifex.retrieval.suggestions import suggest
 from unifex.ui.components.index_jobs import IndexJobs
 from unifex.ui.context import ERRORS, AppContext, name_for
 from unifex.ui.endpoint_values import facts_of
@@ -28,6 +34,7 @@ from unifex.ui.rest.models import (
     BrokenGallery,
     GalleryFacts,
     GalleryPage,
+    ImageOptions,
     IndexRequest,
     ItemFacts,
     ItemPage,
@@ -38,12 +45,12 @@ from unifex.ui.rest.models import (
     SearchAnswer,
     SearchRequest,
 )
-from unifex.ui.rest.refusals import Refused
+from unifex.ui.rest.refusals import INVALID, Refused
 from unifex.ui.view import View
 
 SEARCHES = 4  # at work at once, of all who ask
 MOST_IMAGES = 16  # of one search
-FORM, JSON = "multipart/form-data", "application/json"
+FORM, JSON, PICTURE = "multipart/form-data", "application/json", "image/"
 GalleryName = Annotated[str, Path(description="Name of a gallery.", examples=["holiday"])]
 
 
@@ -56,7 +63,7 @@ class Resources:
 
     # --- galleries and items -------------------------------------------------------------------------------------
 
-    def list_galleries(self, paging: Annotated[Paging, Query()]) -> GalleryPage:
+    def list_galleries(self, paging: Annotated[Paging, InAddress()]) -> GalleryPage:
         """List the galleries, and what is in them."""
         names = self.context.library.names()
         told = [_told(facts_of(self.context, name)) for name in names[paging.part]]
@@ -66,7 +73,7 @@ class Resources:
         """Tell what is in a gallery."""
         return GalleryFacts.of(self._gallery(gallery).facts())
 
-    def list_items(self, gallery: GalleryName, listing: Annotated[Listing, Query()]) -> ItemPage:
+    def list_items(self, gallery: GalleryName, listing: Annotated[Listing, InAddress()]) -> ItemPage:
         """List the items of a gallery, or those that filters leave."""
         opened = self._gallery(gallery)
         view = View.of(opened.name, self._checked(opened, listing.filters()), listing.order)
@@ -90,31 +97,45 @@ class Resources:
 
     # --- searching -----------------------------------------------------------------------------------------------
 
-    async def search(self, request: Request, gallery: GalleryName) -> SearchAnswer:
-        """Find items: by items of the gallery, by words, by what is more and less like it, or, as a form, by images.
+    async def search(
+        self, request: Request, gallery: GalleryName, options: Annotated[ImageOptions, InAddress()]
+    ) -> SearchAnswer:
+        """Find items: by an image, by items of the gallery, by words, or by what is more and less like it.
 
-        JSON, or a form with files `image` and, if there is more to say, the same JSON as its field `query`.
+        JSON; an image as it is, with what else there is to say in the address; or a form with files `image`, and the
+        rest in the address or as the same JSON in its field `query`. Nothing that is sent is kept.
         """
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == FORM:
-            async with request.form(max_files=MOST_IMAGES, max_fields=1) as form:
-                asked = SearchRequest.model_validate_json(_query(form))
-                images = [await image.read() for image in _images(form)]
-        elif kind == JSON:
-            asked, images = SearchRequest.model_validate_json(await request.body()), []
-        else:
-            raise Refused(415, "unsupported_media_type", say("send {json}, or {form}", json=JSON, form=FORM))
+        said, images = await _sent(request)
+        if said is not None and options.model_fields_set:
+            raise Refused(422, INVALID, say("what is to be found is said in the address or as JSON, not in both"))
+        asked = options.request() if said is None else SearchRequest.model_validate_json(said)
         return await to_thread.run_sync(partial(self._found, gallery, asked, images), limiter=self._searchers)
 
     def _found(self, name: str, asked: SearchRequest, images: list[bytes]) -> SearchAnswer:
-        gallery = self._gallery(name)
+        gallery, query = self._gallery(name), asked.query(images)
         filters = self._checked(gallery, asked.filters.filters(asked.min_similarity))
-        result = search(gallery, asked.query(images), asked.k, filters, asked.dim, asked.rerank)
-        return SearchAnswer.of(gallery.name, result, self.context.settings.public)
+        if asked.fold:
+            self.context.check_local(say("near-copies are not compared"))
+        how: dict[str, Any] = {"k": asked.depth, "dim": asked.dim, "rerank": asked.rerank, "fold": asked.folded}
+        shown = self._whole(gallery, query) if asked.auto_box else None
+        result = search(gallery, query, filters=filters, **how)
+        others = replace(filters, exclude=frozenset(query.items))
+        part = suggest(gallery, shown, result, filters=others, **how) if shown is not None else None
+        result, region = (part.result, part.region) if part else (result, None)
+        return SearchAnswer.of(gallery.name, result, asked, region, self.context.settings.public)
+
+    def _whole(self, gallery: Gallery, query: Query) -> ImageLike:
+        """The one picture of which a part is to be found: the work of a hundred searches, nothing for strangers."""
+        self.context.check_local(say("parts of images are not looked for"))
+        if query.lone_item is not None:
+            return gallery.original(query.records(gallery)[0])
+        if query.lone_image is None:
+            raise Refused(422, INVALID, say("a part is found of one picture, without boxes, words and marks"))
+        return query.lone_image
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
-    def list_jobs(self, paging: Annotated[Paging, Query()]) -> JobPage:
+    def list_jobs(self, paging: Annotated[Paging, InAddress()]) -> JobPage:
         """List your jobs that run, wait or have ended lately, oldest first."""
         jobs = self.context.jobs.of(self.context.owner)
         told = [JobFacts.of(job) for job in jobs[paging.part]]
@@ -165,15 +186,39 @@ def _told(found: Facts | Broken) -> GalleryFacts | BrokenGallery:
     return GalleryFacts.of(found)
 
 
-def _query(form: FormData) -> str:
-    query = form.get("query", "{}")
-    if not isinstance(query, str):
-        raise Refused(422, "invalid_request", say("query is a text, image a file"))
+async def _sent(request: Request) -> tuple[str | bytes | None, list[bytes]]:
+    """The JSON that says what to search for, None where there is none, and images. Raises :class:`Refused`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == JSON:
+        return await _body(request), []
+    if kind.startswith(PICTURE):
+        return None, [await _body(request)]
+    if kind != FORM:
+        told = say("send {json}, {form} or an image as {image}", json=JSON, form=FORM, image="image/jpeg")
+        raise Refused(415, "unsupported_media_type", told)
+    async with request.form(max_files=MOST_IMAGES, max_fields=1) as form:
+        return _query(form), [await image.read() for image in _images(form)]
+
+
+async def _body(request: Request) -> bytes:
+    """All of it. Raises :class:`Refused` as soon as it is more than an image may have."""
+    body = bytearray()
+    async for part in request.stream():
+        body.extend(part)
+        if len(body) > MAX_BYTES:
+            raise Refused(413, "too_large", say("a request may have {most} MiB", most=MAX_BYTES // 2**20))
+    return bytes(body)
+
+
+def _query(form: FormData) -> str | None:
+    query = form.get("query")
+    if isinstance(query, UploadFile):
+        raise Refused(422, INVALID, say("query is a text, image a file"))
     return query
 
 
 def _images(form: FormData) -> list[UploadFile]:
     sent = [value for name, value in form.multi_items() if name != "query"]
     if {name for name, _ in form.multi_items()} - {"query", "image"} or any(isinstance(one, str) for one in sent):
-        raise Refused(422, "invalid_request", say("query is a text, image a file"))
+        raise Refused(422, INVALID, say("query is a text, image a file"))
     return [one for one in sent if isinstance(one, UploadFile)]
