@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
+import gradio as gr
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.splits import make_columns
+from tests.support.splits import Stand, make_columns
 from tests.support.training import last
-from tests.test_split import Stand
 from unifex.cli import main
 from unifex.core.progress import finish
 from unifex.gallery.gallery import GalleryError
@@ -183,11 +183,12 @@ def test_few_pictures_choose_the_preset():
 
 def test_the_form_is_filled_in_for_few_pictures_and_back():
     form = TrainForm()
-    form.choose_preset = lambda name: {"loss": name}
-    form.preset = "preset"
+    with gr.Blocks():
+        form.build()
     preset, filled = form.suit("best", 40)
-    assert (preset, filled["preset"]["value"], filled["loss"]) == ("few", "few", "few")
-    assert "40 labelled images are few" in filled["preset"]["info"]
+    assert (preset, filled[form.preset]["value"]) == ("few", "few")
+    assert filled[form.loss]["value"] == PRESETS["few"].config.loss
+    assert "40 labelled images are few" in filled[form.preset]["info"]
     assert form.suit("few", 5000)[0] == "best"
     assert form.suit("paper", 5000) == ("paper", {})
     assert form.suit("few", 40) == ("few", {})

@@ -44,3 +44,19 @@ def test_the_type_checker_is_seldom_told_to_look_away_and_always_why():
 @pytest.mark.parametrize("package", sorted(path.parent for path in (ROOT / "unifex").rglob("__init__.py")), ids=name)
 def test_every_package_says_what_it_is_for(package):
     assert ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
+
+
+def test_no_test_imports_a_test_and_benchmarks_none():
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    imported = [
+        (name(path), module)
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        for module in ([node.module] if isinstance(node, ast.ImportFrom) else _modules(node))
+        if any(part.startswith("test_") for part in (module or "").split("."))
+    ]
+    assert not imported
+
+
+def _modules(node: ast.AST) -> list[str]:
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

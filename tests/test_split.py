@@ -13,31 +13,12 @@ from hypothesis import strategies as st
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
-from tests.support.splits import make_columns
+from tests.support.splits import Stand, make_columns
 from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import HoldOut, divide, suspicious_labels
 from unifex.ui.rendering import training_report
-
-
-class Stand:
-    """A gallery that is nothing but its columns."""
-
-    name = "stand-in"
-
-    def __init__(self, columns):
-        self.columns = columns
-        self.database = self
-
-    def marked_pairs(self, kind):
-        return []
-
-    def snapshot(self):
-        return self
-
-    def corrections(self):
-        return []
 
 
 def chosen(items, domains=None, splits=None, hashes=None, config=TrainConfig(), **hold_out):

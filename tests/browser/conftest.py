@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 
 CUT_OFF = ("AbortError", "Unexpected error Connection errored out")  # what Gradio says of its stream as a page goes
-expect.set_options(timeout=15_000)  # a busy machine is not a wrong page
+expect.set_options(timeout=30_000)  # a busy machine is not a wrong page
 
 
 TELL_JS = """() => JSON.stringify({
@@ -115,7 +115,7 @@ class Profiles:
 
     def _made(self, options: dict) -> BrowserContext:
         context = self._browser.new_context(**options)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         self._kept.append(context.new_page())
         return context
 

@@ -117,27 +117,16 @@ class TrainForm:
         return [self.loss, *self.advanced.values()]
 
     def wire(self) -> None:
-        """A preset fills the form in; a loss brings its margin and its sub-centres.
+        """A preset fills the form in; a loss brings its margin and its sub-centres; both bring their advice.
 
-        The page does that by itself: who presses Train at once trains what was chosen. The advice may come later.
+        The page does that by itself: who presses Train at once trains what was chosen, and of two choices the later
+        one stands, whichever answer would have come last.
         """
-        listen(self.preset.input, None, [self.preset], self.fields, js=_looked_up({n: _filled(n) for n in PRESETS}))
-        listen(self.preset.input, self.advise, [self.preset], [self.preset, self.loss])
-        brought = {name: [loss.margin, loss.sub_centres] for name, loss in LOSSES.items()}
-        changed = [self.advanced["margin"], self.advanced["sub_centres"]]
+        filled = {name: [_told(PRESETS[name].advice), *_filled(name)] for name in PRESETS}
+        listen(self.preset.input, None, [self.preset], [self.preset, *self.fields], js=_looked_up(filled))
+        brought = {name: [_told(loss.advice), loss.margin, loss.sub_centres] for name, loss in LOSSES.items()}
+        changed = [self.loss, self.advanced["margin"], self.advanced["sub_centres"]]
         listen(self.loss.input, None, [self.loss], changed, js=_looked_up(brought))
-        listen(self.loss.input, lambda loss: {self.loss: _advice_of(loss)}, [self.loss], [self.loss])
-
-    def advise(self, preset: str) -> Updates:
-        """(preset) -> its advice, and that of its loss."""
-        advice = gr.update(info=say(PRESETS[preset].advice))
-        return {self.preset: advice, self.loss: _advice_of(PRESETS[preset].config.loss)}
-
-    def choose_preset(self, preset: str) -> Updates:
-        """(preset) -> its advice, its loss, every advanced field."""
-        loss, *advanced = _filled(preset)
-        fields: Updates = dict(zip(self.advanced.values(), advanced, strict=True))
-        return self.advise(preset) | fields | {self.loss: {**_advice_of(loss), "value": loss}}
 
     def suit(self, preset: str, images: int) -> tuple[str, Updates]:
         """The preset for so many labelled images and the form with it, where few of them make it another."""
@@ -147,17 +136,22 @@ class TrainForm:
         advice = say(PRESETS[wanted].advice)
         if wanted == "few":
             advice = say("Chosen by itself, as {count} labelled images are few. {advice}", count=images, advice=advice)
-        return wanted, {**self.choose_preset(wanted), self.preset: gr.update(value=wanted, info=advice)}
+        return wanted, {self.preset: gr.update(value=wanted, info=advice), **self.fill(wanted)}
+
+    def fill(self, preset: str) -> Updates:
+        """(preset) -> its loss, every advanced field."""
+        return dict(zip(self.fields, _filled(preset), strict=True))
 
 
 def _filled(preset: str) -> list[Any]:
     """What a preset puts into the form's ``fields``."""
     config = PRESETS[preset].config
-    return [config.loss, *(_shown(getattr(config, setting.name)) for setting in ADVANCED.values())]
+    loss = {**_told(LOSSES[config.loss].advice), "value": config.loss}
+    return [loss, *(_shown(getattr(config, setting.name)) for setting in ADVANCED.values())]
 
 
-def _advice_of(loss: str) -> dict[str, Any]:
-    return gr.update(info=say(LOSSES[loss].advice))
+def _told(advice: str) -> dict[str, Any]:
+    return gr.update(info=say(advice))
 
 
 def _looked_up(values: dict[str, list[Any]]) -> str:
