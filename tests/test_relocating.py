@@ -12,7 +12,8 @@ from tests.support.reindexing import correct, counts, items, labels
 from unifex.cli.main import main
 from unifex.data import locations
 from unifex.gallery.gallery import GalleryError
-from unifex.gallery.indexing import forget, relocate
+from unifex.gallery.indexing import forget
+from unifex.gallery.relocating import relocate
 
 
 def test_a_source_is_one_however_its_path_is_written(gallery, folder, tmp_path, monkeypatch):

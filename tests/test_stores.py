@@ -359,6 +359,107 @@ def test_what_is_held_ahead_is_bounded(monkeypatch):
     assert (sorted(read), ahead._held) == (list(range(6)), 0)
 
 
+# --- to another place ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def relocate(tmp_path, capsys):
+    """``relocate OLD NEW``: (exit code, report or None, what was said)."""
+
+    def run(old: str, new: str | Path):
+        capsys.readouterr()
+        code = main(["relocate", old, str(new), "--gallery", "far", "--library", str(tmp_path / "lib"), "--json"])
+        out = capsys.readouterr()
+        return code, json.loads(out.out) if out.out else None, out.err
+
+    return run
+
+
+def ids(gallery: Gallery) -> dict[str, tuple[int, str]]:
+    return {record.path: (record.id, record.label) for record in gallery.records(gallery.snapshot().columns.ids)}
+
+
+def test_what_went_to_another_bucket_stays_the_same(s3, photos, index, gallery, relocate, monkeypatch):
+    put(s3, photos, "old")
+    assert index("s3://old/in")[1]["items"] == 6
+    before = ids(gallery())
+    s3.mkdir("new")
+    for name in ALL:
+        s3.cp_file(f"old/in/{name}", f"new/all/of it/{name}")
+    s3.rm("old/in", recursive=True)
+    code, report, err = relocate("S3://old/in/", "s3://new/all/of it/")
+    assert (code, report and report["items"], report and report["sources"]) == (0, 6, 1), err
+    assert ids(gallery()) == before
+    assert [known.spec for known in gallery().sources()] == ["s3://new/all/of it"]
+    record = gallery().item_at("ring/é #5.png")
+    assert (record.uri, gallery().original(record)) == (
+        "s3://new/all/of it/ring/é #5.png", (photos / "ring" / "é #5.png").read_bytes()
+    )  # fmt: skip
+    read, looked = stores.Connection._read_whole, []
+    monkeypatch.setattr(stores.Connection, "_read_whole", lambda *asked: looked.append(asked[3]) or read(*asked))
+    assert counted(index("s3://new/all/of it", "--prune")[1]) == (0, 6, 0, 0)
+    assert None not in looked  # no image is read whole again
+
+
+def counted(report: dict) -> tuple[int, ...]:
+    return tuple(report[name] for name in ("added", "skipped", "removed", "moved"))
+
+
+def test_from_disk_to_a_bucket_to_a_web_server_and_back(s3, web, photos, index, gallery, relocate, tmp_path):
+    put(s3, photos, "between")
+    (photos / "50%.png").write_bytes(encoded(picture("signs/cross", 1)))
+    s3.pipe_file("between/in/50%.png", (photos / "50%.png").read_bytes())
+    assert index(str(photos))[1]["items"] == 7
+    before = ids(gallery())
+    for old, new, uri in (
+        (str(photos), "s3://between/in", "s3://between/in/ring/é #5.png"),
+        ("s3://between/in", f"{web.url}/my photos", f"{web.url}/my%20photos/ring/%C3%A9%20%235.png"),
+        (f"{web.url}/my photos", photos, f"{photos}/ring/é #5.png"),
+    ):
+        code, report, err = relocate(old, new)
+        assert (code, report and report["items"]) == (0, 7), err
+        assert (gallery().item_at("ring/é #5.png").uri, ids(gallery())) == (uri, before)
+        assert counted(index(str(new), "--prune")[1]) == (0, 7, 0, 0)
+        assert gallery().original(gallery().item_at("50%.png")) == (photos / "50%.png").read_bytes()
+
+
+def test_a_place_of_a_store_that_is_not_the_new_one(s3, web, photos, index, gallery, relocate, monkeypatch):
+    put(s3, photos, "here")
+    assert index("s3://here/in")[1]["items"] == 6
+    s3.mkdir("there")
+    s3.mkdir("empty")
+    s3.pipe_file("there/other/x.png", b"x")
+    for at, name in enumerate(ALL):
+        s3.pipe_file(f"there/others/{name}", encoded(picture("signs/cross", at)))
+        if at < 2:
+            s3.cp_file(f"here/in/{name}", f"there/few/{name}")
+    monkeypatch.setitem(web.faults, "/my photos/disc", "403")
+    for old, new, said in (
+        ("s3://elsewhere", "s3://there/few", "has nothing from 's3://elsewhere' (but from 's3://here/in')"),
+        ("s3://here/i", "s3://there/few", "has nothing from"),
+        ("s3://here/in", "s3://there/other", "nothing of 's3://here/in' is at 's3://there/other'"),
+        ("s3://here/in", "s3://there/few", "only 2 of the 6 items of 's3://here/in' are at 's3://there/few': copy the"),
+        ("s3://here/in", "s3://there/others", "of 6 that were looked at, 0 are what was indexed"),
+        ("s3://here/in", "s3://empty/in", "is empty, or cannot be seen with these credentials"),
+        ("s3://here/in", "s3://nowhere/in", "'s3://nowhere/in' cannot be read: not in the store"),
+        ("s3://here/in", f"{web.url}/my photos", "can be listed in part only: folder that cannot be listed: the store"),
+        ("s3://here/in", f"s3://me:{SECRET}@there/few", "an address of s3:// with a user or a password in it"),
+        ("s3://here/in", str(photos.parent / "nowhere"), "nothing of 's3://here/in' is at"),
+    ):
+        code, _, err = relocate(old, new)
+        assert (code, said in err, SECRET in err) == (1, True, False), err
+        assert [known.spec for known in gallery().sources()] == ["s3://here/in"]
+        assert gallery().item_at("disc/0.png").uri == "s3://here/in/disc/0.png"
+
+
+def test_a_store_that_refuses_to_be_looked_at_is_not_the_new_place(web, address, photos, index, gallery, relocate):
+    assert index(str(photos))[1]["items"] == 6
+    web.faults = {"GET /my photos/disc/0": "403"}
+    code, _, err = relocate(str(photos), address)
+    assert (code, "cannot be read: the store refuses it (403); credentials: the file .netrc" in err) == (1, True), err
+    assert gallery().item_at("disc/0.png").uri == str(photos / "disc" / "0.png")
+
+
 # --- WebDAV and the hub ----------------------------------------------------------------------------------------------
 
 

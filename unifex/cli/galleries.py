@@ -51,7 +51,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     forgotten = command("forget", _forget, "forget a source of a gallery, with the items that no other source has")
     forgotten.add_argument("source", help="as it was indexed; `info` lists them")
     forgotten.share("--gallery")
-    relocated = command("relocate", _relocate, "tell a gallery that a folder, disk or file lies elsewhere now")
+    relocated = command("relocate", _relocate, "tell a gallery that a folder, disk, file or bucket lies elsewhere now")
     relocated.add_argument("old", help="where it was when it was indexed")
     relocated.add_argument("new", help="where it is")
     relocated.share("--gallery")
@@ -159,7 +159,7 @@ def _forget(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _relocate(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.gallery.indexing import relocate
+    from unifex.gallery.relocating import relocate
 
     gallery = library(options).get(options.gallery)
     outcome = relocate(gallery, options.old, options.new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from unifex.core.language import say
 from unifex.core.text import has_control
@@ -57,3 +57,16 @@ def remembered(address: str) -> str:
     if scheme in _OF_SERVERS:
         host, path = host.lower(), quote(path, safe=_READY)
     return f"{scheme}://{host}/{path}".rstrip("/")
+
+
+def plain(address: str) -> str:
+    """An address as it is read, to be compared: servers quote the same name in several ways."""
+    return unquote(address) if scheme_of(address) in _OF_SERVERS else address
+
+
+def requoted(path: str, old: str, new: str) -> str:
+    """A path below the address or folder ``old``, as it is written below ``new``."""
+    before, after = (scheme_of(place) in _OF_SERVERS for place in (old, new))
+    if before == after:
+        return path
+    return quote(path, safe=_READY.replace("%", "")) if after else unquote(path)

@@ -20,6 +20,7 @@ from unifex.data.sources import open_source
 from unifex.data.uploads import STAGE
 
 _OF_FILES = r"(?:zip:|m4d:|clip-retrieval:)?"  # what may stand before a path in a uri or a spec
+_ENDS = r"[/!?#\\]"  # of a path, where more comes
 
 
 class Place(Enum):
@@ -176,6 +177,12 @@ def _is_same(path: Path, other: Path | None) -> bool:
 
 
 def relocated(text: str, old: str, new: str) -> str | None:
-    """A uri or spec at or below the place ``old`` as it is called when that lies at ``new``; None for any other."""
-    match = re.match(rf"({_OF_FILES}){re.escape(old)}(?=$|[/!?#\\])", text)
-    return f"{match[1]}{new}{text[match.end() :]}" if match else None
+    """A uri or spec at or below the place ``old`` as it is called when that lies at ``new``; None for any other.
+
+    What lies in archives, or was cut from files, goes from disk to disk only.
+    """
+    far = store_tree.is_address(old) or store_tree.is_address(new)
+    match = re.match(rf"({_OF_FILES}){re.escape(old)}(?=$|{'/' if far else _ENDS})", text)
+    if not match or (far and match[1]):
+        return None
+    return f"{match[1]}{new}{addresses.requoted(text[match.end() :], old, new)}"

@@ -135,10 +135,31 @@ def read(address: str) -> bytes:
 def stamps(address: str) -> dict[str, str] | None:
     """Address -> stamp of every file below an address; None when not all of it could be listed."""
     try:
-        tree = _listed(remembered(address))
-    except (SourceError, StoreFailure):
+        return list_stamps(address)
+    except SourceError:
         return None
-    return None if tree.unlisted else tree.stamps()
+
+
+def list_stamps(address: str) -> dict[str, str]:
+    """Address -> stamp of every file below an address. Raises :class:`SourceError` when not all could be listed."""
+    address = remembered(address)
+    tree = _reached(address)
+    _check_whole(tree, address)
+    return tree.stamps()
+
+
+def _reached(address: str) -> StoreTree:
+    try:
+        return _listed(address)
+    except StoreFailure as failure:
+        shown = printable(address)
+        raise SourceError(say("'{address}' cannot be read: {reason}", address=shown, reason=failure)) from None
+
+
+def _check_whole(tree: StoreTree, address: str) -> None:
+    if tree.unlisted:
+        shown = printable(address)
+        raise SourceError(say("'{address}' can be listed in part only: {reason}", address=shown, reason=tree.unlisted))
 
 
 def _listed(address: str) -> StoreTree:
@@ -157,15 +178,10 @@ def _open(spec: str, options: Options) -> Source:
     address = remembered(spec)
     parent, _, name = address.rpartition("/")
     is_table = PurePosixPath(name).suffix.lower() in TABLES
-    try:
-        tree = _listed(parent if is_table else address)
-    except StoreFailure as failure:
-        shown = printable(address)
-        raise SourceError(say("'{address}' cannot be read: {reason}", address=shown, reason=failure)) from None
+    tree = _reached(parent if is_table else address)
     source = Manifest(tree, name, address, options) if is_table else open_tree(tree, address, options)
-    if not isinstance(source, TreeImages) and tree.unlisted:  # a row that is not found may be there
-        shown = printable(address)
-        raise SourceError(say("'{address}' can be listed in part only: {reason}", address=shown, reason=tree.unlisted))
+    if not isinstance(source, TreeImages):  # a row that is not found may be there
+        _check_whole(tree, address)
     return source
 
 

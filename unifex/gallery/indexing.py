@@ -31,7 +31,7 @@ from unifex.gallery.index_report import Counts, IndexReport
 from unifex.gallery.known_items import KnownItems, cannot_be_looked_at
 from unifex.gallery.read_ahead import ReadAhead
 from unifex.gallery.records import Embedded, Registered, Stored
-from unifex.gallery.writer import Relocated, Writer
+from unifex.gallery.writer import Writer
 
 STAYS = "what was indexed there before stays"
 
@@ -140,37 +140,6 @@ def forget(gallery: Gallery, source: str) -> int:
     return removed
 
 
-def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
-    """Everything that was indexed at or below the folder or file ``old`` lies at ``new`` now: same items, same labels.
-
-    Raises ``GalleryError`` when nothing was indexed there, when nothing is there now, or when the gallery is busy.
-    """
-    known = [source.spec for source in gallery.sources()]
-    target, place = locations.typed(new).resolve(), locations.typed(old)
-    with gallery.write() as writer:
-        uris = list(writer.stored())
-        for spelling in dict.fromkeys((locations.known_as(old, known), place.as_posix(), place.resolve().as_posix())):
-            moving = [uri for text in uris or known if (uri := locations.relocated(text, spelling, target.as_posix()))]
-            if moving:
-                break
-        else:
-            raise GalleryError(
-                say(
-                    "gallery '{name}' has nothing from '{old}' (but from {known})",
-                    name=gallery.name,
-                    old=old,
-                    known=_listing(known),
-                )
-            )
-        if not any(map(locations.is_there, moving)):
-            raise GalleryError(
-                say("nothing of '{old}' is at '{new}'; give the place where it is now", old=old, new=new)
-            )
-        outcome = writer.relocate(spelling, target.as_posix())
-        gallery.derived.save()
-    return outcome
-
-
 def find_source(gallery: Gallery, text: str) -> Registered:
     """A source of a gallery, however its path is written. Raises ``GalleryError`` that lists those there are."""
     known = {source.spec: source for source in gallery.sources()}
@@ -182,12 +151,13 @@ def find_source(gallery: Gallery, text: str) -> Registered:
                 "gallery '{name}' was not indexed from '{text}' (but from {known})",
                 name=gallery.name,
                 text=text,
-                known=_listing(known),
+                known=listing(known),
             )
         ) from None
 
 
-def _listing(specs: Iterable[str]) -> str:
+def listing(specs: Iterable[str]) -> str:
+    """Sources as a sentence names them."""
     return ", ".join(f"'{spec}'" for spec in specs) or "nothing yet"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
@@ -14,7 +14,6 @@ from unifex.core.files import drop_checksum, note_checksum
 from unifex.core.language import say
 from unifex.core.metadata import FileMetadata
 from unifex.data.item import Item, Skipped
-from unifex.data.locations import relocated
 from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
@@ -224,13 +223,14 @@ class Writer:
             connection.execute("DELETE FROM sources WHERE id = ?", (source,))
         return outcome
 
-    def relocate(self, old: str, new: str) -> Relocated:
-        """All that lay at or below the place ``old`` lies at ``new``. An item that was indexed there, too, is one."""
+    def relocate(self, relocated: Callable[[str], str | None]) -> Relocated:
+        """What lay at a place lies elsewhere, as ``relocated`` says of uris and specs; None: that stays. An item that
+        was indexed there, too, is one."""
         joined = 0
         there_now: list[int] = []
         with self._change() as connection:
             rows = connection.execute("SELECT id, uri, sha256 FROM items").fetchall()
-            moving = {item: (uri, sha256) for item, text, sha256 in rows if (uri := relocated(text, old, new))}
+            moving = {item: (uri, sha256) for item, text, sha256 in rows if (uri := relocated(text))}
             there = {uri: (item, sha256) for item, uri, sha256 in rows if item not in moving}
             for item in moving:
                 item_rows.make_way(connection, item)  # first all of them: one may be where another is to be
@@ -247,7 +247,7 @@ class Writer:
                 item_rows.rename(connection, stays, uri)
             sources = 0
             for source, text in connection.execute("SELECT id, spec FROM sources").fetchall():
-                if spec := relocated(text, old, new):
+                if spec := relocated(text):
                     sources += 1
                     item_rows.relocate_source(connection, source, spec)
             item_rows.settle(connection, there_now)

@@ -14,7 +14,8 @@ from unifex.data import uploads
 from unifex.data.item import Source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.index_report import IndexReport
-from unifex.gallery.indexing import forget, index, relocate
+from unifex.gallery.indexing import forget, index
+from unifex.gallery.relocating import relocate
 from unifex.gallery.writer import Registered
 from unifex.ui.components.basic import Choice, notice
 from unifex.ui.components.confirmation import Confirmation
@@ -106,7 +107,7 @@ class GallerySources:
         """
         self.context.check_local(say("files of the server have no other place"))
         if not place.strip():
-            raise GalleryError(say("name the folder, disk or file where it lies now"))
+            raise GalleryError(say("name the folder, disk, file or address where it lies now"))
         gallery, registered = self.context.writable(name), self._registered(name, chosen)
         moved = relocate(gallery, registered.spec, place.strip())
         done = message(

@@ -1,0 +1,112 @@
+"""What was indexed lies elsewhere now: in another folder, on another disk, in another bucket or on another server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from unifex.core import images
+from unifex.core.language import say
+from unifex.core.text import plural, printable
+from unifex.data import addresses, locations, store_tree
+from unifex.data.item import SourceError
+from unifex.data.locations import Place
+from unifex.gallery.errors import GalleryError
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import listing
+from unifex.gallery.records import Stored
+from unifex.gallery.writer import Relocated
+
+SAMPLE = 16  # images that are read and compared, of those whose store says that they may be others
+
+
+def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
+    """Everything that was indexed at or below the folder, file or address ``old`` lies at ``new`` now: same items, same
+    labels, nothing is embedded anew.
+
+    Raises ``GalleryError`` when nothing was indexed there, when nothing is there now, or when the gallery is busy; of
+    stores also when less than half is there now, or what is there are other images. ``SourceError`` when the store
+    cannot be read, or an address is none.
+    """
+    known = [source.spec for source in gallery.sources()]
+    target = addresses.remembered(new) if store_tree.is_address(new) else locations.typed(new).resolve().as_posix()
+    with gallery.write() as writer:
+        stored = writer.stored()
+        for spelling in _spellings(old, known):
+            moving = {text: there for text in stored or known if (there := locations.relocated(text, spelling, target))}
+            if moving:
+                break
+        else:
+            raise GalleryError(
+                say(
+                    "gallery '{name}' has nothing from '{old}' (but from {known})",
+                    name=gallery.name,
+                    old=old,
+                    known=listing(known),
+                )
+            )
+        moving, stamps = _as_called(moving, target) if store_tree.is_address(target) else (moving, {})
+        found = {text: there for text, there in moving.items() if there in stamps or locations.is_there(there)}
+        if not found and (stored or not stamps):
+            raise GalleryError(
+                say("nothing of '{old}' is at '{new}'; give the place where it is now", old=old, new=new)
+            )
+        if stored and (stamps or store_tree.is_address(spelling)):
+            _check_most_are_there(len(found), len(moving), old, new)
+            _check_alike(found, stored, stamps, new)
+        outcome = writer.relocate(lambda text: moving.get(text) or locations.relocated(text, spelling, target))
+        gallery.derived.save()
+    return outcome
+
+
+def _spellings(old: str, known: Iterable[str]) -> list[str]:
+    """How the gallery may call the place. Raises ``SourceError`` for an address that is none."""
+    spellings = [locations.known_as(old, known)]
+    if not store_tree.is_address(old):
+        place = locations.typed(old)
+        spellings += [place.as_posix(), place.resolve().as_posix()]
+    return list(dict.fromkeys(spellings))
+
+
+def _as_called(moving: Mapping[str, str], address: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The new places as the store itself writes them, and address -> stamp of all that lies in it now.
+
+    Servers quote the same name in several ways. Raises ``SourceError`` when not all of it can be listed.
+    """
+    stamps = store_tree.list_stamps(address)
+    called = {addresses.plain(uri): uri for uri in stamps}
+    return {text: called.get(addresses.plain(there), there) for text, there in moving.items()}, stamps
+
+
+def _check_most_are_there(found: int, moving: int, old: str, new: str) -> None:
+    if 2 * found < moving:
+        told = say(
+            "only {found:,} of the {items} of '{old}' are at '{new}': copy the others there, too, or give the place "
+            "where they are",
+            found=found, items=plural(moving, "item", "items"), old=old, new=new,
+        )  # fmt: skip
+        raise GalleryError(told)
+
+
+def _check_alike(found: Mapping[str, str], stored: Mapping[str, Stored], stamps: Mapping[str, str], new: str) -> None:
+    """What has the same stamp as before is the same; of the others a few are read."""
+    doubtful = [text for text, there in found.items() if stamps.get(there) != stored[text].stamp]
+    looked = doubtful[:: max(1, len(doubtful) // SAMPLE)][:SAMPLE]
+    same = sum(_is_same(found[text], stored[text].sha256) for text in looked)
+    if 2 * same < len(looked):
+        told = say(
+            "other images are at '{new}': of {count} that were looked at, {same} are what was indexed; give the place "
+            "where that is, or index '{new}' as a source of its own",
+            count=len(looked), same=same, new=new,
+        )  # fmt: skip
+        raise GalleryError(told)
+
+
+def _is_same(uri: str, sha256: str) -> bool:
+    """Whether these bytes lie there. Raises ``SourceError`` when a store does not give them."""
+    if not store_tree.is_address(uri):
+        return locations.look_at_file(uri, "", sha256) is Place.SAME
+    try:
+        return images.content_hash(store_tree.read(uri)) == sha256
+    except images.ImageError as error:
+        shown = printable(uri)
+        raise SourceError(say("'{address}' cannot be read: {reason}", address=shown, reason=error)) from None
