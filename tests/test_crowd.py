@@ -30,6 +30,7 @@ def test_many_search_while_one_indexes_and_one_trains(server):
     assert day.trained
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(server):
     visitor = Visitor(server.url)
     paths = [visitor.upload(data) for data in queries()]

@@ -71,6 +71,7 @@ def test_as_one_process_does(necks, name):
         assert found[f"{name} loss"] == pytest.approx(alone[f"{name} loss"], rel=1e-4), who
 
 
+@pytest.mark.slow
 def test_torchrun_on_a_gallery(folder, embedder, tmp_path, monkeypatch):
     """By the command of docs/scale.md, in its folder."""
     run_index(Gallery.create(tmp_path / "indexes" / "far", embedder), folder)

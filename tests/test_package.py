@@ -65,7 +65,6 @@ def test_the_public_names_are_there_when_they_are_used():
         unifex.nothing  # noqa: B018
 
 
-@pytest.mark.slow
 def test_the_wheel_indexes_and_searches_where_there_is_no_checkout(tmp_path):
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "dist"]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)

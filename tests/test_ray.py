@@ -44,6 +44,7 @@ def embeddings_by_path(gallery: Gallery) -> dict[str, np.ndarray]:
     return {record.path: e for record, e in zip(gallery.records(current.columns.ids), current.embeddings)}
 
 
+@pytest.mark.slow
 def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_path, capsys):
     for view in range(200):
         (folder / "many" / "disc").mkdir(parents=True, exist_ok=True)
@@ -92,6 +93,7 @@ def test_a_worker_dies_and_the_gallery_is_as_indexed_here(folder, embedder, tmp_
         finish(ray_embedding.embed(str(folder), out, embedder, files_per_shard=20))
 
 
+@pytest.mark.slow
 def test_on_a_cluster_by_its_address(folder, embedder, tmp_path):
     import ray
 
@@ -242,6 +244,7 @@ def test_images_and_shards_on_s3(s3, embedder, tmp_path, monkeypatch):
     assert embedder.embed([partitions.read_url("s3://photos/in/signs/cross/0.png")]).shape == (1, 256)
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_refuses_no_image(s3, embedder, tmp_path, monkeypatch):
     shard = partitions.Shard(0, "files", rows=(("s3://photos/a.png", "a.png", "", "", ""),))
     s3.pipe_file("photos/a.png", b"")

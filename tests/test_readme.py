@@ -96,6 +96,7 @@ def test_every_file_that_is_linked_is_there():
         assert ROOT.joinpath(*benchmark.split(".")).with_suffix(".py").exists(), benchmark
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_on_scale(photos, monkeypatch):
     """But for the one of torchrun, which is test_distributed.py's."""
     commands = re.findall(r"^    (python -m unifex .*)$", (ROOT / "docs" / "scale.md").read_text(), re.M)

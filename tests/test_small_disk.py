@@ -14,6 +14,7 @@ from tests.support import small_disk
 OWN_DISKS = ("unshare", "--map-root-user", "--mount")
 
 
+@pytest.mark.slow
 def test_full_and_read_only_disks():
     try:
         possible = subprocess.run([*OWN_DISKS, "true"], capture_output=True).returncode == 0

@@ -149,6 +149,7 @@ def test_damaged_entry_and_damaged_archive(tmp_path):
         open_source(str(path))
 
 
+@pytest.mark.slow
 def test_a_zip_of_a_hundred_thousand_entries(tmp_path):
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
         for number in range(100_000):

@@ -1,7 +1,8 @@
 """The repository as a Hugging Face Space: only what is tracked, only requirements.txt, no settings, no network.
 
 ``UNIFEX_SPACE_PYTHON`` is an interpreter that has requirements.txt installed and nothing else; ``.ci/run`` makes one.
-Without it the tests' own serves.
+Without it the tests' own serves. What a first start makes, graph and demo, ``.ci/run`` has made with that interpreter:
+where it is there (``UNIFEX_CACHE``, ``UNIFEX_DEMO``), it lies in the bucket.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ def start(layout, tmp_path):
             "HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1,localhost",
             "HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": None,
         }  # fmt: skip
+        for name, made in (("cache", "UNIFEX_CACHE"), ("indexes", "UNIFEX_DEMO")):
+            if made in os.environ and not (tmp_path / "bucket" / name).exists():
+                shutil.copytree(os.environ[made], tmp_path / "bucket" / name)
         (tmp_path / "bucket").mkdir(exist_ok=True)
         log = dict(expect_clean_log=False, log=tmp_path / "log")  # the platform's own package leaves traces there
         return serve(tmp_path / "unused", environment=variables, root=layout, python=PYTHON, **log)
