@@ -95,6 +95,11 @@ def _fill_listings(database: sqlite3.Connection) -> None:
     database.execute(f"INSERT OR IGNORE INTO listings {listings.OF_ITEMS}")
 
 
+def _drop_what_asked_for_dates(database: sqlite3.Connection) -> None:
+    """What the version that read dates alone looked for, ``features_unasked`` finds now."""
+    database.execute("DROP INDEX IF EXISTS features_undated")
+
+
 _EXTRA = {"extra": "TEXT NOT NULL DEFAULT ''"}
 MIGRATIONS = (
     Migration(tables={"shown": re.sub("CREATE (TABLE|VIEW)", r"CREATE TEMP \1", corrections.TABLE)}),
@@ -108,7 +113,10 @@ MIGRATIONS = (
     Migration(columns={"items": _EXTRA, "listings": _EXTRA}),
     Migration(tables={"tags": tags.TABLE.replace("CREATE TABLE", "CREATE TEMP TABLE")}),
     Migration(columns={"features": {"taken": "TEXT"}}),
-    Migration(columns={"features": {"metadata": "TEXT"}, "listings": {"tags": "TEXT NOT NULL DEFAULT ''"}}),
+    Migration(
+        columns={"features": {"metadata": "TEXT"}, "listings": {"tags": "TEXT NOT NULL DEFAULT ''"}},
+        fill=_drop_what_asked_for_dates,
+    ),
 )
 
 
