@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.support import drawing
 from tests.support.serving import ROOT
+from unifex.cli import following
 from unifex.cli.main import main
 from unifex.gallery import watching
 from unifex.gallery.gallery import Gallery
@@ -113,12 +116,100 @@ def test_drives_of_the_network_are_polled(tmp_path, monkeypatch):
     assert not watching.must_be_polled(tmp_path / "far")
 
 
-def test_what_cannot_be_watched_is_refused(tmp_path, folder, capsys, monkeypatch):
-    library = ["--gallery", "a", "--library", str(tmp_path / "indexes")]
+@pytest.mark.parametrize("has", ["nothing", "too few"])
+def test_where_the_system_tells_of_no_changes_it_is_polled(tmp_path, monkeypatch, has):
+    def refuse(*_args, **_options):
+        raise OSError("OS file watch limit reached")
+        yield
+
+    monkeypatch.setitem(sys.modules, "watchfiles", None if has == "nothing" else SimpleNamespace(watch=refuse))
+    (tmp_path / "a.png").touch()
+    told = moments(tmp_path, tmp_path / "indexes", patience=QUICK)
+    assert next(told) is Moment.RESTED
+    (timer := threading.Timer(0.5, (tmp_path / "a.png").write_text, ["other"])).start()
+    assert next(told) is Moment.RESTED
+    assert (tmp_path / "a.png").read_text() == "other"
+    timer.join()
+    told.close()
+
+
+def test_it_ends_when_it_is_told_to(tmp_path):
+    (tmp_path / "a.png").touch()
+    for polls in (False, True):
+        stop = threading.Event()
+        threading.Timer(0.5, stop.set).start()
+        assert list(moments(tmp_path, tmp_path / "indexes", polls, QUICK, stop)) == [Moment.RESTED]
+    stop.clear()
+    (tmp_path / "a.png").unlink()
+    threading.Timer(0.3, stop.set).start()
+    assert list(moments(tmp_path, tmp_path / "indexes", True, QUICK, stop)) == [Moment.UNREACHABLE]
+
+
+def test_what_is_no_folder_is_not_watched(tmp_path, folder, capsys):
     (picture := tmp_path / "a.png").write_bytes(next(folder.rglob("*.png")).read_bytes())
-    assert main(["index", str(picture), "--watch", *library]) == 1
+    assert main(["index", str(picture), "--watch", "--gallery", "a", "--library", str(tmp_path / "indexes")]) == 1
     assert "is none" in capsys.readouterr().err
-    monkeypatch.setitem(sys.modules, "watchfiles", None)
-    assert main(["index", str(folder), "--watch", *library]) == 1
-    assert "unifex[watch]" in capsys.readouterr().err
     assert not os.path.exists(tmp_path / "indexes" / "a")
+
+
+@pytest.fixture
+def watch(gallery, folder, monkeypatch, capsys):
+    """Runs the command while these things are done to the folder, after each of which it rests; what is said."""
+
+    def watched(*steps) -> str:
+        def moments(*_args):
+            for step in (lambda: None, *steps):
+                step()
+                yield Moment.RESTED
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(following, "moments", moments)
+        asked = ["index", str(folder), "--gallery", "drawn", "--library", str(gallery.folder.parent)]
+        assert main([*asked, "--watch", "--quiet", "0.1"]) == 0
+        return capsys.readouterr().out
+
+    return watched
+
+
+def test_the_command_goes_on_after_a_restart(watch, folder):
+    assert "added" not in watch().partition("Ctrl+C")[2]
+    next(folder.rglob("3.png")).unlink()
+    drawing.picture("signs/cross", 7).save(folder / "new.png")
+    told = watch(lambda: (folder / "new.png").unlink()).splitlines()
+    assert "1 added" in told[0]
+    assert told[-3:-1] == ["1 removed"] * 2
+
+
+def test_the_command_waits_for_a_busy_gallery(watch, folder, gallery):
+    held = threading.Event()
+
+    def write() -> None:
+        with gallery.write():
+            held.set()
+            time.sleep(0.6)
+
+    def step() -> None:
+        drawing.picture("signs/cross", 7).save(folder / "new.png")
+        threading.Thread(target=write).start()
+        held.wait(10)
+
+    told = watch(step)
+    assert told.count("it is waited for") == 1
+    assert "\n1 added\n" in told
+
+
+def test_the_command_removes_nothing_where_less_than_half_is_left(watch, folder, gallery, tmp_path):
+    pictures = sorted(folder.rglob("*.png"))
+    (away := tmp_path / "away").mkdir()
+
+    def leave_one() -> None:
+        for number, picture in enumerate(pictures[1:]):
+            picture.rename(away / f"{number}.png")
+
+    assert "nothing was removed: only 1 of the 24 items" in watch(leave_one)
+    assert len(Gallery.open(gallery.folder)) == 24
+
+
+def test_the_command_says_what_makes_it_cheaper(watch, monkeypatch):
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    assert "pip install 'unifex[watch]'" in watch()

@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browsing import choose, go_to, settle
-from tests.support.drawing import write_folder
+from tests.support.drawing import picture, write_folder
+from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
 from unifex.gallery.gallery import Gallery
 
@@ -68,3 +69,23 @@ def test_what_is_read_looked_at_again_moved_and_forgotten(server, open_page, tmp
     assert (moved / "shapes/disc/0.png").exists()
     press(page, "forget-source-ask")
     expect(page.locator("#gallery-sources")).to_contain_text("choose one of the gallery's sources first")
+
+
+def test_a_gallery_follows_its_folder(server, open_page, tmp_path, embedder):
+    folder = write_folder(tmp_path / "pictures")
+    run_index(Gallery.create(server.indexes / "followed", embedder), folder)
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    choose(page, "#manage-gallery", "followed")
+    switch, said = page.locator("#follow-switch input"), page.locator("#follow-said")
+    switch.check()
+    expect(said).to_contain_text("nothing has changed")
+    picture("signs/cross", 7).save(folder / "signs/cross/new.png")
+    expect(said).to_contain_text("1 added, ", timeout=30_000)
+    expect(page.locator("#gallery-facts")).to_contain_text("Items25")
+    page.reload()
+    go_to(page, "Gallery")
+    choose(page, "#manage-gallery", "followed")
+    expect(switch).to_be_checked()
+    switch.uncheck()
+    expect(said).to_be_empty()

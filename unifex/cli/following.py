@@ -17,7 +17,7 @@ from unifex.gallery.errors import GalleryBusy
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import IndexReport
 from unifex.gallery.indexing import PruneRefused, index
-from unifex.gallery.watching import Moment, Patience, moments, require_watchfiles
+from unifex.gallery.watching import REMEDY, Moment, Patience, moments, watchfiles
 
 
 def check(source: Source) -> Path:
@@ -25,14 +25,14 @@ def check(source: Source) -> Path:
     folder = Path(source.spec)
     if not folder.is_dir():
         raise UnifexError(f"--watch follows a folder on this computer, and '{source.spec}' is none")
-    require_watchfiles()
     return folder
 
 
 def follow(options: argparse.Namespace, gallery: Gallery, source: Source, report: IndexReport) -> dict[str, Any]:
     """Index again whenever the folder has come to rest; the last report, once Ctrl+C has ended it."""
     folder, patience = check(source), Patience(quiet=options.quiet)
-    _tell(options, f"following '{folder}'; Ctrl+C ends it")
+    how = "" if options.poll or watchfiles() else f", which is polled (told of changes at once: {REMEDY})"
+    _tell(options, f"following '{folder}'{how}; Ctrl+C ends it")
     try:
         for moment in moments(folder, options.library, options.poll, patience):
             if moment is Moment.UNREACHABLE:
@@ -58,22 +58,9 @@ def _again(options: argparse.Namespace, gallery: Gallery, source: Source) -> Ind
             _tell(options, str(refusal))
             return None
         else:
-            if happened := _line(report):
+            if happened := report.changes():
                 _tell(options, happened)
             return report
-
-
-def _line(report: IndexReport) -> str:
-    counts = {
-        "added": report.added,
-        "moved": report.moved,
-        "relabelled": report.relabelled,
-        "removed": report.removed,
-        "refused": len(report.failed),
-    }
-    if not any(count for name, count in counts.items() if name != "refused"):
-        return ""
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 
 def _tell(options: argparse.Namespace, text: str) -> None:

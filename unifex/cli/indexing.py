@@ -31,7 +31,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     index.add_argument("--prune-all", action="store_true", help="also when less than half of them is left")
     index.add_argument("--rehash", action="store_true", help="read every file again, also of unchanged size and time")
     index.add_argument("--watch", action="store_true", help="go on following the folder, with --prune, until Ctrl+C")
-    index.add_argument("--poll", action="store_true", help="with --watch: look by itself, as on drives of the network")
+    index.add_argument("--poll", action="store_true", help="with --watch: look by itself, as on network drives")
     index.add_argument("--quiet", type=ranges.QUIET, default=2.0, help="with --watch: seconds of rest (default: 2)")
 
     embed = command("embed", _embed, "write the embeddings of images to a file")

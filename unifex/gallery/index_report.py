@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from unifex.core.language import say, thousands
 from unifex.data.item import Item, Skipped
 
 
@@ -27,6 +28,19 @@ class IndexReport:
     relabelled: int = 0
     missing: int = 0
     remarks: list[Remark] = field(default_factory=list)
+
+    def changes(self) -> str:
+        """As "3 added, 1 removed"; empty when the gallery is as it was, whatever was refused again."""
+        done = {
+            say("added"): self.added,
+            say("moved"): self.moved,
+            say("relabelled"): self.relabelled,
+            say("removed"): self.removed,
+        }
+        if not any(done.values()):
+            return ""
+        told = {**done, say("refused"): len(self.failed)}
+        return ", ".join(f"{thousands(count)} {what}" for what, count in told.items() if count)
 
 
 @dataclass(frozen=True)

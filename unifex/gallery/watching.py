@@ -1,23 +1,28 @@
 """When a folder has changed and come to rest, so that a gallery can follow it.
 
-What is told is only that something changed: indexing finds out what, as it does at any other time.
+What is told is only that something changed: indexing finds out what, as it does at any other time. Where the system
+tells of changes, watchfiles hears of them; where it does not, or watchfiles is not installed, the folder is polled.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
 
-from unifex.core.errors import UnifexError
 from unifex.data import locations
 
 _TOLD_NOTHING = ("nfs", "cifs", "smb", "fuse", "9p", "afs", "ceph", "vboxsf")  # others change them unnoticed
 MOUNTS = Path("/proc/mounts")
+REMEDY = "pip install 'unifex[watch]'"
+PAUSE = 9.0  # times as long as it took to look at a folder, until it is looked at again
+log = logging.getLogger("unifex")
 
 
 class Moment(Enum):
@@ -31,7 +36,7 @@ class Moment(Enum):
 class Patience:
     """A folder has come to rest after ``quiet`` seconds without a change; ``longest``, since it may never do.
 
-    Where it is polled, that happens every ``poll`` seconds.
+    Where it is polled, that happens every ``poll`` seconds; where looking takes long, a tenth of the time.
     """
 
     quiet: float = 2.0
@@ -39,48 +44,117 @@ class Patience:
     poll: float = 1.0
 
 
-def moments(folder: Path, ignored: Path, polls: bool = False, patience: Patience = Patience()) -> Iterator[Moment]:
-    """Without an end, when there is something to do; the first at once, for what changed before.
+@dataclass(frozen=True)
+class _Watch:
+    """What is watched, and how. ``stop`` ends it."""
+
+    folder: Path
+    ignored: Path
+    polls: bool
+    patience: Patience
+    stop: threading.Event
+
+
+def moments(
+    folder: Path,
+    ignored: Path,
+    polls: bool = False,
+    patience: Patience = Patience(),
+    stop: threading.Event | None = None,
+) -> Iterator[Moment]:
+    """When there is something to do, until ``stop`` is set; the first at once, for what changed before.
 
     ``ignored`` is where galleries are written, which may lie in ``folder``. ``polls``: also where the system tells of
-    changes. A folder with nothing in it is as a disk that is not mounted. Raises ``UnifexError`` without watchfiles.
+    changes. A folder with nothing in it is as a disk that is not mounted.
     """
-    notifying = require_watchfiles()
-    while True:
+    stop = stop or threading.Event()
+    while not stop.is_set():
         if not _can_be_listed(folder):
             yield Moment.UNREACHABLE
             while not _can_be_listed(folder):
-                time.sleep(patience.quiet)
-        yield from _while_there(notifying, folder, ignored.resolve(), polls or must_be_polled(folder), patience)
+                if stop.wait(patience.quiet):
+                    return
+        polled = polls or watchfiles() is None or must_be_polled(folder)
+        yield from _while_there(_Watch(folder, ignored.resolve(), polled, patience, stop))
 
 
-def _while_there(
-    notifying: ModuleType, folder: Path, ignored: Path, polls: bool, patience: Patience
-) -> Iterator[Moment]:
-    there, changed = locations.identity(str(folder)), time.monotonic()
-    quiet = max(patience.quiet, 2 * patience.poll) if polls else patience.quiet
-    bursts = notifying.watch(
-        folder,
-        watch_filter=lambda _, path: not Path(path).is_relative_to(ignored),
-        debounce=200,
-        rust_timeout=round(1000 * quiet),
-        yield_on_timeout=True,
-        force_polling=polls or None,
-        poll_delay_ms=round(1000 * patience.poll),
-        ignore_permission_denied=True,
-    )
+def _while_there(watch: _Watch) -> Iterator[Moment]:
+    there, changed = locations.identity(str(watch.folder)), time.monotonic()
+    changes = _changes(watch)
     try:
-        for burst in bursts:
-            if locations.identity(str(folder)) != there or not _can_be_listed(folder):
+        for change in changes:
+            if locations.identity(str(watch.folder)) != there or not _can_be_listed(watch.folder):
                 return
-            changed = changed or (time.monotonic() if burst else 0)
-            if changed and (not burst or time.monotonic() - changed > patience.longest):
+            changed = changed or (time.monotonic() if change else 0)
+            if changed and (not change or time.monotonic() - changed > watch.patience.longest):
                 changed = 0
                 yield Moment.RESTED
     except FileNotFoundError:  # it went just now
         return
     finally:
+        changes.close()
+
+
+def _changes(watch: _Watch) -> Generator[bool]:
+    """True at every change, False after every ``quiet`` seconds without one. Raises FileNotFoundError."""
+    if not watch.polls and (notifying := watchfiles()):
+        try:
+            yield from _told(notifying, watch)
+            return
+        except FileNotFoundError:
+            raise
+        except OSError as error:  # the system tells of no more folders than it is set to
+            log.warning("'%s' is polled: %s", watch.folder, error)
+    yield from _polled(watch)
+
+
+def _told(notifying: ModuleType, watch: _Watch) -> Generator[bool]:
+    bursts = notifying.watch(
+        watch.folder.resolve(),  # as `ignored` is
+        watch_filter=lambda _, path: not Path(path).is_relative_to(watch.ignored),
+        debounce=200,
+        rust_timeout=round(1000 * watch.patience.quiet),
+        yield_on_timeout=True,
+        ignore_permission_denied=True,
+        stop_event=watch.stop,
+    )
+    try:
+        for burst in bursts:
+            yield bool(burst)
+    finally:
         bursts.close()
+
+
+def _polled(watch: _Watch) -> Generator[bool]:
+    """Not by watchfiles, under which the whole program stands still while a slow drive is listed for the first time."""
+    known, rested = None, time.monotonic()
+    while True:
+        began = time.monotonic()
+        now = _fingerprint(watch)
+        ended = time.monotonic()
+        if watch.stop.is_set():
+            return
+        if now != known or ended - rested >= watch.patience.quiet:
+            yield now != known
+            known, rested = now, ended
+        if watch.stop.wait(max(watch.patience.poll, min(PAUSE * (ended - began), watch.patience.longest))):
+            return
+
+
+def _fingerprint(watch: _Watch) -> int:
+    """Another number when a file below the folder came, went or changed."""
+    total = 0
+    for place, folders, files in os.walk(watch.folder.resolve()):
+        if watch.stop.is_set():
+            break
+        folders[:] = [name for name in folders if Path(place, name) != watch.ignored]
+        for name in files:
+            try:
+                status = os.stat(path := os.path.join(place, name))
+            except OSError:  # it went just now, or is a link that leads nowhere
+                continue
+            total += hash((path, status.st_size, status.st_mtime_ns, status.st_ino))
+    return total
 
 
 def must_be_polled(folder: Path) -> bool:
@@ -102,10 +176,10 @@ def _can_be_listed(folder: Path) -> bool:
         return False
 
 
-def require_watchfiles() -> ModuleType:
-    """What tells of changes. Raises ``UnifexError`` where it is not installed."""
+def watchfiles() -> ModuleType | None:
+    """What the system's word of changes is heard by; None where it is not installed."""
     try:
         import watchfiles
-    except ImportError as error:
-        raise UnifexError("watching needs what is not installed: pip install 'unifex[watch]'") from error
+    except ImportError:
+        return None
     return watchfiles

@@ -189,7 +189,7 @@ class _Tabs:
 
     def follow_corrections(self) -> None:
         """What was relabelled, left out or taken back is shown as it is now, wherever it is shown."""
-        changed = [self.gallery.removed.change, self.gallery.sources.changed.change]
+        changed = [self.gallery.removal.removed.change, self.gallery.sources.changed.change]
         corrected, evaluate = [self.item_view.corrected.change, *changed], self.evaluate
         listen(corrected, self.search.narrow, [self.search.within, self.search.gallery], self.search.narrowed)
         listen(corrected, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)

@@ -36,6 +36,7 @@ from unifex.models.backbones import BackboneError
 from unifex.models.embedder import DEFAULT_MODEL, Embedder
 from unifex.retrieval.browsing import Listings
 from unifex.training.resume import checkpoints
+from unifex.ui.following import Following
 from unifex.ui.rendering.grid import Rights
 from unifex.ui.server.guard import owner_now, token_now
 from unifex.ui.server.quotas import Limits
@@ -68,7 +69,8 @@ class Interrupted:
 class AppContext:
     """Made once a server. ``state`` tells people what is being prepared; ``ready`` is set when nothing is.
 
-    ``own``: the server's own galleries. ``problem``: why the model that was asked for does not serve.
+    ``own``: the server's own galleries. ``problem``: why the model that was asked for does not serve. ``following``:
+    what of ``own`` follows its folders, where who asks runs the server.
     """
 
     settings: Settings
@@ -81,9 +83,12 @@ class AppContext:
     workspaces: Workspaces | None = None
     listings: Listings = field(default_factory=Listings)
     started: float = field(default_factory=time.time)
+    following: Following = field(init=False)
 
     def __post_init__(self) -> None:
         self.state = say("preparing")
+        allowed = not (self.settings.public or self.settings.read_only)
+        self.following = Following(self.own, self.jobs, SERVER, allowed)
         self._closing = threading.Event()
         self._compiling = threading.Thread(target=self._compile_ahead, name="unifex-compile", daemon=True)
         if self.settings.public:
@@ -126,6 +131,11 @@ class AppContext:
     def start(self, kind: str, name: str, work: Work[Any], source: str = "") -> Job:
         """Take a job for who asks. Raises ``JobError`` when it is not taken."""
         return self.jobs.start(self.owner, kind, name, work, source)
+
+    def left(self, name: str) -> None:
+        """A gallery of who asks is no more, or is called otherwise; another one may be called so."""
+        self.jobs.leave(self.owner, name)
+        self.following.refresh()
 
     def outcome(self, kind: str, name: str | None = None) -> Job | None:
         """The last job of a kind that ended, about ``name``, of who asks; None while a newer one is at work."""
@@ -257,7 +267,7 @@ class AppContext:
     @property
     def news(self) -> str:
         """Another one whenever what every page shows may have changed for who asks."""
-        return str(hash((self.state, self.ready.is_set(), *self.library.names())))
+        return str(hash((self.state, self.ready.is_set(), self.following.news, *self.library.names())))
 
     def first_gallery(self) -> str:
         """The gallery to show first: the one asked for, else the user's own, else the demo."""
@@ -297,6 +307,7 @@ class AppContext:
     def close(self) -> None:
         """The server ends, once what is done is kept. A library at work in a thread would abort the whole process."""
         self._closing.set()
+        self.following.close(CLOSE_SECONDS)  # before the jobs, lest one begins
         self.jobs.close()
         self.ready.wait(CLOSE_SECONDS)
         if self._compiling.is_alive():
@@ -330,6 +341,7 @@ class AppContext:
             if self.workspaces:
                 threading.Thread(target=self._sweep, args=(self.workspaces,), name="unifex-sweep", daemon=True).start()
             self._compiling.start()
+            self.following.refresh()
             self.state = self.problem or self.embedder.engine.name
         except Exception as error:  # a thread of its own: nobody else would tell the user
             told = explain(error)

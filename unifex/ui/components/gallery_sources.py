@@ -110,6 +110,7 @@ class GallerySources:
             raise GalleryError(say("name the folder, disk, file or address where it lies now"))
         gallery, registered = self.context.writable(name), self._registered(name, chosen)
         moved = relocate(gallery, registered.spec, place.strip())
+        self.context.following.refresh()
         done = message(
             say("{items} of it are known at the new place now", items=plural(moved.items, "item", "items")), kind="good"
         )
@@ -129,6 +130,7 @@ class GallerySources:
         gallery, registered = self.context.writable(name), self._registered(name, chosen)
         removed = forget(gallery, registered.spec)
         uploads.discard(gallery.folder.parent, registered.spec)
+        self.context.following.refresh()
         done = message(say("Forgotten, with {items}", items=plural(removed, "item", "items")), kind="good")
         return {self.notice: done, **self.listed(name, None), self.changed: Wish.new()}
 

@@ -82,6 +82,7 @@ class IndexJobs:
         with self.context.within_limits(source, gallery) as limited:
             report = yield from index(gallery, limited)
         uploads.discard(gallery.folder.parent, source.spec)
+        self.context.following.refresh()  # a gallery that follows its folders has another one
         return report
 
     def _unpacking(self, spec: str, name: str) -> Work[Gallery]:

@@ -10,20 +10,21 @@ from gradio.components import Component
 
 from unifex.core.errors import UnifexError
 from unifex.core.language import say, to_say
-from unifex.core.text import plural, reason
+from unifex.core.text import reason
 from unifex.data import sources
 from unifex.data.item import Options
 from unifex.gallery.embedding import forecast
-from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import Embedder
 from unifex.ui.components.basic import Choice, drop_zone, item_grid, notice
-from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.duplicates_view import DuplicatesView
 from unifex.ui.components.filter_bar import ITEM_ORDERS, filter_bar
+from unifex.ui.components.follow_switch import FollowSwitch
 from unifex.ui.components.gallery_pack import GalleryPack
 from unifex.ui.components.gallery_picker import gallery_picker, offer
 from unifex.ui.components.gallery_sources import GallerySources
 from unifex.ui.components.index_jobs import IndexJobs, came_of
+from unifex.ui.components.item_removal import ItemRemoval, lines_of
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.model_picker import ModelPicker
 from unifex.ui.components.pressing import ask_for_job, or_say
@@ -31,7 +32,6 @@ from unifex.ui.components.ready_sources import ReadySources
 from unifex.ui.components.workspace_notice import WorkspaceNotice
 from unifex.ui.context import ERRORS, AppContext, name_for
 from unifex.ui.listening import Part, Updates, listen
-from unifex.ui.page_state import Wish
 from unifex.ui.rendering import gallery_report
 from unifex.ui.rendering.grid import whole_grid
 from unifex.ui.rendering.html import message
@@ -47,12 +47,14 @@ class GalleryTab:
     sources: GallerySources = field(init=False)
     ready: ReadySources = field(init=False)
     jobs: IndexJobs = field(init=False)
+    follow: FollowSwitch = field(init=False)
     duplicates: DuplicatesView = field(init=False)
-    remove: Confirmation = field(default_factory=lambda: Confirmation(say("Remove these items"), "remove-button"))
+    removal: ItemRemoval = field(init=False)
 
     def __post_init__(self) -> None:
         self.sources, self.ready = GallerySources(self.context), ReadySources(self.context)
         self.jobs, self.duplicates = IndexJobs(self.context), DuplicatesView(self.context)
+        self.removal, self.follow = ItemRemoval(self.context), FollowSwitch(self.context)
 
     def build(self) -> None:
         """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
@@ -61,7 +63,6 @@ class GalleryTab:
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
-        self.removed = gr.State(Wish())  # changes when items were removed
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
         local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
         writable = not self.context.settings.read_only
@@ -76,6 +77,7 @@ class GalleryTab:
                 gr.Markdown("## " + (say("Your galleries") if local and writable else say("Galleries")))
                 self.visit.build()
                 self.facts = gr.HTML(elem_id="gallery-facts")
+                self.follow.build()
                 self._build_managing(writable)
                 self.notice = notice("manage-notice")
         with gr.Accordion(say("Duplicates"), open=False, visible=writable, elem_id="duplicates"):
@@ -125,11 +127,7 @@ class GalleryTab:
         with gr.Accordion(say("Take it elsewhere"), open=False, visible=writable, elem_id="gallery-pack"):
             self.packer.build()
         with gr.Accordion(say("Remove items"), open=False, visible=writable):
-            self.paths = gr.Textbox(
-                label=say("Paths, one a line"), info=say("As search results show them; image files stay"), lines=3,
-                elem_id="remove-paths",
-            )  # fmt: skip
-            self.remove.build()
+            self.removal.build()
         with gr.Accordion(say("Delete this gallery"), open=False, visible=writable):
             self.confirm = gr.Textbox(label=say("Type the gallery's name to delete it"), elem_id="delete-confirm")
             self.delete = gr.Button(say("Delete for good"), variant="stop", elem_id="delete-button")
@@ -141,6 +139,7 @@ class GalleryTab:
         self.packer.wire(self.gallery)
         self.ready.wire(self.path, self.name)
         self._wire_adding()
+        self.follow.wire(self.gallery)
         self.sources.wire(self.gallery, [self.panel.further.input])
         self._wire_managing()
 
@@ -172,9 +171,7 @@ class GalleryTab:
         deleted = or_say(self.notice, say("Not deleted"), self.delete_gallery)
         typed = [self.confirm, self.name, *self.dropdowns]
         listen(self.delete.click, deleted, typed, [*managed, self.confirm], counts="first")
-        removed = or_say(self.notice, say("Nothing removed"), self.remove_items)
-        changed = [self.notice, self.facts, self.paths, self.removed]
-        self.remove.wire(self.ask_to_remove, removed, [self.gallery, self.paths], changed)
+        self.removal.wire(self.gallery, self.notice)
 
     @property
     def asked(self) -> list[Component]:
@@ -184,7 +181,7 @@ class GalleryTab:
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_facts` updates."""
-        return [self.facts, self.resume, self.view, self.pictures]
+        return [self.facts, self.resume, self.view, self.pictures, *self.follow.shown]
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
@@ -272,22 +269,25 @@ class GalleryTab:
         return self.offer(*(name for _ in self.dropdowns))
 
     def show_facts(self, name: str | None, view: str = "") -> Updates:
-        """(gallery, filters) -> its facts, the resume button when a source was cut off, its pictures, the filters."""
+        """(gallery, filters) -> its facts, whether it follows its folders, the resume button when a source was
+        cut off, its pictures, the filters."""
+        nothing = {self.resume: gr.update(visible=False), self.pictures: "", **self.follow.show(name)}
         if not name or name not in self.context.library.names():
             text = message(say("No gallery yet"), say("Drop a folder of images below. Nobody else sees it."))
-            return {self.facts: text, self.resume: gr.update(visible=False), self.pictures: ""}
+            return {self.facts: text, **nothing}
         try:
             gallery = self.context.gallery(name)
             known, candidates = gallery.facts(), gallery.snapshot().index.candidates
         except ERRORS as error:
             text = message(say("This gallery cannot be opened"), reason(error), "error")
-            return {self.facts: text, self.resume: gr.update(visible=False), self.pictures: ""}
+            return {self.facts: text, **nothing}
         inexact = not candidates.exact and candidates.recall is not None
         recall = say(", recall@10 {recall:.3f} of exact search", recall=candidates.recall) if inexact else ""
         interrupted = bool(known.unfinished) and self.context.can_change(name)
         at_work = self.context.is_busy("index", name) or gallery.is_being_written()
         return {
             self.facts: gallery_report.gallery_facts(known, say(candidates.title) + recall),
+            **nothing,
             self.resume: gr.update(visible=interrupted and not at_work),
             **self._listed(gallery, view),
         }
@@ -318,7 +318,7 @@ class GalleryTab:
         Raises ``GalleryError``.
         """
         renamed = self.context.library.rename(name, new).name
-        self.context.jobs.leave(self.context.owner, name)
+        self.context.left(name)
         return {
             self.notice: message(say("'{name}' is now '{renamed}'", name=name, renamed=renamed), kind="good"),
             self.name: renamed if adding_to.strip() == name else adding_to,
@@ -335,7 +335,7 @@ class GalleryTab:
             text = say("Type '{name}' exactly to delete it.", name=name)
             return {self.notice: message(say("Not deleted"), text, "warning")}
         self.context.library.delete(name)
-        self.context.jobs.leave(self.context.owner, name)  # another gallery may be called so
+        self.context.left(name)
         return {
             self.notice: message(
                 say("'{name}' was deleted", name=name), say("Your image files are untouched."), "good"
@@ -345,55 +345,11 @@ class GalleryTab:
             **self.offer(name, *elsewhere),
         }
 
-    def ask_to_remove(self, name: str, lines: str) -> str:
-        """(gallery, paths) -> what removing them does. Raises ``GalleryError`` where there is nothing to remove."""
-        gallery = self.context.gallery(name)
-        items = sum(len(ids) for ids in gallery.find(_paths(lines), dropped=True).values())
-        if not items:
-            raise GalleryError(
-                say(
-                    "no item of '{name}' is called so; give paths as search results show them, one a line",
-                    name=name,
-                )
-            )
-        return say(
-            "Remove {items} from '{name}'? The image files stay, and can be indexed again.",
-            items=plural(items, "item", "items"),
-            name=name,
-        )
-
-    def remove_items(self, name: str, lines: str) -> Updates:
-        """(gallery, paths) -> notice, facts, the box without what was removed, that something was removed.
-
-        Raises ``GalleryError``.
-        """
-        gallery = self.context.writable(name)
-        with gallery.write() as writer:
-            found = gallery.find(_paths(lines), dropped=True)
-            removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
-            gallery.derived.save()
-        missing = [path for path, ids in found.items() if not ids]
-        text = (
-            say("No item is called: {missing}", missing=", ".join(missing)[:400])
-            if missing
-            else say("The image files are untouched.")
-        )
-        return {
-            self.notice: message(say("{removed} removed", removed=removed), text, "warning" if missing else "good"),
-            self.facts: self.show_facts(name)[self.facts],
-            self.paths: "\n".join(missing),
-            self.removed: Wish.new(),
-        }
-
 
 _TO_ADDING = "() => document.querySelector('#drop').scrollIntoView({ block: 'center', behavior: 'smooth' })"
 _TRYING = to_say("Trying a few images for a forecast")
 
 
-def _paths(lines: str) -> list[str]:
-    return [line.strip() for line in lines.splitlines() if line.strip()]
-
-
 def _options(exclude: str, follow_links: bool) -> Options:
     """How files are read, as the boxes say."""
-    return Options(exclude=tuple(_paths(exclude)), follow_links=follow_links)
+    return Options(exclude=tuple(lines_of(exclude)), follow_links=follow_links)

@@ -1,0 +1,241 @@
+"""Galleries that follow their folders while the app runs, by the switch of the Gallery tab."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+
+import gradio as gr
+import pytest
+
+from tests.support import drawing
+from tests.support.galleries import run_index
+from unifex.cli.settings import Settings
+from unifex.core.jobs import Job
+from unifex.core.progress import Step
+from unifex.data import uploads
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library
+from unifex.gallery.watching import Patience
+from unifex.ui import following
+from unifex.ui.components.follow_switch import FollowSwitch
+from unifex.ui.components.gallery_sources import GallerySources
+from unifex.ui.context import AppContext
+from unifex.ui.tabs.gallery_tab import GalleryTab
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(following, "PATIENCE", Patience(quiet=0.2, poll=0.1))
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.05)
+
+
+class App:
+    """An app without its server, at the library of a gallery."""
+
+    def __init__(self, gallery: Gallery, **settings):
+        library = Library(gallery.folder.parent)
+        self.context = AppContext(Settings(library=library.folder, **settings), library, gallery.embedder)
+        self.switch, self.name = FollowSwitch(self.context), gallery.name
+        with gr.Blocks():
+            self.switch.build()
+
+    def turn(self, on: bool) -> str:
+        """What the page says then."""
+        return str(self.switch.turn(self.name, on)[self.switch.said])
+
+    def shown(self) -> dict:
+        return self.switch.show(self.name)[self.switch.follows]
+
+    def says(self, text: str) -> str:
+        """What it says last, once this is in it."""
+        for _ in range(600):
+            if text in (said := str(self.switch.show(self.name)[self.switch.said])):
+                return said
+            time.sleep(0.05)
+        raise AssertionError(f"{text!r} is not in {said!r}")
+
+    def close(self) -> None:
+        self.context.close()
+
+
+@pytest.fixture
+def app(gallery):
+    one = App(gallery)
+    one.context.ready.set()
+    yield one
+    one.close()
+    assert followers() == 0
+
+
+def followers() -> int:
+    return sum(thread.name == "unifex-follow" for thread in threading.enumerate())
+
+
+def ended() -> bool:
+    for _ in range(100):
+        if not followers():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def paths(gallery: Gallery) -> set[str]:
+    current = Gallery.open(gallery.folder)
+    return {record.path for record in current.records(current.snapshot().columns.ids)}
+
+
+def add(folder, name: str, view: int = 7) -> None:
+    drawing.picture("signs/cross", view).save(folder / name)
+
+
+def test_a_gallery_follows_until_the_switch_is_turned_and_in_the_next_app_too(app, gallery, folder):
+    assert "nothing has changed" in app.turn(True)
+    add(folder, "new.png")
+    app.says("1 added, ")
+    assert "new.png" in paths(gallery)
+    app.turn(False)
+    assert ended()
+    assert app.shown()["value"] is False
+
+    app.turn(True)
+    app.close()
+    assert ended()
+    (folder / "new.png").rename(folder / "renamed.png")
+    next(folder.rglob("3.png")).unlink()
+    again = App(gallery)
+    again.context.prepare()
+    again.says("1 moved, 1 removed, ")
+    assert "renamed.png" in paths(gallery)
+    assert again.shown()["value"] is True
+    again.close()
+
+
+def test_a_busy_gallery_is_waited_for_and_nothing_done_leaves_no_job(app, gallery, folder):
+    add(folder, "new.png")
+    with gallery.write():
+        app.turn(True)
+        app.says("it is waited for")
+    app.says("1 added, ")
+    kept = app.context.jobs.of(app.context.owner)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").unlink()
+    time.sleep(0.8)
+    assert app.context.jobs.of(app.context.owner) in (kept, [])
+    app.says("1 added, ")
+
+
+def test_where_less_than_half_is_left_or_nothing_at_all_nothing_is_removed(app, gallery, folder, tmp_path):
+    app.turn(True)
+    before, pictures = paths(gallery), sorted(folder.rglob("*.png"))
+    (away := tmp_path / "away").mkdir()
+    for number, picture in enumerate(pictures[1:]):
+        picture.rename(away / f"{number}.png")
+    app.says("Nothing was removed: 23 of 24 items are gone")
+    for number, picture in enumerate(pictures[1:]):
+        (away / f"{number}.png").rename(picture)
+    app.says("nothing has changed")
+    folder.rename(tmp_path / "unmounted")
+    app.says("is empty or cannot be listed: nothing is removed")
+    assert paths(gallery) == before
+    (tmp_path / "unmounted").rename(folder)
+    app.says("nothing has changed")
+
+
+def test_it_goes_where_the_gallery_and_its_folders_go_and_ends_with_it(app, gallery, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        following, "moments", lambda *_, stop, **__: iter(stop.wait, True)
+    )  # there is never anything to do
+    tab, sources = GalleryTab(app.context), GallerySources(app.context)
+    with gr.Blocks():
+        tab.build()
+        sources.build()
+        tab.dropdowns = [tab.gallery]
+
+    def followed(name: str) -> list[str]:
+        return [one.folder for one in app.context.following.of(name)]
+
+    app.turn(True)
+    tab.rename_gallery("renamed", "", "drawn")
+    assert (followed("renamed"), followed("drawn")) == ([str(folder)], [])
+    more = shutil.copytree(folder, tmp_path / "more")
+    tab.jobs.start(str(more), "renamed").finished.wait(60)
+    assert followed("renamed") == [str(more), str(folder)]
+    app.name = "renamed"
+    assert app.shown()["label"] == "Follow these folders"
+    app.says(f"{more}: ")
+    id = app.context.gallery("renamed").sources()[1].id
+    sources.relocate("renamed", id, str(more.rename(tmp_path / "moved")))
+    assert followed("renamed") == [str(tmp_path / "moved"), str(folder)]
+    sources.forget_source("renamed", id)
+    assert followed("renamed") == [str(folder)]
+    tab.delete_gallery("renamed", "", "renamed")
+    assert followed("renamed") == []
+    assert ended()
+
+
+def test_what_is_cancelled_goes_on_with_the_next_change_and_the_end_waits_for_nothing(app, folder, monkeypatch):
+    def endless(*_args, **_options):
+        while True:
+            time.sleep(0.01)
+            yield Step("indexing")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(following, "index", endless)
+        app.turn(True)
+        job = running(app)
+        app.context.jobs.cancel(job.owner, job.id)
+        app.says("Cancelled; it goes on with the next change (")
+        add(folder, "new.png")
+        assert running(app) is not job
+    began = time.monotonic()
+    app.close()
+    assert time.monotonic() - began < 5
+    assert ended()
+
+
+def running(app: App) -> Job:
+    for _ in range(200):
+        if app.context.jobs.active():
+            return app.context.jobs.of(app.context.owner)[-1]
+        time.sleep(0.05)
+    raise AssertionError("nothing runs")
+
+
+@pytest.mark.parametrize(("settings", "why"), [({"public": True}, "on a public server"), ({"read_only": True}, "")])
+def test_strangers_and_readers_follow_nothing(app, gallery, settings, why, monkeypatch):
+    app.turn(True)
+    app.close()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # a public server sets it
+    served = App(gallery, **settings)
+    served.context.ready.set()
+    served.context.following.refresh()
+    assert not followers()
+    assert why in served.turn(False)
+    assert served.shown()["visible"] is False
+    served.close()
+    assert App(gallery).shown()["value"] is True  # nobody has turned it
+
+
+def test_what_came_from_an_upload_cannot_be_followed(embedder, tmp_path, folder):
+    gallery = Gallery.create(tmp_path / "indexes" / "sent", embedder)
+    (sent := tmp_path / "sent.png").write_bytes(next(folder.rglob("*.png")).read_bytes())
+    staged = uploads.stage(gallery.folder.parent, [uploads.UploadedFile(sent, "sent.png")])
+    run_index(gallery, uploads.open_staged(staged))
+    app = App(gallery)
+    assert app.shown()["interactive"] is False
+    assert "named by its path" in app.shown()["info"]
+    assert "has no folder that could be followed" in app.turn(True)
+    assert not followers()
+
+
+def test_without_the_extra_it_is_polled_and_the_remedy_named(app, folder, gallery, monkeypatch):
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    assert "unifex[watch]" in app.shown()["info"]
+    app.turn(True)
+    app.says("nothing has changed")
+    add(folder, "new.png")
+    app.says("1 added, ")
+    assert "new.png" in paths(gallery)

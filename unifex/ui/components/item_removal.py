@@ -1,0 +1,84 @@
+"""Items of a gallery that go by their paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import gradio as gr
+
+from unifex.core.language import say
+from unifex.core.text import plural
+from unifex.gallery.gallery import GalleryError
+from unifex.ui.components.confirmation import Confirmation
+from unifex.ui.components.pressing import or_say
+from unifex.ui.context import AppContext
+from unifex.ui.listening import Updates
+from unifex.ui.page_state import Wish
+from unifex.ui.rendering.html import message
+
+
+@dataclass
+class ItemRemoval:
+    """A box of paths, and a button that asks first."""
+
+    context: AppContext
+    button: Confirmation = field(default_factory=lambda: Confirmation(say("Remove these items"), "remove-button"))
+
+    def build(self) -> None:
+        """Lay it out. ``removed`` changes when items were removed."""
+        self.removed = gr.State(Wish())
+        self.paths = gr.Textbox(
+            label=say("Paths, one a line"), info=say("As search results show them; image files stay"), lines=3,
+            elem_id="remove-paths",
+        )  # fmt: skip
+        self.button.build()
+
+    def wire(self, gallery: gr.Dropdown, notice: gr.HTML) -> None:
+        """Connect the handlers; ``notice`` says what came of it."""
+        self.notice = notice
+        removed = or_say(notice, say("Nothing removed"), self.remove_items)
+        self.button.wire(self.ask_to_remove, removed, [gallery, self.paths], [notice, self.paths, self.removed])
+
+    def ask_to_remove(self, name: str, lines: str) -> str:
+        """(gallery, paths) -> what removing them does. Raises ``GalleryError`` where there is nothing to remove."""
+        gallery = self.context.gallery(name)
+        items = sum(len(ids) for ids in gallery.find(lines_of(lines), dropped=True).values())
+        if not items:
+            raise GalleryError(
+                say(
+                    "no item of '{name}' is called so; give paths as search results show them, one a line",
+                    name=name,
+                )
+            )
+        return say(
+            "Remove {items} from '{name}'? The image files stay, and can be indexed again.",
+            items=plural(items, "item", "items"),
+            name=name,
+        )
+
+    def remove_items(self, name: str, lines: str) -> Updates:
+        """(gallery, paths) -> notice, the box without what was removed, that something was removed.
+
+        Raises ``GalleryError``.
+        """
+        gallery = self.context.writable(name)
+        with gallery.write() as writer:
+            found = gallery.find(lines_of(lines), dropped=True)
+            removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
+            gallery.derived.save()
+        missing = [path for path, ids in found.items() if not ids]
+        text = (
+            say("No item is called: {missing}", missing=", ".join(missing)[:400])
+            if missing
+            else say("The image files are untouched.")
+        )
+        return {
+            self.notice: message(say("{removed} removed", removed=removed), text, "warning" if missing else "good"),
+            self.paths: "\n".join(missing),
+            self.removed: Wish.new(),
+        }
+
+
+def lines_of(text: str) -> list[str]:
+    """What stands in a box of several lines."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
