@@ -80,13 +80,13 @@ def milliseconds(works: dict[str, Callable[[], object]], times: int) -> dict[str
     return {name: (statistics.median(s), statistics.quantiles(s, n=20)[-1]) for name, s in spent.items()}
 
 
-def fill(gallery: Gallery, seeds: np.ndarray, count: int) -> Gallery:
-    """Commit ``count`` items whose features are the seeds with noise."""
-    rng = np.random.default_rng(0)
+def fill(gallery: Gallery, seeds: np.ndarray, count: int, first: int = 0) -> Gallery:
+    """Commit ``count`` items, numbered from ``first``, whose features are the seeds with noise."""
+    rng = np.random.default_rng(first)
     with gallery.write() as writer:
         source = writer.begin_source("benchmark", keep=False)
-        for start in range(0, count, BATCH):
-            rows = range(start, min(count, start + BATCH))
+        for start in range(first, first + count, BATCH):
+            rows = range(start, min(first + count, start + BATCH))
             noise = rng.standard_normal((len(rows), seeds.shape[1])).astype(np.float32)
             features = seeds[rng.integers(0, len(seeds), len(rows))] + NOISE * l2_normalize(noise, seeds.shape[1])
             batch = [

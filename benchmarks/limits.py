@@ -1,0 +1,265 @@
+"""How far one machine goes: photographs as cameras make them, galleries of a million, ten million embeddings.
+
+    python -m benchmarks.limits MANIFEST.csv [--only photographs opening adding click map vectors] [--runs 3]
+
+Every row is a ratio of two works that took turns in one run, of medians. Features of large galleries are those of 1,000
+images of the source, with noise of a fifth of their length, as in ``benchmarks.latency``. *vectors* takes ten minutes
+and 10 GB of memory, *opening* and *adding* some minutes each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.indexing import Chosen, gallery_seconds, machine_limit, plain_seconds
+from benchmarks.latency import SEEDS, fill, milliseconds
+from benchmarks.table import Row, tell
+from unifex.core.progress import finish
+from unifex.core.vectors import l2_normalize
+from unifex.data.item import Item
+from unifex.data.sources import open_source
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
+from unifex.models.embedder import Embedder
+from unifex.retrieval.search import search
+from unifex.vector_index import index_types
+from unifex.vector_index.metric import brute_force
+
+PHOTOGRAPHS, SIDES, QUALITY = 96, (4000, 3000), 90
+MANY, ADDED, FEW = 1_000_000, 100_000, 5_000
+CLICKS, SAMPLES = 20, 8
+VECTORS, WIDTH, CENTRES, SPREAD, QUERIES = 10_000_000, 64, 100_000, 0.7, 200
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all rows are measured on. ``source``: a folder or CSV; ``runs``: turns that medians are of."""
+
+    source: str
+    runs: int
+
+    @cached_property
+    def items(self) -> list[Item]:
+        """Images of the source."""
+        return [item for item in open_source(self.source) if isinstance(item, Item)]
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The default model, its engine warm."""
+        embedder = Embedder.load()
+        gallery_seconds(embedder, self.items[:50])
+        return embedder
+
+    @cached_property
+    def seeds(self) -> np.ndarray:
+        """Features of some images: float32 [N, D]."""
+        return self.embedder.features([item.read() for item in self.items[:: max(1, len(self.items) // SEEDS)]])
+
+    def in_turns(self, *works: Callable[[], float]) -> list[float]:
+        """The median of what each gives."""
+        return [statistics.median(found) for found in zip(*([work() for work in works] for _ in range(self.runs)))]
+
+
+def photographs(ground: Ground) -> Iterator[Row]:
+    """12-megapixel JPEGs to a gallery on disk, beside Pillow's full decoding and a timm loop with two workers."""
+    with tempfile.TemporaryDirectory() as scratch:
+        rng = np.random.default_rng(0)
+        noise = rng.normal(0, 6, (*SIDES[::-1], 1)).astype(np.float32)
+        taken = []
+        for number, item in enumerate(ground.items[:: len(ground.items) // PHOTOGRAPHS][:PHOTOGRAPHS]):
+            with Image.open(item.uri) as image:
+                pixels = np.asarray(image.convert("RGB").resize(SIDES)) + np.roll(noise, number, 0)
+            path = Path(scratch) / f"{number}.jpg"
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, "JPEG", quality=QUALITY)
+            taken.append(Item(str(path), path.name, path.read_bytes))
+        ours, plain = ground.in_turns(
+            lambda: gallery_seconds(ground.embedder, taken),
+            lambda: plain_seconds(taken, ground.embedder.backbone.id),
+        )
+        limit = statistics.median(machine_limit(ground.embedder, taken[:32])[0] for _ in range(ground.runs))
+    speed = PHOTOGRAPHS / ours
+    rival = f"Pillow + timm loop {PHOTOGRAPHS / plain:.1f}/s"
+    yield Row("12-megapixel JPEGs to a gallery", f"{speed:.1f} images/s", rival, plain / ours, 8)
+    yield Row("the same, share of the machine's limit", f"{speed:.1f} images/s", f"{limit:.1f}/s", speed / limit, 0.85)
+
+
+def opening(ground: Ground) -> Iterator[Row]:
+    """From the start of a program to the first answer of a gallery of a million, beside reading its index alone."""
+    with tempfile.TemporaryDirectory() as scratch:
+        gallery = fill(Gallery.create(Path(scratch) / "g", ground.embedder), ground.seeds, MANY)
+        gallery.derived.save()
+        file = next(gallery.folder.rglob("index.faiss"))
+        query = ground.items[0].uri
+        answer = (
+            "from pathlib import Path; from unifex.gallery.gallery import Gallery;"
+            "from unifex.retrieval.search import search;"
+            f"search(Gallery.open({str(gallery.folder)!r}), [Path({query!r}).read_bytes()], 10)"
+        )
+        read = f"import faiss; faiss.read_index(faiss.FileIOReader({str(file)!r}))"
+        ours, alone = ground.in_turns(lambda: program_seconds(answer), lambda: program_seconds(read))
+    rival = f"a program that reads the index {alone:.1f} s"
+    yield Row("first answer of 1,000,000 items", f"{ours:.1f} s", rival, ours / alone, 3, at_most=True)
+
+
+def program_seconds(code: str) -> float:
+    """From start to end of a Python program."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return time.perf_counter() - started
+
+
+def adding(ground: Ground) -> Iterator[Row]:
+    """Features of 100,000 items into a gallery of a million, until they are found and kept, beside an empty one."""
+    with tempfile.TemporaryDirectory() as scratch:
+        large = fill(Gallery.create(Path(scratch) / "large", ground.embedder), ground.seeds, MANY)
+        large.derived.save()
+        started = time.perf_counter()
+        fill(large, ground.seeds, ADDED, first=MANY).derived.save()
+        ours, started = time.perf_counter() - started, time.perf_counter()
+        fill(Gallery.create(Path(scratch) / "empty", ground.embedder), ground.seeds, ADDED).derived.save()
+        empty = time.perf_counter() - started
+    rival = f"to an empty one {empty:.1f} s"
+    yield Row("100,000 added to 1,000,000 items", f"{ours:.1f} s", rival, ours / empty, 1.3, at_most=True)
+
+
+CLICKED_JS = """(at) => new Promise((done) => {
+  const began = performance.now();
+  const drawn = () => requestAnimationFrame(() => {
+    const hits = [...document.querySelectorAll('#hits .grid[data-kind=hits] .card img')];
+    if (hits.length && hits.every((image) => image.complete)) done(performance.now() - began); else drawn();
+  });
+  document.querySelectorAll('#hits .grid[data-kind=samples] .card')[at].click();
+  drawn();
+})"""
+
+
+def click(ground: Ground) -> Iterator[Row]:
+    """From a click on a picture of a gallery of 5,000 to its hits with their pictures in Chromium; more than a search.
+
+    The page's first click, which brings what later ones need, is not counted.
+    """
+    from playwright.sync_api import sync_playwright
+
+    from tests.support.browsing import ARGUMENTS, chromium_path
+    from tests.support.serving import serve
+
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        gallery = Gallery.create(Path(scratch) / "indexes" / "pictures", ground.embedder)
+        finish(index(gallery, Chosen(ground.items[:FEW])))
+        data = ground.items[0].read()
+        alone, _ = milliseconds({"search": lambda: search(gallery, [data], 20)}, 50)["search"]
+        with serve(Path(scratch) / "indexes") as server:
+            browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto(server.url)
+            waits = []
+            for turn in range(1 + CLICKS):
+                page.wait_for_selector("#hits .grid[data-kind=samples] .card")
+                page.wait_for_timeout(1500)
+                waits.append(page.evaluate(CLICKED_JS, turn % SAMPLES))
+                page.locator("#clear-button").click()
+            browser.close()
+    wait = statistics.median(waits[1:])
+    yield Row(f"click to hits of {FEW:,}, ms", f"{wait:.0f} ms", f"a search {alone:.0f} ms", wait - alone, 60, True)
+
+
+def first_map(ground: Ground) -> Iterator[Row]:
+    """The first map of a machine whose page was open for a while, beside a later one; 5,000 points."""
+    with tempfile.TemporaryDirectory() as scratch:
+        gallery = fill(Gallery.create(Path(scratch) / "g", ground.embedder), ground.seeds, FEW)
+        gallery.derived.save()
+        drawn = (
+            "import time; from unifex.core.progress import finish; from unifex.gallery.gallery import Gallery;"
+            f"from unifex.maps.projection import project; gallery = Gallery.open({str(gallery.folder)!r});"
+            "started = time.perf_counter(); finish(project(gallery, refresh=True));"
+            "print(time.perf_counter() - started)"
+        )
+        ahead = "from unifex.maps.compiling import compile_ahead; assert compile_ahead(lambda: False)"
+        cold, first, later = [], [], []
+        for run in range(ground.runs):
+            fresh, idle = (os.environ | {"UNIFEX_CACHE": f"{scratch}/{kind}{run}"} for kind in ("cold", "idle"))
+            cold.append(float(subprocess.check_output([sys.executable, "-c", drawn], env=fresh)))
+            subprocess.run([sys.executable, "-c", ahead], env=idle, check=True)
+            first.append(float(subprocess.check_output([sys.executable, "-c", drawn], env=idle)))
+            later.append(float(subprocess.check_output([sys.executable, "-c", drawn], env=idle)))
+    cold, first, later = map(statistics.median, (cold, first, later))
+    print(f"the very first map without a pause before it: {cold:.1f} s")
+    yield Row("first map of a machine", f"{first:.1f} s", f"a later one {later:.1f} s", first / later, 2, at_most=True)
+
+
+def vectors(ground: Ground) -> Iterator[Row]:
+    """A query of ten million 64-d embeddings in lists, beside a million; recall of other queries, and memory."""
+    rng = np.random.default_rng(0)
+    centres = l2_normalize(rng.standard_normal((CENTRES, WIDTH)).astype(np.float32), WIDTH)
+
+    def drawn(count: int) -> np.ndarray:
+        made = np.empty((count, WIDTH), np.float32)
+        for at in range(0, count, 1 << 18):
+            part = made[at : at + (1 << 18)]
+            noise = l2_normalize(rng.standard_normal(part.shape).astype(np.float32), WIDTH)
+            part[:] = l2_normalize(centres[rng.integers(0, CENTRES, len(part))] + SPREAD * noise, WIDTH)
+        return made
+
+    embeddings, queries = drawn(VECTORS), drawn(QUERIES)
+    spent, built = {}, {}
+    for count in (VECTORS // 10, VECTORS):
+        started = time.perf_counter()
+        built[count] = index_types.build(embeddings[:count], "lists")
+        print(f"{count:,} vectors in lists after {time.perf_counter() - started:.0f} s", flush=True)
+    for count, found in built.items():
+        spent[count] = [_milliseconds(found.search, query[None]) for _ in range(ground.runs) for query in queries]
+    few, many = (statistics.median(times) for times in spent.values())
+    found = built[VECTORS]
+    right = brute_force(queries, embeddings, 10)[1]
+    hits = found.search(queries, 10).positions
+    recall = float(np.mean([np.isin(row, hit).mean() for row, hit in zip(right, hits)]))
+    size = found.candidates.nbytes / VECTORS
+    rival = f"1,000,000: {few:.2f} ms"
+    yield Row("a query of 10,000,000 x 64", f"{many:.2f} ms", rival, many / few, 3, at_most=True)
+    yield Row("its recall@10", f"{recall:.4f}", "exact search", recall, 0.95)
+    yield Row("its memory, bytes an item", f"{found.candidates.nbytes / 1e6:.0f} MB", "", size, 100, at_most=True)
+
+
+def _milliseconds(work: Callable[..., object], query: np.ndarray) -> float:
+    started = time.perf_counter()
+    work(query, 10)
+    return 1000 * (time.perf_counter() - started)
+
+
+ROWS: dict[str, Callable[[Ground], Iterator[Row]]] = {
+    "photographs": photographs,
+    "opening": opening,
+    "adding": adding,
+    "click": click,
+    "map": first_map,
+    "vectors": vectors,
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source")
+    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    ground = Ground(arguments.source, arguments.runs)
+    for name in arguments.only:
+        tell(*ROWS[name](ground))
+
+
+if __name__ == "__main__":
+    main()
