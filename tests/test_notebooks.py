@@ -1,61 +1,52 @@
 """The examples, cell by cell, on the drawn demo; and what a notebook shows."""
 
-import ast
-import json
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from tests.support.serving import ROOT
 from unifex.data.item import Labels
-from unifex.evaluation.compare import Assessment
 from unifex.gallery.records import Record
-from unifex.retrieval.hits import Hit, SearchResult
-from unifex.training.result import TrainResult
+from unifex.retrieval.hits import Hit
 
 EVIL = '<img src=x onerror="alert(1)">'
 
 
-def shown(path: Path) -> list:
-    """What the last expression of every cell gives, where it ends with one."""
-    names, values = {}, []
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        assert cell["cell_type"] == "markdown" or not cell["outputs"]
-        if cell["cell_type"] == "code":
-            code = ast.parse("".join(cell["source"]))
-            last = code.body.pop() if isinstance(code.body[-1], ast.Expr) else None
-            exec(compile(code, path.name, "exec"), names)
-            values += [eval(compile(ast.Expression(last.value), path.name, "eval"), names)] if last else []
-    return values
+def shown(name: str, folder: Path) -> list[dict[str, str]]:
+    """What the cells of an example show, run by Jupyter's own client in a kernel: media type -> text, one a cell."""
+    notebook = nbformat.read(ROOT / "examples" / name, as_version=4)
+    assert not [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": folder}})
+    outputs = [output for cell in client.execute().cells for output in cell.get("outputs", ())]
+    return [output.data for output in outputs if output.output_type == "execute_result"]
 
 
 @pytest.fixture
-def here(demo, tmp_path, monkeypatch):
+def here(demo, tmp_path, monkeypatch) -> Path:
+    """An empty folder but for the demo; the kernel finds this checkout."""
     shutil.copytree(demo, tmp_path / "indexes")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return tmp_path
 
 
 def test_search(here):
-    (items, failed), result, hit, measured = shown(ROOT / "examples" / "search.ipynb")
-    assert (items, failed) == (264, [])
-    assert isinstance(result, SearchResult)
-    assert isinstance(measured, Assessment)
-    markup = result._repr_html_()
-    assert markup.count("<figure") == markup.count('src="data:image/jpeg;base64,/9j/') == 8
-    assert hit.label in hit._repr_html_()
-    assert f"{measured.main.overall().value:.3f}" in measured._repr_html_()
-    assert all(row.name.replace("&", "&amp;") in measured._repr_html_() for row in measured.main.domains)
-    assert "<table" in measured.main._repr_html_()
+    counts, result, hit, measured = shown("search.ipynb", here)
+    assert counts["text/plain"] == "(264, [])"
+    pictures = result["text/html"]
+    assert pictures.count("<figure") == pictures.count('src="data:image/jpeg;base64,/9j/') == 8
+    assert hit["text/html"].count("<figure") == 1
+    assert "<table" in measured["text/html"]
+    assert "mMP@5" in measured["text/html"]
 
 
 def test_finetune(here):
-    items, result, found = shown(ROOT / "examples" / "finetune.ipynb")
-    assert items == 264
-    assert isinstance(result, TrainResult)
-    assert "mine" in result._repr_html_()
-    assert found.model == "mine"
-    assert len(found.hits) == 8
+    items, result, found = shown("finetune.ipynb", here)
+    assert items["text/plain"] == "264"
+    assert "mine" in result["text/html"]
+    assert found["text/html"].count("<figure") == 8
 
 
 def test_names_are_no_markup_in_a_notebook():
