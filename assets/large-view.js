@@ -126,6 +126,7 @@ export default ({ props, watch }) => {
   dialog.addEventListener('close', () => {
     alike.stop();
     picture.stop();
+    for (const video of dialog.querySelectorAll('video')) video.pause();
     regions?.leave();
     const first = trail[0] ?? { list, item };
     first.list.focus?.(first.list.index, first.item);

@@ -39,7 +39,7 @@ def test_the_requirements_files_agree_with_the_project():
     assert requirements("requirements.txt") == {*PROJECT["dependencies"], *extras["app"], *extras["train"]}
     assert requirements("requirements-scale.txt") == extras["scale"]
     assert extras["mcp"] == {line.replace("gradio", "gradio[mcp]") for line in extras["app"] if "gradio" in line}
-    assert extras["mcp"] | extras["watch"] < extras["dev"]
+    assert extras["mcp"] | extras["watch"] | extras["video"] < extras["dev"]
     assert requirements("requirements-stores.txt") == extras["stores"]
     assert requirements("requirements-dev.txt") == {line for line in extras["dev"] if not line.startswith("unifex[")}
 

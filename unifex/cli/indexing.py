@@ -25,7 +25,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     index.add_argument("source", nargs="?", help=sources.forms())
     index.epilog = " ".join(kind.sentence for kind in sources.SOURCES if kind.form)
     index.add_argument("--from-embeddings", type=Path, metavar="DIR", help="instead: what `embed --engine ray` wrote")
-    index.share("--gallery", "--exclude", "--follow-links")
+    index.share("--gallery", "--exclude", "--follow-links", "--frames")
     index.add_argument("--store", help="where its vectors are searched: faiss (default), milvus or milvus:URI")
     index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
     index.add_argument("--prune-all", action="store_true", help="also when less than half of them is left")
@@ -37,7 +37,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     embed = command("embed", _embed, "write the embeddings of images to a file")
     further = "with --engine ray also .tar and .parquet files, and s3://..."
     embed.add_argument("source", help=f"{sources.forms()}; {further}")
-    embed.share("--exclude", "--follow-links")
+    embed.share("--exclude", "--follow-links", "--frames")
     embed.share("--out", help="FILE.npz: path, label, domain, split, embedding; ray: a folder")
     embed.add_argument("--extra", action="store_true", help="also an array extra: further CSV columns, a JSON an image")
     embed.share("--dim", help="length of the embeddings (default: the model's; with ray: features)")

@@ -44,6 +44,10 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "leave out files and folders of this name, or with a / in it of this path (may be repeated)",
     },
     "--follow-links": {"action": "store_true", "help": "read what symbolic links lead to, each once"},
+    "--frames": {
+        "nargs": "+", "metavar": ("every", "SECONDS"),
+        "help": "of videos: every SECONDS (default: every 1), or scenes; those that are as the one before are left out",
+    },
 }  # fmt: skip
 
 # What an option was called, and is. The old name works, says the new one, and so does a setting's old variable.

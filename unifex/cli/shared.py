@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unifex.core.errors import UnifexError
@@ -17,7 +18,14 @@ def reading(options: argparse.Namespace) -> Options:
     """How the files of a source are read, as was asked."""
     from unifex.data.item import Options
 
-    return Options(exclude=tuple(options.exclude), follow_links=options.follow_links)
+    asked = Options(exclude=tuple(options.exclude), follow_links=options.follow_links)
+    if not getattr(options, "frames", None):
+        return asked
+    from unifex.data.frame_names import Choice
+
+    frames = " ".join(options.frames)
+    Choice.parse(frames)
+    return replace(asked, frames=frames)
 
 
 def chosen_source(options: argparse.Namespace) -> Source:

@@ -124,6 +124,10 @@ class Archive:
         """See :class:`unifex.data.tree.Tree`."""
         return path.removeprefix(self._root)
 
+    def place(self, node: Node) -> Path | None:
+        """See :class:`unifex.data.tree.Tree`."""
+        return None
+
     def nodes(self, enter: Callable[[str], bool]) -> Iterator[Node]:
         """See :class:`unifex.data.tree.Tree`."""
         for name, info in self._entries:

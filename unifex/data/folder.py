@@ -13,10 +13,13 @@ from typing import BinaryIO
 from unifex.core import images
 from unifex.core.language import say, to_say
 from unifex.core.text import printable
+from unifex.data import video
+from unifex.data.frame_names import EXTENSIONS, is_video
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError, SourceKind
 from unifex.data.manifest import Manifest
 from unifex.data.sidecars import ANNOTATIONS, open_label_file, open_tree
 from unifex.data.tree import LABEL_FILES, RAW, TABLES, Node, is_service, notes
+from unifex.data.video import Video
 
 LINK = "symbolic link, not followed; --follow-links follows it"
 
@@ -142,6 +145,10 @@ class FolderTree:
         """See :class:`unifex.data.tree.Tree`."""
         return path
 
+    def place(self, node: Node) -> Path | None:
+        """See :class:`unifex.data.tree.Tree`; an upload's files do not stay."""
+        return None if self.options.keep else self.root / node.path
+
 
 def file_item(path: Path, shown: str, keep: bool, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
     """The item of a file. Raises OSError when it is not there.
@@ -183,6 +190,32 @@ class SingleImage:
 
     def __iter__(self) -> Iterator[Item | Skipped]:
         yield file_item(self.path, printable(self.path.name), self.options.keep, Labels(), notes(self.path.name))
+
+
+class SingleVideo:
+    """One video file without a label."""
+
+    def __init__(self, path: Path, options: Options):
+        self.path, self.options = path.resolve(), options
+        self.spec = str(self.path)
+
+    def count(self) -> int:
+        """About how many frames are wanted of it."""
+        return video.expected(self.path, self.options.frames)
+
+    def entries(self) -> Iterator[video.Entry]:
+        """The video, for :func:`unifex.data.video.unfolded`."""
+        name = printable(self.path.name)
+        kept = self.options.keep
+        yield Skipped(name, video.ELSEWHERE) if kept else Video.of(self.path, name, Labels(), self.options.frames)
+
+    def __iter__(self) -> Iterator[Item | Skipped]:
+        return video.refused(self.entries())
+
+
+def _open_file(spec: str, options: Options) -> Source:
+    path = Path(spec)
+    return SingleVideo(path, options) if is_video(path.name) else SingleImage(path, options)
 
 
 def _open_folder(spec: str, options: Options) -> Source:
@@ -230,6 +263,6 @@ IMAGE = SourceKind(
     to_say("an image"),
     "image",
     "One image has no label.",
-    lambda spec, options: SingleImage(Path(spec), options),
-    takes=lambda path: path.suffix.lower() in images.EXTENSIONS | RAW.keys(),
+    _open_file,
+    takes=lambda path: path.suffix.lower() in images.EXTENSIONS | RAW.keys() | EXTENSIONS,
 )

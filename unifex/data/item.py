@@ -143,7 +143,8 @@ class Options:
 
     ``keep`` makes galleries keep the bytes of what they index (for files that will not stay). ``exclude``: globs; one
     without ``/`` is compared with every file and folder name, one with ``/`` with the whole path. ``follow_links``:
-    of symbolic links. ``max_rows``, ``max_seconds``: as far as a CSV is read, and as long.
+    of symbolic links. ``max_rows``, ``max_seconds``: as far as a CSV is read, and as long. ``frames``: which are taken
+    of videos (:class:`unifex.data.video.Choice`).
     """
 
     keep: bool = False
@@ -151,6 +152,7 @@ class Options:
     follow_links: bool = False
     max_rows: int | None = None
     max_seconds: float | None = None
+    frames: str = "every 1"
 
     def to_json(self) -> str:
         """As text, for :meth:`from_json`."""

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from unifex.core.errors import UnifexError
 from unifex.core.text import has_control, printable
+from unifex.data.frame_names import is_video
 from unifex.data.item import Item, Labels, Options, Skipped
 from unifex.data.tree import Node, SkippedByReason, Tree, excluded_by, notes
 
@@ -77,6 +78,8 @@ class ListedFiles:
     def item(self, written: str, labels: Labels, told: tuple[str, ...] = ()) -> Item:
         """Of the file that a row names. Raises :class:`OddRow`."""
         node = self.find(written)
+        if is_video(node.path):
+            raise OddRow("a video; frames are taken of videos in a folder without a list")
         try:
             return self.tree.item(node, labels, (*told, *notes(node.path)))
         except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from unifex.core import images
-from unifex.data import addresses, store_tree
+from unifex.data import addresses, frame_names, store_tree
 from unifex.data.item import Item, SourceError
 from unifex.data.sources import open_source
 from unifex.data.uploads import STAGE
@@ -48,6 +48,8 @@ class Places:
             return Place.UNKNOWN
         if uri.startswith("zip:") or store_tree.is_address(uri):
             return self._look_into_holder(uri, stamp)
+        if of_video := frame_names.video_of(uri):
+            return look_at_video(of_video, stamp)
         found = look_at_file(uri, stamp, sha256) if os.path.isabs(uri) else Place.UNKNOWN
         return Place.UNKNOWN if found is Place.ABSENT and is_there(uri) else found  # a part of a file, cut from it
 
@@ -76,7 +78,7 @@ def look_at_file(path: str, stamp: str, sha256: str) -> Place:
     """What lies at a path; a file with another stamp is read, since it may only have been touched."""
     try:
         status = os.stat(path)
-        if file_stamp(status) == stamp:
+        if frame_names.file_stamp(status) == stamp:
             return Place.SAME
         if status.st_size > images.MAX_BYTES:
             return Place.CHANGED
@@ -87,9 +89,14 @@ def look_at_file(path: str, stamp: str, sha256: str) -> Place:
         return Place.UNKNOWN
 
 
-def file_stamp(status: os.stat_result) -> str:
-    """The stamp that files of folders have."""
-    return f"{status.st_size}-{status.st_mtime_ns}"
+def look_at_video(path: str, stamp: str) -> Place:
+    """What lies at the path of a video; ``stamp`` is that of one of its frames."""
+    try:
+        return Place.SAME if stamp.startswith(f"{frame_names.file_stamp(os.stat(path))}|") else Place.CHANGED
+    except (FileNotFoundError, NotADirectoryError):
+        return Place.ABSENT
+    except (OSError, ValueError):
+        return Place.UNKNOWN
 
 
 def _contents(archive: str) -> dict[str, str] | Place:

@@ -13,6 +13,7 @@ from unifex.core.language import say
 from unifex.core.text import either, printable
 from unifex.data import archive, demo, folder, hub_dataset, public_sets, store_tree
 from unifex.data.item import Item, Options, Skipped, Source, SourceError, SourceKind
+from unifex.data.video import beginnings
 
 SOURCES: tuple[SourceKind, ...] = (  # the first that takes a spec opens it
     folder.FOLDER,
@@ -86,7 +87,7 @@ def require_items(source: Source) -> None:
     """
     skipped: list[Skipped] = []
     count = 0
-    for entry in source:
+    for entry in beginnings(source):
         if isinstance(entry, Item):
             return
         count += 1

@@ -8,7 +8,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from unifex.core import images
@@ -75,6 +75,10 @@ class StoreTree:
     def layout(self, path: str) -> str:
         """See :class:`unifex.data.tree.Tree`."""
         return path
+
+    def place(self, node: Node) -> Path | None:
+        """See :class:`unifex.data.tree.Tree`."""
+        return None
 
     def _at(self, node: Node) -> Entry:
         return self._entries[unicodedata.normalize("NFC", node.path)]

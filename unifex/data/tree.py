@@ -14,11 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from unifex.core import images
 from unifex.core.text import printable
+from unifex.data import video
+from unifex.data.frame_names import EXTENSIONS, is_video
 from unifex.data.item import Item, Labels, Options, Skipped, Unread, labels_from_layout
+from unifex.data.video import Video
 
 MANIFEST_NAME = "manifest.csv"
 ARCHIVES = frozenset(".zip .tar .gz .tgz .7z .rar .bz2 .tbz2 .xz .txz .zst .lz .lzma .cab .iso .cbz .cbr .cb7".split())
@@ -103,6 +107,10 @@ class Tree(Protocol):
         """The path as far as it gives labels."""
         ...
 
+    def place(self, node: Node) -> Path | None:
+        """Where a file lies on this computer and stays, by itself; None where it does not."""
+        ...
+
 
 class TreeImages:
     """All images in a tree; the layout gives the labels."""
@@ -114,16 +122,25 @@ class TreeImages:
         self.requests = tree.requests
 
     def count(self) -> int:
-        """How many items and refusals there will be."""
-        return sum(1 for _ in walk(self.tree, self.options.exclude))
+        """How many items and refusals there will be; of a video, the frames that are wanted of it."""
+        return sum(self._items_of(node) for node in walk(self.tree, self.options.exclude))
+
+    def _items_of(self, node: Node | Skipped) -> int:
+        place = None if isinstance(node, Skipped) or not is_video(node.path) else self.tree.place(node)
+        return video.expected(place, self.options.frames) if place else 1
 
     def __iter__(self) -> Iterator[Item | Skipped]:
+        """Videos are refused: :meth:`entries` has them."""
+        return video.refused(self.entries())
+
+    def entries(self) -> Iterator[video.Entry]:
+        """What is in it, its videos as they are, for :func:`unifex.data.video.unfolded`."""
         found = walk(self.tree, self.options.exclude)
         return map(self._look_at, found) if self.requests == 1 else self._look_ahead(found)
 
-    def _look_ahead(self, found: Iterator[Node | Skipped]) -> Iterator[Item | Skipped]:
+    def _look_ahead(self, found: Iterator[Node | Skipped]) -> Iterator[video.Entry]:
         """Several at once, in their order."""
-        waiting: deque[Future[Item | Skipped]] = deque()
+        waiting: deque[Future[video.Entry]] = deque()
         pool = ThreadPoolExecutor(self.requests, thread_name_prefix="unifex-look")
         try:
             for node in found:
@@ -135,13 +152,15 @@ class TreeImages:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _look_at(self, node: Node | Skipped) -> Item | Skipped:
+    def _look_at(self, node: Node | Skipped) -> video.Entry:
         if isinstance(node, Skipped):
             return node
         try:
             if reason := refusal(self.tree, node):
                 return (Unread if node.unread else Skipped)(printable(node.path), reason)
             labels = labels_from_layout(self.tree.layout(printable(node.path)))
+            if is_video(node.path) and (place := self.tree.place(node)):
+                return Video.of(place, printable(node.path), labels, self.options.frames)
             return self.tree.item(node, labels, notes(node.path))
         except (OSError, images.ImageError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -237,6 +256,8 @@ def refusal(tree: Tree, node: Node) -> str:
     suffix = posixpath.splitext(node.path)[1].lower()
     if suffix in images.EXTENSIONS or suffix in RAW:
         return ""
+    if suffix in EXTENSIONS:
+        return "" if tree.place(node) else video.ELSEWHERE
     if suffix in ARCHIVES:
         return "archive inside the source; unpack it first"
     if suffix in TABLES:

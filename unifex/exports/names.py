@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from unifex.data.frame_names import file_name
 from unifex.gallery.records import Record
 
 LONGEST = 100  # characters of a name
@@ -45,16 +46,18 @@ def safe(part: str) -> str:
 
 def suffix_of(record: Record) -> str:
     """How the name of its image file ends: ``.png``."""
-    own, place = PurePosixPath(record.path), PurePosixPath(record.original or record.uri)
+    own, place = PurePosixPath(file_name(record.path)), PurePosixPath(record.original or record.uri)
     return next((path.suffix for path in (own, place) if 1 < len(path.suffix) < 9), ".img")
 
 
 def in_its_folders(record: Record) -> tuple[str, ...]:
     """The folders of its path, and its name."""
-    return PurePosixPath(record.path).parts
+    return PurePosixPath(file_name(record.path)).parts
 
 
 def by_label(record: Record, domains: bool) -> tuple[str, ...]:
     """A folder of its label, and its name; ``domains``: they tell labels apart."""
     label = record.label or UNLABELLED
-    return f"{record.domain} - {label}" if domains and record.domain else label, PurePosixPath(record.path).name
+    return f"{record.domain} - {label}" if domains and record.domain else label, PurePosixPath(
+        file_name(record.path)
+    ).name

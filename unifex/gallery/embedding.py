@@ -13,9 +13,11 @@ import numpy as np
 
 from unifex.core import images, thumbnails
 from unifex.core.metadata import FileMetadata, read_header
+from unifex.data.frame_names import file_name
 from unifex.data.item import Item, Skipped, Source, Unread
 from unifex.data.sources import open_source
 from unifex.data.tree import camera
+from unifex.data.video import beginnings
 from unifex.gallery.records import Embedded
 from unifex.models.embedder import Embedder
 
@@ -71,7 +73,8 @@ def _with_original(entry: Embedded, data: bytes) -> Embedded:
     """With the bytes of an image whose place cannot be opened later."""
     if not entry.item.keep:
         return entry
-    return replace(entry, original=data, original_suffix=PurePosixPath(entry.item.path).suffix.lower()[:8] or ".img")
+    suffix = PurePosixPath(file_name(entry.item.path)).suffix.lower()[:8]
+    return replace(entry, original=data, original_suffix=suffix or ".img")
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def forecast(embedder: Embedder, source: str | Source, trial: int = TRIAL_IMAGES
     source = open_source(source) if isinstance(source, str) else source
     count = source.count()
     step = max(1, (count or trial) // trial)
-    chosen = list(islice(islice(source, 0, None, step), trial))
+    chosen = list(islice(islice(beginnings(source), 0, None, step), trial))
     items = [found for found in chosen if isinstance(found, Item)]
     embed_items(embedder, items[:1], set())  # the first image prepares the engine
     started = time.monotonic()

@@ -162,6 +162,10 @@ class Gallery:
         """The image file's bytes. Raises :class:`GalleryError` when it was moved, deleted or changed since."""
         return pictures.original(self.database, record)
 
+    def video_file(self, record: Record) -> Path:
+        """The video that an item is a frame of. Raises :class:`GalleryError` where there is none, or not as it was."""
+        return pictures.video_file(self.database, record)
+
     def thumbnail(self, sha256: str) -> bytes:
         """JPEG bytes (WebP in a gallery of an earlier version); empty when they are lost, and the image as well."""
         return pictures.thumbnail(self.database, sha256)

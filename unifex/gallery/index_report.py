@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from unifex.core.language import say, thousands
+from unifex.core.language import say, thousands, to_say
+from unifex.core.text import plural
 from unifex.data.item import Item, Skipped
+from unifex.gallery.errors import GalleryError
+
+
+class PruneRefused(GalleryError):
+    """So much of a source is gone that its disk may be missing: nothing was removed. ``gone`` of ``known`` items."""
+
+    def __init__(self, spec: str, known: int, gone: int):
+        self.known, self.gone = known, gone
+        left = say("only {count:,}", count=known - gone) if known > gone else say("none")
+        sentence = to_say(
+            "nothing was removed: {left} of the {items} of '{source}' can be found; if no disk is missing and you mean "
+            "it, --prune-all removes the {gone:,} that are gone"
+        )
+        super().__init__(say(sentence, left=left, items=plural(known, "item", "items"), source=spec, gone=gone))
 
 
 @dataclass(frozen=True)

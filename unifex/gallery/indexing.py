@@ -19,34 +19,23 @@ from pathlib import PurePosixPath
 from unifex.core.language import say, to_say
 from unifex.core.metadata import FileMetadata
 from unifex.core.progress import Stage, Step, Work
-from unifex.core.text import plural
 from unifex.data import locations
+from unifex.data.frame_names import video_of
 from unifex.data.item import Item, Skipped, Source, SourceError
 from unifex.data.locations import Place
 from unifex.data.sources import open_source
+from unifex.data.video import Video, entries, unfolded
 from unifex.gallery.embedding import embed_items, said_by_file
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.index_report import Counts, IndexReport
+from unifex.gallery.index_report import Counts, IndexReport, PruneRefused
 from unifex.gallery.known_items import KnownItems, cannot_be_looked_at
+from unifex.gallery.known_videos import KnownVideos
 from unifex.gallery.read_ahead import ReadAhead
 from unifex.gallery.records import Embedded, Registered, Stored
 from unifex.gallery.writer import Writer
 
 STAYS = "what was indexed there before stays"
-
-
-class PruneRefused(GalleryError):
-    """So much of a source is gone that its disk may be missing: nothing was removed. ``gone`` of ``known`` items."""
-
-    def __init__(self, spec: str, known: int, gone: int):
-        self.known, self.gone = known, gone
-        left = say("only {count:,}", count=known - gone) if known > gone else say("none")
-        sentence = to_say(
-            "nothing was removed: {left} of the {items} of '{source}' can be found; if no disk is missing and you mean "
-            "it, --prune-all removes the {gone:,} that are gone"
-        )
-        super().__init__(say(sentence, left=left, items=plural(known, "item", "items"), source=spec, gone=gone))
 
 
 @dataclass(frozen=True)
@@ -178,6 +167,7 @@ class _Run:
         self._said: dict[str, FileMetadata] = {}  # by images that were indexed before anybody looked
         self._seen: set[str] = set()
         self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
+        self._videos = KnownVideos(self._known, self._seen, self._unread, rehash)
         self._batch: list[Embedded] = []
         self._refused: list[Skipped] = []
         self._touched: list[tuple[Stored, Item]] = []
@@ -225,7 +215,7 @@ class _Run:
     def _chunks(self) -> Iterator[list[Item]]:
         """New and changed items, as many at a time as the engine wants; an empty list keeps progress going."""
         chunk: list[Item] = []
-        for found in self.source:
+        for found in unfolded(entries(self.source), self._videos.known, self._video_met):
             if isinstance(found, Skipped):
                 self._refuse(found, self._known.by_path.get(found.path))
             elif found.uri in self._seen:
@@ -239,6 +229,10 @@ class _Run:
                 yield []
         if chunk:
             yield chunk
+
+    def _video_met(self, video: Video) -> None:
+        for stored in self._videos.left(video):
+            self._spoil(stored)
 
     def _is_new(self, item: Item) -> bool:
         self._seen.add(item.uri)
@@ -264,14 +258,18 @@ class _Run:
         if refused.unread:
             self._unread.add(refused.path)
         if stored and (is_read or (not refused.unread and self._known.places.look(*stored.place) is Place.CHANGED)):
-            self._known.make_room(stored.uri)
-            self._left.append(stored.id)
-            self.spoiled.add(stored.id)
+            self._spoil(stored)
         elif stored and (refused.unread or not self.prunes):
             refused = replace(refused, reason=f"{refused.reason}; {STAYS}")
         self.counts.done += 1
         self.counts.failed.append(refused)
         self._refused.append(refused)
+
+    def _spoil(self, stored: Stored) -> None:
+        """Its place shows something else."""
+        self._known.make_room(stored.uri)
+        self._left.append(stored.id)
+        self.spoiled.add(stored.id)
 
     def _collect(self) -> None:
         chunk, future = self._pending.popleft()
@@ -334,7 +332,7 @@ class _Run:
         ]
 
     def _is_unread(self, path: str) -> bool:
-        return any(str(place) in self._unread for place in (path, *PurePosixPath(path).parents))
+        return any(str(place) in self._unread for place in (path, video_of(path), *PurePosixPath(path).parents))
 
     def refuse_prune(self) -> PruneRefused | None:
         """Why nothing should be removed unless it is meant: less than half is left."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 from unifex.data import locations
+from unifex.data.frame_names import video_of
 from unifex.data.item import Item
 from unifex.data.locations import Place, Places
 from unifex.gallery import tags
@@ -36,6 +37,10 @@ class KnownItems:
     def at(self, uri: str) -> Stored | None:
         """The item at a place."""
         return self._at.get(uri)
+
+    def everything(self) -> list[Stored]:
+        """All items, whichever source has them."""
+        return list(self._at.values())
 
     def is_news(self, stored: Stored, item: Item) -> bool:
         """Whether a source that has the item says something new of it."""
@@ -70,7 +75,10 @@ class KnownItems:
         return False
 
     def called_the_same(self, item: Item, sha256: str) -> Stored | None:
-        """The item of this content and name: an upload, or an archive of what is there, brings nothing new."""
+        """The item of this content and name: an upload, or an archive of what is there, brings nothing new. A frame is
+        of a file that lies at its place."""
+        if video_of(item.uri):
+            return None
         return next(
             (
                 stored

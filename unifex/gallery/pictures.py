@@ -8,10 +8,12 @@ from pathlib import Path
 from unifex.core import derived, disk, images, thumbnails
 from unifex.core.derived import Origin
 from unifex.core.language import say
-from unifex.data import store_tree
+from unifex.data import frame_names, locations, store_tree
 from unifex.data.item import SourceError
+from unifex.data.locations import Place
 from unifex.gallery.database import Database
 from unifex.gallery.errors import GalleryError
+from unifex.gallery.item_rows import one
 from unifex.gallery.records import Record
 
 
@@ -26,6 +28,16 @@ def original(database: Database, record: Record) -> bytes:
         changed = "that was kept is damaged" if record.original else "file changed since; index it again"
         raise GalleryError(say("the image {changed} ({path})", changed=changed, path=record.path))
     return data
+
+
+def video_file(database: Database, record: Record) -> Path:
+    """The video that an item is a frame of, as it was when it was indexed. Raises :class:`GalleryError`."""
+    path = frame_names.video_of(record.uri)
+    with database.connect() as connection:
+        stamp = str(one(connection, "SELECT stamp FROM items WHERE id = ?", record.id) or "")
+    if not path or locations.look_at_video(path, stamp) is not Place.SAME:
+        raise GalleryError(say("the video is no longer there as it was indexed ({path})", path=record.path))
+    return Path(path)
 
 
 def _is_in_store(record: Record) -> bool:

@@ -1,7 +1,8 @@
 """Items and their pictures by address, for the page's grid.
 
 ``/thumb/GALLERY/ITEM?v=HASH`` is what is kept of an item, ``/picture/...`` its image, larger, ``/pixels/...`` all of
-its pixels: the address names the picture's content, so that a browser keeps what it was given.
+its pixels: the address names the picture's content, so that a browser keeps what it was given. ``/video/...`` is the
+video that it is a frame of, in the parts that are asked for; not on a public server.
 ``/items/GALLERY?start=N&count=M&view=VIEW`` are items as JSON, those of a :class:`unifex.ui.view.View` in its order;
 ``?ids=1,2`` are these. ``/facets/GALLERY?view=VIEW`` is what there is to filter by, counted
 (``&part=TEXT``: of names that contain it), ``/tags/GALLERY`` its tags.
@@ -20,7 +21,7 @@ from fastapi import Path, Query
 from fastapi.routing import APIRoute
 from gradio.context import LocalContext
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from unifex.core import images, thumbnails
 from unifex.core.errors import UnifexError
@@ -33,7 +34,7 @@ from unifex.ui.context import AppContext
 from unifex.ui.rendering.filter_list import facet_list
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.server.door import check_logged_in, refused
-from unifex.ui.server.picture_addresses import FACETS, ITEMS, PIXELS, PREVIEW, TAGS, THUMBNAIL, version
+from unifex.ui.server.picture_addresses import FACETS, ITEMS, PIXELS, PREVIEW, TAGS, THUMBNAIL, VIDEO, version
 from unifex.ui.server.rates import Refusal
 from unifex.ui.view import MOST_CHARACTERS, View
 
@@ -85,6 +86,8 @@ def item_routes(context: AppContext) -> list[APIRoute]:
     routes[f"/{ITEMS}/{{gallery}}"] = _items(context)
     routes[f"/{TAGS}/{{gallery}}"] = _tags(context)
     routes[f"/{FACETS}/{{gallery}}"] = _facets(context)
+    if not context.settings.public:
+        routes[f"/{VIDEO}/{{gallery}}/{{item}}"] = _videos(context)
     return [APIRoute(path, handler, include_in_schema=False) for path, handler in routes.items()]
 
 
@@ -92,11 +95,26 @@ def _pictures(context: AppContext, picture: Picture) -> Handler:
     def answer(request: Request, gallery: str, item: ItemId, v: str = "") -> Response:
         def given() -> Response:
             opened = context.gallery(gallery)
-            records = opened.records([item])
-            if not records or v != version(records[0]):
-                raise GalleryError(say("that picture is not there any more"))
-            data = picture(opened, records[0])
+            data = picture(opened, _record(opened, item, v))
             return Response(data, media_type=thumbnails.media_type(data), headers={"Cache-Control": KEPT})
+
+        return answered(request, given)
+
+    return answer
+
+
+def _record(gallery: Gallery, item: int, v: str) -> Record:
+    records = gallery.records([item])
+    if not records or v != version(records[0]):
+        raise GalleryError(say("that picture is not there any more"))
+    return records[0]
+
+
+def _videos(context: AppContext) -> Handler:
+    def answer(request: Request, gallery: str, item: ItemId, v: str = "") -> Response:
+        def given() -> Response:
+            opened = context.gallery(gallery)
+            return FileResponse(opened.video_file(_record(opened, item, v)), headers=_FRESH)
 
         return answered(request, given)
 

@@ -104,12 +104,20 @@ class ItemView:
         except GalleryError as error:
             problem = reason(error)
         strangers = self.context.settings.public
-        shown = Shown(records[0], name, original, problem, strangers, self.context.can_change(name))
+        video = not strangers and _has_video(gallery, records[0])
+        shown = Shown(records[0], name, original, problem, strangers, self.context.can_change(name), video)
         return Told.of(shown, done + detail(shown))
 
 
 def _new(told: Told) -> str:
     return told.as_json(Wish.new().number)
+
+
+def _has_video(gallery: Gallery, record: Record) -> bool:
+    try:
+        return gallery.video_file(record).is_file()
+    except (GalleryError, OSError):
+        return False
 
 
 def _record(gallery: Gallery, item: int) -> Record:

@@ -12,17 +12,18 @@ from unifex.core.language import say, to_say
 from unifex.core.metadata import TAKEN, read_header
 from unifex.core.templates import render
 from unifex.core.text import size
+from unifex.data.frame_names import clock, seconds_of, video_of, written
 from unifex.gallery import tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Record
-from unifex.ui.server.picture_addresses import version
+from unifex.ui.server.picture_addresses import VIDEO, address, version
 
 
 @dataclass(frozen=True)
 class Shown:
     """An item of the gallery of this name, its image file (empty where it is not there: ``problem`` says why), whether
     ``strangers`` look, who are not told what the file or further columns say of anybody, and whether who looks may
-    change it."""
+    change it; ``video``: that of which it is a frame can be played."""
 
     record: Record
     gallery: str
@@ -30,6 +31,7 @@ class Shown:
     problem: str = ""
     strangers: bool = False
     editable: bool = False
+    video: bool = False
 
     @property
     def name(self) -> str:
@@ -81,6 +83,7 @@ FACTS: dict[str, Callable[[Shown], str]] = {
     to_say("Tags"): lambda shown: tags.SEPARATOR.join(shown.record.tags),
     to_say("Split"): lambda shown: shown.record.split or say("none"),
     to_say("Path"): lambda shown: shown.record.path,
+    to_say("Time"): lambda shown: clock(seconds_of(shown.record.path)) if video_of(shown.record.path) else "",
     to_say("Size"): lambda shown: say(
         "{width} x {height} pixels, {size}",
         width=shown.record.width, height=shown.record.height, size=size(shown.record.bytes),
@@ -100,7 +103,15 @@ def detail(shown: Shown) -> Markup:
         "Domain": {"value": shown.record.domain, "title": say("Only this domain")},
     }
     titles = {name: say(name) for name in FACTS}
-    return render("item.html", shown=shown, rows=rows, titles=titles, place=place, only=only)
+    return render("item.html", shown=shown, rows=rows, titles=titles, place=place, only=only, video=_video(shown))
+
+
+def _video(shown: Shown) -> str:
+    """Where the video is played from the moment of the frame; empty where it is not given."""
+    if not shown.video:
+        return ""
+    time = written(seconds_of(shown.record.uri))
+    return f"{address(VIDEO, shown.gallery, shown.record)}#t={time}"
 
 
 def left_out(said: Correction, number: int) -> Markup:
