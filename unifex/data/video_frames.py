@@ -82,13 +82,14 @@ def _why(error: FFmpegError) -> str:
 
 @dataclass
 class _Group:
-    """Packets from ``start`` to ``end`` (seconds); ``opens``: it begins with a keyframe, ``closes``: another follows,
-    so that not all of it need be decoded."""
+    """Packets with their times up to ``end`` (seconds). ``opens``: it begins with a keyframe; ``follows``: the next
+    begins with one; ``closes``: what follows needs nothing of it, so that not all of it need be decoded."""
 
     packets: list[Any] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     end: float = 0.0
     opens: bool = False
+    follows: bool = False
     closes: bool = False
 
 
@@ -122,8 +123,8 @@ class _Reader:
             packet = next(packets, None)
             keyframe = packet is not None and packet.is_keyframe
             if group.packets and (packet is None or keyframe or len(group.packets) >= MOST_PACKETS):
-                time = self._time(packet) if keyframe else max(group.times) + _SLACK
-                group.end, group.closes = max(time, group.times[0]), keyframe
+                group.end = max(self._time(packet) if keyframe else max(group.times) + _SLACK, group.times[0])
+                group.follows, group.closes = keyframe, keyframe or packet is None
                 yield from self._of_group(group)
                 far = self._next - group.end > _SEEK_GROUPS * (group.end - group.times[0])
                 group = _Group()
@@ -163,13 +164,12 @@ class _Reader:
 
     def _of_group(self, group: _Group) -> Iterator[tuple[float, Any]]:
         """Decode what is needed of a group; which moments are wanted is settled by times of packets alone."""
-        start, half = group.times[0], self.step / 2
-        need = 0  # packets
-        if group.opens and start >= self._next - half:
+        start, need = group.times[0], 0  # packets
+        if group.opens and self._is_near(group):
             self._wanted.append(start)
-            self._next = (math.floor(start / self.step + 0.5) + 1) * self.step
+            self._next = max(self._next + self.step, (math.floor(start / self.step + _SLACK) + 1) * self.step)
             need = 1
-        until = group.end - half if group.closes else group.end
+        until = group.end - self.step / 2 if group.follows else group.end
         while self._next < until:
             self._wanted.append(self._next)
             last = self._next
@@ -177,6 +177,12 @@ class _Reader:
             need = 1 + next((i for i, time in enumerate(group.times) if time >= last), len(group.times) - 1)
         for packet in group.packets[: need if group.closes and group.opens else None]:
             yield from self._decoded(packet)
+
+    def _is_near(self, group: _Group) -> bool:
+        """Whether its keyframe is near enough to the next moment, and the keyframe that follows is not nearer."""
+        before = self._next - group.times[0]  # seconds
+        after = group.end - self._next
+        return before <= 0 or (before <= self.step / 2 and after > 0 and (before <= after or not group.follows))
 
     def _decoded(self, packet: Any) -> Iterator[tuple[float, Any]]:
         """What comes out of the decoder that is wanted; None: what is still in it."""
@@ -217,7 +223,7 @@ class _Reader:
 
 def _small(frame: Any) -> np.ndarray:
     """What is compared: int16 [32, 32] of 0 to 255."""
-    return frame.reformat(_SMALL, _SMALL, "gray", interpolation="AREA").to_ndarray().astype(np.int16)
+    return frame.reformat(_SMALL, _SMALL, "gray", interpolation="AREA", threads=1).to_ndarray().astype(np.int16)
 
 
 def _jpeg(frame: Any, aspect: float) -> bytes:
@@ -227,7 +233,7 @@ def _jpeg(frame: Any, aspect: float) -> bytes:
     scale = min(1.0, LONGEST_SIDE / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     colours = "ITU709" if frame.colorspace == _UNSAID and frame.height >= _HD else None
-    pixels = frame.reformat(*size, "rgb24", src_colorspace=colours, interpolation="AREA").to_ndarray()
+    pixels = frame.reformat(*size, "rgb24", src_colorspace=colours, interpolation="AREA", threads=1).to_ndarray()
     image = Image.fromarray(pixels)
     turn = _TURNS.get(round(frame.rotation / 90) * 90 % 360)
     stream = io.BytesIO()
