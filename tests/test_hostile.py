@@ -43,7 +43,7 @@ HOSTILE: dict[str, tuple[object, str]] = {
     "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage", "not an image"),
     "page.pdf": (b"%PDF-1.4\n%%EOF", "not an image"),
     "notes.txt": (b"hello", "not an image"),
-    "movie.mp4": (b"\0\0\0\x18ftypmp42" + b"\0" * 100, "not an image"),
+    "movie.mp4": (b"\0\0\0\x18ftypmp42" + b"\0" * 100, "video"),
     "program.exe": (b"MZ" + b"\0" * 100, "not an image"),
     "archive.zip": (b"PK\3\4" + b"\0" * 50, "archive inside the source"),
     "packed.tar.gz": (b"\x1f\x8b\x08" + b"\0" * 50, "archive inside the source"),
