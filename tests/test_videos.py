@@ -36,6 +36,7 @@ from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import Pace, index
 from unifex.gallery.library import Library
+from unifex.gallery.relocating import relocate
 from unifex.ui.item_routes import item_routes
 from unifex.ui.rendering import item as item_page
 from unifex.ui.server.picture_addresses import VIDEO, address
@@ -180,6 +181,13 @@ def test_videos_move_and_go_as_pictures_do(clips, filmed):
     assert run_index(filmed, clips).missing == 4
     assert run_index(filmed, clips, prune_all=True).removed == 4
     assert paths(filmed) == ["one.png"]
+
+
+def test_a_folder_that_lies_elsewhere_is_not_decoded_again(clips, filmed, monkeypatch):
+    clips.rename(clips.with_name("moved"))
+    assert relocate(filmed, str(clips), str(clips.with_name("moved"))).items == 4
+    monkeypatch.setattr(video_frames, "read", lambda *_: pytest.fail("decoded again"))
+    assert run_index(filmed, clips.with_name("moved")).skipped == 4
 
 
 def test_what_was_cut_off_goes_on(tmp_path, clips, embedder):
