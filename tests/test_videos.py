@@ -225,6 +225,27 @@ def test_videos_that_are_none_cost_themselves_alone(tmp_path, embedder):
     assert (again.added, again.removed, len(again.failed)) == (0, 0, 5)
 
 
+@pytest.mark.parametrize("damage", [(b"Lavf", b"\xe9avf"), (b"isom", b"is\xf6m")])
+def test_titles_that_are_no_utf_8_are_no_matter(tmp_path, damage):
+    path = film(tmp_path / ("a.mkv" if damage[0] == b"Lavf" else "a.mp4"), FOUR, 4)
+    assert damage[0] in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(*damage))
+    assert len(times(path)) == 4
+
+
+def test_a_video_that_is_damaged_gives_what_can_be_decoded(tmp_path):
+    path = film(tmp_path / "a.mp4", [(at, at) for at in range(8)], 8)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    middle = start + (data.index(b"moov") - start) // 2
+    data[middle : middle + 2000] = b"\xff" * 2000
+    path.write_bytes(data)
+    found = []
+    with pytest.raises(images.ImageError, match="damaged"):
+        found.extend(video_frames.read(path, Choice.parse("every 1")))
+    assert 4 <= len(found) < 8
+
+
 def test_a_video_that_broke_loses_its_frames(clips, filmed):
     (clips / "one.png").write_bytes(encoded(scene(5)))
     (clips / "clips/dog.mp4").write_text("no video any more")

@@ -52,10 +52,16 @@ def read(file: Path, choice: Choice) -> Iterator[Frame]:
         aspect = float(reader.stream.sample_aspect_ratio or 1)
         before: np.ndarray | None = None
         for seconds, picture in reader.pictures():
-            small = _small(picture)
-            if before is None or float(np.abs(small - before).mean()) > choice.difference:
-                before = small
-                yield Frame(seconds, _jpeg(picture, aspect))
+            try:
+                small = _small(picture)
+                if before is not None and float(np.abs(small - before).mean()) <= choice.difference:
+                    continue
+                data = _jpeg(picture, aspect)
+            except (FFmpegError, ValueError, OSError):  # a picture of another form than the video says
+                reader.damage()
+                continue
+            before = small
+            yield Frame(seconds, data)
         reader.check()
 
 
@@ -70,8 +76,9 @@ def length(file: Path) -> float:
 
 def _opened(file: Path) -> Any:
     """A playlist that calls itself a video would name other files: only what holds pictures itself is opened."""
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
-        return av.open(str(file), "r", options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"})
+        return av.open(str(file), "r", options=options, metadata_errors="replace")  # old titles are seldom UTF-8
     except FFmpegError as error:
         raise ImageError(f"a video that cannot be read ({_why(error)})") from error
 
@@ -111,9 +118,8 @@ class _Reader:
         self._next = 0.0  # the moment that is wanted next
         self._sought = 0.0  # ... that was sought last
         self._wanted: deque[float] = deque()  # moments whose packets were given to the decoder
-        self._shown = self._end = 0.0  # when the last picture was, and the last packet is, in seconds
+        self._last, self._end = -1.0, 0.0  # seconds of the last picture that was wanted, and of the last packet
         self._damaged: float | None = None
-        self._any = False
 
     def pictures(self) -> Iterator[tuple[float, Any]]:
         """(seconds, decoded frame) of each wanted moment."""
@@ -155,7 +161,7 @@ class _Reader:
                     self._end = max(self._end, self._time(packet))
                     yield packet
         except FFmpegError:
-            self._damage()
+            self.damage()
 
     def _time(self, stamped: Any) -> float:
         """Seconds from the beginning, of a packet or a frame; of one that does not say, those of the last."""
@@ -189,25 +195,25 @@ class _Reader:
         try:
             frames = self.stream.codec_context.decode(packet)
         except FFmpegError:
-            self._damage()
+            self.damage()
             return
         for frame in frames:
             seconds = max(0.0, self._time(frame))
-            self._shown = max(self._shown, seconds)
-            if frame.is_corrupt or not self._wanted or seconds < self._wanted[0] - _SLACK:
-                continue
+            if frame.is_corrupt or not self._wanted or seconds < self._wanted[0] - _SLACK or seconds <= self._last:
+                continue  # times go back in what is damaged
             while self._wanted and self._wanted[0] <= seconds + _SLACK:
                 self._wanted.popleft()
-            self._any = True
+            self._last = seconds
             yield seconds, frame
 
-    def _damage(self) -> None:
+    def damage(self) -> None:
+        """Something could not be decoded; where that was first is told by :meth:`check`."""
         if self._damaged is None:
             self._damaged = self._end
 
     def check(self) -> None:
         """Raises :class:`ImageError` where frames are missing."""
-        if not self._any:
+        if self._last < 0:
             raise ImageError("a video without a frame that could be decoded")
         said = self.stream.duration
         lasts = float(said * self.stream.time_base) if said else 0.0
