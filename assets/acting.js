@@ -89,6 +89,13 @@ export default (grid, choice) => {
   const menu = place('further');
   menu.addEventListener('click', (event) => { if (event.target.closest('[data-do]')) menu.open = false; });
   document.addEventListener('pointerdown', (event) => { if (!menu.contains(event.target)) menu.open = false; });
+  const fit = () => {  // it opens to where there is more room, and no further than that
+    const { top, bottom } = menu.getBoundingClientRect(), under = innerHeight - bottom;
+    menu.classList.toggle('down', under > top);
+    menu.querySelector('div').style.maxHeight = `${Math.max(top, under) - 16}px`;
+  };
+  menu.addEventListener('toggle', fit);
+  fit();  // it is open already
   menu.addEventListener('keydown', (event) => {
     const items = [...menu.querySelectorAll('button, .formats > summary')].filter((node) => node.offsetParent);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];

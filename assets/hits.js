@@ -74,7 +74,7 @@ export default (grid) => {
     }
     place('grid').replaceChildren(...nodes);
     const again = at.item ? `.card[data-item="${at.item}"]` : at.of ? `.copies[data-of="${at.of}"]` : null;
-    if (again) element.querySelector(again)?.focus();
+    if (again) element.querySelector(again)?.focus({ preventScroll: true });  // what is looked at may be far from it
     tell();
   };
   const tell = () => {

@@ -120,9 +120,14 @@ def test_hits_are_sorted_grouped_and_followed_by_more(server, open_page):
     sort.select_option("")
     expect(first_hit(page)).to_have_attribute("title", found[0])
     assert [card.get_attribute("title") for card in hits(page).all()] == found
+    first_hit(page).click(modifiers=["Control"])
+    bar = page.locator("#hits .tools")
+    expect(bar).to_be_in_viewport(ratio=1)
     hits(page).last.scroll_into_view_if_needed()
     page.mouse.wheel(0, 4000)
     expect(hits(page)).to_have_count(120)
+    expect(bar).to_be_in_viewport(ratio=1)
+    assert page.evaluate("scrollY") > 300  # what has the focus is far from what is looked at
     page.mouse.wheel(0, 40_000)
     expect(hits(page)).to_have_count(ITEMS - 1)
     expect(page.locator("#hits .heard")).to_have_text(f"{ITEMS - 1} hits")

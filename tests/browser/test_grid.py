@@ -48,6 +48,12 @@ def test_a_gallery_opens_on_its_pictures_and_scrolls_to_the_last(server, open_pa
     expect(page.locator("#detail-card")).to_contain_text(last.get_attribute("title"))
 
 
+WHOLE_JS = """(place) => {
+  const { top, bottom } = document.querySelector(`${place} .tools .further > div`).getBoundingClientRect();
+  return top >= 0 && bottom <= innerHeight;
+}"""
+
+
 def act(page: Page, name: str, place: str = "#pictures") -> None:
     """Press a button of the bar, which may be in its menu."""
     tools = page.locator(f"{place} .tools")
@@ -55,6 +61,7 @@ def act(page: Page, name: str, place: str = "#pictures") -> None:
     for menu in (".further", ".formats"):  # one within the other
         if not button.is_visible():
             tools.locator(f"{menu} > summary").click()
+            page.wait_for_function(WHOLE_JS, arg=place)
     button.click()
 
 
