@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 120
 _running: dict[Path, Forked] = {}  # by their logs
 SECONDS_AN_IMAGE = 0.2  # of each of the pool's threads, where there is a brake
+SEEN, PAUSES = 48, 10  # images that tests look at, and how many times as long the others take
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,18 @@ def _wait_for_url(process: subprocess.Popen | Forked, log: Path) -> str:
 
 
 def slow_down(brake: Path) -> None:
-    """While there is a file ``brake``, indexing in this process takes its time, however quick the machine."""
+    """While there is a file ``brake``, indexing in this process takes its time, however quick the machine; after the
+    first images so much that it is not over before a test's next step, however slow."""
     from unifex.gallery import indexing
 
-    embed = indexing.embed_items
+    embed, held = indexing.embed_items, 0
 
     def slowly(embedder, items, known):
+        nonlocal held
         for _ in items:
-            time.sleep(SECONDS_AN_IMAGE * brake.exists())
+            held = held + 1 if brake.exists() else 0
+            for _ in range(1 if held <= SEEN else PAUSES):
+                time.sleep(SECONDS_AN_IMAGE * brake.exists())
         return embed(embedder, items, known)
 
     indexing.embed_items = slowly
