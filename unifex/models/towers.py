@@ -194,7 +194,7 @@ def timm_images(name: str, weights: Path | None, size: int | None, whole: bool) 
 
     options: dict[str, Any] = {"pretrained": bool(weights), "num_classes": 0}
     if weights:
-        options["pretrained_cfg_overlay"] = {"file": str(weights)}
+        options["pretrained_cfg_overlay"] = {"file": str(weights), "custom_load": False}  # not as the original .npz
     told = size and not name.startswith("samvit")  # SAM resamples its positions itself, but not when weights are loaded
     sized: dict[str, Any] = {"img_size": size} if told else {}
     try:

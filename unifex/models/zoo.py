@@ -247,6 +247,7 @@ _LIBRARIES: dict[str, Callable[[str, Name], BackboneSpec]] = {
 def _measured(id: str, name: Name, weights: HubFile | Path, prep: Preprocessing, licence: str) -> BackboneSpec:
     """The facts of a network, told from one without memory."""
     import torch
+    import torchvision  # noqa: F401  # torch 2.8 cannot import it under `meta`
 
     with torch.device("meta"):
         tower = build_tower(name, None)
