@@ -143,7 +143,7 @@ def test_engines_agree_on_transformers(id, tiny, photographs):
         assert (features * expected).sum(1).min() > 0.999, name
 
 
-@pytest.mark.parametrize("architecture", ["vit_tiny_patch16_224", "vit_small_patch16_dinov3_qkvb", "convnext_atto"])
+@pytest.mark.parametrize("architecture", ["vit_tiny_patch16_224", "vit_tiny_patch16_dinov3_qkvb", "convnext_atto"])
 def test_engines_agree_on_small_networks_of_timm(architecture, photographs, tmp_path):
     """With random weights; those that transformers of DINOv2's and v3's kind are made of."""
     import timm
