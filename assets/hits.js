@@ -90,9 +90,9 @@ export default (grid) => {
   // --- copies ----------------------------------------------------------------------------------------------------------
   const toggle = async (item) => {
     if (opened.delete(item.id)) return draw();
-    const { gallery, answer } = grid.data;
+    const { gallery } = grid.data;
     const told = await fetch(`items/${encodeURIComponent(gallery)}?ids=${item.copies.join()}`).catch(() => null);
-    if (!told?.ok || grid.data?.answer !== answer) return;
+    if (!told?.ok || grid.data?.gallery !== gallery || !found.some(({ id }) => id === item.id)) return;
     const { items } = await told.json();
     opened.set(item.id, items.map((copy) => ({ ...copy, kind: COPY })));
     draw();
@@ -139,8 +139,9 @@ export default (grid) => {
 
   return {
     draw: () => {  // a new answer
-      found = grid.data.items;
-      opened = new Map();
+      const { items } = grid.data, again = items.length === found.length && items.every(({ id }, at) => id === found[at].id);
+      if (!again) opened = new Map();  // the same hits may be told twice, as when pictures have been compared
+      found = items;
       asking = scrolled = false;
       draw();
       watchEnd();

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, choose, first_hit, go_to
+from tests.support.browsing import PHONE, choose, first_hit, go_to, settle
 from tests.support.drawing import LABELS, encoded, picture
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -154,6 +154,16 @@ def test_near_copies_are_one_card_that_opens(server, open_page):
     expect(after).to_have_count(1)  # where it was opened
     page.keyboard.press("Enter")
     expect(page.locator("#hits .near-copy")).to_have_count(0)
+    held = []
+    page.route("**/items/*ids=*", lambda route: held.append(route))
+    page.keyboard.press("Enter")
+    page.locator("#search-button").click()  # the same hits are told anew before the copies come
+    settle(page)
+    held.pop().continue_()
+    expect(page.locator("#hits .near-copy")).to_have_count(2)
+    page.locator("#search-button").click()
+    settle(page)
+    expect(page.locator("#hits .near-copy")).to_have_count(2)
 
 
 def test_a_gallerys_pictures_are_filtered_and_ordered(server, open_page):

@@ -230,6 +230,7 @@ def test_what_is_left_out_is_gone_from_the_hits_and_comes_back(page):
 def test_the_drop_zone_says_what_came_of_a_drop(page):
     go_to(page, "Gallery")
     state = page.locator("#drop .state")
+    page.wait_for_selector("#drop .drop:not([aria-busy=true])", state="attached")
     page.evaluate(WORDS_JS, "#drop .drop")
     expect(state).to_contain_text("Nothing to upload there")
     files = {f"{number}.png": b"no image" for number in range(400)}
