@@ -3,8 +3,8 @@
     python -m benchmarks.limits MANIFEST.csv [--only photographs million click map vectors] [--runs 3]
 
 Every row is a ratio of two works that took turns in one run, of medians. Features of large galleries are those of 1,000
-images of the source, with noise of a fifth of their length, as in ``benchmarks.latency``. *vectors* takes 10 GB of memory,
-*million* 10 GB of disk, and each a quarter of an hour.
+images of the source, with noise of a fifth of their length, as in ``benchmarks.latency``. *vectors* takes 10 GB of
+memory, *million* 10 GB of disk, and each a quarter of an hour.
 """
 
 from __future__ import annotations
