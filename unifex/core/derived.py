@@ -207,4 +207,4 @@ def _check(file: BinaryIO, origin: Origin) -> None:
         checksum.update(block)
         left -= len(block)
     if end.removesuffix(_END) != checksum.digest():
-        raise ValueError("it is damaged, or of another gallery or model")
+        raise ValueError("it is damaged, or of another gallery, model or state of the gallery")

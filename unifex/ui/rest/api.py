@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from unifex import __version__
 from unifex.ui.context import AppContext
@@ -34,12 +34,18 @@ ABOUT = (
 _SCHEMAS = "#/components/schemas/"
 
 
+class _Below(Mount):
+    """All addresses below a path, those of names with line breaks, too, of which Starlette's own knows nothing."""
+
+    def __init__(self, path: str, app: ASGIApp):
+        super().__init__(path, app)
+        self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
+
+
 def rest_routes(context: AppContext) -> list[BaseRoute]:
     """``/api/v1``, and where no strangers are, ``/docs``."""
     api = rest_api(context)
-    mount = Mount(REST, RestFace(api))
-    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)  # of a name with line breaks, too
-    routes: list[BaseRoute] = [mount]
+    routes: list[BaseRoute] = [_Below(REST, RestFace(api))]
     if not context.settings.public:
         routes.append(APIRoute("/docs", partial(_docs, api), include_in_schema=False))
     return routes
