@@ -15,10 +15,11 @@ from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.core.files import verify, with_checksum
+from unifex.data.demo import Demo
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.gallery.library import Broken, Library
 from unifex.retrieval.search import search
-from unifex.ui.context import AppContext
+from unifex.ui.context import DEMO_GALLERY, AppContext
 
 
 def configured(**changes: object):
@@ -113,3 +114,22 @@ def test_a_gallery_made_anew_where_a_broken_one_was(sound, embedder, tmp_path):
         library.get_or_create("a", lambda: embedder)
     library.delete("a")
     assert len(library.get_or_create("a", lambda: embedder)) == 0
+
+
+@pytest.mark.parametrize(("cut_off", "drawn"), [("before it was begun", True), ("midway", True), ("", False)])
+def test_a_demo_whose_first_start_was_ended_goes_on_at_the_next(demo, tmp_path, embedder, cut_off, drawn):
+    library = Library(tmp_path / "indexes")
+    if cut_off == "before it was begun":
+        library.get_or_create(DEMO_GALLERY, lambda: embedder)
+    else:
+        shutil.copytree(demo, library.folder)
+    if cut_off == "midway":
+        with library.get(DEMO_GALLERY).write() as writer:
+            writer.begin_source(Demo.spec, keep=True)
+    context = AppContext(Settings(library=library.folder), library, embedder)
+    context.prepare()
+    while not (context.jobs.active() or context.ready.wait(0.05)):
+        pass
+    jobs = context.jobs.of("")
+    context.close()
+    assert [(job.kind, job.name) for job in jobs] == [("index", DEMO_GALLERY)] * drawn

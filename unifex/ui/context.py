@@ -328,7 +328,7 @@ class AppContext:
             self.state = say("loading the backbone")
             self.embedder.embed([Image.new("RGB", (8, 8))])  # builds the engine, and spares the first query its start
             wanted, names = self.settings.gallery, self.own.names()
-            if not names and not wanted:
+            if not wanted and (not names or self._is_demo_cut_off()):
                 self._index(DEMO_GALLERY, demo.Demo(), say("drawing the demo gallery"))
             elif wanted and wanted not in names:
                 self._index(name_for(wanted), sources.open_source(wanted), say("indexing {source}", source=wanted))
@@ -349,6 +349,15 @@ class AppContext:
             self.state = told.sentence
         finally:
             self.ready.set()
+
+    def _is_demo_cut_off(self) -> bool:
+        """Whether a server ended while it drew the demo: what nobody asked for, nobody would think of resuming."""
+
+        def cut_off(gallery: Gallery) -> bool:
+            known = gallery.sources()
+            return demo.Demo.spec in gallery.unfinished() or not (known or len(gallery))
+
+        return DEMO_GALLERY in self.own.names() and self.own.ask(DEMO_GALLERY, cut_off) is True
 
     def _index(self, name: str, source: Source, doing: str) -> None:
         """A job as any other, which the page shows and can cancel; what comes next needs its gallery."""
