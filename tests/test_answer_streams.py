@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
+import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from unifex.ui.server.answer_streams import MOST, AnswerStreams
@@ -134,3 +135,14 @@ def test_of_many_tabs_the_last_ones_keep_their_streams():
             await stream.task
 
     journey(steps)
+
+
+def test_an_error_of_another_kind_is_not_hidden():
+    async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+        raise KeyError("other")
+
+    async def walked() -> None:
+        with pytest.raises(KeyError, match="other"):
+            await Asked(AnswerStreams(fails), "data", "mine").task
+
+    asyncio.run(walked())
