@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, settle
+from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, settle
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -270,8 +270,7 @@ def test_a_query_that_is_not_in_the_gallery_says_so(server, open_page):
     drop(page, "#query-image button", {"noise.png": encoded(noise)})
     expect(page.locator("#search-status")).to_contain_text("Probably not in this gallery")
     page.get_by_text("Hits, copies, similarity").click()
-    page.locator("#search-trust input").click()
-    page.get_by_role("option", name="at 5 %").click()
+    choose(page, "#search-trust", "Only matches I can trust at 5 % false accepts")
     expect(page.locator("#search-status")).to_contain_text("No match that can be trusted")
 
 

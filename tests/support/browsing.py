@@ -133,6 +133,8 @@ def wait_for_share(page: Page, percent: int, place: str = "#index-progress") -> 
 
 
 def choose(page: Page, box: str, option: str) -> None:
+    """From a list, which opens where its box is then: what still moves on the page would leave it behind."""
+    stand_still(page)
     page.locator(f"{box} input").click()
     page.get_by_role("option", name=option, exact=True).click()
 

@@ -68,6 +68,7 @@ def _policy(counts: str, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "trigger_mode": MODES[counts],
         "show_progress": "hidden",
+        "show_progress_on": [],  # else every answer tells all that was ever answered how it stands, each looked for
         "api_visibility": "private",
         **({"concurrency_limit": 1} if counts == "every" else {}),
         **options,
