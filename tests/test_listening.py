@@ -26,12 +26,13 @@ def slider():
 def test_what_counts_is_what_the_browser_is_told(slider):
     value = listen(slider.release, same, [slider], [slider])
     command = listen(slider.release, same, [slider], [slider], counts="every")
-    start = listen(slider.release, same, [slider], [slider], counts="first", show_progress="minimal")
+    start = listen(slider.release, same, [slider], [slider], counts="first", show_progress_on=[slider])
     after = follow(start, same, [slider], [slider])
     modes = [listener["trigger_mode"] for listener in (value, command, start, after)]
     assert modes == ["always_last", "multiple", "once", "always_last"]
     assert {listener["api_visibility"] for listener in (value, command, start, after)} == {"private"}
-    assert (value["show_progress"], start["show_progress"]) == ("hidden", "minimal")
+    assert {listener["show_progress"] for listener in (value, command, start, after)} == {"hidden"}
+    assert [listener["show_progress_on"] for listener in (value, command, start, after)] == [[], [], [slider._id], []]
 
 
 def test_after_a_failure_nothing_follows_unless_it_is_asked_for(slider):
