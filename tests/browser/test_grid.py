@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, first_hit, go_to, reload
+from tests.support.browsing import PHONE, first_hit, go_to, reload, stand_still
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -157,6 +157,8 @@ def test_all_of_a_gallery_are_chosen_without_being_loaded_and_some_become_anothe
     expect(page.locator("#train-button")).to_be_visible()
     expect(page.locator("#chosen-outcome")).to_contain_text(f"Gallery 'taught' has {there} images")
     go_to(page, "Gallery")
+    expect(page.locator("#manage-gallery input")).to_have_value("taught")
+    stand_still(page)  # its pictures take the place of those that were chosen
     cards(page).nth(0).locator(".pick").click()
     act(page, "Remove from the gallery")
     answer(page, "Remove")

@@ -169,8 +169,8 @@ def _place(scene: Image.Image, drawing: Image.Image, rng: random.Random, plain: 
     lean = rng.choice((-1, 1))
     left, right = (bend, 0) if lean > 0 else (0, bend)
     quad = (0, -left, 0, _CANVAS + left, _CANVAS, _CANVAS + right, _CANVAS, -right)
-    drawing = drawing.transform(drawing.size, Image.Transform.QUAD, quad, Image.Resampling.BICUBIC)
-    drawing = drawing.rotate(0 if plain else rng.uniform(-22, 22), Image.Resampling.BICUBIC, expand=True)
+    drawing = drawing.transform(drawing.size, Image.Transform.QUAD, quad, Image.Resampling.BILINEAR)
+    drawing = drawing.rotate(0 if plain else rng.uniform(-22, 22), Image.Resampling.BILINEAR, expand=True)
     side = int(SIDE * (0.82 if plain else rng.uniform(0.5, 0.9)))
     drawing = drawing.resize((side, side), Image.Resampling.BICUBIC)
     room = SIDE - side
