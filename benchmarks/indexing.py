@@ -30,6 +30,8 @@ from unifex.models import zoo
 from unifex.models.efficientnet_lite import NETWORKS
 from unifex.models.embedder import Embedder
 
+MANY, CORES_ELSEWHERE = 10_000, 8
+
 
 class Chosen:
     """The first images of a source, as a source."""
@@ -138,6 +140,10 @@ def main() -> None:
     print(f"UniFEx, files to features                {fast:7.1f} images/s")
     print(f"UniFEx, files to a gallery on disk       {whole:7.1f} images/s, {whole / slow:.1f} times the plain loop")
     print(f"the same with {larger.name}                {more:7.1f} images/s, {whole / more:.1f} times as long")
+    for model, speed in ((embedder, whole), (larger, more)):
+        here = MANY / speed
+        there = here * (os.cpu_count() or 1) / CORES_ELSEWHERE
+        print(f"{MANY:,} with {model.name:13} {here:5.0f} s; {CORES_ELSEWHERE} cores, by multiplication: {there:.0f} s")
     print(f"timm + torchvision + DataLoader, eager   {slow:7.1f} images/s")
     print(f"the machine's limit                      {limit:7.1f} images/s, {limit / slow:.1f} times the plain loop")
     print(f"the backbone alone, all cores            {engine:7.1f} images/s, {engine / slow:.1f} times the plain loop")

@@ -154,6 +154,7 @@ def test_near_copies_are_one_card_that_opens(server, open_page):
     expect(after).to_have_count(1)  # where it was opened
     page.keyboard.press("Enter")
     expect(page.locator("#hits .near-copy")).to_have_count(0)
+    expect(page.locator(f".copies[data-of='{id}']")).to_be_focused()
     held = []
     page.route("**/items/*ids=*", lambda route: held.append(route))
     page.keyboard.press("Enter")
