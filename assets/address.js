@@ -1,5 +1,6 @@
 // The page's address: what is on screen, after #. Python writes what of a search stands in it (`props.value`: { text,
-// files, missing, said, opened }) and reads it (`unifex.visit`); the tab, the browser's history and links are this script's.
+// files, missing, said, opened: the address that was asked for, if any }) and reads it (`unifex.visit`); the tab, the
+// browser's history and links are this script's.
 // Runs inside a gr.HTML (`props`: also `minor`, names of what is no step back, and `most`, characters; `watch`).
 
 import { opens, settled } from './opening.js';
@@ -28,6 +29,7 @@ export default ({ props, watch }) => {
   const here = () => location.hash.slice(1);
   const TAB = /^tab=([a-z]+)&?/;
   const searchOf = (address) => address.replace(TAB, '');
+  const part = (text) => text.slice(0, props.most + 1);  // of one that is too long, enough to tell
   const there = async (files) => {  // an upload is kept for a day
     const found = await Promise.all(files.map((path) => fetch(`gradio_api/file=${path}`, { method: 'HEAD' }).catch(() => null)));
     return found.every((answer) => answer?.ok) ? files : [];
@@ -44,7 +46,7 @@ export default ({ props, watch }) => {
     past(false);
     const asked = told = { text: searchOf(address), files, missing: '' };  // as far as anybody knows yet
     const left = await there(files);
-    if (told === asked) unifex.visit(asked.text.slice(0, props.most + 1), left);
+    if (told === asked) unifex.visit(part(asked.text), left);
   };
   const past = (on) => present('#address-notice').then((notice) => { notice.hidden = on; });  // what it says of is left behind
   const wait = (on) => {
@@ -72,7 +74,7 @@ export default ({ props, watch }) => {
   };
   watch('value', () => {
     const news = JSON.parse(props.value);
-    if (following && !news.opened) return;
+    if (following && news.opened !== part(told.text)) return;  // of before, or of an address that was left at once
     unifex.told = told = news;
     wait(false);
     write();

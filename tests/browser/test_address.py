@@ -55,8 +55,16 @@ def test_back_forward_reload_and_a_link_show_what_was_on_screen(server, open_pag
     assert page.url == item
     page.go_back()
     expect(samples(page).first).to_be_visible()
+    held = []
+    uploads = re.compile("/file=")
+    page.route(uploads, lambda route: held.append(route) if route.request.method == "HEAD" else route.continue_())
     page.go_forward()
     page.go_forward()
+    settle(page)  # the first answers before it is known whether the upload of the second is there
+    assert held
+    for route in held:
+        route.continue_()
+    page.unroute(uploads)
     expect(page.locator("#query-image img")).to_be_visible()  # this browser's own upload
     expect(first_hit(page)).to_contain_text("cross")
     page.go_forward()

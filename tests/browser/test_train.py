@@ -229,6 +229,7 @@ def test_presets_set_their_fields_and_what_cannot_be_trained_says_why(server, op
         said = page.locator("#train-problem, #train-status")  # what cannot start, and what ended at once
         expect(said.filter(has_text=why)).to_be_visible()
         expect(page.locator("#train-button")).to_be_visible()
+        settle(page)  # what is typed while an answer is drawn may be lost
         field(page, box).fill(usual)
 
 

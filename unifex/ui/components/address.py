@@ -225,18 +225,18 @@ def in_words(form: Form) -> str:
     return say(" and ").join(filter(None, said))
 
 
-def address_told(form: Form, opened: bool = False) -> str:
+def address_told(form: Form, opened: str | None = None) -> str:
     """What the page is told of a search: its address, its uploads, for this browser alone, and :func:`missing`.
 
-    ``opened``: it was just read from an address.
+    ``opened``: the address that it was just read from.
     """
     said: dict[str, Any] = {
         "text": written(form),
         "files": form.paths,
         "missing": missing(form),
         "said": in_words(form),
+        "opened": opened,
     }
-    said["opened"] = opened
     return json.dumps(said, ensure_ascii=False)
 
 

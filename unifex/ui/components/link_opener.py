@@ -60,7 +60,8 @@ class LinkOpener:
             lacking += lost
         text = f"{'; '.join(lacking)}."
         told = message(say("The link could not be followed in full"), text[0].upper() + text[1:], "warning")
-        return {self.notice: told if lacking else "", self.address: address_told(form, opened=True), **self.fill(form)}
+        address = address_told(form, opened=asked[0])
+        return {self.notice: told if lacking else "", self.address: address, **self.fill(form)}
 
     def _there(self, said: Asked) -> tuple[Form, list[str]]:
         """The form, with the gallery and the items that are here for who asks, and what is not.
