@@ -26,12 +26,13 @@ def slider():
 def test_what_counts_is_what_the_browser_is_told(slider):
     value = listen(slider.release, same, [slider], [slider])
     command = listen(slider.release, same, [slider], [slider], counts="every")
-    start = listen(slider.release, same, [slider], [slider], counts="first", show_progress_on=[slider])
+    shown = {"show_progress": "minimal", "show_progress_on": [slider]}
+    start = listen(slider.release, same, [slider], [slider], counts="first", **shown)
     after = follow(start, same, [slider], [slider])
     modes = [listener["trigger_mode"] for listener in (value, command, start, after)]
     assert modes == ["always_last", "multiple", "once", "always_last"]
     assert {listener["api_visibility"] for listener in (value, command, start, after)} == {"private"}
-    assert {listener["show_progress"] for listener in (value, command, start, after)} == {"hidden"}
+    assert (value["show_progress"], start["show_progress"]) == ("hidden", "minimal")
     assert [listener["show_progress_on"] for listener in (value, command, start, after)] == [[], [], [slider._id], []]
 
 

@@ -183,7 +183,7 @@ def test_regions_and_pastes_are_heard_though_the_picture_of_the_query_came_last(
     page.route("**/assets/Image*.js", lambda route: held.append(route))
     with page.expect_request("**/query-drop.js"):
         reload(page)
-    expect(page.locator("#hits .card").first).to_be_attached()  # what stands there first goes when the query is there
+    expect(page.locator("#hits .card").first).to_be_visible()
     expect(page.locator("#query-image")).to_have_count(0)
     page.unroute("**/assets/Image*.js")
     for route in held:
@@ -311,7 +311,7 @@ LATE_JS = """(() => {
   window.fetch = async (asked, options) => {
     const answer = await real(asked, options);
     if (!(asked.url ?? String(asked)).includes('/queue/data')) return answer;
-    const transform = (chunk, out) => new Promise((done) => setTimeout(() => { out.enqueue(chunk); done(); }, 150));
+    const transform = (chunk, out) => new Promise((done) => setTimeout(() => { out.enqueue(chunk); done(); }, 300));
     return new Response(answer.body.pipeThrough(new TransformStream({ transform })), answer);
   };
 })()"""
