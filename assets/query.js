@@ -16,7 +16,8 @@ export default async ({ element, props, watch, server }) => {
   const write = (list) => list.map((box) => box.join(',')).join(';');
   const tools = () => {
     const count = boxes?.get().length || 0;
-    find('.region-tools').hidden = !boxes || !image?.naturalWidth;
+    find('.region-tools').hidden = !image;  // its place is there before the picture, or what is below would be moved by it
+    find('.region-tools').inert = !boxes || !image?.naturalWidth;
     find('[data-do=clear]').hidden = !count;
     find('[data-do=add]').textContent = count ? say('Another region') : say('Select a region');
     find('[data-do=suggest]').hidden = parts.length > 0;
