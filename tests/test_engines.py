@@ -142,6 +142,7 @@ def GPU(function):
 """
 
 
+@pytest.mark.slow
 def test_a_lent_gpu_is_used_in_a_forked_worker_with_pickled_arguments(tmp_path):
     """As ZeroGPU does it; the package is there only on such a Space, so a stand-in forks and pickles."""
     (tmp_path / "spaces.py").write_text(SPACES)

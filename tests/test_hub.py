@@ -183,6 +183,7 @@ def test_words_are_read_by_the_tokenizer_that_a_model_names(unifex, server, tmp_
     assert not server.requests
 
 
+@pytest.mark.slow
 def test_a_published_layout_goes_the_whole_way(server, tmp_path):
     """The smallest that timm publishes; ``python -m benchmarks.published_layouts`` goes with today's."""
     id = "timm:test_vit.r160_in1k"

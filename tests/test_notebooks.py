@@ -32,6 +32,7 @@ def here(demo, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_search(here):
     counts, result, hit, measured = shown("search.ipynb", here)
     assert counts["text/plain"] == "(264, [])"
@@ -42,6 +43,7 @@ def test_search(here):
     assert "mMP@5" in measured["text/html"]
 
 
+@pytest.mark.slow
 def test_finetune(here):
     items, result, found = shown("finetune.ipynb", here)
     assert items["text/plain"] == "264"

@@ -27,6 +27,7 @@ def count(module: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ROWS, ids=lambda spec: spec.id)
 def test_a_row_says_what_its_library_says(spec):
     name = Name.parse(spec.id)

@@ -125,6 +125,7 @@ def test_public_data_sets_that_are_there_are_one_click(server_with_data, open_pa
     expect(page.locator("#gallery-facts")).to_contain_text("dishes")
 
 
+@pytest.mark.slow
 def test_without_its_backbone_the_app_goes_on_with_the_bundled_one(tmp_path_factory, open_page, embedder, pictures):
     root = tmp_path_factory.mktemp("offline")
     run_index(Gallery.create(root / "indexes" / "drawn", embedder), pictures)

@@ -63,6 +63,7 @@ def start(layout, tmp_path):
     return started
 
 
+@pytest.mark.slow
 def test_a_duplicated_space_starts_serves_visitors_and_keeps_what_is_in_its_bucket(start, open_page, tmp_path):
     with start() as server:
         page = open_page(server.url)

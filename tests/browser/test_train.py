@@ -124,6 +124,7 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     assert scores(page) == before
 
 
+@pytest.mark.slow
 def test_late_blocks_learn_from_an_uploaded_folder_and_a_gallery_of_its_own_has_other_hits(server, open_page, tmp_path):
     page = open_page(server.url)
     open_training(page, "drawn")

@@ -81,6 +81,7 @@ def test_each_has_a_workspace_that_the_other_never_sees_and_can_delete_it(server
     assert galleries(bert) == ["berts", "drawn"]
 
 
+@pytest.mark.slow
 def test_a_visitor_trains_and_takes_the_model_home(server, open_page):
     page = open_page(server.url)
     files = {
