@@ -78,6 +78,7 @@ def test_a_gallery_follows_its_folder(server, open_page, tmp_path, embedder):
     go_to(page, "Gallery")
     choose(page, "#manage-gallery", "followed")
     switch, said = page.locator("#follow-switch input"), page.locator("#follow-said")
+    settle(page)  # what is pressed just as the facts of the gallery come is told by them how it was
     switch.check()
     expect(said).to_contain_text("nothing has changed")
     picture("signs/cross", 7).save(folder / "signs/cross/new.png")
@@ -87,5 +88,6 @@ def test_a_gallery_follows_its_folder(server, open_page, tmp_path, embedder):
     go_to(page, "Gallery")
     choose(page, "#manage-gallery", "followed")
     expect(switch).to_be_checked()
+    settle(page)
     switch.uncheck()
     expect(said).to_be_empty()
