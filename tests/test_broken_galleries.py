@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -14,10 +15,12 @@ from tests.support import drawing
 from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
+from unifex.core.errors import UnifexError
 from unifex.core.files import verify, with_checksum
 from unifex.data.demo import Demo
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.gallery.library import Broken, Library
+from unifex.retrieval.facets import facets
 from unifex.retrieval.search import search
 from unifex.ui.context import DEMO_GALLERY, AppContext
 
@@ -114,6 +117,37 @@ def test_a_gallery_made_anew_where_a_broken_one_was(sound, embedder, tmp_path):
         library.get_or_create("a", lambda: embedder)
     library.delete("a")
     assert len(library.get_or_create("a", lambda: embedder)) == 0
+
+
+READS = {
+    "records": lambda gallery, record: gallery.records([record.id]),
+    "a thumbnail": lambda gallery, record: gallery.thumbnail(record.sha256),
+    "features": lambda gallery, record: gallery.features([record.sha256]),
+    "a table of features": lambda gallery, record: gallery.feature_table([record.sha256])[:1],
+    "a snapshot": lambda gallery, record: gallery.snapshot(),
+    "an index": lambda gallery, record: gallery.index(),
+    "hits": lambda gallery, record: search(gallery, [drawing.picture("signs/cross", 0)], 4),
+    "neighbours": lambda gallery, record: gallery.neighbours(),
+    "facts": lambda gallery, record: gallery.facts(),
+    "facets": lambda gallery, record: facets(gallery),
+    "tags": lambda gallery, record: gallery.tags(),
+    "sources": lambda gallery, record: gallery.sources(),
+    "a writer": lambda gallery, record: run_index(gallery, Path(record.uri).parent),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_gallery_that_was_deleted_while_it_was_looked_at_says_so(sound, tmp_path, read):
+    library = Library(Path(shutil.copytree(sound / "indexes", tmp_path / "indexes")))
+    opened = library.get("a")
+    record = opened.records(opened.snapshot().columns.ids[:1])[0]
+    library.delete("a")
+    with contextlib.suppress(UnifexError, OSError):  # nothing else; what is in memory still may be given
+        READS[read](opened, record)
+    with pytest.raises(UnifexError, match="not there any more"):
+        opened.records([record.id])
+    assert library.names() == ["b"]
+    assert not opened.folder.exists()
 
 
 @pytest.mark.parametrize(("cut_off", "drawn"), [("before it was begun", True), ("midway", True), ("", False)])

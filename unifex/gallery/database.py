@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash
+from unifex.core.language import say
 from unifex.core.metadata import PLACE, TAKEN, columns_of_row
 from unifex.core.text import reason
 from unifex.data.item import Labels, Skipped
@@ -68,23 +69,27 @@ class Database:
         disk.check_open(self.path)
         if not self.path.exists() and (self.folder / config.FILE).exists():
             raise GalleryError(f"gallery '{self.name}' has lost its {FILE}; index its images again")
-        database = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
-        database.execute("PRAGMA trusted_schema = OFF")
         try:
-            with database:
+            opened = contextlib.closing(sqlite3.connect(self.path, timeout=30, check_same_thread=False))
+            with opened as database, database:
+                database.execute("PRAGMA trusted_schema = OFF")
                 self._check_schema(database)
                 if not as_it_is:
                     self._stand_in(database)
                 yield database
         except sqlite3.DatabaseError as error:
-            if code := _SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF):
-                raise OSError(code, os.strerror(code), str(self.path)) from error
-            text = str(error).partition("\n")[0][:200]
-            raise GalleryError(f"gallery '{self.name}': {FILE}: {text}") from error
+            raise self._reason(error) from error
         except UnicodeDecodeError as error:  # of what SQLite would have said
             raise GalleryError(f"gallery '{self.name}': {FILE} is damaged") from error
-        finally:
-            database.close()
+
+    def _reason(self, error: sqlite3.DatabaseError) -> Exception:
+        """What to raise where SQLite cannot go on."""
+        if not self.folder.exists():
+            return GalleryError(say("gallery '{name}' is not there any more: deleted, or renamed", name=self.name))
+        if code := _SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF):
+            return OSError(code, os.strerror(code), str(self.path))
+        text = str(error).partition("\n")[0][:200]
+        return GalleryError(f"gallery '{self.name}': {FILE}: {text}")
 
     def _check_schema(self, database: sqlite3.Connection) -> None:
         """Once: the folder may be somebody else's."""
