@@ -38,7 +38,9 @@ from unifex.training.run import train
 from unifex.ui.components.model_switch import ModelSwitch
 from unifex.ui.context import AppContext
 
-DEEP = replace(PRESETS["deep"].config, epochs=2, augmentations=1, batch_size=16, backbone_learning_rate=1e-3)
+DEEP = replace(
+    PRESETS["deep"].config, epochs=2, augmentations=1, batch_size=16, backbone_learning_rate=1e-3, neck_epochs=2
+)
 NAME = "deep"
 
 
@@ -125,6 +127,22 @@ def test_a_neck_can_be_trained_on_top_and_deep_again(taught, tmp_path):
     assert first.keys() == second.keys()
     np.testing.assert_array_equal(first["blocks.5.0.conv_pw.weight"], second["blocks.5.0.conv_pw.weight"])
     assert not np.array_equal(first["head.0.weight"], second["head.0.weight"])
+
+
+def test_the_neck_is_trained_anew_on_what_the_blocks_have_learned(taught):
+    """As in a gallery that the adapted backbone has indexed; the neck that learned beside the blocks is another."""
+    gallery, _ = taught
+    config = replace(DEEP, init="pca", neck_interpolation=0.7)
+    learned_from = finish(train(gallery, "anew", config)).data.train
+    finish(train(gallery, "beside", replace(config, neck_epochs=0)))
+    anew, beside = (Embedder.load(name, models=gallery.models) for name in ("anew", "beside"))
+    own = Gallery.create(gallery.folder.parent / "own", anew)
+    run_index(own, gallery.folder.parent.parent / "pictures")
+    finish(train(own, "alone", config.of_the_neck_anew))
+    alone = Embedder.load("alone", models=own.models)
+    features = own.features(own.snapshot().columns.sha256s())[learned_from]
+    first, second, third = (model.neck.embed(features, 64) for model in (anew, alone, beside))
+    assert (first * second).sum(1).min() > 0.999 > (first * third).sum(1).max()
 
 
 def test_interpolation_goes_part_of_the_way(taught):

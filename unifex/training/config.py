@@ -94,6 +94,7 @@ WARMUPS = {
     "exponential": to_say("fast at first"),
     "none": to_say("full speed at once"),
 }
+NECK_DISTILLATION = 40.0  # of a neck that is trained anew: the blocks' features have learned already
 SCHEDULES = {"cosine": to_say("falls along a cosine"), "constant": to_say("stays")}
 
 
@@ -143,8 +144,11 @@ class TrainConfig:
     interpolation: float = _setting(
         1.0, "of the way from the original backbone and neck to the learned ones that is gone (WiSE-FT)", 0, 1
     )
+    neck_epochs: int = _setting(
+        0, "that the neck is trained anew for, on what late blocks see once they have learned; 0: it is not", 0, 1000
+    )
     neck_interpolation: float = _setting(
-        1.0, "of that way that the neck goes, whose start often serves unseen things better; deep training only", 0, 1
+        1.0, "of that way that the neck goes, whose start often serves unseen things better", 0, 1
     )
     final_lr_scale: float = _setting(0.05, "of the learning rate that is left at the end", 0, 1, key="final_share")
     weight_decay: float = _setting(1e-4, "pulls weights to zero", 0, 1)
@@ -200,6 +204,18 @@ class TrainConfig:
     def deep(self) -> bool:
         """Whether blocks of the backbone learn, too."""
         return self.backbone_learning_rate > 0
+
+    @property
+    def of_the_neck_anew(self) -> TrainConfig:
+        """What follows deep training: the neck alone, from its start, close to how alike the features are."""
+        return replace(
+            self,
+            backbone_learning_rate=0.0,
+            epochs=self.neck_epochs,
+            iterations=0,
+            augmentations=0,
+            distillation=self.distillation or NECK_DISTILLATION,
+        )
 
     @property
     def in_one_step(self) -> bool:
@@ -284,7 +300,7 @@ PRESETS: dict[str, Preset] = {
         to_say("what did best on classes never seen: a slow neck and fast centres, all dimensions at once"),
     ),
     "deep": Preset(
-        replace(_FROM_WHAT_THERE_IS, epochs=8, backbone_learning_rate=1e-4, augmentations=3),
+        replace(_FROM_WHAT_THERE_IS, epochs=8, backbone_learning_rate=1e-4, augmentations=3, neck_epochs=10),
         to_say("minutes to hours: the backbone's last blocks learn as well; galleries are indexed anew to use it"),
     ),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,15 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.models import backbones, engines
 from unifex.models.adaptation import Adaptation
 from unifex.models.backbones import BackboneSpec
+from unifex.models.neck import Neck
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import TrainingData
 from unifex.training.late_maps import FrozenPart, Views, check_room, keep_maps
 
 if TYPE_CHECKING:
     from unifex.training.late_blocks import LateSamples
+    from unifex.training.loop import Learned
+    from unifex.training.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,26 @@ def forecast(network: Any, frozen: FrozenPart, side: int, views: Views, config: 
     needed = check_room(path, len(views), 2 * math.prod(frozen.shape))
     pace, images = measure_pace(network, frozen, side), len(views.train)
     steps = config.steps(images) * min(config.batch_size, images)
-    return Forecast(needed, len(views) * pace.early + steps * pace.step + len(views.measured) * pace.late)
+    looked_at = len(views.measured) + (images if config.neck_epochs else 0)
+    return Forecast(needed, len(views) * pace.early + steps * pace.step + looked_at * pace.late)
+
+
+def train_neck_anew(learned: Learned, samples: Samples, config: TrainConfig, current: Neck) -> Work[Learned]:
+    """A neck from its start on what the late blocks see now that they have learned, where ``config`` wants it: the one
+    that learned beside them followed features that are no more."""
+    from unifex.training import loop
+    from unifex.training.late_blocks import adapted_features
+    from unifex.training.samples import Samples
+
+    if not (samples.late and learned.adaptation and config.neck_epochs):
+        return learned
+    yield Step(to_say("the neck anew"))
+    features = adapted_features(samples.late, learned.adaptation, samples.late.positions)
+    seen = Samples(features, samples.labels, samples.domains)
+    for epoch in loop.fit(seen, config.of_the_neck_anew, current):
+        learned = replace(learned, neck=epoch.neck)
+        yield Step(to_say("the neck anew"), epoch.number, epoch.total, to_say("epochs"), epoch.seconds_left)
+    return learned
 
 
 def adapted_table(samples: LateSamples, adaptation: Adaptation, positions: np.ndarray, length: int) -> np.ndarray:

@@ -142,7 +142,7 @@ class _Run:
     def learned(self) -> Learned:
         """What was learned so far, as far as it is kept."""
         if self.late is None:
-            return Learned(self._neck(1.0))
+            return Learned(self._neck(self.config.neck_interpolation))
         share = self.config.interpolation
         return Learned(self._neck(share * self.config.neck_interpolation), self.late.adaptation(share))
 

@@ -31,7 +31,7 @@ from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
 from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
-from unifex.training.deep import adapted_table, late_samples
+from unifex.training.deep import adapted_table, late_samples, train_neck_anew
 from unifex.training.distributed import SINGLE, Processes
 from unifex.training.held_out import HoldOut, TrainingData, divide
 from unifex.training.model_card import write_card
@@ -187,6 +187,7 @@ class _Training:
         learned = learned or loop.reached(samples, self.config, self.checkpoint, self.current)
         if learned is None:
             raise self._nothing_reached()
+        learned = yield from train_neck_anew(learned, samples, self.config, self.current)
         result = yield from self._measure(learned, curve, samples)
         save(result, self.gallery.embedder, self.gallery.models / self.name)
         delete_checkpoint(self.gallery.models, self.name)

@@ -57,6 +57,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
             to_say("Way gone"),
             to_say("1 keeps all that was learned, 0.5 goes half way back to the original backbone."),
         ),
+        "neck_epochs": (
+            to_say("Epochs of the neck anew"),
+            to_say("So long the neck is trained once more when late blocks have learned; 0: not at all."),
+        ),
         "neck_interpolation": (
             to_say("Way of the neck"),
             to_say("Of that way; half of it often serves what was never seen better."),
