@@ -1,40 +1,32 @@
 """Make an adapted model that is shipped: late blocks of a bundled backbone and their neck, by sources that allow it.
 
-    python -m benchmarks.train_default_model MANIFEST.csv MORE.csv --library FOLDER --out assets/models/unifex-lite-2
-    python -m benchmarks.train_default_model MANIFEST.csv MORE.csv --library OTHER --out assets/models/unifex-base \\
+    python -m benchmarks.train_default_model MANIFEST.csv MORE.csv --library FOLDER --out assets/models/unifex-lite-3
+    python -m benchmarks.train_default_model MANIFEST.csv MORE.csv --library OTHER --out assets/models/unifex-base-2 \\
         --backbone lite0-lite2
 
 Only ``train`` rows are learned from, of the second manifest at most a few a label; ``EXCLUDED`` sources are not (a
 label begins with its source's name). The first one's query and index rows are scored at the end. ``FOLDER`` keeps the
-gallery, what the frozen part gave and a training that was stopped: called again alike, it goes on. ``--set`` changes a
-setting. Of several ``--seeds`` the weights are averaged (Wortsman et al. 2022, model soups, arXiv 2203.05482): all
-trainings begin with the same ones.
+gallery and a training that was stopped: called again alike, it goes on. ``--set`` changes a setting.
+``--choose`` writes no model: it leaves a third of the ``train`` rows' classes out, and scores these alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from unifex.core.progress import finish
+from unifex.core.progress import Step, finish
 from unifex.core.tables import to_csv
-from unifex.evaluation.evaluate import evaluate
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
-from unifex.models.adaptation import Adaptation
 from unifex.models.embedder import Embedder
-from unifex.models.neck import Neck
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.result import TrainResult
-from unifex.training.resume import maps_path
 from unifex.training.run import save, train
 
 EXCLUDED = ("ikea", "pacs-", "cards", "vietnam_landmarks")  # not for commercial use, unclear, unverified, none stated
@@ -42,10 +34,7 @@ MORE_A_LABEL = 4  # of the second manifest: a third of what is learned from is t
 RECIPE: TrainConfig = replace(
     PRESETS["deep"].config,
     init="pca",
-    epochs=4,
-    augmentations=2,
-    backbone_learning_rate=2e-4,
-    neck_interpolation=0.5,
+    backbone_learning_rate=3e-4,
 )
 SOURCES = (
     "Sources, as labelled by their authors: GroceryStoreDataset (MIT), clothing-dataset-small (CC0), Caltech-101 "
@@ -66,33 +55,36 @@ def main() -> None:
     parser.add_argument("more", type=Path)
     parser.add_argument("--library", type=Path, required=True)
     parser.add_argument("--backbone", default="lite0")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--until", type=int, default=3, help="of the recipe's epochs so many are run (3)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--choose", action="store_true")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
+    if not (arguments.out or arguments.choose):
+        parser.error("--out FOLDER, or --choose")
     config = RECIPE.updated(dict(pair.split("=", 1) for pair in arguments.set))
-    gallery = Gallery.open_or_create(arguments.library / "mixture", Embedder.raw(arguments.backbone))
+    name = "choosing" if arguments.choose else "mixture"
+    gallery = Gallery.open_or_create(arguments.library / name, Embedder.raw(arguments.backbone))
     if not len(gallery):
-        mixed = arguments.library / "mixture.csv"
-        mixed.write_text(_mixture(arguments.manifest, arguments.more), encoding="utf-8")
+        mixed = arguments.library / f"{name}.csv"
+        mixed.write_text(_mixture(arguments.manifest, arguments.more, not arguments.choose), encoding="utf-8")
         print(f"{finish(index(gallery, str(mixed))).items} images", flush=True)
-    results = []
-    for seed in arguments.seeds:
-        kept = arguments.library / f"kept-{seed}.maps"
-        results.append(_trained(gallery, replace(config, seed=seed), arguments.until, kept))
-        tell(results[-1])
-    note = f"{SOURCES} Of the recipe's epochs {arguments.until} were run."
-    if len(results) > 1:
-        note += f" The weights are the mean of {len(results)} trainings with seeds of their own."
-    write(averaged(results, gallery) if len(results) > 1 else results[0], gallery.embedder, arguments.out, note)
+    shutil.rmtree(gallery.models / name, ignore_errors=True)  # of an earlier run
+    result = finish(train(gallery, name, config), _tell_step)
+    if arguments.choose:
+        tell(result)
+    else:
+        write(result, gallery.embedder, arguments.out)
 
 
-def _mixture(manifest: Path, more: Path) -> str:
-    """A manifest of what is learned from, and of what is measured."""
-    first = (row for row in _rows(manifest) if row["split"] != "train" or _is_free(row))
+def _mixture(manifest: Path, more: Path, measured: bool) -> str:
+    """A manifest of what is learned from, and of what is ``measured`` besides."""
+    first = (
+        row
+        for row in _rows(manifest)
+        if (row["split"] == "train" and _is_free(row)) or (row["split"] != "train" and measured)
+    )
     rows = [*first, *_at_most(MORE_A_LABEL, filter(_is_free, _rows(more)))]
-    header = ["path", "domain", "label", "split"]
+    header = ["path", "domain", "label", *(["split"] if measured else [])]
     return to_csv(header, [[row[name] for name in header] for row in rows], guard=False)
 
 
@@ -116,50 +108,9 @@ def _at_most(count: int, rows: Iterable[dict[str, str]]) -> Iterator[dict[str, s
             yield row
 
 
-def _trained(gallery: Gallery, config: TrainConfig, until: int, kept: Path) -> TrainResult:
-    """Measured after epoch ``until``. What the frozen part gave serves later trainings of the same seed, too: one more
-    name for the file keeps it."""
-    name = f"seed-{config.seed}"
-    shutil.rmtree(gallery.models / name, ignore_errors=True)
-    maps = maps_path(gallery.models, name)
-    if kept.exists() and not maps.exists():
-        maps.parent.mkdir(parents=True, exist_ok=True)
-        for suffix in ("", ".json"):
-            os.link(f"{kept}{suffix}", f"{maps}{suffix}")
-
-    work = train(gallery, name, config)
-    for step in work:
-        if step.stage.startswith("epoch") and not kept.exists():
-            for suffix in ("", ".json"):
-                os.link(f"{maps}{suffix}", f"{kept}{suffix}")
-        if step.stage.startswith("epoch") or step.done % 2048 == 0:
-            print(f"{step.stage} {step.done}/{step.total} {step.note}", flush=True)
-        if step.stage.startswith("epoch") and step.done >= until:
-            work.close()
-    return finish(train(gallery, name, config, finish=True))
-
-
-def averaged(results: list[TrainResult], gallery: Gallery) -> TrainResult:
-    """The mean of the trainings' weights, measured as each was."""
-    first = results[0]
-    assert first.data.split
-    assert first.adaptation
-    differences = [result.adaptation.differences for result in results if result.adaptation]
-    mean = {name: np.mean([one[name].astype(np.float32) for one in differences], axis=0) for name in differences[0]}
-    adaptation = Adaptation({name: value.astype(np.float16) for name, value in mean.items()})
-    weight, bias = (np.mean([getattr(result.neck, part) for result in results], axis=0) for part in ("weight", "bias"))
-    neck = Neck(first.neck.kind, weight, bias, first.neck.dims)
-    backbone = gallery.embedder.backbone.adapted(adaptation)
-    positions = np.union1d(first.data.split.queries, first.data.split.items)
-    records = gallery.records(first.data.columns.ids[positions])
-    seeing = Embedder(gallery.embedder.config, gallery.embedder.neck, backbone)
-    features = seeing.features([Path(record.uri) for record in records])
-    evaluations = [e for e in first.evaluations if e.model != first.model]
-    for dim in neck.dims:
-        embeddings = np.zeros((len(first.data.columns.ids), dim), np.float32)
-        embeddings[positions] = neck.embed(features, dim)
-        evaluations.append(finish(evaluate(first.data.split, embeddings, first.model)))
-    return replace(first, neck=neck, adaptation=adaptation, evaluations=evaluations)
+def _tell_step(step: Step) -> None:
+    if step.stage.startswith("epoch") or step.done % 2048 == 0:
+        print(f"{step.stage} {step.done}/{step.total} {step.note}", flush=True)
 
 
 def tell(result: TrainResult) -> None:
@@ -169,14 +120,14 @@ def tell(result: TrainResult) -> None:
         print(f"{measured.model:24} {measured.dim:5}  mMP@5 {figures}", flush=True)
 
 
-def write(result: TrainResult, embedder: Embedder, out: Path, note: str) -> None:
-    """Save it under the name of its folder, with a ``note`` in its card."""
+def write(result: TrainResult, embedder: Embedder, out: Path) -> None:
+    """Save it under the name of its folder, with its sources in its card."""
     name = out.name
     renamed = [replace(e, model=name) if e.model == result.model else e for e in result.evaluations]
     shutil.rmtree(out, ignore_errors=True)
     named = replace(result, model=name, evaluations=renamed)
     tell(named)
-    save(named, embedder, out, note)
+    save(named, embedder, out, SOURCES)
 
 
 if __name__ == "__main__":
