@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.browsing import choose, go_to, settle
 from tests.support.drawing import picture, write_folder
+from tests.support.filming import film
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
 from unifex.gallery.gallery import Gallery
@@ -28,6 +29,7 @@ def press(page: Page, elem_id: str) -> None:
 
 def test_what_is_read_looked_at_again_moved_and_forgotten(server, open_page, tmp_path):
     folder = write_folder(tmp_path / "pictures")
+    film(folder / "clips/dog.mp4", [(0, 0), (1, 1), (2, 2), (3, 3)], 4)
     page = open_page(server.url)
     go_to(page, "Gallery")
     page.locator("#source-path textarea, #source-path input").fill(str(folder))
@@ -35,35 +37,41 @@ def test_what_is_read_looked_at_again_moved_and_forgotten(server, open_page, tmp
     page.locator("#reading button").first.click()
     settle(page)  # fields that have just appeared take their first value once more
     page.locator("#reading-exclude textarea").fill("disc")
+    frames, outcome = page.locator("#reading-frames input"), page.locator("#index-outcome")
+    frames.fill("often")
+    frames.press("Enter")
     press(page, "start-button")
-    outcome = page.locator("#index-outcome")
-    expect(outcome).to_contain_text("18 images added to 'sourced'", timeout=60_000)
+    expect(outcome).to_contain_text("frames 'often' is neither 'every SECONDS'")
+    frames.fill("every 2")
+    frames.press("Enter")
+    press(page, "start-button")
+    expect(outcome).to_contain_text("20 images added to 'sourced'", timeout=60_000)
     expect(page.locator("#gallery-facts h3")).to_have_text("sourced")
     page.locator("#gallery-sources button").first.click()
     settle(page)
     chosen = page.locator("#gallery-source input")
-    expect(chosen).to_have_value(f"{folder} · 18 items")
+    expect(chosen).to_have_value(f"{folder} · 20 items")
 
     moved = folder.rename(tmp_path / "elsewhere")
     press(page, "source-again")
     expect(page.locator("#source-notice")).to_contain_text("does not exist")
     page.locator("#source-place textarea, #source-place input").fill(str(moved))
     press(page, "source-move")
-    expect(page.locator("#source-notice")).to_contain_text("18 items of it are known at the new place now")
-    expect(chosen).to_have_value(f"{moved} · 18 items")
+    expect(page.locator("#source-notice")).to_contain_text("20 items of it are known at the new place now")
+    expect(chosen).to_have_value(f"{moved} · 20 items")
 
     (moved / "signs/cross/0.png").unlink()
     press(page, "source-again")  # disc is still left out
-    expect(outcome).to_contain_text("17 were there already, 1 are gone from the source and were kept")
+    expect(outcome).to_contain_text("19 were there already, 1 are gone from the source and were kept")
     choose(page, "#source-gone", "Remove them, but not if most are gone")
     press(page, "source-again")
     expect(outcome).to_contain_text("1 were removed")
-    expect(chosen).to_have_value(f"{moved} · 17 items")
+    expect(chosen).to_have_value(f"{moved} · 19 items")
 
     press(page, "forget-source-ask")
     expect(page.locator("#gallery-sources")).to_contain_text("Image files and corrections stay")
     press(page, "forget-source")
-    expect(page.locator("#source-notice")).to_contain_text("Forgotten, with 17 items")
+    expect(page.locator("#source-notice")).to_contain_text("Forgotten, with 19 items")
     expect(chosen).to_have_value("")
     assert len(Gallery.open(server.indexes / "sourced")) == 0
     assert (moved / "shapes/disc/0.png").exists()

@@ -14,6 +14,7 @@ from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.core.text import plural
 from unifex.data import sources, uploads
+from unifex.data.frame_names import Choice
 from unifex.data.item import Options, Source, SourceError
 from unifex.gallery import bundle
 from unifex.gallery.bundle_file import is_bundle
@@ -59,6 +60,7 @@ class IndexJobs:
             source = uploads.open_staged(Path(spec), options.exclude, self.context.settings.public)
         else:
             self.context.check_local(say("folders of the server and data sets are not read"))
+            Choice.parse(options.frames)
             source = sources.open_source(spec, options=options)
         sources.require_items(source)
         return source

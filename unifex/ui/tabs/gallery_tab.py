@@ -106,6 +106,11 @@ class GalleryTab:
             self.follow_links = gr.Checkbox(
                 label=say("Follow symbolic links"), visible=local, elem_id="reading-follow-links"
             )
+            self.frames = gr.Dropdown(
+                [(say(text), frames) for frames, text in _FRAMES.items()], value=Options.frames, visible=local,
+                label=say("Frames of videos"), allow_custom_value=True, elem_id="reading-frames",
+                info=say("Of those in a folder that is named above; 'every SECONDS' can be typed"),
+            )  # fmt: skip
         with gr.Column(visible=local):
             self.picker.build()
         with gr.Row():
@@ -144,7 +149,7 @@ class GalleryTab:
         self._wire_managing()
 
     def _wire_adding(self) -> None:
-        reading = [self.exclude, self.follow_links]
+        reading = [self.exclude, self.follow_links, self.frames]
         tried = [self.path, self.pending, self.name, self.picker.model, *reading]
         received = [self.pending, self.path, self.name, self.suggested, self.message]
         named = [self.name, self.suggested, self.picker.model, *reading]
@@ -186,7 +191,7 @@ class GalleryTab:
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
     def receive(
-        self, name: str, suggested: str, model: str, exclude: str, follow_links: bool, event: gr.EventData
+        self, name: str, suggested: str, model: str, exclude: str, follow_links: bool, frames: str, event: gr.EventData
     ) -> Iterator[Updates]:
         """(gallery name, the name that was filled in, model, what is read; dropped files) -> what was staged, and a
         forecast."""
@@ -199,7 +204,7 @@ class GalleryTab:
             name = suggested = name_for(folder)
         filled = {self.pending: staged, self.path: "", self.name: name, self.suggested: suggested}
         yield {**filled, self.message: message(say(_TRYING))}
-        yield {self.message: self._forecast(staged, name, model, _options(exclude, follow_links))}
+        yield {self.message: self._forecast(staged, name, model, _options(exclude, follow_links, frames))}
 
     def _embedder(self, name: str, model: str) -> Embedder:
         """The model of the gallery to add to, or that of a new one."""
@@ -208,12 +213,12 @@ class GalleryTab:
         return self.picker.embedder(model)
 
     def show_forecast(
-        self, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool
+        self, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool, frames: str
     ) -> Iterator[Updates]:
         """(typed path, staged upload, gallery name, model, what is read) -> what indexing it would take."""
         yield {self.message: message(say(_TRYING))}
         spec, name = typed.strip() or staged, name.strip() or name_for(typed)
-        yield {self.message: self._forecast(spec, name, model, _options(exclude, follow_links))}
+        yield {self.message: self._forecast(spec, name, model, _options(exclude, follow_links, frames))}
 
     def _forecast(self, spec: str, name: str, model: str, options: Options) -> str:
         if self.jobs.is_packed(spec):
@@ -226,14 +231,14 @@ class GalleryTab:
             return message(say("No forecast"), reason(error), "error")
 
     def begin(
-        self, begun: str, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool
+        self, begun: str, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool, frames: str
     ) -> Updates:
         """(upload begun before, typed path, staged upload, gallery name, model, what is read) -> a job, and what was
         begun. Raises ``UnifexError``."""
         spec, name = typed.strip() or ("" if staged == begun else staged), name.strip()
         if not spec and begun and self.context.is_busy("index"):
             return {self.message: gr.skip()}  # pressed twice
-        options = _options(exclude, follow_links)
+        options = _options(exclude, follow_links, frames)
         job = self.jobs.start(spec, name or name_for(spec), options, lambda: self.picker.embedder(model))
         return {self.awaited: job.id, self.begun: spec, self.suggested: name}
 
@@ -350,6 +355,13 @@ _TO_ADDING = "() => document.querySelector('#drop').scrollIntoView({ block: 'cen
 _TRYING = to_say("Trying a few images for a forecast")
 
 
-def _options(exclude: str, follow_links: bool) -> Options:
+_FRAMES = {
+    "every 1": to_say("one a second"),
+    "every 10": to_say("one every ten seconds"),
+    "scenes": to_say("one a scene"),
+}
+
+
+def _options(exclude: str, follow_links: bool, frames: str) -> Options:
     """How files are read, as the boxes say."""
-    return Options(exclude=tuple(lines_of(exclude)), follow_links=follow_links)
+    return Options(exclude=tuple(lines_of(exclude)), follow_links=follow_links, frames=frames or Options.frames)
