@@ -31,11 +31,7 @@ from unifex.training.run import save, train
 
 EXCLUDED = ("ikea", "pacs-", "cards", "vietnam_landmarks")  # not for commercial use, unclear, unverified, none stated
 MORE_A_LABEL = 4  # of the second manifest: a third of what is learned from is the first's
-RECIPE: TrainConfig = replace(
-    PRESETS["deep"].config,
-    init="pca",
-    backbone_learning_rate=3e-4,
-)
+RECIPE: TrainConfig = replace(PRESETS["deep"].config, init="pca", backbone_learning_rate=3e-4, neck_interpolation=0.3)
 SOURCES = (
     "Sources, as labelled by their authors: GroceryStoreDataset (MIT), clothing-dataset-small (CC0), Caltech-101 "
     "(CC BY 4.0), ffml cut-outs (MIT), Noto emoji (Apache-2.0), brand logos of public icon sets (CC0, MIT); "
