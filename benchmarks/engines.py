@@ -2,7 +2,7 @@
 
     python -m benchmarks.engines SOURCE [--images 128] [--runs 5]
 
-ONNX Runtime is measured for comparison only; the app does not use it. The backbone of ``unifex-lite-2``, whose last
+ONNX Runtime is measured for comparison only; the app does not use it. The backbone of ``unifex-lite-3``, whose last
 blocks are adapted, is measured beside the one as it came.
 """
 
@@ -24,7 +24,7 @@ from unifex.data.sources import open_source
 from unifex.models import backbones, engines
 from unifex.models.embedder import Embedder
 
-ADAPTED = "unifex-lite-2"
+ADAPTED = "unifex-lite-3"
 
 
 def onnxruntime_engine(spec: backbones.BackboneSpec, batch: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -119,7 +119,7 @@ def tell(result: TrainResult) -> None:
 def write(result: TrainResult, embedder: Embedder, out: Path) -> None:
     """Save it under the name of its folder, with its sources in its card."""
     name = out.name
-    renamed = [replace(e, model=name) if e.model == result.model else e for e in result.evaluations]
+    renamed = [replace(e, model=e.model.replace(result.model, name)) for e in result.evaluations]
     shutil.rmtree(out, ignore_errors=True)
     named = replace(result, model=name, evaluations=renamed)
     tell(named)

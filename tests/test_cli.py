@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import BUNDLED
 from unifex.cli.main import main
 
 
@@ -56,7 +57,7 @@ def test_evaluate(built, unifex):
     low, high = answer["domains"]["signs"]["ci95"]
     assert low <= answer["domains"]["signs"]["mmp5"] <= high
     assert [(c["model"], c["dim"], c["context"]) for c in answer["compared"]] == [
-        ("unifex-lite-2", 256, False), ("unifex-lite-2", 64, False), ("raw", 1600, False),
+        ("unifex-lite-3", 256, False), ("unifex-lite-3", 64, False), ("raw", 1600, False),
     ]  # fmt: skip
     assert len(answer["labels"]) == 4
     code, text, _ = unifex("evaluate", "--gallery", "drawn", "--protocol", "random")
@@ -81,7 +82,7 @@ def test_map(built, unifex, tmp_path):
     out = tmp_path / "pages" / "map.html"
     code, answer, _ = unifex("map", "--gallery", "drawn", "--out", out, "--thumbnails", "--json")
     assert code == 0
-    assert (answer["items"], answer["models"]) == (24, ["unifex-lite-2"])
+    assert (answer["items"], answer["models"]) == (24, ["unifex-lite-3"])
     assert out.read_text().startswith("<!doctype html>")
 
 
@@ -149,7 +150,7 @@ def test_search(built, unifex, folder):
     _, together, _ = unifex("search", *queries, "--gallery", "drawn", "--together", "--dim", 64, "--json")
     assert len(together["results"]) == 1
     code, text, _ = unifex("search", queries[0], "--gallery", "drawn", "-k", 2)
-    assert "2 hits in 24 items (unifex-lite-2, exact, 256-d)" in text
+    assert "2 hits in 24 items (unifex-lite-3, exact, 256-d)" in text
 
 
 def test_search_with_a_box_and_with_an_item(built, unifex, folder, tmp_path):
@@ -234,10 +235,9 @@ def test_galleries_info_remove_models(built, unifex):
     assert removed == {"gallery": "drawn", "removed": 2, "items": 22}
     _, models, _ = unifex("models", "--json")
     assert [(m["name"], m["backbone"], m["dims"]) for m in models["models"]] == [
-        ("unifex-base", "lite0-lite2", [64, 128, 256, 512]),
-        ("unifex-lite", "lite0", [64, 128, 256, 512]), ("unifex-lite-2", "lite0", [64, 128, 256, 512]),
-    ]  # fmt: skip
-    assert [m["adapted"] for m in models["models"]] == [True, False, True]
+        (name, "lite0-lite2" if "base" in name else "lite0", [64, 128, 256, 512]) for name in BUNDLED
+    ]
+    assert [m["adapted"] for m in models["models"]] == [name != "unifex-lite" for name in BUNDLED]
     for command in (["galleries"], ["info", "drawn"], ["models"]):
         code, text, _ = unifex(*command)
         assert code == 0

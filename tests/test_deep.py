@@ -52,7 +52,7 @@ def taught(tmp_path_factory, embedder) -> tuple[Gallery, Embedder]:
     run_index(gallery, drawing.write_folder(home / "pictures"))
     result = finish(train(gallery, NAME, DEEP))
     assert result.adaptation
-    assert {("raw", 1600), (f"raw, {NAME}", 1600), (NAME, 64), ("unifex-lite-2", 256)} <= {
+    assert {("raw", 1600), (f"raw, {NAME}", 1600), (NAME, 64), ("unifex-lite-3", 256)} <= {
         (e.model, e.dim) for e in result.evaluations
     }
     assert not list((gallery.models / ".training").glob("*.maps*"))

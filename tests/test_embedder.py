@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.drawing import LABELS, encoded, picture
+from tests.support.galleries import BUNDLED
 from tests.support.trap import trap
 from unifex.core.images import ImageError
 from unifex.core.vectors import l2_normalize
@@ -94,11 +95,19 @@ def test_the_adapted_model_is_small_and_another_in_its_last_blocks_alone(embedde
     names = adapted.backbone.adaptation.differences
     assert adapted.backbone.title == "EfficientNet-Lite0, adapted"
     assert all(name.startswith(("blocks.5.", "blocks.6.", "head.")) for name in names)
-    assert (BUNDLED_MODELS / "unifex-lite-2" / FILES[1]).stat().st_size < 12e6
+    assert (BUNDLED_MODELS / "unifex-lite-3" / FILES[1]).stat().st_size < 12e6
     assert adapted.neck.dims == frozen.neck.dims
     other, own = frozen.embed([PICTURE])[0], adapted.embed([PICTURE])[0]
     assert np.linalg.norm(own) == pytest.approx(1, abs=1e-5)
     assert other @ own < 0.9
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_galleries_keep_the_model_that_they_were_made_with(name):
+    """Whatever is the default by now: each is in the box, and its backbone is the very one."""
+    model = Embedder.load(name)
+    assert model.backbone.weight_hash() == model.config.backbone_hash
+    assert model.neck.dims == (64, 128, 256, 512)
 
 
 def test_the_larger_model_is_two_networks_adapted_in_their_last_blocks(embedder):
@@ -172,7 +181,7 @@ def test_a_config_that_is_no_config(broken, tmp_path, text):
 
 def test_a_broken_model_does_not_hide_the_others(broken, tmp_path, caplog):
     broken(schema=99)
-    assert [config.name for config in list_models(tmp_path)] == ["unifex-base", "unifex-lite", "unifex-lite-2"]
+    assert [config.name for config in list_models(tmp_path)] == BUNDLED
     assert "schema 99" in caplog.text
 
 
@@ -195,7 +204,7 @@ def test_damaged_weights_are_refused(broken, tmp_path):
 def test_a_missing_model_lists_those_there_are():
     with pytest.raises(ModelError, match="unifex-lite"):
         find_model("nowhere")
-    assert [config.name for config in list_models()] == ["unifex-base", "unifex-lite", "unifex-lite-2"]
+    assert [config.name for config in list_models()] == BUNDLED
 
 
 @pytest.mark.parametrize("name", FILES)
