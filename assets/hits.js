@@ -8,7 +8,8 @@ const COPY = 'near-copy';
 
 export default (grid) => {
   const { element, place } = grid, further = place('more-hits');
-  let found = [], opened = new Map(), asking = false, scrolled = false;  // opened: id of a hit -> its near-copies
+  let found = [], foundIn = '', asking = false, scrolled = false;  // foundIn: the gallery
+  let opened = new Map();  // id of a hit -> its near-copies
 
   const byText = (a, b) => a.localeCompare(b, undefined, { numeric: true });
   const byValue = (a, b) => typeof a === 'number' && typeof b === 'number' ? a - b : byText(String(a), String(b));
@@ -138,9 +139,11 @@ export default (grid) => {
   });
 
   return {
-    draw: () => {  // a new answer
-      const { items } = grid.data, again = items.length === found.length && items.every(({ id }, at) => id === found[at].id);
-      if (!again) opened = new Map();  // the same hits may be told twice, as when pictures have been compared
+    draw: () => {  // a new answer, often of hits that were there: as when pictures have been compared meanwhile
+      const { items, gallery } = grid.data, known = new Map(found.map((item) => [item.id, item]));
+      const isOpen = ({ id, copies }) => gallery === foundIn && opened.has(id) && String(known.get(id)?.copies) === String(copies);
+      opened = new Map(items.filter(isOpen).map(({ id }) => [id, opened.get(id)]));
+      foundIn = gallery;
       found = items;
       asking = scrolled = false;
       draw();

@@ -165,6 +165,10 @@ def test_near_copies_are_one_card_that_opens(server, open_page):
     page.locator("#search-button").click()
     settle(page)
     expect(page.locator("#hits .near-copy")).to_have_count(2)
+    page.locator("#search-k input[type=number]").fill("10")
+    page.locator("#search-k input[type=number]").press("Enter")
+    expect(hits(page)).to_have_count(10 + 2)  # fewer hits, this one among them
+    expect(page.locator("#hits .near-copy")).to_have_count(2)
 
 
 def test_a_gallerys_pictures_are_filtered_and_ordered(server, open_page):

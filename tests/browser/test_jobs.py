@@ -148,6 +148,7 @@ def test_an_error_stays_until_something_else_is_done(server, open_page):
         go_to(page, tab)
         if tab == "Train":
             page.get_by_text("or upload labelled folders").click()
+        page.wait_for_selector(f"#{zone} .drop:not([aria-busy=true])", state="attached")  # it listens
         page.locator(f"#{zone} input.files").evaluate(TWO_ALIKE_JS)
         expect(page.locator(f"#{told}")).to_contain_text("two of the files are called 'same.png'")
         settle(page)
