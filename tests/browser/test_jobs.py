@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import drop, go_to, settle, start_indexing, wait_for_share
+from tests.support.browsing import drop, go_to, settle, start_indexing, wait_for_share, wait_until_it_listens
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import Server, serve
 from unifex.gallery.gallery import Gallery
@@ -148,7 +148,7 @@ def test_an_error_stays_until_something_else_is_done(server, open_page):
         go_to(page, tab)
         if tab == "Train":
             page.get_by_text("or upload labelled folders").click()
-        page.wait_for_selector(f"#{zone} .drop:not([aria-busy=true])", state="attached")  # it listens
+        wait_until_it_listens(page, f"#{zone} .drop")
         page.locator(f"#{zone} input.files").evaluate(TWO_ALIKE_JS)
         expect(page.locator(f"#{told}")).to_contain_text("two of the files are called 'same.png'")
         settle(page)

@@ -11,7 +11,16 @@ import zipfile
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, settle, wait_for_share
+from tests.support.browsing import (
+    PHONE,
+    drop,
+    first_hit,
+    go_to,
+    reload,
+    settle,
+    wait_for_share,
+    wait_until_it_listens,
+)
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import Server, serve
 
@@ -96,6 +105,7 @@ def test_upload_a_folder_watch_cancel_resume_and_search(server, open_page, tmp_p
     (brake := server.indexes.parent / "brake").touch()
     page = open_page(server.url)
     go_to(page, "Gallery")
+    wait_until_it_listens(page, "#drop .drop")
     page.locator("#drop input.folder").set_input_files(many)
     expect(page.locator("#index-outcome")).to_contain_text("About", timeout=90_000)
     expect(page.locator("#index-outcome")).to_contain_text("Press Start to add them to a new gallery 'figures'")

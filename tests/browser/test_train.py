@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, reload, settle
+from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, reload, settle, wait_until_it_listens
 from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -62,6 +62,7 @@ def upload_labelled(page: Page, folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded(picture(label, 20 + view)))
     page.get_by_text("or upload labelled folders").click()
+    wait_until_it_listens(page, "#train-drop .drop")
     page.locator("#train-drop input.folder").set_input_files(folder)
     expect(field(page, "train-gallery")).to_have_value(folder.name, timeout=60_000)
     expect(field(page, "train-name")).to_have_value(f"{folder.name}-neck")

@@ -34,9 +34,14 @@ DROP_JS = """([selector, files]) => {
 }"""
 
 
+def wait_until_it_listens(page: Page, zone: str) -> None:
+    """What is given to a zone for files before is lost."""
+    page.wait_for_selector(f"{zone}:not([aria-busy=true])", state="attached")
+
+
 def drop(page: Page, selector: str, files: dict[str, bytes], kind: str = "image/png") -> None:
     """Drop files on an element, once it listens, as a file manager does."""
-    page.wait_for_selector(f"{selector}:not([aria-busy=true])", state="attached")
+    wait_until_it_listens(page, selector)
     encoded_files = [[name, kind, base64.b64encode(data).decode()] for name, data in files.items()]
     page.evaluate(DROP_JS, [selector, encoded_files])
 
