@@ -121,7 +121,8 @@ MIGRATIONS = (
 
 
 def make_tables(database: sqlite3.Connection) -> None:
-    """Fill an empty database with the tables of an empty gallery."""
+    """Fill an empty database with the tables of an empty gallery, in the transaction that this begins."""
+    database.execute("BEGIN")  # one for all: each would be written to the disk by itself
     _make_what_lacks(database)
     database.execute("INSERT INTO state VALUES (0)")
 
