@@ -13,6 +13,7 @@
 //                       anything while somebody is changing them
 // boxes.settle()       what the last key did is told at once
 // boxes.add()           one more in the middle, focused: how the keyboard begins; false where there are MOST already
+// boxes.focus(index)    keys are for this one, once the picture is there
 // boxes.clear()         none (calls onChange, if there was any)
 // boxes.outline(list)   thin lines around parts that are only proposed; boxes.point(index) makes one stand out, -1 none
 // boxes.place()         puts the layer over the image again
@@ -63,6 +64,7 @@ export const drawBoxes = (element, image, onChange) => {
   layer.setAttribute('aria-label', say('Regions of the picture'));
   told.setAttribute('role', 'status');
   let list = [], known = [], nodes = [], outlines = [], drag = null, resting = 0;  // known: what was told last
+  let begun = null;  // the box that keys are for, where the picture under it is not there yet
 
   // --- showing ---------------------------------------------------------------------------------------------------------
   const spoken = (index) => {
@@ -108,6 +110,8 @@ export const drawBoxes = (element, image, onChange) => {
       left: `${left / scale - element.clientLeft + element.scrollLeft}px`, width: `${width / scale}px`,
       top: `${top / scale - element.clientTop + element.scrollTop}px`, height: `${height / scale}px`,
     });
+    begun?.focus();
+    begun = null;
   };
 
   // --- changing --------------------------------------------------------------------------------------------------------
@@ -128,6 +132,11 @@ export const drawBoxes = (element, image, onChange) => {
     nodes[Math.min(index, nodes.length - 1)]?.focus();
     told.textContent = list.length ? say('{count} left', { count: list.length }) : say('No region; the whole picture is searched with');
     tell();
+  };
+
+  const focusOn = (node) => {
+    if (layer.hidden) begun = node;
+    else node.focus();
   };
 
   // --- by pointer ------------------------------------------------------------------------------------------------------
@@ -222,10 +231,11 @@ export const drawBoxes = (element, image, onChange) => {
       const aside = 0.03 * (list.length % 8);
       list.push(tidy([0.25 + aside, 0.25 + aside, 0.5, 0.5]));
       show();
-      nodes.at(-1).focus();
+      focusOn(nodes.at(-1));
       tell();
       return true;
     },
+    focus: (index) => focusOn(nodes[index]),
     clear: () => {
       if (!list.length) return;
       list = [];

@@ -33,7 +33,7 @@ export default (view) => {
     view.words(byKeys ? BY_KEYS : matchMedia('(pointer: coarse)').matches ? BY_FINGER : BY_POINTER);
     if (!byKeys) dialog.focus();  // the button that was pressed is hidden now
     else if (!kept.length) add();
-    else layer.querySelector('.box').focus();
+    else boxes.focus(0);
   };
   const leave = () => {
     if (!boxes) return false;

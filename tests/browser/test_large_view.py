@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, first_hit, go_to
+from tests.support.browsing import PHONE, first_hit, go_to, reload
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -104,6 +104,25 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
     page.mouse.down()
     page.mouse.move(*places[1], steps=4)
     page.mouse.up()
+
+
+def test_keys_are_for_a_region_that_was_begun_before_the_picture_came(server, open_page):
+    page, held = open_page(server.url), []
+    stored = re.compile("/(thumb|picture)/")
+    page.route(stored, lambda route: held.append(route))
+    reload(page)
+    pictures(page).first.focus()
+    page.keyboard.press("Enter")
+    expect(part(page, "facts")).to_contain_text("pixels")
+    page.keyboard.press("r")
+    expect(drawn(page)).to_have_count(1)
+    expect(drawn(page)).to_be_hidden()
+    for route in held:
+        route.continue_()
+    page.unroute(stored)
+    expect(drawn(page)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(drawn(page)).to_have_attribute("aria-label", re.compile("left 26 %"))
 
 
 def test_regions_are_drawn_and_searched_with_and_a_label_alone_is_left(server, open_page):

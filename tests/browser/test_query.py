@@ -71,7 +71,9 @@ def boxes(page: Page):
 
 def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Across the query, in parts of its picture."""
-    area = page.locator("#search-query .boxes").bounding_box()
+    layer = page.locator("#search-query .boxes")
+    expect(layer).to_be_visible()  # with the picture, which may come after its hits
+    area = layer.bounding_box()
     places = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in (start, end)]
     page.mouse.move(*places[0])
     page.mouse.down()
