@@ -42,7 +42,10 @@ expect.set_options(timeout=30_000)  # a busy machine is not a wrong page
 
 
 TELL_JS = """() => JSON.stringify({
-  url: location.href, calls: [...window.calls], header: document.querySelector('#header')?.innerText,
+  url: location.href, calls: [...window.calls], asked: window.asked.slice(-60).map((each) => {
+    const [when, handler] = each.split(' ');
+    return `${when} ${window.gradio_config?.dependencies.find(({ id }) => id === +handler)?.api_name}`;
+  }), header: document.querySelector('#header')?.innerText,
   scripts: performance.getEntriesByType('resource').filter(({ name }) => name.includes('/code/'))
     .map(({ name, responseStatus }) => `${name.split('/').at(-1)} ${responseStatus}`),
 })"""

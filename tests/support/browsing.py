@@ -53,17 +53,20 @@ def first_hit(page: Page):
 _LOOKS, _LOOKS_AT_A_JOB = 4, 40
 WATCH_JS = r"""(() => {
   const real = window.fetch, answered = new Set(), told = /"msg":"process_completed","event_id":"(\w+)"/g;
-  const calls = window.calls = new Set();
+  const calls = window.calls = new Set(), asked = window.asked = [];  // every question: when, and which handler
   let begun = 0;
   const watched = () => new TransformStream({ transform(chunk, out) {
     for (const [, id] of new TextDecoder().decode(chunk).matchAll(told)) { answered.add(id); calls.delete(id); }
     out.enqueue(chunk);
   } });
-  window.fetch = async (asked, options) => {
-    const url = asked.url ?? String(asked), joins = url.includes('/queue/join'), mark = joins && `join ${begun += 1}`;
-    if (joins) calls.add(mark);
+  window.fetch = async (place, options) => {
+    const url = place.url ?? String(place), joins = url.includes('/queue/join'), mark = joins && `join ${begun += 1}`;
+    if (joins) {
+      calls.add(mark);
+      asked.push(`${Math.round(performance.now())} ${JSON.parse(options.body).fn_index}`);
+    }
     try {
-      const answer = await real(asked, options);
+      const answer = await real(place, options);
       if (url.includes('/queue/data')) return new Response(answer.body.pipeThrough(watched()), answer);
       if (joins && answer.ok) {
         const { event_id: id } = await answer.clone().json();
