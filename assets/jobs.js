@@ -5,7 +5,8 @@
 import { say } from './say.js';
 
 export default ({ element, server, trigger }) => {
-  const BUSY_MS = 800, IDLE_MS = 4000, ENDED_MS = 12000;
+  const BUSY_MS = 800, IDLE_MS = 4000, ENDED_MS = 12000, LOAD_MS = 5000;
+  const begun = performance.now();
   const active = (job) => ['waiting', 'running', 'stopping'].includes(job.state);
   const make = (tag, kind, text) => Object.assign(document.createElement(tag), { className: kind || '', textContent: text || '' });
   const button = (kind, text, act) => {
@@ -108,9 +109,12 @@ export default ({ element, server, trigger }) => {
 
   let ended = null, timer = 0, asking = false, again = false;
   let asked = false; // something was asked for since the last look: the panels tell Python, whatever they knew
+  const saidByHeader = () => document.querySelector('#header .model')?.dataset.news;
   const take = (answer, asked) => {
-    // Told until the header says it: an event that comes while the page is still drawn may be lost.
-    if (document.querySelector('#header .model')?.dataset.news !== answer.news) trigger('input', {});
+    // Told until the header says it: an event that comes while the page is still drawn may be lost. What it says first is
+    // the answer to a question of the page's own, which is on its way.
+    const loading = !saidByHeader() && performance.now() - begun < LOAD_MS;
+    if (!loading && saidByHeader() !== answer.news) trigger('input', {});
     for (const job of answer.jobs) {
       if (active(job)) wasActive.add(job.id);
       else if (wasActive.has(job.id) && !told.has(job.id) && !inView(job.kind)) tellEnded(job);
@@ -137,7 +141,7 @@ export default ({ element, server, trigger }) => {
     try {
       const answer = await server.jobs(0);
       take(answer, told);
-      if (!answer.ready || answer.jobs.some(active)) wait = BUSY_MS;
+      if (!answer.ready || answer.jobs.some(active) || saidByHeader() !== answer.news) wait = BUSY_MS;
     } catch (error) {
       console.info('the server did not answer; it is asked again', error); // it may be starting anew
     } finally {

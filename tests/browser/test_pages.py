@@ -35,6 +35,15 @@ def server(tmp_path_factory, demo) -> Server:
         yield running
 
 
+def test_what_a_page_shows_first_it_asks_for_once(server, open_page):
+    page = open_page(server.url)
+    reload(page)  # the server is ready now
+    expect(page.locator("#hits .card").first).to_be_visible()
+    settle(page)
+    handlers = [said.split()[1] for said in page.evaluate("window.asked")]
+    assert len(handlers) == len(set(handlers)) > 0
+
+
 def test_drop_an_image_and_see_the_right_item_first(server, open_page):
     from unifex.data.demo import render
 
