@@ -16,7 +16,7 @@ from unifex.gallery.library import Library
 from unifex.models import neck
 from unifex.models.embedder import Embedder, ModelConfig
 
-BUNDLED = ["unifex-base", "unifex-lite", "unifex-lite-2", "unifex-lite-3"]  # models in the box
+BUNDLED = ["unifex-base", "unifex-base-2", "unifex-lite", "unifex-lite-2", "unifex-lite-3"]  # models in the box
 QUERY = drawing.picture("signs/cross", 3)
 
 

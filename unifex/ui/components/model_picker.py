@@ -21,8 +21,8 @@ from unifex.ui.rendering import html
 # What the models in the box are to each other; each one's figures and speed stand below it when it is chosen.
 _BUNDLED = {
     "unifex-lite-3": to_say("{model}: fast"),
-    "unifex-base": to_say("{model}: two networks, takes three times as long"),
-    **dict.fromkeys(("unifex-lite", "unifex-lite-2"), to_say("{model}: of earlier versions")),
+    "unifex-base-2": to_say("{model}: finds a little more, takes three times as long"),
+    **dict.fromkeys(("unifex-lite", "unifex-lite-2", "unifex-base"), to_say("{model}: of earlier versions")),
 }
 
 
