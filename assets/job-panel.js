@@ -12,4 +12,5 @@ export default ({ element, trigger }) => {
     seen = now;
     trigger('input', {});
   });
+  window.unifexJobs?.poll();  // of a tab that has just been opened: what came of the last one stands there at once
 };

@@ -64,6 +64,9 @@ def evaluate(page: Page) -> None:
     go_to(page, "Evaluate")
     settle(page)  # the tab asks what the gallery can be compared with
     page.locator("#evaluate-button").click()
+    settle(page)  # what an earlier evaluation found stands there until this one has come
+    expect(page.locator("#evaluate-progress .job")).to_have_count(0, timeout=60_000)
+    settle(page)
     expect(page.locator("#domains-table")).to_be_visible(timeout=60_000)
     expect(page.locator("#failed-queries .group-head").first).to_be_visible()
 
