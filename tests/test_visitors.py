@@ -315,6 +315,16 @@ def test_a_page_that_goes_with_two_streams_open_is_no_error(server):
     assert f"KeyError: '{page.session}'" not in (server.indexes.parent / "app.log").read_text()
 
 
+@pytest.mark.parametrize("program", ["Mozilla/5.0", "python-httpx"])
+def test_who_has_asked_nothing_is_told_so_and_no_error_is_logged(server, program):
+    log, page = server.indexes.parent / "app.log", Visitor(server.url)
+    known = log.stat().st_size
+    asked = {"params": {"session_hash": page.session}, "headers": {"User-Agent": program}}
+    answer = page.http.get("/gradio_api/queue/data", **asked)
+    assert (answer.status_code, answer.text.count("session_not_found")) == (200, 1)
+    assert log.read_text()[known:] == ""
+
+
 def test_delete_my_data_now(server):
     visitor = Visitor(server.url)
     visitor.index("gone", DISCS)

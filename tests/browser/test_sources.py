@@ -92,6 +92,7 @@ def test_a_gallery_follows_its_folder(server, open_page, tmp_path, embedder):
     picture("signs/cross", 7).save(folder / "signs/cross/new.png")
     expect(said).to_contain_text("1 added, ", timeout=30_000)
     expect(page.locator("#gallery-facts")).to_contain_text("Items25")
+    settle(page)  # Gradio reports what a reload cuts off
     page.reload()
     go_to(page, "Gallery")
     choose(page, "#manage-gallery", "followed")

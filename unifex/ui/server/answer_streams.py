@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from http.client import NOT_FOUND
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -34,15 +35,16 @@ class AnswerStreams:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let everything through; the end of a browser's stream waits for questions."""
         path = scope["path"] if scope["type"] == "http" else ""
-        if path.endswith(_ANSWERS) and Headers(scope=scope).get("user-agent", "").startswith("Mozilla/"):
-            await self._stream(scope, receive, send)
+        if path.endswith(_ANSWERS):
+            session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+            browser = Headers(scope=scope).get("user-agent", "").startswith("Mozilla/")
+            await (self._stream if browser else self._answer)(session, scope, receive, send)
         elif path.endswith(_QUESTIONS):  # also when nothing is open yet: a stream may open and end before it is taken
             await self._ask(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+    async def _stream(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         asked = asyncio.Event()
         address = (scope.get("client") or ("",))[0]
         started = False
@@ -74,12 +76,17 @@ class AnswerStreams:
 
     async def _answer(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Gradio answer. A stream whose page has gone takes the session's queue away (``routes.sse_stream``): the
-        second stream of a page that asked while it went finds none, and nobody hears either of them."""
+        second stream of a page that asked while it went finds none, and nobody hears either of them. What has asked
+        nothing is told so in the stream, whose end is an error there (404, when it has begun)."""
         try:
             await self.app(scope, receive, send)
         except KeyError as missing:
             if missing.args != (session,):
                 raise
+        except RuntimeError as begun:
+            if getattr(begun.__cause__, "status_code", 0) != NOT_FOUND:
+                raise
+            await send({"type": "http.response.body"})
 
     async def _asked_again(self, asked: asyncio.Event, address: str, receive: Receive) -> bool:
         """Whether something is asked before the page is gone, the time over, or others wait in its place."""
