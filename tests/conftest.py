@@ -75,8 +75,9 @@ def demo(tmp_path_factory, embedder: Embedder) -> Path:
     return indexes
 
 
-LONGEST = """measure search space jobs train pages query models visitors grid address duplicates
-hub ray readme zoo distributed small_disk engines projection attacks crowd app cli""".split()
+LONGEST = """measure query jobs space pages search train models large_view grid address visitors map_filters filters
+duplicates attacks hub deep engines two_servers zoo app export stores training_run cli projection milvus gallery agent_tools
+ray readme distributed small_disk crowd""".split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
