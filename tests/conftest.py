@@ -76,8 +76,8 @@ def demo(tmp_path_factory, embedder: Embedder) -> Path:
 
 
 LONGEST = """measure query jobs space pages search train models large_view grid address visitors map_filters filters
-duplicates attacks hub deep engines two_servers zoo app export stores training_run cli projection milvus gallery agent_tools
-ray readme distributed small_disk crowd""".split()
+duplicates attacks hub deep engines two_servers zoo app export stores training_run cli projection milvus gallery
+agent_tools ray readme distributed small_disk crowd""".split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
