@@ -110,11 +110,10 @@ export default ({ element, server, trigger }) => {
   let ended = null, timer = 0, asking = false, again = false;
   let asked = false; // something was asked for since the last look: the panels tell Python, whatever they knew
   const saidByHeader = () => document.querySelector('#header .model')?.dataset.news;
+  const loading = () => !saidByHeader() && performance.now() - begun < LOAD_MS;  // the page's own question is on its way
   const take = (answer, asked) => {
-    // Told until the header says it: an event that comes while the page is still drawn may be lost. What it says first is
-    // the answer to a question of the page's own, which is on its way.
-    const loading = !saidByHeader() && performance.now() - begun < LOAD_MS;
-    if (!loading && saidByHeader() !== answer.news) trigger('input', {});
+    // Told until the header says it: an event that comes while the page is still drawn may be lost.
+    if (!loading() && saidByHeader() !== answer.news) trigger('input', {});
     for (const job of answer.jobs) {
       if (active(job)) wasActive.add(job.id);
       else if (wasActive.has(job.id) && !told.has(job.id) && !inView(job.kind)) tellEnded(job);
@@ -141,7 +140,7 @@ export default ({ element, server, trigger }) => {
     try {
       const answer = await server.jobs(0);
       take(answer, told);
-      if (!answer.ready || answer.jobs.some(active) || saidByHeader() !== answer.news) wait = BUSY_MS;
+      if (!answer.ready || answer.jobs.some(active) || loading()) wait = BUSY_MS;
     } catch (error) {
       console.info('the server did not answer; it is asked again', error); // it may be starting anew
     } finally {

@@ -88,7 +88,7 @@ def test_first_start_traces_and_later_starts_do_without_torch_or_network(tmp_pat
     assert not any(run["telemetry"] or run["network"] for run in runs)
 
 
-@pytest.mark.parametrize("name", ["graph.bin", "hashes.json"])
+@pytest.mark.parametrize("name", ["graph.bin", "graph.xml", "hashes.json"])
 def test_a_kept_graph_that_is_damaged_is_made_anew(tmp_path, monkeypatch, name):
     before = engines.OpenVINOEngine(LITE0).features(PIXELS)
     (folder,) = engines.cache_directory().glob(f"graphs/lite0-{LITE0.weight_hash()}-*")
