@@ -75,12 +75,13 @@ def demo(tmp_path_factory, embedder: Embedder) -> Path:
     return indexes
 
 
+BROWSER = "tests/browser/"
 LONGEST = """measure query jobs space pages search train models large_view grid address visitors map_filters filters
 duplicates attacks hub deep engines two_servers zoo app export stores training_run cli projection milvus gallery
 agent_tools ray readme distributed small_disk crowd""".split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take longest come first, so that no worker is left with one at the end."""
+    """Those in a browser come first, of both the files that take longest: no worker is left with one at the end."""
     place = {f"test_{name}": order for order, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    items.sort(key=lambda item: (not item.nodeid.startswith(BROWSER), place.get(item.path.stem, len(place))))

@@ -24,8 +24,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Closed when a process goes on to other tests: beside Playwright's event loop none of theirs would run."""
     with sync_playwright() as playwright:
         try:
             started = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
@@ -133,7 +134,7 @@ class Profiles:
         self._taken.clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def profiles(browser: Browser) -> Profiles:
     return Profiles(browser)
 
