@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unifex.core.preprocessing import Preprocessing
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
+from unifex.models.inverted_residual import Maps, pointwise, run_block
 from unifex.models.known_words import KnownWords
 
 if TYPE_CHECKING:
@@ -77,35 +77,6 @@ _BLOCK = {
 }
 
 
-def _run_block(block: Any, maps: torch.Tensor) -> torch.Tensor:
-    """An inverted residual block of timm, as itself but for :func:`_normed`."""
-    found = _normed(block.conv_pw, block.bn1, maps)
-    found = _normed(block.conv_dw, block.bn2, found)
-    found = _normed(block.conv_pwl, block.bn3, found)
-    return found + maps if block.has_skip else found
-
-
-def _normed(convolution: Any, norm: Any, maps: torch.Tensor) -> torch.Tensor:
-    """A convolution and its batch norm in evaluation mode, as one: the slope goes through it in less time."""
-    import torch
-    from timm.layers.padding import pad_same
-
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    if not any(convolution.padding) and convolution.stride != (1, 1):  # as TensorFlow pads
-        maps = pad_same(maps, convolution.kernel_size, convolution.stride)
-    depthwise = convolution.groups > 1  # whose slope in bfloat16 takes a processor four times as long as in float32
-    with torch.autocast(maps.device.type, enabled=False) if depthwise else contextlib.nullcontext():
-        found = torch.nn.functional.conv2d(
-            maps.float() if depthwise else maps,
-            convolution.weight * scale.view(-1, 1, 1, 1),
-            norm.bias - norm.running_mean * scale,
-            convolution.stride,
-            convolution.padding,
-            groups=convolution.groups,
-        )
-    return norm.act(found)
-
-
 def _stages(network: LiteNetwork, weights: Path) -> Any:
     """What a backbone's spec builds of it: the map of its blocks and that of its head."""
     import torch
@@ -125,11 +96,11 @@ def _stages(network: LiteNetwork, weights: Path) -> Any:
             return self.blocks[: self._first(late_blocks)](self.stem(images))
 
         def late(self, maps: torch.Tensor, late_blocks: int) -> dict[str, torch.Tensor]:
-            last = maps
+            last = Maps.of(maps)
             for stage in self.blocks[self._first(late_blocks) :]:
                 for block in stage:
-                    last = _run_block(block, last)
-            return {"blocks": last, "head": _normed(self.head[0], self.head[1], last)}
+                    last = run_block(block, last)
+            return {"blocks": last.tensor(), "head": pointwise(*self.head, last).tensor()}
 
         def learning(self, late_blocks: int) -> dict[str, torch.nn.Parameter]:
             first = self._first(late_blocks)

@@ -24,6 +24,7 @@ from unifex.models.backbones import BackboneSpec
 from unifex.training.late_maps import FrozenPart, KeptMaps
 
 AT_ONCE = 64  # images whose features are computed together: their maps still lie near the processor
+STEP = 3.5  # times the way forward: it goes back, too, and moves weights
 
 
 class DivergedError(UnifexError):
@@ -66,7 +67,7 @@ class LateBlocks:
     def features(self, rows: np.ndarray, numbers: np.ndarray) -> Tensor:
         """Features float32 [B, D], on the CPU, of views ``numbers`` of the training images ``rows``."""
         maps = _as_input(self._samples.maps.read(self._samples.positions[rows], numbers), self._device)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=_is_quicker_in_bfloat16(self._device)):
+        with _as_it_learns(self._device):
             parts = [self._network.late(part, self._samples.blocks) for part in maps.split(AT_ONCE)]
         return torch.cat(parts).float().cpu()
 
@@ -113,10 +114,11 @@ def adapted_features(samples: LateSamples, adaptation: Adaptation, positions: np
     return found
 
 
-def _is_quicker_in_bfloat16(device: torch.device) -> bool:
-    """Whether a step's matrix products take half the time there, and nothing takes longer. Weights and what is added
-    to them stay float32 (Micikevicius et al. 2018, mixed precision training, arXiv 1710.03740)."""
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+def _as_it_learns(device: torch.device) -> torch.autocast:
+    """Matrix products in bfloat16 where a step takes half the time by it. Weights and what is added to them stay
+    float32 (Micikevicius et al. 2018, mixed precision training, arXiv 1710.03740)."""
+    quicker = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=quicker)
 
 
 def _as_input(maps: np.ndarray, device: torch.device) -> Tensor:
@@ -157,12 +159,13 @@ def measure_pace(network: Any, frozen: FrozenPart, size: int, images: int = 8) -
     """Try a few images of ``size`` out: the frozen part, and the late blocks of ``network``."""
     pixels = np.zeros((images, size, size, 3), np.uint8)
     network = network.to(memory_format=torch.channels_last)  # as it learns
-    maps = _as_input(frozen.run(pixels), network.mean.device)
-    with torch.inference_mode():
-        late = _seconds(lambda: network.late(maps, frozen.blocks).cpu()) / images
+    maps = _as_input(np.repeat(frozen.run(pixels), AT_ONCE // images, axis=0), network.mean.device)
     early = _seconds(lambda: frozen.run(pixels)) / images / max(1, frozen.workers - 1)
-    step = late * (3 if _is_quicker_in_bfloat16(network.mean.device) else 4)  # goes back, too, and moves weights
-    return Pace(early, step, late)
+    with torch.inference_mode():
+        late = _seconds(lambda: network.late(maps, frozen.blocks).cpu()) / AT_ONCE
+        with _as_it_learns(network.mean.device):
+            forward = _seconds(lambda: network.late(maps, frozen.blocks).cpu()) / AT_ONCE
+    return Pace(early, STEP * forward, late)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -1,0 +1,89 @@
+"""Inverted residual blocks as matrix products, which processors make quickest of all, slopes included.
+
+On maps as small as those of late blocks a depthwise convolution is one, too: of every channel, what lies at the places
+of a map times a matrix [places, places] that holds the kernel's weights where a tap joins the two and zeros elsewhere.
+Of these there are more than a convolution has to multiply, but no library makes the slope of a depthwise 5x5 kernel in
+less than twice the time (``python -m benchmarks.deep_training``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Maps:
+    """``values``: float [C, B, H * W], so that a product over channels, or over places, needs no copy. ``shape``:
+    (H, W)."""
+
+    values: torch.Tensor
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, maps: torch.Tensor) -> Maps:
+        """Of maps [B, C, H, W]."""
+        height, width = maps.shape[2:]
+        return cls(maps.transpose(0, 1).flatten(2), (height, width))
+
+    def tensor(self) -> torch.Tensor:
+        """[B, C, H, W], a view."""
+        return self.values.transpose(0, 1).unflatten(2, self.shape)
+
+
+def run_block(block: Any, maps: Maps) -> Maps:
+    """A block of timm's EfficientNets without squeeze-and-excitation, its batch norms in evaluation mode."""
+    found = pointwise(block.conv_pw, block.bn1, maps)
+    found = depthwise(block.conv_dw, block.bn2, found)
+    found = pointwise(block.conv_pwl, block.bn3, found)
+    return Maps(found.values + maps.values, found.shape) if block.has_skip else found
+
+
+def pointwise(convolution: Any, norm: Any, maps: Maps) -> Maps:
+    """A convolution with 1x1 kernels, and its batch norm in evaluation mode."""
+    import torch
+
+    weight, bias = _folded(convolution, norm)
+    found = torch.addmm(bias.unsqueeze(1), weight, maps.values.flatten(1))
+    return Maps(norm.act(found).unflatten(1, maps.values.shape[1:]), maps.shape)
+
+
+def depthwise(convolution: Any, norm: Any, maps: Maps) -> Maps:
+    """A depthwise convolution that pads as TensorFlow does, and its batch norm in evaluation mode."""
+    import torch
+
+    kernel, stride = convolution.kernel_size[0], convolution.stride[0]
+    weight, bias = _folded(convolution, norm)
+    taps, shape = _taps(kernel, stride, maps.shape)
+    matrices = (weight @ torch.from_numpy(taps).to(weight.device)).unflatten(1, (maps.values.shape[2], -1))
+    return Maps(norm.act(torch.baddbmm(bias[:, None, None], maps.values, matrices)), shape)
+
+
+def _folded(convolution: Any, norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight [C, the rest] and bias [C] of both as one."""
+    import torch
+
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return convolution.weight.flatten(1) * scale.unsqueeze(1), norm.bias - norm.running_mean * scale
+
+
+@lru_cache(maxsize=16)  # of a backbone's blocks there are a few; the largest here is 2 MB
+def _taps(kernel: int, stride: int, shape: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
+    """Which tap joins which places: float32 [kernel^2, H * W * H' * W'], 0 or 1; and the outputs' (H', W')."""
+    down, across = (_taps_along(kernel, stride, side) for side in shape)
+    joined = np.einsum("aih,bjw->abijhw", down, across)
+    return joined.reshape(kernel * kernel, -1), (down.shape[2], across.shape[2])
+
+
+def _taps_along(kernel: int, stride: int, side: int) -> np.ndarray:
+    """Float32 [kernel, side, outputs]: 1 where an output sees an input by a tap."""
+    outputs = -(-side // stride)
+    before = max((outputs - 1) * stride + kernel - side, 0) // 2
+    tap, given, output = np.ogrid[:kernel, :side, :outputs]
+    return (given == output * stride - before + tap).astype(np.float32)
