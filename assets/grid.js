@@ -6,6 +6,7 @@
 import { cardSize, chooseSize, drawCard, isChosen, newCard } from './cards.js';
 import makeChoosing from './choosing.js';
 import makeHits from './hits.js';
+import refocusing from './refocus.js';
 
 export default ({ element, props, watch }) => {
   const GAP = 12, TEXT = 66, PAGE = 240, TALLEST = 3e7, PAGES_KEPT = 40, REST_MS = 60;
@@ -23,7 +24,7 @@ export default ({ element, props, watch }) => {
 
   // --- drawing ---------------------------------------------------------------------------------------------------------
   const draw = () => {
-    const focused = element.contains(document.activeElement) && { ...document.activeElement.dataset };
+    const refocus = refocusing(element);
     const before = data, first = data?.items?.[0]?.id, top = place('frame').scrollTop;
     data = props.value ? JSON.parse(props.value) : null;
     if (['gallery', 'kind'].some((of) => data?.[of] !== before?.[of]) || isWhole(data) !== isWhole(before)) choosing.clear();
@@ -49,10 +50,7 @@ export default ({ element, props, watch }) => {
     if (data?.kind !== 'hits') place('more-hits').hidden = true;
     if (data?.groups) drawGroups(data, first === data.items[0]?.id ? top : 0);
     choosing.redraw();
-    if (focused && data?.gallery === before?.gallery && data?.kind === before?.kind) {
-      const of = (name) => element.querySelector(`.card[data-${name}="${focused[name]}"]`);
-      (of('item') || of('index'))?.focus({ preventScroll: true });  // the same item, wherever it stands now
-    }
+    if (data?.gallery === before?.gallery && data?.kind === before?.kind) refocus();
   };
   const drawGroups = async (wanted, top) => {
     const groups = await import('./groups.js');

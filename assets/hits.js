@@ -2,6 +2,7 @@
 // scrolls. `grid` is of grid.js: { element, place, data, put }; what is found stays in the order in which it was found.
 
 import { nameOf } from './cards.js';
+import refocusing from './refocus.js';
 import { plural, say, thousands } from './say.js';
 
 const COPY = 'near-copy';
@@ -58,7 +59,7 @@ export default (grid) => {
     return node;
   };
   const draw = () => {
-    const at = element.contains(document.activeElement) ? document.activeElement.dataset : {};
+    const refocus = refocusing(element);
     const groups = arranged().map(([heading, items]) => (
       [heading, items.length, items.flatMap((item) => [item, ...(opened.get(item.id) || [])])]));
     grid.data.items = groups.flatMap(([, , items]) => items);
@@ -74,8 +75,7 @@ export default (grid) => {
       }
     }
     place('grid').replaceChildren(...nodes);
-    const again = at.item ? `.card[data-item="${at.item}"]` : at.of ? `.copies[data-of="${at.of}"]` : null;
-    if (again) element.querySelector(again)?.focus({ preventScroll: true });  // what is looked at may be far from it
+    refocus();
     tell();
   };
   const tell = () => {

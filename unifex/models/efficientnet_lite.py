@@ -100,7 +100,7 @@ def _stages(network: LiteNetwork, weights: Path) -> Any:
             for stage in self.blocks[self._first(late_blocks) :]:
                 for block in stage:
                     last = run_block(block, last)
-            return {"blocks": last.tensor(), "head": pointwise(*self.head, last).tensor()}
+            return {"blocks": last.tensor(), "head": pointwise(self.head[0], self.head[1], last).tensor()}
 
         def learning(self, late_blocks: int) -> dict[str, torch.nn.Parameter]:
             first = self._first(late_blocks)
