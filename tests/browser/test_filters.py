@@ -110,6 +110,7 @@ def test_hits_are_sorted_grouped_and_followed_by_more(server, open_page):
     page.get_by_role("button", name="Only the label disc").click()
     expect(page.locator("#search-filters .chips li").first).to_have_text("Label: disc")
     expect(page.locator("#search-status")).to_contain_text(f"among {VIEWS} of {ITEMS} items")
+    expect(page.get_by_role("button", name="Only the label disc")).to_be_focused()
     page.locator("#search-filters .chips .clear").click()
     expect(page.locator("#search-status")).to_contain_text(f"among {ITEMS} items")
     page.get_by_role("button", name="Show more hits").click()
