@@ -34,9 +34,10 @@ POINT_JS = """(id) => {
   }
 }"""
 
-HIGHEST_JS = """() => {  // on the screen however low the map reaches
-  const [{ customdata, y }] = document.querySelector('.map-plot').data;
-  return customdata[y.indexOf(Math.max(...y))];
+HIGHEST_JS = """() => {  // of all: on the screen however low the map reaches
+  const points = document.querySelector('.map-plot').data.flatMap(({ customdata, y }) => (
+    [...(customdata || [])].map((id, index) => ({ id, y: y[index] }))));
+  return points.reduce((highest, point) => (point.y > highest.y ? point : highest)).id;
 }"""
 
 
