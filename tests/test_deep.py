@@ -77,6 +77,8 @@ def test_what_is_measured_is_what_the_loaded_model_gives(taught):
     with torch.inference_mode():
         pixels = torch.from_numpy(model.pixels(paths))
         in_parts = network.late(network.early(pixels, 2).half().float(), 2).numpy()
+        nearly_all = network.late(network.early(pixels, 6), 6).numpy()  # from maps so large that they are convolved
+    np.testing.assert_allclose(nearly_all, network(pixels).numpy(), atol=1e-5)
     found = model.features(paths)
     np.testing.assert_allclose(_unit(found) @ _unit(in_parts).T, _unit(found) @ _unit(found).T, atol=1e-3)
     plain = Embedder.raw("lite0").features(paths)

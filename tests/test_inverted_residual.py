@@ -3,7 +3,6 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from timm.layers.padding import get_padding
 from timm.models import _efficientnet_blocks as timm_blocks
 
 from unifex.models.inverted_residual import Maps, run_block
@@ -13,8 +12,8 @@ from unifex.models.inverted_residual import Maps, run_block
 @given(
     kernel=st.sampled_from([3, 5]),
     stride=st.sampled_from([1, 2]),
-    height=st.integers(1, 12),
-    width=st.integers(1, 12),
+    height=st.integers(1, 20),  # up to where it convolves
+    width=st.integers(1, 20),
     outputs=st.sampled_from([4, 6]),
     seed=st.integers(0, 2**31),
 )
@@ -29,7 +28,6 @@ def test_a_block_and_its_slopes_are_those_of_convolutions(kernel, stride, height
         torch.nn.init.normal_(norm.running_mean)
         torch.nn.init.uniform_(norm.running_var, 0.5, 2)
     block.double().eval()  # at a kink of the activation a difference of rounding would be one of the slope
-    assert stride > 1 or tuple(block.conv_dw.padding) == (get_padding(kernel),) * 2  # known beforehand
     maps = torch.randn(2, 4, height, width, dtype=torch.float64)
     wanted = block(maps)
     found = run_block(block, Maps.of(maps)).tensor()

@@ -2,7 +2,8 @@
 
 On maps as small as those of late blocks a depthwise convolution is one, too: of every channel, what lies at the places
 of a map times a matrix [places, places] that holds the kernel's weights where a tap joins the two, and zeros elsewhere.
-Multiplying these costs less than the slope of a depthwise 5x5 kernel, for which no library has a quick way.
+Multiplying these costs less than the slope of a depthwise 5x5 kernel, for which no library has a quick way. On larger
+maps the zeros would be too many, and the matrices would fill the memory: there it is a convolution.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+MOST_PAIRS = 25_000  # of a place before and one after: 17 x 17 to 9 x 9 is quicker as a product, 14 x 14 to itself not
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +58,31 @@ def pointwise(convolution: Any, norm: Any, maps: Maps) -> Maps:
 
 def depthwise(convolution: Any, norm: Any, maps: Maps) -> Maps:
     """A depthwise convolution that pads as TensorFlow does, and its batch norm in evaluation mode."""
+    height, width = maps.shape
+    stride = convolution.stride[0]
+    pairs = height * width * -(-height // stride) * -(-width // stride)
+    run = _by_products if pairs <= MOST_PAIRS else _by_convolution
+    return run(convolution, norm, maps)
+
+
+def _by_products(convolution: Any, norm: Any, maps: Maps) -> Maps:
     import torch
 
-    kernel, stride = convolution.kernel_size[0], convolution.stride[0]
     weight, bias = _folded(convolution, norm)
-    taps, shape = _taps(kernel, stride, maps.shape)
+    taps, shape = _taps(convolution.kernel_size[0], convolution.stride[0], maps.shape)
     matrices = (weight @ torch.from_numpy(taps).to(weight)).unflatten(1, (maps.values.shape[2], -1))
     return Maps(norm.act(torch.baddbmm(bias[:, None, None], maps.values, matrices)), shape)
+
+
+def _by_convolution(convolution: Any, norm: Any, maps: Maps) -> Maps:
+    import torch
+    from timm.layers.padding import pad_same
+
+    kernel, stride, (weight, bias) = convolution.kernel_size, convolution.stride, _folded(convolution, norm)
+    weight = weight.unflatten(1, (1, *kernel))
+    with torch.autocast(weight.device.type, enabled=False):  # whose slope takes a processor four times as long
+        padded = pad_same(maps.tensor().to(weight), kernel, stride)
+        return Maps.of(norm.act(torch.nn.functional.conv2d(padded, weight, bias, stride, groups=len(weight))))
 
 
 def _folded(convolution: Any, norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,7 +93,7 @@ def _folded(convolution: Any, norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return convolution.weight.flatten(1) * scale.unsqueeze(1), norm.bias - norm.running_mean * scale
 
 
-@lru_cache(maxsize=16)  # of a backbone's blocks there are a few; the largest here is 2 MB
+@lru_cache(maxsize=16)  # of a backbone's blocks there are a few; none is above 3 MB
 def _taps(kernel: int, stride: int, shape: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
     """Which tap joins which places: float32 [kernel^2, H * W * H' * W'], 0 or 1; and the outputs' (H', W')."""
     down, across = (_taps_along(kernel, stride, side) for side in shape)

@@ -25,6 +25,7 @@ from unifex.training.late_maps import FrozenPart, KeptMaps
 
 AT_ONCE = 64  # images whose features are computed together: their maps still lie near the processor
 STEP = 3.5  # times the way forward: it goes back, too, and moves weights
+QUICK_SECONDS = 0.3  # for a few images: then as many are tried as learn together, which take less each
 
 
 class DivergedError(UnifexError):
@@ -159,13 +160,20 @@ def measure_pace(network: Any, frozen: FrozenPart, size: int, images: int = 8) -
     """Try a few images of ``size`` out: the frozen part, and the late blocks of ``network``."""
     pixels = np.zeros((images, size, size, 3), np.uint8)
     network = network.to(memory_format=torch.channels_last)  # as it learns
-    maps = _as_input(np.repeat(frozen.run(pixels), AT_ONCE // images, axis=0), network.mean.device)
+    few, device = frozen.run(pixels), network.mean.device
     early = _seconds(lambda: frozen.run(pixels)) / images / max(1, frozen.workers - 1)
+
+    def late(maps: Tensor) -> float:
+        return _seconds(lambda: network.late(maps, frozen.blocks).cpu())
+
     with torch.inference_mode():
-        late = _seconds(lambda: network.late(maps, frozen.blocks).cpu()) / AT_ONCE
-        with _as_it_learns(network.mean.device):
-            forward = _seconds(lambda: network.late(maps, frozen.blocks).cpu()) / AT_ONCE
-    return Pace(early, STEP * forward, late)
+        maps = _as_input(few, device)
+        if late(maps) < QUICK_SECONDS:
+            maps = _as_input(np.repeat(few, AT_ONCE // images, axis=0), device)
+        look = late(maps) / len(maps)
+        with _as_it_learns(device):
+            step = STEP * late(maps) / len(maps)
+    return Pace(early, step, look)
 
 
 def _seconds(work: Callable[[], object]) -> float:
