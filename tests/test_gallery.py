@@ -18,8 +18,10 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import assert_no_orphans, make_model, run_index
 from unifex.core import thumbnails
 from unifex.core.files import verify, with_checksum
-from unifex.gallery import image_store
+from unifex.gallery import image_store, kept_columns
+from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
+from unifex.gallery.derived_data import ITEM_TABLE
 from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery, GalleryError, ItemsGone
 from unifex.gallery.image_store import SHARD_ROWS
@@ -271,6 +273,78 @@ def test_a_gallery_from_before_there_were_checksums(gallery):
         values.pop("files", None)
         (gallery.folder / name).write_text(json.dumps(values))
     assert everything(Gallery.open(gallery.folder)) == before
+
+
+@pytest.fixture
+def large(gallery, monkeypatch) -> Gallery:
+    """As if it had so many items that their table is kept beside the database."""
+    monkeypatch.setattr(kept_columns, "LEAST", 1)
+    gallery.derived.save()
+    assert (gallery.folder / ITEM_TABLE).exists()
+    return gallery
+
+
+def is_read_from_the_database(gallery: Gallery, monkeypatch) -> bool:
+    """Whether its items are, when it is opened."""
+    read = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "item_table", lambda self, was=Database.item_table: read.append(self) or was(self))
+        Gallery.open(gallery.folder).snapshot()
+    return bool(read)
+
+
+def relabel(gallery: Gallery, path: str, label: str) -> None:
+    item = gallery.item_at(path)
+    with gallery.write() as writer:
+        writer.correct([Correction("relabel", item.uri, item.path, item.sha256, label)])
+
+
+def test_the_items_of_a_large_gallery_are_read_from_a_file(large, monkeypatch):
+    before = everything(large)
+    assert not is_read_from_the_database(large, monkeypatch)
+    assert everything(Gallery.open(large.folder)) == before
+
+
+@pytest.mark.parametrize(
+    "change", [lambda kept: kept[:-60] + b"x" + kept[-59:], lambda kept: kept[:100], lambda kept: b""]
+)
+def test_a_damaged_file_of_items_is_made_anew(large, monkeypatch, change):
+    before, path = everything(large), large.folder / ITEM_TABLE
+    path.write_bytes(change(path.read_bytes()))
+    assert everything(Gallery.open(large.folder)) == before
+    assert not is_read_from_the_database(large, monkeypatch)
+
+
+def test_the_file_of_items_is_of_no_use_once_anything_changed(large, monkeypatch, caplog):
+    with large.write() as writer:
+        writer.remove([large.item_at("shapes/disc/1.png").id])
+    assert set(everything(Gallery.open(large.folder))) == set(everything(large))
+    assert "shapes/disc/1.png" not in everything(large)
+    assert not is_read_from_the_database(large, monkeypatch)  # made anew by who opened it
+    relabel(large, "shapes/disc/2.png", "hoop")
+    assert everything(Gallery.open(large.folder))["shapes/disc/2.png"][0] == "hoop"
+    assert not caplog.messages  # it is no damage
+
+
+def test_the_file_of_items_does_not_outlive_a_database_that_was_put_back(large, tmp_path):
+    """As many commits later it is of the same version, and says something else."""
+    backup = Path(shutil.copytree(large.folder, tmp_path / "backup"))
+    relabel(large, "shapes/disc/1.png", "hoop")
+    assert everything(Gallery.open(large.folder))["shapes/disc/1.png"][0] == "hoop"  # and this is kept
+    for name in ("items.sqlite", "items.json"):
+        shutil.copy(backup / name, large.folder / name)
+    relabel(Gallery.open(large.folder), "shapes/disc/2.png", "hoop")
+    found = everything(Gallery.open(large.folder))
+    assert [found[f"shapes/disc/{number}.png"][0] for number in (1, 2)] == ["disc", "hoop"]
+
+
+def test_the_file_of_items_hides_no_damage_of_the_database(large):
+    damaged = bytearray((large.folder / "items.sqlite").read_bytes())
+    at = damaged.index(b"signs/cross/2.png")
+    damaged[at : at + 5] = b"sighs"
+    (large.folder / "items.sqlite").write_bytes(damaged)
+    with pytest.raises(GalleryError, match="damaged"):
+        Gallery.open(large.folder).snapshot()
 
 
 def test_damaged_galleries_say_what_is_wrong(gallery, tmp_path):

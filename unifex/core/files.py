@@ -119,19 +119,27 @@ def drop_checksum(path: Path) -> None:
     _note(path).unlink(missing_ok=True)
 
 
+def noted_checksum(path: Path, owner: str) -> str | None:
+    """The sha256 that was noted; None where nothing is, since somebody is writing.
+
+    Raises ValueError and KeyError when the note is damaged, or another's.
+    """
+    try:
+        said = verify(_note(path).read_bytes())
+    except FileNotFoundError:
+        return None
+    if said.get("owner", owner) != owner:
+        raise ValueError("it is of another gallery")
+    return said["sha256"]
+
+
 def agrees_with_checksum(path: Path, owner: str) -> bool:
     """False when the file is not what was noted; True as well where nothing is noted, since somebody is writing.
 
     Raises ValueError and KeyError when the note is damaged, or another's.
     """
-    try:
-        before = _note(path).read_bytes()
-        said = verify(before)
-        if said.get("owner", owner) != owner:
-            raise ValueError("it is of another gallery")
-        return file_hash(path) == said["sha256"] or _note(path).read_bytes() != before
-    except FileNotFoundError:
-        return True
+    noted = noted_checksum(path, owner)
+    return noted is None or file_hash(path) == noted or noted_checksum(path, owner) != noted
 
 
 def _note(path: Path) -> Path:

@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from unifex.core import disk
-from unifex.core.files import agrees_with_checksum, file_hash
+from unifex.core.files import agrees_with_checksum, file_hash, noted_checksum
 from unifex.core.language import say
 from unifex.core.metadata import PLACE, TAKEN, columns_of_row
 from unifex.core.text import reason
@@ -146,6 +146,12 @@ class Database:
         except Timeout:
             return True
 
+    def checksum(self) -> str:
+        """What the last writer noted of all that is committed; empty while somebody writes, or where it is damaged."""
+        with contextlib.suppress(ValueError, KeyError):
+            return noted_checksum(self.path, self.id) or ""
+        return ""
+
     def version(self) -> int:
         """Which commit is the last: it grows with each."""
         with self.connect() as database:
@@ -191,9 +197,16 @@ class Database:
         with self.connect() as database:
             database.execute("BEGIN")  # both reads see one commit
             now = version(database)
-            rows = database.execute("SELECT id, sha256, domain, split, label FROM shown ORDER BY id").fetchall()
-        ids, hashes, *texts = zip(*rows) if rows else [()] * 5
-        return ItemTable(now, np.array(ids, np.int64), np.array(hashes, "S64"), *map(CategoricalColumn.of, texts))
+            ids, hashes, domains, splits, labels = [], [], [], [], []
+            rows = database.execute("SELECT id, sha256, domain, split, label FROM shown ORDER BY id")
+            for id, sha256, domain, split, label in rows:  # one by one: a million rows at once cost half the time more
+                ids.append(id)
+                hashes.append(sha256)
+                domains.append(domain)
+                splits.append(split)
+                labels.append(label)
+        texts = map(CategoricalColumn.of, (domains, splits, labels))
+        return ItemTable(now, np.array(ids, np.int64), np.array(hashes, "S64"), *texts)
 
     def ids_by_path(self) -> np.ndarray:
         """The ids int64 [N] of all items, in the order of their paths, in whatever case."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -38,6 +39,7 @@ from unifex.vector_index.exact import VectorIndex
 
 EMBED_ROWS = 8192
 ATTEMPTS = 5
+ITEM_TABLE = "item_table.npz"
 T = TypeVar("T")
 log = logging.getLogger("unifex")
 
@@ -95,8 +97,6 @@ class DerivedData:
                 last: Snapshot | None = self._memo.last("snapshot")
                 if last and last.fingerprint == (self._database.version(), self._model.config.neck_hash):
                     return last
-                if last is None:
-                    self._database.check_items()
                 try:
                     current = self._load(last)
                 except ItemsGone:  # between reading the items and reading their features
@@ -115,12 +115,11 @@ class DerivedData:
         return self._memo.put("snapshot", current.fingerprint, current)
 
     def _load(self, last: Snapshot | None) -> Snapshot:
-        columns = self._database.item_table()
-        neck_hash = self._model.config.neck_hash
-        if last and last.neck_hash == neck_hash:
+        if last and last.neck_hash == self._model.config.neck_hash:
+            columns = self._database.item_table()
             known = _Known(last.columns.items, last.embeddings, last.index.candidates)
         else:
-            known = self._read(columns)
+            columns, known = self._open()
         if known and np.array_equal(known.items, columns.items):  # labels alone changed, if anything
             embeddings = known.embeddings
         else:
@@ -130,18 +129,48 @@ class DerivedData:
             self._keep("its embeddings", lambda: self._write(current))
         return current
 
+    def _open(self) -> tuple[ItemTable, _Known | None]:
+        """What lies on disk. The database is checked meanwhile, which takes as long, and before anything is made."""
+        with ThreadPoolExecutor(1) as pool:
+            check = pool.submit(self._database.check_items)
+            try:
+                columns = self._item_table()
+                return columns, self._read(columns)
+            finally:
+                check.result()  # a damaged database is what is to be told, whatever reading it said
+
+    def _item_table(self) -> ItemTable:
+        """As committed now; of many items from the file that is kept of them, which is made when it is of others."""
+        path, state = self._database.folder / ITEM_TABLE, self._state(self._database.version())
+        if state and (kept := kept_columns.read_items(path, self._model.origin("item table"), state)):
+            return kept
+        columns = self._database.item_table()
+        self._keep_item_table(columns)
+        return columns
+
+    def _keep_item_table(self, columns: ItemTable) -> None:
+        path, state = self._database.folder / ITEM_TABLE, self._state(columns.version)
+        if state and len(columns.ids) >= kept_columns.LEAST and columns.version == self._database.version():
+            origin = self._model.origin("item table")
+            self._keep(path.name, lambda: kept_columns.write_items(path, columns, origin, state))
+
+    def _state(self, version: int) -> str:
+        """Which commit of which database: of copies of one, each may have its own. Empty while somebody writes."""
+        checksum = self._database.checksum()
+        return checksum and f"{version} {checksum}"
+
     def _snapshot(self, columns: ItemTable, index: VectorIndex) -> Snapshot:
         return Snapshot(columns, self._model.config.neck_hash, index, partial(self._further, columns))
 
     def _further(self, columns: ItemTable) -> FurtherColumns:
         """Of these items; of many from the file that is kept of them, which is made when it is of another commit."""
         path, is_kept = self._database.folder / "columns.npz", len(columns.ids) >= kept_columns.LEAST
-        origin = self._model.origin("columns", content=f"{columns.version} {derived.digest(columns.items)}")
-        if is_kept and (kept := kept_columns.read(path, origin, self._database.tag_column(columns.ids))):
+        origin, state = self._model.origin("columns"), f"{columns.version} {derived.digest(columns.items)}"
+        if is_kept and (kept := kept_columns.read(path, origin, state, self._database.tag_column(columns.ids))):
             return kept
         version, found = self._database.further_columns(columns.ids)
         if is_kept and version == columns.version:
-            self._keep(path.name, lambda: kept_columns.write(path, found, origin))
+            self._keep(path.name, lambda: kept_columns.write(path, found, origin, state))
         return found
 
     def _embed(self, columns: ItemTable, known: _Known | None = None) -> Work[np.ndarray]:
@@ -200,6 +229,7 @@ class DerivedData:
         if self._model.is_visiting and not adopted:
             return
         self._write(current)
+        self._keep_item_table(current.columns)
         if len(current) >= kept_columns.LEAST:
             _ = current.further  # which keeps them
         config = self._model.config
