@@ -294,6 +294,16 @@ def test_pictures_have_addresses_that_a_browser_may_keep(server):
         assert max(Image.open(io.BytesIO(given.content)).size) >= side
 
 
+def test_pictures_are_compressed_once_and_texts_on_their_way(server):
+    item = addresses(server, THUMBNAIL)[0].partition("?")[0].rpartition("/")[2]
+    pictures = [addresses(server, kind)[0] for kind in (THUMBNAIL, PREVIEW, PIXELS)]
+    pictures.append(f"{server.url}api/v1/galleries/drawn/items/{item}/thumb")
+    for at, expected in [*((picture, None) for picture in pictures), (f"{server.url}items/drawn", "br")]:
+        given = httpx.get(at, headers={"Accept-Encoding": "br, gzip"})
+        assert given.status_code == 200
+        assert given.headers.get("content-encoding") == expected, at
+
+
 @pytest.mark.parametrize("change", [("?v=", "?v=0"), ("?v=", "?w="), ("/1?", "/999?"), ("/drawn/", "/no%20such/")])
 def test_a_picture_that_is_not_there_is_refused_in_words(server, change):
     answer = httpx.get(addresses(server, THUMBNAIL)[0].replace(*change))

@@ -44,6 +44,7 @@ from unifex.ui.server.answer_streams import AnswerStreams
 from unifex.ui.server.door import Door, Hosts
 from unifex.ui.server.first_paint import FirstPaint
 from unifex.ui.server.guard import Guard
+from unifex.ui.server.picture_addresses import COMPRESSED
 from unifex.ui.tabs.evaluate_tab import EvaluateTab
 from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.tabs.map_tab import MapTab
@@ -329,7 +330,7 @@ def _hosts(settings: Settings) -> Hosts:
 def _middleware(context: AppContext, hosts: Hosts) -> list[Middleware]:
     """What every request passes."""
     door = [
-        Middleware(BrotliMiddleware, quality=BROTLI_QUALITY, minimum_size=1000),
+        Middleware(BrotliMiddleware, quality=BROTLI_QUALITY, minimum_size=1000, excluded_handlers=[COMPRESSED]),
         Middleware(Door, hosts=hosts),
         Middleware(AnswerStreams),
     ]

@@ -11,6 +11,7 @@ from unifex.gallery.gallery import Record
 
 THUMBNAIL, PREVIEW, PIXELS = "thumb", "picture", "pixels"
 VIDEO = "video"  # of which an item is a frame; on a public server there is none
+COMPRESSED = rf"/({THUMBNAIL}|{PREVIEW}|{PIXELS}|{VIDEO})/[^/]+/\d+$|/\d+/thumb$"  # paths of what is so already
 ITEMS, TAGS, CHOSEN, FACETS, ALIKE, LABELS = "items", "tags", "chosen", "facets", "alike", "labels"
 PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW, ITEMS, TAGS, LABELS))  # how they begin
 COSTLY_PATHS = tuple(f"/{kind}/" for kind in (PIXELS, ALIKE))  # of what takes as long as a search
