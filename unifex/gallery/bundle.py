@@ -45,7 +45,7 @@ from unifex.gallery.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
 from unifex.gallery.records import Record
 from unifex.models import hub, zoo
 from unifex.models.backbones import BackboneError
-from unifex.models.embedder import FILES, RAW, ModelConfig, ModelError, find_model, read_neck
+from unifex.models.embedder import FILES, RAW, ModelConfig, ModelError, find_model, hashes_of, read_neck
 from unifex.models.hub import HubFile
 
 ON_HUB = "gallery.zip"
@@ -325,8 +325,7 @@ def _make_ready(gallery: Gallery) -> None:
 def _model_here(name: str, models: Path) -> tuple[str, str] | None:
     """Hashes of backbone and neck of a model of this name here; None when there is no such model."""
     try:
-        folder = find_model(name, models)
-        return ModelConfig.read(folder / FILES[0]).backbone_hash, read_neck(folder).hash
+        return hashes_of(find_model(name, models))
     except ModelError:
         return None
 

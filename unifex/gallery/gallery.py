@@ -35,7 +35,7 @@ from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.records import Facts, Record, Registered
 from unifex.gallery.snapshot import Snapshot
 from unifex.gallery.writer import Writer, writing
-from unifex.models.embedder import MODELS, Embedder
+from unifex.models.embedder import MODELS, Embedder, keep_model
 from unifex.models.feature_table import FeatureTable
 from unifex.vector_index.exact import VectorIndex
 
@@ -59,10 +59,15 @@ class Gallery:
 
     @classmethod
     def create(cls, folder: str | Path, embedder: Embedder, dim: int | None = None) -> Gallery:
-        """Make an empty gallery. Raises :class:`GalleryError` if the folder is there already."""
+        """Make an empty gallery, and keep its model beside it, should it have come from elsewhere.
+
+        Raises :class:`GalleryError` if the folder is there already, and ``ModelError`` if another model has this one's
+        name.
+        """
         folder = Path(folder)
         config = GalleryConfig.new(embedder, dim)
         try:
+            keep_model(embedder, folder.parent / MODELS)
             with new_folder(folder) as new:
                 (new / "features").mkdir()
                 with Database(new, config.id).connect(as_it_is=True) as database:

@@ -25,7 +25,7 @@ from unifex.core.text import reason, what_there_is
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.models.embedder import MODELS, Embedder
+from unifex.models.embedder import MODELS, Embedder, keep_model
 from unifex.vector_index import index_types
 
 MAX_NAME = 80
@@ -167,9 +167,11 @@ class Library:
     def use(self, name: str, embedder: Embedder) -> Work[Gallery]:
         """Search a gallery with another neck from now on; its ``previous`` goes back.
 
-        Nothing changes before all is embedded. Raises :class:`GalleryError` for another backbone or a busy gallery.
+        Nothing changes before all is embedded. Raises :class:`GalleryError` for another backbone or a busy gallery, and
+        ``ModelError`` if another model has its name.
         """
         gallery = Gallery.open(self.writable(name).folder, embedder)
+        keep_model(embedder, self.models)
         yield from gallery.derived.rebuild()
         with gallery.write():
             gallery.derived.save(adopted=True)  # first, since on a full disk nothing must have changed

@@ -284,20 +284,53 @@ def _plain_backbone(config: ModelConfig, models: Path) -> backbones.BackboneSpec
     """A row of the zoo, or a TorchScript file imported into ``models``."""
     if config.backbone.startswith(torchscript.PREFIX):
         name = config.backbone.removeprefix(torchscript.PREFIX)
-        if name in ("", ".", "..") or re.search(r"[/\\:\0]", name):  # it was imported here, or is another's idea
+        if not _is_one_folder(name):  # it was imported here, or is another's idea
             raise ModelError(f"model '{config.name}' names a TorchScript file '{name[:80]}' that is none of its folder")
         return torchscript.backbone(models / name)
     return zoo.get(config.backbone)
 
 
+def _is_one_folder(name: str) -> bool:
+    """Whether what a file calls itself is a folder's name, and no way to another place."""
+    return name not in ("", ".", "..") and not re.search(r"[/\\:\0]", name)
+
+
 def find_model(name: str, models: Path | None = None) -> Path:
     """The folder of a model. Raises :class:`ModelError` that lists the models there are."""
-    places = [BUNDLED_MODELS / name, *([models / name] if models else []), Path(name)]
-    for place in places:
-        if (place / "config.json").is_file():
-            return place
+    if folder := _folder_of(name, models, Path()):
+        return folder
     known = sorted(config.name for config in list_models(models))
     raise ModelError(f"no model '{name}'; {what_there_is(known, name)}")
+
+
+def _folder_of(name: str, *places: Path | None) -> Path | None:
+    """Of a bundled model, or of one in these places."""
+    folders = (place / name for place in (BUNDLED_MODELS, *places) if place is not None)
+    return next((folder for folder in folders if (folder / FILES[0]).is_file()), None)
+
+
+def keep_model(embedder: Embedder, models: Path) -> None:
+    """Save a model that came from elsewhere (a path, the hub) to ``models``: whoever needs it looks there by its name.
+
+    Raises :class:`ModelError` where another model has its name. A TorchScript file has to be imported.
+    """
+    if embedder.name.startswith(RAW) or embedder.backbone.id.startswith(torchscript.PREFIX):
+        return
+    if not _is_one_folder(embedder.name):
+        raise ModelError(f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json")
+    if (folder := _folder_of(embedder.name, models)) is None:
+        with new_folder(models / embedder.name) as new:
+            embedder.save(new)
+    elif hashes_of(folder) != (embedder.config.backbone_hash, embedder.neck.hash):
+        raise ModelError(
+            f"another model '{embedder.name}' is in {folder}, with which its galleries would be searched: "
+            "rename one of the two, its folder and the name in its config.json"
+        )
+
+
+def hashes_of(folder: Path) -> tuple[str, str]:
+    """Of a model's backbone and its neck. Raises :class:`ModelError` where it is damaged."""
+    return ModelConfig.read(folder / FILES[0]).backbone_hash, read_neck(folder).hash
 
 
 def check_model(name: str, models: Path | None = None) -> None:
