@@ -224,14 +224,14 @@ class Database:
         with self.connect() as database:
             database.execute("BEGIN")  # all reads see one commit
             now = version(database)
-            rows = database.execute("SELECT id, path, extra FROM items ORDER BY id").fetchall()
             dated = database.execute(_DATED).fetchall()
             described = database.execute(_DESCRIBED).fetchall()
-            tagged = database.execute(tags.SHOWN).fetchall()
-        try:
-            further = FurtherColumns.of(ids, rows, tags.TagColumn.of(ids, tagged)).with_one(TAKEN, ids, dated)
-        except ValueError as error:
-            raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
+            tagged = tags.TagColumn.of(ids, database.execute(tags.SHOWN).fetchall())
+            rows = database.execute("SELECT id, path, extra FROM items ORDER BY id")
+            try:
+                further = FurtherColumns.of(ids, rows, tagged).with_one(TAKEN, ids, dated)
+            except ValueError as error:
+                raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
         said: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for id, others in described:
             for column, text in columns_of_row("", others).items():
