@@ -338,13 +338,17 @@ def test_the_file_of_items_does_not_outlive_a_database_that_was_put_back(large, 
     assert [found[f"shapes/disc/{number}.png"][0] for number in (1, 2)] == ["disc", "hoop"]
 
 
-def test_the_file_of_items_hides_no_damage_of_the_database(large):
-    damaged = bytearray((large.folder / "items.sqlite").read_bytes())
-    at = damaged.index(b"signs/cross/2.png")
-    damaged[at : at + 5] = b"sighs"
-    (large.folder / "items.sqlite").write_bytes(damaged)
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_the_file_of_items_neither_hides_damage_of_the_database_nor_keeps_it(large, is_kept):
+    whole, path = (large.folder / "items.sqlite").read_bytes(), large.folder / "items.sqlite"
+    before = everything(large)
+    if not is_kept:
+        (large.folder / ITEM_TABLE).unlink()
+    path.write_bytes(whole.replace(b"cross", b"crass"))
     with pytest.raises(GalleryError, match="damaged"):
         Gallery.open(large.folder).snapshot()
+    path.write_bytes(whole)
+    assert everything(Gallery.open(large.folder)) == before
 
 
 def test_damaged_galleries_say_what_is_wrong(gallery, tmp_path):

@@ -130,23 +130,26 @@ class DerivedData:
         return current
 
     def _open(self) -> tuple[ItemTable, _Known | None]:
-        """What lies on disk. The database is checked meanwhile, which takes as long, and before anything is made."""
+        """What lies on disk. The database is checked meanwhile, which takes as long, and before anything is made of it.
+
+        Of many items the table is read from the file that is kept of them, or kept.
+        """
         with ThreadPoolExecutor(1) as pool:
             check = pool.submit(self._database.check_items)
             try:
-                columns = self._item_table()
-                return columns, self._read(columns)
+                kept = self._kept_item_table()
+                columns = kept or self._database.item_table()
+                known = self._read(columns)
             finally:
                 check.result()  # a damaged database is what is to be told, whatever reading it said
+        if kept is None:
+            self._keep_item_table(columns)
+        return columns, known
 
-    def _item_table(self) -> ItemTable:
-        """As committed now; of many items from the file that is kept of them, which is made when it is of others."""
-        path, state = self._database.folder / ITEM_TABLE, self._state(self._database.version())
-        if state and (kept := kept_columns.read_items(path, self._model.origin("item table"), state)):
-            return kept
-        columns = self._database.item_table()
-        self._keep_item_table(columns)
-        return columns
+    def _kept_item_table(self) -> ItemTable | None:
+        state = self._state(self._database.version())
+        path = self._database.folder / ITEM_TABLE
+        return kept_columns.read_items(path, self._model.origin("item table"), state) if state else None
 
     def _keep_item_table(self, columns: ItemTable) -> None:
         path, state = self._database.folder / ITEM_TABLE, self._state(columns.version)
