@@ -195,13 +195,14 @@ def unicode_path(raw: bytes, name: str, checksum: int | None = None) -> bytes:
 
 
 def test_names_that_do_not_say_what_they_are_written_in(tmp_path):
-    japanese, odd = "猫/1.png".encode("cp932"), b"B?ume/5.png"
-    names = ["Bäume/2.png".encode(), "Größe/3.png".encode("cp437"), japanese, b"pets\\dog\\4.png", odd]
+    japanese, odd, lost = "猫/1.png".encode("cp932"), b"B?ume/5.png", b"?/6.png"
+    names = ["Bäume/2.png".encode(), "Größe/3.png".encode("cp437"), japanese, b"pets\\dog\\4.png", odd, lost]
     extras = {odd: unicode_path(odd, "Bäume/5.png"), b"pets\\dog\\4.png": unicode_path(b"", "wrong/4.png", 1)}
+    extras[lost] = unicode_path(lost, "猫/6.png")  # which cp437 cannot write
     path = pack_raw(tmp_path / "a.zip", names, extras)
     items, refused = read(path)
     assert not refused
-    assert {"Bäume/2.png", "Größe/3.png", "pets/dog/4.png", "Bäume/5.png"} < set(items)
+    assert {"Bäume/2.png", "Größe/3.png", "pets/dog/4.png", "Bäume/5.png", "猫/6.png"} < set(items)
     assert items["pets/dog/4.png"] == ("pets", "dog")
     notes = {item.path: item.notes for item in open_source(str(path))}
     assert not notes["Bäume/2.png"]

@@ -209,13 +209,18 @@ def name_of(info: zipfile.ZipInfo) -> str:
 
 
 def _unflagged_name(info: zipfile.ZipInfo) -> str:
-    if info.filename.isascii() and not info.extra:
-        return info.filename
-    written = info.filename.encode("cp437")
-    for name in filter(None, (_unicode_path(info), written)):
+    plain = _plain_name(info)
+    if plain.isascii() and not info.extra:
+        return plain
+    for name in filter(None, (_unicode_path(info), plain.encode("cp437"))):
         with contextlib.suppress(UnicodeDecodeError):
             return name.decode()
-    return info.filename
+    return plain
+
+
+def _plain_name(info: zipfile.ZipInfo) -> str:
+    """As it is written, taken for cp437: from Python 3.12 on ``filename`` may be of the extra field."""
+    return info.orig_filename.partition("\0")[0]
 
 
 def _unicode_path(info: zipfile.ZipInfo) -> bytes:
@@ -231,7 +236,8 @@ def _unicode_path(info: zipfile.ZipInfo) -> bytes:
 
 
 def _is_guessed(info: zipfile.ZipInfo) -> bool:
-    return not info.flag_bits & UTF8_FLAG and not info.filename.isascii() and _unflagged_name(info) == info.filename
+    plain = _plain_name(info)
+    return not info.flag_bits & UTF8_FLAG and not plain.isascii() and _unflagged_name(info) == plain
 
 
 def _refuse(name: str, info: zipfile.ZipInfo) -> str:
