@@ -8,7 +8,6 @@ export default (view) => {
   const left = [];  // what was left out since the page was opened, with its list and place
   let resting = 0;
 
-  const busy = () => view.place('facts').getAttribute('aria-busy') === 'true';
   const correct = (action, item, label = '', domain = '') => unifex.correct([action, view.list.gallery, item, label, domain]);
   const ask = async (field) => {
     const address = `labels/${encodeURIComponent(view.list.gallery)}?like=${encodeURIComponent(field.value)}`;
@@ -38,8 +37,8 @@ export default (view) => {
       clearTimeout(resting);
       resting = setTimeout(() => ask(field), SUGGEST_MS);
     },
-    save: ({ label, domain }) => { if (!busy()) correct('relabel', view.item.id, label.value, domain.value); },
-    leave: () => { if (!busy()) correct('leave', view.item.id); },
+    save: ({ label, domain }) => correct('relabel', view.item.id, label.value, domain.value),
+    leave: () => correct('leave', view.item.id),
     undo: (button) => correct('back', Number(button.dataset.number)),
     done: (news) => ({ left: gone, back, refused: () => view.say(news.html) })[news.state]?.(news),
     copy: async ({ dataset: { text } }) => {

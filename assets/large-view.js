@@ -191,6 +191,13 @@ export default ({ props, watch }) => {
     event.preventDefault();
     (await correcting()).save(event.target.elements);
   });
+  for (const kind of ['click', 'submit']) {  // until its own facts are there, those of the item before do nothing
+    place('facts').addEventListener(kind, (event) => {
+      if (!place('facts').hasAttribute('aria-busy')) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }, true);
+  }
   let pressedOn = null;
   dialog.addEventListener('pointerdown', (event) => { pressedOn = event.target; }, true);
   dialog.addEventListener('click', (event) => {

@@ -125,6 +125,30 @@ def test_keys_are_for_a_region_that_was_begun_before_the_picture_came(server, op
     expect(drawn(page)).to_have_attribute("aria-label", re.compile("left 26 %"))
 
 
+def test_facts_of_the_item_before_do_nothing(server, open_page):
+    page, held = open_page(server.url), []
+    pictures(page).first.click()
+    facts = part(page, "facts")
+    expect(facts.get_by_role("button", name="Only this label")).to_be_visible()
+    before = page.locator("#detail h2").inner_text()
+    page.route("**/queue/join*", lambda route: held.append(route))  # what the server tells comes late
+    page.keyboard.press("End")
+    expect(part(page, "position")).to_have_text(f"{ITEMS} of {ITEMS}")
+    expect(page.locator("#detail h2")).to_have_text("zebra")
+    facts.get_by_role("button", name="Only this label").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#detail")).to_be_visible()
+    for route in held:
+        route.continue_()
+    page.unroute("**/queue/join*")
+    expect(facts).to_contain_text("large.jpg")
+    facts.get_by_role("button", name="Only this label").click()
+    expect(page.locator("#detail")).to_be_hidden()
+    expect(page.get_by_role("button", name="Remove the filter Label: zebra")).to_be_visible()
+    assert before != "zebra"
+    expect(page.get_by_role("button", name=f"Remove the filter Label: {before}")).to_have_count(0)
+
+
 def test_regions_are_drawn_and_searched_with_and_a_label_alone_is_left(server, open_page):
     page = open_page(server.url)
     cards = pictures(page)
