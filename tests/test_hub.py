@@ -181,6 +181,14 @@ def test_words_are_read_by_the_tokenizer_that_a_model_names(unifex, server, tmp_
     assert spoken[0] == spoken[1] == spoken[2]
     assert spoken[0][0] == spoken[0][1] != spoken[0][2]
     assert not server.requests
+    (whole / "tokenizer.json").unlink()  # of the rest alone a tokenizer can be made that knows no word
+    assert forked.run("-c", SPOKEN, ids[2], environment=env).stdout.splitlines() == [json.dumps(spoken[0])]
+    for file in (tmp_path / "hf").rglob("models--someone--words/snapshots/*/tokenizer.json"):
+        file.unlink()
+    done = forked.run("-c", SPOKEN, ids[0], environment=env)
+    assert "the tokenizer someone/words is not on this computer" in done.stderr
+    assert unifex("download", "hf-hub:someone/tiny-siglip")[0] == 0
+    assert forked.run("-c", SPOKEN, ids[0], environment=env).stdout.splitlines() == [json.dumps(spoken[0])]
 
 
 @pytest.mark.slow

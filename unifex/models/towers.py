@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import torch
 
 LOCAL = "local-dir:"  # before a folder as the hub holds one
+VOCABULARIES = (  # any of which a tokenizer of the hub is made from
+    ("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("spiece.model",), ("tokenizer.model",),
+    ("sentencepiece.bpe.model",),
+)  # fmt: skip
 _FIT_OF_RESIZE = {"squash": "squash", "shortest": "crop", "longest": "pad"}  # open_clip's names
 _FIT_OF_CROP = {"squash": "squash", "center": "crop", "border": "pad"}  # timm's
 
@@ -127,7 +131,7 @@ def tokenizer(name: str, fetch: bool) -> Any:
     options = {key: config[key] for key in ("context_length", "tokenizer_mode") if key in config}
     options |= config.get("tokenizer_kwargs", {}) | ({} if fetch else {"local_files_only": True})
     try:
-        return HFTokenizer(_tokenizer_folder(name) or wanted, **options)
+        return HFTokenizer(_tokenizer_folder(name) or (wanted if fetch else _fetched_tokenizer(wanted)), **options)
     except (OSError, ValueError) as error:
         told = f"cannot be had: {reason(error)}".partition("\n")[0] if fetch else "is not on this computer"
         raise TowerError(f"the tokenizer {wanted} {told}") from error
@@ -138,8 +142,24 @@ def _tokenizer_folder(name: str) -> str | None:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     folder = Path(name.removeprefix(LOCAL))
-    found = name.startswith(LOCAL) and (folder / "tokenizer_config.json").is_file()
+    found = name.startswith(LOCAL) and _holds_tokenizer(folder)
     return str(folder) if found and Path(HF_HUB_CACHE) not in folder.parents else None
+
+
+def _fetched_tokenizer(repository: str) -> str:
+    """The folder that was fetched. By a repository's name, transformers before 5.18 asks for a config.json besides."""
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(repository, local_files_only=True)
+    if not _holds_tokenizer(Path(folder)):
+        raise FileNotFoundError(f"no tokenizer in {folder}")
+    return folder
+
+
+def _holds_tokenizer(folder: Path) -> bool:
+    """Of a folder without a vocabulary transformers makes a tokenizer that knows no word."""
+    vocabulary = any(all((folder / name).is_file() for name in names) for names in VOCABULARIES)
+    return vocabulary and (folder / "tokenizer_config.json").is_file()
 
 
 def open_clip_config(name: str) -> dict[str, Any]:
