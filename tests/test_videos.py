@@ -328,6 +328,13 @@ def test_a_forecast_decodes_the_first_frames_alone(clips, embedder):
     assert (told.images, told.tried) == (4, 1)
 
 
+def test_a_decoder_does_not_log_into_python(clips, embedder):
+    """It would wait for the interpreter, which waits for the decoder to end."""
+    video_frames.av.logging.set_level(video_frames.av.logging.ERROR)  # as another library does when it is imported
+    assert forecast(embedder, str(clips)).images == 4
+    assert video_frames.av.logging.get_level() is None
+
+
 def test_pictures_are_there_when_the_video_is_not(tmp_path, clips, filmed):
     shutil.rmtree(clips)
     record = filmed.records(filmed.snapshot().columns.ids)[0]

@@ -76,6 +76,7 @@ def length(file: Path) -> float:
 
 def _opened(file: Path) -> Any:
     """A playlist that calls itself a video would name other files: only what holds pictures itself is opened."""
+    av.logging.set_level(None)  # torchvision 0.23 raises it: a decoder that logs waits for who waits for it
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
         return av.open(str(file), "r", options=options, metadata_errors="replace")  # old titles are seldom UTF-8
