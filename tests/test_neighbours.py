@@ -6,6 +6,7 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from tests.support.splits import random_embeddings
 from unifex.core.progress import finish
+from unifex.core.vectors import l2_normalize
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.neighbours import NEIGHBOURS, Kept, Neighbours
@@ -73,21 +74,27 @@ def test_a_gallery_keeps_them_and_adds_to_them(gallery, folder, embedder):
 
 
 def slow_context(embeddings, near: Neighbours, query, k, own=None, copies=None):
-    """Every item augmented, the query expanded, everything ranked again: by loops."""
+    """Every item augmented, the query expanded, the crowded ranked lower, everything ranked again: by loops.
+
+    (the best items, what ranks them, their similarities)
+    """
     unit = lambda v: v / np.linalg.norm(v)  # noqa: E731
     items = [i for i in range(len(embeddings)) if own is None or copies[i] != own]
-    augmented = {}
+    augmented, crowding = {}, {}
     for item in items:
         used = [
             (p, s) for p, s in zip(near.positions[item], near.scores[item])
             if p >= 0 and (own is None or copies[p] != own)
-        ][:2]  # fmt: skip
-        augmented[item] = unit(embeddings[item] + sum((max(s, 0) ** 3 * embeddings[p] for p, s in used), np.zeros(1)))
+        ]  # fmt: skip
+        nearest = sum((max(s, 0) ** 3 * embeddings[p] for p, s in used[:2]), np.zeros(1))
+        augmented[item] = unit(embeddings[item] + nearest)
+        crowding[item] = 0.5 * float(np.mean([min(s, 0.7) for _, s in used])) if used else 0.0
     scores = {item: float(query @ augmented[item]) for item in items}
-    nearest = sorted(items, key=lambda item: (-scores[item], item))[:2]
+    nearest = sorted(items, key=lambda item: (crowding[item] - scores[item], item))[:2]
     expanded = unit(query + sum((max(scores[i], 0) ** 3 * augmented[i] for i in nearest), np.zeros(1)))
     final = {item: float(expanded @ augmented[item]) for item in items}
-    return sorted(items, key=lambda item: -final[item])[:k], final
+    rank = {item: final[item] - crowding[item] for item in items}
+    return sorted(items, key=lambda item: -rank[item])[:k], rank, final
 
 
 @settings(max_examples=25, deadline=None)
@@ -102,11 +109,38 @@ def test_context_against_loops(items, seed, leave_out):
     matches = reranking.search_reranked(index, near, embeddings[rows], 4, excluded)
     scores, positions = matches.scores, matches.positions
     for row in rows:
-        expected, final = slow_context(embeddings, near, embeddings[row], 4, copies[row] if leave_out else None, copies)
+        own = copies[row] if leave_out else None
+        expected, rank, final = slow_context(embeddings, near, embeddings[row], 4, own, copies)
         found = positions[row][positions[row] >= 0].tolist()
         assert len(found) == min(4, len(expected))
-        assert np.allclose([final[p] for p in found], [final[p] for p in expected], atol=1e-5)
+        assert np.allclose([rank[p] for p in found], [rank[p] for p in expected], atol=1e-5)
         assert np.allclose(scores[row][: len(found)], [final[p] for p in found], atol=1e-5)
+
+
+def test_views_of_one_thing_stay_before_what_is_merely_alike():
+    """Though they crowd each other, and the others do not."""
+    rng = np.random.default_rng(0)
+    about = lambda cosine, count: l2_normalize(  # noqa: E731
+        np.eye(1, 256) + l2_normalize(rng.standard_normal((count, 256)), 256) * np.sqrt(cosine**-2 - 1), 256
+    ).astype(np.float32)
+    embeddings = np.concatenate([about(0.8, 300), about(0.97, 30)])
+    index = index_types.build(embeddings)
+    near = finish(neighbours.find(index, np.arange(len(embeddings))))
+    found = reranking.search_reranked(index, near, about(0.97, 5), 30)
+    assert (found.positions >= 300).all()
+
+
+def test_what_is_near_to_many_is_ranked_lower():
+    """Of items that are about as near to the query, first the one that is near to nothing else."""
+    rng = np.random.default_rng(0)
+    query, own, shared = np.eye(3, 256)
+    of_the_crowd = 0.61 * query + 0.5 * shared + 0.61 * l2_normalize(rng.standard_normal((20, 256)), 256)
+    embeddings = l2_normalize(np.vstack([of_the_crowd, 0.6 * query + 0.8 * own]), 256).astype(np.float32)
+    index = index_types.build(embeddings)
+    near = finish(neighbours.find(index, np.arange(21)))
+    queries = query[None].astype(np.float32)
+    assert index.search(queries, 1).positions[0, 0] != 20
+    assert reranking.search_reranked(index, near, queries, 1).positions[0, 0] == 20
 
 
 def test_context_of_nothing():

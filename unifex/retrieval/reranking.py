@@ -2,8 +2,12 @@
 
 Every candidate is replaced by the weighted mean of itself and its nearest neighbours (database-side augmentation,
 Turcot and Lowe 2009), and the query by that of itself and its nearest candidates (alpha query expansion, Radenovic,
-Tolias, Chum 2019, section 3.4); weights are similarity ** 3. Only the first candidates are treated so,
-hence nothing but the neighbours is kept, and items added later take part at once.
+Tolias, Chum 2019, section 3.4); weights are similarity ** 3. What is near to many is near to a query by chance more
+often: of every candidate's similarity half that to its own neighbours is taken (CSLS, Conneau et al. 2018, arXiv
+1710.04087, section 2.3; the query's half is the same for all). Neighbours as near as views of one thing count no more
+than others: they make a burst, which is to be found, and no hub.
+Only the first candidates are treated so, hence nothing but the neighbours is kept, and items added later take part at
+once.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from unifex.vector_index.metric import similarities_of_pairs
 
 NEAREST = 2
 ALPHA = 3
+CROWDED_SHARE = 0.5
+SAME_THING = 0.7  # cosine
 MIN_CANDIDATES = 256  # a query
 CANDIDATES_PER_HIT = 4
 BLOCK_VALUES = 1 << 22
@@ -26,9 +32,10 @@ BLOCK_VALUES = 1 << 22
 def search_reranked(
     index: VectorIndex, neighbours: Neighbours, queries: np.ndarray, k: int, excluded: Exclusion = NOTHING
 ) -> Matches:
-    """As :meth:`VectorIndex.search`, re-ranked: scores float64 are cosines of expanded query and augmented item.
+    """As :meth:`VectorIndex.search`, re-ranked: scores float64 are cosines of expanded query and augmented item, which
+    do not descend, since crowded items are ranked lower.
 
-    ``excluded`` also keeps a query's own group out of the augmentation of its candidates.
+    ``excluded`` also keeps a query's own group out of its candidates' neighbourhoods.
     """
     n_candidates = max(MIN_CANDIDATES, CANDIDATES_PER_HIT * k)
     block = max(1, BLOCK_VALUES // (n_candidates * index.embeddings.shape[1]))
@@ -48,25 +55,37 @@ def _rerank(
     k: int,
     excluded: Exclusion,
 ) -> Matches:
-    augmented = augment(embeddings, neighbours, candidates.positions, excluded)
+    near, usable = _neighbourhoods(neighbours, candidates.positions, excluded)
+    augmented = _augment(embeddings, candidates.positions, near, usable)
+    crowding = CROWDED_SHARE * _crowding(near.scores, usable)
     scores = np.where(candidates.found, similarities_of_pairs(queries, augmented), -np.inf)
-    nearest = np.argsort(-scores, axis=1, kind="stable")[:, :NEAREST]
+    nearest = np.argsort(crowding - scores, axis=1, kind="stable")[:, :NEAREST]
     weights = np.maximum(np.take_along_axis(scores, nearest, 1), 0) ** ALPHA
     expanded = queries + np.einsum("qn,qnd->qd", weights, np.take_along_axis(augmented, nearest[..., None], 1))
     expanded = l2_normalize(expanded, expanded.shape[1])
-    return Matches(similarities_of_pairs(expanded.astype(np.float64), augmented), candidates.positions).top_k(k)
+    similarities = similarities_of_pairs(expanded.astype(np.float64), augmented)
+    return Matches(similarities, candidates.positions).top_k(k, by=similarities - crowding)
 
 
-def augment(
-    embeddings: np.ndarray, neighbours: Neighbours, positions: np.ndarray, excluded: Exclusion = NOTHING
-) -> np.ndarray:
-    """Embeddings of the items at ``positions`` [Q, c], each averaged with its 2 nearest: float32 [Q, c, d], norm 1."""
-    near, weights = neighbours.positions[positions], neighbours.scores[positions]
-    usable = near >= 0
-    if (own := excluded.of_own_group(near)) is not None:
+def _neighbourhoods(neighbours: Neighbours, positions: np.ndarray, excluded: Exclusion) -> tuple[Matches, np.ndarray]:
+    """Neighbours of the items at ``positions`` [Q, c], and which of them count: [Q, c, 15]."""
+    near = neighbours.at(positions)
+    usable = near.found
+    if (own := excluded.of_own_group(near.positions)) is not None:
         usable &= ~own
+    return near, usable
+
+
+def _crowding(scores: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """How near items are to their neighbours, as far as these show other things: float32 [Q, c]."""
+    nearness = np.where(usable, np.minimum(scores, np.float32(SAME_THING)), 0).sum(2)
+    return nearness / np.maximum(usable.sum(2), 1).astype(np.float32)
+
+
+def _augment(embeddings: np.ndarray, positions: np.ndarray, near: Matches, usable: np.ndarray) -> np.ndarray:
+    """Embeddings of the items at ``positions`` [Q, c], each averaged with its 2 nearest: float32 [Q, c, d], norm 1."""
     chosen = np.argsort(~usable, axis=2, kind="stable")[..., :NEAREST]
-    near, usable = np.take_along_axis(near, chosen, 2), np.take_along_axis(usable, chosen, 2)
-    weights = np.where(usable, np.maximum(np.take_along_axis(weights, chosen, 2), 0), 0) ** ALPHA
-    mixed = embeddings[positions] + np.einsum("qcn,qcnd->qcd", weights, embeddings[near])
+    at, usable = np.take_along_axis(near.positions, chosen, 2), np.take_along_axis(usable, chosen, 2)
+    weights = np.where(usable, np.maximum(np.take_along_axis(near.scores, chosen, 2), 0), 0) ** ALPHA
+    mixed = embeddings[positions] + np.einsum("qcn,qcnd->qcd", weights, embeddings[at])
     return l2_normalize(mixed, mixed.shape[-1])

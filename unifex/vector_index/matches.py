@@ -55,8 +55,8 @@ class Matches:
         """Matches among the items at the positions ``items`` int64 [M], as positions among all."""
         return Matches(self.scores, np.where(self.found, items[self.positions], -1) if len(items) else self.positions)
 
-    def top_k(self, k: int, excluded: np.ndarray | None = None) -> Matches:
-        """The first ``k`` by score, then position, the rest -inf and -1.
+    def top_k(self, k: int, excluded: np.ndarray | None = None, by: np.ndarray | None = None) -> Matches:
+        """The first ``k`` by score, or ``by`` [Q, c], then position; the rest -inf and -1.
 
         ``excluded`` bool [Q, c], that of what is not there as well; by default what is not there.
         """
@@ -64,7 +64,8 @@ class Matches:
         scores, positions = self.scores, self.positions
         if gone.any():
             scores, positions = np.where(gone, scores.dtype.type(-np.inf), scores), np.where(gone, -1, positions)
-        order = np.lexsort((positions, -scores), axis=1)[:, :k]
+        rank = scores if by is None else np.where(positions < 0, -np.inf, by)
+        order = np.lexsort((positions, -rank), axis=1)[:, :k]
         rows = np.arange(len(order))[:, None]
         return Matches(scores[rows, order], positions[rows, order])
 
