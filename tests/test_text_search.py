@@ -74,6 +74,26 @@ def test_words_find_what_the_library_finds(worded, reference):
     assert all(hit.probability is None for hit in result.hits)
 
 
+def test_the_neighbourhood_ranks_what_words_find(worded, reference):
+    """By loops: how well the words fit an item and its 5 nearest; similarities stay."""
+    cosines = reference(text="a red disc", path=first(worded))
+    snapshot, near = worded.neighbours()
+    names = [record.path for record in worded.records(snapshot.columns.ids)]
+    rank = {}
+    for name, positions, alike in zip(names, near.positions, near.scores, strict=True):
+        others = [(max(s, 0) ** 3, cosines[names[p]]) for p, s in zip(positions[:5], alike[:5]) if p >= 0]
+        total = 1 + sum(weight for weight, _ in others)
+        rank[name] = (cosines[name] + sum(weight * cosine for weight, cosine in others)) / total
+    result = search(worded, Query(text="a red disc"), 24, rerank=True)
+    assert result.reranked
+    assert {hit.path: hit.score for hit in result.hits} == pytest.approx(cosines, abs=3e-3)
+    spread = max(rank.values()) - min(rank.values())
+    assert np.diff([rank[hit.path] for hit in result.hits]).max() < 0.03 * spread
+    assert [hit.path for hit in result.hits] != [hit.path for hit in search(worded, Query(text="a red disc"), 24).hits]
+    for others in ({"items": (result.hits[0].record.id,)}, {"more": (result.hits[0].record.id,)}):
+        assert not search(worded, Query(text="a red disc", **others), 5, rerank=True).reranked
+
+
 @pytest.mark.parametrize("weight", [0.2, 0.5, 0.9])
 def test_words_and_an_image_are_multiplied_above_their_means(worded, reference, weight):
     path = first(worded)
@@ -197,4 +217,4 @@ def test_a_backbone_without_words_says_so():
 
 def test_an_empty_gallery_has_no_hits(tmp_path, folder_of_tiny):
     empty = Gallery.create(tmp_path / "empty", Embedder.load(f"raw:local-dir:{folder_of_tiny}"))
-    assert search(empty, Query(text="a dog")).hits == []
+    assert search(empty, Query(text="a dog")).hits == search(empty, Query(text="a dog"), rerank=True).hits == []

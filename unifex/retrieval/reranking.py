@@ -8,6 +8,8 @@ often: of every candidate's similarity half that to its own neighbours is taken 
 than others: they make a burst, which is to be found, and no hub.
 Only the first candidates are treated so, hence nothing but the neighbours is kept, and items added later take part at
 once.
+
+Words are one step away from an image: an item that they fit is one whose neighbours they fit, too.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from unifex.vector_index.metric import similarities_of_pairs
 
 NEAREST = 2
 ALPHA = 3
+NEAREST_OF_WORDS = 5
 CROWDED_SHARE = 0.5
 SAME_THING = 0.7  # cosine
 MIN_CANDIDATES = 256  # a query
@@ -45,6 +48,13 @@ def search_reranked(
         candidates = index.search(queries[rows], n_candidates, excluded.at(rows))
         parts.append(_rerank(index.embeddings, neighbours, queries[rows], candidates, k, excluded.at(rows)))
     return Matches.concatenate(parts) if parts else Matches.none(0, k)
+
+
+def averaged(scores: np.ndarray, neighbours: Neighbours) -> np.ndarray:
+    """Of all items, float32 [N], how well words fit: each averaged with its 5 nearest, weighted by similarity ** 3."""
+    near = neighbours.positions[:, :NEAREST_OF_WORDS]
+    weights = np.where(near >= 0, np.maximum(neighbours.scores[:, :NEAREST_OF_WORDS], 0), 0) ** ALPHA
+    return (scores + (weights * scores[near]).sum(axis=1)) / (1 + weights.sum(axis=1))
 
 
 def _rerank(

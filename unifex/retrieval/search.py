@@ -40,8 +40,8 @@ def search(
     A query of images alone may be given as these. Items of the gallery that are searched with, or marked as less like
     it, are not among the hits. Marks move the query; similarities are those of what it shows and what is more like it.
     ``dim``: of the embeddings, default the gallery's own. ``rerank``: by the gallery's own neighbourhood; similarities
-    stay those of the query, and what is ranked by the nearest mark stays as it is. Text is compared with features, so
-    that neither of the two is for queries with text.
+    stay those of the query, and what is ranked by the nearest mark, or found by text with images or marks, stays as it
+    is. Text is compared with features, whatever ``dim``.
     ``fold``: near-copies of this level (``duplicates.LEVELS``) are one hit, so that there are ``k`` of different ones;
     the first time in a gallery, its pictures are compared.
 
@@ -55,7 +55,7 @@ def search(
     hidden = filters.exclude | frozenset(query.items) | frozenset(query.less)
     k, filters = ranges.HITS.check(k), replace(filters, exclude=hidden)
     if query.text:
-        return text_search.search_by_text(gallery, query, k, filters, fold)
+        return text_search.search_by_text(gallery, query, k, filters, rerank, fold)
     started = time.perf_counter()
     features = query.features(gallery) if query.shows else None
     seconds = time.perf_counter() - started

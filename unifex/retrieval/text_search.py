@@ -9,7 +9,7 @@ the words say, comes first. Psomas et al. (Instance-level composed image retriev
 the mAP for a product; ``python -m benchmarks.words_and_image`` measures it.
 
 Where words are all that is searched with, what has them in its label comes first: the backbone knows what things look
-like, a label what they are called.
+like, a label what they are called. Then, too, the gallery's own neighbourhood can help (:func:`reranking.averaged`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
-from unifex.retrieval import folding
+from unifex.retrieval import folding, reranking
 from unifex.retrieval.feedback import WEIGHTS, Marks
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult, hits_at
@@ -39,29 +39,34 @@ _LEAST_SPREAD = 1e-6
 _NAMED_AHEAD = np.float32(3)  # no two cosines are so far apart
 
 
-def search_by_text(gallery: Gallery, query: Query, k: int, filters: Filters, fold: str = "") -> SearchResult:
+def search_by_text(
+    gallery: Gallery, query: Query, k: int, filters: Filters, rerank: bool = False, fold: str = ""
+) -> SearchResult:
     """What the query's text says; with images or items besides, what is like these *and* what the text says.
 
     A hit's score is the cosine of text and item or, with images, what :func:`both` makes of the two. What is marked as
-    more, and less, like it moves that (:func:`_moved`). Raises as :func:`unifex.retrieval.search.search` does.
+    more, and less, like it moves that (:func:`_moved`). ``rerank`` changes the order of what words alone find. Raises
+    as :func:`unifex.retrieval.search.search` does.
     """
     if filters.false_accept_rate is not None:
         raise UnifexError(say("trust is told from images that search for each other; it says nothing about words"))
     started = time.perf_counter()
     sides = _sides(gallery, query)
     embedded = time.perf_counter()
-    snapshot = gallery.snapshot()
+    words_alone = not (query.shows or query.more or query.less)
+    snapshot, near = gallery.neighbours() if rerank and words_alone else (gallery.snapshot(), None)
     features = gallery.derived.unit_features(snapshot)
     scores = _scores(features, sides, Marks.of(query, snapshot))
-    mask, words_alone = filters.mask(snapshot), not (query.shows or query.more or query.less)
+    rank = scores if near is None else reranking.averaged(scores, near)
+    mask = filters.mask(snapshot)
     first = named(snapshot.columns.labels, query.text if words_alone else "")
     duplicates = folding.duplicates_of(gallery, snapshot, fold)
-    best = _best(scores + _NAMED_AHEAD * first, mask, len(scores) if duplicates else k)
+    best = _best(rank + _NAMED_AHEAD * first, mask, len(scores) if duplicates else k)
     best = best[folding.first_of_each(duplicates.groups[fold][best])][:k] if duplicates else best
     hits = hits_at(gallery, snapshot, best, scores[best], filters.lowest_score)
     return SearchResult(
         hits=folding.fold(hits, duplicates, fold, mask) if duplicates else hits,
-        reranked=False,
+        reranked=near is not None,
         out_of_gallery=None,
         items=len(snapshot),
         searched=filters.searched(snapshot),
