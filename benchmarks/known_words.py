@@ -5,9 +5,9 @@
 ``--make`` learns from the ``train`` rows of both manifests that do not come from ``EXCLUDED`` sources. What is measured
 are the first one's query and index rows: every label's plain name is searched for, and told is which share of the first
 five hits has it (of fewer, where there are fewer), as they come and with context re-ranking. No label among them was
-learned from. Besides, of everyday
-phrases, as "something to sit on": ``phrases.csv`` tells what is right among the first five of m4d-mini, judged by hand.
-``--model`` measures one whose late blocks are adapted. ``FOLDER`` keeps the features.
+learned from. Besides, of everyday phrases, as "something to sit on": ``phrases.csv`` tells what is right among the
+first five of m4d-mini, judged by hand. ``--model`` measures one whose late blocks are adapted. ``FOLDER`` keeps the
+features.
 """
 
 from __future__ import annotations

@@ -143,6 +143,16 @@ def test_what_is_near_to_many_is_ranked_lower():
     assert reranking.search_reranked(index, near, queries, 1).positions[0, 0] == 20
 
 
+def test_who_asks_for_more_gets_the_same_hits_first():
+    embeddings = random_embeddings(700, 16, 3)
+    index = index_types.build(embeddings)
+    near = finish(neighbours.find(index, np.arange(700)))
+    whole = reranking.search_reranked(index, near, embeddings[:20], 700).positions
+    assert (np.sort(whole, axis=1) == np.arange(700)).all()
+    for k in (1, 20, 64, 65, 256, 257, 500):
+        assert np.array_equal(reranking.search_reranked(index, near, embeddings[:20], k).positions, whole[:, :k])
+
+
 def test_context_of_nothing():
     index = index_types.build(random_embeddings(5, 4, 0))
     near = finish(neighbours.find(index, np.arange(5)))

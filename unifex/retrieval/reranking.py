@@ -6,8 +6,8 @@ Tolias, Chum 2019, section 3.4); weights are similarity ** 3. What is near to ma
 often: of every candidate's similarity half that to its own neighbours is taken (CSLS, Conneau et al. 2018, arXiv
 1710.04087, section 2.3; the query's half is the same for all). Neighbours as near as views of one thing count no more
 than others: they make a burst, which is to be found, and no hub.
-Only the first candidates are treated so, hence nothing but the neighbours is kept, and items added later take part at
-once.
+Only the first candidates are treated so, the others follow as they were: nothing but the neighbours is kept, items
+added later take part at once, and who asks for more hits gets the same ones first.
 
 Words are one step away from an image: an item that they fit is one whose neighbours they fit, too.
 """
@@ -27,8 +27,7 @@ ALPHA = 3
 NEAREST_OF_WORDS = 5
 CROWDED_SHARE = 0.5
 SAME_THING = 0.7  # cosine
-MIN_CANDIDATES = 256  # a query
-CANDIDATES_PER_HIT = 4
+CANDIDATES = 256  # a query
 BLOCK_VALUES = 1 << 22
 
 
@@ -40,13 +39,14 @@ def search_reranked(
 
     ``excluded`` also keeps a query's own group out of its candidates' neighbourhoods.
     """
-    n_candidates = max(MIN_CANDIDATES, CANDIDATES_PER_HIT * k)
-    block = max(1, BLOCK_VALUES // (n_candidates * index.embeddings.shape[1]))
+    block = max(1, BLOCK_VALUES // (CANDIDATES * index.embeddings.shape[1]))
     parts = []
     for start in range(0, len(queries), block):
         rows = slice(start, start + block)
-        candidates = index.search(queries[rows], n_candidates, excluded.at(rows))
-        parts.append(_rerank(index.embeddings, neighbours, queries[rows], candidates, k, excluded.at(rows)))
+        found = index.search(queries[rows], max(CANDIDATES, k), excluded.at(rows))
+        first = Matches(found.scores[:, :CANDIDATES], found.positions[:, :CANDIDATES])
+        others = Matches(found.scores[:, CANDIDATES:k], found.positions[:, CANDIDATES:k])
+        parts.append(_rerank(index.embeddings, neighbours, queries[rows], first, k, excluded.at(rows)).beside(others))
     return Matches.concatenate(parts) if parts else Matches.none(0, k)
 
 
