@@ -2,8 +2,9 @@
 
 On maps as small as those of late blocks a depthwise convolution is one, too: of every channel, what lies at the places
 of a map times a matrix [places, places] that holds the kernel's weights where a tap joins the two, and zeros elsewhere.
-Multiplying these costs less than the slope of a depthwise 5x5 kernel, for which no library has a quick way. On larger
-maps the zeros would be too many, and the matrices would fill the memory: there it is a convolution.
+Multiplying these costs less than the slope of a depthwise 5x5 kernel, for which no library has a quick way, on somewhat
+larger maps in bfloat16. Beyond, the zeros would be too many, and the matrices would fill the memory: there it is a
+convolution.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-MOST_PAIRS = 25_000  # of a place before and one after: 17 x 17 to 9 x 9 is quicker as a product, 14 x 14 to itself not
+# Of a place before and one after, up to which a product is quicker than a convolution and its slope: 17 x 17 to 9 x 9 is
+# in float32, 14 x 14 to itself not; in bfloat16, which halves what a product costs, 17 x 17 to itself is.
+MOST_PAIRS = 25_000
+MOST_PAIRS_BFLOAT16 = 90_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +65,15 @@ def depthwise(convolution: Any, norm: Any, maps: Maps) -> Maps:
     height, width = maps.shape
     stride = convolution.stride[0]
     pairs = height * width * -(-height // stride) * -(-width // stride)
-    run = _by_products if pairs <= MOST_PAIRS else _by_convolution
+    run = _by_products if pairs <= _most_pairs(maps.values.device.type) else _by_convolution
     return run(convolution, norm, maps)
+
+
+def _most_pairs(device: str) -> int:
+    import torch
+
+    halved = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16
+    return MOST_PAIRS_BFLOAT16 if halved else MOST_PAIRS
 
 
 def _by_products(convolution: Any, norm: Any, maps: Maps) -> Maps:
@@ -93,7 +104,7 @@ def _folded(convolution: Any, norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return convolution.weight.flatten(1) * scale.unsqueeze(1), norm.bias - norm.running_mean * scale
 
 
-@lru_cache(maxsize=16)  # of a backbone's blocks there are a few; none is above 3 MB
+@lru_cache(maxsize=16)  # of a backbone's blocks there are a few; none is above 9 MB
 def _taps(kernel: int, stride: int, shape: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
     """Which tap joins which places: float32 [kernel^2, H * W * H' * W'], 0 or 1; and the outputs' (H', W')."""
     down, across = (_taps_along(kernel, stride, side) for side in shape)
