@@ -37,3 +37,21 @@ def test_a_block_and_its_slopes_are_those_of_convolutions(kernel, stride, height
     by_products = torch.autograd.grad((found * towards).sum(), weights)
     for mine, theirs in zip(by_products, by_convolutions, strict=True):
         torch.testing.assert_close(mine, theirs)
+
+
+def test_in_bfloat16_larger_maps_are_products_too_and_as_near_as_its_digits():
+    torch.manual_seed(0)
+    block = timm_blocks.InvertedResidual(8, 8, 5, 1, exp_ratio=3, act_layer=torch.nn.ReLU6, pad_type="same").eval()
+    maps = torch.randn(4, 8, 17, 17)
+    wanted = block(maps)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = run_block(block, Maps.of(maps)).tensor()
+    assert "Convolution" not in _made_by(found.grad_fn)
+    difference = (found.float() - wanted).square().mean().sqrt()
+    assert difference < 0.01 * wanted.square().mean().sqrt()
+
+
+def _made_by(function):
+    """The names of the operations behind a result."""
+    before = [source for source, _ in function.next_functions if source]
+    return " ".join([function.name(), *(_made_by(source) for source in before)])
