@@ -15,7 +15,9 @@ from unifex.retrieval.feedback import WEIGHTS, MarkedQuery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import MAX_MARKS, Query, items_named
 from unifex.retrieval.search import search
+from unifex.vector_index import index_types
 from unifex.vector_index.flat_index import FlatIndex
+from unifex.vector_index.matches import Exclusion
 
 QUERY = encoded(picture("shapes/disc", 77))
 
@@ -106,6 +108,17 @@ def test_nearest_marked_against_a_loop(gallery, ids, alone):
     one = search(gallery, Query((QUERY,), more=more, less=less, feedback="nearest"), 4, rerank=True)
     assert not one.reranked
     assert found(one) == found(search(gallery, Query((QUERY,), more=more, less=less, feedback="nearest"), 4))
+
+
+def test_who_asks_for_more_gets_the_same_nearest_first():
+    angles = np.random.default_rng(0).uniform(-0.1, 0.1, 700)  # the further from what is disliked, the better
+    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    index = index_types.build(embeddings)
+    marked = MarkedQuery(np.float32([[1, 0]]), embeddings[:1], np.float32([[0, 1]]))
+    whole = marked.search_nearest(index, 700, Exclusion()).positions
+    assert (np.sort(whole[0]) == np.arange(700)).all()
+    for k in (1, 20, 64, 65, 256, 257, 500):
+        assert np.array_equal(marked.search_nearest(index, k, Exclusion()).positions, whole[:, :k])
 
 
 @pytest.mark.parametrize("feedback", ["rocchio", "nearest"])

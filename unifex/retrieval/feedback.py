@@ -27,8 +27,7 @@ from unifex.vector_index.exact import VectorIndex
 from unifex.vector_index.matches import Exclusion, Matches
 from unifex.vector_index.metric import similarities
 
-MIN_CANDIDATES = 256  # of every liked item
-CANDIDATES_PER_HIT = 4
+CANDIDATES = 256  # of every liked item; however many hits are asked for, the first are the same
 NEAREST_DISLIKED = 0.25  # of `nearest`: what the similarity to the nearest disliked item takes away
 
 
@@ -93,13 +92,28 @@ class MarkedQuery:
         """The best ``k`` by what is marked nearest: :class:`Matches` [1, w].
 
         A score is the similarity to the nearest of what is shown or liked, less :data:`NEAREST_DISLIKED` times that to
-        the nearest disliked. Candidates are those nearest to each that is shown or liked.
+        the nearest disliked. Candidates are those nearest to each that is shown or liked; behind them come others, by
+        the first of the two alone.
         """
         wanted = np.concatenate([self.shown, self.liked])
-        candidates = index.search(wanted, max(MIN_CANDIDATES, CANDIDATES_PER_HIT * k), excluded)
-        positions = np.unique(candidates.positions[candidates.found])
-        scores = nearest_scores(index.embeddings[positions], wanted, self.disliked)
-        return Matches(scores[None], positions[None]).top_k(k)
+        found = index.search(wanted, max(CANDIDATES, k), excluded)
+        first = _positions_in(found, slice(CANDIDATES))
+        others = np.setdiff1d(_positions_in(found, slice(CANDIDATES, None)), first, assume_unique=True)
+        ranked = _ranked(index.embeddings, first, wanted, self.disliked).beside(
+            _ranked(index.embeddings, others, wanted, self.disliked[:0])
+        )
+        return Matches(ranked.scores[:, :k], ranked.positions[:, :k])
+
+
+def _positions_in(found: Matches, ranks: slice) -> np.ndarray:
+    """Ascending, each once."""
+    return np.unique(found.positions[:, ranks][found.found[:, ranks]])
+
+
+def _ranked(embeddings: np.ndarray, positions: np.ndarray, wanted: np.ndarray, disliked: np.ndarray) -> Matches:
+    """All of them, best first."""
+    scores = nearest_scores(embeddings[positions], wanted, disliked)
+    return Matches(scores[None], positions[None]).top_k(len(positions))
 
 
 def nearest_scores(
