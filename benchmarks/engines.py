@@ -2,7 +2,7 @@
 
     python -m benchmarks.engines SOURCE [--images 128] [--runs 5]
 
-ONNX Runtime is measured for comparison only; the app does not use it. The backbone of ``unifex-lite-3``, whose last
+ONNX Runtime is measured for comparison only; the app does not use it. The backbone of ``unifex-lite-4``, whose last
 blocks are adapted, is measured beside the one as it came.
 """
 
@@ -22,9 +22,9 @@ import numpy as np
 from unifex.data.item import Item
 from unifex.data.sources import open_source
 from unifex.models import backbones, engines
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import DEFAULT_MODEL, Embedder
 
-ADAPTED = "unifex-lite-3"
+ADAPTED = DEFAULT_MODEL
 
 
 def onnxruntime_engine(spec: backbones.BackboneSpec, batch: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,6 +1,6 @@
 """Teaching with few pictures, drawn many times over: what it is worth for the taught classes and for all others.
 
-    python -m benchmarks.few_pictures MANIFEST.csv [--library FOLDER] [--draws 100] [--model unifex-lite-3] [--choose]
+    python -m benchmarks.few_pictures MANIFEST.csv [--library FOLDER] [--draws 100] [--model unifex-lite-4] [--choose]
 
 The gallery is the query and index rows, whose classes the model never saw. Every draw teaches 5 to 20 of its classes
 with 5 to 20 pictures each (at least three of a class are left over); the gallery's other pictures have no label then.

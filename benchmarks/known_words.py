@@ -1,6 +1,6 @@
 """Words of the bundled backbone: make ``assets/words/lite0.safetensors``, and find what has a label by its name.
 
-    python -m benchmarks.known_words MANIFEST.csv MORE.csv --library FOLDER [--make | --model unifex-lite-3]
+    python -m benchmarks.known_words MANIFEST.csv MORE.csv --library FOLDER [--make | --model unifex-lite-4]
 
 ``--make`` learns from the ``train`` rows of both manifests that do not come from ``EXCLUDED`` sources. What is measured
 are the first one's query and index rows: every label's plain name is searched for, and told is which share of the first

@@ -62,17 +62,17 @@ def main() -> None:
     gallery = Gallery.open_or_create(arguments.library / name, Embedder.raw(arguments.backbone))
     if not len(gallery):
         mixed = arguments.library / f"{name}.csv"
-        mixed.write_text(_mixture(arguments.manifest, arguments.more, not arguments.choose), encoding="utf-8")
+        mixed.write_text(mixture(arguments.manifest, arguments.more, not arguments.choose), encoding="utf-8")
         print(f"{finish(index(gallery, str(mixed))).items} images", flush=True)
     shutil.rmtree(gallery.models / name, ignore_errors=True)  # of an earlier run
-    result = finish(train(gallery, name, config), _tell_step)
+    result = finish(train(gallery, name, config), tell_step)
     if arguments.choose:
         tell(result)
     else:
         write(result, gallery.embedder, arguments.out)
 
 
-def _mixture(manifest: Path, more: Path, measured: bool) -> str:
+def mixture(manifest: Path, more: Path, measured: bool) -> str:
     """A manifest of what is learned from, and of what is ``measured`` besides."""
     first = (
         row
@@ -104,7 +104,8 @@ def _at_most(count: int, rows: Iterable[dict[str, str]]) -> Iterator[dict[str, s
             yield row
 
 
-def _tell_step(step: Step) -> None:
+def tell_step(step: Step) -> None:
+    """Print what is long, and what is reached."""
     if step.stage.startswith("epoch") or step.done % 2048 == 0:
         print(f"{step.stage} {step.done}/{step.total} {step.note}", flush=True)
 
@@ -116,14 +117,14 @@ def tell(result: TrainResult) -> None:
         print(f"{measured.model:24} {measured.dim:5}  mMP@5 {figures}", flush=True)
 
 
-def write(result: TrainResult, embedder: Embedder, out: Path) -> None:
-    """Save it under the name of its folder, with its sources in its card."""
+def write(result: TrainResult, embedder: Embedder, out: Path, note: str = SOURCES) -> None:
+    """Save it under the name of its folder, with a ``note`` on its data in its card."""
     name = out.name
     renamed = [replace(e, model=e.model.replace(result.model, name)) for e in result.evaluations]
     shutil.rmtree(out, ignore_errors=True)
     named = replace(result, model=name, evaluations=renamed)
     tell(named)
-    save(named, embedder, out, SOURCES)
+    save(named, embedder, out, note)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def test_the_neck_travels_and_takes_no_name_from_another(embedder, there, tmp_pa
     assert hits(first, QUERY) == hits(gallery, QUERY)
     assert sorted(path.name for path in there.models.iterdir()) == ["mine", "mine-2"]
     switched = finish(there.use("two", embedder))  # another neck: it embeds again
-    assert (switched.config.model, switched.config.dim) == ("unifex-lite-3", 64)
+    assert (switched.config.model, switched.config.dim) == ("unifex-lite-4", 64)
 
 
 def test_another_backbone_is_refused(embedder, there, tmp_path):

@@ -57,7 +57,7 @@ def test_evaluate(built, unifex):
     low, high = answer["domains"]["signs"]["ci95"]
     assert low <= answer["domains"]["signs"]["mmp5"] <= high
     assert [(c["model"], c["dim"], c["context"]) for c in answer["compared"]] == [
-        ("unifex-lite-3", 256, False), ("unifex-lite-3", 64, False), ("raw", 1600, False),
+        ("unifex-lite-4", 256, False), ("unifex-lite-4", 64, False), ("raw", 1600, False),
     ]  # fmt: skip
     assert len(answer["labels"]) == 4
     code, text, _ = unifex("evaluate", "--gallery", "drawn", "--protocol", "random")
@@ -82,7 +82,7 @@ def test_map(built, unifex, tmp_path):
     out = tmp_path / "pages" / "map.html"
     code, answer, _ = unifex("map", "--gallery", "drawn", "--out", out, "--thumbnails", "--json")
     assert code == 0
-    assert (answer["items"], answer["models"]) == (24, ["unifex-lite-3"])
+    assert (answer["items"], answer["models"]) == (24, ["unifex-lite-4"])
     assert out.read_text().startswith("<!doctype html>")
 
 
@@ -150,7 +150,7 @@ def test_search(built, unifex, folder):
     _, together, _ = unifex("search", *queries, "--gallery", "drawn", "--together", "--dim", 64, "--json")
     assert len(together["results"]) == 1
     code, text, _ = unifex("search", queries[0], "--gallery", "drawn", "-k", 2)
-    assert "2 hits in 24 items (unifex-lite-3, exact, 256-d)" in text
+    assert "2 hits in 24 items (unifex-lite-4, exact, 256-d)" in text
 
 
 def test_search_with_a_box_and_with_an_item(built, unifex, folder, tmp_path):

@@ -52,7 +52,7 @@ def taught(tmp_path_factory, embedder) -> tuple[Gallery, Embedder]:
     run_index(gallery, drawing.write_folder(home / "pictures"))
     result = finish(train(gallery, NAME, DEEP))
     assert result.adaptation
-    assert {("raw", 1600), (f"raw, {NAME}", 1600), (NAME, 64), ("unifex-lite-3", 256)} <= {
+    assert {("raw", 1600), (f"raw, {NAME}", 1600), (NAME, 64), ("unifex-lite-4", 256)} <= {
         (e.model, e.dim) for e in result.evaluations
     }
     assert not list((gallery.models / ".training").glob("*.maps*"))
@@ -61,8 +61,10 @@ def taught(tmp_path_factory, embedder) -> tuple[Gallery, Embedder]:
 
 def test_only_late_blocks_learn_and_the_model_is_small(taught):
     gallery, model = taught
-    assert all(name.startswith(("blocks.5.", "blocks.6.", "head.")) for name in model.backbone.adaptation.differences)
-    assert any(name.startswith("blocks.5.0.") for name in model.backbone.adaptation.differences)
+    before, after = (found.backbone.adaptation.differences for found in (gallery.embedder, model))
+    learned = {name for name in after if name not in before or np.abs(after[name] - before[name]).max() > 1e-4}
+    assert all(name.startswith(("blocks.5.", "blocks.6.", "head.")) for name in learned)
+    assert any(name.startswith("blocks.5.0.") for name in learned)
     size = (gallery.models / NAME / "model.safetensors").stat().st_size
     assert size < 12e6
     before, after = (dict(backbones.build(spec).stages.named_buffers()) for spec in (LITE0, model.backbone))

@@ -206,13 +206,13 @@ def test_a_domain_without_items_of_its_own_is_json(tmp_path):
 def test_an_assessment_measures_64_context_and_rivals_beside(gallery):
     found = finish(compare(gallery, context=True, compare=["raw"]))
     assert [(e.model, e.dim, e.context) for e in found.evaluations] == [
-        ("unifex-lite-3", 256, True), ("unifex-lite-3", 256, False), ("unifex-lite-3", 64, False), ("raw", 1600, False),
+        ("unifex-lite-4", 256, True), ("unifex-lite-4", 256, False), ("unifex-lite-4", 64, False), ("raw", 1600, False),
     ]  # fmt: skip
 
 
 def test_rivals_are_compared_in_pairs(gallery):
     found = finish(compare(gallery, dim=64, compare=["pooling", "raw"]))
-    assert [(e.model, e.dim) for e in found.evaluations] == [("unifex-lite-3", 64), ("pooling", 64), ("raw", 1600)]
+    assert [(e.model, e.dim) for e in found.evaluations] == [("unifex-lite-4", 64), ("pooling", 64), ("raw", 1600)]
     brief = found.as_json()["compared"][0]
     assert brief["difference"]["ci95"][0] <= brief["difference"]["mmp5"] <= brief["difference"]["ci95"][1]
     assert set(baselines(gallery)) == {"raw", "pca", "pooling"}

@@ -214,7 +214,7 @@ def test_another_neck_re_embeds_from_features(gallery, embedder, folder):
     assert view.embeddings.shape == (24, 64)
     features = reopened.features(view.columns.sha256s())
     assert np.allclose(view.embeddings, other.neck.embed(features, 64), atol=1e-6)
-    assert Gallery.open(gallery.folder).config.model == "unifex-lite-3"  # looking is not changing
+    assert Gallery.open(gallery.folder).config.model == "unifex-lite-4"  # looking is not changing
 
 
 def test_another_backbone_is_refused(gallery, embedder, monkeypatch):

@@ -41,7 +41,7 @@ def test_several_at_once_get_each_its_own(encoder):
 
 
 def test_a_model_whose_late_blocks_are_adapted_knows_the_words_of_its_backbone():
-    adapted, plain = Embedder.load("unifex-lite-3"), Embedder.raw("lite0")
+    adapted, plain = Embedder.load("unifex-lite-4"), Embedder.raw("lite0")
     assert adapted.backbone.adaptation
     assert np.array_equal(adapted.embed_text(["a dog"]), plain.embed_text(["a dog"]))
 

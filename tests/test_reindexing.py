@@ -282,4 +282,4 @@ def test_only_use_moves_a_gallery_to_another_neck(gallery, folder, embedder):
     list(visited.find_neighbours())
     assert {path: path.read_bytes() for path in before} == before
     assert not (gallery.folder / "neighbours.npz").exists()
-    assert Gallery.open(gallery.folder).config.model == "unifex-lite-3"
+    assert Gallery.open(gallery.folder).config.model == "unifex-lite-4"

@@ -43,7 +43,7 @@ def test_the_image_itself_comes_first(gallery, folder):
     result = search(gallery, [folder / "signs/cross/4.png"], 3)
     assert result.hits[0].path == "signs/cross/4.png"
     assert result.hits[0].score > 0.999
-    assert (result.items, result.model, result.index) == (24, "unifex-lite-3", "exact, 256-d")
+    assert (result.items, result.model, result.index) == (24, "unifex-lite-4", "exact, 256-d")
 
 
 def test_a_dimension_wider_than_the_gallery_comes_from_features(gallery, folder):

@@ -46,7 +46,7 @@ def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
     assert all(0 <= p.scores[dim] <= 1 for p in curve for dim in (64, 256))
     assert {"epoch 1", "epoch 2", "epoch 3", "measuring mine 64-d"} <= {step.stage for step in steps}
     assert {(e.model, e.dim) for e in outcome.evaluations} == {
-        ("raw", 1600), ("unifex-lite-3", 64), ("unifex-lite-3", 256),
+        ("raw", 1600), ("unifex-lite-4", 64), ("unifex-lite-4", 256),
         *(("mine", dim) for dim in (64, 128, 256, 512)),
     }  # fmt: skip
     assert outcome.data.held_out_classes == 1
@@ -102,11 +102,11 @@ def test_a_worse_neck_is_advised_against(gallery):
     bad = noise(outcome)
     assert bad.verdict == "worse"
     assert bad.advice.startswith("Do not use it")
-    better = replace(bad, before="mine", model="unifex-lite-3")
+    better = replace(bad, before="mine", model="unifex-lite-4")
     assert better.verdict == "better"
-    same = replace(outcome, model="unifex-lite-3")
+    same = replace(outcome, model="unifex-lite-4")
     assert same.verdict == "no difference"
-    assert same.advice.startswith("Better keep 'unifex-lite-3'")
+    assert same.advice.startswith("Better keep 'unifex-lite-4'")
 
 
 def _stopped(gallery: Gallery, name: str, after: str) -> None:
@@ -192,7 +192,7 @@ def test_a_killed_process_leaves_a_checkpoint(gallery):
 def test_the_verdict_is_on_what_the_gallery_would_be_searched_with(gallery):
     outcome = finish(train(gallery, "small", replace(QUICK, dims=(64,))))
     assert (outcome.before_dim, outcome.dim) == (256, 64)
-    new, old = outcome.of("small", 64), outcome.of("unifex-lite-3", 256)
+    new, old = outcome.of("small", 64), outcome.of("unifex-lite-4", 256)
     assert outcome.gain.value == pytest.approx(np.mean(new.metrics.mmp5 - old.metrics.mmp5))
 
 
@@ -218,7 +218,7 @@ def test_two_classes_of_three_images_work(tmp_path, embedder):
 
 def test_names_that_are_taken_or_impossible_are_refused(gallery):
     finish(train(gallery, "mine", QUICK))
-    for name, why in (("mine", "already"), ("unifex-lite-3", "already"), ("../x", "cannot name"), ("", "cannot name")):
+    for name, why in (("mine", "already"), ("unifex-lite-4", "already"), ("../x", "cannot name"), ("", "cannot name")):
         with pytest.raises((ModelError, GalleryError), match=why):
             next(train(gallery, name, QUICK))
 
@@ -258,7 +258,7 @@ def test_a_gallery_uses_the_model_and_goes_back(gallery, library):
     assert steps[0].stage == "embedding"
     now = library.get("drawn")
     assert used is now
-    assert (now.config.model, now.config.previous, now.config.dim) == ("mine", "unifex-lite-3", 256)
+    assert (now.config.model, now.config.previous, now.config.dim) == ("mine", "unifex-lite-4", 256)
     hashes = now.snapshot().columns.sha256s()
     np.testing.assert_allclose(now.snapshot().embeddings, outcome.neck.embed(now.features(hashes), 256), atol=1e-6)
     reopened = Gallery.open(gallery.folder)
@@ -283,7 +283,7 @@ def test_the_command_line_trains_uses_and_goes_back(gallery, capsys, tmp_path, e
     assert (answer["model"], answer["classes"], answer["images"], answer["epochs"]) == ("cheap", 3, 18, 2)
     assert "epoch 2: 2 of 2 · loss" in errors
     code, answer, _ = run(capsys, "use", "drawn", "cheap", *where)
-    assert (code, answer["model"], answer["previous"]) == (0, "cheap", "unifex-lite-3")
+    assert (code, answer["model"], answer["previous"]) == (0, "cheap", "unifex-lite-4")
     image = tmp_path / "query.png"
     image.write_bytes(encoded(picture("signs/cross", 77)))
     code, answer, _ = run(capsys, "search", str(image), "--gallery", "drawn", *where)
@@ -292,7 +292,7 @@ def test_the_command_line_trains_uses_and_goes_back(gallery, capsys, tmp_path, e
     items = model.embed([gallery.original(gallery.item_at(hit["path"])) for hit in answer["results"][0]["hits"]])
     assert [hit["score"] for hit in answer["results"][0]["hits"]] == pytest.approx((items @ query).tolist(), abs=2e-3)
     code, answer, _ = run(capsys, "use", "drawn", *where)
-    assert answer["model"] == "unifex-lite-3"
+    assert answer["model"] == "unifex-lite-4"
     code, answer, _ = run(
         capsys, *train, "--save", "held", "--preset", "quick", "--hold-out-label", "signs/cross", "--use"
     )

@@ -144,7 +144,7 @@ def test_context_is_scored_beside_plain_search(server, open_page):
     page.get_by_role("option", name="raw").click()
     page.locator("#evaluate-button").click()
     expect(page.locator("#models-table tbody tr")).to_have_count(4, timeout=60_000)
-    expect(page.locator("#models-table")).to_contain_text("unifex-lite-3 + context")
+    expect(page.locator("#models-table")).to_contain_text("unifex-lite-4 + context")
     expect(page.locator("#evaluation")).to_contain_text("Context re-ranking changes mMP@5 here by")
 
 

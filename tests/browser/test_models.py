@@ -132,7 +132,7 @@ def test_without_its_backbone_the_app_goes_on_with_the_bundled_one(tmp_path_fact
     asked = "raw:vit_so400m_patch14_siglip_384"
     with serve(root / "indexes", "--model", asked, environment={"HF_HOME": str(root / "hf")}) as running:
         page = open_page(running.url)
-        expect(page.locator("#header")).to_contain_text("unifex-lite-3")
+        expect(page.locator("#header")).to_contain_text("unifex-lite-4")
         expect(page.locator("#header")).to_contain_text("is not on this computer")
         expect(page.locator("#hits .card").first).to_be_visible()
         page.close()

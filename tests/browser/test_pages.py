@@ -52,7 +52,7 @@ def test_drop_an_image_and_see_the_right_item_first(server, open_page):
     drop(page, "#query-image button", {"duck.jpg": render("toys", 1, 2)}, "image/jpeg")
     expect(first_hit(page)).to_contain_text("rubber duck")
     expect(page.locator("#search-status")).to_contain_text("20 hits among 264 items of demo (synthetic)")
-    expect(page.locator("#search-status")).to_contain_text("unifex-lite-3 · exact, 256-d")
+    expect(page.locator("#search-status")).to_contain_text("unifex-lite-4 · exact, 256-d")
     first_hit(page).click()
     expect(page.locator("#detail-card")).to_contain_text("toys/rubber duck/2.jpg")
     expect(page.locator("#detail-card")).to_contain_text("320 x 320 pixels")
@@ -145,7 +145,7 @@ def test_upload_a_folder_watch_cancel_resume_and_search(server, open_page, tmp_p
     expect(page.locator("#detail-card")).to_contain_text("signs/cross/17.png")
     assert not list(server.indexes.glob(".uploads/*"))
     stored = json.loads((server.indexes / "figures" / "gallery.json").read_text())
-    assert stored["model"] == "unifex-lite-3"
+    assert stored["model"] == "unifex-lite-4"
 
 
 def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):

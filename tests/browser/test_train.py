@@ -80,7 +80,7 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     expect(field(page, "search-gallery")).to_have_value("figures")
     drop(page, "#query-image button", {"cross.png": QUERY})
     expect(first_hit(page)).to_contain_text("cross")
-    expect(page.locator("#search-status")).to_contain_text("unifex-lite-3")
+    expect(page.locator("#search-status")).to_contain_text("unifex-lite-4")
     before = scores(page)
 
     go_to(page, "Train")
@@ -119,10 +119,10 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     assert after == pytest.approx(expected.tolist(), abs=6e-4)
 
     go_to(page, "Train")
-    page.get_by_role("button", name="Go back to 'unifex-lite-3'").click()
-    expect(page.locator("#train-notice")).to_contain_text("Searching with 'unifex-lite-3' now")
+    page.get_by_role("button", name="Go back to 'unifex-lite-4'").click()
+    expect(page.locator("#train-notice")).to_contain_text("Searching with 'unifex-lite-4' now")
     go_to(page, "Search")
-    expect(page.locator("#search-status")).to_contain_text("unifex-lite-3")
+    expect(page.locator("#search-status")).to_contain_text("unifex-lite-4")
     assert scores(page) == before
 
 
@@ -203,7 +203,7 @@ def test_it_goes_on_without_its_page_is_stopped_gone_on_with_and_kept_while_anot
 
 
 REFUSED = (
-    ("train-name", "unifex-lite-3", "there is a model 'unifex-lite-3' already"),
+    ("train-name", "unifex-lite-4", "there is a model 'unifex-lite-4' already"),
     ("train-name", "a/b", "cannot name a model"),
     ("train-dropout", "3", "dropout 3.0 is not between 0 and 0.95"),
     ("train-dims", "wide", "dims 'wide' is not a number"),

@@ -16,7 +16,9 @@ from unifex.gallery.library import Library
 from unifex.models import neck
 from unifex.models.embedder import Embedder, ModelConfig
 
-BUNDLED = ["unifex-base", "unifex-base-2", "unifex-lite", "unifex-lite-2", "unifex-lite-3"]  # models in the box
+BUNDLED = [  # models in the box
+    "unifex-base", "unifex-base-2", "unifex-lite", "unifex-lite-2", "unifex-lite-3", "unifex-lite-4",
+]  # fmt: skip
 QUERY = drawing.picture("signs/cross", 3)
 
 

@@ -33,7 +33,7 @@ from unifex.models import backbones, engines, hub, neck, torchscript, zoo
 from unifex.models.adaptation import Adaptation
 from unifex.models.hub import HubFile
 
-DEFAULT_MODEL = "unifex-lite-3"
+DEFAULT_MODEL = "unifex-lite-4"
 DEFAULT_DIM = 256
 RAW = "raw:"  # before a backbone's id: the model that is nothing but this backbone
 MODELS = "models"  # the folder of trained models, in assets and in a library

@@ -18,8 +18,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-# Of a place before and one after, up to which a product is quicker than a convolution and its slope: 17 x 17 to 9 x 9 is
-# in float32, 14 x 14 to itself not; in bfloat16, which halves what a product costs, 17 x 17 to itself is.
+# Of a place before and one after, up to which a product is quicker than a convolution and its slope: in float32 17 x 17
+# to 9 x 9 is, 14 x 14 to itself not; in bfloat16, which halves what a product costs, 17 x 17 to itself is.
 MOST_PAIRS = 25_000
 MOST_PAIRS_BFLOAT16 = 90_000
 

@@ -13,6 +13,8 @@ from unifex.training.result import TrainResult
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
 
+    from unifex.models.backbones import BackboneSpec
+
 METRIC = "mMP@5"
 
 
@@ -55,9 +57,9 @@ def _text(result: TrainResult, embedder: Embedder, note: str) -> str:
     data, backbone = result.data, embedder.backbone
     return f"""# {result.model}
 
-A neck for image retrieval: {backbone.feature_dim} features of {backbone.title} to {_list(result.neck.dims)}
-dimensions, each a prefix of the next. Cosine similarity. Backbone: {backbone.weights}, {backbone.licence},
-{_state(result)}.
+A neck for image retrieval: {backbone.feature_dim} features to {_list(result.neck.dims)} dimensions, each a prefix
+of the next. Cosine similarity. Backbone: {backbone.title}, of {backbone.weights}, {backbone.licence},
+{_state(result, backbone)}.
 
 ## Data
 
@@ -78,8 +80,10 @@ plain features. Measure it on labelled images of your own before you rely on it 
 """
 
 
-def _state(result: TrainResult) -> str:
-    return "with its last blocks adapted: what changed is in model.safetensors" if result.adaptation else "frozen"
+def _state(result: TrainResult, backbone: BackboneSpec) -> str:
+    if result.adaptation:
+        return "whose last blocks learned, too: what changed is in model.safetensors"
+    return "frozen; what it was adapted by before is in model.safetensors" if backbone.adaptation else "frozen"
 
 
 def _list(dims: tuple[int, ...]) -> str:

@@ -198,7 +198,7 @@ class GalleryFacts(BaseModel):
     splits: dict[str, int] = Field(description="Items of each split.")
     refused: int = Field(description="Files that were no images.")
     corrections: int = Field(description="Labels that people changed.")
-    model: str = Field(examples=["unifex-lite-3"])
+    model: str = Field(examples=["unifex-lite-4"])
     backbone: str
     dim: int = Field(description="Length of its embeddings.", examples=[256])
     bytes: int = Field(description="On disk.")
