@@ -32,7 +32,7 @@ from unifex.gallery.neighbours import Neighbours
 from unifex.models.efficientnet_lite import LITE0, NETWORKS
 from unifex.models.embedder import RAW, Embedder
 from unifex.models.known_words import PLACE, SentenceEncoder
-from unifex.retrieval.reranking import averaged
+from unifex.retrieval.reranking import of_words
 from unifex.vector_index import index_types
 
 TEMPERATURES = {"classes": 0.07, "labels": 0.1}
@@ -64,17 +64,20 @@ class Found:
     rows: Rows
     items: np.ndarray
     near: Neighbours | None = None
+    usual: np.ndarray | None = None
 
-    def in_context(self) -> Found:
+    def in_context(self, embedder: Embedder) -> Found:
         """The same, re-ranked."""
         index = index_types.build(np.ascontiguousarray(self.rows.embeddings[self.items]))
-        return replace(self, near=finish(neighbours.find(index, self.rows.copies[self.items])))
+        near = finish(neighbours.find(index, self.rows.copies[self.items]))
+        return replace(self, near=near, usual=embedder.usual_texts())
 
     def first(self, directions: np.ndarray) -> np.ndarray:
         """Of each text [m, D] the first hits [m, FIRST], positions in ``rows``."""
-        scores = directions @ self.rows.features[self.items].T
+        features = self.rows.features[self.items]
+        scores = directions @ features.T
         if self.near:
-            scores = np.array([averaged(each, self.near) for each in scores])
+            scores = np.array([of_words(each, features, self.near, self.usual) for each in scores])
         return self.items[np.argsort(-scores, axis=1, kind="stable")[:, :FIRST]]
 
 
@@ -173,7 +176,7 @@ def main() -> None:
     if arguments.make:
         make(rows, PLACE / f"{LITE0.id}.safetensors")
     plainly = Found(rows, np.flatnonzero(~rows.learned))
-    for how, found in (("", plainly), (", re-ranked", plainly.in_context())):
+    for how, found in (("", plainly), (", re-ranked", plainly.in_context(embedder))):
         shares = measure(found, embedder)
         for domain, values in sorted(shares.items(), key=lambda pair: -np.mean(pair[1])):
             print(f"{domain:20} {len(values):4} labels, of the first {FIRST} hits right{how}: {np.mean(values):.2f}")

@@ -52,6 +52,13 @@ def test_two_networks_beside_each_other_know_the_words_of_the_first():
     assert not beside[:, 1600:].any()
 
 
+def test_usual_texts_are_directions_as_words_are():
+    usual = Embedder.raw("lite0-lite2").usual_texts()
+    assert len(usual) > 1000
+    assert usual.shape[1] == Embedder.raw("lite0-lite2").backbone.feature_dim
+    assert np.allclose(np.linalg.norm(usual, axis=1), 1, atol=1e-5)
+
+
 def test_a_classs_name_leads_to_what_the_classifier_takes_for_it():
     names = {"tiger shark": 3, "goldfish": 1, "acoustic guitar": 402, "a cup of espresso": 967, "a running shoe": 770}
     directions = Embedder.raw("lite0").embed_text(list(names))

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from tests.support.splits import random_embeddings
+from unifex.core.arrays import highest
 from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.gallery import neighbours
@@ -151,6 +152,34 @@ def test_who_asks_for_more_gets_the_same_hits_first():
     assert (np.sort(whole, axis=1) == np.arange(700)).all()
     for k in (1, 20, 64, 65, 256, 257, 500):
         assert np.array_equal(reranking.search_reranked(index, near, embeddings[:20], k).positions, whole[:, :k])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 400), st.integers(0, 9), st.integers(0, 99), st.booleans())
+def test_words_in_context_against_loops(items, texts, seed, filtered):
+    """An item and its 5 nearest, less half of what the likeliest 5 of the usual texts have with it."""
+    rng = np.random.default_rng(seed)
+    embeddings, (query, *usual) = random_embeddings(items, 8, seed), random_embeddings(1 + texts, 8, seed + 1)
+    index = index_types.build(embeddings)
+    near = finish(neighbours.find(index, np.arange(items)))
+    mask = rng.random(items) < 0.8 if filtered else np.ones(items, bool)
+    scores = embeddings @ query
+    value = {}
+    for item in range(items):
+        weights = {int(p): max(s, 0) ** 3 for p, s in zip(near.positions[item, :5], near.scores[item, :5]) if p >= 0}
+        total = 1 + sum(weights.values())
+        value[item] = (scores[item] + sum(weight * scores[p] for p, weight in weights.items())) / total
+    whole = sorted(np.flatnonzero(mask).tolist(), key=lambda item: -value[item])
+    first, others = whole[: reranking.CANDIDATES], whole[reranking.CANDIDATES :]
+    for item in first if usual else []:
+        likeliest = sorted((float(embeddings[item] @ text) for text in usual), reverse=True)[:5]
+        value[item] -= 0.5 * np.mean(likeliest)
+    expected = sorted(first, key=lambda item: -value[item]) + others
+    texts_known = np.array(usual, np.float32).reshape(-1, 8)
+    rank = reranking.of_words(scores, embeddings, near, texts_known, mask if filtered else None)
+    found = highest(rank, mask, items).tolist()
+    assert sorted(found) == sorted(expected)
+    assert np.allclose([value[item] for item in found], [value[item] for item in expected], atol=1e-5)
 
 
 def test_context_of_nothing():

@@ -18,3 +18,12 @@ def sample(count: int, at_most: int, seed: int = 0) -> np.ndarray:
     if count <= at_most:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, at_most, replace=False))
+
+
+def highest(scores: np.ndarray, mask: np.ndarray | None, k: int) -> np.ndarray:
+    """The positions of the ``k`` highest of [N] that ``mask`` bool [N] leaves, equal ones by position: int64 [<= k]."""
+    candidates = np.arange(len(scores)) if mask is None else np.flatnonzero(mask)
+    if k < len(candidates):
+        least = np.partition(scores[candidates], -k)[-k]
+        candidates = candidates[scores[candidates] >= least]
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:k]

@@ -266,6 +266,10 @@ class Embedder:
         """Text in the space of the *features*: float32 [n, D], L2 norm 1. Raises ``BackboneError``."""
         return engines.load_text_tower(self.backbone).embed(texts)
 
+    def usual_texts(self) -> np.ndarray:
+        """The same of texts as people write them, [m, D]: none where the tower knows none. Raises ``BackboneError``."""
+        return engines.load_text_tower(self.backbone).usual()
+
     def embed(self, pictures: Sequence[ImageLike], dim: int | None = None) -> np.ndarray:
         """Embeddings float32 [N, dim], L2 norm 1; ``dim`` is one of ``neck.dims`` (default ``default_dim``)."""
         return self.neck.embed(self.features(pictures), dim or self.default_dim)

@@ -90,18 +90,28 @@ class KnownWords:
         self._encoder = SentenceEncoder()
 
     @cached_property
-    def _kinds(self) -> list[Known]:
+    def _kinds(self) -> dict[str, Known]:
         from safetensors import safe_open
 
         with safe_open(PLACE / f"{self._name}.safetensors", "numpy") as file:
             temperatures: dict[str, str] = file.metadata()
-            return [_known(file, kind, float(heat)) for kind, heat in temperatures.items()]
+            return {kind: _known(file, kind, float(heat)) for kind, heat in temperatures.items()}
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """float32 [n, feature_dim], L2 norm 1."""
-        vectors = self._encoder.embed(texts)
-        directions = np.sum([known.toward(vectors) for known in self._kinds], axis=0)
-        found = np.zeros((len(texts), self._feature_dim), np.float32)
+        return self._toward(self._encoder.embed(texts))
+
+    def usual(self) -> np.ndarray:
+        """The same of the labels' names, [m, feature_dim]."""
+        return self._usual
+
+    @cached_property
+    def _usual(self) -> np.ndarray:
+        return self._toward(self._kinds["labels"].texts.astype(np.float32))
+
+    def _toward(self, vectors: np.ndarray) -> np.ndarray:
+        directions = np.sum([known.toward(vectors) for known in self._kinds.values()], axis=0)
+        found = np.zeros((len(vectors), self._feature_dim), np.float32)
         found[:, : directions.shape[1]] = l2_normalize(directions, directions.shape[1])
         return found
 

@@ -42,6 +42,10 @@ class TextTower(Protocol):
         """float32 [n, D], L2 norm 1; D is the image tower's, and a cosine between the two is a similarity."""
         ...
 
+    def usual(self) -> np.ndarray:
+        """The same of texts as people write them, [m, D], which it knows beforehand: none where it knows none."""
+        ...
+
 
 def open_clip_model(name: str, weights: Path | None, size: int | None = None) -> torch.nn.Module:
     """Both towers, in evaluation mode.
@@ -112,6 +116,9 @@ class OpenClipText:
 
         with torch.inference_mode():
             return self._model.encode_text(self._tokenize(texts), normalize=True).float().numpy()
+
+    def usual(self) -> np.ndarray:
+        return np.zeros((0, 1), np.float32)
 
 
 def tokenizer(name: str, fetch: bool) -> Any:

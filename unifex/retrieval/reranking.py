@@ -9,13 +9,16 @@ than others: they make a burst, which is to be found, and no hub.
 Only the first candidates are treated so, the others follow as they were: nothing but the neighbours is kept, items
 added later take part at once, and who asks for more hits gets the same ones first.
 
-Words are one step away from an image: an item that they fit is one whose neighbours they fit, too.
+Words are one step away from an image: an item that they fit is one whose neighbours they fit, too. And what any words
+fit is taken back: of how well they fit a candidate, half of how well the 5 likeliest of many usual texts do (nearest
+neighbor normalization, Chowdhury et al. 2024, arXiv 2410.24114).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from unifex.core.arrays import highest
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.neighbours import Neighbours
 from unifex.vector_index.exact import VectorIndex
@@ -25,6 +28,7 @@ from unifex.vector_index.metric import similarities_of_pairs
 NEAREST = 2
 ALPHA = 3
 NEAREST_OF_WORDS = 5
+LIKELIEST_TEXTS = 5
 CROWDED_SHARE = 0.5
 SAME_THING = 0.7  # cosine
 CANDIDATES = 256  # a query
@@ -50,7 +54,27 @@ def search_reranked(
     return Matches.concatenate(parts) if parts else Matches.none(0, k)
 
 
-def averaged(scores: np.ndarray, neighbours: Neighbours) -> np.ndarray:
+def of_words(
+    scores: np.ndarray, features: np.ndarray, neighbours: Neighbours, usual: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """What items are ranked by, float32 [N], of how well words fit them, ``scores`` float32 [N].
+
+    ``features`` [N, D] and the texts ``usual`` [m, D] have L2 norm 1; m may be 0. Candidates are the first that
+    ``mask`` bool [N] leaves; all others come after them.
+    """
+    rank = _averaged(scores, neighbours)
+    if not len(usual):
+        return rank
+    first = highest(rank, mask, CANDIDATES)
+    likeliest = np.sort(features[first].astype(np.float32) @ usual.T, axis=1)[:, -LIKELIEST_TEXTS:]
+    fits_any = CROWDED_SHARE * likeliest.mean(axis=1)
+    most = fits_any.max(initial=0)
+    rank -= most
+    rank[first] += most - fits_any
+    return rank
+
+
+def _averaged(scores: np.ndarray, neighbours: Neighbours) -> np.ndarray:
     """Of all items, float32 [N], how well words fit: each averaged with its 5 nearest, weighted by similarity ** 3."""
     near = neighbours.positions[:, :NEAREST_OF_WORDS]
     weights = np.where(near >= 0, np.maximum(neighbours.scores[:, :NEAREST_OF_WORDS], 0), 0) ** ALPHA

@@ -9,7 +9,7 @@ the words say, comes first. Psomas et al. (Instance-level composed image retriev
 the mAP for a product; ``python -m benchmarks.words_and_image`` measures it.
 
 Where words are all that is searched with, what has them in its label comes first: the backbone knows what things look
-like, a label what they are called. Then, too, the gallery's own neighbourhood can help (:func:`reranking.averaged`).
+like, a label what they are called. Then, too, the gallery's own neighbourhood can help (:func:`reranking.of_words`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from unifex.core.arrays import highest
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
@@ -57,11 +58,13 @@ def search_by_text(
     snapshot, near = gallery.neighbours() if rerank and words_alone else (gallery.snapshot(), None)
     features = gallery.derived.unit_features(snapshot)
     scores = _scores(features, sides, Marks.of(query, snapshot))
-    rank = scores if near is None else reranking.averaged(scores, near)
     mask = filters.mask(snapshot)
+    rank = scores
+    if near is not None:
+        rank = reranking.of_words(scores, features, near, gallery.embedder.usual_texts(), mask)
     first = named(snapshot.columns.labels, query.text if words_alone else "")
     duplicates = folding.duplicates_of(gallery, snapshot, fold)
-    best = _best(rank + _NAMED_AHEAD * first, mask, len(scores) if duplicates else k)
+    best = highest(rank + _NAMED_AHEAD * first, mask, len(scores) if duplicates else k)
     best = best[folding.first_of_each(duplicates.groups[fold][best])][:k] if duplicates else best
     hits = hits_at(gallery, snapshot, best, scores[best], filters.lowest_score)
     return SearchResult(
@@ -124,15 +127,6 @@ def _moved(scores: np.ndarray, marked: np.ndarray, weights: Sequence[float]) -> 
     spreads = np.maximum(marked.std(axis=1, keepdims=True), _LEAST_SPREAD)
     moving = np.array(weights, np.float32) @ ((marked - marked.mean(axis=1, keepdims=True)) / spreads)
     return (scores + scores.std() * moving) / np.float32(1 + np.abs(weights).sum())
-
-
-def _best(scores: np.ndarray, mask: np.ndarray | None, k: int) -> np.ndarray:
-    """The positions of the ``k`` highest of [N] that ``mask`` bool [N] leaves, equal ones by position: int64 [<= k]."""
-    candidates = np.arange(len(scores)) if mask is None else np.flatnonzero(mask)
-    if k < len(candidates):
-        least = np.partition(scores[candidates], -k)[-k]
-        candidates = candidates[scores[candidates] >= least]
-    return candidates[np.argsort(-scores[candidates], kind="stable")][:k]
 
 
 def _mean_direction(features: np.ndarray) -> np.ndarray:
