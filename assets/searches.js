@@ -89,9 +89,11 @@ export default ({ element, server }) => {
     const { text, files, said } = unifex.told;
     if (!said) return;
     const picture = document.querySelector('#search-status .queries img')?.getAttribute('src') ?? '';
-    const same = (one) => one.text === text && `${one.files}` === `${files}`;
     const where = new URLSearchParams(text).get('gallery');
-    keep([{ text, files, said: say('{said} in {gallery}', { said, gallery: where }), picture: picture.length < 20000 ? picture : '' }, ...recent().filter((one) => !same(one))]);
+    const entry = { text, files, said: say('{said} in {gallery}', { said, gallery: where }), picture: picture.length < 20000 ? picture : '' };
+    const reads = (one) => one.said === entry.said && one.picture === entry.picture;  // two that read alike are one, the last
+    const same = (one) => `${one.files}` === `${files}` && (one.text === text || reads(one));
+    keep([entry, ...recent().filter((one) => !same(one))]);
   };
   let timer = 0;
   const follow = () => {

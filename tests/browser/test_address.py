@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -152,3 +154,17 @@ def test_searches_are_saved_opened_and_tell_what_is_new_and_the_last_ones_are_of
     expect(page.locator("#searches .saved li")).to_have_count(0)
     third = open_page(server.url, link=link)
     expect(third.locator("#address-notice")).to_contain_text("a saved search that is not here")
+
+
+def test_recent_searches_that_read_alike_are_one_and_filters_are_told(server, open_page):
+    page = open_page(server.url, link=f"{server.url}#gallery=drawn&words=a+cross")
+    recent = page.locator("#searches .recent .name")
+    expect(recent).to_have_text(["\u201ca cross\u201d in drawn"])
+    page.evaluate("unifex.go('gallery=drawn&words=a+cross&rerank=True')")
+    expect(page.locator("#search-status")).to_contain_text("re-ranked")
+    page.wait_for_function("localStorage.getItem('unifex-recent').includes('rerank')")
+    view = quote(json.dumps({"chosen": {"domain": ["signs"]}}))
+    page.evaluate(f"unifex.go('gallery=drawn&words=a+cross&view={view}')")
+    expect(recent).to_have_text(["\u201ca cross\u201d, 1 filter in drawn", "\u201ca cross\u201d in drawn"])
+    recent.nth(1).click()
+    expect(page.locator("#search-status")).to_contain_text("re-ranked")  # as it was searched for last

@@ -49,14 +49,15 @@ class View:
             told = json.loads(text) if text else {}
             chosen = {_facet(name): _names(names) for name, names in told.get("chosen", {}).items()}
             between = {_facet(name, COLUMN): _ends(ends) for name, ends in told.get("between", {}).items()}
-            if sum(map(len, chosen.values())) + len(between) > MOST_CHOSEN:
-                raise ValueError("too many")
             gallery, order = told.get("gallery", ""), told.get("order", "")
             if not (isinstance(gallery, str) and isinstance(order, str)):
                 raise TypeError("no text")
+            view = cls(gallery, chosen, between, order, bool(told.get("grouped")))
+            if view.length > MOST_CHOSEN:
+                raise ValueError("too many")
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UnifexError(say("these filters cannot be read; clear them, or reload the page")) from error
-        return cls(gallery, chosen, between, order, bool(told.get("grouped")))
+        return view
 
     @classmethod
     def of(cls, gallery: str, filters: Filters, order: str = "", grouped: bool = False) -> View:
@@ -75,6 +76,11 @@ class View:
         """Only what is said."""
         said = {name: value for name, value in vars(self).items() if value}
         return json.dumps(said, ensure_ascii=False)
+
+    @property
+    def length(self) -> int:
+        """How many filters it has."""
+        return sum(map(len, self.chosen.values())) + len(self.between)
 
     @property
     def filters(self) -> Filters:

@@ -222,7 +222,8 @@ def in_words(form: Form) -> str:
         "" if not shown else say("an image") if shown == 1 else plural(shown, "image", "images"),
     ]
     said += [say("{more} more, {less} less like it", more=len(marks.more), less=len(marks.less)) if marks else ""]
-    return say(" and ").join(filter(None, said))
+    words, filters = say(" and ").join(filter(None, said)), form.shown.length
+    return ", ".join([words, plural(filters, "filter", "filters")]) if words and filters else words
 
 
 def address_told(form: Form, opened: str | None = None) -> str:
