@@ -122,7 +122,7 @@ def main() -> None:
     arguments = parser.parse_args()
     items = [item for item in open_source(arguments.source) if isinstance(item, Item)]
     items = items[:: max(1, len(items) // arguments.images)][: arguments.images]
-    embedder, larger = Embedder.load(), Embedder.load("unifex-base-2")
+    embedder, larger = Embedder.load(), Embedder.load("unifex-base-3")
     for model in (embedder, larger):
         gallery_seconds(model, items[:50])  # warm caches and engine
     seconds, limits, engines = defaultdict(list), [], []

@@ -249,7 +249,10 @@ def test_galleries_info_remove_models(built, unifex):
     [
         (["index", "/nowhere/at/all", "--gallery", "g"], "does not exist"),
         (["index", "{folder}", "--gallery", "../up"], "cannot name a gallery"),
-        (["index", "{folder}", "--gallery", "g", "--model", "nope"], "there are: unifex-base, unifex-base-2, "),
+        (
+            ["index", "{folder}", "--gallery", "g", "--model", "nope"],
+            "there are: unifex-base, unifex-base-2, unifex-base-3, ",
+        ),
         (["search", "{folder}/shapes/disc/0.png", "--gallery", "nope"], "none yet"),
         (["search", "{folder}/shapes/disc/0.png", "--gallery", "drawn", "--box", "1,2"], "must be 0.0 to 1.0"),
         (["search", "{folder}/shapes/disc/0.png", "--gallery", "drawn", "--box", "0,0,1"], "a box is x,y,width,height"),

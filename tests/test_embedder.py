@@ -111,9 +111,13 @@ def test_galleries_keep_the_model_that_they_were_made_with(name):
 
 
 def test_the_larger_model_is_two_networks_adapted_in_their_last_blocks(embedder):
-    base = Embedder.load("unifex-base-2")
+    base = Embedder.load("unifex-base-3")
     assert base.backbone.title == "EfficientNet-Lite0 beside Lite2, adapted"
-    late = tuple(f"{network}.{part}" for network in ("lite0", "lite2") for part in ("blocks.5.", "blocks.6.", "head."))
+    late = tuple(
+        f"{network}.{part}"
+        for network in ("lite0", "lite2")
+        for part in ("blocks.4.", "blocks.5.", "blocks.6.", "head.")
+    )
     assert all(name.startswith(late) for name in base.backbone.adaptation.differences)
     assert base.neck.dims == embedder.neck.dims
     assert base.config.score(256) > embedder.config.score(256)

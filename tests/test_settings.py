@@ -44,7 +44,10 @@ WRONG = [
     (["--host", "2001:db8::1"], "host '2001:db8::1' is not this computer"),
     (["--library", "file"], "--library 'file': this is no folder to write in"),
     (["--library", "file/below"], "--library 'file/below': this is no folder to write in"),
-    (["--model", "nosuch"], "--model 'nosuch': no model 'nosuch'; there are: unifex-base, unifex-base-2, unifex-lite"),
+    (
+        ["--model", "nosuch"],
+        "--model 'nosuch': no model 'nosuch'; there are: unifex-base, unifex-base-2, unifex-base-3, unifex-lite",
+    ),
     (["--model", "raw:nosuch"], "no backbone 'nosuch'"),
     (
         ["--gallery", "nosuch"],

@@ -17,7 +17,7 @@ from unifex.models import neck
 from unifex.models.embedder import Embedder, ModelConfig
 
 BUNDLED = [  # models in the box
-    "unifex-base", "unifex-base-2", "unifex-lite", "unifex-lite-2", "unifex-lite-3", "unifex-lite-4",
+    "unifex-base", "unifex-base-2", "unifex-base-3", "unifex-lite", "unifex-lite-2", "unifex-lite-3", "unifex-lite-4",
 ]  # fmt: skip
 QUERY = drawing.picture("signs/cross", 3)
 

@@ -18,11 +18,11 @@ from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Updates, listen
 from unifex.ui.rendering import html
 
-_EARLIER = ("unifex-lite", "unifex-lite-2", "unifex-lite-3", "unifex-base")
+_EARLIER = ("unifex-lite", "unifex-lite-2", "unifex-lite-3", "unifex-base", "unifex-base-2")
 # What the models in the box are to each other; each one's figures and speed stand below it when it is chosen.
 _BUNDLED = {
     "unifex-lite-4": to_say("{model}: fast"),
-    "unifex-base-2": to_say("{model}: finds a little more, takes three times as long"),
+    "unifex-base-3": to_say("{model}: finds a little more, takes three times as long"),
     **dict.fromkeys(_EARLIER, to_say("{model}: of earlier versions")),
 }
 
