@@ -28,7 +28,7 @@ from unifex.models.adaptation import Adaptation, AdaptationError
 from unifex.models.efficientnet_lite import LITE0
 from unifex.models.embedder import Embedder, ModelError
 from unifex.models.export import export
-from unifex.training import late_maps
+from unifex.training import late_blocks, late_maps
 from unifex.training.augment import draw_view
 from unifex.training.config import PRESETS, TrainConfigError
 from unifex.training.distributed import Processes
@@ -311,3 +311,37 @@ def test_the_page_indexes_anew_what_has_features_of_its_own(taught):
     assert [made.name for made in job.result] == [f"{gallery.name} ({NAME})"]
     assert switch.made("")
     assert "stands beside" in switch.show_change(gallery.name, "")[switch.notice]
+
+
+class Slow:
+    """A network on a clock of its own, to which every call costs ``once`` and every image ``each``, in seconds."""
+
+    mean = torch.zeros(1)
+
+    def __init__(self, once: float, each: float):
+        self.once, self.each, self.now, self.most = once, each, 0.0, 0
+
+    def to(self, **_: object) -> Slow:
+        return self
+
+    def late(self, maps: torch.Tensor, blocks: int) -> torch.Tensor:
+        self.now += self.once + self.each * len(maps)
+        self.most = max(self.most, len(maps))
+        return maps
+
+
+@pytest.mark.parametrize(
+    ("once", "each", "most"),
+    [
+        (1.0, 0.01, late_blocks.AT_ONCE),  # what is made ready for every call is shared by those that learn together
+        (0.0, 1.0, 16),  # no more are tried of a slow one than it takes to see that it is all the same
+    ],
+)
+def test_what_a_training_takes_is_told_of_as_many_as_learn_together(monkeypatch, once, each, most):
+    network = Slow(once, each)
+    monkeypatch.setattr(late_blocks.time, "perf_counter", lambda: network.now)
+    frozen = late_maps.FrozenPart(2, (4, 3, 3), lambda pixels: np.zeros((len(pixels), 4, 3, 3), np.float16), 2)
+    pace = late_blocks.measure_pace(network, frozen, 16)
+    assert network.most == most
+    assert pace.late == pytest.approx(once / late_blocks.AT_ONCE + each)
+    assert pace.step == pytest.approx(late_blocks.STEP * pace.late)

@@ -25,7 +25,7 @@ from unifex.training.late_maps import FrozenPart, KeptMaps
 
 AT_ONCE = 64  # images whose features are computed together: their maps still lie near the processor
 STEP = 3.5  # times the way forward: it goes back, too, and moves weights
-QUICK_SECONDS = 0.3  # for a few images: then as many are tried as learn together, which take less each
+LESS_EACH = 0.9  # of the time an image: if twice as many at once take that, still more are tried
 
 
 class DivergedError(UnifexError):
@@ -163,17 +163,27 @@ def measure_pace(network: Any, frozen: FrozenPart, size: int, images: int = 8) -
     few, device = frozen.run(pixels), network.mean.device
     early = _seconds(lambda: frozen.run(pixels)) / images / max(1, frozen.workers - 1)
 
-    def late(maps: Tensor) -> float:
-        return _seconds(lambda: network.late(maps, frozen.blocks).cpu())
+    def late(count: int) -> float:
+        maps = _as_input(np.repeat(few, count // images, axis=0), device)
+        return _seconds(lambda: network.late(maps, frozen.blocks).cpu()) / count
 
     with torch.inference_mode():
-        maps = _as_input(few, device)
-        if late(maps) < QUICK_SECONDS:
-            maps = _as_input(np.repeat(few, AT_ONCE // images, axis=0), device)
-        look = late(maps) / len(maps)
+        look = _at_its_best(late, images)
         with _as_it_learns(device):
-            step = STEP * late(maps) / len(maps)
+            step = STEP * _at_its_best(late, images)
     return Pace(early, step, look)
+
+
+def _at_its_best(each: Callable[[int], float], count: int) -> float:
+    """Seconds an image, of so many at once as make it less: ``AT_ONCE`` at most, fewer of a network to which it is all
+    the same, since it is a slow one."""
+    seconds = each(count)
+    while count < AT_ONCE:
+        count *= 2
+        before, seconds = seconds, each(count)
+        if seconds > LESS_EACH * before:
+            return min(before, seconds)
+    return seconds
 
 
 def _seconds(work: Callable[[], object]) -> float:
