@@ -38,7 +38,8 @@ HEIGHTS_JS = """() => {
   const plot = document.querySelector('.map-plot');
   const { yaxis } = plot._fullLayout;
   const top = plot.getBoundingClientRect().top + yaxis._offset;
-  return plot.data.flatMap(({ customdata, y }) => [...(customdata || [])].map((id, index) => top + yaxis.d2p(y[index])));
+  return plot.data.flatMap(({ customdata, y }) => (
+    [...(customdata || [])].map((id, index) => top + yaxis.d2p(y[index]))));
 }"""
 
 HIGHEST_JS = """() => {  // of all: on the screen however low the map reaches
