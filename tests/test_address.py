@@ -13,7 +13,7 @@ from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.ui.app import build
 from unifex.ui.components import address
-from unifex.ui.components.address import FIELDS, MOST, MOST_ITEMS, PASSING, UPLOADED, read, written
+from unifex.ui.components.address import FIELDS, MOST, MOST_ITEMS, PASSING, UPLOADED, in_words, read, written
 from unifex.ui.components.link_opener import LinkOpener
 from unifex.ui.components.query_regions import told
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
@@ -73,6 +73,22 @@ def test_every_part_of_a_search_stands_in_an_address_or_cannot():
         assert getattr(read(written(alone)).form, name) == getattr(alone, name)
     assert set(vars(FIRST)) == kept | {"marks", "regions", *UPLOADED, *PASSING}
     assert read(written(other)).by_image
+
+
+@pytest.mark.parametrize(
+    ("told_of", "said"),
+    [
+        ({}, "an image"),
+        ({"regions": told("g/1", "0.1,0.2,0.3,0.4")}, "a part of an image"),
+        ({"regions": told("g/1", "0.1,0.2,0.3,0.4;0,0,1,0.5")}, "2 parts of an image"),
+        ({"regions": told("g/2", "0.1,0.2,0.3,0.4")}, "an image"),  # of what is the query no more
+        ({"regions": told("g/1", "0.5,0.5,0.9,0.1")}, "an image"),  # of which no search is made
+        ({"text": "red", "regions": told("g/1", "0,0,0.5,1")}, "\u201cred\u201d and a part of an image"),
+    ],
+)
+def test_parts_of_an_image_are_told_apart_from_it(told_of, said):
+    """In the list of recent searches, where what reads alike is one."""
+    assert in_words(Form("g", picked=Selection("g", (1,)), **told_of)) == said
 
 
 @given(

@@ -89,12 +89,17 @@ def _chosen(choices: dict[str, Any]) -> Callable[[str], Any]:
     return lambda text: choices[text]
 
 
+def _parts(form: Form) -> tuple[Region, ...]:
+    """The boxes that are searched with; none where no search could be made of what a page says."""
+    try:
+        return form.boxes
+    except UnifexError:
+        return ()
+
+
 def _boxes(form: Form) -> list[str]:
     """Boxes on an item are about what the address names; those on an upload say which it is."""
-    try:
-        boxes = ";".join(map(str, form.boxes))
-    except UnifexError:
-        return []  # what no search was made of
+    boxes = ";".join(map(str, _parts(form)))
     return [f"{boxes}@{form.about}" if form.image else boxes] if boxes else []
 
 
@@ -215,15 +220,21 @@ def missing(form: Form) -> str:
 
 def in_words(form: Form) -> str:
     """What is searched for, in few words; empty where nothing is."""
-    shown = len(form.paths) or len(form.item.ids) or bool(form.remembered)
     marks = form.counting_marks
     said = [
         f"\u201c{form.words[:60]}\u201d" if form.words else "",
-        "" if not shown else say("an image") if shown == 1 else plural(shown, "image", "images"),
+        _images_in_words(form),
     ]
     said += [say("{more} more, {less} less like it", more=len(marks.more), less=len(marks.less)) if marks else ""]
     words, filters = say(" and ").join(filter(None, said)), form.shown.length
     return ", ".join([words, plural(filters, "filter", "filters")]) if words and filters else words
+
+
+def _images_in_words(form: Form) -> str:
+    shown, parts = len(form.paths) or len(form.item.ids) or int(bool(form.remembered)), len(_parts(form))
+    if shown == 1 and parts:
+        return say("a part of an image") if parts == 1 else say("{count} parts of an image", count=parts)
+    return "" if not shown else say("an image") if shown == 1 else plural(shown, "image", "images")
 
 
 def address_told(form: Form, opened: str | None = None) -> str:
