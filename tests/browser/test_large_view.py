@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -107,22 +108,47 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
 
 
 def test_keys_are_for_a_region_that_was_begun_before_the_picture_came(server, open_page):
-    page, held = open_page(server.url), []
-    stored = re.compile("/(thumb|picture)/")
+    page = open_page(server.url)
+    with pictures_held(page):
+        begin_a_region(page)
+    expect(drawn(page)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(drawn(page)).to_have_attribute("aria-label", re.compile("left 26 %"))
+
+
+def test_who_types_elsewhere_meanwhile_goes_on_there(server, open_page):
+    page = open_page(server.url)
+    with pictures_held(page):
+        begin_a_region(page)
+        page.locator("#correct summary").click()
+        label = page.locator("#correct-label input")
+        label.fill("a")
+    expect(drawn(page)).to_be_visible()
+    expect(label).to_be_focused()
+    page.keyboard.type("b")
+    expect(label).to_have_value("ab")
+
+
+@contextlib.contextmanager
+def pictures_held(page: Page) -> Iterator[None]:
+    """The page is loaded anew, and none of its pictures comes before the block is left."""
+    held, stored = [], re.compile("/(thumb|picture)/")
     page.route(stored, lambda route: held.append(route))
     reload(page)
+    yield
+    for route in held:
+        route.continue_()
+    page.unroute(stored)
+
+
+def begin_a_region(page: Page) -> None:
+    """By keys, on the first item."""
     pictures(page).first.focus()
     page.keyboard.press("Enter")
     expect(part(page, "facts")).to_contain_text("pixels")
     page.keyboard.press("r")
     expect(drawn(page)).to_have_count(1)
     expect(drawn(page)).to_be_hidden()
-    for route in held:
-        route.continue_()
-    page.unroute(stored)
-    expect(drawn(page)).to_be_focused()
-    page.keyboard.press("ArrowRight")
-    expect(drawn(page)).to_have_attribute("aria-label", re.compile("left 26 %"))
 
 
 def test_facts_of_the_item_before_do_nothing(server, open_page):
