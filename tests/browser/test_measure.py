@@ -223,14 +223,16 @@ def make_map(page: Page) -> None:
 
 
 def lasso(page: Page, share: float = 0.5) -> int:
-    """Choose the uppermost ``share`` of the items; how many they are.
+    """Choose about the uppermost ``share`` of the items; how many they are.
 
-    Of the items, not of the plot: how high a map reaches in its plot differs between processors.
+    Of the items, not of the plot, and where there is room between two: how a map lies in its plot differs between
+    processors.
     """
     box = page.locator(".map-plot .nsewdrag").first.bounding_box()
     heights = sorted(page.evaluate(HEIGHTS_JS))
-    count = int(share * len(heights))
-    left, right, top = box["x"] + 2, box["x"] + box["width"] - 2, box["y"] + 1
+    about = int(share * len(heights))
+    count = max(range(about - 4, about + 5), key=lambda at: heights[at] - heights[at - 1])
+    left, right, top = box["x"] + 1, box["x"] + box["width"] - 1, box["y"] + 1
     bottom = (heights[count - 1] + heights[count]) / 2
     path = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top + 1)]
     page.mouse.move(*path[0])
