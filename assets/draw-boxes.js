@@ -110,7 +110,7 @@ export const drawBoxes = (element, image, onChange) => {
       left: `${left / scale - element.clientLeft + element.scrollLeft}px`, width: `${width / scale}px`,
       top: `${top / scale - element.clientTop + element.scrollTop}px`, height: `${height / scale}px`,
     });
-    if (begun && document.activeElement === begun.from) begun.node.focus();
+    if (begun && [begun.from, document.body].includes(document.activeElement)) begun.node.focus();
     begun = null;
   };
 
@@ -135,7 +135,7 @@ export const drawBoxes = (element, image, onChange) => {
   };
 
   const focusOn = (node) => {
-    if (layer.hidden) begun = { node, from: document.activeElement };  // who goes elsewhere meanwhile stays there
+    if (layer.hidden) begun = { node, from: document.activeElement };  // which may be hidden then; who goes elsewhere stays there
     else node.focus();
   };
 

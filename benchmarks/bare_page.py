@@ -2,7 +2,8 @@
 
     python -m benchmarks.bare_page PORT FOLDER
 
-Serves it on 127.0.0.1, of the pictures in a folder; ``benchmarks.limits`` presses the button.
+Serves it on 127.0.0.1, of the pictures in a folder, in turn, which a browser keeps; ``benchmarks.limits`` presses the
+button.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 SHOWN = 20
+KEPT = {"Cache-Control": "private, max-age=3600"}
 
 
 def main() -> None:
@@ -31,16 +33,17 @@ def main() -> None:
     def answer() -> str:
         press = next(presses)
         numbers = range(press * SHOWN, (press + 1) * SHOWN)
-        shown = "".join(f'<img width="120" height="120" src="pictures/{number}">' for number in numbers)
+        sources = [f"pictures/{number % len(pictures)}" for number in numbers]
+        shown = "".join(f'<img width="120" height="120" src="{source}">' for source in sources)
         return f'<div class="answer" data-press="{press}">{shown}</div>'
 
     async def picture(request: Request) -> Response:
-        return Response(pictures[int(request.path_params["number"]) % len(pictures)], media_type="image/jpeg")
+        return Response(pictures[request.path_params["number"]], media_type="image/jpeg", headers=KEPT)
 
     with gr.Blocks() as page:
         button, shown = gr.Button("Press", elem_id="press"), gr.HTML("")
         button.click(answer, None, shown, show_progress="hidden")
-    routes = [Route("/pictures/{number}", picture)]
+    routes = [Route("/pictures/{number:int}", picture)]
     page.launch(server_name="127.0.0.1", server_port=arguments.port, quiet=True, app_kwargs={"routes": routes})
 
 

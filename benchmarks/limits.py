@@ -22,10 +22,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.bare_page import SHOWN
 from benchmarks.indexing import Chosen, gallery_seconds, machine_limit, plain_seconds
 from benchmarks.latency import SEEDS, fill, milliseconds
 from benchmarks.table import Row, tell
@@ -42,7 +44,8 @@ from unifex.vector_index.metric import brute_force
 
 PHOTOGRAPHS, SIDES, QUALITY = 96, (4000, 3000), 90
 MANY, ADDED, FEW, VERY_FEW = 1_000_000, 100_000, 5_000, 50
-CLICKS, SAMPLES, BARE = 20, 8, 500
+CLICKS, SAMPLES = 20, 8  # more clicks than pictures: a browser has most hits' pictures, as of who looks around
+SEEN: Any = {"width": 1280, "height": 900}
 VECTORS, WIDTH, CENTRES, SPREAD, QUERIES = 10_000_000, 64, 100_000, 0.7, 200
 
 
@@ -161,7 +164,7 @@ PRESSED_JS = """(press) => new Promise((done) => {
 
 def click(ground: Ground) -> Iterator[Row]:
     """From a click on a picture of a gallery of 5,000 to its hits with their pictures in Chromium; more than a search.
-    Beside it a page of Gradio's that does nothing but show 20 of these pictures at a press.
+    Beside it a page of Gradio's that does nothing but show 20 of these pictures at a press, of as many in all.
 
     The pages' first clicks, which bring what later ones need, are not counted.
     """
@@ -176,15 +179,16 @@ def click(ground: Ground) -> Iterator[Row]:
         data = ground.items[0].read()
         alone, _ = milliseconds({"search": lambda: search(gallery, [data], 20)}, 50)["search"]
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
         waits, bare = [], []
         with bare_page(gallery, Path(scratch) / "shown") as url:
+            page = browser.new_page(viewport=SEEN)
             page.goto(url)
             for press in range(1, 2 + CLICKS):
                 page.wait_for_selector("#press")
                 page.wait_for_timeout(1500)
                 bare.append(page.evaluate(PRESSED_JS, press))
         with serve(Path(scratch) / "indexes") as server:
+            page = browser.new_page(viewport=SEEN)
             page.goto(server.url)
             for turn in range(1 + CLICKS):
                 page.wait_for_selector("#hits .grid[data-kind=samples] .card")
@@ -204,7 +208,7 @@ def bare_page(gallery: Gallery, folder: Path) -> Iterator[str]:
 
     folder.mkdir()
     ids = gallery.snapshot().columns.ids
-    for record in gallery.records(ids[:: max(1, len(ids) // BARE)].tolist()):
+    for record in gallery.records(ids[:: len(ids) // (SAMPLES * SHOWN)].tolist()[: SAMPLES * SHOWN]):
         (folder / f"{record.id}.jpg").write_bytes(gallery.thumbnail(record.sha256))
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.bare_page", str(port), str(folder)])

@@ -107,10 +107,11 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
     page.mouse.up()
 
 
-def test_keys_are_for_a_region_that_was_begun_before_the_picture_came(server, open_page):
+@pytest.mark.parametrize("by_button", [False, True])  # which is hidden while regions are drawn
+def test_keys_are_for_a_region_that_was_begun_before_the_picture_came(server, open_page, by_button):
     page = open_page(server.url)
     with pictures_held(page):
-        begin_a_region(page)
+        begin_a_region(page, by_button)
     expect(drawn(page)).to_be_focused()
     page.keyboard.press("ArrowRight")
     expect(drawn(page)).to_have_attribute("aria-label", re.compile("left 26 %"))
@@ -141,12 +142,14 @@ def pictures_held(page: Page) -> Iterator[None]:
     page.unroute(stored)
 
 
-def begin_a_region(page: Page) -> None:
+def begin_a_region(page: Page, by_button: bool = False) -> None:
     """By keys, on the first item."""
     pictures(page).first.focus()
     page.keyboard.press("Enter")
     expect(part(page, "facts")).to_contain_text("pixels")
-    page.keyboard.press("r")
+    if by_button:
+        part(page, "region").focus()
+    page.keyboard.press("Enter" if by_button else "r")
     expect(drawn(page)).to_have_count(1)
     expect(drawn(page)).to_be_hidden()
 

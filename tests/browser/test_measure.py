@@ -231,7 +231,7 @@ def lasso(page: Page, share: float = 0.5) -> int:
     box = page.locator(".map-plot .nsewdrag").first.bounding_box()
     heights = sorted(page.evaluate(HEIGHTS_JS))
     about = int(share * len(heights))
-    count = max(range(about - 4, about + 5), key=lambda at: heights[at] - heights[at - 1])
+    count = max(range(about - 4, about + 4), key=lambda at: heights[at] - heights[at - 1])
     left, right, top = box["x"] + 1, box["x"] + box["width"] - 1, box["y"] + 1
     bottom = (heights[count - 1] + heights[count]) / 2
     path = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top + 1)]
