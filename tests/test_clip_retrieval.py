@@ -50,6 +50,7 @@ def test_a_gallery_of_what_was_computed_elsewhere(raw, tmp_path, nested):
     first = raw.item_at("0.png")
     assert raw.thumbnail(first.sha256)  # its image is here
     assert not raw.thumbnail(raw.item_at("1.png").sha256)
+    assert len(list(raw.folder.glob("thumbs/*/*"))) == 1  # where embeddings are all there is, no empty files beside
 
 
 def test_rows_that_name_one_place_are_one_item(raw, tmp_path):

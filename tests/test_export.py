@@ -123,6 +123,10 @@ def test_a_file_that_gives_something_else_is_not_passed_off(embedder, tmp_path, 
 
 def test_the_command(tmp_path, capsys):
     out = tmp_path / "m.pt"
-    assert main(["export", "--format", "torchscript", "--out", str(out), "--json"]) == 0
+    assert main(["export", "--out", str(out), "--json"]) == 0  # its name says the format
     answer = json.loads(capsys.readouterr().out)
     assert (answer["dim"], answer["path"], answer["cosine"] > 0.999) == (64, str(out), True)
+    assert answer["format"] == "torchscript"
+    torch.jit.load(out)
+    assert main(["export", "--out", str(tmp_path / "model"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == "safetensors"

@@ -1,5 +1,7 @@
-"""A gallery whose vectors are searched in Milvus (Lite, a real one) gives the answers that FAISS gives."""
+"""A gallery whose vectors are searched in Milvus gives the answers that FAISS gives: in Milvus Lite and, started by
+``test_milvus_server``, in a server."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +12,7 @@ import pytest
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import make_model
+from tests.support.milvus_server import STORE_VARIABLE
 from tests.support.vectors import clustered, overlap
 from unifex.cli.main import main
 from unifex.core.progress import finish
@@ -22,11 +25,14 @@ from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.vector_index import exact, index_types, milvus_index
-from unifex.vector_index.candidates import Place, Vectors
+from unifex.vector_index.candidates import EVERYTHING, Place, Vectors
 from unifex.vector_index.matches import Exclusion
 from unifex.vector_index.milvus_index import MilvusIndex
 
 pytestmark = pytest.mark.scale
+
+STORE = os.environ.get(STORE_VARIABLE, "milvus")
+of_a_file = pytest.mark.skipif(STORE != "milvus", reason="is of Milvus Lite's file")
 
 DOMAINS, SPLITS = ('quo"ted \\', "päckchen", ""), ("index", "query")
 
@@ -38,14 +44,21 @@ def rows(embeddings: np.ndarray, keys: np.ndarray | None = None, version: int = 
 
 
 def follow(folder: Path, name: str, vectors: Vectors) -> MilvusIndex:
-    return MilvusIndex.build(vectors, Place("milvus", folder, name))
+    return MilvusIndex.build(vectors, Place(STORE, folder, name))
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     yield follow(folder, "unifex_test", rows(clustered(3000)))
-    MilvusIndex.release("milvus", folder)
+    leave(folder)
+
+
+def leave(folder: Path) -> None:
+    """Nothing of a test stays in a server."""
+    if MilvusIndex.is_elsewhere(STORE):
+        MilvusIndex.forget(STORE, folder, "unifex_")
+    MilvusIndex.release(STORE, folder)
 
 
 def held(collection: MilvusIndex) -> dict[int, tuple[str, str]]:
@@ -88,6 +101,13 @@ def test_deeper_than_milvus_goes_is_scanned(collection):
     assert np.array_equal(found, index_types.build(embeddings).search(queries, 200).positions)
 
 
+def test_everything_is_scanned(collection):
+    embeddings, queries = collection.vectors.embeddings, clustered(5, seed=1)
+    asked = replace(collection, client=None)  # that cannot be asked
+    found = exact.VectorIndex(embeddings, asked).search(queries, 10, budget=EVERYTHING).positions
+    assert np.array_equal(found, index_types.build(embeddings).search(queries, 10).positions)
+
+
 def test_the_collection_follows(tmp_path):
     embeddings = clustered(300)
     keys = np.arange(300)
@@ -111,17 +131,17 @@ def test_the_collection_follows(tmp_path):
     (tmp_path / "unifex_test.npz").write_bytes(b"damaged")
     assert sorted(held(follow(tmp_path, "unifex_test", now))) == list(range(50, 300))
     follow(tmp_path, "unifex_other", rows(embeddings[:5], keys[:5]))
-    MilvusIndex.forget("milvus", tmp_path, "unifex_", but="unifex_other")
+    MilvusIndex.forget(STORE, tmp_path, "unifex_", but="unifex_other")
     assert second.client.list_collections() == ["unifex_other"]
-    MilvusIndex.release("milvus", tmp_path)
+    leave(tmp_path)
 
 
 @pytest.fixture
 def both(gallery):
     """The drawn gallery in FAISS and, the same one, in Milvus."""
     library = Library(gallery.folder.parent)
-    yield gallery, library.move_to(gallery.name, "milvus"), library
-    MilvusIndex.release("milvus", gallery.folder)
+    yield gallery, library.move_to(gallery.name, STORE), library
+    leave(gallery.folder)
 
 
 def test_a_gallery_in_milvus_answers_as_in_faiss(both, folder):
@@ -164,7 +184,7 @@ def test_what_is_added_removed_and_corrected_is_so_in_milvus(both, folder, tmp_p
 
 def test_another_neck_gets_another_collection_and_the_old_one_goes(both, embedder):
     _, moved, library = both
-    assert main(["store", "drawn", "milvus", "--library", str(library.folder)]) == 0  # there already: nothing to do
+    assert main(["store", "drawn", STORE, "--library", str(library.folder)]) == 0  # there already: nothing to do
     before = moved.snapshot().index.candidates.name
     used = finish(library.use("drawn", make_model(embedder, "other")))
     collection = used.snapshot().index.candidates
@@ -180,7 +200,7 @@ def test_names_and_deletion(both):
     assert back.snapshot().index.candidates.exact
     assert not list(back.folder.glob("unifex_*"))
     assert Gallery.open(back.folder).config.store == ""
-    library.move_to("again", "milvus")
+    library.move_to("again", STORE)
     library.delete("again")
     assert not renamed.folder.exists()
 
@@ -188,11 +208,12 @@ def test_names_and_deletion(both):
 def test_a_restart_finds_what_was_kept(both):
     _, moved, library = both
     moved.derived.save()
-    MilvusIndex.release("milvus", moved.folder)
+    MilvusIndex.release(STORE, moved.folder)
     command = [sys.executable, "-m", "unifex", "info", "drawn", "--library", str(library.folder)]
     assert "Milvus, HNSW" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+@of_a_file
 def test_errors_name_the_remedy(gallery, tmp_path, capsys, monkeypatch):
     def run(store: str) -> str:
         assert main(["store", gallery.name, store, "--library", str(gallery.folder.parent)]) == 1
@@ -207,6 +228,7 @@ def test_errors_name_the_remedy(gallery, tmp_path, capsys, monkeypatch):
     assert "pip install -r requirements-scale.txt" in run(f"milvus:{tmp_path}/new.db")
 
 
+@of_a_file
 def test_a_gallery_whose_milvus_is_gone_can_go_back_to_faiss(both, caplog):
     _, moved, library = both
     MilvusIndex.release("milvus", moved.folder)
@@ -227,6 +249,7 @@ def test_a_packed_gallery_says_nothing_of_its_store(both, tmp_path):
     assert there.get("drawn").snapshot().index.candidates.exact
 
 
+@of_a_file
 def test_a_new_gallery_in_a_file_that_is_named_from_another_folder(folder, tmp_path, monkeypatch, capsys):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.vectors import clustered, overlap
 from unifex.core.vectors import l2_normalize
 from unifex.vector_index import exact, index_types
-from unifex.vector_index.candidates import Vectors
+from unifex.vector_index.candidates import EVERYTHING, Vectors
 from unifex.vector_index.flat_index import FlatIndex
 from unifex.vector_index.ivf_index import IVFIndex
 from unifex.vector_index.matches import Exclusion
@@ -77,9 +77,24 @@ def test_what_is_left_when_all_that_is_near_is_of_the_own_group(lists, embedding
         excluded = Exclusion(None, np.ones(1, np.int64), groups)
         found, expected = (
             index.search(embeddings[row : row + 1], 5, excluded, budget).positions
-            for index, budget in ((lists, exact.EVERYTHING), (scan, 1))
+            for index, budget in ((lists, EVERYTHING), (scan, 1))
         )
         assert overlap(found, expected) >= 0.8
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 300), st.integers(1, 9), st.sampled_from([None, 0.0, 0.5]), st.integers(1, 100))
+def test_the_best_that_is_not_of_the_own_group(rows, groups, share, block):
+    rng = np.random.default_rng(rows)
+    embeddings, queries = unit(rows, 16, 1), unit(7, 16, 2)
+    group, own = rng.integers(0, groups, rows), rng.integers(0, groups + 2, 7)  # a group may have no item
+    mask = None if share is None else rng.random(rows) < share
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "BLOCK_ITEMS", block)
+        found = exact.best_outside(queries, own, embeddings, group, mask)
+    left = (group != own[:, None]) & (True if mask is None else mask)
+    expected = np.where(left, queries @ embeddings.T, -np.inf).max(axis=1, initial=-np.inf)
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_adding_and_removing_gives_what_building_anew_gives(embeddings):

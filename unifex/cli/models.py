@@ -27,7 +27,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     download.add_argument("backbone", help="a name of `backbones`, timm:NAME, open_clip:NAME:PRETRAINED, hf-hub:REPO")
 
     export = command("export", _export, "write a model as one file that needs nothing of this program")
-    export.add_argument("--format", choices=("torchscript", "onnx", "safetensors"), default="safetensors")
+    export.add_argument("--format", choices=("torchscript", "onnx", "safetensors"), help="default: by --out")
     export.share("--out", help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME")
     export.share("--public")
     export.share("--dim", help="length of the embeddings (default 64, as the challenge wants it)")
@@ -109,7 +109,7 @@ def _download(options: argparse.Namespace) -> dict[str, Any]:
 def _push(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models.embedder import find_model
 
-    if options.format != "safetensors":
+    if options.format not in (None, "safetensors"):
         raise UnifexError("a model goes to the hub as safetensors; give no --format")
     model = embedder(options)
     card = find_model(options.model, options.library / "models") / "README.md"
@@ -131,11 +131,14 @@ _HOW = """
 
 
 def _export(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.models.export import export
+    from unifex.models.export import export, format_for
 
     if options.out.startswith("hf:"):
         return _push(options)
-    made = export(embedder(options), options.format, Path(options.out), options.dim)
-    say(options, f"{made.path}: images [B, 3, H, W] of 0-255 to embeddings [B, {made.dim}], {size(made.bytes)}")
+    out = Path(options.out)
+    made = export(embedder(options), options.format or format_for(out), out, options.dim)
+    is_program = made.format != "safetensors"
+    what = f"images [B, 3, H, W] of 0-255 to embeddings [B, {made.dim}]" if is_program else "the model's folder"
+    say(options, f"{made.path}: {what}, {size(made.bytes)}")
     say(options, f"compared with the app on a few pictures: cosine {made.cosine:.5f} or more")
     return asdict(made)

@@ -19,7 +19,7 @@ from unifex.core.derived import Origin
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.gallery.snapshot import Snapshot
-from unifex.vector_index.exact import EVERYTHING
+from unifex.vector_index.exact import best_outside
 from unifex.vector_index.matches import Exclusion, Matches
 
 MAX_QUERIES = 2000
@@ -111,8 +111,7 @@ def calibrate(snapshot: Snapshot) -> Calibration:
     embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
     matches, right = _judged_hits(snapshot, queries, mask)
     scores, found = matches.scores, matches.found
-    alone = snapshot.index.search(embeddings, 1, Exclusion.own(classes, queries, mask), budget=EVERYTHING)
-    out_of_gallery = alone.scores[:, 0]
+    out_of_gallery = best_outside(embeddings, classes[queries], snapshot.embeddings, classes, mask)
     best = np.concatenate([scores[right.any(1), 0], out_of_gallery])
     native = np.arange(len(best)) < right.any(1).sum()
     finite = np.isfinite(best)

@@ -132,11 +132,15 @@ class ImageStore:
         return shard
 
     def _write_files(self, entry: Embedded) -> int:
-        """Bytes on disk."""
+        """Bytes on disk: none of an image of which embeddings alone are here."""
+        thumbnail = self._write_thumbnail(entry) if entry.thumbnail else 0
+        return thumbnail + (self._write_original(entry) if entry.original else 0)
+
+    def _write_thumbnail(self, entry: Embedded) -> int:
         path = self._database.thumbnail_paths(entry.sha256)[0]
         disk.make_folder(path.parent)
         derived.write_bytes(path, entry.thumbnail, thumbnail_origin(entry.sha256), durable=False)
-        return path.stat().st_size + (self._write_original(entry) if entry.original else 0)
+        return path.stat().st_size
 
     def _write_original(self, entry: Embedded) -> int:
         path = self._database.original_path(entry.sha256, entry.original_name)

@@ -212,6 +212,11 @@ FORMATS: dict[str, Callable[[Embedder, int, Path], Run]] = {
 SUFFIXES = {"torchscript": ".pt", "onnx": ".onnx", "safetensors": ""}
 
 
+def format_for(out: Path) -> str:
+    """The format that a file's name asks for; without a suffix it is a folder."""
+    return next((name for name, suffix in SUFFIXES.items() if suffix == out.suffix.lower()), "safetensors")
+
+
 def export(embedder: Embedder, format: str, out: Path, dim: int | None = None) -> Exported:
     """Write a model and compare what was written with the app on a few pictures.
 

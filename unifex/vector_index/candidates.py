@@ -16,6 +16,8 @@ import numpy as np
 from unifex.core.errors import UnifexError
 from unifex.vector_index.matches import Matches
 
+EVERYTHING = float("inf")  # a budget
+
 
 class StoreError(UnifexError):
     """A store of vectors is unknown, not installed, does not answer or refuses; the message names the remedy."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unifex.vector_index.candidates import CandidateIndex
+from unifex.vector_index.candidates import EVERYTHING, CandidateIndex
 from unifex.vector_index.matches import NOTHING, Exclusion, Matches, Rows
 from unifex.vector_index.metric import exact_similarities, similarities_of_pairs
 
@@ -14,7 +14,7 @@ SLACK = 8  # candidates beyond k, so that ties at the end can be told
 FEW = 64  # candidates that are ranked exactly at once; of more, the best are picked in float32 first
 TIE = 1e-5  # float32 similarities are this exact
 BLOCK_VALUES = 1 << 23  # candidates x dimensions that are rescored at once
-EVERYTHING = float("inf")
+BLOCK_ITEMS = 8192  # that are compared with many queries at once
 
 
 @dataclass(frozen=True)
@@ -105,3 +105,32 @@ class VectorIndex:
         best = np.argpartition(-rough, count - 1, axis=1)[:, :count]
         rows = np.arange(len(best))[:, None]
         return candidates[rows, best], excluded[rows, best]
+
+
+def best_outside(
+    queries: np.ndarray, own: np.ndarray, embeddings: np.ndarray, groups: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """float32 [Q]: the similarity of what is nearest to every query [Q, d] and not of its ``own`` group int [Q].
+
+    Every item is looked at, ``groups`` int [N], of which there may be millions in one group; -inf where nothing is
+    left. ``mask`` bool [N]: what may be found.
+    """
+    order = np.argsort(own, kind="stable")
+    queries = queries[order]
+    asked, first = np.unique(own[order], return_index=True)
+    last = np.append(first[1:], len(own))
+    best = np.full(len(queries), -np.inf, np.float32)
+    items = np.arange(len(embeddings)) if mask is None else np.flatnonzero(mask)
+    for start in range(0, len(items), BLOCK_ITEMS):
+        block = items[start : start + BLOCK_ITEMS]
+        similarities = queries @ embeddings[block].T
+        place = np.minimum(np.searchsorted(asked, groups[block]), len(asked) - 1)
+        columns = np.flatnonzero(asked[place] == groups[block])
+        columns = columns[np.argsort(place[columns], kind="stable")]
+        present, starts = np.unique(place[columns], return_index=True)
+        for group, own_columns in zip(present, np.split(columns, starts[1:])):
+            similarities[first[group] : last[group], own_columns] = -np.inf
+        np.maximum(best, similarities.max(axis=1, initial=-np.inf), out=best)
+    result = np.empty_like(best)
+    result[order] = best
+    return result

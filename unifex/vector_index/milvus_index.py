@@ -24,7 +24,7 @@ from unifex.core import derived
 from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
 from unifex.core.language import say
-from unifex.vector_index.candidates import CandidateIndex, Place, StoreError, Vectors
+from unifex.vector_index.candidates import EVERYTHING, CandidateIndex, Place, StoreError, Vectors
 from unifex.vector_index.matches import Matches
 from unifex.vector_index.metric import MILVUS_METRIC, brute_force
 
@@ -34,6 +34,7 @@ MAX_NAMED = 10_000  # single items that a filter names
 MAX_HITS = 16_384  # a query, that Milvus gives
 INDEX = {"index_type": "HNSW", "metric_type": MILVUS_METRIC, "params": {"M": 16, "efConstruction": 128}}
 MIN_EF, MAX_EF = 128, 32_768  # how many nodes HNSW looks at
+SEARCH_CONSISTENCY = "Session"  # "Strong" has a server wait at every search, 0.3 s, for writes that there are not
 TEXT_LENGTH = 256
 
 
@@ -90,7 +91,7 @@ class MilvusIndex(CandidateIndex):
     def search(self, queries: np.ndarray, n_candidates: int, mask: np.ndarray | None, budget: float) -> Matches:
         """See :meth:`CandidateIndex.search`. What Milvus cannot be asked is scanned here."""
         expression = "" if mask is None else self.expression(mask)
-        if n_candidates > self.max_hits or expression is None:
+        if n_candidates > self.max_hits or expression is None or budget == EVERYTHING:
             return self._scanned(queries, n_candidates, mask)
         with _errors_named(self.name):
             found = self.client.search(
@@ -99,6 +100,7 @@ class MilvusIndex(CandidateIndex):
                 limit=n_candidates,
                 filter=expression,
                 output_fields=["id"],
+                consistency_level=SEARCH_CONSISTENCY,
                 search_params={"params": {"ef": int(min(max(MIN_EF, 2 * n_candidates * budget), MAX_EF))}},
             )
         matches = Matches.none(len(queries), n_candidates)
@@ -176,9 +178,9 @@ class MilvusIndex(CandidateIndex):
 
 def subset_numbers(vectors: Vectors) -> np.ndarray:
     """int64 [N]: a number for every row's domain and split, the same in every process."""
-    pairs = list(zip(vectors.domains.tolist(), vectors.splits.tolist()))
-    numbers = {pair: _number(*pair) for pair in set(pairs)}
-    return np.array([numbers[pair] for pair in pairs], np.int64)
+    numbers = {pair: _number(*pair) for pair in set(zip(vectors.domains, vectors.splits))}
+    pairs = zip(vectors.domains, vectors.splits)
+    return np.fromiter((numbers[pair] for pair in pairs), np.int64, len(vectors.keys))
 
 
 def location(store: str, folder: Path) -> str:
@@ -243,11 +245,15 @@ def _sent(client: Any, name: str, note: Path) -> _Sent | None:
     if kept:
         sent = _Sent(int(kept["version"]), kept["keys"], kept["parts"])
         client.load_collection(name)
-        held = client.query(name, filter="", output_fields=["count(*)"], consistency_level="Strong")[0]["count(*)"]
-        if held == len(sent.keys) == len(sent.subsets):
+        if _count(client, name) == len(sent.keys) == len(sent.subsets):
             return sent
     client.drop_collection(name)
     return None
+
+
+def _count(client: Any, name: str) -> int:
+    """How many rows a collection has, when all that was written so far can be found in it."""
+    return client.query(name, filter="", output_fields=["count(*)"], consistency_level="Strong")[0]["count(*)"]
 
 
 def _send(client: Any, name: str, vectors: Vectors, subsets: np.ndarray, sent: _Sent, note: Path) -> None:
@@ -259,11 +265,13 @@ def _send(client: Any, name: str, vectors: Vectors, subsets: np.ndarray, sent: _
     new = np.setdiff1d(np.arange(len(vectors.keys)), same)
     for start in range(0, len(gone), ROWS_AT_ONCE):
         client.delete(name, ids=gone[start : start + ROWS_AT_ONCE].tolist())
+    write = client.upsert if len(sent.keys) else client.insert  # an empty collection has nothing to look for first
     for start in range(0, len(new), ROWS_AT_ONCE):
-        client.upsert(name, _payload(vectors, subsets, new[start : start + ROWS_AT_ONCE]))
+        write(name, _payload(vectors, subsets, new[start : start + ROWS_AT_ONCE]))
     if len(new) >= ROWS_AT_ONCE:
         client.flush(name)
     if len(gone) or len(new) or sent.version < 0:
+        _count(client, name)  # waits, so that no search has to
         version = np.array(vectors.version)
         derived.write_arrays(note, _origin(name), version=version, keys=vectors.keys, parts=subsets)
 
