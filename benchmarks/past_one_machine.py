@@ -38,6 +38,7 @@ from unifex.gallery.records import Embedded
 from unifex.models.embedder import Embedder
 from unifex.scale.partitions import Shard
 from unifex.scale.ray_embedding import Worker
+from unifex.vector_index import index_types
 from unifex.vector_index.metric import brute_force
 
 MODEL, GALLERY = "challenge", "many"
@@ -179,6 +180,8 @@ def main() -> None:
     data = [item.read() for item in queries]
     share, scan = recall(gallery, gallery.embedder.embed(data))
     print(f"recall@10 {share:.4f}; looking at every embedding takes {scan:.2f} s a query", flush=True)
+    if kind := index_types.of_store(gallery.config.store):
+        kind.release(gallery.config.store, gallery.folder)  # Milvus Lite's file is one program's
     through_the_app(options.folder, data, queries[0].labels.domain)
 
 

@@ -307,6 +307,17 @@ def test_the_items_of_a_large_gallery_are_read_from_a_file(large, monkeypatch):
     assert everything(Gallery.open(large.folder)) == before
 
 
+def test_the_items_of_a_large_gallery_are_counted_in_its_table(large, monkeypatch):
+    relabel(large, "shapes/disc/1.png", "hoop")
+    relabel(large, "shapes/disc/2.png", "")
+    counted = large.database.counts()  # one by one
+    assert counted.labels == 5
+    opened = Gallery.open(large.folder)
+    opened.snapshot()
+    monkeypatch.setattr(Database, "counts", None)
+    assert opened.derived.counts() == Gallery.open(large.folder).derived.counts() == counted
+
+
 @pytest.mark.parametrize(
     "change", [lambda kept: kept[:-60] + b"x" + kept[-59:], lambda kept: kept[:100], lambda kept: b""]
 )

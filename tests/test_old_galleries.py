@@ -118,7 +118,7 @@ def test_opens_where_nothing_can_be_written(old, frozen, monkeypatch):
         assert (facts.items, facts.images, facts.labels) == ((11, 12, 7) if corrected else (12, 12, 6))
         assert facts.domains == {"scenes": 4, "shapes": 4, "signs": 3 if corrected else 4}
         assert [kind.kind for kind in gallery.corrections()] == (["drop", "relabel", "same"] if corrected else [])
-        assert [source.items for source in gallery.sources()] == [10, 2]
+        assert list(gallery.database.listed_items().values()) == [10, 2]
         assert [told(gallery, f"{name}.png") for name in ("shapes/disc/0", "scenes/house/1")] == expected_to_be_told(
             number(old.name)
         )
@@ -236,7 +236,7 @@ def test_a_gallery_of_the_first_version_is_read_as_it_is_and_written_as_it_shoul
     assert items(opened) == before
     assert opened.facts() == facts.__class__(**{**facts.__dict__, "bytes": opened.facts().bytes})
     assert opened.facts().bytes == sum(path.stat().st_size for path in gallery.folder.rglob("*") if path.is_file())
-    assert [known.items for known in opened.sources()] == [24]
+    assert list(opened.database.listed_items().values()) == [24]
     assert len(opened.snapshot()) == 24
     assert opened.corrections() == []
     assert (gallery.folder / "items.sqlite").read_bytes() == old

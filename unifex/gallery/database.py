@@ -163,6 +163,11 @@ class Database:
         with self.connect() as database:
             return database.execute("SELECT COUNT(*) FROM shown").fetchone()[0]
 
+    def has_items(self) -> bool:
+        """Whether there are any, of however many: counting ten million takes seconds."""
+        with self.connect() as database:
+            return bool(database.execute("SELECT EXISTS (SELECT 1 FROM shown)").fetchone()[0])
+
     def records(self, ids: Sequence[int] | np.ndarray) -> list[Record]:
         """The items with these ids, in this order; ids that are no longer there are left out."""
         query = f"""SELECT shown.label, shown.domain, shown.split, items.extra, taken, metadata, {tags.OF_ITEM},
@@ -261,7 +266,15 @@ class Database:
             domains[domain] += count
             splits[split] += count
         labels = len({(domain, label) for domain, _, label in counted if label})
-        return Counts(dict(sorted(domains.items())), dict(sorted(splits.items())), labels)
+        return Counts(dict(sorted(domains.items())), dict(sorted(splits.items())), labels, *self.images())
+
+    def images(self) -> tuple[int, int | None]:
+        """How many different ones there are, and their bytes on disk; None while these are not noted of each."""
+        with self.connect() as database:
+            count, noted, stored = database.execute(
+                "SELECT COUNT(*), COUNT(stored), SUM(stored) FROM features"
+            ).fetchone()
+        return count, stored or 0 if noted == count else None
 
     def corrections(self) -> list[Correction]:
         """What people said of its items, by kind and path."""
@@ -294,13 +307,14 @@ class Database:
 
     def sources(self) -> list[Registered]:
         """What it was indexed from, in the order of the first time."""
-        query = (
-            "SELECT id, spec, keep, complete, options, (SELECT COUNT(*) FROM listings WHERE source = sources.id) "
-            "FROM sources ORDER BY id"
-        )
         with self.connect() as database:
-            rows = database.execute(query).fetchall()
-        return [Registered(id, spec, bool(keep), bool(complete), *rest) for id, spec, keep, complete, *rest in rows]
+            rows = database.execute("SELECT id, spec, keep, complete, options FROM sources ORDER BY id").fetchall()
+        return [Registered(id, spec, bool(keep), bool(complete), options) for id, spec, keep, complete, options in rows]
+
+    def listed_items(self) -> dict[int, int]:
+        """How many items each source lists that lists any, by its id."""
+        with self.connect() as database:
+            return dict(database.execute("SELECT source, COUNT(*) FROM listings GROUP BY source"))
 
     def unfinished(self) -> list[str]:
         """The specs of sources whose indexing was cut off."""

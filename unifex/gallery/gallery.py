@@ -221,12 +221,11 @@ class Gallery:
         counts = self.derived.counts()
         with self.database.connect() as database:
             one = lambda query: database.execute(query).fetchone()[0]  # noqa: E731
-            measured, unmeasured = "SELECT SUM(stored) FROM features", "SELECT 1 FROM features WHERE stored IS NULL"
-            noted = None if database.execute(unmeasured).fetchone() else one(measured) or 0
+            apart = _MEASURED if counts.bytes is not None else ()
             return Facts(
                 name=self.name,
                 items=sum(counts.domains.values()),
-                images=one("SELECT COUNT(*) FROM features"),
+                images=counts.images,
                 domains=counts.domains,
                 labels=counts.labels,
                 splits=counts.splits,
@@ -235,7 +234,7 @@ class Gallery:
                 model=self.config.model,
                 backbone=self.config.backbone,
                 dim=self.config.dim,
-                bytes=_bytes_below(self.folder) if noted is None else noted + _bytes_below(self.folder, *_MEASURED),
+                bytes=(counts.bytes or 0) + _bytes_below(self.folder, *apart),
                 unfinished=self.unfinished(),
             )
 

@@ -68,14 +68,13 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Registered:
-    """A source of a gallery. ``options``: what else is needed to open it again, as text. ``items`` that it lists."""
+    """A source of a gallery. ``options``: what else is needed to open it again, as text."""
 
     id: int
     spec: str
     keep: bool
     complete: bool
     options: str
-    items: int
 
     @property
     def reading(self) -> Options:
@@ -89,11 +88,14 @@ class Registered:
 
 @dataclass(frozen=True)
 class Counts:
-    """Items by domain and by split, in alphabetical order, and how many labels there are."""
+    """Items by domain and by split, in alphabetical order, how many labels there are, how many images, and the bytes
+    of these on disk, None while they are not noted of each."""
 
     domains: dict[str, int]
     splits: dict[str, int]
     labels: int
+    images: int
+    bytes: int | None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,10 @@ class CategoricalColumn:
         """One text an item, object [N]."""
         return self.names[self.codes]
 
+    def counts(self) -> dict[str, int]:
+        """How many items have each text, in alphabetical order."""
+        return dict(zip(self.names.tolist(), np.bincount(self.codes, minlength=len(self.names)).tolist()))
+
     @cached_property
     def printed(self) -> list[str]:
         """Its names in one Unicode form, in whichever they were indexed long ago."""

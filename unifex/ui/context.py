@@ -278,7 +278,9 @@ class AppContext:
         if wanted:
             return name_for(wanted)
         names = sorted(names, key=DEMO_GALLERY.__eq__) or [DEMO_GALLERY]
-        return next((name for name in names if not isinstance(self.library.ask(name, len), Broken)), names[0])
+        can_be_read = lambda gallery: gallery.database.has_items()  # noqa: E731
+        sound = (name for name in names if not isinstance(self.library.ask(name, can_be_read), Broken))
+        return next(sound, names[0])
 
     def first_embedder(self) -> Embedder:
         """The model of the gallery that is shown first, or the one that will make it."""
@@ -355,7 +357,7 @@ class AppContext:
 
         def cut_off(gallery: Gallery) -> bool:
             known = gallery.sources()
-            return demo.Demo.spec in gallery.unfinished() or not (known or len(gallery))
+            return demo.Demo.spec in gallery.unfinished() or not (known or gallery.database.has_items())
 
         return DEMO_GALLERY in self.own.names() and self.own.ask(DEMO_GALLERY, cut_off) is True
 

@@ -262,7 +262,9 @@ def _send(client: Any, name: str, vectors: Vectors, subsets: np.ndarray, sent: _
     here = positions >= 0
     gone = sent.keys[~here]
     same = positions[here][subsets[positions[here]] == sent.subsets[here]]
-    new = np.setdiff1d(np.arange(len(vectors.keys)), same)
+    is_new = np.ones(len(vectors.keys), bool)
+    is_new[same] = False
+    new = np.flatnonzero(is_new)
     for start in range(0, len(gone), ROWS_AT_ONCE):
         client.delete(name, ids=gone[start : start + ROWS_AT_ONCE].tolist())
     write = client.upsert if len(sent.keys) else client.insert  # an empty collection has nothing to look for first

@@ -79,12 +79,13 @@ class GallerySources:
     def listed(self, name: str | None, chosen: int | None) -> Updates:
         """(gallery, chosen source) -> its sources."""
         try:
-            known = self.context.gallery(name).sources()
+            database = self.context.gallery(name).database
+            known, items = database.sources(), database.listed_items()
         except ERRORS:
-            known = []
+            known, items = [], {}
         ids = [source.id for source in known]
         value = chosen if chosen in ids else next(iter(ids), None)
-        choices = [(self._title(source), source.id) for source in known]
+        choices = [(self._title(source, items.get(source.id, 0)), source.id) for source in known]
         return {self.source: gr.update(choices=choices, value=value)}
 
     def look_again(self, name: str | None, chosen: int | None, gone: str, rehash: bool) -> None:
@@ -136,11 +137,11 @@ class GallerySources:
 
     # --- sources -------------------------------------------------------------------------------------------------
 
-    def _title(self, source: Registered) -> str:
+    def _title(self, source: Registered, items: int) -> str:
         """What people call it: where an upload is staged is nobody's business."""
         staged = uploads.is_staged(self.context.library.folder, source.spec)
-        items = plural(source.items, "item", "items")
-        told = [say("an upload") if staged else source.spec, items, "" if source.complete else say("not finished")]
+        listed = plural(items, "item", "items")
+        told = [say("an upload") if staged else source.spec, listed, "" if source.complete else say("not finished")]
         return " · ".join(filter(None, told))
 
     def _registered(self, name: str | None, chosen: int | None) -> Registered:

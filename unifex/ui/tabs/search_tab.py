@@ -16,6 +16,7 @@ import numpy as np
 from gradio.components import Component
 
 from unifex.core import images
+from unifex.core.arrays import sample
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.text import reason
@@ -44,7 +45,7 @@ from unifex.ui.rendering.grid import hits_grid, samples_grid
 from unifex.ui.rendering.html import hint, message
 from unifex.ui.view import View
 
-SAMPLES = 18
+SAMPLES, DRAWN = 18, 50_000  # samples of many labels are chosen among so many items
 
 
 @dataclass
@@ -392,8 +393,8 @@ class SearchTab:
 
 
 def _varied(labels: np.ndarray) -> list[int]:
-    """Positions of a few items, of as many labels as there are, the same at every visit."""
-    order = np.random.default_rng(0).permutation(len(labels))
+    """Positions of a few items, of as many labels as there are among many, the same at every visit."""
+    order = np.random.default_rng(0).permutation(sample(len(labels), DRAWN))
     firsts = order[np.sort(np.unique(labels[order], return_index=True)[1])][:SAMPLES]
     others = order[~np.isin(order, firsts)][: SAMPLES - len(firsts)]
     return sorted([*firsts.tolist(), *others.tolist()])
