@@ -349,9 +349,11 @@ class _Run:
 
     def forget_the_old(self) -> None:
         """A source that is no longer there, and all of whose items this one has, is no source any more."""
-        for known in self.writer.covered(self.source_id):
-            place = locations.path_of(known.spec)
-            if (self.counts.moved or known.items) and place and not (place.exists() and place == place.resolve()):
+        covered = self.writer.covered(self.source_id)
+        listed = self.gallery.database.listed_items() if covered else {}
+        for known in covered:
+            place, had_items = locations.path_of(known.spec), self.counts.moved or known.id in listed
+            if had_items and place and not (place.exists() and place == place.resolve()):
                 self.counts.relabelled += self.writer.forget_source(known.id).relabelled
 
     def stop(self) -> None:

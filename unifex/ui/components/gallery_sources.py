@@ -120,9 +120,10 @@ class GallerySources:
     def ask_to_forget(self, name: str | None, chosen: int | None) -> str:
         """(gallery, source) -> what forgetting does. Raises ``GalleryError`` where there is none."""
         registered = self._registered(name, chosen)
+        items = self.context.gallery(name).database.listed_items().get(registered.id, 0)
         return say(
             "Forget {source}? Items that no other source of '{name}' has go with it. Image files and corrections stay.",
-            source=self._title(registered),
+            source=self._title(registered, items),
             name=name,
         )
 
