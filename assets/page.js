@@ -36,9 +36,13 @@
     if (event.target.matches('[data-testid=number-input]') && (moved || event.key === 'Enter')) letGo(event.target);
   });
 
-  for (const kind of ['error', 'load']) {  // a format that is searched with but not shown by this browser
-    document.addEventListener(kind, (event) => {
-      if (event.target.matches?.('#query-image img')) event.target.classList.toggle('no-preview', kind === 'error');
+  const unshown = {
+    'no-preview': '#query-image img',  // a format that is searched with but not shown by this browser
+    'no-picture': '.card img, .asked img, .queries img, #searches .open img, #detail [data-part=image]',  // of an item of which there is none
+  };
+  for (const kind of ['error', 'load']) {
+    document.addEventListener(kind, ({ target }) => {
+      for (const [name, which] of Object.entries(unshown)) if (target.matches?.(which)) target.classList.toggle(name, kind === 'error');
     }, true);
   }
 

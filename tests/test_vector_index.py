@@ -83,11 +83,11 @@ def test_what_is_left_when_all_that_is_near_is_of_the_own_group(lists, embedding
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 300), st.integers(1, 9), st.sampled_from([None, 0.0, 0.5]), st.integers(1, 100))
-def test_the_best_that_is_not_of_the_own_group(rows, groups, share, block):
+@given(st.integers(0, 300), st.integers(0, 9), st.integers(1, 9), st.sampled_from([None, 0, 0.5]), st.integers(1, 100))
+def test_the_best_that_is_not_of_the_own_group(rows, asked, groups, share, block):
     rng = np.random.default_rng(rows)
-    embeddings, queries = unit(rows, 16, 1), unit(7, 16, 2)
-    group, own = rng.integers(0, groups, rows), rng.integers(0, groups + 2, 7)  # a group may have no item
+    embeddings, queries = unit(rows, 16, 1), unit(asked, 16, 2)
+    group, own = rng.integers(0, groups, rows), rng.integers(0, groups + 2, asked)  # a group may have no item
     mask = None if share is None else rng.random(rows) < share
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact, "BLOCK_ITEMS", block)

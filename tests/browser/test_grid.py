@@ -48,6 +48,19 @@ def test_a_gallery_opens_on_its_pictures_and_scrolls_to_the_last(server, open_pa
     expect(page.locator("#detail-card")).to_contain_text(last.get_attribute("title"))
 
 
+def test_an_item_without_a_picture_says_so_and_shows_it_when_it_is_there(server, open_page):
+    page = open_page(server.url)
+    first = page.locator("#hits .grid[data-kind=samples] .card img").first
+    expect(first).not_to_have_class("no-picture")
+    page.route(re.compile("/(thumb|picture)/"), lambda route: route.fulfill(content_type="image/png", body=b"none"))
+    first.evaluate("image => { image.src += '&again' }")
+    expect(first).to_have_class("no-picture")
+    assert "svg" in first.evaluate("image => getComputedStyle(image).content")
+    page.unroute_all()
+    first.evaluate("image => { image.src += '&again' }")
+    expect(first).not_to_have_class("no-picture")
+
+
 WHOLE_JS = """(place) => {
   const { top, bottom } = document.querySelector(`${place} .tools .further > div`).getBoundingClientRect();
   return top >= 0 && bottom <= innerHeight;

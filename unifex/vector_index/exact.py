@@ -124,8 +124,8 @@ def best_outside(
     for start in range(0, len(items), BLOCK_ITEMS):
         block = items[start : start + BLOCK_ITEMS]
         similarities = queries @ embeddings[block].T
-        place = np.minimum(np.searchsorted(asked, groups[block]), len(asked) - 1)
-        columns = np.flatnonzero(asked[place] == groups[block])
+        place = np.searchsorted(asked, groups[block])
+        columns = np.flatnonzero(np.isin(groups[block], asked))
         columns = columns[np.argsort(place[columns], kind="stable")]
         present, starts = np.unique(place[columns], return_index=True)
         for group, own_columns in zip(present, np.split(columns, starts[1:])):
