@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from tests.support.splits import random_embeddings
-from unifex.core.arrays import highest
+from unifex.core.arrays import copy_rows, highest
 from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.gallery import neighbours
@@ -186,3 +186,14 @@ def test_context_of_nothing():
     index = index_types.build(random_embeddings(5, 4, 0))
     near = finish(neighbours.find(index, np.arange(5)))
     assert reranking.search_reranked(index, near, np.zeros((0, 4), np.float32), 3).positions.shape == (0, 3)
+
+
+@given(st.integers(0, 50), st.integers(0, 2**32), st.booleans())
+def test_rows_are_copied_whatever_follows_what(count, seed, most_follow):
+    rng = np.random.default_rng(seed)
+    source = rng.random((60, 3))
+    drawn = (lambda: np.sort(rng.choice(60, count, False))) if most_follow else (lambda: rng.choice(60, count, False))
+    rows, places, found, expected = drawn(), drawn(), np.zeros((60, 3)), np.zeros((60, 3))
+    copy_rows(source, rows, found, places)
+    expected[places] = source[rows]
+    assert np.array_equal(found, expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -11,6 +13,15 @@ def positions_of(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         return np.full(np.shape(wanted), -1)
     positions = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
     return np.where(ascending[positions] == wanted, positions, -1)
+
+
+def copy_rows(source: np.ndarray, rows: np.ndarray, target: np.ndarray, places: np.ndarray) -> None:
+    """``target[places] = source[rows]``, both int64 [n]: what follows each other in both is copied at once, which takes
+    a quarter of the time where most does."""
+    breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(places) != 1)) + 1
+    for start, stop in pairwise([0, *breaks.tolist(), len(rows)] if len(rows) else []):
+        row, place, length = rows[start], places[start], stop - start
+        target[place : place + length] = source[row : row + length]
 
 
 def sample(count: int, at_most: int, seed: int = 0) -> np.ndarray:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from unifex.core import derived
+from unifex.core.arrays import copy_rows
 from unifex.core.errors import UnifexError
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work, finish
@@ -184,7 +185,7 @@ class DerivedData:
         if known and len(known.items):
             positions = np.minimum(np.searchsorted(known.items["id"], columns.ids), len(known.items) - 1)
             new = known.items["id"][positions] != columns.ids
-            result[~new] = known.embeddings[positions[~new]]
+            copy_rows(known.embeddings, positions[~new], result, np.flatnonzero(~new))
         missing = np.flatnonzero(new)
         stage = Stage(to_say("embedding"), len(missing), to_say("items"))
         for start in range(0, len(missing), EMBED_ROWS):
