@@ -16,8 +16,8 @@ def positions_of(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def copy_rows(source: np.ndarray, rows: np.ndarray, target: np.ndarray, places: np.ndarray) -> None:
-    """``target[places] = source[rows]``, both int64 [n]: what follows each other in both is copied at once, which takes
-    a quarter of the time where most does."""
+    """``target[places] = source[rows]``, both int64 [n]: what follows each other in both is copied at once, without
+    the copy in between that NumPy makes: of a million embeddings a gigabyte."""
     breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(places) != 1)) + 1
     for start, stop in pairwise([0, *breaks.tolist(), len(rows)] if len(rows) else []):
         row, place, length = rows[start], places[start], stop - start
