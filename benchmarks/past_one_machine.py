@@ -28,7 +28,7 @@ import numpy as np
 import ray
 from ray.data import ActorPoolStrategy
 
-from tests.support.serving import ROOT, serve
+from tests.support.serving import serve
 from unifex.core.vectors import l2_normalize
 from unifex.data.item import Item, Labels
 from unifex.data.sources import open_source
@@ -48,7 +48,7 @@ HITS = 20
 
 
 class Drawing(Worker):
-    """A worker that draws a part's features instead of looking at its images; ``rows`` of a part say how many."""
+    """A worker that draws a part's features instead of looking at images."""
 
     def __init__(self, out: str, embedder: Embedder, seeds: np.ndarray, labels: list[Labels]):
         super().__init__(out, embedder, None)
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("source")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--store", default="milvus")
-    parser.add_argument("--items", type=int, default=10_000_000)
+    parser.add_argument("--items", type=int, default=10_000_000, help=f"in steps of {SHARD_ROWS:,}")
     parser.add_argument("--searches", type=int, default=50)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ def main() -> None:
     shards, started = options.folder / "shards", time.perf_counter()
     draw(shards, embedder, pictures, options.items)
     print(f"{options.items:,} rows in shards after {time.perf_counter() - started:.0f} s", flush=True)
-    if not (options.folder / GALLERY).exists():
+    if not (options.folder / GALLERY).exists() or len(Gallery.open(options.folder / GALLERY)) < options.items:
         started = time.perf_counter()
         how = ["--from-embeddings", str(shards), "--gallery", GALLERY, "--model", MODEL, "--store", options.store]
         unifex("index", *how, library=options.folder)
@@ -186,5 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()

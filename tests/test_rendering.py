@@ -134,6 +134,14 @@ def test_what_the_page_is_told_of_an_item():
     assert item.Told.of(gone, "").width == 0
 
 
+def test_of_an_item_that_is_an_embedding_alone_no_thumbnail_is_spoken_of():
+    told = item.detail(item.Shown(replace(RECORD, width=0, height=0, bytes=0), "drawn", problem="it never was here"))
+    assert "Only its embedding is here" in told
+    assert "thumbnail" not in told
+    assert "pixels" not in told
+    assert "Only the thumbnail is left" in item.detail(item.Shown(RECORD, "drawn", problem="it went"))
+
+
 def test_when_an_image_was_taken_is_told_but_not_to_strangers():
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:17 18:03:59"

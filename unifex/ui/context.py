@@ -278,9 +278,8 @@ class AppContext:
         if wanted:
             return name_for(wanted)
         names = sorted(names, key=DEMO_GALLERY.__eq__) or [DEMO_GALLERY]
-        can_be_read = lambda gallery: gallery.database.has_items()  # noqa: E731
-        sound = (name for name in names if not isinstance(self.library.ask(name, can_be_read), Broken))
-        return next(sound, names[0])
+        told = ((name, self.library.ask(name, lambda gallery: gallery.database.has_items())) for name in names)
+        return next((name for name, answer in told if not isinstance(answer, Broken)), names[0])
 
     def first_embedder(self) -> Embedder:
         """The model of the gallery that is shown first, or the one that will make it."""

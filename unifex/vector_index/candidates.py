@@ -16,7 +16,7 @@ import numpy as np
 from unifex.core.errors import UnifexError
 from unifex.vector_index.matches import Matches
 
-EVERYTHING = float("inf")  # a budget
+EVERYTHING = float("inf")  # the budget with which all of an index is looked at
 
 
 class StoreError(UnifexError):

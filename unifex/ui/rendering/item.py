@@ -76,6 +76,13 @@ def _taken(shown: Shown) -> str:
     return shown.record.labels.extra.get(TAKEN) or read_header(shown.original).columns.get(TAKEN, "")
 
 
+def _size(shown: Shown) -> str:
+    """Nothing of an image of which embeddings alone were taken in."""
+    record = shown.record
+    pixels = {"width": record.width, "height": record.height}
+    return say("{width} x {height} pixels, {size}", **pixels, size=size(record.bytes)) if record.width else ""
+
+
 # What is told of an item, where there is something to tell. Another fact is a line here.
 FACTS: dict[str, Callable[[Shown], str]] = {
     to_say("Label"): lambda shown: shown.record.label or say("none"),
@@ -84,10 +91,7 @@ FACTS: dict[str, Callable[[Shown], str]] = {
     to_say("Split"): lambda shown: shown.record.split or say("none"),
     to_say("Path"): lambda shown: shown.record.path,
     to_say("Time"): lambda shown: clock(seconds_of(shown.record.path)) if video_of(shown.record.path) else "",
-    to_say("Size"): lambda shown: say(
-        "{width} x {height} pixels, {size}",
-        width=shown.record.width, height=shown.record.height, size=size(shown.record.bytes),
-    ),
+    to_say("Size"): _size,
     to_say("Taken"): _taken,
 }  # fmt: skip
 
