@@ -163,10 +163,12 @@ def test_renamed_and_deleted_galleries_leave_no_name_behind(server, open_page, t
     page.get_by_role("option", name="small", exact=True).click()
     expect(name_box(page)).to_have_value("small")  # chosen to add to
     page.get_by_role("button", name="Rename").first.click()
+    settle(page)  # fields that have just appeared take their first value once more
     page.locator("#new-name input, #new-name textarea").fill("tiny")
     page.locator("#rename-button").click()
     expect(name_box(page)).to_have_value("tiny")
     page.get_by_role("button", name="Delete this gallery").click()
+    settle(page)  # fields that have just appeared take their first value once more
     page.locator("#delete-confirm input, #delete-confirm textarea").fill("tiny")
     page.locator("#delete-button").click()
     expect(page.locator("#manage-notice")).to_contain_text("'tiny' was deleted")

@@ -177,12 +177,14 @@ def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
     expect(page.locator("#manage-notice")).to_contain_text("no such.png")
     expect(page.locator("#gallery-facts")).to_contain_text("23")
     page.get_by_role("button", name="Rename").first.click()
+    settle(page)  # fields that have just appeared take their first value once more
     page.locator("#new-name input, #new-name textarea").fill("tiny")
     page.locator("#rename-button").click()
     expect(page.locator("#gallery-facts h3")).to_have_text("tiny")
     page.get_by_role("button", name="Delete this gallery").click()
     page.locator("#delete-button").click()
     expect(page.locator("#manage-notice")).to_contain_text("exactly")
+    settle(page)  # fields that have just appeared take their first value once more
     page.locator("#delete-confirm input, #delete-confirm textarea").fill("tiny")
     page.locator("#delete-button").click()
     expect(page.locator("#manage-notice")).to_contain_text("'tiny' was deleted")
