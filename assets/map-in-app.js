@@ -36,5 +36,6 @@ export default ({ element, props, watch, server }) => {
   };
   watch('value', show);
   window.addEventListener('unifex-map', (event) => tell(event.detail));
+  window.addEventListener('unifex-address', () => { if (element.offsetParent) unifex.searchedBeside(1); });  // as by Back
   show();
 };

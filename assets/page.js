@@ -24,7 +24,7 @@
     const gallery = card && card.closest('[data-gallery]');
     if (!gallery) return;
     const item = [gallery.dataset.gallery, Number(card.dataset.item)];
-    if (card.closest('[data-kind=samples]')) unifex.sample(item);
+    if (card.closest('[data-kind=samples]')) unifex.pick([item[0], [item[1]]]);
     else unifex.openFrom(card, item);
   });
 

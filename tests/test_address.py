@@ -32,7 +32,7 @@ def forms(draw) -> Form:
     gallery = draw(st.text(min_size=1, max_size=20))
     form = Form(
         gallery=gallery,
-        picked=Selection(gallery, draw(IDS)),
+        picked=Selection(gallery, draw(IDS)).as_json(),
         within=Selection(gallery, draw(IDS)),
         without=Selection(gallery, draw(IDS)),
         text=draw(TEXT),
@@ -59,12 +59,15 @@ def test_what_is_written_is_read(form):
 
 def test_every_part_of_a_search_stands_in_an_address_or_cannot():
     """Whoever adds a field to the form says here how a link holds it."""
-    chosen = {"picked": Selection("g", (1,)), "within": Selection("g", (2,)), "fold": "bytes"}
+    chosen = {"picked": Selection("g", (1,)).as_json(), "within": Selection("g", (2,)), "fold": "bytes"}
     chosen["without"] = Selection("g", (3,))
     other = Form("g", True, "a.png", ["b.png"], **chosen, text="words", text_weight=0.3, k=7, min_score=0.5, trust=0.1)
     other = replace(other, rerank=True, saved="0" * 12, view=View("g", {"domain": ("d",)}).as_json())
     parts = told("g/1", "0.1,0.2,0.3,0.4;0,0,1,0.5"), told("4fe2", "0,0,0.5,1")
-    boxed = Form("g", picked=Selection("g", (1,)), regions=parts[0]), Form("g", image="/4fe2/a.png", regions=parts[1])
+    boxed = (
+        Form("g", picked=Selection("g", (1,)).as_json(), regions=parts[0]),
+        Form("g", image="/4fe2/a.png", regions=parts[1]),
+    )
     assert [read(written(one)).form.regions for one in boxed] == list(parts)
     kept = {"gallery", "text", "picked", "within", "without", "text_weight", "k", "view", "min_score", "trust"}
     kept |= {"rerank", "fold", "saved"}
@@ -88,7 +91,7 @@ def test_every_part_of_a_search_stands_in_an_address_or_cannot():
 )
 def test_parts_of_an_image_are_told_apart_from_it(told_of, said):
     """In the list of recent searches, where what reads alike is one."""
-    assert in_words(Form("g", picked=Selection("g", (1,)), **told_of)) == said
+    assert in_words(Form("g", picked=Selection("g", (1,)).as_json(), **told_of)) == said
 
 
 @given(
@@ -122,7 +125,7 @@ def test_what_a_link_cannot_hold_is_said():
     assert "only you have" in address.missing(Form(gallery="g", image="a.png"))
     assert "201 chosen items" in address.missing(Form(gallery="g", within=many))
     assert "within" not in written(Form(gallery="g", within=many))
-    assert not address.missing(Form(gallery="g", picked=Selection("g", (1,))))
+    assert not address.missing(Form(gallery="g", picked=Selection("g", (1,)).as_json()))
 
 
 class Opened(LinkOpener):

@@ -29,11 +29,11 @@ def test_regions_count_for_the_picture_that_they_were_drawn_on():
 
 def test_regions_of_an_item_and_of_several():
     regions = told(about_item("g", 5), str(LEFT))
-    one = Form("g", picked=Selection("g", (5,)), regions=regions)
+    one = Form("g", picked=Selection("g", (5,)).as_json(), regions=regions)
     assert (one.query.items, one.query.regions) == ((5,), (LEFT,))
-    several = Form("g", picked=Selection("g", (5, 6)), regions=regions)
+    several = Form("g", picked=Selection("g", (5, 6)).as_json(), regions=regions)
     assert (several.query.items, several.query.regions) == ((5, 6), ())
-    assert Form("h", picked=Selection("g", (5,)), regions=regions).boxes == ()
+    assert Form("h", picked=Selection("g", (5,)).as_json(), regions=regions).boxes == ()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 from PIL import ExifTags, Image
@@ -334,12 +335,46 @@ def test_every_press_is_answered_though_answers_come_late(server, open_page):
         page.locator("#hits .grid[data-kind=samples] .card").first.click()
         expect(first_hit(page)).to_be_visible()
         page.get_by_role("button", name="Clear", exact=True).click()
+    page.get_by_role("button", name="Clear", exact=True).click()
     words = page.locator("#search-words input, #search-words textarea")
     words.press_sequentially("yellow bus")  # while the answer to Clear is on its way
     words.press("Enter")
     expect(page.locator("#search-status")).to_contain_text("hits for yellow bus")
     settle(page)
     expect(words).to_have_value("yellow bus")
+
+
+def test_the_last_of_an_item_an_image_and_clear_is_the_query_though_answers_come_late(server, open_page):
+    page = open_page(server.url)
+    page.add_init_script(LATE_JS)
+    reload(page)
+    sample, clear = page.locator("#hits .grid[data-kind=samples] .card").first, page.locator("#clear-button")
+    item, image = page.locator("#query .pictures img"), page.locator("#query-image img")
+
+    def asked(said: str) -> AbstractContextManager:
+        return page.expect_request(lambda one: "/queue/join" in one.url and said in (one.post_data or ""))
+
+    with asked("[1]"):
+        sample.click()
+    clear.click()
+    settle(page)
+    expect(sample).to_be_visible()
+    expect(item).to_have_count(0)
+    with asked("query.jpg"):
+        put(page, render(*BUS))
+    sample.click()  # before the answer to the image
+    expect(first_hit(page)).to_be_visible()
+    settle(page)
+    expect(item).to_have_count(1)
+    expect(image).to_have_count(0)
+    expect(page).to_have_url(re.compile("items="))
+    with asked("null"):
+        page.locator("#query .none").click()
+    put(page, render(*DUCK))
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    settle(page)
+    expect(image).to_have_count(1)
+    expect(item).to_have_count(0)
 
 
 def test_keys_lead_to_the_query_and_are_listed(server, open_page):

@@ -96,7 +96,7 @@ def build(context: AppContext) -> Page:
         add_endpoints(context)
         app.get_ready(page, header)
         listen(page.load, app.gallery.visit.show, None, app.gallery.visit.shown)
-        app.search_from_elsewhere()
+        app.search_from_elsewhere(map_page)
         app.follow_the_model()
         app.follow_corrections()
         app.share_filters(visited)
@@ -139,7 +139,7 @@ class _Tabs:
         news = listen([page.load, self.tray.news.input], show, [self.gallery.view, *self.gallery.dropdowns], shown)
         follow(news, self.search.choose_gallery, [self.search.gallery, self.search.view], self.search.chosen)
 
-    def search_from_elsewhere(self) -> None:
+    def search_from_elsewhere(self, map_page: gr.Tab) -> None:
         """An item can be searched with from every tab, chosen items searched within; the map shows the query."""
         opened = {self.bar: gr.update(selected="search")}
 
@@ -156,8 +156,8 @@ class _Tabs:
         self._act_on_chosen()
         restricted = [self.bar, self.search.gallery, *self.search.narrowed]
         listen(self.map.within.click, search_within, [self.map.chosen], restricted)
-        for changed in (self.search.found.change, self.map.drawing.change):
-            listen(changed, self.map.show_query, [self.search.found, self.map.gallery], [self.map.star])
+        looked = [map_page.select, self.map.drawing.change, self.map.searched.input]
+        listen(looked, self.map.show_query, [self.search.found, self.map.gallery], [self.map.star])
 
     def _act_on_chosen(self) -> None:
         """Items of any grid are searched with, become a gallery that is shown, or one that is trained on."""

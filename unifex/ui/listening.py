@@ -7,10 +7,12 @@ last    a value: what a slider, a dropdown or an upload says in the end is what 
 every   a command that brings its own data, such as a press on one row of a list: none may be lost; they run in turn
 first   a press that starts something: pressed twice, it starts once
 
-Three things of Gradio shape the rest. Of listeners that write the same outputs each has a queue of its own, so that
+Four things of Gradio shape the rest. Of listeners that write the same outputs each has a queue of its own, so that
 outputs which several values decide want **one** listener. An event that was put off comes again with the data of the
 event before it: what is read from ``gr.EventData`` cannot count "last" (let the script put it into a component's
-value). An event that was put off is lost when the one before it raises: handlers return their errors as messages.
+value). It comes to all that listen to it, also to those that had answered: what would not be right twice, as to empty
+fields, counts "first", or looks at what is there. An event that was put off is lost when the one before it raises:
+handlers return their errors as messages.
 
 Listeners run beside each other, so that what one has read may have changed before it answers. What it gives back as it
 read it is not written: a slow answer does not undo what somebody did meanwhile.

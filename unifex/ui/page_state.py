@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass
+
+from unifex.core.errors import UnifexError
+from unifex.core.language import say
+from unifex.ui.components.basic import item_id
 
 _NUMBERS = itertools.count(1)
 
@@ -22,10 +27,23 @@ class Wish:
 
 @dataclass(frozen=True)
 class Selection:
-    """Items that were chosen on the map of a gallery, by id."""
+    """Items of a gallery that were chosen, by id."""
 
     gallery: str = ""
     ids: tuple[int, ...] = ()
+
+    @classmethod
+    def told(cls, text: str) -> Selection:
+        """As the page tells of it. Raises ``UnifexError`` for what is none."""
+        try:
+            gallery, ids = json.loads(text or "null") or ("", ())
+            return cls(str(gallery), tuple(map(item_id, ids)))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UnifexError(say("that is not an item; reload the page")) from error
+
+    def as_json(self) -> str:
+        """As the page is told of it; empty where nothing is chosen."""
+        return json.dumps([self.gallery, self.ids], ensure_ascii=False) if self.ids else ""
 
     def of(self, gallery: str | None) -> tuple[int, ...]:
         """The ids, if they are of this gallery."""

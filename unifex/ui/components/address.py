@@ -134,7 +134,7 @@ FIELDS: dict[str, Field] = {
     "gallery": _single("gallery", str),
     "items": _items(
         lambda form: form.item.ids,
-        lambda form, ids: replace(form, picked=Selection(form.gallery or "", ids)),
+        lambda form, ids: replace(form, picked=Selection(form.gallery or "", ids).as_json()),
         MOST_ITEMS,
     ),
     "box": Field(_boxes, _with_boxes, minor=True),

@@ -77,15 +77,17 @@ class LinkOpener:
         try:
             gallery = self.context.gallery(form.gallery)
             here = lambda ids: tuple(record.id for record in gallery.records(ids))  # noqa: E731
-            picked, within = here(form.picked.ids), here(form.within.ids)
+            picked, within = Selection.told(form.picked), here(form.within.ids)
+            items = here(picked.ids)
         except ERRORS as error:
             return Form(gallery=form.gallery), [reason(error)]
-        gone = len(form.picked.ids) - len(picked) + len(form.within.ids) - len(within)
+        gone = len(picked.ids) - len(items) + len(form.within.ids) - len(within)
         marks = form.counting_marks
         lost = [say("no longer in the gallery: {images} of it", images=plural(gone, "image", "images"))] if gone else []
         if form.saved and all(one.id != form.saved for one in SavedSearches(self.context.library, gallery).all()):
             form, lost = replace(form, saved=""), [*lost, say("it is a saved search that is not here")]
-        form = replace(form, picked=Selection(form.gallery or "", picked), within=Selection(form.gallery or "", within))
+        name = form.gallery or ""
+        form = replace(form, picked=Selection(name, items).as_json(), within=Selection(name, within))
         about = form.counting_marks.about
         return replace(form, marks=replace(marks, about=about)), lost
 

@@ -21,7 +21,7 @@ def form_of(saved: SavedSearch, gallery: str) -> Form:
     rate, items = filters.false_accept_rate, query.items
     form = Form(
         gallery=gallery,
-        picked=Selection(gallery, items),
+        picked=Selection(gallery, items).as_json(),
         within=Selection(gallery, tuple(sorted(filters.within))),
         without=Selection(gallery, tuple(sorted(filters.exclude))),
         saved=saved.id if query.known else "",

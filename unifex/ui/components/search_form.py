@@ -30,7 +30,7 @@ class Form:
     pressed: bool = False  # Search, and not Clear since: who did wants to know what is missing
     image: str | None = None
     more: list[str] | None = None
-    picked: Selection = Selection()  # an item that is searched with; an image that comes later takes its place
+    picked: str = ""  # items that are searched with: a `Selection` as JSON; an image that comes later takes their place
     within: Selection = Selection()  # items that were chosen on the map
     without: Selection = Selection()  # items that are not to be found
     saved: str = ""  # a saved search by an image that is not here; whatever is shown takes its place
@@ -63,8 +63,9 @@ class Form:
 
     @property
     def item(self) -> Selection:
-        """The picked item, where it is the query."""
-        return self.picked if self.picked.gallery == self.gallery and not self.paths else Selection()
+        """The picked items, where they are the query. Raises ``UnifexError`` for what no page tells of."""
+        picked = Selection.told(self.picked)
+        return picked if picked.gallery == self.gallery and not self.paths else Selection()
 
     @property
     def remembered(self) -> str:

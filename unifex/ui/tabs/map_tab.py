@@ -57,6 +57,7 @@ class MapTab:
         self.filters, self.sought = MapFilters(self.context), gr.State(Wish())  # changes when items are to be seen here
         self.panel = JobPanel(("map",), "map-progress")
         self.drawn, self.mapped = gr.State(""), gr.State("")  # the job and the gallery whose map is on the page
+        self.searched = signal("searchedBeside")  # something was, while the map is looked at
         self.seen = gr.State(False)  # whether the tab was ever opened
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320, elem_id="map-page"):

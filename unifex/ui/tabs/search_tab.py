@@ -24,7 +24,7 @@ from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import MAX_TEXT
 from unifex.ui.components.address import address_bar, address_told
-from unifex.ui.components.basic import QueryImage, item_grid, item_told, notice, signal
+from unifex.ui.components.basic import QueryImage, item_grid, notice, signal
 from unifex.ui.components.copies import comparing
 from unifex.ui.components.filter_bar import HIT_ORDERS, filter_bar
 from unifex.ui.components.finding import Finding
@@ -45,6 +45,11 @@ from unifex.ui.rendering.grid import hits_grid, samples_grid
 from unifex.ui.rendering.html import hint, message
 from unifex.ui.view import View
 
+# What an item takes the place of, and what takes an item's. An event that was put off comes again with those before it
+# (:mod:`unifex.ui.listening`): what is not there any more takes nobody's place.
+_PICKED = "(told, gallery) => (told ? [JSON.parse(told)?.[0] ?? gallery, null, null, ''] : [])"
+_GIVEN = "(image, more) => (image || more?.length ? [''] : [])"
+_OF_GALLERY = "(told, gallery) => (told && JSON.parse(told)?.[0] !== gallery ? [''] : [])"
 SAMPLES, DRAWN = 18, 50_000  # samples of many labels are chosen among so many items
 
 
@@ -67,10 +72,9 @@ class SearchTab:
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
-        self.picked, self.pressed, self.within = gr.State(FIRST.picked), gr.State(FIRST.pressed), gr.State(FIRST.within)
+        self.pressed, self.within = gr.State(FIRST.pressed), gr.State(FIRST.within)
         self.wish, self.found, self.saved = gr.State(Wish()), gr.State(LastResult()), gr.State(FIRST.saved)
-        self.sampled, self.marked = signal("sample"), signal("marked")
-        self.regions, self.forgotten = signal("regions"), signal("forgetItem")
+        self.picked, self.regions, self.marked = signal("pick"), signal("regions"), signal("marked")
         self.marks, self.address = gr.State(FIRST.marks), address_bar()
         with gr.Row(elem_id="search-page"):
             with gr.Column(elem_id="search-query", min_width=280):
@@ -185,20 +189,19 @@ class SearchTab:
         values = [
             self.wish.change, self.image.upload, self.image.clear, self.more.upload, self.more.delete, self.more.clear,
             self.text.submit, self.text_weight.release, self.k.release, self.view.input, self.min_score.release,
-            self.trust.input, self.rerank.input, self.regions.input,
+            self.trust.input, self.rerank.input, self.regions.input, self.picked.input,
         ]  # fmt: skip
         answer = [
-            self.status, self.grid, self.found, self.picked, self.saved, self.asked, self.address,
-            self.finding.copies.awaited, *self._notes,
+            self.status, self.grid, self.found, self.saved, self.asked, self.address, self.finding.copies.awaited,
+            *self._notes,
         ]  # fmt: skip
+        self._replace_the_query()
         listen(values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status])
         listen(self.go.click, lambda: {self.pressed: True, self.wish: Wish.new()}, None, [self.pressed, self.wish])
         fields = self._begun(shown=True)  # the page empties them itself: an answer would take what was typed since
         listen(self.clear.click, None, None, list(fields), js=f"() => {json.dumps(list(fields.values()))}")
-        listen(self.clear.click, self.forget, None, [*self._begun(shown=False), self.everywhere, self.wish])
-        forget = {self.picked: Selection(), self.regions: ""}
-        listen(self.forgotten.input, lambda: {**forget, self.wish: Wish.new()}, None, [*forget, self.wish])
-        listen(self.sampled.input, self.pick, [self.sampled], self.query)
+        forgotten = [*self._begun(shown=False), self.everywhere, self.wish]
+        listen(self.clear.click, self.forget, None, forgotten, counts="first")  # put off, it would empty them again
         self.finding.wire(self._form, self.wish, self.status)
         marking = [self.marks, self.wish]
         mark = or_say(self.status, say("Not marked"), self.mark)
@@ -211,6 +214,13 @@ class SearchTab:
         within = [self.within, self.gallery]
         listen(self.gallery.change, self.offer_everywhere, within, [self.everywhere])
         listen(self.everywhere.click, self.widen, None, self.narrowed)
+
+    def _replace_the_query(self) -> None:
+        """An item takes the place of an image, and an image that of an item, in the page: no late answer undoes it."""
+        taken = [self.gallery, self.image, self.more, self.regions]
+        listen(self.picked.input, None, [self.picked, self.gallery], taken, js=_PICKED)
+        listen([self.image.upload, self.more.upload], None, [self.image, self.more], [self.picked], js=_GIVEN)
+        listen(self.gallery.change, None, [self.picked, self.gallery], [self.picked], js=_OF_GALLERY)
 
     # --- handlers: what is asked ---------------------------------------------------------------------------------
 
@@ -230,10 +240,6 @@ class SearchTab:
             **self.offer_everywhere(form.within, form.gallery),
         }
 
-    def pick(self, told: str) -> Updates:
-        """(gallery and item of a sample's card) -> as :meth:`search_with`."""
-        return self.search_with(*item_told(told))
-
     def mark(self, told: str, *values: Any) -> Updates:
         """(marks of hits; what the form holds) -> with those made before, and that it is to be searched.
 
@@ -248,7 +254,7 @@ class SearchTab:
         """Items as the query, their gallery, no images, and that they are to be searched; ``boxes``: parts of the one
         item, as :meth:`Region.parse_all` reads them."""
         return {
-            self.picked: Selection(gallery, items),
+            self.picked: Selection(gallery, items).as_json(),
             self.gallery: gallery,
             self.image: None,
             self.more: None,
@@ -304,15 +310,9 @@ class SearchTab:
     # --- handlers: the answer ------------------------------------------------------------------------------------
 
     def show(self, *values: Any) -> Updates:
-        """(what the form holds) -> status, grid, what was found, what it was, the picked item if still the query."""
+        """(what the form holds) -> status, grid, what was found, and what it was."""
         form = Form(*values)
-        shown = {
-            self.picked: form.item,
-            self.saved: form.remembered,
-            self.grid: "",
-            self.found: LastResult(),
-            self.asked: "",
-        }
+        shown = {self.saved: form.remembered, self.grid: "", self.found: LastResult(), self.asked: ""}
         return {**shown, self.address: address_told(form), **self._noted(form), **self._answer(form)}
 
     def _noted(self, form: Form) -> Updates:
