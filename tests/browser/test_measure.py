@@ -244,6 +244,9 @@ def lasso(page: Page, share: float = 0.5) -> int:
     return int(page.locator("#map-chosen .chosen-head strong").inner_text().split()[0])
 
 
+STAR_JS = "document.querySelector('.map-plot').data.find((trace) => trace.name === 'your query')?.x[0]"
+
+
 def test_click_a_point_and_land_in_search_with_its_hits(server, open_page):
     page = open_page(server.url)
     make_map(page)
@@ -258,7 +261,10 @@ def test_click_a_point_and_land_in_search_with_its_hits(server, open_page):
     expect(page.locator("#hits .grid[data-kind=hits] .card").first).to_be_visible()
     expect(page.locator("#search-status")).to_contain_text("among 40 items")
     go_to(page, "Map")  # the query is a star there
-    page.wait_for_function("document.querySelector('.map-plot').data.some((trace) => trace.name === 'your query')")
+    page.wait_for_function(f"({STAR_JS}) !== undefined")
+    star, address = page.evaluate(STAR_JS), page.evaluate("location.hash.slice(1)")
+    page.evaluate("(address) => unifex.go(address)", re.sub("items=[0-9]+", f"items={40 if item < 20 else 1}", address))
+    page.wait_for_function(f"({STAR_JS}) !== undefined && ({STAR_JS}) !== {star}")  # by a link, with the map in view
     page.locator(".map-colour").select_option(label="first hit")
     page.wait_for_function("document.querySelector('.map-plot').data.some((trace) => /^right/.test(trace.name))")
     page.locator(".map-colour").select_option(label="label")
