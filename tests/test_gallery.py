@@ -290,7 +290,9 @@ def is_read_from_the_database(gallery: Gallery, monkeypatch) -> bool:
     """Whether its items are, when it is opened."""
     read = []
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "item_table", lambda self, was=Database.item_table: read.append(self) or was(self))
+        patch.setattr(
+            Database, "item_table", lambda self, *known, was=Database.item_table: read.append(self) or was(self, *known)
+        )
         Gallery.open(gallery.folder).snapshot()
     return bool(read)
 

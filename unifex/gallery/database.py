@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -21,20 +21,19 @@ from filelock import FileLock, Timeout
 from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash, noted_checksum
 from unifex.core.language import say
-from unifex.core.metadata import PLACE, TAKEN, columns_of_row
+from unifex.core.metadata import PLACE, columns_of_row
 from unifex.core.text import reason
 from unifex.data.item import Labels, Skipped
-from unifex.gallery import config, corrections, schema, tags
+from unifex.gallery import config, corrections, item_columns, schema, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.errors import GalleryError
+from unifex.gallery.item_columns import version
 from unifex.gallery.records import Counts, Record, Registered
-from unifex.gallery.snapshot import CategoricalColumn, FurtherColumns, ItemTable
+from unifex.gallery.snapshot import FurtherColumns, ItemTable
 
 FILE = "items.sqlite"
 _SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_DESCRIBED = "SELECT id, metadata FROM features JOIN items USING (sha256) WHERE metadata > ''"
-_DATED = "SELECT id, taken FROM features JOIN items USING (sha256) WHERE taken > '' AND typeof(taken) = 'text'"
 log = logging.getLogger("unifex")
 
 
@@ -197,21 +196,11 @@ class Database:
         with self.connect() as database:
             return {name: [row[0] for row in database.execute(query, {"name": name})] for name in names}
 
-    def item_table(self) -> ItemTable:
-        """All items as they are committed now."""
+    def item_table(self, known: ItemTable | None = None) -> ItemTable:
+        """All items as they are committed now, most of which may be ``known`` from an earlier commit."""
         with self.connect() as database:
-            database.execute("BEGIN")  # both reads see one commit
-            now = version(database)
-            ids, hashes, domains, splits, labels = [], [], [], [], []
-            rows = database.execute("SELECT id, sha256, domain, split, label FROM shown ORDER BY id")
-            for id, sha256, domain, split, label in rows:  # one by one: a million rows at once cost half the time more
-                ids.append(id)
-                hashes.append(sha256)
-                domains.append(domain)
-                splits.append(split)
-                labels.append(label)
-        texts = map(CategoricalColumn.of, (domains, splits, labels))
-        return ItemTable(now, np.array(ids, np.int64), np.array(hashes, "S64"), *texts)
+            database.execute("BEGIN")  # all reads see one commit
+            return item_columns.item_table(database, known)
 
     def ids_by_path(self) -> np.ndarray:
         """The ids int64 [N] of all items, in the order of their paths, in whatever case."""
@@ -224,26 +213,17 @@ class Database:
         with self.connect() as database:
             return tags.TagColumn.of(ids, database.execute(tags.SHOWN).fetchall())
 
-    def further_columns(self, ids: np.ndarray) -> tuple[int, FurtherColumns]:
-        """Of the items with these ascending ids, as they are committed now; and the version that this is."""
+    def further_columns(
+        self, ids: np.ndarray, known: tuple[int, FurtherColumns] | None = None
+    ) -> tuple[int, FurtherColumns]:
+        """Of the items with these ascending ids, as they are committed now, and the version that this is. ``known``:
+        an earlier one, and what it was of the first of them."""
         with self.connect() as database:
             database.execute("BEGIN")  # all reads see one commit
-            now = version(database)
-            dated = database.execute(_DATED).fetchall()
-            described = database.execute(_DESCRIBED).fetchall()
-            tagged = tags.TagColumn.of(ids, database.execute(tags.SHOWN).fetchall())
-            rows = database.execute("SELECT id, path, extra FROM items ORDER BY id")
             try:
-                further = FurtherColumns.of(ids, rows, tagged).with_one(TAKEN, ids, dated)
+                return version(database), item_columns.further_columns(database, ids, known)
             except ValueError as error:
                 raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
-        said: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for id, others in described:
-            for column, text in columns_of_row("", others).items():
-                said[column].append((id, text))
-        for column, texts in said.items():
-            further = further.with_one(column, ids, texts)
-        return now, further
 
     def placed(self) -> int:
         """How many images say where they were taken."""
@@ -390,8 +370,3 @@ def _labels(label: str, domain: str, split: str, extra: str, taken: object, othe
     for column, text in columns_of_row(taken, others).items():
         labels = labels.with_further(column, text)
     return labels
-
-
-def version(database: sqlite3.Connection) -> int:
-    """Which commit is the last that a connection sees."""
-    return database.execute("SELECT version FROM state").fetchone()[0]

@@ -117,7 +117,7 @@ class DerivedData:
 
     def _load(self, last: Snapshot | None) -> Snapshot:
         if last and last.neck_hash == self._model.config.neck_hash:
-            columns = self._database.item_table()
+            columns = self._database.item_table(last.columns)
             known = _Known(last.columns.items, last.embeddings, last.index.candidates)
         else:
             columns, known = self._open()
@@ -171,10 +171,12 @@ class DerivedData:
         path, is_kept = self._database.folder / "columns.npz", len(columns.ids) >= kept_columns.LEAST
         origin, state = self._model.origin("columns"), f"{columns.version} {derived.digest(columns.items)}"
         if is_kept and (kept := kept_columns.read(path, origin, state, self._database.tag_column(columns.ids))):
-            return kept
-        version, found = self._database.further_columns(columns.ids)
-        if is_kept and version == columns.version:
-            self._keep(path.name, lambda: kept_columns.write(path, found, origin, state))
+            return self._memo.put("further", columns.version, (columns.version, kept))[1]
+        version, found = self._database.further_columns(columns.ids, self._memo.last("further"))
+        if version == columns.version:
+            self._memo.put("further", version, (version, found))
+            if is_kept:
+                self._keep(path.name, lambda: kept_columns.write(path, found, origin, state))
         return found
 
     def _embed(self, columns: ItemTable, known: _Known | None = None) -> Work[np.ndarray]:

@@ -30,12 +30,15 @@ def insert(connection: sqlite3.Connection, source: int, batch: Sequence[Embedded
     return [connection.execute(query, row).lastrowid or 0 for row in rows]
 
 
-def vacate(connection: sqlite3.Connection, wanted: dict[str, int]) -> None:
-    """Whoever is at these places, but for the item that is to be there, gets out of the way."""
+def vacate(connection: sqlite3.Connection, wanted: dict[str, int]) -> bool:
+    """Whoever is at these places, but for the item that is to be there, gets out of the way; whether anybody was."""
+    vacated = False
     for uri, stays in wanted.items():
         there = one(connection, "SELECT id FROM items WHERE uri = ?", uri)
         if there not in (None, stays):
             make_way(connection, there)
+            vacated = True
+    return vacated
 
 
 def make_way(connection: sqlite3.Connection, item: int) -> None:

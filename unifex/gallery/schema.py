@@ -21,7 +21,7 @@ from unifex.gallery import corrections, listings, tags
 
 TABLES = (
     """
-CREATE TABLE IF NOT EXISTS state (version INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS state (version INTEGER NOT NULL, changed INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS sources (
     id INTEGER PRIMARY KEY, spec TEXT UNIQUE NOT NULL, keep INTEGER NOT NULL, complete INTEGER NOT NULL,
     options TEXT NOT NULL DEFAULT '', by_layout INTEGER NOT NULL DEFAULT 0);
@@ -100,6 +100,12 @@ def _drop_what_asked_for_dates(database: sqlite3.Connection) -> None:
     database.execute("DROP INDEX IF EXISTS features_undated")
 
 
+def _note_a_change(database: sqlite3.Connection) -> None:
+    """Whatever earlier versions did until now."""
+    database.execute("UPDATE state SET changed = version")
+
+
+_UNKNOWN = 2**62  # of a gallery whose writers note it not, every commit may change what was there
 _EXTRA = {"extra": "TEXT NOT NULL DEFAULT ''"}
 MIGRATIONS = (
     Migration(tables={"shown": re.sub("CREATE (TABLE|VIEW)", r"CREATE TEMP \1", corrections.TABLE)}),
@@ -117,6 +123,7 @@ MIGRATIONS = (
         columns={"features": {"metadata": "TEXT"}, "listings": {"tags": "TEXT NOT NULL DEFAULT ''"}},
         fill=_drop_what_asked_for_dates,
     ),
+    Migration(columns={"state": {"changed": f"INTEGER NOT NULL DEFAULT {_UNKNOWN}"}}, fill=_note_a_change),
 )
 
 
@@ -124,7 +131,7 @@ def make_tables(database: sqlite3.Connection) -> None:
     """Fill an empty database with the tables of an empty gallery, in the transaction that this begins."""
     database.execute("BEGIN")  # one for all: each would be written to the disk by itself
     _make_what_lacks(database)
-    database.execute("INSERT INTO state VALUES (0)")
+    database.execute("INSERT INTO state VALUES (0, 0)")
 
 
 def migrate(database: sqlite3.Connection) -> None:

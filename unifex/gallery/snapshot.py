@@ -34,6 +34,18 @@ class CategoricalColumn:
         ranks[[places[name] for name in names]] = np.arange(len(names))
         return cls(np.array(names, object), ranks[codes])
 
+    @classmethod
+    def empty(cls, items: int) -> CategoricalColumn:
+        """Of items that have no text."""
+        return cls(np.array([""][:items], object), np.zeros(items, np.int64))
+
+    def followed_by(self, others: CategoricalColumn) -> CategoricalColumn:
+        """With the texts of others behind its own."""
+        names = sorted({*self.names.tolist(), *others.names.tolist()})
+        places = {name: place for place, name in enumerate(names)}
+        renamed = [np.array([places[name] for name in of.names], np.int64)[of.codes] for of in (self, others)]
+        return CategoricalColumn(np.array(names, object), np.concatenate(renamed))
+
     @property
     def texts(self) -> np.ndarray:
         """One text an item, object [N]."""
@@ -77,6 +89,17 @@ class ItemTable:
     domains: CategoricalColumn
     splits: CategoricalColumn
     labels: CategoricalColumn
+
+    def followed_by(self, others: ItemTable) -> ItemTable:
+        """As committed when ``others``, whose ids are larger, had come."""
+        return ItemTable(
+            others.version,
+            np.concatenate([self.ids, others.ids]),
+            np.concatenate([self.hashes, others.hashes]),
+            self.domains.followed_by(others.domains),
+            self.splits.followed_by(others.splits),
+            self.labels.followed_by(others.labels),
+        )
 
     @cached_property
     def items(self) -> np.ndarray:
@@ -156,14 +179,31 @@ class FurtherColumns:
     extra: Mapping[str, CategoricalColumn]
     tags: TagColumn
 
+    def __len__(self) -> int:
+        return len(self.folders.codes)
+
+    def followed_by(self, others: FurtherColumns) -> FurtherColumns:
+        """With those of further items behind its own; without tags."""
+        names = sorted({*self.extra, *others.extra})
+        extra = {name: self._column(name).followed_by(others._column(name)) for name in names}
+        return FurtherColumns(self.folders.followed_by(others.folders), extra, TagColumn.empty(len(self) + len(others)))
+
+    def with_tags(self, tags: TagColumn) -> FurtherColumns:
+        """With these in place of its own."""
+        return replace(self, tags=tags)
+
+    def _column(self, name: str) -> CategoricalColumn:
+        return self.extra.get(name) or CategoricalColumn.empty(len(self))
+
     @cached_property
     def tree(self) -> FolderTree:
         """Of the folders."""
         return FolderTree.of(self.folders)
 
     @classmethod
-    def of(cls, ids: np.ndarray, rows: Iterable[tuple[int, str, str]], tags: TagColumn) -> FurtherColumns:
-        """For ascending ``ids`` int64 [N], from (id, path, further columns as JSON) of these items, or of other ones.
+    def of(cls, ids: np.ndarray, rows: Iterable[tuple[int, str, str]]) -> FurtherColumns:
+        """For ascending ``ids`` int64 [N], from (id, path, further columns as JSON) of these items, or of other ones;
+        without tags.
 
         Raises ValueError for what is no JSON object.
         """
@@ -186,7 +226,7 @@ class FurtherColumns:
                     extra[column] = np.full(len(ids), "", object)
                 extra[column][list(places)] = [str(value.get(column, "")) for value in values]
         columns = {name: CategoricalColumn.of(texts.tolist()) for name, texts in sorted(extra.items())}
-        return cls(CategoricalColumn.of(folders.tolist()), columns, tags)
+        return cls(CategoricalColumn.of(folders.tolist()), columns, TagColumn.empty(len(ids)))
 
     def with_one(self, column: str, ids: np.ndarray, said: Iterable[tuple[int, str]]) -> FurtherColumns:
         """With one more column of the items with these ``ids``, from (id, text); a text that is there already stays."""

@@ -67,6 +67,11 @@ class TagColumn:
     items: int
 
     @classmethod
+    def empty(cls, items: int) -> TagColumn:
+        """Of items that have none."""
+        return cls.of(np.zeros(items, np.int64), [])
+
+    @classmethod
     def of(cls, ids: np.ndarray, rows: Sequence[tuple[int, str]]) -> TagColumn:
         """For ascending ``ids`` int64 [N], from (id, tag) of these items, or of other ones."""
         positions = positions_of(ids, np.array([item for item, _ in rows], np.int64))

@@ -54,7 +54,7 @@ class Writer:
         """A transaction after which readers see another gallery."""
         with self._database.connect() as connection:
             yield connection
-            connection.execute("UPDATE state SET version = version + 1")
+            _commit(connection)
 
     def begin(self) -> None:
         """Bring a gallery of an earlier version up to date, and clean up what a killed writer left."""
@@ -122,9 +122,10 @@ class Writer:
         everything = [*batch, *(entry for _, entry in moved)]
         new = {entry.sha256: entry for entry in batch if entry.features is not None}
         disk.check(self._database.folder, sum(len(entry.original) + len(entry.thumbnail) for entry in new.values()))
-        with self._change() as connection:
+        with self._database.connect() as connection:
             self._images.add(connection, everything)
-            item_rows.vacate(connection, {e.item.uri: 0 for e in batch} | {e.item.uri: item for item, e in moved})
+            wanted = {e.item.uri: 0 for e in batch} | {e.item.uri: item for item, e in moved}
+            vacated = item_rows.vacate(connection, wanted)
             for item, entry in moved:
                 item_rows.move(connection, item, entry.item.uri, entry.item.stamp)
             inserted = [(item, entry.item) for item, entry in zip(item_rows.insert(connection, source, batch), batch)]
@@ -138,6 +139,7 @@ class Writer:
             connection.executemany(
                 "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", [(source, r.path, r.reason) for r in refused]
             )
+            _commit(connection, only_adds=not (moved or vacated))
         return relabelled
 
     def leave(self, items: Iterable[int]) -> None:
@@ -162,7 +164,8 @@ class Writer:
                     connection.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (successor, item))
                     item_rows.settle(connection, [successor])
             item_rows.delete(connection, [item for item, _ in left])
-            connection.execute("UPDATE state SET version = version + ?", (bool(left),))
+            if left:
+                _commit(connection)
 
     def forget_refusals(self, source: int) -> None:
         """Start a source's report anew."""
@@ -295,6 +298,12 @@ class Writer:
         self.drop_left()
         self._images.merge_small_shards()
         self._images.drop_unused()
+
+
+def _commit(connection: sqlite3.Connection, only_adds: bool = False) -> None:
+    """Count what the transaction did; ``only_adds``: items that were there are as they were."""
+    changed = "changed" if only_adds else "version + 1"
+    connection.execute(f"UPDATE state SET version = version + 1, changed = {changed}")
 
 
 @contextlib.contextmanager
