@@ -29,8 +29,8 @@ from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.retrieval.facets import facets
-from unifex.ui.components.basic import item_id
 from unifex.ui.context import AppContext
+from unifex.ui.page_state import item_id
 from unifex.ui.rendering.filter_list import facet_list
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.server.door import check_logged_in, refused

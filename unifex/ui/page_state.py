@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
-from unifex.ui.components.basic import item_id
 
 _NUMBERS = itertools.count(1)
 
@@ -57,3 +57,14 @@ class LastResult:
     gallery: str = ""
     ids: tuple[int, ...] = ()
     scores: tuple[float, ...] = ()
+
+
+def item_id(value: Any) -> int:
+    """What a page calls an item. Raises TypeError and ValueError for what no item can be called."""
+    try:
+        item = int(value)
+    except OverflowError as error:  # of what JSON has for infinity
+        raise ValueError("no item") from error
+    if not 0 <= item < 2**63:
+        raise ValueError("no item")
+    return item

@@ -24,9 +24,8 @@ from unifex.core.text import plural
 from unifex.gallery.duplicates import LEVELS
 from unifex.retrieval.query import MAX_MARKS, MAX_TEXT
 from unifex.ui.components import query_regions
-from unifex.ui.components.basic import item_id
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
-from unifex.ui.page_state import Selection
+from unifex.ui.page_state import Selection, item_id
 from unifex.ui.scripts import scripts
 from unifex.ui.view import View
 

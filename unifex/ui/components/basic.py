@@ -16,6 +16,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.templates import render
 from unifex.exports.formats import offered
+from unifex.ui.page_state import item_id
 from unifex.ui.scripts import scripts
 
 
@@ -51,17 +52,6 @@ def signal(name: str) -> gr.HTML:
         f"(window.unifex ||= {{}}).{name} = (value) => {{ props.value = JSON.stringify(value); trigger('input'); }};"
     )
     return gr.HTML("", html_template="", js_on_load=script, visible="hidden", elem_id=f"signal-{name}")
-
-
-def item_id(value: Any) -> int:
-    """What a page calls an item. Raises TypeError and ValueError for what no item can be called."""
-    try:
-        item = int(value)
-    except OverflowError as error:  # of what JSON has for infinity
-        raise ValueError("no item") from error
-    if not 0 <= item < 2**63:
-        raise ValueError("no item")
-    return item
 
 
 def item_told(told: str) -> tuple[str, int]:

@@ -12,7 +12,7 @@ import numpy as np
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.gallery.gallery import Gallery
-from unifex.ui.components.basic import item_id
+from unifex.ui.page_state import item_id
 from unifex.ui.view import View
 
 Listed = Callable[[Gallery, View], np.ndarray]

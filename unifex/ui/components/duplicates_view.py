@@ -19,13 +19,13 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.duplicates import LEVELS, PICTURE, Duplicates
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.snapshot import Snapshot
-from unifex.ui.components.basic import item_grid, item_id, notice, signal
+from unifex.ui.components.basic import item_grid, notice, signal
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, listen
-from unifex.ui.page_state import Wish
+from unifex.ui.page_state import Wish, item_id
 from unifex.ui.rendering import duplicate_groups as drawn
 from unifex.ui.rendering.grouped_grid import grouped_grid
 from unifex.ui.rendering.html import message

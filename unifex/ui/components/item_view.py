@@ -18,10 +18,10 @@ from unifex.core.text import reason
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError, Record
-from unifex.ui.components.basic import item_id, item_told, signal
+from unifex.ui.components.basic import item_told, signal
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Updates, listen
-from unifex.ui.page_state import Wish
+from unifex.ui.page_state import Wish, item_id
 from unifex.ui.rendering import failure_lists
 from unifex.ui.rendering.html import message
 from unifex.ui.rendering.item import Shown, Told, detail, left_out

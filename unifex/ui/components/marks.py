@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
-from unifex.ui.components.basic import item_id
+from unifex.ui.page_state import item_id
 
 KINDS = ("more", "less")
 

@@ -24,9 +24,9 @@ from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.proposals import PANEL, SEEN_SIDE, Proposal, propose
 from unifex.retrieval.search import search
 from unifex.retrieval.suggestions import suggest
-from unifex.ui.components.basic import item_id
 from unifex.ui.components.search_form import Form
 from unifex.ui.context import ERRORS, AppContext
+from unifex.ui.page_state import item_id
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.scripts import scripts
 from unifex.ui.server.picture_addresses import THUMBNAIL, address

@@ -17,7 +17,7 @@ from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.ui.components.basic import Choice, item_id, notice
+from unifex.ui.components.basic import Choice, notice
 from unifex.ui.components.failures_view import FailuresView
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
@@ -25,7 +25,7 @@ from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, follow, listen
-from unifex.ui.page_state import Wish
+from unifex.ui.page_state import Wish, item_id
 from unifex.ui.rendering import evaluation_report, failure_lists
 from unifex.ui.rendering.grouped_grid import subject
 from unifex.ui.rendering.html import message

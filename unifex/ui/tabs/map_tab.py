@@ -23,7 +23,7 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.maps import page
 from unifex.maps.projection import Map, interpolated, kept_map, moved_most, project
-from unifex.ui.components.basic import Choice, item_grid, item_id, notice, signal
+from unifex.ui.components.basic import Choice, item_grid, notice, signal
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
@@ -32,7 +32,7 @@ from unifex.ui.components.map_filters import MapFilters, told_to_map
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, listen
-from unifex.ui.page_state import LastResult, Selection, Wish
+from unifex.ui.page_state import LastResult, Selection, Wish, item_id
 from unifex.ui.rendering import map_lists
 from unifex.ui.rendering.grid import listed_grid
 from unifex.ui.rendering.html import message
