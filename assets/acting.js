@@ -63,8 +63,19 @@ export default (grid, choice) => {
     form.submit();
     form.remove();
   };
+  const search = async () => {
+    const { gallery } = grid.data, ids = choice.told();
+    if (!Array.isArray(ids)) {
+      const { ask } = await asking();
+      await ask({ title: say('All together are no query'), text: say('Choose some of them.'), answers: {} });
+      return;
+    }
+    choice.clear();
+    choice.goBack();
+    unifex.searchWith(gallery, ids);
+  };
   const ACTIONS = {
-    search: () => tell('search'),
+    search,
     more: () => tell('more', '', 'marked'),
     less: () => tell('less', '', 'marked'),
     map: () => tell('map'),

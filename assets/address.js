@@ -82,6 +82,7 @@ export default ({ props, watch }) => {
   });
   present('#tabs > .tab-wrapper').then((bar) => new MutationObserver(write).observe(bar, { subtree: true, attributeFilter: ['aria-selected'] }));
   window.addEventListener('popstate', follow);
+  unifex.openTab = open;
   unifex.go = (address, files = []) => {  // as a link that is pressed
     history.pushState({ files }, '', `${location.pathname}${location.search}#${address}`);
     follow();

@@ -149,9 +149,9 @@ export default ({ props, watch }) => {
     place('region').focus();
     return true;
   };
-  const elsewhere = (signal, value) => {
+  const elsewhere = (signal, ...values) => {
     dialog.close();
-    tell(signal, value);
+    unifex[signal](...values);
   };
   const ACTIONS = {
     close: () => dialog.close(),
@@ -162,7 +162,7 @@ export default ({ props, watch }) => {
     larger: () => picture.zoom('by', 1.5),
     smaller: () => picture.zoom('by', 1 / 1.5),
     fit: () => picture.zoom('toggle'),
-    search: () => elsewhere('again', [list.gallery, item.id]),
+    search: () => elsewhere('searchWith', list.gallery, [item.id]),
     map: () => elsewhere('chosen', ['map', list.gallery, [item.id], '']),
     region: async (button, byKeys) => {
       const of = item.id, made = await drawing();
@@ -176,7 +176,7 @@ export default ({ props, watch }) => {
     leaveRegions: leave,
     searchRegions: () => {
       const text = regions?.text();
-      if (text) elsewhere('chosen', ['search', list.gallery, [item.id], text]);
+      if (text) elsewhere('searchWith', list.gallery, [item.id], text);
     },
     more: () => mark('more', say('Marked as more like this: the hits follow.')),
     less: () => mark('less', say('Marked as less like this: the hits follow.')),

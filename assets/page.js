@@ -24,9 +24,23 @@
     const gallery = card && card.closest('[data-gallery]');
     if (!gallery) return;
     const item = [gallery.dataset.gallery, Number(card.dataset.item)];
-    if (card.closest('[data-kind=samples]')) unifex.pick([item[0], [item[1]]]);
+    if (card.closest('[data-kind=samples]')) unifex.searchWith(item[0], [item[1]]);
     else unifex.openFrom(card, item);
   });
+
+  // What is searched with is the page's own: late answers do not bring back what Clear, an image or another item took the
+  // place of. Each choice has a number: an event that was put off comes again with those before it, and counts once.
+  let choices = 0, placed = 0;
+  unifex.searchWith = (gallery, ids, boxes = '') => {
+    unifex.openTab?.('search');
+    unifex.pick([gallery, ids, boxes, choices += 1]);
+  };
+  unifex.takesPlace = (told, shown) => {  // -> the gallery, no images, boxes; nothing for what Python has told
+    const [gallery, ids, boxes, choice = 0] = JSON.parse(told || '[]');
+    if (choice <= placed) return [];
+    placed = choice;
+    return [gallery || shown, null, null, boxes ? JSON.stringify([`${gallery}/${ids[0]}`, boxes]) : ''];
+  };
 
   // Gradio's sliders tell that they were let go when a pointer is lifted; keys let go of them, too.
   const letGo = (slider) => slider.dispatchEvent(new PointerEvent('pointerup', { bubbles: true }));

@@ -60,7 +60,7 @@ export const takeIn = ({ column, upload, remark }) => {
       if (wanted === given) remark(error.message);
     }
   };
-  const searchWith = ([gallery, item]) => once(() => unifex.chosen(['search', gallery, [item], '']));
+  const searchWith = ([gallery, item]) => once(() => unifex.searchWith(gallery, [item]));
   const take = (transfer) => {  // true where there was something to search with
     const item = transfer.getData(ITEM), files = [...transfer.files].slice(0, 1), address = item || files.length ? '' : addressIn(transfer);
     if (item) searchWith(JSON.parse(item));

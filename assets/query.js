@@ -166,7 +166,7 @@ export default async ({ element, props, watch, server }) => {
     else if (act?.dataset.do === 'add') boxes.add() || remark(say('That is as many regions as a query has.'));
     else if (act?.dataset.do === 'clear') boxes.clear();
     else if (act?.dataset.do === 'suggest') ask('parts').then((count) => remark(count === 0 ? say('No part stands out; draw a region yourself.') : ''));
-    else if (act?.matches('.none')) unifex.pick(null);
+    else if (act?.matches('.none')) unifex.searchWith('', []);
   });
   for (const [kind, on] of [['pointerover', true], ['focusin', true], ['pointerout', false], ['focusout', false]]) {
     element.addEventListener(kind, (event) => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import gradio as gr
@@ -24,7 +24,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.ui import theme
 from unifex.ui.chosen_route import chosen_route
-from unifex.ui.components.basic import Choice, item_told
+from unifex.ui.components.basic import Choice
 from unifex.ui.components.chosen_items import ChosenItems, Elsewhere
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
@@ -140,19 +140,13 @@ class _Tabs:
         follow(news, self.search.choose_gallery, [self.search.gallery, self.search.view], self.search.chosen)
 
     def search_from_elsewhere(self, map_page: gr.Tab) -> None:
-        """An item can be searched with from every tab, chosen items searched within; the map shows the query."""
+        """Chosen items are searched within; the map shows the query."""
         opened = {self.bar: gr.update(selected="search")}
-
-        def search_with(told: str) -> Updates:
-            """(gallery and item) -> the Search tab, and there as :meth:`SearchTab.search_with`."""
-            return {**opened, **self.search.search_with(*item_told(told))}
 
         def search_within(chosen: Selection) -> Updates:
             """(chosen items) -> the Search tab, and there as :meth:`SearchTab.search_within`."""
             return {**opened, **self.search.search_within(chosen)}
 
-        again = [self.bar, *self.search.query]
-        listen(self.item_view.again.input, search_with, [self.item_view.again], again)
         self._act_on_chosen()
         restricted = [self.bar, self.search.gallery, *self.search.narrowed]
         listen(self.map.within.click, search_within, [self.map.chosen], restricted)
@@ -160,10 +154,7 @@ class _Tabs:
         listen(looked, self.map.show_query, [self.search.found, self.map.gallery], [self.map.star])
 
     def _act_on_chosen(self) -> None:
-        """Items of any grid are searched with, become a gallery that is shown, or one that is trained on."""
-
-        def search_with(*items: Any, boxes: str) -> Updates:
-            return {self.bar: gr.update(selected="search"), **self.search.search_with(*items, boxes=boxes)}
+        """Items of any grid become a gallery that is shown, or one that is trained on."""
 
         def show(name: str) -> Updates:
             return {self.bar: gr.update(selected="gallery"), **self.gallery.choose(name)}
@@ -175,9 +166,9 @@ class _Tabs:
         def locate(name: str, ids: Sequence[int]) -> Updates:
             return {self.bar: gr.update(selected="map"), self.search.gallery: name, **self.map.locate(name, ids)}
 
-        parts = [self.bar, self.search.picked, *self.search.query[2:], self.train.taken_in, *self.gallery.dropdowns]
+        parts = [self.bar, self.train.taken_in, *self.gallery.dropdowns]
         parts += [part for part in self.map.located if part not in parts]
-        elsewhere = Elsewhere(search_with, show, train, locate, parts)
+        elsewhere = Elsewhere(show, train, locate, parts)
         self.chosen.wire(self.item_view.corrected, self.search.marks, elsewhere)
         listen(self.search.left_out.unwanted.input, lambda: {self.bar: gr.update(selected="search")}, None, [self.bar])
 

@@ -36,7 +36,7 @@ class Selection:
     def told(cls, text: str) -> Selection:
         """As the page tells of it. Raises ``UnifexError`` for what is none."""
         try:
-            gallery, ids = json.loads(text or "null") or ("", ())
+            gallery, ids, *_ = json.loads(text) if text else ("", ())
             return cls(str(gallery), tuple(map(item_id, ids)))
         except (TypeError, ValueError, RecursionError) as error:
             raise UnifexError(say("that is not an item; reload the page")) from error

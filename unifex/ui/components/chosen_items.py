@@ -45,7 +45,6 @@ class Elsewhere:
     map.
     """
 
-    search_with: Callable[..., Updates]
     show: Callable[[str], Updates]
     train: Callable[[str], Updates]
     locate: Callable[[str, Sequence[int]], Updates]
@@ -97,13 +96,7 @@ class ChosenItems:
             raise UnifexError(say("give it a name"))
         return keep(self, self.context.writable(marks.gallery), marks, name)
 
-    # --- searching -----------------------------------------------------------------------------------------------
-
-    def search(self, name: str, chosen: Chosen, boxes: str) -> Updates:
-        """They are the query, all together; of one alone parts, as ``Region.parse_all`` reads them."""
-        if chosen.all_but:
-            raise UnifexError(say("all together are no query; choose some of them"))
-        return self.elsewhere.search_with(name, *chosen.ids, boxes=boxes)
+    # --- showing -------------------------------------------------------------------------------------------------
 
     def show_on_map(self, name: str, chosen: Chosen, _: str) -> Updates:
         """They stand out on the map."""
@@ -287,7 +280,6 @@ def _classes(gallery: Gallery, ids: list[int]) -> int:
 
 
 ACTIONS: dict[str, Callable[[ChosenItems, str, Chosen, str], Updates]] = {
-    "search": ChosenItems.search,
     "map": ChosenItems.show_on_map,
     "label": ChosenItems.label,
     "tag": ChosenItems.tag,

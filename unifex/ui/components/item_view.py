@@ -32,16 +32,15 @@ MAX_TEXT = 1000  # characters of a label or a domain
 
 @dataclass
 class ItemView:
-    """Components and handlers. ``again`` is input when an item is to be searched with, as a message that
-    ``item_told`` reads; ``corrected`` changes with every correction, made here or elsewhere: whoever shows items shows
-    them anew then."""
+    """Components and handlers. ``corrected`` changes with every correction, made here or elsewhere: whoever shows items
+    shows them anew then."""
 
     context: AppContext
 
     def build(self) -> None:
         """Lay it out; nothing of it is seen until an item is opened."""
         self.corrected = gr.State(Wish())
-        self.wanted, self.said, self.again = signal("open"), signal("correct"), signal("again")
+        self.wanted, self.said = signal("open"), signal("correct")
         self.told = gr.HTML("", html_template="", js_on_load=scripts("item-view"), visible="hidden", elem_id="item")
         listen(self.wanted.input, self.open, [self.wanted], [self.told])
         listen(self.said.input, self.correct, [self.said], [self.told, self.corrected], counts="every")

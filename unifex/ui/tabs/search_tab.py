@@ -33,7 +33,6 @@ from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.left_out import LeftOut
 from unifex.ui.components.marks import Marks, marks_told
 from unifex.ui.components.pressing import or_say
-from unifex.ui.components.query_regions import about_item, told
 from unifex.ui.components.query_view import Asked, QueryView, thumbnails_of
 from unifex.ui.components.saved_searches import SavedSearchList, picture_of
 from unifex.ui.components.search_form import ANY_SIMILARITY, FIRST, MAX_K, Form, trust_choices
@@ -45,11 +44,9 @@ from unifex.ui.rendering.grid import hits_grid, samples_grid
 from unifex.ui.rendering.html import hint, message
 from unifex.ui.view import View
 
-# What an item takes the place of, and what takes an item's. An event that was put off comes again with those before it
-# (:mod:`unifex.ui.listening`): what is not there any more takes nobody's place.
-_PICKED = "(told, gallery) => (told ? [JSON.parse(told)?.[0] ?? gallery, null, null, ''] : [])"
+# What takes an item's place: an event that was put off comes again with those before it (:mod:`unifex.ui.listening`).
 _GIVEN = "(image, more) => (image || more?.length ? [''] : [])"
-_OF_GALLERY = "(told, gallery) => (told && JSON.parse(told)?.[0] !== gallery ? [''] : [])"
+_OF_GALLERY = "(told, gallery) => (told && JSON.parse(told)[0] !== gallery ? [''] : [])"
 SAMPLES, DRAWN = 18, 50_000  # samples of many labels are chosen among so many items
 
 
@@ -151,11 +148,6 @@ class SearchTab:
             )  # fmt: skip
 
     @property
-    def query(self) -> list[Part]:
-        """What :meth:`search_with` updates."""
-        return [self.picked, self.gallery, self.image, self.more, self.regions, self.wish]
-
-    @property
     def filled(self) -> list[Part]:
         """What :meth:`fill` updates."""
         return [*self._form, self.wording, self.everywhere, self.wish]
@@ -218,7 +210,7 @@ class SearchTab:
     def _replace_the_query(self) -> None:
         """An item takes the place of an image, and an image that of an item, in the page: no late answer undoes it."""
         taken = [self.gallery, self.image, self.more, self.regions]
-        listen(self.picked.input, None, [self.picked, self.gallery], taken, js=_PICKED)
+        listen(self.picked.input, None, [self.picked, self.gallery], taken, js="unifex.takesPlace")
         listen([self.image.upload, self.more.upload], None, [self.image, self.more], [self.picked], js=_GIVEN)
         listen(self.gallery.change, None, [self.picked, self.gallery], [self.picked], js=_OF_GALLERY)
 
@@ -249,18 +241,6 @@ class SearchTab:
         if gallery != form.gallery:
             raise UnifexError(say("these hits are of another gallery; search again"))
         return {self.marks: form.counting_marks.add(kind, ids), self.wish: Wish.new()}
-
-    def search_with(self, gallery: str, *items: int, boxes: str = "") -> Updates:
-        """Items as the query, their gallery, no images, and that they are to be searched; ``boxes``: parts of the one
-        item, as :meth:`Region.parse_all` reads them."""
-        return {
-            self.picked: Selection(gallery, items).as_json(),
-            self.gallery: gallery,
-            self.image: None,
-            self.more: None,
-            self.regions: told(about_item(gallery, items[0]), boxes) if boxes and items else "",
-            self.wish: Wish.new(),
-        }
 
     def search_within(self, chosen: Selection) -> Updates:
         """Search among these items alone."""
