@@ -163,7 +163,7 @@ def test_near_copies_are_one_card_that_opens(server, open_page):
     held = []
     page.route("**/items/*ids=*", lambda route: held.append(route))
     with page.expect_request("**/items/*ids=*"):
-        page.keyboard.press("Enter")
+        page.locator(f".copies[data-of='{id}']").press("Enter")
     page.locator("#search-button").click()  # the same hits are told anew before the copies come
     settle(page)
     held.pop().continue_()
