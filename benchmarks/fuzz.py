@@ -158,7 +158,7 @@ def _use_gallery(data: bytes, name: Path, sound: Gallery, scratch: Path) -> bool
     shutil.copytree(sound.folder, folder)
     (folder / name).write_bytes(data)
     if name.parts[0] == "features":
-        (folder / "derived.json").unlink()
+        (folder / "embeddings.json").unlink()
     return _answers(Gallery.open(folder, sound.embedder)) == _answers(sound)
 
 

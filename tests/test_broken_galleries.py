@@ -64,7 +64,7 @@ DAMAGES = {  # and whether even the number of its items cannot be told
     "items without tables": (without_tables, True),
     "a domain of bytes": (with_a_domain_of_bytes, False),
     "a model that is not there": (configured(model="gone"), False),
-    "features that are lost": (lambda f: [shutil.rmtree(f / "features"), (f / "ids.npy").unlink()], False),
+    "features that are lost": (lambda f: [shutil.rmtree(f / "features"), (f / "ids.rows").unlink()], False),
     "a store that does not answer": (UNREACHABLE, False),
 }
 

@@ -17,11 +17,13 @@ from hypothesis.extra import numpy as arrays
 from tests.support import drawing
 from tests.support.galleries import run_index
 from unifex.core import derived
+from unifex.core import files as core_files
 from unifex.core.derived import Origin
 from unifex.core.progress import finish
 from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.indexing import index
 from unifex.maps.projection import kept_map
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
@@ -142,7 +144,8 @@ def three(tmp_path_factory, embedder: Embedder) -> tuple[Gallery, Gallery, Galle
 
 
 NAMES = {  # and what each of them answers
-    "derived.json": "search", "embeddings.npy": "search", "ids.npy": "search", "items.json": "search",
+    "derived.json": "search", "embeddings.json": "search", "embeddings.rows": "search", "ids.rows": "search",
+    "items.json": "search",
     "neighbours.npz": "neighbours", "calibration.json": "calibration", "maps/*.npz": "map", "views/*/*.npy": "views",
     "thumbs/*/*.jpg": "thumbnails",
 }  # fmt: skip
@@ -190,7 +193,7 @@ def test_a_large_index_is_made_anew_too(three, embedder, tmp_path, monkeypatch):
     made = []
     for one in three:
         copy = Gallery.open(shutil.copytree(one.folder, tmp_path / one.name), embedder)
-        (copy.folder / "ids.npy").unlink()
+        (copy.folder / "ids.rows").unlink()
         made.append((copy, ANSWERS["search"](copy)))
     (copy, expected), *others = made
     whole = (copy.folder / "index.faiss").read_bytes()
@@ -202,11 +205,51 @@ def test_a_large_index_is_made_anew_too(three, embedder, tmp_path, monkeypatch):
     assert (copy.folder / "index.faiss").read_bytes()[-20:] == whole[-20:]
 
 
+def test_of_a_large_gallery_only_what_came_is_written_by_whoever_sees_it_first(embedder, tmp_path, monkeypatch):
+    monkeypatch.setattr(FlatIndex, "max_vectors", 0)
+    drawing.write_folder(tmp_path / "pictures", 5)
+    gallery = Gallery.create(tmp_path / "indexes" / "large", embedder)
+    run_index(gallery, tmp_path / "pictures")
+    path, lists = gallery.folder / "embeddings.rows", gallery.folder / "derived.json"
+    looking = Gallery.open(gallery.folder, embedder)  # as another program does
+    seen, file, indexed = looking.snapshot(), path.stat().st_ino, lists.read_bytes()
+    before = seen.embeddings.copy()
+
+    (tmp_path / "more").mkdir()
+    for at in range(7):
+        (tmp_path / "more" / f"{at}.png").write_bytes(drawing.encoded(drawing.picture("signs/cross", 90 + at)))
+    work = index(gallery, str(tmp_path / "more"))
+    while len(looking.snapshot()) == len(seen):  # until a commit, before the index is kept
+        next(work)
+    assert isinstance(looking.snapshot().embeddings, np.memmap)
+    assert lists.read_bytes() == indexed
+    opened = Gallery.open(gallery.folder, embedder)  # has the embeddings of all, and the lists of the first
+    assert len(opened.snapshot()) == len(looking.snapshot())
+    finish(work)
+
+    everything = finish(Gallery.open(gallery.folder, embedder).derived.rebuild())
+    for one in (gallery, looking, opened, Gallery.open(gallery.folder, embedder)):
+        np.testing.assert_array_equal(one.snapshot().embeddings, everything.embeddings)
+        assert ANSWERS["search"](one) == ANSWERS["search"](gallery)
+    assert path.stat().st_ino == file
+    np.testing.assert_array_equal(seen.embeddings, before)
+
+    with gallery.write() as writer:  # what is removed is not kept
+        writer.remove([int(everything.columns.ids[2])])
+        gallery.derived.save()
+    assert path.stat().st_size == (len(everything) - 1) * everything.embeddings[0].nbytes
+    np.testing.assert_array_equal(looking.snapshot().embeddings, np.delete(everything.embeddings, 2, 0))
+    np.testing.assert_array_equal(seen.embeddings, before)
+
+
 def test_what_an_earlier_version_left_is_made_anew_and_kept(three, embedder, tmp_path):
     gallery = three[0]
     expected = {question: ask(Gallery.open(gallery.folder, embedder)) for question, ask in ANSWERS.items()}
     copy = Path(shutil.copytree(gallery.folder, tmp_path / "old"))
     current = gallery.snapshot()
+    for path in copy.glob("*.rows"):
+        path.unlink()
+    (copy / "embeddings.json").unlink()
     np.save(copy / "ids.npy", current.columns.ids)
     np.save(copy / "embeddings.npy", current.embeddings)
     (copy / "derived.json").write_text(json.dumps({"neck_hash": current.neck_hash, "lists": None}))
@@ -214,7 +257,8 @@ def test_what_an_earlier_version_left_is_made_anew_and_kept(three, embedder, tmp
     (copy / "calibration.json").write_text(json.dumps({"hit": [1, 2]}))
     opened = Gallery.open(copy, embedder)
     assert {question: ask(opened) for question, ask in ANSWERS.items()} == expected
-    assert derived.read_array(copy / "ids.npy", opened.origin("ids")) is not None
+    assert (copy / "embeddings.rows").stat().st_size == current.embeddings.nbytes
+    assert not list(copy.glob("*.npy"))  # which would lie there for ever
     assert derived.read_arrays(copy / "neighbours.npz", opened.origin("neighbours", opened.model_key))
 
 
@@ -223,7 +267,7 @@ def test_where_nothing_can_be_written_it_is_made_in_memory(three, embedder, tmp_
     expected = {question: ask(Gallery.open(gallery.folder, embedder)) for question, ask in ANSWERS.items()}
     copy = Path(shutil.copytree(gallery.folder, tmp_path / "copy"))
     for name in (
-        "ids.npy",
+        "ids.rows",
         "neighbours.npz",
         "calibration.json",
         *(p.relative_to(copy) for p in copy.glob("thumbs/*/*")),
@@ -233,9 +277,8 @@ def test_where_nothing_can_be_written_it_is_made_in_memory(three, embedder, tmp_
     def full(*_args: object, **_options: object) -> None:
         raise OSError(30, "read-only file system", "x")
 
-    monkeypatch.setattr(derived, "write_atomically_with", full)
-    monkeypatch.setattr(derived, "write_atomically", full)
+    monkeypatch.setattr(core_files, "whole_file", full)
     opened = Gallery.open(copy, embedder)
     for question in ("search", "neighbours", "calibration", "evaluate", "thumbnails"):
         assert ANSWERS[question](opened) == expected[question]
-    assert (copy / "ids.npy").read_bytes() == b"rubbish"
+    assert (copy / "ids.rows").read_bytes() == b"rubbish"

@@ -227,17 +227,19 @@ def test_another_backbone_is_refused(gallery, embedder, monkeypatch):
 @pytest.mark.parametrize("damage", ["missing", "truncated", "other-neck", "rubbish"])
 def test_derived_files_are_rebuilt(gallery, damage):
     before = everything(gallery)
-    path = gallery.folder / "embeddings.npy"
+    path = gallery.folder / "embeddings.rows"
+    whole = path.read_bytes()
     if damage == "missing":
         path.unlink()
     elif damage == "truncated":
         path.write_bytes(path.read_bytes()[:5000])
     elif damage == "rubbish":
-        (gallery.folder / "ids.npy").write_bytes(b"rubbish")
+        (gallery.folder / "ids.rows").write_bytes(b"rubbish")
     else:
         stamp = json.loads((gallery.folder / "derived.json").read_text())
         (gallery.folder / "derived.json").write_text(json.dumps(stamp | {"lists": {}}))
     assert everything(Gallery.open(gallery.folder)) == before
+    assert path.read_bytes() == whole  # for whoever opens it next
 
 
 def with_a_flipped_bit(gallery: Gallery, copy: Path, name: str, seed: int) -> Path:
@@ -249,7 +251,7 @@ def with_a_flipped_bit(gallery: Gallery, copy: Path, name: str, seed: int) -> Pa
     return copy
 
 
-@pytest.mark.parametrize("name", ["derived.json", "embeddings.npy", "ids.npy"])
+@pytest.mark.parametrize("name", ["derived.json", "embeddings.json", "embeddings.rows", "ids.rows"])
 def test_one_flipped_bit_in_what_is_derived_changes_no_answer(gallery, tmp_path, name):
     before = everything(gallery)
     for seed in range(8):
@@ -260,7 +262,7 @@ def test_one_flipped_bit_in_what_is_derived_changes_no_answer(gallery, tmp_path,
 def test_one_flipped_bit_in_what_is_kept_is_told(gallery, tmp_path, name):
     for seed in range(8):
         copy = with_a_flipped_bit(gallery, tmp_path / str(seed), name, seed)
-        (copy / "derived.json").unlink()  # so that the features are needed
+        (copy / "embeddings.json").unlink()  # so that the features are needed
         with pytest.raises(GalleryError, match=r"index its images again under another name|items\.sqlite"):
             everything(Gallery.open(copy))
 
@@ -270,7 +272,7 @@ def test_a_gallery_from_before_there_were_checksums(gallery):
     with gallery.database.connect() as database:
         database.execute("ALTER TABLE shards DROP COLUMN checksum")
     (gallery.folder / "items.json").unlink()
-    for name in ("gallery.json", "derived.json"):
+    for name in ("gallery.json", "derived.json", "embeddings.json"):
         values = verify((gallery.folder / name).read_bytes())
         values.pop("files", None)
         (gallery.folder / name).write_text(json.dumps(values))
@@ -384,7 +386,7 @@ def test_damaged_galleries_say_what_is_wrong(gallery, tmp_path):
         len(Gallery.open(tmp_path / "d"))
     shard = next((copy("e") / "features").glob("*.npy"))
     shard.write_bytes(shard.read_bytes()[:200])
-    (tmp_path / "e" / "derived.json").unlink()
+    (tmp_path / "e" / "embeddings.json").unlink()
     with pytest.raises(GalleryError, match="damaged"):
         Gallery.open(tmp_path / "e").snapshot()
 

@@ -47,7 +47,8 @@ def assert_no_orphans(gallery: Gallery) -> None:
         used = {row[0] for row in database.execute("SELECT DISTINCT shard FROM features")}
     expected = shards | {f"thumbs/{sha[:2]}/{sha}.jpg" for sha, _ in images}
     expected |= {f"originals/{sha[:2]}/{name}" for sha, name in images if name}
-    expected |= {"gallery.json", "items.sqlite", "items.json", "derived.json", "embeddings.npy", "ids.npy", ".lock"}
+    expected |= {"gallery.json", "items.sqlite", "items.json", "derived.json", ".lock"}
+    expected |= {"embeddings.json", "embeddings.rows", "ids.rows", ".embeddings.lock"}
     assert files(gallery) == expected
     assert {f"features/{shard:05d}.npy" for shard in used} == shards
 

@@ -78,7 +78,7 @@ def write(path: Path, save: Callable[[BinaryIO], object], origin: Origin, durabl
 
 def read(path: Path, load: Callable[[BinaryIO], T], origin: Origin) -> T | None:
     """What ``load`` makes of the file, from its start; None when there is none of this origin that is whole."""
-    with _made_anew_if_useless(path), path.open("rb") as file:
+    with made_anew_if_useless(path), path.open("rb") as file:
         _check(file, origin)
         file.seek(0)
         return load(file)
@@ -151,7 +151,7 @@ def write_json(path: Path, values: dict[str, Any], origin: Origin) -> None:
 
 def read_json(path: Path, origin: Origin) -> dict[str, Any] | None:
     """What :func:`write_json` wrote; None when there is none of this origin that is whole."""
-    with _made_anew_if_useless(path):
+    with made_anew_if_useless(path):
         values = verify(path.read_bytes(), required=True)
         if values.pop("origin", None) != asdict(origin):
             raise ValueError("it is of another gallery or model")
@@ -182,7 +182,7 @@ def digest(*parts: np.ndarray | bytes) -> str:
 
 
 @contextlib.contextmanager
-def _made_anew_if_useless(path: Path) -> Iterator[None]:
+def made_anew_if_useless(path: Path) -> Iterator[None]:
     """Whatever is wrong with a file is logged and swallowed: who wanted it makes it anew."""
     try:
         yield

@@ -8,12 +8,11 @@ made from (:mod:`unifex.core.derived`), and are of the same items, or of no use.
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from unifex.core import derived
 from unifex.core.arrays import copy_rows
 from unifex.core.errors import UnifexError
 from unifex.core.language import say, to_say
+from unifex.core.memo import Memo
 from unifex.core.progress import Stage, Work, finish
 from unifex.core.text import reason
 from unifex.core.vectors import l2_normalize
@@ -31,9 +31,10 @@ from unifex.gallery.database import Database
 from unifex.gallery.duplicates import Compared, Duplicates
 from unifex.gallery.errors import ItemsGone
 from unifex.gallery.features import StoredFeatures
+from unifex.gallery.kept_embeddings import KeptEmbeddings
 from unifex.gallery.neighbours import Kept, Neighbours
 from unifex.gallery.records import Counts
-from unifex.gallery.snapshot import ITEM, FurtherColumns, ItemTable, Snapshot
+from unifex.gallery.snapshot import FurtherColumns, ItemTable, Snapshot
 from unifex.vector_index import index_types
 from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
 from unifex.vector_index.exact import VectorIndex
@@ -41,44 +42,19 @@ from unifex.vector_index.exact import VectorIndex
 EMBED_ROWS = 8192
 ATTEMPTS = 5
 ITEM_TABLE = "item_table.npz"
-T = TypeVar("T")
 log = logging.getLogger("unifex")
 
 
-class Memo:
-    """The last value of each kind, with the fingerprint of what it was made from. One at a time makes one of a kind."""
-
-    def __init__(self) -> None:
-        self._values: dict[Hashable, tuple[Hashable, Any]] = {}
-        self._locks: dict[Hashable, threading.RLock] = {}
-
-    def making(self, kind: Hashable) -> threading.RLock:
-        """The lock of whoever makes a value of this kind; nobody who wants another kind waits for it."""
-        return self._locks.setdefault(kind, threading.RLock())
-
-    def last(self, kind: Hashable, fingerprint: Hashable = None) -> Any:
-        """The last value, if it has this fingerprint (whichever when None); else None."""
-        known = self._values.get(kind)
-        return known[1] if known and fingerprint in (None, known[0]) else None
-
-    def put(self, kind: Hashable, fingerprint: Hashable, value: T) -> T:
-        """Remember a value, and forget the last one."""
-        self._values[kind] = fingerprint, value
-        return value
-
-    def get(self, kind: Hashable, fingerprint: Hashable, make: Callable[[], T]) -> T:
-        """The value with this fingerprint, made unless it is the last one."""
-        with self.making(kind):
-            known = self.last(kind, fingerprint)
-            return self.put(kind, fingerprint, make()) if known is None else known
-
-
 class _Known(NamedTuple):
-    """What is there to start from: :data:`ITEM` [M], their embeddings, and who proposes candidates among these."""
+    """What is there to start from: items [M] as a snapshot has them, their embeddings, and who proposes candidates.
+
+    ``is_kept``: it lies on disk as it is.
+    """
 
     items: np.ndarray
     embeddings: np.ndarray
     candidates: CandidateIndex | None
+    is_kept: bool = True
 
 
 class DerivedData:
@@ -124,9 +100,10 @@ class DerivedData:
         if known and np.array_equal(known.items, columns.items):  # labels alone changed, if anything
             embeddings = known.embeddings
         else:
-            embeddings = finish(self._embed(columns, known))
+            embeddings = self._grown(columns, known) if known else None
+            embeddings = finish(self._embed(columns, known)) if embeddings is None else embeddings
         current = self._snapshot(columns, self._index(columns, embeddings, known))
-        if known is None and len(current) and self._model.config == self._model.stored_config:
+        if not (known and known.is_kept) and len(current) and self._model.config == self._model.stored_config:
             self._keep("its embeddings", lambda: self._write(current))
         return current
 
@@ -179,22 +156,37 @@ class DerivedData:
                 self._keep(path.name, lambda: kept_columns.write(path, found, origin, state))
         return found
 
-    def _embed(self, columns: ItemTable, known: _Known | None = None) -> Work[np.ndarray]:
-        """Embeddings float32 [N, dim] of all items, taken from those already known by id, computed for the rest."""
-        dim = self._model.config.dim
-        result = np.empty((len(columns.ids), dim), np.float32)
-        new = np.ones(len(columns.ids), bool)
+    def _grown(self, columns: ItemTable, known: _Known) -> np.ndarray | None:
+        """:meth:`_embed` in the file where embeddings lie, of which no copy is made; None where they are in memory."""
+        if self._model.is_visiting or known.candidates is None or known.candidates.exact:
+            return None
+        try:
+            return self._kept.grow(columns.items, lambda start: finish(self._embed(columns, known, start)))
+        except OSError as error:
+            log.warning("gallery '%s': its embeddings are not kept: %s", self._database.name, reason(error))
+            return None
+
+    def _embed(self, columns: ItemTable, known: _Known | None = None, start: int = 0) -> Work[np.ndarray]:
+        """Embeddings float32 [N, dim] of the items from ``start`` on: those already known by id, the rest computed."""
+        ids, dim = columns.ids[start:], self._model.config.dim
+        result = np.empty((len(ids), dim), np.float32)
+        new = np.ones(len(ids), bool)
         if known and len(known.items):
-            positions = np.minimum(np.searchsorted(known.items["id"], columns.ids), len(known.items) - 1)
-            new = known.items["id"][positions] != columns.ids
+            positions = np.minimum(np.searchsorted(known.items["id"], ids), len(known.items) - 1)
+            new = known.items["id"][positions] != ids
             copy_rows(known.embeddings, positions[~new], result, np.flatnonzero(~new))
         missing = np.flatnonzero(new)
         stage = Stage(to_say("embedding"), len(missing), to_say("items"))
-        for start in range(0, len(missing), EMBED_ROWS):
-            yield stage.at(start)
-            block = missing[start : start + EMBED_ROWS]
-            result[block] = self._model.embedder.neck.embed(self._features.read(columns.sha256s(block)), dim)
+        for at in range(0, len(missing), EMBED_ROWS):
+            yield stage.at(at)
+            block = missing[at : at + EMBED_ROWS]
+            result[block] = self._model.embedder.neck.embed(self._features.read(columns.sha256s(start + block)), dim)
         return result
+
+    @property
+    def _kept(self) -> KeptEmbeddings:
+        folder, key, dim = self._database.folder, self._model.key, self._model.config.dim
+        return self._memo.get("kept", key, lambda: KeptEmbeddings(folder, self._model.origin("embeddings", key), dim))
 
     def _index(self, columns: ItemTable, embeddings: np.ndarray, known: _Known | None = None) -> VectorIndex:
         """Over the gallery's embeddings, in its store; from what is known where that is quicker."""
@@ -245,37 +237,36 @@ class DerivedData:
     def _write(self, current: Snapshot) -> None:
         """Every file says which items it is of, so that those of two processes that write at a time are not mixed."""
         folder, items = self._database.folder, current.columns.items
-        origin = partial(self._model.origin, model=self._model.key, content=derived.digest(items))
-        derived.write_array(folder / "embeddings.npy", current.embeddings, origin("embeddings"))
-        derived.write_array(folder / "ids.npy", items, self._model.origin("ids"))
-        candidates, path = current.index.candidates, folder / "index.faiss"
-        values = candidates.save(path, partial(derived.write, origin=origin("index")))
+        self._kept.write(items, current.embeddings)
+        candidates, path, content = current.index.candidates, folder / "index.faiss", derived.digest(items)
+        origin = self._model.origin("index", self._model.key, content)
+        values = candidates.save(path, partial(derived.write, origin=origin))
         if values is None:
             path.unlink(missing_ok=True)
-        derived.write_json(folder / "derived.json", {candidates.kind: values}, origin("lists"))
+        lists = {"items": len(items), "content": content, candidates.kind: values}
+        derived.write_json(folder / "derived.json", lists, self._model.origin("lists", self._model.key))
 
     def _read(self, columns: ItemTable) -> _Known | None:
         """What :meth:`_write` wrote, or None when there are none of these items and this neck that can be used.
 
-        What is damaged is made anew from the features. Beside a kept index or a store, embeddings stay on disk.
+        What is damaged is made anew from the features. Beside a kept index or a store, embeddings stay on disk. The
+        index may be of fewer items: who only searches adds to the embeddings, and not to it.
         """
-        folder = self._database.folder
-        items = derived.read_array(folder / "ids.npy", self._model.origin("ids"))
-        if items is None or items.dtype != ITEM or not derived.items_agree(items, columns.items):
+        items = self._kept.items()
+        if items is None or not derived.items_agree(items, columns.items):
             return None
-        origin = partial(self._model.origin, model=self._model.key, content=derived.digest(items))
-        settings = derived.read_json(folder / "derived.json", origin("lists"))
-        if settings is None:
+        folder, lists = self._database.folder, self._model.origin("lists", self._model.key)
+        settings = derived.read_json(folder / "derived.json", lists) or {}
+        indexed = items[: settings.get("items", 0)]
+        is_of_them = settings.get("content") == (content := derived.digest(indexed))
+        keys = np.ascontiguousarray(indexed["id"])
+        load = index_types.loader(settings, keys) if is_of_them else None
+        embeddings = self._kept.embeddings(len(items), mapped=bool(load or self._model.config.store))
+        if embeddings is None:
             return None
-        load = index_types.loader(settings, keys=np.ascontiguousarray(items["id"]))
-        mapped = bool(load or self._model.config.store)
-        embeddings = derived.read_array(folder / "embeddings.npy", origin("embeddings"), mapped)
-        if embeddings is None or embeddings.shape != (len(items), self._model.config.dim):
-            return None
-        if not load:
-            return _Known(items, embeddings, None)
-        index = derived.read(folder / "index.faiss", load, origin("index"))
-        return index and _Known(items, embeddings, index)
+        origin = self._model.origin("index", self._model.key, content)
+        index = load and derived.read(folder / "index.faiss", load, origin)
+        return _Known(items, embeddings, index, is_of_them and bool(index) == bool(load))
 
     def _keep(self, what: str, write: Callable[[], object]) -> None:
         """Write what can be made again: on a read-only disk it has to be, and where another model only looks."""
