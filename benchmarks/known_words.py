@@ -4,10 +4,10 @@
 
 ``--make`` learns from the ``train`` rows of both manifests that do not come from ``EXCLUDED`` sources. What is measured
 are the first one's query and index rows: every label's plain name is searched for, and told is which share of the first
-five hits has it (of fewer, where there are fewer), as they come and with context re-ranking. No label among them was
-learned from. Besides, of everyday phrases, as "something to sit on": ``phrases.csv`` tells what is right among the
-first five of m4d-mini, judged by hand. ``--model`` measures one whose late blocks are adapted. ``FOLDER`` keeps the
-features.
+five hits has it (of fewer, where there are fewer), in context, as search ranks them, and by similarity alone. No label
+among them was learned from. Besides, of everyday phrases, as "something to sit on": ``phrases.csv`` tells what is right
+among the first five of m4d-mini, judged by hand. ``--model`` measures one whose late blocks are adapted. ``FOLDER``
+keeps the features.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ from benchmarks.table import Row, tell
 from benchmarks.train_default_model import EXCLUDED
 from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
-from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
-from unifex.gallery.neighbours import Neighbours
 from unifex.models.efficientnet_lite import LITE0, NETWORKS
 from unifex.models.embedder import RAW, Embedder
 from unifex.models.known_words import PLACE, SentenceEncoder
 from unifex.retrieval.reranking import of_words
 from unifex.vector_index import index_types
+from unifex.vector_index.exact import VectorIndex
 
 TEMPERATURES = {"classes": 0.07, "labels": 0.1}
 WEIGHT_OF_LABELS = 1.5
@@ -47,7 +46,7 @@ class Rows:
 
     def __init__(self, gallery: Gallery):
         snapshot = gallery.snapshot()
-        self.features = np.array(gallery.derived.unit_features(snapshot), np.float32)
+        self.features = gallery.derived.unit_features(snapshot)[:]
         self.embeddings = gallery.index_of(snapshot, gallery.config.dim).embeddings
         self.copies = snapshot.columns.copies
         self.labels = np.array(snapshot.columns.labels.texts, str)
@@ -59,26 +58,26 @@ class Rows:
 
 @dataclass(frozen=True)
 class Found:
-    """Who is searched among, positions in ``rows``; ``near``: their neighbours, where these re-rank."""
+    """Who is searched among, positions in ``rows``; ``index`` and ``usual`` texts, where these rank as search does."""
 
     rows: Rows
     items: np.ndarray
-    near: Neighbours | None = None
+    index: VectorIndex | None = None
     usual: np.ndarray | None = None
 
     def in_context(self, embedder: Embedder) -> Found:
-        """The same, re-ranked."""
+        """The same, ranked as search does."""
         index = index_types.build(np.ascontiguousarray(self.rows.embeddings[self.items]))
-        near = finish(neighbours.find(index, self.rows.copies[self.items]))
-        return replace(self, near=near, usual=embedder.usual_texts())
+        return replace(self, index=index, usual=embedder.usual_texts())
 
     def first(self, directions: np.ndarray) -> np.ndarray:
         """Of each text [m, D] the first hits [m, FIRST], positions in ``rows``."""
         features = self.rows.features[self.items]
         scores = directions @ features.T
-        if self.near:
-            scores = np.array([of_words(each, features, self.near, self.usual) for each in scores])
-        return self.items[np.argsort(-scores, axis=1, kind="stable")[:, :FIRST]]
+        if self.index:
+            copies = self.rows.copies[self.items]
+            scores = [of_words(each, features.__getitem__, self.index, copies, self.usual) for each in scores]
+        return self.items[np.argsort(-np.array(scores), axis=1, kind="stable")[:, :FIRST]]
 
 
 def plain(label: str) -> str:
@@ -176,7 +175,7 @@ def main() -> None:
     if arguments.make:
         make(rows, PLACE / f"{LITE0.id}.safetensors")
     plainly = Found(rows, np.flatnonzero(~rows.learned))
-    for how, found in (("", plainly), (", re-ranked", plainly.in_context(embedder))):
+    for how, found in ((", by similarity alone", plainly), (", in context", plainly.in_context(embedder))):
         shares = measure(found, embedder)
         for domain, values in sorted(shares.items(), key=lambda pair: -np.mean(pair[1])):
             print(f"{domain:20} {len(values):4} labels, of the first {FIRST} hits right{how}: {np.mean(values):.2f}")

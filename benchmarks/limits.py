@@ -38,6 +38,7 @@ from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.models.embedder import Embedder
+from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.vector_index import index_types
 from unifex.vector_index.metric import brute_force
@@ -103,8 +104,8 @@ def photographs(ground: Ground) -> Iterator[Row]:
 
 def million(ground: Ground) -> Iterator[Row]:
     """A gallery of a million: from the start of a program to its first answer, beside reading the index alone, and the
-    same of 50 items, which is what imports, network and picture take; features of 100,000 items more, until they are
-    found and kept, beside the same into an empty gallery."""
+    same of 50 items, which is what imports, network and picture take; :func:`words`; features of 100,000 items more,
+    until they are found and kept, beside the same into an empty gallery."""
     with tempfile.TemporaryDirectory() as scratch:
         gallery = fill(Gallery.create(Path(scratch) / "large", ground.embedder), ground.seeds, MANY)
         gallery.derived.save()
@@ -124,6 +125,7 @@ def million(ground: Ground) -> Iterator[Row]:
         ours, alone, few = ground.in_turns(answer(gallery), lambda: program_seconds(read), answer(small))
         rival = f"reads the index {alone:.1f} s, of {VERY_FEW} {few:.1f} s"
         yield Row("first answer of 1,000,000 items", f"{ours:.1f} s", rival, ours / alone, 3, at_most=True)
+        yield from words(ground, Gallery.open(gallery.folder, ground.embedder))
         started = time.perf_counter()
         fill(gallery, ground.seeds, ADDED, first=MANY).derived.save()
         ours, started = time.perf_counter() - started, time.perf_counter()
@@ -131,6 +133,30 @@ def million(ground: Ground) -> Iterator[Row]:
         empty = time.perf_counter() - started
         rival = f"to an empty one {empty:.1f} s"
         yield Row("100,000 added to 1,000,000 items", f"{ours:.1f} s", rival, ours / empty, 1.3, at_most=True)
+
+
+def words(ground: Ground, gallery: Gallery) -> Iterator[Row]:
+    """Words in a gallery that was just opened, and again after ten items came, beside NumPy alone over its features."""
+
+    def searched(text: str) -> float:
+        started = time.perf_counter()
+        search(gallery, Query(text=text), SHOWN)
+        return time.perf_counter() - started
+
+    def by_numpy() -> float:
+        started = time.perf_counter()
+        (query,) = ground.embedder.embed_text(["a red shoe"])
+        for path in sorted((gallery.folder / "features").glob("*.npy")):
+            features = np.load(path, mmap_mode="r").astype(np.float32)
+            _ = features @ query / np.linalg.norm(features, axis=1)
+        return time.perf_counter() - started
+
+    first = searched("a dog")
+    ours, plain = ground.in_turns(lambda: searched("a red shoe"), by_numpy)
+    fill(gallery, ground.seeds, 10, first=MANY + ADDED)
+    after = searched("a red shoe")
+    yield Row("words in 1,000,000 items", f"{ours:.2f} s", f"NumPy over features {plain:.1f} s", plain / ours, 1)
+    print(f"the first words {first:.1f} s, the first after ten items came {after:.1f} s", flush=True)
 
 
 def program_seconds(code: str) -> float:

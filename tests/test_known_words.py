@@ -10,10 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support import drawing
+from tests.support.galleries import run_index
+from unifex.gallery.gallery import Gallery
 from unifex.models.backbones import BackboneError
 from unifex.models.efficientnet_lite import LITE0, NETWORKS
 from unifex.models.embedder import Embedder
 from unifex.models.known_words import Known, SentenceEncoder
+from unifex.retrieval import reranking
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,36 @@ def test_usual_texts_are_directions_as_words_are():
     assert len(usual) > 1000
     assert usual.shape[1] == Embedder.raw("lite0-lite2").backbone.feature_dim
     assert np.allclose(np.linalg.norm(usual, axis=1), 1, atol=1e-5)
+
+
+def test_words_are_ranked_in_context_and_those_in_a_label_come_first(embedder, tmp_path, monkeypatch):
+    """By loops: how well they fit an item and its 5 nearest, less half of how well the likeliest 5 usual texts do."""
+    gallery = Gallery.create(tmp_path / "gallery", embedder)
+    run_index(gallery, drawing.write_folder(tmp_path / "pictures", 4))
+    snapshot, near = gallery.neighbours()
+    features = gallery.derived.unit_features(snapshot)[:].astype(np.float64)
+    (query,), usual = embedder.embed_text(["zebra"]), embedder.usual_texts()
+    cosines = features @ query
+    rank = {}
+    for item, id in enumerate(snapshot.columns.ids.tolist()):
+        others = [(max(s, 0) ** 3, cosines[p]) for p, s in zip(near.positions[item, :5], near.scores[item, :5])]
+        total = 1 + sum(weight for weight, _ in others)
+        rank[id] = (cosines[item] + sum(weight * cosine for weight, cosine in others)) / total
+        rank[id] -= 0.5 * np.sort(usual @ features[item])[-5:].mean()
+    result = search(gallery, Query(text="zebra"), len(rank))
+    assert result.reranked
+    assert [hit.record.id for hit in result.hits] == sorted(rank, key=lambda id: -rank[id])
+    for hit in result.hits:
+        assert hit.score == pytest.approx(cosines[snapshot.columns.ids == hit.record.id][0], abs=1e-4)
+
+    monkeypatch.setattr(reranking, "CANDIDATES_OF_WORDS", 1)
+    for label in drawing.LABELS:  # though what has it is no candidate
+        name = label.rpartition("/")[2]
+        hits = search(gallery, Query(text=name), len(rank)).hits
+        has_it = [name in hit.label for hit in hits]
+        assert has_it == sorted(has_it, reverse=True)
+        assert sum(has_it) >= 4
+        assert len({hit.record.id for hit in hits}) == len(rank)
 
 
 def test_a_classs_name_leads_to_what_the_classifier_takes_for_it():

@@ -169,14 +169,16 @@ def test_words_in_context_against_loops(items, texts, seed, filtered):
         weights = {int(p): max(s, 0) ** 3 for p, s in zip(near.positions[item, :5], near.scores[item, :5]) if p >= 0}
         total = 1 + sum(weights.values())
         value[item] = (scores[item] + sum(weight * scores[p] for p, weight in weights.items())) / total
-    whole = sorted(np.flatnonzero(mask).tolist(), key=lambda item: -value[item])
-    first, others = whole[: reranking.CANDIDATES], whole[reranking.CANDIDATES :]
+    whole = sorted(np.flatnonzero(mask).tolist(), key=lambda item: -scores[item])
+    first, others = whole[: reranking.CANDIDATES_OF_WORDS], whole[reranking.CANDIDATES_OF_WORDS :]
+    value |= {item: scores[item] for item in others}
     for item in first if usual else []:
         likeliest = sorted((float(embeddings[item] @ text) for text in usual), reverse=True)[:5]
         value[item] -= 0.5 * np.mean(likeliest)
     expected = sorted(first, key=lambda item: -value[item]) + others
     texts_known = np.array(usual, np.float32).reshape(-1, 8)
-    rank = reranking.of_words(scores, embeddings, near, texts_known, mask if filtered else None)
+    features = embeddings.__getitem__
+    rank = reranking.of_words(scores, features, index, np.arange(items), texts_known, mask if filtered else None)
     found = highest(rank, mask, items).tolist()
     assert sorted(found) == sorted(expected)
     assert np.allclose([value[item] for item in found], [value[item] for item in expected], atol=1e-5)

@@ -26,6 +26,7 @@ from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, SourceError
 from unifex.gallery.database import is_digest
+from unifex.gallery.errors import ItemsGone
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.rebuild import MOST_EXTRA, MOST_LABEL, MOST_PATH
 from unifex.gallery.records import Embedded
@@ -55,7 +56,7 @@ def write(
     """Write a gallery's embeddings (``dim``: other than its own) or ``features``, L2 norm 1, float16, and its table.
 
     Columns of the table: image_path, label, domain, split, sha256; where items have more, extra, which is JSON. Where
-    pictures were taken is in it with ``places``.
+    pictures were taken is in it with ``places``. Raises ``ItemsGone`` for what was removed meanwhile.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -71,6 +72,8 @@ def write(
         yield stage.at(start)
         stop = start + SHARD_ROWS
         records = gallery.records(ids[start:stop])
+        if len(records) < len(ids[start:stop]):
+            raise ItemsGone(gallery.name)
         names = ("label", "domain", "split", "sha256")
         columns = {name: [getattr(record, name) for record in records] for name in names}
         labels = [record.labels if places else record.labels.without(PLACE) for record in records]

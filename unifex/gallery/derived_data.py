@@ -35,6 +35,7 @@ from unifex.gallery.kept_embeddings import KeptEmbeddings
 from unifex.gallery.neighbours import Kept, Neighbours
 from unifex.gallery.records import Counts
 from unifex.gallery.snapshot import FurtherColumns, ItemTable, Snapshot
+from unifex.gallery.unit_features import UnitFeatures
 from unifex.vector_index import index_types
 from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
 from unifex.vector_index.exact import VectorIndex
@@ -207,16 +208,9 @@ class DerivedData:
         features = self._features.read(current.columns.sha256s())
         return index_types.build(self._model.embedder.neck.embed(features, dim))
 
-    def unit_features(self, current: Snapshot) -> np.ndarray:
-        """Features float16 [N, D] of a snapshot's items, L2 norm 1, in memory: what words are compared with."""
-        return self._memo.get("features", current.fingerprint, lambda: self._normalized(current))
-
-    def _normalized(self, current: Snapshot) -> np.ndarray:
-        features = self._features.read(current.columns.sha256s())
-        for start in range(0, len(features), EMBED_ROWS):
-            block = features[start : start + EMBED_ROWS]
-            block[:] = l2_normalize(block.astype(np.float32), block.shape[1])
-        return features
+    def unit_features(self, current: Snapshot) -> UnitFeatures:
+        """Features of a snapshot's items, L2 norm 1: what words are compared with."""
+        return UnitFeatures(self._features, current.columns)
 
     def save(self, adopted: bool = False) -> None:
         """Keep embeddings and index on disk.

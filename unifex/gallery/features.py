@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from unifex.core.arrays import positions_of
 from unifex.core.language import say
 from unifex.gallery.config import GalleryModel
 from unifex.gallery.database import Database
 from unifex.gallery.errors import GalleryError, ItemsGone
+from unifex.gallery.snapshot import ItemTable
 from unifex.models.feature_table import FeatureTable
+
+_OF_IMAGE = "SELECT shard, row FROM features WHERE sha256 = ?"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where features lie: ascending ``ids`` int64 [N] of items, and of each ``shards`` and ``rows`` int64 [N]; both are
+    -1 for one that a writer has removed."""
+
+    ids: np.ndarray
+    shards: np.ndarray
+    rows: np.ndarray
+
+    @cached_property
+    def by_shard(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Of every shard the positions int64 [n] of the items that are in it, and their rows."""
+        order = np.argsort(self.shards, kind="stable")
+        shards, first = np.unique(self.shards[order], return_index=True)
+        parts = np.split(order, first[1:]) if len(shards) else []
+        return {shard: (part, self.rows[part]) for shard, part in zip(shards.tolist(), parts) if shard >= 0}
+
+    def of(self, ids: np.ndarray) -> Places:
+        """Of other items, as far as they are known; -1 where they are not."""
+        if np.array_equal(ids, self.ids):
+            return self
+        at = positions_of(self.ids, ids)  # -1 is the last, which is appended
+        return Places(ids, np.append(self.shards, -1)[at], np.append(self.rows, -1)[at])
 
 
 class StoredFeatures:
@@ -20,6 +52,20 @@ class StoredFeatures:
 
     def __init__(self, database: Database, model: GalleryModel):
         self._database, self._model = database, model
+        self._places = Places(*np.zeros((3, 0), np.int64))
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return self._model.embedder.backbone.feature_dim
+
+    @contextlib.contextmanager
+    def lying(self, columns: ItemTable) -> Iterator[Places]:
+        """Where the features of these items lie while the block lasts: no writer takes a shard away meanwhile."""
+        with self._database.connect() as connection:
+            connection.execute("BEGIN")
+            self._places = found = _looked_up(connection, columns, self._places.of(columns.ids))
+            yield found
 
     def read(self, hashes: Sequence[str]) -> np.ndarray:
         """Features float16 [len(hashes), D], in memory. Raises ``ItemsGone``."""
@@ -33,17 +79,16 @@ class StoredFeatures:
             return self._table(connection, hashes)
 
     def _table(self, connection: sqlite3.Connection, hashes: Sequence[str]) -> FeatureTable:
-        query = "SELECT shard, row FROM features WHERE sha256 = ?"
-        rows = [connection.execute(query, (sha256,)).fetchone() for sha256 in hashes]
+        rows = [connection.execute(_OF_IMAGE, (sha256,)).fetchone() for sha256 in hashes]
         if None in rows:
             raise ItemsGone(self._database.name)
         shards, rows = np.array(rows, np.int64).reshape(-1, 2).T
         content = hashlib.sha256("".join([self._model.config.backbone_hash, *hashes]).encode()).hexdigest()
-        return FeatureTable(shards, rows, self._model.embedder.backbone.feature_dim, self._load, content)
+        return FeatureTable(shards, rows, self.dim, self.load, content)
 
-    def _load(self, shard: int) -> np.ndarray:
-        """A shard of the backbone's features. Raises :class:`GalleryError` for a damaged one, or one of another."""
-        features, width = self._database.load_shard(shard), self._model.embedder.backbone.feature_dim
+    def load(self, shard: int) -> np.ndarray:
+        """A shard of the backbone's features, mapped. Raises :class:`GalleryError` for a damaged or another's."""
+        features, width = self._database.load_shard(shard), self.dim
         if (features.dtype, *features.shape[1:]) != (np.float16, width):
             raise GalleryError(
                 say(
@@ -57,3 +102,16 @@ class StoredFeatures:
                 )
             )
         return features
+
+
+def _looked_up(connection: sqlite3.Connection, columns: ItemTable, known: Places) -> Places:
+    """The places of items, ``known`` as far as their shards are there: those that went never come back."""
+    shards = [row[0] for row in connection.execute("SELECT id FROM shards")]
+    if set(known.by_shard) <= set(shards) and not (known.shards < 0).any():
+        return known
+    missing = np.flatnonzero(~np.isin(known.shards, shards))
+    found = [connection.execute(_OF_IMAGE, (sha256,)).fetchone() for sha256 in columns.sha256s(missing)]
+    looked_up = np.array([row or (-1, -1) for row in found], np.int64).reshape(-1, 2)
+    places = Places(known.ids, known.shards.copy(), known.rows.copy())
+    places.shards[missing], places.rows[missing] = looked_up.T
+    return places

@@ -16,10 +16,14 @@ neighbor normalization, Chowdhury et al. 2024, arXiv 2410.24114).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from unifex.core.arrays import highest
+from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
+from unifex.gallery import neighbours
 from unifex.gallery.neighbours import Neighbours
 from unifex.vector_index.exact import VectorIndex
 from unifex.vector_index.matches import NOTHING, Exclusion, Matches
@@ -32,7 +36,9 @@ LIKELIEST_TEXTS = 5
 CROWDED_SHARE = 0.5
 SAME_THING = 0.7  # cosine
 CANDIDATES = 256  # a query
+CANDIDATES_OF_WORDS = 64
 BLOCK_VALUES = 1 << 22
+_BELOW = np.float32(4)  # what two cosines, or one less half of another, are never apart
 
 
 def search_reranked(
@@ -55,30 +61,34 @@ def search_reranked(
 
 
 def of_words(
-    scores: np.ndarray, features: np.ndarray, neighbours: Neighbours, usual: np.ndarray, mask: np.ndarray | None = None
+    scores: np.ndarray,
+    features: Callable[[np.ndarray], np.ndarray],
+    index: VectorIndex,
+    copies: np.ndarray,
+    usual: np.ndarray,
+    mask: np.ndarray | None = None,
 ) -> np.ndarray:
-    """What items are ranked by, float32 [N], of how well words fit them, ``scores`` float32 [N].
+    """What items are ranked by, float32 [N], of how well words fit them, ``scores`` float32 [N], -1 to 1.
 
-    ``features`` [N, D] and the texts ``usual`` [m, D] have L2 norm 1; m may be 0. Candidates are the first that
-    ``mask`` bool [N] leaves; all others come after them.
+    ``features(positions)`` [n, D] and the texts ``usual`` [m, D] have L2 norm 1; m may be 0. ``copies`` int [N]: equal
+    for identical images. Candidates are the first that ``mask`` bool [N] leaves; others come after them.
     """
-    rank = _averaged(scores, neighbours)
-    if not len(usual):
-        return rank
-    first = highest(rank, mask, CANDIDATES)
-    likeliest = np.sort(features[first].astype(np.float32) @ usual.T, axis=1)[:, -LIKELIEST_TEXTS:]
-    fits_any = CROWDED_SHARE * likeliest.mean(axis=1)
-    most = fits_any.max(initial=0)
-    rank -= most
-    rank[first] += most - fits_any
+    first = highest(scores, mask, CANDIDATES_OF_WORDS)
+    fit = _averaged(scores, finish(neighbours.find(index, copies, first)), first)
+    if len(usual):
+        likeliest = np.sort(features(first) @ usual.T, axis=1)[:, -LIKELIEST_TEXTS:]
+        fit -= CROWDED_SHARE * likeliest.mean(axis=1)
+    rank = scores - _BELOW
+    rank[first] = fit
     return rank
 
 
-def _averaged(scores: np.ndarray, neighbours: Neighbours) -> np.ndarray:
-    """Of all items, float32 [N], how well words fit: each averaged with its 5 nearest, weighted by similarity ** 3."""
-    near = neighbours.positions[:, :NEAREST_OF_WORDS]
-    weights = np.where(near >= 0, np.maximum(neighbours.scores[:, :NEAREST_OF_WORDS], 0), 0) ** ALPHA
-    return (scores + (weights * scores[near]).sum(axis=1)) / (1 + weights.sum(axis=1))
+def _averaged(scores: np.ndarray, near: Neighbours, rows: np.ndarray) -> np.ndarray:
+    """How well words fit the items at ``rows`` int [n], each averaged with its 5 nearest, weighted by similarity ** 3:
+    float32 [n]."""
+    positions = near.positions[:, :NEAREST_OF_WORDS]
+    weights = np.where(positions >= 0, np.maximum(near.scores[:, :NEAREST_OF_WORDS], 0), 0) ** ALPHA
+    return (scores[rows] + (weights * scores[positions]).sum(axis=1)) / (1 + weights.sum(axis=1))
 
 
 def _rerank(

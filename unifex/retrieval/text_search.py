@@ -1,7 +1,7 @@
 """Text -> hits: text, or text and images, against the kept features.
 
 A backbone with a text tower puts text and images into one space, which is that of its *features*: a neck was trained
-on images alone, so text does not go through it. Every item is compared; features are already in memory after the first.
+on images alone, so text does not go through it. Every item is compared (:mod:`unifex.gallery.unit_features`).
 
 What is like the images *and* what the text says is found by a product: of how far above the gallery's average an item's
 similarity to each is (:func:`both`). A sum lets one of the two stand in for the other: the same thing, which is not as
@@ -9,15 +9,14 @@ the words say, comes first. Psomas et al. (Instance-level composed image retriev
 the mAP for a product; ``python -m benchmarks.words_and_image`` measures it.
 
 Where words are all that is searched with, what has them in its label comes first: the backbone knows what things look
-like, a label what they are called. Then, too, the gallery's own neighbourhood can help (:func:`reranking.of_words`).
+like, a label what they are called. Then, too, the gallery's own neighbourhood helps (:func:`reranking.of_words`): where
+it is asked to, and always where the backbone learned from images alone and knows texts by others that are like them.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -26,18 +25,16 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.unit_features import UnitFeatures
 from unifex.retrieval import folding, reranking
 from unifex.retrieval.feedback import WEIGHTS, Marks
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult, hits_at
 from unifex.retrieval.label_names import named
 from unifex.retrieval.query import Query
-from unifex.vector_index.metric import similarities
 
-BLOCK_ROWS = 512  # whose float32 stays in a core's cache: half the time of 8,192
-STRIP_ROWS = 128 * BLOCK_ROWS  # of one thread's work
 _LEAST_SPREAD = 1e-6
-_NAMED_AHEAD = np.float32(3)  # no two cosines are so far apart
+_NAMED_AHEAD = np.float32(8)  # no two ranks are so far apart (:func:`reranking.of_words`)
 
 
 def search_by_text(
@@ -46,8 +43,8 @@ def search_by_text(
     """What the query's text says; with images or items besides, what is like these *and* what the text says.
 
     A hit's score is the cosine of text and item or, with images, what :func:`both` makes of the two. What is marked as
-    more, and less, like it moves that (:func:`_moved`). ``rerank`` changes the order of what words alone find. Raises
-    as :func:`unifex.retrieval.search.search` does.
+    more, and less, like it moves that (:func:`_moved`). ``rerank`` changes the order of what words alone find, which a
+    bundled backbone's always are in. Raises as :func:`unifex.retrieval.search.search` does.
     """
     if filters.false_accept_rate is not None:
         raise UnifexError(say("trust is told from images that search for each other; it says nothing about words"))
@@ -55,13 +52,14 @@ def search_by_text(
     sides = _sides(gallery, query)
     embedded = time.perf_counter()
     words_alone = not (query.shows or query.more or query.less)
-    snapshot, near = gallery.neighbours() if rerank and words_alone else (gallery.snapshot(), None)
+    snapshot, usual = gallery.snapshot(), gallery.embedder.usual_texts()
     features = gallery.derived.unit_features(snapshot)
     scores = _scores(features, sides, Marks.of(query, snapshot))
     mask = filters.mask(snapshot)
+    in_context = words_alone and (rerank or len(usual) > 0)
     rank = scores
-    if near is not None:
-        rank = reranking.of_words(scores, features, near, gallery.embedder.usual_texts(), mask)
+    if in_context:
+        rank = reranking.of_words(scores, features.__getitem__, snapshot.index, snapshot.columns.copies, usual, mask)
     first = named(snapshot.columns.labels, query.text if words_alone else "")
     duplicates = folding.duplicates_of(gallery, snapshot, fold)
     best = highest(rank + _NAMED_AHEAD * first, mask, len(scores) if duplicates else k)
@@ -69,7 +67,7 @@ def search_by_text(
     hits = hits_at(gallery, snapshot, best, scores[best], filters.lowest_score)
     return SearchResult(
         hits=folding.fold(hits, duplicates, fold, mask) if duplicates else hits,
-        reranked=near is not None,
+        reranked=in_context,
         out_of_gallery=None,
         items=len(snapshot),
         searched=filters.searched(snapshot),
@@ -103,16 +101,16 @@ def _sides(gallery: Gallery, query: Query) -> list[tuple[np.ndarray, float]]:
     return [(direction, weight) for direction, weight in sides if weight]
 
 
-def _scores(features: np.ndarray, sides: list[tuple[np.ndarray, float]], marks: Marks) -> np.ndarray:
-    """Of items float16 [N, D], L2 norm 1: float32 [N]."""
+def _scores(features: UnitFeatures, sides: list[tuple[np.ndarray, float]], marks: Marks) -> np.ndarray:
+    """Of all items: float32 [N]."""
     if not len(features):
         return np.zeros(0, np.float32)
     marked = [
-        (_mean_direction(features[positions].astype(np.float32)), weight)
+        (_mean_direction(features[positions]), weight)
         for positions, weight in ((marks.liked, WEIGHTS.liked), (marks.disliked, -WEIGHTS.disliked))
         if len(positions)
     ]
-    cosines = _cosines(features, np.concatenate([direction for direction, _ in [*sides, *marked]]))
+    cosines = features.cosines(np.concatenate([direction for direction, _ in [*sides, *marked]]))
     scores = cosines[0] if len(sides) == 1 else both(cosines[: len(sides)], [weight for _, weight in sides])
     return _moved(scores, cosines[len(sides) :], [weight for _, weight in marked])
 
@@ -133,21 +131,3 @@ def _mean_direction(features: np.ndarray) -> np.ndarray:
     """[n, D] -> [1, D], L2 norm 1."""
     dim = features.shape[1]
     return l2_normalize(l2_normalize(features, dim).mean(axis=0, keepdims=True), dim)
-
-
-def _cosines(features: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """float16 [N, D] and float32 [q, D] -> float32 [q, N], without a float32 copy of everything."""
-    cosines = np.empty((len(queries), len(features)), np.float32)
-
-    def fill(strip: int) -> None:
-        for start in range(strip, min(strip + STRIP_ROWS, len(features)), BLOCK_ROWS):
-            rows = slice(start, start + BLOCK_ROWS)
-            cosines[:, rows] = similarities(queries, features[rows].astype(np.float32))
-
-    strips = range(0, len(features), STRIP_ROWS)
-    if len(strips) < 2:
-        list(map(fill, strips))
-    else:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy lets go of Python's lock
-            list(pool.map(fill, strips))
-    return cosines
