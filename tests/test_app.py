@@ -197,9 +197,9 @@ def test_words_alone_folded_and_beside_an_image(server, client, query, tmp_path)
         named = "/search_words" if "image" not in given else "/search"
         return client.predict(**asked, **given, api_name=named)["results"][0]["hits"]
 
-    def expected(*images, fold: str = "", **weight) -> list[tuple[str, float]]:
+    def expected(*images, fold: str = "", **weight) -> list[tuple[str, object]]:
         found = search(worded, Query(images, text="a red disc", **weight), 25, fold=fold).hits
-        return [(hit.path, round(hit.score, 6)) for hit in found]
+        return [(hit.path, pytest.approx(hit.score, abs=2e-6)) for hit in found]
 
     told = lambda found: [(hit["file"], hit["score"]) for hit in found]  # noqa: E731
     try:

@@ -21,10 +21,10 @@ import pytest
 from tests.support import drawing
 from tests.support.galleries import assert_no_orphans, run_index
 from tests.support.reindexing import items
-from unifex.core import derived
+from unifex.core import files
 from unifex.core.files import verify, with_checksum
 from unifex.core.progress import finish
-from unifex.gallery import bundle, schema
+from unifex.gallery import bundle, kept_embeddings, schema
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Broken, Library
@@ -105,8 +105,8 @@ def test_opens_where_nothing_can_be_written(old, frozen, monkeypatch):
     def full(*_args: object, **_options: object) -> None:
         raise OSError(errno.EROFS, "read-only file system", "x")
 
-    monkeypatch.setattr(derived, "write_atomically_with", full)
-    monkeypatch.setattr(derived, "write_atomically", full)
+    monkeypatch.setattr(files, "whole_file", full)
+    monkeypatch.setattr(kept_embeddings, "FileLock", full)
     before = digests(old)
     for path in [*old.rglob("*"), old]:
         path.chmod(0o555 if path.is_dir() else 0o444)

@@ -38,7 +38,7 @@ SAME_THING = 0.7  # cosine
 CANDIDATES = 256  # a query
 CANDIDATES_OF_WORDS = 64
 BLOCK_VALUES = 1 << 22
-_BELOW = np.float32(4)  # what two cosines, or one less half of another, are never apart
+_BELOW = 4.0  # what two cosines, or one less half of another, are never apart
 
 
 def search_reranked(
@@ -68,7 +68,7 @@ def of_words(
     usual: np.ndarray,
     mask: np.ndarray | None = None,
 ) -> np.ndarray:
-    """What items are ranked by, float32 [N], of how well words fit them, ``scores`` float32 [N], -1 to 1.
+    """What items are ranked by, float64 [N], of how well words fit them, ``scores`` float32 [N], -1 to 1.
 
     ``features(positions)`` [n, D] and the texts ``usual`` [m, D] have L2 norm 1; m may be 0. ``copies`` int [N]: equal
     for identical images. Candidates are the first that ``mask`` bool [N] leaves; others come after them.
@@ -78,7 +78,7 @@ def of_words(
     if len(usual):
         likeliest = np.sort(features(first) @ usual.T, axis=1)[:, -LIKELIEST_TEXTS:]
         fit -= CROWDED_SHARE * likeliest.mean(axis=1)
-    rank = scores - _BELOW
+    rank = scores.astype(np.float64) - _BELOW
     rank[first] = fit
     return rank
 

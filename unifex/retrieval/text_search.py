@@ -34,7 +34,7 @@ from unifex.retrieval.label_names import named
 from unifex.retrieval.query import Query
 
 _LEAST_SPREAD = 1e-6
-_NAMED_AHEAD = np.float32(8)  # no two ranks are so far apart (:func:`reranking.of_words`)
+_NAMED_AHEAD = np.float64(8)  # no two ranks are so far apart (:func:`reranking.of_words`)
 
 
 def search_by_text(
