@@ -26,6 +26,7 @@ from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery, GalleryError, ItemsGone
 from unifex.gallery.image_store import SHARD_ROWS
 from unifex.gallery.indexing import Pace, index
+from unifex.gallery.kept_embeddings import KeptEmbeddings
 from unifex.gallery.library import Library, check_name
 
 
@@ -389,6 +390,18 @@ def test_damaged_galleries_say_what_is_wrong(gallery, tmp_path):
     (tmp_path / "e" / "embeddings.json").unlink()
     with pytest.raises(GalleryError, match="damaged"):
         Gallery.open(tmp_path / "e").snapshot()
+
+
+def test_a_gallery_that_was_deleted_is_not_made_again_by_who_has_it_open(gallery):
+    snapshot = gallery.snapshot()
+    shutil.rmtree(gallery.folder)
+    assert not gallery.is_being_written()
+    with pytest.raises(GalleryError, match="not there any more"), gallery.write():
+        pass
+    kept = KeptEmbeddings(gallery.folder, gallery.origin("embeddings"), gallery.config.dim)
+    with pytest.raises(FileNotFoundError):
+        kept.write(snapshot.columns.items, snapshot.embeddings)
+    assert not gallery.folder.exists()
 
 
 def test_forecast_is_about_right(folder, embedder, gallery):

@@ -106,7 +106,7 @@ def test_opens_where_nothing_can_be_written(old, frozen, monkeypatch):
         raise OSError(errno.EROFS, "read-only file system", "x")
 
     monkeypatch.setattr(files, "whole_file", full)
-    monkeypatch.setattr(kept_embeddings, "FileLock", full)
+    monkeypatch.setattr(kept_embeddings, "lock_in_folder", full)
     before = digests(old)
     for path in [*old.rglob("*"), old]:
         path.chmod(0o555 if path.is_dir() else 0o444)

@@ -16,11 +16,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash, noted_checksum
 from unifex.core.language import say
+from unifex.core.locks import lock_in_folder
 from unifex.core.metadata import PLACE, columns_of_row
 from unifex.core.text import reason
 from unifex.data.item import Labels, Skipped
@@ -140,8 +141,10 @@ class Database:
     def is_being_written(self) -> bool:
         """Whether somebody, here or in another process, holds the right to change it now."""
         try:
-            with FileLock(self.lock_path, timeout=0):
+            with lock_in_folder(self.lock_path, timeout=0):
                 return False
+        except FileNotFoundError:
+            return False
         except Timeout:
             return True
 

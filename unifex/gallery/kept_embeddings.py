@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from unifex.core import derived, disk
 from unifex.core.derived import Origin
+from unifex.core.locks import lock_in_folder
 from unifex.core.row_file import NO_ROWS, RowFile, Rows
 from unifex.gallery.snapshot import ITEM
 
@@ -105,5 +105,5 @@ class KeptEmbeddings:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         disk.check(self._description)
-        with FileLock(self._folder / ".embeddings.lock"):
+        with lock_in_folder(self._folder / ".embeddings.lock"):
             yield

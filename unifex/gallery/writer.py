@@ -7,17 +7,18 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from unifex.core import disk
 from unifex.core.files import drop_checksum, note_checksum
 from unifex.core.language import say
+from unifex.core.locks import lock_in_folder
 from unifex.core.metadata import FileMetadata
 from unifex.data.item import Item, Skipped
 from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
-from unifex.gallery.errors import GalleryBusy
+from unifex.gallery.errors import GalleryBusy, GalleryError
 from unifex.gallery.image_store import ImageStore
 from unifex.gallery.item_rows import GONE, one
 from unifex.gallery.records import Embedded, Registered, Stored
@@ -308,10 +309,15 @@ def _commit(connection: sqlite3.Connection, only_adds: bool = False) -> None:
 
 @contextlib.contextmanager
 def writing(database: Database) -> Iterator[Writer]:
-    """The right to change a gallery. Raises :class:`GalleryBusy` when another writer has it."""
-    lock = FileLock(database.lock_path, timeout=LOCK_SECONDS)
+    """The right to change a gallery. Raises :class:`GalleryBusy` when another writer has it, :class:`GalleryError` when
+    it was deleted."""
     try:
+        lock = lock_in_folder(database.lock_path, timeout=LOCK_SECONDS)
         lock.acquire()
+    except FileNotFoundError:
+        raise GalleryError(
+            say("gallery '{name}' is not there any more: deleted, or renamed", name=database.name)
+        ) from None
     except Timeout:
         raise GalleryBusy(
             say(
