@@ -396,7 +396,7 @@ def test_a_gallery_that_was_deleted_is_not_made_again_by_who_has_it_open(gallery
     snapshot = gallery.snapshot()
     shutil.rmtree(gallery.folder)
     assert not gallery.is_being_written()
-    with pytest.raises(GalleryError, match="not there any more"), gallery.write():
+    with pytest.raises(GalleryError, match="deleted or renamed"), gallery.write():
         pass
     kept = KeptEmbeddings(gallery.folder, gallery.origin("embeddings"), gallery.config.dim)
     with pytest.raises(FileNotFoundError):

@@ -316,7 +316,7 @@ def writing(database: Database) -> Iterator[Writer]:
         lock.acquire()
     except FileNotFoundError:
         raise GalleryError(
-            say("gallery '{name}' is not there any more: deleted, or renamed", name=database.name)
+            say("gallery '{name}' was deleted or renamed meanwhile; choose it again", name=database.name)
         ) from None
     except Timeout:
         raise GalleryBusy(
