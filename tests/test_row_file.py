@@ -145,17 +145,18 @@ class TwoWhoKeepEmbeddings(RuleBasedStateMachine):
     def written(self):
         items = items_of(self.ids)
         self.kept.write(items, embeddings_of(items))
-        np.testing.assert_array_equal(self.kept.items(), items)  # and none of those that went
+        kept = self.kept.read()
+        np.testing.assert_array_equal(kept.items, items)  # and none of those that went
         self.staying.write(items, embeddings_of(items))
-        np.testing.assert_array_equal(self.kept.embeddings(len(items), mapped=False), embeddings_of(items))
+        np.testing.assert_array_equal(kept.embeddings(False), embeddings_of(items))
 
     @rule(behind=st.integers(0, 3), stays=st.booleans())
     def grown(self, behind, stays):
         """By who has not seen the last items yet, too."""
         items = items_of(self.ids[: len(self.ids) - behind])
-        before = self.kept.items()
+        kept = self.kept.read()
+        before = None if kept is None or kept.embeddings(True) is None else kept.items
         is_beginning = before is not None and np.array_equal(before, items[: len(before)])
-        is_beginning = is_beginning and self.kept.embeddings(len(before), mapped=True) is not None
         asked = []
         who = self.staying if stays else self.kept
         found = who.grow(items, lambda start: asked.append(start) or embeddings_of(items[start:]))
@@ -179,12 +180,12 @@ class TwoWhoKeepEmbeddings(RuleBasedStateMachine):
 
     @invariant()
     def what_is_read_is_right(self):
-        items = self.kept.items()
-        if items is not None:
-            np.testing.assert_array_equal(items, items_of(items["id"].tolist()))
-            embeddings = self.kept.embeddings(len(items), mapped=True)
+        kept = self.kept.read()
+        if kept is not None:
+            np.testing.assert_array_equal(kept.items, items_of(kept.items["id"].tolist()))
+            embeddings = kept.embeddings(True)
             if embeddings is not None:
-                np.testing.assert_array_equal(embeddings, embeddings_of(items))
+                np.testing.assert_array_equal(embeddings, embeddings_of(kept.items))
         for mapped, of in self.mapped:
             np.testing.assert_array_equal(mapped, embeddings_of(of))
 
@@ -192,6 +193,20 @@ class TwoWhoKeepEmbeddings(RuleBasedStateMachine):
 def test_embeddings_are_right_whoever_writes_adds_or_damages_them(tmp_path_factory):
     TwoWhoKeepEmbeddings.scratch = tmp_path_factory
     run_state_machine_as_test(TwoWhoKeepEmbeddings, settings=settings(max_examples=60, deadline=None))
+
+
+def test_embeddings_of_other_items_are_not_taken_for_those_that_were_there(tmp_path):
+    kept, items = KeptEmbeddings(tmp_path, ORIGIN, 3), items_of(list(range(1, 60)))
+    kept.write(items, embeddings_of(items))
+    seen = kept.read()
+    assert seen is not None
+    more = items_of(list(range(61, 70)))
+    kept.grow(np.concatenate([items, more]), lambda _start: embeddings_of(more))
+    np.testing.assert_array_equal(seen.embeddings(True), embeddings_of(items))  # others came: these are as they were
+    fewer = np.concatenate([items[1:], more])
+    KeptEmbeddings(tmp_path, ORIGIN, 3).write(fewer, embeddings_of(fewer))
+    for mapped in (False, True):
+        assert seen.embeddings(mapped) is None  # those at their place are of others
 
 
 def test_many_who_add_at_a_time(tmp_path):
@@ -210,5 +225,7 @@ def test_many_who_add_at_a_time(tmp_path):
         thread.join()
     for count, embeddings in found.items():  # None: another had added more already
         assert embeddings is None or np.array_equal(embeddings, embeddings_of(items[:count]))
-    assert np.array_equal(KeptEmbeddings(tmp_path, ORIGIN, 3).items(), items[:380])
+    kept = KeptEmbeddings(tmp_path, ORIGIN, 3).read()
+    assert kept is not None
+    assert np.array_equal(kept.items, items[:380])
     assert Rows.of({"count": 1, "digests": ["a"]}) == Rows(1, ("a",))

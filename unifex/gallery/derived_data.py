@@ -246,21 +246,21 @@ class DerivedData:
         What is damaged is made anew from the features. Beside a kept index or a store, embeddings stay on disk. The
         index may be of fewer items: who only searches adds to the embeddings, and not to it.
         """
-        items = self._kept.items()
-        if items is None or not derived.items_agree(items, columns.items):
+        kept = self._kept.read()
+        if kept is None or not derived.items_agree(kept.items, columns.items):
             return None
         folder, lists = self._database.folder, self._model.origin("lists", self._model.key)
         settings = derived.read_json(folder / "derived.json", lists) or {}
-        indexed = items[: settings.get("items", 0)]
+        indexed = kept.items[: settings.get("items", 0)]
         is_of_them = settings.get("content") == (content := derived.digest(indexed))
         keys = np.ascontiguousarray(indexed["id"])
         load = index_types.loader(settings, keys) if is_of_them else None
-        embeddings = self._kept.embeddings(len(items), mapped=bool(load or self._model.config.store))
+        embeddings = kept.embeddings(bool(load or self._model.config.store))
         if embeddings is None:
             return None
         origin = self._model.origin("index", self._model.key, content)
         index = load and derived.read(folder / "index.faiss", load, origin)
-        return _Known(items, embeddings, index, is_of_them and bool(index) == bool(load))
+        return _Known(kept.items, embeddings, index, is_of_them and bool(index) == bool(load))
 
     def _keep(self, what: str, write: Callable[[], object]) -> None:
         """Write what can be made again: on a read-only disk it has to be, and where another model only looks."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,17 @@ class _Described:
     embeddings: Rows
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What was there at one moment: ``items``, and ``embeddings(mapped)`` of these, or None when those cannot be used.
+
+    Where another has written others meanwhile, they cannot.
+    """
+
+    items: np.ndarray
+    embeddings: Callable[[bool], np.ndarray | None]
+
+
 class KeptEmbeddings:
     """Embeddings float32 [N, ``dim``] and :data:`ITEM` [N], by ascending id, in files of a ``folder``.
 
@@ -42,22 +54,18 @@ class KeptEmbeddings:
         self._embeddings = RowFile(folder / "embeddings.rows", origin, np.dtype(np.float32), (dim,))
         self._checked = NO_ROWS  # of the embeddings, by this process
 
-    def items(self) -> np.ndarray | None:
-        """The items that are there; None when they cannot be used."""
+    def read(self) -> Kept | None:
+        """What is there; None when it cannot be used."""
         described = self._described()
-        return None if described is None else self._items.read(described.items)
-
-    def embeddings(self, count: int, mapped: bool) -> np.ndarray | None:
-        """The embeddings of the first ``count`` of them, in memory or ``mapped``; None when they cannot be used."""
-        described = self._described()
-        found = None if described is None else self._read_embeddings(described, mapped)
-        return found[:count] if found is not None and len(found) >= count else None
+        items = None if described is None else self._items.read(described.items)
+        return None if described is None or items is None else Kept(items, partial(self._read_embeddings, described))
 
     def write(self, items: np.ndarray, embeddings: np.ndarray) -> None:
         """Keep these: beside what is there, only what came is written. Raises OSError."""
         with self._changing():
             if self._grown(items, lambda start: embeddings[start:]) is not None:
                 return
+            self._description.unlink(missing_ok=True)  # it tells of no other files, though this is killed half way
             self._describe(_Described(self._items.write(items), self._embeddings.write(embeddings)))
             for name in OF_EARLIER_VERSIONS:
                 (self._folder / name).unlink(missing_ok=True)
@@ -72,13 +80,17 @@ class KeptEmbeddings:
             return self._grown(items, rest)
 
     def _grown(self, items: np.ndarray, rest: Callable[[int], np.ndarray]) -> np.ndarray | None:
-        described, kept = self._described(), self.items()
-        if described is None or kept is None or not np.array_equal(kept, items[: len(kept)]):
+        described, kept = self._described(), self.read()
+        if described is None or kept is None or not np.array_equal(kept.items, items[: len(kept.items)]):
             return None
-        found, new = self._read_embeddings(described, mapped=True), items[len(kept) :]
-        if found is None or not len(new):
+        # Under the lock the file is the one that is described, so what was checked of it need not be again.
+        found, new = self._embeddings.read(described.embeddings, True, self._checked), items[len(kept.items) :]
+        if found is None:
+            return None
+        self._checked = described.embeddings
+        if not len(new):
             return found
-        more = rest(len(kept))
+        more = rest(len(kept.items))
         with derived.made_anew_if_useless(self._description):
             of_items = self._items.append(described.items, new)
             described = _Described(of_items, self._embeddings.append(described.embeddings, more))
@@ -87,7 +99,7 @@ class KeptEmbeddings:
         return None
 
     def _read_embeddings(self, described: _Described, mapped: bool) -> np.ndarray | None:
-        found = self._embeddings.read(described.embeddings, mapped, self._checked)
+        found = self._embeddings.read(described.embeddings, mapped)
         if found is not None:
             self._checked = described.embeddings
         return found
