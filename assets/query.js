@@ -135,11 +135,13 @@ export default async ({ element, props, watch, server }) => {
   if (early?.complete && !early.naturalWidth) show(early);
 
   // --- an item that is the query ---------------------------------------------------------------------------------------
-  const picture = (item) => {
+  const picture = (item, index, { length }) => {  // a thumbnail, which is mostly there; the image must not delay the hits'
     const frame = document.createElement('img'), at = `${encodeURIComponent(data.gallery)}/${item.id}?v=${item.v}`;
-    const small = data.items.length > 1;
-    Object.assign(frame, { src: `${small ? 'thumb' : 'picture'}/${at}`, alt: item.path, title: item.path, draggable: false });
-    frame.addEventListener('error', () => { frame.src = `thumb/${at}`; }, { once: true });
+    Object.assign(frame, { src: `thumb/${at}`, alt: item.path, title: item.path, draggable: false });
+    if (length > 1) return frame;
+    const large = Object.assign(new Image(), { fetchPriority: 'low' }), begin = () => { large.src = `picture/${at}`; };
+    for (const kind of ['load', 'error']) frame.addEventListener(kind, begin, { once: true });
+    large.addEventListener('load', () => { frame.src = large.src; });
     return frame;
   };
   const answered = () => {

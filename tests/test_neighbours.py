@@ -75,13 +75,13 @@ def test_a_gallery_keeps_them_and_adds_to_them(gallery, folder, embedder):
 
 
 def slow_context(embeddings, near: Neighbours, query, k, own=None, copies=None):
-    """Every item augmented, the query expanded, the crowded ranked lower, everything ranked again: by loops.
+    """Every item augmented, the query expanded, distances by those of an item's neighbours, all ranked again: by loops.
 
-    (the best items, what ranks them, their similarities)
+    (the best items, how far they are, their similarities)
     """
     unit = lambda v: v / np.linalg.norm(v)  # noqa: E731
     items = [i for i in range(len(embeddings)) if own is None or copies[i] != own]
-    augmented, crowding = {}, {}
+    augmented, scale = {}, {}
     for item in items:
         used = [
             (p, s) for p, s in zip(near.positions[item], near.scores[item])
@@ -89,13 +89,13 @@ def slow_context(embeddings, near: Neighbours, query, k, own=None, copies=None):
         ]  # fmt: skip
         nearest = sum((max(s, 0) ** 3 * embeddings[p] for p, s in used[:2]), np.zeros(1))
         augmented[item] = unit(embeddings[item] + nearest)
-        crowding[item] = 0.5 * float(np.mean([min(s, 0.7) for _, s in used])) if used else 0.0
+        scale[item] = (1 - float(np.mean([min(s, 0.7) for _, s in used])) if used else 1.0) ** 0.5
     scores = {item: float(query @ augmented[item]) for item in items}
-    nearest = sorted(items, key=lambda item: (crowding[item] - scores[item], item))[:2]
+    nearest = sorted(items, key=lambda item: ((1 - scores[item]) / scale[item], item))[:2]
     expanded = unit(query + sum((max(scores[i], 0) ** 3 * augmented[i] for i in nearest), np.zeros(1)))
-    final = {item: float(expanded @ augmented[item]) for item in items}
-    rank = {item: final[item] - crowding[item] for item in items}
-    return sorted(items, key=lambda item: -rank[item])[:k], rank, final
+    final = {item: max(float(expanded @ augmented[item]), float(query @ embeddings[item])) for item in items}
+    far = {item: max(0.0, 1 - final[item]) / scale[item] for item in items}
+    return sorted(items, key=far.__getitem__)[:k], far, final
 
 
 @settings(max_examples=25, deadline=None)
@@ -111,11 +111,23 @@ def test_context_against_loops(items, seed, leave_out):
     scores, positions = matches.scores, matches.positions
     for row in rows:
         own = copies[row] if leave_out else None
-        expected, rank, final = slow_context(embeddings, near, embeddings[row], 4, own, copies)
+        expected, far, final = slow_context(embeddings, near, embeddings[row], 4, own, copies)
         found = positions[row][positions[row] >= 0].tolist()
         assert len(found) == min(4, len(expected))
-        assert np.allclose([rank[p] for p in found], [rank[p] for p in expected], atol=1e-5)
+        assert np.allclose([far[p] for p in found], [far[p] for p in expected], atol=1e-5)
         assert np.allclose(scores[row][: len(found)], [final[p] for p in found], atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 300), st.integers(1, 8), st.floats(0, 0.9), st.integers(0, 99))
+def test_the_very_image_is_first_however_crowded_it_is(items, themes, share, seed):
+    """Whatever the others are: near to each other around some themes, or not."""
+    rng = np.random.default_rng(seed)
+    about = random_embeddings(themes, 16, seed)[rng.integers(0, themes, items)]
+    embeddings = l2_normalize(share * about + (1 - share) * random_embeddings(items, 16, seed + 1), 16)
+    index = index_types.build(embeddings)
+    near = finish(neighbours.find(index, np.arange(items)))
+    assert (reranking.search_reranked(index, near, embeddings, 1).positions[:, 0] == np.arange(items)).all()
 
 
 def test_views_of_one_thing_stay_before_what_is_merely_alike():
@@ -135,7 +147,7 @@ def test_what_is_near_to_many_is_ranked_lower():
     """Of items that are about as near to the query, first the one that is near to nothing else."""
     rng = np.random.default_rng(0)
     query, own, shared = np.eye(3, 256)
-    of_the_crowd = 0.61 * query + 0.5 * shared + 0.61 * l2_normalize(rng.standard_normal((20, 256)), 256)
+    of_the_crowd = 0.61 * query + 0.7 * shared + 0.38 * l2_normalize(rng.standard_normal((20, 256)), 256)
     embeddings = l2_normalize(np.vstack([of_the_crowd, 0.6 * query + 0.8 * own]), 256).astype(np.float32)
     index = index_types.build(embeddings)
     near = finish(neighbours.find(index, np.arange(21)))

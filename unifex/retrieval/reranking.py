@@ -3,9 +3,10 @@
 Every candidate is replaced by the weighted mean of itself and its nearest neighbours (database-side augmentation,
 Turcot and Lowe 2009), and the query by that of itself and its nearest candidates (alpha query expansion, Radenovic,
 Tolias, Chum 2019, section 3.4); weights are similarity ** 3. What is near to many is near to a query by chance more
-often: of every candidate's similarity half that to its own neighbours is taken (CSLS, Conneau et al. 2018, arXiv
-1710.04087, section 2.3; the query's half is the same for all). Neighbours as near as views of one thing count no more
-than others: they make a burst, which is to be found, and no hub.
+often: how far a candidate is from the query is measured by how far its own neighbours are from it (local scaling,
+Zelnik-Manor and Perona 2004, section 3; the query's own scale is the same for all). Neighbours as near as views of one
+thing count no more than others: they make a burst, which is to be found, and no hub. No candidate is farther than it
+was before all this, so that the very image is found first.
 Only the first candidates are treated so, the others follow as they were: nothing but the neighbours is kept, items
 added later take part at once, and who asks for more hits gets the same ones first.
 
@@ -33,7 +34,7 @@ NEAREST = 2
 ALPHA = 3
 NEAREST_OF_WORDS = 5
 LIKELIEST_TEXTS = 5
-CROWDED_SHARE = 0.5
+USUAL_SHARE = 0.5
 SAME_THING = 0.7  # cosine
 CANDIDATES = 256  # a query
 CANDIDATES_OF_WORDS = 64
@@ -44,8 +45,8 @@ _BELOW = 4.0  # what two cosines, or one less half of another, are never apart
 def search_reranked(
     index: VectorIndex, neighbours: Neighbours, queries: np.ndarray, k: int, excluded: Exclusion = NOTHING
 ) -> Matches:
-    """As :meth:`VectorIndex.search`, re-ranked: scores float64 are cosines of expanded query and augmented item, which
-    do not descend, since crowded items are ranked lower.
+    """As :meth:`VectorIndex.search`, re-ranked: scores float64 are cosines of expanded query and augmented item, or of
+    query and item where these are nearer. They do not descend, since crowded items are ranked lower.
 
     ``excluded`` also keeps a query's own group out of its candidates' neighbourhoods.
     """
@@ -77,7 +78,7 @@ def of_words(
     fit = _averaged(scores, finish(neighbours.find(index, copies, first)), first)
     if len(usual):
         likeliest = np.sort(features(first) @ usual.T, axis=1)[:, -LIKELIEST_TEXTS:]
-        fit -= CROWDED_SHARE * likeliest.mean(axis=1)
+        fit -= USUAL_SHARE * likeliest.mean(axis=1)
     rank = scores.astype(np.float64) - _BELOW
     rank[first] = fit
     return rank
@@ -101,14 +102,14 @@ def _rerank(
 ) -> Matches:
     near, usable = _neighbourhoods(neighbours, candidates.positions, excluded)
     augmented = _augment(embeddings, candidates.positions, near, usable)
-    crowding = CROWDED_SHARE * _crowding(near.scores, usable)
+    scale = np.sqrt(1 - _nearness(near.scores, usable))
     scores = np.where(candidates.found, similarities_of_pairs(queries, augmented), -np.inf)
-    nearest = np.argsort(crowding - scores, axis=1, kind="stable")[:, :NEAREST]
+    nearest = np.argsort((1 - scores) / scale, axis=1, kind="stable")[:, :NEAREST]
     weights = np.maximum(np.take_along_axis(scores, nearest, 1), 0) ** ALPHA
     expanded = queries + np.einsum("qn,qnd->qd", weights, np.take_along_axis(augmented, nearest[..., None], 1))
     expanded = l2_normalize(expanded, expanded.shape[1])
-    similarities = similarities_of_pairs(expanded.astype(np.float64), augmented)
-    return Matches(similarities, candidates.positions).top_k(k, by=similarities - crowding)
+    similarities = np.maximum(similarities_of_pairs(expanded.astype(np.float64), augmented), candidates.scores)
+    return Matches(similarities, candidates.positions).top_k(k, by=-np.maximum(1 - similarities, 0) / scale)
 
 
 def _neighbourhoods(neighbours: Neighbours, positions: np.ndarray, excluded: Exclusion) -> tuple[Matches, np.ndarray]:
@@ -120,8 +121,8 @@ def _neighbourhoods(neighbours: Neighbours, positions: np.ndarray, excluded: Exc
     return near, usable
 
 
-def _crowding(scores: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """How near items are to their neighbours, as far as these show other things: float32 [Q, c]."""
+def _nearness(scores: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """The mean cosine of items and their neighbours, as far as these show other things: float32 [Q, c], at most 0.7."""
     nearness = np.where(usable, np.minimum(scores, np.float32(SAME_THING)), 0).sum(2)
     return nearness / np.maximum(usable.sum(2), 1).astype(np.float32)
 

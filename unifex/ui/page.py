@@ -9,7 +9,7 @@ import gradio as gr
 
 from unifex.core.text import explain
 
-REST = 0.01  # seconds between two looks for work: Gradio's millisecond keeps 7 % of a core busy for ever, this 3 %
+REST = 0.004
 REST_OF_PROGRESS = 0.1  # the same for the progress of handlers; the page's own tells of it otherwise
 
 
