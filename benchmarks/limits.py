@@ -104,8 +104,8 @@ def photographs(ground: Ground) -> Iterator[Row]:
 
 def million(ground: Ground) -> Iterator[Row]:
     """A gallery of a million: from the start of a program to its first answer, beside reading the index alone, and the
-    same of 50 items, which is what imports, network and picture take; :func:`words`; features of 100,000 items more,
-    until they are found and kept, beside the same into an empty gallery."""
+    same of 50 items, which is what imports, network and picture take; :func:`words`, :func:`context`; features of
+    100,000 items more, until they are found and kept, beside the same into an empty gallery."""
     with tempfile.TemporaryDirectory() as scratch:
         gallery = fill(Gallery.create(Path(scratch) / "large", ground.embedder), ground.seeds, MANY)
         gallery.derived.save()
@@ -125,7 +125,8 @@ def million(ground: Ground) -> Iterator[Row]:
         ours, alone, few = ground.in_turns(answer(gallery), lambda: program_seconds(read), answer(small))
         rival = f"reads the index {alone:.1f} s, of {VERY_FEW} {few:.1f} s"
         yield Row("first answer of 1,000,000 items", f"{ours:.1f} s", rival, ours / alone, 3, at_most=True)
-        yield from words(ground, Gallery.open(gallery.folder, ground.embedder))
+        yield from words(ground, opened := Gallery.open(gallery.folder, ground.embedder))
+        context(ground, opened)
         started = time.perf_counter()
         fill(gallery, ground.seeds, ADDED, first=MANY).derived.save()
         ours, started = time.perf_counter() - started, time.perf_counter()
@@ -157,6 +158,21 @@ def words(ground: Ground, gallery: Gallery) -> Iterator[Row]:
     after = searched("a red shoe")
     yield Row("words in 1,000,000 items", f"{ours:.2f} s", f"NumPy over features {plain:.1f} s", plain / ours, 1)
     print(f"the first words {first:.1f} s, the first after ten items came {after:.1f} s", flush=True)
+
+
+def context(ground: Ground, gallery: Gallery) -> None:
+    """Print what hits in context take where nobody knows the neighbours of all items: the first, and other images'."""
+    images = [item.read() for item in ground.items[:: len(ground.items) // SHOWN]]
+
+    def searched(image: bytes, rerank: bool) -> float:
+        return _milliseconds(lambda query, k: search(gallery, [query], k, rerank=rerank), image)
+
+    alone = statistics.median(searched(image, False) for image in images)
+    first, *others = (searched(image, True) for image in images)
+    print(
+        f"in context the first {first:.0f} ms, others {statistics.median(others):.0f} ms, alone {alone:.0f} ms",
+        flush=True,
+    )
 
 
 def program_seconds(code: str) -> float:
@@ -308,7 +324,7 @@ def vectors(ground: Ground) -> Iterator[Row]:
     yield Row("its memory, bytes an item", f"{found.candidates.nbytes / 1e6:.0f} MB", "", size, 100, at_most=True)
 
 
-def _milliseconds(work: Callable[..., object], query: np.ndarray) -> float:
+def _milliseconds(work: Callable[..., object], query: Any) -> float:
     started = time.perf_counter()
     work(query, 10)
     return 1000 * (time.perf_counter() - started)

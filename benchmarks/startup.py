@@ -28,7 +28,7 @@ from tests.support.serving import serve
 def seconds_to_usable(browser: Browser, indexes: Path) -> float:
     """Start the app, open the page, wait for the first card."""
     started = time.perf_counter()
-    with serve(indexes) as server:
+    with serve(indexes, environment={}) as server:  # an interpreter of its own, as a user's
         page = browser.new_page()
         page.goto(server.url)
         page.wait_for_selector("#hits .card", timeout=120_000)
@@ -83,11 +83,10 @@ def main() -> None:
             first.append(seconds_to_usable(browser, indexes))
             later.append(seconds_to_usable(browser, indexes))
             empty.append(seconds_to_empty(browser))
-    medians = f"first start {statistics.median(first):.1f} s, later {statistics.median(later):.1f} s"
-    print(f"median of {arguments.runs}: {medians}")
-    ours, theirs = statistics.median(later), statistics.median(empty)
+    ever, ours, theirs = map(statistics.median, (first, later, empty))
     rival = f"empty Gradio page {theirs:.1f} s"
     tell(Row("start to a usable page", f"{ours:.1f} s", rival, ours / theirs, 1.8, at_most=True))
+    tell(Row("the very first start", f"{ever:.1f} s", f"a later one {ours:.1f} s", ever / ours, 2, at_most=True))
 
 
 if __name__ == "__main__":

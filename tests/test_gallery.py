@@ -18,6 +18,7 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import assert_no_orphans, make_model, run_index
 from unifex.core import thumbnails
 from unifex.core.files import verify, with_checksum
+from unifex.core.locks import lock_in_folder
 from unifex.gallery import image_store, kept_columns
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
@@ -402,6 +403,21 @@ def test_a_gallery_that_was_deleted_is_not_made_again_by_who_has_it_open(gallery
     with pytest.raises(FileNotFoundError):
         kept.write(snapshot.columns.items, snapshot.embeddings)
     assert not gallery.folder.exists()
+
+
+@pytest.mark.parametrize("change", [lambda all: all.delete("drawn"), lambda all: all.rename("drawn", "other")])
+def test_who_is_late_with_a_change_makes_no_gallery_again(gallery, change, monkeypatch):
+    """Somebody else deletes it after a look at it, and before it is locked."""
+    library = Library(gallery.folder.parent)
+
+    def locked_late(path: Path, timeout: float) -> None:
+        shutil.rmtree(gallery.folder)
+        return lock_in_folder(path, timeout)
+
+    monkeypatch.setattr("unifex.gallery.library.lock_in_folder", locked_late)
+    with pytest.raises(GalleryError, match="deleted or renamed"):
+        change(library)
+    assert library.names() == []
 
 
 def test_forecast_is_about_right(folder, embedder, gallery):

@@ -10,9 +10,10 @@ from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.neighbours import NEIGHBOURS, Kept, Neighbours
+from unifex.gallery.neighbours import NEIGHBOURS, Kept, Neighbours, NeighboursAsked
 from unifex.gallery.snapshot import ITEM
 from unifex.retrieval import reranking
+from unifex.retrieval.search import search
 from unifex.vector_index import index_types
 from unifex.vector_index.matches import NOTHING, Exclusion
 
@@ -190,10 +191,39 @@ def test_words_in_context_against_loops(items, texts, seed, filtered):
     expected = sorted(first, key=lambda item: -value[item]) + others
     texts_known = np.array(usual, np.float32).reshape(-1, 8)
     features = embeddings.__getitem__
-    rank = reranking.of_words(scores, features, index, np.arange(items), texts_known, mask if filtered else None)
+    rank = reranking.of_words(scores, features, near, texts_known, mask if filtered else None)
     found = highest(rank, mask, items).tolist()
     assert sorted(found) == sorted(expected)
     assert np.allclose([value[item] for item in found], [value[item] for item in expected], atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 400), st.integers(0, 99), st.lists(st.lists(st.integers(-1, 399), max_size=40), max_size=5))
+def test_neighbours_that_are_asked_for_are_those_of_all(items, seed, asked):
+    copies = np.random.default_rng(seed).integers(0, items, items)
+    index = index_types.build(random_embeddings(items, 8, seed))
+    every, some = finish(neighbours.find(index, copies)), NeighboursAsked(index, copies)
+    for rows in (np.array(one, np.int64) % items for one in asked):
+        told, expected = some.at(rows), every.at(rows)
+        assert np.array_equal(told.positions, expected.positions)
+        assert np.allclose(told.scores, expected.scores)
+
+
+def test_context_is_the_same_whether_all_neighbours_are_known(embedder, folder, tmp_path):
+    """Also at other dimensions, and for who asks for more."""
+    gallery = Gallery.create(tmp_path / "g", embedder)
+    run_index(gallery, folder)
+    images = [path.read_bytes() for path in sorted(folder.rglob("*.png"))[:5]]
+
+    def ask() -> list[list[int]]:
+        found = [
+            search(gallery, [image], k, dim=d, rerank=True) for image in images for k in (3, 24) for d in (64, 256)
+        ]
+        return [[hit.record.id for hit in one.hits] for one in found]
+
+    asked = ask()
+    gallery.neighbours()
+    assert ask() == asked
 
 
 def test_context_of_nothing():

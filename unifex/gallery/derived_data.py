@@ -32,7 +32,7 @@ from unifex.gallery.duplicates import Compared, Duplicates
 from unifex.gallery.errors import ItemsGone
 from unifex.gallery.features import StoredFeatures
 from unifex.gallery.kept_embeddings import KeptEmbeddings
-from unifex.gallery.neighbours import Kept, Neighbours
+from unifex.gallery.neighbours import Kept, Neighbours, NeighboursAsked
 from unifex.gallery.records import Counts
 from unifex.gallery.snapshot import FurtherColumns, ItemTable, Snapshot
 from unifex.gallery.unit_features import UnitFeatures
@@ -293,6 +293,14 @@ class DerivedData:
         with self._memo.making("neighbours"):
             current = self.snapshot()
             return current, finish(self.find_neighbours(current))
+
+    def neighbours_for_search(self, current: Snapshot) -> Neighbours | NeighboursAsked:
+        """Those of all items of a snapshot, where they are known already, or of those that are asked about."""
+        known = self._memo.last("neighbours", current.fingerprint)
+        if known is not None:
+            return known
+        make = lambda: NeighboursAsked(current.index, current.columns.copies)  # noqa: E731
+        return self._memo.get("neighbours asked", current.fingerprint, make)
 
     def find_duplicates(self, current: Snapshot | None = None) -> Work[Duplicates]:
         """The near-copies in the snapshot (``current``: in this one); at once when nothing changed since the last time.

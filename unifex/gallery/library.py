@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
+from unifex.core.locks import lock_in_folder
 from unifex.core.progress import Work
 from unifex.core.system import ON_WINDOWS, is_device
 from unifex.core.text import reason, what_there_is
@@ -263,12 +264,16 @@ class Library:
 
     @staticmethod
     def _when_idle(folder: Path, action: Callable[[], object]) -> None:
-        lock = FileLock(folder / ".lock", timeout=0)
         try:
+            lock = lock_in_folder(folder / ".lock", timeout=0)
             lock.acquire()
         except Timeout:
             raise GalleryError(
                 say("gallery '{name}' is being written; wait for it, or cancel it", name=folder.name)
+            ) from None
+        except FileNotFoundError:
+            raise GalleryError(
+                say("gallery '{name}' was deleted or renamed meanwhile; choose it again", name=folder.name)
             ) from None
         except OSError:  # nobody can write in it who cannot lock it
             action()

@@ -16,7 +16,7 @@ from unifex.core import derived
 from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
 from unifex.core.language import to_say
-from unifex.core.progress import Stage, Work
+from unifex.core.progress import Stage, Work, finish
 from unifex.vector_index import index_types
 from unifex.vector_index.exact import VectorIndex
 from unifex.vector_index.matches import Exclusion, Matches
@@ -41,6 +41,27 @@ def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None)
         found = index.search(index.embeddings[block], NEIGHBOURS, Exclusion.own(copies, block))
         near.put(slice(start, start + len(block)), found)
     return near
+
+
+class NeighboursAsked:
+    """The same of the items that somebody asks about, found then and known from then on: all of a large gallery take
+    minutes, and a search looks at some hundred. Memory is taken as items become known."""
+
+    def __init__(self, index: VectorIndex, copies: np.ndarray):
+        self._index, self._copies = index, copies
+        self._known = np.zeros(len(copies), bool)
+        self._scores = np.zeros((len(copies), NEIGHBOURS), np.float32)
+        self._positions = np.zeros((len(copies), NEIGHBOURS), np.int64)
+
+    def at(self, rows: np.ndarray) -> Matches:
+        """As :meth:`Neighbours.at`, of the items at ``rows`` int64 of any shape; of a row -1 it says anything."""
+        asked = np.unique(rows[rows >= 0])
+        new = asked[~self._known[asked]]
+        if len(new):
+            found = finish(find(self._index, self._copies, new))
+            self._scores[new], self._positions[new] = found.scores, found.positions
+            self._known[new] = True  # last: others look at it meanwhile
+        return Matches(self._scores[rows], self._positions[rows])
 
 
 @dataclass(frozen=True)

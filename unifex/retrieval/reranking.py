@@ -22,10 +22,8 @@ from collections.abc import Callable
 import numpy as np
 
 from unifex.core.arrays import highest
-from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
-from unifex.gallery import neighbours
-from unifex.gallery.neighbours import Neighbours
+from unifex.gallery.neighbours import Neighbours, NeighboursAsked
 from unifex.vector_index.exact import VectorIndex
 from unifex.vector_index.matches import NOTHING, Exclusion, Matches
 from unifex.vector_index.metric import similarities_of_pairs
@@ -43,7 +41,11 @@ _BELOW = 4.0  # what two cosines, or one less half of another, are never apart
 
 
 def search_reranked(
-    index: VectorIndex, neighbours: Neighbours, queries: np.ndarray, k: int, excluded: Exclusion = NOTHING
+    index: VectorIndex,
+    neighbours: Neighbours | NeighboursAsked,
+    queries: np.ndarray,
+    k: int,
+    excluded: Exclusion = NOTHING,
 ) -> Matches:
     """As :meth:`VectorIndex.search`, re-ranked: scores float64 are cosines of expanded query and augmented item, or of
     query and item where these are nearer. They do not descend, since crowded items are ranked lower.
@@ -64,18 +66,17 @@ def search_reranked(
 def of_words(
     scores: np.ndarray,
     features: Callable[[np.ndarray], np.ndarray],
-    index: VectorIndex,
-    copies: np.ndarray,
+    neighbours: Neighbours | NeighboursAsked,
     usual: np.ndarray,
     mask: np.ndarray | None = None,
 ) -> np.ndarray:
     """What items are ranked by, float64 [N], of how well words fit them, ``scores`` float32 [N], -1 to 1.
 
-    ``features(positions)`` [n, D] and the texts ``usual`` [m, D] have L2 norm 1; m may be 0. ``copies`` int [N]: equal
-    for identical images. Candidates are the first that ``mask`` bool [N] leaves; others come after them.
+    ``features(positions)`` [n, D] and the texts ``usual`` [m, D] have L2 norm 1; m may be 0. Candidates are the first
+    that ``mask`` bool [N] leaves; others come after them.
     """
     first = highest(scores, mask, CANDIDATES_OF_WORDS)
-    fit = _averaged(scores, finish(neighbours.find(index, copies, first)), first)
+    fit = _averaged(scores, neighbours.at(first), first)
     if len(usual):
         likeliest = np.sort(features(first) @ usual.T, axis=1)[:, -LIKELIEST_TEXTS:]
         fit -= USUAL_SHARE * likeliest.mean(axis=1)
@@ -84,9 +85,9 @@ def of_words(
     return rank
 
 
-def _averaged(scores: np.ndarray, near: Neighbours, rows: np.ndarray) -> np.ndarray:
-    """How well words fit the items at ``rows`` int [n], each averaged with its 5 nearest, weighted by similarity ** 3:
-    float32 [n]."""
+def _averaged(scores: np.ndarray, near: Matches, rows: np.ndarray) -> np.ndarray:
+    """How well words fit the items at ``rows`` int [n], each averaged with its 5 nearest of ``near``, weighted by
+    similarity ** 3: float32 [n]."""
     positions = near.positions[:, :NEAREST_OF_WORDS]
     weights = np.where(positions >= 0, np.maximum(near.scores[:, :NEAREST_OF_WORDS], 0), 0) ** ALPHA
     return (scores[rows] + (weights * scores[positions]).sum(axis=1)) / (1 + weights.sum(axis=1))
@@ -94,7 +95,7 @@ def _averaged(scores: np.ndarray, near: Neighbours, rows: np.ndarray) -> np.ndar
 
 def _rerank(
     embeddings: np.ndarray,
-    neighbours: Neighbours,
+    neighbours: Neighbours | NeighboursAsked,
     queries: np.ndarray,
     candidates: Matches,
     k: int,
@@ -112,7 +113,9 @@ def _rerank(
     return Matches(similarities, candidates.positions).top_k(k, by=-np.maximum(1 - similarities, 0) / scale)
 
 
-def _neighbourhoods(neighbours: Neighbours, positions: np.ndarray, excluded: Exclusion) -> tuple[Matches, np.ndarray]:
+def _neighbourhoods(
+    neighbours: Neighbours | NeighboursAsked, positions: np.ndarray, excluded: Exclusion
+) -> tuple[Matches, np.ndarray]:
     """Neighbours of the items at ``positions`` [Q, c], and which of them count: [Q, c, 15]."""
     near = neighbours.at(positions)
     usable = near.found

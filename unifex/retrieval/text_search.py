@@ -59,7 +59,8 @@ def search_by_text(
     in_context = words_alone and (rerank or len(usual) > 0)
     rank = scores
     if in_context:
-        rank = reranking.of_words(scores, features.__getitem__, snapshot.index, snapshot.columns.copies, usual, mask)
+        near = gallery.derived.neighbours_for_search(snapshot)
+        rank = reranking.of_words(scores, features.__getitem__, near, usual, mask)
     first = named(snapshot.columns.labels, query.text if words_alone else "")
     duplicates = folding.duplicates_of(gallery, snapshot, fold)
     best = highest(rank + _NAMED_AHEAD * first, mask, len(scores) if duplicates else k)

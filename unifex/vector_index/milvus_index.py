@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from filelock import FileLock
 
 from unifex.core import derived
 from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
 from unifex.core.language import say
+from unifex.core.locks import lock_in_folder
 from unifex.vector_index.candidates import EVERYTHING, CandidateIndex, Place, StoreError, Vectors
 from unifex.vector_index.matches import Matches
 from unifex.vector_index.metric import MILVUS_METRIC, brute_force
@@ -74,7 +74,7 @@ class MilvusIndex(CandidateIndex):
         note = place.folder / f"{name}.npz"
         with _errors_named(name):
             client = _client(location(place.store, place.folder))
-            with FileLock(place.folder / ".store-lock"):
+            with lock_in_folder(place.folder / ".store-lock"):
                 sent = _sent(client, name, note)
                 if sent is None:
                     _create(client, name, vectors.embeddings.shape[1])
