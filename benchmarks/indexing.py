@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.table import Row, tell
+from tests.support.timm_lite import classifier
 from unifex.core import images
 from unifex.core.progress import finish
 from unifex.data.item import Item, Options
@@ -73,7 +74,7 @@ def plain_seconds(items: list[Item], backbone: str) -> float:
     from torchvision import transforms
 
     spec = zoo.get(backbone)
-    network = NETWORKS["lite0"].classifier(*spec.weights_files())
+    network = classifier(NETWORKS["lite0"])
     network.reset_classifier(0)
     prepare = transforms.Compose(
         [

@@ -23,6 +23,7 @@ import numpy as np
 
 from benchmarks.table import Row, tell
 from benchmarks.train_default_model import EXCLUDED
+from tests.support.timm_lite import classifier
 from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
@@ -128,7 +129,7 @@ def _classes() -> tuple[list[str], np.ndarray]:
 
     info = ImageNetInfo()
     glosses = [info.index_to_description(number, detailed=True) for number in range(info.num_classes())]
-    weights = NETWORKS["lite0"].classifier(LITE0.weights_files()[0]).classifier.weight.detach().numpy()
+    weights = classifier(NETWORKS["lite0"]).classifier.weight.detach().numpy()
     directions = np.zeros((len(weights), LITE0.feature_dim), np.float32)
     directions[:, : weights.shape[1]] = weights - weights.mean(axis=0)
     return glosses, directions

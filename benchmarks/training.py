@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import Row, tell
+from tests.support.timm_lite import classifier
 from unifex.core.progress import finish
 from unifex.data.item import Item, Options
 from unifex.data.sources import open_source
@@ -109,7 +110,7 @@ def public_seconds(items: list[Item], config: TrainConfig, steps: int) -> float:
     from unifex.training.losses import NestedLoss, Settings
 
     spec = zoo.get("lite0")
-    network = NETWORKS["lite0"].classifier(*spec.weights_files())
+    network = classifier(NETWORKS["lite0"])
     network.reset_classifier(0)
     network.requires_grad_(False).train()
     classes = {label: number for number, label in enumerate(sorted({(item.domain, item.label) for item in items}))}

@@ -4,31 +4,44 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.timm_lite import classifier
 from unifex.models import backbones
 from unifex.models.efficientnet_lite import LITE0, LITE0_LITE2, NETWORKS
+from unifex.models.lite_network import LiteStages
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_weight_names_pair_as_their_order_does(network):
-    import timm
-
-    state = torch.load(network.weights(), map_location="cpu", weights_only=True)
-    expected = list(timm.create_model(network.name, pretrained=False).state_dict())
-    assert [network.timm_name(name) for name in state] == expected
+def test_network_is_timms(network):
+    """Of pictures of odd sides, too, where TensorFlow pads unevenly; tensors are called as timm calls them."""
+    theirs, ours = classifier(network), LiteStages(network.widths, network.repeats).eval()
+    ours.load_state_dict(network.state(network.weights()))
+    names = {"conv_stem": "stem.0", "bn1": "stem.1", "conv_head": "head.0", "bn2": "head.1"}
+    renamed = {
+        names.get(layer := name.rpartition(".")[0], layer) + "." + name.rpartition(".")[2]: tensor
+        for name, tensor in theirs.state_dict().items() if not name.startswith("classifier.")
+    }  # fmt: skip
+    assert list(ours.state_dict()) == list(renamed)
+    assert all(torch.equal(ours.state_dict()[name], tensor) for name, tensor in renamed.items())
+    rng = torch.Generator().manual_seed(0)
+    for side in ((224, 224), (260, 260), (97, 130), (33, 64)):
+        batch = torch.randn((2, 3, *side), generator=rng)
+        with torch.inference_mode():
+            found = ours.head(ours.blocks(ours.stem(batch)))
+            assert torch.allclose(found, theirs.forward_features(batch), atol=1e-4)
 
 
 @pytest.mark.parametrize(("network", "spec"), [("lite0", LITE0), ("lite2", LITE0_LITE2)])
 def test_the_weights_recognise_real_photographs(photographs, network, spec):
     """ImageNet classes: 281-285 are cats, 292 is the tiger, 967 espresso, 698 palace; a dahlia, which is none of
     them, is taken for a daisy (985) or a honeycomb (599)."""
-    classifier = NETWORKS[network].classifier(NETWORKS[network].weights())
+    recognised = classifier(NETWORKS[network])
     cat, coffee, _, palace, flower = photographs
     found = []
     for photograph in (cat, coffee, palace, flower):
         pixels = replace(spec.preprocessing, fit="crop").to_input(photograph)
         batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.inference_mode():
-            found.append(set(classifier(batch).topk(1).indices[0].tolist()))
+            found.append(set(recognised(batch).topk(1).indices[0].tolist()))
     for classes, one_of in zip(found, [{281, 282, 283, 284, 285}, {967}, {698}, {985, 599}], strict=True):
         assert classes & one_of
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support import drawing
 from tests.support.galleries import run_index
+from tests.support.timm_lite import classifier
 from unifex.gallery.gallery import Gallery
 from unifex.models.backbones import BackboneError
 from unifex.models.efficientnet_lite import LITE0, NETWORKS
@@ -100,7 +101,7 @@ def test_a_classs_name_leads_to_what_the_classifier_takes_for_it():
     directions = Embedder.raw("lite0").embed_text(list(names))
     assert directions.shape == (len(names), LITE0.feature_dim)
     assert np.allclose(np.linalg.norm(directions, axis=1), 1, atol=1e-5)
-    weights = NETWORKS["lite0"].classifier(LITE0.weights_files()[0]).classifier.weight.detach().numpy()
+    weights = classifier(NETWORKS["lite0"]).classifier.weight.detach().numpy()
     weights -= weights.mean(axis=0)
     weights /= np.linalg.norm(weights, axis=1, keepdims=True)
     likest = np.argsort(-(directions[:, : weights.shape[1]] @ weights.T), axis=1)[:, :5]

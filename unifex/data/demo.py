@@ -9,10 +9,11 @@ machine gets the same pictures.
 from __future__ import annotations
 
 import io
+import math
 import random
 import shlex
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
@@ -130,17 +131,23 @@ DEMO = SourceKind("the demo", "", "Pictures that are drawn here.", lambda spec, 
 def render(domain: str, variant: int, view: int) -> bytes:
     """JPEG bytes of one view of one instance."""
     rng = random.Random(f"{domain}/{variant}/{view}")
-    pen = Pen()
-    for line in list(drawings()[domain].values())[variant]:
-        pen.draw(line)
     scene = _background(rng)
-    _place(scene, pen.image, rng, plain=view == 0)
+    _place(scene, _drawn(domain, variant), rng, plain=view == 0)
     if view % 3 == 2:
         _occlude(scene, rng)
     scene = _light(scene, rng)
     stream = io.BytesIO()
     scene.save(stream, "JPEG", quality=88)
     return stream.getvalue()
+
+
+@lru_cache(8)
+def _drawn(domain: str, variant: int) -> Image.Image:
+    """An instance, flat, on a transparent canvas."""
+    pen = Pen()
+    for line in list(drawings()[domain].values())[variant]:
+        pen.draw(line)
+    return pen.image
 
 
 def _background(rng: random.Random) -> Image.Image:
@@ -165,14 +172,18 @@ def _background(rng: random.Random) -> Image.Image:
 
 def _place(scene: Image.Image, drawing: Image.Image, rng: random.Random, plain: bool) -> None:
     """Tilt (a perspective), turn, scale and set the drawing down, with a shadow."""
-    bend = 0 if plain else rng.uniform(0.02, 0.16) * _CANVAS
+    bend = 0 if plain else rng.uniform(0.02, 0.16)
     lean = rng.choice((-1, 1))
-    left, right = (bend, 0) if lean > 0 else (0, bend)
-    quad = (0, -left, 0, _CANVAS + left, _CANVAS, _CANVAS + right, _CANVAS, -right)
-    drawing = drawing.transform(drawing.size, Image.Transform.QUAD, quad, Image.Resampling.BILINEAR)
-    drawing = drawing.rotate(0 if plain else rng.uniform(-22, 22), Image.Resampling.BILINEAR, expand=True)
+    angle = 0 if plain else rng.uniform(-22, 22)
     side = int(SIDE * (0.82 if plain else rng.uniform(0.5, 0.9)))
-    drawing = drawing.resize((side, side), Image.Resampling.BICUBIC)
+    turned = math.cos(math.radians(abs(angle))) + math.sin(math.radians(abs(angle)))  # times as wide as before
+    size = round(side / turned)  # first of all: what is small is bent and turned in half of the time
+    drawing = drawing.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2)
+    left, right = (bend * size, 0) if lean > 0 else (0, bend * size)
+    quad = (0, -left, 0, size + left, size, size + right, size, -right)
+    drawing = drawing.transform(drawing.size, Image.Transform.QUAD, quad, Image.Resampling.BILINEAR)
+    drawing = drawing.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+    side = drawing.width
     room = SIDE - side
     x, y = (room // 2, room // 2) if plain else (rng.randint(0, room), rng.randint(0, room))
     shadow = Image.new("RGBA", drawing.size, (0, 0, 0, 0))

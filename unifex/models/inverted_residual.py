@@ -44,7 +44,7 @@ class Maps:
 
 
 def run_block(block: Any, maps: Maps) -> Maps:
-    """A block of timm's EfficientNets without squeeze-and-excitation, its batch norms in evaluation mode."""
+    """An ``InvertedResidual`` of :mod:`unifex.models.lite_network`, its batch norms in evaluation mode."""
     found = pointwise(block.conv_pw, block.bn1, maps)
     found = depthwise(block.conv_dw, block.bn2, found)
     found = pointwise(block.conv_pwl, block.bn3, found)
@@ -87,13 +87,21 @@ def _by_products(convolution: Any, norm: Any, maps: Maps) -> Maps:
 
 def _by_convolution(convolution: Any, norm: Any, maps: Maps) -> Maps:
     import torch
-    from timm.layers.padding import pad_same
 
     kernel, stride, (weight, bias) = convolution.kernel_size, convolution.stride, _folded(convolution, norm)
     weight = weight.unflatten(1, (1, *kernel))
     with torch.autocast(weight.device.type, enabled=False):  # whose slope takes a processor four times as long
-        padded = pad_same(maps.tensor().to(weight), kernel, stride)
+        padded = pad_same(maps.tensor().to(weight), kernel[0], stride[0])
         return Maps.of(norm.act(torch.nn.functional.conv2d(padded, weight, bias, stride, groups=len(weight))))
+
+
+def pad_same(maps: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
+    """[B, C, H, W] with zeros around, so that a convolution gives H / stride and W / stride, rounded up; where they are
+    uneven, more below and to the right."""
+    import torch
+
+    missing = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in maps.shape[:1:-1]]
+    return torch.nn.functional.pad(maps, [half for of in missing for half in (of // 2, of - of // 2)])
 
 
 def _folded(convolution: Any, norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
