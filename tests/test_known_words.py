@@ -86,7 +86,7 @@ def test_words_are_ranked_in_context_and_those_in_a_label_come_first(embedder, t
     for hit in result.hits:
         assert hit.score == pytest.approx(cosines[snapshot.columns.ids == hit.record.id][0], abs=1e-4)
 
-    monkeypatch.setattr(reranking, "CANDIDATES_OF_WORDS", 1)
+    monkeypatch.setattr(reranking, "CANDIDATES", 1)
     for label in drawing.LABELS:  # though what has it is no candidate
         name = label.rpartition("/")[2]
         hits = search(gallery, Query(text=name), len(rank)).hits

@@ -183,7 +183,7 @@ def test_words_in_context_against_loops(items, texts, seed, filtered):
         total = 1 + sum(weights.values())
         value[item] = (scores[item] + sum(weight * scores[p] for p, weight in weights.items())) / total
     whole = sorted(np.flatnonzero(mask).tolist(), key=lambda item: -scores[item])
-    first, others = whole[: reranking.CANDIDATES_OF_WORDS], whole[reranking.CANDIDATES_OF_WORDS :]
+    first, others = whole[: reranking.CANDIDATES], whole[reranking.CANDIDATES :]
     value |= {item: scores[item] for item in others}
     for item in first if usual else []:
         likeliest = sorted((float(embeddings[item] @ text) for text in usual), reverse=True)[:5]

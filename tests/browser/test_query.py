@@ -143,6 +143,30 @@ def test_a_region_of_an_item_by_keys_alone(server, open_page):
     expect(page.locator("#query-image")).to_be_visible()
 
 
+def test_a_region_drawn_on_the_thumbnail_stays_where_it_is_as_the_picture_comes(server, open_page):
+    """The picture comes after the hits, and waits for none of them."""
+    page, held = open_page(server.url), []
+    page.route("**/picture/**", lambda route: held.append(route))
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    shown = page.locator("#query .pictures img")
+    expect(shown).to_have_attribute("src", re.compile("^thumb/"))
+    page.get_by_role("button", name="Select a region").press("Enter")
+    place = boxes(page).bounding_box()
+    for _ in range(100):
+        if held:
+            break
+        page.wait_for_timeout(50)
+    for route in held:
+        route.continue_()
+    page.unroute("**/picture/**")
+    expect(shown).to_have_attribute("src", re.compile("/picture/"))
+    settle(page)
+    assert len(held) == 1
+    now = boxes(page).bounding_box()
+    assert now == pytest.approx(place, abs=1.5)  # pixels; a thumbnail's sides are rounded
+
+
 def test_a_finger_moves_a_region(server, open_page):
     page = open_page(server.url, **PHONE)
     put(page, beside())

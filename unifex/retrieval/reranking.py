@@ -34,8 +34,7 @@ NEAREST_OF_WORDS = 5
 LIKELIEST_TEXTS = 5
 USUAL_SHARE = 0.5
 SAME_THING = 0.7  # cosine
-CANDIDATES = 256  # a query
-CANDIDATES_OF_WORDS = 64
+CANDIDATES = 64  # a query; with four times as many it finds no more
 BLOCK_VALUES = 1 << 22
 _BELOW = 4.0  # what two cosines, or one less half of another, are never apart
 
@@ -75,7 +74,7 @@ def of_words(
     ``features(positions)`` [n, D] and the texts ``usual`` [m, D] have L2 norm 1; m may be 0. Candidates are the first
     that ``mask`` bool [N] leaves; others come after them.
     """
-    first = highest(scores, mask, CANDIDATES_OF_WORDS)
+    first = highest(scores, mask, CANDIDATES)
     fit = _averaged(scores, neighbours.at(first), first)
     if len(usual):
         likeliest = np.sort(features(first) @ usual.T, axis=1)[:, -LIKELIEST_TEXTS:]
