@@ -10,7 +10,7 @@ from unifex.core.language import say, to_say
 from unifex.core.templates import render
 from unifex.ui.scripts import scripts
 
-HIT_ORDERS = {"": to_say("Most alike first"), "label": to_say("By label"), "path": to_say("By path")}
+HIT_ORDERS = {"": to_say("Best match first"), "label": to_say("By label"), "path": to_say("By path")}
 ITEM_ORDERS = {
     "": to_say("As they were added"),
     "newest": to_say("Newest first"),
