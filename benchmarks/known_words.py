@@ -28,12 +28,12 @@ from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
+from unifex.gallery.neighbours import NeighboursAsked
 from unifex.models.efficientnet_lite import LITE0, NETWORKS
 from unifex.models.embedder import RAW, Embedder
 from unifex.models.known_words import PLACE, SentenceEncoder
 from unifex.retrieval.reranking import of_words
 from unifex.vector_index import index_types
-from unifex.vector_index.exact import VectorIndex
 
 TEMPERATURES = {"classes": 0.07, "labels": 0.1}
 WEIGHT_OF_LABELS = 1.5
@@ -59,25 +59,25 @@ class Rows:
 
 @dataclass(frozen=True)
 class Found:
-    """Who is searched among, positions in ``rows``; ``index`` and ``usual`` texts, where these rank as search does."""
+    """Who is searched among, positions in ``rows``; ``near`` and ``usual`` texts, where these rank as search does."""
 
     rows: Rows
     items: np.ndarray
-    index: VectorIndex | None = None
+    near: NeighboursAsked | None = None
     usual: np.ndarray | None = None
 
     def in_context(self, embedder: Embedder) -> Found:
         """The same, ranked as search does."""
         index = index_types.build(np.ascontiguousarray(self.rows.embeddings[self.items]))
-        return replace(self, index=index, usual=embedder.usual_texts())
+        near = NeighboursAsked(index, self.rows.copies[self.items])
+        return replace(self, near=near, usual=embedder.usual_texts())
 
     def first(self, directions: np.ndarray) -> np.ndarray:
         """Of each text [m, D] the first hits [m, FIRST], positions in ``rows``."""
         features = self.rows.features[self.items]
         scores = directions @ features.T
-        if self.index:
-            copies = self.rows.copies[self.items]
-            scores = [of_words(each, features.__getitem__, self.index, copies, self.usual) for each in scores]
+        if self.near and self.usual is not None:
+            scores = [of_words(each, features.__getitem__, self.near, self.usual) for each in scores]
         return self.items[np.argsort(-np.array(scores), axis=1, kind="stable")[:, :FIRST]]
 
 

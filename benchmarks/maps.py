@@ -110,8 +110,8 @@ def place_milliseconds(gallery: Gallery, drawn: Map) -> float:
     spent = []
     for query in current.embeddings[:50]:
         started = time.perf_counter()
-        scores, positions = index.search(query[None], 20)
-        interpolated(drawn.coords[positions[0]], scores[0])
+        found = index.search(query[None], 20)
+        interpolated(drawn.coords[found.positions[0]], found.scores[0])
         spent.append(1000 * (time.perf_counter() - started))
     return statistics.median(spent)
 

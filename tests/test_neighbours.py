@@ -198,7 +198,7 @@ def test_words_in_context_against_loops(items, texts, seed, filtered):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 400), st.integers(0, 99), st.lists(st.lists(st.integers(-1, 399), max_size=40), max_size=5))
+@given(st.integers(1, 400), st.integers(0, 99), st.lists(st.lists(st.integers(0, 399), max_size=40), max_size=5))
 def test_neighbours_that_are_asked_for_are_those_of_all(items, seed, asked):
     copies = np.random.default_rng(seed).integers(0, items, items)
     index = index_types.build(random_embeddings(items, 8, seed))
