@@ -29,9 +29,10 @@ from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.gallery.neighbours import NeighboursAsked
-from unifex.models.efficientnet_lite import LITE0, NETWORKS
+from unifex.models.efficientnet_lite import LITE0
 from unifex.models.embedder import RAW, Embedder
 from unifex.models.known_words import PLACE, SentenceEncoder
+from unifex.models.lite_weights import NETWORKS
 from unifex.retrieval.reranking import of_words
 from unifex.vector_index import index_types
 

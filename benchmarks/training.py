@@ -26,8 +26,8 @@ from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.models import zoo
-from unifex.models.efficientnet_lite import NETWORKS
 from unifex.models.embedder import Embedder
+from unifex.models.lite_weights import NETWORKS
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.loop import fit
 from unifex.training.samples import Samples

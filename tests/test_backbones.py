@@ -5,16 +5,20 @@ import pytest
 import torch
 
 from tests.support.timm_lite import classifier
-from unifex.models import backbones
-from unifex.models.efficientnet_lite import LITE0, LITE0_LITE2, NETWORKS
+from unifex.models import backbones, graphs
+from unifex.models.backbones import BackboneError
+from unifex.models.efficientnet_lite import LITE0, LITE0_LITE2
+from unifex.models.embedder import Embedder
 from unifex.models.lite_network import LiteStages
+from unifex.models.lite_weights import NETWORKS
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_network_is_timms(network):
     """Of pictures of odd sides, too, where TensorFlow pads unevenly; tensors are called as timm calls them."""
     theirs, ours = classifier(network), LiteStages(network.widths, network.repeats).eval()
-    ours.load_state_dict(network.state(network.weights()))
+    state = network.state(network.weights())
+    ours.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in state.items()})
     names = {"conv_stem": "stem.0", "bn1": "stem.1", "conv_head": "head.0", "bn2": "head.1"}
     renamed = {
         names.get(layer := name.rpartition(".")[0], layer) + "." + name.rpartition(".")[2]: tensor
@@ -76,6 +80,30 @@ def test_pooling_against_a_slow_computation(photographs, spec):
         length = sum(value**2 for value in channels) ** 0.5
         expected += [pool.weight * value / length for value in channels]
     assert np.abs(features - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("model", ["raw:lite0", "unifex-lite-4", "unifex-base-3"])
+def test_the_graph_that_is_drawn_is_the_one_that_is_traced(photographs, model):
+    """Of the plain backbone, and of the adapted ones; in the engine of either kind."""
+    spec = Embedder.load(model).backbone
+    pixels = np.stack([spec.preprocessing.to_input(photograph) for photograph in photographs])
+    core, found = graphs.openvino_module().Core(), []
+    for graph in (spec.graph(spec), graphs.traced(backbones.build(spec), spec.preprocessing.size)):
+        assert graph.input(0).partial_shape == graphs.openvino_module().PartialShape([-1, *pixels.shape[1:]])
+        found.append(core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(pixels)[0])
+    assert np.abs(found[0] - found[1]).max() < 1e-6
+    with torch.inference_mode():
+        assert np.abs(found[0] - backbones.build(spec)(torch.from_numpy(pixels)).numpy()).max() < 1e-5
+
+
+def test_damaged_weights_name_the_remedy(tmp_path):
+    network = NETWORKS["lite0"]
+    damaged = tmp_path / "weights.pth"
+    damaged.write_bytes(network.weights().read_bytes()[:-1000])
+    with pytest.raises(BackboneError, match=r"weights\.pth is no checkpoint of torch.*--force-reinstall eff"):
+        network.state(damaged)
+    with pytest.raises(BackboneError, match=r"No such file.*--force-reinstall"):
+        network.state(tmp_path / "none.pth")
 
 
 def test_hash_depends_on_the_recipe():

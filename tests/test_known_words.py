@@ -15,9 +15,10 @@ from tests.support.galleries import run_index
 from tests.support.timm_lite import classifier
 from unifex.gallery.gallery import Gallery
 from unifex.models.backbones import BackboneError
-from unifex.models.efficientnet_lite import LITE0, NETWORKS
+from unifex.models.efficientnet_lite import LITE0
 from unifex.models.embedder import Embedder
 from unifex.models.known_words import Known, SentenceEncoder
+from unifex.models.lite_weights import NETWORKS
 from unifex.retrieval import reranking
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unifex.models.efficientnet_lite import LiteNetwork
+from unifex.models.lite_weights import LiteNetwork
 
 
 def classifier(network: LiteNetwork) -> Any:

@@ -33,7 +33,7 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.neighbours import SEARCHED_AT_ONCE, Neighbours
 from unifex.gallery.snapshot import ItemTable
 from unifex.maps.umap_worker import DONE
-from unifex.models.engines import cache_directory
+from unifex.models.graphs import cache_directory
 from unifex.vector_index import index_types
 from unifex.vector_index.exact import VectorIndex
 from unifex.vector_index.matches import Exclusion

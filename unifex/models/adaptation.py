@@ -74,11 +74,20 @@ class Adaptation:
         import torch
 
         weights = dict(stages.named_parameters())
+        self._check({name: tuple(weight.shape) for name, weight in weights.items()}, backbone)
         for name, difference in self.differences.items():
-            if name not in weights or weights[name].shape != difference.shape:
+            with torch.no_grad():
+                weights[name].add_(torch.from_numpy(difference.astype(np.float32)))
+
+    def added_to(self, weights: dict[str, np.ndarray], backbone: str) -> dict[str, np.ndarray]:
+        """The same of weights that are no network yet: all of them, float32."""
+        self._check({name: weight.shape for name, weight in weights.items()}, backbone)
+        return weights | {name: weights[name] + difference for name, difference in self.differences.items()}
+
+    def _check(self, shapes: dict[str, tuple[int, ...]], backbone: str) -> None:
+        for name, difference in self.differences.items():
+            if shapes.get(name) != difference.shape:
                 raise AdaptationError(
                     f"backbone '{backbone}' has no weight '{name[:80]}' of {difference.shape}: the model was trained "
                     "on another; train it again, or get it from where it came"
                 )
-            with torch.no_grad():
-                weights[name].add_(torch.from_numpy(difference.astype(np.float32)))

