@@ -35,6 +35,7 @@ def with_random_weights(id: str, folder: Path) -> BackboneSpec:
     stand_in = folder / "weights"
     stand_in.write_bytes(id.encode())
     name, size = zoo.Name.parse(id), zoo.get(id).preprocessing.size
+    assert name
     return replace(
         zoo.get(id),
         hub_file=None,

@@ -41,7 +41,8 @@ def onnxruntime_engine(spec: backbones.BackboneSpec, batch: int) -> Callable[[np
 
     def run(pixels: np.ndarray) -> np.ndarray:
         batches = range(0, len(pixels), batch)
-        return np.concatenate([session.run(None, {"pixels": pixels[start : start + batch]})[0] for start in batches])
+        found = (session.run(None, {"pixels": pixels[start : start + batch]})[0] for start in batches)
+        return np.concatenate([np.asarray(features) for features in found])
 
     return run
 

@@ -8,6 +8,7 @@ The vectors are drawn: 2,000 classes with noise, in 11 domains. Peak memory is o
 from __future__ import annotations
 
 import argparse
+import math
 import resource
 import time
 
@@ -46,11 +47,11 @@ def main() -> None:
     )  # fmt: skip
     queries, items = np.arange(arguments.queries), np.arange(arguments.queries, count)
     split = QueryIndexSplit(EvalProtocol("split"), columns, queries, items, None, np.zeros((0, 2), np.int64), {})
-    started, whole = time.perf_counter(), None
+    started, whole = time.perf_counter(), math.nan
 
     def watch(step: Step) -> None:
         nonlocal whole
-        if "alone" in step.stage and whole is None:
+        if "alone" in step.stage and math.isnan(whole):
             whole = time.perf_counter() - started
 
     found = finish(evaluate(split, embeddings), watch)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from unifex.retrieval.feedback import NEAREST_DISLIKED, WEIGHTS, MarkedQuery, We
 
 ROUNDS, MARKS = 3, 5
 DIM = 256
+T = TypeVar("T")
 Scorer = Callable[[np.ndarray, MarkedQuery], np.ndarray]  # items [N, d], and the query so far: a score an item
 
 
@@ -135,8 +137,8 @@ def test_trial(gallery: Gallery) -> Trial:
     return Trial(*(embeddings[own] for own in rows), *(classes[own] for own in rows))
 
 
-def best(trials: list[Trial], scorers: dict) -> object:
-    """The name of the scorer with the highest mean mAP over trials and rounds."""
+def best(trials: list[Trial], scorers: dict[T, Scorer]) -> T:
+    """What the scorer is called that has the highest mean mAP over trials and rounds."""
     return max(scorers, key=lambda name: np.mean([np.nanmean(simulate(t, scorers[name]).whole[:, 1:]) for t in trials]))
 
 

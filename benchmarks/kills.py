@@ -82,6 +82,7 @@ ROUND = (
 
 def wait_for(process: subprocess.Popen, begun: int) -> list[str]:
     """What the process said until it had begun so many things."""
+    assert process.stdout
     said = []
     while sum(line.startswith("begin") for line in said) < begun:
         said.append(process.stdout.readline().strip())

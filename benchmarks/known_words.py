@@ -126,7 +126,7 @@ def _whitening(centred: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _classes() -> tuple[list[str], np.ndarray]:
     """What the ImageNet classes are called, with their glosses, and what is like each among the features [1000, D]."""
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
     info = ImageNetInfo()
     glosses = [info.index_to_description(number, detailed=True) for number in range(info.num_classes())]

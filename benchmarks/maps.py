@@ -99,6 +99,7 @@ def umap_alone(path: Path, transform: bool) -> tuple[float, list[float]]:
     command = [sys.executable, "-W", "ignore", "-c", ALONE, str(path), "transform" if transform else ""]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout
     process.stdout.readline()
     seconds = time.perf_counter() - started
     return seconds, [float(line) for line in process.communicate()[0].split()]

@@ -31,6 +31,7 @@ from unifex.data.item import Item
 from unifex.data.sources import open_source
 from unifex.models.embedder import Embedder
 from unifex.vector_index import index_types
+from unifex.vector_index.ivf_index import IVFIndex
 
 K = 10
 ROUNDS = 3
@@ -89,6 +90,7 @@ def ours(data: np.ndarray, queries: np.ndarray, right: np.ndarray) -> list[Conte
 
     def search(settings: tuple[int, int]) -> Search:
         probes, candidates = settings
+        assert isinstance(index.candidates, IVFIndex)
         found = replace(index, candidates=replace(index.candidates, probes=probes, candidates=candidates))
         return lambda asked: found.search(asked, K).positions
 
@@ -141,7 +143,7 @@ def by_numpy(data: np.ndarray, queries: np.ndarray, right: np.ndarray) -> list[C
 
 def by_hnswlib(data: np.ndarray, queries: np.ndarray, right: np.ndarray) -> list[Contender]:
     """hnswlib's graph."""
-    import hnswlib
+    import hnswlib  # pyright: ignore[reportMissingModuleSource]  for this benchmark alone
 
     index = hnswlib.Index("ip", data.shape[1])
     index.init_index(len(data), ef_construction=BUILD_EFFORT, M=LINKS)
@@ -160,7 +162,7 @@ def by_hnswlib(data: np.ndarray, queries: np.ndarray, right: np.ndarray) -> list
 
 def by_usearch(data: np.ndarray, queries: np.ndarray, right: np.ndarray) -> list[Contender]:
     """usearch's graph."""
-    from usearch.index import Index
+    from usearch.index import Index  # pyright: ignore[reportMissingImports]  for this benchmark alone
 
     index = Index(ndim=data.shape[1], metric="ip", dtype="f32", connectivity=LINKS, expansion_add=BUILD_EFFORT)
     index.add(np.arange(len(data)), data)

@@ -40,6 +40,7 @@ from unifex.scale.partitions import Shard
 from unifex.scale.ray_embedding import Worker
 from unifex.vector_index import index_types
 from unifex.vector_index.metric import brute_force
+from unifex.vector_index.milvus_index import MilvusIndex
 
 MODEL, GALLERY = "challenge", "many"
 SEEDS, SPREAD = 1000, 0.7
@@ -110,7 +111,7 @@ def wait_until_indexed(gallery: Gallery) -> float:
     """Seconds until a Milvus server has laid out its graphs; Milvus Lite and FAISS have done so."""
     started = time.perf_counter()
     candidates = gallery.snapshot().index.candidates
-    while "://" in gallery.config.store:
+    while isinstance(candidates, MilvusIndex) and "://" in gallery.config.store:
         told = candidates.client.describe_index(candidates.name, "embedding")
         if not told["pending_index_rows"]:
             break

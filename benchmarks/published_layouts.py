@@ -78,7 +78,7 @@ class Walk:
             raise Failed(f"a traceback besides its answer: {done.stderr.strip().splitlines()[-1]}")
         return json.loads(done.stdout)
 
-    def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
+    def steps(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """Names, and what to do. Words only where the backbone knows some."""
         words = [("words", self.words)] if self.spec.text else []
         yield from (("download", self.download), ("index", self.index), *words, ("search", self.search))
@@ -141,12 +141,12 @@ class Walk:
         self.hits(self.query)
         self.unifex("use", "pictures", "taught")
 
-    def exports(self) -> Iterator[tuple[str, Callable[[], None]]]:
+    def exports(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """A step a format."""
         for format, suffix in (("torchscript", ".pt"), ("onnx", ".onnx"), ("safetensors", "")):
             out = str(self.place / f"exported{suffix}")
             command = ("export", "--model", "taught", "--format", format, "--out", out)
-            yield format, lambda command=command: self.unifex(*command) and None
+            yield format, lambda command=command: self.unifex(*command)
 
     def pack(self) -> None:
         self.unifex("pack", "pictures", "--images", "--out", str(self.place / "packed.zip"))
@@ -180,6 +180,7 @@ def main() -> int:
         for id in arguments.backbones:
             spec = zoo.get(id)
             print(id, flush=True)
+            assert spec.hub_file
             if not (repositories / spec.hub_file.repo).is_dir():
                 published.write(repositories, id)
             with stub_hub.running(repositories) as hub, tempfile.TemporaryDirectory(dir=scratch) as place:

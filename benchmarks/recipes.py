@@ -132,7 +132,10 @@ def trained(
 ) -> Neck:
     """The neck that a recipe makes of these rows."""
     labels = np.unique(columns.classes[train], return_inverse=True)[1]
-    seen = views[train, : config.augmentations] if config.augmentations else None
+    seen = None
+    if config.augmentations:
+        assert views is not None
+        seen = views[train, : config.augmentations]
     *_, last = fit(Samples(features[train], labels, columns.domains.codes[train], seen), config)
     return last.neck
 

@@ -104,7 +104,7 @@ def collage(picture: Picture, others: list[Picture], rng: random.Random) -> Draw
     """Two rows of two: the picture and three that the gallery has not; with and without space between."""
     side, gap = 420, rng.choice([0, 6, 16])
     ground, at = rng.choice([(255, 255, 255), (0, 0, 0), (200, 190, 180)]), rng.randrange(4)
-    sheet = Image.new("RGB", (2 * side + 3 * gap,) * 2, ground)
+    sheet = Image.new("RGB", (2 * side + 3 * gap, 2 * side + 3 * gap), ground)
     filled, boxes = rng.random() < 0.5, []
     for place, shown in enumerate([*others[:at], picture, *others[at:3]]):
         left, top = gap + (place % 2) * (side + gap), gap + (place // 2) * (side + gap)

@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     source, library = f"m4d:{options.data}", Library(options.work)
     images = open_source(source).count()
+    assert images is not None  # it is a folder
     embedder = Embedder.raw(options.backbone)
     print(forecast(embedder, images))
     if options.forecast:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from unifex.core.progress import finish
+from unifex.evaluation.evaluation import Evaluation
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.models.embedder import Embedder
@@ -51,7 +52,7 @@ def main() -> None:
             print(f"seed {seed}: " + ", ".join(f"{dim}-d {figure(outcome, dim):.3f}" for dim in outcome.neck.dims))
         for dim in config.dims:
             values = [figure(outcome, dim) for outcome in outcomes]
-            macro = [outcome.of(outcome.model, dim).macro().value for outcome in outcomes]
+            macro = [measured(outcome, dim).macro().value for outcome in outcomes]
             print(
                 f"{dim:4d}-d  mMP@5 {np.mean(values):.3f} (deviation {np.std(values):.3f})  macro {np.mean(macro):.3f}"
             )
@@ -60,7 +61,14 @@ def main() -> None:
 
 def figure(outcome: TrainResult, dim: int) -> float:
     """mMP@5 of the new neck."""
-    return outcome.of(outcome.model, dim).overall().value
+    return measured(outcome, dim).overall().value
+
+
+def measured(outcome: TrainResult, dim: int) -> Evaluation:
+    """What the new neck was found to be worth."""
+    found = outcome.of(outcome.model, dim)
+    assert found
+    return found
 
 
 def write(outcomes: list[TrainResult], embedder: Embedder, out: Path) -> None:

@@ -34,7 +34,7 @@ from unifex.training.config import PRESETS, TrainConfigError
 from unifex.training.distributed import Processes
 from unifex.training.held_out import HoldOut
 from unifex.training.resume import checkpoints, has_reached_an_epoch
-from unifex.training.run import train
+from unifex.training.run import assist, train
 from unifex.ui.components.model_switch import ModelSwitch
 from unifex.ui.context import AppContext
 
@@ -210,6 +210,8 @@ def test_what_cannot_be_taught_says_so(taught, tmp_path, monkeypatch):
     gallery, _ = taught
     with pytest.raises(GalleryError, match="without torchrun"):
         finish(train(gallery, "many", DEEP, processes=Processes(0, 2)))
+    with pytest.raises(GalleryError, match="without torchrun"):
+        assist(gallery, "many", DEEP, HoldOut(), Processes(1, 2))
     with pytest.raises(TrainConfigError, match="interpolation"):
         replace(DEEP, interpolation=2.0)
     with pytest.raises(UnifexError, match="7 late blocks of 7"):

@@ -94,6 +94,4 @@ def train(
     The result says what it is worth on classes that it never saw. One that was stopped goes on when called again
     alike. Raises ``GalleryError``, ``TrainingError`` or ``ModelError`` with what is missing.
     """
-    result = finish(run.train(gallery, name, config, hold_out), watch)
-    assert result  # only those that help in a training of several processes have none
-    return result
+    return finish(run.train(gallery, name, config, hold_out), watch)

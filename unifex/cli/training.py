@@ -79,22 +79,24 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     from unifex.training import distributed
     from unifex.training.held_out import HoldOut
     from unifex.training.loggers import logger_of
-    from unifex.training.run import train
+    from unifex.training.run import assist, train
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     config = _config_of(options, gallery.snapshot().columns.labelled)
     hold_out = HoldOut(options.hold_out, tuple(options.hold_out_label))
     with distributed.init() as processes, contextlib.ExitStack() as logging:
+        finish, from_disk = options.finish, options.from_disk
+        if not processes.is_first:  # who is tells what became of it
+            assist(gallery, options.save, config, hold_out, processes, finish=finish, from_disk=from_disk)
+            return None
         curves = options.library / "models" / ".curves" / options.save
-        log = logging.enter_context(logger_of(options.log if processes.is_first else None, curves, options.save))
+        log = logging.enter_context(logger_of(options.log, curves, options.save))
         result = watched(
             train(
                 gallery, options.save, config, hold_out,
-                finish=options.finish, from_disk=options.from_disk, processes=processes, on_epoch=log,
+                finish=finish, from_disk=from_disk, processes=processes, on_epoch=log,
             )
         )  # fmt: skip
-    if result is None:  # the first of several processes tells
-        return None
     data = result.data
     say(options, f"{result.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(result.seconds)}")
     for group in data.columns.lookalikes:

@@ -72,29 +72,52 @@ def train(
     from_disk: bool | None = None,
     processes: Processes = SINGLE,
     on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
-) -> Work[TrainResult | None]:
+) -> Work[TrainResult]:
     """Train a neck on a gallery's labels and save it as ``indexes/models/NAME``.
 
     A training that was stopped goes on when called again alike; with ``finish`` what it had reached is measured and
     saved instead. ``from_disk``: features are read in every epoch; None: where they would take more than half the
-    memory. Of several ``processes`` the first measures, saves and has a result. ``on_epoch`` is called once an epoch is
-    kept, and what it raises ends the training there. Raises ``GalleryError``, ``TrainingError`` or ``ModelError`` with
-    what is missing.
+    memory. Of several ``processes`` this is the first, the others :func:`assist`. ``on_epoch`` is called once an epoch
+    is kept, and what it raises ends the training there. Raises ``GalleryError``, ``TrainingError`` or ``ModelError``
+    with what is missing.
     """
-    alone = finish or config.in_one_step  # there is nothing that others could help with
-    if alone and processes.is_first:
+    if _alone(config, finish):
         processes = SINGLE
-    config = config.fitting(gallery.embedder.backbone.feature_dim)
-    training = _Training(gallery, name, config, hold_out, from_disk, processes)
-    check_model_name(gallery.models, name)
-    if config.deep and processes.count > 1:
-        raise GalleryError(say("deep training runs in one process: start it without torchrun"))
-    if not processes.is_first:
-        if not alone:
-            training.assist()
-        return None
+    training = _training(gallery, name, config, hold_out, from_disk, processes)
     with training_lock(gallery.models, name):
         return (yield from training.run(finish, on_epoch))
+
+
+def assist(
+    gallery: Gallery,
+    name: str,
+    config: TrainConfig,
+    hold_out: HoldOut,
+    processes: Processes,
+    *,
+    finish: bool = False,
+    from_disk: bool | None = None,
+) -> None:
+    """Take part in the :func:`train` that the first of several ``processes`` calls with the same arguments."""
+    training = _training(gallery, name, config, hold_out, from_disk, processes)
+    if not _alone(config, finish):
+        training.assist()
+
+
+def _alone(config: TrainConfig, finish: bool) -> bool:
+    """Whether there is nothing that other processes could help with."""
+    return finish or config.in_one_step
+
+
+def _training(
+    gallery: Gallery, name: str, config: TrainConfig, hold_out: HoldOut, from_disk: bool | None, processes: Processes
+) -> _Training:
+    """Raises ``GalleryError`` and :class:`ModelError` for one that cannot be."""
+    check_model_name(gallery.models, name)
+    config = config.fitting(gallery.embedder.backbone.feature_dim)
+    if config.deep and processes.count > 1:
+        raise GalleryError(say("deep training runs in one process: start it without torchrun"))
+    return _Training(gallery, name, config, hold_out, from_disk, processes)
 
 
 @dataclass(frozen=True)
@@ -141,7 +164,7 @@ class _Training:
         return self.current.dims if self.config.in_one_step else self.config.dims
 
     def assist(self) -> None:
-        """Take part in the training of the first process."""
+        """Take part in what the first process runs."""
         from unifex.training import loop
 
         _ = self.data, self.features

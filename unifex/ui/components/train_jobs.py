@@ -84,7 +84,7 @@ class TrainJobs:
 
 def _training(
     seconds: float, gallery: Gallery, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool
-) -> Work[TrainResult | None]:
+) -> Work[TrainResult]:
     """A training that takes so many seconds at most: it ends after an epoch, which is kept."""
     deadline = time.monotonic() + seconds  # from when its turn has come
 
