@@ -1,6 +1,7 @@
 """What keeps the house small: lines a file and a function, and how often the type checker is told to look away."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def test_the_type_checker_is_seldom_told_to_look_away_and_always_why():
         line for line in ignores if not line.partition("# pyright: ignore[")[2].partition("]")[2].strip(" #")
     ]
     assert not without_reason
+
+
+def test_json_is_parsed_in_one_place():
+    """Of what is nested too deeply :mod:`json` raises what nobody expects of a text that is wrong."""
+    parsing = [name(path) for path in FILES if re.search(r"json\.loads?\(", path.read_text())]
+    assert parsing == ["unifex/core/json_text.py"]
 
 
 @pytest.mark.parametrize("package", sorted(path.parent for path in (ROOT / "unifex").rglob("__init__.py")), ids=name)

@@ -1,5 +1,6 @@
 """Every backbone of the table against the library it is built with: architecture, width, work, preprocessing."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,30 @@ def test_ids(id, name):
 def test_a_name_that_is_wrong_says_what_is_right(id, sentence):
     with pytest.raises(BackboneError, match=re.escape(sentence)):
         zoo.get(id)
+
+
+SMALL = {"image_size": 64, "layers": 1, "width": 64, "patch_size": 16}
+TEXT = {"context_length": 8, "vocab_size": 100, "width": 64, "heads": 1, "layers": 1}
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ("no JSON", "none of open_clip's"),
+        ("[" * 100_000, "none of open_clip's"),
+        ("[1]", "none of open_clip's"),
+        ("{}", "none of open_clip's"),
+        (json.dumps({"model_cfg": {"vision_cfg": SMALL, "text_cfg": [1]}}), "none of open_clip's"),
+        (json.dumps({"model_cfg": [1]}), "none of open_clip's"),
+        (json.dumps({"model_cfg": {"embed_dim": "wide", "vision_cfg": SMALL, "text_cfg": TEXT}}), "cannot be used"),
+        (json.dumps({"model_cfg": {"vision_cfg": {"image_size": "large"}, "text_cfg": TEXT}}), "cannot be used"),
+    ],
+)
+def test_a_folder_whose_configuration_is_none_says_so(tmp_path, config, why):
+    (tmp_path / "open_clip_config.json").write_text(config)
+    (tmp_path / "open_clip_model.safetensors").touch()
+    with pytest.raises(BackboneError, match=f"{re.escape(str(tmp_path))}.*{why}"):
+        zoo.get(f"local-dir:{tmp_path}")
 
 
 def test_any_other_name_of_the_libraries_is_described_by_them():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from unifex.core import disk, system
+from unifex.core.json_text import parse_json
 
 _FIELD = "checksum"
 _NEW = ".new-"
@@ -95,10 +96,7 @@ def verify(data: bytes, required: bool = False) -> dict[str, Any]:
 
     A text without a checksum is from before there was one, and is taken as it is unless one is ``required``.
     """
-    try:
-        values = json.loads(data)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    values = parse_json(data)
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     said = values.pop(_FIELD, None)

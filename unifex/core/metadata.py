@@ -20,6 +20,7 @@ from typing import IO, Any
 from PIL import ExifTags, Image, IptcImagePlugin
 
 from unifex.core import dates
+from unifex.core.json_text import parse_json
 from unifex.core.text import number, printable
 from unifex.core.xmp import Xmp, read_xmp
 
@@ -60,8 +61,8 @@ def columns_of_row(taken: object, others: object) -> dict[str, str]:
     """The columns of :attr:`FileMetadata.row`; what somebody has damaged, and what is no column, is none."""
     found = {TAKEN: taken} if taken and isinstance(taken, str) else {}
     try:
-        told = json.loads(others) if others and isinstance(others, str) else {}
-    except (ValueError, RecursionError):
+        told = parse_json(others) if others and isinstance(others, str) else {}
+    except ValueError:
         return found
     named = told if isinstance(told, dict) else {}
     return found | {name: text for name in _OTHERS if isinstance(text := named.get(name), str) and text}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.metadata import keywords
 from unifex.core.text import printable
@@ -65,10 +66,7 @@ class Labels:
     @classmethod
     def from_row(cls, label: str, domain: str, split: str, extra: str = "") -> Labels:
         """What :attr:`row` gave. Raises ValueError for an ``extra`` that is no JSON object of texts."""
-        try:
-            values = json.loads(extra) if extra else {}
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
+        values = parse_json(extra) if extra else {}
         if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
             raise ValueError("no JSON object of texts")
         return cls(label, domain, split, values)
@@ -162,7 +160,7 @@ class Options:
     def from_json(cls, text: str) -> Options:
         """What :meth:`to_json` gave. Raises :class:`SourceError` for anything else."""
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             return cls(**{**values, "exclude": tuple(map(str, values["exclude"]))})
         except (ValueError, TypeError, KeyError) as error:
             raise SourceError(say("it is not known any more how this source was read; index it again")) from error

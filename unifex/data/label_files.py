@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
+from unifex.core.json_text import parse_json
 from unifex.core.text import printable
 from unifex.data.item import MAX_COLUMNS
 from unifex.data.manifest import KNOWN, MAX_NAME, plain
@@ -216,8 +217,8 @@ NO_JSON = "no JSON object"  # how the problem of a line begins that is none
 def described_by_line(where: str, line: bytes) -> Described:
     """A row of a metadata.jsonl: ``file_name`` and columns; texts in ``objects`` are labels with boxes."""
     try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        row = parse_json(line.decode("utf-8-sig"))
+    except ValueError as error:
         why = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8, or not of any tool"
         return Described(where, (), problem=f"{NO_JSON} ({why}); write one a line")
     if not isinstance(row, dict):

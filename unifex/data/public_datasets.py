@@ -6,11 +6,11 @@ source of them is ``m4d:DIR``, which is M4D-35k, or ``m4d:DIR?sets=gldv2,met_art
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from unifex.core.json_text import parse_json
 from unifex.core.tables import CSVError, delimiter_of, rows
 from unifex.core.text import reason
 from unifex.data.item import Labelled, Labels, SourceError
@@ -74,7 +74,7 @@ def table(file: Path, *wanted: tuple[str, ...]) -> Iterator[list[str]]:
 
 def _json(file: Path):
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SourceError(f"{file.name} cannot be read: {reason(error)}") from error
 

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from typing import Any, BinaryIO
 
 from unifex.core import images
+from unifex.core.json_text import parse_json
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
 from unifex.data.label_files import FORMATS, NO_JSON, Described, Format, described_by_line
@@ -160,12 +161,12 @@ class LabelFile:
         if len(data) > most:
             raise SourceError(f"'{self.name}' is larger than {most // 2**20} MiB; split it")
         try:
-            return json.loads(data.decode("utf-8-sig"))
+            return parse_json(data.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
             raise self._broken(data[: error.start].count(b"\n") + 1, "not UTF-8; save it as UTF-8") from error
         except json.JSONDecodeError as error:
             raise self._broken(error.lineno, f"no JSON ({error.msg}); export it again") from error
-        except (RecursionError, ValueError) as error:
+        except ValueError as error:
             raise self._broken(1, "JSON that no tool writes; export it again") from error
 
     def _broken(self, line: int, why: str) -> SourceError:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 import shutil
 import sqlite3
@@ -22,6 +21,7 @@ from pathlib import Path
 from unifex.core import images
 from unifex.core.errors import UnifexError
 from unifex.core.files import file_hash
+from unifex.core.json_text import parse_json
 from unifex.core.text import is_of_disk, reason
 from unifex.data.archive import BUNDLE_CONTENTS as CONTENTS
 from unifex.data.archive import ENCRYPTED_FLAG, MAX_COMPRESSION, MAX_ENTRIES
@@ -172,11 +172,11 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
 def read_contents(archive: zipfile.ZipFile, bundle: Path) -> Contents:
     """What a bundle says of itself. Raises :class:`NoBundleError` where that cannot be read."""
     try:
-        values = json.loads(archive.read(CONTENTS))
+        values = parse_json(archive.read(CONTENTS))
         contents = Contents(**values)
         if not isinstance(contents.files, dict):
             raise TypeError("no files")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise NoBundleError(f"{bundle.name} is not a bundle: it has no {CONTENTS} that can be read") from error
     if contents.schema != SCHEMA:
         raise NoBundleError(f"{bundle.name} has format {contents.schema}, this program reads {SCHEMA}; update UniFEx")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from unifex.core import images, thumbnails
 from unifex.core.files import whole_file, write_atomically
+from unifex.core.json_text import parse_json
 from unifex.core.language import to_say
 from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Work
@@ -232,7 +232,7 @@ def _whole(row: dict[str, Any], vector: np.ndarray, place: str, labels: Labels) 
 def _check_plan(folder: Path, gallery: Gallery) -> None:
     """Raises ``SourceError`` when the shards say that they are of another backbone, or of no whole features."""
     try:
-        made_of = json.loads((folder / PLAN).read_bytes())
+        made_of = parse_json((folder / PLAN).read_bytes())
         theirs, dim = made_of["backbone_hash"], made_of["dim"]
     except FileNotFoundError:
         return

@@ -10,6 +10,7 @@ import numpy as np
 
 from unifex.core import derived
 from unifex.core.derived import Origin
+from unifex.core.json_text import parse_json
 from unifex.gallery.snapshot import CategoricalColumn, FurtherColumns, ItemTable
 from unifex.gallery.tags import TagColumn
 
@@ -71,4 +72,4 @@ def _text(value: object) -> np.ndarray:
 
 
 def _value(text: np.ndarray) -> Any:
-    return json.loads(text.tobytes())
+    return parse_json(text.tobytes())

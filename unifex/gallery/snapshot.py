@@ -11,6 +11,7 @@ import numpy as np
 
 from unifex.core import dates, derived
 from unifex.core.arrays import positions_of
+from unifex.core.json_text import parse_json
 from unifex.core.text import number, printable
 from unifex.data.curation import lookalikes
 from unifex.gallery.tags import TagColumn
@@ -242,10 +243,7 @@ _AT_ONCE = 4096  # rows; their JSON is read as one list, which takes a third of 
 
 
 def _objects(texts: Sequence[str]) -> list[dict[str, object]]:
-    try:
-        found = json.loads(f"[{','.join(texts)}]")
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    found = parse_json(f"[{','.join(texts)}]")
     if len(found) != len(texts) or not all(isinstance(values, dict) for values in found):
         raise ValueError("no JSON object")
     return found

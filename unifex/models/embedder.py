@@ -26,6 +26,7 @@ from unifex.core import disk, images
 from unifex.core.assets import ASSETS
 from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder, write_atomically
+from unifex.core.json_text import parse_json
 from unifex.core.progress import finish
 from unifex.core.regions import WHOLE, Region
 from unifex.core.text import reason, what_there_is
@@ -56,10 +57,8 @@ ImageLike = Image.Image | bytes | str | Path | Crop
 
 
 def opened(picture: ImageLike, at_least: int) -> Image.Image:
-    """The upright RGB image, its shorter side of ``at_least`` pixels where it has so many.
-
-    Raises ``images.ImageError`` with the reason, and OSError for a file that is not there.
-    """
+    """The upright RGB image, its shorter side of ``at_least`` pixels where it has so many. Raises ``images.ImageError``
+    with the reason, and OSError for a file that is not there."""
     image, region = (picture.image, picture.region) if isinstance(picture, Crop) else (picture, WHOLE)
     if isinstance(image, Image.Image):
         return images.cut(images.upright_rgb(image), region)
@@ -102,8 +101,8 @@ class ModelConfig:
     def read(cls, path: Path) -> ModelConfig:
         """Read ``config.json``. Raises :class:`ModelError` naming the file and the field that is wrong."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            values = parse_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise ModelError(f"{path} cannot be read: {reason(error)}") from error
         if not isinstance(values, dict):
             raise ModelError(f"{path}: not a model configuration")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unifex.core.files import whole_file, write_atomically
+from unifex.core.json_text import parse_json
 from unifex.core.preprocessing import Preprocessing
 from unifex.core.text import reason
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
@@ -30,7 +31,7 @@ FILE, FACTS = "backbone.pt", "backbone.json"
 def backbone(folder: Path) -> BackboneSpec:
     """The row of the zoo for a folder of :func:`import_model`. Raises :class:`BackboneError` when it is damaged."""
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts = parse_json((folder / FACTS).read_text(encoding="utf-8"))
         size, dim, parameters = (int(facts[name]) for name in ("size", "dim", "parameters"))
         if not (folder / FILE).is_file():
             raise OSError(f"{FILE} is missing")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.preprocessing import Preprocessing
 from unifex.core.text import reason
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 LOCAL = "local-dir:"  # before a folder as the hub holds one
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 VOCABULARIES = (  # any of which a tokenizer of the hub is made from
     ("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("spiece.model",), ("tokenizer.model",),
     ("sentencepiece.bpe.model",),
@@ -172,16 +174,30 @@ def _holds_tokenizer(folder: Path) -> bool:
 def open_clip_config(name: str) -> dict[str, Any]:
     """The configuration of a model. Raises :class:`TowerError` that lists the like-named."""
     import difflib
-    import json
 
     import open_clip
 
     if name.startswith(LOCAL):
-        return json.loads((Path(name.removeprefix(LOCAL)) / "open_clip_config.json").read_text("utf-8"))["model_cfg"]
+        return folder_config(Path(name.removeprefix(LOCAL)))["model_cfg"]
     config = open_clip.get_model_config(name)
     if config is None:
         near = difflib.get_close_matches(name, open_clip.list_models(), 5, 0.4)
         raise TowerError(f"open_clip has no model '{name}'; alike: {', '.join(near) or 'none'}")
+    return config
+
+
+def folder_config(folder: Path) -> dict[str, Any]:
+    """What a folder as the hub holds it says of its model. Raises :class:`TowerError` for none of open_clip's."""
+    file = folder / OPEN_CLIP_CONFIG
+    try:
+        config = parse_json(file.read_text(encoding="utf-8"))
+        parts = *(config["model_cfg"][part] for part in ("vision_cfg", "text_cfg")), config.get("preprocess_cfg", {})
+        if not all(isinstance(part, dict) for part in parts):
+            raise TypeError("no JSON object")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise TowerError(
+            f"{file} is none of open_clip's, which has a model_cfg with vision_cfg and text_cfg; download it again"
+        ) from error
     return config
 
 

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 BUNDLED = (LITE0, LITE0_LITE2)
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
-OPEN_CLIP_CONFIG = "open_clip_config.json"
 LATE_BLOCKS = 2  # of a tower learn in a deep training, if nothing else is asked for
 _TABLE = Path(__file__).with_name("zoo.csv")
 _NORMS = {
@@ -135,6 +134,11 @@ def _weights_here(id: str, file: HubFile | Path) -> tuple[Path]:
     return (found,)
 
 
+_UNUSABLE = (  # what libraries raise of weights that are damaged, and of configurations that make no network
+    SafetensorError, pickle.UnpicklingError, OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError,
+)  # fmt: skip
+
+
 def build_tower(name: Name, weights: Path | None) -> torch.nn.Module:
     """The image tower of an id: normalised images [B, 3, H, W] -> [B, D]; random weights when None."""
     try:
@@ -143,9 +147,10 @@ def build_tower(name: Name, weights: Path | None) -> torch.nn.Module:
         return towers.open_clip_images(name.name, weights, name.size, name.projection)
     except TowerError as error:
         raise BackboneError(str(error)) from error
-    except (SafetensorError, pickle.UnpicklingError, OSError, EOFError, RuntimeError, ValueError, LookupError) as error:
+    except _UNUSABLE as error:
+        what = weights.name if weights else "what is said of the network"
         text = str(error).strip().partition("\n")[0][:200]
-        raise BackboneError(f"{weights and weights.name} of {name.name} cannot be used: {text}") from error
+        raise BackboneError(f"{what} of {name.name} cannot be used: {text}") from error
 
 
 def _stages(name: Name, size: int, weights: Path) -> torch.nn.Module:
@@ -213,14 +218,14 @@ def _of_open_clip(id: str, name: Name) -> BackboneSpec:
 def _of_folder(id: str, name: Name) -> BackboneSpec:
     folder = Path(name.name).expanduser().resolve()
     weights = next((folder / file for file in OPEN_CLIP_FILES if (folder / file).is_file()), None)
-    if weights is None or not (folder / OPEN_CLIP_CONFIG).is_file():
-        raise TowerError(f"{folder} must hold {OPEN_CLIP_CONFIG} and {' or '.join(OPEN_CLIP_FILES)}")
+    if weights is None or not (folder / towers.OPEN_CLIP_CONFIG).is_file():
+        raise TowerError(f"{folder} must hold {towers.OPEN_CLIP_CONFIG} and {' or '.join(OPEN_CLIP_FILES)}")
     return _in_folder(id, name, folder, weights)
 
 
 def _of_hub(id: str, name: Name) -> BackboneSpec:
     file = HubFile(name.name, OPEN_CLIP_FILES)
-    config = hub.find(HubFile(name.name, (OPEN_CLIP_CONFIG,)))
+    config = hub.find(HubFile(name.name, (towers.OPEN_CLIP_CONFIG,)))
     if config is None:
         raise BackboneError(
             f"backbone '{id}' is not on this computer: `python -m unifex download {id}` fetches it, "
@@ -231,10 +236,8 @@ def _of_hub(id: str, name: Name) -> BackboneSpec:
 
 def _in_folder(id: str, name: Name, folder: Path, weights: HubFile | Path) -> BackboneSpec:
     """A folder as the hub holds it: open_clip reads its configuration."""
-    import json
-
     place = Name("open_clip", f"local-dir:{folder}", "", name.size, name.projection)
-    config = json.loads((folder / OPEN_CLIP_CONFIG).read_text(encoding="utf-8"))
+    config = towers.folder_config(folder)
     prep = towers.open_clip_preprocessing(place.name, config.get("preprocess_cfg", {}), name.size)
     return _measured(id, place, weights, prep, licence="that of the model")
 
@@ -268,7 +271,7 @@ def download(id: str) -> Work[BackboneSpec]:
     """
     name = Name.parse(id)
     if name and name.library == "hf-hub":
-        yield from hub.fetch(HubFile(name.name, (OPEN_CLIP_CONFIG,)))
+        yield from hub.fetch(HubFile(name.name, (towers.OPEN_CLIP_CONFIG,)))
     spec = get(id)
     if spec.hub_file:
         yield from hub.fetch(spec.hub_file)

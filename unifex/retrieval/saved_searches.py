@@ -42,7 +42,7 @@ class SavedSearches:
             stored = list(verify(self.path.read_bytes(), required=True)["searches"])[:MOST]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("saved searches of '%s' cannot be read: %s", self.gallery.name, error)
             return []
         found = []

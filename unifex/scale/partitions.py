@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from unifex.core import images
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, SourceError, labels_from_layout
 from unifex.data.sidecars import open_tree
@@ -234,7 +235,7 @@ def _sample(shard: Shard, key: str, sample: dict[str, bytes]) -> Item | Skipped:
         labels = replace(labels, label=sample["cls"].decode("utf-8", "replace").strip())
     if "json" in sample:
         try:
-            said = json.loads(sample["json"])
+            said = parse_json(sample["json"])
             labels = replace(labels, **{name: str(said[name]) for name in TEXTS if said.get(name) is not None})
         except (ValueError, AttributeError, TypeError):
             return Skipped(f"{PurePosixPath(shard.url).name}/{name}.json", "not a JSON object")

@@ -24,6 +24,7 @@ import numpy as np
 
 from unifex.core.assets import PACKAGE
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
@@ -92,7 +93,7 @@ def embed(
         done += 1
         yield stage.at(done)
     for number in range(len(plan.shards)):
-        summary = json.loads(files.cat_file(f"{root}/{_refusals(number)}"))
+        summary = parse_json(files.cat_file(f"{root}/{_refusals(number)}"))
         count += summary["images"]
         failed += [Skipped(*refused) for refused in summary["refused"]]
     return ShardsWritten(out, len(plan.shards), len(there), count, failed, time.monotonic() - started)
@@ -101,7 +102,7 @@ def embed(
 def _agree(files: Any, path: str, made_of: dict[str, Any], out: str) -> None:
     """Note what the shards are of; where shards of something else lie, raise ``SourceError``."""
     if files.exists(path):
-        found = json.loads(files.cat_file(path))
+        found = parse_json(files.cat_file(path))
         for name, value in made_of.items():
             if found.get(name) != value:
                 raise SourceError(

@@ -19,6 +19,7 @@ import numpy as np
 
 from unifex.core import disk, images, system
 from unifex.core.files import write_atomically
+from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import size as bytes_text
@@ -172,7 +173,7 @@ def _note(path: Path, maps: np.memmap, of: str, done: int) -> None:
 def _done(path: Path, of: str, rows: int, shape: tuple[int, ...]) -> int:
     """How many rows of just these maps are there."""
     try:
-        noted = json.loads(_progress(path).read_text(encoding="utf-8"))
+        noted = parse_json(_progress(path).read_text(encoding="utf-8"))
         there = np.load(path, mmap_mode="r")
         fits = noted["of"] == of and (there.dtype, there.shape) == (np.float16, (rows, *shape))
         return min(int(noted["done"]), rows) if fits else 0

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically
+from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.models.embedder import ModelError
 from unifex.training.config import TrainConfig
@@ -48,12 +49,12 @@ class TrainJob:
     def read(cls, path: Path) -> TrainJob | None:
         """None when it cannot be read, or is of another version of the program."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = parse_json(path.read_text(encoding="utf-8"))
             config, hold_out = TrainConfig.from_json(values["recipe"]), values["hold_out"]
             hold_out = HoldOut(**{**hold_out, "labels": tuple(hold_out["labels"])})
             job = cls(values["name"], str(values["gallery"]), config, hold_out)
             return job if job.name == path.stem else None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, UnifexError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, UnifexError):
             return None
 
 
@@ -77,7 +78,7 @@ def _curve_path(models: Path, name: str) -> Path:
 def read_curve(models: Path, name: str) -> list[EpochMetrics]:
     """The curve of a training that was stopped or killed; empty when there are none."""
     try:
-        stored = json.loads(_curve_path(models, name).read_text(encoding="utf-8"))
+        stored = parse_json(_curve_path(models, name).read_text(encoding="utf-8"))
         return [_metrics(**values) for values in stored]
     except (OSError, ValueError, TypeError, AttributeError):
         return []

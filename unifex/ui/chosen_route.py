@@ -5,7 +5,6 @@ It is sent while it is made. Who may not have a gallery's image files gets thumb
 
 from __future__ import annotations
 
-import json
 import mimetypes
 from typing import Annotated
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.exports.export import sent
 from unifex.exports.formats import FORMATS
@@ -56,6 +56,6 @@ def chosen_route(context: AppContext) -> APIRoute:
 
 def _chosen(items: str) -> Chosen:
     try:
-        return Chosen.told(json.loads(items))
-    except (ValueError, RecursionError) as error:
+        return Chosen.told(parse_json(items))
+    except ValueError as error:
         raise UnifexError(say("these are no items; reload the page")) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import say
 
 _NUMBERS = itertools.count(1)
@@ -36,9 +37,9 @@ class Selection:
     def told(cls, text: str) -> Selection:
         """As the page tells of it. Raises ``UnifexError`` for what is none."""
         try:
-            gallery, ids, *_ = json.loads(text) if text else ("", ())
+            gallery, ids, *_ = parse_json(text) if text else ("", ())
             return cls(str(gallery), tuple(map(item_id, ids)))
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError) as error:
             raise UnifexError(say("that is not an item; reload the page")) from error
 
     def as_json(self) -> str:

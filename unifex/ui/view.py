@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 from unifex.core import dates
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.text import number
 from unifex.gallery.gallery import Gallery
@@ -46,7 +47,7 @@ class View:
         try:
             if len(text) > MOST_CHARACTERS:
                 raise ValueError("too long")
-            told = json.loads(text) if text else {}
+            told = parse_json(text) if text else {}
             chosen = {_facet(name): _names(names) for name, names in told.get("chosen", {}).items()}
             between = {_facet(name, COLUMN): _ends(ends) for name, ends in told.get("between", {}).items()}
             gallery, order = told.get("gallery", ""), told.get("order", "")
@@ -55,7 +56,7 @@ class View:
             view = cls(gallery, chosen, between, order, bool(told.get("grouped")))
             if view.length > MOST_CHOSEN:
                 raise ValueError("too many")
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise UnifexError(say("these filters cannot be read; clear them, or reload the page")) from error
         return view
 

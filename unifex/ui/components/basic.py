@@ -6,13 +6,13 @@ instance is lost then. (Gradio writes a stub beside this file, which git ignores
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import gradio as gr
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.templates import render
 from unifex.exports.formats import offered
@@ -57,7 +57,7 @@ def signal(name: str) -> gr.HTML:
 def item_told(told: str) -> tuple[str, int]:
     """Gallery and id of the item that a signal tells of. Raises ``UnifexError`` for anything else."""
     try:
-        gallery, item = json.loads(told)
+        gallery, item = parse_json(told)
         return str(gallery), item_id(item)
     except (TypeError, ValueError) as error:
         raise UnifexError(say("that is not an item; reload the page")) from error
@@ -66,7 +66,7 @@ def item_told(told: str) -> tuple[str, int]:
 def further_told(told: str) -> tuple[int, int]:
     """An answer and how many of its hits are shown, which a signal tells of. Raises ``UnifexError`` otherwise."""
     try:
-        answer, start = json.loads(told)
+        answer, start = parse_json(told)
         return item_id(answer), ranges.HITS.check(item_id(start))
     except (TypeError, ValueError) as error:
         raise UnifexError(say("that is no answer; search again")) from error

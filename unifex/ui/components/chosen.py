@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.gallery.gallery import Gallery
 from unifex.ui.page_state import item_id
@@ -55,7 +55,7 @@ class Chosen:
 def chosen_told(told: str) -> tuple[str, Chosen]:
     """Gallery and chosen items that a signal tells of (action, gallery, items, text). Raises ``UnifexError``."""
     try:
-        _, gallery, chosen, _ = json.loads(told)
-    except (TypeError, ValueError, RecursionError) as error:
+        _, gallery, chosen, _ = parse_json(told)
+    except (TypeError, ValueError) as error:
         raise UnifexError(say("these are no items; reload the page")) from error
     return str(gallery), Chosen.told(chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ import numpy as np
 from unifex.core.arrays import positions_of
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, State
+from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.progress import Work, finish
 from unifex.core.text import plural, shortened
@@ -76,18 +76,18 @@ class ChosenItems:
     def act(self, told: str) -> Updates:
         """(action, gallery, chosen items, a text) -> what came of it. Raises ``UnifexError``."""
         try:
-            action, gallery, chosen, text = json.loads(told)
+            action, gallery, chosen, text = parse_json(told)
             act = ACTIONS[str(action)]
-        except (TypeError, ValueError, KeyError, RecursionError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise UnifexError(say("that is nothing to do with items; reload the page")) from error
         return act(self, str(gallery), Chosen.told(chosen), str(text))
 
     def keep(self, told: str, marks: Marks) -> Updates:
         """(as what, and a name; marked items) -> what came of it. Raises ``UnifexError``."""
         try:
-            how, text = json.loads(told)
+            how, text = parse_json(told)
             keep = KEEPING[str(how)]
-        except (TypeError, ValueError, KeyError, RecursionError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise UnifexError(say("that is no way to keep marks; reload the page")) from error
         if not marks:
             raise UnifexError(say("nothing is marked as more or less like what is searched for"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import State
+from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.text import plural
 from unifex.gallery import copy_groups
@@ -179,7 +179,7 @@ class DuplicatesView:
     def act(self, told: str, level: str, preferred: frozenset[int]) -> Updates:
         """(action, gallery, item; level; what is preferred) -> what came of it. Raises ``UnifexError``."""
         try:
-            act, name, item, _ = json.loads(told)
+            act, name, item, _ = parse_json(told)
             item = item_id(item)
         except (TypeError, ValueError) as error:
             raise UnifexError(say("that is nothing to do with duplicates; reload the page")) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import gradio as gr
 import numpy as np
 
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.text import plural
 from unifex.evaluation import failures
@@ -96,7 +96,7 @@ class FailuresView:
 def part_told(told: str) -> Part:
     """What a signal tells of. Raises ``UnifexError`` for what is no part of an evaluation."""
     try:
-        part = Part(**json.loads(told or "{}"))
+        part = Part(**parse_json(told or "{}"))
     except (TypeError, ValueError) as error:
         raise UnifexError(say("that is no part of an evaluation; reload the page")) from error
     if not all(isinstance(name, str | None) for name in (part.domain, part.label, part.taken_by)):

@@ -6,13 +6,13 @@ message names its item, so that nothing is said of the one before while the answ
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import gradio as gr
 
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.text import reason
 from unifex.gallery import corrections
@@ -135,7 +135,7 @@ def _store(gallery: Gallery, said: Correction) -> None:
 def _correction_told(told: str) -> tuple[str, str, int, str, str]:
     """Action, gallery, item, label and domain that a signal tells of. Raises ``UnifexError`` for anything else."""
     try:
-        action, gallery, item, label, domain = json.loads(told)
+        action, gallery, item, label, domain = parse_json(told)
         if action not in ACTIONS:
             raise ValueError("no such correction")
         known = action, str(gallery), item_id(item), str(label), str(domain)

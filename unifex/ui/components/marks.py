@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
 from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.ui.page_state import item_id
 
@@ -47,7 +47,7 @@ class Marks:
 def marks_told(told: str) -> tuple[str, str, list[int]]:
     """Kind of mark, gallery and ids that a signal tells of. Raises ``UnifexError`` for anything else."""
     try:
-        kind, gallery, ids, _ = json.loads(told)
+        kind, gallery, ids, _ = parse_json(told)
         return KINDS[KINDS.index(kind)], str(gallery), [item_id(item) for item in ids]
     except (TypeError, ValueError) as error:
         raise UnifexError(say("that is no mark; reload the page")) from error

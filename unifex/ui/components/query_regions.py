@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from unifex.core.json_text import parse_json
 from unifex.core.regions import Region
 
 
@@ -25,7 +26,7 @@ def about_item(gallery: str, item: int) -> str:
 def drawn(told: str, about: str) -> tuple[Region, ...]:
     """The boxes that the page tells of, if they are about this picture. Raises ``UnifexError`` for what is no box."""
     try:
-        whose, boxes = json.loads(told) if told else ("", "")
+        whose, boxes = parse_json(told) if told else ("", "")
     except (TypeError, ValueError):
         return ()
     return Region.parse_all(str(boxes)) if about and whose == about else ()

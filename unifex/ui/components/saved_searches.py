@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
+from unifex.core.errors import UnifexError
+from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
@@ -72,7 +73,7 @@ class SavedSearchList:
     def save(self, told: str, *values: Any) -> Updates:
         """(name; what the form holds) -> what came of it. Raises ``UnifexError``."""
         self.context.check_writable()
-        form, name = Form(*values), str(json.loads(told))[:1000]
+        form, name = Form(*values), _name_told(told)
         gallery = self.context.gallery(form.gallery)
         saved = SavedSearch.new(
             gallery,
@@ -114,6 +115,14 @@ class SavedSearchList:
             return ""
 
         return [saved, change]
+
+
+def _name_told(told: str) -> str:
+    """What a search is to be called, which a signal tells of. Raises ``UnifexError`` for what is no name."""
+    try:
+        return str(parse_json(told))[:1000]
+    except (TypeError, ValueError) as error:
+        raise UnifexError(say("that is no name; reload the page")) from error
 
 
 CHANGES: dict[str, Callable[[SavedSearches, str, str], None]] = {

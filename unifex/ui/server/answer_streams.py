@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from http.client import NOT_FOUND
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from unifex.core.json_text import parse_json
 
 SECONDS = 20.0  # proxies cut off what is still for longer
 MOST = 2  # that wait, of one address: a browser has six connections to a server, and each of its tabs needs one
@@ -131,7 +132,7 @@ async def _disconnected(receive: Receive) -> None:
 
 def _session(question: bytearray) -> str:
     with contextlib.suppress(ValueError):
-        asked = json.loads(question)
+        asked = parse_json(question)
         if isinstance(asked, dict):
             return str(asked.get("session_hash"))
     return ""

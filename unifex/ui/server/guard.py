@@ -24,6 +24,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unifex.core import images, thumbnails
+from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.ui.server import picture_addresses
@@ -303,8 +304,8 @@ class Guard:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
+        return parse_json(body)
+    except ValueError as error:
         raise Refusal(400, say("the request is not JSON that can be read")) from error
 
 

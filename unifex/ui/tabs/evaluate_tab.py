@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, State
+from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.text import plural, reason
 from unifex.evaluation.compare import BASELINES, baselines, compare
@@ -217,7 +218,7 @@ class EvaluateTab:
     def mend(self, told: str) -> Updates:
         """(action, gallery, item, other item) -> notice, that something was corrected. Raises ``UnifexError``."""
         try:
-            act, name, item, other = json.loads(told)
+            act, name, item, other = parse_json(told)
             item, other = item_id(item), item_id(other)
         except (TypeError, ValueError) as error:
             raise UnifexError(say("that mends nothing; reload the page")) from error

@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from unifex.core.jobs import Job, State
+from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.progress import Work
 from unifex.core.templates import render
@@ -225,7 +226,7 @@ class MapTab:
     def choose(self, name: str | None, told: str) -> Updates:
         """(gallery, items in the lasso) -> what is chosen, its list, actions."""
         try:
-            ids = tuple(int(item) for item in json.loads(told))
+            ids = tuple(int(item) for item in parse_json(told))
         except (TypeError, ValueError):
             return self._none(message(say("Those are no items"), say("Reload the page."), "warning"))
         return self._list(name, Selection(name or "", ids))
