@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from unifex.core.language import say
 from unifex.gallery.snapshot import CategoricalColumn, ItemTable
@@ -35,6 +34,8 @@ class Cluster:
 
 def clusters(coords: np.ndarray, columns: ItemTable) -> list[Cluster]:
     """The clusters of a map that have a name, coarse ones first, then largest. ``coords`` float [N, 2]."""
+    from scipy.ndimage import gaussian_filter  # a tenth of a second, which no start of the program need wait for
+
     if len(coords) < FEWEST:
         return []
     low = coords.min(axis=0)
