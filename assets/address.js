@@ -3,7 +3,7 @@
 // browser's history and links are this script's.
 // Runs inside a gr.HTML (`props`: also `minor`, names of what is no step back, and `most`, characters; `watch`).
 
-import { opens, settled } from './opening.js';
+import { isOpening, opens, settled } from './opening.js';
 import { present } from './present.js';
 import { say } from './say.js';
 
@@ -11,7 +11,7 @@ export default ({ props, watch }) => {
   const START = 'search', PATIENCE_MS = 10000;
   let told = props.value ? JSON.parse(props.value) : { text: '', files: [], missing: '' };
   let following = false;  // an address is being opened: what is told meanwhile is of before it
-  let given = 0, acted = false;  // somebody did something since the history was written last: what changes then is a step
+  let given = 0, again = 0, acted = false;  // somebody did something since the history was written last: what changes then is a step
   for (const kind of ['pointerdown', 'keydown', 'click', 'drop', 'paste', 'change']) {
     document.addEventListener(kind, () => { acted = true; }, true);
   }
@@ -20,15 +20,17 @@ export default ({ props, watch }) => {
   const tabs = () => [...document.querySelectorAll('#tabs > .tab-wrapper [role=tab]')];
   const name = (tab) => tab.dataset.tabId;
   const tabNow = () => name(tabs().find((tab) => tab.ariaSelected === 'true') ?? { dataset: { tabId: START } });
-  const open = (wanted) => {
-    const tab = tabs().find((one) => name(one) === wanted);
-    if (tab && tab.ariaSelected !== 'true') tab.click();
+  const open = (wanted) => {  // whether there was anything to open
+    const tab = tabs().find((one) => name(one) === wanted && one.ariaSelected !== 'true');
+    tab?.click();
+    return Boolean(tab);
   };
 
   // --- address -> page -------------------------------------------------------------------------------------------------
   const here = () => location.hash.slice(1);
   const TAB = /^tab=([a-z]+)&?/;
-  const searchOf = (address) => address.replace(TAB, '');
+  const searchOf = (address) => address.replace(TAB, ''), tabOf = (address) => TAB.exec(address)?.[1] ?? START;
+  const galleryOf = (text) => new URLSearchParams(text).get('gallery');
   const part = (text) => text.slice(0, props.most + 1);  // of one that is too long, enough to tell
   const there = async (files) => {  // an upload is kept for a day
     const found = await Promise.all(files.map((path) => fetch(`gradio_api/file=${path}`, { method: 'HEAD' }).catch(() => null)));
@@ -36,28 +38,45 @@ export default ({ props, watch }) => {
   };
   const follow = async () => {
     const address = here(), files = history.state?.files ?? [];
-    open(TAB.exec(address)?.[1] ?? START);
-    acted = false;  // whoever opened it pressed nothing of the page's
     if (searchOf(address) === told.text && files.join() === told.files.join()) {
-      wait(false);
+      arrive();
       return;
     }
+    acted = false;
     wait(true);
     past(false);
     const asked = told = { text: searchOf(address), files, missing: '' };  // as far as anybody knows yet
     const left = await there(files);
     if (told === asked) unifex.visit(part(asked.text), left);
   };
+  const arrive = () => {  // a tab opens with what the address says, and not before that is here: it shows that gallery
+    wait(false);
+    const opened = open(tabOf(here()));
+    acted = false;  // whoever opened the address pressed nothing of the page's
+    return opened;
+  };
   const past = (on) => present('#address-notice').then((notice) => { notice.hidden = on; });  // what it says of is left behind
   const wait = (on) => {
     following = on;
     (on ? opens : settled)();
     document.querySelector('#hits')?.classList.toggle('following', on);  // samples of before cannot be pressed
+    document.querySelector('#tabs')?.classList.toggle('following', on && tabNow() !== tabOf(here()));
     clearTimeout(given);
-    if (on) given = setTimeout(wait, PATIENCE_MS, false);
+    if (on) given = setTimeout(arrive, PATIENCE_MS);
   };
 
   // --- page -> address -------------------------------------------------------------------------------------------------
+  const arranged = (text, { order, grouped }) => {  // by order and groups, which a page changes by itself, as Python writes them
+    const others = text.split('&').filter((said) => said && !/^(order|grouped|image)=/.test(said));
+    const said = [order && `order=${encodeURIComponent(order).replace(/%20/g, '+')}`, grouped && 'grouped=True'];
+    return [...others, ...said, ...text.match(/\bimage=1$/) ?? []].filter(Boolean).join('&');
+  };
+  document.addEventListener('unifex-arrange', ({ detail }) => {
+    if (detail.of !== 'hits' || following) return;
+    unifex.told = told = { ...told, text: arranged(told.text, detail) };
+    write();
+    window.dispatchEvent(new Event('unifex-address'));
+  });
   const steps = (address) => {  // without what is no step
     const params = new URLSearchParams(address);
     for (const minor of props.minor) params.delete(minor);
@@ -73,16 +92,19 @@ export default ({ props, watch }) => {
     if (step) past(true);
   };
   watch('value', () => {
-    const news = JSON.parse(props.value);
+    const news = JSON.parse(props.value), before = unifex.told;
     if (following && news.opened !== part(told.text)) return;  // of before, or of an address that was left at once
+    if (!following && unifex.arrangement) news.text = arranged(news.text, unifex.arrangement());
     unifex.told = told = news;
-    wait(false);
-    write();
+    const opened = following && arrive();
+    if (!opened && news.opened !== null && galleryOf(news.text) !== galleryOf(before?.text)) unifex[`again_${tabNow()}`]?.(again += 1);
+    if (!opened) write();
     window.dispatchEvent(new Event('unifex-address'));
   });
   present('#tabs > .tab-wrapper').then((bar) => new MutationObserver(write).observe(bar, { subtree: true, attributeFilter: ['aria-selected'] }));
   window.addEventListener('popstate', follow);
   unifex.openTab = open;
+  unifex.isOpening = isOpening;
   unifex.go = (address, files = []) => {  // as a link that is pressed
     history.pushState({ files }, '', `${location.pathname}${location.search}#${address}`);
     follow();

@@ -24,7 +24,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.ui import theme
 from unifex.ui.chosen_route import chosen_route
-from unifex.ui.components.basic import Choice
+from unifex.ui.components.basic import Choice, signal
 from unifex.ui.components.chosen_items import ChosenItems, Elsewhere
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
@@ -63,6 +63,9 @@ _OPEN = (
     "whoever reaches this computer, or knows the link, sees and changes the galleries here: "
     "give --auth USER:PASSWORD, or --public for strangers"
 )
+# An address that is being opened says which gallery it is: an answer for the one before would come after that.
+_UNLESS_OPENING = """(...chosen) =>
+  (window.unifex?.isOpening ? unifex.isOpening() : location.hash.length > 1) ? [null, null] : chosen"""
 log = logging.getLogger("unifex")
 
 
@@ -81,7 +84,7 @@ def build(context: AppContext) -> Page:
         with gr.Tabs(elem_id="tabs") as app.bar:
             with gr.Tab(say("Search"), id="search"):
                 app.search.build()
-            with gr.Tab(say("Gallery"), id="gallery"):
+            with gr.Tab(say("Gallery"), id="gallery") as gallery_page:
                 app.gallery.build()
             with gr.Tab(say("Evaluate"), id="evaluate") as evaluate_page:
                 app.evaluate.build()
@@ -101,6 +104,7 @@ def build(context: AppContext) -> Page:
         app.follow_corrections()
         app.share_filters(visited)
         # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
+        app.share_gallery(gallery_page, app.gallery.gallery)
         app.share_gallery(evaluate_page, app.evaluate.gallery, app.evaluate.choose_gallery, app.evaluate.choices)
         filters = [app.search.view, app.map.filters.browsed]
         app.share_gallery(map_page, app.map.gallery, app.map.show_gallery, app.map.showing, app.map.chosen, *filters)
@@ -137,7 +141,8 @@ class _Tabs:
 
         shown = [header, *self.gallery.dropdowns, *self.gallery.showing]
         news = listen([page.load, self.tray.news.input], show, [self.gallery.view, *self.gallery.dropdowns], shown)
-        follow(news, self.search.choose_gallery, [self.search.gallery, self.search.view], self.search.chosen)
+        offered = [self.search.gallery, self.search.view]
+        follow(news, self.search.choose_listed, offered, self.search.chosen, js=_UNLESS_OPENING)
 
     def search_from_elsewhere(self, map_page: gr.Tab) -> None:
         """Chosen items are searched within; the map shows the query."""
@@ -207,22 +212,29 @@ class _Tabs:
 
         asked = [self.map.gallery, mapped.view, searched.view, *pictures.asked]
         shared = [searched.view, searched.wish, pictures.view, pictures.pictures]
-        there = [self.map.gallery, self.map.seen, self.map.mapped, self.map.chosen]
-        addressed = [self.map.gallery, *self.map.showing]
-        follow(visited, self.map.follow_address, [searched.gallery, *there, searched.view], addressed)
+        addressed = [searched.gallery, self.map.mapped, searched.view]
+        follow(visited, self.map.follow_address, addressed, mapped.shown)
         listen(mapped.view.input, narrow, asked, shared)
         listen(pictures.view.input, lambda view: {mapped.browsed: view}, [pictures.view], [mapped.browsed])
         listen(searched.view.change, lambda: {mapped.browsed: ""}, None, [mapped.browsed])
 
     def share_gallery(
-        self, page: gr.Tab, gallery: Choice, show: Callable, outputs: Sequence[Part], *inputs: Component
+        self,
+        page: gr.Tab,
+        gallery: Choice,
+        show: Callable | None = None,
+        outputs: Sequence[Part] = (),
+        *inputs: Component,
     ) -> None:
-        """The gallery of a tab is the one that is searched, both ways; ``show`` follows, of it and these inputs."""
-        searched = self.search.gallery
-        chosen = listen(page.select, lambda name: {gallery: name}, [searched], [gallery])
-        follow(chosen, show, [gallery, *inputs], outputs)
+        """The gallery of a tab is the one that is searched, both ways; ``show`` follows, of it and these inputs.
+
+        ``unifex.again_TAB`` is called where an address with another gallery was opened while the tab is open.
+        """
+        searched, again = self.search.gallery, signal(f"again_{page.id}")
+        opened = listen([page.select, again.input], lambda name: {gallery: name}, [searched], [gallery])
         chosen = listen(gallery.input, lambda name: {searched: name}, [gallery], [searched])
-        follow(chosen, show, [gallery, *inputs], outputs)
+        for changed in (opened, chosen) if show else ():
+            follow(changed, show, [gallery, *inputs], outputs)
 
 
 def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:

@@ -24,6 +24,7 @@ from unifex.core.text import plural
 from unifex.gallery.duplicates import LEVELS
 from unifex.retrieval.query import MAX_MARKS, MAX_TEXT
 from unifex.ui.components import query_regions
+from unifex.ui.components.filter_bar import HIT_ORDERS
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.page_state import Selection, item_id
 from unifex.ui.scripts import scripts
@@ -117,8 +118,18 @@ def _words(text: str) -> str:
 
 
 def _view(form: Form) -> str:
-    """Filters and order as JSON, of the gallery that an address names before them."""
-    return replace(form.shown, gallery="").as_json()
+    """Filters as JSON, of the gallery that an address names before them."""
+    return replace(form.shown, gallery="", order="", grouped=False).as_json()
+
+
+def _arranged(form: Form, **changes: Any) -> Form:
+    return replace(form, view=replace(form.shown, **changes).as_json())
+
+
+def _order(text: str) -> str:
+    if not (text in HIT_ORDERS or text[:1] in ("+", "-")) or len(text) > MAX_TEXT:
+        raise ValueError("no order")
+    return text
 
 
 def _id(text: str) -> str:
@@ -167,6 +178,15 @@ FIELDS: dict[str, Field] = {
     "similarity": _single("min_score", ranges.SIMILARITY.check, minor=True),
     "trust": _single("trust", _chosen({f"{rate:g}": rate for rate in TRUSTED})),
     "rerank": _single("rerank", _chosen({"True": True})),
+    # The page changes these by itself, and writes them in this place (assets/address.js).
+    "order": Field(
+        lambda form: [form.shown.order] if form.shown.order else [],
+        lambda form, texts: _arranged(form, order=_order(texts[-1])),
+    ),
+    "grouped": Field(
+        lambda form: ["True"] if form.shown.grouped else [],
+        lambda form, texts: _arranged(form, grouped=_chosen({"True": True})(texts[-1])),
+    ),
 }
 UPLOADED = ("image", "more")  # of the form: what a link cannot hold
 PASSING = ("pressed",)  # of the form: what belongs to the moment

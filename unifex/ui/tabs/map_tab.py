@@ -59,7 +59,6 @@ class MapTab:
         self.panel = JobPanel(("map",), "map-progress")
         self.drawn, self.mapped = gr.State(""), gr.State("")  # the job and the gallery whose map is on the page
         self.searched = signal("searchedBeside")  # something was, while the map is looked at
-        self.seen = gr.State(False)  # whether the tab was ever opened
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320, elem_id="map-page"):
                 with gr.Row(elem_id="map-head"):
@@ -103,7 +102,7 @@ class MapTab:
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_gallery` updates."""
-        return [*self._map, self.seen, self.compare, *self._listed, *self.filters.shown]
+        return [*self._map, self.compare, *self._listed, *self.filters.shown]
 
     @property
     def _map(self) -> list[Part]:
@@ -134,7 +133,6 @@ class MapTab:
         filtered = self.filters.show(name, *views)
         return {
             **self._kept(name),
-            self.seen: True,
             self.compare: self._rivals(name),
             **self._list(name, chosen),
             **filtered,
@@ -145,14 +143,8 @@ class MapTab:
         shown."""
         return self.show_gallery(name, chosen, view) if mapped else {self.mapped: gr.skip()}
 
-    def follow_address(
-        self, name: str | None, here: str | None, seen: bool, mapped: str, chosen: Selection, view: str
-    ) -> Updates:
-        """(gallery that an address names, the tab's, whether the tab was ever opened, gallery whose map is shown,
-        chosen items, filters) -> as :meth:`show_gallery` where it names another; else what its filters leave of the map
-        that is shown."""
-        if seen and name != here:
-            return {self.gallery: name, **self.show_gallery(name, chosen, view)}
+    def follow_address(self, name: str | None, mapped: str, view: str) -> Updates:
+        """(gallery that an address names, the one whose map is shown, filters) -> what these leave of the map."""
         return self.filters.show(name, view) if name == mapped else {self.filters.left: gr.skip()}
 
     def locate(self, name: str, ids: Iterable[int]) -> Updates:

@@ -287,6 +287,10 @@ class SearchTab:
             self.wish: Wish.new(),
         }
 
+    def choose_listed(self, gallery: str | None, view: str | None) -> Updates:
+        """:meth:`choose_gallery`, as galleries are listed anew; nothing while an address is opened (no ``view``)."""
+        return {self.wish: gr.skip()} if view is None else self.choose_gallery(gallery, view)
+
     # --- handlers: the answer ------------------------------------------------------------------------------------
 
     def show(self, *values: Any) -> Updates:
