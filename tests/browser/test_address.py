@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -168,3 +169,67 @@ def test_recent_searches_that_read_alike_are_one_and_filters_are_told(server, op
     expect(recent).to_have_text(["\u201ca cross\u201d, 1 filter in drawn", "\u201ca cross\u201d in drawn"])
     recent.nth(1).click()
     expect(page.locator("#search-status")).to_contain_text("re-ranked")  # as it was searched for last
+
+
+@pytest.fixture
+def two(tmp_path, embedder) -> Iterator[Server]:
+    """A gallery that a page begins with, and another of a part of it."""
+    for name, labels in {"all": ("shapes", "signs"), "shapes": ("shapes",)}.items():
+        folder = write_folder(tmp_path / name, 6)
+        for other in set(folder.iterdir()) - {folder / label for label in labels}:
+            shutil.rmtree(other)
+        run_index(Gallery.create(tmp_path / "indexes" / name, embedder), folder)
+    with serve(tmp_path / "indexes") as running:
+        yield running
+
+
+def shown_galleries(page: Page) -> list[str | None]:
+    """What the open tab's list of galleries and its filter bar are about."""
+    return page.evaluate(
+        """() => {
+          const shown = (selector) => [...document.querySelectorAll(selector)].find((node) => node.checkVisibility());
+          return [shown('[id$=-gallery] input').value, shown('.filters')?.dataset.gallery ?? null];
+        }"""
+    )
+
+
+@pytest.mark.parametrize("tab", ["search", "gallery", "evaluate", "map", "train"])
+def test_an_address_opens_with_its_gallery_on_every_tab(two, open_page, tab):
+    """Also where what a page begins with is answered late, and where a reload or Back brings the address."""
+    filtered, link = tab in ("search", "gallery"), f"{two.url}#{'' if tab == 'search' else f'tab={tab}&'}gallery=shapes"
+    for _ in range(3):
+        page = open_page(two.url, link=link)
+        expect(page.locator(f"[role=tab][data-tab-id={tab}]")).to_have_attribute("aria-selected", "true")
+        settle(page)
+        assert shown_galleries(page) == ["shapes", "shapes" if filtered else None]
+    page.reload()
+    settle(page)
+    assert shown_galleries(page)[0] == "shapes"
+    page.evaluate(f"unifex.go('{'' if tab == 'search' else f'tab={tab}&'}gallery=all')")
+    settle(page)
+    assert shown_galleries(page) == ["all", "all" if filtered else None]
+    page.go_back()
+    settle(page)
+    assert shown_galleries(page) == ["shapes", "shapes" if filtered else None]
+
+
+def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):
+    page = open_page(server.url)
+    samples(page).first.click()
+    expect(first_hit(page)).to_be_visible()
+    page.locator("#search-filters .order select").select_option("label")
+    page.locator("#search-filters .grouped input").check()
+    expect(page).to_have_url(re.compile(r"#gallery=drawn&items=\d+&order=label&grouped=True$"))
+    address = page.url
+    page.locator("#search-words textarea, #search-words input").first.fill("a sign")
+    page.locator("#search-words textarea, #search-words input").first.press("Enter")
+    expect(page).to_have_url(re.compile(r"&words=a\+sign&order=label&grouped=True$"))
+    page.go_back()
+    expect(page).to_have_url(address)
+    page.reload()
+    settle(page)
+    expect(page.locator("#search-filters .order select")).to_have_value("label")
+    expect(page.locator("#search-filters .grouped input")).to_be_checked()
+    page.locator("#search-filters .order select").select_option("")
+    page.locator("#search-filters .grouped input").uncheck()
+    expect(page).to_have_url(re.compile(r"#gallery=drawn&items=\d+$"))
