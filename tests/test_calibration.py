@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageChops
 
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
@@ -74,12 +77,40 @@ def test_search_says_what_it_trusts(labelled):
     assert trusted.hits
     assert all(hit.score >= least for hit in trusted.hits)
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    from PIL import Image
 
     strange = search(labelled, [Image.fromarray(noise)], 5)
     assert strange.out_of_gallery is True
     assert search(labelled, [Image.fromarray(noise)], 5, Filters(domains=("signs",))).out_of_gallery is None  # a part
     assert search(labelled, [Image.fromarray(noise)], 5, Filters(false_accept_rate=0.05)).hits == []
+
+
+def test_labels_that_say_the_opposite_tell_nothing(tmp_path, embedder):
+    """Every picture stands under two labels, all but alike: what is most alike is wrong."""
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    for view in range(24):
+        image = picture("signs/cross", view)
+        for label, lighter in (("first", 0), ("second", 1)):
+            path = tmp_path / "pictures" / label / f"{view}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded(ImageChops.add(image, Image.new("RGB", image.size, (lighter,) * 3))))
+    run_index(gallery, tmp_path / "pictures")
+    with pytest.raises(CalibrationError, match="no more alike here"):
+        gallery.calibration()
+    result = search(gallery, [tmp_path / "pictures" / "first" / "3.png"], 5)
+    assert result.out_of_gallery is None
+    assert result.hits[0].probability is None
+
+
+SLOPES, INTERCEPTS = st.floats(-50, 50), st.floats(-50, 50)
+
+
+@given(st.tuples(SLOPES, INTERCEPTS), st.tuples(SLOPES, INTERCEPTS), st.floats(-1, 1))
+def test_what_is_said_of_strangers_does_not_contradict_the_chance_of_the_best_hit(hit, here, best):
+    found = Calibration(hit, here, (), (), 0, "", "", 64)
+    if found.is_stranger(best):
+        assert found.probability(best) < 0.5
+        assert found.probability_in_gallery(best) < 0.5
+        assert not found.is_stranger(1.0) or found.probability_in_gallery(1.0) >= found.probability_in_gallery(best)
 
 
 def test_reranking_keeps_the_similarities(labelled):

@@ -67,6 +67,12 @@ class Calibration:
         """Probability 0..1 that the gallery has the thing of a query, when as many have theirs here as have not."""
         return float(_logistic(self.here, best_similarity))
 
+    def is_stranger(self, best_similarity: float) -> bool:
+        """Whether a query's thing is probably not in the gallery: it is likelier not to be there, and the best hit
+        likelier wrong than right. Where what is most alike says nothing of that, nothing is said."""
+        elsewhere = self.here[0] > 0 and self.probability_in_gallery(best_similarity) < 0.5
+        return elsewhere and float(self.probability(best_similarity)) < 0.5
+
     def threshold(self, false_accept_rate: float) -> float:
         """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery.
 
@@ -114,9 +120,16 @@ def calibrate(snapshot: Snapshot) -> Calibration:
     out_of_gallery = best_outside(embeddings, classes[queries], snapshot.embeddings, classes, mask)
     best = np.concatenate([scores[right.any(1), 0], out_of_gallery])
     native = np.arange(len(best)) < right.any(1).sum()
-    finite = np.isfinite(best)
+    finite, hit = np.isfinite(best), fit_probability(scores[found], right[found])
+    if hit[0] <= 0:
+        raise CalibrationError(
+            say(
+                "what similarity means is told from right and wrong hits: right ones are no more alike here than "
+                "wrong ones"
+            )
+        )
     return Calibration(
-        hit=fit_probability(scores[found], right[found]),
+        hit=hit,
         here=fit_probability(best[finite], native[finite]),
         out_of_gallery=_quantiles(out_of_gallery),
         in_gallery=_quantiles(scores[right[:, 0], 0]),

@@ -100,7 +100,7 @@ def _search(
     return SearchResult(
         hits=folding.fold(hits, duplicates, fold, excluded.mask) if duplicates else hits,
         reranked=near is not None,
-        out_of_gallery=told_by.probability_in_gallery(scores.max(initial=-1)) < 0.5 if told_by else None,
+        out_of_gallery=told_by.is_stranger(scores.max(initial=-1)) if told_by else None,
         items=len(snapshot),
         searched=filters.searched(snapshot),
         model=gallery.embedder.name,
