@@ -99,6 +99,7 @@ export default ({ props, watch }) => {
     const opened = following && arrive();
     if (!opened && news.opened !== null && galleryOf(news.text) !== galleryOf(before?.text)) unifex[`again_${tabNow()}`]?.(again += 1);
     if (!opened) write();
+    document.querySelector('#hits')?.classList.add('answered');  // until then tiles stand for what is to come
     window.dispatchEvent(new Event('unifex-address'));
   });
   present('#tabs > .tab-wrapper').then((bar) => new MutationObserver(write).observe(bar, { subtree: true, attributeFilter: ['aria-selected'] }));

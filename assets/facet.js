@@ -5,7 +5,7 @@ import { say, thousands } from './say.js';
 const REST_MS = 200;  // between two keys of somebody who types
 const DATE_REST_MS = 700;  // a date that is typed is whole at each digit of its year: 0002, 0020, 0202, 2021
 const SEARCHED = 8, LISTED_NUMBERS = 12;  // from how many names on they are searched; up to how many numbers or dates are names, too
-const TITLES = { label: say('Label'), domain: say('Domain'), folder: say('Folder'), split: say('Split'), tag: say('Tag') };
+const TITLES = { label: say('Label'), domain: say('Domain'), folder: say('Folder'), split: say('Split'), tag: say('Tags') };
 export const titleOf = (facet) => TITLES[facet] || facet.replace(/^column /, '');
 
 const dayOf = (end, last) => {  // of an end that is a date, as a field has it: the first or the last that it means

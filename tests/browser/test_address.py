@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, settle
+from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, settle
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -233,3 +233,27 @@ def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):
     page.locator("#search-filters .order select").select_option("")
     page.locator("#search-filters .grouped input").uncheck()
     expect(page).to_have_url(re.compile(r"#gallery=drawn&items=\d+$"))
+
+
+def test_who_searches_a_gallery_that_another_tab_renames_is_told(two, open_page):
+    page, other = open_page(two.url, link=f"{two.url}#gallery=shapes&items=1"), open_page(two.url)
+    expect(first_hit(page)).to_be_visible()
+    go_to(other, "Gallery")
+    choose(other, "#manage-gallery", "shapes")
+    settle(other)
+    other.get_by_role("button", name="Rename").first.click()
+    other.locator("#new-name textarea, #new-name input").fill("figures")
+    other.locator("#rename-button").click()
+    expect(other.locator("#manage-notice")).to_contain_text("'shapes' is now 'figures'")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.locator("#address-notice")).to_contain_text("There is no gallery 'shapes' any more")
+    settle(page)
+    assert shown_galleries(page) == ["all", "all"]
+    expect(page.locator("#search-answer")).not_to_contain_text("being made")
+    expect(other.locator("#address-notice")).to_be_empty()  # who did it knows
+
+
+def test_where_nothing_is_found_nothing_stands_for_hits_to_come(server, open_page):
+    page = open_page(server.url, link=f"{server.url}#gallery=drawn&items=1&similarity=1")
+    expect(page.locator("#search-answer")).to_contain_text("Nothing is that similar")
+    expect(page.locator("#hits .frame")).to_have_css("background-image", "none")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import choose, go_to, settle
+from tests.support.browsing import choose, go_to, settle, start_indexing
 from tests.support.drawing import picture, write_folder
 from tests.support.filming import film
 from tests.support.galleries import run_index
@@ -100,3 +102,16 @@ def test_a_gallery_follows_its_folder(server, open_page, tmp_path, embedder):
     settle(page)
     switch.uncheck()
     expect(said).to_be_empty()
+
+
+def test_a_folder_of_which_nothing_can_be_read_is_no_success(server, open_page, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "1.jpg").write_bytes(b"no image")
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    start_indexing(page, broken, "unread")
+    outcome = page.locator("#index-outcome .note")
+    expect(outcome).to_contain_text("No image there could be read", timeout=60_000)
+    expect(outcome).to_have_class(re.compile("warning"))
+    expect(page.locator("#pictures .lead")).to_have_text("Nothing is here yet: add images.")

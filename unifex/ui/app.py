@@ -137,9 +137,11 @@ class _Tabs:
                 header: html.header(self.context.embedder.name, self.context.state, busy, news),
                 **self.gallery.offer(*chosen),
                 **self.gallery.show_facts(chosen[0], view),
+                **self.opener.miss(searched(*chosen)),
             }
 
-        shown = [header, *self.gallery.dropdowns, *self.gallery.showing]
+        searched = lambda *chosen: chosen[self.gallery.dropdowns.index(self.search.gallery)]  # noqa: E731
+        shown = [header, *self.gallery.dropdowns, *self.gallery.showing, self.opener.notice]
         news = listen([page.load, self.tray.news.input], show, [self.gallery.view, *self.gallery.dropdowns], shown)
         offered = [self.search.gallery, self.search.view]
         follow(news, self.search.choose_listed, offered, self.search.chosen, js=_UNLESS_OPENING)

@@ -63,6 +63,14 @@ class LinkOpener:
         address = address_told(form, opened=asked[0])
         return {self.notice: told if lacking else "", self.address: address, **self.fill(form)}
 
+    def miss(self, gallery: str | None) -> Updates:
+        """(gallery that is searched) -> that it is no more, where somebody renamed or deleted it meanwhile."""
+        names = self.context.library.names()
+        if not gallery or gallery in names or not names or not self.context.ready.is_set():
+            return {}
+        text = say("It was renamed or deleted. This is '{gallery}'.", gallery=names[0])
+        return {self.notice: message(say("There is no gallery '{gallery}' any more", gallery=gallery), text, "warning")}
+
     def _there(self, said: Asked) -> tuple[Form, list[str]]:
         """The form, with the gallery and the items that are here for who asks, and what is not.
 

@@ -28,15 +28,19 @@ def report(outcome: IndexReport) -> Markup:
         (outcome.missing, say("are gone from the source and were kept")),
     )
     told = ", ".join(f"{thousands(count)} {what}" for count, what in counts if count or what == counts[0][1])
+    nothing = not outcome.items
     return render(
         "index_report.html",
+        kind="warning" if nothing else "good",
         title=say(
             "{images} added to '{gallery}' in {time}",
             images=plural(outcome.added, "image", "images"),
             gallery=outcome.gallery,
             time=duration(outcome.seconds),
         ),
-        text=say("{told}. The gallery has {items}.", told=told, items=plural(outcome.items, "item", "items")),
+        text=say("No image there could be read, so the gallery is empty: choose another folder, or delete it.")
+        if nothing
+        else say("{told}. The gallery has {items}.", told=told, items=plural(outcome.items, "item", "items")),
         report=outcome,
         reasons=Counter(file.reason for file in outcome.failed).most_common(MOST_REASONS),
         lines=REPORT_LINES,

@@ -104,7 +104,10 @@ def listed_grid(gallery: str, records: Iterable[Record], rights: Rights) -> str:
 
 def whole_grid(gallery: Gallery, total: int, rights: Rights, view: str = "") -> str:
     """The ``total`` items of a gallery that a view (as JSON) shows, which the page asks for as one scrolls."""
-    told = {"total": total, "version": gallery.snapshot().columns.version, "view": view, **asdict(rights)}
+    snapshot = gallery.snapshot()
+    nothing = say("Nothing is left: remove a filter.") if len(snapshot) else say("Nothing is here yet: add images.")
+    lead = "" if total else nothing
+    told = {"total": total, "version": snapshot.columns.version, "view": view, "lead": lead, **asdict(rights)}
     return json.dumps({"gallery": gallery.name, "kind": "items", **told}, ensure_ascii=False)
 
 

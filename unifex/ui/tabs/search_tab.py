@@ -315,6 +315,8 @@ class SearchTab:
             text = say("Make one in the Gallery tab: drop a folder of images there.")
             return {self.status: message(say("No gallery yet"), text)}
         if form.gallery not in self.context.library.names():
+            if self.context.ready.is_set():  # of which there is news
+                return {self.status: message(say("There is no gallery '{gallery}' any more", gallery=form.gallery))}
             text = say("{state}. It can be searched in a moment.", state=self.context.state)
             return {self.status: message(say("The gallery is being made"), text)}
         try:
