@@ -15,7 +15,7 @@ import numpy as np
 from unifex.core import ranges
 from unifex.core.arrays import sample
 from unifex.core.language import say
-from unifex.core.text import printable
+from unifex.core.text import plural, printable
 from unifex.evaluation import failures
 from unifex.evaluation.failures import LabelError
 from unifex.evaluation.protocols import EvalProtocol
@@ -119,10 +119,10 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
     if np.count_nonzero(sizes) < 2:
         raise GalleryError(
             say(
-                "gallery '{name}' has {sizes} labels; training needs at least 2, so index a folder that is "
+                "gallery '{name}' has {labels}; training needs at least 2, so index a folder that is "
                 "laid out as label/image or domain/label/image, or a CSV with a label column",
                 name=gallery.name,
-                sizes=np.count_nonzero(sizes),
+                labels=plural(np.count_nonzero(sizes), "label", "labels"),
             )
         )
     queries, items, by = _held_out(gallery, columns, sizes, hold_out, config)
