@@ -63,10 +63,8 @@ export default (grid) => {
     const columns = getComputedStyle(place('grid')).gridTemplateColumns.split(' ').length;
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
     if (step) {
-      if (event.shiftKey) {
-        upTo(index);
-        set(index + step, true);
-      } else anchor = index + step;
+      if (event.shiftKey) upTo(grid.itemAt(index + step) ? index + step : index);  // with all that lies on the way
+      else anchor = index + step;
       grid.focusOn(index + step);
     } else if (event.key === ' ' && !closed()) set(anchor = index);
     else if (event.key === 'a' && (event.ctrlKey || event.metaKey) && !closed()) setAll();
