@@ -181,6 +181,7 @@ def test_open_a_failure_mend_it_and_score_again(server, open_page):
     before = page.locator("#evaluation .tiles b").first.inner_text()
     page.locator("#evaluate-button").click()
     expect(page.locator("#evaluation .tiles b").first).not_to_have_text(before)
+    expect(page.locator("#correction-notice")).not_to_contain_text("score again")
     page.locator("#corrections [data-act=undo]").click()
     expect(page.locator("#correction-notice")).to_contain_text("Taken back")
     expect(page.locator("#corrections li")).to_have_count(0)

@@ -97,7 +97,7 @@ class EvaluateTab:
     def showing(self) -> list[Part]:
         """What :meth:`show_job` updates."""
         labels = [self.by_label, self.search, self.labels]
-        return [self.drawn, self.outcome, *labels, self.failures, *self.pictures.shown, *self.corrected]
+        return [self.drawn, self.outcome, *labels, self.failures, self.notice, *self.pictures.shown, *self.corrected]
 
     @property
     def corrected(self) -> list[Part]:
@@ -167,7 +167,8 @@ class EvaluateTab:
             return {self.outcome: text, **self._results(False), self.drawn: ""}
         if job.id == drawn:
             return {self.drawn: drawn}
-        return {self.drawn: job.id, **self._results(job.state == State.DONE), **self._came(job)}
+        fresh = {self.drawn: job.id, self.notice: ""}  # what was corrected before asked for just this evaluation
+        return {**fresh, **self._results(job.state == State.DONE), **self._came(job)}
 
     def _results(self, there: bool) -> Updates:
         return {self.by_label: gr.update(visible=there), self.failures: gr.update(visible=there)}
