@@ -191,7 +191,10 @@ def test_the_form_is_filled_in_for_few_pictures_and_back():
     assert "40 labelled images are few" in filled[form.preset]["info"]
     assert form.suit("few", 5000)[0] == "best"
     assert form.suit("paper", 5000) == ("paper", {})
-    assert form.suit("few", 40) == ("few", {})
+    preset, filled = form.suit("few", 41)  # of another gallery: the form stays as it is, its number does not
+    assert (preset, list(filled), "value" in filled[form.preset]) == ("few", [form.preset], False)
+    assert "41 labelled images are few" in filled[form.preset]["info"]
+    assert "labelled images" not in form.suit("few", 0)[1][form.preset]["info"]
 
 
 @pytest.mark.parametrize(

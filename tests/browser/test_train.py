@@ -238,6 +238,9 @@ def test_presets_set_their_fields_and_what_cannot_be_trained_says_why(server, op
 
 def test_a_gallery_without_labels_says_what_it_needs(server, open_page):
     page = open_page(server.url, **PHONE)
+    open_training(page, "drawn")
+    expect(page.locator("#train-preset")).to_contain_text("32 labelled images are few")
     open_training(page, "plain")
     expect(page.locator("#train-data")).to_contain_text("training needs at least 2")
+    expect(page.locator("#train-preset")).not_to_contain_text("labelled images")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -133,13 +133,16 @@ class TrainForm:
         listen(self.loss.input, None, [self.loss], changed, js=_looked_up(brought))
 
     def suit(self, preset: str, images: int) -> tuple[str, Updates]:
-        """The preset for so many labelled images and the form with it, where few of them make it another."""
+        """The preset for so many labelled images and the form with it, where few of them make it another; where it was
+        that of few before, its advice alone, which names their number."""
         wanted = suited_preset(images)
-        if wanted == preset or "few" not in (wanted, preset):
+        if "few" not in (wanted, preset):
             return preset, {}
         advice = say(PRESETS[wanted].advice)
-        if wanted == "few":
+        if wanted == "few" and images:
             advice = say("Chosen by itself, as {count} labelled images are few. {advice}", count=images, advice=advice)
+        if wanted == preset:
+            return preset, {self.preset: gr.update(info=advice)}
         return wanted, {self.preset: gr.update(value=wanted, info=advice), **self.fill(wanted)}
 
     def fill(self, preset: str) -> Updates:

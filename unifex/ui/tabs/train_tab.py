@@ -174,9 +174,10 @@ class TrainTab:
     def show_data(self, name: str | None, share: float, preset: str, suited: str) -> Iterator[Updates]:
         """(gallery, share held out, preset, the gallery it was chosen for) -> summary, a name for the model, resume,
         finish, back, and what suits another gallery."""
+        filled: Updates = {}
         try:
             gallery = self.context.gallery(name)
-            filled: Updates = {self.suited: gallery.name}
+            filled[self.suited] = gallery.name
             if gallery.name != suited:
                 preset, form = self.form.suit(preset, gallery.snapshot().columns.labelled)
                 filled |= form
@@ -185,7 +186,7 @@ class TrainTab:
             named = stopped.name if stopped else self.jobs.free_name(gallery.name)
             shown = {self.name: named, **self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
         except ERRORS as error:
-            yield {self.summary: message(say("Nothing to learn from yet"), reason(error), "warning")}
+            yield {self.summary: message(say("Nothing to learn from yet"), reason(error), "warning"), **filled}
             return
         yield {self.summary: training_report.summary(data, None), **shown, **filled}
         if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
