@@ -7,11 +7,19 @@ const asking = () => import('./asking.js');
 export default (grid, choice) => {
   const { element, place } = grid;
   const images = () => plural(choice.count(), 'image', 'images');
+  // What may be refused leaves the choice as it is until Python says that it was done (unifex.acted): then it is emptied,
+  // unless others were chosen meanwhile.
   const tell = (action, text = '', signal = 'chosen') => {
-    const told = [action, grid.data.gallery, choice.told(), text];
-    choice.clear();
+    const ids = choice.told(), told = [action, grid.data.gallery, ids, text];
+    if (signal === 'chosen') unifex.acted = () => { if (JSON.stringify(choice.told()) === JSON.stringify(ids)) empty(); };
+    else choice.clear();
     choice.goBack();
     unifex[signal](told);
+  };
+  const empty = () => {
+    const focused = place('tools').contains(document.activeElement);
+    choice.clear();
+    if (focused) choice.goBack();
   };
   const sure = (title, text, yes, then) => async () => {
     const { ask } = await asking();

@@ -103,6 +103,7 @@ def test_chosen_pictures_are_labelled_tagged_left_out_searched_with_and_taken_ho
     act(page, "Label")
     answer(page, "Save", "renamed")
     expect(notice).to_contain_text("'renamed' is the label of 3 images now")
+    expect(tools).to_be_hidden()
     expect(cards(page).nth(0)).to_contain_text("renamed")
     expect(cards(page).nth(3)).not_to_contain_text("renamed")
     cards(page).nth(0).locator(".pick").click()
@@ -166,6 +167,11 @@ def test_all_of_a_gallery_are_chosen_without_being_loaded_and_some_become_anothe
     act(page, "Train on them")
     answer(page, "Make it", "too few")
     expect(notice).to_contain_text("training needs two labels or more")
+    expect(tools).to_contain_text("2 chosen")  # what was refused leaves the choice
+    act(page, "Make a gallery of them")
+    answer(page, "Make it", "drawn")
+    expect(notice).to_contain_text("there is a gallery 'drawn' already")
+    expect(tools).to_contain_text("2 chosen")
     cards(page).nth(0).press("Control+a")
     act(page, "Train on them")
     answer(page, "Make it", "taught")
@@ -175,6 +181,7 @@ def test_all_of_a_gallery_are_chosen_without_being_loaded_and_some_become_anothe
     go_to(page, "Gallery")
     expect(page.locator("#manage-gallery input")).to_have_value("taught")
     stand_still(page)  # its pictures take the place of those that were chosen
+    expect(tools).to_be_hidden()
     cards(page).nth(0).locator(".pick").click()
     act(page, "Remove from the gallery")
     answer(page, "Remove")

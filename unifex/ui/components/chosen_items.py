@@ -35,6 +35,7 @@ CHANGE, PICK = "change", "pick"  # kinds of jobs
 _UNDO = to_say("The Evaluate tab lists it and can undo it; your files are as they were.")
 _NOT = "not "
 _FILES_STAY = to_say("Your image files are as they were.")
+_ACTED = "watch('value', () => props.value && unifex.acted?.());"
 
 
 @dataclass
@@ -60,6 +61,7 @@ class ChosenItems:
     def build(self) -> None:
         """Lay it out."""
         self.told, self.kept = signal("chosen"), signal("kept")
+        self.acted = gr.HTML("", html_template="", js_on_load=_ACTED, visible="hidden")  # changes when one was done
         self.awaited = gr.State(("", ""))  # the job that this page asked for, and for the sake of what
         self.panel = JobPanel((CHANGE, PICK), "chosen-progress")
         self.panel.build()
@@ -68,7 +70,7 @@ class ChosenItems:
     def wire(self, corrected: gr.State, marks: gr.State, elsewhere: Elsewhere) -> None:
         """Connect the handlers: ``corrected`` changes with what they change; ``marks`` of hits can be kept."""
         self.corrected, self.elsewhere = corrected, elsewhere
-        also, failed = [self.awaited, self.corrected, *elsewhere.parts], say("Nothing was done")
+        also, failed = [self.awaited, self.acted, self.corrected, *elsewhere.parts], say("Nothing was done")
         ask_for_job(self.told.input, self.act, [self.told], self.notice, failed, *also, counts="every")
         ask_for_job(self.kept.input, self.keep, [self.kept, marks], self.notice, failed, *also)
         listen(self.panel.further.input, self.show_job, [self.awaited], [self.outcome, *also])
@@ -80,7 +82,8 @@ class ChosenItems:
             act = ACTIONS[str(action)]
         except (TypeError, ValueError, KeyError) as error:
             raise UnifexError(say("that is nothing to do with items; reload the page")) from error
-        return act(self, str(gallery), Chosen.told(chosen), str(text))
+        came = act(self, str(gallery), Chosen.told(chosen), str(text))
+        return came if self.awaited in came else {**came, **self._has_acted()}
 
     def keep(self, told: str, marks: Marks) -> Updates:
         """(as what, and a name; marked items) -> what came of it. Raises ``UnifexError``."""
@@ -249,7 +252,12 @@ class ChosenItems:
         job = next((job for job in self.context.jobs.of(self.context.owner) if job.id == id), None)
         if job is None or job.state.active:
             return {self.outcome: gr.skip()}
-        return {self.awaited: ("", ""), self.corrected: Wish.new(), **self._came_of(job, then)}
+        acted = self._has_acted() if job.state == State.DONE else {}
+        return {self.awaited: ("", ""), self.corrected: Wish.new(), **acted, **self._came_of(job, then)}
+
+    def _has_acted(self) -> Updates:
+        """The page empties the choice, which stays after a refusal."""
+        return {self.acted: str(Wish.new().number)}
 
     def _came_of(self, job: Job, then: str) -> Updates:
         if job.state == State.FAILED:
