@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,19 +17,22 @@ from PIL import Image
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import assert_no_orphans, make_model, run_index
-from unifex.core import thumbnails
+from unifex.core import progress, thumbnails
 from unifex.core.files import verify, with_checksum
 from unifex.core.locks import lock_in_folder
-from unifex.gallery import image_store, kept_columns
+from unifex.data.item import Item, Skipped
+from unifex.gallery import image_store, indexing, kept_columns
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
 from unifex.gallery.derived_data import ITEM_TABLE
-from unifex.gallery.embedding import forecast
+from unifex.gallery.embedding import embed_items, forecast
 from unifex.gallery.gallery import Gallery, GalleryError, ItemsGone
 from unifex.gallery.image_store import SHARD_ROWS
 from unifex.gallery.indexing import Pace, index
 from unifex.gallery.kept_embeddings import KeptEmbeddings
 from unifex.gallery.library import Library, check_name
+from unifex.gallery.records import Embedded
+from unifex.models.embedder import Embedder
 
 
 def everything(gallery: Gallery) -> dict[str, tuple]:
@@ -159,6 +163,25 @@ def test_cancel_keeps_what_was_done_and_resume_adds_the_rest(tmp_path, folder, e
     report = run_index(gallery, folder)
     assert (report.skipped, report.added, report.items) == (done, 24 - done, 24)
     assert gallery.unfinished() == []
+
+
+def test_time_left_after_a_resume_is_that_of_what_is_left_to_be_embedded(tmp_path, folder, embedder, monkeypatch):
+    gallery = Gallery.create(tmp_path / "g", embedder)
+    work = index(gallery, str(folder), pace=Pace(commit_images=4, report_seconds=0.0, window_images=2))
+    next(step for step in work if int(step.note.split()[0]) >= 5)
+    work.close()
+    there, seconds = len(gallery), [0.0]
+
+    def a_second_each(embedder: Embedder, items: list[Item], known: set[str]) -> list[Embedded | Skipped]:
+        seconds[0] += len(items)
+        return embed_items(embedder, items, known)
+
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    monkeypatch.setattr(indexing, "embed_items", a_second_each)
+    steps = list(index(gallery, str(folder), pace=Pace(report_seconds=0.0, window_images=1)))
+    later = [step for step in steps if there < step.done < 24]
+    assert later
+    assert [step.seconds_left for step in later] == [24 - step.done for step in later]
 
 
 KILLED = """

@@ -49,6 +49,16 @@ def test_time_left_follows_the_pace(clock):
     assert stage.at(1000).seconds_left == 0
 
 
+def test_what_takes_no_work_is_no_pace(clock):
+    stage = Stage("indexing", 1000, "images")
+    clock[0] = 1
+    assert stage.at(300, free=300).seconds_left is None  # the rest is another matter
+    clock[0] = 10
+    assert stage.at(400, free=300).seconds_left == 60  # 100 by work in 10 s, as each of the 600 will be
+    assert stage.at(400, free=300, free_left=500).seconds_left == 10
+    assert stage.at(400, free=300, free_left=600).seconds_left == 15  # none of which takes work
+
+
 def test_time_left_where_it_cannot_be_told(clock):
     assert Stage("counting").at(5).seconds_left is None
     clock[0] = 100

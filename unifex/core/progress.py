@@ -58,21 +58,28 @@ class Stage:
     def __init__(self, name: str, total: int = 0, unit: str = "", done: int = 0):
         """``done``: so much was there before it began, which says nothing of the pace."""
         self.name, self.total, self.unit = name, total, unit
-        self._marks = deque([(time.monotonic(), done)])  # (when, how much was done), oldest first
+        self._marks = deque([(time.monotonic(), done, done)])  # (when, done, of that by work), oldest first
 
-    def at(self, done: int, note: str = "") -> Step:
-        """The step at which so much is done."""
-        return Step(self.name, done, self.total, self.unit, self._seconds_left(done), note)
+    def at(self, done: int, note: str = "", free: int = 0, free_left: int = 0) -> Step:
+        """The step at which so much is done.
 
-    def _seconds_left(self, done: int) -> float | None:
+        ``free`` of it took no work, as what was there already, and ``free_left`` of what is left will take none: the
+        time left is that of the work that is left, at the pace of that which was done.
+        """
+        return Step(self.name, done, self.total, self.unit, self._seconds_left(done, done - free, free_left), note)
+
+    def _seconds_left(self, done: int, worked: int, free_left: int) -> float | None:
         now = time.monotonic()
         if now - self._marks[-1][0] >= MARK_SECONDS:
-            self._marks.append((now, done))
+            self._marks.append((now, done, worked))
         while len(self._marks) > 1 and now - self._marks[1][0] > WINDOW_SECONDS:
             self._marks.popleft()
-        since, before = self._marks[0]
+        since, done_before, worked_before = self._marks[0]
         if not self.total:
             return None
         if done >= self.total:
             return 0.0
-        return (now - since) / (done - before) * (self.total - done) if done > before else None
+        came, left = worked - worked_before, self.total - done - free_left
+        if left <= 0:  # only what takes no work, which takes its time all the same
+            came, left = done - done_before, self.total - done
+        return (now - since) / came * left if came > 0 else None

@@ -165,6 +165,7 @@ class _Run:
         self._hashes = writer.stored_hashes()
         self._unasked = writer.unasked()
         self._said: dict[str, FileMetadata] = {}  # by images that were indexed before anybody looked
+        self._met = self._unchanged = 0  # of what is there already: found again, and not read since it is as it was
         self._seen: set[str] = set()
         self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
         self._videos = KnownVideos(self._known, self._seen, self._unread, rehash)
@@ -210,7 +211,13 @@ class _Run:
         counts, rate = self.counts, self.counts.added / max(self.seconds(), 1e-9)
         told = {"added": counts.added, "skipped": counts.skipped, "failed": len(counts.failed)}
         note = say("{added:,} added, {skipped:,} there already, {failed:,} left out", **told)
-        return stage.at(counts.done, " · ".join([note, say("{rate:.0f} images/s", rate=rate)]) if rate >= 1 else note)
+        note = " · ".join([note, say("{rate:.0f} images/s", rate=rate)]) if rate >= 1 else note
+        return stage.at(counts.done, note, self._unchanged, self._unchanged_to_come(stage.total - counts.done))
+
+    def _unchanged_to_come(self, left: int) -> int:
+        """How many of those that are left need not be read: as many of the known ones as were unchanged until now."""
+        known = max(0, len(self._known.listed) - self._met)
+        return min(left, known * self._unchanged // self._met if self._met else known)
 
     def _chunks(self) -> Iterator[list[Item]]:
         """New and changed items, as many at a time as the engine wants; an empty list keeps progress going."""
@@ -237,8 +244,10 @@ class _Run:
     def _is_new(self, item: Item) -> bool:
         self._seen.add(item.uri)
         stored = self._known.at(item.uri)
+        self._met += stored is not None
         if self.rehash or stored is None or stored.stamp != item.stamp:
             return True
+        self._unchanged += 1
         self.counts.note(item)
         self._skip(stored, item)
         return False
