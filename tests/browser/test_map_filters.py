@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, first_hit, go_to, settle
-from tests.support.drawing import write_folder
+from tests.support.browsing import PHONE, drop, first_hit, go_to, settle
+from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
 from unifex.core.progress import finish
@@ -107,6 +108,57 @@ def test_map_and_grids_share_filters_and_what_is_chosen(server, open_page):
     page.locator("#detail").get_by_role("button", name="Show on the map").click()
     expect(page.locator("#map-chosen .chosen-head")).to_contain_text("1 item chosen")
     ringed(page, 1)
+
+
+STAR_JS = """() => {
+  const { data = [] } = document.querySelector('.map-plot') || {};
+  const star = data.find(({ name }) => name === 'your query');
+  return star && [star.x[0], star.y[0]];
+}"""
+PLACE_JS = """(id) => {
+  for (const { customdata, x, y } of document.querySelector('.map-plot').data) {
+    const at = [...(customdata || [])].indexOf(id);
+    if (at >= 0) return [x[at], y[at]];
+  }
+}"""
+
+
+def starred(page: Page) -> list[float]:
+    """Where the query's star stands, once there is one and all is answered."""
+    settle(page)
+    return page.wait_for_function(STAR_JS).json_value()
+
+
+def test_the_star_of_an_item_stands_where_it_is_and_that_of_a_picture_stays_whatever_is_filtered(server, open_page):
+    page = open_page(server.url)
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    settle(page)
+    item = int(re.search(r"items=(\d+)", page.url)[1])
+    go_to(page, "Map")
+    place = starred(page)
+    assert place == page.evaluate(PLACE_JS, item)
+    chip = page.locator("#map-filters .chips button").first
+    for label in ("stripes", "cross"):  # of one of them the item is not
+        ticked(page, "#map-filters", label)
+        faded(page, 27)
+        page.wait_for_function("(label) => location.hash.includes(label)", arg=label)
+        assert starred(page) == place
+        chip.click()
+        faded(page, 0)
+    go_to(page, "Search")
+    drop(page, "#query-image button", {"unseen.png": encoded(picture("shapes/disc", 70))})
+    page.wait_for_function("!location.hash.includes('items=')")
+    expect(first_hit(page)).to_be_visible()
+    go_to(page, "Map")
+    before = starred(page)
+    ticked(page, "#map-filters", "stripes")
+    faded(page, 27)
+    settle(page)
+    go_to(page, "Search")
+    expect(page.locator("#search-filters .chips")).to_contain_text("Label: stripes")
+    go_to(page, "Map")
+    assert starred(page) == before
 
 
 def test_the_open_map_follows_an_address_that_names_another_gallery(server, open_page):

@@ -10,6 +10,7 @@ from typing import Any
 from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
 from unifex.core.language import say
+from unifex.retrieval.query import Query
 
 _NUMBERS = itertools.count(1)
 
@@ -53,11 +54,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class LastResult:
-    """What the last search found: ids of the hits, best first, and their similarities."""
+    """What the last search was for, and what it found: ids of the hits, best first."""
 
     gallery: str = ""
+    query: Query = Query()
     ids: tuple[int, ...] = ()
-    scores: tuple[float, ...] = ()
 
 
 def item_id(value: Any) -> int:

@@ -23,13 +23,14 @@ from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.maps import page
-from unifex.maps.projection import Map, interpolated, kept_map, moved_most, project
+from unifex.maps.projection import Map, kept_map, moved_most, project
 from unifex.ui.components.basic import Choice, item_grid, notice, signal
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.map_filters import MapFilters, told_to_map
+from unifex.ui.components.map_star import query_star
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, listen
@@ -282,23 +283,13 @@ class MapTab:
 
     def show_query(self, found: LastResult, name: str | None) -> Updates:
         """(what the Search tab found, gallery) -> where the query's star goes, and the hits it is joined to."""
-        return {self.star: self._star(found) if found.ids and found.gallery == name else ""}
+        return {self.star: self._star(found) if found.query and found.gallery == name else ""}
 
     def _star(self, found: LastResult) -> str:
         try:
-            kept = kept_map(self.context.gallery(found.gallery))
-        except ERRORS:
+            return query_star(self.context.gallery(found.gallery), found)
+        except ERRORS:  # what the Search tab says
             return ""
-        if kept is None:
-            return ""
-        at = np.searchsorted(kept.ids, found.ids)
-        there = [(row, score) for row, score, item in zip(at, found.scores, found.ids)
-                 if row < len(kept.ids) and kept.ids[row] == item]  # fmt: skip
-        if not there:
-            return ""
-        rows, scores = (np.array(values) for values in zip(*there))
-        where = interpolated(kept.coords[rows], scores)
-        return json.dumps({"place": where.tolist(), "hits": [int(kept.ids[row]) for row in rows[:10]]})
 
 
 def _card_server(context: AppContext) -> Callable[[Any], list[dict[str, Any]]]:

@@ -34,7 +34,7 @@ from unifex.ui.components.left_out import LeftOut
 from unifex.ui.components.marks import Marks, marks_told
 from unifex.ui.components.pressing import or_say
 from unifex.ui.components.query_view import Asked, QueryView, thumbnails_of
-from unifex.ui.components.saved_searches import SavedSearchList, picture_of
+from unifex.ui.components.saved_searches import SavedSearchList, asked_for, picture_of
 from unifex.ui.components.search_form import ANY_SIMILARITY, FIRST, MAX_K, Form, trust_choices
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, listen
@@ -333,7 +333,8 @@ class SearchTab:
     def _hits(self, gallery: Gallery, form: Form) -> Updates:
         query, filters = form.query, self.finding.filters(form)
         result, folding = self.finding.hits(gallery, form, int(form.k))
-        found = LastResult(gallery.name, tuple(h.record.id for h in result.hits), tuple(h.score for h in result.hits))
+        whole = asked_for(self.context, gallery, form)
+        found = LastResult(gallery.name, whole, tuple(hit.record.id for hit in result.hits))
         shown, places = (
             picture_of(self.context, gallery, form) or thumbnails_of(gallery, form),
             not self.context.settings.public,
