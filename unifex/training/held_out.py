@@ -122,7 +122,7 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
                 "gallery '{name}' has {labels}; training needs at least 2, so index a folder that is "
                 "laid out as label/image or domain/label/image, or a CSV with a label column",
                 name=gallery.name,
-                labels=plural(np.count_nonzero(sizes), "label", "labels"),
+                labels=plural(int(np.count_nonzero(sizes)), "label", "labels"),
             )
         )
     queries, items, by = _held_out(gallery, columns, sizes, hold_out, config)
