@@ -132,7 +132,7 @@ def test_nothing_is_held_out_of_few_classes_and_it_says_so():
     ("labels", "config", "why"),
     [
         (["", ""], TrainConfig(), "has 0 labels; training needs at least 2"),
-        (["a", "a"], TrainConfig(), "has 1 labels"),
+        (["a", "a"], TrainConfig(), "has 1 label;"),
         (["a", "b", "c"], TrainConfig(), "0 classes of at least 2 different images"),
         (["a", "a", "b", "b"], TrainConfig(min_images=3), "0 classes of at least 3"),
     ],
