@@ -136,7 +136,7 @@ class ModelSwitch:
             return {self.used: job.id, self.notice: message(say("Not changed"), text, "error")}
         counts = {gallery.name: plural(len(gallery), "item", "items") for gallery in job.result}
         lines = ", ".join(f"'{gallery}': {items}" for gallery, items in counts.items())
-        follow = say("Search, Evaluate and Map follow; the button under the gallery goes back.")
+        follow = say("Search and Evaluate follow, the map has to be made anew; the button under the gallery goes back.")
         text = f"{lines}. {say(_BESIDE) if _made(job) else follow}"
         shown = {
             self.used: job.id,
