@@ -226,6 +226,7 @@ def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):
     expect(page).to_have_url(re.compile(r"&words=a\+sign&order=label&grouped=True$"))
     page.go_back()
     expect(page).to_have_url(address)
+    settle(page)  # Gradio reports what a reload cuts off
     page.reload()
     settle(page)
     expect(page.locator("#search-filters .order select")).to_have_value("label")

@@ -133,14 +133,14 @@ class _Tabs:
             """(filters of the pictures, every tab's gallery) -> header, the galleries that there are, what is shown of
             the chosen one."""
             news, busy = self.context.news, not self.context.ready.is_set()  # in this order: what changes is told again
+            searched = chosen[self.gallery.dropdowns.index(self.search.gallery)]
             return {
                 header: html.header(self.context.embedder.name, self.context.state, busy, news),
                 **self.gallery.offer(*chosen),
                 **self.gallery.show_facts(chosen[0], view),
-                **self.opener.miss(searched(*chosen)),
+                **self.opener.miss(searched),
             }
 
-        searched = lambda *chosen: chosen[self.gallery.dropdowns.index(self.search.gallery)]  # noqa: E731
         shown = [header, *self.gallery.dropdowns, *self.gallery.showing, self.opener.notice]
         news = listen([page.load, self.tray.news.input], show, [self.gallery.view, *self.gallery.dropdowns], shown)
         offered = [self.search.gallery, self.search.view]
