@@ -1,8 +1,9 @@
 // The bar of what can be done with the chosen items of a grid. What is asked first is asked by asking.js.
 
+import later from './later.js';
 import { plural, say } from './say.js';
 
-const asking = () => import('./asking.js');
+const asking = later('asking');
 
 export default (grid, choice) => {
   const { element, place } = grid;

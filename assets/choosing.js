@@ -2,6 +2,7 @@
 // count, focusOn }. Of a whole gallery all can be chosen without being in the page: then what is not is kept.
 
 import boxing from './boxing.js';
+import later from './later.js';
 import { say, thousands } from './say.js';
 
 export default (grid) => {
@@ -83,9 +84,7 @@ export default (grid) => {
     items: () => all ? [] : [...chosen.values()],
     goBack: () => grid.focusOn(Math.min(anchor, grid.count() - 1)),
   };
-  const acting = () => import('./acting.js');  // what only some need comes when they need it
-  let actions = null;
-  const ready = () => actions ||= acting().then((module) => module.default(grid, choice));
+  const acting = later('acting'), ready = later('acting', (module) => module.default(grid, choice));
   element.addEventListener('click', async (event) => {
     const act = event.target.closest('[data-do]');
     if (act) (await ready())[act.dataset.do](act);

@@ -1,6 +1,6 @@
 // Boxes on a picture, drawn, moved and resized by mouse, finger and keys: the query's, and the large view's.
 //
-//   import { drawBoxes } from './draw-boxes.js';     // or, when first needed: await import('./draw-boxes.js')
+//   import { drawBoxes } from './draw-boxes.js';     // or, when first needed: later.js
 //   const boxes = drawBoxes(element, image, onChange);
 //
 // element   holds the image and is positioned (`position: relative`); the boxes' layer is appended to it, over the image.

@@ -6,11 +6,12 @@
 import { cardSize, chooseSize, drawCard, isChosen, newCard } from './cards.js';
 import makeChoosing from './choosing.js';
 import makeHits from './hits.js';
+import later from './later.js';
 import refocusing from './refocus.js';
 
 export default ({ element, props, watch }) => {
   const GAP = 12, TEXT = 66, PAGE = 240, TALLEST = 3e7, PAGES_KEPT = 40, REST_MS = 60;
-  const place = (name) => element.querySelector(`.${name}`);
+  const place = (name) => element.querySelector(`.${name}`), grouping = later('groups');
   let data = null, pages = new Map(), drawn = new Map(), size = cardSize(), shape = null, resting = 0;
 
   const isWhole = (told) => Boolean(told) && told.total !== undefined;
@@ -53,7 +54,7 @@ export default ({ element, props, watch }) => {
     if (data?.gallery === before?.gallery && data?.kind === before?.kind) refocus();
   };
   const drawGroups = async (wanted, top) => {
-    const groups = await import('./groups.js');
+    const groups = await grouping();
     if (data !== wanted) return;
     groups.drawGroups(place('grid'), data);
     place('frame').scrollTop = top;

@@ -25,6 +25,7 @@ const markCard = (card, { mark, tone, line, subject }, canPrefer) => {
 const headOf = (group, subject, number) => {
   const head = make('div', 'group-head');
   head.append(make('span', '', group.title));
+  head.firstChild.dataset.done = say('corrected');
   for (const act of group.acts) {
     const button = Object.assign(make('button', 'act', act.text), { type: 'button', title: act.title });
     Object.assign(button.dataset, { act: act.kind, item: act.item, other: act.other, group: number });

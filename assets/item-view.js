@@ -1,10 +1,9 @@
-// Opens the large view, which comes when something is opened for the first time (large-view.js).
-// Runs inside the gr.HTML whose value is what the server tells of the open item (`props`, `watch`).
+// Opens the large view (large-view.js). Runs inside the gr.HTML whose value is what the server tells of the open item
+// (`props`, `watch`).
+
+import later from './later.js';
 
 export default (part) => {
-  let view = null;
-  unifex.openFrom = async (card, item) => {
-    view ||= import('./large-view.js').then((module) => module.default(part));
-    (await view).open(card, item);
-  };
+  const view = later('large-view', (module) => module.default(part));
+  unifex.openFrom = async (card, item) => (await view()).open(card, item);
 };

@@ -5,6 +5,7 @@ import makeAlike from './alike.js';
 import makeBeside from './beside.js';
 import { nameOf, sentence } from './cards.js';
 import { fixed, listFrom } from './item-list.js';
+import later from './later.js';
 import { makeDialog } from './view-parts.js';
 import makePicture from './view-picture.js';
 import { say, thousands } from './say.js';
@@ -12,7 +13,7 @@ import { say, thousands } from './say.js';
 export default ({ props, watch }) => {
   const { dialog, place } = makeDialog();
   let list = null, item = null, told = null, trail = [], pending = null;  // trail: the lists that led here, with their items
-  let making = null, regions = null;  // what comes when it is first needed
+  let regions = null;
 
   const view = {
     dialog, place,
@@ -34,8 +35,8 @@ export default ({ props, watch }) => {
   };
   const picture = makePicture(view, (step) => turn(step), () => regions?.place());
   const beside = makeBeside(view), alike = makeAlike(view);
-  const correcting = () => making ||= import('./correcting.js').then((module) => module.default(view));
-  const drawing = async () => regions ||= (await import('./view-regions.js')).default(view);
+  const correcting = later('correcting', (module) => module.default(view));
+  const drawing = later('view-regions', (module) => regions = module.default(view));
 
   // --- what is shown ---------------------------------------------------------------------------------------------------
   const isHit = () => (trail[0]?.list ?? list).kind === 'hits';

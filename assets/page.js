@@ -2,8 +2,9 @@
 () => {
   window.unifex ||= {};
   unifex.pressed = 0;  // counts what people do: an outcome comes into view once for each (reveal.js)
+  const drawing = (target) => Boolean(target.closest?.('.boxes, .region-tools [data-do=add]'));  // on the picture one looks at
   for (const kind of ['click', 'drop', 'paste', 'change']) {
-    document.addEventListener(kind, () => { unifex.pressed += 1; }, true);
+    document.addEventListener(kind, ({ target }) => { unifex.pressed += !drawing(target); }, true);
   }
   document.addEventListener('keydown', ({ key }) => { unifex.pressed += key === 'Enter'; }, true);  // sends words
 

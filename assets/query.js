@@ -3,13 +3,14 @@
 // { about, gallery, items: [{ id, v, path }], boxes, look }. `about` names the picture that boxes belong to: an item of a
 // gallery, or the folder of an upload. What is drawn is told by `unifex.regions([about, 'x,y,w,h;...'])`.
 
+import later from './later.js';
 import { present } from './present.js';
 import { takeIn } from './query-drop.js';
 import { say } from './say.js';
 
 export default async ({ element, props, watch, server }) => {
   const column = await present('#search-query'), upload = await present('#query-image');
-  const find = (selector) => element.querySelector(selector);
+  const find = (selector) => element.querySelector(selector), drawing = later('draw-boxes'), keys = later('keys');
   let data = {}, about = '', image = null, boxes = null, pending = null, parts = [], asking = 0;
 
   // --- boxes -----------------------------------------------------------------------------------------------------------
@@ -46,7 +47,7 @@ export default async ({ element, props, watch, server }) => {
     }
     tools();
     if (!shown) return;
-    const { drawBoxes } = await import('./draw-boxes.js');
+    const { drawBoxes } = await drawing();
     if (image !== shown) return;
     boxes = drawBoxes(shown.parentElement, shown, changed);
     boxes.set(kept || []);
@@ -177,12 +178,13 @@ export default async ({ element, props, watch, server }) => {
     });
   }
   takeIn({ column, upload, remark });
+  upload.style.setProperty('--no-preview', JSON.stringify(say('Your browser shows no preview of this format')));
   document.addEventListener('keydown', (event) => {
     const typing = event.target.closest('input, textarea, select, [contenteditable]');
     if (typing || event.ctrlKey || event.metaKey || event.altKey || !['/', '?'].includes(event.key)) return;
     event.preventDefault();
     if (document.querySelector('dialog[open]')) return;  // what is behind it is not reached, also where it closes meanwhile
-    import('./keys.js').then((keys) => (event.key === '?' ? keys.list() : keys.toQuery()));
+    keys().then(({ list, toQuery }) => (event.key === '?' ? list : toQuery)());
   });
   new MutationObserver(draw).observe(upload, { childList: true, subtree: true, attributes: true, attributeFilter: ['src'] });
   watch('value', answered);

@@ -1,5 +1,6 @@
 // The picture of the large view: the thumbnail at once, then the preview, and all pixels when somebody looks that close.
 
+import later from './later.js';
 import { say, thousands } from './say.js';
 
 const BLANK = 'data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7';
@@ -62,7 +63,7 @@ export default (view, turn, moved) => {
   };
 
   // --- closer, which few look: it comes with the first gesture, and gets what was done until it was there ----------------
-  let zoom = null, coming = null, early = [];
+  let zoom = null, early = [];
   const changed = ({ percent, wanted }) => {
     moved();
     view.place('percent').textContent = percent ? `${thousands(percent)} %` : say('Fit');
@@ -75,7 +76,7 @@ export default (view, turn, moved) => {
     if (first || early.length) early.push(event);
     if (first) zooming();
   };
-  const zooming = () => coming ||= import('./zoom.js').then((module) => {
+  const zooming = later('zoom', (module) => {
     for (const kind of GESTURES) pane.removeEventListener(kind, hold);
     zoom = module.default(pane, sizeOf, changed);
     for (const event of early) pane.dispatchEvent(new event.constructor(event.type, event));

@@ -195,3 +195,9 @@ def test_scripts_are_given_what_they_say():
     assert words["texts"]["Saved searches"] == ["Gespeicherte Suchen"]
     assert "Delete for good" not in words["texts"]  # which Python says
     assert words["forms"][:4] == "1011"
+
+
+def test_style_sheets_say_nothing():
+    """What they show they are given: nothing in them is found for the catalogs."""
+    for path in sorted((catalogs.ROOT / "assets").glob("*.css")):
+        assert not re.findall(r"content: ['\"][^'\"]*[A-Za-z]{2}", path.read_text()), path.name

@@ -262,3 +262,10 @@ def test_what_is_marked_as_less_goes_and_comes_back_when_marks_are_forgotten(ser
     expect(first_hit(page)).to_have_attribute("title", name)
     page.locator("#clear-button").click()
     expect(page.locator("#hits .grid[data-kind=samples] .card").first).to_be_visible()
+
+
+def test_what_chooses_a_picture_is_seen_where_nothing_hovers(server, open_page):
+    page = opened(open_page(server.url, **PHONE))
+    expect(cards(page).first.locator(".pick")).to_have_css("opacity", "1")
+    cards(page).first.locator(".pick").tap()
+    expect(page.locator("#pictures .tools b")).to_have_text("1 chosen")

@@ -114,6 +114,19 @@ def test_a_region_is_drawn_moved_resized_and_removed_by_mouse(server, open_page)
     expect(first_hit(page)).to_contain_text("yellow bus")
 
 
+def test_who_draws_on_a_phone_keeps_looking_at_the_picture(server, open_page):
+    page = open_page(server.url, **PHONE)
+    put(page, beside())
+    expect(first_hit(page)).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
+    page.get_by_role("button", name="Select a region").tap()
+    expect(boxes(page)).to_be_visible()
+    page.wait_for_timeout(500)
+    settle(page)
+    assert page.evaluate("scrollY") == 0
+    expect(boxes(page)).to_be_in_viewport()
+
+
 def test_a_region_of_an_item_by_keys_alone(server, open_page):
     page, held = open_page(server.url), []
     page.route("**/picture/**", lambda route: held.append(route))

@@ -46,6 +46,8 @@ def theme() -> Base:
         block_info_text_color_dark="*neutral_300",
         color_accent="*primary_600",
         input_border_color_focus="*primary_600",
+        input_shadow_focus="0 0 0 2px *primary_600",
+        input_shadow_focus_dark="0 0 0 2px *primary_300",
         block_label_text_color="*neutral_600",
         block_label_text_color_dark="*neutral_300",
         input_placeholder_color="*neutral_500",

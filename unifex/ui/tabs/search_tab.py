@@ -76,6 +76,9 @@ class SearchTab:
         with gr.Row(elem_id="search-page"):
             with gr.Column(elem_id="search-query", min_width=280):
                 self._build_query()
+            with gr.Column(elem_id="search-more", min_width=280):
+                self._build_more()
+                self.searches.build()
             with gr.Column(elem_id="search-answer", min_width=280):
                 self.everywhere = gr.Button(visible=False, size="sm", elem_id="search-everywhere")
                 self.left_out.build()
@@ -88,9 +91,6 @@ class SearchTab:
                 self.view = filter_bar("search-filters", "hits", HIT_ORDERS)
                 self.grid = item_grid("hits")
                 self.finding.build()
-            with gr.Column(elem_id="search-more", min_width=280):
-                self._build_more()
-                self.searches.build()
         self._wire()
 
     def _build_query(self) -> None:

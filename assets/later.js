@@ -1,0 +1,28 @@
+// Modules that only some need. They come once the page is quiet, or when somebody needs them before; where the connection
+// is gone that is said, and they are asked for again the next time.
+
+import { say } from './say.js';
+
+const QUIET_MS = 3000, SAID_MS = 6000;
+
+const tellLost = () => {
+  const told = Object.assign(document.createElement('p'), { className: 'lost', textContent: say('The server does not answer; try it again.') });
+  told.setAttribute('role', 'alert');
+  (document.querySelector('dialog[open]') ?? document.querySelector('.gradio-container') ?? document.body).append(told);
+  setTimeout(() => told.remove(), SAID_MS);
+};
+
+const whenQuiet = (then) => setTimeout(() => (window.requestIdleCallback ?? setTimeout)(then), QUIET_MS);
+
+// -> a function that answers a promise of the module, or of what `make` makes of it, which it does once
+export default (name, make = (module) => module) => {
+  const load = () => import(`./${name}.js`);
+  let made = null;
+  const get = () => made ||= load().then(make).catch((error) => {
+    made = null;
+    tellLost();
+    throw error;
+  });
+  if (!navigator.connection?.saveData) whenQuiet(() => load().catch(() => {}));  // who needs it hears of what is wrong
+  return get;
+};
