@@ -55,6 +55,10 @@ export default ({ element, server, trigger }) => {
 
   const inView = (kind) => [...document.querySelectorAll('[data-job-kinds]')].some(
     (panel) => panel.offsetParent && panel.dataset.jobKinds.split(' ').includes(kind));
+  const show = (job) => {
+    if (isOfShown(job)) openTab(job.tab);
+    else location.hash = new URLSearchParams({ tab: job.tab, gallery: job.gallery });
+  };
   const openTab = (name) => document.querySelector(`[role=tab][data-tab-id="${name}"]`)?.click();
 
   // The header's line says what matters most: what runs, what has just ended, what was cut off.
@@ -74,13 +78,14 @@ export default ({ element, server, trigger }) => {
 
   // What ended while its panel was out of view is said here for a moment.
   const wasActive = new Set(), told = new Set();
+  const isOfShown = ({ gallery }) => !gallery || document.querySelector('#search-gallery input')?.value === gallery;
   const tellEnded = (job) => {
     told.add(job.id);
     const line = make('p', `ended ${job.state}`);
     const leave = () => { line.remove(); tell(); };
     line.setAttribute('role', 'status');
     Object.assign(line.dataset, { state: job.state, brief: `${job.title} · ${job.brief}` });
-    line.append(make('strong', '', job.title), ` · ${job.detail} `, button('', say('Show'), () => { openTab(job.tab); leave(); }));
+    line.append(make('strong', '', job.title), ` · ${job.detail} `, button('', say('Show'), () => { show(job); leave(); }));
     box.querySelector('.ended-jobs').append(line);
     setTimeout(leave, ENDED_MS);
   };
@@ -107,6 +112,23 @@ export default ({ element, server, trigger }) => {
     tell();
   };
 
+  // What was changed in galleries while somebody was elsewhere, in another tab or program, is there when they return.
+  let written = null, away = false, returned = false;
+  const compare = (answer) => {
+    if (away) return;
+    if (returned && written !== null && answer.written !== written) unifex.changed(answer.written);
+    [written, returned] = [answer.written, false];
+  };
+  const goAway = () => { away = true; };
+  const comeBack = () => {
+    if (document.hidden) return;
+    returned ||= away;
+    away = false;
+    poll();
+  };
+  window.addEventListener('blur', goAway);
+  window.addEventListener('focus', comeBack);
+
   let ended = null, timer = 0, asking = false, again = false;
   let asked = false; // something was asked for since the last look: the panels tell Python, whatever they knew
   const saidByHeader = () => document.querySelector('#header .model')?.dataset.news;
@@ -116,8 +138,9 @@ export default ({ element, server, trigger }) => {
     if (!loading() && saidByHeader() !== answer.news) trigger('input', {});
     for (const job of answer.jobs) {
       if (active(job)) wasActive.add(job.id);
-      else if (wasActive.has(job.id) && !told.has(job.id) && !inView(job.kind)) tellEnded(job);
+      else if (wasActive.has(job.id) && !told.has(job.id) && !(inView(job.kind) && isOfShown(job))) tellEnded(job);
     }
+    compare(answer);
     running = answer.jobs.filter((job) => active(job) && !inView(job.kind));
     list(box.querySelector('.active-jobs'), running);
     tell();
@@ -149,6 +172,6 @@ export default ({ element, server, trigger }) => {
       else if (!document.hidden) timer = setTimeout(poll, wait);
     }
   };
-  document.addEventListener('visibilitychange', () => document.hidden || poll());
+  document.addEventListener('visibilitychange', () => (document.hidden ? goAway() : comeBack()));
   poll();
 };

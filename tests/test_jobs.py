@@ -212,6 +212,21 @@ def test_old_results_go_and_work_keeps_the_context_of_who_asked():
     assert jobs.of("ann")[-1].result == "ann"
 
 
+def test_what_a_running_job_is_about_is_not_idle():
+    jobs, gate = Jobs(), Gate()
+    running = jobs.start("ann", "train", "a model", gate.work(), source="a gallery")
+    gate.reached.acquire(timeout=SECONDS)
+    waiting = jobs.start("ann", "train", "another", at_once(), source="another gallery")
+    for about in ("a model", "a gallery"):
+        with pytest.raises(JobError, match=f"'{about}'; wait for it, or cancel it"):
+            jobs.check_idle("ann", about)
+    jobs.check_idle("ann", "another gallery")  # it is cancelled when the gallery goes
+    jobs.check_idle("bob", "a gallery")
+    gate.go.release()
+    assert {ended(job) for job in (running, waiting)} == {State.DONE}
+    jobs.check_idle("ann", "a gallery")
+
+
 def test_closing_waits_until_what_runs_has_kept_its_work():
     jobs, endless = Jobs(), Endless()
     job = jobs.start("ann", "train", "a", endless.work())

@@ -9,6 +9,7 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.core.progress import Step, finish
 from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.library import Library
 from unifex.maps import page, projection
 from unifex.maps.compiling import compile_ahead
 from unifex.maps.projection import Map, aligned, interpolated, kept_map, moved_most, project
@@ -200,3 +201,13 @@ def test_first_hits_right_or_wrong(mapped):
     verdicts = page.first_hits(columns, near)
     for item, text in enumerate(verdicts.texts):
         assert text == ("right" if columns.classes[near.positions[item, 0]] == columns.classes[item] else "wrong")
+
+
+@pytest.mark.parametrize("goes", [lambda all: all.rename("drawn", "other"), lambda all: all.delete("drawn")])
+def test_a_gallery_that_goes_while_its_map_is_made_is_not_begun_anew(goes, gallery):
+    work = project(gallery)
+    while next(work).stage != "starting UMAP":
+        pass
+    goes(Library(gallery.folder.parent))
+    assert len(finish(work).coords) == 24
+    assert not gallery.folder.exists()

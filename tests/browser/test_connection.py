@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.browsing import first_hit
 from tests.support.serving import Server, serve
-from unifex.data.demo import DEMO_NAME
+from unifex.ui.context import DEMO_GALLERY
 
 pytestmark = pytest.mark.browser
 NEEDED_LATER = "acting", "asking", "large-view", "draw-boxes", "keys", "groups"
@@ -33,7 +33,7 @@ def page(profiles, server) -> Iterator[Page]:
 
 
 def searched(page: Page, url: str) -> None:
-    page.goto(f"{url}#gallery={quote(DEMO_NAME)}&items=1")
+    page.goto(f"{url}#gallery={quote(DEMO_GALLERY)}&items=1")
     page.wait_for_selector("#header .ready")
     expect(first_hit(page)).to_be_visible()
 

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, first_hit, go_to, reload, stand_still
+from tests.support.browsing import PHONE, come_back, first_hit, go_to, leave, reload, stand_still
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -269,3 +269,16 @@ def test_what_chooses_a_picture_is_seen_where_nothing_hovers(server, open_page):
     expect(cards(page).first.locator(".pick")).to_have_css("opacity", "1")
     cards(page).first.locator(".pick").tap()
     expect(page.locator("#pictures .tools b")).to_have_text("1 chosen")
+
+
+def test_what_another_tab_tagged_is_there_when_one_comes_back(server, open_page):
+    page, other = opened(open_page(server.url)), opened(open_page(server.url))
+    leave(page)
+    cards(other).nth(1).click(modifiers=["Control"])
+    other.locator("#pictures .tools").get_by_role("button", name="Tag").click()
+    other.locator("dialog.ask input").fill("from afar")
+    other.locator("dialog.ask").get_by_role("button", name="Add").click()
+    expect(cards(other).nth(1)).to_contain_text("#from afar")
+    expect(cards(page).nth(1)).not_to_contain_text("#from afar")
+    come_back(page)
+    expect(cards(page).nth(1)).to_contain_text("#from afar")

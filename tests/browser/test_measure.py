@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, settle
+from tests.support.browsing import PHONE, choose, come_back, drop, first_hit, go_to, leave, settle
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -173,6 +173,7 @@ def test_open_a_failure_mend_it_and_score_again(server, open_page):
     expect(error).to_contain_text("cross")
     error.locator("[data-act=relabel]").click()
     expect(page.locator("#correction-notice")).to_contain_text("signs/cross/0.png is 'cross'")
+    expect(page.locator("#evaluation-stale")).to_contain_text("Press Evaluate to score again.")
     expect(wrong).to_have_class(re.compile("done"))
     expect(error).to_have_class(re.compile("done"))
     page.locator("#corrections-said").get_by_text("Corrections").click()
@@ -181,7 +182,7 @@ def test_open_a_failure_mend_it_and_score_again(server, open_page):
     before = page.locator("#evaluation .tiles b").first.inner_text()
     page.locator("#evaluate-button").click()
     expect(page.locator("#evaluation .tiles b").first).not_to_have_text(before)
-    expect(page.locator("#correction-notice")).not_to_contain_text("score again")
+    expect(page.locator("#evaluation-stale")).to_be_empty()
     page.locator("#corrections [data-act=undo]").click()
     expect(page.locator("#correction-notice")).to_contain_text("Taken back")
     expect(page.locator("#corrections li")).to_have_count(0)
@@ -198,6 +199,26 @@ def test_a_picture_is_dimmed_as_long_as_its_correction_stands(server, open_page)
     page.locator("#corrections [data-act=undo]").click()
     expect(page.locator("#corrections li")).to_have_count(0)
     expect(head).not_to_have_class(re.compile("done"))
+
+
+def test_figures_of_before_a_change_say_so_wherever_it_was_made(server, open_page):
+    page, other = open_page(server.url), open_page(server.url)
+    evaluate(page)
+    stale = page.locator("#evaluation-stale")
+    expect(stale).to_be_empty()
+    leave(page)
+    go_to(other, "Gallery")
+    other.locator("#pictures .card[data-item]").first.click()
+    other.locator("#detail").get_by_text("Correct it").click()
+    other.locator("#detail input[name=label]").fill("something else")
+    other.locator("#detail").get_by_role("button", name="Save label").click()
+    expect(other.locator("#detail .said")).to_contain_text("Label saved")
+    come_back(page)
+    expect(stale).to_contain_text("The gallery has changed since")
+    page.locator("#corrections-said").get_by_text("Corrections").click()
+    page.locator("#corrections [data-act=undo]").click()
+    expect(page.locator("#corrections li")).to_have_count(0)
+    expect(stale).to_be_empty()
 
 
 def test_leaving_many_items_out_asks_first(server, open_page):

@@ -156,9 +156,9 @@ def test_late_blocks_learn_from_an_uploaded_folder_and_a_gallery_of_its_own_has_
     expect(page.locator("#search-status")).to_contain_text("deeper-neck")
 
 
-def start_long_training(page: Page) -> None:
+def start_long_training(page: Page, name: str = "drawn-neck") -> None:
     open_training(page, "drawn")
-    expect(field(page, "train-name")).to_have_value("drawn-neck")
+    field(page, "train-name").fill(name)
     choose(page, "#train-preset", "Best")  # few images have chosen the preset that takes one step
     settle(page)
     page.locator("#train-advanced").get_by_text("Advanced").click()
@@ -173,6 +173,8 @@ def start_long_training(page: Page) -> None:
 
 def test_it_goes_on_without_its_page_is_stopped_gone_on_with_and_kept_while_another_searches(server, open_page):
     page, other = open_page(server.url), open_page(server.url)
+    open_training(page, "drawn")
+    expect(field(page, "train-name")).to_have_value("drawn-neck")
     start_long_training(page)
     page.close()
     choose(other, "#search-gallery", "drawn")
@@ -209,6 +211,20 @@ REFUSED = (
     ("train-dims", "wide", "dims 'wide' is not a number"),
     ("train-min-images", "99", "not enough to train on"),
 )
+
+
+def test_a_training_that_ends_while_another_gallery_is_chosen_is_told(server, open_page):
+    page = open_page(server.url)
+    start_long_training(page, "told-neck")
+    choose(page, "#train-gallery", "plain")
+    page.locator("#train-progress .cancel").click()
+    ended = page.locator("#jobs-list .ended")
+    expect(ended).to_have_count(1, timeout=60_000)
+    page.locator("#jobs .jobs-now").click()
+    expect(ended).to_contain_text("Training 'told-neck'")
+    ended.get_by_role("button", name="Show").click()
+    expect(field(page, "train-gallery")).to_have_value("drawn")
+    expect(page.locator("#train-outcome")).to_contain_text("told-neck")
 
 
 def test_presets_set_their_fields_and_what_cannot_be_trained_says_why(server, open_page):

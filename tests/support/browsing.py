@@ -46,6 +46,16 @@ def drop(page: Page, selector: str, files: dict[str, bytes], kind: str = "image/
     page.evaluate(DROP_JS, [selector, encoded_files])
 
 
+def leave(page: Page) -> None:
+    """Somebody turns to another window."""
+    page.evaluate("dispatchEvent(new Event('blur'))")
+
+
+def come_back(page: Page) -> None:
+    """And is back."""
+    page.evaluate("dispatchEvent(new Event('focus'))")
+
+
 def first_hit(page: Page):
     return page.locator("#hits .grid[data-kind=hits] .card").first
 

@@ -56,10 +56,27 @@ def check(path: Path, bytes: int = 0) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def make_folder(path: Path) -> None:
-    """A folder with all above it, if it is not there. Raises as :func:`check` does."""
+def make_folder(path: Path, within: Path | None = None) -> None:
+    """A folder with all above it, if it is not there; ``within`` another one that has to be there, since what was
+    deleted or renamed meanwhile is not to be begun anew.
+
+    Raises as :func:`check` does, FileNotFoundError when ``within`` is gone.
+    """
     check(path)
-    path.mkdir(parents=True, exist_ok=True)
+    if within is None:
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    for below in reversed([*path.parents[: len(path.relative_to(within).parts) - 1]]):
+        below.mkdir(exist_ok=True)
+    path.mkdir(exist_ok=True)
+
+
+def changed(path: Path) -> int:
+    """When a file was written last, in nanoseconds; 0 where there is none (any more)."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def free(path: Path) -> int:

@@ -47,6 +47,16 @@ class QueryIndexSplit:
             return Exclusion()
         return Exclusion(None, self.groups[self.queries[rows]], self.groups[self.items])
 
+    def is_of(self, gallery: Gallery) -> bool:
+        """Whether the gallery still has these items, and what is said of them: what was measured would be so again."""
+        columns = gallery.snapshot().columns
+        return (
+            np.array_equal(columns.ids, self.columns.ids)
+            and columns.labelling == self.columns.labelling
+            and np.array_equal(columns.splits.texts, self.columns.splits.texts)
+            and np.array_equal(pairs_marked_same(gallery, columns), self.same)
+        )
+
     def relevant(self) -> np.ndarray:
         """How many index items are relevant to each query: int64 [Q]."""
         classes, queries = self.columns.classes, self.queries

@@ -138,13 +138,13 @@ class ImageStore:
 
     def _write_thumbnail(self, entry: Embedded) -> int:
         path = self._database.thumbnail_paths(entry.sha256)[0]
-        disk.make_folder(path.parent)
+        disk.make_folder(path.parent, within=self._database.folder)
         derived.write_bytes(path, entry.thumbnail, thumbnail_origin(entry.sha256), durable=False)
         return path.stat().st_size
 
     def _write_original(self, entry: Embedded) -> int:
         path = self._database.original_path(entry.sha256, entry.original_name)
-        disk.make_folder(path.parent)
+        disk.make_folder(path.parent, within=self._database.folder)
         write_atomically(path, entry.original)
         return len(entry.original)
 

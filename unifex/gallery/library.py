@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from filelock import Timeout
 
+from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
@@ -205,11 +206,20 @@ class Library:
         self._leave_store(gallery.folder, before)
         return moved
 
+    def written(self) -> int:
+        """When something was last written in any of the galleries, in nanoseconds; 0 where nothing ever was."""
+        files = (file for name in self.names() for file in (self.folder / name).glob("items.sqlite*"))
+        return max((disk.changed(file) for file in files if not file.name.endswith("-shm")), default=0)
+
     def rename(self, name: str, new: str) -> Gallery:
         """Give a gallery another name. Raises :class:`GalleryError` if that is taken or the gallery is in use."""
         source, target = self.writable(name).folder, self.folder / check_name(new)
-        if target.exists() or target.name in self.names():
+        if target.name in self.names():
             raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
+        if target.exists():
+            raise GalleryError(
+                say("a folder '{name}' that is no gallery is in its place; choose another name", name=target.name)
+            )
         store = self.get(name).config.store
         if kind := index_types.of_store(store):
             kind.release(store, source)

@@ -100,6 +100,6 @@ def _made_again(database: Database, sha256: str) -> bytes:
         return b""
     path = database.thumbnail_paths(sha256)[0]
     with contextlib.suppress(OSError):  # of a disk that can only be read, it is made each time
-        disk.make_folder(path.parent)
+        disk.make_folder(path.parent, within=database.folder)
         derived.write_bytes(path, data, thumbnail_origin(sha256), durable=False)
     return data

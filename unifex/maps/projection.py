@@ -135,7 +135,7 @@ def _read(gallery: Gallery, fingerprint: str, columns: ItemTable, model: str) ->
 def _keep(gallery: Gallery, fingerprint: str, columns: ItemTable, found: Map) -> None:
     path = _map_path(gallery, fingerprint)
     try:
-        disk.make_folder(path.parent)
+        disk.make_folder(path.parent, within=gallery.folder)
         derived.write_arrays(path, gallery.origin("map", fingerprint), items=columns.items, places=found.coords)
     except OSError as error:
         log.warning("gallery '%s': its map is not kept: %s", gallery.name, reason(error))

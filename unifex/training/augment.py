@@ -85,6 +85,6 @@ def _features_of(gallery: Gallery, record: Record, count: int) -> np.ndarray:
         new = [augment(image, record.sha256, number) for number in range(len(known), count)]
         made = [engine.bulk(prep.to_input(one)[None])[0] for one in new]
         known = np.concatenate([known, np.stack(made).astype(np.float16)])
-        disk.make_folder(path.parent)
+        disk.make_folder(path.parent, within=gallery.folder)
         derived.write_array(path, known, origin)
     return known[:count]

@@ -188,6 +188,8 @@ class _Tabs:
 
     def follow_corrections(self) -> None:
         """What was relabelled, left out or taken back is shown as it is now, wherever it is shown."""
+        wish = self.item_view.corrected
+        listen(self.tray.changed.input, lambda: {wish: Wish.new()}, None, [wish])
         changed = [self.gallery.removal.removed.change, self.gallery.sources.changed.change]
         corrected, evaluate = [self.item_view.corrected.change, *changed], self.evaluate
         listen(corrected, self.search.narrow, [self.search.within, self.search.gallery], self.search.narrowed)

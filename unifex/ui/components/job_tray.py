@@ -14,15 +14,18 @@ import gradio as gr
 from unifex.core.jobs import Job, JobError, State
 from unifex.core.language import say, thousands, to_say
 from unifex.core.text import duration, reason
+from unifex.ui.components.basic import signal
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.scripts import scripts
 
 
 class Kind(NamedTuple):
-    """What is being done to ``{name}``, and the id of the tab where it is asked for and its outcome shown."""
+    """What is being done to ``{name}``, and the id of the tab where it is asked for and its outcome shown;
+    ``of_gallery``: while the gallery that it is about is chosen."""
 
     doing: str
     tab: str
+    of_gallery: bool = False
 
 
 KINDS = {
@@ -31,10 +34,10 @@ KINDS = {
     "download": Kind(to_say("Downloading '{name}'"), "gallery"),
     "change": Kind(to_say("Changing '{name}'"), "gallery"),
     "pick": Kind(to_say("Making '{name}'"), "gallery"),
-    "duplicates": Kind(to_say("Comparing the pictures of '{name}'"), "gallery"),
-    "evaluate": Kind(to_say("Evaluating '{name}'"), "evaluate"),
-    "map": Kind(to_say("Mapping '{name}'"), "map"),
-    "train": Kind(to_say("Training '{name}'"), "train"),
+    "duplicates": Kind(to_say("Comparing the pictures of '{name}'"), "gallery", True),
+    "evaluate": Kind(to_say("Evaluating '{name}'"), "evaluate", True),
+    "map": Kind(to_say("Mapping '{name}'"), "map", True),
+    "train": Kind(to_say("Training '{name}'"), "train", True),
     "use": Kind(to_say("Changing the model of '{name}'"), "train"),
     "export": Kind(to_say("Exporting '{name}'"), "train"),
 }
@@ -53,7 +56,9 @@ class JobTray:
     resume: dict[str, Callable[[str], Job]] = field(default_factory=dict)
 
     def build(self) -> None:
-        """Lay it out. ``news.input`` comes when what every page shows may have changed."""
+        """Lay it out. ``news.input`` comes when what every page shows may have changed, ``changed.input`` when
+        galleries have while somebody was elsewhere."""
+        self.changed = signal("changed")
         self.news = gr.HTML(
             "",
             html_template=_TRAY.format(label=say("Jobs")),
@@ -69,6 +74,7 @@ class JobTray:
             return {
                 "ready": self.context.ready.is_set(),
                 "news": self.context.news,
+                "written": str(self.context.library.written()),
                 "jobs": [_shown(job) for job in self.context.jobs.of(self.context.owner)],
             }
 
@@ -128,6 +134,7 @@ def _shown(job: Job) -> dict[str, Any]:
         "note": step.note if job.state == State.RUNNING else "",
         "share": step.share if job.state in (State.RUNNING, State.STOPPING) else None,
         "tab": KINDS[job.kind].tab,
+        "gallery": (job.source if job.kind == "train" else job.name) if KINDS[job.kind].of_gallery else "",
     }
 
 

@@ -15,6 +15,7 @@ from unifex.core.language import say, to_say
 from unifex.core.text import plural, reason
 from unifex.evaluation.compare import BASELINES, baselines, compare
 from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol
+from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -75,7 +76,7 @@ class EvaluateTab:
                 self.start = gr.Button(say("Evaluate"), variant="primary", elem_id="evaluate-button")
             with gr.Column(scale=3, min_width=320):
                 self.panel.build()
-                self.problem = notice("evaluate-problem")
+                self.problem, self.stale = notice("evaluate-problem"), gr.HTML("", elem_id="evaluation-stale")
                 self.outcome = notice("evaluation", _invitation(), "evaluate")
                 self.marks = gr.HTML("", html_template="", js_on_load=_MARKS_JS, visible="hidden")
                 with gr.Accordion(say("Labels"), open=False, visible=False, elem_id="labels") as self.by_label:
@@ -102,7 +103,7 @@ class EvaluateTab:
     @property
     def corrected(self) -> list[Part]:
         """What :meth:`show_corrections` updates."""
-        return [self.corrections, self.marks, self.before]
+        return [self.corrections, self.marks, self.before, self.stale]
 
     @property
     def choices(self) -> list[Part]:
@@ -171,7 +172,7 @@ class EvaluateTab:
         return {**fresh, **self._results(job.state == State.DONE), **self._came(job)}
 
     def _results(self, there: bool) -> Updates:
-        return {self.by_label: gr.update(visible=there), self.failures: gr.update(visible=there)}
+        return {self.by_label: gr.update(visible=there), self.failures: gr.update(visible=there), self.stale: ""}
 
     def _came(self, job: Job) -> Updates:
         if job.state == State.CANCELLED:
@@ -188,7 +189,7 @@ class EvaluateTab:
                 self.search: "",
                 self.labels: evaluation_report.labels(main),
                 **self.pictures.show(gallery, main),
-                **self._corrections(gallery),
+                **self._corrections(gallery, main.split),
             }
         except ERRORS as error:
             return {self.outcome: message(say("The evaluation cannot be shown"), reason(error), "error")}
@@ -199,22 +200,28 @@ class EvaluateTab:
         return {self.labels: evaluation_report.labels(job.result.main, text) if job and job.result else ""}
 
     def show_corrections(self, name: str | None, drawn: str, before: frozenset[Correction]) -> Updates:
-        """(gallery, the job that is drawn, :attr:`before`) -> corrections, rows dealt with, :attr:`before`."""
-        if not drawn:
+        """(gallery, the job that is drawn, :attr:`before`) -> corrections, rows dealt with, :attr:`before`, whether the
+        figures are of before."""
+        job = self.context.outcome("evaluate", name or "")
+        if not (drawn and job and job.result):
             return {self.before: gr.skip()}
         try:
-            return self._corrections(self.context.gallery(name), before)
+            return self._corrections(self.context.gallery(name), job.result.main.split, before)
         except ERRORS as error:
             unread = message(say("The corrections cannot be read"), reason(error), "error")
             return {self.corrections: unread, self.marks: "[]", self.before: before}
 
-    def _corrections(self, gallery: Gallery, before: frozenset[Correction] | None = None) -> Updates:
-        """The list, the rows of the other lists that are dealt with since, and what these take into account."""
+    def _corrections(
+        self, gallery: Gallery, measured: QueryIndexSplit, before: frozenset[Correction] | None = None
+    ) -> Updates:
+        """The list, the rows of the other lists that are dealt with since, what these take into account, and whether
+        the gallery is still as it was ``measured``."""
         said = gallery.corrections()
         before = frozenset(said) if before is None else before
         listed = failure_lists.corrections(said, corrections.as_csv(said), self.context.can_change(gallery.name))
         since = [subject(correction) for correction in said if correction not in before]
-        return {self.corrections: listed, self.marks: json.dumps(since), self.before: before}
+        stale = "" if measured.is_of(gallery) else message(say("The gallery has changed since"), say(_AGAIN), "warning")
+        return {self.corrections: listed, self.marks: json.dumps(since), self.before: before, self.stale: stale}
 
     def mend(self, told: str) -> Updates:
         """(action, gallery, item, other item) -> notice, that something was corrected. Raises ``UnifexError``."""
@@ -236,8 +243,7 @@ class EvaluateTab:
         return self._done(say("Taken back: {sentence}", sentence=said.sentence))
 
     def _done(self, sentence: str) -> Updates:
-        done = message(sentence, say("Press Evaluate to score again."), "good")
-        return {self.notice: done, self.item_view.corrected: Wish.new()}
+        return {self.notice: message(sentence, kind="good"), self.item_view.corrected: Wish.new()}
 
 
 def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:
@@ -276,6 +282,7 @@ _LOOK_AT_PICTURES = """() => setTimeout(() => {
   document.querySelector('#part-title h3')?.focus({ preventScroll: true });
 }, 150)"""
 _NOT_MEASURED = to_say("This gallery cannot be measured")
+_AGAIN = to_say("Press Evaluate to score again.")
 
 
 def _invitation() -> Markup:

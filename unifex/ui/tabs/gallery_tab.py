@@ -320,8 +320,9 @@ class GalleryTab:
     def rename_gallery(self, new: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:
         """(new name, gallery to add to, gallery, those of other tabs) -> notice, all names of it.
 
-        Raises ``GalleryError``.
+        Raises ``GalleryError`` and ``JobError``.
         """
+        self.context.jobs.check_idle(self.context.owner, name)
         renamed = self.context.library.rename(name, new).name
         self.context.left(name)
         return {
@@ -334,11 +335,12 @@ class GalleryTab:
     def delete_gallery(self, typed: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:
         """(typed name, gallery to add to, gallery, those of other tabs) -> notice, all dropdowns, the boxes empty.
 
-        Raises ``GalleryError`` and OSError.
+        Raises ``GalleryError``, ``JobError`` and OSError.
         """
         if typed.strip() != name:
             text = say("Type '{name}' exactly to delete it.", name=name)
             return {self.notice: message(say("Not deleted"), text, "warning")}
+        self.context.jobs.check_idle(self.context.owner, name)
         self.context.library.delete(name)
         self.context.left(name)
         return {
