@@ -14,7 +14,7 @@ from tests.support.serving import Server, serve
 from unifex.ui.context import DEMO_GALLERY
 
 pytestmark = pytest.mark.browser
-NEEDED_LATER = "acting", "asking", "large-view", "draw-boxes", "keys", "groups"
+NEEDED_LATER = "acting", "asking", "large-view", "view-picture", "alike", "draw-boxes", "keys", "groups"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,6 @@ def test_what_may_be_pressed_comes_while_nobody_does_anything(server, page):
         page.wait_for_function(
             "name => performance.getEntriesByType('resource').some((one) => one.name.endsWith(`/${name}.js`))", arg=name
         )
-    page.wait_for_load_state("networkidle")
     page.context.set_offline(True)
     first_hit(page).click()
     expect(page.locator("#detail")).to_be_visible()

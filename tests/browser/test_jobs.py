@@ -173,6 +173,9 @@ def test_renamed_and_deleted_galleries_leave_no_name_behind(server, open_page, t
     page.locator("#delete-button").click()
     expect(page.locator("#manage-notice")).to_contain_text("'tiny' was deleted")
     expect(name_box(page)).to_have_value("")
+    settle(page)
+    expect(page.locator("#gallery-facts")).to_contain_text("Items")  # of the one that is shown now
+    expect(page.locator("#gallery-facts")).not_to_contain_text("No gallery yet")
 
 
 def test_without_a_gallery_every_button_says_what_to_do(tmp_path, open_page):

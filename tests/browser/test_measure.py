@@ -212,7 +212,7 @@ def test_figures_of_before_a_change_say_so_wherever_it_was_made(server, open_pag
     other.locator("#detail").get_by_text("Correct it").click()
     other.locator("#detail input[name=label]").fill("something else")
     other.locator("#detail").get_by_role("button", name="Save label").click()
-    expect(other.locator("#detail .said")).to_contain_text("Label saved")
+    expect(other.locator("#detail .told")).to_contain_text("Label saved")
     come_back(page)
     expect(stale).to_contain_text("The gallery has changed since")
     page.locator("#corrections-said").get_by_text("Corrections").click()

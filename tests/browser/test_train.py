@@ -224,7 +224,7 @@ def test_a_training_that_ends_while_another_gallery_is_chosen_is_told(server, op
     expect(ended).to_contain_text("Training 'told-neck'")
     ended.get_by_role("button", name="Show").click()
     expect(field(page, "train-gallery")).to_have_value("drawn")
-    expect(page.locator("#train-outcome")).to_contain_text("told-neck")
+    expect(page.locator("#train-status")).to_contain_text("Stopped")
 
 
 def test_presets_set_their_fields_and_what_cannot_be_trained_says_why(server, open_page):

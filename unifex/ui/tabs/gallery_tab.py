@@ -275,9 +275,11 @@ class GalleryTab:
 
     def show_facts(self, name: str | None, view: str = "") -> Updates:
         """(gallery, filters) -> its facts, whether it follows its folders, the resume button when a source was
-        cut off, its pictures, the filters."""
+        cut off, its pictures, the filters; of the first gallery where that is no more, as :meth:`offer`."""
+        names = self.context.library.names()
+        name = name if name in names else next(iter(names), None)
         nothing = {self.resume: gr.update(visible=False), self.pictures: "", **self.follow.show(name)}
-        if not name or name not in self.context.library.names():
+        if name is None:
             text = message(say("No gallery yet"), say("Drop a folder of images below. Nobody else sees it."))
             return {self.facts: text, **nothing}
         try:
