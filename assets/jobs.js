@@ -116,7 +116,7 @@ export default ({ element, server, trigger }) => {
   let written = null, away = false, returned = false;
   const compare = (answer) => {
     if (away) return;
-    if (returned && written !== null && answer.written !== written) unifex.changed(answer.written);
+    if (returned && written !== null && answer.written !== written) unifex.changed?.(answer.written);
     [written, returned] = [answer.written, false];
   };
   const goAway = () => { away = true; };

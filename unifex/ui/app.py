@@ -188,10 +188,10 @@ class _Tabs:
 
     def follow_corrections(self) -> None:
         """What was relabelled, left out or taken back is shown as it is now, wherever it is shown."""
-        wish = self.item_view.corrected
-        listen(self.tray.changed.input, lambda: {wish: Wish.new()}, None, [wish])
+        said = self.item_view.corrected
+        listen(self.tray.changed.input, lambda: {said: Wish.new()}, None, [said])
         changed = [self.gallery.removal.removed.change, self.gallery.sources.changed.change]
-        corrected, evaluate = [self.item_view.corrected.change, *changed], self.evaluate
+        corrected, evaluate = [said.change, *changed], self.evaluate
         listen(corrected, self.search.narrow, [self.search.within, self.search.gallery], self.search.narrowed)
         listen(corrected, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         drawn = [evaluate.gallery, evaluate.drawn, evaluate.before]
