@@ -11,10 +11,10 @@ from playwright.sync_api import Page, expect
 
 from tests.support.browsing import first_hit
 from tests.support.serving import Server, serve
-from unifex.data.demo import DEMO_NAME
+from unifex.ui.context import DEMO_GALLERY
 
 pytestmark = pytest.mark.browser
-NEEDED_LATER = "acting", "asking", "large-view", "draw-boxes", "keys", "groups"
+NEEDED_LATER = "acting", "asking", "large-view", "view-picture", "alike", "draw-boxes", "keys", "groups"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def page(profiles, server) -> Iterator[Page]:
 
 
 def searched(page: Page, url: str) -> None:
-    page.goto(f"{url}#gallery={quote(DEMO_NAME)}&items=1")
+    page.goto(f"{url}#gallery={quote(DEMO_GALLERY)}&items=1")
     page.wait_for_selector("#header .ready")
     expect(first_hit(page)).to_be_visible()
 
@@ -43,10 +43,12 @@ def test_what_is_pressed_in_vain_works_when_the_connection_is_back(server, page)
     page.route(lost, lambda route: route.abort())
     searched(page, server.url)
     first_hit(page).click()
-    expect(page.get_by_text("The server does not answer; try it again.").first).to_be_visible()
+    expect(page.locator(".toast")).to_have_text("The server does not answer; try it again.")
+    page.locator(".toast").evaluate("toast => toast.classList.add('first')")
     first_hit(page).click(modifiers=["Control"])
     page.locator("#hits .tools").get_by_role("button", name="Tag").click()
-    expect(page.get_by_text("The server does not answer; try it again.")).to_have_count(2)
+    expect(page.locator(".toast:not(.first)")).to_have_text("The server does not answer; try it again.")
+    expect(page.locator(".toast")).to_have_count(1)
     page.unroute(lost)
     page.locator("#hits .tools").get_by_role("button", name="Tag").click()
     expect(page.locator("dialog.ask")).to_be_visible()
@@ -62,7 +64,6 @@ def test_what_may_be_pressed_comes_while_nobody_does_anything(server, page):
         page.wait_for_function(
             "name => performance.getEntriesByType('resource').some((one) => one.name.endsWith(`/${name}.js`))", arg=name
         )
-    page.wait_for_load_state("networkidle")
     page.context.set_offline(True)
     first_hit(page).click()
     expect(page.locator("#detail")).to_be_visible()
