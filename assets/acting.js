@@ -4,6 +4,8 @@ import later from './later.js';
 import { plural, say } from './say.js';
 
 const asking = later('asking');
+const STAYS = ['label', 'tag', 'untag', 'leave', 'remove'];  // who did that to pictures goes on with those beside them
+const stay = () => { unifex.scrolled = unifex.pressed; };
 
 export default (grid, choice) => {
   const { element, place } = grid;
@@ -15,6 +17,7 @@ export default (grid, choice) => {
     if (signal === 'chosen') unifex.acted = () => { if (JSON.stringify(choice.told()) === JSON.stringify(ids)) empty(); };
     else choice.clear();
     choice.goBack();
+    if (STAYS.includes(action)) stay();
     unifex[signal](told);
   };
   const empty = () => {
@@ -140,5 +143,7 @@ export const askToKeep = async () => {
     field: { label: say('Name'), most: 60 },
     answers: { tags: say('As tags'), labels: say('As labels'), train: say('As a training set') },
   });
-  if (answer) unifex.kept([answer.pressed, answer.text]);
+  if (!answer) return;
+  if (answer.pressed !== 'train') stay();
+  unifex.kept([answer.pressed, answer.text]);
 };

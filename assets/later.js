@@ -2,15 +2,9 @@
 // is gone that is said, and they are asked for again the next time.
 
 import { say } from './say.js';
+import toast from './toast.js';
 
-const QUIET_MS = 3000, SAID_MS = 6000;
-
-const tellLost = () => {
-  const told = Object.assign(document.createElement('p'), { className: 'lost', textContent: say('The server does not answer; try it again.') });
-  told.setAttribute('role', 'alert');
-  (document.querySelector('dialog[open]') ?? document.querySelector('.gradio-container') ?? document.body).append(told);
-  setTimeout(() => told.remove(), SAID_MS);
-};
+const QUIET_MS = 3000;
 
 const whenQuiet = (then) => setTimeout(() => (window.requestIdleCallback ?? setTimeout)(then), QUIET_MS);
 
@@ -20,7 +14,7 @@ export default (name, make = (module) => module) => {
   let made = null;
   const get = () => made ||= load().then(make).catch((error) => {
     made = null;
-    tellLost();
+    toast(say('The server does not answer; try it again.'), 'alert');
     throw error;
   });
   if (!navigator.connection?.saveData) whenQuiet(() => load().catch(() => {}));  // who needs it hears of what is wrong

@@ -24,6 +24,10 @@ const mapEscape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)
 export const drawMap = (root, data, actions, layer, { say, plural }) => {
   const TITLES = { domain: say('domain'), label: say('label'), split: say('split'), 'first hit': say('first hit') };
   const VERDICTS = { right: say('right'), wrong: say('wrong'), 'no label': say('no label') };
+  const TOOLS = {  // Plotly's own words
+    'Lasso Select': say('Lasso Select'), Pan: say('Pan'), 'Zoom in': say('Zoom in'), 'Zoom out': say('Zoom out'), 'Reset axes': say('Reset axes'),
+    'Double-click on legend to isolate one trace': say('Double-click on legend to isolate one trace'),
+  };
   const find = (selector) => root.querySelector(selector);
   const ids = mapArray(data.ids, Int32Array);
   const places = mapArray(data.places, Float32Array);
@@ -123,7 +127,7 @@ export const drawMap = (root, data, actions, layer, { say, plural }) => {
     quiet = true;  // the outline of a lasso would catch the clicks on what is inside: it goes, what is chosen stays
     await Plotly.react(plot, [...makeTraces(), ...ringTraces(), ...starTraces()], { ...layout(), selections: [], selectionrevision: (drawings += 1) }, {
       responsive: true, displaylogo: false, scrollZoom: true,
-      modeBarButtons: [['lasso2d', 'pan2d', 'zoomIn2d', 'zoomOut2d', 'resetScale2d']],
+      modeBarButtons: [['lasso2d', 'pan2d', 'zoomIn2d', 'zoomOut2d', 'resetScale2d']], locale: 'spoken', locales: { spoken: { dictionary: TOOLS } },
     });
     quiet = false;
     nameLegend();

@@ -1,4 +1,7 @@
-// An outcome comes into view, once for every press: who scrolls away afterwards is left alone. Runs inside gr.HTML.
+// An outcome comes into view, once for every press: who scrolls away afterwards is left alone. What came of pictures that
+// one is still at is told there. Runs inside gr.HTML.
+
+import toast from './toast.js';
 
 export default ({ element, props, watch }) => {
   const WITH_A_HIT = 400;
@@ -6,9 +9,13 @@ export default ({ element, props, watch }) => {
   const whenDrawn = (then) => requestAnimationFrame(() => requestAnimationFrame(then));
   const reveal = () => {
     const { pressed = 0, scrolled } = window.unifex || {};
-    if (!props.value || revealed === pressed || scrolled === pressed || !element.offsetParent) return;
-    revealed = pressed;
+    if (!props.value || revealed === pressed || !element.offsetParent) return;
     const { top, bottom } = element.getBoundingClientRect();
+    if (scrolled === pressed) {
+      if (element.closest('#chosen-notice, #chosen-outcome') && top < 0) toast(element.innerText.trim().replace(/\n+/g, '\n'));
+      return;
+    }
+    revealed = pressed;
     const above = Boolean(element.closest('#search-status'));  // what was found stands below it, and the first of it is to be seen
     const end = above ? top + WITH_A_HIT : Math.min(bottom, top + 200);
     if (top >= 0 && end <= window.innerHeight) return;

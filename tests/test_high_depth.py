@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from tests.support.drawing import encoded, picture
+from unifex.core import image_error
 from unifex.core.high_depth import Told, to_eight_bits
 from unifex.core.images import ImageError, decode
 
@@ -201,5 +202,6 @@ def test_deep_colours_of_another_kind_are_not_taken_for_rgb():
     inks = np.zeros((*GREY.shape, 4), np.uint16)
     inks[..., 0] = 65535
     assert decode(tiff(inks, photometric="separated")).image.getpixel((5, 5)) == (0, 255, 255)
-    with pytest.raises(ImageError, match="CIELAB colours: nothing here reads it"):
+    with pytest.raises(ImageError, match="CIELAB colours: nothing here reads it") as refused:
         decode(tiff(COLOURED.astype(np.uint16), photometric="cielab"))
+    assert refused.value.remedy == image_error.CONVERTED

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.support.drawing import encoded, picture, png_header
-from unifex.core import images, thumbnails
+from unifex.core import image_error, images, thumbnails
 from unifex.core.images import ImageError, decode
 from unifex.core.preprocessing import Preprocessing
 
@@ -140,6 +140,30 @@ def test_first_frame_of_an_animation():
 def test_bad_files_are_refused_with_the_reason(data, reason):
     with pytest.raises(ImageError, match=reason):
         decode(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "remedy"),
+    [
+        (b"", image_error.WHOLE_FILE),
+        (b"hello, this is text", image_error.ANOTHER_FORMAT),
+        (encoded(picture("shapes/disc", 0), "JPEG")[:-400], image_error.WHOLE_FILE),
+        (b"\xff\xd8\xff" + b"\0" * 200, image_error.WHOLE_FILE),
+        (png_header(60_000, 60_000), image_error.SMALLER),
+        (png_header(1, 100_000), image_error.LESS_THIN),
+    ],
+)
+def test_what_mends_a_bad_file_fits_the_reason(data, remedy):
+    with pytest.raises(ImageError) as refused:
+        decode(data)
+    assert refused.value.remedy == remedy
+
+
+def test_a_file_that_is_too_large_can_be_made_smaller(monkeypatch):
+    monkeypatch.setattr(images, "MAX_BYTES", 99)
+    with pytest.raises(ImageError, match="larger than") as refused:
+        decode(encoded(picture("shapes/disc", 0)))
+    assert refused.value.remedy == image_error.SMALLER
 
 
 PEAK = """

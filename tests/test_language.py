@@ -156,6 +156,10 @@ def test_the_page_is_built_in_german(gallery):
     page = build(AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder))
     there = set(texts_in(page.get_config_file()))
     assert {"Suchen", "Auswerten", "Mehr Bilder von demselben", "Zurückgehaltene Klassen"} <= there
+    assert {"Gegenstände: Caltech-101 (CC BY 4.0)", "Bohnenblätter (MIT)"} <= there
+    assert any(text.endswith("0 bis 10\u202f000\u202f000 Schritte") for text in there)
+    assert any(text.endswith("0 bis 100 Blöcke") for text in there)
+    assert not [text for text in there if re.search(r"\b\d{1,3},\d{3}\b(?!\.)", text)]
     known = catalogs.translations(catalogs.read(LOCALE / "de.po"))
     sentences = {message.id for message in known if " " in message.id and message.id != message.string}
     assert there & sentences <= {*model_download.KINDS}  # values, which are shown in German

@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
+from unifex.core.language import speak
 from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery
 from unifex.maps import page as map_page
@@ -41,6 +42,25 @@ def test_long_labels_leave_the_map_its_place_and_verdicts_differ_by_shape(tmp_pa
     page.locator(".map-tip", has_text="2 items in this place").wait_for()
     assert page.locator(".map-tip b").text_content() == "y" * 199 + "…"
     page.close()
+
+
+def test_its_tools_are_called_in_the_language_that_is_spoken(tmp_path, embedder, browser):
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures", views=1))
+    ids = gallery.snapshot().columns.ids
+    drawn = Map(ids, np.random.default_rng(0).standard_normal((len(ids), 2)).astype(np.float32), "m")
+    tools = {"en": ["Lasso Select", "Pan", "Zoom in"], "de": ["Mit dem Lasso auswählen", "Verschieben", "Vergrößern"]}
+    for name, called in tools.items():
+        speak(name)
+        try:
+            written = map_page.page(gallery, drawn)
+        finally:
+            speak("en")
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_content(written)
+        for text in called:
+            expect(page.locator(f".modebar-btn[data-title='{text}']")).to_have_count(1)
+        page.close()
 
 
 def test_clusters_carry_names_and_a_label_is_found_and_seen_from_near(tmp_path, embedder, browser):

@@ -9,6 +9,7 @@ import shutil
 import zipfile
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.support.browsing import (
@@ -25,6 +26,12 @@ from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import Server, serve
 
 pytestmark = pytest.mark.browser
+HEARD_JS = """() => {
+  window.heard = [];
+  const places = () => [...document.querySelectorAll('.sr-only[role=status]')];
+  const listen = () => heard.push(...places().map(({ textContent }) => textContent));
+  new MutationObserver(listen).observe(document, { childList: true, subtree: true, characterData: true });
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +112,22 @@ def test_domain_filter_number_of_hits_and_several_queries(server, open_page, tmp
 def test_a_query_that_is_no_image_says_so(server, open_page):
     page = open_page(server.url)
     drop(page, "#query-image button", {"broken.png": b"\x89PNG\r\n\x1a\nrubbish"})
-    expect(page.locator("#search-status .note.error")).to_contain_text("This query cannot be read")
+    note = page.locator("#search-status .note.error")
+    expect(note).to_contain_text("This query cannot be read")
+    expect(note).to_contain_text("give another copy of it")
+    drop(page, "#query-image .image-frame", {"thin.jpg": encoded(Image.new("RGB", (3000, 5)), "JPEG")}, "image/jpeg")
+    expect(note).to_contain_text("Give a part of it that is at most 100 times as long as it is wide.")
+    expect(note).not_to_contain_text("Give a JPEG")
+
+
+def test_a_screen_reader_is_told_words_when_something_is_done(server, open_page):
+    page = open_page(server.url)
+    page.evaluate(HEARD_JS)
+    for tab in ("Gallery", "Evaluate", "Map"):
+        go_to(page, tab)
+        settle(page)
+    page.wait_for_function("heard.includes('done')")
+    assert not [text for text in page.evaluate("heard") if "common." in text]
 
 
 def test_upload_a_folder_watch_cancel_resume_and_search(server, open_page, tmp_path):

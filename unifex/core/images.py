@@ -20,8 +20,8 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from unifex.core import colour, metadata, tiff
-from unifex.core.errors import UnifexError
 from unifex.core.high_depth import Told, to_eight_bits
+from unifex.core.image_error import ANOTHER_FORMAT, CONVERTED, LESS_THIN, SMALLER, WHOLE_FILE, ImageError
 from unifex.core.metadata import FileMetadata
 from unifex.core.preprocessing import REDUCING_GAP, WHITE
 from unifex.core.regions import WHOLE, Region
@@ -97,10 +97,6 @@ _limits = Limits()
 _one_big = threading.Lock()
 
 
-class ImageError(UnifexError):
-    """An image that cannot or must not be read; the message is the reason, fit for a report."""
-
-
 @dataclass(frozen=True)
 class Picture:
     """A decoded image. ``image`` is sRGB, upright, and may be smaller than ``width`` x ``height``.
@@ -148,22 +144,22 @@ def decode(data: bytes, at_least: int | None = None, region: Region = WHOLE) -> 
     Raises :class:`ImageError` with the reason: empty, not an image, truncated, too large, too thin.
     """
     if not data:
-        raise ImageError("empty file (0 bytes)")
+        raise ImageError("empty file (0 bytes)", WHOLE_FILE)
     if len(data) > MAX_BYTES:
-        raise ImageError(f"larger than {MAX_BYTES // 2**20} MiB")
+        raise ImageError(f"larger than {MAX_BYTES // 2**20} MiB", SMALLER)
     try:
         picture = _decode(data, at_least and region.whole_side(at_least))
         return picture if region == WHOLE else _part(picture, region)
     except ImageError:
         raise
     except tiff.TiffError as error:
-        raise ImageError(str(error)) from error
+        raise ImageError(str(error), CONVERTED) from error
     except Image.DecompressionBombError as error:  # of a TIFF or GIF, where Pillow looks again
-        raise ImageError("more pixels than Pillow decodes") from error
+        raise ImageError("more pixels than Pillow decodes", SMALLER) from error
     except (MemoryError, RecursionError) as error:
-        raise ImageError("needs more memory to decode than is allowed") from error
+        raise ImageError("needs more memory to decode than is allowed", SMALLER) from error
     except Exception as error:  # decoders raise many kinds on rubbish; every one of them means the same here
-        raise ImageError(_reason(error, data)) from error
+        raise _told(error, data) from error
 
 
 def cut(image: Image.Image, region: Region) -> Image.Image:
@@ -229,9 +225,9 @@ def _open(data: bytes) -> Any:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > _limits.pixels:
-        raise ImageError(f"{width} x {height} pixels: more than {_limits.pixels // 10**6} megapixels")
+        raise ImageError(f"{width} x {height} pixels: more than {_limits.pixels // 10**6} megapixels", SMALLER)
     if max(width, height) > MAX_ASPECT * max(1, min(width, height)):
-        raise ImageError(f"{width} x {height} pixels: too thin to show anything")
+        raise ImageError(f"{width} x {height} pixels: too thin to show anything", LESS_THIN)
 
 
 @contextlib.contextmanager
@@ -385,13 +381,14 @@ def _flat(image: Image.Image) -> Image.Image:
     return image.convert("L") if grey else image
 
 
-def _reason(error: Exception, data: bytes) -> str:
+def _told(error: Exception, data: bytes) -> ImageError:
     text = str(error)
     if any(sign in text.lower() for sign in ("truncated", "unexpected end", "failed to read")):
-        return "truncated file"
+        return ImageError("truncated file", WHOLE_FILE)
     if isinstance(error, Image.UnidentifiedImageError):
         if data[4:8] == b"ftyp" and not HEIC_AVAILABLE:
-            return "HEIC image: `pip install pillow-heif` to read it"
-        return "damaged image" if looks_like_image(data[:32]) else "not an image"
+            return ImageError("HEIC image: `pip install pillow-heif` to read it", CONVERTED)
+        damaged = looks_like_image(data[:32])
+        return ImageError("damaged image", WHOLE_FILE) if damaged else ImageError("not an image", ANOTHER_FORMAT)
     of_a_decoder = isinstance(error, OSError | SyntaxError | ValueError | RuntimeError | EOFError) and text
-    return f"damaged image ({text[:80]})" if of_a_decoder else "damaged image"
+    return ImageError(f"damaged image ({text[:80]})" if of_a_decoder else "damaged image", WHOLE_FILE)

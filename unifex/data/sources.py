@@ -97,7 +97,7 @@ def require_items(source: Source) -> None:
     if not count:
         raise SourceError(say("{name} is empty; give a folder, a .zip or a .csv with images in it", name=name))
     what = "; ".join(f"{entry.path}: {entry.reason}" for entry in skipped)
-    more = f"; and {count - len(skipped):,} more" if count > len(skipped) else ""
+    more = say("; and {count:,} more", count=count - len(skipped)) if count > len(skipped) else ""
     raise SourceError(
         say(
             "{name} has no image that could be indexed ({what}{more}); give one with images in it",

@@ -26,7 +26,7 @@ from unifex.core.arrays import positions_of
 from unifex.core.assets import PACKAGE
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
-from unifex.core.text import reason
+from unifex.core.text import plural, reason
 from unifex.evaluation.compare import embed_as
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -74,13 +74,13 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False) -> Work[Ma
     groups = neighbours.same_image(current.columns.copies, current.embeddings)
     if len(groups.first) < FEWEST:
         copies = len(current) - len(groups.first)
-        has = f"{len(groups.first)}" + (f", and {'a copy' if copies == 1 else f'{copies:,} copies'}" if copies else "")
+        and_copies = say("{count}, and {copies}", count=len(groups.first), copies=plural(copies, "copy"))
         raise GalleryError(
             say(
                 "a map needs {fewest} different images, gallery '{name}' has {has}; add others",
                 fewest=FEWEST,
                 name=gallery.name,
-                has=has,
+                has=and_copies if copies else len(groups.first),
             )
         )
     if own:

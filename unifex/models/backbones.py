@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from unifex.models.adaptation import Adaptation
     from unifex.models.towers import TextTower
 
-_ADAPTED = ", adapted"
+ADAPTED = ", adapted"  # ends the title of a backbone that was
 GRAPH_VERSION = 1  # raise it when the way features are computed changes: cached graphs and old galleries depend on it
 
 
@@ -115,7 +115,7 @@ class BackboneSpec:
         that they are still found by them (``python -m benchmarks.known_words``)."""
         if not adaptation.differences:
             return replace(self, adaptation=None)
-        title = f"{self.title.removesuffix(_ADAPTED)}{_ADAPTED}"
+        title = f"{self.title.removesuffix(ADAPTED)}{ADAPTED}"
         return replace(self, title=title, adaptation=adaptation)
 
 

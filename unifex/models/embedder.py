@@ -30,7 +30,7 @@ from unifex.core.json_text import parse_json
 from unifex.core.progress import finish
 from unifex.core.regions import WHOLE, Region
 from unifex.core.text import reason, what_there_is
-from unifex.models import backbones, engines, hub, neck, torchscript, zoo
+from unifex.models import backbones, descriptions, engines, hub, neck, torchscript, zoo
 from unifex.models.adaptation import Adaptation
 from unifex.models.hub import HubFile
 
@@ -172,9 +172,8 @@ class Embedder:
             spec = torchscript.import_model(file, made, size)
             dim = spec.feature_dim
             identity = neck.Neck("identity", np.eye(dim, dtype=np.float32), np.zeros(dim, np.float32), (dim,))
-            config = ModelConfig(
-                name, spec.id, spec.weight_hash(), "identity", (dim,), dim, description=f"Imported from {file.name}."
-            )
+            about = descriptions.IMPORTED.format(file=file.name)
+            config = ModelConfig(name, spec.id, spec.weight_hash(), "identity", (dim,), dim, description=about)
             cls(config, identity, spec).save(made)
         return cls.load(name, models)
 

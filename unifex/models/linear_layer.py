@@ -15,7 +15,7 @@ import numpy as np
 from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder
 from unifex.core.text import reason
-from unifex.models import zoo
+from unifex.models import descriptions, zoo
 from unifex.models.embedder import Embedder, ModelConfig
 from unifex.models.neck import Neck
 
@@ -47,7 +47,7 @@ def import_layer(file: Path, name: str, models: Path, backbone: str) -> Embedder
         neck = Neck("linear", weight, bias, (dim,))
     except ValueError as error:
         raise LayerError(f"{file.name}: {error}") from error
-    about = f"A linear layer imported from {file.name}."
+    about = descriptions.IMPORTED_LAYER.format(file=file.name)
     config = ModelConfig(name, spec.id, spec.weight_hash(), neck.kind, neck.dims, dim, description=about)
     with new_folder(models / name) as made:
         Embedder(config, neck, spec).save(made)

@@ -139,7 +139,7 @@ class TrainConfig:
         0.0, "of the backbone's last blocks; 0: they stay as they are", 0, 1, key="backbone_rate"
     )
     late_blocks: int = _setting(
-        0, "of the backbone learn, from the last one back; 0: as many as suit it", 0, 100, "blocks"
+        0, "of the backbone learn, from the last one back; 0: as many as suit it", 0, 100, to_say("blocks")
     )
     interpolation: float = _setting(
         1.0, "of the way from the original backbone and neck to the learned ones that is gone (WiSE-FT)", 0, 1

@@ -26,6 +26,7 @@ from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate, mmp5
 from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import check_name
+from unifex.models import descriptions
 from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
 from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
@@ -330,6 +331,11 @@ def _embeddings(
     return embeddings
 
 
+def _description(data: TrainingData) -> str:
+    form = descriptions.OF_IMAGES if data.held_out_images else descriptions.OF_CLASSES
+    return form.format(images=len(data.train), classes=data.classes, others=data.held_out_classes)
+
+
 def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") -> None:
     """Write the model: config.json, model.safetensors, README.md (its card, with a ``note`` on the data) and
     training.csv, at once or not at all."""
@@ -343,8 +349,7 @@ def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") 
         neck=result.neck.kind,
         dims=result.neck.dims,
         default_dim=result.dim,
-        description=f"Trained on {len(result.data.train)} images of {result.data.classes} classes; scores of "
-        f"queries {result.data.measured_on}.",
+        description=_description(result.data),
         scores=scores,
         training={"recipe": result.config.as_json(), "verdict": result.verdict},
     )

@@ -274,6 +274,7 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
             footer_links=["api"],
             ssr_mode=False,
             pwa=False,
+            i18n=gr.I18n(en={"common.complete": say("done")}),  # Gradio tells a screen reader that word and has none
             mcp_server=False,  # every endpoint of the page would be a tool
             app_kwargs={  # once it is launched it is served: a route that is added later is missing for a moment
                 "middleware": [*_middleware(context, hosts), Middleware(FirstPaint, markup=_first_paint(page))],

@@ -9,7 +9,7 @@ from gradio.themes import Base, colors, sizes
 
 from unifex.core.assets import ASSETS
 
-CSS_PATHS = [ASSETS / name for name in ("unifex.css", "map.css", "large-view.css")]
+CSS_PATHS = [ASSETS / name for name in ("unifex.css", "map.css", "large-view.css", "touch.css")]
 FAVICON_PATH = ASSETS / "favicon.png"
 SYSTEM_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 MONO_FONTS = ["ui-monospace", "SFMono-Regular", "Menlo", "monospace"]

@@ -9,8 +9,8 @@ import gradio as gr
 from unifex.core.jobs import State
 from unifex.core.language import say, thousands, to_say
 from unifex.core.text import reason, size
-from unifex.models import throughput, zoo
-from unifex.models.backbones import BackboneSpec
+from unifex.models import descriptions, throughput, zoo
+from unifex.models.backbones import ADAPTED, BackboneSpec
 from unifex.models.embedder import RAW, Embedder, ModelConfig, backbone_of, find_model, list_models
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job
@@ -131,13 +131,13 @@ def _facts(spec: BackboneSpec, config: ModelConfig | None) -> str:
     rate = throughput.images_per_second(spec)
     dims = config.dims if config else ()
     rows = (_said_of(config) if config else {}) | {
-        say("Backbone"): spec.title,
+        say("Backbone"): _backbone(spec),
         say("Parameters"): thousands(spec.parameters)
         + (say(" and {count:,} for words", count=spec.text_parameters) if spec.text else ""),
         say("Trained with a neck"): thousands(512 * (spec.feature_dim + 1)),
         say("Image, features"): say("{size} px, {dim:,} values", size=spec.preprocessing.size, dim=spec.feature_dim),
         say("Neck"): ", ".join(f"{dim}-d" for dim in dims) or say("none: the features themselves"),
-        say("Work an image"): f"{spec.gigaflops:,.1f} GFLOPs" if spec.gigaflops else say("unknown"),
+        say("Work an image"): say("{work:,.1f} GFLOPs", work=spec.gigaflops) if spec.gigaflops else say("unknown"),
         say("Speed here, about"): _speed(rate) if rate else say("not known before it is tried"),
         say("Words"): say("can be searched with") if spec.text else say("no"),
         say("Licence"): spec.licence,
@@ -150,7 +150,11 @@ def _said_of(config: ModelConfig) -> dict[str, str]:
     """What it was trained on, and its score for the dimension that a gallery begins with."""
     score = config.score(config.default_dim)
     measured = {say("mMP@5"): say("{score:.3f} at {dim}-d", score=score, dim=config.default_dim)} if score else {}
-    return ({say("About"): config.description} if config.description else {}) | measured
+    return ({say("About"): descriptions.said(config.description)} if config.description else {}) | measured
+
+
+def _backbone(spec: BackboneSpec) -> str:
+    return say("{backbone}, adapted", backbone=spec.title.removesuffix(ADAPTED)) if spec.adaptation else spec.title
 
 
 def _weights(spec: BackboneSpec) -> str:
@@ -162,5 +166,9 @@ def _weights(spec: BackboneSpec) -> str:
 def _speed(images_per_second: float) -> str:
     """Images a second, or seconds an image when that is the larger number."""
     if images_per_second < 1:
-        return say("{seconds:,.2g} s an image", seconds=1 / images_per_second)
-    return say("{rate:,.2g} images/s", rate=images_per_second)
+        return say("{seconds:,.9g} s an image", seconds=_of_two_digits(1 / images_per_second))
+    return say("{rate:,.9g} images/s", rate=_of_two_digits(images_per_second))
+
+
+def _of_two_digits(value: float) -> float:
+    return float(f"{value:.2g}")

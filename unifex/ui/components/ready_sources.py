@@ -12,9 +12,9 @@ from unifex.ui.context import AppContext
 from unifex.ui.listening import Updates, listen
 
 HUB_EXAMPLES = (
-    ("Objects: Caltech-101 (CC BY 4.0)", "hf:flwrlabs/caltech101@train[:300]"),
-    ("Dishes: Food-101 (licence unknown, for research)", "hf:ethz/food101@train[:300]"),
-    ("Bean leaves (MIT)", "hf:AI-Lab-Makerere/beans@train[:300]"),
+    (to_say("Objects: Caltech-101 (CC BY 4.0)"), "hf:flwrlabs/caltech101@train[:300]"),
+    (to_say("Dishes: Food-101 (licence unknown, for research)"), "hf:ethz/food101@train[:300]"),
+    (to_say("Bean leaves (MIT)"), "hf:AI-Lab-Makerere/beans@train[:300]"),
 )
 _NO_SETS = to_say(
     "Put the data sets into one folder as the public UniFEx code documents it, and start with "
@@ -37,7 +37,7 @@ class ReadySources:
         with gr.Accordion(say("Real photographs from the Hugging Face hub"), open=False, visible=local):
             gr.Markdown(say("Needs a network. The first 300 images are streamed; mind each data set's licence."))
             for title, spec in HUB_EXAMPLES:
-                self._add(title, spec, title.partition(":")[0].partition("(")[0].strip().lower())
+                self._add(say(title), spec, title.partition(":")[0].partition("(")[0].strip().lower())
 
     def _build_sets(self) -> None:
         """A button for each set that is in the data folder."""

@@ -191,8 +191,8 @@ def _component(key: str, setting: Field, label: str, sentence: str) -> Component
     if known["choices"]:
         info = f"{sentence} {'; '.join(f'{name}: {say(text)}' for name, text in known['choices'].items())}"
         return gr.Dropdown(list(known["choices"]), value=value, label=label, info=info, elem_id=identity)
-    low, high = (f"{limit:,}".removesuffix(".0") for limit in (known["low"], known["high"]))
-    info = " ".join([sentence, say("{low} to {high}", low=low, high=high), say(known["unit"])]).strip()
+    limits = say("{low:,} to {high:,}", low=known["low"], high=known["high"])
+    info = " ".join([sentence, limits, say(known["unit"])]).strip()
     if isinstance(value, tuple):
         return gr.Textbox(_shown(value), label=label, info=info, elem_id=identity)
     if isinstance(value, int):

@@ -325,7 +325,8 @@ class SearchTab:
                 return self._hits(gallery, form)
             return self._samples(gallery, self.finding.filters(form), form.pressed)
         except images.ImageError as error:
-            text = say("Reason: {error}. Give a {formats} image.", error=error, formats=images.FORMAT_NAMES)
+            remedy = say(error.remedy, formats=images.FORMAT_NAMES, aspect=images.MAX_ASPECT)
+            text = " ".join([say("Reason: {error}.", error=error), remedy]).strip()
             return {self.status: message(say("This query cannot be read"), text, "error")}
         except ERRORS as error:
             return {self.status: message(say("The search failed"), reason(error), "error")}
