@@ -10,8 +10,13 @@ const COPY = 'near-copy';
 export default (grid) => {
   const { element, place } = grid, further = place('more-hits');
   let found = [], foundIn = '', asking = false, scrolled = false;  // foundIn: the gallery
+  let question = '', fresh = 0;  // how many are of the answer that is shown: those behind them are of the one before
   let opened = new Map();  // id of a hit -> its near-copies
 
+  const without = (items, others) => {
+    const known = new Set(others.map(({ id }) => id));
+    return items.filter(({ id }) => !known.has(id));
+  };
   const byText = (a, b) => a.localeCompare(b, undefined, { numeric: true });
   const byValue = (a, b) => typeof a === 'number' && typeof b === 'number' ? a - b : byText(String(a), String(b));
   const last = (value) => value === '' || value === undefined;  // what says nothing comes last, either way
@@ -111,13 +116,16 @@ export default (grid) => {
     unifex.followed = (told) => {
       if (told.answer !== grid.data?.answer) return;
       asking = false;
-      const known = new Set(found.map((item) => item.id));
-      found = [...found, ...told.items.filter((item) => !known.has(item.id))];
+      const first = found.slice(0, fresh), came = without(told.items, first);
+      const rest = told.more ? without(found.slice(fresh + came.length), came) : [];
+      fresh += came.length;
+      found = [...first, ...came, ...rest];
       grid.data.more = told.more;
       draw();
-      watchEnd();
+      if (rest.length) follow();
+      else watchEnd();
     };
-    unifex.follow([grid.data.answer, found.length]);
+    unifex.follow([grid.data.answer, fresh]);
   };
   const isAsFound = () => !grid.data?.order && !grid.data?.grouped;  // else what comes would move what is looked at
   const reached = ([seen]) => { if (seen.isIntersecting && scrolled && isAsFound()) follow(); };
@@ -143,11 +151,14 @@ export default (grid) => {
       const { items, gallery } = grid.data, known = new Map(found.map((item) => [item.id, item]));
       const isOpen = ({ id, copies }) => gallery === foundIn && opened.has(id) && String(known.get(id)?.copies) === String(copies);
       opened = new Map(items.filter(isOpen).map(({ id }) => [id, opened.get(id)]));
-      foundIn = gallery;
-      found = items;
-      asking = scrolled = false;
+      // The same question again, as after a correction: as many stay as there were, or one would be elsewhere on the page.
+      const again = grid.data.question === question && grid.data.more;
+      found = again ? [...items, ...without(found.slice(items.length), items)] : items;
+      [foundIn, question, fresh, asking] = [gallery, grid.data.question, items.length, false];
+      scrolled &&= again;
       draw();
-      watchEnd();
+      if (fresh < found.length) follow();
+      else watchEnd();
     },
   };
 };

@@ -136,6 +136,27 @@ def test_hits_are_sorted_grouped_and_followed_by_more(server, open_page):
     assert len({card.get_attribute("data-item") for card in hits(page).all()}) == ITEMS - 1
 
 
+def test_who_tags_a_late_hit_stays_there(server, open_page):
+    page = searched(open_page(server.url))
+    page.get_by_role("button", name="Show more hits").click()
+    expect(hits(page)).to_have_count(120)
+    late = hits(page).nth(110)
+    title = late.get_attribute("title")
+    late.click(modifiers=["Control"])
+    before = page.evaluate("scrollY")
+    page.locator("#hits .tools").get_by_role("button", name="Tag").click()
+    page.locator("dialog.ask input").fill("late")
+    page.locator("dialog.ask").get_by_role("button", name="Add").click()
+    expect(late).to_contain_text("#late")
+    settle(page)
+    assert hits(page).count() >= 120
+    expect(late).to_have_attribute("title", title)
+    assert page.evaluate("scrollY") == pytest.approx(before, abs=100)
+    page.get_by_label("Words, alone or with an image").fill("cross")
+    page.keyboard.press("Enter")
+    expect(hits(page)).to_have_count(20)  # of another question nothing stays
+
+
 def test_near_copies_are_one_card_that_opens(server, open_page):
     page = open_page(server.url)
     page.locator("#search-filters .toggle").click()

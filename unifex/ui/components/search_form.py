@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from unifex.core import derived
 from unifex.core.language import say, to_say
 from unifex.core.regions import WHOLE, Region
 from unifex.models.embedder import Crop
@@ -44,6 +45,11 @@ class Form:
     rerank: bool = False
     marks: Marks = Marks()
     regions: str = ""  # boxes on the query, as :func:`query_regions.drawn` reads them
+
+    @property
+    def question(self) -> str:
+        """Equal where the same is asked for; it does not say what."""
+        return derived.digest(repr(self).encode())
 
     @property
     def words(self) -> str:
