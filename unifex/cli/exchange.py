@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser
-from unifex.cli.shared import chosen_embedder, embedder, library, say
+from unifex.cli.shared import adding_to, chosen_embedder, library, say
 from unifex.core.console import watched
 from unifex.core.text import plural, size
 
@@ -90,14 +90,10 @@ def import_embeddings(
     """Add shards of features to the gallery that was asked for, in a ``store`` if one is named."""
     from unifex.gallery import clip_retrieval
 
-    clip_retrieval.shards(folder)  # a wrong folder must not leave an empty gallery behind
-    galleries = library(options)
-    galleries.get_or_create(options.gallery, lambda: embedder(options))
-    if store:
-        galleries.move_to(options.gallery, store)
-    gallery = galleries.get(options.gallery, chosen_embedder(options))
-    work = clip_retrieval.import_embeddings(folder, gallery, pictures)
-    return _moved(options, work, "added, {pictures:,} with their image, to")
+    clip_retrieval.shards(folder)  # a wrong folder is told before a model is loaded
+    with adding_to(options, store) as gallery:
+        work = clip_retrieval.import_embeddings(folder, gallery, pictures)
+        return _moved(options, work, "added, {pictures:,} with their image, to")
 
 
 def _moved(options: argparse.Namespace, work: Work[Moved], what: str) -> dict[str, Any]:

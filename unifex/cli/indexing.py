@@ -10,7 +10,7 @@ from typing import Any
 
 from unifex.cli import exchange
 from unifex.cli.options import Parser
-from unifex.cli.shared import chosen_embedder, chosen_source, embedder, library, reading, say
+from unifex.cli.shared import adding_to, chosen_source, embedder, reading, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
@@ -58,12 +58,9 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if options.watch:
         following.check(source)
     if not (options.prune or options.prune_all):
-        require_items(source)  # a wrong source must not leave an empty gallery behind
-    library(options).get_or_create(options.gallery, lambda: embedder(options))
-    if options.store:
-        library(options).move_to(options.gallery, options.store)
-    gallery = library(options).get(options.gallery, chosen_embedder(options))
-    report = watched(index(gallery, source, options.prune, options.prune_all, options.rehash))
+        require_items(source)
+    with adding_to(options, options.store) as gallery:
+        report = watched(index(gallery, source, options.prune, options.prune_all, options.rehash))
     for refused in report.failed:
         say(options, f"  {refused.path}: {refused.reason}")
     for remark in report.remarks:

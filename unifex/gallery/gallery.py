@@ -29,7 +29,7 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
 from unifex.gallery.derived_data import DerivedData
 from unifex.gallery.duplicates import Duplicates
-from unifex.gallery.errors import GalleryBusy, GalleryError, ItemsGone
+from unifex.gallery.errors import GalleryBusy, GalleryError, ItemsGone, NoSuchGallery
 from unifex.gallery.features import StoredFeatures
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.records import Facts, Record, Registered
@@ -268,9 +268,7 @@ class Gallery:
         :class:`GalleryError` when it is not there any more, ``disk.FolderClosed`` where nothing is kept any more."""
         disk.check_open(self.folder)
         if not (self.folder / configuration.FILE).is_file() or GalleryConfig.read(self.folder).id != self.config.id:
-            raise GalleryError(
-                say("gallery '{name}' was deleted or renamed meanwhile; choose it again", name=self.name)
-            )
+            raise NoSuchGallery.any_more(self.name)
         with writing(self.database) as writer:
             yield writer
 
