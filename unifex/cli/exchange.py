@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import Parser
+from unifex.cli.options import Parser, on_disk, plain_path
 from unifex.cli.shared import adding_to, chosen_embedder, library, say
 from unifex.core.console import watched
 from unifex.core.text import plural, size
@@ -30,11 +30,11 @@ def add_commands(command: Callable[..., Parser]) -> None:
     packed.add_argument("--places", action="store_true", help="also where pictures were taken (latitude, longitude)")
     packed.share("--public")
     unpacked = command("unpack", _unpack, "make a gallery of what `pack` wrote")
-    unpacked.add_argument("source", metavar="FILE.zip|hf:OWNER/NAME")
+    unpacked.add_argument("source", type=on_disk, metavar="FILE.zip|hf:OWNER/NAME")
     unpacked.share("--gallery", help="name of the new gallery")
 
     clip = command("clip", _clip, "clip-retrieval's layout (img_emb_N.npy + metadata_N.parquet): read it, or write it")
-    clip.add_argument("folder", type=Path)
+    clip.add_argument("folder", type=plain_path)
     clip.share("--gallery", help="to add to (its --model must have made the embeddings)")
     clip.add_argument("--images", type=Path, metavar="DIR", help="where its images lie, if not in the folder")
     clip.add_argument("--write", action="store_true", help="write the gallery there instead")

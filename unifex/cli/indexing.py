@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unifex.cli import exchange
-from unifex.cli.options import Parser
+from unifex.cli.options import Parser, on_disk, plain_path
 from unifex.cli.shared import adding_to, chosen_source, embedder, reading, say
 from unifex.core import ranges
 from unifex.core.console import watched
@@ -22,9 +22,11 @@ from unifex.data import sources
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     index = command("index", _index, "build or update a gallery from images")
-    index.add_argument("source", nargs="?", help=sources.forms())
+    index.add_argument("source", nargs="?", type=on_disk, help=sources.forms())
     index.epilog = " ".join(kind.sentence for kind in sources.SOURCES if kind.form)
-    index.add_argument("--from-embeddings", type=Path, metavar="DIR", help="instead: what `embed --engine ray` wrote")
+    index.add_argument(
+        "--from-embeddings", type=plain_path, metavar="DIR", help="instead: what `embed --engine ray` wrote"
+    )
     index.share("--gallery", "--exclude", "--follow-links", "--frames")
     index.add_argument("--store", help="where its vectors are searched: faiss (default), milvus or milvus:URI")
     index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
@@ -36,7 +38,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
 
     embed = command("embed", _embed, "write the embeddings of images to a file")
     further = "with --engine ray also .tar and .parquet files, and s3://..."
-    embed.add_argument("source", help=f"{sources.forms()}; {further}")
+    embed.add_argument("source", type=on_disk, help=f"{sources.forms()}; {further}")
     embed.share("--exclude", "--follow-links", "--frames")
     embed.share("--out", help="FILE.npz: path, label, domain, split, embedding; ray: a folder")
     embed.add_argument("--extra", action="store_true", help="also an array extra: further CSV columns, a JSON an image")
