@@ -63,7 +63,7 @@ def write(
 
     current = gallery.snapshot()
     ids = current.columns.ids
-    dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
+    dim = gallery.dim_of(dim)
     vectors = gallery.derived.unit_features(current) if features else gallery.index_of(current, dim).embeddings
     for folder in ("img_emb", "metadata"):
         (out / folder).mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ class GalleryConfig:
             backbone=embedder.backbone.id,
             backbone_hash=embedder.backbone.weight_hash(),
             neck_hash=embedder.neck.hash,
-            dim=embedder.neck.check_dim(dim or embedder.default_dim),
+            dim=embedder.neck.check_dim(embedder.default_dim if dim is None else dim),
         )
 
     @classmethod

@@ -124,6 +124,10 @@ class Gallery:
         """The model the gallery was opened with, else its own, which may have been trained anew since."""
         return self.model.embedder
 
+    def dim_of(self, dim: int | None) -> int:
+        """``dim``, or the gallery's own when None. Raises ``DimensionError`` for one that its model has not."""
+        return self.embedder.neck.check_dim(self.config.dim if dim is None else dim)
+
     def origin(self, kind: str, model: str = "", content: str = "") -> Origin:
         """The fingerprint of a file that is derived from this gallery."""
         return self.model.origin(kind, model, content)
@@ -262,12 +266,20 @@ class Gallery:
         """Whether somebody, here or in another process, holds the right to change it now."""
         return self.database.is_being_written()
 
+    def is_there(self) -> bool:
+        """Whether it still lies where it was opened; deleted or renamed, another may have its name. Raises
+        :class:`GalleryError` where that cannot be told."""
+        try:
+            return GalleryConfig.read(self.folder).id == self.config.id
+        except NoSuchGallery:
+            return False
+
     @contextlib.contextmanager
     def write(self) -> Iterator[Writer]:
         """The right to change the gallery. Raises :class:`GalleryBusy` when another writer has it,
         :class:`GalleryError` when it is not there any more, ``disk.FolderClosed`` where nothing is kept any more."""
         disk.check_open(self.folder)
-        if not (self.folder / configuration.FILE).is_file() or GalleryConfig.read(self.folder).id != self.config.id:
+        if not self.is_there():
             raise NoSuchGallery.any_more(self.name)
         with writing(self.database) as writer:
             yield writer

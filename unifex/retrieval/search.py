@@ -54,6 +54,7 @@ def search(
         raise UnifexError(say("no query image given, nor words"))
     hidden = filters.exclude | frozenset(query.items) | frozenset(query.less)
     k, filters = ranges.HITS.check(k), replace(filters, exclude=hidden)
+    dim = gallery.dim_of(dim)  # text needs none, and yet none that is not there
     if query.text:
         return text_search.search_by_text(gallery, query, k, filters, rerank, fold)
     started = time.perf_counter()
@@ -68,13 +69,12 @@ def _search(
     features: np.ndarray | None,
     k: int,
     filters: Filters,
-    dim: int | None,
+    dim: int,
     rerank: bool,
     fold: str,
     embed_seconds: float,
 ) -> SearchResult:
     """With backbone features [n, D] of one or several images of the same thing; None where marks are all there is."""
-    dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
     by_nearest = query.feedback == "nearest" and bool(query.more or query.less)
     snapshot = gallery.snapshot()
     near = gallery.derived.neighbours_for_search(snapshot) if rerank and not by_nearest else None

@@ -68,7 +68,7 @@ def suggest(
         return None
     side = gallery.embedder.backbone.preprocessing.size
     picture = seen(image, round(side / min(WINDOWS)))
-    snapshot, dim = gallery.snapshot(), gallery.embedder.neck.check_dim(dim or gallery.config.dim)
+    snapshot, dim = gallery.snapshot(), gallery.dim_of(dim)
     index, excluded = gallery.index_of(snapshot, dim), Exclusion(filters.mask(snapshot))
 
     def tried(parts: Sequence[Proposal]) -> list[_Tried]:
