@@ -16,6 +16,7 @@ import numpy as np
 
 from unifex.core import disk
 from unifex.core.derived import Origin
+from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder
 from unifex.core.language import say
 from unifex.core.progress import Work
@@ -54,6 +55,13 @@ class Gallery:
         self.model = GalleryModel(folder, config, embedder)
         self._features = StoredFeatures(self.database, self.model)
         self.derived = DerivedData(self.database, self.model, self._features)
+
+    def __repr__(self) -> str:
+        try:
+            told = f"{len(self)} items"
+        except (UnifexError, OSError) as error:  # whoever looks at it for what is wrong sees it
+            told = reason(error)
+        return f"Gallery({self.name!r}, {told}, model {self.config.model!r})"
 
     # --- opening -------------------------------------------------------------------------------------------------
 

@@ -79,6 +79,9 @@ class Library:
         self._open: dict[str, Gallery] = {}
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"Library({str(self.folder)!r}, galleries {self.names()})"
+
     @property
     def models(self) -> Path:
         """Where a user's own models lie."""

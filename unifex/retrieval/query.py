@@ -13,7 +13,7 @@ from unifex.core.language import say
 from unifex.core.regions import MAX_REGIONS, Region, RegionError
 from unifex.core.text import LISTED, either
 from unifex.gallery.gallery import Gallery, GalleryError, Record
-from unifex.models.embedder import Crop, ImageLike
+from unifex.models.image_like import Crop, ImageLike
 
 MAX_TEXT = 1000  # characters; towers read the first 64 or 77 tokens
 MAX_MARKS = 200  # of a kind

@@ -15,7 +15,7 @@ from unifex.core.vectors import l2_normalize
 from unifex.gallery.calibration import Calibration, CalibrationError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
-from unifex.models.embedder import ImageLike
+from unifex.models.image_like import ImageLike
 from unifex.retrieval import folding, reranking, text_search
 from unifex.retrieval.feedback import MarkedQuery, Marks
 from unifex.retrieval.filters import Filters

@@ -17,7 +17,7 @@ from PIL import Image
 from unifex.core import images
 from unifex.core.regions import Region
 from unifex.gallery.gallery import Gallery
-from unifex.models.embedder import Crop, ImageLike
+from unifex.models.image_like import Crop, ImageLike
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.proposals import WINDOWS, Proposal, propose, seen, windows

@@ -24,7 +24,7 @@ from unifex.core.text import reason, shortened
 from unifex.gallery.errors import NoSuchGallery
 from unifex.gallery.gallery import Facts, Gallery, GalleryError, Record
 from unifex.gallery.library import Broken
-from unifex.models.embedder import ImageLike
+from unifex.models.image_like import ImageLike
 from unifex.retrieval.browsing import check_order
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
