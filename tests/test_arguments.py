@@ -103,3 +103,34 @@ def test_options_of_every_command_stand_between_its_arguments(unifex, folder):
     assert (code, json.loads(told)["added"]) == (0, 0)
     code, _, told = unifex("info", "drawn", "--nosuch", "x")
     assert (code, "unrecognized arguments: --nosuch x" in told) == (2, True)
+
+
+WRITTEN = {  # command, and which names it takes beside those without an ending
+    "embed FOLDER --out OUT": (".npz",),
+    "pack drawn --out OUT": (".zip",),
+    "map --gallery drawn --out OUT": (".html",),
+    "search PICTURE --gallery drawn --out OUT": (".html", ".htm"),
+    "duplicates --gallery drawn --out OUT": (".html",),
+    "duplicates --gallery drawn --csv OUT": (".csv", ".CSV"),
+    "correct drawn --out OUT": (".csv",),
+    "curate FOLDER --min-images 1 --out OUT": (".csv",),
+    "export-gallery drawn --to csv --out OUT": (".csv",),
+    "export-gallery drawn --to html --out OUT": (".html",),
+    "export-gallery drawn --to coco --out OUT": ("", ".2024"),
+    "export --format safetensors --out OUT": ("", ".v2"),
+}
+
+
+@pytest.mark.parametrize("command", WRITTEN)
+def test_what_is_written_is_called_what_it_is(unifex, folder, tmp_path, command):
+    taken = WRITTEN[command]
+    words = [{"FOLDER": str(folder), "PICTURE": str(folder / ITEM)}.get(word, word) for word in command.split()]
+    for number, ending in enumerate((".csv", ".html", ".tar", ".npz", ".json", "", *taken)):
+        out = tmp_path / f"made{number}{ending}"
+        code, _, told = unifex(*[str(out) if word == "OUT" else word for word in words])
+        if not ending or ending in taken:
+            assert (code, out.exists()) == (0, True), (out, told)
+        else:
+            assert (code > 0, out.exists()) == (True, False), out
+            assert f"'made{number}{ending}' is no name for what is written, " in told
+            assert f"call it made{number}{taken[0]}" in told

@@ -136,7 +136,7 @@ def test_every_command_says_the_same_of_a_gallery_without_its_items_and_how_it_i
     folder = Path(shutil.copytree(sound / "indexes", tmp_path / "indexes"))
     break_it, cause = ITEMS[damage]
     break_it(folder / "a" / "items.sqlite")
-    pictures, out = str(sound / "pictures"), str(tmp_path / "out.zip")
+    pictures, out = str(sound / "pictures"), str(tmp_path / "out")
     picture = str(next((sound / "pictures").rglob("*.png")))
     commands = ["info a", "index PICTURES --gallery a", "search PICTURE --gallery a", "tag a", "remove a x", "pack a"]
     commands += ["export-gallery a --to csv", "evaluate --gallery a", "duplicates --gallery a", "correct a"]

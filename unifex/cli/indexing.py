@@ -14,7 +14,7 @@ from unifex.cli.shared import adding_to, chosen_source, embedder, reading, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
-from unifex.core.files import write_atomically_with
+from unifex.core.files import check_suffix, write_atomically_with
 from unifex.core.text import duration, plural
 from unifex.data import sources
 
@@ -106,6 +106,7 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.gallery import Gallery
     from unifex.gallery.indexing import index
 
+    out = check_suffix(Path(options.out), ".npz")
     source = chosen_source(options)
     require_items(source)
     model = embedder(options)
@@ -119,7 +120,6 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     arrays: dict[str, Any] = {name: np.array([getattr(record, name) for record in records], str) for name in texts}
     if options.extra:
         arrays["extra"] = np.array([record.labels.row[3] for record in records], str)
-    out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically_with(out, lambda file: np.savez(file, **arrays, embedding=snapshot.embeddings))
     say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(report.failed)} images refused")

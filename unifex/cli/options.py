@@ -7,12 +7,14 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from unifex.core import ranges
+from unifex.core.errors import UnifexError
+from unifex.core.files import check_suffix
 from unifex.core.text import printable
 
 
@@ -45,9 +47,20 @@ def place(text: str) -> str:
     return text
 
 
-def new_file(text: str) -> Path:
-    """The argparse type of a file to write."""
-    return Path(place(text))
+def new_file(*suffixes: str) -> Callable[[str], Path]:
+    """The argparse type of a file to write, whose name ends with one of these, if with any."""
+
+    def path(given: str) -> Path:
+        try:
+            return check_suffix(Path(place(given)), *suffixes)
+        except UnifexError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return path
+
+
+PAGE = new_file(".html", ".htm")
+TABLE = new_file(".csv")
 
 
 SHARED: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.filtering import add_filters, chosen_filters
-from unifex.cli.options import Parser, new_file, on_disk
+from unifex.cli.options import PAGE, Parser, on_disk
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core import ranges
 from unifex.core.console import watched
@@ -71,7 +71,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     search.add_argument(
         "--save", metavar="NAME", help="keep this search with the gallery, as on the page (`saved` runs it again)"
     )
-    search.add_argument("--out", type=new_file, metavar="FILE.html", help="the hits as one page to mail")
+    search.add_argument("--out", type=PAGE, metavar="FILE.html", help="the hits as one page to mail")
 
 
 def _query(text: str) -> Path:
