@@ -29,7 +29,8 @@ from unifex.core.progress import finish
 from unifex.core.regions import WHOLE, Region
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
-from unifex.models.embedder import Crop, Embedder
+from unifex.models.embedder import Embedder
+from unifex.models.image_like import Crop
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.search import search
 from unifex.retrieval.suggestions import suggest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -113,10 +114,43 @@ def test_a_gallery_made_anew_where_a_broken_one_was(sound, embedder, tmp_path):
     folder = Path(shutil.copytree(sound / "indexes", tmp_path / "indexes"))
     (folder / "a" / "gallery.json").unlink()
     library = Library(folder)
-    with pytest.raises(Exception, match=r"lost its gallery\.json; delete it"):
+    with pytest.raises(Exception, match=r"lost its gallery\.json; .* delete its folder"):
         library.get_or_create("a", lambda: embedder)
     library.delete("a")
     assert len(library.get_or_create("a", lambda: embedder)) == 0
+
+
+ITEMS = {
+    "lost": (lambda path: path.unlink(), "gallery 'a' has lost its items.sqlite; "),
+    "empty": (lambda path: path.write_bytes(b""), "gallery 'a': items.sqlite is damaged; "),
+    "cut in half": (lambda path: os.truncate(path, path.stat().st_size // 2), "gallery 'a': items.sqlite is damaged; "),
+    "of noise": (lambda path: path.write_bytes(os.urandom(9000)), "gallery 'a': items.sqlite is damaged; "),
+}
+REMEDY = "index its images again under another name"
+
+
+@pytest.mark.parametrize("damage", ITEMS)
+def test_every_command_says_the_same_of_a_gallery_without_its_items_and_how_it_is_mended(
+    sound, tmp_path, capsys, damage
+):
+    folder = Path(shutil.copytree(sound / "indexes", tmp_path / "indexes"))
+    break_it, cause = ITEMS[damage]
+    break_it(folder / "a" / "items.sqlite")
+    pictures, out = str(sound / "pictures"), str(tmp_path / "out")
+    picture = str(next((sound / "pictures").rglob("*.png")))
+    commands = ["info a", "index PICTURES --gallery a", "search PICTURE --gallery a", "tag a", "remove a x", "pack a"]
+    commands += ["export-gallery a --to csv", "evaluate --gallery a", "duplicates --gallery a", "correct a"]
+    for command in commands * 2:  # no command makes another say something else
+        words = [{"PICTURES": pictures, "PICTURE": picture}.get(word, word) for word in command.split()]
+        words += ["--out", out] if words[0] in ("pack", "export-gallery") else []
+        assert main([*words, "--library", str(folder)]) == 1
+        told = capsys.readouterr().err.splitlines()[-1]
+        assert told.startswith(f"unifex: {cause}{REMEDY}"), command
+    (broken,) = (found for found in Library(folder).survey(Gallery.facts) if isinstance(found, Broken))
+    assert broken.problem.startswith(cause + REMEDY)
+    assert main(["index", pictures, "--gallery", "another", "--library", str(folder)]) == 0
+    shutil.rmtree(folder / "a")
+    assert main(["index", pictures, "--gallery", "a", "--library", str(folder)]) == 0
 
 
 READS = {

@@ -12,6 +12,7 @@ from unifex.core.progress import finish
 from unifex.data.item import SourceError
 from unifex.gallery.clip_retrieval import Moved, import_embeddings, write
 from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
 
@@ -154,3 +155,25 @@ def test_the_command(gallery, tmp_path, capsys):
     again = ["clip", str(tmp_path / "out"), "--gallery", "again", "--model", "raw:lite0", *places]
     assert main(again) == 0
     assert json.loads(capsys.readouterr().out)["pictures"] == 24
+
+
+def test_what_is_refused_leaves_no_gallery_behind(gallery, tmp_path, capsys):
+    library = Library(gallery.folder.parent)
+    pictures, out, odd = gallery.folder.parent.parent / "pictures", tmp_path / "out", tmp_path / "odd"
+    places = ["--library", str(library.folder)]
+    assert main(["clip", str(out), "--gallery", "drawn", "--write", *places]) == 0
+    layout(odd, np.zeros((1, 1600), np.float16), [{"image_path": "a", "sha256": "../../etc"}])
+    kept = library.names()
+    for refused, told in (
+        (["clip", str(out)], r"--write --features"),
+        (["clip", str(odd), "--model", "raw:lite0"], "for a sha256"),
+        (["clip", str(tmp_path / "none")], "no img_emb_N.npy"),
+        (["index", str(pictures), "--store", "nosuch:thing"], "nosuch"),
+        (["index", str(pictures), "--exclude", "*.png"], "no image"),
+        (["index", "--from-embeddings", str(out)], r"--write --features"),
+    ):
+        assert main([*refused, "--gallery", "new", *places]) == 1
+        assert told in capsys.readouterr().err
+        assert library.names() == kept, refused
+    assert main(["clip", str(odd), "--gallery", "drawn", *places]) == 1
+    assert library.names() == kept

@@ -66,8 +66,8 @@ def test_every_console_prints_every_name(galleries, encoding):
     assert (as_json.returncode, errors) == (0, b"")
     assert [gallery["name"] for gallery in json.loads(found.decode(encoding))["galleries"]] == NAMES
     _, errors = as_text.communicate()
-    assert as_text.returncode == 1
-    assert errors.startswith(b"unifex: ")
+    assert as_text.returncode == 2
+    assert errors.startswith(b"python -m unifex info: ")
     assert errors.count(b"\n") == 1
 
 

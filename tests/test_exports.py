@@ -136,6 +136,22 @@ def test_coco_has_labels_of_whole_pictures(exported):
         assert names[one["category_id"]][0] == image["domain"]
 
 
+def test_what_is_exported_with_its_images_is_read_back_as_it_was(exported, made, embedder, tmp_path):
+    """Labels as they were corrected, of which two domains have the same; domains, splits and tags."""
+    was = {record.sha256: record for record in made.records(made.snapshot().columns.ids)}
+    for name in ("coco", "imagefolder", "fiftyone"):
+        place, _ = exported(name)
+        back = Gallery.create(tmp_path / "back" / name, embedder)
+        report = run_index(back, place)
+        again = {record.sha256: record for record in back.records(back.snapshot().columns.ids)}
+        assert (set(again), report.failed) == (set(was), []), name
+        for sha256, record in again.items():
+            labels, before = record.labels, was[sha256].labels
+            assert (labels.label, labels.domain, labels.split) == (before.label, before.domain, before.split), name
+            assert set(record.tags) == set(was[sha256].tags), name
+            assert labels.extra["artist"] == before.extra["artist"] if "artist" in before.extra else True
+
+
 def test_coco_is_what_pycocotools_loads(exported):
     coco = pytest.importorskip("pycocotools.coco")
     place, _ = exported("coco")

@@ -155,6 +155,41 @@ def test_coco_lies_beside_its_images_in_annotations_and_a_folder_of_its_split(tm
     assert set(read(tmp_path / "cvat")[0]) == {"images/a.png", "images/in/b.png", "images/c.png"}
 
 
+def test_a_folder_is_read_with_all_its_files_of_coco(tmp_path):
+    one = lambda name, number: {**COCO, "images": [{"id": number, "file_name": f"{name}.png"}]}  # noqa: E731
+    folder = laid(tmp_path / "coco", "annotations/instances_train2017.json", one("a", 7), "train2017", ("a", "b"))
+    laid(folder, "annotations/instances_val2017.json", one("c", 8), "val2017", ("c",))
+    (folder / "annotations/captions_val2017.json").write_text("{}")
+    (folder / "annotations/instances_odd.json").write_text("{}")
+    found, refused = read(folder)
+    assert {path: said[0] for path, said in found.items()} == {"train2017/a.png": "person", "val2017/c.png": "dog"}
+    assert refused == {"train2017/b.png": "skipped: not named in instances_*.json"}
+    assert open_source(str(folder)).count() == 2
+    (train,) = read(folder, exclude=("instances_val*",))[0]
+    assert train == "train2017/a.png"
+    with zipfile.ZipFile(tmp_path / "coco.zip", "w") as archive:
+        for file in sorted(folder.rglob("*.*")):
+            archive.write(file, f"coco/{file.relative_to(folder)}")
+    assert set(read(tmp_path / "coco.zip")[0]) == {f"coco/{path}" for path in found}
+    again = {**one("a", 7), "images": [{"id": 8, "file_name": "train2017/a.png"}, {"id": 9}]}
+    (folder / "annotations/instances_val2017.json").write_text(json.dumps(again))
+    refused = read(folder)[1]
+    assert refused["train2017/a.png"] == (
+        "annotations/instances_val2017.json, images[0]: listed twice; "
+        "annotations/instances_train2017.json, images[0] names it, too"
+    )
+
+
+def test_files_of_single_folders_are_read_only_where_each_folder_has_one(tmp_path):
+    for name in ("train", "test"):
+        laid(tmp_path / "set", f"{name}/metadata.jsonl", '{"file_name": "a.png", "label": "cat"}', name, ("a",))
+    assert {path: said[0] for path, said in read(tmp_path / "set")[0].items()} == {
+        "test/a.png": "cat", "train/a.png": "cat",
+    }  # fmt: skip
+    laid(tmp_path / "set", "else/readme.txt", "", "else", ("a",))
+    assert set(read(tmp_path / "set")[0]) == {"test/a.png", "train/a.png", "else/a.png"}
+
+
 def test_fiftyone_writes_labels_without_classes_and_detections_too(tmp_path):
     labels = {
         "labels": {"a": "cat", "in/b": [{"label": "dog", "bounding_box": [0, 0, 0.1, 0.1]}], "c": ["x", "y", "y"]}

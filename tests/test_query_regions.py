@@ -8,7 +8,7 @@ import pytest
 
 from unifex.core.errors import UnifexError
 from unifex.core.regions import Region
-from unifex.models.embedder import Crop
+from unifex.models.image_like import Crop
 from unifex.retrieval.proposals import BORDER, FRAME, PANEL, Proposal
 from unifex.ui.components.query_regions import about_item, about_upload, drawn, told
 from unifex.ui.components.query_view import named

@@ -14,7 +14,7 @@ from unifex.core import images
 from unifex.core.errors import UnifexError
 from unifex.core.regions import MAX_REGIONS, WHOLE, Region, RegionError
 from unifex.gallery.gallery import GalleryError
-from unifex.models.embedder import Crop
+from unifex.models.image_like import Crop
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 

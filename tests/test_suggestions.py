@@ -11,7 +11,7 @@ from tests.support.drawing import LABELS, encoded, picture
 from tests.support.galleries import run_index
 from unifex.core.regions import Region
 from unifex.gallery.gallery import Gallery
-from unifex.models.embedder import Crop
+from unifex.models.image_like import Crop
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.proposals import MAX_PROPOSALS, WINDOW, propose, windows
 from unifex.retrieval.search import search

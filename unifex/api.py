@@ -6,10 +6,8 @@ whatever else goes wrong is raised as a :class:`~unifex.core.errors.UnifexError`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-
-from PIL import Image
 
 from unifex.core.progress import Step, finish
 from unifex.evaluation.compare import Assessment, compare
@@ -18,7 +16,7 @@ from unifex.gallery import indexing
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import IndexReport
 from unifex.gallery.indexing import Pace
-from unifex.models.embedder import Crop, ImageLike
+from unifex.models.image_like import ImageLike, several
 from unifex.retrieval import search as retrieval
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
@@ -50,7 +48,7 @@ def index(
 
 def search(
     gallery: Gallery,
-    query: Query | ImageLike | Sequence[ImageLike],
+    query: Query | ImageLike | Iterable[ImageLike],
     k: int = 10,
     filters: Filters = Filters(),
     dim: int | None = None,
@@ -62,8 +60,7 @@ def search(
     too. ``dim``: of the embeddings, by default the gallery's; ``rerank`` by the gallery's own neighbourhood. Raises
     ``ImageError``, ``DimensionError``, ``BackboneError`` for text that the backbone cannot read.
     """
-    if isinstance(query, str | bytes | Path | Image.Image | Crop):
-        query = [query]
+    query = query if isinstance(query, Query) else several(query)
     return retrieval.search(gallery, query, k, filters, dim, rerank)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex.cli.options import Parser, new_file
+from unifex.cli.options import TABLE, Parser, on_disk
 from unifex.cli.shared import chosen_source, say
 from unifex.core import ranges
 from unifex.core.console import watched
@@ -22,9 +22,9 @@ def add_commands(command: Callable[..., Parser]) -> None:
     )
     listed.add_argument("--data", type=Path, metavar="DIR", help="the folder they lie in")
     made = command("curate", _curate, "write a manifest of some classes and images of a source: an M4D of one's own")
-    made.add_argument("source", help="what `index` takes, such as m4d:DIR?sets=gldv2,met_art")
+    made.add_argument("source", type=on_disk, help="what `index` takes, such as m4d:DIR?sets=gldv2,met_art")
     made.share("--exclude", "--follow-links", "--domain")
-    made.share("--out", type=new_file, help="FILE.csv: path,label,domain,split")
+    made.share("--out", type=TABLE, help="FILE.csv: path,label,domain,split")
     made.add_argument("--classes", type=ranges.CLASSES, default=0, help="classes of a domain, drawn (default: all)")
     made.add_argument(
         "--min-images", type=ranges.MIN_IMAGES, default=3, help="that a class must have (default 3, as the paper)"

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import Parser, new_file
+from unifex.cli.options import PAGE, TABLE, Parser
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core.console import watched
 from unifex.core.files import write_atomically
@@ -21,8 +21,8 @@ def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     duplicates = command("duplicates", _duplicates, "list the near-copies in a gallery, and keep one of each group")
     duplicates.share("--gallery", "--level")
-    duplicates.add_argument("--csv", type=new_file, metavar="FILE", help="write the groups, a line an item")
-    duplicates.add_argument("--out", type=new_file, metavar="FILE.html", help="the groups as one page to mail")
+    duplicates.add_argument("--csv", type=TABLE, metavar="FILE", help="write the groups, a line an item")
+    duplicates.add_argument("--out", type=PAGE, metavar="FILE.html", help="the groups as one page to mail")
     duplicates.add_argument(
         "--keep-one",
         action="store_true",

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import Parser
-from unifex.cli.shared import chosen_embedder, embedder, library, say
+from unifex.cli.options import Parser, on_disk, plain_path
+from unifex.cli.shared import adding_to, chosen_embedder, library, say
 from unifex.core.console import watched
+from unifex.core.files import check_suffix
 from unifex.core.text import plural, size
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ def add_commands(command: Callable[..., Parser]) -> None:
     packed.add_argument("--places", action="store_true", help="also where pictures were taken (latitude, longitude)")
     packed.share("--public")
     unpacked = command("unpack", _unpack, "make a gallery of what `pack` wrote")
-    unpacked.add_argument("source", metavar="FILE.zip|hf:OWNER/NAME")
+    unpacked.add_argument("source", type=on_disk, metavar="FILE.zip|hf:OWNER/NAME")
     unpacked.share("--gallery", help="name of the new gallery")
 
     clip = command("clip", _clip, "clip-retrieval's layout (img_emb_N.npy + metadata_N.parquet): read it, or write it")
-    clip.add_argument("folder", type=Path)
+    clip.add_argument("folder", type=plain_path)
     clip.share("--gallery", help="to add to (its --model must have made the embeddings)")
     clip.add_argument("--images", type=Path, metavar="DIR", help="where its images lie, if not in the folder")
     clip.add_argument("--write", action="store_true", help="write the gallery there instead")
@@ -56,7 +57,9 @@ def _pack(options: argparse.Namespace) -> dict[str, Any]:
         address = watched(bundle.push(gallery, repo, options.images, not options.public, searches, options.places))
         say(options, f"gallery '{gallery.name}' is at {address}")
         return {"gallery": gallery.name, "address": address, "private": not options.public}
-    packed = watched(bundle.pack(gallery, Path(options.out), options.images, searches, options.places))
+    packed = watched(
+        bundle.pack(gallery, check_suffix(Path(options.out), ".zip"), options.images, searches, options.places)
+    )
     told = f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}"
     say(options, told + (f", with {plural(packed.searches, 'saved search')}" if packed.searches else ""))
     return {"gallery": gallery.name, **asdict(packed)}
@@ -90,14 +93,10 @@ def import_embeddings(
     """Add shards of features to the gallery that was asked for, in a ``store`` if one is named."""
     from unifex.gallery import clip_retrieval
 
-    clip_retrieval.shards(folder)  # a wrong folder must not leave an empty gallery behind
-    galleries = library(options)
-    galleries.get_or_create(options.gallery, lambda: embedder(options))
-    if store:
-        galleries.move_to(options.gallery, store)
-    gallery = galleries.get(options.gallery, chosen_embedder(options))
-    work = clip_retrieval.import_embeddings(folder, gallery, pictures)
-    return _moved(options, work, "added, {pictures:,} with their image, to")
+    clip_retrieval.shards(folder)  # a wrong folder is told before a model is loaded
+    with adding_to(options, store) as gallery:
+        work = clip_retrieval.import_embeddings(folder, gallery, pictures)
+        return _moved(options, work, "added, {pictures:,} with their image, to")
 
 
 def _moved(options: argparse.Namespace, work: Work[Moved], what: str) -> dict[str, Any]:

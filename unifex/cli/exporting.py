@@ -13,6 +13,7 @@ from unifex.cli.options import Parser
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
+from unifex.core.files import check_suffix
 from unifex.core.text import plural, size
 
 if TYPE_CHECKING:
@@ -56,11 +57,12 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
     format = format_named(options.to)
     if options.images and not format.images:
         raise UnifexError(f"--images is nothing for --to {format.name}, which holds no image files")
+    out = check_suffix(Path(options.out), *filter(None, [format.suffix]))
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     selection = _selection(options, gallery)
     if options.out.startswith("hf:"):
         return _push(options, selection, format)
-    exported = watched(export(selection, format, Path(options.out), options.replace))
+    exported = watched(export(selection, format, out, options.replace))
     _tell(options, gallery, exported)
     return {"gallery": gallery.name, **as_json(exported)}
 

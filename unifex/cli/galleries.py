@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import Parser, new_file
+from unifex.cli.options import TABLE, Parser
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically
@@ -38,7 +38,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
         "--distinct", nargs=2, action="append", default=[], metavar=("PATH", "PATH"), help="they are no copies"
     )
     correct.add_argument("--undo", action="append", default=[], metavar="PATH", help="take back all said of an item")
-    correct.add_argument("--out", type=new_file, help="FILE.csv: write the list of corrections")
+    correct.add_argument("--out", type=TABLE, help="FILE.csv: write the list of corrections")
 
     tag = command("tag", _tag, "put a tag on items of a gallery, take it away, or list the tags")
     tag.add_argument("gallery")

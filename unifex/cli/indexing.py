@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from unifex.cli import exchange
-from unifex.cli.options import Parser
-from unifex.cli.shared import chosen_embedder, chosen_source, embedder, library, reading, say
+from unifex.cli.options import Parser, on_disk, plain_path
+from unifex.cli.shared import adding_to, chosen_source, embedder, reading, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
-from unifex.core.files import write_atomically_with
+from unifex.core.files import check_suffix, write_atomically_with
 from unifex.core.text import duration, plural
 from unifex.data import sources
 
@@ -22,9 +22,11 @@ from unifex.data import sources
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     index = command("index", _index, "build or update a gallery from images")
-    index.add_argument("source", nargs="?", help=sources.forms())
+    index.add_argument("source", nargs="?", type=on_disk, help=sources.forms())
     index.epilog = " ".join(kind.sentence for kind in sources.SOURCES if kind.form)
-    index.add_argument("--from-embeddings", type=Path, metavar="DIR", help="instead: what `embed --engine ray` wrote")
+    index.add_argument(
+        "--from-embeddings", type=plain_path, metavar="DIR", help="instead: what `embed --engine ray` wrote"
+    )
     index.share("--gallery", "--exclude", "--follow-links", "--frames")
     index.add_argument("--store", help="where its vectors are searched: faiss (default), milvus or milvus:URI")
     index.add_argument("--prune", action="store_true", help="remove items that this source no longer has")
@@ -36,7 +38,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
 
     embed = command("embed", _embed, "write the embeddings of images to a file")
     further = "with --engine ray also .tar and .parquet files, and s3://..."
-    embed.add_argument("source", help=f"{sources.forms()}; {further}")
+    embed.add_argument("source", type=on_disk, help=f"{sources.forms()}; {further}")
     embed.share("--exclude", "--follow-links", "--frames")
     embed.share("--out", help="FILE.npz: path, label, domain, split, embedding; ray: a folder")
     embed.add_argument("--extra", action="store_true", help="also an array extra: further CSV columns, a JSON an image")
@@ -58,12 +60,9 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if options.watch:
         following.check(source)
     if not (options.prune or options.prune_all):
-        require_items(source)  # a wrong source must not leave an empty gallery behind
-    library(options).get_or_create(options.gallery, lambda: embedder(options))
-    if options.store:
-        library(options).move_to(options.gallery, options.store)
-    gallery = library(options).get(options.gallery, chosen_embedder(options))
-    report = watched(index(gallery, source, options.prune, options.prune_all, options.rehash))
+        require_items(source)
+    with adding_to(options, options.store) as gallery:
+        report = watched(index(gallery, source, options.prune, options.prune_all, options.rehash))
     for refused in report.failed:
         say(options, f"  {refused.path}: {refused.reason}")
     for remark in report.remarks:
@@ -107,6 +106,7 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.gallery import Gallery
     from unifex.gallery.indexing import index
 
+    out = check_suffix(Path(options.out), ".npz")
     source = chosen_source(options)
     require_items(source)
     model = embedder(options)
@@ -120,7 +120,6 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     arrays: dict[str, Any] = {name: np.array([getattr(record, name) for record in records], str) for name in texts}
     if options.extra:
         arrays["extra"] = np.array([record.labels.row[3] for record in records], str)
-    out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically_with(out, lambda file: np.savez(file, **arrays, embedding=snapshot.embeddings))
     say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(report.failed)} images refused")

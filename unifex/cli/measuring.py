@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from unifex.cli.options import Parser, new_file
+from unifex.cli.options import PAGE, Parser
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core.console import watched
 from unifex.core.files import write_atomically
@@ -31,7 +31,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
 
     map_ = command("map", _map, "write a map of a gallery as one HTML page")
     map_.share("--gallery")
-    map_.share("--out", type=new_file, help="FILE.html")
+    map_.share("--out", type=PAGE, help="FILE.html")
     map_.add_argument("--thumbnails", action="store_true", help="put every item's thumbnail into the page")
     map_.add_argument("--compare", default="", metavar="MODEL", help="a second map, by a model, raw, pca or pooling")
     map_.add_argument("--refresh", action="store_true", help="arrange it again, although there is one")

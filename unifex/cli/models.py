@@ -12,6 +12,7 @@ from unifex.cli.options import Parser
 from unifex.cli.shared import embedder, say
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
+from unifex.core.files import check_suffix
 from unifex.core.text import size
 
 if TYPE_CHECKING:
@@ -131,12 +132,13 @@ _HOW = """
 
 
 def _export(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.models.export import export, format_for
+    from unifex.models.export import SUFFIXES, export, format_for
 
     if options.out.startswith("hf:"):
         return _push(options)
     out = Path(options.out)
-    made = export(embedder(options), options.format or format_for(out), out, options.dim)
+    format = options.format or format_for(out)
+    made = export(embedder(options), format, check_suffix(out, *filter(None, [SUFFIXES[format]])), options.dim)
     is_program = made.format != "safetensors"
     what = f"images [B, 3, H, W] of 0-255 to embeddings [B, {made.dim}]" if is_program else "the model's folder"
     say(options, f"{made.path}: {what}, {size(made.bytes)}")

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from unifex.core import ranges
+from unifex.core.errors import UnifexError
+from unifex.core.files import check_suffix
+from unifex.core.text import printable
+
+
+def plain_text(given: str) -> str:
+    """The argparse type of all that has no other: what is no text, names nothing that is kept or asked for here."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(
+            f"'{printable(given)}' is not UTF-8; write an item's path as `search` shows it, and rename a file that is "
+            "called so"
+        ) from None
+    return given
+
+
+def on_disk(given: str) -> str:
+    """The argparse type of what is there already under a name of whatever bytes."""
+    return given
+
+
+def plain_path(given: str) -> Path:
+    """The argparse type of what libraries open that know no names but texts."""
+    return Path(plain_text(given))
 
 
 def place(text: str) -> str:
@@ -20,9 +47,20 @@ def place(text: str) -> str:
     return text
 
 
-def new_file(text: str) -> Path:
-    """The argparse type of a file to write."""
-    return Path(place(text))
+def new_file(*suffixes: str) -> Callable[[str], Path]:
+    """The argparse type of a file to write, whose name ends with one of these, if with any."""
+
+    def path(given: str) -> Path:
+        try:
+            return check_suffix(Path(place(given)), *suffixes)
+        except UnifexError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return path
+
+
+PAGE = new_file(".html", ".htm")
+TABLE = new_file(".csv")
 
 
 SHARED: dict[str, dict[str, Any]] = {
@@ -40,7 +78,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "--save": {"required": True, "metavar": "MODEL", "help": "name of the new model"},
     "--public": {"action": "store_true", "help": "on the hub, for everyone to see (default: private)"},
     "--exclude": {
-        "action": "append", "default": [], "metavar": "GLOB",
+        "action": "append", "default": [], "metavar": "GLOB", "type": on_disk,
         "help": "leave out files and folders of this name, or with a / in it of this path (may be repeated)",
     },
     "--follow-links": {"action": "store_true", "help": "read what symbolic links lead to, each once"},
@@ -69,11 +107,21 @@ RENAMED = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong usage is one sentence on stderr and exit code 2."""
+    """Wrong usage is one sentence on stderr and exit code 2. Options may stand anywhere."""
+
+    def __init__(self, *arguments: Any, **settings: Any):
+        super().__init__(*arguments, **settings)
+        for kind in (None, str):
+            self.register("type", kind, plain_text)
 
     def error(self, message: str) -> NoReturn:
         """Called by ``argparse`` for whatever is wrong."""
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
+
+    def add_subparsers(self, **settings: Any) -> Any:
+        """As ``argparse`` does; what follows a command is looked at by its own parser."""
+        self.register("type", None, on_disk)
+        return super().add_subparsers(**settings)
 
     def share(self, *names: str, **changes: Any) -> None:
         """Add options of :data:`SHARED`, but for these ``changes``."""
@@ -84,7 +132,35 @@ class Parser(argparse.ArgumentParser):
         """As ``argparse`` does, with options under their old names, too. Each command's parser is asked in its turn."""
         given = list(sys.argv[1:] if args is None else args)
         end = given.index("--") if "--" in given else len(given)
-        return super().parse_known_args([*map(self._as_now, given[:end]), *given[end:]], namespace)
+        now = list(map(self._as_now, given[:end]))
+        return super().parse_known_args(
+            now + given[end:] if self._subparsers else self._sorted(now, given[end + 1 :]), namespace
+        )
+
+    def _sorted(self, given: list[str], positional: list[str]) -> list[str]:
+        """Options first: ``argparse`` takes all that is optional as left out as soon as an option follows."""
+        options, others, wanted = list[str](), list[str](), 0.0
+        for argument in given:
+            if _is_option(argument):
+                options.append(argument)
+                wanted = self._values_of(argument)
+            elif wanted > 0:
+                options.append(argument)
+                wanted -= 1
+            else:
+                others.append(argument)
+        between = ["--"] if wanted or positional else []  # what follows is no value of the last option, and no option
+        return [*options, *between, *others, *positional]
+
+    def _values_of(self, option: str) -> float:
+        """How many arguments at most follow an option as its values."""
+        name, equals, _ = option.partition("=")
+        known = self._option_string_actions
+        named = {known[name]} if name in known else {action for key, action in known.items() if key.startswith(name)}
+        if equals or len(named) != 1:
+            return 0
+        nargs = named.pop().nargs
+        return {None: 1, "?": 1, "+": math.inf, "*": math.inf}.get(nargs, nargs if isinstance(nargs, int) else 0)
 
     def _as_now(self, argument: str) -> str:
         name, equals, value = argument.partition("=")
@@ -93,6 +169,10 @@ class Parser(argparse.ArgumentParser):
             return argument
         _tell(name, now)
         return now + equals + value
+
+
+def _is_option(argument: str) -> bool:
+    return bool(re.match(r"-[^\d.\s]\S*", argument)) and " " not in argument.partition("=")[0]
 
 
 def variable_of(option: str) -> str:

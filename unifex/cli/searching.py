@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.filtering import add_filters, chosen_filters
-from unifex.cli.options import Parser, new_file
+from unifex.cli.options import PAGE, Parser, on_disk
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core import ranges
 from unifex.core.console import watched
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     search = command("search", _search, "find the items of a gallery that look like an image")
-    search.add_argument("images", nargs="*", metavar="IMAGE")
+    search.add_argument("images", nargs="*", type=on_disk, metavar="IMAGE")
     search.add_argument("--text", default="", help="search with words, where the backbone knows some; also with images")
     search.add_argument(
         "--text-weight", type=ranges.BALANCE, default=0.5, help="of images (0) and --text (1); default 0.5"
@@ -71,7 +71,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     search.add_argument(
         "--save", metavar="NAME", help="keep this search with the gallery, as on the page (`saved` runs it again)"
     )
-    search.add_argument("--out", type=new_file, metavar="FILE.html", help="the hits as one page to mail")
+    search.add_argument("--out", type=PAGE, metavar="FILE.html", help="the hits as one page to mail")
 
 
 def _query(text: str) -> Path:

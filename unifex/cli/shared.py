@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from unifex.core.errors import UnifexError
 
 if TYPE_CHECKING:
     from unifex.data.item import Options, Source
+    from unifex.gallery.gallery import Gallery
     from unifex.gallery.library import Library
     from unifex.models.embedder import Embedder
 
@@ -49,6 +52,16 @@ def embedder(options: argparse.Namespace) -> Embedder:
     from unifex.models.embedder import Embedder
 
     return Embedder.load(options.model, models=options.library / "models")
+
+
+@contextlib.contextmanager
+def adding_to(options: argparse.Namespace, store: str | None) -> Iterator[Gallery]:
+    """The gallery that was asked for, in a ``store`` if one is named, to add to; made for nothing, it goes again."""
+    galleries = library(options)
+    with galleries.adding_to(options.gallery, lambda: embedder(options)):
+        if store:
+            galleries.move_to(options.gallery, store)
+        yield galleries.get(options.gallery, chosen_embedder(options))
 
 
 def say(options: argparse.Namespace, text: str) -> None:

@@ -51,6 +51,10 @@ class _NoFingerprintError(ValueError):
     """A file that ends as none does that this version of the program writes."""
 
 
+class _OutdatedError(ValueError):
+    """A file of the same gallery with another model, or of another state of it: what there is after every `use`."""
+
+
 class _Hashing(io.RawIOBase):
     """A file that is being written, and its checksum so far."""
 
@@ -153,9 +157,12 @@ def read_json(path: Path, origin: Origin) -> dict[str, Any] | None:
     """What :func:`write_json` wrote; None when there is none of this origin that is whole."""
     with made_anew_if_useless(path):
         values = verify(path.read_bytes(), required=True)
-        if values.pop("origin", None) != asdict(origin):
-            raise ValueError("it is of another gallery or model")
-        return values
+        said, wanted = values.pop("origin", None), asdict(origin)
+        if said == wanted:
+            return values
+        if isinstance(said, dict) and {**said, "model": origin.model, "content": origin.content} == wanted:
+            raise _OutdatedError
+        raise ValueError("it is of another gallery")
     return None
 
 
@@ -188,6 +195,8 @@ def made_anew_if_useless(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         pass
+    except _OutdatedError:
+        log.debug("%s/%s is of another model or state, and is made anew", path.parent.name, path.name)
     except _NoFingerprintError:
         log.info("%s/%s is damaged, or of an earlier version, and is made anew", path.parent.name, path.name)
     except (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError) as error:

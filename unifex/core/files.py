@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from unifex.core import disk, system
+from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
 
 _FIELD = "checksum"
 _NEW = ".new-"
+_OF_FILES = frozenset(".csv .tsv .html .json .jsonl .npz .npy .parquet .tar .zip .pt .onnx .gz .pdf".split())
 LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that was killed
 
 
@@ -78,6 +80,17 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield made
         disk.check(path)
         made.rename(path)
+
+
+def check_suffix(path: Path, *suffixes: str) -> Path:
+    """``path`` itself, where its name says nothing else than what is written to it: a file of one of the ``suffixes``
+    (``.csv``), or a folder where there are none. Raises ``UnifexError``. A name without an ending says nothing."""
+    own = path.suffix.lower()
+    if own in suffixes or not own or not (suffixes or own in _OF_FILES):
+        return path
+    what = f"a {suffixes[0]} file" if suffixes else "a folder"
+    right = path.with_suffix(suffixes[0] if suffixes else "").name
+    raise UnifexError(f"'{path.name}' is no name for what is written, {what}: call it {right}")
 
 
 def file_hash(path: Path) -> str:

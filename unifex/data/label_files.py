@@ -16,6 +16,7 @@ from typing import Any
 from unifex.core.json_text import parse_json
 from unifex.core.text import printable
 from unifex.data.item import MAX_COLUMNS
+from unifex.data.listed import is_split
 from unifex.data.manifest import KNOWN, MAX_NAME, plain
 
 MOST_LABELS = 10_000  # of one image
@@ -68,6 +69,13 @@ def further(values: Mapping[str, Any], but: Iterable[str]) -> dict[str, str]:
     return dict(kept[:MAX_COLUMNS])
 
 
+def said_outright(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The label, domain and split that an entry says in so many words, as those do that UniFEx writes (or people add):
+    they tell more than classes can, of which two domains may have the same."""
+    told = {name: text_of(entry.get(name)) for name in ("label", "domain", "split")}
+    return {name: text for name, text in told.items() if text and (name != "split" or is_split(text))}
+
+
 def most_of(labels: Iterable[tuple[str, float]]) -> tuple[str, tuple[str, ...]]:
     """From (label, area): the label that covers most, and all labels with it first."""
     areas, counts = defaultdict[str, float](float), defaultdict[str, int](int)
@@ -117,14 +125,16 @@ def _coco(document: dict[str, Any], name: str) -> Iterator[Described]:
         label, tags = most_of(
             (name, _area(one.get("bbox"), one.get("area"))) for one, name in named if isinstance(name, str)
         )
-        unknown = sum(not isinstance(name, str) for _, name in named)
+        unknown, said = sum(not isinstance(name, str) for _, name in named), said_outright(image)
+        of_class = tags if "label" not in said or len(tags) > 1 else ()  # the one class is the label, in other words
         yield Described(
             where,
             tuple(folder + path for folder in dict.fromkeys(folders)),
-            label,
-            domains.get(label, ""),
-            extra=further(image, ("id", "file_name", "width", "height", "license")),
-            tags=tags,
+            said.get("label", label),
+            said.get("domain", domains.get(label, "")),
+            said.get("split", ""),
+            extra=further(image, ("id", "file_name", "width", "height", "license", *said)),
+            tags=(*texts_of(image.get("tags")), *of_class),
             notes=(f"{unknown:,} annotations name a category that is not there",) if unknown else (),
         )
 
@@ -156,12 +166,16 @@ def _samples(document: dict[str, Any], name: str) -> Iterator[Described]:
         field = "ground_truth" if "ground_truth" in fields else next(iter(fields), "")
         label, labels = most_of(_labels(fields[field]) if field else ())
         several = labels if field and fields[field]["_cls"] in _SEVERAL else ()
+        said = said_outright(sample)
+        tags = (tag for tag in texts_of(sample.get("tags")) if tag != said.get("split"))
         yield Described(
             where,
             (path,),
-            label,
-            extra=further(sample, ("filepath",)),
-            tags=(*texts_of(sample.get("tags")), *several),
+            said.get("label", label),
+            said.get("domain", ""),
+            said.get("split", ""),
+            extra=further(sample, ("filepath", *said)),
+            tags=(*tags, *several),
             notes=(f"its label is that of '{printable(field)[:MAX_NAME]}'",) if len(fields) > 1 else (),
         )
 

@@ -160,6 +160,11 @@ def split_of(written: str) -> tuple[str, tuple[str, ...]]:
     return split, () if written == split else (f"split '{written}' was taken as {split}",)
 
 
+def is_split(written: str) -> bool:
+    """Whether it is what a split may be called."""
+    return bool(_SPLIT_OF.get(written.casefold()))
+
+
 def shortened(texts: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Further columns as they are kept, without empty ones, and what is to be told of that."""
     cut = tuple(f"'{name}' was cut to {MAX_CELL} characters" for name, text in texts.items() if len(text) > MAX_CELL)

@@ -6,11 +6,14 @@ NAME`` leaves it alone. What other tools wrote never leads out of its folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import cached_property, partial
+from glob import escape
 from typing import Any, BinaryIO
 
 from unifex.core import images
@@ -20,14 +23,15 @@ from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
 from unifex.data.label_files import FORMATS, NO_JSON, Described, Format, described_by_line
 from unifex.data.listed import NOT_FOUND, ListedFiles, OddRow, Said, bounded, checked, shortened, split_of
 from unifex.data.manifest import MAX_LINE, Manifest, NoPathColumn
-from unifex.data.tree import MANIFEST_NAME, RAW, SkippedByReason, Tree, TreeImages, excluded_by, walk
+from unifex.data.tree import MANIFEST_NAME, RAW, SkippedByReason, Tree, TreeImages, excluded_by, is_service, walk
 
 ANNOTATIONS = "annotations"  # the folder beside COCO's images that its label files lie in
 TABLE_NAME, LINES_NAME = "metadata.csv", "metadata.jsonl"  # of the hub's ImageFolder
 NAMES = (
     LINES_NAME, TABLE_NAME, "samples.json", "labels.json", "annotations.json", "instances.json",
-    "_annotations.coco.json", f"{ANNOTATIONS}/instances_default.json",
+    "_annotations.coco.json",
 )  # fmt: skip
+PATTERNS = (f"{ANNOTATIONS}/instances_*.json", f"*/{LINES_NAME}")  # of those that write a file a split
 MAX_BYTES, MAX_BYTES_OF_STRANGERS = 2**30, 8 * 2**20  # of a JSON file, which is held in memory
 LEAVES = "path leaves the folder"
 
@@ -45,11 +49,34 @@ def open_tree(tree: Tree, spec: str, options: Options, top: str = "") -> Source:
             return Manifest(tree, name, spec, options)
     for name in [posixpath.join(folder, name) for folder in folders for name in NAMES]:
         if _is_there(tree, name) and not excluded_by(name, options.exclude):
-            try:
+            with contextlib.suppress(OtherFile, NoPathColumn):
                 return open_label_file(tree, name, spec, options)
-            except (OtherFile, NoPathColumn):
-                continue
+    for pattern in [posixpath.join(escape(folder), pattern) for folder in folders for pattern in PATTERNS]:
+        if files := _label_files(tree, pattern, spec, options):
+            return Unnamed(LabelFiles(files, pattern), tree, pattern)
     return TreeImages(tree, spec, options)
+
+
+def _label_files(tree: Tree, pattern: str, spec: str, options: Options) -> list[LabelFile]:
+    """Those of a pattern that there are, by name; none where not every folder of its kind has one, whose images would
+    be left out."""
+    depth, folders, files = pattern.count("/"), set[str](), list[LabelFile]()
+    for node in tree.nodes(lambda folder: folder.count("/") < depth and _fits(folder, pattern)):
+        folder = "/".join(node.path.split("/")[:depth])
+        if node.path.count("/") < depth or not _fits(folder, pattern) or excluded_by(node.path, options.exclude):
+            continue
+        folders.add(folder)
+        if node.kind == "file" and node.path.count("/") == depth and _fits(node.path, pattern):
+            with contextlib.suppress(OtherFile):
+                files.append(LabelFile(tree, node.path, spec, options))
+    everywhere = folders == {file.folder for file in files}
+    return sorted(files, key=lambda file: file.path) if everywhere else []
+
+
+def _fits(path: str, pattern: str) -> bool:
+    """Whether it is what a pattern means, or a folder on the way to that; not one that a system keeps for itself."""
+    ways = zip(path.split("/"), pattern.split("/"))
+    return not is_service(path) and all(fnmatchcase(name, part) for name, part in ways)
 
 
 def _is_there(tree: Tree, name: str) -> bool:
@@ -72,7 +99,7 @@ def open_label_file(tree: Tree, name: str, spec: str, options: Options) -> Sourc
 class Unnamed:
     """A list's images, and at the end how many files of its tree it does not name."""
 
-    def __init__(self, listed: Manifest | LabelFile, tree: Tree, name: str):
+    def __init__(self, listed: Manifest | LabelFile | LabelFiles, tree: Tree, name: str):
         self.listed, self.tree, self.name = listed, tree, name
         self.spec, self.options = listed.spec, listed.options
 
@@ -92,14 +119,30 @@ class Unnamed:
         yield from left.refusals()
 
 
+class LabelFiles:
+    """Label files of one source that fit the pattern ``name``: an image is what the first says that names it."""
+
+    def __init__(self, files: Sequence[LabelFile], name: str):
+        self.files, self.name = files, name
+        self.spec, self.options = files[0].spec, files[0].options
+
+    def count(self) -> int:
+        """How many images they name."""
+        return sum(file.count() for file in self.files)
+
+    def __iter__(self) -> Iterator[Item | Skipped]:
+        rows = (replace(said, where=f"{file.path}, {said.where}") for file in self.files for said in file.rows())
+        yield from bounded(self.files[0].files.items(rows), self.options, self.name)
+
+
 class LabelFile:
     """A .jsonl or .json of :data:`unifex.data.label_files.FORMATS`, at ``name`` in a tree."""
 
     def __init__(self, tree: Tree, name: str, spec: str, options: Options):
-        self.tree, self.spec, self.options = tree, spec, options
+        self.tree, self.spec, self.options, self.path = tree, spec, options, name
         self.folder, self.name = posixpath.split(name)
         base = posixpath.dirname(self.folder) if posixpath.basename(self.folder) == ANNOTATIONS else self.folder
-        self._files = ListedFiles(tree, base, options, tree.confined or LEAVES)
+        self.files = ListedFiles(tree, base, options, tree.confined or LEAVES)
         found = tree.find(name)
         if found is None or found.refusal:
             raise SourceError(f"'{self.name}' cannot be read ({found.refusal if found else 'it went'})")
@@ -115,8 +158,11 @@ class LabelFile:
         return sum(1 for _ in bounded(self._read(), self.options, self.name))
 
     def __iter__(self) -> Iterator[Item | Skipped]:
-        said = (Said(one.where, (one.paths or ("",))[0], partial(self._item, one)) for one in self._read())
-        yield from bounded(self._files.items(said), self.options, self.name)
+        yield from bounded(self.files.items(self.rows()), self.options, self.name)
+
+    def rows(self) -> Iterator[Said]:
+        """What it says of each."""
+        return (Said(one.where, (one.paths or ("",))[0], partial(self._item, one)) for one in self._read())
 
     def _item(self, said: Described) -> Item:
         if said.problem:
@@ -125,7 +171,7 @@ class LabelFile:
         split, told = split_of(said.split)
         extra, cut = shortened(said.extra)
         path = self._path(said)
-        item = self._files.item(path, Labels(label, domain, split, extra), (*said.notes, *told, *cut))
+        item = self.files.item(path, Labels(label, domain, split, extra), (*said.notes, *told, *cut))
         return replace(item, tags=said.tags)
 
     def _path(self, said: Described) -> str:
@@ -133,7 +179,7 @@ class LabelFile:
         paths = [path for one in said.paths if (path := self._stems.get(one) if said.by_stem else one)]
         for path in paths[:-1]:
             try:
-                self._files.find(path)
+                self.files.find(path)
                 return path
             except OddRow as odd:
                 if str(odd) != NOT_FOUND:
@@ -145,7 +191,7 @@ class LabelFile:
     @cached_property
     def _stems(self) -> dict[str, str]:
         """The files below its folder, by their paths in that without the ending."""
-        below = f"{self._files.folder}/" if self._files.folder else ""
+        below = f"{self.files.folder}/" if self.files.folder else ""
         nodes = (node for node in walk(self.tree) if not isinstance(node, Skipped) and _is_image(node.path))
         paths = [node.path.removeprefix(below) for node in nodes if node.path.startswith(below)]
         return {posixpath.splitext(path)[0]: path for path in reversed(paths)}

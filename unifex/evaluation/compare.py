@@ -118,7 +118,7 @@ def compare(
                 known=", ".join(known),
             )
         )
-    dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
+    dim = gallery.dim_of(dim)
     split = split_of(gallery, protocol)
     own = gallery.config.model
     wanted = [(own, size, False) for size in dict.fromkeys((dim, CHALLENGE_DIM)) if size in gallery.embedder.neck.dims]

@@ -57,7 +57,9 @@ def _sample(selection: Selection, record: Record, name: str, picture: Picture) -
             "height": picture.height, "mime_type": mimetypes.guess_type(name)[0],
         },
         LABEL: {"_cls": "Classification", "label": label, "tags": []} if label else None,
+        "label": record.label,
         "domain": record.domain,
+        "split": record.split,
         "item_path": record.path,
     }  # fmt: skip
 
@@ -68,7 +70,7 @@ def _field(column: str) -> str:
     return f"extra_{name}" if name in _OWN or name[0].isdecimal() else name
 
 
-_OWN = {"id", "filepath", "tags", "metadata", LABEL, "domain", "item_path"}
+_OWN = {"id", "filepath", "tags", "metadata", LABEL, "label", "domain", "split", "item_path"}
 
 FORMAT = Format(
     "fiftyone",

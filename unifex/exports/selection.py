@@ -91,8 +91,7 @@ class Selection:
         """What is there of ``ids`` (all items when None), each once; ``corrected``: only those whose label somebody
         corrected. Raises ``GalleryError`` where that is nothing, and for a ``dim`` that the model has not."""
         snapshot = gallery.snapshot()
-        if dim is not None:
-            gallery.embedder.neck.check_dim(dim)
+        gallery.dim_of(dim)
         wanted = snapshot.columns.ids if ids is None else np.array(list(dict.fromkeys(map(int, ids))), np.int64)
         labels = gallery.database.source_labels() if corrected else {}
         there = positions_of(snapshot.columns.ids, wanted) >= 0

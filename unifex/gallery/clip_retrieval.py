@@ -63,7 +63,7 @@ def write(
 
     current = gallery.snapshot()
     ids = current.columns.ids
-    dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
+    dim = gallery.dim_of(dim)
     vectors = gallery.derived.unit_features(current) if features else gallery.index_of(current, dim).embeddings
     for folder in ("img_emb", "metadata"):
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,10 @@ def _array(path: Path, dim: int) -> np.ndarray:
     except (OSError, ValueError) as error:
         raise SourceError(f"{path.name} cannot be read: {reason(error)}") from error
     if vectors.ndim != 2 or vectors.shape[1] != dim:
-        raise SourceError(f"{path.name} holds {vectors.shape}; this gallery's backbone gives {dim} features an image")
+        raise SourceError(
+            f"{path.name} holds {vectors.shape}; this gallery's backbone gives {dim} features an image: give the "
+            "--model that made it, or write features in place of embeddings (`clip FOLDER --write --features`)"
+        )
     return vectors
 
 

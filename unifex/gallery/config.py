@@ -12,7 +12,7 @@ from unifex.core.derived import Origin
 from unifex.core.files import verify, with_checksum, write_atomically
 from unifex.core.language import say
 from unifex.core.text import reason
-from unifex.gallery.errors import GalleryError
+from unifex.gallery.errors import GalleryError, NoSuchGallery, lost
 from unifex.models.embedder import MODELS, Embedder
 
 SCHEMA = 1
@@ -54,7 +54,7 @@ class GalleryConfig:
             backbone=embedder.backbone.id,
             backbone_hash=embedder.backbone.weight_hash(),
             neck_hash=embedder.neck.hash,
-            dim=embedder.neck.check_dim(dim or embedder.default_dim),
+            dim=embedder.neck.check_dim(embedder.default_dim if dim is None else dim),
         )
 
     @classmethod
@@ -74,13 +74,10 @@ class GalleryConfig:
                 )
             return cls(**values)
         except FileNotFoundError:
-            if not (folder / "items.sqlite").exists():
-                raise GalleryError(
-                    say("no gallery '{name}' in {folder}", name=name, folder=folder.parent.name)
-                ) from None
-            raise GalleryError(
-                say("gallery '{name}' has lost its {file}; delete it and index its images again", name=name, file=FILE)
-            ) from None
+            if (folder / "items.sqlite").exists():
+                raise lost(name, FILE) from None
+            where = folder.absolute().parent.name
+            raise NoSuchGallery(say("no gallery '{name}' in {folder}", name=name, folder=where)) from None
         except PermissionError as error:
             raise GalleryError(
                 say("gallery '{name}' cannot be opened: {reason}", name=name, reason=reason(error))

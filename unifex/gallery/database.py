@@ -20,20 +20,21 @@ from filelock import Timeout
 
 from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash, noted_checksum
-from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
 from unifex.core.metadata import PLACE, columns_of_row
 from unifex.core.text import reason
 from unifex.data.item import Labels, Skipped
 from unifex.gallery import config, corrections, item_columns, schema, tags
 from unifex.gallery.corrections import Correction
-from unifex.gallery.errors import GalleryError
+from unifex.gallery.errors import GalleryError, NoSuchGallery, damaged, lost
 from unifex.gallery.item_columns import version
 from unifex.gallery.records import Counts, Record, Registered
 from unifex.gallery.snapshot import FurtherColumns, ItemTable
 
 FILE = "items.sqlite"
 _SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LACKING = ("no such table", "no such column")  # which SQLite has no code for
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 log = logging.getLogger("unifex")
 
@@ -67,8 +68,7 @@ class Database:
         :class:`GalleryError` for a database that is lost, damaged, of a later version, or not to be trusted.
         """
         disk.check_open(self.path)
-        if not self.path.exists() and (self.folder / config.FILE).exists():
-            raise GalleryError(f"gallery '{self.name}' has lost its {FILE}; index its images again")
+        self._check_there()
         try:
             opened = contextlib.closing(sqlite3.connect(self.path, timeout=30, check_same_thread=False))
             with opened as database, database:
@@ -80,15 +80,26 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise self._reason(error) from error
         except UnicodeDecodeError as error:  # of what SQLite would have said
-            raise GalleryError(f"gallery '{self.name}': {FILE} is damaged") from error
+            raise damaged(self.name, FILE) from error
+
+    def _check_there(self) -> None:
+        """Raises :class:`GalleryError` where it is lost: SQLite would make an empty one."""
+        if not self.path.exists() and self._is_made():
+            raise lost(self.name, FILE)
+
+    def _is_made(self) -> bool:
+        """Whether it is a whole gallery: what is being made has its configuration last."""
+        return (self.folder / config.FILE).exists()
 
     def _reason(self, error: sqlite3.DatabaseError) -> Exception:
         """What to raise where SQLite cannot go on."""
         if not self.folder.exists():
-            return GalleryError(say("gallery '{name}' is not there any more: deleted, or renamed", name=self.name))
-        if code := _SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF):
-            return OSError(code, os.strerror(code), str(self.path))
-        text = str(error).partition("\n")[0][:200]
+            return NoSuchGallery.any_more(self.name)
+        code, text = getattr(error, "sqlite_errorcode", 0) & 0xFF, str(error).partition("\n")[0][:200]
+        if errno := _SQLITE_CODES.get(code):
+            return OSError(errno, os.strerror(errno), str(self.path))
+        if code in _DAMAGED or text.startswith(_LACKING):
+            return damaged(self.name, FILE)
         return GalleryError(f"gallery '{self.name}': {FILE}: {text}")
 
     def _check_schema(self, database: sqlite3.Connection) -> None:
@@ -101,14 +112,15 @@ class Database:
             raise GalleryError(f"gallery '{self.name}': {FILE}: {error}") from error
         try:
             schema.check_schema(database)
-            there = database.execute("SELECT 1 FROM main.sqlite_master").fetchone()
-            if there and not database.execute("SELECT 1 FROM main.state WHERE typeof(version) = 'integer'").fetchone():
-                raise ValueError("state without a version")
         except ValueError as error:
             raise GalleryError(
                 f"gallery '{self.name}': {FILE} holds a {error} that this program did not make: it is damaged, "
                 "of a newer version (update UniFEx), or not to be trusted"
             ) from error
+        there = database.execute("SELECT 1 FROM main.sqlite_master").fetchone()
+        counted = there and database.execute("SELECT 1 FROM main.state WHERE typeof(version) = 'integer'").fetchone()
+        if not counted and (there or self._is_made()):
+            raise damaged(self.name, FILE)
         self._checked.add("schema")
 
     def _stand_in(self, database: sqlite3.Connection) -> None:
@@ -125,18 +137,21 @@ class Database:
         with self.connect(as_it_is=True) as database:
             schema.migrate(database)
 
+    def check_form(self) -> None:
+        """Raises :class:`GalleryError` for a database that cannot be opened, see :meth:`connect`."""
+        with self.connect(as_it_is=True) as database:
+            version(database)
+
     def check_items(self) -> None:
         """Raises :class:`GalleryError` when the database is not what the last writer left."""
+        self._check_there()
         try:
             if agrees_with_checksum(self.path, self.id):
                 return
         except (ValueError, KeyError) as error:  # the note itself is damaged: SQLite's own checks have to do
             log.warning("gallery '%s': items.json: %s; the items are not checked", self.name, error)
             return
-        raise GalleryError(
-            f"gallery '{self.name}': {FILE} is damaged (its checksum is wrong); "
-            "index its images again under another name"
-        )
+        raise damaged(self.name, FILE)
 
     def is_being_written(self) -> bool:
         """Whether somebody, here or in another process, holds the right to change it now."""
@@ -185,7 +200,7 @@ class Database:
                 for said, tagged, id, uri, path, sha256, *rest in ((row[:6], *row[6:]) for row in filter(None, rows))
             ]
         except ValueError as error:
-            raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
+            raise damaged(self.name, FILE) from error
 
     def find(
         self, names: Iterable[str], by: Sequence[str] = ("path", "uri"), dropped: bool = False
@@ -226,7 +241,7 @@ class Database:
             try:
                 return version(database), item_columns.further_columns(database, ids, known)
             except ValueError as error:
-                raise GalleryError(f"gallery '{self.name}': {FILE} is damaged (a further column: {error})") from error
+                raise damaged(self.name, FILE) from error
 
     def placed(self) -> int:
         """How many images say where they were taken."""
@@ -356,6 +371,8 @@ class Database:
                 self._checked.add(shard)
             return np.load(path, mmap_mode="r")
         except (OSError, ValueError) as error:
+            if not self.folder.exists():
+                raise NoSuchGallery.any_more(self.name) from error
             raise GalleryError(
                 f"gallery '{self.name}': features/{path.name} is damaged ({reason(error)}); "
                 "index its images again under another name"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 
 
 class GalleryError(UnifexError):
@@ -11,6 +12,40 @@ class GalleryError(UnifexError):
 
 class GalleryBusy(GalleryError):
     """Somebody else is writing the gallery."""
+
+
+class NoSuchGallery(GalleryError):
+    """There is no gallery of this name, or none any more."""
+
+    @classmethod
+    def any_more(cls, name: str) -> NoSuchGallery:
+        """Of one that was there when it was opened."""
+        return cls(
+            say(
+                "gallery '{name}' is not there any more: deleted or renamed meanwhile; choose it again",
+                name=name,
+            )
+        )
+
+
+def lost(name: str, file: str) -> GalleryError:
+    """What to say of a gallery without one of its files. The same command under another name is what helps: what is
+    left in its folder is nothing that could be added to."""
+    return GalleryError(
+        say(
+            "gallery '{name}' has lost its {file}; index its images again under another name, or delete its folder and "
+            "index them again",
+            name=name,
+            file=file,
+        )
+    )
+
+
+def damaged(name: str, file: str) -> GalleryError:
+    """What to say of a gallery with a file that is not what was written, whoever finds that out, and however."""
+    return GalleryError(
+        say("gallery '{name}': {file} is damaged; index its images again under another name", name=name, file=file)
+    )
 
 
 class ItemsGone(UnifexError):

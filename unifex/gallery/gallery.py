@@ -16,6 +16,7 @@ import numpy as np
 
 from unifex.core import disk
 from unifex.core.derived import Origin
+from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder
 from unifex.core.language import say
 from unifex.core.progress import Work
@@ -29,7 +30,7 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
 from unifex.gallery.derived_data import DerivedData
 from unifex.gallery.duplicates import Duplicates
-from unifex.gallery.errors import GalleryBusy, GalleryError, ItemsGone
+from unifex.gallery.errors import GalleryBusy, GalleryError, ItemsGone, NoSuchGallery
 from unifex.gallery.features import StoredFeatures
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.records import Facts, Record, Registered
@@ -54,6 +55,13 @@ class Gallery:
         self.model = GalleryModel(folder, config, embedder)
         self._features = StoredFeatures(self.database, self.model)
         self.derived = DerivedData(self.database, self.model, self._features)
+
+    def __repr__(self) -> str:
+        try:
+            told = f"{len(self)} items"
+        except (UnifexError, OSError) as error:  # whoever looks at it for what is wrong sees it
+            told = reason(error)
+        return f"Gallery({self.name!r}, {told}, model {self.config.model!r})"
 
     # --- opening -------------------------------------------------------------------------------------------------
 
@@ -123,6 +131,10 @@ class Gallery:
     def embedder(self) -> Embedder:
         """The model the gallery was opened with, else its own, which may have been trained anew since."""
         return self.model.embedder
+
+    def dim_of(self, dim: int | None) -> int:
+        """``dim``, or the gallery's own when None. Raises ``DimensionError`` for one that its model has not."""
+        return self.embedder.neck.check_dim(self.config.dim if dim is None else dim)
 
     def origin(self, kind: str, model: str = "", content: str = "") -> Origin:
         """The fingerprint of a file that is derived from this gallery."""
@@ -262,15 +274,21 @@ class Gallery:
         """Whether somebody, here or in another process, holds the right to change it now."""
         return self.database.is_being_written()
 
+    def is_there(self) -> bool:
+        """Whether it still lies where it was opened; deleted or renamed, another may have its name. Raises
+        :class:`GalleryError` where that cannot be told."""
+        try:
+            return GalleryConfig.read(self.folder).id == self.config.id
+        except NoSuchGallery:
+            return False
+
     @contextlib.contextmanager
     def write(self) -> Iterator[Writer]:
         """The right to change the gallery. Raises :class:`GalleryBusy` when another writer has it,
         :class:`GalleryError` when it is not there any more, ``disk.FolderClosed`` where nothing is kept any more."""
         disk.check_open(self.folder)
-        if not (self.folder / configuration.FILE).is_file() or GalleryConfig.read(self.folder).id != self.config.id:
-            raise GalleryError(
-                say("gallery '{name}' was deleted or renamed meanwhile; choose it again", name=self.name)
-            )
+        if not self.is_there():
+            raise NoSuchGallery.any_more(self.name)
         with writing(self.database) as writer:
             yield writer
 

@@ -25,7 +25,7 @@ from unifex.core.progress import Work
 from unifex.core.system import ON_WINDOWS, is_device
 from unifex.core.text import reason, what_there_is
 from unifex.gallery.config import GalleryConfig
-from unifex.gallery.errors import GalleryError
+from unifex.gallery.errors import GalleryError, NoSuchGallery
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import MODELS, Embedder, keep_model
 from unifex.vector_index import index_types
@@ -79,6 +79,9 @@ class Library:
         self.refusal = refusal
         self._open: dict[str, Gallery] = {}
         self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Library({str(self.folder)!r}, galleries {self.names()})"
 
     @property
     def models(self) -> Path:
@@ -144,7 +147,7 @@ class Library:
         if not _is_gallery(folder):
             if self.builtin and name in self.builtin.names():
                 return self.builtin.get(name, embedder)
-            raise GalleryError(
+            raise NoSuchGallery(
                 say(
                     "no gallery '{name}' here ({there})", name=name, there=what_there_is(self.names(), name, "none yet")
                 )
@@ -165,6 +168,24 @@ class Library:
             folder.parent.mkdir(parents=True, exist_ok=True)
             Gallery.create(folder, embedder())
         return self.writable(folder.name)
+
+    @contextlib.contextmanager
+    def adding_to(self, name: str, embedder: Callable[[], Embedder]) -> Iterator[Gallery]:
+        """:meth:`get_or_create` for a ``with`` in which something is added. A gallery that was made for that goes again
+        when that fails and has left nothing in it."""
+        known = check_name(name) in self.names()
+        gallery = self.get_or_create(name, embedder)
+        try:
+            yield gallery
+        except Exception:
+            if not known:
+                with contextlib.suppress(UnifexError, OSError):  # what failed is what is to be told
+                    self._drop_empty(gallery.name)
+            raise
+
+    def _drop_empty(self, name: str) -> None:
+        if not self.get(name).database.has_items():
+            self.delete(name)
 
     def use(self, name: str, embedder: Embedder) -> Work[Gallery]:
         """Search a gallery with another neck from now on; its ``previous`` goes back.
@@ -282,9 +303,7 @@ class Library:
                 say("gallery '{name}' is being written; wait for it, or cancel it", name=folder.name)
             ) from None
         except FileNotFoundError:
-            raise GalleryError(
-                say("gallery '{name}' was deleted or renamed meanwhile; choose it again", name=folder.name)
-            ) from None
+            raise NoSuchGallery.any_more(folder.name) from None
         except OSError:  # nobody can write in it who cannot lock it
             action()
             return

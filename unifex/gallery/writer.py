@@ -18,7 +18,7 @@ from unifex.data.item import Item, Skipped
 from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
-from unifex.gallery.errors import GalleryBusy, GalleryError
+from unifex.gallery.errors import GalleryBusy, NoSuchGallery
 from unifex.gallery.image_store import ImageStore
 from unifex.gallery.item_rows import GONE, one
 from unifex.gallery.records import Embedded, Registered, Stored
@@ -59,6 +59,7 @@ class Writer:
 
     def begin(self) -> None:
         """Bring a gallery of an earlier version up to date, and clean up what a killed writer left."""
+        self._database.check_form()  # what is damaged keeps the checksum that tells it
         drop_checksum(self._database.path)
         self._database.migrate()
         self._images.measure()
@@ -309,15 +310,13 @@ def _commit(connection: sqlite3.Connection, only_adds: bool = False) -> None:
 
 @contextlib.contextmanager
 def writing(database: Database) -> Iterator[Writer]:
-    """The right to change a gallery. Raises :class:`GalleryBusy` when another writer has it, :class:`GalleryError` when
-    it was deleted."""
+    """The right to change a gallery. Raises :class:`GalleryBusy` when another writer has it, :class:`NoSuchGallery`
+    when it was deleted."""
     try:
         lock = lock_in_folder(database.lock_path, timeout=LOCK_SECONDS)
         lock.acquire()
     except FileNotFoundError:
-        raise GalleryError(
-            say("gallery '{name}' was deleted or renamed meanwhile; choose it again", name=database.name)
-        ) from None
+        raise NoSuchGallery.any_more(database.name) from None
     except Timeout:
         raise GalleryBusy(
             say(

@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,19 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from unifex.core import disk, images
+from unifex.core import disk
 from unifex.core.assets import ASSETS
 from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder, write_atomically
 from unifex.core.json_text import parse_json
 from unifex.core.progress import finish
-from unifex.core.regions import WHOLE, Region
 from unifex.core.text import reason, what_there_is
 from unifex.models import backbones, descriptions, engines, hub, neck, torchscript, zoo
 from unifex.models.adaptation import Adaptation
 from unifex.models.hub import HubFile
+from unifex.models.image_like import ImageLike, opened, several
 
 DEFAULT_MODEL = "unifex-lite-4"
 DEFAULT_DIM = 256
@@ -43,27 +42,6 @@ SCHEMA = 1
 log = logging.getLogger("unifex")
 FILES = ("config.json", "model.safetensors")
 CHECKSUM = "checksum"  # in the metadata of the second
-
-
-@dataclass(frozen=True)
-class Crop:
-    """The ``region`` of an image: embedded as if it were an image of its own."""
-
-    image: Image.Image | bytes | str | Path
-    region: Region
-
-
-ImageLike = Image.Image | bytes | str | Path | Crop
-
-
-def opened(picture: ImageLike, at_least: int) -> Image.Image:
-    """The upright RGB image, its shorter side of ``at_least`` pixels where it has so many. Raises ``images.ImageError``
-    with the reason, and OSError for a file that is not there."""
-    image, region = (picture.image, picture.region) if isinstance(picture, Crop) else (picture, WHOLE)
-    if isinstance(image, Image.Image):
-        return images.cut(images.upright_rgb(image), region)
-    data = image if isinstance(image, bytes) else Path(image).read_bytes()
-    return images.decode(data, at_least, region).image
 
 
 _KINDS = {
@@ -139,6 +117,9 @@ class Embedder:
         self.backbone = backbone
         self.default_dim = config.default_dim
         self._engine_name = engine
+
+    def __repr__(self) -> str:
+        return f"Embedder({self.name!r}, backbone {self.backbone.id!r}, dims {self.neck.dims})"
 
     @classmethod
     def load(cls, name: str = DEFAULT_MODEL, models: Path | None = None, engine: str | None = None) -> Embedder:
@@ -241,11 +222,12 @@ class Embedder:
         fit = self.backbone.preprocessing
         return np.stack([fit.to_input(opened(picture, fit.size)) for picture in pictures])
 
-    def features(self, pictures: Sequence[ImageLike]) -> np.ndarray:
-        """Backbone features float32 [N, D]; many pictures are decoded and inferred side by side.
+    def features(self, pictures: ImageLike | Iterable[ImageLike]) -> np.ndarray:
+        """Backbone features float32 [N, D] of one picture or several; many are decoded and inferred side by side.
 
-        Raises ``images.ImageError`` with the reason.
+        Raises ``images.ImageError`` with the reason, and OSError for a file that is not there.
         """
+        pictures = several(pictures)
         if not pictures:
             return np.zeros((0, self.backbone.feature_dim), np.float32)
         engine, size = self.engine, self.engine.batch_size
@@ -268,9 +250,11 @@ class Embedder:
         """The same of texts as people write them, [m, D]: none where the tower knows none. Raises ``BackboneError``."""
         return engines.load_text_tower(self.backbone).usual()
 
-    def embed(self, pictures: Sequence[ImageLike], dim: int | None = None) -> np.ndarray:
-        """Embeddings float32 [N, dim], L2 norm 1; ``dim`` is one of ``neck.dims`` (default ``default_dim``)."""
-        return self.neck.embed(self.features(pictures), dim or self.default_dim)
+    def embed(self, pictures: ImageLike | Iterable[ImageLike], dim: int | None = None) -> np.ndarray:
+        """Embeddings float32 [N, dim] of one picture or several, L2 norm 1; ``dim`` is one of ``neck.dims`` (default
+        ``default_dim``). Raises as :meth:`features`, and ``DimensionError``."""
+        dim = self.neck.check_dim(self.default_dim if dim is None else dim)
+        return self.neck.embed(self.features(pictures), dim)
 
 
 def backbone_of(config: ModelConfig, folder: Path) -> backbones.BackboneSpec:

@@ -226,7 +226,8 @@ def export(embedder: Embedder, format: str, out: Path, dim: int | None = None) -
     if format not in FORMATS:
         raise ModelError(f"no format '{format}'; there are: {', '.join(FORMATS)}")
     dims = embedder.neck.dims
-    dim = embedder.neck.check_dim(dim or (CHALLENGE_DIM if CHALLENGE_DIM in dims else embedder.default_dim))
+    usual = CHALLENGE_DIM if CHALLENGE_DIM in dims else embedder.default_dim
+    dim = embedder.neck.check_dim(usual if dim is None else dim)
     out.parent.mkdir(parents=True, exist_ok=True)
     place = whole_file(out) if SUFFIXES[format] else contextlib.nullcontext(out)
     with _one_at_a_time, place as unfinished:

@@ -59,9 +59,12 @@ class Neck:
 
     def check_dim(self, dim: int) -> int:
         """``dim`` itself. Raises :class:`DimensionError` if no embedding of this size was trained for."""
+        known = ", ".join(map(str, self.dims))
+        if not isinstance(dim, int | np.integer):
+            raise DimensionError(f"the length of embeddings is a whole number, not {dim!r}; this model has {known}")
         if dim not in self.dims:
-            raise DimensionError(f"no {dim}-d embedding; this model has {', '.join(map(str, self.dims))}")
-        return dim
+            raise DimensionError(f"no {dim}-d embedding; this model has {known}")
+        return int(dim)
 
     def embed(self, features: np.ndarray, dim: int) -> np.ndarray:
         """Features [N, in] of any float type -> embeddings float32 [N, dim], L2 norm 1.

@@ -11,7 +11,7 @@ import numpy as np
 from unifex.core.arrays import positions_of
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
-from unifex.core.text import either
+from unifex.core.text import either, shortened, what_there_is
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
 from unifex.retrieval.filters import Filters
@@ -41,6 +41,20 @@ def _by_column(snapshot: Snapshot, order: str) -> np.ndarray:
     empty = np.array(column.names == "", bool)
     ranks = np.where(empty, len(ranks), ranks if order[0] == "+" else -ranks)
     return np.argsort(ranks[column.codes], kind="stable")
+
+
+def check_order(gallery: Gallery, order: str) -> None:
+    """Raises ``UnifexError`` for a further column that no item has: for who typed it. The page goes on without it."""
+    columns, wanted = gallery.snapshot().further.extra, order[1:]
+    if order[:1] in ("+", "-") and wanted not in columns:
+        raise UnifexError(
+            say(
+                "no column '{name}' to order by in gallery '{gallery}'; {there}",
+                name=shortened(wanted),
+                gallery=gallery.name,
+                there=what_there_is(columns, wanted),
+            )
+        )
 
 
 # Positions int64 [N] of a snapshot's items in each order; another one is a line here.

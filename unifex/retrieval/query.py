@@ -11,9 +11,9 @@ from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.regions import MAX_REGIONS, Region, RegionError
-from unifex.core.text import either
+from unifex.core.text import LISTED, either
 from unifex.gallery.gallery import Gallery, GalleryError, Record
-from unifex.models.embedder import Crop, ImageLike
+from unifex.models.image_like import Crop, ImageLike
 
 MAX_TEXT = 1000  # characters; towers read the first 64 or 77 tokens
 MAX_MARKS = 200  # of a kind
@@ -109,6 +109,20 @@ class Query:
     def __bool__(self) -> bool:
         """There is something to search with."""
         return bool(self.shows or self.text or self.more)
+
+    def check_known(self, gallery: Gallery) -> None:
+        """Raises ``GalleryError`` for ids that no item has: for who wrote them. Marks that are kept with a gallery
+        outlive its items, and count no more then."""
+        wanted = dict.fromkeys((*self.items, *self.more, *self.less))
+        there = {record.id for record in gallery.records(list(wanted))}
+        if missing := [item for item in wanted if item not in there]:
+            raise GalleryError(
+                say(
+                    "gallery '{gallery}' has no item {item}",
+                    gallery=gallery.name,
+                    item=", ".join(map(str, missing[:LISTED])),
+                )
+            )
 
     @property
     def shows(self) -> bool:

@@ -23,7 +23,7 @@ from unifex.core.regions import WHOLE, Region
 from unifex.core.text import printable, reason
 from unifex.gallery.duplicates import LEVELS
 from unifex.gallery.gallery import Gallery
-from unifex.models.embedder import Crop, opened
+from unifex.models.image_like import Crop, opened
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import Hit, SearchResult

@@ -15,7 +15,7 @@ from unifex.core.vectors import l2_normalize
 from unifex.gallery.calibration import Calibration, CalibrationError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
-from unifex.models.embedder import ImageLike
+from unifex.models.image_like import ImageLike
 from unifex.retrieval import folding, reranking, text_search
 from unifex.retrieval.feedback import MarkedQuery, Marks
 from unifex.retrieval.filters import Filters
@@ -54,6 +54,7 @@ def search(
         raise UnifexError(say("no query image given, nor words"))
     hidden = filters.exclude | frozenset(query.items) | frozenset(query.less)
     k, filters = ranges.HITS.check(k), replace(filters, exclude=hidden)
+    dim = gallery.dim_of(dim)  # text needs none, and yet none that is not there
     if query.text:
         return text_search.search_by_text(gallery, query, k, filters, rerank, fold)
     started = time.perf_counter()
@@ -68,13 +69,12 @@ def _search(
     features: np.ndarray | None,
     k: int,
     filters: Filters,
-    dim: int | None,
+    dim: int,
     rerank: bool,
     fold: str,
     embed_seconds: float,
 ) -> SearchResult:
     """With backbone features [n, D] of one or several images of the same thing; None where marks are all there is."""
-    dim = gallery.embedder.neck.check_dim(dim or gallery.config.dim)
     by_nearest = query.feedback == "nearest" and bool(query.more or query.less)
     snapshot = gallery.snapshot()
     near = gallery.derived.neighbours_for_search(snapshot) if rerank and not by_nearest else None

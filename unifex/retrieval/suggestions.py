@@ -17,7 +17,7 @@ from PIL import Image
 from unifex.core import images
 from unifex.core.regions import Region
 from unifex.gallery.gallery import Gallery
-from unifex.models.embedder import Crop, ImageLike
+from unifex.models.image_like import Crop, ImageLike
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.proposals import WINDOWS, Proposal, propose, seen, windows
@@ -68,7 +68,7 @@ def suggest(
         return None
     side = gallery.embedder.backbone.preprocessing.size
     picture = seen(image, round(side / min(WINDOWS)))
-    snapshot, dim = gallery.snapshot(), gallery.embedder.neck.check_dim(dim or gallery.config.dim)
+    snapshot, dim = gallery.snapshot(), gallery.dim_of(dim)
     index, excluded = gallery.index_of(snapshot, dim), Exclusion(filters.mask(snapshot))
 
     def tried(parts: Sequence[Proposal]) -> list[_Tried]:

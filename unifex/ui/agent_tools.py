@@ -26,7 +26,7 @@ from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery.gallery import Facts, Gallery, Record
 from unifex.gallery.index_report import IndexReport
-from unifex.models.embedder import ImageLike
+from unifex.models.image_like import ImageLike
 from unifex.retrieval.facets import facets
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import SearchResult, search

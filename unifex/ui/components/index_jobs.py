@@ -75,10 +75,10 @@ class IndexJobs:
             self.context.check_writable()
             return self.context.start("index", name, self._unpacking(spec, name), spec)
         source = self.open(spec, options)  # nothing is made for nothing
-        gallery = self.context.library.get_or_create(name, embedder or (lambda: self.context.embedder))
-        with contextlib.suppress(GalleryBusy):
-            announce(gallery, source)
-        return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
+        with self.context.library.adding_to(name, embedder or (lambda: self.context.embedder)) as gallery:
+            with contextlib.suppress(GalleryBusy):
+                announce(gallery, source)
+            return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
 
     def _indexing(self, gallery: Gallery, source: Source) -> Work[IndexReport]:
         with self.context.within_limits(source, gallery) as limited:

@@ -18,7 +18,7 @@ from unifex.core.language import say
 from unifex.core.regions import Region
 from unifex.core.templates import render
 from unifex.gallery.gallery import Gallery, GalleryError, Record
-from unifex.models.embedder import Crop, opened
+from unifex.models.image_like import Crop, opened
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.proposals import PANEL, SEEN_SIDE, Proposal, propose

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from unifex.core import derived
 from unifex.core.language import say, to_say
 from unifex.core.regions import WHOLE, Region
-from unifex.models.embedder import Crop
+from unifex.models.image_like import Crop
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.ui.components.marks import Marks

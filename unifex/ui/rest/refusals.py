@@ -15,7 +15,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.images import ImageError
 from unifex.core.jobs import JobError
 from unifex.core.text import reason
-from unifex.gallery.errors import GalleryBusy
+from unifex.gallery.errors import GalleryBusy, NoSuchGallery
 from unifex.models.backbones import BackboneError
 from unifex.models.neck import DimensionError
 from unifex.ui.server.problems import MEDIA_TYPE, problem
@@ -27,6 +27,7 @@ _KINDS: tuple[tuple[type[Exception], int, str], ...] = (
     (ImageError, 422, "not_an_image"),
     (DimensionError, 422, "no_such_dimension"),
     (BackboneError, 422, "model_cannot"),
+    (NoSuchGallery, 404, "no_such_gallery"),
     (GalleryBusy, 409, "gallery_busy"),
     (JobError, 429, "too_many_jobs"),
     (UnifexError, 422, "cannot_be_done"),
@@ -85,8 +86,13 @@ async def _told(_request: Request, error: Exception) -> Response:
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | ValidationError)
-    wrong = [f"{'.'.join(map(str, one['loc']))[:200]}: {one['msg']}" for one in error.errors()[:MOST_TOLD]]
-    return problem(422, "; ".join(wrong), INVALID)
+    return problem(422, "; ".join(map(_told_wrong, error.errors()[:MOST_TOLD])), INVALID)
+
+
+def _told_wrong(one: Any) -> str:
+    """What is wrong with which part of a request; of the whole, as with what is no JSON, nothing is named."""
+    where = ".".join(map(str, one["loc"]))[:200]
+    return f"{where}: {one['msg']}" if where else one["msg"]
 
 
 async def _http(_request: Request, error: Exception) -> Response:

@@ -3,12 +3,14 @@ what its users are told."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Path
+from fastapi import Header, Path
 from fastapi import Query as InAddress
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
@@ -18,10 +20,12 @@ from unifex.core import thumbnails
 from unifex.core.images import MAX_BYTES
 from unifex.core.jobs import JobError
 from unifex.core.language import say
-from unifex.core.text import reason
+from unifex.core.text import reason, shortened
+from unifex.gallery.errors import NoSuchGallery
 from unifex.gallery.gallery import Facts, Gallery, GalleryError, Record
 from unifex.gallery.library import Broken
-from unifex.models.embedder import ImageLike
+from unifex.models.image_like import ImageLike
+from unifex.retrieval.browsing import check_order
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
@@ -46,10 +50,13 @@ from unifex.ui.rest.models import (
     SearchRequest,
 )
 from unifex.ui.rest.refusals import INVALID, Refused
+from unifex.ui.server.picture_addresses import version
 from unifex.ui.view import View
 
 SEARCHES = 4  # at work at once, of all who ask
 MOST_IMAGES = 16  # of one search
+MOST_FIELDS = 50  # of one form, so that the one that is not known can be named
+MOST_TAGS = 8192  # characters of what a cache has already
 FORM, JSON, PICTURE = "multipart/form-data", "application/json", "image/"
 GalleryName = Annotated[str, Path(description="Name of a gallery.", examples=["holiday"])]
 
@@ -71,29 +78,38 @@ class Resources:
 
     def show_gallery(self, gallery: GalleryName) -> GalleryFacts:
         """Tell what is in a gallery."""
-        return GalleryFacts.of(self._gallery(gallery).facts())
+        with self._gallery(gallery) as opened:
+            return GalleryFacts.of(opened.facts())
 
     def list_items(self, gallery: GalleryName, listing: Annotated[Listing, InAddress()]) -> ItemPage:
         """List the items of a gallery, or those that filters leave."""
-        opened = self._gallery(gallery)
-        view = View.of(opened.name, self._checked(opened, listing.filters()), listing.order)
-        ids = self.context.listed(opened, view)
-        items = [self._item(record) for record in opened.records(ids[listing.part].tolist())]
-        return ItemPage(total=len(ids), next=listing.next(len(ids)), items=items)
+        with self._gallery(gallery) as opened:
+            view = View.of(opened.name, self._checked(opened, listing.filters()), listing.order)
+            check_order(opened, view.for_anybody(self.context.settings.public).order)
+            ids = self.context.listed(opened, view)
+            items = [self._item(record) for record in opened.records(ids[listing.part].tolist())]
+            return ItemPage(total=len(ids), next=listing.next(len(ids)), items=items)
 
     def show_item(self, gallery: GalleryName, item: ItemId) -> ItemFacts:
         """Tell what is known of an item."""
-        return self._item(self._record(self._gallery(gallery), item))
+        with self._gallery(gallery) as opened:
+            return self._item(self._record(opened, item))
 
-    def show_thumbnail(self, gallery: GalleryName, item: ItemId) -> Response:
-        """An item's picture, small: JPEG, or WebP of old galleries."""
-        opened = self._gallery(gallery)
-        record = self._record(opened, item)
-        try:
-            picture = thumbnail(opened, record)
-        except GalleryError as error:
-            raise Refused(404, "picture_lost", str(error)) from error
-        return Response(picture, media_type=thumbnails.media_type(picture))
+    def show_thumbnail(
+        self, gallery: GalleryName, item: ItemId, if_none_match: Annotated[str, Header(max_length=MOST_TAGS)] = ""
+    ) -> Response:
+        """An item's picture, small: JPEG, or WebP of old galleries. Its ETag is of the item's `version`."""
+        with self._gallery(gallery) as opened:
+            record = self._record(opened, item)
+            # kept, and asked for again each time: an item's next picture has the same address
+            headers = {"ETag": f'"{version(record)}"', "Cache-Control": "private, no-cache"}
+            if headers["ETag"] in if_none_match.replace("W/", "").split(", ") or if_none_match == "*":
+                return Response(status_code=304, headers=headers)
+            try:
+                picture = thumbnail(opened, record)
+            except GalleryError as error:
+                raise Refused(404, "picture_lost", str(error)) from error
+            return Response(picture, media_type=thumbnails.media_type(picture), headers=headers)
 
     # --- searching -----------------------------------------------------------------------------------------------
 
@@ -112,8 +128,12 @@ class Resources:
         return await to_thread.run_sync(partial(self._found, gallery, asked, images), limiter=self._searchers)
 
     def _found(self, name: str, asked: SearchRequest, images: list[bytes]) -> SearchAnswer:
-        gallery, query = self._gallery(name), asked.query(images)
+        with self._gallery(name) as gallery:
+            return self._answer(gallery, asked, asked.query(images))
+
+    def _answer(self, gallery: Gallery, asked: SearchRequest, query: Query) -> SearchAnswer:
         filters = self._checked(gallery, asked.filters.filters(asked.min_similarity))
+        query.check_known(gallery)
         if asked.fold:
             self.context.check_local(say("near-copies are not compared"))
         how: dict[str, Any] = {"k": asked.depth, "dim": asked.dim, "rerank": asked.rerank, "fold": asked.folded}
@@ -155,9 +175,22 @@ class Resources:
 
     # --- what is there -------------------------------------------------------------------------------------------
 
-    def _gallery(self, name: str) -> Gallery:
+    @contextmanager
+    def _gallery(self, name: str) -> Iterator[Gallery]:
+        """A gallery to be asked. Whatever fails with one that went meanwhile fails since it went."""
+        opened = self._open(name)
+        try:
+            yield opened
+        except ERRORS as error:
+            if not opened.is_there():
+                raise NoSuchGallery.any_more(name) from error
+            raise
+
+    def _open(self, name: str) -> Gallery:
         try:
             return self.context.gallery(name)
+        except NoSuchGallery:
+            raise
         except ERRORS as error:
             if name in self.context.library.names():
                 raise Refused(409, "gallery_unusable", reason(error)) from error
@@ -196,7 +229,7 @@ async def _sent(request: Request) -> tuple[str | bytes | None, list[bytes]]:
     if kind != FORM:
         told = say("send {json}, {form} or an image as {image}", json=JSON, form=FORM, image="image/jpeg")
         raise Refused(415, "unsupported_media_type", told)
-    async with request.form(max_files=MOST_IMAGES, max_fields=1) as form:
+    async with request.form(max_files=MOST_IMAGES, max_fields=MOST_FIELDS) as form:
         return _query(form), [await image.read() for image in _images(form)]
 
 
@@ -219,6 +252,12 @@ def _query(form: FormData) -> str | None:
 
 def _images(form: FormData) -> list[UploadFile]:
     sent = [value for name, value in form.multi_items() if name != "query"]
-    if {name for name, _ in form.multi_items()} - {"query", "image"} or any(isinstance(one, str) for one in sent):
+    if others := sorted({name for name, _ in form.multi_items()} - {"query", "image"}):
+        told = say(
+            "a form has no field '{name}': image is a file, and the rest is said in the address or as JSON in query",
+            name=shortened(others[0]),
+        )
+        raise Refused(422, INVALID, told)
+    if any(isinstance(one, str) for one in sent):
         raise Refused(422, INVALID, say("query is a text, image a file"))
     return [one for one in sent if isinstance(one, UploadFile)]

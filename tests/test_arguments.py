@@ -1,0 +1,136 @@
+"""What a command line may look like: options anywhere, and names of whatever bytes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+import pytest
+
+from unifex.cli.main import _parser, main
+from unifex.cli.options import Parser
+
+NO_TEXT = os.fsdecode(b"bad\xff.png")
+ITEM = "shapes/disc/0.png"
+
+
+@pytest.fixture
+def unifex(gallery, capsys):
+    """Runs a command on a gallery: (exit code, stdout, stderr)."""
+
+    def run(command: str, *arguments: str) -> tuple[int, str, str]:
+        return (_code_of(command, "--library", str(gallery.folder.parent), *arguments), *capsys.readouterr())
+
+    return run
+
+
+def _code_of(*arguments: str) -> int:
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def _commands() -> dict[str, Parser]:
+    (commands,) = (one for one in _parser()._actions if isinstance(one, argparse._SubParsersAction))
+    return commands.choices
+
+
+TEXTS = [
+    (command, action.option_strings[0] if action.option_strings else action.dest)
+    for command, parser in _commands().items()
+    for action in parser._actions
+    if action.type in (None, str) and action.nargs in (None, "?", "*", "+") and not action.choices
+]
+
+
+@pytest.mark.parametrize(("command", "name"), TEXTS)
+def test_what_is_no_text_is_refused_wherever_a_text_is_meant(capsys, command, name):
+    positional = [one for one in _commands()[command]._actions if not one.option_strings]
+    given = ["x" if one.dest != name else NO_TEXT for one in positional]
+    assert _code_of(command, *given, *([name, NO_TEXT] if name.startswith("-") else [])) == 2
+    assert "'bad\ufffd.png' is not UTF-8; write an item's path as `search` shows it" in capsys.readouterr().err
+
+
+def test_a_file_is_read_and_written_under_a_name_of_any_bytes(unifex, folder, tmp_path):
+    picture = next(folder.rglob("*.png"))
+    picture.with_name(NO_TEXT).write_bytes(picture.read_bytes())
+    code, told, _ = unifex("search", str(picture.with_name(NO_TEXT)), "--gallery", "drawn", "--json")
+    assert (code, json.loads(told)["results"][0]["query"]) == (0, str(picture.with_name(NO_TEXT)))
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    for command in (
+        "pack drawn --out OUT.zip",
+        "export-gallery drawn --to csv --out OUT.csv",
+        "correct drawn --out OUT.csv",
+    ):
+        assert unifex(*command.replace("OUT", out).split(" "))[0] == 0
+    assert unifex("unpack", f"{out}.zip", "--gallery", "again")[0] == 0
+    code, _, told = unifex("search", f"{out}.png", "--gallery", "drawn")
+    assert (code, "No such file" in told) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "tag drawn best ITEM --remove --json",
+        "tag drawn --remove best ITEM --json",
+        "tag drawn --remove best --json ITEM",
+        "tag --json --remove drawn best ITEM",
+        "tag --json drawn --remove -- best ITEM",
+        "tag drawn best --json -- ITEM --remove",
+    ],
+)
+def test_options_stand_anywhere(unifex, command):
+    assert unifex("tag", "drawn", "best", ITEM)[0] == 0
+    *_, word = words = command.replace("ITEM", ITEM).split()
+    if word == "--remove":  # behind -- it is the path of an item
+        code, _, told = unifex(*words)
+        assert (code, "has no item --remove" in told) == (1, True)
+        return
+    code, told, _ = unifex(*words)
+    assert (code, json.loads(told)["tags"]) == (0, {})
+
+
+def test_options_of_every_command_stand_between_its_arguments(unifex, folder):
+    picture = str(folder / ITEM)
+    assert len(json.loads(unifex("search", picture, "--gallery", "drawn", picture, "--json")[1])["results"]) == 2
+    assert len(json.loads(unifex("search", "-k1", picture, "--gal", "drawn", "--json")[1])["results"][0]["hits"]) == 1
+    assert "no item x, y" in unifex("remove", "drawn", "x", "--json", "y")[2]
+    assert "no saved search 'x'" in unifex("saved", "drawn", "--json", "x")[2]
+    assert "x" in unifex("use", "drawn", "--json", "x")[2]
+    code, told, _ = unifex("index", str(folder), "--frames", "every", "2", "--gallery", "drawn", "--json")
+    assert (code, json.loads(told)["added"]) == (0, 0)
+    code, _, told = unifex("info", "drawn", "--nosuch", "x")
+    assert (code, "unrecognized arguments: --nosuch x" in told) == (2, True)
+
+
+WRITTEN = {  # command, and which names it takes beside those without an ending
+    "embed FOLDER --out OUT": (".npz",),
+    "pack drawn --out OUT": (".zip",),
+    "map --gallery drawn --out OUT": (".html",),
+    "search PICTURE --gallery drawn --out OUT": (".html", ".htm"),
+    "duplicates --gallery drawn --out OUT": (".html",),
+    "duplicates --gallery drawn --csv OUT": (".csv", ".CSV"),
+    "correct drawn --out OUT": (".csv",),
+    "curate FOLDER --min-images 1 --out OUT": (".csv",),
+    "export-gallery drawn --to csv --out OUT": (".csv",),
+    "export-gallery drawn --to html --out OUT": (".html",),
+    "export-gallery drawn --to coco --out OUT": ("", ".2024"),
+    "export --format safetensors --out OUT": ("", ".v2"),
+}
+
+
+@pytest.mark.parametrize("command", WRITTEN)
+def test_what_is_written_is_called_what_it_is(unifex, folder, tmp_path, command):
+    taken = WRITTEN[command]
+    words = [{"FOLDER": str(folder), "PICTURE": str(folder / ITEM)}.get(word, word) for word in command.split()]
+    for number, ending in enumerate((".csv", ".html", ".tar", ".npz", ".json", "", *taken)):
+        out = tmp_path / f"made{number}{ending}"
+        code, _, told = unifex(*[str(out) if word == "OUT" else word for word in words])
+        if not ending or ending in taken:
+            assert (code, out.exists()) == (0, True), (out, told)
+        else:
+            assert (code > 0, out.exists()) == (True, False), out
+            assert f"'made{number}{ending}' is no name for what is written, " in told
+            assert f"call it made{number}{taken[0]}" in told
