@@ -225,6 +225,8 @@ def test_a_training_that_ends_while_another_gallery_is_chosen_is_told(server, op
     ended.get_by_role("button", name="Show").click()
     expect(field(page, "train-gallery")).to_have_value("drawn")
     expect(page.locator("#train-status")).to_contain_text("Stopped")
+    page.locator("#train-finish").click()  # what is left stopped is offered in every header
+    expect(page.locator("#before-after-table")).to_be_visible(timeout=60_000)
 
 
 def test_presets_set_their_fields_and_what_cannot_be_trained_says_why(server, open_page):
