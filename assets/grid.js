@@ -44,8 +44,10 @@ export default ({ element, props, watch }) => {
     grid.dataset.kind = data?.kind ?? '';
     shape = null;
     if (whole) {
-      if (data.gallery !== before?.gallery || data.view !== before?.view) place('frame').scrollTop = 0;
+      const same = data.gallery === before?.gallery && data.view === before?.view;
+      if (!same) place('frame').scrollTop = 0;
       show();
+      if (same) place('frame').scrollTop = top;  // what is drawn anew begins without its height
     } else if (data?.kind === 'hits') hits.draw();
     else if (data) grid.append(...data.items.map((item, index) => fill(newCard(), item, index)));
     if (data?.kind !== 'hits') place('more-hits').hidden = true;

@@ -149,11 +149,11 @@ export default (grid) => {
   return {
     draw: () => {  // a new answer, often of hits that were there: as when pictures have been compared meanwhile
       const { items, gallery } = grid.data, known = new Map(found.map((item) => [item.id, item]));
-      const isOpen = ({ id, copies }) => gallery === foundIn && opened.has(id) && String(known.get(id)?.copies) === String(copies);
-      opened = new Map(items.filter(isOpen).map(({ id }) => [id, opened.get(id)]));
       // The same question again, as after a correction: as many stay as there were, or one would be elsewhere on the page.
       const again = grid.data.question === question && grid.data.more;
       found = again ? [...items, ...without(found.slice(items.length), items)] : items;
+      const isOpen = ({ id, copies }) => gallery === foundIn && opened.has(id) && String(known.get(id)?.copies) === String(copies);
+      opened = new Map(found.filter(isOpen).map(({ id }) => [id, opened.get(id)]));
       [foundIn, question, fresh, asking] = [gallery, grid.data.question, items.length, false];
       scrolled &&= again;
       draw();

@@ -78,7 +78,7 @@ export default ({ element, server, trigger }) => {
 
   // What ended while its panel was out of view is said here for a moment.
   const wasActive = new Set(), told = new Set();
-  const isOfShown = ({ gallery }) => !gallery || document.querySelector('#search-gallery input')?.value === gallery;
+  const isOfShown = ({ gallery }) => !gallery || shownGallery() === gallery;
   const tellEnded = (job) => {
     told.add(job.id);
     const line = make('p', `ended ${job.state}`);
@@ -112,12 +112,24 @@ export default ({ element, server, trigger }) => {
     tell();
   };
 
-  // What was changed in galleries while somebody was elsewhere, in another tab or program, is there when they return.
-  let written = null, away = false, returned = false;
-  const compare = (answer) => {
+  // What others changed in the gallery that is shown, in another tab or program, is there when somebody returns to the
+  // page, who goes on where they were; words that are not sent yet wait for that. What comes of presses here is known.
+  const shownGallery = () => document.querySelector('#search-gallery input')?.value ?? '';
+  const asksForWords = () => new URLSearchParams(location.hash.slice(1)).get('words') ?? '';
+  const isTyping = () => (document.querySelector('#search-words :is(textarea, input)')?.value ?? '').trim() !== asksForWords().trim();
+  let known = {}, away = false, returned = false, pressed = 0;
+  const compare = ({ jobs, written, gallery }) => {
+    const own = pressed !== unifex.pressed || jobs.some(active) || known.gallery !== gallery;
+    pressed = unifex.pressed;
     if (away) return;
-    if (returned && written !== null && answer.written !== written) unifex.changed?.(answer.written);
-    [written, returned] = [answer.written, false];
+    if (own && !returned) known = { gallery, written };
+    if (!returned || isTyping()) return;
+    returned = false;
+    if (known.gallery === gallery && known.written !== written) {
+      unifex.scrolled = unifex.pressed;
+      unifex.changed?.(written);
+    }
+    known = { gallery, written };
   };
   const goAway = () => { away = true; };
   const comeBack = () => {
@@ -161,7 +173,7 @@ export default ({ element, server, trigger }) => {
     asked = false;
     let wait = IDLE_MS;
     try {
-      const answer = await server.jobs(0);
+      const answer = await server.jobs(shownGallery());
       take(answer, told);
       if (!answer.ready || answer.jobs.some(active) || loading()) wait = BUSY_MS;
     } catch (error) {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import MAX_FINISHED_OF_OWNER, MAX_WAITING, JobError, Jobs, State
 from unifex.core.progress import Step
+from unifex.ui.components.job_tray import check_idle
 
 SECONDS = 20
 
@@ -212,19 +214,30 @@ def test_old_results_go_and_work_keeps_the_context_of_who_asked():
     assert jobs.of("ann")[-1].result == "ann"
 
 
-def test_what_a_running_job_is_about_is_not_idle():
+@pytest.mark.parametrize(
+    ("kind", "name", "source", "busy", "idle"),
+    [
+        ("map", "pets", "raw", ["pets"], ["raw"]),
+        ("train", "a model", "pets", ["pets"], ["a model"]),
+        ("use", "pets, birds", "a model", ["pets", "birds"], ["a model"]),
+        ("export", "pets", "", [], ["pets"]),
+    ],
+)
+def test_a_gallery_is_idle_while_nothing_runs_for_it(kind, name, source, busy, idle):
     jobs, gate = Jobs(), Gate()
-    running = jobs.start("ann", "train", "a model", gate.work(), source="a gallery")
+    context = SimpleNamespace(jobs=jobs, owner="ann")
+    running = jobs.start("ann", kind, name, gate.work(), source=source)
     gate.reached.acquire(timeout=SECONDS)
-    waiting = jobs.start("ann", "train", "another", at_once(), source="another gallery")
-    for about in ("a model", "a gallery"):
-        with pytest.raises(JobError, match=f"'{about}'; wait for it, or cancel it"):
-            jobs.check_idle("ann", about)
-    jobs.check_idle("ann", "another gallery")  # it is cancelled when the gallery goes
-    jobs.check_idle("bob", "a gallery")
+    waiting = jobs.start("ann", kind, "fish", at_once(), source="fish")
+    for gallery in busy:
+        with pytest.raises(JobError, match=f"'{gallery}'; wait for it, or cancel it"):
+            check_idle(context, gallery)
+    for gallery in (*idle, "fish"):  # what waits is cancelled when the gallery goes
+        check_idle(context, gallery)
     gate.go.release()
     assert {ended(job) for job in (running, waiting)} == {State.DONE}
-    jobs.check_idle("ann", "a gallery")
+    for gallery in busy:
+        check_idle(context, gallery)
 
 
 def test_closing_waits_until_what_runs_has_kept_its_work():

@@ -155,12 +155,17 @@ def test_coco_lies_beside_its_images_in_annotations_and_a_folder_of_its_split(tm
     assert set(read(tmp_path / "cvat")[0]) == {"images/a.png", "images/in/b.png", "images/c.png"}
 
 
-def test_a_folder_is_read_with_all_its_files_of_coco(tmp_path):
-    one = lambda name, number: {**COCO, "images": [{"id": number, "file_name": f"{name}.png"}]}  # noqa: E731
+def test_files_of_coco_are_read_unasked_only_where_they_are_our_own(tmp_path):
+    """Those of others may be of images that are elsewhere, and of half a gigabyte."""
+    own = {"info": {"description": "mine, exported by UniFEx"}}
+    one = lambda name, number: {"info": {}, **COCO, "images": [{"id": number, "file_name": f"{name}.png"}]}  # noqa: E731
     folder = laid(tmp_path / "coco", "annotations/instances_train2017.json", one("a", 7), "train2017", ("a", "b"))
-    laid(folder, "annotations/instances_val2017.json", one("c", 8), "val2017", ("c",))
+    assert {path: said[0] for path, said in read(folder)[0].items()} == {
+        "train2017/a.png": "train2017", "train2017/b.png": "train2017",
+    }  # fmt: skip
+    laid(folder, "annotations/instances_train2017.json", one("a", 7) | own, "train2017", ("a", "b"))
+    laid(folder, "annotations/instances_val2017.json", one("c", 8) | own, "val2017", ("c",))
     (folder / "annotations/captions_val2017.json").write_text("{}")
-    (folder / "annotations/instances_odd.json").write_text("{}")
     found, refused = read(folder)
     assert {path: said[0] for path, said in found.items()} == {"train2017/a.png": "person", "val2017/c.png": "dog"}
     assert refused == {"train2017/b.png": "skipped: not named in instances_*.json"}
@@ -171,7 +176,7 @@ def test_a_folder_is_read_with_all_its_files_of_coco(tmp_path):
         for file in sorted(folder.rglob("*.*")):
             archive.write(file, f"coco/{file.relative_to(folder)}")
     assert set(read(tmp_path / "coco.zip")[0]) == {f"coco/{path}" for path in found}
-    again = {**one("a", 7), "images": [{"id": 8, "file_name": "train2017/a.png"}, {"id": 9}]}
+    again = {**one("a", 7), **own, "images": [{"id": 8, "file_name": "train2017/a.png"}, {"id": 9}]}
     (folder / "annotations/instances_val2017.json").write_text(json.dumps(again))
     refused = read(folder)[1]
     assert refused["train2017/a.png"] == (
@@ -180,14 +185,22 @@ def test_a_folder_is_read_with_all_its_files_of_coco(tmp_path):
     )
 
 
-def test_files_of_single_folders_are_read_only_where_each_folder_has_one(tmp_path):
+def test_files_of_single_folders_are_read_only_where_these_are_splits_and_all_there_is(tmp_path):
+    line = '{"file_name": "a.png", "label": "cat"}'
     for name in ("train", "test"):
-        laid(tmp_path / "set", f"{name}/metadata.jsonl", '{"file_name": "a.png", "label": "cat"}', name, ("a",))
-    assert {path: said[0] for path, said in read(tmp_path / "set")[0].items()} == {
-        "test/a.png": "cat", "train/a.png": "cat",
-    }  # fmt: skip
+        laid(tmp_path / "set", f"{name}/metadata.jsonl", line, name, ("a",))
+    by_files = {"test/a.png": "cat", "train/a.png": "cat"}
+    assert {path: said[0] for path, said in read(tmp_path / "set")[0].items()} == by_files
     laid(tmp_path / "set", "else/readme.txt", "", "else", ("a",))
-    assert set(read(tmp_path / "set")[0]) == {"test/a.png", "train/a.png", "else/a.png"}
+    assert set(read(tmp_path / "set")[0]) == {*by_files, "else/a.png"}
+    for name in ("cats", "dogs"):  # whose folders are the labels
+        laid(tmp_path / "pets", f"{name}/metadata.jsonl", '{"file_name": "a.png", "author": "Ann"}', name, ("a", "b"))
+    assert {path: said[0] for path, said in read(tmp_path / "pets")[0].items()} == {
+        f"{name}/{file}.png": name for name in ("cats", "dogs") for file in "ab"
+    }
+    laid(tmp_path / "beside", "train/metadata.jsonl", line, "train", ("a",))
+    laid(tmp_path / "beside", "readme.txt", "", ".", ("b",))
+    assert set(read(tmp_path / "beside")[0]) == {"train/a.png", "b.png"}
 
 
 def test_fiftyone_writes_labels_without_classes_and_detections_too(tmp_path):

@@ -282,3 +282,37 @@ def test_what_another_tab_tagged_is_there_when_one_comes_back(server, open_page)
     expect(cards(page).nth(1)).not_to_contain_text("#from afar")
     come_back(page)
     expect(cards(page).nth(1)).to_contain_text("#from afar")
+    page.locator("#pictures .frame").evaluate("frame => frame.scrollTop = 3000")
+    leave(page)
+    cards(other).nth(1).click(modifiers=["Control"])
+    other.locator("#pictures .tools").get_by_role("button", name="Tag").click()
+    other.locator("dialog.ask input").fill("once more")
+    other.locator("dialog.ask").get_by_role("button", name="Add").click()
+    expect(cards(other).nth(1)).to_contain_text("#once more")
+    come_back(page)
+    page.wait_for_timeout(1000)
+    stand_still(page)
+    assert page.locator("#pictures .frame").evaluate("frame => frame.scrollTop") == 3000
+
+
+def test_words_that_are_not_sent_wait_and_nobody_is_taken_elsewhere_on_coming_back(server, open_page):
+    page = open_page(server.url)
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    page.get_by_role("button", name="Show more hits").click()
+    expect(page.locator("#hits .card")).to_have_count(120)
+    words = page.get_by_label("Words, alone or with an image")
+    words.fill("half a th")
+    page.evaluate("scrollTo(0, 1500)")
+    before, address = page.evaluate("scrollY"), page.url
+    leave(page)
+    id = page.locator("#hits .card").nth(110).get_attribute("data-item")
+    with Gallery.open(server.indexes / "drawn").write() as writer:  # another program
+        writer.tag([int(id)], ["meanwhile"])
+    come_back(page)
+    page.wait_for_timeout(1500)
+    assert (page.url, page.evaluate("scrollY")) == (address, before)
+    words.evaluate("node => { node.value = ''; node.dispatchEvent(new Event('input', { bubbles: true })); }")
+    expect(page.locator("#hits .card", has_text="#meanwhile")).to_have_count(1)
+    expect(page.locator("#hits .card").nth(119)).to_be_attached()
+    assert page.evaluate("scrollY") == before

@@ -86,7 +86,7 @@ def check_suffix(path: Path, *suffixes: str) -> Path:
     """``path`` itself, where its name says nothing else than what is written to it: a file of one of the ``suffixes``
     (``.csv``), or a folder where there are none. Raises ``UnifexError``. A name without an ending says nothing."""
     own = path.suffix.lower()
-    if own in suffixes or not own or not (suffixes or own in _OF_FILES):
+    if own in suffixes or own not in _OF_FILES:
         return path
     what = f"a {suffixes[0]} file" if suffixes else "a folder"
     right = path.with_suffix(suffixes[0] if suffixes else "").name

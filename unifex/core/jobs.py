@@ -145,11 +145,6 @@ class Jobs:
         """Whether a job of this kind (about ``name``) runs or waits."""
         return any(job.kind == kind and name in (None, job.name) and job.state.active for job in self.of(owner))
 
-    def check_idle(self, owner: str, about: str) -> None:
-        """Raises :class:`JobError` while a job about a gallery or model runs, which finds it where it lies."""
-        if any(about in (job.name, job.source) and job.state.active and job.began for job in self.of(owner)):
-            raise JobError(say("something runs for '{name}'; wait for it, or cancel it", name=about))
-
     def cancel(self, owner: str, id: str) -> Job:
         """End a job: one that waits at once, one that runs between two of its steps. Raises :class:`JobError`."""
         with self._lock:

@@ -21,17 +21,28 @@ from unifex.core.json_text import parse_json
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
 from unifex.data.label_files import FORMATS, NO_JSON, Described, Format, described_by_line
-from unifex.data.listed import NOT_FOUND, ListedFiles, OddRow, Said, bounded, checked, shortened, split_of
+from unifex.data.listed import (
+    NOT_FOUND,
+    ListedFiles,
+    OddRow,
+    Said,
+    bounded,
+    checked,
+    is_split,
+    shortened,
+    split_of,
+)  # fmt: skip
 from unifex.data.manifest import MAX_LINE, Manifest, NoPathColumn
-from unifex.data.tree import MANIFEST_NAME, RAW, SkippedByReason, Tree, TreeImages, excluded_by, is_service, walk
+from unifex.data.tree import MANIFEST_NAME, RAW, Node, SkippedByReason, Tree, TreeImages, excluded_by, is_service, walk
 
 ANNOTATIONS = "annotations"  # the folder beside COCO's images that its label files lie in
 TABLE_NAME, LINES_NAME = "metadata.csv", "metadata.jsonl"  # of the hub's ImageFolder
 NAMES = (
     LINES_NAME, TABLE_NAME, "samples.json", "labels.json", "annotations.json", "instances.json",
-    "_annotations.coco.json",
+    "_annotations.coco.json", f"{ANNOTATIONS}/instances_default.json",
 )  # fmt: skip
-PATTERNS = (f"{ANNOTATIONS}/instances_*.json", f"*/{LINES_NAME}")  # of those that write a file a split
+OWN_COCO, LINES_OF_SPLITS = f"{ANNOTATIONS}/instances_*.json", f"*/{LINES_NAME}"  # of exports with a file a split
+OWN_MARK, HEAD = b"exported by UniFEx", 1000  # what it says within its first bytes
 MAX_BYTES, MAX_BYTES_OF_STRANGERS = 2**30, 8 * 2**20  # of a JSON file, which is held in memory
 LEAVES = "path leaves the folder"
 
@@ -51,32 +62,46 @@ def open_tree(tree: Tree, spec: str, options: Options, top: str = "") -> Source:
         if _is_there(tree, name) and not excluded_by(name, options.exclude):
             with contextlib.suppress(OtherFile, NoPathColumn):
                 return open_label_file(tree, name, spec, options)
-    for pattern in [posixpath.join(escape(folder), pattern) for folder in folders for pattern in PATTERNS]:
-        if files := _label_files(tree, pattern, spec, options):
-            return Unnamed(LabelFiles(files, pattern), tree, pattern)
+    for base in folders:
+        for find, pattern in ((_own_coco, OWN_COCO), (_lines_of_splits, LINES_OF_SPLITS)):
+            if files := [LabelFile(tree, name, spec, options) for name in find(tree, base, options)]:
+                return Unnamed(LabelFiles(files, posixpath.join(base, pattern)), tree, pattern)
     return TreeImages(tree, spec, options)
 
 
-def _label_files(tree: Tree, pattern: str, spec: str, options: Options) -> list[LabelFile]:
-    """Those of a pattern that there are, by name; none where not every folder of its kind has one, whose images would
-    be left out."""
-    depth, folders, files = pattern.count("/"), set[str](), list[LabelFile]()
-    for node in tree.nodes(lambda folder: folder.count("/") < depth and _fits(folder, pattern)):
-        folder = "/".join(node.path.split("/")[:depth])
-        if node.path.count("/") < depth or not _fits(folder, pattern) or excluded_by(node.path, options.exclude):
+def _own_coco(tree: Tree, base: str, options: Options) -> list[str]:
+    """The annotations that UniFEx wrote beside images, by name. Those of others may be of images that are elsewhere,
+    and take more memory than a look at a folder should: who means them names them."""
+    pattern = posixpath.join(escape(base), OWN_COCO)
+    way = (base, posixpath.join(base, ANNOTATIONS))
+    nodes = tree.nodes(lambda folder: folder in way or base.startswith(f"{folder}/"))
+    named = [node for node in nodes if node.kind == "file" and fnmatchcase(node.path, pattern)]
+    return sorted(node.path for node in named if not excluded_by(node.path, options.exclude) and _is_own(tree, node))
+
+
+def _is_own(tree: Tree, node: Node) -> bool:
+    with contextlib.suppress(OSError), tree.open(node) as file:
+        return OWN_MARK in file.read(HEAD)
+    return False
+
+
+def _lines_of_splits(tree: Tree, base: str, options: Options) -> list[str]:
+    """The hub's ImageFolder with splits: a file in each of the folders, which are called as splits are. None where
+    others, or pictures, lie beside them, of which the files do not tell."""
+    start = f"{base}/" if base else ""
+    below = lambda folder: folder.startswith(start) and "/" not in folder[len(start) :]  # noqa: E731
+    folders, named = set[str](), set[str]()
+    for node in tree.nodes(lambda folder: folder == base or below(folder)):
+        if not node.path.startswith(start) or is_service(node.path) or excluded_by(node.path, options.exclude):
             continue
-        folders.add(folder)
-        if node.kind == "file" and node.path.count("/") == depth and _fits(node.path, pattern):
-            with contextlib.suppress(OtherFile):
-                files.append(LabelFile(tree, node.path, spec, options))
-    everywhere = folders == {file.folder for file in files}
-    return sorted(files, key=lambda file: file.path) if everywhere else []
-
-
-def _fits(path: str, pattern: str) -> bool:
-    """Whether it is what a pattern means, or a folder on the way to that; not one that a system keeps for itself."""
-    ways = zip(path.split("/"), pattern.split("/"))
-    return not is_service(path) and all(fnmatchcase(name, part) for name, part in ways)
+        folder, inside, name = node.path[len(start) :].partition("/")
+        if inside:
+            folders.add(folder)
+            named |= {folder} if name == LINES_NAME else set()
+        elif _is_image(node.path):
+            return []
+    are_splits = folders == named and all(map(is_split, folders))
+    return sorted(f"{start}{folder}/{LINES_NAME}" for folder in folders) if are_splits else []
 
 
 def _is_there(tree: Tree, name: str) -> bool:

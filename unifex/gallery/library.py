@@ -227,10 +227,10 @@ class Library:
         self._leave_store(gallery.folder, before)
         return moved
 
-    def written(self) -> int:
-        """When something was last written in any of the galleries, in nanoseconds; 0 where nothing ever was."""
-        files = (file for name in self.names() for file in (self.folder / name).glob("items.sqlite*"))
-        return max((disk.changed(file) for file in files if not file.name.endswith("-shm")), default=0)
+    def written(self, name: str) -> int:
+        """When something was last written in a gallery, in nanoseconds; 0 of one that there is not."""
+        files = ("items.sqlite", "items.sqlite-wal") if name in self.names() else ()
+        return max((disk.changed(self.folder / name / file) for file in files), default=0)
 
     def rename(self, name: str, new: str) -> Gallery:
         """Give a gallery another name. Raises :class:`GalleryError` if that is taken or the gallery is in use."""

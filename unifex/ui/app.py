@@ -101,7 +101,7 @@ def build(context: AppContext) -> Page:
         listen(page.load, app.gallery.visit.show, None, app.gallery.visit.shown)
         app.search_from_elsewhere(map_page)
         app.follow_the_model()
-        app.follow_corrections()
+        app.follow_corrections(evaluate_page)
         app.share_filters(visited)
         # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
         app.share_gallery(gallery_page, app.gallery.gallery)
@@ -186,16 +186,16 @@ class _Tabs:
         follow(changed, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         follow(changed, evaluate.show_job, [evaluate.gallery, evaluate.drawn], evaluate.showing, always=True)
 
-    def follow_corrections(self) -> None:
-        """What was relabelled, left out or taken back is shown as it is now, wherever it is shown."""
-        said = self.item_view.corrected
-        listen(self.tray.changed.input, lambda: {said: Wish.new()}, None, [said])
+    def follow_corrections(self, page: gr.Tab) -> None:
+        """What was relabelled, left out or taken back is shown as it is now, wherever it is shown; ``page``: of the
+        evaluation, whose figures may be of before whatever happened."""
         changed = [self.gallery.removal.removed.change, self.gallery.sources.changed.change]
-        corrected, evaluate = [said.change, *changed], self.evaluate
-        listen(corrected, self.search.narrow, [self.search.within, self.search.gallery], self.search.narrowed)
-        listen(corrected, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
+        corrected, evaluate = [self.item_view.corrected.change, *changed], self.evaluate
+        anywhere = [*corrected, self.tray.changed.input]  # the map keeps what is compared and looked at
+        listen(anywhere, self.search.narrow, [self.search.within, self.search.gallery], self.search.narrowed)
+        listen(anywhere, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         drawn = [evaluate.gallery, evaluate.drawn, evaluate.before]
-        listen(corrected, evaluate.show_corrections, drawn, evaluate.corrected)
+        listen([*anywhere, page.select], evaluate.show_corrections, drawn, evaluate.corrected)
         mapped = [self.map.gallery, self.map.chosen, self.map.mapped, self.map.filters.view]
         listen(corrected, self.map.show_again, mapped, self.map.showing)
 

@@ -70,11 +70,12 @@ class JobTray:
     def _server_functions(self) -> list[Callable]:
         """What the page asks; the names are those that assets/jobs.js calls."""
 
-        def jobs(_: Any) -> dict[str, Any]:
+        def jobs(gallery: Any) -> dict[str, Any]:
             return {
+                "gallery": str(gallery),
                 "ready": self.context.ready.is_set(),
                 "news": self.context.news,
-                "written": str(self.context.library.written()),
+                "written": str(self.context.library.written(str(gallery))),
                 "jobs": [_shown(job) for job in self.context.jobs.of(self.context.owner)],
             }
 
@@ -119,6 +120,19 @@ class JobPanel:
             kinds=" ".join(self.kinds),
             elem_id=self.elem_id,
         )
+
+
+def check_idle(context: AppContext, gallery: str) -> None:
+    """Raises ``JobError`` while a job about a gallery runs, which finds it where it lies; one that waits is cancelled
+    when the gallery goes."""
+    if any(job.state.active and job.began and gallery in _galleries(job) for job in context.jobs.of(context.owner)):
+        raise JobError(say("something runs for '{name}'; wait for it, or cancel it", name=gallery))
+
+
+def _galleries(job: Job) -> list[str]:
+    """Those that a job is about; its name may be a model's."""
+    about = {"train": [job.source], "use": job.name.split(", "), "download": [], "export": []}
+    return about.get(job.kind, [job.name])
 
 
 def _shown(job: Job) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from unifex.ui.components.gallery_picker import gallery_picker, offer
 from unifex.ui.components.gallery_sources import GallerySources
 from unifex.ui.components.index_jobs import IndexJobs, came_of
 from unifex.ui.components.item_removal import ItemRemoval, lines_of
-from unifex.ui.components.job_tray import JobPanel
+from unifex.ui.components.job_tray import JobPanel, check_idle
 from unifex.ui.components.model_picker import ModelPicker
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.components.ready_sources import ReadySources
@@ -324,7 +324,7 @@ class GalleryTab:
 
         Raises ``GalleryError`` and ``JobError``.
         """
-        self.context.jobs.check_idle(self.context.owner, name)
+        check_idle(self.context, name)
         renamed = self.context.library.rename(name, new).name
         self.context.left(name)
         return {
@@ -342,7 +342,7 @@ class GalleryTab:
         if typed.strip() != name:
             text = say("Type '{name}' exactly to delete it.", name=name)
             return {self.notice: message(say("Not deleted"), text, "warning")}
-        self.context.jobs.check_idle(self.context.owner, name)
+        check_idle(self.context, name)
         self.context.library.delete(name)
         self.context.left(name)
         return {
