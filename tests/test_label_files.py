@@ -198,6 +198,8 @@ def test_files_of_single_folders_are_read_only_where_these_are_splits_and_all_th
     assert {path: said[0] for path, said in read(tmp_path / "pets")[0].items()} == {
         f"{name}/{file}.png": name for name in ("cats", "dogs") for file in "ab"
     }
+    laid(tmp_path / "other", "train/metadata.jsonl", '{"step": 1}', "train", ("a",))  # of another program
+    assert set(read(tmp_path / "other")[0]) == {"train/a.png"}
     laid(tmp_path / "beside", "train/metadata.jsonl", line, "train", ("a",))
     laid(tmp_path / "beside", "readme.txt", "", ".", ("b",))
     assert set(read(tmp_path / "beside")[0]) == {"train/a.png", "b.png"}

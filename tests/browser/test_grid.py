@@ -271,24 +271,24 @@ def test_what_chooses_a_picture_is_seen_where_nothing_hovers(server, open_page):
     expect(page.locator("#pictures .tools b")).to_have_text("1 chosen")
 
 
+def tag_the_second(page: Page, tag: str) -> None:
+    cards(page).nth(1).click(modifiers=["Control"])
+    page.locator("#pictures .tools").get_by_role("button", name="Tag").click()
+    page.locator("dialog.ask input").fill(tag)
+    page.locator("dialog.ask").get_by_role("button", name="Add").click()
+    expect(cards(page).nth(1)).to_contain_text(f"#{tag}")
+
+
 def test_what_another_tab_tagged_is_there_when_one_comes_back(server, open_page):
     page, other = opened(open_page(server.url)), opened(open_page(server.url))
     leave(page)
-    cards(other).nth(1).click(modifiers=["Control"])
-    other.locator("#pictures .tools").get_by_role("button", name="Tag").click()
-    other.locator("dialog.ask input").fill("from afar")
-    other.locator("dialog.ask").get_by_role("button", name="Add").click()
-    expect(cards(other).nth(1)).to_contain_text("#from afar")
+    tag_the_second(other, "from afar")
     expect(cards(page).nth(1)).not_to_contain_text("#from afar")
     come_back(page)
     expect(cards(page).nth(1)).to_contain_text("#from afar")
     page.locator("#pictures .frame").evaluate("frame => frame.scrollTop = 3000")
     leave(page)
-    cards(other).nth(1).click(modifiers=["Control"])
-    other.locator("#pictures .tools").get_by_role("button", name="Tag").click()
-    other.locator("dialog.ask input").fill("once more")
-    other.locator("dialog.ask").get_by_role("button", name="Add").click()
-    expect(cards(other).nth(1)).to_contain_text("#once more")
+    tag_the_second(other, "once more")
     come_back(page)
     page.wait_for_timeout(1000)
     stand_still(page)

@@ -31,7 +31,7 @@ from unifex.data.listed import (
     is_split,
     shortened,
     split_of,
-)  # fmt: skip
+)
 from unifex.data.manifest import MAX_LINE, Manifest, NoPathColumn
 from unifex.data.tree import MANIFEST_NAME, RAW, Node, SkippedByReason, Tree, TreeImages, excluded_by, is_service, walk
 
@@ -64,18 +64,20 @@ def open_tree(tree: Tree, spec: str, options: Options, top: str = "") -> Source:
                 return open_label_file(tree, name, spec, options)
     for base in folders:
         for find, pattern in ((_own_coco, OWN_COCO), (_lines_of_splits, LINES_OF_SPLITS)):
-            if files := [LabelFile(tree, name, spec, options) for name in find(tree, base, options)]:
-                return Unnamed(LabelFiles(files, posixpath.join(base, pattern)), tree, pattern)
+            with contextlib.suppress(OtherFile):
+                if files := [LabelFile(tree, name, spec, options) for name in find(tree, base, options)]:
+                    return Unnamed(LabelFiles(files, posixpath.join(base, pattern)), tree, pattern)
     return TreeImages(tree, spec, options)
 
 
 def _own_coco(tree: Tree, base: str, options: Options) -> list[str]:
     """The annotations that UniFEx wrote beside images, by name. Those of others may be of images that are elsewhere,
-    and take more memory than a look at a folder should: who means them names them."""
+    and take more memory, or time on the way here, than a look at a folder should: who means them names them."""
+    if tree.requests > 1:
+        return []
     pattern = posixpath.join(escape(base), OWN_COCO)
     way = (base, posixpath.join(base, ANNOTATIONS))
-    nodes = tree.nodes(lambda folder: folder in way or base.startswith(f"{folder}/"))
-    named = [node for node in nodes if node.kind == "file" and fnmatchcase(node.path, pattern)]
+    named = [node for node in tree.nodes(way.__contains__) if node.kind == "file" and fnmatchcase(node.path, pattern)]
     return sorted(node.path for node in named if not excluded_by(node.path, options.exclude) and _is_own(tree, node))
 
 
@@ -87,21 +89,20 @@ def _is_own(tree: Tree, node: Node) -> bool:
 
 def _lines_of_splits(tree: Tree, base: str, options: Options) -> list[str]:
     """The hub's ImageFolder with splits: a file in each of the folders, which are called as splits are. None where
-    others, or pictures, lie beside them, of which the files do not tell."""
-    start = f"{base}/" if base else ""
-    below = lambda folder: folder.startswith(start) and "/" not in folder[len(start) :]  # noqa: E731
-    folders, named = set[str](), set[str]()
-    for node in tree.nodes(lambda folder: folder == base or below(folder)):
+    others, or pictures, lie beside them, of which the files do not tell. The first that does ends the look."""
+    start, named = f"{base}/" if base else "", dict[str, str]()
+    for node in tree.nodes(lambda folder: folder == base):
         if not node.path.startswith(start) or is_service(node.path) or excluded_by(node.path, options.exclude):
             continue
-        folder, inside, name = node.path[len(start) :].partition("/")
-        if inside:
-            folders.add(folder)
-            named |= {folder} if name == LINES_NAME else set()
-        elif _is_image(node.path):
-            return []
-    are_splits = folders == named and all(map(is_split, folders))
-    return sorted(f"{start}{folder}/{LINES_NAME}" for folder in folders) if are_splits else []
+        folder, inside, _ = node.path[len(start) :].partition("/")
+        if node.kind == "file" and not inside:
+            if _is_image(node.path):
+                return []
+        elif folder not in named:
+            named[folder] = f"{start}{folder}/{LINES_NAME}"
+            if not is_split(folder) or not _is_there(tree, named[folder]):
+                return []
+    return sorted(named.values())
 
 
 def _is_there(tree: Tree, name: str) -> bool:

@@ -148,7 +148,7 @@ def _shown(job: Job) -> dict[str, Any]:
         "note": step.note if job.state == State.RUNNING else "",
         "share": step.share if job.state in (State.RUNNING, State.STOPPING) else None,
         "tab": KINDS[job.kind].tab,
-        "gallery": (job.source if job.kind == "train" else job.name) if KINDS[job.kind].of_gallery else "",
+        "gallery": _galleries(job)[0] if KINDS[job.kind].of_gallery else "",
     }
 
 
