@@ -10,13 +10,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import pytest
+from PIL import Image
 
 from tests.support import catalogs
+from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from unifex.cli.settings import Settings, read_settings
 from unifex.core import language
 from unifex.core.errors import UnifexError
-from unifex.core.language import LOCALE, check_language, languages, say, say_many, speak, thousands
+from unifex.core.language import LOCALE, check_language, languages, say, say_many, speak, spoken, thousands
 from unifex.core.text import plural
+from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.ui.app import build
 from unifex.ui.components import model_download
@@ -138,6 +142,38 @@ def test_german():
     assert say_many(1, "hit", "hits") == "Treffer"
     assert thousands(1234567) == "1\u202f234\u202f567"
     assert "Zwischen hell und dunkel wechseln" in html.header("model", "ready", busy=False)
+
+
+def test_why_files_are_left_out(tmp_path, embedder):
+    whole = encoded(picture("shapes/disc", 0))
+    files = {
+        "empty.jpg": b"",
+        "cut.jpg": whole[: len(whole) // 2],
+        "damaged.png": b"\x89PNG\r\n\x1a\n--",
+        "thin.png": encoded(Image.new("L", (1, 2000))),
+        "words.txt": b"words",
+        "table.csv": b"-",
+        "inside.zip": b"PK",
+        "Thumbs.db": b"-",
+        ".hidden/one.jpg": whole,
+    }
+    for name, data in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+
+    def reasons() -> dict[str, str]:
+        report = run_index(Gallery.create(tmp_path.parent / "there" / spoken(), embedder), str(tmp_path))
+        return {failed.path: failed.reason for failed in report.failed}
+
+    english = reasons()
+    speak("de")
+    german = reasons()
+    assert len(english) == len(files)
+    assert german.keys() == english.keys()
+    assert german["words.txt"] == "kein Bild"
+    assert german["thin.png"] == "1 x 2000 Pixel: zu schmal, um etwas zu zeigen"
+    assert german[".hidden"] == "übergangen: versteckte Datei oder versteckter Ordner"
+    assert not german.items() & english.items()
 
 
 def texts_in(value: object) -> Iterator[str]:

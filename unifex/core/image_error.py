@@ -5,6 +5,12 @@ from __future__ import annotations
 from unifex.core.errors import UnifexError
 from unifex.core.language import to_say
 
+TOO_MANY_PIXELS = to_say("{width} x {height} pixels: more than {most} megapixels")
+TOO_THIN = to_say("{width} x {height} pixels: too thin to show anything")
+TOO_MUCH_MEMORY = to_say(
+    "{width} x {height} pixels take {needed:,.0f} MB to decode, more than the {allowed:,.0f} MB allowed; "
+    "save it smaller or as a JPEG"
+)
 ANOTHER_FORMAT = to_say("Give a {formats} image.")
 CONVERTED = to_say("Save it as a JPEG or a PNG and give that.")
 SMALLER = to_say("Give a smaller copy of it.")

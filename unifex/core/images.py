@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
-from unifex.core import colour, metadata, tiff
+from unifex.core import colour, image_error, metadata, tiff
 from unifex.core.high_depth import Told, to_eight_bits
-from unifex.core.image_error import ANOTHER_FORMAT, CONVERTED, LESS_THIN, SMALLER, WHOLE_FILE, ImageError
+from unifex.core.image_error import ImageError
+from unifex.core.language import say
 from unifex.core.metadata import FileMetadata
 from unifex.core.preprocessing import REDUCING_GAP, WHITE
 from unifex.core.regions import WHOLE, Region
@@ -144,20 +145,20 @@ def decode(data: bytes, at_least: int | None = None, region: Region = WHOLE) -> 
     Raises :class:`ImageError` with the reason: empty, not an image, truncated, too large, too thin.
     """
     if not data:
-        raise ImageError("empty file (0 bytes)", WHOLE_FILE)
+        raise ImageError(say("empty file (0 bytes)"), image_error.WHOLE_FILE)
     if len(data) > MAX_BYTES:
-        raise ImageError(f"larger than {MAX_BYTES // 2**20} MiB", SMALLER)
+        raise ImageError(say("larger than {most} MiB", most=MAX_BYTES // 2**20), image_error.SMALLER)
     try:
         picture = _decode(data, at_least and region.whole_side(at_least))
         return picture if region == WHOLE else _part(picture, region)
     except ImageError:
         raise
     except tiff.TiffError as error:
-        raise ImageError(str(error), CONVERTED) from error
+        raise ImageError(str(error), image_error.CONVERTED) from error
     except Image.DecompressionBombError as error:  # of a TIFF or GIF, where Pillow looks again
-        raise ImageError("more pixels than Pillow decodes", SMALLER) from error
+        raise ImageError(say("more pixels than Pillow decodes"), image_error.SMALLER) from error
     except (MemoryError, RecursionError) as error:
-        raise ImageError("needs more memory to decode than is allowed", SMALLER) from error
+        raise ImageError(say("needs more memory to decode than is allowed"), image_error.SMALLER) from error
     except Exception as error:  # decoders raise many kinds on rubbish; every one of them means the same here
         raise _told(error, data) from error
 
@@ -225,20 +226,18 @@ def _open(data: bytes) -> Any:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > _limits.pixels:
-        raise ImageError(f"{width} x {height} pixels: more than {_limits.pixels // 10**6} megapixels", SMALLER)
+        most = _limits.pixels // 10**6
+        raise ImageError(say(image_error.TOO_MANY_PIXELS, width=width, height=height, most=most), image_error.SMALLER)
     if max(width, height) > MAX_ASPECT * max(1, min(width, height)):
-        raise ImageError(f"{width} x {height} pixels: too thin to show anything", LESS_THIN)
+        raise ImageError(say(image_error.TOO_THIN, width=width, height=height), image_error.LESS_THIN)
 
 
 @contextlib.contextmanager
 def _room_for(memory: int, size: tuple[int, int]) -> Iterator[None]:
     """Big pictures one after the other, too big ones not at all; ``memory`` in bytes."""
     if memory > _limits.memory:
-        needed, allowed = (f"{value / 1e6:,.0f} MB" for value in (memory, _limits.memory))
-        raise ImageError(
-            f"{size[0]} x {size[1]} pixels take {needed} to decode, more than the {allowed} allowed; "
-            "save it smaller or as a JPEG"
-        )
+        taken = {"needed": memory / 1e6, "allowed": _limits.memory / 1e6}
+        raise ImageError(say(image_error.TOO_MUCH_MEMORY, width=size[0], height=size[1], **taken))
     with _one_big if memory > _limits.big else contextlib.nullcontext():
         yield
 
@@ -384,11 +383,13 @@ def _flat(image: Image.Image) -> Image.Image:
 def _told(error: Exception, data: bytes) -> ImageError:
     text = str(error)
     if any(sign in text.lower() for sign in ("truncated", "unexpected end", "failed to read")):
-        return ImageError("truncated file", WHOLE_FILE)
+        return ImageError(say("truncated file"), image_error.WHOLE_FILE)
     if isinstance(error, Image.UnidentifiedImageError):
         if data[4:8] == b"ftyp" and not HEIC_AVAILABLE:
-            return ImageError("HEIC image: `pip install pillow-heif` to read it", CONVERTED)
+            return ImageError(say("HEIC image: `pip install pillow-heif` to read it"), image_error.CONVERTED)
         damaged = looks_like_image(data[:32])
-        return ImageError("damaged image", WHOLE_FILE) if damaged else ImageError("not an image", ANOTHER_FORMAT)
+        told = say("damaged image") if damaged else say("not an image")
+        return ImageError(told, image_error.WHOLE_FILE if damaged else image_error.ANOTHER_FORMAT)
     of_a_decoder = isinstance(error, OSError | SyntaxError | ValueError | RuntimeError | EOFError) and text
-    return ImageError(f"damaged image ({text[:80]})" if of_a_decoder else "damaged image", WHOLE_FILE)
+    told = say("damaged image ({reason})", reason=text[:80]) if of_a_decoder else say("damaged image")
+    return ImageError(told, image_error.WHOLE_FILE)

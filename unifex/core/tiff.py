@@ -17,6 +17,7 @@ from PIL import TiffImagePlugin
 
 from unifex.core.errors import UnifexError
 from unifex.core.high_depth import Told
+from unifex.core.language import say
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -48,8 +49,8 @@ def note(opened: TiffImagePlugin.TiffImageFile) -> str:
     tags = opened.tag_v2
     reduced = bool(_numbers(tags.get(_SUBFILE), 0)[0] & 1)
     if _DNG in tags or (reduced and _SUB_IFDS in tags):
-        return "camera raw file: only the preview inside was used"
-    return "only the first of its pages was used" if opened.is_animated else ""
+        return say("camera raw file: only the preview inside was used")
+    return say("only the first of its pages was used") if opened.is_animated else ""
 
 
 def buffer(opened: TiffImagePlugin.TiffImageFile) -> int:
@@ -65,7 +66,7 @@ def first_page(data: bytes) -> Iterator[TiffPage]:
     try:
         import tifffile
     except ImportError as error:
-        raise TiffError("TIFF of high depth: `pip install tifffile` to read it") from error
+        raise TiffError(say("TIFF of high depth: `pip install tifffile` to read it")) from error
     logging.getLogger("tifffile").addHandler(_SILENCE)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
@@ -84,17 +85,25 @@ def samples(page: TiffPage) -> np.ndarray:
     Raises :class:`TiffError` for other colours and without a decompressor, and whatever tifffile raises on rubbish.
     """
     if page.photometric == _COLOUR_FILTER:
-        raise TiffError("camera raw file without a preview")
+        raise TiffError(say("camera raw file without a preview"))
     if page.photometric not in _GREY_OR_RGB:
         colours = _name(page.photometric)
-        raise TiffError(f"TIFF of {_kind(page).name} samples in {colours} colours: nothing here reads it")
+        kind = _kind(page).name
+        raise TiffError(
+            say("TIFF of {kind} samples in {colours} colours: nothing here reads it", kind=kind, colours=colours)
+        )
     try:
         values = page.asarray(maxworkers=1)
     except (ValueError, NotImplementedError, ImportError) as error:
         if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
             raise
-        kind = f"{_name(page.compression)} compression of {_kind(page).name} samples"
-        raise TiffError(f"TIFF with {kind}: `pip install imagecodecs` to read it") from error
+        raise TiffError(
+            say(
+                "TIFF with {compression} compression of {kind} samples: `pip install imagecodecs` to read it",
+                compression=_name(page.compression),
+                kind=_kind(page).name,
+            )
+        ) from error
     if "S" not in page.axes:
         return values
     values = np.moveaxis(values, page.axes.index("S"), -1)
@@ -107,7 +116,8 @@ def samples(page: TiffPage) -> np.ndarray:
 def _kind(page: TiffPage) -> np.dtype:
     """Of its samples. Raises :class:`TiffError` for what nothing here reads."""
     if page.dtype is None or not {*page.axes} <= {*"SYX"}:
-        raise TiffError(f"TIFF of {page.bitspersample}-bit samples ({page.axes}): nothing here reads it")
+        bits = page.bitspersample
+        raise TiffError(say("TIFF of {bits}-bit samples ({axes}): nothing here reads it", bits=bits, axes=page.axes))
     return page.dtype
 
 

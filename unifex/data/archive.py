@@ -61,7 +61,7 @@ def _is_image(name: str) -> bool:
 class Archive:
     """The files of a zip archive, under the names that their folder had when it was packed."""
 
-    confined = "path leaves the archive"
+    confined = to_say("path leaves the archive")
     requests = 1
 
     def __init__(self, path: Path):
@@ -132,7 +132,7 @@ class Archive:
         """See :class:`unifex.data.tree.Tree`."""
         for name, info in self._entries:
             again = self._infos[name] is not info
-            yield Node(name, refusal="the same name twice in the archive" if again else _refuse(name, info))
+            yield Node(name, refusal=say("the same name twice in the archive") if again else _refuse(name, info))
 
     @cached_property
     def _composed(self) -> dict[str, str]:
@@ -242,12 +242,15 @@ def _is_guessed(info: zipfile.ZipInfo) -> bool:
 
 def _refuse(name: str, info: zipfile.ZipInfo) -> str:
     checks = (
-        (not name, "no name"),
-        (name.startswith("/") or _DRIVE.match(name), "absolute path in the archive"),
-        (".." in name.split("/"), "path leaves the archive"),
-        (stat.S_ISLNK(info.external_attr >> 16), "symbolic link, not followed in an archive"),
-        (bool(info.flag_bits & ENCRYPTED_FLAG), "encrypted; unpack it first"),
-        (info.file_size > images.MAX_BYTES, f"larger than {images.MAX_BYTES // 2**20} MiB"),
-        (info.file_size > MAX_COMPRESSION * max(1, info.compress_size), "compressed more than 200-fold (zip bomb)"),
+        (not name, say("no name")),
+        (name.startswith("/") or _DRIVE.match(name), say("absolute path in the archive")),
+        (".." in name.split("/"), say("path leaves the archive")),
+        (stat.S_ISLNK(info.external_attr >> 16), say("symbolic link, not followed in an archive")),
+        (bool(info.flag_bits & ENCRYPTED_FLAG), say("encrypted; unpack it first")),
+        (info.file_size > images.MAX_BYTES, say("larger than {most} MiB", most=images.MAX_BYTES // 2**20)),
+        (
+            info.file_size > MAX_COMPRESSION * max(1, info.compress_size),
+            say("compressed more than 200-fold (zip bomb)"),
+        ),
     )
     return next((reason for wrong, reason in checks if wrong), "")

@@ -31,7 +31,7 @@ class FolderTree:
 
     def __init__(self, root: Path, options: Options):
         self.root, self.options = root, options
-        self.confined = "path leaves the uploaded folder" if options.keep else ""
+        self.confined = to_say("path leaves the uploaded folder") if options.keep else ""
         self._names = lru_cache(maxsize=64)(self._composed_names)
 
     def top(self) -> str:
@@ -63,12 +63,12 @@ class FolderTree:
             try:
                 identity = _identity(self.root / node.path)
                 if identity in seen:
-                    yield replace(node, refusal="leads to a folder that was read already")
+                    yield replace(node, refusal=say("leads to a folder that was read already"))
                     continue
                 seen.add(identity)
                 inside, links = self._entries(node.path)
             except OSError:
-                yield replace(node, refusal="folder that cannot be read", unread=True)
+                yield replace(node, refusal=say("folder that cannot be read"), unread=True)
                 continue
             waiting += inside
             linked[:0] = links
@@ -207,7 +207,7 @@ class SingleVideo:
         """The video, for :func:`unifex.data.video.unfolded`."""
         name = printable(self.path.name)
         kept = self.options.keep
-        yield Skipped(name, video.ELSEWHERE) if kept else Video.of(self.path, name, Labels(), self.options.frames)
+        yield Skipped(name, say(video.ELSEWHERE)) if kept else Video.of(self.path, name, Labels(), self.options.frames)
 
     def __iter__(self) -> Iterator[Item | Skipped]:
         return video.refused(self.entries())

@@ -15,12 +15,13 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say, to_say
 from unifex.core.text import has_control, printable
 from unifex.data.frame_names import is_video
 from unifex.data.item import Item, Labels, Options, Skipped
 from unifex.data.tree import Node, SkippedByReason, Tree, excluded_by, notes
 
-NOT_FOUND = "file not found"
+NOT_FOUND = to_say("file not found")
 MAX_TEXT = 200  # characters of a label or a domain: more is a slipped column, or a description
 MAX_CELL = 500  # characters of a further column's cell
 SPLITS = {
@@ -68,7 +69,7 @@ class ListedFiles:
                     skipped.add(item.path, glob)
                     continue
                 if item.uri in named:
-                    raise OddRow(f"listed twice; {named[item.uri]} names it, too")
+                    raise OddRow(say("listed twice; {where} names it, too", where=named[item.uri]))
                 named[item.uri] = row.where
                 yield item
             except OddRow as odd:
@@ -79,31 +80,31 @@ class ListedFiles:
         """Of the file that a row names. Raises :class:`OddRow`."""
         node = self.find(written)
         if is_video(node.path):
-            raise OddRow("a video; frames are taken of videos in a folder without a list")
+            raise OddRow(say("a video; frames are taken of videos in a folder without a list"))
         try:
             return self.tree.item(node, labels, (*told, *notes(node.path)))
         except OSError as error:
-            raise OddRow(f"cannot be read ({error.strerror})") from error
+            raise OddRow(say("cannot be read ({reason})", reason=error.strerror)) from error
 
     def find(self, written: str) -> Node:
         """The file of this path, relative to the list's folder. Raises :class:`OddRow`."""
         if not written:
-            raise OddRow("no path in this line")
+            raise OddRow(say("no path in this line"))
         if has_control(written):
-            raise OddRow("the path holds a control character")
+            raise OddRow(say("the path holds a control character"))
         if local := _FILE.match(written):
             written = unquote(written[local.end() :], errors="surrogateescape").replace("\0", "\ufffd")
         elif _ADDRESS.match(written):
-            raise OddRow("an address; download the image first, and name the file here")
+            raise OddRow(say("an address; download the image first, and name the file here"))
         for path in dict.fromkeys((written, written.replace("\\", "/"))):
             if node := self.tree.find(self._within(path)):
                 break
         else:
-            raise OddRow(NOT_FOUND)
+            raise OddRow(say(NOT_FOUND))
         if refusal := node.refusal or self._link_above(node.path):
             raise OddRow(refusal)
         if node.kind != "file":
-            raise OddRow("a folder; a row names one file")
+            raise OddRow(say("a folder; a row names one file"))
         return node
 
     def _link_above(self, path: str) -> str:
@@ -121,7 +122,7 @@ class ListedFiles:
         """The path in the tree, without detours."""
         path = posixpath.normpath(posixpath.join(self.folder, path))
         if self.confined and (path.startswith(("/", "../")) or path == ".." or _DRIVE.match(path)):
-            raise OddRow(self.confined)
+            raise OddRow(say(self.confined))
         return path
 
 
@@ -135,10 +136,12 @@ def bounded(entries: Iterator[Anything], options: Options, name: str) -> Iterato
         if entry is None:
             return
         if rows is not None and number > rows:
-            yield Skipped(name, f"more than {rows:,} rows; the rest was not read")
+            yield Skipped(name, say("more than {rows:,} rows; the rest was not read", rows=rows))
             return
         if seconds is not None and spent > seconds:
-            yield Skipped(name, f"more than {seconds:g} seconds of reading it; the rest was not read")
+            yield Skipped(
+                name, say("more than {seconds:g} seconds of reading it; the rest was not read", seconds=seconds)
+            )
             return
         yield entry
 

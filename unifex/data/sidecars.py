@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from unifex.core import images
 from unifex.core.json_text import parse_json
+from unifex.core.language import say, to_say
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
 from unifex.data.label_files import FORMATS, NO_JSON, Described, Format, described_by_line
@@ -44,7 +45,7 @@ NAMES = (
 OWN_COCO, LINES_OF_SPLITS = f"{ANNOTATIONS}/instances_*.json", f"*/{LINES_NAME}"  # of exports with a file a split
 OWN_MARK, HEAD = b"exported by UniFEx", 1000  # what it says within its first bytes
 MAX_BYTES, MAX_BYTES_OF_STRANGERS = 2**30, 8 * 2**20  # of a JSON file, which is held in memory
-LEAVES = "path leaves the folder"
+LEAVES = to_say("path leaves the folder")
 
 
 class OtherFile(SourceError):
@@ -208,10 +209,10 @@ class LabelFile:
                 self.files.find(path)
                 return path
             except OddRow as odd:
-                if str(odd) != NOT_FOUND:
+                if str(odd) != say(NOT_FOUND):
                     raise
         if not paths:
-            raise OddRow(NOT_FOUND)
+            raise OddRow(say(NOT_FOUND))
         return paths[-1]
 
     @cached_property

@@ -30,7 +30,7 @@ class StoreTree:
     """The files below an address. ``entries``: what is there; ``read``: (entry, how many of the first bytes) -> them;
     ``address_of``: the library's name for a file -> what names it for good."""
 
-    confined = "path leaves the folder"
+    confined = to_say("path leaves the folder")
     requests = stores.REQUESTS
 
     def __init__(

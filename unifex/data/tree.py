@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from unifex.core import images
+from unifex.core.language import say, to_say
 from unifex.core.text import printable
 from unifex.data import video
 from unifex.data.frame_names import EXTENSIONS, is_video
@@ -38,31 +39,32 @@ RAW = {
     ".erf": "Epson ERF", ".mef": "Mamiya MEF", ".mos": "Leaf MOS", ".gpr": "GoPro GPR",
 }  # fmt: skip
 SERVICE = {  # by name in small letters: what systems keep for themselves among people's files
-    "@eadir": "thumbnails of a Synology disk",
-    "@tmp": "scratch files of a Synology disk",
-    "#recycle": "bin of a Synology disk",
-    "#snapshot": "snapshots of a Synology disk",
-    "@recycle": "bin of a QNAP disk",
-    "@recently-snapshot": "snapshots of a QNAP disk",
-    ".@__thumb": "thumbnails of a QNAP disk",
-    "$recycle.bin": "bin of Windows",
-    "recycler": "bin of Windows",
-    "recycled": "bin of Windows",
-    "system volume information": "notes of Windows",
-    "found.000": "fragments that a disk check of Windows found",
-    "thumbs.db": "thumbnails of Windows",
-    "ehthumbs.db": "thumbnails of Windows",
-    "desktop.ini": "notes of Windows",
-    "__macosx": "notes of macOS",
-    "network trash folder": "bin of macOS",
-    "temporary items": "scratch files of macOS",
-    ".ds_store": "notes of macOS",
-    "~snapshot": "snapshots of a file server",
-    "lost+found": "fragments that a disk check found",
-    ".git": "history of git",
-    ".thumbnails": "thumbnails of a desktop",
+    "@eadir": to_say("thumbnails of a Synology disk"),
+    "@tmp": to_say("scratch files of a Synology disk"),
+    "#recycle": to_say("bin of a Synology disk"),
+    "#snapshot": to_say("snapshots of a Synology disk"),
+    "@recycle": to_say("bin of a QNAP disk"),
+    "@recently-snapshot": to_say("snapshots of a QNAP disk"),
+    ".@__thumb": to_say("thumbnails of a QNAP disk"),
+    "$recycle.bin": to_say("bin of Windows"),
+    "recycler": to_say("bin of Windows"),
+    "recycled": to_say("bin of Windows"),
+    "system volume information": to_say("notes of Windows"),
+    "found.000": to_say("fragments that a disk check of Windows found"),
+    "thumbs.db": to_say("thumbnails of Windows"),
+    "ehthumbs.db": to_say("thumbnails of Windows"),
+    "desktop.ini": to_say("notes of Windows"),
+    "__macosx": to_say("notes of macOS"),
+    "network trash folder": to_say("bin of macOS"),
+    "temporary items": to_say("scratch files of macOS"),
+    ".ds_store": to_say("notes of macOS"),
+    "~snapshot": to_say("snapshots of a file server"),
+    "lost+found": to_say("fragments that a disk check found"),
+    ".git": to_say("history of git"),
+    ".thumbnails": to_say("thumbnails of a desktop"),
 }
-_SERVICE_STARTS = {"._": "notes of macOS", ".trash": "bin of a desktop"}
+_SERVICE_STARTS = {"._": to_say("notes of macOS"), ".trash": to_say("bin of a desktop")}
+_HIDDEN = to_say("hidden file or folder")
 
 Kind = Literal["file", "folder", "link", "other"]
 
@@ -164,7 +166,7 @@ class TreeImages:
             return self.tree.item(node, labels, notes(node.path))
         except (OSError, images.ImageError) as error:
             reason = getattr(error, "strerror", None) or error
-            return Unread(printable(node.path), f"cannot be read ({reason})")
+            return Unread(printable(node.path), say("cannot be read ({reason})", reason=reason))
 
 
 class SkippedByReason:
@@ -182,8 +184,11 @@ class SkippedByReason:
     def refusals(self) -> Iterator[Skipped]:
         """The first of each kind, and how many there are."""
         for reason, paths in self._paths.items():
-            more = f" ({len(paths):,} of them)" if len(paths) > 1 else ""
-            yield Skipped(printable(paths[0]), f"skipped: {reason}{more}")
+            if len(paths) > 1:
+                told = say("skipped: {reason} ({count:,} of them)", reason=reason, count=len(paths))
+            else:
+                told = say("skipped: {reason}", reason=reason)
+            yield Skipped(printable(paths[0]), told)
 
 
 def walk(tree: Tree, exclude: Sequence[str] = ()) -> Iterator[Node | Skipped]:
@@ -227,7 +232,7 @@ def excluded_by(path: str, globs: Sequence[str]) -> str:
         pattern = unicodedata.normalize("NFC", glob).replace("\\", "/").removeprefix("**/").rstrip("/")
         whole = "/" in pattern
         if pattern and fnmatchcase(path if whole else posixpath.basename(path), pattern.removeprefix("/")):
-            return f"excluded by '{printable(glob)}'"
+            return say("excluded by '{glob}'", glob=printable(glob))
     return ""
 
 
@@ -235,10 +240,10 @@ def service(name: str) -> str:
     """What a system keeps under this file or folder name; empty for what is the user's."""
     small = name.casefold()
     if small in SERVICE:
-        return SERVICE[small]
+        return say(SERVICE[small])
     if not small.startswith(".") or small == "..":
         return ""
-    return next((what for start, what in _SERVICE_STARTS.items() if small.startswith(start)), "hidden file or folder")
+    return say(next((what for start, what in _SERVICE_STARTS.items() if small.startswith(start)), _HIDDEN))
 
 
 def is_service(path: str) -> bool:
@@ -257,15 +262,15 @@ def refusal(tree: Tree, node: Node) -> str:
     if suffix in images.EXTENSIONS or suffix in RAW:
         return ""
     if suffix in EXTENSIONS:
-        return "" if tree.place(node) else video.ELSEWHERE
+        return "" if tree.place(node) else say(video.ELSEWHERE)
     if suffix in ARCHIVES:
-        return "archive inside the source; unpack it first"
+        return say("archive inside the source; unpack it first")
     if suffix in TABLES:
-        return f"a table; called {MANIFEST_NAME}, at the top, it would give the labels"
+        return say("a table; called {name}, at the top, it would give the labels", name=MANIFEST_NAME)
     if suffix in LABEL_FILES:
-        return "not an image"
+        return say("not an image")
     with tree.open(node) as file:
-        return "" if images.looks_like_image(file.read(HEAD)) else "not an image"
+        return "" if images.looks_like_image(file.read(HEAD)) else say("not an image")
 
 
 def camera(path: str) -> str:
@@ -276,7 +281,7 @@ def camera(path: str) -> str:
 def notes(path: str) -> tuple[str, ...]:
     """What the report must say of an image with this name."""
     whose = camera(path)
-    return (f"camera raw file ({whose}): only the preview in it is used",) if whose else ()
+    return (say("camera raw file ({camera}): only the preview in it is used", camera=whose),) if whose else ()
 
 
 def top_folder(paths: Iterable[str]) -> str:

@@ -9,11 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from unifex.core.images import ImageError
+from unifex.core.language import say, to_say
 from unifex.data.frame_names import Choice, Frame, available, file_stamp, seconds_of, written
 from unifex.data.item import Item, Labels, Skipped, Source, Unread
 
-ELSEWHERE = "a video; frames are taken of videos in a folder of this computer, which is named by its path"
-NOT_HERE = "a video; `index` takes frames of it, this does not"
+ELSEWHERE = to_say("a video; frames are taken of videos in a folder of this computer, which is named by its path")
+NOT_HERE = to_say("a video; `index` takes frames of it, this does not")
 SECONDS, VIDEO = "seconds", "video"  # what further columns of a frame are called
 MAX_FRAMES = 10_000  # of one video
 _WHOLE = "|whole"  # ends the stamp of a video's last frame: all of it has been read
@@ -35,7 +36,7 @@ class Video:
         try:
             file.as_posix().encode()
         except UnicodeEncodeError:
-            return Skipped(path, "a video whose name is not UTF-8, so that nothing can name its frames; rename it")
+            return Skipped(path, say("a video whose name is not UTF-8, so that nothing can name its frames; rename it"))
         choice = Choice.parse(frames)
         stamp = f"{file_stamp(file.stat())}|{choice.step:g}-{choice.difference:g}"
         return cls(file, path, labels, choice, stamp)
@@ -64,7 +65,7 @@ class Video:
             yield Skipped(self.path, str(error))
             return
         except OSError as error:
-            yield Unread(self.path, f"cannot be read ({error.strerror or error})")
+            yield Unread(self.path, say("cannot be read ({reason})", reason=error.strerror or error))
             return
         if before:
             yield self.item(before.seconds, self.whole_stamp, lambda data=before.data: data)
@@ -98,11 +99,11 @@ class Video:
     def said_of_so_many(self, count: int) -> Iterator[Skipped]:
         """That the rest was not taken, where there is one."""
         if count >= MAX_FRAMES:
-            reason = f"no more than {MAX_FRAMES:,} frames are taken of a video; --frames every SECONDS takes fewer"
-            yield Skipped(self.path, reason)
+            text = to_say("no more than {most:,} frames are taken of a video; --frames every SECONDS takes fewer")
+            yield Skipped(self.path, say(text, most=MAX_FRAMES))
 
     def _not_read(self) -> bytes:
-        raise ImageError("a frame of a video that was read already")
+        raise ImageError(say("a frame of a video that was read already"))
 
 
 Entry = Item | Skipped | Video
@@ -116,7 +117,7 @@ def entries(source: Source) -> Iterable[Entry]:
 
 def refused(found: Iterable[Entry]) -> Iterator[Item | Skipped]:
     """With each video refused, for those who take no frames."""
-    return (Skipped(one.path, NOT_HERE) if isinstance(one, Video) else one for one in found)
+    return (Skipped(one.path, say(NOT_HERE)) if isinstance(one, Video) else one for one in found)
 
 
 def unfolded(

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from unifex.core.images import ImageError
+from unifex.core.language import say
 from unifex.data.frame_names import Choice, Frame, clock
 
 av = import_module("av")  # of an extra: a checker of types may have none
@@ -81,7 +82,7 @@ def _opened(file: Path) -> Any:
     try:
         return av.open(str(file), "r", options=options, metadata_errors="replace")  # old titles are seldom UTF-8
     except FFmpegError as error:
-        raise ImageError(f"a video that cannot be read ({_why(error)})") from error
+        raise ImageError(say("a video that cannot be read ({reason})", reason=_why(error))) from error
 
 
 def _why(error: FFmpegError) -> str:
@@ -107,12 +108,14 @@ class _Reader:
     def __init__(self, container: Any, choice: Choice):
         streams = [one for one in container.streams.video if not int(one.disposition) & _ATTACHED]
         if not streams:
-            raise ImageError("a video without pictures: only sound" if container.streams.audio else "no video in it")
+            sound = container.streams.audio
+            raise ImageError(say("a video without pictures: only sound") if sound else say("no video in it"))
         self.container, self.stream, self.step = container, streams[0], choice.step
         if self.stream.codec_context is None:
-            raise ImageError("a video in a format that cannot be decoded")
+            raise ImageError(say("a video in a format that cannot be decoded"))
         if self.stream.width * self.stream.height > MOST_PIXELS:
-            raise ImageError(f"{self.stream.width} x {self.stream.height} pixels: more than frames may have")
+            width, height = self.stream.width, self.stream.height
+            raise ImageError(say("{width} x {height} pixels: more than frames may have", width=width, height=height))
         self.stream.thread_type = "AUTO"
         self.stream.codec_context.skip_frame = "NONREF"
         self._begin = float((self.stream.start_time or 0) * self.stream.time_base)
@@ -215,17 +218,22 @@ class _Reader:
     def check(self) -> None:
         """Raises :class:`ImageError` where frames are missing."""
         if self._last < 0:
-            raise ImageError("a video without a frame that could be decoded")
+            raise ImageError(say("a video without a frame that could be decoded"))
         said = self.stream.duration
         lasts = float(said * self.stream.time_base) if said else 0.0
         if not said and len(self.container.streams) == 1:
             lasts = (self.container.duration or 0) / av.time_base
         if lasts - self._end > _MISSING:
             raise ImageError(
-                f"a video that breaks off at {clock(self._end)} of {clock(lasts)}; what is there was taken"
+                say(
+                    "a video that breaks off at {end} of {length}; what is there was taken",
+                    end=clock(self._end),
+                    length=clock(lasts),
+                )
             )
         if self._damaged is not None:
-            raise ImageError(f"a video that is damaged at {clock(self._damaged)}; what could be decoded was taken")
+            at = clock(self._damaged)
+            raise ImageError(say("a video that is damaged at {at}; what could be decoded was taken", at=at))
 
 
 def _small(frame: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from unifex.core import images, thumbnails
+from unifex.core.language import say
 from unifex.core.metadata import FileMetadata, read_header
 from unifex.data.frame_names import file_name
 from unifex.data.item import Item, Skipped, Source, Unread
@@ -34,7 +35,9 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
         try:
             data = item.read()
         except (OSError, images.ImageError) as error:
-            reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+            reason = (
+                say("cannot be read ({reason})", reason=error.strerror) if isinstance(error, OSError) else str(error)
+            )
             outcomes.append(Unread(item.path, reason))
             continue
         sha256 = images.content_hash(data)
@@ -44,8 +47,10 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
         try:
             picture = images.decode(data, at_least=embedder.backbone.preprocessing.size)
         except images.ImageError as error:
-            of = f"{camera(item.path)}, of which only the preview is read: " if camera(item.path) else ""
-            outcomes.append(Skipped(item.path, f"{of}{error}"))
+            told = str(error)
+            if whose := camera(item.path):
+                told = say("{camera}, of which only the preview is read: {reason}", camera=whose, reason=error)
+            outcomes.append(Skipped(item.path, told))
             continue
         if picture.note and not camera(item.path):
             item = replace(item, notes=(*item.notes, picture.note))

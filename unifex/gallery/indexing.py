@@ -226,7 +226,7 @@ class _Run:
             if isinstance(found, Skipped):
                 self._refuse(found, self._known.by_path.get(found.path))
             elif found.uri in self._seen:
-                self._refuse(Skipped(found.path, "the same file as another entry"), None)
+                self._refuse(Skipped(found.path, say("the same file as another entry")), None)
             elif self._is_new(found):
                 chunk.append(found)
             if len(chunk) == self._embedder.engine.batch_size:

@@ -217,6 +217,11 @@ class Embedder:
         """The backbone made ready for this machine."""
         return engines.load_engine(self.backbone, self._engine_name)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether :attr:`engine` is there, and need not be made first."""
+        return "engine" in self.__dict__
+
     def pixels(self, pictures: Iterable[ImageLike]) -> np.ndarray:
         """Decode and fit: uint8 [N, size, size, 3]. Raises ``images.ImageError`` with the reason."""
         fit = self.backbone.preprocessing
