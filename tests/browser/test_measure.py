@@ -69,6 +69,16 @@ def server(tmp_path_factory, embedder) -> Server:
         yield running
 
 
+@pytest.fixture
+def changing(tmp_path, embedder) -> Server:
+    """A server of a gallery that a test may change: 17 drawn pictures, one of them wrongly labelled."""
+    crosses = write_folder(tmp_path / "pictures", views=4) / "signs" / "cross"
+    (crosses / "wrong.png").write_bytes(encoded(picture("shapes/disc", 9)))
+    run_index(Gallery.create(tmp_path / "indexes" / "drawn", embedder), tmp_path / "pictures")
+    with serve(tmp_path / "indexes") as running:
+        yield running
+
+
 def evaluate(page: Page) -> None:
     go_to(page, "Evaluate")
     settle(page)  # the tab asks what the gallery can be compared with
@@ -221,6 +231,18 @@ def test_figures_of_before_a_change_say_so_wherever_it_was_made(server, open_pag
     expect(stale).to_be_empty()
 
 
+def test_figures_of_before_a_change_say_so_when_their_tab_is_opened(changing, open_page):
+    page = open_page(changing.url)
+    evaluate(page)
+    go_to(page, "Gallery")
+    pictures = changing.indexes.parent / "pictures"
+    (pictures / "signs" / "cross" / "more.png").write_bytes(encoded(picture("signs/cross", 9)))
+    run_index(Gallery.open(changing.indexes / "drawn"), pictures)  # another program
+    expect(page.locator("#evaluation-stale")).to_be_empty()
+    go_to(page, "Evaluate")
+    expect(page.locator("#evaluation-stale")).to_contain_text("The gallery has changed since")
+
+
 def test_leaving_many_items_out_asks_first(server, open_page):
     page = open_page(server.url)
     make_map(page)
@@ -244,6 +266,25 @@ def make_map(page: Page) -> None:
         page.locator("#map-button").click()
     expect(page.locator(".map[data-drawn='40']")).to_be_visible(timeout=120_000)
     settle(page)
+
+
+def test_a_second_map_stays_on_coming_back_to_the_page(changing, open_page):
+    page = open_page(changing.url)
+    go_to(page, "Map")
+    settle(page)
+    choose(page, "#map-compare", "raw")
+    page.locator("#map-button").click()
+    slider = page.locator(".map-compare")
+    expect(slider).to_be_visible(timeout=120_000)
+    settle(page)
+    leave(page)
+    with Gallery.open(changing.indexes / "drawn").write() as writer:  # another program
+        writer.tag([1], ["meanwhile"])
+    come_back(page)
+    page.wait_for_timeout(1000)
+    settle(page)
+    expect(slider).to_be_visible()
+    expect(page.locator("#map-compare input")).to_have_value("raw")
 
 
 def lasso(page: Page, share: float = 0.5) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from unifex.core.language import say, to_say
+from unifex.core.language import say, say_many, to_say
 from unifex.training.config import LOSSES, PRESETS, SETTINGS, TrainConfig, suited_preset
 from unifex.ui.listening import Updates, listen
 
@@ -140,7 +140,12 @@ class TrainForm:
             return preset, {}
         advice = say(PRESETS[wanted].advice)
         if wanted == "few" and images:
-            advice = say("Chosen by itself, as {count} labelled images are few. {advice}", count=images, advice=advice)
+            advice = say_many(
+                images,
+                "Chosen by itself, as {count} labelled image is little. {advice}",
+                "Chosen by itself, as {count} labelled images are few. {advice}",
+                advice=advice,
+            )
         if wanted == preset:
             return preset, {self.preset: gr.update(info=advice)}
         return wanted, {self.preset: gr.update(value=wanted, info=advice), **self.fill(wanted)}

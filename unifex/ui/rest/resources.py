@@ -103,7 +103,8 @@ class Resources:
             record = self._record(opened, item)
             # kept, and asked for again each time: an item's next picture has the same address
             headers = {"ETag": f'"{version(record)}"', "Cache-Control": "private, no-cache"}
-            if headers["ETag"] in if_none_match.replace("W/", "").split(", ") or if_none_match == "*":
+            known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+            if known & {headers["ETag"], "*"}:
                 return Response(status_code=304, headers=headers)
             try:
                 picture = thumbnail(opened, record)
