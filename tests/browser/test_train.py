@@ -262,3 +262,15 @@ def test_a_gallery_without_labels_says_what_it_needs(server, open_page):
     expect(page.locator("#train-data")).to_contain_text("training needs at least 2")
     expect(page.locator("#train-preset")).not_to_contain_text("labelled images")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_few_images_that_are_dropped_bring_their_preset_whole(server, open_page, tmp_path):
+    page = open_page(server.url)
+    go_to(page, "Train")
+    settle(page)
+    for turn in range(3):  # what was lost was lost in four of five
+        upload_labelled(page, tmp_path / f"dropped{turn}")
+        settle(page)
+        expect(field(page, "train-preset")).to_have_value("Few")
+        expect(page.locator("#train-preset")).to_contain_text("28 labelled images are few")
+        page.get_by_text("or upload labelled folders").click()

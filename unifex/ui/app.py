@@ -108,7 +108,9 @@ def build(context: AppContext) -> Page:
         app.share_gallery(evaluate_page, app.evaluate.gallery, app.evaluate.choose_gallery, app.evaluate.choices)
         filters = [app.search.view, app.map.filters.browsed]
         app.share_gallery(map_page, app.map.gallery, app.map.show_gallery, app.map.showing, app.map.chosen, *filters)
-        app.share_gallery(train_page, app.train.gallery, app.train.show_data, app.train.opening, *app.train.asking)
+        train = app.train
+        shown = app.share_gallery(train_page, train.gallery, train.show_data, train.opening, *train.asking)
+        train.add_suspects(*shown)
     return page
 
 
@@ -229,7 +231,7 @@ class _Tabs:
         show: Callable | None = None,
         outputs: Sequence[Part] = (),
         *inputs: Component,
-    ) -> None:
+    ) -> list[Dependency]:
         """The gallery of a tab is the one that is searched, both ways; ``show`` follows, of it and these inputs.
 
         ``unifex.again_TAB`` is called where an address with another gallery was opened while the tab is open.
@@ -237,8 +239,7 @@ class _Tabs:
         searched, again = self.search.gallery, signal(f"again_{page.id}")
         opened = listen([page.select, again.input], lambda name: {gallery: name}, [searched], [gallery])
         chosen = listen(gallery.input, lambda name: {searched: name}, [gallery], [searched])
-        for changed in (opened, chosen) if show else ():
-            follow(changed, show, [gallery, *inputs], outputs)
+        return [follow(changed, show, [gallery, *inputs], outputs) for changed in (opened, chosen) if show]
 
 
 def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:

@@ -14,6 +14,9 @@ value). It comes to all that listen to it, also to those that had answered: what
 fields, counts "first", or looks at what is there. An event that was put off is lost when the one before it raises:
 handlers return their errors as messages.
 
+A handler answers once, and what takes longer follows in another: of several answers the browser is told how each
+differs from the last, which changes that one where it may not have been shown yet, so that its updates could be lost.
+
 Listeners run beside each other, so that what one has read may have changed before it answers. What it gives back as it
 read it is not written: a slow answer does not undo what somebody did meanwhile.
 """
@@ -22,7 +25,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -45,7 +48,7 @@ def listen(
 ) -> Dependency:
     """Call ``fn`` when one of the events comes; ``counts`` is one of :data:`MODES`, the rest as ``gr.on`` has it.
 
-    Raises ValueError for a handler that reads an event's own data and would count "last".
+    Raises ValueError for a handler that reads an event's own data and would count "last", or answers more than once.
     """
     if counts == "last" and fn and _reads_the_event(fn):
         raise ValueError(f"{fn.__qualname__} reads the event's data: the last event would come with that of the first")
@@ -79,21 +82,10 @@ def _policy(counts: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def _news_only(fn: Callable | None, inputs: Sequence[Part] | None) -> Callable | None:
     """``fn``, whose answers leave out what it gives back as it read it."""
+    if fn and inspect.isgeneratorfunction(fn):
+        raise ValueError(f"{fn.__qualname__} answers more than once: let what takes longer follow")
     if fn is None or not inputs:
         return fn
-    if inspect.isgeneratorfunction(fn):
-
-        @functools.wraps(fn)
-        def answers(*values: Any) -> Iterator[Updates]:
-            known = dict(zip(inputs, values))
-            for answer in fn(*values):
-                news = _without(answer, known)
-                yield news
-                for part in news:
-                    if news[part] != gr.skip():
-                        known.pop(part, None)  # it is as this handler left it
-
-        return answers
 
     @functools.wraps(fn)
     def answered(*values: Any) -> Updates:

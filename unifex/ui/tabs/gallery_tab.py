@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
@@ -31,7 +31,7 @@ from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.components.ready_sources import ReadySources
 from unifex.ui.components.workspace_notice import WorkspaceNotice
 from unifex.ui.context import ERRORS, AppContext, name_for
-from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.rendering import gallery_report
 from unifex.ui.rendering.grid import whole_grid
 from unifex.ui.rendering.html import message
@@ -152,9 +152,11 @@ class GalleryTab:
         reading = [self.exclude, self.follow_links, self.frames]
         tried = [self.path, self.pending, self.name, self.picker.model, *reading]
         received = [self.pending, self.path, self.name, self.suggested, self.message]
-        named = [self.name, self.suggested, self.picker.model, *reading]
-        listen(self.drop.upload, self.receive, named, received, counts="every")
-        listen([self.path.submit, self.try_out.click], self.show_forecast, tried, [self.message], counts="first")
+        dropped = listen(self.drop.upload, self.receive, [self.name, self.suggested], received, counts="every")
+        follow(dropped, self.show_forecast_of_upload, tried, [self.message])
+        asking = [self.path.submit, self.try_out.click]
+        pressed = listen(asking, lambda: message(say(_TRYING)), None, [self.message], counts="first")
+        follow(pressed, self.show_forecast, tried, [self.message])
         begun = [self.suggested, self.begun, self.awaited]
         asked = [self.begun, *tried]
         ask_for_job(self.start.click, self.begin, asked, self.message, say("Indexing cannot start"), *begun)
@@ -190,21 +192,16 @@ class GalleryTab:
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
-    def receive(
-        self, name: str, suggested: str, model: str, exclude: str, follow_links: bool, frames: str, event: gr.EventData
-    ) -> Iterator[Updates]:
-        """(gallery name, the name that was filled in, model, what is read; dropped files) -> what was staged, and a
-        forecast."""
+    def receive(self, name: str, suggested: str, event: gr.EventData) -> Updates:
+        """(gallery name, the name that was filled in; dropped files) -> what was staged."""
         try:
             staged, folder = self.jobs.stage(event)
         except ERRORS as error:
-            yield {self.pending: "", self.message: message(say("The upload cannot be used"), reason(error), "error")}
-            return
+            return {self.pending: "", self.message: message(say("The upload cannot be used"), reason(error), "error")}
         if name.strip() in ("", suggested):  # a name that was typed or chosen since is meant
             name = suggested = name_for(folder)
         filled = {self.pending: staged, self.path: "", self.name: name, self.suggested: suggested}
-        yield {**filled, self.message: message(say(_TRYING))}
-        yield {self.message: self._forecast(staged, name, model, _options(exclude, follow_links, frames))}
+        return {**filled, self.message: message(say(_TRYING))}
 
     def _embedder(self, name: str, model: str) -> Embedder:
         """The model of the gallery to add to, or that of a new one."""
@@ -214,11 +211,14 @@ class GalleryTab:
 
     def show_forecast(
         self, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool, frames: str
-    ) -> Iterator[Updates]:
+    ) -> Updates:
         """(typed path, staged upload, gallery name, model, what is read) -> what indexing it would take."""
-        yield {self.message: message(say(_TRYING))}
         spec, name = typed.strip() or staged, name.strip() or name_for(typed)
-        yield {self.message: self._forecast(spec, name, model, _options(exclude, follow_links, frames))}
+        return {self.message: self._forecast(spec, name, model, _options(exclude, follow_links, frames))}
+
+    def show_forecast_of_upload(self, typed: str, staged: str, *reading: Any) -> Updates:
+        """As :meth:`show_forecast`, unless the upload was refused, which is told."""
+        return self.show_forecast(typed, staged, *reading) if staged else {self.message: gr.skip()}
 
     def _forecast(self, spec: str, name: str, model: str, options: Options) -> str:
         if self.jobs.is_packed(spec):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 from markupsafe import Markup
 
 from unifex.core.jobs import Job, State
@@ -28,7 +29,7 @@ from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.components.train_form import TrainForm, config_of
 from unifex.ui.components.train_jobs import TrainJobs
 from unifex.ui.context import ERRORS, AppContext, name_for
-from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.rendering import training_report
 from unifex.ui.rendering.cards import CardCache, of_gallery
 from unifex.ui.rendering.html import message
@@ -148,9 +149,18 @@ class TrainTab:
         title, taken = say("The upload cannot be used"), [self.upload_name, self.awaited]
         named = [self.upload_name]
         ask_for_job(self.drop.upload, self.receive, named, self.problem, title, *taken, counts="every")
-        listen(self.taken_in.change, self.show_data, [self.gallery, *self.asking], self.opening)
-        measured = [self.gallery, self.share, self.form.preset]
-        listen([self.share.release, self.form.preset.input], self.show_summary, measured, [self.summary])
+        arrived = listen(self.taken_in.change, self.show_data, [self.gallery, *self.asking], self.opening)
+        again = [self.share.release, self.form.preset.input]
+        self.add_suspects(arrived, listen(again, self.show_summary, self._measured, [self.summary]))
+
+    @property
+    def _measured(self) -> list[Component]:
+        return [self.gallery, self.share, self.form.preset]
+
+    def add_suspects(self, *summed_up: Dependency) -> None:
+        """Suspicious labels follow what the summary of the data says at once."""
+        for shown in summed_up:
+            follow(shown, self.show_suspects, self._measured, [self.summary])
 
     def _wire_training(self) -> None:
         asked = [self.gallery, self.name, self.share, *self.form.fields]
@@ -171,7 +181,7 @@ class TrainTab:
         job = self.gallery_tab.jobs.start(staged, name.strip() or name_for(folder))
         return {self.upload_name: "", self.awaited: job.id}
 
-    def show_data(self, name: str | None, share: float, preset: str, suited: str) -> Iterator[Updates]:
+    def show_data(self, name: str | None, share: float, preset: str, suited: str) -> Updates:
         """(gallery, share held out, preset, the gallery it was chosen for) -> summary, a name for the model, resume,
         finish, back, and what suits another gallery."""
         filled: Updates = {}
@@ -186,18 +196,23 @@ class TrainTab:
             named = stopped.name if stopped else self.jobs.free_name(gallery.name)
             shown = {self.name: named, **self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
         except ERRORS as error:
-            yield {self.summary: message(say("Nothing to learn from yet"), reason(error), "warning"), **filled}
-            return
-        yield {self.summary: training_report.summary(data, None), **shown, **filled}
-        if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
-            see = CardCache(gallery, data.columns.ids)
-            suspects = [see(error.item) for error in suspicious_labels(gallery, data)]
-            yield {self.summary: of_gallery(gallery.name, training_report.summary(data, suspects))}
+            return {self.summary: message(say("Nothing to learn from yet"), reason(error), "warning"), **filled}
+        return {self.summary: training_report.summary(data, None), **shown, **filled}
 
-    def show_summary(self, name: str | None, share: float, preset: str) -> Iterator[Updates]:
+    def show_summary(self, name: str | None, share: float, preset: str) -> Updates:
         """(gallery, share held out, preset) -> summary."""
-        for shown in self.show_data(name, share, preset, name or ""):
-            yield {self.summary: shown[self.summary]}
+        return {self.summary: self.show_data(name, share, preset, name or "")[self.summary]}
+
+    def show_suspects(self, name: str | None, share: float, preset: str) -> Updates:
+        """(gallery, share held out, preset) -> the summary with the labels that all neighbours contradict."""
+        with contextlib.suppress(*ERRORS):  # of which the summary tells already
+            gallery = self.context.gallery(name)
+            data = divide(gallery, PRESETS[preset].config, HoldOut(share))
+            if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
+                see = CardCache(gallery, data.columns.ids)
+                suspects = [see(error.item) for error in suspicious_labels(gallery, data)]
+                return {self.summary: of_gallery(gallery.name, training_report.summary(data, suspects))}
+        return {self.summary: gr.skip()}
 
     def _offer_stopped(self, stopped: TrainJob | None) -> Updates:
         """The buttons of a training that was stopped: go on, keep."""
