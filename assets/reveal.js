@@ -1,5 +1,5 @@
-// An outcome comes into view, once for every press: who scrolls away afterwards is left alone. What came of pictures that
-// one is still at is told there. Runs inside gr.HTML.
+// An outcome comes into view, once for every press: who scrolls away afterwards is left alone, and so is who pressed
+// something else since a job was asked for. What came of pictures that one is still at is told there. Runs inside gr.HTML.
 
 import toast from './toast.js';
 
@@ -8,10 +8,10 @@ export default ({ element, props, watch }) => {
   let revealed = window.unifex?.pressed || 0;  // what is there when a tab is opened came of an earlier press
   const whenDrawn = (then) => requestAnimationFrame(() => requestAnimationFrame(then));
   const reveal = () => {
-    const { pressed = 0, scrolled } = window.unifex || {};
+    const { pressed = 0, scrolled, asked } = window.unifex || {};
     if (!props.value || revealed === pressed || !element.offsetParent) return;
     const { top, bottom } = element.getBoundingClientRect();
-    if (scrolled === pressed) {
+    if (scrolled === pressed || (element.closest('.of-job') && asked !== pressed)) {
       if (element.closest('#chosen-notice, #chosen-outcome') && top < 0) toast(element.innerText.trim().replace(/\n+/g, '\n'));
       return;
     }

@@ -83,7 +83,8 @@ def test_an_event_with_data_of_its_own_cannot_count_last(slider):
 
 
 def test_the_answer_to_a_press_cannot_wipe_what_came_of_its_job(tmp_path, embedder):
-    """A job may have ended, and be shown, before the handler that asked for it has answered."""
+    """A job may have ended, and be shown, before the handler that asked for it has answered. Who pressed something else
+    meanwhile is not taken to it."""
     page = build(AppContext(Settings(library=tmp_path), Library(tmp_path), embedder))
     listeners = {listener["id"]: listener for listener in page.config["dependencies"]}
     html = {part["id"]: part["props"].get("elem_id") for part in page.config["components"] if part["type"] == "html"}
@@ -95,6 +96,13 @@ def test_the_answer_to_a_press_cannot_wipe_what_came_of_its_job(tmp_path, embedd
     showing = [one for one in listeners.values() if any(target in panels for target, _ in one["targets"])]
     assert len(asking) >= 10
     assert len(showing) >= 7
+    notices = {
+        part["id"]: "of-job" in (part["props"]["elem_classes"] or [])
+        for part in page.config["components"]
+        if "reveal.js" in str(part["props"].get("js_on_load"))
+    }
+    told = {output for listener in showing for output in listener["outputs"] if output in notices}
+    assert {texts[output] for output in told if not notices[output]} == {"correction-notice"}  # which is emptied there
     asked = {texts.get(output) for listener in asking for output in listener["outputs"]}
     shown = {texts.get(output) for listener in showing for output in listener["outputs"]}
     assert asked & shown <= {None}

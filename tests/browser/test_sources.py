@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import choose, go_to, settle, start_indexing
+from tests.support.browsing import choose, go_to, settle, stand_still, start_indexing
 from tests.support.drawing import picture, write_folder
 from tests.support.filming import film
 from tests.support.galleries import run_index
@@ -94,6 +94,14 @@ def test_a_gallery_follows_its_folder(server, open_page, tmp_path, embedder):
     picture("signs/cross", 7).save(folder / "signs/cross/new.png")
     expect(said).to_contain_text("1 added, ", timeout=30_000)
     expect(page.locator("#gallery-facts")).to_contain_text("Items25")
+    page.get_by_role("button", name="Add images").click()
+    page.evaluate("scrollTo(0, 0)")
+    page.locator("#pictures .card .pick").first.click()
+    picture("signs/cross", 8).save(folder / "signs/cross/newer.png")
+    expect(page.locator("#gallery-facts")).to_contain_text("Items26", timeout=30_000)
+    expect(page.locator("#index-report")).to_contain_text("1 image added")
+    stand_still(page)
+    assert page.evaluate("scrollY") == 0  # whoever looks at pictures goes on with that
     settle(page)  # Gradio reports what a reload cuts off
     page.reload()
     go_to(page, "Gallery")

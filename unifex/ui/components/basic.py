@@ -81,6 +81,11 @@ def notice(elem_id: str, value: str = "", *further: str) -> gr.HTML:
     return gr.HTML(value, elem_id=elem_id, js_on_load=scripts("reveal", *further))
 
 
+def job_notice(elem_id: str, value: str = "", *further: str) -> gr.HTML:
+    """As :func:`notice`, of what came of a job: it comes into view for who pressed nothing since it was asked for."""
+    return gr.HTML(value, elem_id=elem_id, elem_classes="of-job", js_on_load=scripts("reveal", *further))
+
+
 def item_grid(elem_id: str) -> gr.HTML:
     """Items as cards; its value is of :mod:`unifex.ui.rendering.grid`."""
     return gr.HTML(

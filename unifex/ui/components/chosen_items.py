@@ -20,7 +20,7 @@ from unifex.gallery import changing, corrections, tags
 from unifex.gallery.gallery import Gallery, Record
 from unifex.gallery.library import check_name
 from unifex.gallery.picking import Labelling, as_it_is, pick
-from unifex.ui.components.basic import notice, signal
+from unifex.ui.components.basic import job_notice, notice, signal
 from unifex.ui.components.chosen import Chosen
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.marks import Marks
@@ -65,7 +65,7 @@ class ChosenItems:
         self.awaited = gr.State(("", ""))  # the job that this page asked for, and for the sake of what
         self.panel = JobPanel((CHANGE, PICK), "chosen-progress")
         self.panel.build()
-        self.notice, self.outcome = notice("chosen-notice"), notice("chosen-outcome")  # of a press; of the last job
+        self.notice, self.outcome = notice("chosen-notice"), job_notice("chosen-outcome")  # of a press; of the last job
 
     def wire(self, corrected: gr.State, marks: gr.State, elsewhere: Elsewhere) -> None:
         """Connect the handlers: ``corrected`` changes with what they change; ``marks`` of hits can be kept."""

@@ -19,7 +19,7 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.duplicates import LEVELS, PICTURE, Duplicates
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.snapshot import Snapshot
-from unifex.ui.components.basic import item_grid, notice, signal
+from unifex.ui.components.basic import item_grid, job_notice, notice, signal
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job, or_say
@@ -75,7 +75,7 @@ class DuplicatesView:
         self.every = Confirmation(say("Leave out the copies of all groups"), "duplicates-all")
         self.find = gr.Button(say("Find duplicates"), elem_id="find-duplicates")
         self.panel.build()
-        self.problem, self.failed = notice("duplicates-problem"), notice("duplicates-failed")
+        self.problem, self.failed = notice("duplicates-problem"), job_notice("duplicates-failed")
         with gr.Column(visible=False) as self.outcome:
             self.level = gr.Radio(
                 drawn.level_choices({}), value=PICTURE, label=say("How alike"), elem_id="duplicates-level",

@@ -15,7 +15,7 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import MAX_NAME, Broken
 from unifex.gallery.other_backbone import index_anew
 from unifex.models.embedder import Embedder
-from unifex.ui.components.basic import notice
+from unifex.ui.components.basic import job_notice, notice
 from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.context import AppContext
 from unifex.ui.listening import Part, Updates
@@ -44,7 +44,7 @@ class ModelSwitch:
     def build_notices(self) -> None:
         """Where it is told what is in the way, and what came of it."""
         self.refusal = notice("train-refusal")
-        self.notice = notice("train-notice")
+        self.notice = job_notice("train-notice")
 
     @property
     def offered(self) -> list[Part]:

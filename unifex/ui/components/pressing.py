@@ -14,7 +14,8 @@ from unifex.ui.context import ERRORS
 from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.rendering.html import message
 
-LOOK_AT_JOBS = "() => window.unifexJobs?.poll(true)"  # after something was asked for: no waiting for the next look
+# After something was asked for: no waiting for the next look; what comes of it is what this press asked for.
+LOOK_AT_JOBS = "() => { unifex.asked = unifex.pressed; window.unifexJobs?.poll(true); }"
 
 
 Handler = Callable[..., Updates | None]

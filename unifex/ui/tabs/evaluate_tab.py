@@ -19,7 +19,7 @@ from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.ui.components.basic import Choice, notice
+from unifex.ui.components.basic import Choice, job_notice, notice
 from unifex.ui.components.failures_view import FailuresView
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
@@ -77,7 +77,7 @@ class EvaluateTab:
             with gr.Column(scale=3, min_width=320):
                 self.panel.build()
                 self.problem, self.stale = notice("evaluate-problem"), gr.HTML("", elem_id="evaluation-stale")
-                self.outcome = notice("evaluation", _invitation(), "evaluate")
+                self.outcome = job_notice("evaluation", _invitation(), "evaluate")
                 self.marks = gr.HTML("", html_template="", js_on_load=_MARKS_JS, visible="hidden")
                 with gr.Accordion(say("Labels"), open=False, visible=False, elem_id="labels") as self.by_label:
                     self.search = gr.Textbox(

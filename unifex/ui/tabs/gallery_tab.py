@@ -16,7 +16,7 @@ from unifex.data.item import Options
 from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import Embedder
-from unifex.ui.components.basic import Choice, drop_zone, item_grid, notice
+from unifex.ui.components.basic import Choice, drop_zone, item_grid, job_notice, notice
 from unifex.ui.components.duplicates_view import DuplicatesView
 from unifex.ui.components.filter_bar import ITEM_ORDERS, filter_bar
 from unifex.ui.components.follow_switch import FollowSwitch
@@ -120,7 +120,7 @@ class GalleryTab:
         self.panel.build()
         with gr.Column(elem_id="index-outcome"):
             self.message = notice("index-message")
-            self.outcome = notice("index-report")
+            self.outcome = job_notice("index-report")
         self.ready.build()
 
     def _build_managing(self, writable: bool) -> None:

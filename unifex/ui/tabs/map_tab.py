@@ -24,7 +24,7 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.maps import page
 from unifex.maps.projection import Map, kept_map, moved_most, project
-from unifex.ui.components.basic import Choice, item_grid, notice, signal
+from unifex.ui.components.basic import Choice, item_grid, job_notice, notice, signal
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
@@ -76,7 +76,7 @@ class MapTab:
                     )
                 self.panel.build()
                 self.problem = notice("map-problem")
-                self.status = notice("map-status")
+                self.status = job_notice("map-status")
                 with gr.Column(visible="hidden", elem_id="map-frame") as self.frame:
                     self.filters.build()
                     self.drawing = gr.HTML(

@@ -19,7 +19,7 @@ from unifex.training.config import PRESETS
 from unifex.training.held_out import HOLD_OUT_SHARE, HoldOut, divide, suspicious_labels
 from unifex.training.result import TrainResult
 from unifex.training.resume import TrainJob, has_reached_an_epoch, read_curve
-from unifex.ui.components.basic import drop_zone, notice
+from unifex.ui.components.basic import drop_zone, job_notice, notice
 from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel
@@ -103,14 +103,14 @@ class TrainTab:
         """Progress and what came of it stand under the button that is pressed."""
         self.panel.build()
         self.problem = notice("train-problem")
-        self.status = notice("train-status")
+        self.status = job_notice("train-status")
         label = say("Training curves")
         self.curves = gr.HTML(
             "", html_template=f'<div class="curves" role="img" aria-label="{label}" hidden></div>',
             js_on_load=scripts("curves"),
             elem_id="train-curves",
         )  # fmt: skip
-        self.outcome = notice("train-outcome", "", "evaluate")
+        self.outcome = job_notice("train-outcome", "", "evaluate")
         with gr.Column(visible=False, elem_id="train-result") as self.result:
             self.switch.build()
             with gr.Row(equal_height=True):
