@@ -87,7 +87,7 @@ export default ({ element, server }) => {
     button('tool', say('Clear'), say('Clear the recent searches'), () => keep([])));
   const note = () => {
     const { text, files, said } = unifex.told;
-    if (!said) return;
+    if (!said || !element.offsetParent) return;  // another tab chose a gallery, in which nobody looked for anything
     const picture = document.querySelector('#search-status .queries img')?.getAttribute('src') ?? '';
     const where = new URLSearchParams(text).get('gallery');
     const entry = { text, files, said: say('{said} in {gallery}', { said, gallery: where }), picture: picture.length < 20000 ? picture : '' };

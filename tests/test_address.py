@@ -1,7 +1,10 @@
 """The address of what is on screen: a search as text, a stranger's text as a search."""
 
+import base64
+import zlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +18,7 @@ from unifex.ui.app import build
 from unifex.ui.components import address
 from unifex.ui.components.address import FIELDS, MOST, MOST_ITEMS, PASSING, UPLOADED, in_words, read, written
 from unifex.ui.components.link_opener import LinkOpener
+from unifex.ui.components.packed_ids import MARK, packed, unpacked
 from unifex.ui.components.query_regions import told
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.context import AppContext
@@ -121,11 +125,49 @@ def test_megabytes_are_not_looked_at():
 
 
 def test_what_a_link_cannot_hold_is_said():
-    many = Selection("g", tuple(range(MOST_ITEMS + 1)))
+    many = Selection("g", tuple(np.random.default_rng(0).choice(2**40, 5000, replace=False).tolist()))
+    labels = tuple(f"{'ä' * 40}{number}" for number in range(60))
     assert "only you have" in address.missing(Form(gallery="g", image="a.png"))
-    assert "201 chosen items" in address.missing(Form(gallery="g", within=many))
-    assert "within" not in written(Form(gallery="g", within=many))
+    for form, what in (
+        (Form(gallery="g", within=many), "searches everywhere"),
+        (Form(gallery="g", without=many), "that were left out"),
+        (Form(gallery="g", view=View("g", {"label": labels}).as_json()), "filters"),
+    ):
+        assert what in address.missing(form)
+        asked = read(written(form))
+        assert not asked.wrong
+        assert (asked.form, len(asked.lacks)) == (Form(gallery="g"), 1)
+        assert what in asked.lacks[0]
     assert not address.missing(Form(gallery="g", picked=Selection("g", (1,)).as_json()))
+
+
+@given(st.sets(st.integers(0, 2**63 - 1), min_size=1, max_size=300))
+def test_ids_are_packed(ids):
+    assert unpacked(packed(ids)) == tuple(sorted(ids))
+
+
+def deflated(data: bytes) -> str:
+    return base64.urlsafe_b64encode(zlib.compress(data)).decode()
+
+
+@given(st.text(max_size=50) | st.binary(max_size=50).map(deflated))
+def test_what_was_never_packed_is_refused(text):
+    try:
+        ids = unpacked(MARK + text)
+    except ValueError:
+        return
+    assert list(ids) == sorted(set(ids))
+    assert 0 <= ids[0] <= ids[-1] < 2**63
+
+
+def test_many_items_of_a_lasso_stand_in_an_address():
+    chosen = np.flatnonzero(np.random.default_rng(0).random(10_000) < 0.15)
+    form = Form(gallery="g", within=Selection("g", tuple(chosen.tolist())))
+    assert len(chosen) > 1400
+    assert read(written(form)).form == form
+    assert not address.missing(form)
+    zeros = MARK + deflated(b"1," * 2**22 + b"1")
+    assert read(f"gallery=g&within={zeros[: MOST - 100]}").wrong == ("within",)
 
 
 class Opened(LinkOpener):

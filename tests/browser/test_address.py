@@ -258,3 +258,20 @@ def test_where_nothing_is_found_nothing_stands_for_hits_to_come(server, open_pag
     page = open_page(server.url, link=f"{server.url}#gallery=drawn&items=1&similarity=1")
     expect(page.locator("#search-answer")).to_contain_text("Nothing is that similar")
     expect(page.locator("#hits .frame")).to_have_css("background-image", "none")
+
+
+def test_galleries_that_are_looked_at_on_another_tab_are_no_recent_searches(server, open_page, embedder):
+    run_index(Gallery.create(server.indexes / "other", embedder), server.indexes.parent / "pictures" / "signs")
+    page = open_page(server.url)
+    page.get_by_label("Words, alone or with an image").fill("a cross")
+    page.keyboard.press("Enter")
+    recent = page.locator("#searches .recent .name")
+    expect(recent).to_have_text(["\u201ca cross\u201d in drawn"])
+    go_to(page, "Gallery")
+    choose(page, "#manage-gallery", "other")
+    page.wait_for_function("location.hash.includes('gallery=other')")
+    settle(page)
+    page.wait_for_timeout(600)  # what is searched is kept a moment after it was told
+    go_to(page, "Search")
+    expect(page.locator("#search-status")).to_contain_text("other")
+    expect(recent).to_have_text(["\u201ca cross\u201d in drawn"])

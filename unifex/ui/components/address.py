@@ -18,12 +18,12 @@ import gradio as gr
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 from unifex.core.regions import Region
 from unifex.core.text import plural
 from unifex.gallery.duplicates import LEVELS
 from unifex.retrieval.query import MAX_MARKS, MAX_TEXT
-from unifex.ui.components import query_regions
+from unifex.ui.components import packed_ids, query_regions
 from unifex.ui.components.filter_bar import HIT_ORDERS
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.page_state import Selection, item_id
@@ -31,9 +31,11 @@ from unifex.ui.scripts import scripts
 from unifex.ui.view import View
 
 MOST = 8000  # characters of an address; every browser takes them
-MOST_ITEMS = 200  # of those chosen on the map: a link with more would be cut off where it is sent
-MOST_VIEW = 4000  # characters of filters; a link with more goes without them
-BY_IMAGE = "image"  # says that an uploaded image was searched with, which no link can hold
+MOST_ITEMS = 200  # that stand in an address one by one
+MOST_PACKED = 2500  # characters of more of them, chosen on the map; an address goes without others
+MOST_VIEW = 4000  # characters of filters; an address goes without more
+BY_IMAGE = "image"  # says that an uploaded image was searched with, which no address can hold
+WITHOUT = "lacks"  # says what else it does not hold
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,27 @@ def _items(of: Callable[[Form], tuple[int, ...]], put: Callable[[Form, tuple[int
             raise ValueError("no items of a gallery")
         return put(form, ids)
 
+    return Field(write, read)
+
+
+def _many_items(name: str) -> Field:
+    """A selection of the form; of more items than stand in an address one by one, as :mod:`packed_ids`."""
+
+    def put(form: Form, ids: tuple[int, ...]) -> Form:
+        return replace(form, **{name: Selection(form.gallery or "", ids)})
+
+    def write(form: Form) -> list[str]:
+        ids = getattr(form, name).of(form.gallery)
+        if len(ids) <= MOST_ITEMS:
+            return few.write(form)
+        return [text] if len(text := packed_ids.packed(ids)) <= MOST_PACKED else []
+
+    def read(form: Form, texts: list[str]) -> Form:
+        if form.gallery and texts[-1].startswith(packed_ids.MARK):
+            return put(form, packed_ids.unpacked(texts[-1]))
+        return few.read(form, texts)
+
+    few = _items(lambda form: getattr(form, name).of(form.gallery), put, MOST_ITEMS)
     return Field(write, read)
 
 
@@ -159,16 +182,8 @@ FIELDS: dict[str, Field] = {
     "balance": _single("text_weight", ranges.BALANCE.check, minor=True),
     "more": _marks("more"),
     "less": _marks("less"),
-    "within": _items(
-        lambda form: form.within.of(form.gallery),
-        lambda form, ids: replace(form, within=Selection(form.gallery or "", ids)),
-        MOST_ITEMS,
-    ),
-    "without": _items(
-        lambda form: form.without.of(form.gallery),
-        lambda form, ids: replace(form, without=Selection(form.gallery or "", ids)),
-        MOST_ITEMS,
-    ),
+    "within": _many_items("within"),
+    "without": _many_items("without"),
     "view": Field(
         lambda form: [said] if len(said := _view(form)) <= MOST_VIEW and said != View().as_json() else [],
         lambda form, texts: replace(form, view=View.parse(texts[-1]).within(form.gallery).as_json()),
@@ -188,23 +203,46 @@ FIELDS: dict[str, Field] = {
         lambda form, texts: _arranged(form, grouped=_chosen({"True": True})(texts[-1])),
     ),
 }
+_LACKING = {
+    "within": to_say("it searches everywhere, and not among the chosen items, which are too many"),
+    "without": to_say("it finds the items, too, that were left out, which are too many"),
+    "view": to_say("it goes without the filters, which are too many"),
+}
 UPLOADED = ("image", "more")  # of the form: what a link cannot hold
 PASSING = ("pressed",)  # of the form: what belongs to the moment
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What an address says: a form, the names of what it says wrongly, whether an uploaded image was searched with."""
+    """What an address says: a form, the names of what it says wrongly, whether an uploaded image was searched with,
+    and sentences about what else of the search it could not hold."""
 
     form: Form
     wrong: tuple[str, ...] = ()
     by_image: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 def written(form: Form) -> str:
     """The address of a search."""
+    return _encoded(*_said(form))
+
+
+def _said(form: Form) -> tuple[list[tuple[str, str]], list[str]]:
+    """What an address says of a search, and what of it is more than it holds: names of :data:`_LACKING`."""
     said = [(name, text) for name, field in FIELDS.items() for text in field.write(form)]
-    return urlencode([*said, *([(BY_IMAGE, "1")] if form.paths else [])], safe=",")
+    said += [(BY_IMAGE, "1")] if form.paths else []
+    wanted = {"view": _view(form) != View().as_json()}
+    wanted |= {name: bool(getattr(form, name).of(form.gallery)) for name in ("within", "without")}
+    lacking = [name for name, there in wanted.items() if there and name not in dict(said)]
+    for name in wanted:
+        if len(_encoded(said, lacking)) > MOST and name in dict(said):
+            said, lacking = [pair for pair in said if pair[0] != name], [*lacking, name]
+    return said, lacking
+
+
+def _encoded(said: list[tuple[str, str]], lacking: list[str]) -> str:
+    return urlencode([*said, *((WITHOUT, name) for name in lacking)], safe=",~")
 
 
 def read(text: str) -> Asked:
@@ -214,7 +252,7 @@ def read(text: str) -> Asked:
     said: dict[str, list[str]] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         said.setdefault(name, []).append(value)
-    by_image = said.pop(BY_IMAGE, None) is not None
+    by_image, lacks = said.pop(BY_IMAGE, None) is not None, said.pop(WITHOUT, ())
     form, wrong = FIRST, [name for name in said if name not in FIELDS]
     for name, field in FIELDS.items():
         if name in said:
@@ -222,19 +260,15 @@ def read(text: str) -> Asked:
                 form = field.read(form, said[name])
             except (UnifexError, ValueError, LookupError):
                 wrong.append(name)
-    return Asked(form, tuple(wrong), by_image)
+    return Asked(form, tuple(wrong), by_image, tuple(say(_LACKING[name]) for name in _LACKING if name in lacks))
 
 
 def missing(form: Form) -> str:
     """What a link to a search cannot hold, as a sentence; empty where it holds all."""
     if form.paths:
         return say("This search is by an image that only you have: the link opens the gallery without it.")
-    if len(within := form.within.of(form.gallery)) > MOST_ITEMS:
-        return say(
-            "{items} are too many for a link: it searches everywhere.",
-            items=plural(len(within), "chosen item", "chosen items"),
-        )
-    return ""
+    lacking = [say(_LACKING[name]) for name in _said(form)[1]]
+    return say("More than a link holds: {what}.", what="; ".join(lacking)) if lacking else ""
 
 
 def in_words(form: Form) -> str:

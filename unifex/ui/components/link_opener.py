@@ -54,7 +54,7 @@ class LinkOpener:
             else []
         )
         form, lost = self._there(said)
-        lacking += lost
+        lacking += [*lost, *said.lacks]
         if said.by_image:
             form, lost = self._with_uploads(form, asked[1 : MOST_FILES + 1])
             lacking += lost
