@@ -220,6 +220,7 @@ async def document(markup: str) -> str:
 def test_the_document_says_which_language_it_is_in():
     english = asyncio.run(document(html.first_paint(["Search"], words_address())))
     assert '<html lang="en">' in english
+    assert """get: () => "en" });""" in english
     assert "words-" not in english
     speak("de")
     german = asyncio.run(document(html.first_paint(["Suchen"], words_address())))

@@ -314,3 +314,10 @@ def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedd
             refused()
     assert library.names() == ["mine"]
     assert len(library.get("mine")) == 0
+
+
+def test_the_page_speaks_one_language_whatever_the_browser_does(server, open_page):
+    page = open_page(server.url, locale="ar")
+    settle(page)
+    assert page.evaluate("[document.documentElement.lang, document.documentElement.dir]") == ["en", ""]
+    expect(page.locator("#query-image")).to_contain_text("Drop Image Here")
