@@ -64,10 +64,10 @@ def test_what_is_read_looked_at_again_moved_and_forgotten(server, open_page, tmp
 
     (moved / "signs/cross/0.png").unlink()
     press(page, "source-again")  # disc is still left out
-    expect(outcome).to_contain_text("19 were there already, 1 are gone from the source and were kept")
+    expect(outcome).to_contain_text("19 were there already, 1 is gone from the source and was kept")
     choose(page, "#source-gone", "Remove them, but not if most are gone")
     press(page, "source-again")
-    expect(outcome).to_contain_text("1 were removed")
+    expect(outcome).to_contain_text("1 was removed")
     expect(chosen).to_have_value(f"{moved} · 19 items")
 
     press(page, "forget-source-ask")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import compress
 
 from markupsafe import Markup
 
@@ -21,13 +22,14 @@ MOST_REASONS = 12
 def report(outcome: IndexReport) -> Markup:
     """What came of indexing, with counts of why files were left out and a line for each."""
     counts = (
-        (outcome.skipped, say("were there already")),
-        (outcome.moved, say("lie at another place now")),
-        (outcome.relabelled, say("have another label now")),
-        (outcome.removed, say("were removed")),
-        (outcome.missing, say("are gone from the source and were kept")),
+        plural(outcome.skipped, "was there already", "were there already"),
+        plural(outcome.moved, "lies at another place now", "lie at another place now"),
+        plural(outcome.relabelled, "has another label now", "have another label now"),
+        plural(outcome.removed, "was removed", "were removed"),
+        plural(outcome.missing, "is gone from the source and was kept", "are gone from the source and were kept"),
     )
-    told = ", ".join(f"{thousands(count)} {what}" for count, what in counts if count or what == counts[0][1])
+    of = (True, outcome.moved, outcome.relabelled, outcome.removed, outcome.missing)
+    told = ", ".join(compress(counts, of))
     nothing = not outcome.items
     return render(
         "index_report.html",
