@@ -82,3 +82,33 @@ def test_a_quotation_mark_of_ones_own_stays_in_a_table(tmp_path):
     items, _ = walk(tmp_path / "list.csv")
     assert items["a.png"].label == "'t Hooft"
     assert items["a.png"].labels.extra == {"'note": "'quoted'", "city": "'s-Gravenhage"}
+
+
+def folders_of(place: Path) -> set[str]:
+    return {path.parent.relative_to(place).as_posix() for path in place.rglob("*.png")}
+
+
+ALIKE = [
+    ("", "a/b"), ("", "a_b"), ("", "a:b"), ("", "A_B"), ("", "x - y"), ("x", "y"), ("", "unlabelled"), ("", ""), ("x", ""), ("p/q", ""), ("p_q", ""),
+    ("", ".."), ("", "..."), ("", "metadata.jsonl"), ("", "l" * 99 + "1"), ("", "l" * 99 + "2"), ("", "l" * 120), ("", "é"),
+]  # fmt: skip
+
+
+def test_each_label_has_a_folder_of_its_own_that_stays_and_reads_back(tmp_path, embedder):
+    (tmp_path / "pictures").mkdir()
+    lines = []
+    for number, (domain, label) in enumerate(ALIKE):
+        (tmp_path / "pictures" / f"{number}.png").write_bytes(encoded(picture("shapes/disc", number, 32)))
+        lines.append(json.dumps({"file_name": f"{number}.png", "label": label, "domain": domain}))
+    (tmp_path / "pictures" / "metadata.jsonl").write_text("\n".join(lines))
+    first = indexed(tmp_path / "first", tmp_path / "pictures", embedder)
+    out = exported(first, "imagefolder", tmp_path / "out")
+    folders = folders_of(out)
+    assert len({folder.casefold() for folder in folders}) == len(ALIKE)
+    assert {"A_B", "x - y", "unlabelled", "é"} < folders
+    assert not any("/" in folder or folder == "." for folder in folders)
+    assert max(map(len, folders)) <= 100
+    (tmp_path / "pictures" / "metadata.jsonl").write_text("\n".join(reversed(lines)))
+    other = indexed(tmp_path / "other", tmp_path / "pictures", embedder)
+    assert folders_of(exported(other, "imagefolder", tmp_path / "again")) == folders
+    assert said(indexed(tmp_path / "second", out, embedder), path=False) == said(first, path=False)
