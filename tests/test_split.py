@@ -16,7 +16,7 @@ from tests.support.galleries import run_index
 from tests.support.splits import Stand, make_columns
 from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.training.config import TrainConfig
+from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.held_out import HoldOut, divide, suspicious_labels
 from unifex.ui.rendering import training_report
 
@@ -125,7 +125,14 @@ def test_nothing_is_held_out_of_few_classes_and_it_says_so():
     data = chosen(["a"] * 3 + ["b"] * 3)
     assert data.split is None
     assert len(data.train) == 6
-    assert "all are trained on" in data.unmeasured
+    assert "fewer than 4 classes have two images" in data.unmeasured
+
+
+@pytest.mark.parametrize("preset", ["best", "few"])
+def test_nothing_is_held_out_of_many_classes_and_it_says_that_this_was_asked_for(preset):
+    data = chosen([*range(9)] * 2, config=PRESETS[preset].config, share=0)
+    assert (data.split, data.classes) == (None, 9)
+    assert data.unmeasured == "nothing was to be held out, so all classes are trained on"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -14,18 +15,21 @@ import pytest
 from huggingface_hub import ModelCard
 from PIL import ImageOps
 
-from tests.support.drawing import LABELS, encoded, picture
+import unifex
+from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.galleries import run_index
 from unifex.cli import main
 from unifex.core import images
 from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
+from unifex.evaluation.compare import compare
 from unifex.evaluation.evaluate import evaluate
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
+from unifex.gallery.other_backbone import index_anew
 from unifex.models.embedder import Embedder, ModelError
 from unifex.training.augment import augment, augmented_features
-from unifex.training.config import PRESETS
+from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.held_out import HoldOut
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import checkpoints, read_curve
@@ -266,6 +270,38 @@ def test_a_gallery_uses_the_model_and_goes_back(gallery, library):
     finish(library.use("drawn", Embedder.load(now.config.previous, models=library.models)))
     np.testing.assert_array_equal(library.get("drawn").snapshot().embeddings, before)
     assert library.get("drawn").config.previous == "mine"
+
+
+def remarks(gallery: Gallery) -> str:
+    return " ".join(finish(compare(gallery)).main.remarks)
+
+
+def test_an_evaluation_says_of_which_classes_the_model_knows_them(gallery, library, tmp_path):
+    everyone = finish(train(library.get("drawn"), "everyone", QUICK, HoldOut(0)))
+    marks = Embedder.load("everyone", models=library.models).config.training["classes"]
+    assert len(marks) == everyone.data.classes == 4
+    assert {len(mark) for mark in marks} == {24}  # and no name
+    finish(train(library.get("drawn"), "some", QUICK))
+    assert remarks(library.get("drawn")) == ""
+    use = lambda name: finish(library.use("drawn", Embedder.load(name, models=library.models)))  # noqa: E731
+    assert "trained on the classes of all 24 queries" in remarks(use("everyone"))
+    told = r"the classes of 18 of 24 queries, 75%: mMP@5 is [01]\.\d+ for these, and [01]\.\d+ for the others"
+    assert re.search(told, remarks(use("some")))
+    finish(train(library.get("drawn"), "further", PRESETS["few"].config))  # goes on from what knows some
+    assert "of all 24" in remarks(use("further"))
+
+    anew = finish(index_anew(library, "drawn", "anew", Embedder.load("some", models=library.models)))
+    assert "18 of 24" in remarks(anew)
+    write_folder(tmp_path / "others", views=2, side=63)
+    others = Gallery.create(library.folder / "others", Embedder.load("everyone", models=library.models))
+    run_index(others, tmp_path / "others")
+    assert remarks(others) == ""  # called alike, but other pictures
+
+
+def test_a_program_trains_as_page_and_command_line_do(gallery):
+    result = unifex.train(gallery, "mine")
+    assert (result.config, result.neck.dims) == (PRESETS["few"].config, (64, 128, 256, 512))
+    assert unifex.train(gallery, "paper", TrainConfig(epochs=1)).neck.dims == (64,)
 
 
 def run(capsys, *arguments: str) -> tuple[int, dict, str]:

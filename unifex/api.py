@@ -22,7 +22,7 @@ from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import SearchResult
 from unifex.training import run
-from unifex.training.config import TrainConfig
+from unifex.training.config import PRESETS, TrainConfig, suited_preset
 from unifex.training.held_out import HoldOut
 from unifex.training.result import TrainResult
 
@@ -82,13 +82,16 @@ def evaluate(
 def train(
     gallery: Gallery,
     name: str,
-    config: TrainConfig = TrainConfig(),
+    config: TrainConfig | None = None,
     hold_out: HoldOut = HoldOut(),
     watch: Watch | None = None,
 ) -> TrainResult:
     """Teach a neck the gallery's labels and save it as model ``name`` beside the galleries.
 
+    ``config``: by default what did best for so many labelled images, as the command line and the page take it (``few``
+    or ``best`` of :data:`unifex.training.config.PRESETS`); ``TrainConfig()`` is the recipe of the paper, 64-d alone.
     The result says what it is worth on classes that it never saw. One that was stopped goes on when called again
     alike. Raises ``GalleryError``, ``TrainingError`` or ``ModelError`` with what is missing.
     """
+    config = config or PRESETS[suited_preset(gallery.snapshot().columns.labelled)].config
     return finish(run.train(gallery, name, config, hold_out), watch)

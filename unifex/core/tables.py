@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 
 CSVError = csv.Error  # what cannot be read as a table
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # how what a spreadsheet would run begins, and what looks guarded already
+_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
-def to_csv(header: Iterable[object], rows: Iterable[Iterable[object]], guard: bool = True) -> str:
-    """A table as CSV text.
-
-    ``guard``: texts that a spreadsheet would run as a formula are made harmless; not for what a program reads back.
-    """
+def to_csv(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """A table as CSV text. What a spreadsheet would run as a formula begins with a ``'`` there, numbers do not;
+    :func:`unguarded` takes exactly that off again."""
     text = io.StringIO()
-    table = [header, *rows]
-    csv.writer(text).writerows([_harmless(cell) for cell in row] if guard else row for row in table)
+    csv.writer(text).writerows([_guarded(cell) for cell in row] for row in (header, *rows))
     return text.getvalue()
 
 
-def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+def _guarded(cell: object) -> object:
+    """A text that begins as a guarded one has one more, so that nothing is lost when the first is taken off."""
+    formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if formula else cell
+
+
+def unguarded(cell: str) -> str:
+    """A cell of :func:`to_csv` as it was; a ``'`` before anything else stays."""
+    return cell[1:] if _GUARDED.match(cell) else cell
 
 
 def delimiter_of(header: str, candidates: str) -> str:

@@ -150,7 +150,7 @@ def _write(items: Sequence[Item], out: Path) -> None:
         [_file_of(item, out), item.label, item.domain, item.split, *(item.labels.extra.get(c, "") for c in further)]
         for item in items
     ]
-    table = to_csv(["path", "label", "domain", "split", *further], rows, guard=False)
+    table = to_csv(["path", "label", "domain", "split", *further], rows)
     write_atomically(out, table.encode())
 
 

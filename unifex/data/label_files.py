@@ -243,9 +243,9 @@ def described_by_line(where: str, line: bytes) -> Described:
         return Described(where, (), problem="no file_name in this line")
     label, domain, split = (text_of(columns.get(name)) for name in ("label", "domain", "split"))
     named, names = most_of(_objects(row.get("objects")))
-    given = row.get("tags")
+    given = columns.get("tags")
     tags = (given,) if isinstance(given, str) else texts_of(given)
-    extra = further({name: value for name, value in row.items() if not KNOWN.get(plain(name))}, ("tags", "objects"))
+    extra = further({name: value for name, value in row.items() if not KNOWN.get(plain(name))}, ("objects",))
     return Described(where, (path,), label or named, domain, split, extra, (*tags, *names))
 
 

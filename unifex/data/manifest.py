@@ -13,12 +13,12 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO, TextIO
 
 from unifex.core import images
-from unifex.core.tables import CSVError, cells, delimiter_of
+from unifex.core.tables import CSVError, cells, delimiter_of, unguarded
 from unifex.core.text import printable, reason
 from unifex.data.item import MAX_COLUMNS, Item, Labels, Options, Skipped, SourceError
 from unifex.data.listed import MAX_TEXT, ListedFiles, OddRow, Said, bounded, checked, shortened, split_of
@@ -34,6 +34,7 @@ COLUMNS = {
     "target tag",
     "domain": "domain supercategory super_category",
     "split": "split subset partition set",
+    "tags": "tags",  # with commas between
 }
 KNOWN = {name: column for column, names in COLUMNS.items() for name in names.split()}
 _SEPARATOR = re.compile(r'"?sep=([^"\w])"?', re.IGNORECASE)
@@ -46,6 +47,10 @@ class _Row:
     line: int
     cells: list[str]
     reason: str = ""
+
+    def said(self, place: int) -> str:
+        """In the cell at this place; empty where the line is shorter."""
+        return unguarded(self.cells[place].strip()) if place < len(self.cells) else ""
 
 
 class NoPathColumn(SourceError):
@@ -126,7 +131,7 @@ class Manifest:
                 number, line = next(lines, (number + 1, ""))
         delimiter = said[1] if said else delimiter_of(line, ",;\t|")
         try:
-            return number, delimiter, cells(line, delimiter)
+            return number, delimiter, [unguarded(name) for name in cells(line, delimiter)]
         except CSVError as error:
             raise SourceError(f"'{self.name}', line {number}: the header cannot be read ({error})") from error
 
@@ -193,7 +198,7 @@ class Manifest:
 
     def _cell(self, row: _Row, column: str) -> str:
         place = self._places.get(column)
-        return row.cells[place].strip() if place is not None and place < len(row.cells) else ""
+        return row.said(place) if place is not None else ""
 
     def _further_columns(self) -> tuple[dict[str, int], tuple[str, ...]]:
         """Where those stand that mean nothing here and are kept, and what is to be told of them.
@@ -213,9 +218,7 @@ class Manifest:
 
     def _extra(self, row: _Row) -> tuple[dict[str, str], tuple[str, ...]]:
         """What a row says in further columns, and what is to be told of that."""
-        return shortened(
-            {name: row.cells[place].strip() for name, place in self._further.items() if place < len(row.cells)}
-        )
+        return shortened({name: row.said(place) for name, place in self._further.items()})
 
     def _item(self, row: _Row) -> Item:
         if row.reason:
@@ -229,7 +232,8 @@ class Manifest:
         split, said = split_of(self._cell(row, "split"))
         extra, cut = self._extra(row)
         labels = Labels(label, domain, split, extra)
-        return self._files.item(self._cell(row, "path"), labels, (*self._told, *said, *cut))
+        item = self._files.item(self._cell(row, "path"), labels, (*self._told, *said, *cut))
+        return replace(item, tags=(self._cell(row, "tags"),))
 
 
 def _next(waiting: deque[tuple[int, str]], rest: Iterator[tuple[int, str]]) -> tuple[int, str] | None:

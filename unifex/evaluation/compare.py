@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.snapshot import ItemTable
 from unifex.models.embedder import Embedder, list_models
 from unifex.models.neck import pca, pooling
+from unifex.models.trained_on import classes_of, marks_in
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ def compare(
         evaluation = yield from evaluate(split, embeddings, name, near, in_context)
         results[name, evaluation.dim, in_context] = evaluation
     main, *others = results.values()
-    return Assessment(main, others)
+    marks = marks_in(gallery.embedder.config.training)
+    known = classes_of(marks, split.columns.hashes, split.columns.classes)
+    return Assessment(replace(main, trained_on=known), others)
 
 
 def embed_as(gallery: Gallery, columns: ItemTable, name: str, dim: int, fit_on: np.ndarray) -> np.ndarray | None:

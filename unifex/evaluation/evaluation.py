@@ -6,7 +6,7 @@ compared by their paired differences.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -51,7 +51,8 @@ class LabelScore:
 class Evaluation:
     """One model at one dimension on one split. ``hits``: the first [Q, 5], as positions in its columns.
 
-    ``in_domain`` float64 [Q]: mMP@5 within the query's own domain.
+    ``in_domain`` float64 [Q]: mMP@5 within the query's own domain. ``trained_on``: classes of the split's columns that
+    the model is known to be trained on.
     """
 
     split: QueryIndexSplit
@@ -61,6 +62,7 @@ class Evaluation:
     metrics: Metrics
     in_domain: np.ndarray
     hits: Matches
+    trained_on: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def _repr_html_(self) -> str:
         return render("notebook_evaluation.html", evaluations=[self])
@@ -148,7 +150,28 @@ class Evaluation:
         if copies := self._answered_by_copies:
             sentence = to_say("{count:,} of {queries} can find a copy of the same file: the figures flatter.")
             said.append(say(sentence, count=copies, queries=plural(self.queries, "query", "queries")))
-        return said
+        return said + self._of_known_classes
+
+    @property
+    def _of_known_classes(self) -> list[str]:
+        """What is to be said where queries that count are of classes that the model was trained on."""
+        known = np.isin(self.split.columns.classes[self.split.queries], self.trained_on) & self.metrics.counted
+        count, queries = int(known.sum()), plural(self.queries, "query", "queries")
+        if not count:
+            return []
+        if count == self.queries:
+            sentence = to_say(
+                "The model was trained on the classes of all {queries}: the figures are of classes that it knows, "
+                "others may be found less well. Train with classes held out, or evaluate on images of other classes."
+            )
+            return [say(sentence, queries=queries)]
+        sentence = to_say(
+            "The model was trained on the classes of {count:,} of {queries}, {share:.0%}: mMP@5 is {known:.3f} for "
+            "these, and {others:.3f} for the others."
+        )
+        of_known, of_others = (metrics.mean(self.metrics.mmp5[rows]).value for rows in (known, ~known))
+        share = count / self.queries
+        return [say(sentence, count=count, queries=queries, share=share, known=of_known, others=of_others)]
 
     @property
     def _answered_by_copies(self) -> int:

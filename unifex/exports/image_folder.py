@@ -15,29 +15,30 @@ from unifex.core.language import to_say
 from unifex.core.progress import Work
 from unifex.exports.format import Format
 from unifex.exports.hub_card import card, split_names
-from unifex.exports.names import Names, by_label
+from unifex.exports.names import METADATA, README, LabelFolders, Names, in_its_folders
 from unifex.exports.selection import Selection, Tally
 from unifex.exports.targets import IN_MEMORY, Target, copy_into
 from unifex.gallery.tags import SEPARATOR
 
-METADATA = "metadata.jsonl"
-
 
 def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     """Images by split and label, and a line of metadata for each."""
-    names, splits, domains = Names(), split_names(selection), len(selection.domains) > 1
+    names, splits = Names(), split_names(selection)
+    without = ((domain, "") for domain in selection.domains)
+    labels = LabelFolders((*selection.classes, *without), len(selection.domains) > 1)
     folders = {split: f"{name}/" if selection.splits else "" for split, name in splits.items()}
     with contextlib.ExitStack() as files:
         lines = {split: files.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY)) for split in splits}
         for record, picture in selection.with_pictures(tally):
             folder = folders[record.split]
-            name = names.free((*filter(None, [folder.strip("/")]), *by_label(record, domains)), picture.suffix)
+            *_, own = in_its_folders(record)
+            name = names.free((folder.strip("/"), labels.of(record.domain, record.label), own), picture.suffix)
             target.add(name, picture.data)
             lines[record.split].write(_line(name.removeprefix(folder), selection.row(record)))
             yield tally.step()
         for split, file in lines.items():
             copy_into(target, folders[split] + METADATA, file)
-    target.add("README.md", card(selection, {splits[split]: f"{folder}**" for split, folder in folders.items()}))
+    target.add(README, card(selection, {splits[split]: f"{folder}**" for split, folder in folders.items()}))
 
 
 def _line(name: str, row: dict[str, Any]) -> bytes:

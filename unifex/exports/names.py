@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from unifex.data.frame_names import file_name
@@ -12,6 +13,8 @@ from unifex.gallery.records import Record
 
 LONGEST = 100  # characters of a name
 MISSING = "not-included.txt"
+METADATA, README = "metadata.jsonl", "README.md"
+BESIDE = (METADATA, README.casefold(), MISSING)  # files that may lie beside folders of labels
 UNLABELLED = "unlabelled"
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/\x00-\x1f]')  # on some system
 
@@ -55,9 +58,41 @@ def in_its_folders(record: Record) -> tuple[str, ...]:
     return PurePosixPath(file_name(record.path)).parts
 
 
-def by_label(record: Record, domains: bool) -> tuple[str, ...]:
-    """A folder of its label, and its name; ``domains``: they tell labels apart."""
-    label = record.label or UNLABELLED
-    return f"{record.domain} - {label}" if domains and record.domain else label, PurePosixPath(
-        file_name(record.path)
-    ).name
+class LabelFolders:
+    """The folder of each label in one export: no two have the same, not even where case is none, and a label has the
+    same whatever the order. ``classes``: (domain, label) of what there is; ``domains``: they tell labels apart.
+
+    Of several that would have one, who is called exactly so has it; the others' end with a part of a hash of theirs.
+    """
+
+    def __init__(self, classes: Iterable[tuple[str, str]], domains: bool):
+        self._domains = domains
+        self._taken = set(BESIDE)
+        self._folders: dict[tuple[str, str], str] = {}
+        for domain, label in sorted(classes, key=self._rank):
+            self.of(domain, label)
+
+    def of(self, domain: str, label: str) -> str:
+        """Its name; without a label that of what has none."""
+        if (domain, label) not in self._folders:
+            folder = next(name for name in self._names(domain, label) if name.casefold() not in self._taken)
+            self._taken.add(folder.casefold())
+            self._folders[domain, label] = folder
+        return self._folders[domain, label]
+
+    def _text(self, domain: str, label: str) -> str:
+        label = label or UNLABELLED
+        return f"{domain} - {label}" if self._domains and domain else label
+
+    def _rank(self, of: tuple[str, str]) -> tuple[bool, bool, str, str]:
+        """Names that are labels as they are come first, and last what has no label."""
+        text = self._text(*of)
+        return not of[1], safe(text) != text, *of
+
+    def _names(self, domain: str, label: str) -> Iterator[str]:
+        plain = safe(self._text(domain, label)) or "_"
+        yield plain
+        digest = hashlib.sha256(f"{domain}\0{label}".encode()).hexdigest()
+        for digits in range(6, len(digest) + 1):
+            ending = f" ({digest[:digits]})"
+            yield f"{plain[: LONGEST - len(ending)].rstrip()}{ending}"

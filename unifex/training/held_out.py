@@ -141,7 +141,7 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
                 held_out=len(np.unique(classes[queries])),
             )
         )
-    split, why = _split(gallery, columns, queries, items, by, hold_out.seed)
+    split, why = _split(gallery, columns, queries, items, by, hold_out)
     return TrainingData(
         columns, train, split, why, by, small, copies, _clashes(columns, labelled), len(classes) - len(labelled)
     )
@@ -252,23 +252,25 @@ def _of_size(columns: ItemTable, train: np.ndarray, config: TrainConfig) -> tupl
 
 
 def _split(
-    gallery: Gallery, columns: ItemTable, queries: np.ndarray, items: np.ndarray, by: str, seed: int
+    gallery: Gallery, columns: ItemTable, queries: np.ndarray, items: np.ndarray, by: str, hold_out: HoldOut
 ) -> tuple[QueryIndexSplit | None, str]:
     """Held-out queries among all labelled items but their own copies, or among the gallery's index."""
     if not len(queries):
         if by == "images":
             return None, say("no class has an image to spare, so all are trained on")
-        return None, f"fewer than {FEWEST_TO_HOLD_OUT} classes have two images, so all are trained on"
+        if hold_out.share == 0:
+            return None, say("nothing was to be held out, so all classes are trained on")
+        return None, say("fewer than {count} classes have two images, so all are trained on", count=FEWEST_TO_HOLD_OUT)
     omitted = {}
     if len(queries) > MAX_QUERIES:
         omitted["queries not drawn"] = len(queries) - MAX_QUERIES
-        queries = queries[sample(len(queries), MAX_QUERIES, seed)]
+        queries = queries[sample(len(queries), MAX_QUERIES, hold_out.seed)]
     kind, groups = ("split", None) if by == "split" else ("leave-one-out", columns.copies)
     split = QueryIndexSplit(
-        EvalProtocol(kind, seed), columns, queries, items, groups, pairs_marked_same(gallery, columns), omitted
+        EvalProtocol(kind, hold_out.seed), columns, queries, items, groups, pairs_marked_same(gallery, columns), omitted
     )
     if not split.relevant().any():
-        return None, "no held-out class has a second image to be found: nothing can be measured on them"
+        return None, say("no held-out class has a second image to be found: nothing can be measured on them")
     return split, ""
 
 

@@ -137,7 +137,7 @@ class TrainResult:
              *(f"{value:.6f}" for value in point.scores.values())]
             for point in self.curve
         ]  # fmt: skip
-        return to_csv(header, rows, guard=False)
+        return to_csv(header, rows)
 
     def as_json(self, dim: int | None = None) -> dict[str, Any]:
         """As the command line gives it; ``before`` and ``after`` at ``dim`` (default: 64, else the gallery's)."""

@@ -30,6 +30,7 @@ from unifex.models import descriptions
 from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
 from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
+from unifex.models.trained_on import CLASSES, marks_in, marks_of
 from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
 from unifex.training.deep import adapted_table, late_samples, train_neck_anew
@@ -336,6 +337,14 @@ def _description(data: TrainingData) -> str:
     return form.format(images=len(data.train), classes=data.classes, others=data.held_out_classes)
 
 
+def _trained_on(result: TrainResult, embedder: Embedder) -> list[str]:
+    """Marks of the classes that a model has learned, and of those before them that it goes out from."""
+    columns, train = result.data.columns, result.data.train
+    goes_on = result.config.in_one_step or result.config.init == "current" or embedder.backbone.adaptation
+    before = marks_in(embedder.config.training) if goes_on else []
+    return list(dict.fromkeys([*before, *marks_of(columns.hashes[train], columns.classes[train])]))
+
+
 def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") -> None:
     """Write the model: config.json, model.safetensors, README.md (its card, with a ``note`` on the data) and
     training.csv, at once or not at all."""
@@ -351,7 +360,11 @@ def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") 
         default_dim=result.dim,
         description=_description(result.data),
         scores=scores,
-        training={"recipe": result.config.as_json(), "verdict": result.verdict},
+        training={
+            "recipe": result.config.as_json(),
+            "verdict": result.verdict,
+            CLASSES: _trained_on(result, embedder),
+        },
     )
     with new_folder(folder) as made:
         Embedder(model_config, result.neck, backbone).save(made)
