@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unifex.data.item import Item, Labels
@@ -66,8 +66,10 @@ def move(connection: sqlite3.Connection, item: int, uri: str, stamp: str) -> Non
 
 def list_items(connection: sqlite3.Connection, source: int, items: Iterable[tuple[int, Item]]) -> None:
     """Note what a source says of items by id. Saying the same again is nothing new; of tags what is new is given, and
-    what is said no more is taken away."""
+    what is said no more is taken away. A source that is none any more has nothing to say beside it."""
     items = list(items)
+    of_none = "DELETE FROM listings WHERE item = ? AND source NOT IN (SELECT id FROM sources)"
+    connection.executemany(of_none, [(item,) for item, _ in items])
     _retag(connection, source, items)
     now = one(connection, "SELECT version FROM state")
     connection.executemany(
@@ -148,14 +150,23 @@ def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:
     delete(connection, [goes])
 
 
-def relocate_source(connection: sqlite3.Connection, source: int, spec: str) -> None:
-    """Give a source another spec; one that has it already is the same."""
-    there = one(connection, "SELECT id FROM sources WHERE spec = ?", spec)
-    if there is not None:
-        for table in ("listings", "refused"):
-            connection.execute(f"UPDATE OR REPLACE {table} SET source = ? WHERE source = ?", (source, there))
-        connection.execute("DELETE FROM sources WHERE id = ?", (there,))
-    connection.execute("UPDATE sources SET spec = ? WHERE id = ?", (spec, source))
+def new_source(connection: sqlite3.Connection) -> int:
+    """An id that no source has, and that nothing names which one left behind: SQLite gives the largest again."""
+    named = (("id", "sources"), ("source", "listings"), ("source", "refused"))
+    return 1 + max(one(connection, f"SELECT MAX({column}) FROM {table}") or 0 for column, table in named)
+
+
+def relocate_sources(connection: sqlite3.Connection, moving: Mapping[int, str]) -> None:
+    """Give sources other specs, by id; one that has such a spec already is the same."""
+    for source in moving:  # first all of them: one may be where another is to be, or where it is itself
+        connection.execute("UPDATE sources SET spec = ? || id || ':' || spec WHERE id = ?", (GONE, source))
+    for source, spec in moving.items():
+        there = one(connection, "SELECT id FROM sources WHERE spec = ?", spec)
+        if there is not None:
+            for table in ("listings", "refused"):
+                connection.execute(f"UPDATE OR REPLACE {table} SET source = ? WHERE source = ?", (source, there))
+            connection.execute("DELETE FROM sources WHERE id = ?", (there,))
+        connection.execute("UPDATE sources SET spec = ? WHERE id = ?", (spec, source))
 
 
 def delete(connection: sqlite3.Connection, items: Iterable[int]) -> None:

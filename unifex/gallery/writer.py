@@ -80,10 +80,10 @@ class Writer:
         """
         with self._database.connect() as connection:
             connection.execute(
-                "INSERT INTO sources (spec, keep, complete, options, by_layout) VALUES (?, ?, 0, ?, ?) "
+                "INSERT INTO sources (id, spec, keep, complete, options, by_layout) VALUES (?, ?, ?, 0, ?, ?) "
                 "ON CONFLICT (spec) DO UPDATE SET complete = 0, keep = excluded.keep, options = excluded.options, "
                 "by_layout = excluded.by_layout",
-                (spec, keep, options, by_layout),
+                (item_rows.new_source(connection), spec, keep, options, by_layout),
             )
             return one(connection, "SELECT id FROM sources WHERE spec = ?", spec)
 
@@ -250,14 +250,12 @@ class Writer:
                 there_now.append(stays)
                 item_rows.join(connection, stays, goes)
                 item_rows.rename(connection, stays, uri)
-            sources = 0
-            for source, text in connection.execute("SELECT id, spec FROM sources").fetchall():
-                if spec := relocated(text):
-                    sources += 1
-                    item_rows.relocate_source(connection, source, spec)
+            known = connection.execute("SELECT id, spec FROM sources").fetchall()
+            sources = {source: spec for source, text in known if (spec := relocated(text))}
+            item_rows.relocate_sources(connection, sources)
             item_rows.settle(connection, there_now)
         self._images.drop_unused()
-        return Relocated(sources, len(moving), joined)
+        return Relocated(len(sources), len(moving), joined)
 
     def correct(self, said: Iterable[Correction]) -> None:
         """Store corrections; one that says otherwise of the same item replaces what was said before."""
