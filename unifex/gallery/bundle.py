@@ -195,12 +195,12 @@ def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
 
 
 def _config(packed: BundleFile) -> GalleryConfig:
-    """Its configuration, as far as it may come from elsewhere: an id of its own, no store, no model before."""
+    """Its configuration, as far as it may come from elsewhere: an id of its own, no store, no models before."""
     values = verify(packed.read("gallery.json"))
     if values.get("schema") != SCHEMA:
         raise ValueError(f"gallery.json has format {values.get('schema')!r}; update UniFEx")
     config = GalleryConfig(**values)
-    own = replace(config, id=uuid.uuid4().hex, previous="", store="", collection="")
+    own = replace(config, id=uuid.uuid4().hex, previous="", dims={}, store="", collection="")
     if own.model != RAW + own.backbone:
         check_name(own.model, "model")
     return own

@@ -33,7 +33,7 @@ def searched_with(gallery: Gallery, scratch: Path) -> dict[str, Path | Callable[
         # Before the configuration is read, which follows it: it may have been trained anew under its name, or come
         # with a later version.
         gallery.embedder.save(folder)
-    config = replace(gallery.config, previous="", store="", collection="")
+    config = replace(gallery.config, previous="", dims={}, store="", collection="")
     try:
         if names:
             _check_neck(folder, config)
