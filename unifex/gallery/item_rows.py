@@ -141,6 +141,28 @@ def adopt_corrections(connection: sqlite3.Connection, batch: Sequence[Embedded])
             )
 
 
+def succeed(connection: sqlite3.Connection, before: int, item: int) -> None:
+    """A new item shows the same picture as the one that was at its place: what sources and people said goes with it."""
+    query = "SELECT uri, path, sha256 FROM items WHERE id = ?"
+    was, now = (connection.execute(query, (id,)).fetchone() for id in (before, item))
+    connection.execute(
+        "UPDATE OR REPLACE corrections SET uri = ?, path = ?, sha256 = ? WHERE uri = ? AND sha256 = ?",
+        (*now, was[0], was[2]),
+    )
+    connection.execute(
+        "UPDATE OR REPLACE corrections SET other_uri = ?, other_path = ? WHERE other_uri = ?", (*now[:2], was[0])
+    )
+    connection.execute("UPDATE listings SET item = ? WHERE item = ?", (item, before))
+    connection.execute("UPDATE tags SET item = ?, sha256 = ? WHERE item = ?", (item, now[2], before))
+
+
+def said_of(connection: sqlite3.Connection, item: int) -> tuple[int, int]:
+    """How many corrections and tags an item has."""
+    corrected = "SELECT COUNT(*) FROM corrections JOIN items USING (uri, sha256) WHERE items.id = ?"
+    tagged = "SELECT COUNT(*) FROM tags WHERE item = ?"
+    return one(connection, corrected, item), one(connection, tagged, item)
+
+
 def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:
     """Two items turn out to be one: what was said of the one that goes is said of the other, where that is free."""
     uris = [one(connection, "SELECT uri FROM items WHERE id = ?", item) for item in (stays, goes)]
