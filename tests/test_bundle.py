@@ -13,6 +13,7 @@ import pytest
 
 from tests.support import drawing, tiny_clip
 from tests.support.galleries import QUERY, packed, run_index, unpacked
+from unifex.core.files import verify, with_checksum
 from unifex.core.progress import finish
 from unifex.gallery import bundle
 from unifex.gallery.bundle import pack
@@ -81,10 +82,10 @@ def test_an_image_that_is_gone_cannot_travel(gallery, tmp_path):
     assert packed(gallery, tmp_path / "g.zip").items == 24
 
 
-def own_model(embedder, folder: Path, name: str, seed: int) -> Embedder:
+def own_model(embedder, folder: Path, name: str, seed: int, dims: tuple[int, ...] = (64,)) -> Embedder:
     """A neck of its own, saved below a folder of models."""
-    fitted = neck.pca(np.random.default_rng(seed).standard_normal((200, embedder.backbone.feature_dim)), (64,))
-    config = replace(embedder.config, name=name, neck="pca", dims=(64,), default_dim=64)
+    fitted = neck.pca(np.random.default_rng(seed).standard_normal((200, embedder.backbone.feature_dim)), dims)
+    config = replace(embedder.config, name=name, neck="pca", dims=dims, default_dim=dims[-1])
     Embedder(config, fitted, embedder.backbone).save(folder / name)
     return Embedder.load(name, models=folder)
 
@@ -103,6 +104,28 @@ def test_the_neck_travels_and_takes_no_name_from_another(embedder, there, tmp_pa
     assert sorted(path.name for path in there.models.iterdir()) == ["mine", "mine-2"]
     switched = finish(there.use("two", embedder))  # another neck: it embeds again
     assert (switched.config.model, switched.config.dim) == ("unifex-lite-4", 64)
+
+
+def test_a_neck_that_was_trained_anew_travels(embedder, there, tmp_path):
+    """Under the name of the one that the gallery was made with, and of fewer dimensions."""
+    here = Library(tmp_path / "here")
+    gallery = here.get_or_create("drawn", lambda: own_model(embedder, here.models, "mine", seed=1, dims=(64, 128)))
+    run_index(gallery, drawing.write_folder(tmp_path / "pictures"))
+    own_model(embedder, here.models, "mine", seed=2)
+    gallery = Library(tmp_path / "here").get("drawn")
+    packed(gallery, tmp_path / "g.zip")
+    other = unpacked(tmp_path / "g.zip", "theirs", there)
+    assert hits(other, QUERY) == hits(gallery, QUERY)
+    assert other.config.dim == 64
+
+
+def test_what_nobody_could_open_is_not_packed(gallery, tmp_path):
+    """Its configuration is another's."""
+    values = verify((gallery.folder / "gallery.json").read_bytes())
+    (gallery.folder / "gallery.json").write_bytes(with_checksum(values | {"backbone": "lite2"}))
+    with pytest.raises(GalleryError, match=r"'drawn' cannot be packed: its neck .* give it a model"):
+        packed(Gallery.open(gallery.folder), tmp_path / "g.zip")
+    assert not [path for path in tmp_path.iterdir() if "g.zip" in path.name]
 
 
 def test_another_backbone_is_refused(embedder, there, tmp_path):

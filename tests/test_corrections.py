@@ -1,9 +1,13 @@
 import csv
+import hashlib
 import io
+import json
 
 import pytest
 
+from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
+from unifex.cli.main import main
 from unifex.core.errors import UnifexError
 from unifex.evaluation.splits import split_of
 from unifex.gallery import corrections
@@ -49,6 +53,61 @@ def test_a_correction_ends_when_the_image_changes(gallery, folder):
     (folder / "shapes/disc/0.png").write_bytes((folder / "signs/cross/0.png").read_bytes())
     run_index(gallery, folder)
     assert len(gallery) == 24
+
+
+def test_what_is_said_stays_where_a_file_changes_but_its_picture_does_not(gallery, folder):
+    """As a program does that writes a comment, a rating or a keyword into it."""
+
+    def write(path, comment):
+        (folder / path).write_bytes(encoded(picture("shapes/disc", int(path[-5])), "JPEG", comment=comment))
+
+    paths = ["shapes/disc/7.jpg", "shapes/disc/8.jpg", "shapes/disc/9.jpg"]
+    for path in paths:
+        write(path, b"")
+    run_index(gallery, folder)
+    (folder / "list.csv").write_text(f"path,label,tags\n{paths[0]},plate,listed\n")
+    run_index(gallery, folder / "list.csv")
+    first, second, third = map(gallery.item_at, paths)
+    say(gallery, corrections.relabel(first, "ball"), corrections.drop(second), corrections.same(third, first))
+    with gallery.write() as writer:
+        writer.tag([first.id], ["best"])
+        writer.untag([first.id], ["listed"])
+    for comment in (b"sea", b"the sea"):
+        for path in paths:
+            write(path, comment)
+        report = run_index(gallery, folder)
+        assert (report.added, report.remarks, len(gallery)) == (3, [], 26)
+        assert (gallery.item_at(paths[0]).label, gallery.item_at(paths[0]).tags) == ("ball", ("best",))
+        assert gallery.item_at(paths[0]).sha256 == hashlib.sha256((folder / paths[0]).read_bytes()).hexdigest()
+        assert gallery.database.marked_pairs("same") == [(gallery.item_at(paths[2]).id, gallery.item_at(paths[0]).id)]
+        assert not gallery.idle_corrections()
+        assert run_index(gallery, folder / "list.csv").relabelled == 0
+    with gallery.write() as writer:
+        writer.undo(gallery.corrections())
+    assert gallery.item_at(paths[0]).label == "plate"
+    assert len(gallery) == 27
+
+
+def test_what_ends_with_a_picture_is_told(gallery, folder, capsys):
+    first, second, third = (gallery.item_at(f"shapes/disc/{view}.png") for view in range(3))
+    say(gallery, corrections.relabel(first, "ball"), corrections.same(second, third), corrections.drop(third))
+    with gallery.write() as writer:
+        writer.tag([first.id, second.id, third.id], ["best", "seen"])
+    once_more = encoded(picture("shapes/disc", 0), "JPEG", quality=95)  # other pixels, if not for the eye
+    (folder / "shapes/disc/0.png").write_bytes(once_more)
+    (folder / "shapes/disc/1.png").write_bytes((folder / "signs/cross/0.png").read_bytes())
+    (remark,) = run_index(gallery, folder).remarks
+    assert (remark.path, remark.count) == ("shapes/disc/0.png", 2)
+    assert remark.text.startswith("2 corrections and 4 tags no longer apply")
+    assert run_index(gallery, folder).remarks == []
+    assert gallery.database.marked_pairs("same") == []
+    arguments = ["correct", "drawn", "--library", str(gallery.folder.parent)]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(" ")[0] for line in told if "does not apply" in line] == ["relabel", "same"]
+    assert main([*arguments, "--json"]) == 0
+    applies = [said["applies"] for said in json.loads(capsys.readouterr().out)["corrections"]]
+    assert applies == [True, False, False]
 
 
 def test_same_pairs_reach_the_evaluation(gallery):

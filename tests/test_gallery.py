@@ -17,6 +17,7 @@ from PIL import Image
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import assert_no_orphans, make_model, run_index
+from unifex.cli.main import main
 from unifex.core import progress, thumbnails
 from unifex.core.files import verify, with_checksum
 from unifex.core.locks import lock_in_folder
@@ -240,6 +241,26 @@ def test_another_neck_re_embeds_from_features(gallery, embedder, folder):
     features = reopened.features(view.columns.sha256s())
     assert np.allclose(view.embeddings, other.neck.embed(features, 64), atol=1e-6)
     assert Gallery.open(gallery.folder).config.model == "unifex-lite-4"  # looking is not changing
+
+
+@pytest.mark.parametrize("dim", [None, 128])
+def test_who_goes_back_to_a_model_has_its_dimension_again(tmp_path, folder, embedder, dim, capsys):
+    gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder, dim)
+    run_index(gallery, folder)
+    before = gallery.snapshot().embeddings.copy()
+    for name in ("narrow", "narrower"):
+        make_model(embedder, name, dims=(64,)).save(tmp_path / "indexes" / "models" / name)
+
+    def use(*model: str) -> tuple[str, int]:
+        assert main(["use", "drawn", *model, "--library", str(tmp_path / "indexes"), "--json"]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        return answer["model"], answer["dim"]
+
+    own = embedder.name, dim or 256
+    assert [use("narrow"), use(), use(), use("narrower"), use(own[0])] == [
+        ("narrow", 64), own, ("narrow", 64), ("narrower", 64), own,
+    ]  # fmt: skip
+    np.testing.assert_array_equal(Gallery.open(gallery.folder).snapshot().embeddings, before)
 
 
 def test_another_backbone_is_refused(gallery, embedder, monkeypatch):

@@ -164,6 +164,8 @@ ATTACKS: dict[str, Callable[[Files, Path], Files]] = {
     "a dimension of text": config(dim="SECRET"),
     "an id of a path": config(id="../../x"),
     "a model before": config(previous="SECRET"),
+    "a dimension before": config(dims={"SECRET": 64}),
+    "dimensions that are none": config(dims=["SECRET"]),
     "not json": replaced("gallery.json", b"["),
     "deep json": replaced("gallery.json", b"[" * 60_000),
     "features as a pickle": replaced("features/", array(np.array([{}], object), allow_pickle=True)),
@@ -217,6 +219,7 @@ def assert_harmless(gallery: Gallery, tmp_path: Path) -> None:
     assert {record.uri.partition("/")[0] for record in records} == {f"bundle:{gallery.config.id}"}
     assert gallery.unfinished() == []
     assert gallery.config.store == gallery.config.previous == ""
+    assert not gallery.config.dims
     for record in records:
         assert Image.open(io.BytesIO(gallery.thumbnail(record.sha256))).size <= (192, 192)
         try:

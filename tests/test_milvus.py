@@ -2,6 +2,7 @@
 ``test_milvus_server``, in a server."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -203,6 +204,26 @@ def test_names_and_deletion(both):
     library.move_to("again", STORE)
     library.delete("again")
     assert not renamed.folder.exists()
+
+
+@of_a_file
+@pytest.mark.parametrize("deleted", [True, False])
+def test_what_a_copy_leaves_stays_for_the_other(gallery, tmp_path, deleted):
+    """A folder that was copied has its collection in a store that lies elsewhere in common with the other; so has
+    every gallery there the connection."""
+    library, query = Library(gallery.folder.parent), [encoded(picture("shapes/disc", 50))]
+    moved = library.move_to(gallery.name, f"milvus:{tmp_path}/far.db")
+    shutil.copytree(moved.folder, moved.folder.with_name("copy"))
+    found = [search(library.get(name), query, 3).hits[0].path for name in library.names()]
+    if deleted:
+        library.delete("copy")
+    else:
+        library.move_to("copy", "faiss")
+    assert [search(library.get(gallery.name), query, 3).hits[0].path] * 2 == found
+    assert moved.snapshot().index.candidates.client.list_collections() == [moved.config.collection_name]
+    library.delete(gallery.name)
+    assert not milvus_index._client(f"{tmp_path}/far.db").list_collections()
+    MilvusIndex.release(moved.config.store, moved.folder)
 
 
 def test_a_restart_finds_what_was_kept(both):

@@ -147,6 +147,13 @@ def test_can_be_added_to_corrected_and_packed(old, frozen, tmp_path):
     assert hits(finish(bundle.unpack(tmp_path / "packed.zip", "unpacked", Library(tmp_path / "other")))) == changed
 
 
+def test_is_packed_as_it_is(old, tmp_path):
+    """Whoever wrote it, its model may have come anew since."""
+    finish(bundle.pack(Library(old.parent).get(old.name), tmp_path / "packed.zip"))
+    other = finish(bundle.unpack(tmp_path / "packed.zip", "unpacked", Library(tmp_path / "other")))
+    assert hits(other) == expected(old.name)
+
+
 def _names(folder: Path) -> list[str]:
     return [path.as_posix() for path in folder.rglob("*.png")]
 

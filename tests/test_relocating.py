@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from tests.support import drawing
 from tests.support.galleries import assert_no_orphans, run_index
 from tests.support.reindexing import correct, counts, items, labels
 from unifex.cli.main import main
@@ -66,3 +67,40 @@ def test_relocate_takes_what_was_indexed_there_to_the_new_place(gallery, folder,
         == 0
     )
     assert len(gallery) == 0
+
+
+def test_relocate_to_where_it_is_changes_nothing_and_says_so(gallery, folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    before, version = items(gallery), gallery.database.version()
+    for spelling in (str(folder), f"{folder}/", str(tmp_path / "link"), f"{folder}/../pictures"):
+        with pytest.raises(GalleryError, match="already"):
+            relocate(gallery, str(folder), spelling)
+    assert (items(gallery), gallery.database.version()) == (before, version)
+    assert [known.spec for known in gallery.sources()] == [str(folder)]
+    run_index(gallery, drawing.write_folder(tmp_path / "others", 1))
+    assert forget(gallery, str(tmp_path / "others")) == len(drawing.LABELS)
+    assert items(gallery) == before
+
+
+def test_of_sources_that_move_up_one_after_another_none_is_lost(gallery, folder, tmp_path):
+    """One goes where the other was."""
+    shutil.copytree(folder / "shapes", folder / "pictures")
+    run_index(gallery, folder / "pictures")
+    (tmp_path / "pictures").rename(tmp_path / "old")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "old").rename(tmp_path / "pictures/pictures")
+    assert relocate(gallery, str(folder), str(folder / "pictures")).sources == 2
+    assert [known.spec for known in gallery.sources()] == [str(folder / "pictures"), str(folder / "pictures/pictures")]
+    assert_no_orphans(gallery)
+
+
+def test_a_new_source_takes_over_no_items_whose_own_is_lost(gallery, folder, tmp_path):
+    """An earlier version lost the source that was relocated to where it was."""
+    with gallery.write(), gallery.database.connect() as database:
+        database.execute("DELETE FROM sources")
+    run_index(gallery, drawing.write_folder(tmp_path / "others", 1))
+    assert forget(gallery, str(tmp_path / "others")) == len(drawing.LABELS)
+    assert len(gallery) == 24
+    assert counts(run_index(gallery, folder)) == (0, 24, 0, 0, 0)
+    assert forget(gallery, str(folder)) == 24  # they are its own again
+    assert_no_orphans(gallery)

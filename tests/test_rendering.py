@@ -53,7 +53,9 @@ MARKUP = {
     "gallery": lambda: gallery_report.gallery_facts(FACTS, EVIL),
     "part of an evaluation": lambda: failure_lists.part_title(Part(label=EVIL), MEASURED, 0, 0),
     "labels": lambda: evaluation_report.labels(MEASURED, "<script>alert('1')"),
-    "corrections": lambda: failure_lists.corrections([Correction("drop", EVIL, EVIL, "0" * 64)], EVIL, editable=True),
+    "corrections": lambda: failure_lists.corrections(
+        [Correction("drop", EVIL, EVIL, "0" * 64)], [Correction("drop", EVIL, EVIL, "0" * 64)], EVIL, editable=True
+    ),
     "changed": lambda: training_report.changed([CHANGED], lambda _: CARD, EVIL, EVIL),
 }
 

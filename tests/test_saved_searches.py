@@ -1,6 +1,7 @@
 """Searches that are saved with a gallery."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -96,6 +97,27 @@ def test_names_are_changed_taken_and_refused(gallery, library, searches):
     assert len(SavedSearches(library, renamed).all()) == 1
     library.delete("renamed")
     assert not list((library.folder / SEARCHES).glob("*.json"))
+
+
+@pytest.mark.parametrize("deleted", ["drawn", "copy"])
+def test_they_go_with_the_last_of_a_gallery_and_its_copies(gallery, library, searches, deleted):
+    """A folder that was copied is the same gallery."""
+    searches.add(SavedSearch.new(gallery, "discs", Query(items=(1,))))
+    shutil.copytree(gallery.folder, gallery.folder.with_name("copy"))
+    library.delete(deleted)
+    (left,) = library.names()
+    assert [saved.name for saved in SavedSearches(library, library.get(left)).all()] == ["discs"]
+    library.delete(left)
+    assert not list((library.folder / SEARCHES).glob("*.json"))
+
+
+def test_a_copy_of_one_that_is_only_read_leaves_what_was_saved_of_both(gallery, tmp_path):
+    own = Library(tmp_path / "own", builtin=Library(gallery.folder.parent))
+    shutil.copytree(gallery.folder, own.folder / "copy")
+    saved = SavedSearches(own, own.get("drawn"))
+    saved.add(SavedSearch.new(gallery, "discs", Query(items=(1,))))
+    own.delete("copy")
+    assert [one.name for one in saved.all()] == ["discs"]
 
 
 def test_another_backbone_says_what_is_to_be_done(gallery):

@@ -438,6 +438,7 @@ def test_a_place_of_a_store_that_is_not_the_new_one(s3, web, photos, index, gall
         ("s3://elsewhere", "s3://there/few", "has nothing from 's3://elsewhere' (but from 's3://here/in')"),
         ("s3://here/i", "s3://there/few", "has nothing from"),
         ("s3://here/in", "s3://there/other", "nothing of 's3://here/in' is at 's3://there/other'"),
+        ("s3://here/in", "S3://here/in/", "'s3://here/in' is at 'S3://here/in/' already"),
         ("s3://here/in", "s3://there/few", "only 2 of the 6 items of 's3://here/in' are at 's3://there/few': copy the"),
         ("s3://here/in", "s3://there/others", "of 6 that were looked at, 0 are what was indexed"),
         ("s3://here/in", "s3://empty/in", "is empty, or cannot be seen with these credentials"),

@@ -143,10 +143,13 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
     stored = gallery.corrections()
     if options.out:
         write_atomically(options.out, as_csv(stored).encode())
+    idle = gallery.idle_corrections()
     for correction in stored:
-        say(options, f"{correction.kind:8} {correction.sentence}")
+        applies = "" if correction not in idle else " (does not apply: its image is gone, or another is there)"
+        say(options, f"{correction.kind:8} {correction.sentence}{applies}")
     say(options, f"{plural(len(stored), 'correction')} in gallery '{gallery.name}'")
-    return {"gallery": gallery.name, "corrections": [asdict(correction) for correction in stored]}
+    told = [asdict(correction) | {"applies": correction not in idle} for correction in stored]
+    return {"gallery": gallery.name, "corrections": told}
 
 
 def _forget(options: argparse.Namespace) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import sqlite3
 import tempfile
 import uuid
@@ -35,6 +34,7 @@ from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.gallery.bundle_file import CONTENTS, SCHEMA, SEARCHES_FILE, WIDEST, BundleFile, Contents, refusing
+from unifex.gallery.bundle_model import adopt_model, searched_with
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.database import FILE as ITEMS
 from unifex.gallery.errors import GalleryError
@@ -43,9 +43,9 @@ from unifex.gallery.library import MOST_SEARCHES_BYTES, Library, check_name
 from unifex.gallery.pictures import thumbnail_origin
 from unifex.gallery.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
 from unifex.gallery.records import Record
-from unifex.models import hub, zoo
+from unifex.models import hub
 from unifex.models.backbones import BackboneError
-from unifex.models.embedder import FILES, RAW, ModelConfig, ModelError, find_model, hashes_of, read_neck
+from unifex.models.embedder import RAW, ModelError
 from unifex.models.hub import HubFile
 
 ON_HUB = "gallery.zip"
@@ -127,11 +127,7 @@ def _files(
             rebuilt = rebuild(database, scratch / ITEMS, place, name, () if places else PLACE)
     except ValueError as error:
         raise GalleryError(f"gallery '{gallery.name}' cannot be packed: {error}") from error
-    config = replace(gallery.config, previous="", store="", collection="")
-    found: dict[str, Path | Callable[[], bytes]] = {
-        "gallery.json": lambda: with_checksum(asdict(config)),
-        ITEMS: scratch / ITEMS,
-    }
+    found: dict[str, Path | Callable[[], bytes]] = {**searched_with(gallery, scratch), ITEMS: scratch / ITEMS}
     for shard in rebuilt.shards:
         gallery.database.load_shard(shard)  # which checks it
         found[f"features/{shard:05d}.npy"] = gallery.database.shard_path(shard)
@@ -140,9 +136,6 @@ def _files(
         if name:
             record = originals[sha256]
             found[f"originals/{sha256[:2]}/{name}"] = lambda record=record: _image_of(gallery, record)
-    if not gallery.config.model.startswith(RAW):  # a bare backbone has no neck
-        gallery.embedder.save(scratch / "model")
-        found |= {f"model/{name}": scratch / "model" / name for name in FILES}
     return found
 
 
@@ -191,7 +184,7 @@ def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
             if done % 64 == 0:
                 yield stage.at(done)
             extract()
-        config = _adopt_model(packed, config, new, library, widths)
+        config = adopt_model(packed, config, new, library, widths)
         if SEARCHES_FILE in packed.infos:  # looked at whenever they are read, since they need not be one's own
             disk.make_folder(library.searches_path(config.id).parent)
             write_atomically(library.searches_path(config.id), packed.read(SEARCHES_FILE))
@@ -202,12 +195,12 @@ def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
 
 
 def _config(packed: BundleFile) -> GalleryConfig:
-    """Its configuration, as far as it may come from elsewhere: an id of its own, no store, no model before."""
+    """Its configuration, as far as it may come from elsewhere: an id of its own, no store, no models before."""
     values = verify(packed.read("gallery.json"))
     if values.get("schema") != SCHEMA:
         raise ValueError(f"gallery.json has format {values.get('schema')!r}; update UniFEx")
     config = GalleryConfig(**values)
-    own = replace(config, id=uuid.uuid4().hex, previous="", store="", collection="")
+    own = replace(config, id=uuid.uuid4().hex, previous="", dims={}, store="", collection="")
     if own.model != RAW + own.backbone:
         check_name(own.model, "model")
     return own
@@ -281,53 +274,10 @@ def _extract_image(packed: BundleFile, new: Path, sha256: str, original: str) ->
         (new / name).write_bytes(data)
 
 
-def _adopt_model(
-    packed: BundleFile, config: GalleryConfig, new: Path, library: Library, widths: set[int]
-) -> GalleryConfig:
-    """The neck in the bundle becomes a model here, under a free name where its own means another neck."""
-    if config.model.startswith(RAW):
-        with contextlib.suppress(BackboneError):  # it may not be here
-            _check_width(widths, zoo.get(config.backbone).feature_dim)
-        return config
-    folder = new / "model"
-    folder.mkdir()
-    for name in FILES:
-        packed.extract(f"model/{name}", folder / name)
-    model = ModelConfig.read(folder / FILES[0])
-    neck = read_neck(folder)
-    if (model.backbone, model.backbone_hash, neck.hash) != (config.backbone, config.backbone_hash, config.neck_hash):
-        raise ValueError("its neck is not the one that it was made with")
-    neck.check_dim(config.dim)
-    _check_width(widths, neck.input_dim)
-    check_name(model.name, "model")
-    free = (model.name, *(f"{model.name}-{number}" for number in range(2, 1000)))
-    own = (model.backbone_hash, neck.hash)
-    name = next(name for name in free if _model_here(name, library.models) in (None, own))
-    if _model_here(name, library.models) is None:
-        (folder / FILES[0]).write_text(json.dumps({**asdict(model), "name": name}), encoding="utf-8")
-        library.models.mkdir(parents=True, exist_ok=True)
-        folder.rename(library.models / name)
-    shutil.rmtree(folder, ignore_errors=True)
-    return replace(config, model=name)
-
-
-def _check_width(widths: set[int], expected: int) -> None:
-    if widths - {expected}:
-        raise ValueError(f"it holds {min(widths)} features an image, its model takes {expected}")
-
-
 def _make_ready(gallery: Gallery) -> None:
     """Keep what is derived from it, where its backbone is here; else that is for who brings the backbone."""
     with gallery.write(), contextlib.suppress(ModelError, BackboneError):
         gallery.derived.save()
-
-
-def _model_here(name: str, models: Path) -> tuple[str, str] | None:
-    """Hashes of backbone and neck of a model of this name here; None when there is no such model."""
-    try:
-        return hashes_of(find_model(name, models))
-    except ModelError:
-        return None
 
 
 def push(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,8 @@ FILE = "gallery.json"
 
 @dataclass(frozen=True)
 class GalleryConfig:
-    """``gallery.json``: which model the gallery is searched with; ``previous``: with which it was before that.
+    """``gallery.json``: which model the gallery is searched with; ``previous``: with which it was before that;
+    ``dims``: of the models that it was searched with before, at which dimension.
 
     ``store``: where its vectors are searched, see :func:`unifex.vector_index.index_types.of_store`; empty for FAISS.
     ``collection``: what the names of its collections there begin with.
@@ -37,9 +38,11 @@ class GalleryConfig:
     store: str = ""
     collection: str = ""
     schema: int = SCHEMA
+    dims: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        wrong = [name for name, kind in self.__annotations__.items() if type(getattr(self, name)).__name__ != kind]
+        kinds = {name: kind.partition("[")[0] for name, kind in self.__annotations__.items()}
+        wrong = [name for name, kind in kinds.items() if type(getattr(self, name)).__name__ != kind]
         if wrong or self.dim < 1 or not re.fullmatch(r"[0-9a-f]{32}", self.id):
             raise ValueError(f"its {' and '.join(wrong or ['id or dim'])} cannot be right")
         if self.store and not re.fullmatch(r"unifex_[0-9a-f]{32}", self.collection):
@@ -134,9 +137,12 @@ class GalleryModel:
                 )
             )
         if (embedder.name, embedder.neck.hash) != (config.model, config.neck_hash):
-            dim = config.dim if config.dim in embedder.neck.dims else embedder.default_dim
-            previous = config.previous if embedder.name == config.model else config.model
-            self.config = replace(config, model=embedder.name, neck_hash=embedder.neck.hash, dim=dim, previous=previous)
+            wanted = (config.dims.get(embedder.name), config.dim)  # who goes back finds it as it was
+            dim = next((dim for dim in wanted if dim in embedder.neck.dims), embedder.default_dim)
+            own = replace(config, model=embedder.name, neck_hash=embedder.neck.hash, dim=dim)
+            if embedder.name != config.model:
+                own = replace(own, previous=config.model, dims={**config.dims, config.model: config.dim})
+            self.config = own
 
     def is_of(self, embedder: Embedder | None) -> bool:
         """Whether the gallery was opened with this model (with its own when None)."""

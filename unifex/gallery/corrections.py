@@ -1,8 +1,8 @@
 """What people say of a gallery's items that its source got wrong: stored beside the items and applied when reading.
 
 The source's own labels stay as they are, so that every correction can be undone, indexing the source again loses none,
-and the list can be exported. A correction belongs to an image: it ends when the file's content changes, and goes where
-that content is found again.
+and the list can be exported. A correction belongs to an image: it ends when the file shows another picture, and goes
+where that image is found again.
 """
 
 from __future__ import annotations
@@ -108,6 +108,11 @@ def distinct(item: Record, other: Record) -> Correction:
 
 
 COLUMNS = tuple(field.name for field in fields(Correction))
+IDLE = f"""
+SELECT {", ".join(COLUMNS)} FROM corrections
+WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.uri = corrections.uri AND items.sha256 = corrections.sha256)
+    OR (other_uri > '' AND NOT EXISTS (SELECT 1 FROM items WHERE items.uri = corrections.other_uri))
+"""
 
 
 def as_csv(corrections: Iterable[Correction]) -> str:

@@ -280,6 +280,11 @@ class Database:
         with self.connect() as database:
             return [Correction(*row) for row in database.execute(query)]
 
+    def idle_corrections(self) -> frozenset[Correction]:
+        """Those that do not apply: the image that they are of is not there now, at its place or at all."""
+        with self.connect() as database:
+            return frozenset(Correction(*row) for row in database.execute(corrections.IDLE))
+
     def source_labels(self) -> dict[int, str]:
         """What its source says of each item whose label somebody corrected: id -> label."""
         query = (
@@ -292,7 +297,7 @@ class Database:
     def marked_pairs(self, kind: str) -> list[tuple[int, int]]:
         """The ids of both items of each correction of two items: that are there, left out or not."""
         query = (
-            "SELECT one.id, other.id FROM corrections JOIN items AS one ON one.uri = corrections.uri "
+            "SELECT one.id, other.id FROM corrections JOIN items AS one USING (uri, sha256) "
             "JOIN items AS other ON other.uri = other_uri WHERE kind = ?"
         )
         with self.connect() as database:

@@ -258,6 +258,10 @@ class Gallery:
         """What people said of its items, by kind and path."""
         return self.database.corrections()
 
+    def idle_corrections(self) -> frozenset[Correction]:
+        """Those that do not apply: the image that they are of is not there now, at its place or at all."""
+        return self.database.idle_corrections()
+
     def tags(self) -> dict[str, int]:
         """How many items have each tag, by tag in alphabetical order."""
         return self.database.tags()

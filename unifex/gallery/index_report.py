@@ -8,6 +8,7 @@ from unifex.core.language import say, thousands, to_say
 from unifex.core.text import plural
 from unifex.data.item import Item, Skipped
 from unifex.gallery.errors import GalleryError
+from unifex.gallery.writer import Ended
 
 
 class PruneRefused(GalleryError):
@@ -29,7 +30,8 @@ class IndexReport:
 
     ``removed``: what the source no longer has (prune), or has as a file that is no image any more. ``relabelled``:
     items that were there and have another label, domain or split now. ``missing``: what is gone from the source and
-    stays, since nobody asked to prune. ``remarks``: what was made of files that are not read as they stand.
+    stays, since nobody asked to prune. ``remarks``: what was made of files that are not read as they stand, and
+    what was said of pictures that are no more.
     """
 
     gallery: str
@@ -69,7 +71,8 @@ class Remark:
 
 @dataclass
 class Counts:
-    """What an indexing has done so far; ``noted``: what is to be said -> paths of which."""
+    """What an indexing has done so far; ``noted``: what is to be said -> paths of which; ``ended``: what was said of
+    pictures that are no more."""
 
     done: int = 0
     added: int = 0
@@ -78,6 +81,7 @@ class Counts:
     relabelled: int = 0
     failed: list[Skipped] = field(default_factory=list)
     noted: dict[str, list[str]] = field(default_factory=dict)
+    ended: Ended = Ended()
 
     def note(self, item: Item) -> None:
         """What the report must say of an item that is in the gallery."""
@@ -86,4 +90,11 @@ class Counts:
 
     def remarks(self) -> list[Remark]:
         """Each once, however many items it is of."""
-        return [Remark(paths[0], text, len(paths)) for text, paths in self.noted.items()]
+        found = [Remark(paths[0], text, len(paths)) for text, paths in self.noted.items()]
+        if self.ended.items:
+            corrections = plural(self.ended.corrections, "correction", "corrections")
+            tags = plural(self.ended.tags, "tag", "tags")
+            sentence = to_say("{corrections} and {tags} no longer apply: another picture is there, or none")
+            told = say(sentence, corrections=corrections, tags=tags)
+            found.append(Remark(self.ended.path, told, self.ended.items))
+        return found

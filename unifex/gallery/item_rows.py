@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unifex.data.item import Item, Labels
@@ -66,8 +66,10 @@ def move(connection: sqlite3.Connection, item: int, uri: str, stamp: str) -> Non
 
 def list_items(connection: sqlite3.Connection, source: int, items: Iterable[tuple[int, Item]]) -> None:
     """Note what a source says of items by id. Saying the same again is nothing new; of tags what is new is given, and
-    what is said no more is taken away."""
+    what is said no more is taken away. A source that is none any more has nothing to say beside it."""
     items = list(items)
+    of_none = "DELETE FROM listings WHERE item = ? AND source NOT IN (SELECT id FROM sources)"
+    connection.executemany(of_none, [(item,) for item, _ in items])
     _retag(connection, source, items)
     now = one(connection, "SELECT version FROM state")
     connection.executemany(
@@ -139,6 +141,28 @@ def adopt_corrections(connection: sqlite3.Connection, batch: Sequence[Embedded])
             )
 
 
+def succeed(connection: sqlite3.Connection, before: int, item: int) -> None:
+    """A new item shows the same picture as the one that was at its place: what sources and people said goes with it."""
+    query = "SELECT uri, path, sha256 FROM items WHERE id = ?"
+    was, now = (connection.execute(query, (id,)).fetchone() for id in (before, item))
+    connection.execute(
+        "UPDATE OR REPLACE corrections SET uri = ?, path = ?, sha256 = ? WHERE uri = ? AND sha256 = ?",
+        (*now, was[0], was[2]),
+    )
+    connection.execute(
+        "UPDATE OR REPLACE corrections SET other_uri = ?, other_path = ? WHERE other_uri = ?", (*now[:2], was[0])
+    )
+    connection.execute("UPDATE listings SET item = ? WHERE item = ?", (item, before))
+    connection.execute("UPDATE tags SET item = ?, sha256 = ? WHERE item = ?", (item, now[2], before))
+
+
+def said_of(connection: sqlite3.Connection, item: int) -> tuple[int, int]:
+    """How many corrections and tags an item has."""
+    corrected = "SELECT COUNT(*) FROM corrections JOIN items USING (uri, sha256) WHERE items.id = ?"
+    tagged = "SELECT COUNT(*) FROM tags WHERE item = ?"
+    return one(connection, corrected, item), one(connection, tagged, item)
+
+
 def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:
     """Two items turn out to be one: what was said of the one that goes is said of the other, where that is free."""
     uris = [one(connection, "SELECT uri FROM items WHERE id = ?", item) for item in (stays, goes)]
@@ -148,14 +172,23 @@ def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:
     delete(connection, [goes])
 
 
-def relocate_source(connection: sqlite3.Connection, source: int, spec: str) -> None:
-    """Give a source another spec; one that has it already is the same."""
-    there = one(connection, "SELECT id FROM sources WHERE spec = ?", spec)
-    if there is not None:
-        for table in ("listings", "refused"):
-            connection.execute(f"UPDATE OR REPLACE {table} SET source = ? WHERE source = ?", (source, there))
-        connection.execute("DELETE FROM sources WHERE id = ?", (there,))
-    connection.execute("UPDATE sources SET spec = ? WHERE id = ?", (spec, source))
+def new_source(connection: sqlite3.Connection) -> int:
+    """An id that no source has, and that nothing names which one left behind: SQLite gives the largest again."""
+    named = (("id", "sources"), ("source", "listings"), ("source", "refused"))
+    return 1 + max(one(connection, f"SELECT MAX({column}) FROM {table}") or 0 for column, table in named)
+
+
+def relocate_sources(connection: sqlite3.Connection, moving: Mapping[int, str]) -> None:
+    """Give sources other specs, by id; one that has such a spec already is the same."""
+    for source in moving:  # first all of them: one may be where another is to be, or where it is itself
+        connection.execute("UPDATE sources SET spec = ? || id || ':' || spec WHERE id = ?", (GONE, source))
+    for source, spec in moving.items():
+        there = one(connection, "SELECT id FROM sources WHERE spec = ?", spec)
+        if there is not None:
+            for table in ("listings", "refused"):
+                connection.execute(f"UPDATE OR REPLACE {table} SET source = ? WHERE source = ?", (source, there))
+            connection.execute("DELETE FROM sources WHERE id = ?", (there,))
+        connection.execute("UPDATE sources SET spec = ? WHERE id = ?", (spec, source))
 
 
 def delete(connection: sqlite3.Connection, items: Iterable[int]) -> None:

@@ -241,9 +241,7 @@ class Library:
             raise GalleryError(
                 say("a folder '{name}' that is no gallery is in its place; choose another name", name=target.name)
             )
-        store = self.get(name).config.store
-        if kind := index_types.of_store(store):
-            kind.release(store, source)
+        self._release(source, self.get(name).config)
         self._when_idle(source, lambda: source.rename(target))
         self._open.pop(name, None)
         return self.get(target.name)
@@ -266,16 +264,28 @@ class Library:
         self._open.pop(name, None)
         _remove(trash)
         if config:
-            self.searches_path(config.id).unlink(missing_ok=True)
+            if all(other.id != config.id for other in self._configs()):
+                self.searches_path(config.id).unlink(missing_ok=True)
             self._leave_store(trash, config, elsewhere=True)
 
-    @classmethod
-    def _leave_store(cls, folder: Path, config: GalleryConfig, elsewhere: bool = False) -> None:
-        """Drop what a gallery has in a store (only where that lies ``elsewhere``). Where it does not answer, or nobody
-        here knows it, the gallery need not wait for it."""
+    def _configs(self) -> Iterator[GalleryConfig]:
+        """Of the galleries here that can tell. A folder that was copied has the id and the collection of the other:
+        what lies by these outside of it is of both."""
+        for name in self.own_names():
+            with contextlib.suppress(UnifexError, OSError):
+                yield GalleryConfig.read(self.folder / name)
+        if self.builtin:
+            yield from self.builtin._configs()
+
+    def _leave_store(self, folder: Path, config: GalleryConfig, elsewhere: bool = False) -> None:
+        """Drop what a gallery has in a store (only where that lies ``elsewhere``), unless another has the same there.
+        Where it does not answer, or nobody here knows it, the gallery need not wait for it."""
         try:
             kind = index_types.of_store(config.store)
-            if kind is None or (elsewhere and not kind.is_elsewhere(config.store)):
+            lies_elsewhere = kind is not None and kind.is_elsewhere(config.store)
+            if kind is None or (elsewhere and not lies_elsewhere):
+                return
+            if lies_elsewhere and any(other.collection == config.collection for other in self._configs()):
                 return
             kind.forget(config.store, folder, config.collection)
         except (UnifexError, OSError, ValueError) as error:
@@ -283,12 +293,14 @@ class Library:
                 "gallery '%s': its collections %s* stay in %s: %s",
                 folder.name, config.collection, config.store, error,
             )  # fmt: skip
-        cls._release(folder, config)
+        self._release(folder, config)
 
-    @staticmethod
-    def _release(folder: Path, config: GalleryConfig) -> None:
+    def _release(self, folder: Path, config: GalleryConfig) -> None:
+        """Let go of a gallery's store, unless it lies elsewhere and a gallery here is searched in it."""
         try:
-            if kind := index_types.of_store(config.store):
+            kind = index_types.of_store(config.store)
+            in_use = kind and kind.is_elsewhere(config.store) and any(c.store == config.store for c in self._configs())
+            if kind and not in_use:
                 kind.release(config.store, folder)
         except (UnifexError, OSError, ValueError) as error:
             log.warning("gallery '%s': its store is not let go of: %s", folder.name, error)

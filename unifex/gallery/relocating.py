@@ -23,9 +23,9 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
     """Everything that was indexed at or below the folder, file or address ``old`` lies at ``new`` now: same items, same
     labels, nothing is embedded anew.
 
-    Raises ``GalleryError`` when nothing was indexed there, when nothing is there now, or when the gallery is busy; of
-    stores also when less than half is there now, or what is there are other images. ``SourceError`` when the store
-    cannot be read, or an address is none.
+    Raises ``GalleryError`` when nothing was indexed there, when nothing is there now, when ``new`` is where it lies
+    already, or when the gallery is busy; of stores also when less than half is there now, or what is there are other
+    images. ``SourceError`` when the store cannot be read, or an address is none.
     """
     known = [source.spec for source in gallery.sources()]
     target = addresses.remembered(new) if store_tree.is_address(new) else locations.typed(new).resolve().as_posix()
@@ -45,6 +45,8 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
                 )
             )
         moving, stamps = _as_called(moving, target) if store_tree.is_address(target) else (moving, {})
+        if all(text == there for text, there in moving.items()):
+            raise GalleryError(say("'{old}' is at '{new}' already; give the place where it is now", old=old, new=new))
         found = {text: there for text, there in moving.items() if there in stamps or locations.is_there(there)}
         if not found and (stored or not stamps):
             raise GalleryError(

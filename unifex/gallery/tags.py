@@ -2,7 +2,7 @@
 
 What a file or a source has for keywords is an item's from the beginning, to be taken away as any other tag.
 An item has any number. They belong to an image, as corrections do: an item keeps them wherever its file goes, they end
-when the file's content changes, and an item that was removed has them again when that content is indexed once more.
+when the file shows another picture, and an item that was removed has them again when that content is indexed once more.
 """
 
 from __future__ import annotations

@@ -43,6 +43,22 @@ class Relocated:
     joined: int
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What people said of ``items`` whose pictures are there no more; ``path``: of the first."""
+
+    path: str = ""
+    items: int = 0
+    corrections: int = 0
+    tags: int = 0
+
+    def and_of(self, path: str, corrections: int, tags: int) -> Ended:
+        """With what was said of one more, if anything was."""
+        if not (corrections or tags):
+            return self
+        return Ended(self.path or path, self.items + 1, self.corrections + corrections, self.tags + tags)
+
+
 class Writer:
     """One holder of the lock. Every method leaves the gallery whole, even when killed half way."""
 
@@ -80,10 +96,10 @@ class Writer:
         """
         with self._database.connect() as connection:
             connection.execute(
-                "INSERT INTO sources (spec, keep, complete, options, by_layout) VALUES (?, ?, 0, ?, ?) "
+                "INSERT INTO sources (id, spec, keep, complete, options, by_layout) VALUES (?, ?, ?, 0, ?, ?) "
                 "ON CONFLICT (spec) DO UPDATE SET complete = 0, keep = excluded.keep, options = excluded.options, "
                 "by_layout = excluded.by_layout",
-                (spec, keep, options, by_layout),
+                (item_rows.new_source(connection), spec, keep, options, by_layout),
             )
             return one(connection, "SELECT id FROM sources WHERE spec = ?", spec)
 
@@ -131,6 +147,9 @@ class Writer:
             for item, entry in moved:
                 item_rows.move(connection, item, entry.item.uri, entry.item.stamp)
             inserted = [(item, entry.item) for item, entry in zip(item_rows.insert(connection, source, batch), batch)]
+            for (item, _), entry in zip(inserted, batch):
+                if entry.instead_of:
+                    item_rows.succeed(connection, entry.instead_of, item)
             found = [(item, entry.item) for item, entry in moved]
             item_rows.list_items(connection, source, [*inserted, *found])
             words = ((id, tag) for (id, _), e in zip(inserted, batch) if e.said for tag in e.said.keywords)
@@ -150,24 +169,27 @@ class Writer:
             for item in items:
                 item_rows.make_way(connection, item)
 
-    def drop_left(self) -> None:
+    def drop_left(self) -> Ended:
         """Remove items whose place shows something else and whose content was found nowhere.
 
         What lists said of such a place they say of what is there now.
         """
+        ended = Ended()
         with self._database.connect() as connection:
-            left = connection.execute("SELECT id, uri FROM items WHERE uri GLOB ?", (f"{GONE}*",)).fetchall()
-            for item, uri in left:
+            left = connection.execute("SELECT id, uri, path FROM items WHERE uri GLOB ?", (f"{GONE}*",)).fetchall()
+            for item, uri, path in left:
                 place = uri.removeprefix(f"{GONE}{item}:")
+                ended = ended.and_of(path, *item_rows.said_of(connection, item))
                 connection.execute("UPDATE OR IGNORE corrections SET uri = ? WHERE uri = ?", (place, uri))
                 connection.execute("UPDATE OR IGNORE corrections SET other_uri = ? WHERE other_uri = ?", (place, uri))
                 successor = one(connection, "SELECT id FROM items WHERE uri = ?", place)
                 if successor:
                     connection.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (successor, item))
                     item_rows.settle(connection, [successor])
-            item_rows.delete(connection, [item for item, _ in left])
+            item_rows.delete(connection, [item for item, *_ in left])
             if left:
                 _commit(connection)
+        return ended
 
     def forget_refusals(self, source: int) -> None:
         """Start a source's report anew."""
@@ -250,14 +272,12 @@ class Writer:
                 there_now.append(stays)
                 item_rows.join(connection, stays, goes)
                 item_rows.rename(connection, stays, uri)
-            sources = 0
-            for source, text in connection.execute("SELECT id, spec FROM sources").fetchall():
-                if spec := relocated(text):
-                    sources += 1
-                    item_rows.relocate_source(connection, source, spec)
+            known = connection.execute("SELECT id, spec FROM sources").fetchall()
+            sources = {source: spec for source, text in known if (spec := relocated(text))}
+            item_rows.relocate_sources(connection, sources)
             item_rows.settle(connection, there_now)
         self._images.drop_unused()
-        return Relocated(sources, len(moving), joined)
+        return Relocated(len(sources), len(moving), joined)
 
     def correct(self, said: Iterable[Correction]) -> None:
         """Store corrections; one that says otherwise of the same item replaces what was said before."""
@@ -295,11 +315,12 @@ class Writer:
         self._images.drop_unused()
         return before - after
 
-    def tidy(self) -> None:
+    def tidy(self) -> Ended:
         """After many changes: drop what was left at its place, join small shards, forget images that none shows."""
-        self.drop_left()
+        ended = self.drop_left()
         self._images.merge_small_shards()
         self._images.drop_unused()
+        return ended
 
 
 def _commit(connection: sqlite3.Connection, only_adds: bool = False) -> None:

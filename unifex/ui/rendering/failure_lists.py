@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from markupsafe import Markup
 
@@ -137,9 +137,9 @@ def _whose(part: Part) -> str:
     return domain + taken
 
 
-def corrections(said: Sequence[Correction], csv_text: str, editable: bool) -> Markup:
-    """What was said of the gallery's items, each with a way back."""
+def corrections(said: Sequence[Correction], idle: Container[Correction], csv_text: str, editable: bool) -> Markup:
+    """What was said of the gallery's items, each with a way back; ``idle``: those that do not apply."""
     if not said:
         return message(say("No corrections yet"), say("Relabel, leave out or join items in the lists beside this one."))
-    rows = [(key(correction), correction.sentence) for correction in said]
+    rows = [(key(correction), correction.sentence, correction in idle) for correction in said]
     return render("corrections.html", rows=rows, csv=data_uri(csv_text), editable=editable)

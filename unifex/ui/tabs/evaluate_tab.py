@@ -218,7 +218,8 @@ class EvaluateTab:
         the gallery is still as it was ``measured``."""
         said = gallery.corrections()
         before = frozenset(said) if before is None else before
-        listed = failure_lists.corrections(said, corrections.as_csv(said), self.context.can_change(gallery.name))
+        may_change = self.context.can_change(gallery.name)
+        listed = failure_lists.corrections(said, gallery.idle_corrections(), corrections.as_csv(said), may_change)
         since = [subject(correction) for correction in said if correction not in before]
         stale = "" if measured.is_of(gallery) else message(say("The gallery has changed since"), say(_AGAIN), "warning")
         return {self.corrections: listed, self.marks: json.dumps(since), self.before: before, self.stale: stale}

@@ -1,0 +1,101 @@
+"""The model that a gallery is searched with, in the bundle that it travels in: written, looked at, taken over."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from unifex.core.files import with_checksum
+from unifex.core.language import say
+from unifex.gallery.bundle_file import BundleFile
+from unifex.gallery.config import GalleryConfig
+from unifex.gallery.errors import GalleryError
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library, check_name
+from unifex.models import zoo
+from unifex.models.backbones import BackboneError
+from unifex.models.embedder import FILES, RAW, ModelConfig, ModelError, find_model, hashes_of, read_neck
+from unifex.models.neck import DimensionError, Neck
+
+
+def searched_with(gallery: Gallery, scratch: Path) -> dict[str, Path | Callable[[], bytes]]:
+    """Name in the bundle -> what gives its bytes, of the configuration and the model that it names, which is saved to
+    ``scratch``; a bare backbone has no neck.
+
+    Raises :class:`GalleryError` where the two do not agree: nobody could open the bundle.
+    """
+    folder, names = scratch / "model", () if gallery.config.model.startswith(RAW) else FILES
+    if names:
+        # Before the configuration is read, which follows it: it may have been trained anew under its name, or come
+        # with a later version.
+        gallery.embedder.save(folder)
+    config = replace(gallery.config, previous="", dims={}, store="", collection="")
+    try:
+        if names:
+            _check_neck(folder, config)
+    except (ValueError, DimensionError) as error:
+        raise GalleryError(
+            say(
+                "gallery '{name}' cannot be packed: {reason}; give it a model that it can be searched with",
+                name=gallery.name,
+                reason=error,
+            )
+        ) from error
+    return {"gallery.json": lambda: with_checksum(asdict(config)), **{f"model/{name}": folder / name for name in names}}
+
+
+def _check_neck(folder: Path, config: GalleryConfig) -> Neck:
+    """The neck of the model in a folder, with which a gallery is searched. Raises ValueError for another one, and
+    ``DimensionError`` where it has not the gallery's dimension."""
+    model, neck = ModelConfig.read(folder / FILES[0]), read_neck(folder)
+    if (model.backbone, model.backbone_hash, neck.hash) != (config.backbone, config.backbone_hash, config.neck_hash):
+        raise ValueError("its neck is not the one that it was made with")
+    neck.check_dim(config.dim)
+    return neck
+
+
+def adopt_model(
+    packed: BundleFile, config: GalleryConfig, new: Path, library: Library, widths: set[int]
+) -> GalleryConfig:
+    """The neck in the bundle becomes a model here, under a free name where its own means another neck.
+
+    ``widths``: how many features an image has. Raises ValueError for a neck that is not the gallery's.
+    """
+    if config.model.startswith(RAW):
+        with contextlib.suppress(BackboneError):  # it may not be here
+            _check_width(widths, zoo.get(config.backbone).feature_dim)
+        return config
+    folder = new / "model"
+    folder.mkdir()
+    for name in FILES:
+        packed.extract(f"model/{name}", folder / name)
+    model = ModelConfig.read(folder / FILES[0])
+    neck = _check_neck(folder, config)
+    _check_width(widths, neck.input_dim)
+    check_name(model.name, "model")
+    free = (model.name, *(f"{model.name}-{number}" for number in range(2, 1000)))
+    own = (model.backbone_hash, neck.hash)
+    name = next(name for name in free if _model_here(name, library.models) in (None, own))
+    if _model_here(name, library.models) is None:
+        (folder / FILES[0]).write_text(json.dumps({**asdict(model), "name": name}), encoding="utf-8")
+        library.models.mkdir(parents=True, exist_ok=True)
+        folder.rename(library.models / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    return replace(config, model=name)
+
+
+def _check_width(widths: set[int], expected: int) -> None:
+    if widths - {expected}:
+        raise ValueError(f"it holds {min(widths)} features an image, its model takes {expected}")
+
+
+def _model_here(name: str, models: Path) -> tuple[str, str] | None:
+    """Hashes of backbone and neck of a model of this name here; None when there is no such model."""
+    try:
+        return hashes_of(find_model(name, models))
+    except ModelError:
+        return None
