@@ -4,8 +4,8 @@
 //   const boxes = drawBoxes(element, image, onChange);
 //
 // element   holds the image and is positioned (`position: relative`); the boxes' layer is appended to it, over the image.
-// image     an <img> of the upright picture (browsers turn EXIF); `object-fit: contain` is understood. Zoom and pan by
-//           transforms of the element or one around it; after a transform of the image alone call `boxes.place()`.
+// image     an <img> of the upright picture (browsers turn EXIF); `object-fit: contain` and `scale-down` are understood.
+//           Zoom and pan by transforms of the element or one around it; after a transform of the image alone call `boxes.place()`.
 // onChange  called with all boxes when somebody has drawn, moved, resized or removed one: when the pointer is lifted, and
 //           a moment after the last key. A box is [x, y, width, height], each 0 to 1 of the picture.
 //
@@ -102,8 +102,9 @@ export const drawBoxes = (element, image, onChange) => {
     const { naturalWidth, naturalHeight } = image, around = element.getBoundingClientRect(), shown = image.getBoundingClientRect();
     layer.hidden = !(naturalWidth && shown.width);
     if (layer.hidden) return;
-    const scale = around.width / element.offsetWidth || 1, contained = /contain|scale-down/.test(getComputedStyle(image).objectFit);
-    const fit = contained ? Math.min(shown.width / naturalWidth, shown.height / naturalHeight) : 0;
+    const scale = around.width / element.offsetWidth || 1, fitting = getComputedStyle(image).objectFit;
+    const most = { contain: Infinity, 'scale-down': shown.width / image.offsetWidth }[fitting] ?? 0;  // scale-down enlarges nothing
+    const fit = Math.min(most, shown.width / naturalWidth, shown.height / naturalHeight);
     const width = fit ? fit * naturalWidth : shown.width, height = fit ? fit * naturalHeight : shown.height;
     const left = shown.left + (shown.width - width) / 2 - around.left, top = shown.top + (shown.height - height) / 2 - around.top;
     Object.assign(layer.style, {

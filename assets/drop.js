@@ -1,16 +1,19 @@
 // The drop zone: walks dropped folders, so that every file keeps its path; uploads six at a time; then tells Python
 // what lies where. One upload at a time, and whatever comes of it is said. Runs inside gr.HTML, which provides
-// `element`, `upload` and `trigger`.
+// `element` and `trigger`.
 
 import { plural, say, thousands } from './say.js';
+import { duration, sendFile, size, whileUploading } from './uploading.js';
 
-export default ({ element, upload, trigger }) => {
+export default ({ element, trigger }) => {
   const PARALLEL = 6;
   const GIVE_UP = 12;  // so many failures with no success, and the server is gone or takes none of it
   const NAMED = 3;
+  const TELL_MS = 1000, FORECAST_MS = 3000;  // a screen reader hears of it, too; before, nobody knows how long it takes
   const find = (selector) => element.querySelector(selector);
   const files = (count) => plural(count, 'file', 'files');
-  let busy = false, stopped = false, aside = '';
+  let busy = false, stopping = new AbortController(), aside = '';
+  const stopped = () => stopping.signal.aborted;
   const state = (text, share) => {
     find('.state').textContent = text + aside;
     const bar = find('progress');
@@ -21,7 +24,7 @@ export default ({ element, upload, trigger }) => {
 
   const promised = (call) => new Promise((done, fail) => call(done, fail));
   const walk = async (entry, path, found, lost) => {
-    if (stopped) return;
+    if (stopped()) return;
     try {
       if (entry.isFile) {
         found.push({ file: await promised((done, fail) => entry.file(done, fail)), name: path + entry.name });
@@ -45,27 +48,44 @@ export default ({ element, upload, trigger }) => {
     const told = { files: files(lost.length), why: lost[0].why, names };
     return ' ' + say('{files} could not be uploaded ({why}): {names}.', told);
   };
-  const because = (error) => {
-    const text = String((error && error.message) || error || '');
-    if (/fetch|network/i.test(text)) return say('the server does not answer');
-    return text.slice(0, 200) || say('too large, or the connection broke');
+  const teller = (found) => {  // says how far it is, of bytes, since one file can be all of it
+    const total = found.reduce((sum, { file }) => sum + file.size, 0), begun = performance.now();
+    let last = 0;
+    return (done, gone) => {
+      const now = performance.now(), passed = now - begun;
+      if (stopped() || (last && now - last < TELL_MS)) return;
+      last = now;
+      const told = { done: thousands(done), files: files(found.length), sent: size(gone), total: size(total) };
+      const far = gone && passed > FORECAST_MS, left = far && duration((total - gone) * passed / gone / 1000);
+      const text = left ? say('Uploading {done} of {files}, {sent} of {total}; about {left} to go.', { ...told, left })
+        : say('Uploading {done} of {files}, {sent} of {total}.', told);
+      state(text, total ? gone / total : done / found.length);
+    };
   };
   const send = async (found, lost) => {
-    const sent = [];
-    let next = 0, done = 0;
+    const sent = [], tell = teller(found);
+    let next = 0, done = 0, gone = 0;
     const hopeless = () => !done && lost.length >= GIVE_UP;
-    const worker = async () => {
-      while (next < found.length && !stopped && !hopeless()) {
-        const place = next++;
-        try {
-          sent[place] = [(await upload(found[place].file)).path, found[place].name];
-          done += 1;
-        } catch (error) {
-          lost.push({ name: found[place].name, why: because(error) });
-        }
-        if (!stopped) state(say('Uploading {done} of {files}.', { done: thousands(done), files: files(found.length) }), done / found.length);
+    const one = async (place) => {
+      const { file, name } = found[place];
+      let before = 0;
+      const upTo = (bytes) => {
+        gone += bytes - before;
+        before = bytes;
+        tell(done, gone);
+      };
+      try {
+        sent[place] = [await sendFile(file, stopping.signal, upTo), name];
+        done += 1;
+      } catch (error) {
+        lost.push({ name, why: error.message });
       }
+      upTo(file.size);
     };
+    const worker = async () => {
+      while (next < found.length && !stopped() && !hopeless()) await one(next++);
+    };
+    tell(0, 0);
     await Promise.all(Array.from({ length: PARALLEL }, worker));
     return sent.filter(Boolean);
   };
@@ -73,10 +93,10 @@ export default ({ element, upload, trigger }) => {
   const outcome = async (gather) => {
     const found = [], lost = [];
     await gather(found, lost);
-    if (!found.length && !lost.length && !stopped) return [say('Nothing to upload there: drop images, a folder or an archive, no link or text.')];
-    const sent = stopped ? [] : await send(found, lost);
-    if (stopped) aside = '';
-    if (stopped) return [say('Stopped; nothing was taken.')];
+    if (!found.length && !lost.length && !stopped()) return [say('Nothing to upload there: drop images, a folder or an archive, no link or text.')];
+    const sent = stopped() ? [] : await send(found, lost);
+    if (stopped()) aside = '';
+    if (stopped()) return [say('Stopped; nothing was taken.')];
     if (!sent.length) return [say('Nothing was uploaded.') + failures(lost)];
     return [say('{files} uploaded.', { files: files(sent.length) }) + failures(lost), sent];
   };
@@ -86,12 +106,12 @@ export default ({ element, upload, trigger }) => {
       return;
     }
     busy = true;
-    stopped = false;
+    stopping = new AbortController();
     aside = '';
     state(say('Reading what was dropped'));
     let text = say('Nothing was uploaded; do it again.'), sent = null;
     try {
-      [text, sent] = await outcome(gather);
+      [text, sent] = await whileUploading(() => outcome(gather));
     } finally {
       busy = false;
       state(text);
@@ -124,7 +144,7 @@ export default ({ element, upload, trigger }) => {
     if (event.target.matches('input[type=file]')) return;
     const pick = event.target.closest('[data-pick]');
     if (pick) find('input.' + pick.dataset.pick).click();
-    if (event.target.closest('.stop')) stopped = true;
+    if (event.target.closest('.stop')) stopping.abort();
   });
   find('.drop').removeAttribute('aria-busy');  // whatever comes is heard
 };

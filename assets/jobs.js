@@ -2,6 +2,7 @@
 // view. Asks the server about them and tells the panels (assets/job-panel.js). Runs inside gr.HTML (`element`, `server`,
 // `trigger`).
 
+import { isLoggedOut, watchLogin } from './login.js';
 import { say } from './say.js';
 
 export default ({ element, server, trigger }) => {
@@ -171,19 +172,23 @@ export default ({ element, server, trigger }) => {
     again = false;
     const told = asked;
     asked = false;
-    let wait = IDLE_MS;
+    let wait = IDLE_MS, silent = false;
     try {
       const answer = await server.jobs(shownGallery());
       take(answer, told);
       if (!answer.ready || answer.jobs.some(active) || loading()) wait = BUSY_MS;
     } catch (error) {
       console.info('the server did not answer; it is asked again', error); // it may be starting anew
+      silent = true;
+      if (await isLoggedOut()) wait = Infinity;  // until somebody comes back, who may have logged in elsewhere
     } finally {
       asking = false;
+      element.closest('#top').toggleAttribute('data-unanswered', silent);
       if (again) poll();
-      else if (!document.hidden) timer = setTimeout(poll, wait);
+      else if (!document.hidden && wait < Infinity) timer = setTimeout(poll, wait);
     }
   };
   document.addEventListener('visibilitychange', () => (document.hidden ? goAway() : comeBack()));
+  watchLogin();
   poll();
 };

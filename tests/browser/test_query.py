@@ -114,6 +114,19 @@ def test_a_region_is_drawn_moved_resized_and_removed_by_mouse(server, open_page)
     expect(first_hit(page)).to_contain_text("yellow bus")
 
 
+def test_regions_lie_on_a_picture_that_is_smaller_than_its_place(server, open_page):
+    page, out = open_page(server.url), io.BytesIO()
+    Image.open(io.BytesIO(beside())).resize((224, 112)).save(out, "PNG")
+    put(page, out.getvalue(), "small.png")
+    expect(first_hit(page)).to_be_visible()
+    drag(page, (0.5, 0), (1, 1))
+    expect(boxes(page)).to_have_attribute("aria-label", re.compile("left 50 %, top 0 %, width 50 %, height 100 %"))
+    frame, region = page.locator("#query-image .image-frame img").bounding_box(), boxes(page).bounding_box()
+    assert (region["width"], region["height"]) == pytest.approx((112, 112), abs=1)  # pixels, which are not enlarged
+    assert region["x"] == pytest.approx(frame["x"] + frame["width"] / 2, abs=1)
+    expect(first_hit(page)).to_contain_text("yellow bus")
+
+
 def test_who_draws_on_a_phone_keeps_looking_at_the_picture(server, open_page):
     page = open_page(server.url, **PHONE)
     put(page, beside())

@@ -2,7 +2,7 @@
 
 ``/code/VERSION/NAME.js`` is ``assets/NAME.js``; VERSION changes with any of them, so that all are of one make and are
 kept for good. Modules import each other by ``./NAME.js``. One that is bound to a part of the page exports by default a
-function of what Gradio gives to the script of a ``gr.HTML``: ``{ element, props, watch, trigger, server, upload }``.
+function of what Gradio gives to the script of a ``gr.HTML``: ``{ element, props, watch, trigger, server }``.
 ``/code/VERSION/words-de.js`` is what they say in another language than English (``assets/say.js``).
 """
 
@@ -23,7 +23,7 @@ MODULES = {path.name: path for path in sorted(ASSETS.glob("*.js"))}
 _SOURCES = [*MODULES.values(), *sorted(LOCALE.glob("*.po"))]
 VERSION = hashlib.sha256(b"\0".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
 _KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
-_GIVEN = "{ element, props, watch, trigger, upload, server: typeof server === 'undefined' ? {} : server }"
+_GIVEN = "{ element, props, watch, trigger, server: typeof server === 'undefined' ? {} : server }"
 
 
 def scripts(*names: str) -> str:

@@ -12,11 +12,11 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say, to_say
 from unifex.core.text import reason
 from unifex.data import sources
-from unifex.data.item import Options
+from unifex.data.item import Options, SourceError
 from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import Embedder
-from unifex.ui.components.basic import Choice, drop_zone, item_grid, job_notice, notice
+from unifex.ui.components.basic import Choice, drop_zone, item_grid, job_notice, notice, signal
 from unifex.ui.components.duplicates_view import DuplicatesView
 from unifex.ui.components.filter_bar import ITEM_ORDERS, filter_bar
 from unifex.ui.components.follow_switch import FollowSwitch
@@ -64,6 +64,7 @@ class GalleryTab:
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
+        self.uploading = signal("uploading")  # whether files are on their way, as uploading.js says
         local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
         writable = not self.context.settings.read_only
         with gr.Row():
@@ -150,10 +151,10 @@ class GalleryTab:
 
     def _wire_adding(self) -> None:
         reading = [self.exclude, self.follow_links, self.frames]
-        tried = [self.path, self.pending, self.name, self.picker.model, *reading]
+        tried = [self.uploading, self.path, self.pending, self.name, self.picker.model, *reading]
         received = [self.pending, self.path, self.name, self.suggested, self.message]
         dropped = listen(self.drop.upload, self.receive, [self.name, self.suggested], received, counts="every")
-        follow(dropped, self.show_forecast_of_upload, tried, [self.message])
+        follow(dropped, self.show_forecast_of_upload, tried[1:], [self.message])
         asking = [self.path.submit, self.try_out.click]
         pressed = listen(asking, lambda: message(say(_TRYING)), None, [self.message], counts="first")
         follow(pressed, self.show_forecast, tried, [self.message])
@@ -210,15 +211,19 @@ class GalleryTab:
         return self.picker.embedder(model)
 
     def show_forecast(
-        self, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool, frames: str
-    ) -> Updates:
-        """(typed path, staged upload, gallery name, model, what is read) -> what indexing it would take."""
+        self, uploading: str, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool,
+        frames: str,
+    ) -> Updates:  # fmt: skip
+        """(files on their way, typed path, staged upload, gallery name, model, what is read) -> what indexing it would
+        take."""
+        if _is_on_its_way(typed, uploading):
+            return {self.message: message(say("No forecast"), say(_ON_ITS_WAY), "error")}
         spec, name = typed.strip() or staged, name.strip() or name_for(typed)
         return {self.message: self._forecast(spec, name, model, _options(exclude, follow_links, frames))}
 
     def show_forecast_of_upload(self, typed: str, staged: str, *reading: Any) -> Updates:
-        """As :meth:`show_forecast`, unless the upload was refused, which is told."""
-        return self.show_forecast(typed, staged, *reading) if staged else {self.message: gr.skip()}
+        """As :meth:`show_forecast` once files are there, unless they were refused, which is told."""
+        return self.show_forecast("", typed, staged, *reading) if staged else {self.message: gr.skip()}
 
     def _forecast(self, spec: str, name: str, model: str, options: Options) -> str:
         if self.jobs.is_packed(spec):
@@ -231,10 +236,13 @@ class GalleryTab:
             return message(say("No forecast"), reason(error), "error")
 
     def begin(
-        self, begun: str, typed: str, staged: str, name: str, model: str, exclude: str, follow_links: bool, frames: str
-    ) -> Updates:
-        """(upload begun before, typed path, staged upload, gallery name, model, what is read) -> a job, and what was
-        begun. Raises ``UnifexError``."""
+        self, begun: str, uploading: str, typed: str, staged: str, name: str, model: str, exclude: str,
+        follow_links: bool, frames: str,
+    ) -> Updates:  # fmt: skip
+        """(upload begun before, files on their way, typed path, staged upload, gallery name, model, what is read) -> a
+        job, and what was begun. Raises ``UnifexError``."""
+        if _is_on_its_way(typed, uploading):
+            raise SourceError(say(_ON_ITS_WAY))
         spec, name = typed.strip() or ("" if staged == begun else staged), name.strip()
         if not spec and begun and self.context.is_busy("index"):
             return {self.message: gr.skip()}  # pressed twice
@@ -357,6 +365,7 @@ class GalleryTab:
 
 _TO_ADDING = "() => document.querySelector('#drop').scrollIntoView({ block: 'center', behavior: 'smooth' })"
 _TRYING = to_say("Trying a few images for a forecast")
+_ON_ITS_WAY = to_say("the files are still being uploaded; press it again when they are there")
 
 
 _FRAMES = {
@@ -364,6 +373,11 @@ _FRAMES = {
     "every 10": to_say("one every ten seconds"),
     "scenes": to_say("one a scene"),
 }
+
+
+def _is_on_its_way(typed: str, uploading: str) -> bool:
+    """Whether what is meant is still being uploaded; what was dropped before it is not meant."""
+    return uploading == "true" and not typed.strip()
 
 
 def _options(exclude: str, follow_links: bool, frames: str) -> Options:
