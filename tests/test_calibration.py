@@ -7,7 +7,7 @@ from PIL import Image, ImageChops
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
-from unifex.gallery.calibration import Calibration, CalibrationError, fit_probability
+from unifex.gallery.calibration import Calibration, CalibrationError, calibrate, fit_probability
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
@@ -55,6 +55,24 @@ def test_thresholds_mean_what_they_say(labelled):
     assert (np.diff(chances) > 0).all()
     with pytest.raises(UnifexError, match="between 0 and 100"):
         found.threshold(0)
+
+
+def test_strangers_are_of_classes_that_the_model_has_not_learned_where_there_are_enough(tmp_path, embedder):
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures", views=55, side=64))
+    current = gallery.snapshot()
+    classes = current.columns.classes
+    first, second, *_ = np.unique(classes)
+    plain, known = calibrate(current), calibrate(current, [first, second])
+    new = ~np.isin(classes, [first, second])
+    assert new.sum() == 110
+    cosines = current.embeddings @ current.embeddings.T
+    strangers = np.array([row[classes != own].max() for row, own in zip(cosines[new], classes[new])])
+    for share in (0.05, 0.1, 0.25):
+        assert np.mean(strangers >= known.threshold(share)) == pytest.approx(share, abs=2 / len(strangers))
+    assert len(known.out_of_gallery) == len(strangers) < len(plain.out_of_gallery)
+    assert (known.hit, known.in_gallery) == (plain.hit, plain.in_gallery)
+    assert calibrate(current, np.unique(classes)[1:]) == plain  # 55 of the only other one are too few
 
 
 def test_it_is_kept_and_follows_the_gallery(labelled, embedder):

@@ -2,11 +2,13 @@
 
 Both come from the gallery's own labels. Items search for the others (right and wrong hits give the probability), and
 search with everything of their own label taken away: what they then find best is what a query finds whose thing is not
-in the gallery.
+in the gallery. A model tells classes that it was trained on better from others, so where enough of other classes is there,
+only that stands for what it has never seen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from unifex.vector_index.matches import Exclusion, Matches
 MAX_QUERIES = 2000
 HITS_EACH = (10, 40, 160)
 FEWEST_PAIRS = 20
+FEWEST_UNKNOWN = 100  # queries of classes that the model was not trained on; fewer tell nothing of one in a hundred
 PERCENTILES = 1000
 STEPS = 50
 RIDGE = 1e-6
@@ -106,8 +109,11 @@ class Calibration:
         return cls(**stored | tuples)
 
 
-def calibrate(snapshot: Snapshot) -> Calibration:
-    """Fit the snapshot's similarities. Raises :class:`CalibrationError` when its labels do not suffice."""
+def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -> Calibration:
+    """Fit the snapshot's similarities. ``trained_on``: which of its classes the model has learned.
+
+    Raises :class:`CalibrationError` when its labels do not suffice.
+    """
     classes = snapshot.columns.classes
     labelled = classes >= 0
     if len(np.unique(classes[labelled])) < 2:
@@ -117,9 +123,12 @@ def calibrate(snapshot: Snapshot) -> Calibration:
     embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
     matches, right = _judged_hits(snapshot, queries, mask)
     scores, found = matches.scores, matches.found
-    out_of_gallery = best_outside(embeddings, classes[queries], snapshot.embeddings, classes, mask)
-    best = np.concatenate([scores[right.any(1), 0], out_of_gallery])
-    native = np.arange(len(best)) < right.any(1).sum()
+    new = ~np.isin(classes[queries], trained_on)
+    new |= new.sum() < FEWEST_UNKNOWN
+    out_of_gallery = best_outside(embeddings[new], classes[queries[new]], snapshot.embeddings, classes, mask)
+    in_gallery = right.any(1) & new
+    best = np.concatenate([scores[in_gallery, 0], out_of_gallery])
+    native = np.arange(len(best)) < in_gallery.sum()
     finite, hit = np.isfinite(best), fit_probability(scores[found], right[found])
     if hit[0] <= 0:
         raise CalibrationError(

@@ -36,6 +36,7 @@ from unifex.gallery.neighbours import Kept, Neighbours, NeighboursAsked
 from unifex.gallery.records import Counts
 from unifex.gallery.snapshot import FurtherColumns, ItemTable, Snapshot
 from unifex.gallery.unit_features import UnitFeatures
+from unifex.models.trained_on import classes_of, marks_in
 from unifex.vector_index import index_types
 from unifex.vector_index.candidates import CandidateIndex, Place, Vectors
 from unifex.vector_index.exact import VectorIndex
@@ -352,8 +353,9 @@ class DerivedData:
 
     def _calibrate(self, current: Snapshot) -> Calibration | CalibrationError:
         """That labels cannot tell is remembered, too: to find it out takes as long."""
+        columns, marks = current.columns, marks_in(self._model.embedder.config.training)
         try:
-            calibration = calibrate(current)
+            calibration = calibrate(current, classes_of(marks, columns.hashes, columns.classes))
         except CalibrationError as error:
             return CalibrationError(str(error))  # without what hangs on the traceback
         origin = self._model.origin("calibration", self._model.key)
