@@ -2,8 +2,8 @@
 
 Both come from the gallery's own labels. Items search for the others (right and wrong hits give the probability), and
 search with everything of their own label taken away: what they then find best is what a query finds whose thing is not
-in the gallery. A model tells classes that it was trained on better from others, so where enough of other classes is there,
-only that stands for what it has never seen.
+in the gallery. A model tells classes that it was trained on better from others, so where enough of other classes is
+there, only that stands for what it has never seen.
 """
 
 from __future__ import annotations
