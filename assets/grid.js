@@ -3,7 +3,7 @@
 // of `items`, the part of a gallery that `view` names: what is in sight is asked for as one scrolls, and only that is in
 // the page. With `groups` beside `items`: see groups.js.
 
-import { cardSize, chooseSize, drawCard, isChosen, newCard } from './cards.js';
+import { cardSize, chooseSize, drawCard, isChosen, newCard, roomOfNames, writeName } from './cards.js';
 import makeChoosing from './choosing.js';
 import { allIds, someItems } from './gallery-items.js';
 import makeHits from './hits.js';
@@ -13,7 +13,7 @@ import refocusing from './refocus.js';
 export default ({ element, props, watch }) => {
   const GAP = 12, TEXT = 66, PAGE = 240, TALLEST = 3e7, PAGES_KEPT = 40, REST_MS = 60;
   const place = (name) => element.querySelector(`.${name}`), grouping = later('groups');
-  let data = null, pages = new Map(), drawn = new Map(), size = cardSize(), shape = null, resting = 0, order = null;
+  let data = null, pages = new Map(), drawn = new Map(), size = cardSize(), shape = null, resting = 0, order = null, room = null;
 
   const isWhole = (told) => Boolean(told) && told.total !== undefined;
   const itemAt = (index) => data.items ? data.items[index] : pages.get(Math.floor(index / PAGE))?.[index % PAGE];
@@ -23,7 +23,7 @@ export default ({ element, props, watch }) => {
   };
   const count = () => data ? data.total ?? data.items.length : 0;
   const fill = (node, item, index) => {
-    drawCard(node, data, item, index, size);
+    drawCard(node, data, item, index, room ||= roomOfNames(place('grid'), size));
     node.classList.toggle('chosen', Boolean(item) && choosing.has(item));
     return node;
   };
@@ -141,15 +141,24 @@ export default ({ element, props, watch }) => {
   };
 
   // --- size ------------------------------------------------------------------------------------------------------------
+  const fitNames = () => {  // to cards that are wider or narrower than when they were drawn
+    const before = room?.width;
+    room = null;
+    if (!data || !count() || !element.offsetParent) return;
+    room = roomOfNames(place('grid'), size);
+    if (room.width !== before) for (const node of place('grid').querySelectorAll('.card[data-item]')) writeName(node, room);
+  };
   const resize = () => {
     shape = null;
     show();
+    fitNames();
   };
   const slider = place('size').querySelector('input');
   const setSize = () => {
     size = cardSize();
     slider.value = size;
     if (isChosen()) element.style.setProperty('--chosen-card', `${size}px`);
+    room = null;
     const cards = data?.groups ? [] : element.querySelectorAll('.card');
     for (const node of cards) fill(node, itemAt(Number(node.dataset.index)), Number(node.dataset.index));
     resize();

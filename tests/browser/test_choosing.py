@@ -1,4 +1,4 @@
-"""Whom a choice is of: all of what is shown, some that are shown no more, and what lies between two that are far apart."""
+"""What a choice is of: all that is shown, some that are shown no more, and what lies between two that are far apart."""
 
 from __future__ import annotations
 
@@ -150,7 +150,8 @@ def test_the_bar_keeps_within_a_phone(server, open_page):
     page.locator("#pictures .tools").get_by_role("button", name="Show them").click()
     expect(page.locator("#pictures .collected button")).to_have_count(3)
     box = page.locator("#pictures .tools").bounding_box()
-    assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

@@ -4,8 +4,8 @@
 its pixels: the address names the picture's content, so that a browser keeps what it was given. ``/video/...`` is the
 video that it is a frame of, in the parts that are asked for; not on a public server.
 ``/items/GALLERY?start=N&count=M&view=VIEW`` are items as JSON, those of a :class:`unifex.ui.view.View` in its order;
-``?ids=1,2`` are these. ``/ids/GALLERY?view=VIEW`` are the ids of all of them, which tell a page that goes on through them
-where it was, whatever changes meanwhile. ``/facets/GALLERY?view=VIEW`` is what there is to filter by, counted
+``?ids=1,2`` are these. ``/ids/GALLERY?view=VIEW`` are the ids of all of them, by which a page that goes on through them
+knows where it was, whatever changes meanwhile. ``/facets/GALLERY?view=VIEW`` is what there is to filter by, counted
 (``&part=TEXT``: of names that contain it), ``/tags/GALLERY`` its tags.
 Whoever may not see a gallery gets the same answer as for one that is not there.
 """
