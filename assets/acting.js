@@ -9,12 +9,22 @@ const stay = () => { unifex.scrolled = unifex.pressed; };
 
 export default (grid, choice) => {
   const { element, place } = grid;
+  const collected = later('collected', (module) => module.default(grid, choice));
   const images = () => plural(choice.count(), 'image', 'images');
+  const unseen = async () => {  // who acts on what is not shown is told of it
+    const count = await choice.unseen();
+    return count ? say('Not shown here: {images}.', { images: plural(count, 'image', 'images') }) : '';
+  };
+  const isWithin = (now, ids) => {  // nothing else is chosen now, though what is no more may be gone
+    if (!Array.isArray(now) || !Array.isArray(ids)) return JSON.stringify(now) === JSON.stringify(ids);
+    const known = new Set(ids);
+    return now.every((id) => known.has(id));
+  };
   // What may be refused leaves the choice as it is until Python says that it was done (unifex.acted): then it is emptied,
   // unless others were chosen meanwhile.
   const tell = (action, text = '', signal = 'chosen') => {
     const ids = choice.told(), told = [action, grid.data.gallery, ids, text];
-    if (signal === 'chosen') unifex.acted = () => { if (JSON.stringify(choice.told()) === JSON.stringify(ids)) empty(); };
+    if (signal === 'chosen') unifex.acted = () => { if (isWithin(choice.told(), ids)) empty(); };
     else choice.clear();
     choice.goBack();
     if (STAYS.includes(action)) stay();
@@ -26,8 +36,8 @@ export default (grid, choice) => {
     if (focused) choice.goBack();
   };
   const sure = (title, text, yes, then) => async () => {
-    const { ask } = await asking();
-    if (await ask({ title: title(), text: text(), answers: { yes }, grave: true })) then();
+    const { ask } = await asking(), hidden = await unseen();
+    if (await ask({ title: title(), text: [hidden, text()].filter(Boolean).join(' '), answers: { yes }, grave: true })) then();
   };
   const named = (title, text, action) => async () => {
     const { ask } = await asking();
@@ -38,19 +48,19 @@ export default (grid, choice) => {
   };
   const tag = async () => {
     const known = fetch(`tags/${encodeURIComponent(grid.data.gallery)}`).then((got) => got.json()).catch(() => ({}));
-    const { ask } = await asking();
+    const { ask } = await asking(), text = await unseen();
     const own = choice.items().flatMap((item) => item.tags || []);
     const suggested = known.then(({ tags = {} }) =>
       [...new Set([...own, ...Object.keys(tags).sort((one, other) => tags[other] - tags[one])])]);
     const field = { label: say('Tags, with commas between'), suggested, most: 200 };
-    const answer = await ask({ title: say('Tag {images}', { images: images() }), field, answers: { tag: say('Add'), untag: say('Take away') } });
+    const answer = await ask({ title: say('Tag {images}', { images: images() }), text, field, answers: { tag: say('Add'), untag: say('Take away') } });
     if (answer) tell(answer.pressed, answer.text);
   };
   const label = async () => {
-    const { ask } = await asking();
+    const { ask } = await asking(), text = await unseen();
     const items = choice.items(), suggested = [...new Set(items.map((item) => item.label).filter(Boolean))];
     const field = { label: say('Label'), value: items[0]?.label, suggested, single: true, most: 200 };
-    const answer = await ask({ title: say('Label of {images}', { images: images() }), field, answers: { save: say('Save') } });
+    const answer = await ask({ title: say('Label of {images}', { images: images() }), text, field, answers: { save: say('Save') } });
     if (answer) tell('label', answer.text);
   };
   const download = ({ dataset }) => {  // a form, since what it answers goes to the disk as it comes
@@ -87,6 +97,7 @@ export default (grid, choice) => {
     unifex.searchWith(gallery, ids);
   };
   const ACTIONS = {
+    seen: async () => (await collected())(),
     search,
     more: () => tell('more', '', 'marked'),
     less: () => tell('less', '', 'marked'),

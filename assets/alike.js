@@ -1,7 +1,7 @@
 // The strip of items that look most like the open one; a press goes into them. Empty until they are known: those of the
 // item before would be pressed for those of this one.
 
-import { drawCard, newCard } from './cards.js';
+import { drawCard, newCard, roomOfNames } from './cards.js';
 import { say } from './say.js';
 
 const WIDTH = 88;  // pixels of a card
@@ -27,7 +27,8 @@ export default (view) => {
     strip.removeAttribute('aria-busy');
     items = found ?? [];
     head(found ? (found.length ? '' : say(': nothing else is there')) : say(': that cannot be told now'));
-    strip.replaceChildren(...items.map((item, index) => drawCard(newCard(), { gallery, kind: '' }, item, index, WIDTH)));
+    const room = roomOfNames(strip, WIDTH);
+    strip.replaceChildren(...items.map((item, index) => drawCard(newCard(), { gallery, kind: '' }, item, index, room)));
   };
   strip.addEventListener('click', (event) => {
     const card = event.target.closest('.card');

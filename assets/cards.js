@@ -1,8 +1,9 @@
 // One item as a card: picture, label, domain, similarity.
 
 import { say } from './say.js';
+import { roomIn, shortName } from './short-names.js';
 
-const SIZE = 'unifex-card-size', WIDTH = 8;  // pixels of a letter, about
+const SIZE = 'unifex-card-size';
 const TEXTS = ['.name', '.domain'];
 const card = document.createElement('template');
 card.innerHTML = '<button type="button" class="card"><img alt=""><span class="pick" aria-hidden="true"></span>'
@@ -13,16 +14,18 @@ export const cardSize = () => Number(localStorage.getItem(SIZE)) || (matchMedia(
 export const chooseSize = (size) => localStorage.setItem(SIZE, size);
 
 export const newCard = () => card.content.firstChild.cloneNode(true);
-export const nameOf = (item) => item.label || item.path.split('/').pop();
-const cut = (text, size) => {  // labels of one kind begin alike and end differently: the middle goes
-  const most = Math.max(12, Math.floor(2 * (size - 22) / WIDTH)), half = Math.floor(most / 2);
-  return text.length <= most ? text : `${text.slice(0, half)}…${text.slice(1 - half)}`;
+export const roomOfNames = (parent, size) => roomIn(parent, newCard(), size);
+export const writeName = (node, room) => {
+  const name = node.querySelector('.name'), [text, broken] = shortName(name.title, room);
+  name.textContent = text;
+  name.classList.toggle('broken', broken);
 };
+export const nameOf = (item) => item.label || item.path.split('/').pop();
 const below = (item) => [item.domain, ...(item.tags || []).map((tag) => `#${tag}`)].filter(Boolean).join(' · ');
 export const sentence = (item) => item.score === undefined ? '' : say('similarity {score}', { score: item.score.toFixed(2) })
   + (item.chance === undefined ? '' : say('; of such hits {share} % are right here', { share: Math.round(100 * item.chance) }));
 
-export const drawCard = (node, { gallery, kind }, item, index, size) => {  // without an item: one that is still on its way
+export const drawCard = (node, { gallery, kind }, item, index, room) => {  // without an item: one that is still on its way
   node.dataset.index = index;
   node.classList.toggle('coming', !item);
   if (!item) {
@@ -37,9 +40,8 @@ export const drawCard = (node, { gallery, kind }, item, index, size) => {  // wi
   node.setAttribute('aria-label', kind === 'samples' ? say('Search with {item}', { item: spoken }) : say('Open {item}', { item: spoken }));
   node.querySelector('img').src = `thumb/${encodeURIComponent(gallery)}/${item.id}?v=${item.v}`;
   const name = node.querySelector('.name'), more = node.querySelector('.domain');
-  name.textContent = cut(nameOf(item), size);
   name.title = nameOf(item);
-  name.classList.toggle('one-word', !/\s/.test(name.textContent));
+  writeName(node, room);
   more.textContent = below(item) || '\u00a0';
   more.title = below(item);
   const score = node.querySelector('.score');

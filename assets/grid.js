@@ -3,8 +3,9 @@
 // of `items`, the part of a gallery that `view` names: what is in sight is asked for as one scrolls, and only that is in
 // the page. With `groups` beside `items`: see groups.js.
 
-import { cardSize, chooseSize, drawCard, isChosen, newCard } from './cards.js';
+import { cardSize, chooseSize, drawCard, isChosen, newCard, roomOfNames, writeName } from './cards.js';
 import makeChoosing from './choosing.js';
+import { allIds, someItems } from './gallery-items.js';
 import makeHits from './hits.js';
 import later from './later.js';
 import refocusing from './refocus.js';
@@ -12,13 +13,17 @@ import refocusing from './refocus.js';
 export default ({ element, props, watch }) => {
   const GAP = 12, TEXT = 66, PAGE = 240, TALLEST = 3e7, PAGES_KEPT = 40, REST_MS = 60;
   const place = (name) => element.querySelector(`.${name}`), grouping = later('groups');
-  let data = null, pages = new Map(), drawn = new Map(), size = cardSize(), shape = null, resting = 0;
+  let data = null, pages = new Map(), drawn = new Map(), size = cardSize(), shape = null, resting = 0, order = null, room = null;
 
   const isWhole = (told) => Boolean(told) && told.total !== undefined;
   const itemAt = (index) => data.items ? data.items[index] : pages.get(Math.floor(index / PAGE))?.[index % PAGE];
+  const leaves = (told) => {  // what a view leaves of a gallery, in whatever order
+    const { order, grouped, ...filters } = JSON.parse(told?.view || '{}');
+    return JSON.stringify(filters);
+  };
   const count = () => data ? data.total ?? data.items.length : 0;
   const fill = (node, item, index) => {
-    drawCard(node, data, item, index, size);
+    drawCard(node, data, item, index, room ||= roomOfNames(place('grid'), size));
     node.classList.toggle('chosen', Boolean(item) && choosing.has(item));
     return node;
   };
@@ -29,7 +34,9 @@ export default ({ element, props, watch }) => {
     const before = data, first = data?.items?.[0]?.id, top = place('frame').scrollTop;
     data = props.value ? JSON.parse(props.value) : null;
     if (['gallery', 'kind'].some((of) => data?.[of] !== before?.[of]) || isWhole(data) !== isWhole(before)) choosing.clear();
+    else if (leaves(data) !== leaves(before)) choosing.endAll();
     pages = new Map();
+    order = null;
     drawn = new Map();
     const whole = isWhole(data);
     place('frame').className = whole && count() ? 'frame whole' : 'frame';
@@ -52,7 +59,7 @@ export default ({ element, props, watch }) => {
     else if (data) grid.append(...data.items.map((item, index) => fill(newCard(), item, index)));
     if (data?.kind !== 'hits') place('more-hits').hidden = true;
     if (data?.groups) drawGroups(data, first === data.items[0]?.id ? top : 0);
-    choosing.redraw();
+    choosing.look();
     if (data?.gallery === before?.gallery && data?.kind === before?.kind) refocus();
   };
   const drawGroups = async (wanted, top) => {
@@ -98,17 +105,17 @@ export default ({ element, props, watch }) => {
     clearTimeout(resting);
     resting = setTimeout(() => load(from, to), REST_MS);
   };
-  const ask = async (start, most) => {  // items of a whole gallery, or null
-    const address = `items/${encodeURIComponent(data.gallery)}?start=${start}&count=${most}&view=${encodeURIComponent(data.view ?? '')}`;
-    const answer = await fetch(address).catch(() => null);
-    return answer?.ok ? (await answer.json()).items : null;
+  const ids = () => {  // of all that is shown of a whole gallery, in its order, or null; asked for once
+    const mine = order ||= allIds(data);
+    mine.then((told) => { if (!told && order === mine) order = null; });
+    return mine;
   };
   const load = async (from, to) => {
     const wanted = data;
     for (let page = Math.floor(from / PAGE); page <= Math.floor((to - 1) / PAGE); page += 1) {
       if (pages.has(page)) continue;
       pages.set(page, []);
-      const items = await ask(page * PAGE, PAGE);
+      const items = await someItems(data, page * PAGE, PAGE);
       if (data !== wanted) return;
       if (!items) {
         pages.delete(page);
@@ -122,7 +129,7 @@ export default ({ element, props, watch }) => {
 
   // --- moving ----------------------------------------------------------------------------------------------------------
   const focusOn = (index) => {
-    if (index < 0 || index >= count()) return;
+    if (index < 0 || index >= count() || !element.offsetParent) return;
     if (data.total !== undefined) {
       const { columns, row, scale, room } = shape, frame = place('frame'), top = Math.floor(index / columns) * row;
       const at = frame.scrollTop * scale;
@@ -134,15 +141,24 @@ export default ({ element, props, watch }) => {
   };
 
   // --- size ------------------------------------------------------------------------------------------------------------
+  const fitNames = () => {  // to cards that are wider or narrower than when they were drawn
+    const before = room?.width;
+    room = null;
+    if (!data || !count() || !element.offsetParent) return;
+    room = roomOfNames(place('grid'), size);
+    if (room.width !== before) for (const node of place('grid').querySelectorAll('.card[data-item]')) writeName(node, room);
+  };
   const resize = () => {
     shape = null;
     show();
+    fitNames();
   };
   const slider = place('size').querySelector('input');
   const setSize = () => {
     size = cardSize();
     slider.value = size;
     if (isChosen()) element.style.setProperty('--chosen-card', `${size}px`);
+    room = null;
     const cards = data?.groups ? [] : element.querySelectorAll('.card');
     for (const node of cards) fill(node, itemAt(Number(node.dataset.index)), Number(node.dataset.index));
     resize();
@@ -154,11 +170,12 @@ export default ({ element, props, watch }) => {
   addEventListener('unifex-card-size', setSize);
   element.addEventListener('scroll', (event) => { if (event.target === place('frame')) requestAnimationFrame(show); }, true);
   new ResizeObserver(resize).observe(place('frame'));
-  const grid = { element, place, get data() { return data; }, itemAt, count, ask, focusOn };
+  const grid = { element, place, get data() { return data; }, itemAt, count, ids, focusOn };
   place('frame').grid = grid;  // the large view goes through it: item-list.js
   const choosing = makeChoosing(grid);
   setSize();
-  const hits = makeHits({ element, place, get data() { return data; }, put: (item, index) => fill(newCard(), item, index) });
+  const put = (item, index) => fill(newCard(), item, index);
+  const hits = makeHits({ element, place, get data() { return data; }, put, drawn: choosing.look });
   watch('value', draw);
   draw();
 };

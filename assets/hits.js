@@ -1,5 +1,5 @@
 // Hits as a grid shows them: in an order, under the labels they have, with their near-copies in place, and more as one
-// scrolls. `grid` is of grid.js: { element, place, data, put }; what is found stays in the order in which it was found.
+// scrolls. `grid` is of grid.js: { element, place, data, put, drawn }; what is found stays in the order in which it was found.
 
 import { nameOf } from './cards.js';
 import refocusing from './refocus.js';
@@ -80,6 +80,7 @@ export default (grid) => {
       }
     }
     place('grid').replaceChildren(...nodes);
+    grid.drawn();
     refocus();
     tell();
   };

@@ -4,6 +4,8 @@
 // item that was opened, as far as the page knows it: a view that waited for the first would be open with none, or with the
 // one before.
 
+import { allIds, namedItems } from './gallery-items.js';
+
 const PAGE = 60;
 
 export const fixed = (gallery, kind, items, index, focus) => ({
@@ -14,26 +16,60 @@ export const fixed = (gallery, kind, items, index, focus) => ({
   insert: (at, item) => { items.splice(at, 0, item); },
 });
 
-const whole = (grid, index) => {  // asked for part by part, and anew whenever the gallery changes
-  let pages = new Map(), total = grid.count();
-  const change = (by) => {
-    total += by;
-    pages = new Map();
+// The ids are those of when it was opened: what is corrected on the way may leave what is shown, or go elsewhere in it, and
+// pages that are asked for by their place would pass others by.
+const whole = (grid, index, opened) => {
+  const shown = grid.data, items = new Map([[opened.id, opened]]), coming = new Map();
+  let total = grid.count(), ready = null;
+  const begin = async () => {
+    const told = await (grid.data === shown ? grid.ids() : allIds(shown));
+    if (!told) return ready = null;
+    const ids = [...told];
+    if (!ids.includes(opened.id)) ids.splice(index, 0, opened.id);  // gone meanwhile
+    if (list.index === index) list.index = ids.indexOf(opened.id);
+    total = ids.length;
+    return ids;
   };
-  return {
-    gallery: grid.data.gallery, kind: 'items', index,
+  const allOf = () => ready ||= begin();
+  const change = (by, how) => {
+    total += by;
+    ready = allOf().then((ids) => {
+      if (ids) how(ids);
+      return ids;
+    });
+  };
+  const fetchPage = async (ids, start) => {
+    const told = await namedItems(shown.gallery, ids.slice(start, start + PAGE).filter((id) => !items.has(id)));
+    for (const item of told ?? []) items.set(item.id, item);
+    coming.delete(start);
+    return Boolean(told);
+  };
+  const list = {
+    gallery: shown.gallery, kind: 'items', index,
     count: () => total,
     at: async (at) => {
-      const page = Math.floor(at / PAGE);
-      if (!pages.has(page)) pages.set(page, grid.ask(page * PAGE, PAGE));
-      const items = await pages.get(page);
-      if (!items) pages.delete(page);
-      return items?.[at % PAGE];
+      const ids = await allOf(), id = ids?.[at], start = Math.floor(at / PAGE) * PAGE;
+      if (id === undefined || items.has(id)) return items.get(id);
+      if (!coming.has(start)) coming.set(start, fetchPage(ids, start));
+      const answered = await coming.get(start);
+      return items.get(id) ?? (answered ? { id, v: '', label: '', path: '' } : undefined);  // it was removed since
     },
-    remove: () => change(-1),
-    insert: () => change(1),
-    focus: (at) => grid.focusOn(at),
+    remove: (at) => change(-1, (ids) => ids.splice(at, 1)),
+    insert: (at, item) => {
+      items.set(item.id, item);
+      change(1, (ids) => ids.splice(at, 0, item.id));
+    },
+    focus: async (at) => {
+      if (grid.data === shown) return grid.focusOn(at);
+      const ids = await allOf(), now = grid.data?.gallery === shown.gallery && await grid.ids();
+      if (!ids || !now) return;
+      const places = new Map(now.map((id, place) => [id, place]));
+      const next = [...ids.slice(at), ...ids.slice(0, at).reverse()].find((id) => places.has(id));  // it, or what is beside it
+      grid.focusOn(places.get(next));
+    },
   };
+  allOf();
+  return list;
 };
 
 const seen = (cards) => cards.find((card) => card?.offsetParent);
@@ -49,7 +85,7 @@ export const listFrom = (pressed, [gallery, id]) => {
   const card = !pressed || pressed.isConnected ? pressed : seen(inPage(id));  // drawn anew since
   const grid = card?.closest('.frame')?.grid;
   const at = Number(card?.dataset.index), shown = grid?.itemAt(at) ?? (card && ofCard(card));
-  if (grid?.data.total !== undefined) return [whole(grid, at), shown];
+  if (grid?.data.total !== undefined) return [whole(grid, at, shown), shown];
   if (grid) {
     const items = Array.from({ length: grid.count() }, (_, index) => grid.itemAt(index)), cardAt = (one) => grid.element.querySelector(`.card${one}`);
     const focus = (index, item) => {  // an item may be there more than once, and elsewhere than before

@@ -53,7 +53,7 @@
 
   const unshown = {
     'no-preview': '#query-image img',  // a format that is searched with but not shown by this browser
-    'no-picture': '.card img, .asked img, .queries img, #searches .open img, #detail img',  // of an item of which there is none
+    'no-picture': '.card img, .asked img, .queries img, .collected img, #searches .open img, #detail img',  // of an item of which there is none
   };
   for (const kind of ['error', 'load']) {
     document.addEventListener(kind, ({ target }) => {

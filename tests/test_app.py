@@ -1,6 +1,7 @@
 """The served app through ``gradio_client``."""
 
 import io
+import json
 import shutil
 from unittest import mock
 
@@ -382,6 +383,10 @@ def test_items_are_given_part_by_part(server):
     first = whole["items"][0]
     assert httpx.get(f"{server.url}thumb/drawn/{first['id']}?v={first['v']}").status_code == 200
     assert httpx.get(f"{server.url}items/drawn?start=24").json()["items"] == []
+    shown = {"view": json.dumps({"chosen": {"domain": [first["domain"]]}, "order": "newest"})}
+    among = [item["id"] for item in whole["items"] if item["domain"] == first["domain"]]
+    assert httpx.get(f"{server.url}ids/drawn", params=shown).json()["ids"] == among[::-1]
+    assert httpx.get(f"{server.url}ids/no%20such").status_code == 404
 
 
 @pytest.mark.parametrize("asked", ["start=-1", "count=0", "count=1001", "start=x", f"start={2**31}"])

@@ -62,7 +62,7 @@ class Watched:
         self._documents = 0
         own = (url, "data:", "blob:", url.replace("http", "ws", 1), elsewhere or url)
         page.on("framenavigated", lambda frame: self._count(frame == page.main_frame))
-        gone = tuple(f"{url}{kind}/" for kind in ("thumb", "picture", "alike", "items")) if pictures_go else ()
+        gone = tuple(f"{url}{kind}/" for kind in ("thumb", "picture", "alike", "items", "ids")) if pictures_go else ()
         gone += (elsewhere,) if elsewhere else ()
         page.on("console", lambda told: self._note(_told(told), _about(told, gone), told.type))
         page.on("pageerror", lambda error: self._noted.append(error.stack or str(error)))

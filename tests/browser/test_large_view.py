@@ -360,3 +360,49 @@ def test_an_item_or_its_file_that_is_gone(tmp_path, embedder, open_page):
         page.keyboard.press("Escape")
         expect(page.locator("#detail")).to_be_hidden()
         page.context.close()
+
+
+LISTED_JS = """async () => {
+  const { view } = document.querySelector('#pictures .frame').grid.data;
+  const answer = await fetch(`items/drawn?count=200&view=${encodeURIComponent(view)}`);
+  return (await answer.json()).items.map(({ path }) => path);
+}"""
+
+
+@pytest.mark.parametrize(("order", "field"), [("", "domain"), ("label", "label")])
+def test_who_corrects_one_after_the_other_sees_each_once(server, open_page, order, field):
+    """What is corrected leaves what the filter shows, or goes to its end; and another program leaves some out."""
+    page, gallery = open_page(server.url, pictures_go=True), Gallery.open(server.indexes / "drawn")
+    cards = pictures(page)
+    page.locator("#gallery-filters .toggle").click()
+    page.locator("#gallery-filters [data-facet=domain] li", has_text="shapes").locator("input").check()
+    page.locator("#gallery-filters .toggle").click()
+    page.locator("#gallery-filters .order select").select_option(order)
+    settle(page)
+    expected = page.evaluate(LISTED_JS)
+    expect(cards.first).to_have_attribute("title", expected[0])
+    cards.first.click()
+    expect(part(page, "facts")).to_contain_text(expected[0])
+    page.locator("#correct summary").click()
+    for at in range(3):
+        page.locator(f"#correct-{field} input").fill("zz")
+        page.get_by_role("button", name="Save label").click()
+        expect(part(page, "facts")).to_contain_text("Label saved")
+        part(page, "after").click()
+        expect(part(page, "facts")).to_contain_text(expected[at + 1])
+    with gallery.write() as writer:  # another program
+        writer.correct([corrections.drop(gallery.item_at(path)) for path in expected[20:22]])
+    page.locator("#detail").focus()
+    for _ in range(3, 62):
+        page.keyboard.press("ArrowRight")
+    for at in range(62, 58, -1):
+        expect(part(page, "position")).to_have_text(f"{at + 1} of {len(expected)}")
+        expect(part(page, "facts")).to_contain_text(expected[at])
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Home")
+    expect(part(page, "facts")).to_contain_text(expected[0])
+    page.locator("#close-detail").click()
+    beside = expected[0] if field == "label" else expected[3]  # where it is, or what came after it
+    expect(page.locator(f"#pictures .card[title='{beside}']")).to_be_focused()
+    with gallery.write() as writer:
+        writer.undo(gallery.corrections())

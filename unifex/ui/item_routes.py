@@ -4,7 +4,8 @@
 its pixels: the address names the picture's content, so that a browser keeps what it was given. ``/video/...`` is the
 video that it is a frame of, in the parts that are asked for; not on a public server.
 ``/items/GALLERY?start=N&count=M&view=VIEW`` are items as JSON, those of a :class:`unifex.ui.view.View` in its order;
-``?ids=1,2`` are these. ``/facets/GALLERY?view=VIEW`` is what there is to filter by, counted
+``?ids=1,2`` are these. ``/ids/GALLERY?view=VIEW`` are the ids of all of them, by which a page that goes on through them
+knows where it was, whatever changes meanwhile. ``/facets/GALLERY?view=VIEW`` is what there is to filter by, counted
 (``&part=TEXT``: of names that contain it), ``/tags/GALLERY`` its tags.
 Whoever may not see a gallery gets the same answer as for one that is not there.
 """
@@ -34,7 +35,7 @@ from unifex.ui.page_state import item_id
 from unifex.ui.rendering.filter_list import facet_list
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.server.door import check_logged_in, refused
-from unifex.ui.server.picture_addresses import FACETS, ITEMS, PIXELS, PREVIEW, TAGS, THUMBNAIL, VIDEO, version
+from unifex.ui.server.picture_addresses import FACETS, IDS, ITEMS, PIXELS, PREVIEW, TAGS, THUMBNAIL, VIDEO, version
 from unifex.ui.server.rates import Refusal
 from unifex.ui.view import MOST_CHARACTERS, View
 
@@ -84,6 +85,7 @@ def item_routes(context: AppContext) -> list[APIRoute]:
     """The routes, for whoever asks."""
     routes = {f"/{kind}/{{gallery}}/{{item}}": _pictures(context, picture) for kind, picture in PICTURES.items()}
     routes[f"/{ITEMS}/{{gallery}}"] = _items(context)
+    routes[f"/{IDS}/{{gallery}}"] = _all_ids(context)
     routes[f"/{TAGS}/{{gallery}}"] = _tags(context)
     routes[f"/{FACETS}/{{gallery}}"] = _facets(context)
     if not context.settings.public:
@@ -135,6 +137,19 @@ def _items(context: AppContext) -> Handler:
             listed = _ids(ids) if ids else context.listed(opened, View.parse(view))
             items = [GridItem.of(record).as_json() for record in opened.records(listed[start : start + count])]
             return JSONResponse({"total": len(listed), "items": items}, headers=_FRESH)
+
+        return answered(request, given)
+
+    return answer
+
+
+def _all_ids(context: AppContext) -> Handler:
+    def answer(
+        request: Request, gallery: str, view: Annotated[str, Query(max_length=MOST_CHARACTERS)] = ""
+    ) -> Response:
+        def given() -> Response:
+            listed = context.listed(context.gallery(gallery), View.parse(view))
+            return JSONResponse({"ids": listed.tolist()}, headers=_FRESH)
 
         return answered(request, given)
 

@@ -12,8 +12,8 @@ from unifex.gallery.gallery import Record
 THUMBNAIL, PREVIEW, PIXELS = "thumb", "picture", "pixels"
 VIDEO = "video"  # of which an item is a frame; on a public server there is none
 COMPRESSED = rf"/({THUMBNAIL}|{PREVIEW}|{PIXELS}|{VIDEO})/[^/]+/\d+$|/\d+/thumb$"  # paths of what is so already
-ITEMS, TAGS, CHOSEN, FACETS, ALIKE, LABELS = "items", "tags", "chosen", "facets", "alike", "labels"
-PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW, ITEMS, TAGS, LABELS))  # how they begin
+ITEMS, IDS, TAGS, CHOSEN, FACETS, ALIKE, LABELS = "items", "ids", "tags", "chosen", "facets", "alike", "labels"
+PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW, ITEMS, IDS, TAGS, LABELS))  # how they begin
 COSTLY_PATHS = tuple(f"/{kind}/" for kind in (PIXELS, ALIKE))  # of what takes as long as a search
 _PLAIN = "!'()*"  # scripts write them as they are (`encodeURIComponent`), and one address is fetched once
 
