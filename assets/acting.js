@@ -1,5 +1,6 @@
 // The bar of what can be done with the chosen items of a grid. What is asked first is asked by asking.js.
 
+import { answers } from './answering.js';
 import later from './later.js';
 import { plural, say } from './say.js';
 
@@ -22,8 +23,9 @@ export default (grid, choice) => {
   };
   // What may be refused leaves the choice as it is until Python says that it was done (unifex.acted): then it is emptied,
   // unless others were chosen meanwhile.
-  const tell = (action, text = '', signal = 'chosen') => {
+  const tell = async (action, text = '', signal = 'chosen') => {
     const ids = choice.told(), told = [action, grid.data.gallery, ids, text];
+    if (!await answers()) return;
     if (signal === 'chosen') unifex.acted = () => { if (isWithin(choice.told(), ids)) empty(); };
     else choice.clear();
     choice.goBack();
@@ -154,7 +156,7 @@ export const askToKeep = async () => {
     field: { label: say('Name'), most: 60 },
     answers: { tags: say('As tags'), labels: say('As labels'), train: say('As a training set') },
   });
-  if (!answer) return;
+  if (!answer || !await answers()) return;
   if (answer.pressed !== 'train') stay();
   unifex.kept([answer.pressed, answer.text]);
 };

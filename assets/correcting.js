@@ -1,5 +1,6 @@
 // Correcting the open item: another label, out of the gallery, and back. Comes when somebody is about to.
 
+import { answers } from './answering.js';
 import { say } from './say.js';
 
 const SUGGEST_MS = 120;
@@ -8,7 +9,11 @@ export default (view) => {
   const left = [];  // what was left out since the page was opened, with its list and place
   let resting = 0;
 
-  const correct = (action, item, label = '', domain = '') => unifex.correct([action, view.list.gallery, item, label, domain]);
+  const notSaved = () => view.words(say('Not saved: the server does not answer. Try it again when it does.'));
+  const correct = async (action, item, label = '', domain = '') => {
+    const told = [action, view.list.gallery, item, label, domain];
+    if (await answers(notSaved)) unifex.correct(told);
+  };
   const ask = async (field) => {
     const address = `labels/${encodeURIComponent(view.list.gallery)}?like=${encodeURIComponent(field.value)}`;
     const answer = await fetch(address).catch(() => null);

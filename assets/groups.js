@@ -2,6 +2,7 @@
 // data: { gallery, signal, prefer, groups: [{ at, title, acts: [{ kind, item, other, text, title }] }],
 //   items: [{ ..., mark, tone, line, subject }] }; `prefer`: the first of a group is kept, and another can be instead.
 
+import { answers } from './answering.js';
 import { say } from './say.js';
 
 const make = (tag, kind, text = '') => Object.assign(document.createElement(tag), { className: kind, textContent: text });
@@ -48,7 +49,10 @@ const inNextRow = (grid, card, down) => {
 const bind = (grid) => {
   const known = { data: null, pressed: null };
   bound.set(grid, known);
-  const tell = (act, item, other = 0) => window.unifex[known.data.signal]([act, known.data.gallery, Number(item), Number(other)]);
+  const tell = async (act, item, other = 0) => {
+    const { signal, gallery } = known.data;
+    if (await answers()) unifex[signal]([act, gallery, Number(item), Number(other)]);
+  };
   const prefers = (card) => known.data.prefer && card?.querySelector('.prefer');
   grid.addEventListener('click', (event) => {
     const act = event.target.closest('[data-act]');

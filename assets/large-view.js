@@ -2,6 +2,7 @@
 // on to the next. `item` is what the list says of it, `told` what the server says (rendering/item.py, Told) a moment later.
 
 import makeAlike from './alike.js';
+import { answers } from './answering.js';
 import makeBeside from './beside.js';
 import { nameOf, sentence } from './cards.js';
 import { fixed, listFrom } from './item-list.js';
@@ -65,7 +66,15 @@ export default ({ props, watch }) => {
     picture.show();
     beside.draw(list, trail);
     alike.soon();
-    unifex.open([list.gallery, item.id]);
+    if (navigator.onLine) unifex.open([list.gallery, item.id]);
+    else {
+      view.words(say('What is known of it cannot be fetched: the server does not answer.'));
+      const again = () => {
+        view.words('');
+        show(wanted);
+      };
+      addEventListener('online', () => { if (item === wanted && dialog.open) again(); }, { once: true });
+    }
   };
   const tellFacts = (html) => {  // opened and focused as they were: one corrects one item after the other
     const facts = place('facts'), open = facts.querySelector('details')?.open;
@@ -140,9 +149,10 @@ export default ({ props, watch }) => {
   });
 
   // --- by mouse, finger and keys ---------------------------------------------------------------------------------------
-  const tell = (signal, value) => unifex[signal](value);
-  const mark = (kind, said) => {
-    tell('marked', [kind, list.gallery, [item.id], '']);
+  const mark = async (kind, said) => {
+    const told = [kind, list.gallery, [item.id], ''];
+    if (!await answers(() => view.words(say('Not marked: the server does not answer. Try it again when it does.')))) return;
+    unifex.marked(told);
     view.words(said);
   };
   const leave = () => {

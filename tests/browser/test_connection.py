@@ -74,3 +74,54 @@ def test_nothing_comes_before_where_data_is_saved(server, page):
     searched(page, server.url)
     page.wait_for_timeout(4000)
     assert not page.evaluate("performance.getEntriesByType('resource').some((one) => one.name.endsWith('/acting.js'))")
+
+
+def test_a_label_that_could_not_be_saved_stays_in_its_field_until_it_is(server, page):
+    searched(page, server.url)
+    first_hit(page).click()
+    page.locator("#correct summary").click()
+    label = page.locator("#correct input[name=label]")
+    label.fill("typed in a lift")
+    page.evaluate("window.same = true")
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Save label").click()
+    said = page.locator("#detail .said")
+    expect(said).to_contain_text("Not saved: the server does not answer")
+    page.get_by_role("button", name="More like this").click()
+    expect(said).to_contain_text("Not marked: the server does not answer")
+    page.locator("#detail").get_by_role("button", name="Leave it out").click()
+    expect(said).to_contain_text("Not saved: the server does not answer")
+    page.context.set_offline(False)
+    expect(label).to_have_value("typed in a lift")
+    page.get_by_role("button", name="Save label").click()
+    expect(page.locator("#detail .note.good")).to_contain_text("Label saved")
+    expect(page.locator("#detail-title")).to_have_text("typed in a lift")
+    assert page.evaluate("window.same")  # it was not loaded anew
+
+
+def test_who_goes_on_without_a_connection_keeps_the_view_and_is_told_of_the_item_when_it_is_back(server, page):
+    searched(page, server.url)
+    first_hit(page).click()
+    expect(page.locator("#correct")).to_be_visible()
+    page.evaluate("window.same = true")
+    page.context.set_offline(True)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#detail .said")).to_contain_text("cannot be fetched: the server does not answer")
+    page.context.set_offline(False)
+    expect(page.locator("#detail [data-part=facts]:not([aria-busy])")).to_be_visible()
+    expect(page.locator("#detail .said")).to_be_empty()
+    assert page.evaluate("window.same")
+
+
+def test_what_could_not_be_done_with_chosen_hits_leaves_them_chosen(server, page):
+    searched(page, server.url)
+    first_hit(page).click(modifiers=["Control"])
+    more = page.locator("#hits .tools").get_by_role("button", name="More like these")
+    expect(more).to_be_visible()
+    page.context.set_offline(True)
+    more.click()
+    expect(page.locator(".toast")).to_have_text("The server does not answer; try it again.")
+    expect(page.locator("#hits .card.chosen")).to_have_count(1)
+    page.context.set_offline(False)
+    more.click()
+    expect(page.locator("#hits .card.chosen")).to_have_count(0)
