@@ -1,5 +1,6 @@
 """Galleries that travel: packed here, unpacked there, the same hits; and what must not travel."""
 
+import errno
 import hashlib
 import json
 import sqlite3
@@ -15,7 +16,7 @@ from tests.support import drawing, tiny_clip
 from tests.support.galleries import QUERY, packed, run_index, unpacked
 from unifex.core.files import verify, with_checksum
 from unifex.core.progress import finish
-from unifex.gallery import bundle
+from unifex.gallery import bundle, writer
 from unifex.gallery.bundle import pack
 from unifex.gallery.corrections import drop, relabel, same
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -207,6 +208,35 @@ def test_no_zip_and_a_name_that_is_taken(gallery, there, tmp_path):
     unpacked(tmp_path / "g.zip", "theirs", there)
     with pytest.raises(GalleryError, match="there is a gallery 'theirs' already"):
         unpacked(tmp_path / "g.zip", "theirs", there)
+
+
+def only_read(monkeypatch) -> None:
+    def refused(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EROFS, "read-only file system", ".lock")
+
+    monkeypatch.setattr(writer, "lock_in_folder", refused)
+
+
+def test_what_can_only_be_read_is_packed(gallery, there, tmp_path, monkeypatch):
+    before = {path: path.read_bytes() for path in gallery.folder.rglob("*") if path.is_file()}
+    only_read(monkeypatch)
+    packed(gallery, tmp_path / "g.zip", images=True)
+    assert {path: path.read_bytes() for path in gallery.folder.rglob("*") if path.is_file()} == before
+    monkeypatch.undo()
+    assert hits(unpacked(tmp_path / "g.zip", "theirs", there), QUERY) == hits(gallery, QUERY)
+
+
+def test_what_changes_while_it_is_packed_is_not(gallery, folder, tmp_path, monkeypatch):
+    """Here it can only be read, by another it is written."""
+    with monkeypatch.context() as here:
+        only_read(here)
+        going = pack(gallery, tmp_path / "g.zip")
+        next(going)
+    drawing.write_folder(tmp_path / "more", 1)
+    run_index(Gallery.open(gallery.folder), tmp_path / "more")
+    with pytest.raises(GalleryError, match="changed while it was packed"):
+        finish(going)
+    assert not [path for path in tmp_path.iterdir() if "g.zip" in path.name]
 
 
 def test_packing_waits_for_no_writer(gallery, tmp_path):

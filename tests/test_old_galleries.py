@@ -24,7 +24,7 @@ from tests.support.reindexing import items
 from unifex.core import files
 from unifex.core.files import verify, with_checksum
 from unifex.core.progress import finish
-from unifex.gallery import bundle, kept_embeddings, schema
+from unifex.gallery import bundle, kept_embeddings, schema, writer
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Broken, Library
@@ -147,9 +147,17 @@ def test_can_be_added_to_corrected_and_packed(old, frozen, tmp_path):
     assert hits(finish(bundle.unpack(tmp_path / "packed.zip", "unpacked", Library(tmp_path / "other")))) == changed
 
 
-def test_is_packed_as_it_is(old, tmp_path):
-    """Whoever wrote it, its model may have come anew since."""
+@pytest.mark.parametrize("only_read", [False, True])
+def test_is_packed_as_it_is(old, tmp_path, only_read, monkeypatch):
+    """Its model may have come anew since it was written; where it can only be read, no writer brings it up to date."""
+
+    def refused(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EROFS, "read-only file system", ".lock")
+
+    if only_read:
+        monkeypatch.setattr(writer, "lock_in_folder", refused)
     finish(bundle.pack(Library(old.parent).get(old.name), tmp_path / "packed.zip"))
+    monkeypatch.undo()
     other = finish(bundle.unpack(tmp_path / "packed.zip", "unpacked", Library(tmp_path / "other")))
     assert hits(other) == expected(old.name)
 

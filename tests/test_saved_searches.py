@@ -1,5 +1,6 @@
 """Searches that are saved with a gallery."""
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -14,6 +15,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.files import with_checksum
 from unifex.core.regions import Region
 from unifex.gallery.library import SEARCHES, Library
+from unifex.retrieval import saved_searches
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
@@ -211,6 +213,21 @@ def test_the_command_makes_one_of_a_search(gallery, library, searches, tmp_path,
     assert main(["search", *twice, *common]) == 1
     assert "--together" in capsys.readouterr().err
     assert [saved.name for saved in searches.all()] == ["corner"]
+
+
+def test_the_command_runs_one_where_it_can_only_be_read(gallery, library, searches, capsys, monkeypatch):
+    def refused(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EROFS, "read-only file system", ".lock")
+
+    searches.add(SavedSearch.new(gallery, "discs", Query(items=(1,))))
+    before = searches.path.read_bytes()
+    monkeypatch.setattr(saved_searches.FileLock, "acquire", refused)
+    arguments = ["saved", "drawn", "discs", "--library", str(library.folder)]
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hits"]
+    assert searches.path.read_bytes() == before
+    assert main([*arguments, "--delete"]) == 1
+    assert "read-only" in capsys.readouterr().err
 
 
 def test_the_command_lists_runs_renames_and_deletes(gallery, library, searches, capsys):

@@ -148,12 +148,14 @@ def _drop(visitor: Visitor, data: bytes) -> str:
     return str(visitor.drop("more", [[place, "new/0.png"]]))
 
 
-def test_a_folder_that_can_only_be_read_is_searched_and_measured(disk, kept, folder):
+def test_a_folder_that_can_only_be_read_is_searched_measured_and_packed(tmp_path, disk, kept, folder):
     before = contents(kept)
     remount(disk, "ro")
     with pytest.raises(OSError, match="Read-only") as caught:
         run_index(Gallery.open(kept.folder), folder)
     assert "read-only" in reason(caught.value)
+    finish(bundle.pack(Gallery.open(kept.folder), tmp_path / "packed.zip"))
+    assert len(finish(bundle.unpack(tmp_path / "packed.zip", "unpacked", Library(tmp_path / "other")))) == 24
     with serve(disk) as server:
         client = Client(server.url, verbose=False)
         found = _searched(client, folder)

@@ -71,6 +71,11 @@ def make_folder(path: Path, within: Path | None = None) -> None:
     path.mkdir(exist_ok=True)
 
 
+def is_read_only(error: OSError) -> bool:
+    """Whether nothing can be written there, by this process or at all: what is there can be read all the same."""
+    return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
 def changed(path: Path) -> int:
     """When a file was written last, in nanoseconds; 0 where there is none (any more)."""
     try:

@@ -29,7 +29,7 @@ import numpy as np
 
 from unifex.core import derived, disk, images, thumbnails
 from unifex.core.files import file_hash, new_folder, verify, whole_file, with_checksum, write_atomically
-from unifex.core.language import to_say
+from unifex.core.language import say, to_say
 from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
@@ -73,11 +73,12 @@ def pack(
     ``searches``: the file of its saved ones (:meth:`Library.searches_path`), if they shall go with it and there are
     some. ``places``: also where pictures were taken, as far as columns tell; image files say what they say. Raises
     ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone or changed.
+    Nothing is written in a gallery that can only be read.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
         whole_file(out) as unfinished,
-        gallery.write(),
+        _at_rest(gallery),
         tempfile.TemporaryDirectory(prefix="unifex-pack-") as scratch,
         zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive,
     ):
@@ -104,6 +105,23 @@ def pack(
     return Packed(str(out), contents.items, out.stat().st_size, images, len(kept))
 
 
+@contextlib.contextmanager
+def _at_rest(gallery: Gallery) -> Iterator[None]:
+    """Nobody changes the gallery meanwhile. Where it can only be read, its lock cannot be had: that nothing was
+    committed is looked at in the end. Raises ``GalleryError`` where something was."""
+    with contextlib.ExitStack() as held:
+        version = None
+        try:
+            held.enter_context(gallery.write())
+        except OSError as error:
+            if not disk.is_read_only(error):
+                raise
+            version = gallery.database.version()
+        yield
+        if version is not None and version != gallery.database.version():
+            raise GalleryError(say("gallery '{name}' changed while it was packed; pack it again", name=gallery.name))
+
+
 def _searches(path: Path | None) -> list[Any]:
     """Saved searches as they are stored; what cannot be read stays where it is."""
     try:
@@ -122,6 +140,7 @@ def _files(
     """Name in the bundle -> the file, or what gives its bytes, for everything that goes into it."""
     try:
         with gallery.database.connect() as database:
+            database.execute("BEGIN")  # all reads see one commit
             place = f"bundle:{gallery.config.id}"
             name = lambda sha256, _: _original_name(originals.get(sha256))  # noqa: E731
             rebuilt = rebuild(database, scratch / ITEMS, place, name, () if places else PLACE)

@@ -208,7 +208,7 @@ def _tag(value: object) -> str:
 
 
 LATER = frozenset({"extra", "taken", "metadata"})  # columns that a gallery of an earlier version may lack
-LATER_TABLES = frozenset({"tags"})
+LATER_TABLES = frozenset({"corrections", "tags"})
 _SIZE = _number(0, 1 << 40)
 _LABEL = _text(MOST_LABEL)
 _COLUMNS: dict[str, dict[str, Callable[[object], object]]] = {

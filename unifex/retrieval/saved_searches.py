@@ -17,7 +17,7 @@ from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import verify, with_checksum, write_atomically
 from unifex.core.language import say
-from unifex.core.text import what_there_is
+from unifex.core.text import reason, what_there_is
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import MOST_SEARCHES_BYTES as MOST_BYTES
 from unifex.gallery.library import Library
@@ -83,8 +83,13 @@ class SavedSearches:
         self._change(id, lambda one: replace(one, name=name))
 
     def see(self, id: str) -> None:
-        """Somebody looks at what it finds: nothing of that is new any more."""
-        self._change(id, lambda one: replace(one, seen=last_id(self.gallery)))
+        """Somebody looks at what it finds: nothing of that is new any more, unless it can only be read here."""
+        try:
+            self._change(id, lambda one: replace(one, seen=last_id(self.gallery)))
+        except OSError as error:
+            if not disk.is_read_only(error):
+                raise
+            log.warning("what was seen of '%s' is not noted: %s", self.gallery.name, reason(error))
 
     def delete(self, id: str) -> None:
         """It is not kept any more."""
