@@ -17,6 +17,7 @@ from tests.support.galleries import run_index
 from tests.support.walking import walk
 from unifex.core.progress import finish
 from unifex.core.text import number
+from unifex.data.item import Labels
 from unifex.exports import export
 from unifex.exports.formats import FORMATS
 from unifex.exports.selection import Selection
@@ -89,17 +90,18 @@ def folders_of(place: Path) -> set[str]:
 
 
 ALIKE = [
-    ("", "a/b"), ("", "a_b"), ("", "a:b"), ("", "A_B"), ("", "x - y"), ("x", "y"), ("", "unlabelled"), ("", ""), ("x", ""), ("p/q", ""), ("p_q", ""),
-    ("", ".."), ("", "..."), ("", "metadata.jsonl"), ("", "l" * 99 + "1"), ("", "l" * 99 + "2"), ("", "l" * 120), ("", "é"),
+    ("", "a/b"), ("", "a_b"), ("", "a:b"), ("", "A_B"), ("", "x - y"), ("x", "y"), ("", "unlabelled"), ("", ""),
+    ("x", ""), ("p/q", ""), ("p_q", ""), ("", ".."), ("", "..."), ("", "metadata.jsonl"), ("", "l" * 99 + "1"),
+    ("", "l" * 99 + "2"), ("", "l" * 120), ("", "é"),
 ]  # fmt: skip
 
 
 def test_each_label_has_a_folder_of_its_own_that_stays_and_reads_back(tmp_path, embedder):
     (tmp_path / "pictures").mkdir()
     lines = []
-    for number, (domain, label) in enumerate(ALIKE):
-        (tmp_path / "pictures" / f"{number}.png").write_bytes(encoded(picture("shapes/disc", number, 32)))
-        lines.append(json.dumps({"file_name": f"{number}.png", "label": label, "domain": domain}))
+    for place, (domain, label) in enumerate(ALIKE):
+        (tmp_path / "pictures" / f"{place}.png").write_bytes(encoded(picture("shapes/disc", place, 32)))
+        lines.append(json.dumps({"file_name": f"{place}.png", "label": label, "domain": domain}))
     (tmp_path / "pictures" / "metadata.jsonl").write_text("\n".join(lines))
     first = indexed(tmp_path / "first", tmp_path / "pictures", embedder)
     out = exported(first, "imagefolder", tmp_path / "out")
@@ -112,3 +114,15 @@ def test_each_label_has_a_folder_of_its_own_that_stays_and_reads_back(tmp_path, 
     other = indexed(tmp_path / "other", tmp_path / "pictures", embedder)
     assert folders_of(exported(other, "imagefolder", tmp_path / "again")) == folders
     assert said(indexed(tmp_path / "second", out, embedder), path=False) == said(first, path=False)
+
+
+def test_the_words_of_a_further_column_stay_readable_where_it_has_line_breaks_or_tabs(tmp_path, embedder):
+    caption = "\tA red disc,\r\n\r\nseen from above.\u2028By\tAnn\x07\n"
+    first = indexed(tmp_path / "first", laid(tmp_path / "pictures", [("", "a", "", caption, ())] * 3), embedder)
+    (record, *_) = first.records(first.snapshot().columns.ids)
+    assert record.labels.extra["-note"] == "A red disc, seen from above. By Ann\ufffd"
+    assert Labels.from_row("", "", "", json.dumps({"note": "b\nc"})).extra == {"note": "b c"}  # as others wrote it
+    for kind in ("imagefolder", "csv"):
+        out = exported(first, kind, tmp_path / "pictures" / f"out-{kind}.csv")
+        second = indexed(tmp_path / kind, out, embedder)
+        assert said(second, path=kind == "csv") == said(first, path=kind == "csv")

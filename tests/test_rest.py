@@ -319,12 +319,10 @@ def test_strangers_are_told_no_place_and_start_nothing(public, base):
     assert answers[2].json()["hits"][0]["item"]["path"] == "signs/cross/3.png"
     assert public.get("/galleries/drawn/items/1/thumb").content[:2] == b"\xff\xd8"
     assert not any(str(base) in answer.raise_for_status().text for answer in answers)
-    for refused in (
-        public.post("/jobs", json={"folder": str(base / "pictures")}),
-        public.get(str(public.base_url).replace("/api/v1/", "/docs")),
-        public.put("/galleries/drawn"),
-    ):
-        assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+    refused = public.get(str(public.base_url).replace("/api/v1/", "/docs"))
+    assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+    refused = public.post("/jobs", json={"folder": str(base / "pictures")})
+    assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
     assert "post" not in public.get("/openapi.json").json()["paths"]["/jobs"]
     for further in (
         public.get("/galleries/drawn/items", params={"where": "a=b"}),
@@ -333,6 +331,19 @@ def test_strangers_are_told_no_place_and_start_nothing(public, base):
     ):
         assert further.status_code == 422
         assert "owner's to know" in further.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/galleries", "/galleries/drawn", "/galleries/drawn/items/1/thumb", "/jobs"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "DELETE"])
+def test_a_method_that_an_address_does_not_take_is_told_so_by_every_server(local, public, path, method):
+    for http in (local, public):
+        refused = http.request(method, path)
+        assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
+        assert "GET" in refused.headers["allow"]
+    assert public.request(method, "/nothing").status_code == 404
+    assert public.post("/galleries/drawn/search/", json={}).status_code == 404
+    only = public.get("/galleries/drawn/search")
+    assert (only.status_code, only.headers["allow"]) == (405, "POST")
 
 
 def test_galleries_and_jobs_are_ones_own(public):
@@ -391,6 +402,8 @@ def test_where_a_password_is_asked_for_it_is_asked_here():
 
     refused = asyncio.run(ask({}))
     assert (refused.status_code, refused.json()["code"]) == (401, "login_required")
+    scheme = refused.headers["www-authenticate"].split()[0]
+    assert scheme not in ("Basic", "Digest", "Negotiate", "NTLM")  # for which browsers open a box of their own
     assert "post" not in asyncio.run(ask({"access-token-x": "t"})).json()["paths"]["/jobs"]  # it is read-only
 
 

@@ -6,6 +6,7 @@ import difflib
 import errno
 import logging
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say, say_many, thousands, to_say
 
 LISTED = 10
+_BREAK = re.compile(r"\s*[\t-\r\x85\u2028\u2029]\s*")
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 log = logging.getLogger("unifex")
 _DISK = {
@@ -108,6 +110,11 @@ def printable(name: str) -> str:
     or would only confuse a screen, becomes U+FFFD."""
     name = unicodedata.normalize("NFC", name)
     return "".join("\ufffd" if is_control(char) else char for char in name) if has_control(name) else name
+
+
+def on_one_line(text: str) -> str:
+    """A text that may be longer, as :func:`printable`: where it breaks its line, or has a tab, it has a space."""
+    return printable(text if text.isprintable() else _BREAK.sub(" ", text).strip())
 
 
 def number(text: str) -> float:

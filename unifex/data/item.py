@@ -15,7 +15,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.metadata import keywords
-from unifex.core.text import printable
+from unifex.core.text import on_one_line, printable
 
 MAX_COLUMNS = 20  # further ones that an item keeps beside its labels
 
@@ -26,7 +26,7 @@ class SourceError(UnifexError):
 
 @dataclass(frozen=True)
 class Labels:
-    """What a source says of an image; all texts are :func:`printable`, however they were written.
+    """What a source says of an image; all texts are :func:`printable`, however they were written, and on one line.
 
     ``label``: its class or instance, within ``domain``; ``split``: train, query, index or none; ``extra``: whatever
     else a table says of it, by column.
@@ -41,7 +41,7 @@ class Labels:
         for name in ("label", "domain", "split"):
             object.__setattr__(self, name, printable(getattr(self, name)))
         if self.extra:
-            extra = {printable(name): printable(text) for name, text in self.extra.items()}
+            extra = {printable(name): on_one_line(text) for name, text in self.extra.items()}
             object.__setattr__(self, "extra", extra)
 
     @property

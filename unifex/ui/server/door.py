@@ -161,4 +161,4 @@ def check_logged_in(request: Request) -> None:
 
 def refused(refusal: Refusal) -> JSONResponse:
     """The answer that says so."""
-    return problem(refusal.status, refusal.sentence)
+    return problem(refusal.status, refusal.sentence, headers=refusal.headers)

@@ -74,6 +74,18 @@ def owner_now(workspaces: Workspaces) -> str:
     return workspaces.visitor(token_now()) or nobody_at(network_of(client.host if client else ""))
 
 
+def _check_open(path: str, method: str) -> None:
+    """Raises :class:`Refusal` for what the page does not need. Programs are told what an address takes; of others'
+    addresses nobody is told that there are any."""
+    taken = [one for one, paths in _OPEN.items() if re.fullmatch(paths, path, re.DOTALL)]
+    if method in taken:
+        return
+    if taken and path.startswith(f"{REST}/"):
+        sentence = say("{method} is not for this address; it takes {taken}", method=method[:20], taken=", ".join(taken))
+        raise Refusal(405, sentence, {"Allow": ", ".join(taken)})
+    raise Refusal(404, say("there is nothing here"))
+
+
 class Guard:
     """ASGI middleware of a public server."""
 
@@ -97,8 +109,7 @@ class Guard:
 
     async def _pass(self, request: Request, send: Send) -> None:
         path, method = request.scope["path"], request.method
-        if not re.fullmatch(_OPEN.get(method, ""), path, re.DOTALL):
-            raise Refusal(404, say("there is nothing here"))
+        _check_open(path, method)
         caller = self._caller(request)
         send = self._answer(send, request, caller)
         if method == "POST" and path == f"{API}/upload":  # a folder comes as a request a file: bytes count

@@ -19,6 +19,9 @@ CODES = {
     415: "unsupported_media_type",
     429: "too_many_requests",
 }
+# What HTTP wants to be told along. Browsers open a password box of their own for the schemes that they know, also where
+# a script of the page asks, and one who has entered a password there is not logged in: so it is the cookie by its name.
+_ALONG = {401: {"WWW-Authenticate": 'Cookie realm="UniFEx"'}, 429: {"Retry-After": "60"}}
 
 
 def problem(status: int, detail: str, code: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -30,5 +33,4 @@ def problem(status: int, detail: str, code: str = "", headers: Mapping[str, str]
         "code": code or CODES.get(status, "error"),
         "detail": detail,
     }
-    waiting = {"Retry-After": "60"} if status == 429 else {}
-    return JSONResponse(told, status, {**waiting, **(headers or {})}, media_type=MEDIA_TYPE)
+    return JSONResponse(told, status, {**_ALONG.get(status, {}), **(headers or {})}, media_type=MEDIA_TYPE)

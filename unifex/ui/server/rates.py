@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import time
 from collections import Counter, deque
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -19,10 +19,10 @@ STEPS = 60  # so many steps of a window are told apart
 
 
 class Refusal(Exception):
-    """An HTTP answer that says no: status and sentence."""
+    """An HTTP answer that says no: status and sentence; ``headers``: what else HTTP wants to be told."""
 
-    def __init__(self, status: int, sentence: str):
-        self.status, self.sentence = status, sentence
+    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None):
+        self.status, self.sentence, self.headers = status, sentence, headers
         super().__init__(sentence)
 
 
