@@ -16,7 +16,7 @@ from tests.support import drawing, tiny_clip
 from tests.support.galleries import QUERY, packed, run_index, unpacked
 from unifex.core.files import verify, with_checksum
 from unifex.core.progress import finish
-from unifex.gallery import bundle, writer
+from unifex.gallery import bundle, database, writer
 from unifex.gallery.bundle import pack
 from unifex.gallery.corrections import drop, relabel, same
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -215,11 +215,13 @@ def only_read(monkeypatch) -> None:
         raise OSError(errno.EROFS, "read-only file system", ".lock")
 
     monkeypatch.setattr(writer, "lock_in_folder", refused)
+    monkeypatch.setattr(database, "lock_in_folder", refused)
 
 
 def test_what_can_only_be_read_is_packed(gallery, there, tmp_path, monkeypatch):
     before = {path: path.read_bytes() for path in gallery.folder.rglob("*") if path.is_file()}
     only_read(monkeypatch)
+    assert not gallery.is_being_written()
     packed(gallery, tmp_path / "g.zip", images=True)
     assert {path: path.read_bytes() for path in gallery.folder.rglob("*") if path.is_file()} == before
     monkeypatch.undo()

@@ -158,10 +158,12 @@ class Database:
         try:
             with lock_in_folder(self.lock_path, timeout=0):
                 return False
-        except FileNotFoundError:
-            return False
         except Timeout:
             return True
+        except OSError as error:
+            if not (isinstance(error, FileNotFoundError) or disk.is_read_only(error)):
+                raise
+            return self.writing_path.exists()
 
     def checksum(self) -> str:
         """What the last writer noted of all that is committed; empty while somebody writes, or where it is damaged."""
