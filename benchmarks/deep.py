@@ -50,7 +50,7 @@ def _train_rows(manifest: Path, folder: Path) -> Path:
         rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
     out = folder / "train.csv"
     lines = [[str(manifest.parent.resolve() / row["path"]), row["domain"], row["label"]] for row in rows]
-    out.write_text(to_csv(["path", "domain", "label"], lines, guard=False), encoding="utf-8")
+    out.write_text(to_csv(["path", "domain", "label"], lines), encoding="utf-8")
     return out
 
 

@@ -101,7 +101,7 @@ def draw(source: str, count: int, folder: Path) -> Path:
             path.write_bytes(content)
             rows.append((str(path), item.labels.label, item.labels.domain, kind, item.path))
     listed = folder / "all.csv"
-    listed.write_text(to_csv(("path", "label", "domain", "kind", "of"), rows, guard=False), encoding="utf-8")
+    listed.write_text(to_csv(("path", "label", "domain", "kind", "of"), rows), encoding="utf-8")
     return listed
 
 

@@ -81,7 +81,7 @@ def mixture(manifest: Path, more: Path, measured: bool) -> str:
     )
     rows = [*first, *_at_most(MORE_A_LABEL, filter(_is_free, _rows(more)))]
     header = ["path", "domain", "label", *(["split"] if measured else [])]
-    return to_csv(header, [[row[name] for name in header] for row in rows], guard=False)
+    return to_csv(header, [[row[name] for name in header] for row in rows])
 
 
 def _rows(manifest: Path) -> Iterator[dict[str, str]]:

@@ -67,7 +67,7 @@ class LabelFolders:
 
     def __init__(self, classes: Iterable[tuple[str, str]], domains: bool):
         self._domains = domains
-        self._taken = set(BESIDE)
+        self._taken: set[str] = set(BESIDE)
         self._folders: dict[tuple[str, str], str] = {}
         for domain, label in sorted(classes, key=self._rank):
             self.of(domain, label)
