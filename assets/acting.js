@@ -126,9 +126,10 @@ export default (grid, choice) => {
   menu.addEventListener('click', (event) => { if (event.target.closest('[data-do]')) menu.open = false; });
   document.addEventListener('pointerdown', (event) => { if (!menu.contains(event.target)) menu.open = false; });
   const fit = () => {  // it opens to where there is more room, and no further than that
-    const { top, bottom } = menu.getBoundingClientRect(), under = innerHeight - bottom;
+    const { top, bottom, right } = menu.getBoundingClientRect(), under = innerHeight - bottom, list = menu.querySelector('div');
     menu.classList.toggle('down', under > top);
-    menu.querySelector('div').style.maxHeight = `${Math.max(top, under) - 16}px`;
+    menu.classList.toggle('rightward', right < list.offsetWidth + 8);
+    list.style.maxHeight = `${Math.max(top, under) - 16}px`;
   };
   menu.addEventListener('toggle', fit);
   fit();  // it is open already

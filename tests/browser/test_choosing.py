@@ -200,3 +200,20 @@ def test_what_is_said_stands_above_the_bar(server, open_page, screen):
     page.wait_for_timeout(100)
     said, bar = (page.locator(one).bounding_box() for one in (".toast", "#pictures .tools"))
     assert said["y"] + said["height"] <= bar["y"] or bar["y"] + bar["height"] <= said["y"]
+
+
+def test_what_can_be_done_is_in_the_window_where_the_bar_has_two_lines(server, open_page):
+    page = opened(open_page(server.url, viewport={"width": 700, "height": 900}))
+    only(page, FIRST)
+    pick(page, 0, 1)
+    only(page, SECOND)
+    pick(page, 0)
+    actions = page.locator("#pictures .tools .further")
+    for width in range(660, 1400, 60):
+        page.set_viewport_size({"width": width, "height": 900})
+        actions.locator("> summary").click()
+        expect(actions).to_have_attribute("open", "")
+        page.wait_for_timeout(50)
+        box = actions.locator("> div").bounding_box()
+        assert 0 <= box["x"] <= width - box["width"], width
+        actions.locator("> summary").click()
