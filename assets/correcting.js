@@ -9,7 +9,10 @@ export default (view) => {
   const left = [];  // what was left out since the page was opened, with its list and place
   let resting = 0;
 
-  const notSaved = () => view.words(say('Not saved: the server does not answer. Try it again when it does.'));
+  const notSaved = () => {
+    view.words(say('Not saved: the server does not answer. Try it again when it does.'));
+    view.place('said').scrollIntoView({ block: 'nearest' });  // on a phone it may be above what was pressed
+  };
   const correct = async (action, item, label = '', domain = '') => {
     const told = [action, view.list.gallery, item, label, domain];
     if (await answers(notSaved)) unifex.correct(told);

@@ -36,7 +36,7 @@ export const list = () => {
     close.addEventListener('click', () => dialog.close());
     dialog = made('dialog', '', made('h2', say('Keys')), ...KEYS.flatMap(([where, keys]) => [made('h3', where), made('dl', '', ...keys.map(row))]), close);
     Object.assign(dialog, { id: 'keys' });
-    dialog.firstChild.id = 'keys-title';
+    Object.assign(dialog.firstChild, { id: 'keys-title', tabIndex: -1, autofocus: true });  // else Close has it, at the end of the list
     dialog.setAttribute('aria-labelledby', 'keys-title');
     dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
     document.querySelector('.gradio-container').append(dialog);

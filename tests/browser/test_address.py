@@ -260,6 +260,20 @@ def test_where_nothing_is_found_nothing_stands_for_hits_to_come(server, open_pag
     expect(page.locator("#hits .frame")).to_have_css("background-image", "none")
 
 
+def test_an_address_that_the_browser_does_not_copy_can_be_read(server, open_page):
+    within = ",".join(map(str, range(1, 25)))
+    page = open_page(server.url, link=f"{server.url}#gallery=drawn&items=1&within={within}", **PHONE)
+    expect(first_hit(page)).to_be_visible()
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
+    page.locator("#search-status .copy-link").click()
+    told = page.locator("#search-status .told")
+    expect(told).to_contain_text("22,23,24")
+    assert told.evaluate(
+        "told => told.getBoundingClientRect().right <= innerWidth && told.scrollWidth <= told.clientWidth"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_galleries_that_are_looked_at_on_another_tab_are_no_recent_searches(server, open_page, embedder):
     run_index(Gallery.create(server.indexes / "other", embedder), server.indexes.parent / "pictures" / "signs")
     page = open_page(server.url)

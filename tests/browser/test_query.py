@@ -434,6 +434,17 @@ def test_the_last_of_an_item_an_image_and_clear_is_the_query_though_answers_come
     expect(item).to_have_count(0)
 
 
+def test_what_the_browser_cannot_show_says_so_below_the_name_of_the_box(server, open_page):
+    page = open_page(server.url)
+    put(page, b"words", "words.jpg")
+    frame = page.locator("#query-image .image-frame:has(.no-preview)")
+    expect(frame).to_be_visible()
+    name, looks = page.locator("#query-image label").first.bounding_box(), "getComputedStyle(frame, '::after')"
+    assert frame.evaluate(f"frame => {looks}.display") == "block"  # else its distance from above counts for nothing
+    above = frame.evaluate(f"frame => parseFloat({looks}.paddingTop)")
+    assert frame.bounding_box()["y"] + above >= name["y"] + name["height"]
+
+
 def test_keys_lead_to_the_query_and_are_listed(server, open_page):
     page = open_page(server.url)
     go_to(page, "Train")
@@ -445,10 +456,18 @@ def test_keys_lead_to_the_query_and_are_listed(server, open_page):
     listed = page.get_by_role("dialog", name="Keys")
     expect(listed).to_contain_text("Among pictures")
     page.keyboard.press("/")  # behind a dialog nothing is reached
+    page.keyboard.press("Tab")
     expect(listed.get_by_role("button", name="Close")).to_be_focused()
     page.keyboard.press("Escape")
     expect(listed).to_be_hidden()
     expect(page.get_by_role("tab", name="Train")).to_be_focused()
+    page.set_viewport_size({"width": 1280, "height": 400})
+    for _ in range(2):
+        page.keyboard.press("?")
+        expect(listed.get_by_role("heading", name="Keys", exact=True)).to_be_in_viewport()
+        assert listed.evaluate("list => list.scrollTop") == 0  # it begins with its beginning
+        page.keyboard.press("Escape")
+        expect(listed).to_be_hidden()
     go_to(page, "Gallery")
     field = page.locator("#gallery-name input, #gallery-name textarea").first
     field.fill("")
