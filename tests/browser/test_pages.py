@@ -305,7 +305,7 @@ def test_read_only_handlers_refuse_what_the_page_does_not_offer(tmp_path, embedd
     with gr.Blocks():
         tab.build()
     for refused in (
-        lambda: tab.begin("", str(write_folder(tmp_path / "pictures")), "", "mine", "", "", False, ""),
+        lambda: tab.begin("", "", str(write_folder(tmp_path / "pictures")), "", "mine", "", "", False, ""),
         lambda: tab.rename_gallery(name="mine", new="yours", adding_to=""),
         lambda: tab.delete_gallery(name="mine", typed="mine", adding_to=""),
         lambda: tab.removal.remove_items("mine", "a.png"),
