@@ -340,6 +340,10 @@ def test_names_are_safe_and_unique():
     assert names.free((MISSING,), ".txt") != MISSING
     long = names.free(("x" * 300, 'con"?.png'), ".png")
     assert all(len(part) <= 100 and '"' not in part for part in long.split("/"))
+    written = names.free(("猫" * 120, "犬" * 120 + ".png"), ".png").split("/")
+    assert all(100 < len(part.encode()) < 255 for part in written)
+    assert names.free(("Con", "nul.tar.png"), ".png") == "Con_/nul_.tar.png"  # devices of Windows
+    assert names.free(("console", "com.png"), ".png") == "console/com.png"
     assert [names.free(("", "b.png"), ".png") for _ in range(3)] == ["b.png", "b (1).png", "b (2).png"]
 
 

@@ -12,11 +12,13 @@ from unifex.data.frame_names import file_name
 from unifex.gallery.records import Record
 
 LONGEST = 100  # characters of a name
+MOST_BYTES = 200  # of it: a file system takes 255, and a number or a hash may follow
 MISSING = "not-included.txt"
 METADATA, README = "metadata.jsonl", "README.md"
 BESIDE = (METADATA, README.casefold(), MISSING)  # files that may lie beside folders of labels
 UNLABELLED = "unlabelled"
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/\x00-\x1f]')  # on some system
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(?=\.|$)", re.IGNORECASE)  # what Windows calls so is none
 
 
 class Names:
@@ -42,9 +44,16 @@ class Names:
 
 def safe(part: str) -> str:
     """As every system lets a file be called; nothing of what names another folder."""
-    stem, dot, ending = _FORBIDDEN.sub("_", part).strip(" ").rpartition(".")
-    short = f"{stem[: LONGEST - len(ending) - 1]}{dot}{ending}" if len(ending) < 8 else f"{stem}{dot}{ending}"[:LONGEST]
-    return short.strip(" .")
+    whole = _FORBIDDEN.sub("_", part).strip(" ")
+    stem, dot, ending = whole.rpartition(".")
+    if len(ending) >= 8:
+        stem, dot, ending = whole, "", ""
+    name = f"{_cut(stem, LONGEST - len(dot + ending))}{dot}{ending}".strip(" .")
+    return _DEVICE.sub(r"\1_", name, count=1) if _DEVICE.match(name) else name
+
+
+def _cut(text: str, most: int) -> str:
+    return text[:most].encode(errors="surrogatepass")[:MOST_BYTES].decode(errors="ignore")
 
 
 def suffix_of(record: Record) -> str:
@@ -95,4 +104,4 @@ class LabelFolders:
         digest = hashlib.sha256(f"{domain}\0{label}".encode()).hexdigest()
         for digits in range(6, len(digest) + 1):
             ending = f" ({digest[:digits]})"
-            yield f"{plain[: LONGEST - len(ending)].rstrip()}{ending}"
+            yield f"{_cut(plain, LONGEST - len(ending)).rstrip()}{ending}"
