@@ -6,12 +6,16 @@ from PIL import Image, ImageChops
 
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
+from tests.support.splits import make_columns
 from unifex.core.errors import UnifexError
+from unifex.core.vectors import l2_normalize
 from unifex.gallery.calibration import Calibration, CalibrationError, calibrate, fit_probability
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.snapshot import Snapshot
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
+from unifex.vector_index import index_types
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,21 @@ def test_strangers_are_of_classes_that_the_model_has_not_learned_where_there_are
     assert len(known.out_of_gallery) == len(strangers) < len(plain.out_of_gallery)
     assert (known.hit, known.in_gallery) == (plain.hit, plain.in_gallery)
     assert calibrate(current, np.unique(classes)[1:]) == plain  # 55 of the only other one are too few
+
+
+def test_classes_of_one_image_tell_nothing_of_what_is_there():
+    """A training leaves them out, so that all of them are new to it."""
+    rng = np.random.default_rng(0)
+    labels = [*(f"many{number // 5}" for number in range(300)), *(f"lone{number}" for number in range(160))]
+    middles = rng.standard_normal((220, 16))
+    places = [*(number // 5 for number in range(300)), *range(60, 220)]
+    drawn = l2_normalize((middles[places] + 0.6 * rng.standard_normal((460, 16))).astype(np.float32), 16)
+    current = Snapshot(
+        make_columns(labels), "neck", index_types.build(drawn, "flat"), lambda: pytest.fail("not asked for")
+    )
+    many = np.unique(current.columns.classes[:300])
+    assert calibrate(current, many) == calibrate(current)
+    assert calibrate(current, many[:10]) != calibrate(current)
 
 
 def test_it_is_kept_and_follows_the_gallery(labelled, embedder):

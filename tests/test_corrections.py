@@ -1,9 +1,11 @@
+import contextlib
 import csv
 import hashlib
 import io
 import json
 
 import pytest
+from PIL import Image
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
@@ -88,6 +90,48 @@ def test_what_is_said_stays_where_a_file_changes_but_its_picture_does_not(galler
     assert len(gallery) == 27
 
 
+def test_a_file_that_comes_back_from_its_copy_has_what_was_said_of_it(gallery, folder):
+    """As exiftool leaves the file as it was beside the one that it has written to."""
+    place, copy = folder / "shapes/disc/7.jpg", folder / "shapes/disc/7_original.jpg"
+    place.write_bytes(encoded(picture("shapes/disc", 7), "JPEG"))
+    run_index(gallery, folder)
+    item = gallery.item_at("shapes/disc/7.jpg")
+    say(gallery, corrections.relabel(item, "ball"), corrections.same(item, gallery.item_at("shapes/disc/1.png")))
+    with gallery.write() as writer:
+        writer.tag([item.id], ["mine"])
+    copy.write_bytes(place.read_bytes())
+    place.write_bytes(encoded(picture("shapes/disc", 7), "JPEG", comment=b"sea"))
+    run_index(gallery, folder)
+    copy.replace(place)
+    assert run_index(gallery, folder, prune=True).remarks == []
+    item = gallery.item_at("shapes/disc/7.jpg")
+    assert (item.label, item.tags) == ("ball", ("mine",))
+    assert not gallery.idle_corrections()
+
+
+def test_what_is_damaged_keeps_nothing_else_from_being_added(gallery, folder):
+    place = folder / "shapes/disc/7.jpg"
+    place.write_bytes(encoded(picture("shapes/disc", 7), "JPEG"))
+    run_index(gallery, folder)
+    shard = max(gallery.folder.glob("features/*.npy"))
+    shard.write_bytes(shard.read_bytes()[:-9] + bytes(9))
+    place.write_bytes(encoded(picture("shapes/disc", 7), "JPEG", comment=b"sea"))
+    (folder / "shapes/disc/8.jpg").write_bytes(encoded(picture("shapes/disc", 8), "JPEG"))
+    with contextlib.suppress(GalleryError):  # what is damaged is told when it is read
+        run_index(gallery, folder)
+    assert Gallery.open(gallery.folder).find(["shapes/disc/8.jpg"])["shapes/disc/8.jpg"]
+
+
+def test_tags_that_a_file_has_of_its_own_do_not_end_with_its_picture(gallery, folder):
+    place = folder / "shapes/disc/7.jpg"
+    exif = Image.Exif()
+    exif[0x9C9E] = "sun;sea".encode("utf-16-le")  # XPKeywords, as Windows writes them
+    for view in (7, 8):
+        place.write_bytes(encoded(picture("shapes/disc", view), "JPEG", exif=exif))
+        assert run_index(gallery, folder).remarks == []
+    assert gallery.item_at("shapes/disc/7.jpg").tags == ("sea", "sun")
+
+
 def test_what_ends_with_a_picture_is_told(gallery, folder, capsys):
     first, second, third = (gallery.item_at(f"shapes/disc/{view}.png") for view in range(3))
     say(gallery, corrections.relabel(first, "ball"), corrections.same(second, third), corrections.drop(third))
@@ -98,7 +142,7 @@ def test_what_ends_with_a_picture_is_told(gallery, folder, capsys):
     (folder / "shapes/disc/1.png").write_bytes((folder / "signs/cross/0.png").read_bytes())
     (remark,) = run_index(gallery, folder).remarks
     assert (remark.path, remark.count) == ("shapes/disc/0.png", 2)
-    assert remark.text.startswith("2 corrections and 4 tags no longer apply")
+    assert remark.text.endswith("as another picture is there, or none: 2 corrections and 4 tags")
     assert run_index(gallery, folder).remarks == []
     assert gallery.database.marked_pairs("same") == []
     arguments = ["correct", "drawn", "--library", str(gallery.folder.parent)]

@@ -257,6 +257,7 @@ def test_who_goes_back_to_a_model_has_its_dimension_again(tmp_path, folder, embe
         return answer["model"], answer["dim"]
 
     own = embedder.name, dim or 256
+    assert "dims" not in json.loads((gallery.folder / "gallery.json").read_text())  # which versions before cannot read
     assert [use("narrow"), use(), use(), use("narrower"), use(own[0])] == [
         ("narrow", 64), own, ("narrow", 64), ("narrower", 64), own,
     ]  # fmt: skip

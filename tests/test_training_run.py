@@ -290,6 +290,10 @@ def test_an_evaluation_says_of_which_classes_the_model_knows_them(gallery, libra
     finish(train(library.get("drawn"), "further", PRESETS["few"].config))  # goes on from what knows some
     assert "of all 24" in remarks(use("further"))
 
+    fresh = replace(QUICK, init="random")
+    finish(train(use("everyone"), "fresh", fresh, HoldOut(0.5)))  # of the blocks of a bundled model, and nothing else
+    assert len(Embedder.load("fresh", models=library.models).config.training["classes"]) < 4
+
     anew = finish(index_anew(library, "drawn", "anew", Embedder.load("some", models=library.models)))
     assert "18 of 24" in remarks(anew)
     write_folder(tmp_path / "others", views=2, side=63)

@@ -143,14 +143,19 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
 
 
 def _write(items: Sequence[Item], out: Path) -> None:
-    """``path,label,domain,split`` and whatever else is said of them, with paths relative to the manifest."""
+    """``path,label,domain,split``, tags and whatever else is said of them, with paths relative to the manifest."""
     out.parent.mkdir(parents=True, exist_ok=True)
     further = list(dict.fromkeys(column for item in items for column in item.labels.extra))
+    tagged = ["tags"] if any(item.tags for item in items) else []
     rows = [
-        [_file_of(item, out), item.label, item.domain, item.split, *(item.labels.extra.get(c, "") for c in further)]
+        [
+            *(_file_of(item, out), item.label, item.domain, item.split),
+            *(", ".join(item.tags) for _ in tagged),
+            *(item.labels.extra.get(column, "") for column in further),
+        ]
         for item in items
     ]
-    table = to_csv(["path", "label", "domain", "split", *further], rows)
+    table = to_csv(["path", "label", "domain", "split", *tagged, *further], rows)
     write_atomically(out, table.encode())
 
 
@@ -162,4 +167,5 @@ def _file_of(item: Item, out: Path) -> str:
         place = out.parent / f"{out.stem}-images" / f"{images.content_hash(data)}.jpg"
         place.parent.mkdir(exist_ok=True)
         write_atomically(place, data)
-    return Path(os.path.relpath(place.absolute(), out.parent.absolute())).as_posix()
+    path = Path(os.path.relpath(place.absolute(), out.parent.absolute())).as_posix()
+    return f"./{path}" if path[0] in "=+-@'" else path  # any program finds it so, where a guard would be in its way

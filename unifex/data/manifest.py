@@ -18,6 +18,7 @@ from functools import partial
 from typing import BinaryIO, TextIO
 
 from unifex.core import images
+from unifex.core.metadata import LONGEST_KEYWORD, MOST_KEYWORDS, keywords
 from unifex.core.tables import CSVError, cells, delimiter_of, unguarded
 from unifex.core.text import printable, reason
 from unifex.data.item import MAX_COLUMNS, Item, Labels, Options, Skipped, SourceError
@@ -232,8 +233,16 @@ class Manifest:
         split, said = split_of(self._cell(row, "split"))
         extra, cut = self._extra(row)
         labels = Labels(label, domain, split, extra)
-        item = self._files.item(self._cell(row, "path"), labels, (*self._told, *said, *cut))
-        return replace(item, tags=(self._cell(row, "tags"),))
+        tags, lost = _tags(self._cell(row, "tags"))
+        item = self._files.item(self._cell(row, "path"), labels, (*self._told, *said, *cut, *lost))
+        return replace(item, tags=tags)
+
+
+def _tags(cell: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The tags that a cell names, with commas between, and what is to be told where some are none."""
+    tags, named = keywords((cell,)), {" ".join(part.split()).casefold() for part in cell.split(",")} - {""}
+    told = f"tags left out: longer than {LONGEST_KEYWORD} characters, or more than {MOST_KEYWORDS}"
+    return tags, (told,) if len(tags) < len(named) else ()
 
 
 def _next(waiting: deque[tuple[int, str]], rest: Iterator[tuple[int, str]]) -> tuple[int, str] | None:

@@ -45,7 +45,10 @@ def searched_with(gallery: Gallery, scratch: Path) -> dict[str, Path | Callable[
                 reason=error,
             )
         ) from error
-    return {"gallery.json": lambda: with_checksum(asdict(config)), **{f"model/{name}": folder / name for name in names}}
+    return {
+        "gallery.json": lambda: with_checksum(config.as_json()),
+        **{f"model/{name}": folder / name for name in names},
+    }
 
 
 def _check_neck(folder: Path, config: GalleryConfig) -> Neck:

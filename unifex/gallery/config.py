@@ -7,6 +7,7 @@ import uuid
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from unifex.core.derived import Origin
 from unifex.core.files import verify, with_checksum, write_atomically
@@ -47,6 +48,11 @@ class GalleryConfig:
             raise ValueError(f"its {' and '.join(wrong or ['id or dim'])} cannot be right")
         if self.store and not re.fullmatch(r"unifex_[0-9a-f]{32}", self.collection):
             raise ValueError("its collection is not its own")  # whatever begins with its name is dropped with it
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is written: without ``dims`` where there are none, which programs of before them would not read."""
+        values = asdict(self)
+        return values if self.dims else {name: value for name, value in values.items() if name != "dims"}
 
     @classmethod
     def new(cls, embedder: Embedder, dim: int | None = None) -> GalleryConfig:
@@ -166,5 +172,5 @@ class GalleryModel:
 
     def keep(self) -> None:
         """Make the model the gallery's own, on disk. By a writer."""
-        write_atomically(self.folder / FILE, with_checksum(asdict(self.config)))
+        write_atomically(self.folder / FILE, with_checksum(self.config.as_json()))
         self.stored_config = self.config

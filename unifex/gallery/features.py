@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from unifex.gallery.errors import GalleryError, ItemsGone
 from unifex.gallery.snapshot import ItemTable
 from unifex.models.feature_table import FeatureTable
 
+log = logging.getLogger("unifex")
 _OF_IMAGE = "SELECT shard, row FROM features WHERE sha256 = ?"
 
 
@@ -113,6 +115,25 @@ def are_of_one_picture(kept: np.ndarray, found: np.ndarray) -> bool:
     kept, found = np.asarray(kept, np.float16), np.asarray(found, np.float16)
     step = np.spacing(np.maximum(np.abs(kept), np.abs(found)))
     return bool((np.abs(found.astype(np.float32) - kept) <= step).all())
+
+
+class Comparison:
+    """Whether images that a gallery keeps features of show the very same picture; shards are opened once."""
+
+    def __init__(self, database: Database):
+        self._shard = cache(database.load_shard)
+
+    def is_one_picture(self, connection: sqlite3.Connection, sha256: str, other: str) -> bool:
+        """Of these two, as far as their features can be read: what is damaged is not known to be the same."""
+        rows = [connection.execute(_OF_IMAGE, (each,)).fetchone() for each in (sha256, other)]
+        if None in rows:
+            return False
+        try:
+            kept, found = (self._shard(shard)[row] for shard, row in rows)
+        except (GalleryError, IndexError) as error:
+            log.debug("what was said of a picture does not go with it: %s", error)  # who reads them is told
+            return False
+        return kept.shape == found.shape and are_of_one_picture(kept, found)
 
 
 def _looked_up(connection: sqlite3.Connection, columns: ItemTable, known: Places) -> Places:

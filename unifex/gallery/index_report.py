@@ -92,9 +92,9 @@ class Counts:
         """Each once, however many items it is of."""
         found = [Remark(paths[0], text, len(paths)) for text, paths in self.noted.items()]
         if self.ended.items:
-            corrections = plural(self.ended.corrections, "correction", "corrections")
-            tags = plural(self.ended.tags, "tag", "tags")
-            sentence = to_say("{corrections} and {tags} no longer apply: another picture is there, or none")
-            told = say(sentence, corrections=corrections, tags=tags)
+            corrections = plural(self.ended.corrections, "correction", "corrections") if self.ended.corrections else ""
+            tags = plural(self.ended.tags, "tag", "tags") if self.ended.tags else ""
+            both = say(" and ").join(filter(None, (corrections, tags)))
+            told = say("what people said of it ends, as another picture is there, or none: {both}", both=both)
             found.append(Remark(self.ended.path, told, self.ended.items))
         return found

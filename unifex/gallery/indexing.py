@@ -27,7 +27,6 @@ from unifex.data.sources import open_source
 from unifex.data.video import Video, entries, unfolded
 from unifex.gallery.embedding import embed_items, said_by_file
 from unifex.gallery.errors import GalleryError
-from unifex.gallery.features import are_of_one_picture
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import Counts, IndexReport, PruneRefused
 from unifex.gallery.known_items import KnownItems, cannot_be_looked_at
@@ -302,16 +301,9 @@ class _Run:
                 self.counts.done += 1
                 self.counts.added += 1
                 self._known.make_room(item.uri)
-                self._batch.append(replace(outcome, instead_of=self._same_picture(stored, outcome)))
+                self._batch.append(outcome)
         if len(self._batch) >= self.pace.commit_images or time.monotonic() - self._committed > self.pace.commit_seconds:
             self._commit()
-
-    def _same_picture(self, stored: Stored | None, found: Embedded) -> int:
-        """The item that was at its place, if only what is not seen of its file has changed, as a rating; else 0."""
-        if stored is None:
-            return 0
-        features = self.gallery.features([found.sha256])[0] if found.features is None else found.features
-        return stored.id if are_of_one_picture(self.gallery.features([stored.sha256])[0], features) else 0
 
     def _commit(self) -> None:
         if self._left:

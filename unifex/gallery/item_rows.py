@@ -142,25 +142,26 @@ def adopt_corrections(connection: sqlite3.Connection, batch: Sequence[Embedded])
 
 
 def succeed(connection: sqlite3.Connection, before: int, item: int) -> None:
-    """A new item shows the same picture as the one that was at its place: what sources and people said goes with it."""
+    """An item shows the same picture as the one that was at its place before: what sources and people said goes with
+    it, where nothing is said of it yet."""
     query = "SELECT uri, path, sha256 FROM items WHERE id = ?"
     was, now = (connection.execute(query, (id,)).fetchone() for id in (before, item))
     connection.execute(
-        "UPDATE OR REPLACE corrections SET uri = ?, path = ?, sha256 = ? WHERE uri = ? AND sha256 = ?",
+        "UPDATE OR IGNORE corrections SET uri = ?, path = ?, sha256 = ? WHERE uri = ? AND sha256 = ?",
         (*now, was[0], was[2]),
     )
     connection.execute(
-        "UPDATE OR REPLACE corrections SET other_uri = ?, other_path = ? WHERE other_uri = ?", (*now[:2], was[0])
+        "UPDATE OR IGNORE corrections SET other_uri = ?, other_path = ? WHERE other_uri = ?", (*now[:2], was[0])
     )
-    connection.execute("UPDATE listings SET item = ? WHERE item = ?", (item, before))
-    connection.execute("UPDATE tags SET item = ?, sha256 = ? WHERE item = ?", (item, now[2], before))
+    connection.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (item, before))
+    connection.execute("UPDATE OR IGNORE tags SET item = ?, sha256 = ? WHERE item = ?", (item, now[2], before))
 
 
-def said_of(connection: sqlite3.Connection, item: int) -> tuple[int, int]:
-    """How many corrections and tags an item has."""
+def said_of(connection: sqlite3.Connection, item: int, successor: int | None) -> tuple[int, int]:
+    """How many corrections an item has, and tags that the one at its place has not."""
     corrected = "SELECT COUNT(*) FROM corrections JOIN items USING (uri, sha256) WHERE items.id = ?"
-    tagged = "SELECT COUNT(*) FROM tags WHERE item = ?"
-    return one(connection, corrected, item), one(connection, tagged, item)
+    tagged = "SELECT COUNT(*) FROM tags WHERE item = ? AND tag NOT IN (SELECT tag FROM tags WHERE item = ?)"
+    return one(connection, corrected, item), connection.execute(tagged, (item, successor)).fetchone()[0]
 
 
 def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:

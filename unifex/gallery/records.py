@@ -47,8 +47,7 @@ class Stored:
 @dataclass(frozen=True)
 class Embedded:
     """An item ready to be committed. ``features`` is None when the gallery has them already for this hash; ``said``,
-    what its file says of it, where nobody looked. ``instead_of``: the id of the item that has shown the same picture
-    there, of other bytes; 0 for none."""
+    what its file says of it, where nobody looked."""
 
     item: Item
     sha256: str
@@ -60,7 +59,6 @@ class Embedded:
     original: bytes = b""
     original_suffix: str = ""
     said: FileMetadata | None = None
-    instead_of: int = 0
 
     @property
     def original_name(self) -> str:

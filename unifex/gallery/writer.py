@@ -19,6 +19,7 @@ from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
 from unifex.gallery.errors import GalleryBusy, NoSuchGallery
+from unifex.gallery.features import Comparison
 from unifex.gallery.image_store import ImageStore
 from unifex.gallery.item_rows import GONE, one
 from unifex.gallery.records import Embedded, Registered, Stored
@@ -147,9 +148,6 @@ class Writer:
             for item, entry in moved:
                 item_rows.move(connection, item, entry.item.uri, entry.item.stamp)
             inserted = [(item, entry.item) for item, entry in zip(item_rows.insert(connection, source, batch), batch)]
-            for (item, _), entry in zip(inserted, batch):
-                if entry.instead_of:
-                    item_rows.succeed(connection, entry.instead_of, item)
             found = [(item, entry.item) for item, entry in moved]
             item_rows.list_items(connection, source, [*inserted, *found])
             words = ((id, tag) for (id, _), e in zip(inserted, batch) if e.said for tag in e.said.keywords)
@@ -172,17 +170,22 @@ class Writer:
     def drop_left(self) -> Ended:
         """Remove items whose place shows something else and whose content was found nowhere.
 
-        What lists said of such a place they say of what is there now.
+        What lists said of such a place they say of what is there now, and where that is the same picture, of a file
+        of which only what is not seen has changed, as a rating, so do people.
         """
-        ended = Ended()
+        ended, compare = Ended(), Comparison(self._database)
         with self._database.connect() as connection:
-            left = connection.execute("SELECT id, uri, path FROM items WHERE uri GLOB ?", (f"{GONE}*",)).fetchall()
-            for item, uri, path in left:
+            query = "SELECT id, uri, path, sha256 FROM items WHERE uri GLOB ?"
+            left = connection.execute(query, (f"{GONE}*",)).fetchall()
+            for item, uri, path, sha256 in left:
                 place = uri.removeprefix(f"{GONE}{item}:")
-                ended = ended.and_of(path, *item_rows.said_of(connection, item))
+                now = connection.execute("SELECT id, sha256 FROM items WHERE uri = ?", (place,)).fetchone()
+                successor = now[0] if now else None
+                if now and compare.is_one_picture(connection, sha256, now[1]):
+                    item_rows.succeed(connection, item, now[0])
+                ended = ended.and_of(path, *item_rows.said_of(connection, item, successor))
                 connection.execute("UPDATE OR IGNORE corrections SET uri = ? WHERE uri = ?", (place, uri))
                 connection.execute("UPDATE OR IGNORE corrections SET other_uri = ? WHERE other_uri = ?", (place, uri))
-                successor = one(connection, "SELECT id FROM items WHERE uri = ?", place)
                 if successor:
                     connection.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (successor, item))
                     item_rows.settle(connection, [successor])

@@ -27,7 +27,7 @@ from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import check_name
 from unifex.models import descriptions
-from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
+from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError, list_models
 from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
 from unifex.models.trained_on import CLASSES, marks_in, marks_of
@@ -337,10 +337,16 @@ def _description(data: TrainingData) -> str:
     return form.format(images=len(data.train), classes=data.classes, others=data.held_out_classes)
 
 
+def _is_adapted_here(embedder: Embedder) -> bool:
+    """Whether its blocks have learned from a gallery, and are not those of a bundled model."""
+    bundled = {model.backbone_hash for model in list_models()}
+    return embedder.backbone.adaptation is not None and embedder.config.backbone_hash not in bundled
+
+
 def _trained_on(result: TrainResult, embedder: Embedder) -> list[str]:
     """Marks of the classes that a model has learned, and of those before them that it goes out from."""
     columns, train = result.data.columns, result.data.train
-    goes_on = result.config.in_one_step or result.config.init == "current" or embedder.backbone.adaptation
+    goes_on = result.config.in_one_step or result.config.init == "current" or _is_adapted_here(embedder)
     before = marks_in(embedder.config.training) if goes_on else []
     return list(dict.fromkeys([*before, *marks_of(columns.hashes[train], columns.classes[train])]))
 
