@@ -27,7 +27,7 @@ export default (grid, choice) => {
     const ids = choice.told(), told = [action, grid.data.gallery, ids, text];
     if (!await answers()) return;
     if (signal === 'chosen') unifex.acted = () => { if (isWithin(choice.told(), ids)) empty(); };
-    else choice.clear();
+    else if (isWithin(choice.told(), ids)) choice.clear();
     choice.goBack();
     if (STAYS.includes(action)) stay();
     unifex[signal](told);

@@ -13,7 +13,7 @@ const LONG_MS = 300;
 
 export default (grid) => {
   const { element, place } = grid;
-  let chosen = new Map(), all = false, anchor = 0;  // id -> item as far as it is known; where all are, those that are not
+  let chosen = new Map(), all = false, anchor = { at: 0 };  // id -> item as far as it is known; where all are, those that are not
   let away = [], looks = 0, looked = null, coming = 0;  // ids of those that are not shown here; how many waits are long
 
   const has = (item) => chosen.has(item.id) !== all;
@@ -66,8 +66,10 @@ export default (grid) => {
   const setAll = () => {
     if (grid.data.items) grid.data.items.forEach((_, at) => set(at, true));
     else {
+      const hidden = unseen().length;
       chosen.clear();
       all = true;
+      if (hidden) toast(say('All that is shown is chosen now; what was not shown is not any more.'));
     }
   };
 
@@ -90,21 +92,24 @@ export default (grid) => {
     return !all && chosen.size + added > MOST ? say('At most {most} images are chosen one by one; Ctrl+A chooses all.', { most }) : '';
   };
   const setFar = async (start, index) => {
+    const before = anchor;
     const wanted = grid.data, clicked = grid.itemAt(index)?.id, from = Math.min(start, index), to = Math.max(start, index);
     const ids = await fetched();
     if (grid.data !== wanted) return redraw();  // what is shown now is other than what was clicked at
     const range = ids?.slice(from, to + 1) ?? [], why = refused(ids, index, clicked, range.filter((id) => !chosen.has(id)).length);
     if (why) {
       toast(why, 'alert');
-      anchor = start;
+      anchor = before;
     } else range.forEach((id, at) => put(id, grid.itemAt(from + at), true));
     redraw();
   };
+  const mark = (at) => { anchor = { at, id: grid.itemAt(at)?.id, data: grid.data }; };  // where Shift begins
   const upTo = (index) => {
-    const from = Math.min(anchor, index), to = Math.max(anchor, index);
+    const isThere = grid.data === anchor.data || (anchor.id && grid.itemAt(anchor.at)?.id === anchor.id);
+    const start = isThere ? anchor.at : index, from = Math.min(start, index), to = Math.max(start, index);
     let at = from;
     while (at <= to && grid.itemAt(at)) at += 1;
-    if (at <= to) return setFar(anchor, index);
+    if (at <= to) return setFar(start, index);
     for (at = from; at <= to; at += 1) set(at, true);
   };
   // After every drawing: which of the chosen are not shown here; those that are no more are not chosen any more.
@@ -139,7 +144,7 @@ export default (grid) => {
     if (event.shiftKey) upTo(index);
     else if (event.target.closest('.pick') || event.ctrlKey || event.metaKey) set(index);
     else return;  // it is opened
-    anchor = index;
+    mark(index);
     event.stopPropagation();
     redraw();
   });
@@ -150,10 +155,14 @@ export default (grid) => {
     const columns = getComputedStyle(place('grid')).gridTemplateColumns.split(' ').length;
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
     if (step) {
+      if (event.shiftKey && !count()) mark(index);
       if (event.shiftKey) upTo(grid.itemAt(index + step) ? index + step : index);  // with all that lies on the way
-      else anchor = index + step;
+      else mark(index + step);
       grid.focusOn(index + step);
-    } else if (event.key === ' ' && !closed()) set(anchor = index);
+    } else if (event.key === ' ' && !closed()) {
+      mark(index);
+      set(index);
+    }
     else if (event.key === 'a' && (event.ctrlKey || event.metaKey) && !closed()) setAll();
     else if (event.key === 'Escape' && count()) clear();
     else return;
@@ -174,7 +183,7 @@ export default (grid) => {
     },
     told: () => all ? { but: [...chosen.keys()], view: grid.data.view || '' } : [...chosen.keys()],
     items: () => all ? [] : [...chosen.values()].filter(Boolean),
-    goBack: () => grid.focusOn(Math.min(anchor, grid.count() - 1)),
+    goBack: () => grid.focusOn(Math.min(anchor.at, grid.count() - 1)),
   };
   const acting = later('acting'), ready = later('acting', (module) => module.default(grid, choice));
   element.addEventListener('click', async (event) => {

@@ -3,9 +3,10 @@
 import { answers } from './answering.js';
 import { say } from './say.js';
 
-const SUGGEST_MS = 120;
+const SUGGEST_MS = 120, TWICE_MS = 500;
 
 export default (view) => {
+  let last = '';  // what was asked for a moment ago: a double click is done once
   const left = [];  // what was left out since the page was opened, with its list and place
   let resting = 0;
 
@@ -15,7 +16,11 @@ export default (view) => {
   };
   const correct = async (action, item, label = '', domain = '') => {
     const told = [action, view.list.gallery, item, label, domain];
-    if (await answers(notSaved)) unifex.correct(told);
+    if (last === `${told}`) return;
+    last = `${told}`;
+    const there = await answers(notSaved);
+    if (there) unifex.correct(told);
+    setTimeout(() => { last = ''; }, there ? TWICE_MS : 0);
   };
   const ask = async (field) => {
     const address = `labels/${encodeURIComponent(view.list.gallery)}?like=${encodeURIComponent(field.value)}`;

@@ -14,6 +14,7 @@ export default ({ element, trigger }) => {
   const files = (count) => plural(count, 'file', 'files');
   let busy = false, stopping = new AbortController(), aside = '';
   const stopped = () => stopping.signal.aborted;
+  const tellPython = (on) => { if (element.closest('#drop')) unifex.uploading?.(on); };  // Start waits for these
   const state = (text, share) => {
     find('.state').textContent = text + aside;
     const bar = find('progress');
@@ -106,6 +107,7 @@ export default ({ element, trigger }) => {
       return;
     }
     busy = true;
+    tellPython(true);
     stopping = new AbortController();
     aside = '';
     state(say('Reading what was dropped'));
@@ -114,6 +116,7 @@ export default ({ element, trigger }) => {
       [text, sent] = await whileUploading(() => outcome(gather));
     } finally {
       busy = false;
+      tellPython(false);
       state(text);
     }
     if (sent) trigger('upload', { files: sent });

@@ -1,5 +1,5 @@
 // Files on their way to the server: how far each is is told as it goes, and it can be stopped at any time. While one is on
-// its way the browser asks before the page is left, and Python knows of it (`unifex.uploading`).
+// its way the browser asks before the page is left.
 
 import { say } from './say.js';
 
@@ -7,7 +7,6 @@ let running = 0;
 const ask = (event) => event.preventDefault();
 const count = (by) => {
   running += by;
-  unifex.uploading?.(running > 0);
   if (running) addEventListener('beforeunload', ask);
   else removeEventListener('beforeunload', ask);  // where there is one, browsers keep no page for Back
 };

@@ -20,7 +20,18 @@ from tests.support.serving import Server, serve
 from tests.support.visiting import Visitor, as_file, search
 from unifex.gallery.gallery import Gallery
 from unifex.ui.server.file_addresses import Naming
-from unifex.ui.server.picture_addresses import ALIKE, PIXELS, THUMBNAIL, address
+from unifex.ui.server.picture_addresses import (
+    ALIKE,
+    FACETS,
+    IDS,
+    ITEMS,
+    LABELS,
+    PIXELS,
+    PREVIEW,
+    TAGS,
+    THUMBNAIL,
+    address,
+)
 from unifex.ui.server.rates import Refusal
 from unifex.ui.server.visitor_files import VisitorFiles
 from unifex.ui.server.workspaces import VISITORS
@@ -69,6 +80,17 @@ def on_disk(folder: Path) -> int:
 
 def numbered(count: int) -> dict[str, bytes]:
     return {f"a/cross/{n}.png": encoded(picture("signs/cross", 200 + n)) for n in range(count)}
+
+
+# --- what a page needs ---------------------------------------------------------------------------------------------
+
+
+def test_what_a_page_asks_for_by_itself_is_open_to_visitors(anna):
+    item = anna.http.get(f"/{ITEMS}/drawn").json()["items"][0]
+    of_a_picture = {PIXELS: f"?v={item['v']}", THUMBNAIL: f"?v={item['v']}", PREVIEW: f"?v={item['v']}", ALIKE: ""}
+    pages = [f"/{kind}/drawn" for kind in (ITEMS, IDS, TAGS, FACETS, LABELS)]
+    for path in [*pages, *(f"/{kind}/drawn/{item['id']}{asked}" for kind, asked in of_a_picture.items())]:
+        assert anna.http.get(path).status_code == 200, path
 
 
 # --- the event loop ------------------------------------------------------------------------------------------------

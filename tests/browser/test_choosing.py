@@ -109,6 +109,30 @@ def test_what_is_shown_no_more_stays_chosen_and_the_bar_says_so(server, open_pag
     expect(told(page)).to_have_text("3 chosen")
 
 
+def test_all_in_place_of_what_is_not_shown_is_told(server, open_page):
+    page = opened(open_page(server.url))
+    only(page, FIRST)
+    pick(page, 0, 1)
+    only(page, SECOND)
+    cards(page).first.press("Control+a")
+    expect(told(page)).to_have_text(f"all {VIEWS} chosen")
+    expect(page.locator(".toast")).to_contain_text("what was not shown is not any more")
+
+
+def test_shift_goes_from_a_picture_and_not_from_its_place(server, open_page):
+    page = opened(open_page(server.url))
+    pick(page, 0)
+    page.locator("#gallery-filters .order select").select_option("newest")
+    settle(page)
+    cards(page).nth(4).click(modifiers=["Shift"])
+    expect(told(page)).to_have_text("2 chosen")
+    cards(page).nth(7).click(modifiers=["Shift"])
+    expect(told(page)).to_have_text("5 chosen")
+    cards(page).nth(7).press("Escape")
+    cards(page).nth(2).press("Shift+ArrowRight")
+    expect(told(page)).to_have_text("2 chosen")
+
+
 def test_what_is_not_in_the_gallery_any_more_is_not_chosen(server, open_page):
     page = opened(open_page(server.url))
     only(page, FIRST)

@@ -45,7 +45,7 @@ API = "/gradio_api"
 REST = "/api/v1"  # plain HTTP
 _OPEN = {
     "GET": r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*|/health|/plotly\.js|"
-    r"/code/[^/]+/[^/]+|/(thumb|picture|pixels|alike)/[^/]+/\d+|/(items|tags|facets|labels)/[^/]+|"
+    r"/code/[^/]+/[^/]+|/(thumb|picture|pixels|alike)/[^/]+/\d+|/(items|ids|tags|facets|labels)/[^/]+|"
     r"/(svelte|static|assets)/.*|/login_check/?|"
     r"/gradio_api/(info/?|app_id/?|theme\.css|startup-events|"
     r"upload_progress|queue/data|heartbeat/[\w-]+|call/(v2/)?\w+/\w+|file=.*|login_check/?|user/?|token/?|mcp/?)|"

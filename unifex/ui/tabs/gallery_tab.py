@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from unifex.data import sources
 from unifex.data.item import Options, SourceError
 from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import check_name
 from unifex.models.embedder import Embedder
 from unifex.ui.components.basic import Choice, drop_zone, item_grid, job_notice, notice, signal
 from unifex.ui.components.duplicates_view import DuplicatesView
@@ -218,8 +220,11 @@ class GalleryTab:
         take."""
         if _is_on_its_way(typed, uploading):
             return {self.message: message(say("No forecast"), say(_ON_ITS_WAY), "error")}
-        spec, name = typed.strip() or staged, name.strip() or name_for(typed)
-        return {self.message: self._forecast(spec, name, model, _options(exclude, follow_links, frames))}
+        spec, name, began = typed.strip() or staged, name.strip() or name_for(typed), time.monotonic()
+        found = self._forecast(spec, name, model, _options(exclude, follow_links, frames))
+        mine = self.context.jobs.of(self.context.owner)
+        started = any(job.kind == "index" and job.asked > began for job in mine)  # nobody waits for it any more
+        return {self.message: gr.skip() if started else found}
 
     def show_forecast_of_upload(self, typed: str, staged: str, *reading: Any) -> Updates:
         """As :meth:`show_forecast` once files are there, unless they were refused, which is told."""
@@ -229,6 +234,7 @@ class GalleryTab:
         if self.jobs.is_packed(spec):
             return message(say("A packed gallery"), say("Press Start to open it as '{name}'.", name=name))
         try:
+            check_name(name)
             found = forecast(self._embedder(name, model), self.jobs.open(spec, options))
             there = len(self.context.gallery(name)) if name.strip() in self.context.library.names() else None
             return gallery_report.forecast(found, name, there)

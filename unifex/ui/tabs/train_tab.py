@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -196,7 +195,7 @@ class TrainTab:
             named = stopped.name if stopped else self.jobs.free_name(gallery.name)
             shown = {self.name: named, **self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
         except ERRORS as error:
-            return {self.summary: message(say("Nothing to learn from yet"), reason(error), "warning"), **filled}
+            return {self.summary: _nothing_to_learn(error), **filled}
         return {self.summary: training_report.summary(data, None), **shown, **filled}
 
     def show_summary(self, name: str | None, share: float, preset: str) -> Updates:
@@ -204,15 +203,20 @@ class TrainTab:
         return {self.summary: self.show_data(name, share, preset, name or "")[self.summary]}
 
     def show_suspects(self, name: str | None, share: float, preset: str) -> Updates:
-        """(gallery, share held out, preset) -> the summary with the labels that all neighbours contradict."""
-        with contextlib.suppress(*ERRORS):  # of which the summary tells already
+        """(gallery, share held out, preset) -> the summary with the labels that all neighbours contradict.
+
+        It always says what holds: the one of the choice before may have come last.
+        """
+        try:
             gallery = self.context.gallery(name)
             data = divide(gallery, PRESETS[preset].config, HoldOut(share))
-            if len(data.columns.ids) <= SUSPECTS_LOOKED_FOR:
-                see = CardCache(gallery, data.columns.ids)
-                suspects = [see(error.item) for error in suspicious_labels(gallery, data)]
-                return {self.summary: of_gallery(gallery.name, training_report.summary(data, suspects))}
-        return {self.summary: gr.skip()}
+            if len(data.columns.ids) > SUSPECTS_LOOKED_FOR:
+                return {self.summary: training_report.summary(data, None)}
+            see = CardCache(gallery, data.columns.ids)
+            suspects = [see(error.item) for error in suspicious_labels(gallery, data)]
+            return {self.summary: of_gallery(gallery.name, training_report.summary(data, suspects))}
+        except ERRORS as error:
+            return {self.summary: _nothing_to_learn(error)}
 
     def _offer_stopped(self, stopped: TrainJob | None) -> Updates:
         """The buttons of a training that was stopped: go on, keep."""
@@ -313,6 +317,10 @@ def _changed(gallery: Gallery, found: TrainResult) -> str:
     except GalleryError as error:
         return message(say("Which queries changed most is not shown"), reason(error))
     return of_gallery(gallery.name, rows)
+
+
+def _nothing_to_learn(error: Exception) -> Markup:
+    return message(say("Nothing to learn from yet"), reason(error), "warning")
 
 
 def _invitation() -> Markup:
