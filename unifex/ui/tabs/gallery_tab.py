@@ -234,8 +234,9 @@ class GalleryTab:
         if self.jobs.is_packed(spec):
             return message(say("A packed gallery"), say("Press Start to open it as '{name}'.", name=name))
         try:
+            source = self.jobs.open(spec, options)
             check_name(name)
-            found = forecast(self._embedder(name, model), self.jobs.open(spec, options))
+            found = forecast(self._embedder(name, model), source)
             there = len(self.context.gallery(name)) if name.strip() in self.context.library.names() else None
             return gallery_report.forecast(found, name, there)
         except ERRORS as error:
