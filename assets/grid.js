@@ -54,7 +54,10 @@ export default ({ element, props, watch }) => {
       const same = data.gallery === before?.gallery && data.view === before?.view;
       if (!same) place('frame').scrollTop = 0;
       show();
-      if (same) place('frame').scrollTop = top;  // what is drawn anew begins without its height
+      if (same && top) {  // what is drawn anew begins without its height
+        place('frame').scrollTop = top;
+        show();  // now, since one of these cards may have had the keyboard
+      }
     } else if (data?.kind === 'hits') hits.draw();
     else if (data) grid.append(...data.items.map((item, index) => fill(newCard(), item, index)));
     if (data?.kind !== 'hits') place('more-hits').hidden = true;
