@@ -185,5 +185,5 @@ export default ({ element, props, watch, trigger }) => {
   };
   watch('value', read);
   read();
-  if (hits) unifex.arrangement = () => ({ order: view.order || '', grouped: Boolean(view.grouped) });  // for the address
+  if (hits) unifex.arrangement = () => ({ order: view.order || '', grouped: Boolean(view.grouped) });
 };

@@ -14,6 +14,7 @@ export default ({ element, props, watch }) => {
   const GAP = 12, TEXT = 66, PAGE = 240, TALLEST = 3e7, PAGES_KEPT = 40, REST_MS = 60;
   const place = (name) => element.querySelector(`.${name}`), grouping = later('groups');
   let data = null, pages = new Map(), drawn = new Map(), size = cardSize(), shape = null, resting = 0, order = null, room = null;
+  let awaited = null;  // the item that has the keyboard before its card shows it: { id, card }
 
   const isWhole = (told) => Boolean(told) && told.total !== undefined;
   const itemAt = (index) => data.items ? data.items[index] : pages.get(Math.floor(index / PAGE))?.[index % PAGE];
@@ -30,7 +31,7 @@ export default ({ element, props, watch }) => {
 
   // --- drawing ---------------------------------------------------------------------------------------------------------
   const draw = () => {
-    const refocus = refocusing(element);
+    const refocus = refocusing(element), had = holder();
     const before = data, first = data?.items?.[0]?.id, top = place('frame').scrollTop;
     data = props.value ? JSON.parse(props.value) : null;
     if (['gallery', 'kind'].some((of) => data?.[of] !== before?.[of]) || isWhole(data) !== isWhole(before)) choosing.clear();
@@ -63,7 +64,9 @@ export default ({ element, props, watch }) => {
     if (data?.kind !== 'hits') place('more-hits').hidden = true;
     if (data?.groups) drawGroups(data, first === data.items[0]?.id ? top : 0);
     choosing.look();
-    if (data?.gallery === before?.gallery && data?.kind === before?.kind) refocus();
+    if (data?.gallery !== before?.gallery || data?.kind !== before?.kind) return;
+    if (whole && had) holdAt(Math.min(had.index, count() - 1), had.id, { preventScroll: true });
+    else refocus();
   };
   const drawGroups = async (wanted, top) => {
     const groups = await grouping();
@@ -128,10 +131,27 @@ export default ({ element, props, watch }) => {
       if (pages.size > PAGES_KEPT) pages.delete(pages.keys().next().value);
     }
     for (const [index, node] of drawn) if (!node.dataset.item || !itemAt(index)) fill(node, itemAt(index), index);
+    find();
   };
 
-  // --- moving ----------------------------------------------------------------------------------------------------------
-  const focusOn = (index) => {
+  // --- the keyboard ----------------------------------------------------------------------------------------------------
+  const holder = () => {  // the card that has it: { id, index }; what it shows may not have been told yet
+    const card = element.contains(document.activeElement) && document.activeElement.closest('.card');
+    const id = card && (awaited?.card === card ? awaited.id : Number(card.dataset.item) || null);
+    return card ? { id, index: Number(card.dataset.index) } : null;
+  };
+  const holdAt = (index, id, how) => {
+    const card = element.querySelector(`.card[data-index="${index}"]`);
+    awaited = card && id ? { id, card } : null;
+    card?.focus(how);
+  };
+  const find = () => {  // what stood at a place may stand beside it by now
+    if (!awaited?.card.dataset.item) return;
+    const { id, card } = awaited, now = element.querySelector(`.card[data-item="${id}"]`);
+    awaited = null;
+    if (document.activeElement === card) now?.focus({ preventScroll: true });
+  };
+  const focusOn = (index, id = null) => {
     if (index < 0 || index >= count() || !element.offsetParent) return;
     if (data.total !== undefined) {
       const { columns, row, scale, room } = shape, frame = place('frame'), top = Math.floor(index / columns) * row;
@@ -140,7 +160,8 @@ export default ({ element, props, watch }) => {
       else if (top + row > at + room) frame.scrollTop = (top + row - room) / scale;
       show();
     }
-    element.querySelector(`.card[data-index="${index}"]`)?.focus();
+    holdAt(index, id);
+    find();
   };
 
   // --- size ------------------------------------------------------------------------------------------------------------

@@ -59,13 +59,18 @@ const whole = (grid, index, opened) => {
       items.set(item.id, item);
       change(1, (ids) => ids.splice(at, 0, item.id));
     },
-    focus: async (at) => {
-      if (grid.data === shown) return grid.focusOn(at);
-      const ids = await allOf(), now = grid.data?.gallery === shown.gallery && await grid.ids();
+    focus: async (at, item) => {
+      if (grid.data === shown) return grid.focusOn(at, item?.id);
+      const ids = await allOf();
+      let drawn, now;
+      do {  // it may be drawn anew while it is asked what it shows
+        drawn = grid.data;
+        now = drawn?.gallery === shown.gallery && await grid.ids();
+      } while (grid.data !== drawn);
       if (!ids || !now) return;
       const places = new Map(now.map((id, place) => [id, place]));
       const next = [...ids.slice(at), ...ids.slice(0, at).reverse()].find((id) => places.has(id));  // it, or what is beside it
-      grid.focusOn(places.get(next));
+      grid.focusOn(places.get(next), next);
     },
   };
   allOf();

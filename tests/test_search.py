@@ -130,3 +130,5 @@ def test_filters_survive_a_new_list_of_galleries_and_go_with_another_one(gallery
     assert carried("drawn") == replace(view, gallery="drawn")  # also what is not there any more: that is told
     assert carried("another") == View("drawn", {"domain": ("signs",)}, order="label")
     assert View.parse(tab.choose_gallery("drawn", "no view")[tab.view]) == View("drawn")
+    said = '{"grouped":true,"gallery":"drawn"}'  # as the page writes it
+    assert tab.choose_gallery("drawn", said)[tab.view] == said  # so that it undoes nothing that is done meanwhile

@@ -50,6 +50,9 @@ COLUMNS = st.text(max_size=9).map("column {}".format)
 )
 def test_a_view_comes_back_as_it_went(view):
     assert View.parse(view.as_json()) == view
+    as_the_page_says = json.dumps(json.loads(view.as_json()), separators=(",", ":"), sort_keys=True)
+    assert view.told_as(as_the_page_says) == as_the_page_says
+    assert View.parse(view.told_as(View("another", grouped=not view.grouped).as_json())) == view
 
 
 @pytest.mark.parametrize(

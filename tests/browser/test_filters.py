@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.support.browsing import PHONE, choose, first_hit, go_to, settle
 from tests.support.drawing import LABELS, encoded, picture
@@ -92,6 +92,24 @@ def test_filters_are_chosen_counted_seen_and_taken_away(server, open_page):
     page.locator("#clear-button").click()
     expect(chips).to_have_count(0)
     expect(name_of(page, "#search-filters", "label", "cross")).not_to_be_checked()
+
+
+def test_hits_that_are_on_their_way_come_as_the_page_says_meanwhile(server, open_page):
+    page, held = open_page(server.url), []
+
+    def hold(route: Route) -> None:
+        route.continue_() if held else held.append(route)
+
+    page.route("**/queue/join**", hold)
+    with page.expect_request("**/queue/join**"):
+        page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    page.locator("#search-filters select").select_option("label")
+    page.locator("#search-filters .grouped input").check()
+    held[0].continue_()
+    expect(hits(page)).to_have_count(20)
+    expect(page.locator("#hits .group").first).to_be_visible()
+    labels = [text.split("\n")[0] for text in page.locator("#hits .group").all_inner_texts()]
+    assert labels == sorted(labels)
 
 
 def test_hits_are_sorted_grouped_and_followed_by_more(server, open_page):

@@ -12,6 +12,7 @@ from tests.support.browsing import PHONE, come_back, first_hit, go_to, leave, re
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
+from unifex.gallery import corrections
 from unifex.gallery.gallery import Gallery
 
 pytestmark = pytest.mark.browser
@@ -293,6 +294,23 @@ def test_what_another_tab_tagged_is_there_when_one_comes_back(server, open_page)
     page.wait_for_timeout(1000)
     stand_still(page)
     assert page.locator("#pictures .frame").evaluate("frame => frame.scrollTop") == 3000
+
+
+def test_the_keyboard_stays_with_a_picture_that_stands_elsewhere_on_coming_back(server, open_page):
+    page, gallery = opened(open_page(server.url)), Gallery.open(server.indexes / "drawn")
+    page.locator("#pictures .frame").evaluate("frame => { frame.scrollTop = frame.scrollHeight }")
+    last = page.locator(f"#pictures .card[data-index='{ITEMS - 1}'][data-item]")
+    last.focus()
+    title = last.get_attribute("title")
+    leave(page)
+    with gallery.write() as writer:  # another program
+        writer.correct([corrections.drop(record) for record in gallery.records(gallery.snapshot().columns.ids[:2])])
+    come_back(page)
+    moved = page.locator(f"#pictures .card[data-index='{ITEMS - 3}']")
+    expect(moved).to_have_attribute("title", title)
+    expect(moved).to_be_focused()
+    with gallery.write() as writer:
+        writer.undo(gallery.corrections())
 
 
 def test_words_that_are_not_sent_wait_and_nobody_is_taken_elsewhere_on_coming_back(server, open_page):

@@ -78,6 +78,11 @@ class View:
         said = {name: value for name, value in vars(self).items() if value}
         return json.dumps(said, ensure_ascii=False)
 
+    def told_as(self, text: str) -> str:
+        """:meth:`as_json`, but ``text`` itself where it says the same: what a handler gives back as it read it is not
+        written over what somebody has changed since (:mod:`unifex.ui.listening`)."""
+        return text if text and View.parse(text) == self else self.as_json()
+
     @property
     def length(self) -> int:
         """How many filters it has."""

@@ -80,10 +80,10 @@ class Rights:
 def hits_grid(
     gallery: str, hits: Iterable[Hit], rights: Rights, view: View, question: str, answer: int, more: bool
 ) -> str:
-    """Hits, best first, which the page puts into the order of a view. ``answer`` tells this answer from others, also to
-    the same ``question``; there may be ``more`` hits, which are asked for by it."""
+    """Hits, best first, and what the page needs to put them into the order of a view. ``answer`` tells this answer
+    from others, also to the same ``question``; there may be ``more`` hits, which are asked for by it."""
     items = [GridItem.of_hit(hit, view.order) for hit in hits]
-    shown = {"order": view.order, "grouped": view.grouped, "question": question, "answer": answer, "more": more}
+    shown = {"question": question, "answer": answer, "more": more}
     return _grid(gallery, "hits", items, **asdict(rights), **shown)
 
 

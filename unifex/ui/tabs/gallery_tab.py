@@ -326,13 +326,10 @@ class GalleryTab:
         rights = self.context.rights(gallery.name)
         try:
             shown = View.parse(view).carried_to(gallery)
-            total = len(self.context.listed(gallery, shown))
+            told, total = shown.told_as(view), len(self.context.listed(gallery, shown))
         except UnifexError:
-            shown, total = View(gallery.name), len(gallery.snapshot())
-        return {
-            self.view: shown.as_json(),
-            self.pictures: whole_grid(gallery, total, rights, shown.as_json()),
-        }
+            told, total = View(gallery.name).as_json(), len(gallery.snapshot())
+        return {self.view: told, self.pictures: whole_grid(gallery, total, rights, told)}
 
     def rename_gallery(self, new: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:
         """(new name, gallery to add to, gallery, those of other tabs) -> notice, all names of it.

@@ -274,14 +274,14 @@ class SearchTab:
 
         Of the same gallery they stay: galleries are listed anew while people choose.
         """
-        left, supports_text = View(gallery or ""), False
+        left, supports_text = View(gallery or "").as_json(), False
         with contextlib.suppress(*ERRORS):
             if gallery:
                 opened = self.context.gallery(gallery)
                 supports_text = opened.embedder.supports_text
-                left = View.parse(view).carried_to(opened)
+                left = View.parse(view).carried_to(opened).told_as(view)
         return {
-            self.view: left.as_json(),
+            self.view: left,
             self.wording: gr.update(visible=supports_text),
             self.text: gr.skip() if supports_text else "",
             self.wish: Wish.new(),
