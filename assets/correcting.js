@@ -8,6 +8,7 @@ const SUGGEST_MS = 120, TWICE_MS = 500;
 export default (view) => {
   let last = '';  // what was asked for a moment ago: a double click is done once
   const left = [];  // what was left out since the page was opened, with its list and place
+  let leaving = [];  // the same of what is about to be, while one may go on
   let resting = 0;
 
   const notSaved = () => {
@@ -28,14 +29,20 @@ export default (view) => {
     const labels = answer?.ok ? (await answer.json().catch(() => null))?.labels ?? [] : [];
     field.list?.replaceChildren(...labels.map((value) => Object.assign(document.createElement('option'), { value })));
   };
-  const gone = (news) => {
+  const leave = () => {
     const { list, item } = view;
-    if (news.gallery !== list.gallery || news.item !== item.id) return;
-    left.push({ list, item, index: list.index });
-    list.remove(list.index);
+    leaving = [...leaving.filter((one) => one.item.id !== item.id), { list, item, index: list.index }];
+    return correct('leave', item.id);
+  };
+  const gone = (news) => {
+    const one = leaving.find(({ list, item }) => list.gallery === news.gallery && item.id === news.item);
+    if (!one) return;
+    leaving = leaving.filter(({ item }) => item.id !== news.item);
+    for (const other of leaving) if (other.list === one.list && other.index > one.index) other.index -= 1;
+    left.push(one);
+    one.list.remove(one.index);
     view.say(news.html);
-    if (list.count()) view.go(Math.min(list.index, list.count() - 1));
-    else view.empty();
+    view.removed(one.list, one.index);
   };
   const back = (news) => {
     const last = left.pop();
@@ -51,7 +58,7 @@ export default (view) => {
       resting = setTimeout(() => ask(field), SUGGEST_MS);
     },
     save: ({ label, domain }) => correct('relabel', view.item.id, label.value, domain.value),
-    leave: () => correct('leave', view.item.id),
+    leave,
     undo: (button) => correct('back', Number(button.dataset.number)),
     done: (news) => ({ left: gone, back, refused: () => view.say(news.html) })[news.state]?.(news),
     copy: async ({ dataset: { text } }) => {

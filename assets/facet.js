@@ -34,13 +34,24 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
   const rest = made('p', { className: 'rest hint', hidden: true });
   const node = made('fieldset', { className: 'facet' }, made('legend', { textContent: title }), range, span, find, list, rest);
   node.dataset.facet = name;
-  let facet = null, view = {}, turn = 0, typed = 0;
+  let facet = null, view = {}, turn = 0, typed = 0, rows = new Map();  // name -> its row, while it is listed
 
-  const row = ([text, count]) => {
+  const newRow = (text) => {
     const box = made('input', { type: 'checkbox', checked: (view.chosen?.[name] || []).includes(text) });
     box.dataset.name = text;
     const what = made('span', { className: 'what', textContent: text, title: text });
-    return made('li', {}, made('label', {}, box, what, made('span', { className: 'count', textContent: thousands(count) })));
+    return made('li', {}, made('label', {}, box, what, made('span', { className: 'count' })));
+  };
+  // Counts come while the next name is being pressed: a row that is taken out meanwhile, or moved, would lose the press.
+  const listRows = (shown) => {
+    rows = new Map(shown.map(([text]) => [text, rows.get(text) ?? newRow(text)]));
+    const wanted = new Set(rows.values());
+    for (const node of [...list.children]) if (!wanted.has(node)) node.remove();
+    for (const [at, [text, count]] of shown.entries()) {
+      const node = rows.get(text);
+      node.querySelector('.count').textContent = thousands(count);
+      if (list.children[at] !== node) list.insertBefore(node, list.children[at] ?? null);
+    }
   };
   const lookedUp = async (wanted) => {  // of very many names the most frequent are here, and the server knows the others
     const mine = turn += 1;
@@ -61,7 +72,7 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
     const gone = (view.chosen?.[name] || []).filter((text) => !listed.has(text)).map((text) => [text, 0]);
     const shown = [...gone, ...counts].filter(([text]) => text.toLocaleLowerCase().includes(wanted));
     const focused = list.contains(document.activeElement) ? document.activeElement.dataset.name : null, top = list.scrollTop;
-    list.replaceChildren(...shown.map(row));
+    listRows(shown);
     list.scrollTop = top;
     if (focused !== null) [...list.querySelectorAll('input')].find((box) => box.dataset.name === focused)?.focus();
     const more = names - counts.length;

@@ -24,9 +24,15 @@ export default ({ props, watch }) => {
     say: (html) => { place('said').innerHTML = html; },
     words: (text) => { place('said').textContent = text; },
     go: (at) => go(at),
-    empty: () => {
-      place('facts').replaceChildren();
-      place('acts').hidden = true;
+    removed: (from, at) => {  // who still looks at it goes on to the next
+      const to = from === list ? pending ?? list.index : null;
+      if (from.index > at) from.index -= 1;
+      if (to === null) return frame();
+      if (!list.count()) {
+        place('facts').replaceChildren();
+        place('acts').hidden = true;
+      } else if (pending === null && to !== at) frame();
+      else go(Math.min(to > at ? to - 1 : to, list.count() - 1));
     },
     into: (items, at) => {  // what looks like it
       trail.push({ list, item });

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from tests.support.browsing import PHONE, choose, first_hit, go_to, settle
+from tests.support.browsing import PHONE, choose, first_hit, go_to, settle, stand_still
 from tests.support.drawing import LABELS, encoded, picture
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -92,6 +92,22 @@ def test_filters_are_chosen_counted_seen_and_taken_away(server, open_page):
     page.locator("#clear-button").click()
     expect(chips).to_have_count(0)
     expect(name_of(page, "#search-filters", "label", "cross")).not_to_be_checked()
+
+
+def test_a_name_is_ticked_though_counts_come_while_it_is_pressed(server, open_page):
+    page = searched(open_page(server.url))
+    page.locator("#search-filters .toggle").click()
+    another = name_of(page, "#search-filters", "label", "disc")
+    another.scroll_into_view_if_needed()
+    stand_still(page)
+    with page.expect_response("**/facets/**"):
+        name_of(page, "#search-filters", "label", "cross").check()
+        another.hover()
+        page.mouse.down()
+    page.wait_for_timeout(200)
+    page.mouse.up()
+    expect(another).to_be_checked()
+    expect(page.locator("#search-filters .chips li")).to_have_text(["Label: cross", "Label: disc", "Clear all"])
 
 
 def test_hits_that_are_on_their_way_come_as_the_page_says_meanwhile(server, open_page):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.support.browsing import PHONE, first_hit, go_to, reload, settle
 from tests.support.drawing import encoded, picture, write_folder
@@ -258,6 +258,57 @@ def test_a_label_is_chosen_and_an_item_left_out_and_back(server, open_page):
     expect(part(page, "facts")).to_contain_text(paths[1])
     page.keyboard.press("Escape")
     expect(page.locator("#gallery-facts")).to_contain_text(re.compile(rf"Items\s*{ITEMS}"))
+
+
+def leave_out_slowly(page: Page, held: list[Route]) -> None:
+    """The server is told of it once what is held is let go."""
+
+    def is_told(text: str | None) -> bool:
+        return "leave" in (text or "")
+
+    page.locator("#correct summary").click()
+    page.route("**/queue/join**", lambda route: (held.append if is_told(route.request.post_data) else Route.continue_)(route))
+    with page.expect_request(lambda asked: is_told(asked.post_data)):
+        page.locator("#leave-out").click()
+
+
+def test_what_is_left_out_while_one_goes_on_is_gone_and_can_be_taken_back(server, open_page):
+    page, held = open_page(server.url), []
+    cards = pictures(page)
+    paths = [cards.nth(at).get_attribute("title") for at in range(4)]
+    cards.nth(1).click()
+    expect(part(page, "facts")).to_contain_text(paths[1])
+    leave_out_slowly(page, held)
+    part(page, "after").click()
+    part(page, "after").click()
+    expect(part(page, "position")).to_have_text(f"4 of {ITEMS}")
+    expect(part(page, "facts")).to_contain_text(paths[3])
+    held[0].continue_()
+    expect(part(page, "said")).to_contain_text("Left out of the gallery")
+    expect(part(page, "position")).to_have_text(f"3 of {ITEMS - 1}")
+    expect(part(page, "facts")).to_contain_text(paths[3])
+    part(page, "before").click()
+    expect(part(page, "facts")).to_contain_text(paths[2])
+    part(page, "before").click()
+    expect(part(page, "facts")).to_contain_text(paths[0])
+    with Gallery.open(server.indexes / "drawn").write() as writer:
+        writer.undo(Gallery.open(server.indexes / "drawn").corrections())
+
+
+def test_what_is_left_out_while_one_goes_on_comes_back_where_it_was(server, open_page):
+    page, held = open_page(server.url), []
+    cards = pictures(page)
+    second = cards.nth(1).get_attribute("title")
+    cards.nth(1).click()
+    expect(part(page, "facts")).to_contain_text(second)
+    leave_out_slowly(page, held)
+    part(page, "after").click()
+    expect(part(page, "position")).to_have_text(f"3 of {ITEMS}")
+    held[0].continue_()
+    part(page, "said").get_by_role("button", name="Undo").click()
+    expect(part(page, "said")).to_contain_text("Taken back")
+    expect(part(page, "position")).to_have_text(f"2 of {ITEMS}")
+    expect(part(page, "facts")).to_contain_text(second)
 
 
 def test_by_keyboard(server, open_page):

@@ -66,8 +66,7 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     for refused in report.failed:
         say(options, f"  {refused.path}: {refused.reason}")
     for remark in report.remarks:
-        more = f" and {remark.count - 1:,} more" if remark.count > 1 else ""
-        say(options, f"  {remark.path}{more}: {remark.text}")
+        say(options, f"  {remark}")
     say(
         options,
         f"gallery '{report.gallery}': {report.items} items, {report.added} added, {report.skipped} unchanged, "

@@ -68,6 +68,10 @@ class Remark:
     text: str
     count: int
 
+    def __str__(self) -> str:
+        more = f" and {self.count - 1:,} more" if self.count > 1 else ""
+        return f"{self.path}{more}: {self.text}"
+
 
 @dataclass
 class Counts:

@@ -286,11 +286,16 @@ def _told(report: Any) -> str:
     """Of an indexing, or of a packed gallery that was opened."""
     if not isinstance(report, IndexReport):
         return f"gallery '{report.name}' is open: {plural(len(report), 'item')}"
-    refused = "".join(f"\nrefused {skipped.path}: {skipped.reason}" for skipped in report.failed[:MAX_NAMES])
-    return (
+    lines = [
         f"gallery '{report.gallery}': {plural(report.items, 'item')}, {report.added} added, "
-        f"{report.skipped} unchanged, {report.removed} removed, {len(report.failed)} refused{refused}"
-    )
+        f"{report.skipped} unchanged, {report.moved} moved, {report.relabelled} relabelled, {report.removed} removed, "
+        f"{len(report.failed)} refused",
+        *(f"refused {skipped.path}: {skipped.reason}" for skipped in report.failed[:MAX_NAMES]),
+        *map(str, report.remarks[:MAX_NAMES]),
+    ]
+    if report.missing:
+        lines.append(f"{plural(report.missing, 'item')} of this source cannot be found there any more, and stay")
+    return "\n".join(lines)
 
 
 def _text(text: str) -> dict[str, Any]:
