@@ -156,7 +156,8 @@ def test_a_folder_is_indexed(agent, base):
     (base / "more/broken.png").write_bytes(b"no picture")
     (report,), _ = agent.call("index_folder", folder=str(base / "more"))
     assert report.startswith(
-        "gallery 'more': 4 items, 4 added, 0 unchanged, 0 moved, 0 relabelled, 0 removed, 1 refused\nrefused broken.png: "
+        "gallery 'more': 4 items, 4 added, 0 unchanged, 0 moved, 0 relabelled, 0 removed, 1 refused\n"
+        "refused broken.png: "
     )
     assert agent.call("index_folder", folder=str(base / "more"), gallery="more")[0][0].startswith(
         "gallery 'more': 4 items, 0 added, 4 unchanged"

@@ -267,7 +267,8 @@ def leave_out_slowly(page: Page, held: list[Route]) -> None:
         return "leave" in (text or "")
 
     page.locator("#correct summary").click()
-    page.route("**/queue/join**", lambda route: (held.append if is_told(route.request.post_data) else Route.continue_)(route))
+    hold = lambda route: held.append(route) if is_told(route.request.post_data) else route.continue_()  # noqa: E731
+    page.route("**/queue/join**", hold)
     with page.expect_request(lambda asked: is_told(asked.post_data)):
         page.locator("#leave-out").click()
 
