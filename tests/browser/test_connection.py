@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import first_hit, stand_still
+from tests.support.browsing import first_hit
 from tests.support.serving import Server, serve
 from unifex.ui.context import DEMO_GALLERY
 
@@ -104,7 +104,7 @@ def test_who_goes_on_without_a_connection_keeps_the_view_and_is_told_of_the_item
     first_hit(page).click()
     expect(page.locator("#correct")).to_be_visible()
     expect(page.locator("#detail [data-part=facts]:not([aria-busy])")).to_be_visible()
-    stand_still(page)  # an answer that is on its way as the connection goes makes Gradio load the page anew
+    page.wait_for_timeout(500)  # an answer that is on its way as the connection goes makes Gradio load the page anew
     page.evaluate("window.same = true")
     page.context.set_offline(True)
     page.keyboard.press("ArrowRight")

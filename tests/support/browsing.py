@@ -101,7 +101,8 @@ def watch_calls(page: Page) -> None:
     page.add_init_script(WATCH_JS + REST_JS)
 
 
-CALLS_JS = "() => new Promise((done) => setTimeout(() => requestAnimationFrame(() => done([...window.calls])), 30))"
+CALLS_JS = """() => new Promise((done, fail) => setTimeout(() => requestAnimationFrame(() => (
+  window.calls ? done([...window.calls]) : fail(new Error('nobody watches this page: WATCH_JS')))), 30))"""
 
 
 def settle(page: Page) -> None:
