@@ -242,3 +242,14 @@ def test_a_curated_manifest_has_one_column_for_each_thing(tmp_path):
     finish(curate(open_source(str(described(tmp_path / "in", rows))), Rule(), out))
     (item,) = open_source(str(out))
     assert (item.label, item.labels.extra) == ("a", {"class": "c", "photo": "p"})
+
+
+def test_a_name_that_begins_with_a_space_is_found_again(tmp_path, embedder):
+    (folder := tmp_path / "in" / " first").mkdir(parents=True)
+    (folder / "0.png").write_bytes(PICTURES[0])
+    gallery = indexed(tmp_path / "0", tmp_path / "in", embedder)
+    table = exported(gallery, "csv", tmp_path / "in" / "out.csv")
+    assert "./ first/0.png" in table.read_text("utf-8-sig")
+    assert indexed(tmp_path / "1", table, embedder).item_at(" first/0.png")
+    finish(curate(open_source(str(tmp_path / "in")), Rule(), tmp_path / "in" / "chosen.csv"))
+    assert [*walk(tmp_path / "in" / "chosen.csv")[0]] == [" first/0.png"]

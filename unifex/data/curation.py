@@ -171,4 +171,4 @@ def _file_of(item: Item, out: Path) -> str:
         place.parent.mkdir(exist_ok=True)
         write_atomically(place, data)
     path = Path(os.path.relpath(place.absolute(), out.parent.absolute())).as_posix()
-    return f"./{path}" if path[0] in "=+-@'" else path  # any program finds it so, where a guard would be in its way
+    return f"./{path}" if path[0] in "=+-@' " else path  # any program finds it so, where a guard would be in its way

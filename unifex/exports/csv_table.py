@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from unifex.core.language import to_say
 from unifex.core.progress import Work
 from unifex.core.tables import to_csv
@@ -21,9 +23,15 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
         for records in selection.batches():
             yield tally.step()
             rows = [selection.row(record, further) for record in records]
-            lines = [[*row.values()] for row in ({**row, "tags": SEPARATOR.join(row["tags"])} for row in rows)]
+            lines = [[*_cells(row).values()] for row in rows]
             file.write(to_csv(lines[0], lines[1:]).encode())
             tally.items += len(records)
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    """Whoever reads a table takes spaces off cells: the path of a name that begins with one begins with ``./``."""
+    path = row["path"]
+    return {**row, "path": f"./{path}" if path[:1].isspace() else path, "tags": SEPARATOR.join(row["tags"])}
 
 
 FORMAT = Format(
