@@ -79,6 +79,39 @@ def test_what_python_says_is_found():
     assert not [one for one in said if one[1] not in known]
 
 
+def test_every_sentence_is_given_the_values_that_it_has_room_for():
+    wrong = []
+    for path in sorted((catalogs.ROOT / "unifex").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        named = dict(_named_sentences(tree))
+        for call in ast.walk(tree):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+                continue
+            given = {keyword.arg for keyword in call.keywords}
+            if call.func.id not in ("say", "say_many") or None in given:
+                continue
+            for text in filter(None, map(lambda said: _sentence(said, named), call.args)):
+                room = {re.split(r"[.\[]", name)[0] for name in placeholders(text) if name[0] not in "<%"}
+                if room != given - {"count"} | room & {"count"}:
+                    wrong.append((path.name, call.lineno, text, given))
+    assert not wrong
+
+
+def _named_sentences(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(name, text) of what a file calls ``NAME = to_say("...")``."""
+    for one in tree.body:
+        if isinstance(one, ast.Assign) and isinstance(one.value, ast.Call) and isinstance(one.targets[0], ast.Name):
+            call = one.value
+            if isinstance(call.func, ast.Name) and call.func.id == "to_say" and (text := _sentence(call.args[0], {})):
+                yield one.targets[0].id, text
+
+
+def _sentence(said: ast.expr, named: Mapping[str, str]) -> str | None:
+    if isinstance(said, ast.Name):
+        return named.get(said.id)
+    return said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else None
+
+
 def test_what_scripts_say_is_found():
     """Babel reads no template text of JavaScript in which quotes stand."""
     known = {one if isinstance(one, str) else one[0] for one in (m.id for m in catalogs.sentences())}

@@ -234,3 +234,19 @@ def test_a_table_is_read_as_far_as_it_may_be(folder):
     assert "more than 4 rows" in found[-1].reason
     (first,) = open_source(spec, options=Options(max_seconds=0))
     assert "seconds" in first.reason
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "path,label,a;b;c;d\na.png,disc,x\n",
+        "file name;label;a,b,c,d,e\na.png;disc;x\n",
+        '"label"|"Path"|"a,b,c,d"\ndisc|a.png|x\n',
+    ],
+)
+def test_what_separates_cells_may_stand_in_names(tmp_path, table):
+    (tmp_path / "a.png").write_bytes(DISC)
+    (tmp_path / "list.csv").write_text(table)
+    items, refused = walk(tmp_path / "list.csv")
+    assert not refused
+    assert (items["a.png"].label, list(items["a.png"].labels.extra.values())) == ("disc", ["x"])

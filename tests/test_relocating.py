@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 
 import pytest
 
@@ -104,3 +105,31 @@ def test_a_new_source_takes_over_no_items_whose_own_is_lost(gallery, folder, tmp
     assert counts(run_index(gallery, folder)) == (0, 24, 0, 0, 0)
     assert forget(gallery, str(folder)) == 24  # they are its own again
     assert_no_orphans(gallery)
+
+
+@pytest.mark.parametrize("sibling", ["Roll#2", "Roll?2", "Roll!2", "Roll\\2", "Roll 2", "Roll2"])
+def test_what_lies_beside_a_place_stays_whatever_it_is_called(gallery, folder, tmp_path, sibling):
+    for name, first in (("Roll", 40), (sibling, 50)):
+        for number in range(first, first + 2):
+            (tmp_path / name).mkdir(exist_ok=True)
+            drawing.picture("shapes/disc", number).save(tmp_path / name / f"{number}.png")
+        run_index(gallery, tmp_path / name)
+    with zipfile.ZipFile(tmp_path / sibling / "more.zip", "w") as archive:
+        archive.writestr("60.png", drawing.encoded(drawing.picture("shapes/disc", 60)))
+    run_index(gallery, tmp_path / sibling / "more.zip")
+    (tmp_path / "Roll").rename(tmp_path / "away")
+    moved = relocate(gallery, str(tmp_path / "Roll"), str(tmp_path / "away"))
+    assert (moved.sources, moved.items) == (1, 2)
+    beside = [str(tmp_path / name) for name in (sibling, "away", f"{sibling}/more.zip")]
+    assert sorted(known.spec for known in gallery.sources()) == sorted([str(folder), *beside])
+    (tmp_path / sibling / "50.png").unlink()  # that it is gone is seen, too
+    assert counts(run_index(gallery, tmp_path / sibling, prune=True))[-1] == 1
+
+
+def test_parts_of_a_file_and_what_is_in_an_archive_go_with_it(tmp_path):
+    moved = locations.relocated
+    assert moved("/a/dog.mp4#t=12.0", "/a/dog.mp4", "/b/dog.mp4") == "/b/dog.mp4#t=12.0"
+    assert moved("/a/shirt.jpg#1,-0,30,40", "/a/shirt.jpg", "/b/shirt.jpg") == "/b/shirt.jpg#1,-0,30,40"
+    assert moved("zip:/a/x.zip!in/1.png", "/a/x.zip", "/b/y.zip") == "zip:/b/y.zip!in/1.png"
+    assert moved("m4d:/a/data?sets=met", "/a/data", "/b") == "m4d:/b?sets=met"
+    assert moved("C:\\a\\in", "C:\\a", "/b") == "/b\\in"

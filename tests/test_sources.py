@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.drawing import encoded, picture
+from tests.support.galleries import run_index
 from tests.support.walking import walk, write_zip
 from unifex.core import text
 from unifex.core.images import ImageError, decode
@@ -149,6 +150,21 @@ def test_damaged_entry_and_damaged_archive(tmp_path):
         open_source(str(path))
 
 
+def test_an_entry_that_cannot_be_unpacked_costs_itself_alone(tmp_path, gallery):
+    pictures = {f"{number}.png": encoded(picture("shapes/disc", 60 + number)) for number in range(3)}
+    path = write_zip(tmp_path / "a.zip", pictures, compression=zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(path) as archive:
+        begins = archive.getinfo("1.png").header_offset + 30 + len("1.png")
+    data = bytearray(path.read_bytes())
+    data[begins : begins + 20] = b"\xff" * 20
+    path.write_bytes(bytes(data))
+    report = run_index(gallery, path)
+    assert (report.added, [(one.path, one.reason) for one in report.failed]) == (
+        2,
+        [("1.png", "damaged in the archive (error)")],
+    )
+
+
 @pytest.mark.slow
 def test_a_zip_of_a_hundred_thousand_entries(tmp_path):
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
@@ -204,7 +220,7 @@ def parquet(tmp_path) -> Path:
         "photo": [
             {"bytes": encoded(picture(("shapes/disc", "signs/cross")[i % 2], i)), "path": None} for i in range(6)
         ],
-        "kind": [i % 2 for i in range(6)],
+        "kind": [*(i % 2 for i in range(5)), -1],  # which is what the hub calls unlabelled
     }
     (tmp_path / "shapes" / "data").mkdir(parents=True)
     datasets.Dataset.from_dict(rows, features=features).to_parquet(
@@ -216,7 +232,7 @@ def parquet(tmp_path) -> Path:
 def test_hub_data_set(parquet):
     items, refused = walk(f"hf:{parquet}")
     assert not refused
-    assert [item.label for item in items.values()] == ["disc", "cross"] * 3
+    assert [item.label for item in items.values()] == ["disc", "cross", "disc", "cross", "disc", ""]
     assert {item.domain for item in items.values()} == {"shapes"}
     assert all(decode(item.read()).width == 160 for item in items.values())
     assert len(walk(f"hf:{parquet}@train[:2]")[0]) == 2

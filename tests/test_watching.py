@@ -1,5 +1,6 @@
 """``index --watch`` follows a real folder, as a process; and when a folder is polled or waited for."""
 
+import json
 import os
 import queue
 import shutil
@@ -208,6 +209,33 @@ def test_the_command_removes_nothing_where_less_than_half_is_left(watch, folder,
 
     assert "nothing was removed: only 1 of the 24 items" in watch(leave_one)
     assert len(Gallery.open(gallery.folder)) == 24
+
+
+def test_the_command_reads_what_a_list_says_by_then(watch, folder, gallery):
+    pictures = ["shapes/disc/0.png", "signs/cross/1.png"]
+    table, samples = folder / "manifest.csv", folder / "samples.json"
+
+    def told() -> list:
+        return [gallery.item_at(path).labels for path in pictures]
+
+    def say(table_says: str) -> None:
+        table.write_text(table_says)
+
+    def say_in_samples(label: str) -> None:
+        table.unlink(missing_ok=True)
+        said = [{"filepath": path, "ground_truth": {"_cls": "Classification", "label": label}} for path in pictures]
+        samples.write_text(json.dumps({"samples": said}))
+
+    seen: list = []
+    watch(
+        lambda: say("path,label\nshapes/disc/0.png,a\nsigns/cross/1.png,b\n"),
+        lambda: (seen.append(told()), say("year,label,path,domain\n1999,a,shapes/disc/0.png,x\n,b,signs/cross/1.png,")),
+        lambda: (seen.append(told()), say_in_samples("c")),
+        lambda: (seen.append(told()), say_in_samples("d")),
+    )
+    seen.append(told())
+    assert [[one.label for one in both] for both in seen] == [["a", "b"], ["a", "b"], ["c", "c"], ["d", "d"]]
+    assert (seen[1][0].domain, seen[1][0].extra) == ("x", {"year": "1999"})
 
 
 def test_the_command_says_what_makes_it_cheaper(watch, monkeypatch):

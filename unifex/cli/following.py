@@ -13,6 +13,7 @@ from unifex.cli.shared import say
 from unifex.core.errors import UnifexError
 from unifex.core.progress import finish
 from unifex.data.item import Source, SourceError
+from unifex.data.sources import open_source
 from unifex.gallery.errors import GalleryBusy
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import IndexReport
@@ -45,10 +46,11 @@ def follow(options: argparse.Namespace, gallery: Gallery, source: Source, report
 
 
 def _again(options: argparse.Namespace, gallery: Gallery, source: Source) -> IndexReport | None:
+    """The source is opened anew: what its label file says, and whether there is one, may have changed."""
     waiting = False
     while True:
         try:
-            report = finish(index(gallery, source, prune=True))
+            report = finish(index(gallery, open_source(source.spec, options=source.options), prune=True))
         except GalleryBusy as busy:
             if not waiting:
                 _tell(options, f"{busy}; it is waited for")

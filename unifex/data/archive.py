@@ -194,7 +194,7 @@ def _damage() -> Iterator[None]:
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise images.ImageError(say("damaged in the archive ({reason})", reason=reason(error))) from error
     except Exception as error:  # zlib, lzma and bz2 each raise their own
-        raise images.ImageError(say("damaged in the archive ({kind})", __name__=type(error).__name__)) from error
+        raise images.ImageError(say("damaged in the archive ({kind})", kind=type(error).__name__)) from error
 
 
 def name_of(info: zipfile.ZipInfo) -> str:

@@ -22,7 +22,9 @@ from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.tables import to_csv
 from unifex.core.text import reason
+from unifex.data.column_names import beside
 from unifex.data.item import Item, Labelled, Skipped, Source, SourceError
+from unifex.data.manifest import is_known
 
 Anything = TypeVar("Anything", bound=Labelled)
 
@@ -155,7 +157,8 @@ def _write(items: Sequence[Item], out: Path) -> None:
         ]
         for item in items
     ]
-    table = to_csv(["path", "label", "domain", "split", *tagged, *further], rows)
+    names = [beside(column, is_known) for column in further]
+    table = to_csv(["path", "label", "domain", "split", *tagged, *names], rows)
     write_atomically(out, table.encode())
 
 
@@ -168,4 +171,4 @@ def _file_of(item: Item, out: Path) -> str:
         place.parent.mkdir(exist_ok=True)
         write_atomically(place, data)
     path = Path(os.path.relpath(place.absolute(), out.parent.absolute())).as_posix()
-    return f"./{path}" if path[0] in "=+-@'" else path  # any program finds it so, where a guard would be in its way
+    return f"./{path}" if path[0] in "=+-@' " else path  # any program finds it so, where a guard would be in its way

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import PurePosixPath
+from typing import Any
 
 from unifex.data.item import Item, Labels, Options, Skipped, SourceError, SourceKind
 
@@ -41,14 +42,11 @@ class HubDataset:
             if data is None:
                 yield Skipped(shown, "the row has no image bytes")
                 continue
-            value = row.get(label) if label else None
             yield Item(
                 uri=f"hf:{self.name}:{self.config or ''}@{self.split}#{number}",
                 path=shown,
                 read=partial(bytes, data),
-                labels=Labels(
-                    "" if value is None else names[value] if names else str(value), self.name.rpartition("/")[2]
-                ),
+                labels=Labels(_label(row.get(label) if label else None, names), self.name.rpartition("/")[2]),
                 stamp="0",
                 keep=True,
             )
@@ -73,6 +71,13 @@ class HubDataset:
         if self.limit:
             rows = rows.take(self.limit)
         return rows, pictures[0], label, features[classes[0]].names if classes else None
+
+
+def _label(value: Any, names: list[str] | None) -> str:
+    """What a row says in the column of labels, a number of a class where there are ``names``; -1 is that of none."""
+    if names is None:
+        return "" if value is None else str(value)
+    return "" if value is None or value < 0 else names[value]
 
 
 HUB = SourceKind(

@@ -16,6 +16,7 @@ from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.metadata import keywords
 from unifex.core.text import on_one_line, printable
+from unifex.data import column_names
 
 MAX_COLUMNS = 20  # further ones that an item keeps beside its labels
 
@@ -61,7 +62,7 @@ class Labels:
 
     def beside(self, taken: Collection[str]) -> dict[str, str]:
         """``extra``, to be shown beside what is called so already."""
-        return {f"extra {name}" if name in taken else name: text for name, text in self.extra.items()}
+        return {column_names.beside(name, taken.__contains__): text for name, text in self.extra.items()}
 
     @classmethod
     def from_row(cls, label: str, domain: str, split: str, extra: str = "") -> Labels:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
 from unifex.core.json_text import parse_json
 from unifex.core.text import printable
+from unifex.data.column_names import Taken, own_name
 from unifex.data.item import MAX_COLUMNS
 from unifex.data.listed import is_split
-from unifex.data.manifest import KNOWN, MAX_NAME, plain
+from unifex.data.manifest import KNOWN, MAX_NAME, plain, shown_name
 
 MOST_LABELS = 10_000  # of one image
+OWN = "exported by UniFEx"  # what a file of COCO says that is ours
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,11 @@ def texts_of(value: object) -> tuple[str, ...]:
     return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
 
 
-def further(values: Mapping[str, Any], but: Iterable[str]) -> dict[str, str]:
-    """What is plain of all else that is said, by column, but for what tools keep for themselves."""
-    told = {printable(name)[:MAX_NAME]: text_of(value) for name, value in values.items() if name not in but}
-    kept = [(name, text) for name, text in told.items() if text and name and not name.startswith("_")]
+def further(values: Mapping[str, Any], but: Collection[str], taken: Taken) -> dict[str, str]:
+    """What is plain of all else that is said, by column, but for what tools keep for themselves. ``taken``: names that
+    further columns are marked beside."""
+    told = ((shown_name(name), text_of(value)) for name, value in values.items() if name not in but)
+    kept = [(own_name(name, taken), text) for name, text in told if text and name and not name.startswith("_")]
     return dict(kept[:MAX_COLUMNS])
 
 
@@ -98,6 +101,14 @@ def _area(box: object, area: object = None) -> float:
 # --- COCO: https://cocodataset.org/#format-data -----------------------------------------------------------------------
 
 
+_OF_COCO = frozenset(("id", "file_name", "width", "height", "license"))
+
+
+def is_of_coco(name: str) -> bool:
+    """Whether an image's entry says something of its own under this name, or nothing that is read."""
+    return name in _OF_COCO or name in ("path", "label", "domain", "split", "tags") or name.startswith("_")
+
+
 def _is_coco(document: Any) -> bool:
     return isinstance(document, dict) and all(
         isinstance(document.get(part), list) for part in ("images", "annotations", "categories")
@@ -114,6 +125,7 @@ def _coco(document: dict[str, Any], name: str) -> Iterator[Described]:
         if isinstance(one, dict):
             annotations[_id(one.get("image_id"))].append(one)
     folders = ("", "data/", "images/", name.removeprefix("instances_") + "/")
+    written = ("path",) if OWN in str(document.get("info")) else ()  # by us: where the image was
     for number, image in enumerate(document["images"]):
         where = f"images[{number}]"
         path = image.get("file_name") if isinstance(image, dict) else None
@@ -133,7 +145,7 @@ def _coco(document: dict[str, Any], name: str) -> Iterator[Described]:
             said.get("label", label),
             said.get("domain", domains.get(label, "")),
             said.get("split", ""),
-            extra=further(image, ("id", "file_name", "width", "height", "license", *said)),
+            extra=further(image, (*_OF_COCO, *said, *written), is_of_coco),
             tags=(*texts_of(image.get("tags")), *of_class),
             notes=(f"{unknown:,} annotations name a category that is not there",) if unknown else (),
         )
@@ -167,14 +179,16 @@ def _samples(document: dict[str, Any], name: str) -> Iterator[Described]:
         label, labels = most_of(_labels(fields[field]) if field else ())
         several = labels if field and fields[field]["_cls"] in _SEVERAL else ()
         said = said_outright(sample)
-        tags = (tag for tag in texts_of(sample.get("tags")) if tag != said.get("split"))
+        tags = [*texts_of(sample.get("tags"))]
+        if said.get("split") in tags:
+            tags.remove(said["split"])  # once: somebody may have given a tag of that name, too
         yield Described(
             where,
             (path,),
             said.get("label", label),
             said.get("domain", ""),
             said.get("split", ""),
-            extra=further(sample, ("filepath", *said)),
+            extra=further(sample, ("filepath", "item_path", *said), lambda _: False),
             tags=(*tags, *several),
             notes=(f"its label is that of '{printable(field)[:MAX_NAME]}'",) if len(fields) > 1 else (),
         )
@@ -228,6 +242,11 @@ def _named(target: Any, classes: list[Any] | None) -> tuple[str, float]:
 NO_JSON = "no JSON object"  # how the problem of a line begins that is none
 
 
+def is_of_line(name: str) -> bool:
+    """Whether a row says something of its own under this name, or nothing that is read."""
+    return plain(name) in KNOWN or name == "objects" or name.startswith("_")
+
+
 def described_by_line(where: str, line: bytes) -> Described:
     """A row of a metadata.jsonl: ``file_name`` and columns; texts in ``objects`` are labels with boxes."""
     try:
@@ -245,7 +264,7 @@ def described_by_line(where: str, line: bytes) -> Described:
     named, names = most_of(_objects(row.get("objects")))
     given = columns.get("tags")
     tags = (given,) if isinstance(given, str) else texts_of(given)
-    extra = further({name: value for name, value in row.items() if not KNOWN.get(plain(name))}, ("objects",))
+    extra = further(row, [name for name in row if is_of_line(name)], is_of_line)
     return Described(where, (path,), label or named, domain, split, extra, (*tags, *names))
 
 

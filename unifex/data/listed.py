@@ -30,6 +30,7 @@ SPLITS = {
     "query": "query queries test testing val valid validation dev eval evaluation probe",
     "index": "index gallery database db reference",
 }
+UNSPLIT = "unsplit"  # the folder of items of no split, where others are in one
 _SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names.split() or [""]}
 _FILE = re.compile(r"file:(//[^/]*)?", re.IGNORECASE)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)

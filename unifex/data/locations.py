@@ -20,7 +20,7 @@ from unifex.data.sources import open_source
 from unifex.data.uploads import STAGE
 
 _OF_FILES = r"(?:zip:|m4d:|clip-retrieval:)?"  # what may stand before a path in a uri or a spec
-_ENDS = r"[/!?#\\]"  # of a path, where more comes
+_PART = r"#(t=\d+\.\d+|-?\d+(,-?\d+){3})\Z"  # of a file: a frame of a video, a box that was cut from an image
 
 
 class Place(Enum):
@@ -62,7 +62,7 @@ class Places:
         return found is Place.CHANGED or (found is Place.ABSENT and not uri.startswith(tuple(self._emptied)))
 
     def _look_into_holder(self, uri: str, stamp: str) -> Place:
-        holder = next((spec for spec, start in self._holders.items() if uri.startswith(start)), None)
+        holder = max((spec for spec, start in self._holders.items() if uri.startswith(start)), key=len, default=None)
         if holder is None:
             return Place.UNKNOWN
         if holder not in self._contents:
@@ -118,7 +118,9 @@ def _stored(address: str) -> dict[str, str] | Place:
 def is_there(uri: str) -> bool:
     """Whether the file of an item, or the one that it is in or cut from, lies where it should."""
     place = re.sub(rf"^{_OF_FILES}", "", uri)
-    return any(os.path.lexists(place[:end]) for end in (len(place), place.find("!"), place.rfind("#")) if end > 0)
+    if uri.startswith("zip:"):
+        return any(os.path.isfile(place[: end.start()]) for end in re.finditer("!", place))
+    return os.path.lexists(place) or os.path.lexists(re.sub(_PART, "", place))
 
 
 def path_of(spec: str) -> Path | None:
@@ -189,7 +191,16 @@ def relocated(text: str, old: str, new: str) -> str | None:
     What lies in archives, or was cut from files, goes from disk to disk only.
     """
     far = store_tree.is_address(old) or store_tree.is_address(new)
-    match = re.match(rf"({_OF_FILES}){re.escape(old)}(?=$|{'/' if far else _ENDS})", text)
+    match = re.match(rf"({_OF_FILES}){re.escape(old)}", text)
     if not match or (far and match[1]):
         return None
-    return f"{match[1]}{new}{addresses.requoted(text[match.end() :], old, new)}"
+    rest = text[match.end() :]
+    if rest and not re.match("/" if far else _below(match[1], old, new), rest):
+        return None  # of a longer name
+    return f"{match[1]}{new}{addresses.requoted(rest, old, new)}"
+
+
+def _below(kind: str, old: str, new: str) -> str:
+    """What may follow the place ``old`` in a uri or spec of this kind."""
+    own = {"zip:": "(?!)" if os.path.isdir(new) else "!", "m4d:": r"\?"}.get(kind, _PART)
+    return f"/|{own}" if old.startswith("/") else rf"[/\\]|{own}"

@@ -21,6 +21,7 @@ from unifex.core import images
 from unifex.core.metadata import LONGEST_KEYWORD, MOST_KEYWORDS, keywords
 from unifex.core.tables import CSVError, cells, delimiter_of, unguarded
 from unifex.core.text import printable, reason
+from unifex.data.column_names import own_name
 from unifex.data.item import MAX_COLUMNS, Item, Labels, Options, Skipped, SourceError
 from unifex.data.listed import MAX_TEXT, ListedFiles, OddRow, Said, bounded, checked, shortened, split_of
 from unifex.data.tree import Tree
@@ -130,7 +131,7 @@ class Manifest:
             number, line = next(lines, (1, ""))
             if said := _SEPARATOR.fullmatch(line.rstrip("\r\n")):
                 number, line = next(lines, (number + 1, ""))
-        delimiter = said[1] if said else delimiter_of(line, ",;\t|")
+        delimiter = said[1] if said else _delimiter(line)
         try:
             return number, delimiter, [unguarded(name) for name in cells(line, delimiter)]
         except CSVError as error:
@@ -202,15 +203,12 @@ class Manifest:
         return row.said(place) if place is not None else ""
 
     def _further_columns(self) -> tuple[dict[str, int], tuple[str, ...]]:
-        """Where those stand that mean nothing here and are kept, and what is to be told of them.
-
-        A spreadsheet's column of row numbers has no name.
-        """
+        """Where those stand that mean nothing here and are kept, and what is to be told of them."""
         places: dict[str, int] = {}
         for place, name in enumerate(self._names):
-            shown = printable(name.strip())[:MAX_NAME]
-            if shown and plain(name) not in KNOWN and not shown.lower().startswith("unnamed"):
-                places.setdefault(shown, place)
+            shown = shown_name(name)
+            if shown and not is_known(shown):
+                places.setdefault(own_name(shown, is_known), place)
         names = [f"'{name}'" for name in places]
         told = [f"kept from the CSV: {', '.join(names[:MAX_COLUMNS])[:MAX_TEXT]}"] if names else []
         if more := names[MAX_COLUMNS:]:
@@ -245,6 +243,14 @@ def _tags(cell: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tags, (told,) if len(tags) < len(named) else ()
 
 
+def _delimiter(header: str) -> str:
+    """What separates the cells of a table: what tells a path apart, even where others are more often in names."""
+    tells = [
+        one for one in ",;\t|" if any(KNOWN.get(plain(name.strip("\"' "))) == "path" for name in header.split(one))
+    ]
+    return delimiter_of(header, "".join(tells) or ",;\t|")
+
+
 def _next(waiting: deque[tuple[int, str]], rest: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
     return waiting.popleft() if waiting else next(rest, None)
 
@@ -252,3 +258,14 @@ def _next(waiting: deque[tuple[int, str]], rest: Iterator[tuple[int, str]]) -> t
 def plain(name: str) -> str:
     """A column's name as it is compared: ``Image Path`` is image_path."""
     return re.sub(r"[\s_-]+", "_", unicodedata.normalize("NFKC", name).strip("\ufeff \t\r\n")).casefold()
+
+
+def is_known(name: str) -> bool:
+    """Whether a column of this name is no further one: it means something, or is a spreadsheet's that has no name, of
+    row numbers."""
+    return plain(name) in KNOWN or name.lower().startswith("unnamed")
+
+
+def shown_name(name: str) -> str:
+    """The name of a further column, as it is kept."""
+    return printable(name.strip())[:MAX_NAME].strip()

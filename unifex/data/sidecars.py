@@ -21,9 +21,10 @@ from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
-from unifex.data.label_files import FORMATS, NO_JSON, Described, Format, described_by_line
+from unifex.data.label_files import FORMATS, NO_JSON, OWN, Described, Format, described_by_line
 from unifex.data.listed import (
     NOT_FOUND,
+    UNSPLIT,
     ListedFiles,
     OddRow,
     Said,
@@ -43,7 +44,7 @@ NAMES = (
     "_annotations.coco.json", f"{ANNOTATIONS}/instances_default.json",
 )  # fmt: skip
 OWN_COCO, LINES_OF_SPLITS = f"{ANNOTATIONS}/instances_*.json", f"*/{LINES_NAME}"  # of exports with a file a split
-OWN_MARK, HEAD = b"exported by UniFEx", 1000  # what it says within its first bytes
+OWN_MARK, HEAD = OWN.encode(), 1000  # what it says within its first bytes
 MAX_BYTES, MAX_BYTES_OF_STRANGERS = 2**30, 8 * 2**20  # of a JSON file, which is held in memory
 LEAVES = to_say("path leaves the folder")
 
@@ -57,7 +58,8 @@ def open_tree(tree: Tree, spec: str, options: Options, top: str = "") -> Source:
     all of them."""
     folders = tuple(dict.fromkeys(("", top)))
     for folder in folders:
-        if _is_there(tree, name := posixpath.join(folder, MANIFEST_NAME)):
+        name = posixpath.join(folder, MANIFEST_NAME)
+        if _is_there(tree, name) and not excluded_by(name, options.exclude):
             return Manifest(tree, name, spec, options)
     for name in [posixpath.join(folder, name) for folder in folders for name in NAMES]:
         if _is_there(tree, name) and not excluded_by(name, options.exclude):
@@ -101,7 +103,7 @@ def _lines_of_splits(tree: Tree, base: str, options: Options) -> list[str]:
                 return []
         elif folder not in named:
             named[folder] = f"{start}{folder}/{LINES_NAME}"
-            if not is_split(folder) or not _is_there(tree, named[folder]):
+            if not (is_split(folder) or folder == UNSPLIT) or not _is_there(tree, named[folder]):
                 return []
     return sorted(named.values())
 

@@ -13,19 +13,19 @@ from typing import IO, Any
 
 from unifex.core.language import to_say
 from unifex.core.progress import Work
+from unifex.data.label_files import OWN, is_of_coco
 from unifex.exports.format import Format
 from unifex.exports.hub_card import split_names
 from unifex.exports.names import Names, in_its_folders
 from unifex.exports.selection import Selection, Tally
 from unifex.exports.targets import IN_MEMORY, Target
-from unifex.gallery.records import Record
 
 _CHUNK = 2**20
 
 
 def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     """``images/`` by path, and a file of annotations a split; all of them know the same categories."""
-    names, splits = Names(), split_names(selection)
+    names, splits, further = Names(), split_names(selection), selection.further_columns(is_of_coco)
     ids = {pair: number for number, pair in enumerate(selection.classes, start=1)}
     with contextlib.ExitStack() as files:
         spool = lambda: _List(files.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY)))  # noqa: E731
@@ -34,7 +34,7 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
             name = names.free(in_its_folders(record), picture.suffix)
             target.add(f"images/{name}", picture.data)
             sides = picture.width, picture.height
-            images[record.split].add(_image(selection, record, tally.items, name, *sides))
+            images[record.split].add(_image(selection.row(record, further), tally.items, name, *sides))
             if category := ids.get((record.domain, record.label)):
                 boxes[record.split].add(_whole_picture(tally.items, category, *sides))
             yield tally.step()
@@ -66,13 +66,13 @@ def _head(selection: Selection, ids: dict[tuple[str, str], int]) -> dict[str, An
     categories = [
         {"id": number, "name": selection.class_names[pair], "supercategory": pair[0]} for pair, number in ids.items()
     ]
-    return {"info": {"description": f"{selection.gallery.name}, exported by UniFEx"}, "licenses": [],
+    return {"info": {"description": f"{selection.gallery.name}, {OWN}"}, "licenses": [],
             "categories": categories}  # fmt: skip
 
 
-def _image(selection: Selection, record: Record, id: int, name: str, width: int, height: int) -> dict[str, Any]:
+def _image(row: dict[str, Any], id: int, name: str, width: int, height: int) -> dict[str, Any]:
     """With what else is known of it under names of its own, which COCO's readers pass over."""
-    return {**selection.row(record), "id": id, "file_name": name, "width": width, "height": height}
+    return {**row, "id": id, "file_name": name, "width": width, "height": height}
 
 
 def _whole_picture(id: int, category: int, width: int, height: int) -> dict[str, Any]:

@@ -56,20 +56,19 @@ class _Table:
     def schema(self) -> pa.Schema:
         import pyarrow as pa
 
+        names = (*self.selection.own_columns, *self._further.values())
         neighbors = pa.struct({"ids": pa.list_(pa.int32()), "distances": pa.list_(pa.float32())})
         return pa.schema(
             [
-                *((name, pa.list_(pa.string()) if name == "tags" else pa.string()) for name in self._names.values()),
+                *((name, pa.list_(pa.string()) if name == "tags" else pa.string()) for name in names),
                 ("x", pa.float32()), ("y", pa.float32()), ("neighbors", neighbors),
                 ("image", pa.struct({"bytes": pa.binary(), "path": pa.string()})),
             ]
         )  # fmt: skip
 
-    @property
-    def _names(self) -> dict[str, str]:
-        """Column of an item -> column here; further ones that are called as the table's own have another name."""
-        own = ("x", "y", "neighbors", "image")
-        return {name: f"extra {name}" if name in own else name for name in self.selection.columns}
+    @cached_property
+    def _further(self) -> dict[str, str]:
+        return self.selection.further_columns(("x", "y", "neighbors", "image").__contains__)
 
     @cached_property
     def _coords(self) -> np.ndarray:
@@ -92,10 +91,9 @@ class _Table:
         rows = np.where(positions >= 0, self._rows[positions], -1)
         there = rows >= 0
         picture = self.selection.thumbnail(record)
-        said = self.selection.row(record)
         x, y = self._coords[number].tolist()
         return {
-            **{name: said[column] for column, name in self._names.items()},
+            **self.selection.row(record, self._further),
             "x": x, "y": y,
             "neighbors": {"ids": rows[there].tolist(), "distances": np.maximum(1 - scores[there], 0).tolist()},
             "image": {"bytes": picture.data, "path": record.path.rpartition("/")[2]} if picture else None,

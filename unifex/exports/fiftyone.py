@@ -10,6 +10,7 @@ import json
 import mimetypes
 import re
 import tempfile
+from itertools import count
 
 from unifex.core.language import to_say
 from unifex.core.progress import Work
@@ -24,13 +25,13 @@ LABEL = "ground_truth"  # the field that its importers call so, too
 
 def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     """Images by path, and a sample for each: label, split and tags as tags, further columns as fields."""
-    names = Names()
+    names, further = Names(), _fields(selection)
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as samples:
         samples.write(b'{"samples": [')
         for record, picture in selection.with_pictures(tally):
             name = f"data/{names.free(in_its_folders(record), picture.suffix)}"
             target.add(name, picture.data)
-            sample = json.dumps(_sample(selection, record, name, picture), ensure_ascii=False)
+            sample = json.dumps(_sample(selection, record, further, name, picture), ensure_ascii=False)
             samples.write((b",\n" if tally.items > 1 else b"\n") + sample.encode())
             yield tally.step()
         samples.write(b"\n]}\n")
@@ -44,12 +45,13 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     target.add("metadata.json", json.dumps(metadata, ensure_ascii=False, indent=2).encode())
 
 
-def _sample(selection: Selection, record: Record, name: str, picture: Picture) -> dict[str, object]:
+def _sample(
+    selection: Selection, record: Record, further: dict[str, str], name: str, picture: Picture
+) -> dict[str, object]:
     label = selection.class_names.get((record.domain, record.label))
-    row = selection.row(record)
-    further = {_field(column): row[column] for column in selection.columns[len(COLUMNS) :]}
+    row = selection.row(record, further)
     return {
-        **further,
+        **{name: text for name, text in row.items() if name not in COLUMNS},
         "filepath": name,
         "tags": [*filter(None, [record.split]), *record.tags],
         "metadata": {
@@ -64,13 +66,25 @@ def _sample(selection: Selection, record: Record, name: str, picture: Picture) -
     }  # fmt: skip
 
 
+def _fields(selection: Selection) -> dict[str, str]:
+    """Further columns, and what each is called as a field: letters, digits and _; no two alike, and what can be called
+    as it is, is."""
+    fields: dict[str, str] = {}
+    taken = {*selection.own_columns, *_OWN}
+    for column in sorted(selection.further_columns(), key=lambda column: _field(column) != column):
+        name = _field(column)
+        name = f"extra_{name}" if name in taken or name[0].isdecimal() else name
+        numbered = (f"{name}_{number}" for number in count(2))
+        fields[column] = name if name not in taken else next(free for free in numbered if free not in taken)
+        taken.add(fields[column])
+    return fields
+
+
 def _field(column: str) -> str:
-    """A further column as a field may be called, and as none of the others is."""
-    name = re.sub(r"\W", "_", column).strip("_") or "column"
-    return f"extra_{name}" if name in _OWN or name[0].isdecimal() else name
+    return re.sub(r"\W", "_", column).strip("_") or "column"
 
 
-_OWN = {"id", "filepath", "tags", "metadata", LABEL, "label", "domain", "split", "item_path"}
+_OWN = frozenset("id filepath tags metadata label domain split item_path created_at last_modified_at".split()) | {LABEL}
 
 FORMAT = Format(
     "fiftyone",

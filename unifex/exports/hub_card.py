@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import re
 
+from unifex.data.listed import UNSPLIT
 from unifex.exports.selection import Selection
 
 WHOLE = "train"  # what `datasets` calls a data set without splits
-REST = "unsplit"  # items of no split, where others are in one
 
 
 def split_names(selection: Selection) -> dict[str, str]:
     """Split of items -> its name in `datasets`, of letters, digits and _; no two are the same."""
     names: dict[str, str] = {}
     for split in selection.splits or [""]:
-        name = first = re.sub(r"\W", "_", split) or (REST if selection.splits else WHOLE)
+        name = first = re.sub(r"\W", "_", split) or (UNSPLIT if selection.splits else WHOLE)
         while name in names.values():
             name = f"{first}_{len(names)}"
         names[split] = name

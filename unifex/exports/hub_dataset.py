@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,12 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     """``data/SPLIT-00000.parquet`` and so on, a row an item, and a README that names the splits."""
     splits = split_names(selection)
     at = dict(zip(selection.ids.tolist(), selection.positions.tolist()))
-    schema = _schema(selection)
+    further = selection.further_columns(("image", "embedding").__contains__)
+    schema = _schema([*selection.own_columns, *further.values()])
     with contextlib.ExitStack() as open_files:
         shards = {split: _Shards(schema, target, name, open_files) for split, name in splits.items()}
         for record, picture in selection.with_pictures(tally):
-            row = selection.row(record)
+            row = selection.row(record, further)
             row["image"] = {"bytes": picture.data, "path": record.path.rpartition("/")[2]}
             row["embedding"] = selection.embeddings[at[record.id]]
             shards[record.split].add(row, len(picture.data))
@@ -44,12 +45,12 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     target.add("README.md", card(selection, {name: f"data/{name}-*.parquet" for name in splits.values()}))
 
 
-def _schema(selection: Selection) -> pa.Schema:
+def _schema(columns: Sequence[str]) -> pa.Schema:
     import pyarrow as pa
 
     features: dict[str, Any] = {"image": {"_type": "Image"}}
     fields = [pa.field("image", pa.struct({"bytes": pa.binary(), "path": pa.string()}))]
-    for name in selection.columns:
+    for name in columns:
         several = name == "tags"
         features[name] = {"feature": TEXT, "_type": "Sequence"} if several else TEXT
         fields.append(pa.field(name, pa.list_(pa.string()) if several else pa.string()))

@@ -13,6 +13,7 @@ from typing import Any
 
 from unifex.core.language import to_say
 from unifex.core.progress import Work
+from unifex.data.label_files import is_of_line
 from unifex.exports.format import Format
 from unifex.exports.hub_card import card, split_names
 from unifex.exports.names import METADATA, README, LabelFolders, Names, in_its_folders
@@ -23,7 +24,7 @@ from unifex.gallery.tags import SEPARATOR
 
 def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     """Images by split and label, and a line of metadata for each."""
-    names, splits = Names(), split_names(selection)
+    names, splits, further = Names(), split_names(selection), selection.further_columns(is_of_line)
     without = ((domain, "") for domain in selection.domains)
     labels = LabelFolders((*selection.classes, *without), len(selection.domains) > 1)
     folders = {split: f"{name}/" if selection.splits else "" for split, name in splits.items()}
@@ -34,7 +35,7 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
             *_, own = in_its_folders(record)
             name = names.free((folder.strip("/"), labels.of(record.domain, record.label), own), picture.suffix)
             target.add(name, picture.data)
-            lines[record.split].write(_line(name.removeprefix(folder), selection.row(record)))
+            lines[record.split].write(_line(name.removeprefix(folder), selection.row(record, further)))
             yield tally.step()
         for split, file in lines.items():
             copy_into(target, folders[split] + METADATA, file)

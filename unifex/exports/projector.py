@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,7 +19,6 @@ from unifex.core.progress import Work
 from unifex.exports.format import Format
 from unifex.exports.selection import Selection, Tally
 from unifex.exports.targets import Target
-from unifex.gallery.records import Record
 from unifex.gallery.tags import SEPARATOR
 
 WIDEST = 8192  # pixels of a sprite
@@ -28,16 +28,16 @@ SHOWN = 100_000  # rows that the projector asks for
 
 def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     """Embeddings and what is known of each, a line an item, then their thumbnails."""
-    sprite = _Sprite(len(selection))
+    sprite, further = _Sprite(len(selection)), selection.further_columns()
     with target.open("tensors.tsv") as tensors, target.open("metadata.tsv") as metadata:
-        metadata.write(_line(_columns(selection)))
+        metadata.write(_line(_label_first({name: name for name in (*selection.own_columns, *further.values())})))
         for records in selection.batches():
             yield tally.step()
             rows = selection.embeddings[selection.positions[tally.items : tally.items + len(records)]]
             tensors.write(
                 "".join("\t".join([f"{value:.6g}" for value in row]) + "\n" for row in rows.tolist()).encode()
             )
-            metadata.write(b"".join(_line(_cells(selection, record)) for record in records))
+            metadata.write(b"".join(_line(_cells(selection.row(record, further))) for record in records))
             for number, record in enumerate(records, start=tally.items):
                 picture = selection.thumbnail(record) if sprite.side else None
                 if picture:
@@ -53,14 +53,13 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     target.add("projector_config.pbtxt", _config(selection.gallery.name, sprite.side))
 
 
-def _columns(selection: Selection) -> list[str]:
-    """The label first: the projector writes the first column beside a point."""
-    return sorted(selection.columns, key=lambda name: name != "label")
+def _label_first(row: dict[str, str]) -> list[str]:
+    """The projector writes the first column beside a point."""
+    return [row["label"], *(cell for name, cell in row.items() if name != "label")]
 
 
-def _cells(selection: Selection, record: Record) -> list[str]:
-    row = selection.row(record)
-    return [SEPARATOR.join(row["tags"]) if name == "tags" else row[name] for name in _columns(selection)]
+def _cells(row: dict[str, Any]) -> list[str]:
+    return _label_first({**row, "tags": SEPARATOR.join(row["tags"])})
 
 
 def _line(cells: list[str]) -> bytes:

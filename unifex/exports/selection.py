@@ -17,11 +17,12 @@ from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Step
 from unifex.core.text import reason
 from unifex.core.thumbnails import media_type
+from unifex.data.column_names import Taken, beside
 from unifex.exports.names import suffix_of
 from unifex.gallery.errors import GalleryError, ItemsGone
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.records import Record
-from unifex.gallery.snapshot import Snapshot
+from unifex.gallery.snapshot import CategoricalColumn, Snapshot
 
 BATCH = 500  # items that are looked up at once
 COLUMNS = ("path", "label", "domain", "split", "tags")
@@ -123,25 +124,24 @@ class Selection:
     @cached_property
     def domains(self) -> list[str]:
         """Those of its items, sorted."""
-        column = self.snapshot.columns.domains
-        return column.names[np.unique(column.codes[self.positions])].tolist()
+        return self._names(self.snapshot.columns.domains)
 
     @cached_property
     def splits(self) -> list[str]:
         """Those of its items, sorted; empty where no item is in any."""
-        column = self.snapshot.columns.splits
-        names = column.names[np.unique(column.codes[self.positions])].tolist()
+        names = self._names(self.snapshot.columns.splits)
         return names if any(names) else []
+
+    def _names(self, column: CategoricalColumn) -> list[str]:
+        return sorted({column.printed[code] for code in np.unique(column.codes[self.positions]).tolist()})
 
     @cached_property
     def classes(self) -> list[tuple[str, str]]:
         """(domain, label) of its items that have a label, sorted."""
         columns = self.snapshot.columns
         pairs = np.unique(np.column_stack([columns.domains.codes, columns.labels.codes])[self.positions], axis=0)
-        named = (
-            (str(columns.domains.names[domain]), str(columns.labels.names[label])) for domain, label in pairs.tolist()
-        )
-        return [pair for pair in named if pair[1]]
+        domains, labels = columns.domains.printed, columns.labels.printed
+        return sorted({(domains[domain], labels[label]) for domain, label in pairs.tolist() if labels[label]})
 
     @cached_property
     def class_names(self) -> dict[tuple[str, str], str]:
@@ -152,13 +152,17 @@ class Selection:
         return {(domain, label): f"{domain}/{label}" if label in shared else label for domain, label in self.classes}
 
     @cached_property
-    def columns(self) -> tuple[str, ...]:
-        """What :meth:`row` has of every item: path, label, domain, split, tags and further columns."""
-        if not self.further:
-            return COLUMNS
-        told = [name for name in self.snapshot.further.extra if self.places or name not in PLACE]
-        further = [f"extra {name}" if name in COLUMNS else name for name in told]
-        return (*COLUMNS, *([SOURCE_LABEL] if self.source_labels else []), *further)
+    def own_columns(self) -> tuple[str, ...]:
+        """What :meth:`row` has of every item, first: path, label, domain, split, tags; of corrected ones also the label
+        that their source says."""
+        return (*COLUMNS, SOURCE_LABEL) if self.further and self.source_labels else COLUMNS
+
+    def further_columns(self, taken: Taken = lambda _: False) -> dict[str, str]:
+        """Further columns, and what each is called beside its own ones and what else is ``taken``; no two alike."""
+        told = (
+            [name for name in self.snapshot.further.extra if self.places or name not in PLACE] if self.further else []
+        )
+        return {name: beside(name, lambda name: name in self.own_columns or taken(name)) for name in told}
 
     # --- reading it ----------------------------------------------------------------------------------------------
 
@@ -169,19 +173,28 @@ class Selection:
             records = self.gallery.records(ids)
             if len(records) < len(ids):
                 raise ItemsGone(self.gallery.name)
-            yield [self._with_source_label(record) for record in records]
+            positions = self.positions[start : start + BATCH].tolist()
+            yield [self._as_begun(record, position) for record, position in zip(records, positions)]
 
-    def _with_source_label(self, record: Record) -> Record:
-        if record.id not in self.source_labels:
+    def _as_begun(self, record: Record, position: int) -> Record:
+        """With its labels as they were when the export began, which knows its classes and splits since."""
+        columns = self.snapshot.columns
+        label, domain, split = (
+            column.printed[column.codes[position]] for column in (columns.labels, columns.domains, columns.splits)
+        )
+        if (label, domain, split) == (record.label, record.domain, record.split):
             return record
-        extra = {SOURCE_LABEL: self.source_labels[record.id], **record.labels.extra}
-        return replace(record, labels=replace(record.labels, extra=extra))
+        return replace(record, labels=replace(record.labels, label=label, domain=domain, split=split))
 
-    def row(self, record: Record) -> dict[str, Any]:
-        """What is known of an item by :attr:`columns`: texts, and the tags as a list. Nothing tells where it lies."""
+    def row(self, record: Record, further: Mapping[str, str]) -> dict[str, Any]:
+        """What is known of an item: texts, and the tags as a list. Nothing tells where it lies. ``further`` is of
+        :meth:`further_columns`."""
         own = {"path": record.path, "label": record.label, "domain": record.domain, "split": record.split}
-        said = {**own, "tags": list(record.tags), **record.labels.beside(COLUMNS)}
-        return {name: said.get(name, "") for name in self.columns}
+        said = {**own, "tags": list(record.tags), SOURCE_LABEL: self.source_labels.get(record.id, "")}
+        extra = record.labels.extra
+        return {name: said[name] for name in self.own_columns} | {
+            name: extra.get(column, "") for column, name in further.items()
+        }
 
     def with_pictures(self, tally: Tally) -> Iterator[tuple[Record, Picture]]:
         """Its items and their images, one in memory; ``tally`` is told of each, and of what has none."""
