@@ -7,6 +7,7 @@ from PIL import Image, ImageChops
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.splits import make_columns
+from unifex.core import derived
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.calibration import Calibration, CalibrationError, calibrate, fit_probability
@@ -138,16 +139,66 @@ def test_labels_that_say_the_opposite_tell_nothing(tmp_path, embedder):
     assert result.hits[0].probability is None
 
 
-SLOPES, INTERCEPTS = st.floats(-50, 50), st.floats(-50, 50)
+COEFFICIENTS = st.floats(-50, 50)
 
 
-@given(st.tuples(SLOPES, INTERCEPTS), st.tuples(SLOPES, INTERCEPTS), st.floats(-1, 1))
-def test_what_is_said_of_strangers_does_not_contradict_the_chance_of_the_best_hit(hit, here, best):
-    found = Calibration(hit, here, (), (), 0, "", "", 64)
+@given(st.tuples(*[COEFFICIENTS] * 4), st.tuples(*[COEFFICIENTS] * 2), st.lists(st.floats(-1, 1), min_size=1))
+def test_what_is_said_of_strangers_does_not_contradict_the_chances_of_their_hits(hit, first, scores):
+    found, best = Calibration(hit, 160, first, (), (), 0, "", "", 64), max(scores)
+    told = found.chances(np.array(scores), best)
+    assert (told <= found.chances(np.array(scores))).all()
     if found.is_stranger(best):
-        assert found.probability(best) < 0.5
-        assert found.probability_in_gallery(best) < 0.5
-        assert not found.is_stranger(1.0) or found.probability_in_gallery(1.0) >= found.probability_in_gallery(best)
+        assert (told < 0.5).all()
+        assert not found.is_stranger(1.0) or found.probability_of_first(1.0) >= found.probability_of_first(best)
+
+
+def drawn_gallery(labels: int, each: int, seed: int = 0, unlabelled: float = 0.0) -> tuple[Snapshot, np.ndarray]:
+    """Clouds around as many points, and the label of each item as a number, which a part of them is not told."""
+    rng = np.random.default_rng(seed)
+    numbers = np.repeat(np.arange(labels), each)
+    places = rng.standard_normal((labels, 32))[numbers] + 0.9 * rng.standard_normal((len(numbers), 32))
+    names = np.where(rng.random(len(numbers)) < unlabelled, "", numbers.astype(str))
+    index = index_types.build(l2_normalize(places.astype(np.float32), 32), "flat")
+    return Snapshot(make_columns(names.tolist()), "neck", index, lambda: pytest.fail("not asked for")), numbers
+
+
+@pytest.mark.parametrize(("labels", "each", "unlabelled"), [(40, 15, 0.0), (100, 4, 0.0), (40, 15, 0.5)])
+def test_chances_hold_however_many_hits_are_asked_for(labels, each, unlabelled):
+    """Told against right, of what items find among all others, with a label or without one."""
+    snapshot, numbers = drawn_gallery(labels, each, unlabelled=unlabelled)
+    found = calibrate(snapshot)
+    matches = snapshot.index.search(snapshot.embeddings, 101)
+    scores, right = matches.scores[:, 1:], (numbers[matches.positions] == numbers[:, None])[:, 1:]
+    told = np.array([found.chances(row) for row in scores])
+    for k in (1, 5, 10, 20, 50, 100):
+        assert told[:, :k].mean() == pytest.approx(right[:, :k].mean(), abs=0.05)
+
+
+def test_many_pictures_of_a_label_do_not_hide_what_is_not_there():
+    """What is not in the gallery is said to be so, whether a label has three pictures or twenty."""
+    for each in (3, 20):
+        snapshot, numbers = drawn_gallery(2 * 30, each, seed=1)
+        here = numbers < 30
+        part = Snapshot(
+            make_columns(numbers[here].tolist()), "neck", index_types.build(snapshot.embeddings[here], "flat"),
+            lambda: pytest.fail("not asked for"),
+        )  # fmt: skip
+        found = calibrate(part)
+        strangers = part.index.search(snapshot.embeddings[~here], 1).scores[:, 0]
+        own = part.index.search(part.embeddings, 2).scores[:, 1]
+        assert np.mean([found.is_stranger(score) for score in strangers]) > 0.6
+        assert np.mean([found.is_stranger(score) for score in own]) < 0.1
+
+
+def test_what_an_earlier_version_kept_is_made_anew_without_a_word(labelled, embedder, caplog):
+    path, origin = labelled.folder / "calibration.json", labelled.origin("calibration", labelled.model_key)
+    first = labelled.calibration()
+    values = {"hit": [7.0, -4.0], "here": [7.0, -4.0], "strangers": [0.1], "natives": [0.9], "pairs": 40}
+    kept = {"labelling": first.labelling, "neck_hash": first.neck_hash, "dim": first.dim}
+    derived.write_json(path, values | kept, origin)
+    with caplog.at_level("INFO"):
+        assert Gallery.open(labelled.folder, embedder).calibration() == first
+    assert not caplog.records
 
 
 def test_reranking_keeps_the_similarities(labelled):
