@@ -106,13 +106,13 @@ def _search(
     else:
         find = alike
     calibration, rate = _calibration(gallery, snapshot, dim, filters.false_accept_rate), filters.false_accept_rate
-    trusted_from = None if calibration is None or rate is None else calibration.threshold(rate) / marked.agreement
+    trusted_from = None if calibration is None or rate is None else calibration.threshold(rate, marked.agreement)
     least = filters.lowest_score if trusted_from is None else max(filters.lowest_score, trusted_from)
     positions = _first(index, marked, find, alike, k, least, duplicates.groups[fold] if duplicates else None)
     scores = exact_similarities(marked.wanted, index.embeddings, positions[None])[0]
     is_whole = not filters.partial and filters.exclude <= {*query.items, *query.less}
-    best = float(alike(k).scores.max(initial=-1)) * marked.agreement if calibration and is_whole else None
-    chances = calibration.chances(scores * marked.agreement, best) if calibration else None
+    best = float(alike(k).scores.max(initial=-1)) if calibration and is_whole else None
+    chances = calibration.chances(scores, best) if calibration else None
     hits = hits_at(gallery, snapshot, positions, scores, chances)
     return SearchResult(
         hits=folding.fold(hits, duplicates, fold, excluded.mask) if duplicates else hits,
