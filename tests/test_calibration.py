@@ -13,7 +13,9 @@ from unifex.core.vectors import l2_normalize
 from unifex.gallery.calibration import Calibration, CalibrationError, calibrate, fit_probability
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
+from unifex.retrieval import reranking
 from unifex.retrieval.filters import Filters
+from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.vector_index import index_types
@@ -199,6 +201,73 @@ def test_what_an_earlier_version_kept_is_made_anew_without_a_word(labelled, embe
     with caplog.at_level("INFO"):
         assert Gallery.open(labelled.folder, embedder).calibration() == first
     assert not caplog.records
+
+
+def test_a_writer_that_was_killed_leaves_no_old_calibration(tmp_path, embedder):
+    folder = write_folder(tmp_path / "pictures", views=12)
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, folder)
+    first = gallery.calibration()
+    with gallery.write() as writer:
+        writer.remove(gallery.snapshot().columns.ids[:3].tolist())
+        assert gallery.calibration() == first  # it is written: a new one for every commit would cost the next search
+    gallery.database.writing_path.touch()  # what is left by who was killed
+    assert gallery.calibration().labelling == gallery.snapshot().columns.labelling != first.labelling
+
+
+def test_whether_it_is_here_does_not_hang_on_how_many_hits_are_asked_for(labelled):
+    """Re-ranked, what is most alike may come late; and what was left out was there."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    left_out = frozenset(labelled.snapshot().columns.ids[:12].tolist())
+    for image in (noise, picture("shapes/disc", 70), picture("signs/cross", 71)):
+        plain = search(labelled, [image], 1)
+        for k in (1, 5, 48):
+            for rerank in (False, True):
+                found = search(labelled, [image], k, rerank=rerank)
+                assert found.out_of_gallery == plain.out_of_gallery
+                assert [hit.probability for hit in found.hits][:1] == [
+                    hit.probability for hit in search(labelled, [image], 1, rerank=rerank).hits
+                ]
+        assert search(labelled, [image], 5, Filters(exclude=left_out)).out_of_gallery is None
+    assert search(labelled, Query(items=(int(min(left_out)),)), 5).out_of_gallery is False
+
+
+def test_least_similarities_leave_out_nothing_that_reaches_them(labelled, monkeypatch):
+    """Whatever the order: re-ranked, by the nearest mark, or moved away from what is wrong."""
+    monkeypatch.setattr(reranking, "CANDIDATES", 8)
+    ids = labelled.snapshot().columns.ids.tolist()
+    for query, rerank in (
+        (Query(items=(ids[0],)), False),
+        (Query(items=(ids[0],)), True),
+        (Query(items=(ids[0],), less=tuple(ids[2:9])), False),
+        (Query(items=(ids[0],), more=(ids[14],), less=tuple(ids[2:6])), True),
+        (Query(items=(ids[0],), more=(ids[30],), less=tuple(ids[2:6]), feedback="nearest"), False),
+    ):
+        whole = search(labelled, query, 48, rerank=rerank).hits
+        for least in sorted(hit.score for hit in whole)[::5]:
+            reach = [hit.record.id for hit in whole if hit.score >= least]
+            for k in (1, 4, 48):
+                found = search(labelled, query, k, Filters(min_score=least), rerank=rerank)
+                assert len(found.hits) == min(k, len(reach))
+                assert set(ids_of(found)) <= set(reach)
+            assert set(ids_of(found)) == set(reach)
+
+
+def ids_of(result: SearchResult) -> list[int]:
+    return [hit.record.id for hit in result.hits]
+
+
+def test_several_images_together_are_trusted_no_sooner(labelled):
+    """The mean of several is more alike to anything than each of them is."""
+    one, two = encoded(picture("signs/cross", 70)), encoded(picture("signs/cross", 71))
+    alone = search(labelled, [one], 5, Filters(false_accept_rate=0.05))
+    together = search(labelled, [one, two], 5, Filters(false_accept_rate=0.05))
+    least = labelled.calibration().threshold(0.05)
+    assert alone.trusted_from == least == search(labelled, [one, one], 5, Filters(false_accept_rate=0.05)).trusted_from
+    agreement = np.linalg.norm(labelled.embedder.embed([one, two], 256).mean(axis=0))
+    assert together.trusted_from == pytest.approx(least / agreement**0.5)
+    assert together.trusted_from > least
+    assert all(hit.score >= together.trusted_from for hit in together.hits)
 
 
 def test_reranking_keeps_the_similarities(labelled):

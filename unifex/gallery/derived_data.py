@@ -339,8 +339,12 @@ class DerivedData:
         wanted = current.columns.labelling, current.neck_hash, self._model.config.dim
         with self._memo.making("calibration"):
             last = self._memo.last("calibration") or self._read_calibration()
-            is_older = isinstance(last, Calibration) and last.fingerprint[0] != wanted[0]
-            if is_older and last.fingerprint[1:] == wanted[1:] and self._database.is_being_written():
+            if (
+                isinstance(last, Calibration)
+                and last.fingerprint != wanted
+                and last.fingerprint[1:] == wanted[1:]
+                and self._database.is_being_written()
+            ):
                 return last
             outcome = self._memo.get("calibration", wanted, lambda: self._calibrate(current))
         if isinstance(outcome, CalibrationError):
