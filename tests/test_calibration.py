@@ -144,7 +144,11 @@ def test_labels_that_say_the_opposite_tell_nothing(tmp_path, embedder):
 COEFFICIENTS = st.floats(-50, 50)
 
 
-@given(st.tuples(*[COEFFICIENTS] * 4), st.tuples(*[COEFFICIENTS] * 2), st.lists(st.floats(-1, 1), min_size=1))
+@given(
+    st.tuples(st.floats(0, 50), *[COEFFICIENTS] * 3),
+    st.tuples(*[COEFFICIENTS] * 2),
+    st.lists(st.floats(-1, 1), min_size=1),
+)
 def test_what_is_said_of_strangers_does_not_contradict_the_chances_of_their_hits(hit, first, scores):
     found, best = Calibration(hit, 160, first, (), (), 0, "", "", 64), max(scores)
     told = found.chances(np.array(scores), best)

@@ -74,8 +74,9 @@ class Calibration:
         return _logistic(self.hit, *_of_hits(similarity, np.minimum(rank, self.deepest)))
 
     def probability_of_first(self, best_similarity: float) -> float:
-        """Probability 0..1 that the first hit is right, when as many things are not in the gallery as are."""
-        return float(_logistic(self.first, best_similarity))
+        """Probability 0..1 that the first hit is right, when as many things are not in the gallery as are: never above
+        that when all are, which few labels may tell otherwise."""
+        return float(min(_logistic(self.first, best_similarity), self.probability(best_similarity)))
 
     def is_stranger(self, best_similarity: float) -> bool:
         """Whether a query's thing is probably not in the gallery: even what is most alike is hardly it. Where what is
