@@ -270,6 +270,7 @@ def test_several_images_together_are_trusted_no_sooner(labelled):
     assert alone.trusted_from == least == search(labelled, [one, one], 5, Filters(false_accept_rate=0.05)).trusted_from
     agreement = np.linalg.norm(labelled.embedder.embed([one, two], 256).mean(axis=0))
     assert together.trusted_from == pytest.approx(least / agreement**0.5)
+    assert together.trusted_from is not None
     assert together.trusted_from > least
     assert all(hit.score >= together.trusted_from for hit in together.hits)
 
