@@ -7,12 +7,15 @@ from PIL import Image, ImageChops
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.splits import make_columns
+from unifex.core import derived
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.calibration import Calibration, CalibrationError, calibrate, fit_probability
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
+from unifex.retrieval import reranking
 from unifex.retrieval.filters import Filters
+from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.vector_index import index_types
@@ -138,16 +141,138 @@ def test_labels_that_say_the_opposite_tell_nothing(tmp_path, embedder):
     assert result.hits[0].probability is None
 
 
-SLOPES, INTERCEPTS = st.floats(-50, 50), st.floats(-50, 50)
+COEFFICIENTS = st.floats(-50, 50)
 
 
-@given(st.tuples(SLOPES, INTERCEPTS), st.tuples(SLOPES, INTERCEPTS), st.floats(-1, 1))
-def test_what_is_said_of_strangers_does_not_contradict_the_chance_of_the_best_hit(hit, here, best):
-    found = Calibration(hit, here, (), (), 0, "", "", 64)
+@given(
+    st.tuples(st.floats(0, 50), *[COEFFICIENTS] * 3),
+    st.tuples(*[COEFFICIENTS] * 2),
+    st.lists(st.floats(-1, 1), min_size=1),
+)
+def test_what_is_said_of_strangers_does_not_contradict_the_chances_of_their_hits(hit, first, scores):
+    found, best = Calibration(hit, 160, first, (), (), 0, "", "", 64), max(scores)
+    told = found.chances(np.array(scores), best)
+    assert (told <= found.chances(np.array(scores))).all()
     if found.is_stranger(best):
-        assert found.probability(best) < 0.5
-        assert found.probability_in_gallery(best) < 0.5
-        assert not found.is_stranger(1.0) or found.probability_in_gallery(1.0) >= found.probability_in_gallery(best)
+        assert (told < 0.5).all()
+        assert not found.is_stranger(1.0) or found.probability_of_first(1.0) >= found.probability_of_first(best)
+
+
+def drawn_gallery(labels: int, each: int, seed: int = 0, unlabelled: float = 0.0) -> tuple[Snapshot, np.ndarray]:
+    """Clouds around as many points, and the label of each item as a number, which a part of them is not told."""
+    rng = np.random.default_rng(seed)
+    numbers = np.repeat(np.arange(labels), each)
+    places = rng.standard_normal((labels, 32))[numbers] + 0.9 * rng.standard_normal((len(numbers), 32))
+    names = np.where(rng.random(len(numbers)) < unlabelled, "", numbers.astype(str))
+    index = index_types.build(l2_normalize(places.astype(np.float32), 32), "flat")
+    return Snapshot(make_columns(names.tolist()), "neck", index, lambda: pytest.fail("not asked for")), numbers
+
+
+@pytest.mark.parametrize(("labels", "each", "unlabelled"), [(40, 15, 0.0), (100, 4, 0.0), (40, 15, 0.5)])
+def test_chances_hold_however_many_hits_are_asked_for(labels, each, unlabelled):
+    """Told against right, of what items find among all others, with a label or without one."""
+    snapshot, numbers = drawn_gallery(labels, each, unlabelled=unlabelled)
+    found = calibrate(snapshot)
+    matches = snapshot.index.search(snapshot.embeddings, 101)
+    scores, right = matches.scores[:, 1:], (numbers[matches.positions] == numbers[:, None])[:, 1:]
+    told = np.array([found.chances(row) for row in scores])
+    for k in (1, 5, 10, 20, 50, 100):
+        assert told[:, :k].mean() == pytest.approx(right[:, :k].mean(), abs=0.05)
+
+
+def test_many_pictures_of_a_label_do_not_hide_what_is_not_there():
+    """What is not in the gallery is said to be so, whether a label has three pictures or twenty."""
+    for each in (3, 20):
+        snapshot, numbers = drawn_gallery(2 * 30, each, seed=1)
+        here = numbers < 30
+        part = Snapshot(
+            make_columns(numbers[here].tolist()), "neck", index_types.build(snapshot.embeddings[here], "flat"),
+            lambda: pytest.fail("not asked for"),
+        )  # fmt: skip
+        found = calibrate(part)
+        strangers = part.index.search(snapshot.embeddings[~here], 1).scores[:, 0]
+        own = part.index.search(part.embeddings, 2).scores[:, 1]
+        assert np.mean([found.is_stranger(score) for score in strangers]) > 0.6
+        assert np.mean([found.is_stranger(score) for score in own]) < 0.1
+
+
+def test_what_an_earlier_version_kept_is_made_anew_without_a_word(labelled, embedder, caplog):
+    path, origin = labelled.folder / "calibration.json", labelled.origin("calibration", labelled.model_key)
+    first = labelled.calibration()
+    values = {"hit": [7.0, -4.0], "here": [7.0, -4.0], "strangers": [0.1], "natives": [0.9], "pairs": 40}
+    kept = {"labelling": first.labelling, "neck_hash": first.neck_hash, "dim": first.dim}
+    derived.write_json(path, values | kept, origin)
+    with caplog.at_level("INFO"):
+        assert Gallery.open(labelled.folder, embedder).calibration() == first
+    assert not caplog.records
+
+
+def test_a_writer_that_was_killed_leaves_no_old_calibration(tmp_path, embedder):
+    folder = write_folder(tmp_path / "pictures", views=12)
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, folder)
+    first = gallery.calibration()
+    with gallery.write() as writer:
+        writer.remove(gallery.snapshot().columns.ids[:3].tolist())
+        assert gallery.calibration() == first  # it is written: a new one for every commit would cost the next search
+    gallery.database.writing_path.touch()  # what is left by who was killed
+    assert gallery.calibration().labelling == gallery.snapshot().columns.labelling != first.labelling
+
+
+def test_whether_it_is_here_does_not_hang_on_how_many_hits_are_asked_for(labelled):
+    """Re-ranked, what is most alike may come late; and what was left out was there."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    left_out = frozenset(labelled.snapshot().columns.ids[:12].tolist())
+    for image in (noise, picture("shapes/disc", 70), picture("signs/cross", 71)):
+        plain = search(labelled, [image], 1)
+        for k in (1, 5, 48):
+            for rerank in (False, True):
+                found = search(labelled, [image], k, rerank=rerank)
+                assert found.out_of_gallery == plain.out_of_gallery
+                assert [hit.probability for hit in found.hits][:1] == [
+                    hit.probability for hit in search(labelled, [image], 1, rerank=rerank).hits
+                ]
+        assert search(labelled, [image], 5, Filters(exclude=left_out)).out_of_gallery is None
+    assert search(labelled, Query(items=(int(min(left_out)),)), 5).out_of_gallery is False
+
+
+def test_least_similarities_leave_out_nothing_that_reaches_them(labelled, monkeypatch):
+    """Whatever the order: re-ranked, by the nearest mark, or moved away from what is wrong."""
+    monkeypatch.setattr(reranking, "CANDIDATES", 8)
+    ids = labelled.snapshot().columns.ids.tolist()
+    for query, rerank in (
+        (Query(items=(ids[0],)), False),
+        (Query(items=(ids[0],)), True),
+        (Query(items=(ids[0],), less=tuple(ids[2:9])), False),
+        (Query(items=(ids[0],), more=(ids[14],), less=tuple(ids[2:6])), True),
+        (Query(items=(ids[0],), more=(ids[30],), less=tuple(ids[2:6]), feedback="nearest"), False),
+    ):
+        whole = search(labelled, query, 48, rerank=rerank).hits
+        for least in sorted(hit.score for hit in whole)[::5]:
+            reach = [hit.record.id for hit in whole if hit.score >= least]
+            for k in (1, 4, 48):
+                found = search(labelled, query, k, Filters(min_score=least), rerank=rerank)
+                assert len(found.hits) == min(k, len(reach))
+                assert set(ids_of(found)) <= set(reach)
+            assert set(ids_of(found)) == set(reach)
+
+
+def ids_of(result: SearchResult) -> list[int]:
+    return [hit.record.id for hit in result.hits]
+
+
+def test_several_images_together_are_trusted_no_sooner(labelled):
+    """The mean of several is more alike to anything than each of them is."""
+    one, two = encoded(picture("signs/cross", 70)), encoded(picture("signs/cross", 71))
+    alone = search(labelled, [one], 5, Filters(false_accept_rate=0.05))
+    together = search(labelled, [one, two], 5, Filters(false_accept_rate=0.05))
+    least = labelled.calibration().threshold(0.05)
+    assert alone.trusted_from == least == search(labelled, [one, one], 5, Filters(false_accept_rate=0.05)).trusted_from
+    agreement = np.linalg.norm(labelled.embedder.embed([one, two], 256).mean(axis=0))
+    assert together.trusted_from == pytest.approx(least / agreement**0.5)
+    assert together.trusted_from is not None
+    assert together.trusted_from > least
+    assert all(hit.score >= together.trusted_from for hit in together.hits)
 
 
 def test_reranking_keeps_the_similarities(labelled):

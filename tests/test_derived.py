@@ -71,7 +71,7 @@ QUERY = drawing.picture("signs/cross", 3)
 
 def calibrated(gallery: Gallery) -> list[float]:
     found = gallery.calibration()
-    return [*found.hit, *found.here, *found.out_of_gallery, *found.in_gallery]
+    return [*found.hit, *found.first, *found.out_of_gallery, *found.in_gallery]
 
 
 def of_views(gallery: Gallery) -> bytes:

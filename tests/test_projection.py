@@ -5,11 +5,14 @@ import re
 import numpy as np
 import pytest
 
-from tests.support.drawing import encoded, picture
+from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
+from tests.support.splits import make_columns
 from unifex.core.progress import Step, finish
+from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
+from unifex.gallery.neighbours import Neighbours
 from unifex.maps import page, projection
 from unifex.maps.compiling import compile_ahead
 from unifex.maps.projection import Map, aligned, interpolated, kept_map, moved_most, project
@@ -18,8 +21,6 @@ from unifex.maps.projection import Map, aligned, interpolated, kept_map, moved_m
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory, embedder):
     """A gallery, its map, the steps to it, and its pictures' folder."""
-    from tests.support.drawing import write_folder
-
     base = tmp_path_factory.mktemp("map")
     gallery = Gallery.create(base / "indexes" / "g", embedder)
     run_index(gallery, write_folder(base / "pictures", views=10))
@@ -201,6 +202,41 @@ def test_first_hits_right_or_wrong(mapped):
     verdicts = page.first_hits(columns, near)
     for item, text in enumerate(verdicts.texts):
         assert text == ("right" if columns.classes[near.positions[item, 0]] == columns.classes[item] else "wrong")
+
+
+def test_what_is_near_and_has_no_label_is_no_mistake():
+    columns = make_columns(["cat", "", "cat", "dog", "", "cat"])
+    near = Neighbours(
+        np.zeros((6, 3), np.float32), np.array([[1, 2, 3], [0, 2, 4], [3, 0, 1], [1, 4, -1], [0, 1, 2], [-1, -1, -1]])
+    )
+    assert page.first_hits(columns, near).texts.tolist() == [
+        "right", "no label", "wrong", "no label", "no label", "no label",
+    ]  # fmt: skip
+
+
+def test_a_second_map_is_of_the_items_that_the_first_is_of(tmp_path, embedder, monkeypatch):
+    """Though others come while it is made, and its model is fitted to those there are, as PCA is."""
+
+    def fitted(gallery, columns, name, dim, fit_on):
+        features = gallery.features(columns.sha256s()).astype(np.float32)
+        return l2_normalize(features - features.mean(axis=0), dim)
+
+    monkeypatch.setattr(projection, "embed_as", fitted)
+    pictures = write_folder(tmp_path / "pictures")
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, pictures)
+    work = project(gallery, "pca")
+    next(step for step in work if step.stage == "starting UMAP")
+    (pictures / "signs/cross/new.png").write_bytes(encoded(picture("signs/cross", 70)))
+    run_index(gallery, pictures)
+    second = finish(work)
+    assert len(second.ids) == 24
+    files = sorted(path.name for path in (gallery.folder / "maps").iterdir())
+    assert len(files) == 2
+    later = finish(project(gallery, "pca"))  # a newcomer is placed, and neither arranged anew nor another file
+    assert later.placed == 1
+    assert np.array_equal(later.coords[:24], second.coords)
+    assert sorted(path.name for path in (gallery.folder / "maps").iterdir()) == files
 
 
 @pytest.mark.parametrize("goes", [lambda all: all.rename("drawn", "other"), lambda all: all.delete("drawn")])

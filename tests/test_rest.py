@@ -24,6 +24,7 @@ from tests.support.serving import ROOT, serve
 from tests.support.visiting import Visitor
 from unifex.core.regions import Region
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
@@ -296,6 +297,25 @@ def test_a_folder_is_indexed_as_a_job(local, base):
     assert (job["state"], job["name"], job["problem"]) == ("done", "more", "")
     assert local.get("/galleries/more").json()["items"] == 4
     assert local.delete(f"/jobs/{job['id']}").json() == job
+
+
+def test_a_gallery_of_a_name_that_another_had_is_listed_as_itself(local, base):
+    def crosses(*labels: str) -> list[str]:
+        folder = base / "-".join(labels)
+        for view, label in enumerate(labels):
+            (folder / label).mkdir(parents=True, exist_ok=True)
+            (folder / label / f"{view}.png").write_bytes(encoded(picture("signs/cross", view)))
+        job = local.post("/jobs", json={"folder": str(folder), "gallery": "twice"}).raise_for_status().json()
+        while job["state"] in ("waiting", "running"):
+            time.sleep(0.05)
+            job = next(one for one in local.get("/jobs").json()["jobs"] if one["id"] == job["id"])
+        answer = local.get("/galleries/twice/items", params={"label": "cross", "order": "path"})
+        return [item["path"] for item in answer.raise_for_status().json()["items"]]
+
+    assert crosses("cross", "cross", "disc") == ["cross/0.png", "cross/1.png"]
+    Library(base / "indexes").delete("twice")
+    assert crosses("disc", "disc", "cross") == ["cross/2.png"]
+    Library(base / "indexes").delete("twice")
 
 
 def test_the_page_of_docs_needs_nothing_from_elsewhere(local):

@@ -30,6 +30,17 @@ def ids(result) -> list[int]:
     return [hit.record.id for hit in result.hits]
 
 
+def test_an_item_that_was_searched_with_beside_an_image_is_not_found(gallery, searches):
+    item = gallery.item_at("signs/cross/4.png").id
+    query = Query(images=(QUERY,), items=(item,))
+    saved = SavedSearch.new(gallery, "both", query, k=5, filters=Filters(("signs",), exclude=frozenset((1,))))
+    searches.add(saved)
+    kept = searches.get("both")
+    assert ids(kept.find(gallery)) == ids(search(gallery, query, 5, Filters(("signs",), exclude=frozenset((1,)))))
+    assert kept.filters.exclude == {1, item}
+    assert form_of(kept, gallery.name).without.ids == (1, item)
+
+
 @pytest.fixture
 def library(gallery) -> Library:
     return Library(gallery.folder.parent)

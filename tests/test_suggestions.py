@@ -109,7 +109,7 @@ def test_a_part_is_suggested_where_the_whole_finds_nothing(gallery, tmp_path):
     (tmp_path / "screen.png").write_bytes(data)
     for same in (screen, tmp_path / "screen.png"):
         assert suggest(gallery, same, nothing, 5).region == part.region
-    assert suggest(gallery, data, replace(found, out_of_gallery=False), 5) is None
+    assert suggest(gallery, data, replace(nothing, out_of_gallery=False), 5).region == part.region
     assert suggest(gallery, Crop(data, part.region), nothing, 5) is None
 
 

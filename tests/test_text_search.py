@@ -159,6 +159,19 @@ def test_filters_hold_for_words(worded):
     assert len(search(worded, Query(text="a dog"), k=24, filters=Filters(min_score=least)).hits) == 4
 
 
+def test_names_that_come_first_hide_nothing_that_is_alike_enough(worded):
+    """What has the words in its label comes first, however little alike it looks."""
+    everything = search(worded, Query(text="cross"), k=24)
+    assert everything.named == 6
+    ranked = sorted((hit.score for hit in everything.hits), reverse=True)
+    for least in (ranked[2], ranked[8], ranked[15]):
+        alike = [hit.path for hit in everything.hits if hit.score >= least]
+        for k in (1, 5, 24):
+            found = search(worded, Query(text="cross"), k=k, filters=Filters(min_score=least))
+            assert [hit.path for hit in found.hits] == alike[:k]
+            assert found.named == sum("cross" in path for path in alike[:k])
+
+
 def test_copies_are_folded_among_hits_of_words(worded, tmp_path):
     record = worded.item_at(first(worded))
     copy = tmp_path / "copy.png"

@@ -1,15 +1,16 @@
 """Calibration: the probability that a hit of a similarity is right in one gallery, and from where on to trust a match.
 
-Both come from the gallery's own labels. Items search for the others (right and wrong hits give the probability), and
-search with everything of their own label taken away: what they then find best is what a query finds whose thing is not
-in the gallery. A model tells classes that it was trained on better from others, so where enough of other classes is
-there, only that stands for what it has never seen.
+Both come from the gallery's own labels. Items search for the others (right and wrong hits give the probability, by
+similarity and by rank: a label has so many images, and what comes behind them is wrong, however alike), and search with
+everything of their own label taken away: what they then find best is what a query finds whose thing is not in the
+gallery. A model tells classes that it was trained on better from others, so where enough of other classes is there,
+only that stands for what it has never seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ from unifex.vector_index.exact import best_outside
 from unifex.vector_index.matches import Exclusion, Matches
 
 MAX_QUERIES = 2000
-HITS_EACH = (10, 40, 160)
+HITS_EACH = 160
 FEWEST_PAIRS = 20
+LEAST_LIKELY = 0.15  # that the first hit is right; below, the thing is called a stranger to the gallery
 FEWEST_UNKNOWN = 100  # queries of classes that the model was not trained on; fewer tell nothing of one in a hundred
 PERCENTILES = 1000
 STEPS = 50
 RIDGE = 1e-6
 _STORED_AS = {"out_of_gallery": "strangers", "in_gallery": "natives"}  # in calibration.json
+_FITTED = "by rank"  # what `hit` and `first` are; a kept calibration that was fitted otherwise is made anew
 
 
 class CalibrationError(UnifexError):
@@ -42,14 +45,17 @@ class CalibrationError(UnifexError):
 class Calibration:
     """Logistic fits and quantiles of the similarities (-1..1) that were found.
 
-    ``hit``: slope and intercept of the probability that a hit is right; ``here``: that the query's thing is in the
-    gallery, from its best similarity. ``out_of_gallery``: quantiles of the best similarity of queries whose label is
-    not in the gallery, ``in_gallery``: of the right first hits of queries whose label is; of ``pairs`` hits.
-    ``labelling`` (of the columns), ``neck_hash`` and ``dim`` say what was calibrated.
+    ``hit``: the probability that a hit is right, as coefficients of its similarity, the logarithm of its rank, the
+    square of that, and one; ranks of more than ``deepest`` count as that. ``first``: slope and intercept of the
+    probability that the first hit is right, from its similarity, when as many things are not in the gallery as are.
+    ``out_of_gallery``: quantiles of the best similarity of queries whose label is not in the gallery, ``in_gallery``:
+    of the right first hits of queries whose label is; of ``pairs`` hits. ``labelling`` (of the columns), ``neck_hash``
+    and ``dim`` say what was calibrated.
     """
 
-    hit: tuple[float, float]
-    here: tuple[float, float]
+    hit: tuple[float, ...]
+    deepest: float
+    first: tuple[float, ...]
     out_of_gallery: tuple[float, ...]
     in_gallery: tuple[float, ...]
     pairs: int
@@ -62,24 +68,36 @@ class Calibration:
         """Equal for equal calibrations of a gallery: its labelling, the neck, and the dimension."""
         return self.labelling, self.neck_hash, self.dim
 
-    def probability(self, similarity: np.ndarray | float) -> np.ndarray:
-        """Probability 0..1 that a hit of this cosine similarity is right."""
-        return _logistic(self.hit, similarity)
+    def probability(self, similarity: np.ndarray | float, rank: np.ndarray | int = 1) -> np.ndarray:
+        """Probability 0..1 that a hit of this cosine similarity, at this rank from 1, is right, when the gallery has
+        the thing."""
+        return _logistic(self.hit, *_of_hits(similarity, np.minimum(rank, self.deepest)))
 
-    def probability_in_gallery(self, best_similarity: float) -> float:
-        """Probability 0..1 that the gallery has the thing of a query, when as many have theirs here as have not."""
-        return float(_logistic(self.here, best_similarity))
+    def probability_of_first(self, best_similarity: float) -> float:
+        """Probability 0..1 that the first hit is right, when as many things are not in the gallery as are: never above
+        that when all are, which few labels may tell otherwise."""
+        return float(min(_logistic(self.first, best_similarity), self.probability(best_similarity)))
 
     def is_stranger(self, best_similarity: float) -> bool:
-        """Whether a query's thing is probably not in the gallery: it is likelier not to be there, and the best hit
-        likelier wrong than right. Where what is most alike says nothing of that, nothing is said."""
-        elsewhere = self.here[0] > 0 and self.probability_in_gallery(best_similarity) < 0.5
-        return elsewhere and float(self.probability(best_similarity)) < 0.5
+        """Whether a query's thing is probably not in the gallery: even what is most alike is hardly it. Where what is
+        most alike says nothing of that, nothing is said."""
+        return self.first[0] > 0 and self.probability_of_first(best_similarity) < LEAST_LIKELY
 
-    def threshold(self, false_accept_rate: float) -> float:
+    def chances(self, similarities: np.ndarray, best_similarity: float | None = None) -> np.ndarray:
+        """Probabilities 0..1 of hits with these similarities [k], from the first on. ``best_similarity``: what a query
+        found best in the whole gallery; of a stranger no hit is likely."""
+        found = self.probability(similarities, np.arange(1, len(similarities) + 1))
+        if best_similarity is None or not self.is_stranger(best_similarity):
+            return found
+        return np.minimum(found, self.probability_of_first(best_similarity))
+
+    def threshold(self, false_accept_rate: float, agreement: float = 1.0) -> float:
         """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery.
 
-        Raises ``UnifexError`` for a share outside of that.
+        The mean of several images is more alike to anything than each is: 9 and 13 % of strangers in 2 and 4 images
+        reach what 5 % in one do. ``agreement`` (``MarkedQuery``) times a similarity to it is the mean of those to each,
+        which 3 and 0 % reach, and half as many of what is right; their geometric mean, as here, 6 and 2 %. Raises
+        ``UnifexError`` for a share outside of that.
         """
         if not 0 < false_accept_rate < 1:
             raise UnifexError(
@@ -88,7 +106,7 @@ class Calibration:
                     false_accept_rate=100 * false_accept_rate,
                 )
             )
-        return float(np.quantile(self.out_of_gallery, 1 - false_accept_rate))
+        return float(np.quantile(self.out_of_gallery, 1 - false_accept_rate)) / agreement**0.5
 
     def kept(self, threshold: float) -> float:
         """The share (0..1) of right first hits that are at least this similar."""
@@ -96,12 +114,13 @@ class Calibration:
 
     def write(self, path: Path, origin: Origin) -> None:
         """Keep it beside the embeddings."""
-        derived.write_json(path, {_STORED_AS.get(name, name): value for name, value in asdict(self).items()}, origin)
+        values = {_STORED_AS.get(name, name): value for name, value in asdict(self).items()}
+        derived.write_json(path, values, replace(origin, content=_FITTED))
 
     @classmethod
     def read(cls, path: Path, origin: Origin) -> Calibration | None:
         """What :meth:`write` wrote; None when there is none of this origin that is whole."""
-        values = derived.read_json(path, origin)
+        values = derived.read_json(path, replace(origin, content=_FITTED))
         if values is None:
             return None
         stored: dict[str, Any] = {field.name: values[_STORED_AS.get(field.name, field.name)] for field in fields(cls)}
@@ -121,59 +140,77 @@ def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -
     queries = np.flatnonzero(labelled)
     queries = queries[sample(len(queries), MAX_QUERIES)]
     embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
-    matches, right = _judged_hits(snapshot, queries, mask)
-    scores, found = matches.scores, matches.found
+    excluded = Exclusion.own(snapshot.columns.copies, queries, mask)
+    matches = snapshot.index.search(embeddings, HITS_EACH, excluded)
+    right = matches.found & (classes[matches.positions] == classes[queries, None])
+    hit, deepest = _fit_hits(matches, right, labelled.mean())
     new = ~np.isin(classes[queries], trained_on)
     new |= (new & right.any(1)).sum() < FEWEST_UNKNOWN  # classes of one image are no measure of what is there
     out_of_gallery = best_outside(embeddings[new], classes[queries[new]], snapshot.embeddings, classes, mask)
-    in_gallery = right.any(1) & new
-    best = np.concatenate([scores[in_gallery, 0], out_of_gallery])
-    native = np.arange(len(best)) < in_gallery.sum()
-    finite, hit = np.isfinite(best), fit_probability(scores[found], right[found])
-    if hit[0] <= 0:
-        raise CalibrationError(
-            say(
-                "what similarity means is told from right and wrong hits: right ones are no more alike here than "
-                "wrong ones"
-            )
-        )
     return Calibration(
         hit=hit,
-        here=fit_probability(best[finite], native[finite]),
+        deepest=deepest,
+        first=_fit_first(matches.scores, right, right.any(1) & new, out_of_gallery),
         out_of_gallery=_quantiles(out_of_gallery),
-        in_gallery=_quantiles(scores[right[:, 0], 0]),
-        pairs=int(found.sum()),
+        in_gallery=_quantiles(matches.scores[right[:, 0], 0]),
+        pairs=int(matches.found.sum()),
         labelling=snapshot.columns.labelling,
         neck_hash=snapshot.neck_hash,
         dim=snapshot.embeddings.shape[1],
     )
 
 
-def _judged_hits(snapshot: Snapshot, queries: np.ndarray, mask: np.ndarray | None) -> tuple[Matches, np.ndarray]:
-    """What items find among the others, and bool [Q, w]: what of it is right. Raises :class:`CalibrationError`."""
-    classes, wins, losses = snapshot.columns.classes, 0, 0
-    for hits_each in HITS_EACH:  # labels that are told apart well have their wrong hits further down
-        excluded = Exclusion.own(snapshot.columns.copies, queries, mask)
-        matches = snapshot.index.search(snapshot.embeddings[queries], hits_each, excluded)
-        right = matches.found & (classes[matches.positions] == classes[queries, None])
-        wins, losses = right.sum(), (matches.found & ~right).sum()
-        if min(wins, losses) >= FEWEST_PAIRS:
-            return matches, right
-        if losses >= FEWEST_PAIRS:
-            break
-    raise CalibrationError(
-        say(
-            "what similarity means is told from right and wrong hits: this gallery gives {wins} and "
-            "{losses}, at least {fewest} of each are needed; add images of each label",
-            wins=wins,
-            losses=losses,
-            fewest=FEWEST_PAIRS,
+def _fit_hits(matches: Matches, right: np.ndarray, labelled: float) -> tuple[tuple[float, ...], float]:
+    """``Calibration.hit`` and ``deepest`` of what items found among the labelled ones, bool [Q, w]: what of it is
+    right. Only this share of all is ``labelled``, so that among all they stand further down. The first hits count as
+    much as all that are twice as deep, lest the many behind them, nearly all wrong, be all that is fitted.
+
+    Raises :class:`CalibrationError`.
+    """
+    found = matches.found
+    wins, losses = right.sum(), (found & ~right).sum()
+    if min(wins, losses) < FEWEST_PAIRS:
+        raise CalibrationError(
+            say(
+                "what similarity means is told from right and wrong hits: this gallery gives {wins} and "
+                "{losses}, at least {fewest} of each are needed; add images of each label",
+                wins=wins,
+                losses=losses,
+                fewest=FEWEST_PAIRS,
+            )
         )
-    )
+    ranks = np.broadcast_to(1 + np.arange(found.shape[1]) / labelled, found.shape)[found]
+    scores, right, weights = matches.scores[found], right[found], 1 / ranks
+    if fit_probability(scores, right, weights)[0] <= 0:
+        raise CalibrationError(
+            say(
+                "what similarity means is told from right and wrong hits: right ones are no more alike here than "
+                "wrong ones"
+            )
+        )
+    slope, *others = fit_probability(np.column_stack(_of_hits(scores, ranks)), right, weights)
+    return (max(slope, 0.0), *others), float(ranks.max())  # what the rank says already, similarity need not
 
 
-def _logistic(fitted: tuple[float, float], similarity: np.ndarray | float) -> np.ndarray:
-    return 1 / (1 + np.exp(-(fitted[0] * np.asarray(similarity, np.float64) + fitted[1])))
+def _fit_first(scores: np.ndarray, right: np.ndarray, rows: np.ndarray, outside: np.ndarray) -> tuple[float, ...]:
+    """``Calibration.first``: of the hits of queries [Q, w], of which ``rows`` bool [Q] count, and of what is best
+    ``outside`` the own label of as many."""
+    outside = outside[np.isfinite(outside)]
+    best = np.concatenate([scores[rows, 0], outside])
+    weights = np.concatenate([np.ones(rows.sum()), np.full(len(outside), rows.sum() / len(outside))])
+    return fit_probability(best, np.concatenate([right[rows, 0], np.zeros(len(outside), bool)]), weights)
+
+
+def _of_hits(similarity: np.ndarray | float, rank: np.ndarray | float) -> tuple[np.ndarray | float, ...]:
+    """What a hit is judged by."""
+    depth = np.log(rank)
+    return similarity, depth, depth**2
+
+
+def _logistic(fitted: tuple[float, ...], *values: np.ndarray | float) -> np.ndarray:
+    """Of one value for each coefficient; the last of ``fitted`` is the intercept."""
+    weighed = sum(coefficient * np.asarray(value, np.float64) for coefficient, value in zip(fitted, values))
+    return 1 / (1 + np.exp(-(weighed + fitted[-1])))
 
 
 def _quantiles(values: np.ndarray) -> tuple[float, ...]:
@@ -183,19 +220,20 @@ def _quantiles(values: np.ndarray) -> tuple[float, ...]:
     return tuple(round(float(value), 6) for value in np.sort(values))
 
 
-def fit_probability(similarities: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of the logistic probability, by Newton's method (Platt 1999, with his smoothed targets)."""
+def fit_probability(values: np.ndarray, right: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, ...]:
+    """The logistic probability of being ``right`` bool [n], from values [n] or [n, m]: a coefficient of each, and an
+    intercept, by Newton's method (Platt 1999, with his smoothed targets). ``weights`` [n]: how much each counts."""
+    counts = np.ones(len(right)) if weights is None else weights
     wins, losses = right.sum(), (~right).sum()
     targets = np.where(right, (wins + 1) / (wins + 2), 1 / (losses + 2))
-    similarities = similarities.astype(np.float64)
-    design = np.column_stack([similarities, np.ones_like(similarities)])
-    weights = np.zeros(2)
+    design = np.column_stack([values.astype(np.float64), np.ones(len(values))])
+    fitted = np.zeros(design.shape[1])
     for _ in range(STEPS):
-        probability = 1 / (1 + np.exp(-design @ weights))
-        gradient = design.T @ (probability - targets)
-        curvature = design.T @ (design * (probability * (1 - probability))[:, None]) + RIDGE * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        weights -= step
+        probability = 1 / (1 + np.exp(-design @ fitted))
+        gradient = design.T @ (counts * (probability - targets))
+        spread = counts * probability * (1 - probability)
+        step = np.linalg.solve(design.T @ (design * spread[:, None]) + RIDGE * np.eye(len(fitted)), gradient)
+        fitted -= step
         if np.abs(step).max() < 1e-9:
             break
-    return float(weights[0]), float(weights[1])
+    return tuple(map(float, fitted))

@@ -339,8 +339,12 @@ class DerivedData:
         wanted = current.columns.labelling, current.neck_hash, self._model.config.dim
         with self._memo.making("calibration"):
             last = self._memo.last("calibration") or self._read_calibration()
-            is_being_written = self._database.writing_path.exists()
-            if is_being_written and isinstance(last, Calibration) and last.fingerprint[1:] == wanted[1:]:
+            if (
+                isinstance(last, Calibration)
+                and last.fingerprint != wanted
+                and last.fingerprint[1:] == wanted[1:]
+                and self._database.is_being_written()
+            ):
                 return last
             outcome = self._memo.get("calibration", wanted, lambda: self._calibrate(current))
         if isinstance(outcome, CalibrationError):

@@ -40,11 +40,14 @@ def map_data(columns: ItemTable, near: Neighbours, drawn: Map, other: Map | None
 
 
 def first_hits(columns: ItemTable, near: Neighbours) -> CategoricalColumn:
-    """Whether every item's nearest other item has its label: right, wrong, or no label."""
-    first, classes = near.positions[:, 0], columns.classes
-    right = (first >= 0) & (classes[first] == classes)
+    """Whether the nearest other item that has a label has an item's own: right, wrong, or no label, which says nothing
+    of an item, nor of one that is near to it."""
+    classes = columns.classes
+    found = np.where(near.found, classes[near.positions], -1)
+    first = found[np.arange(len(found)), (found >= 0).argmax(axis=1)] if found.shape[1] else np.full(len(found), -1)
+    unknown = (classes < 0) | (first < 0)
     return CategoricalColumn(
-        np.array(["no label", "right", "wrong"], object), np.where(classes < 0, 0, np.where(right, 1, 2))
+        np.array(["no label", "right", "wrong"], object), np.where(unknown, 0, np.where(first == classes, 1, 2))
     )
 
 

@@ -8,7 +8,6 @@ of their neighbours' coordinates, without fitting again.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import queue
@@ -27,12 +26,13 @@ from unifex.core.assets import PACKAGE
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import plural, reason
-from unifex.evaluation.compare import embed_as
+from unifex.evaluation.compare import BASELINES, embed_as
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.neighbours import SEARCHED_AT_ONCE, Neighbours
-from unifex.gallery.snapshot import ItemTable
+from unifex.gallery.snapshot import ItemTable, Snapshot
 from unifex.maps.umap_worker import DONE
+from unifex.models.embedder import Embedder
 from unifex.models.graphs import cache_directory
 from unifex.vector_index import index_types
 from unifex.vector_index.exact import VectorIndex
@@ -61,16 +61,16 @@ class Map:
     placed: int = 0
 
 
-def project(gallery: Gallery, model: str = "", refresh: bool = False) -> Work[Map]:
+def project(gallery: Gallery, model: str = "", refresh: bool = False, current: Snapshot | None = None) -> Work[Map]:
     """The map of a gallery by its own model or by the name of a baseline or another model.
 
-    Fitted once and kept; ``refresh`` fits it again. Another model's map starts from the gallery's own, so that both
-    have one orientation. Equal images lie in one point. Closing the generator ends the work. Raises
-    :class:`GalleryError` for fewer than four different images.
+    Fitted once and kept; ``refresh`` fits it again. ``current``: of the items in this snapshot. Another model's map
+    starts from the gallery's own, so that both have one orientation. Equal images lie in one point. Closing the
+    generator ends the work. Raises :class:`GalleryError` for fewer than four different images.
     """
     own = not model or model == gallery.config.model
     model = gallery.config.model if own else model
-    current = gallery.snapshot()
+    current = gallery.snapshot() if current is None else current
     groups = neighbours.same_image(current.columns.copies, current.embeddings)
     if len(groups.first) < FEWEST:
         copies = len(current) - len(groups.first)
@@ -91,7 +91,7 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False) -> Work[Ma
             raise GalleryError(
                 say("model '{model}' has no {dim}-d embedding to map", model=model, dim=gallery.config.dim)
             )
-        index, fingerprint = index_types.build(embeddings), hashlib.sha256(embeddings[:64].tobytes()).hexdigest()[:16]
+        index, fingerprint = index_types.build(embeddings), _key_of(gallery, model)
     kept = None if refresh else _read(gallery, fingerprint, current.columns, model)
     if kept and (found := _with_newcomers(kept, current.columns, index)):
         return found
@@ -103,7 +103,7 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False) -> Work[Ma
         near = yield from neighbours.between(near, groups, index.embeddings)
         start = principal_coords(index.embeddings[groups.first])
         if not own:
-            first = yield from project(gallery)
+            first = yield from project(gallery, current=current)
             start = first.coords[groups.first] / max(np.abs(first.coords).max(), 1e-12) * START_SPREAD
         coords = (yield from worker.fit(near, start))[groups.of]
     if not own:
@@ -118,6 +118,13 @@ def kept_map(gallery: Gallery) -> Map | None:
     current = gallery.snapshot()
     kept = _read(gallery, gallery.model_key, current.columns, gallery.config.model)
     return _with_newcomers(kept, current.columns, current.index) if kept else None
+
+
+def _key_of(gallery: Gallery, model: str) -> str:
+    """What another model's embeddings depend on, but for the images. A baseline that is fitted to these has one map
+    none the less: items that come are placed on it, and do not arrange it anew."""
+    neck = model if model in BASELINES else Embedder.load(model, models=gallery.models).neck.hash
+    return derived.digest(f"{neck} {gallery.config.backbone_hash} {gallery.config.dim}".encode())[:16]
 
 
 def _map_path(gallery: Gallery, fingerprint: str) -> Path:

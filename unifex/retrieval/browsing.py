@@ -85,7 +85,7 @@ class Listings:
         snapshot = gallery.snapshot()
         if not order and not filters.partial:
             return snapshot.columns.ids
-        made_of = gallery.folder, snapshot.fingerprint, order
+        made_of = gallery.folder, gallery.config.id, snapshot.fingerprint, order
 
         def left() -> np.ndarray:
             positions = self._memo(

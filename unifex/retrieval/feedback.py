@@ -68,12 +68,22 @@ def _positions(snapshot: Snapshot, ids: Iterable[int]) -> np.ndarray:
 class MarkedQuery:
     """``shown`` [1, d], or [0, d] where marks are all there is, with what is ``liked`` [m, d] and ``disliked`` [n, d].
 
-    All float32 with L2 norm 1, of one model at one dimension.
+    All float32 with L2 norm 1, of one model at one dimension. ``agreement`` 0..1: how alike the images are whose mean
+    is what is shown, the length of that before it was made 1; a similarity times this is the mean of those to each.
     """
 
     shown: np.ndarray
     liked: np.ndarray
     disliked: np.ndarray
+    agreement: float = 1.0
+
+    @classmethod
+    def of(cls, images: np.ndarray, liked: np.ndarray, disliked: np.ndarray) -> MarkedQuery:
+        """With the embeddings [n, d] of the images that show it."""
+        if len(images) < 2:
+            return cls(images, liked, disliked)
+        mean = images.mean(axis=0, keepdims=True)
+        return cls(l2_normalize(mean, mean.shape[1]), liked, disliked, float(np.linalg.norm(mean)))
 
     def moved(self, weights: Weights = WEIGHTS) -> np.ndarray:
         """Rocchio's sum, L2 norm 1: float32 [1, d]. Without a mark it is what is shown."""

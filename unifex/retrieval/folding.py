@@ -28,18 +28,27 @@ def duplicates_of(gallery: Gallery, snapshot: Snapshot, level: str) -> Duplicate
     return finish(gallery.find_duplicates(snapshot)) if level else None
 
 
-def find_groups(find: Callable[[int], Matches], k: int, groups: np.ndarray, most: int) -> Matches:
-    """The best of each of the first ``k`` groups (int64 [N], of every item) for one query: [1, <= k].
+def find_enough(
+    find: Callable[[int], Matches],
+    k: int,
+    most: int,
+    counts: Callable[[np.ndarray], np.ndarray],
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """The first ``k`` positions that count for one query: int64 [<= k]. Of those in one of ``groups`` (int64 [N], of
+    every item) the best does.
 
     ``find`` gives so many matches of it, best first, of at most ``most`` that there are: more until there are enough.
+    ``counts`` tells of positions int64 [n] whether they count: bool [n].
     """
     depth = k
     while True:
         matches = find(depth)
         positions = matches.positions[matches.found]
-        chosen = first_of_each(groups[positions])
+        chosen = positions[counts(positions)]
+        chosen = chosen if groups is None else chosen[first_of_each(groups[chosen])]
         if len(chosen) >= k or len(positions) < depth or depth >= most:
-            return Matches(matches.scores[:, chosen[:k]], matches.positions[:, chosen[:k]])
+            return chosen[:k]
         depth = min(most, DEEPER * depth)
 
 

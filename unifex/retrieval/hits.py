@@ -11,7 +11,6 @@ import numpy as np
 from unifex.core import thumbnails
 from unifex.core.templates import render
 from unifex.gallery import pictures
-from unifex.gallery.calibration import Calibration
 from unifex.gallery.database import Database
 from unifex.gallery.gallery import Gallery, Record
 from unifex.gallery.snapshot import Snapshot
@@ -80,9 +79,10 @@ class SearchResult:
     """Hits, best first, and what was searched in how many seconds.
 
     ``out_of_gallery``: True when even what is most alike is so little alike that the query's thing is probably not in
-    the gallery; None when only a part of it was searched, or its labels cannot tell. ``searched``: how many of the
-    gallery's ``items`` the filters left to search among. ``named``: how many of the hits come first since their labels
-    hold the words that were searched with.
+    the gallery; None when only a part of it was searched, something was left out, or its labels cannot tell.
+    ``searched``: how many of the gallery's ``items`` the filters left to search among. ``named``: how many of the hits
+    come first since their labels hold the words that were searched with. ``trusted_from``: the similarity that hits
+    were to have for a share of false accepts; None where there was none to keep.
     """
 
     hits: list[Hit]
@@ -96,6 +96,7 @@ class SearchResult:
     embed_seconds: float
     search_seconds: float
     named: int = 0
+    trusted_from: float | None = None
 
     def _repr_html_(self) -> str:
         return render("notebook_hits.html", hits=self.hits)
@@ -106,15 +107,17 @@ def hits_at(
     snapshot: Snapshot,
     positions: np.ndarray,
     scores: np.ndarray,
-    min_score: float,
-    calibration: Calibration | None = None,
+    chances: np.ndarray | None = None,
 ) -> list[Hit]:
-    """The items at these positions of the snapshot, best first, whose score is at least ``min_score``."""
-    ids, scores = snapshot.columns.ids[positions[scores >= min_score]].tolist(), scores[scores >= min_score].tolist()
+    """The items at these positions of the snapshot, best first, with their scores and, where they can be told, the
+    ``chances`` 0..1 that they are right."""
+    ids = snapshot.columns.ids[positions].tolist()
     records = {record.id: record for record in gallery.records(ids)}
-    alive = [(records[item], score) for item, score in zip(ids, scores) if item in records]
-    probability = (lambda score: float(calibration.probability(score))) if calibration else (lambda score: None)
+    told: list[float | None] = [None] * len(ids) if chances is None else chances.tolist()
+    alive = [
+        (records[item], score, chance) for item, score, chance in zip(ids, scores.tolist(), told) if item in records
+    ]
     return [
-        Hit(rank, score, record, probability(score), database=gallery.database)
-        for rank, (record, score) in enumerate(alive, start=1)
+        Hit(rank, score, record, chance, database=gallery.database)
+        for rank, (record, score, chance) in enumerate(alive, start=1)
     ]

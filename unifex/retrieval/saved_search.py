@@ -53,7 +53,8 @@ class SavedSearch:
 
     @classmethod
     def new(cls, gallery: Gallery, name: str, query: Query, picture: str = "", **more: Any) -> SavedSearch:
-        """Of a query, whose images become features; ``picture`` where they are features already.
+        """Of a query, whose images become features; ``picture`` where they are features already. Items that show it
+        beside images become features, too, and are left out of what is found, as they were.
 
         Raises ``UnifexError`` without a name or for no query, and ``images.ImageError``.
         """
@@ -63,6 +64,8 @@ class SavedSearch:
         if query.images:
             features = replace(query, text="", more=(), less=()).features(gallery)
             picture = _picture_of(query)
+            filters = more.get("filters", Filters())
+            more["filters"] = replace(filters, exclude=filters.exclude | frozenset(query.items))
             query = replace(query, images=(), items=(), regions=(), known=Known.of(gallery, features))
         return cls(secrets.token_hex(6), name, query, picture=picture, seen=last_id(gallery), **more)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
-from unifex.core.vectors import l2_normalize
 from unifex.gallery.calibration import Calibration, CalibrationError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
@@ -23,8 +23,10 @@ from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult, hits_at
 from unifex.retrieval.query import Query
 from unifex.vector_index.exact import VectorIndex
-from unifex.vector_index.matches import Exclusion
+from unifex.vector_index.matches import Exclusion, Matches
 from unifex.vector_index.metric import exact_similarities
+
+Find = Callable[[int], Matches]  # so many matches of one query, best first
 
 
 def search(
@@ -94,24 +96,28 @@ def _search(
     started = time.perf_counter()
     marked = _marked(gallery, query, features, snapshot, index)
     excluded = Exclusion(filters.mask(snapshot))
+    alike = cache(lambda depth: index.search(marked.wanted, depth, excluded))
     if by_nearest:
         find = lambda depth: marked.search_nearest(index, depth, excluded)  # noqa: E731
-    elif near is None:
+    elif near is not None:
+        find = lambda depth: reranking.search_reranked(index, near, marked.moved(), depth, excluded)  # noqa: E731
+    elif len(marked.disliked):
         find = lambda depth: index.search(marked.moved(), depth, excluded)  # noqa: E731
     else:
-        find = lambda depth: reranking.search_reranked(index, near, marked.moved(), depth, excluded)  # noqa: E731
-    matches = folding.find_groups(find, k, duplicates.groups[fold], len(snapshot)) if duplicates else find(k)
-    positions = matches.positions[matches.found]
+        find = alike
+    calibration, rate = _calibration(gallery, snapshot, dim, filters.false_accept_rate), filters.false_accept_rate
+    trusted_from = None if calibration is None or rate is None else calibration.threshold(rate, marked.agreement)
+    least = filters.lowest_score if trusted_from is None else max(filters.lowest_score, trusted_from)
+    positions = _first(index, marked, find, alike, k, least, duplicates.groups[fold] if duplicates else None)
     scores = exact_similarities(marked.wanted, index.embeddings, positions[None])[0]
-    calibration, min_score = _calibration(gallery, snapshot, dim, filters.false_accept_rate), filters.lowest_score
-    if calibration and filters.false_accept_rate is not None:
-        min_score = max(min_score, calibration.threshold(filters.false_accept_rate))
-    told_by = None if filters.partial else calibration
-    hits = hits_at(gallery, snapshot, positions, scores, min_score, calibration)
+    is_whole = not filters.partial and filters.exclude <= {*query.items, *query.less}
+    best = float(alike(k).scores.max(initial=-1)) if calibration and is_whole else None
+    chances = calibration.chances(scores, best) if calibration else None
+    hits = hits_at(gallery, snapshot, positions, scores, chances)
     return SearchResult(
         hits=folding.fold(hits, duplicates, fold, excluded.mask) if duplicates else hits,
         reranked=near is not None,
-        out_of_gallery=told_by.is_stranger(scores.max(initial=-1)) if told_by else None,
+        out_of_gallery=calibration.is_stranger(best) if calibration and best is not None else None,
         items=len(snapshot),
         searched=filters.searched(snapshot),
         model=gallery.embedder.name,
@@ -119,6 +125,7 @@ def _search(
         dim=dim,
         embed_seconds=embed_seconds,
         search_seconds=time.perf_counter() - started,
+        trusted_from=trusted_from,
     )
 
 
@@ -127,10 +134,36 @@ def _marked(
 ) -> MarkedQuery:
     """The query and its marks at the index's dimension; of the marks the gallery has embeddings."""
     marks, dim = Marks.of(query, snapshot), index.embeddings.shape[1]
-    shown = np.zeros((0, dim), np.float32)
-    if features is not None:
-        shown = l2_normalize(gallery.embedder.neck.embed(features, dim).mean(axis=0, keepdims=True), dim)
-    return MarkedQuery(shown, index.embeddings[marks.liked], index.embeddings[marks.disliked])
+    images = np.zeros((0, dim), np.float32) if features is None else gallery.embedder.neck.embed(features, dim)
+    return MarkedQuery.of(images, index.embeddings[marks.liked], index.embeddings[marks.disliked])
+
+
+def _first(
+    index: VectorIndex,
+    marked: MarkedQuery,
+    find: Find,
+    alike: Find,
+    k: int,
+    least: float,
+    groups: np.ndarray | None,
+) -> np.ndarray:
+    """The positions int64 [<= k] of what ``find`` ranks first among all that is at least so similar, one of each group.
+
+    ``alike`` ranks by similarity: it tells how many there are, which ``find`` may have anywhere.
+    """
+    most = len(index.embeddings)
+
+    def counts(positions: np.ndarray) -> np.ndarray:
+        return exact_similarities(marked.wanted, index.embeddings, positions[None])[0] >= least
+
+    def alike_enough(depth: int) -> Matches:
+        found = alike(depth)
+        return Matches(found.scores[:, found.scores[0] >= least], found.positions[:, found.scores[0] >= least])
+
+    if find is not alike and not np.isfinite(least):
+        return folding.find_enough(find, k, most, counts, groups)
+    there = folding.find_enough(alike_enough, k, most, counts, groups)
+    return there if find is alike else folding.find_enough(find, len(there), most, counts, groups)
 
 
 def _calibration(gallery: Gallery, snapshot: Snapshot, dim: int, false_accept_rate: float | None) -> Calibration | None:

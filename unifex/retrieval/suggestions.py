@@ -58,13 +58,13 @@ def suggest(
     rerank: bool = False,
     fold: str = "",
 ) -> Suggestion | None:
-    """The part of an image to search with when ``whole``, what all of it found, cannot be trusted but the part can.
+    """The part of an image to search with when what it finds is more alike than ``whole``, what all of it found, by
+    :data:`MARGIN`, and no stranger to the gallery, as far as its labels tell. None when there is no such part.
 
-    What can be trusted is told by the gallery's labels (``SearchResult.out_of_gallery``); where these cannot tell,
-    the part has to be more alike by :data:`MARGIN`, as it has to be in any case. None when there is no such part.
-    The arguments are those of the search; raises as it does. It embeds some 90 parts.
+    That the whole is no stranger says little: a page with something of the gallery on it is a little like it. The
+    arguments are those of the search; raises as it does. It embeds some 90 parts, unless none can be so far ahead.
     """
-    if whole.out_of_gallery is False or isinstance(image, Crop):
+    if isinstance(image, Crop) or not may_be_better(whole):
         return None
     side = gallery.embedder.backbone.preprocessing.size
     picture = seen(image, round(side / min(WINDOWS)))
@@ -87,6 +87,11 @@ def suggest(
     if result.out_of_gallery or _best(result) < _best(whole) + MARGIN:
         return None
     return Suggestion(part.region, result, part.reason)
+
+
+def may_be_better(whole: SearchResult) -> bool:
+    """Whether a part can be ahead by :data:`MARGIN` of what all of an image found."""
+    return _best(whole) + MARGIN <= 1
 
 
 def _best_part(tried: Callable[[Sequence[Proposal]], list[_Tried]], parts: Sequence[Proposal]) -> Proposal | None:

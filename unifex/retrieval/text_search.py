@@ -63,9 +63,10 @@ def search_by_text(
         rank = reranking.of_words(scores, features.__getitem__, near, usual, mask)
     first = named(snapshot.columns.labels, query.text if words_alone else "")
     duplicates = folding.duplicates_of(gallery, snapshot, fold)
-    best = highest(rank + _NAMED_AHEAD * first, mask, len(scores) if duplicates else k)
+    alike = mask if filters.min_score is None else (scores >= filters.min_score) & (True if mask is None else mask)
+    best = highest(rank + _NAMED_AHEAD * first, alike, len(scores) if duplicates else k)
     best = best[folding.first_of_each(duplicates.groups[fold][best])][:k] if duplicates else best
-    hits = hits_at(gallery, snapshot, best, scores[best], filters.lowest_score)
+    hits = hits_at(gallery, snapshot, best, scores[best])
     return SearchResult(
         hits=folding.fold(hits, duplicates, fold, mask) if duplicates else hits,
         reranked=in_context,
@@ -77,7 +78,7 @@ def search_by_text(
         dim=features.shape[1],
         embed_seconds=embedded - started,
         search_seconds=time.perf_counter() - embedded,
-        named=int(first[best][scores[best] >= filters.lowest_score].sum()),
+        named=int(first[best].sum()),
     )
 
 

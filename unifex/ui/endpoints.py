@@ -68,8 +68,8 @@ def _add_search(app: AppContext) -> None:
     ) -> dict[str, Any]:
         """Find the items of a gallery that look like an image, or like parts of it: ``box`` is x,y,w,h, each 0 to 1.
 
-        Several boxes stand with ``;`` between; ``auto`` is the part that the program finds by itself, where the whole
-        of an image finds nothing to trust: its ``box`` is in the answer then.
+        Several boxes stand with ``;`` between; ``auto`` is the part that the program finds by itself, where one is
+        found far better than the whole of an image: its ``box`` is in the answer then.
         ``item``: one of the gallery, as hits name it, in place of the image.
         ``more`` and ``less`` like these of the gallery, one a line; ``more`` alone is enough.
         ``words``: what hits are to show, too; they count by ``text_weight`` beside the image, 0 to 1.

@@ -23,7 +23,7 @@ from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.proposals import PANEL, SEEN_SIDE, Proposal, propose
 from unifex.retrieval.search import search
-from unifex.retrieval.suggestions import suggest
+from unifex.retrieval.suggestions import may_be_better, suggest
 from unifex.ui.components.search_form import Form
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.page_state import item_id
@@ -156,8 +156,10 @@ def thumbnails_of(gallery: Gallery, form: Form) -> list[str]:
 
 
 def _next(form: Form, filters: Filters, result: SearchResult, strangers: bool) -> str:
-    """What the page asks for next about an image that was not found as a whole, or of which nobody can tell."""
+    """What the page asks for next about an image that a part of it may be found better than."""
     alone = form.image and not (form.more or form.boxes or form.query.text or form.counting_marks)
-    if not alone or filters != Filters() or result.out_of_gallery is False:
+    if not alone or filters != Filters():
         return ""
-    return (LOOK_INSIDE if result.out_of_gallery else "") if strangers else TRY
+    if strangers:
+        return LOOK_INSIDE if result.out_of_gallery else ""
+    return TRY if may_be_better(result) else ""

@@ -109,7 +109,13 @@ def whole_grid(gallery: Gallery, total: int, rights: Rights, view: str = "") -> 
     snapshot = gallery.snapshot()
     nothing = say("Nothing is left: remove a filter.") if len(snapshot) else say("Nothing is here yet: add images.")
     lead = "" if total else nothing
-    told = {"total": total, "version": snapshot.columns.version, "view": view, "lead": lead, **asdict(rights)}
+    told = {
+        "total": total,
+        "version": f"{gallery.config.id} {snapshot.columns.version}",
+        "view": view,
+        "lead": lead,
+        **asdict(rights),
+    }
     return json.dumps({"gallery": gallery.name, "kind": "items", **told}, ensure_ascii=False)
 
 

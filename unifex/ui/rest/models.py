@@ -139,8 +139,8 @@ class SearchRequest(Options):
     )
     auto_box: bool = Field(
         False,
-        description="Where a whole picture finds nothing to trust, search with the part of it that does; the answer "
-        "says which. Of one picture without words and marks. Not on a public server.",
+        description="Where a part of a picture is found far better than the whole, search with that; the answer says "
+        "which. Of one picture without words and marks. Not on a public server.",
     )
     more: Marks = Field([], description="Ids of items that are right.")
     less: Marks = Field([], description="Ids of items that are wrong.")
@@ -164,8 +164,8 @@ class ImageOptions(Options, Wanted):
     box: str = Field(
         "",
         max_length=MOST_NAME,
-        description="Search with this part: x,y,width,height, each 0 to 1; several with ; between. auto: where the "
-        "whole finds nothing to trust, the part that does (not on a public server).",
+        description="Search with this part: x,y,width,height, each 0 to 1; several with ; between. auto: where a part "
+        "is found far better than the whole, that (not on a public server).",
         examples=["0.25,0.1,0.5,0.8"],
     )
 

@@ -341,14 +341,13 @@ class SearchTab:
             not self.context.settings.public,
         )
         status = search_answer.search_status(result, gallery.name, shown, query.text, places)
-        if filters.false_accept_rate:
+        if filters.false_accept_rate and result.trusted_from is not None:
             calibration = gallery.calibration()
-            least = calibration.threshold(filters.false_accept_rate)
             status += hint(
                 say(
                     "Similarity {least:.2f} and more: that keeps {kept:.0%} of right first hits.",
-                    least=least,
-                    kept=calibration.kept(least),
+                    least=result.trusted_from,
+                    kept=calibration.kept(calibration.threshold(filters.false_accept_rate)),
                 )
             )
         asked = Asked.of(gallery, form, filters, result, strangers=not places).as_json()
