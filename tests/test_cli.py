@@ -66,6 +66,16 @@ def test_evaluate(built, unifex):
     assert "signs" in text
 
 
+def test_the_default_model_is_heeded_where_it_is_asked_for(unifex, folder, monkeypatch):
+    unifex("index", folder, "--gallery", "drawn", "--model", "unifex-lite")
+    assert unifex("evaluate", "--gallery", "drawn", "--json")[1]["model"] == "unifex-lite"
+    for command in (["evaluate"], ["search", "--item", "shapes/disc/0.png"], ["index", folder]):
+        code, _, err = unifex(*command, "--gallery", "drawn", "--model", "unifex-lite-4")
+        assert (code, "unifex-lite-4" in err) == (1, True)
+    monkeypatch.setenv("UNIFEX_MODEL", "unifex-lite-4")
+    assert unifex("evaluate", "--gallery", "drawn")[0] == 1
+
+
 def test_evaluate_wrongly(built, unifex):
     for arguments, sentence in (
         (["--protocol", "half"], "no protocol 'half'"),

@@ -51,7 +51,14 @@ def embedder(options: argparse.Namespace) -> Embedder:
     """The model that was asked for, or the default."""
     from unifex.models.embedder import Embedder
 
-    return Embedder.load(options.model, models=options.library / "models")
+    return Embedder.load(model_name(options), models=options.library / "models")
+
+
+def model_name(options: argparse.Namespace) -> str:
+    """What the model is called that was asked for, or the default."""
+    from unifex.models.embedder import DEFAULT_MODEL
+
+    return DEFAULT_MODEL if options.model is None else options.model
 
 
 @contextlib.contextmanager
@@ -72,6 +79,4 @@ def say(options: argparse.Namespace, text: str) -> None:
 
 def chosen_embedder(options: argparse.Namespace) -> Embedder | None:
     """The model that was asked for; otherwise a gallery is opened with its own."""
-    from unifex.models.embedder import DEFAULT_MODEL
-
-    return None if options.model == DEFAULT_MODEL else embedder(options)
+    return None if options.model is None else embedder(options)
