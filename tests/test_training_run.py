@@ -340,6 +340,7 @@ def test_the_command_line_trains_uses_and_goes_back(gallery, capsys, tmp_path, e
     assert ("used" in answer) == (answer["verdict"] != "worse")
     for options, why in (
         (("--save", "cheap"), "already"),
+        (("--save", "pca"), "'pca' is what models are compared with"),
         (("--save", "x", "--learning-rate", "fast"), "not a number"),
         (("--save", "x", "--hold-out", "1"), "share"),
         (("--save", "x", "--config", str(tmp_path / "none.yaml")), "none.yaml"),

@@ -21,7 +21,7 @@ from unifex.core.language import say
 from unifex.core.progress import Step, Work
 from unifex.core.system import memory_bytes
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.compare import PCA, RAW
+from unifex.evaluation.compare import BASELINES, PCA, RAW
 from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate, mmp5
 from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -58,8 +58,11 @@ MEMORY_SHARE = 0.5  # of this computer's, for features
 
 
 def check_model_name(models: Path, name: str) -> None:
-    """Raises ``GalleryError`` for a name that no folder can have, :class:`ModelError` for one that is taken."""
+    """Raises ``GalleryError`` for a name that no folder can have, :class:`ModelError` for one that is taken, be it by
+    what models are compared with."""
     check_name(name, "model")
+    if name in BASELINES:
+        raise ModelError(say("'{name}' is what models are compared with; choose another name", name=name))
     if (BUNDLED_MODELS / name).exists() or (models / name).exists():
         raise ModelError(say("there is a model '{name}' already; choose another name", name=name))
 
