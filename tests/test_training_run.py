@@ -302,6 +302,20 @@ def test_an_evaluation_says_of_which_classes_the_model_knows_them(gallery, libra
     assert remarks(others) == ""  # called alike, but other pictures
 
 
+def test_no_class_is_held_out_that_was_taught_before(gallery, library):
+    first = finish(train(library.get("drawn"), "first", QUICK)).data
+    use = lambda name: finish(library.use("drawn", Embedder.load(name, models=library.models)))  # noqa: E731
+    again = finish(train(use("first"), "again", QUICK, HoldOut(0.5)))  # would hold out one more, which was taught
+    assert (again.data.split.queries.tolist(), again.data.known) == (first.split.queries.tolist(), 0)
+    assert "on classes it never saw" in again.advice
+    finish(train(library.get("drawn"), "everyone", QUICK, HoldOut(0)))
+    known = finish(train(use("everyone"), "known", QUICK))
+    assert "on 1 class held out, 1 of which 'everyone' was taught already," in known.advice
+    card = (library.models / "known" / "README.md").read_text()
+    assert "of 1 classes that were not trained on (1 of them before, in what this goes out from)" in card
+    assert finish(train(library.get("drawn"), "anew", replace(QUICK, init="random"))).data.known == 0
+
+
 def test_a_program_trains_as_page_and_command_line_do(gallery):
     result = unifex.train(gallery, "mine")
     assert (result.config, result.neck.dims) == (PRESETS["few"].config, (64, 128, 256, 512))

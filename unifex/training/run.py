@@ -27,15 +27,15 @@ from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import check_name
 from unifex.models import descriptions
-from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError, list_models
+from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
 from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
-from unifex.models.trained_on import CLASSES, marks_in, marks_of
+from unifex.models.trained_on import CLASSES, marks_of
 from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
 from unifex.training.deep import adapted_table, late_samples, train_neck_anew
 from unifex.training.distributed import SINGLE, Processes
-from unifex.training.held_out import HoldOut, TrainingData, divide
+from unifex.training.held_out import HoldOut, TrainingData, divide, marks_of_start
 from unifex.training.model_card import write_card
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import (
@@ -336,21 +336,15 @@ def _embeddings(
 
 
 def _description(data: TrainingData) -> str:
-    form = descriptions.OF_IMAGES if data.held_out_images else descriptions.OF_CLASSES
-    return form.format(images=len(data.train), classes=data.classes, others=data.held_out_classes)
-
-
-def _is_adapted_here(embedder: Embedder) -> bool:
-    """Whether its blocks have learned from a gallery, and are not those of a bundled model."""
-    bundled = {model.backbone_hash for model in list_models()}
-    return embedder.backbone.adaptation is not None and embedder.config.backbone_hash not in bundled
+    of_classes = descriptions.OF_KNOWN_CLASSES if data.known else descriptions.OF_CLASSES
+    form = descriptions.OF_IMAGES if data.held_out_images else of_classes
+    return form.format(images=len(data.train), classes=data.classes, others=data.held_out_classes, known=data.known)
 
 
 def _trained_on(result: TrainResult, embedder: Embedder) -> list[str]:
     """Marks of the classes that a model has learned, and of those before them that it goes out from."""
     columns, train = result.data.columns, result.data.train
-    goes_on = result.config.in_one_step or result.config.init == "current" or _is_adapted_here(embedder)
-    before = marks_in(embedder.config.training) if goes_on else []
+    before = marks_of_start(result.config, embedder)
     return list(dict.fromkeys([*before, *marks_of(columns.hashes[train], columns.classes[train])]))
 
 
