@@ -356,6 +356,8 @@ def test_the_command_line_trains_uses_and_goes_back(gallery, capsys, tmp_path, e
         (("--save", "cheap"), "already"),
         (("--save", "pca"), "'pca' is what models are compared with"),
         (("--save", "x", "--learning-rate", "fast"), "not a number"),
+        (("--save", "x", "--preset", "few", "--epochs", "3"), "epochs: one exact step does not use this"),
+        (("--save", "x", "--dim", "100"), "--dim is one of 64, 128, 256, 512"),
         (("--save", "x", "--hold-out", "1"), "share"),
         (("--save", "x", "--config", str(tmp_path / "none.yaml")), "none.yaml"),
         (("--save", "x", "--log", "trackio"), "pip install trackio"),

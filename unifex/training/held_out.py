@@ -1,12 +1,12 @@
 """Whom a neck is trained on and whom it is measured on: classes of a gallery, and what is wrong with them.
 
 Held-out classes are never trained on: they are those of the gallery's own queries where it has a train split beside
-them, classes that were named, or a share of the classes drawn by seed, evenly over domains. Where its own queries are of
-the classes of its train split, they are held out as images. What is taught in one exact step is for the taught classes,
-so there a share of every class's images is drawn and held out in their stead.
+them, classes that were named, or a share of the classes drawn by seed, evenly over domains. Where its own queries are
+of the classes of its train split, they are held out as images. What is taught in one exact step is for the taught
+classes, so there a share of every class's images is drawn and held out in their stead.
 
-A draw hangs on the names of classes and the bytes of images alone: what comes or goes changes little for all others, and
-who trains again measures on what was measured on before.
+A draw hangs on the names of classes and the bytes of images alone: what comes or goes changes little for all others,
+and who trains again measures on what was measured on before.
 """
 
 from __future__ import annotations

@@ -117,8 +117,9 @@ def _alone(config: TrainConfig, finish: bool) -> bool:
 def _training(
     gallery: Gallery, name: str, config: TrainConfig, hold_out: HoldOut, from_disk: bool | None, processes: Processes
 ) -> _Training:
-    """Raises ``GalleryError`` and :class:`ModelError` for one that cannot be."""
+    """Raises ``GalleryError``, ``TrainConfigError`` and :class:`ModelError` for one that cannot be."""
     check_model_name(gallery.models, name)
+    config.check_used()
     config = config.fitting(gallery.embedder.backbone.feature_dim)
     if config.deep and processes.count > 1:
         raise GalleryError(say("deep training runs in one process: start it without torchrun"))
@@ -364,7 +365,7 @@ def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") 
         description=_description(result.data),
         scores=scores,
         training={
-            "recipe": result.config.as_json(),
+            "recipe": result.config.used,
             "verdict": result.verdict,
             CLASSES: _trained_on(result, embedder),
         },
