@@ -66,6 +66,14 @@ def test_evaluate(built, unifex):
     assert "signs" in text
 
 
+def test_a_baseline_that_few_images_do_not_give_takes_nothing_else_away(built, unifex):
+    code, answer, _ = unifex("evaluate", "--gallery", "drawn", "--compare", "pca", "--compare", "raw", "--json")
+    assert (code, answer["model"], answer["queries"]) == (0, "unifex-lite-4", 24)
+    assert {other["model"] for other in answer["compared"]} == {"unifex-lite-4", "raw"}
+    assert answer["remarks"][-1].startswith("'pca' is left out")
+    assert "Note: 'pca' is left out" in unifex("evaluate", "--gallery", "drawn", "--compare", "pca")[1]
+
+
 def test_the_default_model_is_heeded_where_it_is_asked_for(unifex, folder, monkeypatch):
     unifex("index", folder, "--gallery", "drawn", "--model", "unifex-lite")
     assert unifex("evaluate", "--gallery", "drawn", "--json")[1]["model"] == "unifex-lite"

@@ -284,8 +284,12 @@ def test_an_evaluation_says_of_which_classes_the_model_knows_them(gallery, libra
     finish(train(library.get("drawn"), "some", QUICK))
     assert remarks(library.get("drawn")) == ""
     use = lambda name: finish(library.use("drawn", Embedder.load(name, models=library.models)))  # noqa: E731
+    compared = finish(compare(library.get("drawn"), compare=["everyone", "raw"]))
+    assert [remark.partition(":")[0] for remark in compared.remarks] == [
+        "'everyone' was trained on the classes of all 24 queries"
+    ]
     assert "trained on the classes of all 24 queries" in remarks(use("everyone"))
-    told = r"the classes of 18 of 24 queries, 75%: mMP@5 is [01]\.\d+ for these, and [01]\.\d+ for the others"
+    told = r"the classes of 18 of 24 queries, 75%: its mMP@5 is [01]\.\d+ for these, and [01]\.\d+ for the others"
     assert re.search(told, remarks(use("some")))
     finish(train(library.get("drawn"), "further", PRESETS["few"].config))  # goes on from what knows some
     assert "of all 24" in remarks(use("further"))

@@ -47,7 +47,7 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     main = assessment.main
     protocol = f"{main.split.protocol.kind}, {main.queries:,} queries among {len(main.split.items):,} items"
     say(options, f"{gallery.name}: {protocol}, {main.skipped:,} without a relevant item left out\n")
-    for remark in main.remarks:
+    for remark in assessment.remarks:
         say(options, f"Note: {remark}\n")
     columns = f"{'':32}{'dim':>5}{'mMP@5':>8}   95% interval{'macro':>9}{'R@1':>8}{'R@5':>8}{'mAP@R':>8}"
     say(options, columns)
