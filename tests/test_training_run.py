@@ -120,6 +120,23 @@ def _stopped(gallery: Gallery, name: str, after: str) -> None:
     work.close()
 
 
+def test_one_that_reads_from_disk_goes_on_so(gallery):
+    whole = finish(train(gallery, "whole", QUICK, from_disk=True)).neck
+
+    def stopped(name: str) -> None:
+        work = train(gallery, name, QUICK, from_disk=True)
+        next(step for step in work if step.stage == "epoch 1")
+        work.close()
+
+    stopped("cut")
+    outcome = finish(train(gallery, "cut", QUICK))
+    np.testing.assert_array_equal(outcome.neck.weight, whole.weight)
+    stopped("early")
+    assert finish(train(gallery, "early", QUICK, finish=True)).as_json()["epochs"] == 1
+    stopped("other")
+    assert finish(train(gallery, "other", replace(QUICK, epochs=1))).curve[0].number == 1
+
+
 def test_stopped_gone_on_and_finished(gallery):
     models = gallery.folder.parent / "models"
     whole = finish(train(gallery, "whole", QUICK)).neck

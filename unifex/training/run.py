@@ -123,7 +123,8 @@ def _training(
     config = config.fitting(gallery.embedder.backbone.feature_dim)
     if config.deep and processes.count > 1:
         raise GalleryError(say("deep training runs in one process: start it without torchrun"))
-    return _Training(gallery, name, config, hold_out, from_disk, processes)
+    job = TrainJob(name, gallery.name, config, hold_out, from_disk).as_begun(gallery.models)
+    return _Training(gallery, name, config, hold_out, job.from_disk, processes)
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,8 @@ class _Training:
         data = self.data
         if finish and not self.checkpoint.exists():
             raise self._nothing_reached()
-        TrainJob(self.name, self.gallery.name, self.config, self.hold_out).write(self.gallery.models)
+        job = TrainJob(self.name, self.gallery.name, self.config, self.hold_out, self.from_disk)
+        job.write(self.gallery.models)
         samples = yield from self._samples()
         self.processes.wait()
         most = DEEPLY_WATCHED_ITEMS if samples.late else WATCHED_ITEMS
