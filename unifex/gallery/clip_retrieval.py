@@ -27,6 +27,7 @@ from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
 from unifex.core.vectors import l2_normalize
 from unifex.data.item import Item, Labels, SourceError
+from unifex.data.listed import is_split, split_of
 from unifex.gallery.database import is_digest
 from unifex.gallery.errors import ItemsGone
 from unifex.gallery.gallery import Gallery
@@ -226,6 +227,7 @@ def _length(row: dict[str, Any], place: str) -> float:
 def _labels(row: dict[str, Any], place: str) -> Labels:
     label, domain, split = (str(row.get(name) or "")[:MOST_LABEL] for name in ("label", "domain", "split"))
     extra = str(row.get("extra") or "")
+    split = split_of(split)[0] if is_split(split) else split
     try:
         if len(extra) > MOST_EXTRA:
             raise ValueError(f"longer than {MOST_EXTRA:,} characters")
