@@ -99,8 +99,14 @@ def test_options_of_every_command_stand_between_its_arguments(unifex, folder):
     assert "no item x, y" in unifex("remove", "drawn", "x", "--json", "y")[2]
     assert "no saved search 'x'" in unifex("saved", "drawn", "--json", "x")[2]
     assert "x" in unifex("use", "drawn", "--json", "x")[2]
-    code, told, _ = unifex("index", str(folder), "--frames", "every", "2", "--gallery", "drawn", "--json")
-    assert (code, json.loads(told)["added"]) == (0, 0)
+    at, into = str(folder), ("--gallery", "drawn", "--json")
+    for words in (
+        (at, "--frames", "every", "2", *into), (*into, "--frames", "every", "2", at), (*into, "--frames", "scenes", at),
+        ("--frames", "every", ".5", at, *into), ("--frames", "scenes", *into, "--", at),
+    ):  # fmt: skip
+        code, told, _ = unifex("index", *words)
+        assert (code, json.loads(told)["added"]) == (0, 0), words
+    assert "frames 'every' is neither" in unifex("index", *into, "--frames", "every", at)[2]
     code, _, told = unifex("info", "drawn", "--nosuch", "x")
     assert (code, "unrecognized arguments: --nosuch x" in told) == (2, True)
 
