@@ -111,6 +111,26 @@ def test_options_of_every_command_stand_between_its_arguments(unifex, folder):
     assert (code, "unrecognized arguments: --nosuch x" in told) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("index FOLDER --gallery drawn --poll --quiet 3", "--poll, --quiet: this is for --watch"),
+        ("index --from-embeddings OUT --gallery new --watch --prune", "--watch, --prune: this is for a source"),
+        ("clip OUT --gallery new --features", "--features: this is for --write"),
+        ("clip OUT --gallery drawn --write --images OUT", "--images: this is for reading"),
+        ("embed FOLDER --out OUT --address x", "--address: this is for --engine ray"),
+        ("embed FOLDER --out OUT --engine ray --extra", "--extra: this is for --engine local"),
+        ("train --gallery drawn --save x --preset best --config OUT", "--preset: --config says the recipe"),
+        ("saved drawn x --rename y --delete", "--delete: a saved search is renamed or deleted, not both"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(unifex, folder, tmp_path, command, told):
+    out = tmp_path / "out"
+    words = [str({"FOLDER": folder, "OUT": out}.get(word, word)) for word in command.split()]
+    code, _, err = unifex(*words)
+    assert (code, told in err, out.exists()) == (1, True, False), err
+
+
 WRITTEN = {  # command, and which names it takes beside those without an ending
     "embed FOLDER --out OUT": (".npz",),
     "pack drawn --out OUT": (".zip",),
@@ -132,7 +152,7 @@ def test_what_is_written_is_called_what_it_is(unifex, folder, tmp_path, command)
     taken = WRITTEN[command]
     words = [{"FOLDER": str(folder), "PICTURE": str(folder / ITEM)}.get(word, word) for word in command.split()]
     for number, ending in enumerate((".csv", ".html", ".tar", ".npz", ".json", "", *taken)):
-        out = tmp_path / f"made{number}{ending}"
+        out = tmp_path / f"folder{number}" / f"made{number}{ending}"  # which need not be there
         code, _, told = unifex(*[str(out) if word == "OUT" else word for word in words])
         if not ending or ending in taken:
             assert (code, out.exists()) == (0, True), (out, told)

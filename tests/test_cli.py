@@ -155,6 +155,8 @@ def test_search(built, unifex, folder):
     code, answer, _ = unifex("search", *queries, "--gallery", "drawn", "-k", 3, "--json")
     assert code == 0
     assert [result["query"] for result in answer["results"]] == [str(query) for query in queries]
+    told = {name: answer["results"][0][name] for name in ("model", "index", "searched")}
+    assert told == {"model": "unifex-lite-4", "index": "exact, 256-d", "searched": 24}
     hit = answer["results"][0]["hits"][0]
     assert {name: hit[name] for name in ("rank", "path", "label", "domain")} == {
         "rank": 1, "path": "shapes/disc/0.png", "label": "disc", "domain": "shapes",

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from unifex.cli.options import PAGE, Parser
-from unifex.cli.shared import chosen_embedder, library, say
+from unifex.cli.shared import chosen_embedder, library, say, write
 from unifex.core.console import watched
-from unifex.core.files import write_atomically
 from unifex.core.text import size
 
 
@@ -72,7 +71,6 @@ def _map(options: argparse.Namespace) -> dict[str, Any]:
     models = ["", options.compare] if options.compare else [""]
     maps = [watched(project(gallery, model, options.refresh)) for model in models]
     text = page.page(gallery, *maps, thumbnails=options.thumbnails)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.out, text.encode())
+    write(options.out, text)
     say(options, f"{len(maps[0].ids):,} items in {options.out}, {size(len(text.encode()))}")
     return {"out": str(options.out), "items": len(maps[0].ids), "models": [m.model for m in maps], "bytes": len(text)}

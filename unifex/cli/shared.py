@@ -6,9 +6,11 @@ import argparse
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unifex.core.errors import UnifexError
+from unifex.core.files import write_atomically
 
 if TYPE_CHECKING:
     from unifex.data.item import Options, Source
@@ -69,6 +71,20 @@ def adding_to(options: argparse.Namespace, store: str | None) -> Iterator[Galler
         if store:
             galleries.move_to(options.gallery, store)
         yield galleries.get(options.gallery, chosen_embedder(options))
+
+
+def refuse(options: argparse.Namespace, why: str, *names: str) -> None:
+    """Raises ``UnifexError`` where one of these options was given, which is nothing here; for those without a default
+    of their own."""
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, False, "", [])]
+    if given:
+        raise UnifexError(f"{', '.join(given)}: {why}")
+
+
+def write(out: Path, text: str) -> None:
+    """A file that was asked for, at once or not at all, in a folder that may not be there yet."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, text.encode())
 
 
 def say(options: argparse.Namespace, text: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser
-from unifex.cli.shared import chosen_embedder, library, say
+from unifex.cli.shared import chosen_embedder, library, refuse, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
@@ -121,7 +121,9 @@ def _config_of(options: argparse.Namespace, images: int) -> TrainConfig:
     from unifex.training.public_config import read_public_yaml
 
     asked = {key: text for key in SETTINGS if (text := getattr(options, key)) is not None}
-    if not options.config and not options.preset:
+    if options.config:
+        refuse(options, "--config says the recipe", "preset")
+    elif not options.preset:
         options.preset = suited_preset(images, asked)
         if options.preset == "few":
             say(options, f"preset 'few', as {images} labelled images are few: {PRESETS['few'].advice}")
