@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.support.galleries import run_index
 from tests.support.splits import Stand, make_columns
 from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.models.trained_on import marks_of
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.held_out import HoldOut, divide, suspicious_labels
 from unifex.ui.rendering import training_report
@@ -118,6 +120,19 @@ def test_a_further_label_hardly_changes_who_is_drawn(preset):
     labels = [f"label {number}" for number in range(40) for _ in range(5)]
     before, after = drawn(labels), drawn([*labels, *["a new one"] * 5])
     assert len(before - after) <= 1
+
+
+@pytest.mark.parametrize(("known", "held_out", "told"), [(0, 6, 0), (10, 5, 0), (19, 6, 6), (20, 6, 6)])
+def test_known_classes_are_not_held_out_where_others_are(known, held_out, told):
+    """Of 20 classes: those that are known are the first that would be drawn, the others are new."""
+    columns = make_columns(np.repeat(np.arange(20), 3), hashes=[number << 224 for number in range(60)])
+    stand = Stand(columns)
+    drawn = np.unique(columns.classes[divide(stand, PRESETS["best"].config).split.queries])
+    first = np.isin(columns.classes, np.concatenate([drawn, np.setdiff1d(np.arange(20), drawn)])[:known])
+    marks = marks_of(columns.hashes[first], columns.classes[first])
+    stand.embedder = SimpleNamespace(config=SimpleNamespace(training={"classes": marks}), backbone=None)
+    data = divide(stand, PRESETS["best"].config)
+    assert (data.held_out_classes, data.known) == (held_out, told)
 
 
 def test_labels_can_be_named():

@@ -210,9 +210,8 @@ def _held_out(
     eligible = np.flatnonzero(sizes >= 2)
     if len(eligible) < FEWEST_TO_HOLD_OUT:
         return nobody, nobody, "none"
-    drawn = _spread(columns, eligible, hold_out.seed, hold_out.share)
-    new = np.setdiff1d(drawn, known)  # known ones are trained on, unless all are known
-    return labelled[np.isin(classes[labelled], new if len(new) else drawn)], labelled, "drawn"
+    drawn = _drawn(columns, eligible, known, hold_out)
+    return labelled[np.isin(classes[labelled], drawn)], labelled, "drawn"
 
 
 def _own_split(columns: ItemTable, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray, str] | None:
@@ -268,6 +267,17 @@ def _named(gallery: Gallery, columns: ItemTable, labels: Sequence[str]) -> np.nd
             )
         found.append(np.unique(columns.classes[own]))
     return np.concatenate(found)
+
+
+def _drawn(columns: ItemTable, eligible: np.ndarray, known: np.ndarray, hold_out: HoldOut) -> np.ndarray:
+    """A share of the classes without those that are known. Others are drawn in their stead, as far as half of all that
+    are new is left to be taught. Where no new one is drawn, known ones."""
+    drawn, new = _spread(columns, eligible, hold_out.seed, hold_out.share), np.setdiff1d(eligible, known)
+    found = np.setdiff1d(drawn, known)
+    if len(new) > 2 and len(found) < len(drawn):
+        others = _spread(columns, new, hold_out.seed, min(0.5, len(drawn) / len(new)))
+        found = max(found, others, key=len)
+    return found if len(found) else drawn
 
 
 def _spread(columns: ItemTable, classes: np.ndarray, seed: int, share: float) -> np.ndarray:
