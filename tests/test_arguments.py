@@ -99,10 +99,36 @@ def test_options_of_every_command_stand_between_its_arguments(unifex, folder):
     assert "no item x, y" in unifex("remove", "drawn", "x", "--json", "y")[2]
     assert "no saved search 'x'" in unifex("saved", "drawn", "--json", "x")[2]
     assert "x" in unifex("use", "drawn", "--json", "x")[2]
-    code, told, _ = unifex("index", str(folder), "--frames", "every", "2", "--gallery", "drawn", "--json")
-    assert (code, json.loads(told)["added"]) == (0, 0)
+    at, into = str(folder), ("--gallery", "drawn", "--json")
+    for words in (
+        (at, "--frames", "every", "2", *into), (*into, "--frames", "every", "2", at), (*into, "--frames", "scenes", at),
+        ("--frames", "every", ".5", at, *into), ("--frames", "scenes", *into, "--", at),
+    ):  # fmt: skip
+        code, told, _ = unifex("index", *words)
+        assert (code, json.loads(told)["added"]) == (0, 0), words
+    assert "frames 'every' is neither" in unifex("index", *into, "--frames", "every", at)[2]
     code, _, told = unifex("info", "drawn", "--nosuch", "x")
     assert (code, "unrecognized arguments: --nosuch x" in told) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("index FOLDER --gallery drawn --poll --quiet 3", "--poll, --quiet: this is for --watch"),
+        ("index --from-embeddings OUT --gallery new --watch --prune", "--watch, --prune: this is for a source"),
+        ("clip OUT --gallery new --features", "--features: this is for --write"),
+        ("clip OUT --gallery drawn --write --images OUT", "--images: this is for reading"),
+        ("embed FOLDER --out OUT --address x", "--address: this is for --engine ray"),
+        ("embed FOLDER --out OUT --engine ray --extra", "--extra: this is for --engine local"),
+        ("train --gallery drawn --save x --preset best --config OUT", "--preset: --config says the recipe"),
+        ("saved drawn x --rename y --delete", "--delete: a saved search is renamed or deleted, not both"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(unifex, folder, tmp_path, command, told):
+    out = tmp_path / "out"
+    words = [str({"FOLDER": folder, "OUT": out}.get(word, word)) for word in command.split()]
+    code, _, err = unifex(*words)
+    assert (code, told in err, out.exists()) == (1, True, False), err
 
 
 WRITTEN = {  # command, and which names it takes beside those without an ending
@@ -126,7 +152,7 @@ def test_what_is_written_is_called_what_it_is(unifex, folder, tmp_path, command)
     taken = WRITTEN[command]
     words = [{"FOLDER": str(folder), "PICTURE": str(folder / ITEM)}.get(word, word) for word in command.split()]
     for number, ending in enumerate((".csv", ".html", ".tar", ".npz", ".json", "", *taken)):
-        out = tmp_path / f"made{number}{ending}"
+        out = tmp_path / f"folder{number}" / f"made{number}{ending}"  # which need not be there
         code, _, told = unifex(*[str(out) if word == "OUT" else word for word in words])
         if not ending or ending in taken:
             assert (code, out.exists()) == (0, True), (out, told)

@@ -66,6 +66,24 @@ def test_evaluate(built, unifex):
     assert "signs" in text
 
 
+def test_a_baseline_that_few_images_do_not_give_takes_nothing_else_away(built, unifex):
+    code, answer, _ = unifex("evaluate", "--gallery", "drawn", "--compare", "pca", "--compare", "raw", "--json")
+    assert (code, answer["model"], answer["queries"]) == (0, "unifex-lite-4", 24)
+    assert {other["model"] for other in answer["compared"]} == {"unifex-lite-4", "raw"}
+    assert answer["remarks"][-1].startswith("'pca' is left out")
+    assert "Note: 'pca' is left out" in unifex("evaluate", "--gallery", "drawn", "--compare", "pca")[1]
+
+
+def test_the_default_model_is_heeded_where_it_is_asked_for(unifex, folder, monkeypatch):
+    unifex("index", folder, "--gallery", "drawn", "--model", "unifex-lite")
+    assert unifex("evaluate", "--gallery", "drawn", "--json")[1]["model"] == "unifex-lite"
+    for command in (["evaluate"], ["search", "--item", "shapes/disc/0.png"], ["index", folder]):
+        code, _, err = unifex(*command, "--gallery", "drawn", "--model", "unifex-lite-4")
+        assert (code, "unifex-lite-4" in err) == (1, True)
+    monkeypatch.setenv("UNIFEX_MODEL", "unifex-lite-4")
+    assert unifex("evaluate", "--gallery", "drawn")[0] == 1
+
+
 def test_evaluate_wrongly(built, unifex):
     for arguments, sentence in (
         (["--protocol", "half"], "no protocol 'half'"),
@@ -137,6 +155,8 @@ def test_search(built, unifex, folder):
     code, answer, _ = unifex("search", *queries, "--gallery", "drawn", "-k", 3, "--json")
     assert code == 0
     assert [result["query"] for result in answer["results"]] == [str(query) for query in queries]
+    told = {name: answer["results"][0][name] for name in ("model", "index", "searched")}
+    assert told == {"model": "unifex-lite-4", "index": "exact, 256-d", "searched": 24}
     hit = answer["results"][0]["hits"][0]
     assert {name: hit[name] for name in ("rank", "path", "label", "domain")} == {
         "rank": 1, "path": "shapes/disc/0.png", "label": "disc", "domain": "shapes",

@@ -10,7 +10,8 @@ from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.core.progress import finish
 from unifex.data.item import SourceError
-from unifex.gallery.clip_retrieval import Moved, import_embeddings, write
+from unifex.gallery import clip_retrieval
+from unifex.gallery.clip_retrieval import Moved, import_embeddings, shards, write
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
@@ -76,6 +77,40 @@ def test_there_and_back_with_labels(folder, frozen, raw, tmp_path):
     assert raw.facts().labels == gallery.facts().labels
 
 
+def test_features_come_back_as_long_as_they_were(gallery, tmp_path):
+    finish(write(gallery, tmp_path / "out", features=True))
+    vectors = np.load(tmp_path / "out/img_emb/img_emb_0.npy")
+    np.testing.assert_allclose(np.linalg.norm(vectors.astype(np.float32), axis=1), 1, atol=1e-3)  # as others want it
+    back = Gallery.create(tmp_path / "indexes" / "back", gallery.embedder)
+    finish(import_embeddings(tmp_path / "out", back))
+    hashes = gallery.snapshot().columns.sha256s()
+    np.testing.assert_allclose(back.features(hashes), gallery.features(hashes), atol=2e-3, rtol=2e-3)
+    place = dict(zip(back.snapshot().columns.sha256s(), back.snapshot().embeddings))
+    cosines = [place[own] @ vector for own, vector in zip(hashes, gallery.snapshot().embeddings)]
+    assert min(cosines) > 0.99999
+
+
+def test_a_picture_that_was_replaced_does_not_get_the_vector_of_the_one_before(folder, gallery, raw, tmp_path):
+    finish(write(gallery, tmp_path / "out", features=True))
+    replaced, before = folder / "shapes/disc/0.png", gallery.item_at("shapes/disc/0.png").sha256
+    replaced.write_bytes(drawing.encoded(drawing.picture("signs/cross", 50)))
+    assert finish(import_embeddings(tmp_path / "out", raw, folder)).pictures == 23
+    (kept,) = [record for record in raw.records(raw.snapshot().columns.ids) if record.sha256 == before]
+    assert not raw.thumbnail(kept.sha256)
+
+
+def test_what_was_written_before_goes(gallery, tmp_path, monkeypatch):
+    monkeypatch.setattr(clip_retrieval, "SHARD_ROWS", 5)
+    finish(write(gallery, tmp_path / "out"))
+    assert len(shards(tmp_path / "out")) == 5
+    with gallery.write() as writer:
+        writer.remove(gallery.snapshot().columns.ids[:20].tolist())
+    (tmp_path / "out/img_emb/notes.npy").write_bytes(b"")
+    finish(write(gallery, tmp_path / "out"))
+    assert len(shards(tmp_path / "out")) == 1
+    assert (tmp_path / "out/img_emb/notes.npy").exists()
+
+
 def test_embeddings_are_those_that_are_searched(gallery, tmp_path):
     from pyarrow import parquet
 
@@ -136,6 +171,9 @@ def test_a_strangers_table_names_no_picture_of_ours(raw, tmp_path):
         ({"sha256": "0" * 64, "thumbnail": b"<script>"}, "row of 'a' cannot be used: not an image"),
         ({"sha256": "0" * 64, "thumbnail": 10**12}, "row of 'a' cannot be used"),
         ({"sha256": "0" * 64, "thumbnail": PICTURE, "width": "x"}, "row of 'a' cannot be used"),
+        ({"feature_length": "long"}, "'a' has 'long' for a length"),
+        ({"feature_length": -1.0}, "'a' has '-1.0' for a length"),
+        ({"feature_length": float("nan")}, "'a' has 'nan' for a length"),
     ],
 )  # fmt: skip
 def test_a_strangers_rows_are_looked_at(raw, tmp_path, odd, sentence):

@@ -179,6 +179,7 @@ def test_nothing_to_spare_is_said():
 
 def test_few_pictures_choose_the_preset():
     assert (suited_preset(FEW_IMAGES - 1), suited_preset(FEW_IMAGES)) == ("few", "best")
+    assert (suited_preset(9, ["seed", "pull"]), suited_preset(9, ["seed", "loss"])) == ("few", "best")
 
 
 def test_the_form_is_filled_in_for_few_pictures_and_back():

@@ -12,6 +12,7 @@ from tests.support.galleries import make_model, run_index
 from unifex.core.progress import finish
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
+from unifex.gallery.other_backbone import index_anew
 from unifex.models.embedder import Embedder, ModelError
 
 
@@ -45,6 +46,17 @@ def test_so_is_one_that_was_given_a_model_later(tmp_path, folder, frozen, elsewh
     expected = finish(library.use("drawn", Embedder.load(str(elsewhere)))).snapshot().embeddings
     shutil.rmtree(elsewhere)
     assert np.array_equal(Gallery.open(gallery.folder).snapshot().embeddings, expected)
+
+
+def test_so_is_one_that_is_indexed_anew_with_another(tmp_path, folder, frozen, embedder, elsewhere):
+    library = Library(tmp_path / "indexes")
+    run_index(library.get_or_create("drawn", lambda: embedder), folder)
+    made = finish(index_anew(library, "drawn", "anew", Embedder.load(str(elsewhere))))
+    shutil.rmtree(elsewhere)
+    assert Gallery.open(made.folder).embedder.name == "mine"
+    with pytest.raises(ModelError, match="another model"):
+        finish(index_anew(library, "drawn", "third", make_model(frozen, "mine", dims=(16, 32))))
+    assert library.names() == ["anew", "drawn"]
 
 
 def test_two_models_of_one_name_are_not_mixed_up(tmp_path, folder, frozen, elsewhere):

@@ -200,6 +200,22 @@ def test_parquet_tables(embedder, tmp_path):
     assert refused[1].reason == "has no column image or img or bytes or jpg or png (found: ['nothing'])"
 
 
+def test_labels_and_splits_are_read_as_those_of_a_csv(embedder, tmp_path):
+    data = encoded(picture("signs/cross", 0))
+    said = [(" dog ", "Test"), ("cat", "gallery"), ("cat", "someday"), ("c\x00t", ""), (3, None)]
+    rows = [{"image": data, "path": f"{at}.png", "label": str(a), "split": b} for at, (a, b) in enumerate(said)]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    with tarfile.open(tmp_path / "b.tar", "w") as tar:
+        for at, (label, split) in enumerate(said):
+            add(tar, f"{at}.png", data)
+            add(tar, f"{at}.json", json.dumps({"label": label, "split": split}).encode())
+    rows, refused = written(str(tmp_path), tmp_path / "out", embedder)
+    expected = [("dog", "query"), ("cat", "index"), ("3", "")]
+    assert [(row["label"], row["split"]) for row in rows] == expected * 2
+    assert [one.path for one in refused] == ["a.parquet/0/2", "a.parquet/0/3", "b.tar/2", "b.tar/3"]
+    assert ["split 'someday' is none of" in one.reason for one in refused] == [True, False] * 2
+
+
 @pytest.fixture(scope="module")
 def s3():
     """An S3 of one's own; credentials and address are in the environment, where s3fs looks for them."""

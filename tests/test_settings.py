@@ -102,7 +102,7 @@ def test_variables_that_are_set_to_nothing_are_left_out(monkeypatch):
     for name in ("PORT", "PUBLIC", "AUTH", "MODEL", "GALLERY", "DATA"):
         monkeypatch.setenv(f"UNIFEX_{name}", "")
     settings = read_settings(["--port", "0"])
-    assert (settings.public, settings.auth, settings.model) == (False, None, "unifex-lite-4")
+    assert (settings.public, settings.auth, settings.model) == (False, None, None)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "0.0.0.0", "::"])

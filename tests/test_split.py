@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.support.galleries import run_index
 from tests.support.splits import Stand, make_columns
 from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.models.trained_on import marks_of
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.held_out import HoldOut, divide, suspicious_labels
 from unifex.ui.rendering import training_report
@@ -65,6 +67,27 @@ def test_queries_of_trained_classes_are_not_measured_on():
     data = chosen(labels, splits=splits)
     assert data.split.queries.tolist() == [8]
     assert sorted(data.split.items.tolist()) == [3, 7, 9]
+    assert data.train.tolist() == [0, 1, 4, 5]  # and neither are they trained on
+
+
+@pytest.mark.parametrize("preset", ["best", "few"])
+def test_queries_of_the_trained_classes_are_held_out_as_images(preset):
+    labels, splits = ["a"] * 5 + ["b"] * 5, ["train", "train", "", "query", "index"] * 2
+    data = chosen(labels, splits=splits, config=PRESETS[preset].config)
+    assert (data.split.queries.tolist(), data.split.items.tolist()) == ([3, 8], [4, 9])
+    assert data.train.tolist() == [0, 1, 2, 5, 6, 7]
+    assert (data.held_out_by, data.held_out_images, data.held_out_classes, len(data.others)) == ("split", 2, 0, 0)
+
+
+def test_queries_without_an_index_are_looked_for_among_all():
+    labels, splits = ["a"] * 4 + ["b"] * 4 + ["c"] * 2, ["train", "train", "query", "query"] * 2 + ["query"] * 2
+    closed = chosen(labels[:8], splits=splits[:8])
+    assert (closed.held_out_by, closed.split.queries.tolist(), closed.train.tolist()) == (
+        "queries", [2, 3, 6, 7], [0, 1, 4, 5],
+    )  # fmt: skip
+    assert (len(closed.split.items), closed.split.groups is not None, closed.held_out_images) == (8, True, 4)
+    opened = chosen(labels, splits=splits)
+    assert (opened.split.queries.tolist(), opened.train.tolist(), opened.held_out_classes) == ([8, 9], [0, 1, 4, 5], 1)
 
 
 def test_without_train_rows_classes_are_drawn():
@@ -86,6 +109,30 @@ def test_a_third_is_drawn_evenly_over_domains_by_seed():
         == first.split.queries.tolist()
     )
     assert first.split.groups is not None  # but never find themselves
+
+
+@pytest.mark.parametrize("preset", ["best", "few"])
+def test_a_further_label_hardly_changes_who_is_drawn(preset):
+    def drawn(labels):
+        data = chosen(labels, hashes=range(len(labels)), config=PRESETS[preset].config)
+        return {labels[item] for item in data.split.queries} if preset == "best" else set(data.split.queries.tolist())
+
+    labels = [f"label {number}" for number in range(40) for _ in range(5)]
+    before, after = drawn(labels), drawn([*labels, *["a new one"] * 5])
+    assert len(before - after) <= 1
+
+
+@pytest.mark.parametrize(("known", "held_out", "told"), [(0, 6, 0), (10, 5, 0), (19, 6, 6), (20, 6, 6)])
+def test_known_classes_are_not_held_out_where_others_are(known, held_out, told):
+    """Of 20 classes: those that are known are the first that would be drawn, the others are new."""
+    columns = make_columns(np.repeat(np.arange(20), 3), hashes=[number << 224 for number in range(60)])
+    stand = Stand(columns)
+    drawn = np.unique(columns.classes[divide(stand, PRESETS["best"].config).split.queries])
+    first = np.isin(columns.classes, np.concatenate([drawn, np.setdiff1d(np.arange(20), drawn)])[:known])
+    marks = marks_of(columns.hashes[first], columns.classes[first])
+    stand.embedder = SimpleNamespace(config=SimpleNamespace(training={"classes": marks}), backbone=None)
+    data = divide(stand, PRESETS["best"].config)
+    assert (data.held_out_classes, data.known) == (held_out, told)
 
 
 def test_labels_can_be_named():

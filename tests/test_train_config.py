@@ -104,10 +104,41 @@ def test_values_out_of_range_are_refused(values, why):
 
 
 def test_settings_are_read_from_text():
-    said = {"dims": "64, 128", "epochs": "3", "loss": "cosface", "start": "pca"}
-    assert TrainConfig().updated(said) == TrainConfig(dims=(64, 128), epochs=3, loss="cosface", init="pca")
+    said = {"dims": "64, 128", "epochs": "3", "loss": "subcentre-arcface", "start": "pca"}
+    assert TrainConfig().updated(said) == TrainConfig(dims=(64, 128), epochs=3, init="pca")
     with pytest.raises(TrainConfigError, match="learning rate 'fast' is not a number"):
         TrainConfig().updated({"learning_rate": "fast"})
+
+
+def test_a_loss_brings_its_margin_and_sub_centres():
+    best = PRESETS["best"].config
+    assert best.updated({"loss": "subcentre-arcface"}) == replace(best, loss="subcentre-arcface", sub_centres=3)
+    assert best.updated({"loss": "cosface"}) == replace(best, loss="cosface", margin=0.35)
+    assert best.updated({"loss": "cosface", "margin": "0.2"}) == replace(best, loss="cosface", margin=0.2)
+    assert replace(best, margin=0.3).updated({"loss": "arcface"}).margin == 0.3
+
+
+@pytest.mark.parametrize(
+    ("config", "asked", "why"),
+    [
+        (PRESETS["few"].config, ["epochs", "loss"], "loss, epochs: one exact step does not use this"),
+        (PRESETS["best"].config, ["late_blocks"], "late_blocks: this is of late blocks"),
+        (PRESETS["best"].config, ["smallest_margin"], "margin_min: this changes nothing"),
+        (TrainConfig(loss="softmax"), ["margin"], "margin: this changes nothing"),
+        (TrainConfig(pull=1.0, loss="cosface", epochs=50), None, "loss, epochs: one exact step"),
+        (TrainConfig(interpolation=0.5, late_blocks=3), None, "late_blocks, interpolation: this is of late blocks"),
+    ],
+)
+def test_what_changes_nothing_is_refused(config, asked, why):
+    with pytest.raises(TrainConfigError, match=why):
+        config.check_used(asked)
+
+
+def test_presets_and_what_they_use_are_taken():
+    for preset in PRESETS.values():
+        preset.config.check_used()
+        preset.config.check_used(preset.config.used)
+    replace(PRESETS["best"].config, pull=1.0).check_used()
 
 
 def test_files_keep_the_words_that_they_began_with():

@@ -120,6 +120,23 @@ def _stopped(gallery: Gallery, name: str, after: str) -> None:
     work.close()
 
 
+def test_one_that_reads_from_disk_goes_on_so(gallery):
+    whole = finish(train(gallery, "whole", QUICK, from_disk=True)).neck
+
+    def stopped(name: str) -> None:
+        work = train(gallery, name, QUICK, from_disk=True)
+        next(step for step in work if step.stage == "epoch 1")
+        work.close()
+
+    stopped("cut")
+    outcome = finish(train(gallery, "cut", QUICK))
+    np.testing.assert_array_equal(outcome.neck.weight, whole.weight)
+    stopped("early")
+    assert finish(train(gallery, "early", QUICK, finish=True)).as_json()["epochs"] == 1
+    stopped("other")
+    assert finish(train(gallery, "other", replace(QUICK, epochs=1))).curve[0].number == 1
+
+
 def test_stopped_gone_on_and_finished(gallery):
     models = gallery.folder.parent / "models"
     whole = finish(train(gallery, "whole", QUICK)).neck
@@ -284,8 +301,12 @@ def test_an_evaluation_says_of_which_classes_the_model_knows_them(gallery, libra
     finish(train(library.get("drawn"), "some", QUICK))
     assert remarks(library.get("drawn")) == ""
     use = lambda name: finish(library.use("drawn", Embedder.load(name, models=library.models)))  # noqa: E731
+    compared = finish(compare(library.get("drawn"), compare=["everyone", "raw"]))
+    assert [remark.partition(":")[0] for remark in compared.remarks] == [
+        "'everyone' was trained on the classes of all 24 queries"
+    ]
     assert "trained on the classes of all 24 queries" in remarks(use("everyone"))
-    told = r"the classes of 18 of 24 queries, 75%: mMP@5 is [01]\.\d+ for these, and [01]\.\d+ for the others"
+    told = r"the classes of 18 of 24 queries, 75%: its mMP@5 is [01]\.\d+ for these, and [01]\.\d+ for the others"
     assert re.search(told, remarks(use("some")))
     finish(train(library.get("drawn"), "further", PRESETS["few"].config))  # goes on from what knows some
     assert "of all 24" in remarks(use("further"))
@@ -300,6 +321,20 @@ def test_an_evaluation_says_of_which_classes_the_model_knows_them(gallery, libra
     others = Gallery.create(library.folder / "others", Embedder.load("everyone", models=library.models))
     run_index(others, tmp_path / "others")
     assert remarks(others) == ""  # called alike, but other pictures
+
+
+def test_no_class_is_held_out_that_was_taught_before(gallery, library):
+    first = finish(train(library.get("drawn"), "first", QUICK)).data
+    use = lambda name: finish(library.use("drawn", Embedder.load(name, models=library.models)))  # noqa: E731
+    again = finish(train(use("first"), "again", QUICK, HoldOut(0.5)))  # would hold out one more, which was taught
+    assert (again.data.split.queries.tolist(), again.data.known) == (first.split.queries.tolist(), 0)
+    assert "on classes it never saw" in again.advice
+    finish(train(library.get("drawn"), "everyone", QUICK, HoldOut(0)))
+    known = finish(train(use("everyone"), "known", QUICK))
+    assert "on 1 class held out, 1 of which 'everyone' was taught already," in known.advice
+    card = (library.models / "known" / "README.md").read_text()
+    assert "of 1 classes that were not trained on (1 of them before, in what this goes out from)" in card
+    assert finish(train(library.get("drawn"), "anew", replace(QUICK, init="random"))).data.known == 0
 
 
 def test_a_program_trains_as_page_and_command_line_do(gallery):
@@ -340,7 +375,10 @@ def test_the_command_line_trains_uses_and_goes_back(gallery, capsys, tmp_path, e
     assert ("used" in answer) == (answer["verdict"] != "worse")
     for options, why in (
         (("--save", "cheap"), "already"),
+        (("--save", "pca"), "'pca' is what models are compared with"),
         (("--save", "x", "--learning-rate", "fast"), "not a number"),
+        (("--save", "x", "--preset", "few", "--epochs", "3"), "epochs: one exact step does not use this"),
+        (("--save", "x", "--dim", "100"), "--dim is one of 64, 128, 256, 512"),
         (("--save", "x", "--hold-out", "1"), "share"),
         (("--save", "x", "--config", str(tmp_path / "none.yaml")), "none.yaml"),
         (("--save", "x", "--log", "trackio"), "pip install trackio"),

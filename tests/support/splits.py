@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from unifex.core.progress import finish
@@ -76,9 +78,10 @@ def measured(labels, embeddings, queries=None) -> Evaluation:
 
 
 class Stand:
-    """A gallery that is nothing but its columns."""
+    """A gallery that is nothing but its columns, with a model that says nothing of its training."""
 
     name = "stand-in"
+    embedder = SimpleNamespace(config=SimpleNamespace(training={}), backbone=SimpleNamespace(adaptation=None))
 
     def __init__(self, columns):
         self.columns = columns

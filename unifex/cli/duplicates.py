@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import PAGE, TABLE, Parser
-from unifex.cli.shared import chosen_embedder, library, say
+from unifex.cli.shared import chosen_embedder, library, say, write
 from unifex.core.console import watched
-from unifex.core.files import write_atomically
 from unifex.core.text import plural
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def _duplicates(options: argparse.Namespace) -> dict[str, Any]:
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     groups = watched(copy_groups(gallery, options.level))
     if options.csv:
-        write_atomically(options.csv, as_csv(groups).encode())
+        write(options.csv, as_csv(groups))
     if options.out:
         _write_page(options, gallery, groups)
     left_out = leave_out(gallery, groups) if options.keep_one else []

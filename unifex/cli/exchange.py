@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser, on_disk, plain_path
-from unifex.cli.shared import adding_to, chosen_embedder, library, say
+from unifex.cli.shared import adding_to, chosen_embedder, library, refuse, say
 from unifex.core.console import watched
 from unifex.core.files import check_suffix
 from unifex.core.text import plural, size
@@ -80,7 +80,10 @@ def _unpack(options: argparse.Namespace) -> dict[str, Any]:
 def _clip(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery import clip_retrieval
 
-    if not options.write:
+    if options.write:
+        refuse(options, "this is for reading, without --write", "images")
+    else:
+        refuse(options, "this is for --write", "features", "places", "dim")
         return import_embeddings(options, options.folder, pictures=options.images)
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     work = clip_retrieval.write(gallery, options.folder, options.features, options.dim, options.places)

@@ -31,7 +31,7 @@ def check(source: Source) -> Path:
 
 def follow(options: argparse.Namespace, gallery: Gallery, source: Source, report: IndexReport) -> dict[str, Any]:
     """Index again whenever the folder has come to rest; the last report, once Ctrl+C has ended it."""
-    folder, patience = check(source), Patience(quiet=options.quiet)
+    folder, patience = check(source), _patience(options)
     how = "" if options.poll or watchfiles() else f", which is polled (told of changes at once: {REMEDY})"
     _tell(options, f"following '{folder}'{how}; Ctrl+C ends it")
     try:
@@ -45,6 +45,10 @@ def follow(options: argparse.Namespace, gallery: Gallery, source: Source, report
     return asdict(report)
 
 
+def _patience(options: argparse.Namespace) -> Patience:
+    return Patience() if options.quiet is None else Patience(options.quiet)
+
+
 def _again(options: argparse.Namespace, gallery: Gallery, source: Source) -> IndexReport | None:
     """The source is opened anew: what its label file says, and whether there is one, may have changed."""
     waiting = False
@@ -55,7 +59,7 @@ def _again(options: argparse.Namespace, gallery: Gallery, source: Source) -> Ind
             if not waiting:
                 _tell(options, f"{busy}; it is waited for")
             waiting = True
-            time.sleep(options.quiet)
+            time.sleep(_patience(options).quiet)
         except (PruneRefused, SourceError) as refusal:  # the next change may mend it
             _tell(options, str(refusal))
             return None

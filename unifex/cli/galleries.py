@@ -8,9 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import TABLE, Parser
-from unifex.cli.shared import chosen_embedder, library, say
+from unifex.cli.shared import chosen_embedder, library, say, write
 from unifex.core.errors import UnifexError
-from unifex.core.files import write_atomically
 from unifex.core.text import plural, size
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
             writer.correct(said)
     stored = gallery.corrections()
     if options.out:
-        write_atomically(options.out, as_csv(stored).encode())
+        write(options.out, as_csv(stored))
     idle = gallery.idle_corrections()
     for correction in stored:
         applies = "" if correction not in idle else " (does not apply: its image is gone, or another is there)"

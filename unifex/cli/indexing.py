@@ -10,7 +10,7 @@ from typing import Any
 
 from unifex.cli import exchange
 from unifex.cli.options import Parser, on_disk, plain_path
-from unifex.cli.shared import adding_to, chosen_source, embedder, reading, say
+from unifex.cli.shared import adding_to, chosen_source, embedder, reading, refuse, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
@@ -34,7 +34,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     index.add_argument("--rehash", action="store_true", help="read every file again, also of unchanged size and time")
     index.add_argument("--watch", action="store_true", help="go on following the folder, with --prune, until Ctrl+C")
     index.add_argument("--poll", action="store_true", help="with --watch: look by itself, as on network drives")
-    index.add_argument("--quiet", type=ranges.QUIET, default=2.0, help="with --watch: seconds of rest (default: 2)")
+    index.add_argument("--quiet", type=ranges.QUIET, help="with --watch: seconds of rest (default: 2)")
 
     embed = command("embed", _embed, "write the embeddings of images to a file")
     further = "with --engine ray also .tar and .parquet files, and s3://..."
@@ -50,7 +50,11 @@ def add_commands(command: Callable[..., Parser]) -> None:
 def _index(options: argparse.Namespace) -> dict[str, Any]:
     if bool(options.source) == bool(options.from_embeddings):
         raise UnifexError("give a source, or --from-embeddings DIR")
+    if not options.watch:
+        refuse(options, "this is for --watch", "poll", "quiet")
     if options.from_embeddings:
+        of_a_source = ("watch", "prune", "prune_all", "rehash", "exclude", "follow_links", "frames")
+        refuse(options, "this is for a source, not for --from-embeddings", *of_a_source)
         return exchange.import_embeddings(options, options.from_embeddings, options.store)
     from unifex.cli import following
     from unifex.data.sources import require_items
@@ -79,6 +83,10 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _embed(options: argparse.Namespace) -> dict[str, Any]:
+    if options.engine == "ray":
+        refuse(options, "this is for --engine local", "extra")
+    else:
+        refuse(options, "this is for --engine ray", "address")
     return {"local": _embed_here, "ray": _embed_on_ray}[options.engine](options)
 
 

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from unifex.cli.options import PAGE, Parser
-from unifex.cli.shared import chosen_embedder, library, say
+from unifex.cli.shared import chosen_embedder, library, say, write
 from unifex.core.console import watched
-from unifex.core.files import write_atomically
 from unifex.core.text import size
 
 
@@ -47,7 +46,7 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     main = assessment.main
     protocol = f"{main.split.protocol.kind}, {main.queries:,} queries among {len(main.split.items):,} items"
     say(options, f"{gallery.name}: {protocol}, {main.skipped:,} without a relevant item left out\n")
-    for remark in main.remarks:
+    for remark in assessment.remarks:
         say(options, f"Note: {remark}\n")
     columns = f"{'':32}{'dim':>5}{'mMP@5':>8}   95% interval{'macro':>9}{'R@1':>8}{'R@5':>8}{'mAP@R':>8}"
     say(options, columns)
@@ -72,7 +71,6 @@ def _map(options: argparse.Namespace) -> dict[str, Any]:
     models = ["", options.compare] if options.compare else [""]
     maps = [watched(project(gallery, model, options.refresh)) for model in models]
     text = page.page(gallery, *maps, thumbnails=options.thumbnails)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.out, text.encode())
+    write(options.out, text)
     say(options, f"{len(maps[0].ids):,} items in {options.out}, {size(len(text.encode()))}")
     return {"out": str(options.out), "items": len(maps[0].ids), "models": [m.model for m in maps], "bytes": len(text)}

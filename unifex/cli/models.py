@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser
-from unifex.cli.shared import embedder, say
+from unifex.cli.shared import embedder, model_name, say
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.files import check_suffix
@@ -113,7 +113,7 @@ def _push(options: argparse.Namespace) -> dict[str, Any]:
     if options.format not in (None, "safetensors"):
         raise UnifexError("a model goes to the hub as safetensors; give no --format")
     model = embedder(options)
-    card = find_model(options.model, options.library / "models") / "README.md"
+    card = find_model(model_name(options), options.library / "models") / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# {model.name}\n"
     repo = options.out.removeprefix("hf:")
     address = model.push_to_hub(repo, text + _HOW.format(repo=repo), private=not options.public)

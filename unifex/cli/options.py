@@ -144,16 +144,18 @@ class Parser(argparse.ArgumentParser):
             if _is_option(argument):
                 options.append(argument)
                 wanted = self._values_of(argument)
-            elif wanted > 0:
+            elif wanted > 0 and (wanted < math.inf or _is_option(options[-1]) or _NUMBER.fullmatch(argument)):
                 options.append(argument)
                 wanted -= 1
             else:
                 others.append(argument)
-        between = ["--"] if wanted or positional else []  # what follows is no value of the last option, and no option
+                wanted = 0
+        between = ["--"] if others or positional else []  # what follows is no value of the last option, and no option
         return [*options, *between, *others, *positional]
 
     def _values_of(self, option: str) -> float:
-        """How many arguments at most follow an option as its values."""
+        """How many arguments at most follow an option as its values; where they are any number of them, those behind
+        the first are numbers."""
         name, equals, _ = option.partition("=")
         known = self._option_string_actions
         named = {known[name]} if name in known else {action for key, action in known.items() if key.startswith(name)}
@@ -169,6 +171,9 @@ class Parser(argparse.ArgumentParser):
             return argument
         _tell(name, now)
         return now + equals + value
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
 
 
 def _is_option(argument: str) -> bool:

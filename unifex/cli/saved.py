@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser
-from unifex.cli.shared import library, say
+from unifex.cli.shared import library, refuse, say
 from unifex.core.errors import UnifexError
 from unifex.core.text import plural
 
@@ -28,6 +28,8 @@ def add_commands(command: Callable[..., Parser]) -> None:
 def _saved(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.retrieval.saved_searches import SavedSearches
 
+    if options.rename is not None:
+        refuse(options, "a saved search is renamed or deleted, not both", "delete")
     galleries = library(options)
     gallery = galleries.get(options.gallery)
     searches = SavedSearches(galleries, gallery)

@@ -110,10 +110,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
             result = part.result if part else result
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
-        results.append(
-            {"query": name, "stranger": result.out_of_gallery, "hits": [hit.as_json() for hit in result.hits]}
-            | ({"box": str(part.region)} if part else {})
-        )
+        results.append(_as_json(name, result) | ({"box": str(part.region)} if part else {}))
         if part:
             say(options, f"{name}: the whole finds nothing to trust; searched with its part --box {part.region}")
         _tell(options, name, result)
@@ -188,6 +185,17 @@ def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gall
     return [
         (", ".join(filter(None, [name, words])) or marked, Query(images, ids, **saying)) for name, images, ids in shown
     ]
+
+
+def _as_json(name: str, result: SearchResult) -> dict[str, Any]:
+    return {
+        "query": name,
+        "model": result.model,
+        "index": result.index,
+        "searched": result.searched,
+        "stranger": result.out_of_gallery,
+        "hits": [hit.as_json() for hit in result.hits],
+    }
 
 
 def _tell(options: argparse.Namespace, name: str, result: SearchResult) -> None:

@@ -79,7 +79,10 @@ class Settings:
     """Each field is the option ``--name`` and the variable ``UNIFEX_NAME``; the option wins."""
 
     library: Path = _option(Path("indexes"), "folder of galleries and trained models", type=_folder, everywhere=True)
-    model: str = _option(DEFAULT_MODEL, "model to index and search with", everywhere=True)
+    model: str | None = _option(
+        None, "model to index and search with", otherwise=f"the gallery's, {DEFAULT_MODEL} for a new one",
+        everywhere=True,
+    )  # fmt: skip
     data: Path | None = _option(None, "folder of public data sets (M4D-35k and its peers)", type=_folder)
     gallery: str = _option("", "gallery to open first, or a source to index and open")
     host: str = _option("127.0.0.1", "address to listen on (0.0.0.0 or :: for the network)", type=_host)
@@ -119,7 +122,8 @@ def add_options(parser: Parser, everywhere_only: bool = False) -> None:
             continue
         kind, option = setting.metadata.get("type", str), f"--{setting.name.replace('_', '-')}"
         default = _default(parser, option, kind, setting.default)
-        text = f"{setting.metadata['help']} (or {variable_of(option)}; default: {setting.default or 'none'})"
+        said = setting.metadata.get("otherwise") or setting.default or "none"
+        text = f"{setting.metadata['help']} (or {variable_of(option)}; default: {said})"
         if kind is _switch:
             parser.add_argument(option, action="store_true", default=default, help=text)
         else:
@@ -216,7 +220,7 @@ _CHECKS: dict[str, Callable[[Settings], object]] = {
     "library": _check_library,
     "engine": lambda settings: check_engine(),
     "mcp": _check_mcp,
-    "model": lambda settings: check_model(settings.model, settings.library / "models"),
+    "model": lambda settings: check_model(settings.model or DEFAULT_MODEL, settings.library / "models"),
     "data": _check_data,
     "gallery": _check_gallery,
 }

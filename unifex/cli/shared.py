@@ -6,9 +6,11 @@ import argparse
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unifex.core.errors import UnifexError
+from unifex.core.files import write_atomically
 
 if TYPE_CHECKING:
     from unifex.data.item import Options, Source
@@ -51,7 +53,14 @@ def embedder(options: argparse.Namespace) -> Embedder:
     """The model that was asked for, or the default."""
     from unifex.models.embedder import Embedder
 
-    return Embedder.load(options.model, models=options.library / "models")
+    return Embedder.load(model_name(options), models=options.library / "models")
+
+
+def model_name(options: argparse.Namespace) -> str:
+    """What the model is called that was asked for, or the default."""
+    from unifex.models.embedder import DEFAULT_MODEL
+
+    return DEFAULT_MODEL if options.model is None else options.model
 
 
 @contextlib.contextmanager
@@ -64,6 +73,20 @@ def adding_to(options: argparse.Namespace, store: str | None) -> Iterator[Galler
         yield galleries.get(options.gallery, chosen_embedder(options))
 
 
+def refuse(options: argparse.Namespace, why: str, *names: str) -> None:
+    """Raises ``UnifexError`` where one of these options was given, which is nothing here; for those without a default
+    of their own."""
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, False, "", [])]
+    if given:
+        raise UnifexError(f"{', '.join(given)}: {why}")
+
+
+def write(out: Path, text: str) -> None:
+    """A file that was asked for, at once or not at all, in a folder that may not be there yet."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, text.encode())
+
+
 def say(options: argparse.Namespace, text: str) -> None:
     """A line for people; with ``--json`` nothing."""
     if not options.json:
@@ -72,6 +95,4 @@ def say(options: argparse.Namespace, text: str) -> None:
 
 def chosen_embedder(options: argparse.Namespace) -> Embedder | None:
     """The model that was asked for; otherwise a gallery is opened with its own."""
-    from unifex.models.embedder import DEFAULT_MODEL
-
-    return None if options.model == DEFAULT_MODEL else embedder(options)
+    return None if options.model is None else embedder(options)

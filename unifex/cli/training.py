@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser
-from unifex.cli.shared import chosen_embedder, library, say
+from unifex.cli.shared import chosen_embedder, library, refuse, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.text import duration
 
 if TYPE_CHECKING:
+    from unifex.models.embedder import Embedder
     from unifex.training.config import TrainConfig
 
 
@@ -83,6 +84,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     config = _config_of(options, gallery.snapshot().columns.labelled)
+    _check_dim(options.dim, config, gallery.embedder)
     hold_out = HoldOut(options.hold_out, tuple(options.hold_out_label))
     with distributed.init() as processes, contextlib.ExitStack() as logging:
         finish, from_disk = options.finish, options.from_disk
@@ -118,12 +120,24 @@ def _config_of(options: argparse.Namespace, images: int) -> TrainConfig:
     from unifex.training.config import PRESETS, SETTINGS, suited_preset
     from unifex.training.public_config import read_public_yaml
 
-    if not options.config and not options.preset:
-        options.preset = suited_preset(images)
+    asked = {key: text for key in SETTINGS if (text := getattr(options, key)) is not None}
+    if options.config:
+        refuse(options, "--config says the recipe", "preset")
+    elif not options.preset:
+        options.preset = suited_preset(images, asked)
         if options.preset == "few":
             say(options, f"preset 'few', as {images} labelled images are few: {PRESETS['few'].advice}")
     config = read_public_yaml(options.config) if options.config else PRESETS[options.preset].config
-    return config.updated({key: text for key in SETTINGS if (text := getattr(options, key)) is not None})
+    config = config.updated(asked)
+    config.check_used(asked)
+    return config
+
+
+def _check_dim(dim: int | None, config: TrainConfig, embedder: Embedder) -> None:
+    """Raises ``UnifexError`` for one that the new model will not have."""
+    dims = embedder.neck.dims if config.in_one_step else config.fitting(embedder.backbone.feature_dim).dims
+    if dim not in (None, *dims):
+        raise UnifexError(f"no {dim}-d in the model that is to be trained: --dim is one of {', '.join(map(str, dims))}")
 
 
 def _import(options: argparse.Namespace) -> dict[str, Any]:

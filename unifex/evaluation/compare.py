@@ -28,10 +28,16 @@ from unifex.models.trained_on import classes_of, marks_in
 @dataclass(frozen=True)
 class Baseline:
     """What a model is compared with. ``embed(features [N, D], dim, fit_on)`` -> float32 [N, d] of all items; what is
-    fitted sees the items at the positions ``fit_on``, and no labels."""
+    fitted sees the items at the positions ``fit_on``, and no labels; None where they are too few for it."""
 
     sentence: str
-    embed: Callable[[np.ndarray, int, np.ndarray], np.ndarray]
+    embed: Callable[[np.ndarray, int, np.ndarray], np.ndarray | None]
+
+
+def _principal_axes(features: np.ndarray, dim: int, fit_on: np.ndarray) -> np.ndarray | None:
+    if dim >= min(len(fit_on), features.shape[1]):
+        return None
+    return pca(features[fit_on], (dim,), whitening=0).embed(features, dim)
 
 
 RAW, PCA, POOLING = "raw", "pca", "pooling"
@@ -42,7 +48,7 @@ BASELINES: dict[str, Baseline] = {
     ),
     PCA: Baseline(
         to_say("principal axes of this gallery's index items, not scaled"),
-        lambda features, dim, fit_on: pca(features[fit_on], (dim,), whitening=0).embed(features, dim),
+        _principal_axes,
     ),
     POOLING: Baseline(
         to_say("the mean of neighbouring features, the training-free baseline of the paper"),
@@ -54,15 +60,25 @@ BASELINES: dict[str, Baseline] = {
 @dataclass(frozen=True)
 class Assessment:
     """``main``: the gallery's model at the dimension asked for, in context if asked for. ``others``: the same model at
-    64-d and without context, then the baselines; all of the same split."""
+    64-d and without context, then the baselines; all of the same split. ``left_out``: names of what was to be compared
+    and could not be."""
 
     main: Evaluation
     others: list[Evaluation]
+    left_out: Sequence[str] = ()
 
     @property
     def evaluations(self) -> list[Evaluation]:
         """Everything that was measured, main first."""
         return [self.main, *self.others]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What makes the figures say less than they seem to, a sentence each."""
+        of_known = {other.model: other.of_known_classes for other in reversed(self.others)}  # at the first dimension
+        known = [remark for name, said in of_known.items() if name != self.main.model for remark in said]
+        sentence = to_say("'{model}' is left out: it has no such dimension, or there are too few images to find it by.")
+        return [*self.main.remarks, *known, *(say(sentence, model=model) for model in self.left_out)]
 
     @property
     def without_context(self) -> Evaluation | None:
@@ -75,7 +91,8 @@ class Assessment:
 
     def as_json(self, labels: bool = False) -> dict[str, Any]:
         """The main evaluation, with the others in brief beside it."""
-        return self.main.as_json(labels) | {"compared": [self._brief(other) for other in self.others]}
+        compared = [self._brief(other) for other in self.others]
+        return self.main.as_json(labels) | {"remarks": self.remarks, "compared": compared}
 
     def _brief(self, other: Evaluation) -> dict[str, Any]:
         gain = difference(other, self.main)
@@ -136,17 +153,25 @@ def compare(
             near = yield from gallery.find_neighbours()
         evaluation = yield from evaluate(split, embeddings, name, near, in_context)
         results[name, evaluation.dim, in_context] = evaluation
-    main, *others = results.values()
-    marks = marks_in(gallery.embedder.config.training)
-    known = classes_of(marks, split.columns.hashes, split.columns.classes)
-    return Assessment(replace(main, trained_on=known), others)
+    known_by = {name: _trained_on(gallery, name, split.columns) for name, _, _ in results}
+    main, *others = (replace(found, trained_on=known_by[found.model]) for found in results.values())
+    return Assessment(main, others, [name for name in dict.fromkeys(compare) if name not in known_by])
+
+
+def _trained_on(gallery: Gallery, name: str, columns: ItemTable) -> np.ndarray:
+    """Which classes a model was trained on; none of what a baseline is."""
+    own = name == gallery.config.model
+    if name in BASELINES and not own:
+        return np.zeros(0, np.int64)
+    model = gallery.embedder if own else Embedder.load(name, models=gallery.models)
+    return classes_of(marks_in(model.config.training), columns.hashes, columns.classes)
 
 
 def embed_as(gallery: Gallery, columns: ItemTable, name: str, dim: int, fit_on: np.ndarray) -> np.ndarray | None:
     """Embeddings float32 [N, d] of all items by the gallery's model or a baseline, from the kept features.
 
-    None when another model has no such dimension; the raw features have but one, whatever ``dim`` is. ``fit_on``: see
-    :class:`Baseline`. Raises ``ItemsGone`` when one of the items went since.
+    None when another model has no such dimension, or items are too few for a baseline's; the raw features have but one,
+    whatever ``dim`` is. ``fit_on``: see :class:`Baseline`. Raises ``ItemsGone`` when one of the items went since.
     """
     if name == gallery.config.model:
         current, index = gallery.index(dim)

@@ -150,10 +150,10 @@ class Evaluation:
         if copies := self._answered_by_copies:
             sentence = to_say("{count:,} of {queries} can find a copy of the same file: the figures flatter.")
             said.append(say(sentence, count=copies, queries=plural(self.queries, "query", "queries")))
-        return said + self._of_known_classes
+        return said + self.of_known_classes
 
     @property
-    def _of_known_classes(self) -> list[str]:
+    def of_known_classes(self) -> list[str]:
         """What is to be said where queries that count are of classes that the model was trained on."""
         known = np.isin(self.split.columns.classes[self.split.queries], self.trained_on) & self.metrics.counted
         count, queries = int(known.sum()), plural(self.queries, "query", "queries")
@@ -161,17 +161,17 @@ class Evaluation:
             return []
         if count == self.queries:
             sentence = to_say(
-                "The model was trained on the classes of all {queries}: the figures are of classes that it knows, "
+                "'{model}' was trained on the classes of all {queries}: its figures are of classes that it knows, "
                 "others may be found less well. Train with classes held out, or evaluate on images of other classes."
             )
-            return [say(sentence, queries=queries)]
+            return [say(sentence, model=self.model, queries=queries)]
         sentence = to_say(
-            "The model was trained on the classes of {count:,} of {queries}, {share:.0%}: mMP@5 is {known:.3f} for "
+            "'{model}' was trained on the classes of {count:,} of {queries}, {share:.0%}: its mMP@5 is {known:.3f} for "
             "these, and {others:.3f} for the others."
         )
         of_known, of_others = (metrics.mean(self.metrics.mmp5[rows]).value for rows in (known, ~known))
-        share = count / self.queries
-        return [say(sentence, count=count, queries=queries, share=share, known=of_known, others=of_others)]
+        figures = {"share": count / self.queries, "known": of_known, "others": of_others}
+        return [say(sentence, model=self.model, count=count, queries=queries, **figures)]
 
     @property
     def _answered_by_copies(self) -> int:

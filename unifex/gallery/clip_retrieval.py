@@ -2,7 +2,8 @@
 
 Row i of ``img_emb_N.npy`` belongs to row i of ``metadata_N.parquet``; the arrays lie in ``img_emb/`` and the tables in
 ``metadata/``, or all in one folder. Its embeddings are a backbone's *features* here, so that necks, words and
-everything else work on them.
+everything else work on them. What is written has length 1, as other programs want it; a neck does not, so that the
+table keeps how long features were.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from unifex.core.language import to_say
 from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
+from unifex.core.vectors import l2_normalize
 from unifex.data.item import Item, Labels, SourceError
+from unifex.data.listed import is_split, split_of
 from unifex.gallery.database import is_digest
 from unifex.gallery.errors import ItemsGone
 from unifex.gallery.gallery import Gallery
@@ -36,7 +39,9 @@ BATCH_ROWS = 4096
 PATH_COLUMNS = ("image_path", "path", "url", "key")
 KEPT_COLUMNS = (
     "label", "domain", "split", "caption", "sha256", "path", "width", "height", "bytes", "thumbnail", "extra",
+    "feature_length",
 )  # fmt: skip
+_SHARD = re.compile(r"(img_emb|metadata)_(\d+)\.(npy|parquet)")
 PLAN = "plan.json"  # what `embed --engine ray` notes beside its shards
 
 
@@ -55,8 +60,9 @@ def write(
 ) -> Work[Moved]:
     """Write a gallery's embeddings (``dim``: other than its own) or ``features``, L2 norm 1, float16, and its table.
 
-    Columns of the table: image_path, label, domain, split, sha256; where items have more, extra, which is JSON. Where
-    pictures were taken is in it with ``places``. Raises ``ItemsGone`` for what was removed meanwhile.
+    Columns of the table: image_path, label, domain, split, sha256, of features feature_length; where items have more,
+    extra, which is JSON. Where pictures were taken is in it with ``places``. Shards of a larger gallery that lie there
+    go at the end. Raises ``ItemsGone`` for what was removed meanwhile.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -64,7 +70,7 @@ def write(
     current = gallery.snapshot()
     ids = current.columns.ids
     dim = gallery.dim_of(dim)
-    vectors = gallery.derived.unit_features(current) if features else gallery.index_of(current, dim).embeddings
+    embeddings = None if features else gallery.index_of(current, dim).embeddings
     for folder in ("img_emb", "metadata"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     stage = Stage(to_say("writing"), len(ids), to_say("rows"))
@@ -75,23 +81,41 @@ def write(
         if len(records) < len(ids[start:stop]):
             raise ItemsGone(gallery.name)
         names = ("label", "domain", "split", "sha256")
-        columns = {name: [getattr(record, name) for record in records] for name in names}
+        columns: dict[str, Any] = {name: [getattr(record, name) for record in records] for name in names}
         labels = [record.labels if places else record.labels.without(PLACE) for record in records]
         if any(said.extra for said in labels):
             columns["extra"] = [said.row[3] for said in labels]
+        if embeddings is None:
+            vectors, columns["feature_length"] = _units(gallery.features(columns["sha256"]))
+        else:
+            vectors = embeddings[start:stop]
         table = pa.table({"image_path": [record.uri for record in records], **columns})
         array = io.BytesIO()  # numpy's own writing of files does not say why it failed
-        np.save(array, vectors[start:stop].astype(np.float16))
+        np.save(array, vectors.astype(np.float16))
         write_atomically(out / "img_emb" / f"img_emb_{number}.npy", array.getbuffer())
         with whole_file(out / "metadata" / f"metadata_{number}.parquet") as place:
             parquet.write_table(table, place)
-    return Moved(str(out), len(ids), vectors.shape[1])
+    _delete_shards(out, -(-len(ids) // SHARD_ROWS))
+    return Moved(str(out), len(ids), gallery.embedder.backbone.feature_dim if embeddings is None else dim)
+
+
+def _units(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features at length 1, and their lengths."""
+    return l2_normalize(features, features.shape[1]), np.linalg.norm(features.astype(np.float32), axis=1)
+
+
+def _delete_shards(out: Path, first: int) -> None:
+    """Those with this number and higher: they are of what the gallery was before."""
+    for path in (*out.glob("img_emb/img_emb_*.npy"), *out.glob("metadata/metadata_*.parquet")):
+        if (match := _SHARD.fullmatch(path.name)) and int(match[2]) >= first:
+            path.unlink()
 
 
 def import_embeddings(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Work[Moved]:
     """Add everything in a folder to a gallery whose backbone made it; images that are here get thumbnails.
 
-    Images are looked for in the folder, or below ``pictures``; elsewhere only where the table has their sha256.
+    Images are looked for in the folder, or below ``pictures``; elsewhere only where the table has their sha256, and
+    nowhere is another taken than that of this sha256.
     Rows that are there already are skipped. Raises ``SourceError`` for a folder of another kind, arrays of another
     width than the backbone's features, and tables that do not fit their arrays.
     """
@@ -131,8 +155,7 @@ def shards(folder: Path) -> list[tuple[Path, Path]]:
     """(array, table) of every number. Raises ``SourceError`` when there are none, or one lacks its other half."""
     found: dict[str, dict[int, Path]] = {"img_emb": {}, "metadata": {}}
     for path in folder.rglob("*"):
-        match = re.fullmatch(r"(img_emb|metadata)_(\d+)\.(npy|parquet)", path.name)
-        if match:
+        if match := _SHARD.fullmatch(path.name):
             found[match[1]][int(match[2])] = path
     arrays, tables = found["img_emb"], found["metadata"]
     if not arrays or arrays.keys() != tables.keys():
@@ -173,7 +196,7 @@ def _embedded(row: dict[str, Any], vector: np.ndarray, folder: Path, pictures: P
     """A row of somebody's table. Its texts, hash and thumbnail are checked, and only :func:`_its_picture` is opened."""
     place = printable(str(row["place"]))[:MOST_PATH]
     labels = _labels(row, place)
-    vector = np.asarray(vector, np.float32)
+    vector = np.asarray(vector, np.float32) * _length(row, place)
     said = row.get("sha256")
     if said and not is_digest(said):
         raise SourceError(f"'{place}' has '{str(said)[:80]}' for a sha256")
@@ -192,9 +215,19 @@ def _embedded(row: dict[str, Any], vector: np.ndarray, folder: Path, pictures: P
     return Embedded(item, sha256, *size, vector, thumbnail, said=picture.said)
 
 
+def _length(row: dict[str, Any], place: str) -> float:
+    """How long its features were before they were written."""
+    said = row.get("feature_length")
+    length = 1.0 if said is None else said
+    if not isinstance(length, float) or not length >= 0:
+        raise SourceError(f"'{place}' has '{str(said)[:80]}' for a length of its features")
+    return length
+
+
 def _labels(row: dict[str, Any], place: str) -> Labels:
     label, domain, split = (str(row.get(name) or "")[:MOST_LABEL] for name in ("label", "domain", "split"))
     extra = str(row.get("extra") or "")
+    split = split_of(split)[0] if is_split(split) else split
     try:
         if len(extra) > MOST_EXTRA:
             raise ValueError(f"longer than {MOST_EXTRA:,} characters")
@@ -206,8 +239,9 @@ def _labels(row: dict[str, Any], place: str) -> Labels:
 def _its_picture(
     place: str, sha256: object, folder: Path, pictures: Path | None
 ) -> tuple[Path, bytes, images.Picture | None]:
-    """The file of a row, if it is here and may be looked at: below ``pictures`` or the table's folder, or the very
-    bytes that the row was made of. A table must not name just any picture of whoever reads it."""
+    """The file of a row, if it is here and may be looked at: the very bytes that the row was made of, or where it does
+    not say of which, below ``pictures`` or the table's folder. A table must not name just any picture of whoever reads
+    it, and no other picture than its own gets its vector."""
     roots = [root for root in (pictures, folder) if root]
     for file in (root / place for root in roots):  # an absolute path stays one
         with contextlib.suppress(OSError, ValueError, images.ImageError):
@@ -215,7 +249,7 @@ def _its_picture(
                 continue
             data = file.read_bytes()
             inside = any(file.resolve().is_relative_to(root.resolve()) for root in roots)
-            if inside or images.content_hash(data) == sha256:
+            if images.content_hash(data) == sha256 if sha256 else inside:
                 return file, data, images.decode(data, at_least=thumbnails.THUMBNAIL_SIZE)
     return folder / place, b"", None
 

@@ -32,7 +32,7 @@ from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library, check_name
 from unifex.gallery.records import Record
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import Embedder, keep_model
 
 AT_ONCE = 64  # images between two steps
 KEPT = ("thumbs", "originals")  # folders that any backbone can use
@@ -55,6 +55,7 @@ def index_anew(library: Library, name: str, new: str, embedder: Embedder) -> Wor
     gallery, target = library.writable(name), library.folder / check_name(new)
     if target.exists() or target.name in library.names():
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
+    keep_model(embedder, library.models)
     with new_folder(target) as folder, gallery.write():
         for kept in KEPT:
             if (gallery.folder / kept).is_dir():

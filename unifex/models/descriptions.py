@@ -11,6 +11,10 @@ OF_CLASSES = to_say(
     "Trained on {images:,} images of {classes:,} classes; "
     "scores of queries of {others:,} classes that were not trained on."
 )
+OF_KNOWN_CLASSES = to_say(
+    "Trained on {images:,} images of {classes:,} classes; "
+    "scores of queries of {others:,} classes that were not trained on now; {known:,} of them were before."
+)
 OF_IMAGES = to_say(
     "Trained on {images:,} images of {classes:,} classes; "
     "scores of queries of trained classes, images that were not trained on."
@@ -20,7 +24,7 @@ IMPORTED_LAYER = to_say("A linear layer imported from {file}.")
 _EARLIER = to_say(
     "Trained on {images:,} images of {classes:,} classes; scores on {others:,} classes that were not among them."
 )
-_FORMS = (OF_CLASSES, OF_IMAGES, IMPORTED, IMPORTED_LAYER, _EARLIER)
+_FORMS = (OF_CLASSES, OF_KNOWN_CLASSES, OF_IMAGES, IMPORTED, IMPORTED_LAYER, _EARLIER)
 
 
 def said(description: str) -> str:

@@ -11,7 +11,7 @@ import json
 import posixpath
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, SourceError, labels_from_layout
+from unifex.data.listed import OddRow, checked, split_of
 from unifex.data.sidecars import open_tree
 from unifex.data.sources import open_source
 from unifex.data.store_tree import StoreTree
@@ -230,17 +231,26 @@ def _sample(shard: Shard, key: str, sample: dict[str, bytes]) -> Item | Skipped:
     suffix = next((suffix for suffix, data in sample.items() if _is_image(suffix, data)), None)
     if suffix is None:
         return Skipped(f"{PurePosixPath(shard.url).name}/{name}", "no image in this sample")
-    labels = labels_from_layout(name)
-    if "cls" in sample:
-        labels = replace(labels, label=sample["cls"].decode("utf-8", "replace").strip())
+    said: dict[str, Any] = {"label": sample["cls"].decode("utf-8", "replace")} if "cls" in sample else {}
     if "json" in sample:
         try:
-            said = parse_json(sample["json"])
-            labels = replace(labels, **{name: str(said[name]) for name in TEXTS if said.get(name) is not None})
+            said |= {key: text for key, text in parse_json(sample["json"]).items() if text is not None}
         except (ValueError, AttributeError, TypeError):
             return Skipped(f"{PurePosixPath(shard.url).name}/{name}.json", "not a JSON object")
+    try:
+        labels, told = _labels(said, labels_from_layout(name))
+    except OddRow as odd:
+        return Skipped(f"{PurePosixPath(shard.url).name}/{name}", str(odd))
     path = f"{name}.{suffix}" if suffix else name
-    return Item(f"{shard.url}!{path}", path, partial(bytes, sample[suffix]), labels, notes=notes(path))
+    return Item(f"{shard.url}!{path}", path, partial(bytes, sample[suffix]), labels, notes=(*notes(path), *told))
+
+
+def _labels(said: Mapping[str, Any], labels: Labels = Labels()) -> tuple[Labels, tuple[str, ...]]:
+    """``labels`` with what a table says of an image, as a CSV would, and what is to be told of that. Raises
+    :class:`OddRow`."""
+    texts = {name: str(said[name]).strip() for name in TEXTS if said.get(name) is not None}
+    split, told = split_of(texts.pop("split", labels.split))
+    return replace(labels, split=split, **{name: checked(text, name) for name, text in texts.items()}), told
 
 
 def _is_image(suffix: str, data: bytes) -> bool:
@@ -274,9 +284,11 @@ def _row(shard: Shard, number: int, row: dict[str, Any], cell: Any, given: str |
     name = printable(str((row[given] if given else own) or position))
     if not isinstance(data, bytes):
         return Skipped(position, "no image bytes in this row")
-    label, domain, split = ("" if row.get(column) is None else str(row[column]) for column in TEXTS)
-    labels = Labels(label, domain, split)
-    return Item(f"{shard.url}!{shard.group}/{number}", name, partial(bytes, data), labels)
+    try:
+        labels, told = _labels(row)
+    except OddRow as odd:
+        return Skipped(position, str(odd))
+    return Item(f"{shard.url}!{shard.group}/{number}", name, partial(bytes, data), labels, notes=told)
 
 
 READERS: dict[str, Callable[[Shard], Iterator[Item | Skipped]]] = {

@@ -6,6 +6,7 @@ Nothing here imports torch: the command line and the Train tab are built from th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
@@ -18,8 +19,8 @@ from unifex.models.neck import NESTED_DIMS
 class Loss:
     """A margin loss: its class in :mod:`unifex.training.losses`, by name so that torch is loaded by trainings alone.
 
-    ``margin`` (in radians, for CosFace a cosine) and ``sub_centres`` are its paper's; ``public``: what the
-    public UniFEx code calls it.
+    ``margin`` (in radians, for CosFace a cosine; 0 where it has none) and ``sub_centres`` are its paper's; ``public``:
+    what the public UniFEx code calls it.
     """
 
     implementation: str
@@ -48,8 +49,10 @@ LOSSES: dict[str, Loss] = {
         to_say("CosFace: a cosine between classes; steadier than ArcFace where classes are hard"),
         margin=0.35,
     ),
-    "adacos": Loss("AdaCos", to_say("AdaCos: no margin, the scale finds itself; nothing to tune"), public="AdaCos"),
-    "adacos-fixed": Loss("FixedAdaCos", to_say("AdaCos with the scale fixed by the number of classes")),
+    "adacos": Loss(
+        "AdaCos", to_say("AdaCos: no margin, the scale finds itself; nothing to tune"), margin=0.0, public="AdaCos"
+    ),
+    "adacos-fixed": Loss("FixedAdaCos", to_say("AdaCos with the scale fixed by the number of classes"), margin=0.0),
     "li-arcface": Loss(
         "LiArcFace",
         to_say("Li-ArcFace: linear in the angle; steady for small dimensions"),
@@ -68,7 +71,9 @@ LOSSES: dict[str, Loss] = {
         public="AdaFace",
     ),
     "softmax": Loss(
-        "NormalisedSoftmax", to_say("Softmax of cosines without any margin: the control that a margin has to beat")
+        "NormalisedSoftmax",
+        to_say("Softmax of cosines without any margin: the control that a margin has to beat"),
+        margin=0.0,
     ),
 }
 OPTIMISERS = {
@@ -95,6 +100,8 @@ WARMUPS = {
     "none": to_say("full speed at once"),
 }
 NECK_DISTILLATION = 40.0  # of a neck that is trained anew: the blocks' features have learned already
+IN_ONE_STEP = frozenset({"pull", "distillation", "min_images", "max_images", "seed"})  # all settings that it has
+OF_LATE_BLOCKS = frozenset({"late_blocks", "interpolation", "neck_epochs"})
 SCHEDULES = {"cosine": to_say("falls along a cosine"), "constant": to_say("stays")}
 
 
@@ -201,6 +208,11 @@ class TrainConfig:
         return {key: getattr(self, setting.name) for key, setting in SETTINGS.items()}
 
     @property
+    def used(self) -> dict[str, Any]:
+        """:meth:`as_json` of the settings that change something."""
+        return {key: value for key, value in self.as_json().items() if key not in self.idle}
+
+    @property
     def deep(self) -> bool:
         """Whether blocks of the backbone learn, too."""
         return self.backbone_learning_rate > 0
@@ -211,6 +223,9 @@ class TrainConfig:
         return replace(
             self,
             backbone_learning_rate=0.0,
+            late_blocks=0,
+            interpolation=1.0,
+            neck_epochs=0,
             epochs=self.neck_epochs,
             iterations=0,
             augmentations=0,
@@ -229,11 +244,46 @@ class TrainConfig:
         return cls(**{**by_field, "dims": tuple(by_field["dims"])})
 
     def updated(self, texts: dict[str, str]) -> TrainConfig:
-        """With other settings, by key and as people write them; ``dims`` as ``64,128``.
+        """With other settings, by key and as people write them; ``dims`` as ``64,128``. Another loss brings its margin
+        and its sub-centres.
 
         Raises :class:`TrainConfigError`.
         """
-        return replace(self, **{SETTINGS[key].name: _from_text(key, text) for key, text in texts.items()})
+        brought: dict[str, Any] = {}
+        if (name := texts.get("loss", self.loss)) != self.loss and name in LOSSES:
+            brought = {"margin": LOSSES[name].margin, "sub_centres": LOSSES[name].sub_centres}
+        said = {SETTINGS[key].name: _from_text(key, text) for key, text in texts.items()}
+        return replace(self, **{**brought, **said})
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """Keys of settings that change nothing beside the others."""
+        if self.in_one_step:
+            return frozenset(SETTINGS) - IN_ONE_STEP
+        loss = LOSSES[self.loss]
+        without_effect = {
+            "smallest_margin": self.loss != "dynamic-arcface", "margin": not loss.margin,
+            "scale": "AdaCos" in loss.implementation, "epochs": self.iterations > 0,
+            "warmup_epochs": self.warmup == "none", "final_share": self.schedule == "constant",
+            "whitening": self.init == "random", **dict.fromkeys(OF_LATE_BLOCKS, not self.deep),
+        }  # fmt: skip
+        return frozenset(key for key, idle in without_effect.items() if idle)
+
+    def check_used(self, keys: Iterable[str] | None = None) -> None:
+        """Raises :class:`TrainConfigError` where one of these settings changes nothing; without ``keys``, where another
+        way of training is asked for than is taken: by a value that no preset has."""
+        if keys is None:
+            others = self.idle if self.in_one_step else self.idle & OF_LATE_BLOCKS
+            keys = [key for key in others if getattr(self, SETTINGS[key].name) not in _preset_values(key)]
+        if idle := [key for key in SETTINGS if key in self.idle.intersection(keys)]:
+            sentence = to_say("{settings}: this changes nothing beside the other settings; leave it out")
+            if self.in_one_step:
+                sentence = to_say("{settings}: one exact step does not use this; set pull to 0, or leave it out")
+            elif not OF_LATE_BLOCKS.isdisjoint(idle):
+                sentence = to_say(
+                    "{settings}: this is of late blocks, which learn where the backbone has a learning rate"
+                )
+            raise TrainConfigError(say(sentence, settings=", ".join(SETTINGS[key].name for key in idle)))
 
     def fitting(self, width: int) -> TrainConfig:
         """With no embedding longer than the features of ``width`` values whose axes it starts from."""
@@ -306,6 +356,10 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def suited_preset(images: int) -> str:
-    """The preset that did best for so many labelled images."""
-    return "few" if images < FEW_IMAGES else "best"
+def _preset_values(key: str) -> list[Any]:
+    return [getattr(preset.config, SETTINGS[key].name) for preset in PRESETS.values()]
+
+
+def suited_preset(images: int, asked: Iterable[str] = ()) -> str:
+    """The preset that did best for so many labelled images, of those that heed the settings that are ``asked`` for."""
+    return "few" if images < FEW_IMAGES and IN_ONE_STEP.issuperset(asked) else "best"

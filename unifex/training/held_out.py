@@ -1,12 +1,17 @@
 """Whom a neck is trained on and whom it is measured on: classes of a gallery, and what is wrong with them.
 
-Held-out classes are never trained on: they are the gallery's own query and index split where it has a train split
-beside it, classes that were named, or a share of the classes drawn by seed, evenly over domains. What is taught in one
-exact step is for the taught classes, so there a share of every class's images is drawn and held out in their stead.
+Held-out classes are never trained on: they are those of the gallery's own queries where it has a train split beside
+them, classes that were named, or a share of the classes drawn by seed, evenly over domains. Where its own queries are
+of the classes of its train split, they are held out as images. What is taught in one exact step is for the taught
+classes, so there a share of every class's images is drawn and held out in their stead.
+
+A draw hangs on the names of classes and the bytes of images alone: what comes or goes changes little for all others,
+and who trains again measures on what was measured on before.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,11 +27,14 @@ from unifex.evaluation.protocols import EvalProtocol
 from unifex.evaluation.splits import QueryIndexSplit, pairs_marked_same
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.snapshot import ItemTable
+from unifex.models.embedder import Embedder, list_models
+from unifex.models.trained_on import classes_of, marks_in
 from unifex.training.config import TrainConfig
 
 HOLD_OUT_SHARE = 0.3
 FEWEST_TO_HOLD_OUT = 4  # classes; of fewer, all are needed for training
 MAX_QUERIES = 5000
+OWN = ("split", "queries")  # held out by the gallery's own split: queries and index, or queries alone
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,8 @@ class SmallClass:
 class TrainingData:
     """``train``: positions in ``columns`` that are trained on. ``split``: queries of held-out classes; None when
     nothing is held out, for the reason in ``unmeasured``. ``copies``: images left out because a training image, or
-    one of a held-out class, has the same bytes; ``clashes``: bytes that stand under more than one label."""
+    one of a held-out class, has the same bytes; ``clashes``: bytes that stand under more than one label. ``known``: how
+    many of the held-out classes were taught to what the training goes out from."""
 
     columns: ItemTable
     train: np.ndarray
@@ -70,6 +79,7 @@ class TrainingData:
     copies: int
     clashes: int
     unlabelled: int
+    known: int
 
     @property
     def classes(self) -> int:
@@ -84,30 +94,36 @@ class TrainingData:
     @property
     def held_out_classes(self) -> int:
         """How many are measured on and never trained on."""
-        if self.split is None or self.held_out_by == "images":
-            return 0
-        return len(np.unique(self.columns.classes[self.split.queries]))
+        return 0 if self.split is None or self.held_out_images else len(np.unique(self._measured))
 
     @property
     def held_out_images(self) -> int:
         """How many images of trained classes are measured on and never trained on."""
-        return len(self.split.queries) if self.split and self.held_out_by == "images" else 0
+        return len(self._measured) if np.isin(self._measured, self.columns.classes[self.train]).any() else 0
 
     @property
     def measured_on(self) -> str:
         """What the scores are of, for cards."""
         if self.held_out_images:
             return "of trained classes, images that were not trained on"
-        return f"of {self.held_out_classes:,} classes that were not trained on"
+        before = f" ({self.known:,} of them before, in what this goes out from)" if self.known else ""
+        return f"of {self.held_out_classes:,} classes that were not trained on{before}"
 
     @property
     def others(self) -> np.ndarray:
-        """Positions of what is neither trained on nor of a class that is measured on."""
-        left = np.ones(len(self.columns.classes), bool)
+        """Positions of what is neither trained on nor of a class that is measured on, nor an own query's or index's
+        image of a class that is taught."""
+        columns = self.columns
+        left = ~np.isin(columns.classes, self._measured)
         left[self.train] = False
-        if self.split:
-            left &= ~np.isin(self.columns.classes, self.columns.classes[self.split.queries])
+        if self.held_out_by in OWN:
+            left &= _is_learned_from(columns) | ~np.isin(columns.classes, columns.classes[self.train])
         return np.flatnonzero(left)
+
+    @property
+    def _measured(self) -> np.ndarray:
+        """The class of every query."""
+        return self.columns.classes[self.split.queries] if self.split else np.zeros(0, np.int64)
 
 
 def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut()) -> TrainingData:
@@ -125,10 +141,9 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
                 labels=plural(int(np.count_nonzero(sizes)), "label", "labels"),
             )
         )
-    queries, items, by = _held_out(gallery, columns, sizes, hold_out, config)
-    seen = np.setdiff1d(labelled, np.union1d(queries, items)) if by == "split" else labelled
-    seen = np.setdiff1d(seen, queries) if by == "images" else seen[~np.isin(classes[seen], classes[queries])]
-    train, copies = _without_copies(columns, seen, queries)
+    known = classes_of(marks_of_start(config, gallery.embedder), columns.hashes, classes)
+    queries, items, by = _held_out(gallery, columns, sizes, hold_out, config, known)
+    train, copies = _without_copies(columns, _seen(columns, labelled, queries, by), queries)
     train, small = _of_size(columns, train, config)
     if len(np.unique(classes[train])) < 2:
         raise GalleryError(
@@ -142,9 +157,23 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
             )
         )
     split, why = _split(gallery, columns, queries, items, by, hold_out)
+    known = np.setdiff1d(np.intersect1d(classes[queries], known), classes[train])
     return TrainingData(
-        columns, train, split, why, by, small, copies, _clashes(columns, labelled), len(classes) - len(labelled)
-    )
+        columns, train, split, why, by, small, copies, _clashes(columns, labelled), len(classes) - len(labelled),
+        len(known) if split else 0,
+    )  # fmt: skip
+
+
+def marks_of_start(config: TrainConfig, embedder: Embedder) -> list[str]:
+    """Marks of the classes that were taught to what a training goes out from: a neck, or late blocks."""
+    goes_on = config.in_one_step or config.init == "current" or _is_adapted_here(embedder)
+    return marks_in(embedder.config.training) if goes_on else []
+
+
+def _is_adapted_here(embedder: Embedder) -> bool:
+    """Whether its blocks have learned from a gallery, and are not those of a bundled model."""
+    bundled = {model.backbone_hash for model in list_models()}
+    return embedder.backbone.adaptation is not None and embedder.config.backbone_hash not in bundled
 
 
 def suspicious_labels(gallery: Gallery, data: TrainingData) -> list[LabelError]:
@@ -163,10 +192,10 @@ def suspicious_labels(gallery: Gallery, data: TrainingData) -> list[LabelError]:
 
 
 def _held_out(
-    gallery: Gallery, columns: ItemTable, sizes: np.ndarray, hold_out: HoldOut, config: TrainConfig
+    gallery: Gallery, columns: ItemTable, sizes: np.ndarray, hold_out: HoldOut, config: TrainConfig, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """Queries, index and how they were found: ``split``, ``named``, ``images``, ``drawn`` or ``none``."""
-    classes, splits = columns.classes, columns.splits.texts
+    """Queries, index and how they were found: ``split``, ``queries``, ``named``, ``images``, ``drawn`` or ``none``."""
+    classes = columns.classes
     labelled = np.flatnonzero(classes >= 0)
     nobody = np.zeros(0, np.int64)
     if hold_out.labels:
@@ -174,27 +203,52 @@ def _held_out(
         return labelled[np.isin(classes[labelled], named)], labelled, "named"
     if hold_out.share == 0:
         return nobody, nobody, "none"
-    if {"train", "query", "index"} <= set(columns.splits.names.tolist()):
-        seen = np.unique(classes[labelled[splits[labelled] == "train"]])
-        unseen = labelled[~np.isin(classes[labelled], seen)]
-        queries = unseen[splits[unseen] == "query"]
-        if len(queries):
-            return queries, labelled[splits[labelled] == "index"], "split"
+    if own := _own_split(columns, labelled):
+        return own
     if config.in_one_step:
         return _images_of_every_class(columns, hold_out, config.min_images), labelled, "images"
     eligible = np.flatnonzero(sizes >= 2)
     if len(eligible) < FEWEST_TO_HOLD_OUT:
         return nobody, nobody, "none"
-    drawn = _spread(columns, eligible, hold_out.seed, hold_out.share)
+    drawn = _drawn(columns, eligible, known, hold_out)
     return labelled[np.isin(classes[labelled], drawn)], labelled, "drawn"
+
+
+def _own_split(columns: ItemTable, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray, str] | None:
+    """The gallery's own queries where it has a train split beside them: those of other classes, if there are such.
+    They are searched for in its index, or among all where it has none."""
+    splits = columns.splits.texts[labelled]
+    taught, queries, items = (labelled[splits == split] for split in ("train", "query", "index"))
+    if not (len(taught) and len(queries)):
+        return None
+    unseen = queries[~np.isin(columns.classes[queries], columns.classes[taught])]
+    queries = unseen if len(unseen) else queries
+    return (queries, items, "split") if len(items) else (queries, labelled, "queries")
+
+
+def _is_learned_from(columns: ItemTable) -> np.ndarray:
+    """Whether a gallery's own split lets an item be trained on, or says nothing of it: bool [N]."""
+    return np.isin(columns.splits.texts.astype(str), ("train", ""))
+
+
+def _seen(columns: ItemTable, labelled: np.ndarray, queries: np.ndarray, by: str) -> np.ndarray:
+    """What may be trained on beside these queries."""
+    classes, held_out = columns.classes, columns.classes[queries]
+    if by == "images":
+        return np.setdiff1d(labelled, queries)
+    if by in OWN:
+        labelled = labelled[_is_learned_from(columns)[labelled]]
+        held_out = np.setdiff1d(held_out, classes[columns.splits.texts == "train"])
+    return labelled[~np.isin(classes[labelled], held_out)]
 
 
 def _images_of_every_class(columns: ItemTable, hold_out: HoldOut, min_images: int) -> np.ndarray:
     """A share of every class's images, by seed, at least one where enough are left; copies of bytes count as one."""
-    rng, drawn = np.random.default_rng(hold_out.seed), []
+    drawn = []
     for own in range(int(columns.classes.max()) + 1):
         items = np.flatnonzero(columns.classes == own)
-        images = rng.permutation(np.unique(columns.copies[items]))
+        images, at = np.unique(columns.copies[items], return_index=True)
+        images = images[_order_by_chance(columns.hashes[items[at]].astype(str), hold_out.seed)]
         count = min(max(1, round(hold_out.share * len(images))), len(images) - max(min_images, 2))
         drawn.append(items[np.isin(columns.copies[items], images[: max(count, 0)])])
     return np.sort(np.concatenate(drawn))
@@ -215,14 +269,34 @@ def _named(gallery: Gallery, columns: ItemTable, labels: Sequence[str]) -> np.nd
     return np.concatenate(found)
 
 
+def _drawn(columns: ItemTable, eligible: np.ndarray, known: np.ndarray, hold_out: HoldOut) -> np.ndarray:
+    """A share of the classes without those that are known. Others are drawn in their stead, as far as half of all that
+    are new is left to be taught. Where no new one is drawn, known ones."""
+    drawn, new = _spread(columns, eligible, hold_out.seed, hold_out.share), np.setdiff1d(eligible, known)
+    found = np.setdiff1d(drawn, known)
+    if len(new) > 2 and len(found) < len(drawn):
+        others = _spread(columns, new, hold_out.seed, min(0.5, len(drawn) / len(new)))
+        found = max(found, others, key=len)
+    return found if len(found) else drawn
+
+
 def _spread(columns: ItemTable, classes: np.ndarray, seed: int, share: float) -> np.ndarray:
     """A share of the classes: at random within domains, evenly over them, at least one, and two are left."""
-    first = np.full(int(columns.classes.max()) + 1, -1)
-    first[columns.classes[columns.classes >= 0]] = np.flatnonzero(columns.classes >= 0)
-    order = np.random.default_rng(seed).permutation(classes)
-    order = order[np.argsort(columns.domains.codes[first[order]], kind="stable")]
+    one = np.full(int(columns.classes.max()) + 1, -1)
+    one[columns.classes[columns.classes >= 0]] = np.flatnonzero(columns.classes >= 0)
+    at = one[classes]
+    order = _order_by_chance((columns.domains.texts[at] + "/" + columns.labels.texts[at]).astype(str), seed)
+    order = order[np.argsort(columns.domains.codes[at[order]], kind="stable")]
+    domains, first = np.unique(columns.domains.codes[at[order]], return_index=True)
     count = min(max(1, round(share * len(order))), len(order) - 2)
-    return order[((np.arange(count) + 0.5) * len(order) / count).astype(int)]
+    of_domain = np.searchsorted(first, ((np.arange(count) + 0.5) * len(order) / count).astype(int), "right") - 1
+    shares = np.bincount(of_domain, minlength=len(domains))
+    return classes[np.concatenate([order[start : start + size] for start, size in zip(first, shares)])]
+
+
+def _order_by_chance(texts: np.ndarray, seed: int) -> np.ndarray:
+    """An order of texts that looks random, in which each stands before and after the same others always."""
+    return np.argsort([hashlib.sha256(f"{seed} {text}".encode("utf-8", "surrogatepass")).digest() for text in texts])
 
 
 def _without_copies(columns: ItemTable, seen: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, int]:

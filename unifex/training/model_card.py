@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 METRIC = "mMP@5"
 
 
-IN_ONE_STEP = ("pull", "distillation", "min_images", "max_images", "seed")  # all settings that it has
 TAGS = ["image-retrieval", "image-embeddings", "metric-learning"]
 
 
@@ -91,9 +90,7 @@ def _list(dims: tuple[int, ...]) -> str:
 
 
 def _recipe(config: TrainConfig) -> str:
-    values = config.as_json()
-    used = IN_ONE_STEP if config.in_one_step else values
-    return ", ".join(f"{name.replace('_', ' ')} {values[name]}" for name in used) + "."
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.used.items()) + "."
 
 
 def _scores(result: TrainResult) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from unifex.core.language import say, to_say
 from unifex.core.tables import to_csv
 from unifex.core.templates import render
+from unifex.core.text import plural
 from unifex.evaluation.evaluate import CHALLENGE_DIM
 from unifex.evaluation.evaluation import Evaluation, difference
 from unifex.evaluation.metrics import CUTOFF, Estimate
@@ -33,6 +34,7 @@ ADVICE = {  # by verdict
 UNSEEN = {  # by what is held out
     "classes": to_say("classes it never saw"),
     "images": to_say("images it never saw of classes it was taught"),
+    "known": to_say("{classes} held out, {known} of which '{before}' was taught already"),
 }
 
 
@@ -111,7 +113,10 @@ class TrainResult:
             return say(sentence, why=self.data.unmeasured or say("nothing was held out"))
         change = say("{value:+.3f} ({low:+.3f} to {high:+.3f})", **vars(self.gain))
         use = say("Index anew with it") if self.adaptation else say("Use it")
-        unseen = say(UNSEEN["images" if self.data.held_out_images else "classes"])
+        data = self.data
+        held_out = "images" if data.held_out_images else "known" if data.known else "classes"
+        classes = plural(data.held_out_classes, "class", "classes")
+        unseen = say(UNSEEN[held_out], classes=classes, known=data.known, before=self.before)
         return say(ADVICE[self.verdict], use=use, before=self.before, change=change, unseen=unseen)
 
     def changed(self, most: int = MOST_CHANGED) -> list[Changed]:

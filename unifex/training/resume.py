@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +31,29 @@ CHECKPOINTS = ".training"
 
 @dataclass(frozen=True)
 class TrainJob:
-    """What was asked for, so that a stopped training can go on without being told again."""
+    """What was asked for, so that a stopped training can go on without being told again.
+
+    ``from_disk``: whether features were to be read from there, where that was said: their order is another one then.
+    """
 
     name: str
     gallery: str
     config: TrainConfig
     hold_out: HoldOut
+    from_disk: bool | None = None
 
     def write(self, models: Path) -> None:
         """Keep it beside the checkpoint."""
         path = models / CHECKPOINTS / f"{self.name}.json"
         disk.make_folder(path.parent)
         values = {"name": self.name, "gallery": self.gallery, "recipe": self.config.as_json()}
-        write_atomically(path, json.dumps(values | {"hold_out": asdict(self.hold_out)}).encode())
+        values |= {"hold_out": asdict(self.hold_out), "from_disk": self.from_disk}
+        write_atomically(path, json.dumps(values).encode())
+
+    def as_begun(self, models: Path) -> TrainJob:
+        """The same as it was begun, should it have been stopped and leave open where features are read from."""
+        begun = TrainJob.read(models / CHECKPOINTS / f"{self.name}.json")
+        return begun if begun and self == replace(begun, from_disk=None) else self
 
     @classmethod
     def read(cls, path: Path) -> TrainJob | None:
@@ -52,7 +62,7 @@ class TrainJob:
             values = parse_json(path.read_text(encoding="utf-8"))
             config, hold_out = TrainConfig.from_json(values["recipe"]), values["hold_out"]
             hold_out = HoldOut(**{**hold_out, "labels": tuple(hold_out["labels"])})
-            job = cls(values["name"], str(values["gallery"]), config, hold_out)
+            job = cls(values["name"], str(values["gallery"]), config, hold_out, values.get("from_disk"))
             return job if job.name == path.stem else None
         except (OSError, ValueError, TypeError, KeyError, AttributeError, UnifexError):
             return None

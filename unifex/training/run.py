@@ -21,21 +21,21 @@ from unifex.core.language import say
 from unifex.core.progress import Step, Work
 from unifex.core.system import memory_bytes
 from unifex.core.vectors import l2_normalize
-from unifex.evaluation.compare import PCA, RAW
+from unifex.evaluation.compare import BASELINES, PCA, RAW
 from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate, mmp5
 from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import check_name
 from unifex.models import descriptions
-from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError, list_models
+from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
 from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
-from unifex.models.trained_on import CLASSES, marks_in, marks_of
+from unifex.models.trained_on import CLASSES, marks_of
 from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
 from unifex.training.deep import adapted_table, late_samples, train_neck_anew
 from unifex.training.distributed import SINGLE, Processes
-from unifex.training.held_out import HoldOut, TrainingData, divide
+from unifex.training.held_out import HoldOut, TrainingData, divide, marks_of_start
 from unifex.training.model_card import write_card
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import (
@@ -58,8 +58,11 @@ MEMORY_SHARE = 0.5  # of this computer's, for features
 
 
 def check_model_name(models: Path, name: str) -> None:
-    """Raises ``GalleryError`` for a name that no folder can have, :class:`ModelError` for one that is taken."""
+    """Raises ``GalleryError`` for a name that no folder can have, :class:`ModelError` for one that is taken, be it by
+    what models are compared with."""
     check_name(name, "model")
+    if name in BASELINES:
+        raise ModelError(say("'{name}' is what models are compared with; choose another name", name=name))
     if (BUNDLED_MODELS / name).exists() or (models / name).exists():
         raise ModelError(say("there is a model '{name}' already; choose another name", name=name))
 
@@ -114,12 +117,14 @@ def _alone(config: TrainConfig, finish: bool) -> bool:
 def _training(
     gallery: Gallery, name: str, config: TrainConfig, hold_out: HoldOut, from_disk: bool | None, processes: Processes
 ) -> _Training:
-    """Raises ``GalleryError`` and :class:`ModelError` for one that cannot be."""
+    """Raises ``GalleryError``, ``TrainConfigError`` and :class:`ModelError` for one that cannot be."""
     check_model_name(gallery.models, name)
+    config.check_used()
     config = config.fitting(gallery.embedder.backbone.feature_dim)
     if config.deep and processes.count > 1:
         raise GalleryError(say("deep training runs in one process: start it without torchrun"))
-    return _Training(gallery, name, config, hold_out, from_disk, processes)
+    job = TrainJob(name, gallery.name, config, hold_out, from_disk).as_begun(gallery.models)
+    return _Training(gallery, name, config, hold_out, job.from_disk, processes)
 
 
 @dataclass(frozen=True)
@@ -182,7 +187,8 @@ class _Training:
         data = self.data
         if finish and not self.checkpoint.exists():
             raise self._nothing_reached()
-        TrainJob(self.name, self.gallery.name, self.config, self.hold_out).write(self.gallery.models)
+        job = TrainJob(self.name, self.gallery.name, self.config, self.hold_out, self.from_disk)
+        job.write(self.gallery.models)
         samples = yield from self._samples()
         self.processes.wait()
         most = DEEPLY_WATCHED_ITEMS if samples.late else WATCHED_ITEMS
@@ -333,21 +339,15 @@ def _embeddings(
 
 
 def _description(data: TrainingData) -> str:
-    form = descriptions.OF_IMAGES if data.held_out_images else descriptions.OF_CLASSES
-    return form.format(images=len(data.train), classes=data.classes, others=data.held_out_classes)
-
-
-def _is_adapted_here(embedder: Embedder) -> bool:
-    """Whether its blocks have learned from a gallery, and are not those of a bundled model."""
-    bundled = {model.backbone_hash for model in list_models()}
-    return embedder.backbone.adaptation is not None and embedder.config.backbone_hash not in bundled
+    of_classes = descriptions.OF_KNOWN_CLASSES if data.known else descriptions.OF_CLASSES
+    form = descriptions.OF_IMAGES if data.held_out_images else of_classes
+    return form.format(images=len(data.train), classes=data.classes, others=data.held_out_classes, known=data.known)
 
 
 def _trained_on(result: TrainResult, embedder: Embedder) -> list[str]:
     """Marks of the classes that a model has learned, and of those before them that it goes out from."""
     columns, train = result.data.columns, result.data.train
-    goes_on = result.config.in_one_step or result.config.init == "current" or _is_adapted_here(embedder)
-    before = marks_in(embedder.config.training) if goes_on else []
+    before = marks_of_start(result.config, embedder)
     return list(dict.fromkeys([*before, *marks_of(columns.hashes[train], columns.classes[train])]))
 
 
@@ -367,7 +367,7 @@ def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") 
         description=_description(result.data),
         scores=scores,
         training={
-            "recipe": result.config.as_json(),
+            "recipe": result.config.used,
             "verdict": result.verdict,
             CLASSES: _trained_on(result, embedder),
         },

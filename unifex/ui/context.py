@@ -110,7 +110,7 @@ class AppContext:
         library = Library(settings.library.resolve())
         library.folder.mkdir(parents=True, exist_ok=True)
         try:
-            return cls(settings, library, Embedder.load(settings.model, models=library.models))
+            return cls(settings, library, Embedder.load(settings.model or DEFAULT_MODEL, models=library.models))
         except BackboneError as error:
             log.warning("%s; going on with %s", error, DEFAULT_MODEL)
             return cls(settings, library, Embedder.load(DEFAULT_MODEL), problem=reason(error))

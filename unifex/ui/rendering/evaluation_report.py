@@ -30,6 +30,7 @@ def report(found: Assessment, gallery: str) -> Markup:
         "evaluation.html",
         gallery=gallery,
         main=main,
+        remarks=found.remarks,
         sentence=_sentence(found),
         tiles=(
             ("mMP@5", main.overall(), say("of the first hits, how many are right")),

@@ -24,6 +24,7 @@ MOST_NAMED = 12
 VERDICT_KINDS = {"better": "good", "worse": "error", "no difference": "warning", "unmeasured": "warning"}
 HELD_OUT = {
     "split": to_say("the gallery's own queries and index; its train split is trained on"),
+    "queries": to_say("the gallery's own queries, looked for among all labelled items; its train split is trained on"),
     "named": to_say("the labels that were named"),
     "images": to_say("none; some images of every class, drawn by seed, are looked for among all labelled items"),
     "drawn": to_say("drawn by seed, evenly over domains; looked for among all labelled items"),
