@@ -66,7 +66,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     )
     search.add_argument(
         "--auto-box", action="store_true",
-        help="where a whole image finds nothing to trust, search with the part of it that does (screenshots, collages)",
+        help="search with a part that is found far better than the whole image, where there is one (screenshots, collages)",
     )  # fmt: skip
     search.add_argument(
         "--save", metavar="NAME", help="keep this search with the gallery, as on the page (`saved` runs it again)"
@@ -112,7 +112,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
             raise ImageError(f"{name}: {error}") from error
         results.append(_as_json(name, result) | ({"box": str(part.region)} if part else {}))
         if part:
-            say(options, f"{name}: the whole finds nothing to trust; searched with its part --box {part.region}")
+            say(options, f"{name}: a part is found far better than the whole; searched with it, --box {part.region}")
         _tell(options, name, result)
         searched = replace(query, regions=(part.region,)) if part else query
         found.append((name, searched, result))
