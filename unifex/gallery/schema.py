@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS shards (
 CREATE TABLE IF NOT EXISTS features (
     sha256 TEXT PRIMARY KEY, shard INTEGER NOT NULL, row INTEGER NOT NULL,
     width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL, original TEXT,
-    stored INTEGER, taken TEXT, metadata TEXT) WITHOUT ROWID;
+    stored INTEGER, taken TEXT, metadata TEXT, keywords TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT UNIQUE NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
     label TEXT NOT NULL, domain TEXT NOT NULL, split TEXT NOT NULL, stamp TEXT NOT NULL, source INTEGER NOT NULL,
@@ -49,6 +49,7 @@ CREATE INDEX IF NOT EXISTS features_described ON features (sha256) WHERE metadat
     + corrections.INDICES
     + listings.TABLE
     + tags.TABLE
+    + tags.INDEX
 )
 _OF_SQLITE = {("table", name) for name in ("sqlite_sequence", "sqlite_stat1", "sqlite_stat4")}
 
@@ -124,6 +125,7 @@ MIGRATIONS = (
         fill=_drop_what_asked_for_dates,
     ),
     Migration(columns={"state": {"changed": f"INTEGER NOT NULL DEFAULT {_UNKNOWN}"}}, fill=_note_a_change),
+    Migration(columns={"features": {"keywords": "TEXT"}}),
 )
 
 
