@@ -57,20 +57,6 @@ def test_an_update_is_the_same_as_from_the_start(before, added, removed, seed):
     assert np.array_equal(updated.scores, afresh.scores)
 
 
-def test_an_item_of_another_image_is_looked_for_anew():
-    """In a gallery that parted from the one that they were kept of."""
-    embeddings, copies, ids = random_embeddings(40, 5, 3, ties=False), np.arange(40), np.arange(1, 41)
-    first = finish(neighbours.find(index_types.build(embeddings), copies))
-    items = np.array([(i, f"{i:016x}".encode()) for i in ids], ITEM)
-    kept = Kept(items, ids[first.positions], first.scores)
-    now, others = items.copy(), embeddings.copy()
-    now["content"][[4, 9]], others[[4, 9]] = b"f" * 16, random_embeddings(2, 5, 4, ties=False)
-    index = index_types.build(others)
-    updated = finish(neighbours.update(index, ids, copies, kept.of(now)))
-    assert np.array_equal(updated.positions, finish(neighbours.find(index, copies)).positions)
-    assert np.array_equal(kept.of(items).near, kept.near)
-
-
 def test_a_gallery_keeps_them_and_adds_to_them(gallery, folder, embedder):
     _, first = gallery.neighbours()
     assert gallery.neighbours()[1] is first

@@ -17,12 +17,13 @@ from tests.support.reindexing import counts, ids
 from unifex.cli.main import main
 from unifex.core.locks import lock_in_folder
 from unifex.core.progress import finish
-from unifex.gallery import bundle, corrections, picking
+from unifex.gallery import bundle, corrections, neighbours, picking
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import forget
 from unifex.gallery.library import Library
 from unifex.gallery.other_backbone import index_anew
 from unifex.gallery.relocating import relocate
+from unifex.maps import projection
 from unifex.models.embedder import Embedder, ModelError
 from unifex.retrieval.query import Query
 from unifex.retrieval.saved_search import SavedSearch
@@ -198,13 +199,14 @@ def test_an_item_of_too_many_tags_keeps_no_other_from_being_tagged(gallery):
 # --- the same picture is the same item -------------------------------------------------------------------------------
 
 
-def test_a_picture_that_was_rated_is_found_by_what_was_saved(gallery, folder):
+def test_a_picture_that_was_rated_is_found_by_what_was_saved(gallery, folder, monkeypatch):
     photo(folder / "a.jpg", 7)
     run_index(gallery, folder)
     item = gallery.item_at("a.jpg").id
     by_it = SavedSearch.new(gallery, "by it", Query(items=(item,)), k=3)
     marked = SavedSearch.new(gallery, "marked", Query(text="", items=(gallery.item_at(DISC).id,), more=(item,)), k=24)
-    gallery.neighbours()
+    before = gallery.neighbours()[1].positions
+    places = finish(projection.project(gallery)).coords
     photo(folder / "a.jpg", 7, comment=b"rated")
     assert run_index(gallery, folder).added == 1
     assert gallery.item_at("a.jpg").id == item
@@ -212,9 +214,12 @@ def test_a_picture_that_was_rated_is_found_by_what_was_saved(gallery, folder):
         assert saved.find(gallery).hits
         assert saved.count_new(gallery) == 0
     opened = Gallery.open(gallery.folder)
-    kept = opened.neighbours()[1].positions  # from those that were kept of it as it was
-    (gallery.folder / "neighbours.npz").unlink()
-    assert np.array_equal(kept, Gallery.open(gallery.folder).neighbours()[1].positions)
+    monkeypatch.setattr(type(opened.embedder.neck), "embed", None)  # what was made of it serves on
+    searched = []
+    monkeypatch.setattr(neighbours, "find", lambda *of, find=neighbours.find: searched.append(of[2]) or find(*of))
+    assert np.array_equal(opened.neighbours()[1].positions, before)
+    assert [len(rows) for rows in searched] == [0]
+    assert np.array_equal(finish(projection.project(opened)).coords, places)
 
 
 # --- whoever was killed or stopped -----------------------------------------------------------------------------------

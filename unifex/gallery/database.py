@@ -300,7 +300,7 @@ class Database:
         """The ids of both items of each correction of two items: that are there, left out or not."""
         query = (
             "SELECT one.id, other.id FROM corrections JOIN items AS one USING (uri, sha256) "
-            "JOIN items AS other ON other.uri = other_uri WHERE kind = ?"
+            "JOIN items AS other ON other.uri = other_uri AND other.id != one.id WHERE kind = ?"
         )
         with self.connect() as database:
             return database.execute(query, (kind,)).fetchall()

@@ -21,7 +21,7 @@ def one(connection: sqlite3.Connection, query: str, *values: object) -> Any:
 
 
 def insert(connection: sqlite3.Connection, source: int, batch: Sequence[Embedded]) -> list[int]:
-    """Ids of new items; a replaced one is new as well: an id always means the same image."""
+    """Ids of new items; a replaced one is new as well, until :func:`succeed` finds it to be of the same picture."""
     query = (
         "INSERT INTO items (uri, path, sha256, label, domain, split, extra, stamp, source) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -201,7 +201,11 @@ def succeed(connection: sqlite3.Connection, before: int, item: int) -> None:
     _say_as_well(connection, item, before)
     connection.execute("DELETE FROM tags WHERE item = ?", (item,))
     delete(connection, [item])
-    connection.execute("UPDATE items SET uri = ?, path = ?, sha256 = ?, stamp = ? WHERE id = ?", (*now, before))
+    connection.execute(
+        "UPDATE items SET uri = ?, path = ?, sha256 = ?, stamp = ?, "
+        "picture = CASE picture WHEN '' THEN sha256 ELSE picture END WHERE id = ?",
+        (*now, before),
+    )
     connection.execute("UPDATE tags SET sha256 = ? WHERE item = ?", (sha256, before))
     tags.give(connection, [(before, tag) for tag in fresh])
     connection.execute(

@@ -23,7 +23,6 @@ from unifex.vector_index.matches import Exclusion, Matches
 
 NEIGHBOURS = 15
 SEARCHED_AT_ONCE = 2048
-_NONE_THERE = np.iinfo(np.int64).max  # an id that no item has
 
 
 @dataclass(frozen=True)
@@ -83,15 +82,7 @@ class Kept:
     def read(cls, path: Path, origin: Origin, items: np.ndarray) -> Kept | None:
         """What :meth:`write` wrote, if it is of the gallery that has these ``items`` now."""
         stored = derived.read_arrays(path, origin)
-        return cls(**stored).of(items) if stored else None
-
-    def of(self, items: np.ndarray) -> Kept:
-        """Without the items that are of another image now, by a file that changed but its picture did not, or in a
-        gallery that parted from this one: they are looked for anew, and so are the neighbours of whose they were."""
-        at = positions_of(items["id"], self.ids)
-        other = (at >= 0) & (items["content"][at] != self.items["content"]) if len(items) else np.zeros(len(at), bool)
-        near = np.where(np.isin(self.near, self.ids[other]), _NONE_THERE, self.near)
-        return Kept(self.items[~other], near[~other], self.scores[~other])
+        return cls(**stored) if stored and derived.items_agree(stored["items"], items) else None
 
     def write(self, path: Path, origin: Origin) -> None:
         """Keep them beside the embeddings."""

@@ -34,11 +34,12 @@ CREATE TABLE IF NOT EXISTS features (
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT UNIQUE NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
     label TEXT NOT NULL, domain TEXT NOT NULL, split TEXT NOT NULL, stamp TEXT NOT NULL, source INTEGER NOT NULL,
-    extra TEXT NOT NULL DEFAULT '');
+    extra TEXT NOT NULL DEFAULT '', picture TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS refused (
     source INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (source, path)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS items_sha256 ON items (sha256);
 CREATE INDEX IF NOT EXISTS items_path ON items (path);
+CREATE INDEX IF NOT EXISTS items_picture ON items (id, picture) WHERE picture > '';
 CREATE INDEX IF NOT EXISTS features_shard ON features (shard);
 CREATE INDEX IF NOT EXISTS features_unmeasured ON features (sha256) WHERE stored IS NULL;
 CREATE INDEX IF NOT EXISTS features_unasked ON features (sha256) WHERE metadata IS NULL;
@@ -125,7 +126,7 @@ MIGRATIONS = (
         fill=_drop_what_asked_for_dates,
     ),
     Migration(columns={"state": {"changed": f"INTEGER NOT NULL DEFAULT {_UNKNOWN}"}}, fill=_note_a_change),
-    Migration(columns={"features": {"keywords": "TEXT"}}),
+    Migration(columns={"features": {"keywords": "TEXT"}, "items": {"picture": "TEXT NOT NULL DEFAULT ''"}}),
 )
 
 
