@@ -19,7 +19,7 @@ from unifex.data.item import Item, Skipped
 from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
-from unifex.gallery.errors import GalleryBusy, NoSuchGallery
+from unifex.gallery.errors import GalleryBusy, GalleryError, NoSuchGallery
 from unifex.gallery.features import Comparison
 from unifex.gallery.image_store import ImageStore
 from unifex.gallery.item_rows import GONE, one
@@ -83,7 +83,8 @@ class Writer:
         self._images.measure()
         if self._database.writing_path.exists():
             self.drop_left()
-            self._images.drop_unused()
+            with contextlib.suppress(GalleryError):  # what is damaged is told when it is read
+                self._images.drop_unused()
             self._images.clean_up()
         self._database.writing_path.touch()
 
@@ -370,7 +371,8 @@ def writing(database: Database) -> Iterator[Writer]:
         try:
             yield writer
         except (GeneratorExit, KeyboardInterrupt, UnifexError):  # between two commits: nothing is half done
-            writer.close()
+            with contextlib.suppress(OSError, UnifexError):  # where it is there no more, that is what is told
+                writer.close()
             raise
         writer.close()
     finally:
