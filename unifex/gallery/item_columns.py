@@ -37,7 +37,7 @@ def item_table(database: sqlite3.Connection, known: ItemTable | None = None) -> 
         labels.append(label)
     texts = map(CategoricalColumn.of, (domains, splits, labels))
     still = np.array([(id, picture.encode()) for id, picture in database.execute(_STILL, since)], ITEM)
-    found = ItemTable(now, np.array(ids, np.int64), np.array(hashes, "S64"), *texts, still)
+    found = ItemTable(now, np.array(ids, np.int64), np.array(hashes, "S64"), *texts, still=still)
     return known.followed_by(found) if known else found
 
 

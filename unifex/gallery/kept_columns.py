@@ -45,7 +45,7 @@ def read_items(path: Path, origin: Origin, state: str) -> ItemTable | None:
     kept = _read(path, origin, state)
     if kept is None or "still" not in kept:  # of an earlier version
         return None
-    return ItemTable(int(kept["version"]), kept["ids"], kept["hashes"], *_unpacked(kept), kept["still"])
+    return ItemTable(int(kept["version"]), kept["ids"], kept["hashes"], *_unpacked(kept), still=kept["still"])
 
 
 def _read(path: Path, origin: Origin, state: str) -> dict[str, np.ndarray] | None:
