@@ -31,7 +31,7 @@ from unifex.gallery.library import Broken, Library
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 
-FORMS = range(1, 15)
+FORMS = range(1, 16)
 LAST = FORMS[-1]
 HITS = [  # of what is like shapes/disc/1.png, as the versions found them themselves
     ("shapes/disc/0.png", "ring", 0.849166), ("shapes/square/1.png", "square", 0.311081),

@@ -11,6 +11,7 @@ from pathlib import Path
 ON_WINDOWS = os.name == "nt"
 WAIT_SECONDS, TRIES = 0.05, 40  # for a reader of a file that is to be replaced
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+MAX_NAME = 80  # bytes of what a gallery or a model is called
 
 
 def replace(source: Path, target: Path) -> None:
@@ -27,6 +28,11 @@ def delete(path: Path) -> None:
     """Delete a file that nothing names any more; on Windows one that is still mapped into memory stays where it is."""
     with contextlib.suppress(PermissionError) if ON_WINDOWS else contextlib.nullcontext():
         path.unlink(missing_ok=True)
+
+
+def is_name(text: str) -> bool:
+    """Whether a gallery or a model can be called so, as a folder can everywhere, but for :func:`is_device`."""
+    return bool(re.fullmatch(r"\w[\w .()+-]*", text)) and len(text.encode()) <= MAX_NAME
 
 
 def is_device(name: str) -> bool:

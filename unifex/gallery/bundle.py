@@ -33,6 +33,7 @@ from unifex.core.language import say, to_say
 from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
+from unifex.data.archive import MAX_ENTRIES
 from unifex.gallery.bundle_file import CONTENTS, SCHEMA, SEARCHES_FILE, WIDEST, BundleFile, Contents, refusing
 from unifex.gallery.bundle_model import adopt_model, searched_with
 from unifex.gallery.config import GalleryConfig
@@ -87,6 +88,7 @@ def pack(
         kept = _searches(searches)
         if kept:
             files[SEARCHES_FILE] = lambda: with_checksum({"searches": kept})
+        _check_fits(gallery, len(files))
         stage = Stage(to_say("packing"), len(files), to_say("files"))
         for done, (name, content) in enumerate(sorted(files.items())):
             if done % 64 == 0:
@@ -103,6 +105,20 @@ def pack(
         )
         archive.writestr(CONTENTS, json.dumps(asdict(contents)))
     return Packed(str(out), contents.items, out.stat().st_size, images, len(kept))
+
+
+def _check_fits(gallery: Gallery, files: int) -> None:
+    """Raises ``GalleryError`` for more files than ``unpack`` takes: it would be of no use."""
+    if files >= MAX_ENTRIES:  # one more says what they are
+        raise GalleryError(
+            say(
+                "gallery '{name}' cannot be packed: it has {files:,} files, and a bundle at most {most:,}; pack it "
+                "without its images, or galleries of some of its items",
+                name=gallery.name,
+                files=files,
+                most=MAX_ENTRIES,
+            )
+        )
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ def searched_with(gallery: Gallery, scratch: Path) -> dict[str, Path | Callable[
     """
     folder, names = scratch / "model", () if gallery.config.model.startswith(RAW) else FILES
     if names:
+        check_name(gallery.config.model, "model")  # an earlier version kept models that nobody can unpack
         # Before the configuration is read, which follows it: it may have been trained anew under its name, or come
         # with a later version.
         gallery.embedder.save(folder)

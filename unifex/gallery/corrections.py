@@ -40,6 +40,7 @@ CREATE VIEW IF NOT EXISTS shown AS
 INDICES = """
 CREATE INDEX IF NOT EXISTS corrections_uri ON corrections (uri);
 CREATE INDEX IF NOT EXISTS corrections_other ON corrections (other_uri);
+CREATE INDEX IF NOT EXISTS corrections_sha256 ON corrections (sha256);
 """
 
 
@@ -68,8 +69,6 @@ class Correction:
             raise ValueError(f"no correction '{self.kind}'; there are: {', '.join(KINDS)}")
         for name in ("label", "domain"):  # in the form that items have theirs
             object.__setattr__(self, name, printable(getattr(self, name)))
-        if self.kind in OF_TWO and self.uri == self.other_uri:
-            raise UnifexError(say("'{path}' is one item; '{kind}' takes two", path=self.path, kind=self.kind))
 
     @property
     def sentence(self) -> str:
@@ -95,7 +94,7 @@ def drop(item: Record) -> Correction:
 
 def same(item: Record, other: Record) -> Correction:
     """Both show the same thing. Raises ``UnifexError`` for one item twice."""
-    return Correction("same", item.uri, item.path, item.sha256, other_uri=other.uri, other_path=other.path)
+    return _of_pair("same", item, other)
 
 
 def distinct(item: Record, other: Record) -> Correction:
@@ -104,7 +103,14 @@ def distinct(item: Record, other: Record) -> Correction:
         raise UnifexError(
             say("'{path}' and '{path2}' have the same bytes: they are copies", path=item.path, path2=other.path)
         )
-    return Correction("distinct", item.uri, item.path, item.sha256, other_uri=other.uri, other_path=other.path)
+    return _of_pair("distinct", item, other)
+
+
+def _of_pair(kind: str, item: Record, other: Record) -> Correction:
+    """What is stored may be of one item, by an earlier version, and is read to be taken back; nobody says it anew."""
+    if item.uri == other.uri:
+        raise UnifexError(say("'{path}' is one item; '{kind}' takes two", path=item.path, kind=kind))
+    return Correction(kind, item.uri, item.path, item.sha256, other_uri=other.uri, other_path=other.path)
 
 
 COLUMNS = tuple(field.name for field in fields(Correction))

@@ -300,7 +300,7 @@ class Database:
         """The ids of both items of each correction of two items: that are there, left out or not."""
         query = (
             "SELECT one.id, other.id FROM corrections JOIN items AS one USING (uri, sha256) "
-            "JOIN items AS other ON other.uri = other_uri WHERE kind = ?"
+            "JOIN items AS other ON other.uri = other_uri AND other.id != one.id WHERE kind = ?"
         )
         with self.connect() as database:
             return database.execute(query, (kind,)).fetchall()
@@ -313,8 +313,9 @@ class Database:
     def sources(self) -> list[Registered]:
         """What it was indexed from, in the order of the first time."""
         with self.connect() as database:
-            rows = database.execute("SELECT id, spec, keep, complete, options FROM sources ORDER BY id").fetchall()
-        return [Registered(id, spec, bool(keep), bool(complete), options) for id, spec, keep, complete, options in rows]
+            query = "SELECT id, spec, options, keep, complete, by_layout FROM sources ORDER BY id"
+            rows = database.execute(query).fetchall()
+        return [Registered(*row[:3], *map(bool, row[3:])) for row in rows]
 
     def listed_items(self) -> dict[int, int]:
         """How many items each source lists that lists any, by its id."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from unifex.core import derived, disk, system
 from unifex.core.files import write_atomically
+from unifex.gallery import tags
 from unifex.gallery.database import Database
 from unifex.gallery.item_rows import one
 from unifex.gallery.pictures import thumbnail_origin
@@ -41,8 +42,8 @@ class ImageStore:
         sizes = {entry.sha256: self._write_files(entry) for entry in fresh.values()}
         shard = self._new_shard(connection, [entry.features for entry in fresh.values()]) if fresh else 0
         connection.executemany(
-            "INSERT INTO features (sha256, shard, row, width, height, bytes, original, stored, taken, metadata) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO features (sha256, shard, row, width, height, bytes, original, stored, taken, metadata, "
+            "keywords) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (e.sha256, shard, row, e.width, e.height, e.bytes, e.original_name, sizes[e.sha256], *_said(e))
                 for row, e in enumerate(fresh.values())
@@ -158,6 +159,6 @@ class ImageStore:
             )
 
 
-def _said(entry: Embedded) -> tuple[str | None, str | None]:
+def _said(entry: Embedded) -> tuple[str | None, str | None, str | None]:
     """What its file says, as a row; nothing where nobody looked."""
-    return entry.said.row if entry.said else (None, None)
+    return (*entry.said.row, tags.as_row(entry.said.keywords)) if entry.said else (None, None, None)

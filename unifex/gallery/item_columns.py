@@ -12,9 +12,10 @@ import numpy as np
 
 from unifex.core.metadata import TAKEN, columns_of_row
 from unifex.gallery import tags
-from unifex.gallery.snapshot import CategoricalColumn, FurtherColumns, ItemTable
+from unifex.gallery.snapshot import ITEM, CategoricalColumn, FurtherColumns, ItemTable
 
 _SHOWN = "SELECT id, sha256, domain, split, label FROM shown WHERE id > ? ORDER BY id"
+_STILL = "SELECT id, picture FROM items WHERE picture > '' AND typeof(picture) = 'text' AND id > ? ORDER BY id"
 _DATED = (
     "SELECT id, taken FROM features JOIN items USING (sha256) WHERE taken > '' AND typeof(taken) = 'text' AND id > ?"
 )
@@ -27,14 +28,16 @@ def item_table(database: sqlite3.Connection, known: ItemTable | None = None) -> 
     now = version(database)
     known = known if known and has_only_grown(database, known.version) else None
     ids, hashes, domains, splits, labels = [], [], [], [], []
-    for id, sha256, domain, split, label in database.execute(_SHOWN, (_last(known.ids if known else None),)):
+    since = (_last(known.ids if known else None),)
+    for id, sha256, domain, split, label in database.execute(_SHOWN, since):
         ids.append(id)  # one by one: a million rows at once cost half the time more
         hashes.append(sha256)
         domains.append(domain)
         splits.append(split)
         labels.append(label)
     texts = map(CategoricalColumn.of, (domains, splits, labels))
-    found = ItemTable(now, np.array(ids, np.int64), np.array(hashes, "S64"), *texts)
+    still = np.array([(id, picture.encode()) for id, picture in database.execute(_STILL, since)], ITEM)
+    found = ItemTable(now, np.array(ids, np.int64), np.array(hashes, "S64"), *texts, still=still)
     return known.followed_by(found) if known else found
 
 

@@ -21,7 +21,7 @@ def one(connection: sqlite3.Connection, query: str, *values: object) -> Any:
 
 
 def insert(connection: sqlite3.Connection, source: int, batch: Sequence[Embedded]) -> list[int]:
-    """Ids of new items; a replaced one is new as well: an id always means the same image."""
+    """Ids of new items; a replaced one is new as well, until :func:`succeed` finds it to be of the same picture."""
     query = (
         "INSERT INTO items (uri, path, sha256, label, domain, split, extra, stamp, source) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -41,6 +41,11 @@ def vacate(connection: sqlite3.Connection, wanted: dict[str, int]) -> bool:
     return vacated
 
 
+def at(connection: sqlite3.Connection, uri: str) -> tuple[int, str] | None:
+    """Id and sha256 of the item at a place."""
+    return connection.execute("SELECT id, sha256 FROM items WHERE uri = ?", (uri,)).fetchone()
+
+
 def make_way(connection: sqlite3.Connection, item: int) -> None:
     """An item leaves its place, until it is found elsewhere or :meth:`Writer.drop_left` removes it."""
     uri = one(connection, "SELECT uri FROM items WHERE id = ?", item)
@@ -51,8 +56,22 @@ def rename(connection: sqlite3.Connection, item: int, uri: str) -> None:
     """Give an item another uri; what people said of it goes with it."""
     before = one(connection, "SELECT uri FROM items WHERE id = ?", item)
     connection.execute("UPDATE items SET uri = ? WHERE id = ?", (uri, item))
-    connection.execute("UPDATE OR REPLACE corrections SET uri = ? WHERE uri = ?", (uri, before))
-    connection.execute("UPDATE OR REPLACE corrections SET other_uri = ? WHERE other_uri = ?", (uri, before))
+    say_of(connection, before, uri, "REPLACE")
+
+
+def say_of(connection: sqlite3.Connection, before: str, uri: str, conflict: str) -> None:
+    """What people said of the item at one place they say of that at another; two of a pair that are one by now are
+    none. ``conflict``: REPLACE or IGNORE what is said there already."""
+    for column in ("uri", "other_uri"):
+        connection.execute(f"UPDATE OR {conflict} corrections SET {column} = ? WHERE {column} = ?", (uri, before))
+    drop_pair_of_one(connection, uri)
+
+
+def drop_pair_of_one(connection: sqlite3.Connection, uri: str) -> None:
+    """No item is the same as itself, or distinct from it."""
+    connection.execute(
+        "DELETE FROM corrections WHERE kind IN ('same', 'distinct') AND uri = ? AND other_uri = uri", (uri,)
+    )
 
 
 def move(connection: sqlite3.Connection, item: int, uri: str, stamp: str) -> None:
@@ -70,24 +89,49 @@ def list_items(connection: sqlite3.Connection, source: int, items: Iterable[tupl
     items = list(items)
     of_none = "DELETE FROM listings WHERE item = ? AND source NOT IN (SELECT id FROM sources)"
     connection.executemany(of_none, [(item,) for item, _ in items])
-    _retag(connection, source, items)
     now = one(connection, "SELECT version FROM state")
-    connection.executemany(
-        "INSERT INTO listings (item, source, path, label, domain, split, extra, tags, since) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item, source) DO UPDATE SET "
-        "path = excluded.path, label = excluded.label, domain = excluded.domain, split = excluded.split, "
-        "extra = excluded.extra, tags = excluded.tags, since = CASE WHEN (label, domain, split, extra) = "
-        "(excluded.label, excluded.domain, excluded.split, excluded.extra) THEN since ELSE excluded.since END",
-        [(item, source, i.path, *i.labels.row, tags.as_row(i.tags), now) for item, i in items],
+    for item, said in items:
+        _list(connection, item, source, (said.path, *said.labels.row), said.tags, now)
+
+
+_LISTED = "item, source, path, label, domain, split, extra, tags, since"
+_LIST = f"""INSERT INTO listings ({_LISTED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item, source) DO UPDATE SET
+    path = excluded.path, label = excluded.label, domain = excluded.domain, split = excluded.split,
+    extra = excluded.extra, tags = excluded.tags, since = CASE WHEN (label, domain, split, extra) =
+    (excluded.label, excluded.domain, excluded.split, excluded.extra) THEN since ELSE excluded.since END"""
+
+
+def _list(
+    connection: sqlite3.Connection, item: int, source: int, said: Sequence[str], given: Sequence[str], since: int
+) -> None:
+    """Note what a source says of an item since a version: path and ``Labels.row``, and the tags that it gives."""
+    _retag(connection, source, item, given)
+    connection.execute(_LIST, (item, source, *said, tags.as_row(given), since))
+
+
+def _retag(connection: sqlite3.Connection, source: int, item: int, said: Sequence[str]) -> None:
+    """A source that said other tags of an item says these; what others say, or its file, is not taken away."""
+    before = tags.of_row(one(connection, "SELECT tags FROM listings WHERE item = ? AND source = ?", item, source) or "")
+    tags.give(connection, [(item, tag) for tag in said if tag not in before])
+    if withdrawn := set(before).difference(said):
+        tags.take_away(connection, [item], withdrawn - _given(connection, item, but=source))
+
+
+def _given(connection: sqlite3.Connection, item: int, but: int = 0) -> set[str]:
+    """The tags that an item has of its file and its sources, ``but`` for one, whatever people took away of them."""
+    rows = connection.execute(
+        "SELECT tags FROM listings WHERE item = ?1 AND source != ?2 UNION ALL "
+        "SELECT keywords FROM items JOIN features USING (sha256) WHERE items.id = ?1",
+        (item, but),
     )
+    return {tag for (text,) in rows for tag in tags.of_row(text or "")}
 
 
-def _retag(connection: sqlite3.Connection, source: int, items: Sequence[tuple[int, Item]]) -> None:
-    query = "SELECT tags FROM listings WHERE item = ? AND source = ?"
-    for item, now in items:
-        before = tags.of_row(one(connection, query, item, source) or "")
-        tags.give(connection, [(item, tag) for tag in now.tags if tag not in before])
-        tags.take_away(connection, [item], [tag for tag in before if tag not in now.tags])
+def unlist(connection: sqlite3.Connection, source: int, items: Iterable[int]) -> None:
+    """A source has nothing to say of these items any more."""
+    for item in items:
+        _retag(connection, source, item, ())
+        connection.execute("DELETE FROM listings WHERE source = ? AND item = ?", (source, item))
 
 
 def settle(connection: sqlite3.Connection, items: Iterable[int]) -> int:
@@ -98,12 +142,13 @@ def settle(connection: sqlite3.Connection, items: Iterable[int]) -> int:
     )
     relabelled = 0
     for item in items:
-        said = listings.settle(
-            [
-                Listing(source, path, _labels(label, domain, split, extra), *rest)
-                for label, domain, split, extra, source, path, *rest in connection.execute(query, (item,))
-            ]
-        )
+        listed = [
+            Listing(source, path, labels_of(label, domain, split, extra), *rest)
+            for label, domain, split, extra, source, path, *rest in connection.execute(query, (item,))
+        ]
+        if not listed:  # what a killed writer of an earlier version left, until it is removed
+            continue
+        said = listings.settle(listed)
         known = "SELECT uri, source, path, label, domain, split, extra FROM items WHERE id = ?"
         uri, source, path, *labels = connection.execute(known, (item,)).fetchone()
         relabelled += tuple(labels[:3]) != said.labels.row[:3]
@@ -118,7 +163,7 @@ def settle(connection: sqlite3.Connection, items: Iterable[int]) -> int:
     return relabelled
 
 
-def _labels(label: str, domain: str, split: str, extra: str) -> Labels:
+def labels_of(label: str, domain: str, split: str, extra: str) -> Labels:
     """Further columns that somebody has damaged are none: what is indexed next says them again."""
     try:
         return Labels.from_row(label, domain, split, extra)
@@ -128,33 +173,65 @@ def _labels(label: str, domain: str, split: str, extra: str) -> Labels:
 
 def adopt_corrections(connection: sqlite3.Connection, batch: Sequence[Embedded]) -> None:
     """A correction belongs to an image: one whose item is no more goes to a new item of the same image."""
-    orphans = connection.execute(
-        "SELECT sha256, kind, uri, other_uri FROM corrections WHERE NOT EXISTS "
-        "(SELECT 1 FROM items WHERE items.uri = corrections.uri AND items.sha256 = corrections.sha256)"
-    ).fetchall()
-    new = {entry.sha256: entry.item for entry in reversed(batch)} if orphans else {}
-    for sha256, *said in orphans:
-        if item := new.get(sha256):
+    query = f"SELECT kind, uri, other_uri FROM corrections WHERE sha256 = ? AND NOT {_HAS_ITEM}"
+    new = {entry.sha256: entry.item for entry in reversed(batch)}
+    for sha256, item in new.items():
+        for said in connection.execute(query, (sha256,)).fetchall():
             connection.execute(
                 "UPDATE OR IGNORE corrections SET uri = ?, path = ? WHERE kind = ? AND uri = ? AND other_uri = ?",
                 (item.uri, item.path, *said),
             )
+            drop_pair_of_one(connection, item.uri)
+
+
+_HAS_ITEM = "EXISTS (SELECT 1 FROM items WHERE items.uri = corrections.uri AND items.sha256 = corrections.sha256)"
 
 
 def succeed(connection: sqlite3.Connection, before: int, item: int) -> None:
-    """An item shows the same picture as the one that was at its place before: what sources and people said goes with
-    it, where nothing is said of it yet."""
-    query = "SELECT uri, path, sha256 FROM items WHERE id = ?"
-    was, now = (connection.execute(query, (id,)).fetchone() for id in (before, item))
+    """A new item shows the very picture of the one that was at its place ``before``: it is that one, as it is now.
+
+    So whatever names it by its id finds it still. Of its tags come those that its file or source did not give before:
+    of what they gave, people may have taken some away.
+    """
+    columns = "uri, path, sha256, stamp"
+    was, _, old, _ = connection.execute(f"SELECT {columns} FROM items WHERE id = ?", (before,)).fetchone()
+    now = uri, path, sha256, _ = connection.execute(f"SELECT {columns} FROM items WHERE id = ?", (item,)).fetchone()
+    has = {tag for (tag,) in connection.execute("SELECT tag FROM tags WHERE item = ?", (item,))}
+    fresh = has - _given(connection, before)
+    _say_as_well(connection, item, before)
+    connection.execute("DELETE FROM tags WHERE item = ?", (item,))
+    delete(connection, [item])
     connection.execute(
-        "UPDATE OR IGNORE corrections SET uri = ?, path = ?, sha256 = ? WHERE uri = ? AND sha256 = ?",
-        (*now, was[0], was[2]),
+        "UPDATE items SET uri = ?, path = ?, sha256 = ?, stamp = ?, "
+        "picture = CASE picture WHEN '' THEN sha256 ELSE picture END WHERE id = ?",
+        (*now, before),
     )
+    connection.execute("UPDATE tags SET sha256 = ? WHERE item = ?", (sha256, before))
+    tags.give(connection, [(before, tag) for tag in fresh])
     connection.execute(
-        "UPDATE OR IGNORE corrections SET other_uri = ?, other_path = ? WHERE other_uri = ?", (*now[:2], was[0])
+        "UPDATE corrections SET path = ?, sha256 = ? WHERE uri = ? AND sha256 = ?", (path, sha256, was, old)
     )
-    connection.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (item, before))
-    connection.execute("UPDATE OR IGNORE tags SET item = ?, sha256 = ? WHERE item = ?", (item, now[2], before))
+    connection.execute("UPDATE corrections SET other_path = ? WHERE other_uri = ?", (path, was))
+    say_of(connection, was, uri, "IGNORE")
+    connection.execute("DELETE FROM corrections WHERE uri = ?1 OR other_uri = ?1", (was,))  # said anew meanwhile
+    settle(connection, [before])
+
+
+def _say_as_well(connection: sqlite3.Connection, item: int, before: int) -> None:
+    """What sources say of an item, they say of another, too, and are not newer for that."""
+    query = f"SELECT {_LISTED} FROM listings WHERE item = ?"
+    for _, source, *said, given, since in connection.execute(query, (item,)).fetchall():
+        _list(connection, before, source, said, tags.of_row(given), since)
+
+
+def inherit(connection: sqlite3.Connection, before: int, item: int) -> None:
+    """Another picture is at a place now: what lists said of that, they say of this one."""
+    query = (
+        f"SELECT {_LISTED} FROM listings WHERE item = ? AND source NOT IN (SELECT source FROM listings WHERE item = ?)"
+    )
+    for _, source, *said, given, since in connection.execute(query, (before, item)).fetchall():
+        _list(connection, item, source, said, tags.of_row(given), since)
+    settle(connection, [item])
 
 
 def said_of(connection: sqlite3.Connection, item: int, successor: int | None) -> tuple[int, int]:
@@ -166,11 +243,22 @@ def said_of(connection: sqlite3.Connection, item: int, successor: int | None) ->
 
 def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:
     """Two items turn out to be one: what was said of the one that goes is said of the other, where that is free."""
-    uris = [one(connection, "SELECT uri FROM items WHERE id = ?", item) for item in (stays, goes)]
-    connection.execute("UPDATE OR IGNORE corrections SET uri = ? WHERE uri = ?", uris)
+    uri, place = (one(connection, "SELECT uri FROM items WHERE id = ?", item) for item in (stays, goes))
+    _show_what_one_shows(connection, stays, goes)
+    say_of(connection, place, uri, "IGNORE")
     connection.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (stays, goes))
     tags.join(connection, stays, goes)
     delete(connection, [goes])
+
+
+def _show_what_one_shows(connection: sqlite3.Connection, *items: int) -> None:
+    """Of items of one image that are one by now, a drop that was not said of all is not said of it: it was said of a
+    copy, so that the other is kept."""
+    dropped = "SELECT COUNT(*) FROM items JOIN corrections USING (uri, sha256) WHERE kind = 'drop' AND id = ?"
+    contents = {one(connection, "SELECT sha256 FROM items WHERE id = ?", item) for item in items}
+    if len(contents) == 1 and not all(one(connection, dropped, item) for item in items):
+        query = "DELETE FROM corrections WHERE kind = 'drop' AND uri = (SELECT uri FROM items WHERE id = ?)"
+        connection.executemany(query + " AND sha256 = ?", [(item, *contents) for item in items])
 
 
 def new_source(connection: sqlite3.Connection) -> int:
@@ -193,7 +281,22 @@ def relocate_sources(connection: sqlite3.Connection, moving: Mapping[int, str]) 
 
 
 def delete(connection: sqlite3.Connection, items: Iterable[int]) -> None:
-    """Remove items, and what is listed of them; their images stay."""
+    """Remove items, and what is listed of them; their images stay. Of an image that another item still shows nothing is
+    left out any more: that was said of a copy which is no more."""
     rows = [(int(item),) for item in items]
+    contents = {one(connection, "SELECT sha256 FROM items WHERE id = ?", *row) for row in rows}
     connection.executemany("DELETE FROM items WHERE id = ?", rows)
     connection.executemany("DELETE FROM listings WHERE item = ?", rows)
+    connection.executemany(
+        f"DELETE FROM corrections WHERE kind = 'drop' AND sha256 = ?1 AND NOT {_HAS_ITEM} "
+        "AND EXISTS (SELECT 1 FROM shown WHERE shown.sha256 = ?1)",
+        [(sha256,) for sha256 in contents if sha256],
+    )
+
+
+def delete_unlisted(connection: sqlite3.Connection) -> int:
+    """Remove the items that no source lists, as a writer of an earlier version left them that was killed."""
+    query = "SELECT id FROM items WHERE NOT EXISTS (SELECT 1 FROM listings WHERE item = items.id)"
+    found = [item for (item,) in connection.execute(query)]
+    delete(connection, found)
+    return len(found)

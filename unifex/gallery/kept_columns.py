@@ -36,15 +36,16 @@ def write_items(path: Path, table: ItemTable, origin: Origin, state: str) -> Non
     """Keep a table of items as of a ``state`` of the gallery."""
     texts = _packed(table.domains, table.splits, table.labels)
     version = np.array(table.version)
-    derived.write_arrays(path, origin, state=_text(state), version=version, ids=table.ids, hashes=table.hashes, **texts)
+    own = {"ids": table.ids, "hashes": table.hashes, "still": table.still}
+    derived.write_arrays(path, origin, state=_text(state), version=version, **own, **texts)
 
 
 def read_items(path: Path, origin: Origin, state: str) -> ItemTable | None:
     """What :func:`write_items` wrote; None when there is none of this state that is whole."""
     kept = _read(path, origin, state)
-    if kept is None:
+    if kept is None or "still" not in kept:  # of an earlier version
         return None
-    return ItemTable(int(kept["version"]), kept["ids"], kept["hashes"], *_unpacked(kept))
+    return ItemTable(int(kept["version"]), kept["ids"], kept["hashes"], *_unpacked(kept), still=kept["still"])
 
 
 def _read(path: Path, origin: Origin, state: str) -> dict[str, np.ndarray] | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import shutil
 import threading
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
 from unifex.core.progress import Work
-from unifex.core.system import ON_WINDOWS, is_device
+from unifex.core.system import MAX_NAME, ON_WINDOWS, is_device, is_name
 from unifex.core.text import reason, what_there_is
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.errors import GalleryError, NoSuchGallery
@@ -30,7 +30,6 @@ from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import MODELS, Embedder, keep_model
 from unifex.vector_index import index_types
 
-MAX_NAME = 80
 SEARCHES = ".searches"  # the folder of saved ones
 MOST_SEARCHES_BYTES = 8 << 20  # of a gallery's
 T = TypeVar("T")
@@ -41,7 +40,7 @@ _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
 def check_name(name: str, what: str = "gallery") -> str:
     """``name`` as a folder may be called. Raises :class:`GalleryError` that says which names are allowed."""
     name = unicodedata.normalize("NFC", name.strip())
-    if not re.fullmatch(r"\w[\w .()+-]*", name) or len(name.encode()) > MAX_NAME or name.lower() in _RESERVED:
+    if not is_name(name) or name.lower() in _RESERVED:
         raise GalleryError(
             say(
                 "'{name}' cannot name a {what}: use letters, digits, spaces and . _ - + ( ), start with a "
@@ -165,6 +164,7 @@ class Library:
         self.check_writable()
         folder = self.folder / check_name(name)
         if folder.name not in self.names():
+            self.sweep()
             folder.parent.mkdir(parents=True, exist_ok=True)
             Gallery.create(folder, embedder())
         return self.writable(folder.name)
@@ -251,6 +251,7 @@ class Library:
         self.check_writable()
         if not self.may_change(name):
             self.writable(name)  # which says why not
+        self.sweep()
         folder = self.folder / name
         trash = folder.with_name(f".deleted-{folder.name}")
         _remove(trash)
@@ -260,13 +261,24 @@ class Library:
             config = None  # nobody can tell whether it was in a store
         if config and config.store:
             self._release(folder, config)
-        self._when_idle(folder, lambda: folder.rename(trash))  # at once, so that a kill leaves no half gallery
-        self._open.pop(name, None)
-        _remove(trash)
+
+        def remove() -> None:
+            folder.rename(trash)  # at once, so that a kill leaves no half gallery
+            self._open.pop(name, None)
+            _remove(trash)
+
+        self._when_idle(folder, remove)
         if config:
             if all(other.id != config.id for other in self._configs()):
                 self.searches_path(config.id).unlink(missing_ok=True)
             self._leave_store(trash, config, elsewhere=True)
+
+    def sweep(self) -> None:
+        """Delete what processes left that were killed while they deleted a gallery, or made one of chosen items; what
+        one holds still stays."""
+        for folder in [path for kind in ("deleted", "picking") for path in self.folder.glob(f".{kind}-*")]:
+            with contextlib.suppress(UnifexError, OSError):
+                self._when_idle(folder, partial(_remove, folder))
 
     def _configs(self) -> Iterator[GalleryConfig]:
         """Of the galleries here that can tell. A folder that was copied has the id and the collection of the other:

@@ -88,6 +88,7 @@ def _write_features(gallery: Gallery, embedder: Embedder, folder: Path) -> Work[
         ThreadPoolExecutor(embedder.engine.workers) as threads,
     ):
         with database:
+            database.execute("DELETE FROM features WHERE sha256 NOT IN (SELECT sha256 FROM items)")
             database.execute("DELETE FROM shards WHERE id NOT IN (SELECT shard FROM features)")
         sizes = dict(database.execute("SELECT id, rows FROM shards"))
         for shard, group in groupby(places, lambda place: place.shard):

@@ -7,8 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from unifex.core.language import say, to_say
+from unifex.core.metadata import FileMetadata, columns_of_row
 from unifex.core.progress import Stage, Work
 from unifex.data.item import Item, Labels
+from unifex.gallery import tags
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library, check_name
@@ -40,7 +42,9 @@ def pick(
     if folder.name in library.names() or folder.exists():
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=folder.name))
     unfinished = folder.with_name(f".picking-{folder.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a server that was killed
+    library.sweep()
+    if unfinished.exists():
+        raise GalleryError(say("gallery '{name}' is being made already; choose another name", name=folder.name))
     stage = Stage(to_say("copying"), len(ids), to_say("items"))
     try:
         made = Gallery.create(unfinished, gallery.embedder, gallery.config.dim)
@@ -68,26 +72,40 @@ def _copy(
     labels: Labelling,
 ) -> None:
     features = gallery.features([record.sha256 for record in records])
-    known = writer.stored_hashes()
+    known, found = writer.stored_hashes(), _found_in(gallery, records)
     writer.commit(
         source,
         [
             Embedded(
-                Item(record.uri, record.path, lambda: b"", labels(record), keep=bool(record.original)),
+                Item(record.uri, record.path, lambda: b"", labels(record), stamp=stamp, keep=bool(record.original)),
                 record.sha256, record.width, record.height, record.bytes,
                 None if record.sha256 in known else row, gallery.thumbnail(record.sha256),
-                *_kept(gallery, record),
+                *_kept(gallery, record), said,
             )
-            for record, row in zip(records, features)
+            for record, row, (stamp, said) in zip(records, features, found)
         ],
     )  # fmt: skip
     new = made.find([record.uri for record in records], by=["uri"])
     alike = defaultdict(list)  # a change for each item would be a wait for the disk each
-    for record in records:
-        alike[record.tags] += new[record.uri]
-    for tags, ids in alike.items():
-        if tags:
-            writer.tag(ids, tags)
+    for record, (_, said) in zip(records, found):
+        taken_away = frozenset(said.keywords if said else ()).difference(record.tags)
+        alike[record.tags, taken_away] += new[record.uri]
+    for (tagged, taken_away), ids in alike.items():
+        if tagged:
+            writer.tag(ids, tagged)
+        if taken_away:
+            writer.untag(ids, [*taken_away])
+
+
+def _found_in(gallery: Gallery, records: Sequence[Record]) -> list[tuple[str, FileMetadata | None]]:
+    """The stamp of each file, and what it says where somebody looked, so that it is known as well as it was."""
+    query = "SELECT stamp, taken, metadata, keywords FROM items JOIN features USING (sha256) WHERE id = ?"
+    with gallery.database.connect() as database:
+        rows = [database.execute(query, (record.id,)).fetchone() or ("", None, None, None) for record in records]
+    return [
+        (stamp, None if others is None else FileMetadata(columns_of_row(taken, others), tags.of_row(keywords or "")))
+        for stamp, taken, others, keywords in rows
+    ]
 
 
 def _kept(gallery: Gallery, record: Record) -> tuple[bytes, str]:

@@ -68,13 +68,15 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Registered:
-    """A source of a gallery. ``options``: what else is needed to open it again, as text."""
+    """A source of a gallery. ``options``: what else is needed to open it again, as text; ``by_layout``: see
+    :mod:`unifex.gallery.listings`."""
 
     id: int
     spec: str
+    options: str
     keep: bool
     complete: bool
-    options: str
+    by_layout: bool = False
 
     @property
     def reading(self) -> Options:

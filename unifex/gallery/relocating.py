@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import product
+from pathlib import PurePosixPath
 
 from unifex.core import images
 from unifex.core.language import say
 from unifex.core.text import plural, printable
 from unifex.data import addresses, locations, store_tree
-from unifex.data.item import SourceError
+from unifex.data.item import Item, SourceError
 from unifex.data.locations import Place
+from unifex.gallery import item_rows
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import listing
-from unifex.gallery.records import Stored
-from unifex.gallery.writer import Relocated
+from unifex.gallery.records import Registered, Stored
+from unifex.gallery.writer import Relocated, Writer
 
 SAMPLE = 16  # images that are read and compared, of those whose store says that they may be others
 
@@ -31,8 +34,8 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
     target = addresses.remembered(new) if store_tree.is_address(new) else locations.typed(new).resolve().as_posix()
     with gallery.write() as writer:
         stored = writer.stored()
-        for spelling in _spellings(old, known):
-            moving = {text: there for text in stored or known if (there := locations.relocated(text, spelling, target))}
+        for texts, spelling in product((stored, known), _spellings(old, known)):
+            moving = {text: there for text in texts if (there := locations.relocated(text, spelling, target))}
             if moving:
                 break
         else:
@@ -48,16 +51,54 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
         if all(text == there for text, there in moving.items()):
             raise GalleryError(say("'{old}' is at '{new}' already; give the place where it is now", old=old, new=new))
         found = {text: there for text, there in moving.items() if there in stamps or locations.is_there(there)}
-        if not found and (stored or not stamps):
+        has_items = texts is stored
+        if not found and (has_items or not stamps):
             raise GalleryError(
                 say("nothing of '{old}' is at '{new}'; give the place where it is now", old=old, new=new)
             )
-        if stored and (stamps or store_tree.is_address(spelling)):
+        if has_items and (stamps or store_tree.is_address(spelling)):
             _check_most_are_there(len(found), len(moving), old, new)
             _check_alike(found, stored, stamps, new)
         outcome = writer.relocate(lambda text: moving.get(text) or locations.relocated(text, spelling, target))
+        _list_strays(gallery, writer, spelling, target, frozenset(moving.values()))
         gallery.derived.save()
     return outcome
+
+
+def _list_strays(gallery: Gallery, writer: Writer, old: str, target: str, moved: Collection[str]) -> None:
+    """What only a folder lists in which it lies no more, the source that the new place lies in lists from now on; where
+    there is none, that place is one. Else pruning the folder would take away what lies where it was said to."""
+    sources = gallery.sources()
+    around = [source for source in sources if _is_at(target, source.spec)]
+    near = [source for source in sources if source in around or _is_at(source.spec, target)]
+    listed = {source.id: writer.listed(source.id) for source in sources}
+    at_home = {item for source in near for item in listed[source.id]}
+    strays = {known.id: known for known in writer.stored().values() if known.uri in moved and known.id not in at_home}
+    home = max(around, key=lambda source: len(source.spec), default=None)
+    for source in (source for source in sources if source.by_layout and source not in near):
+        items = []
+        for id, (path, *labels, _) in listed[source.id].items():
+            if known := strays.get(id):
+                there = _path_in(home, path, source, old, target)
+                items.append((known, Item(known.uri, there, bytes, item_rows.labels_of(*labels), known.stamp)))
+        if items:
+            id = home.id if home else writer.begin_source(target, source.keep, source.options, by_layout=True)
+            writer.list_items(id, items)
+            if not home:
+                writer.finish_source(id)
+            writer.unlist(source.id, [known.id for known, _ in items])
+
+
+def _is_at(text: str, place: str) -> bool:
+    """Whether something lies at or below a place."""
+    return locations.relocated(text, place, place) is not None
+
+
+def _path_in(home: Registered | None, path: str, source: Registered, old: str, target: str) -> str:
+    """What a source calls that lay at ``path`` of another one before ``old`` became ``target``."""
+    below = path.removeprefix(old.removeprefix(source.spec).strip("/")).strip("/")
+    above = target.removeprefix(home.spec).strip("/") if home else ""
+    return "/".join(filter(None, (above, below))) or PurePosixPath(target).name
 
 
 def _spellings(old: str, known: Iterable[str]) -> list[str]:

@@ -30,15 +30,16 @@ CREATE TABLE IF NOT EXISTS shards (
 CREATE TABLE IF NOT EXISTS features (
     sha256 TEXT PRIMARY KEY, shard INTEGER NOT NULL, row INTEGER NOT NULL,
     width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL, original TEXT,
-    stored INTEGER, taken TEXT, metadata TEXT) WITHOUT ROWID;
+    stored INTEGER, taken TEXT, metadata TEXT, keywords TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT UNIQUE NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
     label TEXT NOT NULL, domain TEXT NOT NULL, split TEXT NOT NULL, stamp TEXT NOT NULL, source INTEGER NOT NULL,
-    extra TEXT NOT NULL DEFAULT '');
+    extra TEXT NOT NULL DEFAULT '', picture TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS refused (
     source INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (source, path)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS items_sha256 ON items (sha256);
 CREATE INDEX IF NOT EXISTS items_path ON items (path);
+CREATE INDEX IF NOT EXISTS items_picture ON items (id, picture) WHERE picture > '';
 CREATE INDEX IF NOT EXISTS features_shard ON features (shard);
 CREATE INDEX IF NOT EXISTS features_unmeasured ON features (sha256) WHERE stored IS NULL;
 CREATE INDEX IF NOT EXISTS features_unasked ON features (sha256) WHERE metadata IS NULL;
@@ -49,6 +50,7 @@ CREATE INDEX IF NOT EXISTS features_described ON features (sha256) WHERE metadat
     + corrections.INDICES
     + listings.TABLE
     + tags.TABLE
+    + tags.INDEX
 )
 _OF_SQLITE = {("table", name) for name in ("sqlite_sequence", "sqlite_stat1", "sqlite_stat4")}
 
@@ -124,6 +126,7 @@ MIGRATIONS = (
         fill=_drop_what_asked_for_dates,
     ),
     Migration(columns={"state": {"changed": f"INTEGER NOT NULL DEFAULT {_UNKNOWN}"}}, fill=_note_a_change),
+    Migration(columns={"features": {"keywords": "TEXT"}, "items": {"picture": "TEXT NOT NULL DEFAULT ''"}}),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -82,7 +82,10 @@ ITEM = np.dtype([("id", "<i8"), ("content", "S16")])  # the first 64 bits of an 
 
 @dataclass(frozen=True)
 class ItemTable:
-    """The items as committed at ``version``, by ascending id: ids int64 [N], hashes bytes S64 [N], texts."""
+    """The items as committed at ``version``, by ascending id: ids int64 [N], hashes bytes S64 [N], texts.
+
+    ``still``: :data:`ITEM` of those whose file changed but their picture did not, as they were at first.
+    """
 
     version: int
     ids: np.ndarray
@@ -90,6 +93,7 @@ class ItemTable:
     domains: CategoricalColumn
     splits: CategoricalColumn
     labels: CategoricalColumn
+    still: np.ndarray = field(default_factory=lambda: np.empty(0, ITEM))
 
     def followed_by(self, others: ItemTable) -> ItemTable:
         """As committed when ``others``, whose ids are larger, had come."""
@@ -100,13 +104,16 @@ class ItemTable:
             self.domains.followed_by(others.domains),
             self.splits.followed_by(others.splits),
             self.labels.followed_by(others.labels),
+            np.concatenate([self.still, others.still]),
         )
 
     @cached_property
     def items(self) -> np.ndarray:
-        """:data:`ITEM` [N]: which images derived files are of."""
+        """:data:`ITEM` [N]: which pictures derived files are of."""
         items = np.empty(len(self.ids), ITEM)
         items["id"], items["content"] = self.ids, self.hashes.astype("S16")
+        at = positions_of(self.ids, self.still["id"])
+        items["content"][at[at >= 0]] = self.still["content"][at >= 0]
         return items
 
     def sha256s(self, positions: np.ndarray | slice = slice(None)) -> list[str]:

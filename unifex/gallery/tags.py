@@ -27,6 +27,7 @@ TABLE = """
 CREATE TABLE IF NOT EXISTS tags (
     item INTEGER NOT NULL, tag TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (item, tag)) WITHOUT ROWID;
 """
+INDEX = "CREATE INDEX IF NOT EXISTS tags_sha256 ON tags (sha256);"
 OF_ITEM = "COALESCE((SELECT group_concat(tag, char(10)) FROM tags WHERE tags.item = shown.id), '')"
 SHOWN = "SELECT tags.item, tags.tag FROM tags JOIN shown ON shown.id = tags.item"
 
@@ -92,14 +93,15 @@ class TagColumn:
         return np.bincount(self.codes[left[self.positions]], minlength=len(self.names))
 
 
-def add(connection: sqlite3.Connection, items: Iterable[int], tags: Iterable[str]) -> None:
-    """Put tags on items that are there. Raises ``UnifexError`` when one would have too many."""
-    rows = [(tag, int(item)) for item in items for tag in tags]
-    connection.executemany(
-        "INSERT OR IGNORE INTO tags (item, tag, sha256) SELECT id, ?, sha256 FROM items WHERE id = ?", rows
-    )
-    if connection.execute("SELECT 1 FROM tags GROUP BY item HAVING COUNT(*) > ?", (MOST,)).fetchone():
-        raise UnifexError(say("an item has at most {tags}; take some away first", tags=plural(MOST, "tag", "tags")))
+def add(connection: sqlite3.Connection, items: Iterable[int], tags: Sequence[str]) -> None:
+    """Put tags on items that are there. Raises ``UnifexError`` when one would have too many; one that has more, as two
+    may that turned out to be one, is in nobody's way."""
+    put = "INSERT OR IGNORE INTO tags (item, tag, sha256) SELECT id, ?, sha256 FROM items WHERE id = ?"
+    count = "SELECT COUNT(*) FROM tags WHERE item = ?"
+    for item in map(int, items):
+        came = connection.executemany(put, [(tag, item) for tag in tags]).rowcount
+        if came and connection.execute(count, (item,)).fetchone()[0] > MOST:
+            raise UnifexError(say("an item has at most {tags}; take some away first", tags=plural(MOST, "tag", "tags")))
 
 
 def give(connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> None:
@@ -118,11 +120,11 @@ def take_away(connection: sqlite3.Connection, items: Iterable[int], tags: Iterab
 
 def adopt(connection: sqlite3.Connection, new: Mapping[str, int]) -> None:
     """Tags whose item is no more go to a new item of the same image: sha256 -> its id."""
-    orphans = connection.execute(
-        "SELECT DISTINCT item, sha256 FROM tags WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.id = tags.item)"
-    ).fetchall()
-    found = [(new[sha256], item) for item, sha256 in orphans if sha256 in new]
-    connection.executemany("UPDATE OR IGNORE tags SET item = ? WHERE item = ?", found)
+    connection.executemany(
+        "UPDATE OR IGNORE tags SET item = ?2 WHERE sha256 = ?1 AND NOT EXISTS "
+        "(SELECT 1 FROM items WHERE items.id = tags.item)",
+        new.items(),
+    )
 
 
 def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:

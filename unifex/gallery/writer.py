@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from filelock import Timeout
 
 from unifex.core import disk
+from unifex.core.errors import UnifexError
 from unifex.core.files import drop_checksum, note_checksum
 from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
@@ -18,7 +19,7 @@ from unifex.data.item import Item, Skipped
 from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
-from unifex.gallery.errors import GalleryBusy, NoSuchGallery
+from unifex.gallery.errors import GalleryBusy, GalleryError, NoSuchGallery
 from unifex.gallery.features import Comparison
 from unifex.gallery.image_store import ImageStore
 from unifex.gallery.item_rows import GONE, one
@@ -82,6 +83,8 @@ class Writer:
         self._images.measure()
         if self._database.writing_path.exists():
             self.drop_left()
+            with contextlib.suppress(GalleryError):  # what is damaged is told when it is read
+                self._images.drop_unused()
             self._images.clean_up()
         self._database.writing_path.touch()
 
@@ -170,27 +173,26 @@ class Writer:
     def drop_left(self) -> Ended:
         """Remove items whose place shows something else and whose content was found nowhere.
 
-        What lists said of such a place they say of what is there now, and where that is the same picture, of a file
-        of which only what is not seen has changed, as a rating, so do people.
+        What lists said of such a place they say of what is there now. Where that is the same picture, of a file of
+        which only what is not seen has changed, as a rating, it is the same item.
         """
         ended, compare = Ended(), Comparison(self._database)
         with self._database.connect() as connection:
-            query = "SELECT id, uri, path, sha256 FROM items WHERE uri GLOB ?"
+            query = "SELECT id, uri, path, sha256 FROM items WHERE uri GLOB ? ORDER BY id"
             left = connection.execute(query, (f"{GONE}*",)).fetchall()
-            for item, uri, path, sha256 in left:
-                place = uri.removeprefix(f"{GONE}{item}:")
-                now = connection.execute("SELECT id, sha256 FROM items WHERE uri = ?", (place,)).fetchone()
-                successor = now[0] if now else None
+            for item, uri, _, sha256 in reversed(left):  # of several of one picture the oldest stays
+                now = item_rows.at(connection, _place_of(item, uri))
                 if now and compare.is_one_picture(connection, sha256, now[1]):
                     item_rows.succeed(connection, item, now[0])
-                ended = ended.and_of(path, *item_rows.said_of(connection, item, successor))
-                connection.execute("UPDATE OR IGNORE corrections SET uri = ? WHERE uri = ?", (place, uri))
-                connection.execute("UPDATE OR IGNORE corrections SET other_uri = ? WHERE other_uri = ?", (place, uri))
-                if successor:
-                    connection.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (successor, item))
-                    item_rows.settle(connection, [successor])
-            item_rows.delete(connection, [item for item, *_ in left])
-            if left:
+            for item, uri, path, _ in left:
+                if one(connection, "SELECT uri FROM items WHERE id = ?", item) == uri:
+                    successor, _ = item_rows.at(connection, _place_of(item, uri)) or (None, "")
+                    if successor:
+                        item_rows.inherit(connection, item, successor)
+                    ended = ended.and_of(path, *item_rows.said_of(connection, item, successor))
+                    item_rows.say_of(connection, uri, _place_of(item, uri), "IGNORE")
+                    item_rows.delete(connection, [item])
+            if item_rows.delete_unlisted(connection) or left:
                 _commit(connection)
         return ended
 
@@ -217,8 +219,9 @@ class Writer:
         """Note what the files of images say, by sha256; keywords become tags."""
         with self._change() as connection:
             connection.executemany(
-                "UPDATE features SET taken = COALESCE(taken, ?), metadata = ? WHERE sha256 = ? AND metadata IS NULL",
-                [(*metadata.row, sha256) for sha256, metadata in said.items()],
+                "UPDATE features SET taken = COALESCE(taken, ?), metadata = ?, keywords = ? "
+                "WHERE sha256 = ? AND metadata IS NULL",
+                [(*metadata.row, tags.as_row(metadata.keywords), sha256) for sha256, metadata in said.items()],
             )
             for sha256, metadata in said.items():
                 if metadata.keywords:
@@ -227,13 +230,20 @@ class Writer:
 
     def unlist(self, source: int, items: Sequence[int], gone: Iterable[int] = ()) -> Unlisted:
         """A source has these items no more: those that no other has, or that are ``gone``, are removed."""
-        gone = set(gone)
-        with self._database.connect() as connection:
-            connection.executemany("DELETE FROM listings WHERE source = ? AND item = ?", [(source, i) for i in items])
-            listed = "SELECT 1 FROM listings WHERE item = ?"
-            left = [item for item in items if item not in gone and one(connection, listed, item)]
-            relabelled = item_rows.settle(connection, left)
-        return Unlisted(self.remove(set(items).difference(left)), relabelled)
+        with self._change() as connection:
+            outcome = self._unlist(connection, source, items, set(gone))
+        self._images.drop_unused()
+        return outcome
+
+    @staticmethod
+    def _unlist(connection: sqlite3.Connection, source: int, items: Sequence[int], gone: Collection[int]) -> Unlisted:
+        item_rows.unlist(connection, source, items)
+        listed = "SELECT 1 FROM listings WHERE item = ?"
+        left = [item for item in items if item not in gone and one(connection, listed, item)]
+        relabelled = item_rows.settle(connection, left)
+        unlisted = set(items).difference(left)
+        item_rows.delete(connection, unlisted)
+        return Unlisted(len(unlisted), relabelled)
 
     def covered(self, source: int) -> list[Registered]:
         """Other sources, all of whose items this one has as well, by layout or by list as they have them."""
@@ -247,10 +257,12 @@ class Writer:
 
     def forget_source(self, source: int) -> Unlisted:
         """Forget a source, with the items that no other has. Their image files stay."""
-        outcome = self.unlist(source, list(self.listed(source)))
-        with self._database.connect() as connection:
+        items = list(self.listed(source))
+        with self._change() as connection:
+            outcome = self._unlist(connection, source, items, ())
             connection.execute("DELETE FROM refused WHERE source = ?", (source,))
             connection.execute("DELETE FROM sources WHERE id = ?", (source,))
+        self._images.drop_unused()
         return outcome
 
     def relocate(self, relocated: Callable[[str], str | None]) -> Relocated:
@@ -326,6 +338,11 @@ class Writer:
         return ended
 
 
+def _place_of(item: int, uri: str) -> str:
+    """Where an item was that is at it no more."""
+    return uri.removeprefix(f"{GONE}{item}:")
+
+
 def _commit(connection: sqlite3.Connection, only_adds: bool = False) -> None:
     """Count what the transaction did; ``only_adds``: items that were there are as they were."""
     changed = "changed" if only_adds else "version + 1"
@@ -353,8 +370,9 @@ def writing(database: Database) -> Iterator[Writer]:
         writer.begin()
         try:
             yield writer
-        except GeneratorExit:  # cancelled between two commits: nothing is half done
-            writer.close()
+        except (GeneratorExit, KeyboardInterrupt, UnifexError):  # between two commits: nothing is half done
+            with contextlib.suppress(OSError, UnifexError):  # where it is there no more, that is what is told
+                writer.close()
             raise
         writer.close()
     finally:

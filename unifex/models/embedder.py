@@ -27,6 +27,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder, write_atomically
 from unifex.core.json_text import parse_json
 from unifex.core.progress import finish
+from unifex.core.system import is_name
 from unifex.core.text import reason, what_there_is
 from unifex.models import backbones, descriptions, engines, hub, neck, torchscript, zoo
 from unifex.models.adaptation import Adaptation
@@ -310,6 +311,11 @@ def keep_model(embedder: Embedder, models: Path) -> None:
     if not _is_one_folder(embedder.name):
         raise ModelError(f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json")
     if (folder := _folder_of(embedder.name, models)) is None:
+        if not is_name(embedder.name):  # who unpacks a gallery with it could not keep it
+            raise ModelError(
+                f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json to "
+                "letters, digits, spaces and . _ - + ( )"
+            )
         with new_folder(models / embedder.name) as new:
             embedder.save(new)
     elif hashes_of(folder) != (embedder.config.backbone_hash, embedder.neck.hash):
