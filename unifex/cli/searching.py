@@ -66,7 +66,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     )
     search.add_argument(
         "--auto-box", action="store_true",
-        help="search with a part that is found far better than the whole image, where there is one (screenshots, collages)",
+        help="search with a part of the image that is found far better than the whole, if any (screenshots, collages)",
     )  # fmt: skip
     search.add_argument(
         "--save", metavar="NAME", help="keep this search with the gallery, as on the page (`saved` runs it again)"
