@@ -173,22 +173,28 @@ export default (grid) => {
     if (event.key === ' ' && event.target.closest('.card') && !closed()) event.preventDefault();
   });
 
+  const told = () => all ? { but: [...chosen.keys()], view: grid.data.view || '', count: count() } : [...chosen.keys()];
+  const howManyUnseen = async () => {
+    await looked;
+    return unseen().length;
+  };
   const choice = {
     has, count, put, set, redraw, look, clear, endAll, closed,
     holds: (id) => chosen.has(id) !== all,
     ids: () => [...new Set([...unseen(), ...chosen.keys()])],  // what is not shown first
-    unseen: async () => {  // how many
-      await looked;
-      return unseen().length;
-    },
-    told: () => all ? { but: [...chosen.keys()], view: grid.data.view || '' } : [...chosen.keys()],
-    items: () => all ? [] : [...chosen.values()].filter(Boolean),
+    // What is chosen now: an action is of this, whatever is chosen or shown by the time that its script or an answer is there.
+    meant: () => ({
+      gallery: grid.data.gallery, count: count(), items: all ? [] : [...chosen.values()].filter(Boolean), ids: told(), unseen: howManyUnseen(),
+    }),
+    told,
     goBack: () => grid.focusOn(Math.min(anchor.at, grid.count() - 1)),
   };
   const acting = later('acting'), ready = later('acting', (module) => module.default(grid, choice));
   element.addEventListener('click', async (event) => {
     const act = event.target.closest('[data-do]');
-    if (act) (await ready())[act.dataset.do](act);
+    if (!act) return;
+    const meant = choice.meant();
+    (await ready())[act.dataset.do](meant, act);
   });
   element.addEventListener('toggle', ready, true);  // of the menu, which has its keys from there
   boxing(grid, choice);

@@ -161,6 +161,7 @@ export default ({ props, watch }) => {
     unifex.marked(told);
     view.words(said);
   };
+  const opened = () => ({ list, item, index: list.index });  // what is pressed is of this, though one goes on before its script is there
   const leave = () => {
     if (!regions?.leave()) return false;
     place('region').focus();
@@ -197,7 +198,10 @@ export default ({ props, watch }) => {
     },
     more: () => mark('more', say('Marked as more like this: the hits follow.')),
     less: () => mark('less', say('Marked as less like this: the hits follow.')),
-    ...Object.fromEntries(['copy', 'leave', 'undo'].map((name) => [name, async (button) => (await correcting())[name](button)])),
+    ...Object.fromEntries(['copy', 'leave', 'undo'].map((name) => [name, async (button) => {
+      const pressed = opened();
+      (await correcting())[name](pressed, button);
+    }])),
   };
   for (const kind of ['input', 'focusin']) {
     place('facts').addEventListener(kind, async ({ target }) => {
@@ -206,7 +210,8 @@ export default ({ props, watch }) => {
   }
   place('facts').addEventListener('submit', async (event) => {
     event.preventDefault();
-    (await correcting()).save(event.target.elements);
+    const pressed = opened(), { label: { value: label }, domain: { value: domain } } = event.target.elements;
+    (await correcting()).save(pressed, label, domain);
   });
   for (const kind of ['click', 'submit']) {  // until its own facts are there, those of the item before do nothing
     place('facts').addEventListener(kind, (event) => {

@@ -312,6 +312,31 @@ def test_what_is_left_out_while_one_goes_on_comes_back_where_it_was(server, open
     expect(part(page, "facts")).to_contain_text(second)
 
 
+def test_what_is_pressed_before_its_script_is_there_is_of_the_item_that_was_open(server, open_page):
+    page, held = open_page(server.url), []
+    page.route("**/correcting.js", lambda route: held.append(route))
+    cards = pictures(page)
+    paths = [cards.nth(at).get_attribute("title") for at in range(4)]
+    cards.nth(1).click()
+    expect(part(page, "facts")).to_contain_text(paths[1])
+    page.locator("#correct summary").click()
+    page.locator("#correct-label input").fill("of the second")
+    page.locator("#save-label").click()
+    part(page, "after").click()
+    expect(part(page, "facts")).to_contain_text(paths[2])
+    page.locator("#leave-out").click()
+    part(page, "after").click()
+    expect(part(page, "facts")).to_contain_text(paths[3])
+    for route in held:
+        route.continue_()
+    expect(part(page, "said")).to_contain_text(f"Left out of the gallery: {paths[2]}")
+    settle(page)
+    gallery = Gallery.open(server.indexes / "drawn")
+    assert {(said.path, said.label) for said in gallery.corrections()} >= {(paths[1], "of the second")}
+    with gallery.write() as writer:
+        writer.undo(gallery.corrections())
+
+
 def test_by_keyboard(server, open_page):
     page = open_page(server.url)
     cards = pictures(page)
