@@ -1,4 +1,5 @@
 // Binds the map to the app. Runs inside gr.HTML (`element`, `props`, `watch`, `trigger`, `server`).
+import { answerOf } from './answering.js';
 import { plotly } from './load-plotly.js';
 import { mapLayer } from './map-layer.js';
 import { drawMap } from './map.js';
@@ -30,7 +31,7 @@ export default ({ element, props, watch, server }) => {
     view = drawMap(root, data, {
       pick: (id) => unifex.openFrom(null, [data.gallery, id]),
       choose: (ids) => unifex.lasso(ids),
-      cards: (ids) => server.cards([data.gallery, ids]),
+      cards: (ids) => answerOf(server.cards([data.gallery, ids])).catch(() => []),
     }, mapLayer, { plural, say });
     for (const what of Object.keys(TOLD)) tell(what);
   };

@@ -169,9 +169,9 @@ export const drawMap = (root, data, actions, layer, { say, plural }) => {
     const { clientX, clientY } = event.event;
     await new Promise((done) => setTimeout(done, MAP_HOVER_MS));
     if (hovered !== id) return;
-    if (!cards.has(id)) cards.set(id, (await actions.cards([id]))[0]);
-    const card = cards.get(id), crowd = crowds.get(place(at.get(id)));
+    const card = cards.get(id) ?? (await actions.cards([id]))[0], crowd = crowds.get(place(at.get(id)));
     if (hovered !== id || !card) return;
+    cards.set(id, card);
     tip.innerHTML = (card.image ? `<img src="${card.image}" alt="">` : '') +
       `<b>${mapEscape(mapShort(card.label || say('no label'), 200))}</b><small>${mapEscape(mapShort(card.path, 200))}</small>` +
       (crowd > 1 ? '<small>' + say('{items} in this place', { items: plural(crowd, 'item', 'items') }) + '</small>' : '');
