@@ -4,7 +4,7 @@
 // the page. With `groups` beside `items`: see groups.js.
 
 import { afterAWhile } from './answering.js';
-import { cardSize, chooseSize, drawCard, isChosen, newCard, roomOfNames, writeName } from './cards.js';
+import { cardSize, chooseSize, drawCard, isChosen, markChosen, newCard, roomOfNames, writeName } from './cards.js';
 import makeChoosing from './choosing.js';
 import { allIds, someItems } from './gallery-items.js';
 import makeHits from './hits.js';
@@ -26,7 +26,7 @@ export default ({ element, props, watch }) => {
   const count = () => data ? data.total ?? data.items.length : 0;
   const fill = (node, item, index) => {
     drawCard(node, data, item, index, room ||= roomOfNames(place('grid'), size));
-    node.classList.toggle('chosen', Boolean(item) && choosing.has(item));
+    markChosen(node, Boolean(item) && choosing.has(item));
     return node;
   };
 

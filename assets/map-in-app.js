@@ -23,7 +23,7 @@ export default ({ element, props, watch, server }) => {
     if (!props.value) return;
     const data = JSON.parse(props.value);
     await plotly();
-    const old = element.querySelector('.map');
+    const old = element.querySelector('.map'), before = data.gallery === shown ? view?.look() : null;
     if (old.dataset.drawn) Plotly.purge(old.querySelector('.map-plot'));
     old.outerHTML = blank;
     const root = element.querySelector('.map');
@@ -32,7 +32,7 @@ export default ({ element, props, watch, server }) => {
       pick: (id) => unifex.openFrom(null, [data.gallery, id]),
       choose: (ids) => unifex.lasso(ids),
       cards: (ids) => answerOf(server.cards([data.gallery, ids])).catch(() => []),
-    }, mapLayer, { plural, say });
+    }, mapLayer, { plural, say }, before);
     for (const what of Object.keys(TOLD)) tell(what);
   };
   watch('value', show);

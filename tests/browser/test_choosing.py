@@ -132,6 +132,7 @@ def test_an_action_is_of_what_was_chosen_as_it_was_pressed(server, open_page):
     page.route("**/acting.js", lambda route: held.append(route))
     opened(page)
     pick(page, 0)
+    expect(cards(page).first).to_have_attribute("aria-description", "chosen")
     page.locator("#pictures [data-do=tag]").click()
     page.locator("#pictures .tools [data-do=none]").click()
     pick(page, 1, 2)
@@ -140,6 +141,22 @@ def test_an_action_is_of_what_was_chosen_as_it_was_pressed(server, open_page):
     expect(page.locator("dialog.ask h2")).to_have_text("Tag 1 image")
     page.keyboard.press("Escape")
     expect(page.locator("#pictures .tools")).to_be_hidden()
+
+
+def test_who_chose_by_a_box_stays_there(server, open_page):
+    page = opened(open_page(server.url))
+    page.locator("#pictures .frame").evaluate("frame => { frame.scrollTop = 1e6; }")
+    last = page.locator(f"#pictures .card[data-index='{ITEMS - 1}'][data-item]")
+    box = last.bounding_box()
+    page.keyboard.down("Shift")
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 60, box["y"] + 60, steps=4)
+    expect(told(page)).to_have_text("1 chosen")
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.locator("#pictures .tools [data-do=none]").click()
+    expect(last).to_be_focused()
 
 
 def test_all_in_place_of_what_is_not_shown_is_told(server, open_page):
