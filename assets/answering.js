@@ -4,12 +4,29 @@
 import { say } from './say.js';
 import toast from './toast.js';
 
-const WAIT_MS = 5000;
+const WAIT_MS = 5000, AGAIN_MS = 4000;
+
+export const sayLost = () => toast(say('The server does not answer; try it again.'), 'alert');
 
 // -> whether it does; where it does not, `lost` says so near what was pressed
-export const answers = async (lost = () => toast(say('The server does not answer; try it again.'), 'alert')) => {
+export const answers = async (lost = sayLost) => {
   const asked = navigator.onLine && fetch(import.meta.url, { cache: 'no-store', signal: AbortSignal.timeout(WAIT_MS) });
-  const there = Boolean(await Promise.resolve(asked).catch(() => null));
+  const there = Boolean((await Promise.resolve(asked).catch(() => null))?.ok);  // what stands before it may answer in its place
   if (!there) lost();
   return there;
 };
+
+// What a function of the server's answers, which as Gradio has it comes to nothing where there is no answer: that is an
+// error here, and so is one that is not there after `most` milliseconds.
+export const answerOf = async (call, most = Infinity) => {
+  const late = new Promise((done) => { if (most < Infinity) setTimeout(done, most); });
+  const answer = await Promise.race([call, late]);
+  if (answer === undefined) throw new Error('the server does not answer');
+  return answer;
+};
+
+// When what was asked in vain may be asked again by itself.
+export const afterAWhile = () => new Promise((done) => {
+  setTimeout(done, AGAIN_MS);
+  addEventListener('online', done, { once: true });
+});

@@ -4,7 +4,7 @@
 export default (grid, choice) => {
   const { element, place } = grid;
   const LEAST = 6, EDGE = 32, STEP = 14;
-  let start = null, box = null, was = null, pointer = null, frame = 0;
+  let start = null, box = null, was = null, pointer = null, frame = 0, first = null;  // first: place of the first in it that is in the page
 
   const swallow = (event) => event.stopPropagation();
   const scrolled = () => [window.scrollX, window.scrollY + place('frame').scrollTop];
@@ -18,6 +18,7 @@ export default (grid, choice) => {
     Object.assign(box.style, {
       left: `${left}px`, top: `${upper}px`, width: `${right - left}px`, height: `${Math.max(0, lower - upper)}px`,
     });
+    first = null;
     for (const node of element.querySelectorAll('.card[data-item]')) {
       const at = node.getBoundingClientRect(), index = Number(node.dataset.index);
       const touched = at.left < right && at.right > left && at.top < bottom && at.bottom > top;
@@ -25,6 +26,7 @@ export default (grid, choice) => {
       if (!item) continue;
       if (!was.has(index)) was.set(index, choice.has(item));
       choice.set(index, touched || was.get(index));
+      if (touched) first = Math.min(first ?? index, index);
     }
     choice.redraw();
   };
@@ -39,6 +41,7 @@ export default (grid, choice) => {
   const end = () => {
     cancelAnimationFrame(frame);
     if (box) setTimeout(() => removeEventListener('click', swallow, true));  // the press that ends the box is no click
+    if (box && first !== null) choice.mark(first);
     box?.remove();
     start = box = null;
     removeEventListener('pointermove', move);
@@ -51,6 +54,7 @@ export default (grid, choice) => {
     const [x, y] = scrolled();
     if (Math.hypot(pointer[0] + x - start[0], pointer[1] + y - start[1]) < LEAST) return;
     was = new Map();
+    first = null;
     box = document.body.appendChild(Object.assign(document.createElement('div'), { className: 'choosing-box' }));
     getSelection().removeAllRanges();
     addEventListener('click', swallow, true);

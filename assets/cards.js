@@ -25,6 +25,12 @@ const below = (item) => [item.domain, ...(item.tags || []).map((tag) => `#${tag}
 export const sentence = (item) => item.score === undefined ? '' : say('similarity {score}', { score: item.score.toFixed(2) })
   + (item.chance === undefined ? '' : say('; of such hits {share} % are right here', { share: Math.round(100 * item.chance) }));
 
+export const markChosen = (node, on) => {
+  node.classList.toggle('chosen', on);
+  if (on) node.setAttribute('aria-description', say('chosen'));
+  else node.removeAttribute('aria-description');
+};
+
 export const drawCard = (node, { gallery, kind }, item, index, room) => {  // without an item: one that is still on its way
   node.dataset.index = index;
   node.classList.toggle('coming', !item);

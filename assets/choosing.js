@@ -3,6 +3,7 @@
 // not is kept, and with the view that ends. What was chosen one by one stays, and the bar says how much of it is not shown.
 
 import boxing from './boxing.js';
+import { markChosen } from './cards.js';
 import { namedItems } from './gallery-items.js';
 import later from './later.js';
 import { say, thousands } from './say.js';
@@ -41,7 +42,7 @@ export default (grid) => {
     tools.querySelector('[data-do=seen]').setAttribute('aria-expanded', !list.hidden);
     if (tools.hidden) tools.querySelector('.further').open = false;
     for (const node of element.querySelectorAll('.card')) {
-      node.classList.toggle('chosen', Boolean(node.dataset.item) && chosen.has(Number(node.dataset.item)) !== all);
+      markChosen(node, Boolean(node.dataset.item) && chosen.has(Number(node.dataset.item)) !== all);
     }
     choice.changed?.();
   };
@@ -53,7 +54,7 @@ export default (grid) => {
   const endAll = () => {  // other items would be chosen than those that were meant
     if (!all) return;
     clear();
-    toast(say('“All” was meant for what was shown before: nothing is chosen now.'));
+    toast(say('“All” was meant for what was shown before: nothing is chosen now.'), 'alert');
   };
   const put = (id, item, on) => {
     if (on !== all) chosen.set(id, item);
@@ -69,7 +70,7 @@ export default (grid) => {
       const hidden = unseen().length;
       chosen.clear();
       all = true;
-      if (hidden) toast(say('All that is shown is chosen now; what was not shown is not any more.'));
+      if (hidden) toast(say('All that is shown is chosen now; what was not shown is not any more.'), 'alert');
     }
   };
 
@@ -163,7 +164,10 @@ export default (grid) => {
       mark(index);
       set(index);
     }
-    else if (event.key === 'a' && (event.ctrlKey || event.metaKey) && !closed()) setAll();
+    else if (event.key === 'a' && (event.ctrlKey || event.metaKey) && !closed()) {
+      mark(index);
+      setAll();
+    }
     else if (event.key === 'Escape' && count()) clear();
     else return;
     event.preventDefault();
@@ -173,22 +177,28 @@ export default (grid) => {
     if (event.key === ' ' && event.target.closest('.card') && !closed()) event.preventDefault();
   });
 
+  const told = () => all ? { but: [...chosen.keys()], view: grid.data.view || '', count: count() } : [...chosen.keys()];
+  const howManyUnseen = async () => {
+    await looked;
+    return unseen().length;
+  };
   const choice = {
-    has, count, put, set, redraw, look, clear, endAll, closed,
+    has, count, put, set, mark, redraw, look, clear, endAll, closed,
     holds: (id) => chosen.has(id) !== all,
     ids: () => [...new Set([...unseen(), ...chosen.keys()])],  // what is not shown first
-    unseen: async () => {  // how many
-      await looked;
-      return unseen().length;
-    },
-    told: () => all ? { but: [...chosen.keys()], view: grid.data.view || '' } : [...chosen.keys()],
-    items: () => all ? [] : [...chosen.values()].filter(Boolean),
+    // What is chosen now: an action is of this, whatever is chosen or shown by the time that its script or an answer is there.
+    meant: () => ({
+      gallery: grid.data.gallery, count: count(), items: all ? [] : [...chosen.values()].filter(Boolean), ids: told(), unseen: howManyUnseen(),
+    }),
+    told,
     goBack: () => grid.focusOn(Math.min(anchor.at, grid.count() - 1)),
   };
   const acting = later('acting'), ready = later('acting', (module) => module.default(grid, choice));
   element.addEventListener('click', async (event) => {
     const act = event.target.closest('[data-do]');
-    if (act) (await ready())[act.dataset.do](act);
+    if (!act) return;
+    const meant = choice.meant();
+    (await ready())[act.dataset.do](meant, act);
   });
   element.addEventListener('toggle', ready, true);  // of the menu, which has its keys from there
   boxing(grid, choice);

@@ -1,9 +1,8 @@
 // All that is chosen, also what the grid does not show: a strip in the bar, in which each can be taken out and put back.
 
+import { sayLost } from './answering.js';
 import { nameOf } from './cards.js';
 import { namedItems } from './gallery-items.js';
-import { say } from './say.js';
-import toast from './toast.js';
 
 const STEP = 100, NEAR = 400;  // pictures that come at once, as one scrolls; pixels before the end
 
@@ -31,7 +30,7 @@ export default (grid, choice) => {
     asking = true;
     const items = await namedItems(grid.data.gallery, further);
     asking = false;
-    if (!items) return toast(say('The server does not answer; try it again.'), 'alert');
+    if (!items) return sayLost();
     for (const item of items) nodes.set(item.id, nodeOf(item));
     strip.append(...items.map(({ id }) => nodes.get(id)));
     mark();

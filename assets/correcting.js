@@ -1,4 +1,5 @@
-// Correcting the open item: another label, out of the gallery, and back. Comes when somebody is about to.
+// Correcting an item: another label, out of the gallery, and back. Comes when somebody is about to; what was open as they
+// pressed is given with it: { list, item, index }.
 
 import { answers } from './answering.js';
 import { say } from './say.js';
@@ -15,8 +16,8 @@ export default (view) => {
     view.words(say('Not saved: the server does not answer. Try it again when it does.'));
     view.place('said').scrollIntoView({ block: 'nearest' });  // on a phone it may be above what was pressed
   };
-  const correct = async (action, item, label = '', domain = '') => {
-    const told = [action, view.list.gallery, item, label, domain];
+  const correct = async (action, { gallery }, item, label = '', domain = '') => {
+    const told = [action, gallery, item, label, domain];
     if (last === `${told}`) return;
     last = `${told}`;
     const there = await answers(notSaved);
@@ -29,10 +30,10 @@ export default (view) => {
     const labels = answer?.ok ? (await answer.json().catch(() => null))?.labels ?? [] : [];
     field.list?.replaceChildren(...labels.map((value) => Object.assign(document.createElement('option'), { value })));
   };
-  const leave = () => {
-    const { list, item } = view;
-    leaving = [...leaving.filter((one) => one.item.id !== item.id), { list, item, index: list.index }];
-    return correct('leave', item.id);
+  const leave = (opened) => {
+    const { list, item } = opened;
+    leaving = [...leaving.filter((one) => one.item.id !== item.id), opened];
+    return correct('leave', list, item.id);
   };
   const gone = (news) => {
     const one = leaving.find(({ list, item }) => list.gallery === news.gallery && item.id === news.item);
@@ -57,11 +58,11 @@ export default (view) => {
       clearTimeout(resting);
       resting = setTimeout(() => ask(field), SUGGEST_MS);
     },
-    save: ({ label, domain }) => correct('relabel', view.item.id, label.value, domain.value),
+    save: ({ list, item }, label, domain) => correct('relabel', list, item.id, label, domain),
     leave,
-    undo: (button) => correct('back', Number(button.dataset.number)),
+    undo: ({ list }, button) => correct('back', list, Number(button.dataset.number)),
     done: (news) => ({ left: gone, back, refused: () => view.say(news.html) })[news.state]?.(news),
-    copy: async ({ dataset: { text } }) => {
+    copy: async (_, { dataset: { text } }) => {
       const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
       view.words(copied ? say('Copied: {text}', { text }) : say('Not copied by this browser; here it is: {text}', { text }));
     },

@@ -11,6 +11,7 @@ export default ({ element, props, watch }) => {
     if (!props.value) return;
     const data = JSON.parse(props.value);
     await plotly();
+    if (!plot.offsetWidth) return;  // hidden, as in another tab: a plot has no size there
     const style = getComputedStyle(plot);
     const ink = style.getPropertyValue('--map-text').trim(), line = style.getPropertyValue('--map-line').trim();
     const phone = window.innerWidth < 640;
@@ -32,5 +33,11 @@ export default ({ element, props, watch }) => {
   };
   watch('value', draw);
   new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+  const fit = () => {
+    const plot = element.querySelector('.curves');
+    if (plot?.offsetWidth && !plot.layout) draw();
+    else if (plot?.offsetWidth) Plotly.Plots.resize(plot);
+  };
+  new ResizeObserver(fit).observe(element);
   draw();
 };

@@ -3,7 +3,8 @@
 // of `items`, the part of a gallery that `view` names: what is in sight is asked for as one scrolls, and only that is in
 // the page. With `groups` beside `items`: see groups.js.
 
-import { cardSize, chooseSize, drawCard, isChosen, newCard, roomOfNames, writeName } from './cards.js';
+import { afterAWhile } from './answering.js';
+import { cardSize, chooseSize, drawCard, isChosen, markChosen, newCard, roomOfNames, writeName } from './cards.js';
 import makeChoosing from './choosing.js';
 import { allIds, someItems } from './gallery-items.js';
 import makeHits from './hits.js';
@@ -25,7 +26,7 @@ export default ({ element, props, watch }) => {
   const count = () => data ? data.total ?? data.items.length : 0;
   const fill = (node, item, index) => {
     drawCard(node, data, item, index, room ||= roomOfNames(place('grid'), size));
-    node.classList.toggle('chosen', Boolean(item) && choosing.has(item));
+    markChosen(node, Boolean(item) && choosing.has(item));
     return node;
   };
 
@@ -118,6 +119,7 @@ export default ({ element, props, watch }) => {
   };
   const load = async (from, to) => {
     const wanted = data;
+    let lost = false;
     for (let page = Math.floor(from / PAGE); page <= Math.floor((to - 1) / PAGE); page += 1) {
       if (pages.has(page)) continue;
       pages.set(page, []);
@@ -125,6 +127,7 @@ export default ({ element, props, watch }) => {
       if (data !== wanted) return;
       if (!items) {
         pages.delete(page);
+        lost = true;
         continue;
       }
       pages.set(page, items);
@@ -132,6 +135,7 @@ export default ({ element, props, watch }) => {
     }
     for (const [index, node] of drawn) if (!node.dataset.item || !itemAt(index)) fill(node, itemAt(index), index);
     find();
+    if (lost) afterAWhile().then(() => { if (data === wanted) show(); });
   };
 
   // --- the keyboard ----------------------------------------------------------------------------------------------------

@@ -117,6 +117,7 @@ export default (grid) => {
     unifex.followed = (told) => {
       if (told.answer !== grid.data?.answer) return;
       asking = false;
+      if (told.failed) return tell();  // what is in the way is said; who wants more asks again
       const first = found.slice(0, fresh), came = without(told.items, first);
       const rest = told.more ? without(found.slice(fresh + came.length), came) : [];
       fresh += came.length;

@@ -86,8 +86,7 @@ const ofCard = (card) => ({
   path: card.title,
 });
 
-export const listFrom = (pressed, [gallery, id]) => {
-  const card = !pressed || pressed.isConnected ? pressed : seen(inPage(id));  // drawn anew since
+export const listFrom = (card, [gallery, id]) => {
   const grid = card?.closest('.frame')?.grid;
   const at = Number(card?.dataset.index), shown = grid?.itemAt(at) ?? (card && ofCard(card));
   if (grid?.data.total !== undefined) return [whole(grid, at, shown), shown];

@@ -2,11 +2,12 @@
 // view. Asks the server about them and tells the panels (assets/job-panel.js). Runs inside gr.HTML (`element`, `server`,
 // `trigger`).
 
+import { answerOf, sayLost } from './answering.js';
 import { isLoggedOut, watchLogin } from './login.js';
 import { say } from './say.js';
 
 export default ({ element, server, trigger }) => {
-  const BUSY_MS = 800, IDLE_MS = 4000, ENDED_MS = 12000, LOAD_MS = 5000;
+  const BUSY_MS = 800, IDLE_MS = 4000, ENDED_MS = 12000, LOAD_MS = 5000, MOST_MS = 10000;
   const begun = performance.now();
   const active = (job) => ['waiting', 'running', 'stopping'].includes(job.state);
   const make = (tag, kind, text) => Object.assign(document.createElement(tag), { className: kind || '', textContent: text || '' });
@@ -22,10 +23,15 @@ export default ({ element, server, trigger }) => {
     const root = make('div', 'job');
     root.innerHTML = '<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100"><div class="bar"><div></div></div>' +
       '<p><strong></strong><span></span><small></small></p></div>';
-    root.append(button('cancel', say('Cancel'), async (event) => {
-      event.target.disabled = true;
-      await server.cancel(job.id);
-      poll();
+    root.append(button('cancel', say('Cancel'), async ({ target }) => {
+      target.disabled = true;
+      try {
+        await answerOf(server.cancel(job.id));
+        poll();
+      } catch {
+        target.disabled = false;
+        sayLost();
+      }
     }));
     root.dataset.id = job.id;
     return root;
@@ -95,13 +101,13 @@ export default ({ element, server, trigger }) => {
   const LATER = 'unifex-later';
   const later = () => JSON.parse(sessionStorage.getItem(LATER) || '[]');
   const offer = async () => {
-    const place = box.querySelector('.interrupted'), offers = await server.interrupted(0);
+    const place = box.querySelector('.interrupted'), offers = await answerOf(server.interrupted(0));
     place.replaceChildren(...offers.filter(({ key }) => !later().includes(key)).map((cut) => {
       const line = make('p', 'cut'), said = make('span', '', cut.text);
       const leave = () => { line.remove(); tell(); };
       line.dataset.brief = cut.text.split(';')[0];
       line.append(said, button('primary', cut.action, async () => {
-        const problem = await server.resume([cut.kind, cut.name]);
+        const problem = await answerOf(server.resume([cut.kind, cut.name])).catch(() => say('The server does not answer; try it again.'));
         if (problem) said.textContent = problem;
         else { leave(); openTab(cut.tab); poll(); }
       }), button('', say('Not now'), () => {
@@ -160,7 +166,7 @@ export default ({ element, server, trigger }) => {
     const now = answer.jobs.filter((job) => !active(job)).map((job) => job.id).join() + answer.jobs.some(active) + answer.ready;
     if (now !== ended) {
       ended = now;
-      offer();
+      offer().catch(() => { ended = null; });  // it is asked again with the next look
     }
     window.dispatchEvent(new CustomEvent('unifex-jobs', { detail: { jobs: answer.jobs, asked } }));
   };
@@ -174,7 +180,7 @@ export default ({ element, server, trigger }) => {
     asked = false;
     let wait = IDLE_MS, silent = false;
     try {
-      const answer = await server.jobs(shownGallery());
+      const answer = await answerOf(server.jobs(shownGallery()), MOST_MS);
       take(answer, told);
       if (!answer.ready || answer.jobs.some(active) || loading()) wait = BUSY_MS;
     } catch (error) {

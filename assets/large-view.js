@@ -5,7 +5,7 @@ import makeAlike from './alike.js';
 import { answers } from './answering.js';
 import makeBeside from './beside.js';
 import { nameOf, sentence } from './cards.js';
-import { fixed, listFrom } from './item-list.js';
+import { fixed } from './item-list.js';
 import later from './later.js';
 import { makeDialog } from './view-parts.js';
 import makePicture from './view-picture.js';
@@ -36,6 +36,7 @@ export default ({ props, watch }) => {
     },
     into: (items, at) => {  // what looks like it
       trail.push({ list, item });
+      view.words('');
       list = fixed(list.gallery, 'alike', items, at);
       go(at);
     },
@@ -82,21 +83,26 @@ export default ({ props, watch }) => {
       addEventListener('online', () => { if (item === wanted && dialog.open) again(); }, { once: true });
     }
   };
-  const tellFacts = (html) => {  // opened and focused as they were: one corrects one item after the other
+  // What was typed and not sent: it stays when what is known of the same item comes once more.
+  const isTyped = (field) => ![field.defaultValue, field.dataset.sent].includes(field.value);
+  const tellFacts = (html, same) => {  // opened and focused as they were: one corrects one item after the other
     const facts = place('facts'), open = facts.querySelector('details')?.open;
-    const focused = facts.contains(document.activeElement) && document.activeElement.id;
+    const focused = facts.contains(document.activeElement) && (document.activeElement.id || document.activeElement.name);
+    const typed = same ? [...facts.querySelectorAll('input')].filter(isTyped) : [];
     facts.innerHTML = html;
+    for (const { name, value } of typed) Object.assign(facts.querySelector(`input[name="${name}"]`) ?? {}, { value });
     facts.removeAttribute('aria-busy');
     if (open) facts.querySelector('details')?.setAttribute('open', '');
     const bars = [...document.querySelectorAll('.filters')].filter((bar) => bar.offsetParent).map((bar) => bar.dataset.gallery);
     for (const only of facts.querySelectorAll('[data-only]')) only.hidden = !bars.includes(list.gallery);  // nothing to filter
-    if (focused) document.getElementById(focused)?.focus();
+    if (focused) (document.getElementById(focused) ?? facts.querySelector(`input[name="${focused}"]`))?.focus();
   };
   const know = (news) => {
+    const same = Boolean(told);
     told = news;
     item = { ...item, v: told.v || item.v, label: told.v ? told.name : item.label };
     frame();
-    tellFacts(told.html);
+    tellFacts(told.html, same);
     place('acts').hidden = !told.v;
     place('region').hidden = !told.width;  // of what is not there no part can be searched with
     picture.know();
@@ -128,10 +134,10 @@ export default ({ props, watch }) => {
     view.words('');
     show(last.item);
   };
-  const open = (card, wanted) => {
+  const open = (card, found) => {
+    const [, shown] = found;
     trail = [];
-    let shown;
-    [list, shown] = listFrom(card, wanted);
+    [list] = found;
     card?.focus();  // where the browser returns to
     if (!dialog.open) dialog.showModal();
     place('close').focus();
@@ -161,6 +167,7 @@ export default ({ props, watch }) => {
     unifex.marked(told);
     view.words(said);
   };
+  const opened = () => ({ list, item, index: list.index });  // what is pressed is of this, though one goes on before its script is there
   const leave = () => {
     if (!regions?.leave()) return false;
     place('region').focus();
@@ -197,7 +204,10 @@ export default ({ props, watch }) => {
     },
     more: () => mark('more', say('Marked as more like this: the hits follow.')),
     less: () => mark('less', say('Marked as less like this: the hits follow.')),
-    ...Object.fromEntries(['copy', 'leave', 'undo'].map((name) => [name, async (button) => (await correcting())[name](button)])),
+    ...Object.fromEntries(['copy', 'leave', 'undo'].map((name) => [name, async (button) => {
+      const pressed = opened();
+      (await correcting())[name](pressed, button);
+    }])),
   };
   for (const kind of ['input', 'focusin']) {
     place('facts').addEventListener(kind, async ({ target }) => {
@@ -206,7 +216,9 @@ export default ({ props, watch }) => {
   }
   place('facts').addEventListener('submit', async (event) => {
     event.preventDefault();
-    (await correcting()).save(event.target.elements);
+    const pressed = opened(), { label, domain } = event.target.elements, sent = [label.value, domain.value];
+    [label.dataset.sent, domain.dataset.sent] = sent;
+    (await correcting()).save(pressed, ...sent);
   });
   for (const kind of ['click', 'submit']) {  // until its own facts are there, those of the item before do nothing
     place('facts').addEventListener(kind, (event) => {

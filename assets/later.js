@@ -1,8 +1,7 @@
 // Modules that only some need. They come once the page is quiet, or when somebody needs them before; where the connection
 // is gone that is said, and they are asked for again the next time.
 
-import { say } from './say.js';
-import toast from './toast.js';
+import { sayLost } from './answering.js';
 
 const QUIET_MS = 3000;
 
@@ -14,7 +13,7 @@ export default (name, make = (module) => module) => {
   let made = null;
   const get = () => made ||= load().then(make).catch((error) => {
     made = null;
-    toast(say('The server does not answer; try it again.'), 'alert');
+    sayLost();
     throw error;
   });
   if (!navigator.connection?.saveData) whenQuiet(() => load().catch(() => {}));  // who needs it hears of what is wrong

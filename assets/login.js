@@ -3,6 +3,7 @@
 
 import { say } from './say.js';
 
+const WAIT_MS = 5000;
 let told = -1;  // the press that it was said for
 const tell = async () => {
   if (told === unifex.pressed) return;
@@ -23,7 +24,7 @@ export const watchLogin = () => {
 };
 
 export const isLoggedOut = async () => {  // says so, too, in browsers that tell no status
-  const answer = await fetch('gradio_api/login_check').catch(() => null);
+  const answer = await fetch('gradio_api/login_check', { signal: AbortSignal.timeout(WAIT_MS) }).catch(() => null);
   if (answer?.status === 401) tell();
   return answer?.status === 401;
 };

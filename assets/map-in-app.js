@@ -1,4 +1,5 @@
 // Binds the map to the app. Runs inside gr.HTML (`element`, `props`, `watch`, `trigger`, `server`).
+import { answerOf } from './answering.js';
 import { plotly } from './load-plotly.js';
 import { mapLayer } from './map-layer.js';
 import { drawMap } from './map.js';
@@ -22,7 +23,7 @@ export default ({ element, props, watch, server }) => {
     if (!props.value) return;
     const data = JSON.parse(props.value);
     await plotly();
-    const old = element.querySelector('.map');
+    const old = element.querySelector('.map'), before = data.gallery === shown ? view?.look() : null;
     if (old.dataset.drawn) Plotly.purge(old.querySelector('.map-plot'));
     old.outerHTML = blank;
     const root = element.querySelector('.map');
@@ -30,8 +31,8 @@ export default ({ element, props, watch, server }) => {
     view = drawMap(root, data, {
       pick: (id) => unifex.openFrom(null, [data.gallery, id]),
       choose: (ids) => unifex.lasso(ids),
-      cards: (ids) => server.cards([data.gallery, ids]),
-    }, mapLayer, { plural, say });
+      cards: (ids) => answerOf(server.cards([data.gallery, ids])).catch(() => []),
+    }, mapLayer, { plural, say }, before);
     for (const what of Object.keys(TOLD)) tell(what);
   };
   watch('value', show);

@@ -3,7 +3,9 @@
 //   actions  pick(id), choose(ids), cards(ids) -> Promise of [{ id, image, label, path }, ...]; each may be missing
 //   layer    assets/map-layer.js
 //   words    assets/say.js: { say, plural }, given since this file stands in the mailed page, too, where nothing is imported
-// It returns { query(star), pick(ids), leave(stays) }: to show what is being searched with, { place: [x, y], hits: [id, ...] }
+//   before   what `look()` told of the map that this one takes the place of: its colours, and where it was closer up if places
+//            are the same
+// It returns { query(star), pick(ids), leave(stays), look() }: to show what is being searched with, { place: [x, y], hits: [id, ...] }
 // or null; to have these items chosen and seen, which nobody is told of; to let what filters leave out fade, which cannot
 // be chosen then: stays(id), or null for all.
 const MAP_COLOURS = ['#4f46e5', '#f97316', '#0d9488', '#db2777', '#65a30d', '#0284c7', '#ca8a04', '#9333ea', '#dc2626',
@@ -21,7 +23,7 @@ const mapArray = (encoded, Type) => new Type(Uint8Array.from(atob(encoded), (c) 
 const mapShort = (text, most = MAP_LONGEST) => ([...text].length > most ? `${[...text].slice(0, most - 1).join('').trimEnd()}…` : text);
 const mapEscape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
-export const drawMap = (root, data, actions, layer, { say, plural }) => {
+export const drawMap = (root, data, actions, layer, { say, plural }, before = null) => {
   const TITLES = { domain: say('domain'), label: say('label'), split: say('split'), 'first hit': say('first hit') };
   const VERDICTS = { right: say('right'), wrong: say('wrong'), 'no label': say('no label') };
   const TOOLS = {  // Plotly's own words
@@ -134,7 +136,14 @@ export const drawMap = (root, data, actions, layer, { say, plural }) => {
     beside();
     if (!root.dataset.drawn) listen();
     root.dataset.drawn = String(ids.length);
+    if (before) await goBack();
     if (sought) seek();
+  };
+  const goBack = async () => {
+    const known = ids.find((id) => before.place(id)), { ranges } = before;
+    const isSame = known !== undefined && before.place(known) === place(at.get(known));
+    before = null;
+    if (isSame && ranges) await Plotly.relayout(plot, { 'xaxis.range': ranges[0], 'yaxis.range': ranges[1] });
   };
   const seek = () => {  // what is to be seen may lie outside of what is shown
     const { xaxis, yaxis } = plot._fullLayout, rows = [...(picked || [])].map((id) => at.get(id));
@@ -146,6 +155,7 @@ export const drawMap = (root, data, actions, layer, { say, plural }) => {
 
   const beside = layer(root, plot, { clusters: data.clusters, ids, x, y, isLeft, isPicked: (row) => Boolean(picked?.has(ids[row])), cards: actions.cards });
   colour.innerHTML = columns.map((column, number) => `<option value="${number}">${mapEscape(TITLES[column.title])}</option>`).join('');
+  colour.value = Math.max(0, columns.findIndex(({ title }) => title === before?.colour));
   colour.addEventListener('change', draw);
   const compare = find('.map-compare');
   compare.hidden = !other;
@@ -169,9 +179,9 @@ export const drawMap = (root, data, actions, layer, { say, plural }) => {
     const { clientX, clientY } = event.event;
     await new Promise((done) => setTimeout(done, MAP_HOVER_MS));
     if (hovered !== id) return;
-    if (!cards.has(id)) cards.set(id, (await actions.cards([id]))[0]);
-    const card = cards.get(id), crowd = crowds.get(place(at.get(id)));
+    const card = cards.get(id) ?? (await actions.cards([id]))[0], crowd = crowds.get(place(at.get(id)));
     if (hovered !== id || !card) return;
+    cards.set(id, card);
     tip.innerHTML = (card.image ? `<img src="${card.image}" alt="">` : '') +
       `<b>${mapEscape(mapShort(card.label || say('no label'), 200))}</b><small>${mapEscape(mapShort(card.path, 200))}</small>` +
       (crowd > 1 ? '<small>' + say('{items} in this place', { items: plural(crowd, 'item', 'items') }) + '</small>' : '');
@@ -254,6 +264,13 @@ export const drawMap = (root, data, actions, layer, { say, plural }) => {
       if (!wanted && !stays) return;
       stays = wanted;
       draw();
+    },
+    look: () => {
+      const { xaxis, yaxis } = plot._fullLayout ?? {}, closer = xaxis && !xaxis.autorange;
+      return {
+        colour: columns[Number(colour.value)]?.title, ranges: closer && [[...xaxis.range], [...yaxis.range]],
+        place: (id) => (at.has(id) ? place(at.get(id)) : null),
+      };
     },
   };
 };

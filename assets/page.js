@@ -43,6 +43,14 @@
     return [gallery || shown, null, null, boxes ? JSON.stringify([`${gallery}/${ids[0]}`, boxes]) : ''];
   };
 
+  // These go when they have done what they are pressed for, and the keyboard would go with them.
+  document.addEventListener('click', ({ target }) => {
+    if (!target.closest('#search-everywhere, #search-with-all')) return;
+    window.addEventListener('unifex-address', () => setTimeout(() => {
+      if (document.activeElement === document.body) document.querySelector('#search-button')?.focus({ preventScroll: true });
+    }, 100), { once: true });
+  });
+
   // Gradio's sliders tell that they were let go when a pointer is lifted; keys let go of them, too.
   const letGo = (slider) => slider.dispatchEvent(new PointerEvent('pointerup', { bubbles: true }));
   document.addEventListener('keyup', (event) => {

@@ -125,7 +125,8 @@ export const takeIn = ({ column, upload, remark }) => {
 
   // --- pasted ----------------------------------------------------------------------------------------------------------
   document.addEventListener('paste', (event) => {  // anywhere but into words
-    if (!column.offsetParent || event.target.closest('input, textarea, [contenteditable]')) return;
+    if (!column.offsetParent || document.querySelector('dialog[open]')) return;  // behind a dialog nothing is changed
+    if (event.target.closest('input, textarea, [contenteditable]')) return;
     if (take(event.clipboardData)) event.preventDefault();
   });
 };

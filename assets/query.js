@@ -3,6 +3,7 @@
 // { about, gallery, items: [{ id, v, path }], boxes, look }. `about` names the picture that boxes belong to: an item of a
 // gallery, or the folder of an upload. What is drawn is told by `unifex.regions([about, 'x,y,w,h;...'])`.
 
+import { answerOf, sayLost } from './answering.js';
 import later from './later.js';
 import { present } from './present.js';
 import { takeIn } from './query-drop.js';
@@ -116,7 +117,7 @@ export default async ({ element, props, watch, server }) => {
   const ask = async (what) => {
     const wanted = ++asking, key = about, sent = upload.querySelector('.image-frame img');
     const picture = sent ? { path: fileOf(sent) } : data.items[0].id;
-    const found = await server.parts([data.gallery, picture, what]).catch(() => null);  // it is only an offer
+    const found = await answerOf(server.parts([data.gallery, picture, what])).catch(() => what === 'parts' && sayLost());  // else it is only an offer
     if (!found || wanted !== asking || key !== about) return null;
     propose(found.parts, boxes?.get().length ? null : found.best);
     return found.parts.length;

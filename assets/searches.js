@@ -1,6 +1,7 @@
 // Searches to come back to: saved ones of the gallery that is searched, and this browser's last ones. Runs inside gr.HTML
 // (`element`, `server`); assets/address.js tells of what is searched and opens an address.
 
+import { answerOf, sayLost } from './answering.js';
 import { say } from './say.js';
 
 export default ({ element, server }) => {
@@ -30,9 +31,10 @@ export default ({ element, server }) => {
   };
 
   // --- saved -----------------------------------------------------------------------------------------------------------
-  let gallery = null;
+  let gallery = null, isKnown = false;
   const change = async (what, saved, name = '') => {
-    const problem = await server.change([what, gallery, saved.id, name]);
+    const problem = await answerOf(server.change([what, gallery, saved.id, name])).catch(() => null);
+    if (problem === null) return what !== 'see' && sayLost();
     if (problem && what !== 'see') window.alert(problem);
     load(true);
   };
@@ -55,10 +57,13 @@ export default ({ element, server }) => {
   };
   const load = async (again) => {
     const wanted = new URLSearchParams(unifex.told?.text ?? '').get('gallery');
-    if (!wanted || (wanted === gallery && !again)) return;
-    gallery = wanted;
-    const found = await server.saved(wanted).catch(() => []);
-    if (gallery === wanted) draw('.saved', say('Saved searches'), found.map(savedLine));
+    if (!wanted || (wanted === gallery && isKnown && !again)) return;
+    if (gallery !== wanted) draw('.saved', '', []);  // those of the gallery before
+    [gallery, isKnown] = [wanted, true];
+    const found = await answerOf(server.saved(wanted)).catch(() => null);
+    if (gallery !== wanted) return;
+    isKnown = Boolean(found);  // else it is asked again with the next search
+    if (found) draw('.saved', say('Saved searches'), found.map(savedLine));
   };
   unifex.searches = load;
   document.addEventListener('click', (event) => {

@@ -102,16 +102,20 @@ def test_a_zip_that_nobody_takes_to_its_end_is_given_up(gallery):
 def test_all_but_some(gallery):
     every = gallery.snapshot().columns.ids.tolist()
     listed = lambda gallery, view: Listings().ids(gallery, view.filters, view.order)  # noqa: E731
-    assert Chosen.told({"but": every[:2]}).of(gallery, listed) == every[2:]
+    assert Chosen.told({"but": every[:2], "count": len(every) - 2}).of(gallery, listed) == every[2:]
     assert Chosen.told(every[:2]).of(gallery, listed) == every[:2]
     signs = json.dumps({"chosen": {"domain": ["signs"]}, "order": "newest"})
     shown = [record.id for record in gallery.records(every) if record.domain == "signs"]
     assert 0 < len(shown) < len(every)
-    assert Chosen.told({"but": [shown[0]], "view": signs}).of(gallery, listed) == shown[:0:-1]
+    told = {"but": [shown[0]], "view": signs, "count": len(shown) - 1}
+    assert Chosen.told(told).of(gallery, listed) == shown[:0:-1]
+    with pytest.raises(UnifexError, match=f"{len(shown) - 1} would be now"):  # others came meanwhile
+        Chosen.told({**told, "count": 1}).of(gallery, listed)
 
 
 @pytest.mark.parametrize(
-    "told", [[], None, 3, "12", [-1], [1e400], {"but": 1}, {}, [1] * (MOST + 1), [{}], {"but": [], "view": "["}]
+    "told",
+    [[], None, 3, "12", [-1], [1e400], {"but": 1}, {}, [1] * (MOST + 1), [{}], {"but": []}, {"but": [], "view": "["}],
 )
 def test_what_is_no_choice_is_refused(told):
     with pytest.raises(UnifexError):
@@ -136,7 +140,7 @@ def asked(url: str, what: str, items, gallery: str = "drawn") -> httpx.Response:
 def test_downloads(served):
     url, public, gallery, pictures = served
     ids = gallery.snapshot().columns.ids[:3].tolist()
-    table = asked(url, "csv", {"but": ids[1:]})
+    table = asked(url, "csv", {"but": ids[1:], "count": 22})
     assert table.headers["content-disposition"] == "attachment; filename*=UTF-8''drawn%20chosen.csv"
     lines = table.content.decode("utf-8-sig").splitlines()
     assert (lines[0], len(lines)) == ("path,label,domain,split,tags", 1 + 24 - 2)

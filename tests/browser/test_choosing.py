@@ -109,6 +109,56 @@ def test_what_is_shown_no_more_stays_chosen_and_the_bar_says_so(server, open_pag
     expect(told(page)).to_have_text("3 chosen")
 
 
+def test_all_are_those_that_were_asked_about_and_no_others(tmp_path, embedder, open_page):
+    gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures", views=2, side=64))
+    with serve(tmp_path / "indexes") as running:
+        page = opened(open_page(running.url))
+        cards(page).first.press("Control+a")
+        page.locator("#pictures .further > summary").click()
+        page.locator("#pictures [data-do=remove]").click()
+        expect(page.locator("dialog.ask h2")).to_have_text("Remove 8 images from 'drawn'?")
+        run_index(Gallery.open(tmp_path / "indexes" / "drawn"), write_folder(tmp_path / "others", views=3, side=64))
+        page.locator("dialog.ask").get_by_role("button", name="Remove").click()
+        expect(page.locator("#chosen-notice")).to_contain_text("8 were chosen, 20 would be now")
+        expect(told(page)).to_have_text("all 20 chosen")
+        settle(page)
+        page.close()
+    assert len(Gallery.open(tmp_path / "indexes" / "drawn")) == 20
+
+
+def test_an_action_is_of_what_was_chosen_as_it_was_pressed(server, open_page):
+    page, held = open_page(server.url), []
+    page.route("**/acting.js", lambda route: held.append(route))
+    opened(page)
+    pick(page, 0)
+    expect(cards(page).first).to_have_attribute("aria-description", "chosen")
+    page.locator("#pictures [data-do=tag]").click()
+    page.locator("#pictures .tools [data-do=none]").click()
+    pick(page, 1, 2)
+    for route in held:
+        route.continue_()
+    expect(page.locator("dialog.ask h2")).to_have_text("Tag 1 image")
+    page.keyboard.press("Escape")
+    expect(page.locator("#pictures .tools")).to_be_hidden()
+
+
+def test_who_chose_by_a_box_stays_there(server, open_page):
+    page = opened(open_page(server.url))
+    page.locator("#pictures .frame").evaluate("frame => { frame.scrollTop = 1e6; }")
+    last = page.locator(f"#pictures .card[data-index='{ITEMS - 1}'][data-item]")
+    box = last.bounding_box()
+    page.keyboard.down("Shift")
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 60, box["y"] + 60, steps=4)
+    expect(told(page)).to_have_text("1 chosen")
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.locator("#pictures .tools [data-do=none]").click()
+    expect(last).to_be_focused()
+
+
 def test_all_in_place_of_what_is_not_shown_is_told(server, open_page):
     page = opened(open_page(server.url))
     only(page, FIRST)

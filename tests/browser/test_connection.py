@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.support.browsing import first_hit
+from tests.support.browsing import come_back, first_hit, go_to, settle
 from tests.support.serving import Server, serve
 from unifex.ui.context import DEMO_GALLERY
 
@@ -76,6 +78,91 @@ def test_nothing_comes_before_where_data_is_saved(server, page):
     assert not page.evaluate("performance.getEntriesByType('resource').some((one) => one.name.endsWith('/acting.js'))")
 
 
+SERVER = re.compile("/component_server")
+JOB = {"id": "1", "kind": "train", "state": "running", "title": "Making 'it'", "share": 0.5}
+CUT = {"kind": "index", "name": "it", "text": "Indexing 'it' was interrupted", "action": "Resume", "tab": "gallery"}
+SAVED = {"id": 1, "name": "crosses", "address": "", "new": 0}
+
+
+def answer(page: Page, **answers) -> None:
+    """What the page asks of these functions of the server's: None is no answer."""
+
+    def handle(route: Route) -> None:
+        name = json.loads(route.request.post_data)["fn_name"]
+        if name not in answers:
+            route.fallback()
+        elif answers[name] is None:
+            route.abort()
+        else:
+            route.fulfill(json=answers[name])
+
+    page.route(SERVER, handle)
+
+
+def test_what_the_server_was_asked_in_vain_is_not_taken_for_done(server, page):
+    searched(page, server.url)
+    settle(page)
+    news = page.locator("#header .model").get_attribute("data-news")
+    jobs = {"jobs": [JOB], "news": news, "ready": True, "gallery": "", "written": ""}
+    answer(page, jobs=jobs, interrupted=[CUT], saved=[SAVED], resume=None, cancel=None, change=None)
+    page.on("dialog", lambda asked: asked.accept())
+    page.evaluate("unifex.searches(true)")
+    come_back(page)
+    toast = page.locator(".toast")
+    page.locator(".jobs-now").click()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#jobs-list .cut")).to_contain_text("The server does not answer")
+    expect(page.get_by_role("tab", name="Search")).to_have_attribute("aria-selected", "true")
+    page.locator("#jobs-list .cancel").click()
+    expect(toast).to_have_text("The server does not answer; try it again.")
+    expect(page.locator("#jobs-list .cancel")).to_be_enabled()
+    toast.evaluate("toast => toast.remove()")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Delete crosses").click()
+    expect(toast).to_have_text("The server does not answer; try it again.")
+    expect(page.locator("#searches .saved li")).to_have_count(1)
+    answer(page, saved=None)
+    page.evaluate("unifex.searches(true)")
+    settle(page)
+    expect(page.locator("#searches .saved li")).to_have_count(1)  # of this gallery still
+
+
+def test_a_server_that_hangs_is_seen_to(server, page):
+    searched(page, server.url)
+    settle(page)
+    held = []
+    page.route(SERVER, lambda route: held.append(route))
+    page.evaluate("(real => { window.setTimeout = (then, wait) => real(then, wait / 20); })(setTimeout)")
+    come_back(page)
+    expect(page.locator("#top")).to_have_attribute("data-unanswered", "")
+    page.unroute(SERVER)
+    expect(page.locator("#top:not([data-unanswered])")).to_be_visible()
+
+
+def test_what_did_not_come_comes_when_the_connection_is_back(server, page):
+    lost = re.compile("/items/|/plotly.js")
+    searched(page, server.url)
+    page.route(lost, lambda route: route.abort())
+    go_to(page, "Gallery")
+    expect(page.locator("#pictures .card.coming").first).to_be_visible()
+    page.unroute(lost)
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page.locator("#pictures .card.coming")).to_have_count(0)
+
+
+def test_hits_that_could_not_be_found_are_asked_for_once_more(server, page):
+    searched(page, server.url)
+    before, more = page.locator("#hits .card").count(), page.locator("#hits .more-hits")
+    moved = server.indexes.with_name("moved")
+    server.indexes.rename(moved)
+    more.click()
+    expect(page.locator("#search-status")).to_contain_text("No further hits")
+    expect(more).to_have_text("Show more hits")
+    moved.rename(server.indexes)
+    more.click()
+    expect(page.locator("#hits .card").nth(before)).to_be_attached()
+
+
 def test_a_label_that_could_not_be_saved_stays_in_its_field_until_it_is(server, page):
     searched(page, server.url)
     first_hit(page).click()
@@ -83,9 +170,13 @@ def test_a_label_that_could_not_be_saved_stays_in_its_field_until_it_is(server, 
     label = page.locator("#correct input[name=label]")
     label.fill("typed in a lift")
     page.evaluate("window.same = true")
+    said, asked = page.locator("#detail .said"), "**/answering.js"
+    page.route(asked, lambda route: route.fulfill(status=502))  # by what stands before the server
+    page.get_by_role("button", name="Save label").click()
+    expect(said).to_contain_text("Not saved: the server does not answer")
+    page.unroute(asked)
     page.context.set_offline(True)
     page.get_by_role("button", name="Save label").click()
-    said = page.locator("#detail .said")
     expect(said).to_contain_text("Not saved: the server does not answer")
     page.get_by_role("button", name="More like this").click()
     expect(said).to_contain_text("Not marked: the server does not answer")

@@ -243,9 +243,15 @@ def test_a_label_is_chosen_and_an_item_left_out_and_back(server, open_page):
     label.fill("st")
     expect(page.locator("#labels-there option").first).to_have_attribute("value", "stripes")
     label.fill("stripes")
-    page.keyboard.press("Enter")
+    held, domain = [], page.locator("#correct-domain input")
+    page.route("**/queue/join**", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/queue/join**"):
+        page.keyboard.press("Enter")
+    domain.fill("not sent yet")
+    held[0].continue_()
     expect(part(page, "facts")).to_contain_text("Label saved")
     expect(page.locator("#detail h2")).to_have_text("stripes")
+    expect(domain).to_have_value("not sent yet")
     label.fill("x" * 999 + " " * 20)
     expect(label).to_be_visible()  # and stays open
     page.locator("#leave-out").click()
@@ -310,6 +316,45 @@ def test_what_is_left_out_while_one_goes_on_comes_back_where_it_was(server, open
     expect(part(page, "said")).to_contain_text("Taken back")
     expect(part(page, "position")).to_have_text(f"2 of {ITEMS}")
     expect(part(page, "facts")).to_contain_text(second)
+
+
+def test_what_is_pressed_before_its_script_is_there_is_of_the_item_that_was_open(server, open_page):
+    page, held = open_page(server.url), []
+    page.route("**/correcting.js", lambda route: held.append(route))
+    cards = pictures(page)
+    paths = [cards.nth(at).get_attribute("title") for at in range(4)]
+    cards.nth(1).click()
+    expect(part(page, "facts")).to_contain_text(paths[1])
+    page.locator("#correct summary").click()
+    page.locator("#correct-label input").fill("of the second")
+    page.locator("#save-label").click()
+    part(page, "after").click()
+    expect(part(page, "facts")).to_contain_text(paths[2])
+    page.locator("#leave-out").click()
+    part(page, "after").click()
+    expect(part(page, "facts")).to_contain_text(paths[3])
+    for route in held:
+        route.continue_()
+    expect(part(page, "said")).to_contain_text(f"Left out of the gallery: {paths[2]}")
+    settle(page)
+    gallery = Gallery.open(server.indexes / "drawn")
+    assert {(said.path, said.label) for said in gallery.corrections()} >= {(paths[1], "of the second")}
+    with gallery.write() as writer:
+        writer.undo(gallery.corrections())
+
+
+def test_what_is_pressed_is_opened_though_its_card_shows_another_by_then(server, open_page):
+    page, held = open_page(server.url), []
+    page.route("**/large-view.js", lambda route: held.append(route))
+    card = pictures(page).first
+    path = card.get_attribute("title")
+    card.click()
+    page.locator("#pictures .frame").evaluate("frame => { frame.scrollTop = 3000; }")
+    expect(card).not_to_have_attribute("title", path)
+    for route in held:
+        route.continue_()
+    expect(part(page, "position")).to_have_text(f"1 of {ITEMS}")
+    expect(part(page, "facts")).to_contain_text(path)
 
 
 def test_by_keyboard(server, open_page):

@@ -186,3 +186,29 @@ def test_a_hit_is_found_on_the_map_on_a_phone(server, open_page):
     ringed(page, 1)
     expect(page.locator("#map-chosen .chosen-head")).to_contain_text("1 item chosen")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_map_that_is_drawn_anew_is_looked_at_as_before(server, open_page):
+    page = open_page(server.url)
+    go_to(page, "Map")
+    page.locator(".map[data-drawn]").wait_for()
+    page.locator(".map-colour").select_option(label="label")
+    page.locator(".map .modebar-btn[data-val=in]").first.click()
+    lasso_all(page)
+    settle(page)
+    page.locator("#map-drop-ask").press("Enter")
+    expect(page.locator("#map-drop-no")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#map-drop-ask")).to_be_focused()
+    look = "document.querySelector('.map-plot')._fullLayout.xaxis.range"  # the other fits the height of the plot
+    near = page.evaluate(look)
+    page.locator(".map").evaluate("map => map.classList.add('of-before')")
+    page.locator("#map-label textarea, #map-label input").fill("renamed")
+    page.locator("#map-relabel").click()
+    page.locator(".map[data-drawn]:not(.of-before)").wait_for()
+    settle(page)
+    assert page.locator(".map-colour").evaluate("list => list.selectedOptions[0].text") == "label"
+    assert page.evaluate(look) == pytest.approx(near)
+    gallery = Gallery.open(server.indexes / "drawn")
+    with gallery.write() as writer:
+        writer.undo(gallery.corrections())

@@ -269,6 +269,22 @@ def test_theme_can_be_switched_and_is_remembered(server, open_page):
     assert page.evaluate("document.body.classList.contains('dark')")
 
 
+DENY_JS = """for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, {
+  configurable: true, get() { throw new DOMException('Access is denied for this document.', 'SecurityError'); } })"""
+
+
+def test_a_browser_that_denies_its_storage_shows_a_page_that_works(server, open_page):
+    page = open_page(server.url, color_scheme="light")
+    page.add_init_script(DENY_JS)
+    reload(page)
+    page.wait_for_selector("#header .ready")
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    page.locator(".theme").click()
+    assert page.evaluate("document.body.classList.contains('dark')")
+    expect(page.locator("#searches .recent li")).to_have_count(1)
+
+
 def test_a_read_only_server_offers_nothing_to_change(open_page, gallery, tmp_path):
     with serve(tmp_path / "indexes", "--read-only") as running:
         page = open_page(running.url)

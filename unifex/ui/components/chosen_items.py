@@ -14,14 +14,14 @@ from unifex.core.jobs import Job, State
 from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.progress import Work, finish
-from unifex.core.text import plural, shortened
+from unifex.core.text import plural, reason, shortened
 from unifex.data.item import Labels
 from unifex.gallery import changing, corrections, tags
 from unifex.gallery.gallery import Gallery, Record
 from unifex.gallery.library import check_name
 from unifex.gallery.picking import Labelling, as_it_is, pick
 from unifex.ui.components.basic import job_notice, notice, signal
-from unifex.ui.components.chosen import Chosen
+from unifex.ui.components.chosen import Chosen, MeantOthers
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.marks import Marks
 from unifex.ui.components.pressing import ask_for_job
@@ -82,7 +82,10 @@ class ChosenItems:
             act = ACTIONS[str(action)]
         except (TypeError, ValueError, KeyError) as error:
             raise UnifexError(say("that is nothing to do with items; reload the page")) from error
-        came = act(self, str(gallery), Chosen.told(chosen), str(text))
+        try:
+            came = act(self, str(gallery), Chosen.told(chosen), str(text))
+        except MeantOthers as error:  # the page shows what there is now
+            return {self.notice: message(say("Nothing was done"), reason(error), "error"), self.corrected: Wish.new()}
         return came if self.awaited in came else {**came, **self._has_acted()}
 
     def keep(self, told: str, marks: Marks) -> Updates:

@@ -25,7 +25,7 @@ class Confirmation:
     def build(self, size: Literal["sm", "lg"] = "lg") -> None:
         """Lay it out; ``size`` is the asking button's."""
         self.button = gr.Button(self.label, elem_id=f"{self.elem_id}-ask", variant="stop", size=size)
-        self.question = gr.HTML(js_on_load=_COME_INTO_VIEW, place=f"#{self.elem_id}-no")
+        self.question = gr.HTML(js_on_load=_COME_INTO_VIEW, id=self.elem_id)
         with gr.Row(visible=False) as self.answers:
             self.yes = gr.Button(self.label, elem_id=self.elem_id, variant="stop", min_width=120)
             self.no = gr.Button(say("Cancel"), elem_id=f"{self.elem_id}-no", min_width=120)
@@ -61,12 +61,13 @@ class Confirmation:
         }
 
 
-# The harmless answer gets the focus, so that Enter pressed twice does nothing.
+# The harmless answer gets the focus, so that Enter pressed twice does nothing; an answer goes, and the button that asks
+# has the keyboard again.
 _COME_INTO_VIEW = """
-watch('value', () => props.value && setTimeout(() => {
-  const no = document.querySelector(props.place);
-  if (!no) return;
-  no.scrollIntoView({ block: 'nearest' });
-  no.focus();
+watch('value', () => setTimeout(() => {
+  const button = document.querySelector(`#${props.id}-${props.value ? 'no' : 'ask'}`);
+  if (!button || (!props.value && document.activeElement !== document.body)) return;
+  if (props.value) button.scrollIntoView({ block: 'nearest' });
+  button.focus({ preventScroll: !props.value });
 }, 100));
 """

@@ -23,7 +23,8 @@ from unifex.ui.components.saved_searches import asked_for
 from unifex.ui.components.search_form import Form
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Updates, listen
-from unifex.ui.rendering.grid import further_hits
+from unifex.ui.page_state import Wish
+from unifex.ui.rendering.grid import further_hits, no_further_hits
 from unifex.ui.rendering.html import message
 
 AT_ONCE = 100  # hits that follow those of an answer
@@ -70,12 +71,13 @@ class Finding:
 
     def show_further(self, told: str, *values: Any) -> Updates:
         """(an answer and how many hits of it are shown; what the form holds) -> the next hits."""
-        form = Form(*values)
+        form, answer = Form(*values), 0
         try:
             answer, start = further_told(told)
             k = min(start + AT_ONCE, MOST_HITS)
             result, _ = self.hits(self.context.gallery(form.gallery), form, k)
         except ERRORS as error:
-            return {self._status: message(say("No further hits"), reason(error), "error")}
+            said = message(say("No further hits"), reason(error), "error")
+            return {self._status: said, self._given: no_further_hits(answer, Wish.new().number)}
         more = len(result.hits) == k < MOST_HITS
         return {self._given: further_hits(result.hits[start:], form.shown, answer, more)}

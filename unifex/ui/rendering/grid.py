@@ -93,6 +93,11 @@ def further_hits(hits: Iterable[Hit], view: View, answer: int, more: bool) -> st
     return json.dumps({"answer": answer, "items": items, "more": more}, ensure_ascii=False)
 
 
+def no_further_hits(answer: int, number: int) -> str:
+    """That they cannot be found, this time: no two ``number`` are equal, so that the page hears of each."""
+    return json.dumps({"answer": answer, "failed": number})
+
+
 def samples_grid(gallery: str, records: Iterable[Record]) -> str:
     """Items to begin with, for who has no query yet."""
     lead = say("Drop an image into the box, or start with one of these:")
