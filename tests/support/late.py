@@ -1,0 +1,66 @@
+"""The page without a browser, whose answers arrive when a test says: what comes late must not undo what was done."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block, BlockFunction
+
+from unifex.ui.page import Page
+
+Arrive = Callable[[], None]
+
+
+class LatePage:
+    """Values of the components as the browser has them. What scripts alone do is not done."""
+
+    def __init__(self, page: Page | gr.Blocks):
+        self.page = page
+        self.values: dict[int, Any] = {id: getattr(block, "value", None) for id, block in page.blocks.items()}
+
+    def part(self, elem_id: str) -> Block:
+        """The component of this id."""
+        return next(block for block in self.page.blocks.values() if block.elem_id == elem_id)
+
+    def __getitem__(self, part: Block | str) -> Any:
+        return self.values[(self.part(part) if isinstance(part, str) else part)._id]
+
+    def __setitem__(self, part: Block | str, value: Any) -> None:
+        self.values[(self.part(part) if isinstance(part, str) else part)._id] = value
+
+    def send(self, part: Block | str, event: str, value: Any = None) -> Arrive:
+        """What the server answers to what the page says now; it is shown when it is called."""
+        if value is not None:
+            self[part] = value
+        id = (self.part(part) if isinstance(part, str) else part)._id
+        answers = [self._asked(fn) for fn in self.page.fns.values() if (id, event) in fn.targets and fn.fn]
+        return lambda: [arrive() for arrive in answers] and None
+
+    def do(self, part: Block | str, event: str, value: Any = None) -> None:
+        """The same, answered at once."""
+        self.send(part, event, value)()
+
+    def _asked(self, fn: BlockFunction) -> Arrive:
+        answer = fn.fn(*(self.values[part._id] for part in fn.inputs))
+        if not isinstance(answer, dict) or "__type__" in answer:
+            (output,) = fn.outputs
+            answer = {output: answer}
+        assert set(answer) <= set(fn.outputs)
+        return lambda: self._arrived(fn, answer)
+
+    def _arrived(self, fn: BlockFunction, answer: dict[Block, Any]) -> None:
+        changed = [part for part, value in answer.items() if self._written(part, value)]
+        for part in changed:
+            self.do(part, "change")
+        for after in self.page.fns.values():
+            if after.trigger_after == fn._id and after.fn:
+                self._asked(after)()
+
+    def _written(self, part: Block, value: Any) -> bool:
+        """Whether an answer changes the value."""
+        if isinstance(value, dict) and value.get("__type__") == "update":
+            if "value" not in value:
+                return False
+            value = value["value"]
+        before, self.values[part._id] = self.values[part._id], value
+        return before != value
