@@ -6,13 +6,14 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block, BlockFunction
 
+from unifex.ui.listening import SAME
 from unifex.ui.page import Page
 
 Arrive = Callable[[], None]
 
 
 class LatePage:
-    """Values of the components as the browser has them. What scripts alone do is not done."""
+    """Values of the components as the browser has them. Of what scripts do alone, only what one says as another."""
 
     def __init__(self, page: Page | gr.Blocks):
         self.page = page
@@ -33,7 +34,7 @@ class LatePage:
         if value is not None:
             self[part] = value
         id = (self.part(part) if isinstance(part, str) else part)._id
-        answers = [self._asked(fn) for fn in self.page.fns.values() if (id, event) in fn.targets and fn.fn]
+        answers = [self._asked(fn) for fn in self.page.fns.values() if (id, event) in fn.targets]
         return lambda: [arrive() for arrive in answers] and None
 
     def do(self, part: Block | str, event: str, value: Any = None) -> None:
@@ -41,6 +42,10 @@ class LatePage:
         self.send(part, event, value)()
 
     def _asked(self, fn: BlockFunction) -> Arrive:
+        if not fn.fn:
+            if fn.js == SAME:
+                self._arrived(fn, {fn.outputs[0]: self.values[fn.inputs[0]._id]})
+            return lambda: None
         answer = fn.fn(*(self.values[part._id] for part in fn.inputs))
         if not isinstance(answer, dict) or "__type__" in answer:
             (output,) = fn.outputs
@@ -53,7 +58,7 @@ class LatePage:
         for part in changed:
             self.do(part, "change")
         for after in self.page.fns.values():
-            if after.trigger_after == fn._id and after.fn:
+            if after.trigger_after == fn._id:
                 self._asked(after)()
 
     def _written(self, part: Block, value: Any) -> bool:

@@ -33,7 +33,7 @@ from unifex.ui.context import AppContext
 from unifex.ui.endpoints import add_endpoints
 from unifex.ui.health import health_route
 from unifex.ui.item_routes import item_routes
-from unifex.ui.listening import Part, Updates, follow, listen
+from unifex.ui.listening import Part, Updates, follow, listen, mirror
 from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
 from unifex.ui.page_state import Selection, Wish
@@ -237,8 +237,7 @@ class _Tabs:
         ``unifex.again_TAB`` is called where an address with another gallery was opened while the tab is open.
         """
         searched, again = self.search.gallery, signal(f"again_{page.id}")
-        opened = listen([page.select, again.input], lambda name: {gallery: name}, [searched], [gallery])
-        chosen = listen(gallery.input, lambda name: {searched: name}, [gallery], [searched])
+        opened, chosen = mirror([page.select, again.input], searched, gallery), mirror(gallery.input, gallery, searched)
         return [follow(changed, show, [gallery, *inputs], outputs) for changed in (opened, chosen) if show]
 
 

@@ -33,7 +33,7 @@ from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.components.ready_sources import ReadySources
 from unifex.ui.components.workspace_notice import WorkspaceNotice
 from unifex.ui.context import ERRORS, AppContext, name_for
-from unifex.ui.listening import Part, Updates, follow, listen
+from unifex.ui.listening import Part, Updates, follow, listen, mirror
 from unifex.ui.rendering import gallery_report
 from unifex.ui.rendering.grid import whole_grid
 from unifex.ui.rendering.html import message
@@ -173,7 +173,7 @@ class GalleryTab:
     def _wire_managing(self) -> None:
         listen(self.gallery.change, self.show_facts, self.asked, self.showing)
         listen(self.view.input, self.show_pictures, self.asked, [self.pictures])
-        listen(self.gallery.input, lambda name: {self.name: name}, [self.gallery], [self.name])
+        mirror(self.gallery.input, self.gallery, self.name)
         managed = [self.notice, self.name, *self.dropdowns]
         renamed = or_say(self.notice, say("Not renamed"), self.rename_gallery)
         named = [self.new_name, self.name, *self.dropdowns]
