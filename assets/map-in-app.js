@@ -29,7 +29,7 @@ export default ({ element, props, watch, server }) => {
     shown = data.gallery;
     view = drawMap(root, data, {
       pick: (id) => unifex.openFrom(null, [data.gallery, id]),
-      choose: (ids) => unifex.lasso(ids),
+      choose: (ids) => unifex.lasso([data.gallery, ids]),
       cards: (ids) => server.cards([data.gallery, ids]),
     }, mapLayer, { plural, say });
     for (const what of Object.keys(TOLD)) tell(what);

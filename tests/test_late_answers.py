@@ -1,5 +1,7 @@
 """Answers that come late, on the page as it is without a browser: none undoes what somebody did meanwhile."""
 
+import json
+
 import pytest
 
 from tests.support.galleries import run_index
@@ -42,3 +44,48 @@ def test_a_question_that_comes_late_does_not_stand_for_another_gallery(page, gal
     page.do("remove-button-ask", "click")
     page.do("remove-button", "click")
     assert (len(Gallery.open(other.folder)), len(Gallery.open(drawn.folder))) == (23, 24)
+
+
+def test_the_gallery_that_is_chosen_in_a_tab_just_opened_stays(page):
+    for tab, box in (("gallery", "manage-gallery"), ("evaluate", "evaluate-gallery"), ("train", "train-gallery")):
+        page.do("search-gallery", "input", "drawn")
+        late = page.send(tab, "select")
+        page.do(box, "input", "other")
+        late()
+        assert (page[box], page["search-gallery"]) == ("other", "other")
+
+
+def test_the_map_lists_what_was_chosen_last(page, galleries):
+    ids = galleries[0].snapshot().columns.ids.tolist()
+    page.do("signal-lasso", "input", json.dumps(["drawn", ids[:5]]))
+    late = page.send("map", "select")
+    page.do("signal-lasso", "input", json.dumps(["drawn", ids[7:9]]))
+    late()
+    assert json.loads(page["map-picked"]) == ids[7:9]
+    assert "2 items chosen" in page["map-chosen"]
+    page.do("map-gallery", "change", "other")
+    assert json.loads(page["map-picked"]) == []
+    page.do("map-gallery", "change", "drawn")
+    page.do("map-drop-ask", "click")
+    page.do("map-drop", "click")
+    assert len(galleries[0].snapshot()) == 22
+    assert json.loads(page["map-picked"]) == []
+
+
+def test_filters_that_are_set_while_the_map_opens_stay(page):
+    page.do("map", "select")
+    late = page.send("map", "select")
+    ticked = json.dumps({"gallery": "drawn", "chosen": {"label": ["stripes"]}})
+    page.do("map-filters", "change", ticked)
+    page.do("map-filters", "input")
+    late()
+    assert page["map-filters"] == ticked
+    assert json.loads(page["map-left"])["gallery"] == "drawn"
+
+
+def test_the_second_map_that_was_chosen_stays(page):
+    page.do("map", "select")
+    page.do("map-compare", "input", "raw")
+    page.do("map", "select")
+    page.do("map-gallery", "input", "other")
+    assert page["map-compare"] == "raw"

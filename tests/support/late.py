@@ -20,8 +20,8 @@ class LatePage:
         self.values: dict[int, Any] = {id: getattr(block, "value", None) for id, block in page.blocks.items()}
 
     def part(self, elem_id: str) -> Block:
-        """The component of this id."""
-        return next(block for block in self.page.blocks.values() if block.elem_id == elem_id)
+        """The component, or tab, of this id."""
+        return next(block for block in self.page.blocks.values() if elem_id in (block.elem_id, getattr(block, "id", None)))
 
     def __getitem__(self, part: Block | str) -> Any:
         return self.values[(self.part(part) if isinstance(part, str) else part)._id]
@@ -34,32 +34,29 @@ class LatePage:
         if value is not None:
             self[part] = value
         id = (self.part(part) if isinstance(part, str) else part)._id
-        answers = [self._asked(fn) for fn in self.page.fns.values() if (id, event) in fn.targets]
-        return lambda: [arrive() for arrive in answers] and None
+        return _all([self._asked(fn) for fn in self.page.fns.values() if (id, event) in fn.targets])
 
     def do(self, part: Block | str, event: str, value: Any = None) -> None:
         """The same, answered at once."""
         self.send(part, event, value)()
 
     def _asked(self, fn: BlockFunction) -> Arrive:
+        if fn.js == SAME:
+            return self._arrived(fn, {fn.outputs[0]: self.values[fn.inputs[0]._id]})
         if not fn.fn:
-            if fn.js == SAME:
-                self._arrived(fn, {fn.outputs[0]: self.values[fn.inputs[0]._id]})
-            return lambda: None
+            return _all([])
         answer = fn.fn(*(self.values[part._id] for part in fn.inputs))
         if not isinstance(answer, dict) or "__type__" in answer:
             (output,) = fn.outputs
             answer = {output: answer}
         assert set(answer) <= set(fn.outputs)
-        return lambda: self._arrived(fn, answer)
+        return lambda: self._arrived(fn, answer)()
 
-    def _arrived(self, fn: BlockFunction, answer: dict[Block, Any]) -> None:
+    def _arrived(self, fn: BlockFunction, answer: dict[Block, Any]) -> Arrive:
+        """Written at once; what follows it is asked for."""
         changed = [part for part, value in answer.items() if self._written(part, value)]
-        for part in changed:
-            self.do(part, "change")
-        for after in self.page.fns.values():
-            if after.trigger_after == fn._id:
-                self._asked(after)()
+        following = [self._asked(after) for after in self.page.fns.values() if after.trigger_after == fn._id]
+        return _all([*(self.send(part, "change") for part in changed), *following])
 
     def _written(self, part: Block, value: Any) -> bool:
         """Whether an answer changes the value."""
@@ -69,3 +66,7 @@ class LatePage:
             value = value["value"]
         before, self.values[part._id] = self.values[part._id], value
         return before != value
+
+
+def _all(answers: list[Arrive]) -> Arrive:
+    return lambda: [arrive() for arrive in answers] and None

@@ -106,8 +106,8 @@ def build(context: AppContext) -> Page:
         # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
         app.share_gallery(gallery_page, app.gallery.gallery)
         app.share_gallery(evaluate_page, app.evaluate.gallery, app.evaluate.choose_gallery, app.evaluate.choices)
-        filters = [app.search.view, app.map.filters.browsed]
-        app.share_gallery(map_page, app.map.gallery, app.map.show_gallery, app.map.showing, app.map.chosen, *filters)
+        asking = [*app.map.asking, app.search.view, app.map.filters.browsed]
+        app.share_gallery(map_page, app.map.gallery, app.map.show_gallery, app.map.showing, *asking)
         train = app.train
         shown = app.share_gallery(train_page, train.gallery, train.show_data, train.opening, *train.asking)
         train.add_suspects(*shown)
@@ -198,8 +198,7 @@ class _Tabs:
         listen(anywhere, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         drawn = [evaluate.gallery, evaluate.drawn, evaluate.before]
         listen([*anywhere, page.select], evaluate.show_corrections, drawn, evaluate.corrected)
-        mapped = [self.map.gallery, self.map.chosen, self.map.mapped, self.map.filters.view]
-        listen(corrected, self.map.show_again, mapped, self.map.showing)
+        self.map.follow(corrected)
 
     def share_filters(self, visited: Dependency) -> None:
         """What is filtered by on the map is in the grids of its gallery, too; the map opens with what was set last, and
@@ -218,8 +217,8 @@ class _Tabs:
 
         asked = [self.map.gallery, mapped.view, searched.view, *pictures.asked]
         shared = [searched.view, searched.wish, pictures.view, pictures.pictures]
-        addressed = [searched.gallery, self.map.mapped, searched.view]
-        follow(visited, self.map.follow_address, addressed, mapped.shown)
+        addressed = [searched.gallery, self.map.mapped, mapped.view, searched.view]
+        follow(visited, self.map.follow_address, addressed, [mapped.view])
         listen(mapped.view.input, narrow, asked, shared)
         listen(pictures.view.input, lambda view: {mapped.browsed: view}, [pictures.view], [mapped.browsed])
         listen(searched.view.change, lambda: {mapped.browsed: ""}, None, [mapped.browsed])

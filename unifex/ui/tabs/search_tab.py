@@ -243,13 +243,8 @@ class SearchTab:
         return {self.marks: form.counting_marks.add(kind, ids), self.wish: Wish.new()}
 
     def search_within(self, chosen: Selection) -> Updates:
-        """Search among these items alone."""
-        return {
-            self.within: chosen,
-            self.gallery: chosen.gallery,
-            **self.offer_everywhere(chosen, chosen.gallery),
-            self.wish: Wish.new(),
-        }
+        """Search among these items alone, as far as they are there."""
+        return {self.gallery: chosen.gallery, **self.narrow(chosen, chosen.gallery)}
 
     def widen(self) -> Updates:
         """-> nothing chosen on the map, and that it is to be searched."""
