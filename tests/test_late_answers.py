@@ -12,6 +12,8 @@ from unifex.gallery.library import Library
 from unifex.ui.app import build
 from unifex.ui.context import AppContext
 
+STRIPES = json.dumps({"gallery": "drawn", "chosen": {"label": ["stripes"]}})
+
 
 @pytest.fixture
 def galleries(gallery, embedder, tmp_path):
@@ -75,11 +77,10 @@ def test_the_map_lists_what_was_chosen_last(page, galleries):
 def test_filters_that_are_set_while_the_map_opens_stay(page):
     page.do("map", "select")
     late = page.send("map", "select")
-    ticked = json.dumps({"gallery": "drawn", "chosen": {"label": ["stripes"]}})
-    page.do("map-filters", "change", ticked)
+    page.do("map-filters", "change", STRIPES)
     page.do("map-filters", "input")
     late()
-    assert page["map-filters"] == ticked
+    assert page["map-filters"] == STRIPES
     assert json.loads(page["map-left"])["gallery"] == "drawn"
 
 
@@ -89,3 +90,29 @@ def test_the_second_map_that_was_chosen_stays(page):
     page.do("map", "select")
     page.do("map-gallery", "input", "other")
     assert page["map-compare"] == "raw"
+
+
+def test_pictures_are_those_that_the_filters_leave(page):
+    page.do("jobs", "input")
+    late = page.send("jobs", "input")
+    page.do("gallery-filters", "input", STRIPES)
+    late()
+    assert page["gallery-filters"] == STRIPES
+    pictures = json.loads(page["pictures"])
+    assert (pictures["total"], json.loads(pictures["view"])) == (6, json.loads(STRIPES))
+    page.do("map", "select")
+    page.do("map-filters", "input", json.dumps({"gallery": "drawn"}))
+    assert json.loads(page["pictures"])["total"] == 24
+
+
+def test_a_folder_is_followed_as_the_switch_says(page, galleries):
+    page.do("jobs", "input")
+    late = page.send("jobs", "input")
+    page.do("follow-switch", "input", True)
+    late()
+    assert page["follow-switch"] is True
+    assert "since" in page["follow-said"]
+    late = page.send("jobs", "input")
+    page.do("follow-switch", "input", False)
+    late()
+    assert page["follow-switch"] is False

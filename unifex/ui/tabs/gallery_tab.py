@@ -34,6 +34,7 @@ from unifex.ui.components.ready_sources import ReadySources
 from unifex.ui.components.workspace_notice import WorkspaceNotice
 from unifex.ui.context import ERRORS, AppContext, name_for
 from unifex.ui.listening import Part, Updates, follow, listen, mirror
+from unifex.ui.page_state import Wish
 from unifex.ui.rendering import gallery_report
 from unifex.ui.rendering.grid import whole_grid
 from unifex.ui.rendering.html import message
@@ -66,6 +67,7 @@ class GalleryTab:
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
+        self.looked = gr.State(Wish())  # changes when there may be something else to be seen of the gallery
         self.uploading = signal("uploading")  # whether files are on their way, as uploading.js says
         local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
         writable = not self.context.settings.read_only
@@ -147,7 +149,7 @@ class GalleryTab:
         self.packer.wire(self.gallery)
         self.ready.wire(self.path, self.name)
         self._wire_adding()
-        self.follow.wire(self.gallery)
+        self.follow.wire(self.gallery, self.looked)
         self.sources.wire(self.gallery, [self.panel.further.input])
         self._wire_managing()
 
@@ -172,7 +174,8 @@ class GalleryTab:
 
     def _wire_managing(self) -> None:
         listen(self.gallery.change, self.show_facts, self.asked, self.showing)
-        listen(self.view.input, self.show_pictures, self.asked, [self.pictures])
+        seen = [self.gallery.change, self.view.input, self.view.change, self.looked.change]  # shown as filtered last
+        listen(seen, self.show_pictures, self.asked, [self.pictures])
         mirror(self.gallery.input, self.gallery, self.name)
         managed = [self.notice, self.name, *self.dropdowns]
         renamed = or_say(self.notice, say("Not renamed"), self.rename_gallery)
@@ -191,7 +194,7 @@ class GalleryTab:
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_facts` updates."""
-        return [self.facts, self.resume, self.view, self.pictures, *self.follow.shown]
+        return [self.facts, self.resume, self.view, self.looked]
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
@@ -289,11 +292,11 @@ class GalleryTab:
         return self.offer(*(name for _ in self.dropdowns))
 
     def show_facts(self, name: str | None, view: str = "") -> Updates:
-        """(gallery, filters) -> its facts, whether it follows its folders, the resume button when a source was
-        cut off, its pictures, the filters; of the first gallery where that is no more, as :meth:`offer`."""
+        """(gallery, filters) -> its facts, the resume button when a source was cut off, the filters, and that what is
+        seen of it is looked at anew; of the first gallery where that is no more, as :meth:`offer`."""
         names = self.context.library.names()
         name = name if name in names else next(iter(names), None)
-        nothing = {self.resume: gr.update(visible=False), self.pictures: "", **self.follow.show(name)}
+        nothing = {self.resume: gr.update(visible=False), self.looked: Wish.new()}
         if name is None:
             text = message(say("No gallery yet"), say("Drop a folder of images below. Nobody else sees it."))
             return {self.facts: text, **nothing}
@@ -311,25 +314,25 @@ class GalleryTab:
             self.facts: gallery_report.gallery_facts(known, say(candidates.title) + recall),
             **nothing,
             self.resume: gr.update(visible=interrupted and not at_work),
-            **self._listed(gallery, view),
+            self.view: self._filtered(gallery, view)[0],
         }
 
     def show_pictures(self, name: str | None, view: str) -> Updates:
         """(gallery, filters) -> its pictures."""
         try:
-            return {self.pictures: self._listed(self.context.gallery(name), view)[self.pictures]}
+            gallery = self.context.gallery(name)
+            told, total = self._filtered(gallery, view)
         except ERRORS:  # it has gone meanwhile, of which there is news
             return {self.pictures: ""}
+        return {self.pictures: whole_grid(gallery, total, self.context.rights(gallery.name), told)}
 
-    def _listed(self, gallery: Gallery, view: str) -> Updates:
-        """The pictures that filters leave, and these filters; what they cannot say of the gallery is left out."""
-        rights = self.context.rights(gallery.name)
+    def _filtered(self, gallery: Gallery, view: str) -> tuple[str, int]:
+        """Filters, without what they cannot say of the gallery, and how many pictures they leave."""
         try:
             shown = View.parse(view).carried_to(gallery)
-            told, total = shown.told_as(view), len(self.context.listed(gallery, shown))
+            return shown.told_as(view), len(self.context.listed(gallery, shown))
         except UnifexError:
-            told, total = View(gallery.name).as_json(), len(gallery.snapshot())
-        return {self.view: told, self.pictures: whole_grid(gallery, total, rights, told)}
+            return View(gallery.name).as_json(), len(gallery.snapshot())
 
     def rename_gallery(self, new: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:
         """(new name, gallery to add to, gallery, those of other tabs) -> notice, all names of it.
