@@ -13,7 +13,7 @@ from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery
 from unifex.ui.components.filter_bar import filter_bar
 from unifex.ui.context import ERRORS, AppContext
-from unifex.ui.listening import Part, Updates
+from unifex.ui.listening import Updates
 from unifex.ui.view import View
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,10 +27,11 @@ from unifex.ui.components.gallery_pack import GalleryPack
 from unifex.ui.components.gallery_picker import gallery_picker, offer
 from unifex.ui.components.gallery_sources import GallerySources
 from unifex.ui.components.index_jobs import IndexJobs, came_of
-from unifex.ui.components.item_removal import ItemRemoval, lines_of
+from unifex.ui.components.item_removal import ItemRemoval
 from unifex.ui.components.job_tray import JobPanel, check_idle
 from unifex.ui.components.model_picker import ModelPicker
 from unifex.ui.components.pressing import ask_for_job, or_say
+from unifex.ui.components.reading import Reading, options
 from unifex.ui.components.ready_sources import ReadySources
 from unifex.ui.components.workspace_notice import WorkspaceNotice
 from unifex.ui.context import ERRORS, AppContext, name_for
@@ -53,6 +55,7 @@ class GalleryTab:
     follow: FollowSwitch = field(init=False)
     duplicates: DuplicatesView = field(init=False)
     removal: ItemRemoval = field(init=False)
+    reading: Reading = field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         self.sources, self.ready = GallerySources(self.context), ReadySources(self.context)
@@ -64,6 +67,7 @@ class GalleryTab:
         self.picker, self.packer = ModelPicker(self.context), GalleryPack(self.context)
         self.visit, self.panel = WorkspaceNotice(self.context), JobPanel(("index",), "index-progress")
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
+        self.filling = gr.HTML("", html_template="", visible="hidden")  # what its boxes said, a name
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
@@ -103,19 +107,7 @@ class GalleryTab:
             placeholder=say("holiday"),
             elem_id="gallery-name",
         )
-        with gr.Accordion(say("What is read"), open=False, elem_id="reading"):
-            self.exclude = gr.Textbox(
-                "", label=say("Leave out"), placeholder="*.tmp", lines=2, elem_id="reading-exclude",
-                info=say("Names or paths with * and ?, one a line; what systems put beside images is left out"),
-            )  # fmt: skip
-            self.follow_links = gr.Checkbox(
-                label=say("Follow symbolic links"), visible=local, elem_id="reading-follow-links"
-            )
-            self.frames = gr.Dropdown(
-                [(say(text), frames) for frames, text in _FRAMES.items()], value=Options.frames, visible=local,
-                label=say("Frames of videos"), allow_custom_value=True, elem_id="reading-frames",
-                info=say("Of those in a folder that is named above; 'every SECONDS' can be typed"),
-            )  # fmt: skip
+        self.reading.build(local)
         with gr.Column(visible=local):
             self.picker.build()
         with gr.Row():
@@ -154,11 +146,12 @@ class GalleryTab:
         self._wire_managing()
 
     def _wire_adding(self) -> None:
-        reading = [self.exclude, self.follow_links, self.frames]
-        tried = [self.uploading, self.path, self.pending, self.name, self.picker.model, *reading]
-        received = [self.pending, self.path, self.name, self.suggested, self.message]
-        dropped = listen(self.drop.upload, self.receive, [self.name, self.suggested], received, counts="every")
-        follow(dropped, self.show_forecast_of_upload, tried[1:], [self.message])
+        tried = [self.uploading, self.path, self.pending, self.name, self.picker.model, *self.reading.values]
+        boxes = [self.name, self.path]
+        received = [self.pending, self.filling, self.suggested, self.message]
+        dropped = listen(self.drop.upload, self.receive, [*boxes, self.suggested], received, counts="every")
+        filled = follow(dropped, None, [self.filling, *boxes], boxes, js=_FILL)
+        follow(filled, self.show_forecast_of_upload, tried[1:], [self.message])
         asking = [self.path.submit, self.try_out.click]
         pressed = listen(asking, lambda: message(say(_TRYING)), None, [self.message], counts="first")
         follow(pressed, self.show_forecast, tried, [self.message])
@@ -198,16 +191,18 @@ class GalleryTab:
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
-    def receive(self, name: str, suggested: str, event: gr.EventData) -> Updates:
-        """(gallery name, the name that was filled in; dropped files) -> what was staged."""
+    def receive(self, name: str, path: str, suggested: str, event: gr.EventData) -> Updates:
+        """(gallery name, typed path, the name that was filled in; dropped files) -> what was staged."""
         try:
             staged, folder = self.jobs.stage(event)
         except ERRORS as error:
-            return {self.pending: "", self.message: message(say("The upload cannot be used"), reason(error), "error")}
+            text = message(say("The upload cannot be used"), reason(error), "error")
+            return {self.pending: "", self.filling: "", self.message: text}
+        suits = name
         if name.strip() in ("", suggested):  # a name that was typed or chosen since is meant
-            name = suggested = name_for(folder)
-        filled = {self.pending: staged, self.path: "", self.name: name, self.suggested: suggested}
-        return {**filled, self.message: message(say(_TRYING))}
+            suits = suggested = name_for(folder)
+        given = {self.pending: staged, self.filling: json.dumps([name, path, suits]), self.suggested: suggested}
+        return {**given, self.message: message(say(_TRYING))}
 
     def _embedder(self, name: str, model: str) -> Embedder:
         """The model of the gallery to add to, or that of a new one."""
@@ -224,7 +219,7 @@ class GalleryTab:
         if _is_on_its_way(typed, uploading):
             return {self.message: message(say("No forecast"), say(_ON_ITS_WAY), "error")}
         spec, name, began = typed.strip() or staged, name.strip() or name_for(typed), time.monotonic()
-        found = self._forecast(spec, name, model, _options(exclude, follow_links, frames))
+        found = self._forecast(spec, name, model, options(exclude, follow_links, frames))
         mine = self.context.jobs.of(self.context.owner)
         started = any(job.kind == "index" and job.asked > began for job in mine)  # nobody waits for it any more
         return {self.message: gr.skip() if started else found}
@@ -233,11 +228,11 @@ class GalleryTab:
         """As :meth:`show_forecast` once files are there, unless they were refused, which is told."""
         return self.show_forecast("", typed, staged, *reading) if staged else {self.message: gr.skip()}
 
-    def _forecast(self, spec: str, name: str, model: str, options: Options) -> str:
+    def _forecast(self, spec: str, name: str, model: str, read: Options) -> str:
         if self.jobs.is_packed(spec):
             return message(say("A packed gallery"), say("Press Start to open it as '{name}'.", name=name))
         try:
-            source = self.jobs.open(spec, options)
+            source = self.jobs.open(spec, read)
             check_name(name)
             found = forecast(self._embedder(name, model), source)
             there = len(self.context.gallery(name)) if name.strip() in self.context.library.names() else None
@@ -256,8 +251,8 @@ class GalleryTab:
         spec, name = typed.strip() or ("" if staged == begun else staged), name.strip()
         if not spec and begun and self.context.is_busy("index"):
             return {self.message: gr.skip()}  # pressed twice
-        options = _options(exclude, follow_links, frames)
-        job = self.jobs.start(spec, name or name_for(spec), options, lambda: self.picker.embedder(model))
+        read = options(exclude, follow_links, frames)
+        job = self.jobs.start(spec, name or name_for(spec), read, lambda: self.picker.embedder(model))
         return {self.awaited: job.id, self.begun: spec, self.suggested: name}
 
     def resume_chosen(self, name: str) -> Updates:
@@ -371,22 +366,15 @@ class GalleryTab:
 
 
 _TO_ADDING = "() => document.querySelector('#drop').scrollIntoView({ block: 'center', behavior: 'smooth' })"
+# What is typed while files are received stays: the boxes are filled where they are as they were.
+_FILL = """(told, name, path) => {
+  const [named, typed, suits] = JSON.parse(told || '[null, null, ""]');
+  return [name === named ? suits : name, path === typed ? '' : path];
+}"""
 _TRYING = to_say("Trying a few images for a forecast")
 _ON_ITS_WAY = to_say("the files are still being uploaded; press it again when they are there")
-
-
-_FRAMES = {
-    "every 1": to_say("one a second"),
-    "every 10": to_say("one every ten seconds"),
-    "scenes": to_say("one a scene"),
-}
 
 
 def _is_on_its_way(typed: str, uploading: str) -> bool:
     """Whether what is meant is still being uploaded; what was dropped before it is not meant."""
     return uploading == "true" and not typed.strip()
-
-
-def _options(exclude: str, follow_links: bool, frames: str) -> Options:
-    """How files are read, as the boxes say."""
-    return Options(exclude=tuple(lines_of(exclude)), follow_links=follow_links, frames=frames or Options.frames)

@@ -233,7 +233,7 @@ class MapTab:
     # --- handlers: chosen items ----------------------------------------------------------------------------------
 
     def list_chosen(self, name: str | None, told: str) -> Updates:
-        """(gallery, items in the lasso and their gallery) -> those that are there: what is chosen, its list, actions."""
+        """(gallery, items in the lasso with theirs) -> those that are there: what is chosen, its list, actions."""
         try:
             chosen = Selection.told(told)
         except UnifexError as error:
