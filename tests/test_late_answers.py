@@ -116,3 +116,21 @@ def test_a_folder_is_followed_as_the_switch_says(page, galleries):
     page.do("follow-switch", "input", False)
     late()
     assert page["follow-switch"] is False
+
+
+def test_the_name_of_a_model_that_was_typed_stays(page):
+    page.do("train", "select")
+    suggested = page["train-name"]
+    assert suggested
+    page["train-name"] = "my-birds"
+    page.do("train", "select")
+    assert page["train-name"] == "my-birds"
+    page.do("train-gallery", "input", "other")
+    assert page["train-name"] not in ("my-birds", suggested)
+
+
+def test_labels_that_neighbours_contradict_are_of_the_gallery_that_is_shown(page):
+    late = page.send("train", "select")
+    page.do("train-gallery", "input", "other")
+    late()
+    assert page["train-data"].startswith('<div data-gallery="other">')

@@ -21,7 +21,9 @@ class LatePage:
 
     def part(self, elem_id: str) -> Block:
         """The component, or tab, of this id."""
-        return next(block for block in self.page.blocks.values() if elem_id in (block.elem_id, getattr(block, "id", None)))
+        return next(
+            block for block in self.page.blocks.values() if elem_id in (block.elem_id, getattr(block, "id", None))
+        )
 
     def __getitem__(self, part: Block | str) -> Any:
         return self.values[(self.part(part) if isinstance(part, str) else part)._id]

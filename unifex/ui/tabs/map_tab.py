@@ -107,8 +107,8 @@ class MapTab:
 
     @property
     def asking(self) -> list[Part]:
-        """What :meth:`show_gallery` wants to know beside the gallery and filters of elsewhere."""
-        return [self.compare, self.filters.view]
+        """What :meth:`show_gallery` wants to know beside the filters of elsewhere."""
+        return [self.gallery, self.compare, self.filters.view]
 
     @property
     def _map(self) -> list[Part]:
