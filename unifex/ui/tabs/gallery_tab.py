@@ -68,6 +68,7 @@ class GalleryTab:
         self.visit, self.panel = WorkspaceNotice(self.context), JobPanel(("index",), "index-progress")
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
         self.filling = gr.HTML("", html_template="", visible="hidden")  # what its boxes said, a name
+        self.idle = gr.HTML("", html_template="", visible="hidden")  # is told by _IDLE
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
@@ -163,7 +164,8 @@ class GalleryTab:
             self.resume.click, self.resume_chosen, chosen, self.message, say("Nothing is resumed"), self.awaited
         )
         shown = [self.outcome, self.awaited, *self.showing, *self.dropdowns, *self.visit.shown]
-        listen(self.panel.further.input, self.show_jobs, [self.awaited, self.view, *self.dropdowns], shown)
+        told = [self.idle, self.awaited, self.view, *self.dropdowns]
+        listen(self.panel.further.input, self.show_jobs, told, shown, js=_IDLE)
 
     def _wire_managing(self) -> None:
         listen(self.gallery.change, self.show_facts, self.asked, self.showing)
@@ -259,13 +261,13 @@ class GalleryTab:
         """(gallery) -> a job. Raises ``UnifexError``."""
         return {self.awaited: self.jobs.resume(name).id}
 
-    def show_jobs(self, awaited: str, view: str, *chosen: str | None) -> Updates:
-        """(indexing this page waits for, filters, galleries that are chosen) -> what came of it; its gallery is chosen
-        everywhere."""
+    def show_jobs(self, idle: str, awaited: str, view: str, *chosen: str | None) -> Updates:
+        """(whether nothing was pressed since, indexing this page waits for, filters, galleries that are chosen) -> what
+        came of it; its gallery is chosen everywhere, but for who goes on elsewhere."""
         ended = self.context.outcome("index")
         mine = self.context.jobs.of(self.context.owner)
         arrived = next((job for job in mine if job.id == awaited and not job.state.active), None)
-        if arrived and arrived.name in self.context.library.names():
+        if arrived and idle == "true" and arrived.name in self.context.library.names():
             chosen = tuple(arrived.name for _ in chosen)
         going_on = bool(ended) and any(cut.name == ended.name for cut in self.context.interrupted())
         return {
@@ -371,6 +373,7 @@ _FILL = """(told, name, path) => {
   const [named, typed, suits] = JSON.parse(told || '[null, null, ""]');
   return [name === named ? suits : name, path === typed ? '' : path];
 }"""
+_IDLE = "(_, ...told) => [String(unifex.asked === unifex.pressed), ...told]"  # what a press went on with stays as it is
 _TRYING = to_say("Trying a few images for a forecast")
 _ON_ITS_WAY = to_say("the files are still being uploaded; press it again when they are there")
 
