@@ -1,15 +1,20 @@
 """Answers that come late, on the page as it is without a browser: none undoes what somebody did meanwhile."""
 
+import html
 import json
+import threading
+import time
 
 import pytest
 
 from tests.support.galleries import run_index
 from tests.support.late import LatePage
 from unifex.cli.settings import Settings
+from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.ui.app import build
+from unifex.ui.components import chosen_items
 from unifex.ui.context import AppContext
 
 STRIPES = json.dumps({"gallery": "drawn", "chosen": {"label": ["stripes"]}})
@@ -134,3 +139,26 @@ def test_labels_that_neighbours_contradict_are_of_the_gallery_that_is_shown(page
     page.do("train-gallery", "input", "other")
     late()
     assert page["train-data"].startswith('<div data-gallery="other">')
+
+
+def test_of_two_galleries_that_are_made_each_is_told_of(page, galleries, monkeypatch):
+    go_on, real = threading.Event(), chosen_items.pick
+
+    def slow(gallery, ids, new, *rest):
+        go_on.wait(30)
+        if new == "first":
+            raise GalleryError("the disk is full")
+        return (yield from real(gallery, ids, new, *rest))
+
+    monkeypatch.setattr(chosen_items, "pick", slow)
+    ids = galleries[0].snapshot().columns.ids.tolist()
+    for name in ("first", "second"):
+        page.do("signal-chosen", "input", json.dumps(["gallery", "drawn", ids[:3], name]))
+    go_on.set()
+    for _ in range(300):
+        page.do("chosen-progress", "input")
+        if "Gallery 'second' has 3 images" in html.unescape(page["chosen-outcome"]):
+            break
+        time.sleep(0.05)
+    assert "the disk is full" in page["chosen-outcome"]
+    assert page["search-gallery"] == "second"

@@ -113,7 +113,7 @@ WRITTEN_UNREAD = {
     "LinkOpener.open": "an address says what the whole page is to be",
     "ChosenItems.act": "a gallery was made, or is shown on the map: it is gone to",
     "ChosenItems.keep": "a gallery was made: it is gone to",
-    "ChosenItems.show_job": "a gallery was made: it is gone to",
+    "ChosenItems.show_jobs": "a gallery was made: it is gone to",
     "search_within": "a press that searches in the gallery of the map",
     "SearchTab.choose_gallery": "words are emptied where the model knows none, and the box goes",
     "SearchTab.choose_listed": "as choose_gallery",

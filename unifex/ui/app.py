@@ -95,7 +95,7 @@ def build(context: AppContext) -> Page:
         app.gallery.wire([app.search.gallery, app.evaluate.gallery, app.map.gallery, app.train.gallery])
         app.gallery.duplicates.wire(app.gallery.gallery, app.item_view.corrected)
         app.train.wire()
-        visited = app.opener.wire(app.search.fill, app.search.filled, app.search.address)
+        visited = app.opener.wire(app.search.fill, app.search.filled, app.search.address, app.search.text)
         add_endpoints(context)
         app.get_ready(page, header)
         listen(page.load, app.gallery.visit.show, None, app.gallery.visit.shown)

@@ -18,7 +18,7 @@ from gradio.components import Component
 from unifex.core import images
 from unifex.core.arrays import sample
 from unifex.core.errors import UnifexError
-from unifex.core.language import say
+from unifex.core.language import say, say_many
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
@@ -253,7 +253,11 @@ class SearchTab:
     def offer_everywhere(self, within: Selection, gallery: str | None) -> Updates:
         """(items chosen on the map, gallery) -> the button that undoes the restriction, where there is one."""
         count = len(within.of(gallery))
-        text = say("Searching within {count:,} chosen items. Search everywhere", count=count)
+        text = say_many(
+            count,
+            "Searching within {count:,} chosen item. Search everywhere",
+            "Searching within {count:,} chosen items. Search everywhere",
+        )
         return {self.everywhere: gr.update(visible=bool(count), value=text)}
 
     def narrow(self, within: Selection, gallery: str | None) -> Updates:
