@@ -162,3 +162,19 @@ def test_of_two_galleries_that_are_made_each_is_told_of(page, galleries, monkeyp
         time.sleep(0.05)
     assert "the disk is full" in page["chosen-outcome"]
     assert page["search-gallery"] == "second"
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_what_is_refused_is_not_offered(galleries, embedder, read_only):
+    page = opened(galleries[0], embedder, read_only=read_only)
+    seen = []
+    for part, event in (("jobs", "input"), ("map", "select"), ("train", "select")):
+        page.do(part, event)
+    page.do("signal-lasso", "input", json.dumps(["drawn", [1, 2]]))
+    for name in ("map-relabel", "rename-button", "train-button"):
+        parents, part = [], page.part(name)
+        while part is not None:
+            parents.append(page.visible.get(part._id, part.visible))
+            part = part.parent
+        seen.append(all(parents))
+    assert seen == [not read_only] * 3

@@ -1,6 +1,6 @@
 """The page without a browser, whose answers arrive when a test says: what comes late must not undo what was done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -17,6 +17,7 @@ class LatePage:
 
     def __init__(self, page: Page | gr.Blocks):
         self.page = page
+        self.visible: dict[int, Any] = {}  # as answers said it
         self.values: dict[int, Any] = {id: getattr(block, "value", None) for id, block in page.blocks.items()}
 
     def part(self, elem_id: str) -> Block:
@@ -54,7 +55,7 @@ class LatePage:
         assert set(answer) <= set(fn.outputs)
         return lambda: self._arrived(fn, answer)()
 
-    def _arrived(self, fn: BlockFunction, answer: dict[Block, Any]) -> Arrive:
+    def _arrived(self, fn: BlockFunction, answer: Mapping[Any, Any]) -> Arrive:
         """Written at once; what follows it is asked for."""
         changed = [part for part, value in answer.items() if self._written(part, value)]
         following = [self._asked(after) for after in self.page.fns.values() if after.trigger_after == fn._id]
@@ -63,6 +64,7 @@ class LatePage:
     def _written(self, part: Block, value: Any) -> bool:
         """Whether an answer changes the value."""
         if isinstance(value, dict) and value.get("__type__") == "update":
+            self.visible |= {part._id: value["visible"]} if "visible" in value else {}
             if "value" not in value:
                 return False
             value = value["value"]
@@ -71,4 +73,8 @@ class LatePage:
 
 
 def _all(answers: list[Arrive]) -> Arrive:
-    return lambda: [arrive() for arrive in answers] and None
+    def arrive() -> None:
+        for answer in answers:
+            answer()
+
+    return arrive

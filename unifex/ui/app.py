@@ -204,7 +204,7 @@ class _Tabs:
                 found, seen = (View.parse(of).narrowed_as(View.parse(view)).as_json() for of in (hits, listed))
             except UnifexError:  # no filters, which a page that is as it was made does not say
                 return {searched.wish: gr.skip()}
-            narrowed = {searched.view: found, searched.wish: Wish.new()}
+            narrowed: Updates = {searched.view: found, searched.wish: Wish.new()}
             return narrowed | ({pictures.view: seen} if browsed == name else {})
 
         asked = [self.map.gallery, mapped.view, searched.view, *pictures.asked]

@@ -88,7 +88,8 @@ class GalleryTab:
                 self.visit.build()
                 self.facts = gr.HTML(elem_id="gallery-facts")
                 self.follow.build()
-                self._build_managing(writable)
+                with gr.Column(visible=writable) as self.managing:  # for who may change the gallery
+                    self._build_managing()
                 self.notice = notice("manage-notice")
         with gr.Accordion(say("Duplicates"), open=False, visible=writable, elem_id="duplicates"):
             self.duplicates.build()
@@ -121,17 +122,17 @@ class GalleryTab:
             self.outcome = job_notice("index-report")
         self.ready.build()
 
-    def _build_managing(self, writable: bool) -> None:
-        with gr.Accordion(say("Sources"), open=False, visible=writable, elem_id="gallery-sources"):
+    def _build_managing(self) -> None:
+        with gr.Accordion(say("Sources"), open=False, elem_id="gallery-sources"):
             self.sources.build()
-        with gr.Accordion(say("Rename"), open=False, visible=writable):
+        with gr.Accordion(say("Rename"), open=False):
             self.new_name = gr.Textbox(label=say("New name"), elem_id="new-name")
             self.rename = gr.Button(say("Rename"), elem_id="rename-button")
-        with gr.Accordion(say("Take it elsewhere"), open=False, visible=writable, elem_id="gallery-pack"):
+        with gr.Accordion(say("Take it elsewhere"), open=False, elem_id="gallery-pack"):
             self.packer.build()
-        with gr.Accordion(say("Remove items"), open=False, visible=writable):
+        with gr.Accordion(say("Remove items"), open=False):
             self.removal.build()
-        with gr.Accordion(say("Delete this gallery"), open=False, visible=writable):
+        with gr.Accordion(say("Delete this gallery"), open=False):
             self.confirm = gr.Textbox(label=say("Type the gallery's name to delete it"), elem_id="delete-confirm")
             self.delete = gr.Button(say("Delete for good"), variant="stop", elem_id="delete-button")
 
@@ -189,7 +190,7 @@ class GalleryTab:
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_facts` updates."""
-        return [self.facts, self.resume, self.view, self.looked]
+        return [self.facts, self.resume, self.managing, self.view, self.looked]
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
@@ -293,7 +294,8 @@ class GalleryTab:
         seen of it is looked at anew; of the first gallery where that is no more, as :meth:`offer`."""
         names = self.context.library.names()
         name = name if name in names else next(iter(names), None)
-        nothing = {self.resume: gr.update(visible=False), self.looked: Wish.new()}
+        may = gr.update(visible=self.context.can_change(name))
+        nothing = {self.resume: gr.update(visible=False), self.managing: may, self.looked: Wish.new()}
         if name is None:
             text = message(say("No gallery yet"), say("Drop a folder of images below. Nobody else sees it."))
             return {self.facts: text, **nothing}

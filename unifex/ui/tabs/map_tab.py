@@ -93,7 +93,7 @@ class MapTab:
                 self.grid = item_grid("map-items")
                 with gr.Column(visible=False, elem_id="map-actions") as self.actions:
                     self.within = gr.Button(say("Search within these"), variant="primary", elem_id="search-within")
-                    with gr.Column(visible=not self.context.settings.read_only):
+                    with gr.Column() as self.changing:
                         self.label = gr.Textbox(label=say("Label for all of them"), elem_id="map-label")
                         self.relabel = gr.Button(say("Label them"), elem_id="map-relabel")
                         self.drop.build()
@@ -116,7 +116,7 @@ class MapTab:
 
     @property
     def _listed(self) -> list[Part]:
-        return [self.chosen, self.listed, self.grid, self.actions, self.picked]
+        return [self.chosen, self.listed, self.grid, self.actions, self.changing, self.picked]
 
     def _wire(self) -> None:
         asked = [self.gallery, self.compare]
@@ -251,6 +251,7 @@ class MapTab:
             self.grid: listed_grid(gallery.name, records[: map_lists.MOST_SHOWN], self.context.rights(gallery.name)),
             self.picked: json.dumps([record.id for record in records]),
             self.actions: gr.update(visible=True),
+            self.changing: gr.update(visible=self.context.can_change(gallery.name)),
         }
 
     def _none(self, text: str) -> Updates:

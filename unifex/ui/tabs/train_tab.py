@@ -123,7 +123,16 @@ class TrainTab:
     @property
     def opening(self) -> list[Part]:
         """What :meth:`show_data` updates."""
-        shown = [self.summary, self.summed, self.name, self.named, self.resume, self.finish, self.switch.back]
+        shown = [
+            self.start,
+            self.summary,
+            self.summed,
+            self.name,
+            self.named,
+            self.resume,
+            self.finish,
+            self.switch.back,
+        ]
         return [*shown, self.suited, self.form.preset, *self.form.fields]
 
     @property
@@ -193,6 +202,7 @@ class TrainTab:
             summed = self.show_summary(name, share, preset)
             stopped = self.jobs.stopped(gallery.name)
             shown = {**self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
+            shown[self.start] = gr.update(visible=self.context.can_change(gallery.name))
             if gallery.name != suited or typed in ("", named):
                 shown |= self._named(stopped.name if stopped else self.jobs.free_name(gallery.name))
         except ERRORS as error:
