@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import Block, BlockFunction
+from gradio.block_function import BlockFunction
+from gradio.blocks import Block
 
 from unifex.ui.listening import SAME
 from unifex.ui.page import Page
