@@ -35,7 +35,7 @@ class FollowSwitch:
     def wire(self, gallery: gr.Dropdown, looked: gr.State) -> None:
         """Connect the handlers; ``looked`` changes when there may be something else to be told."""
         listen(self.follows.input, self.turn, [gallery, self.follows], [self.follows, self.said, self.turned])
-        changed = [gallery.change, looked.change, self.turned.change]
+        changed = [looked.change, self.turned.change]
         listen(changed, self.show, [gallery, self.follows], [self.follows, self.said])
 
     def show(self, name: str | None, _: bool = False) -> Updates:

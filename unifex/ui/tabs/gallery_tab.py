@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from unifex.core.errors import UnifexError
+from unifex.core.jobs import State
 from unifex.core.language import say, to_say
 from unifex.core.text import reason
 from unifex.data import sources
@@ -170,8 +171,7 @@ class GalleryTab:
 
     def _wire_managing(self) -> None:
         listen(self.gallery.change, self.show_facts, self.asked, self.showing)
-        seen = [self.gallery.change, self.view.input, self.view.change, self.looked.change]  # shown as filtered last
-        listen(seen, self.show_pictures, self.asked, [self.pictures])
+        listen([self.view.input, self.looked.change], self.show_pictures, self.asked, [self.pictures])
         mirror(self.gallery.input, self.gallery, self.name)
         managed = [self.notice, self.name, *self.dropdowns]
         renamed = or_say(self.notice, say("Not renamed"), self.rename_gallery)
@@ -268,7 +268,7 @@ class GalleryTab:
         ended = self.context.outcome("index")
         mine = self.context.jobs.of(self.context.owner)
         arrived = next((job for job in mine if job.id == awaited and not job.state.active), None)
-        if arrived and idle == "true" and arrived.name in self.context.library.names():
+        if arrived and (idle == "true" or arrived.state != State.DONE) and arrived.name in self.context.library.names():
             chosen = tuple(arrived.name for _ in chosen)
         going_on = bool(ended) and any(cut.name == ended.name for cut in self.context.interrupted())
         return {
