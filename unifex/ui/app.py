@@ -205,7 +205,9 @@ class _Tabs:
             except UnifexError:  # no filters, which a page that is as it was made does not say
                 return {searched.wish: gr.skip()}
             narrowed: Updates = {searched.view: found, searched.wish: Wish.new()}
-            return narrowed | ({pictures.view: seen, pictures.looked: Wish.new()} if browsed == name else {})
+            return narrowed | (
+                {pictures.view: seen, pictures.looked: str(Wish.new().number)} if browsed == name else {}
+            )
 
         asked = [self.map.gallery, mapped.view, searched.view, *pictures.asked]
         shared = [searched.view, searched.wish, pictures.view, pictures.looked]

@@ -32,7 +32,7 @@ class FollowSwitch:
         self.turned = gr.State(Wish())
         self.said = gr.HTML(visible=allowed, elem_id="follow-said")
 
-    def wire(self, gallery: gr.Dropdown, looked: gr.State) -> None:
+    def wire(self, gallery: gr.Dropdown, looked: gr.HTML) -> None:
         """Connect the handlers; ``looked`` changes when there may be something else to be told."""
         listen(self.follows.input, self.turn, [gallery, self.follows], [self.follows, self.said, self.turned])
         changed = [looked.change, self.turned.change]

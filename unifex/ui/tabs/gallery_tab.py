@@ -73,7 +73,9 @@ class GalleryTab:
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
-        self.looked = gr.State(Wish())  # changes when there may be something else to be seen of the gallery
+        self.looked = gr.HTML(
+            "", html_template="", visible="hidden"
+        )  # changes when there may be something else to be seen of the gallery
         self.uploading = signal("uploading")  # whether files are on their way, as uploading.js says
         local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
         writable = not self.context.settings.read_only
@@ -295,7 +297,7 @@ class GalleryTab:
         names = self.context.library.names()
         name = name if name in names else next(iter(names), None)
         may = gr.update(visible=self.context.can_change(name))
-        nothing = {self.resume: gr.update(visible=False), self.managing: may, self.looked: Wish.new()}
+        nothing = {self.resume: gr.update(visible=False), self.managing: may, self.looked: str(Wish.new().number)}
         if name is None:
             text = message(say("No gallery yet"), say("Drop a folder of images below. Nobody else sees it."))
             return {self.facts: text, **nothing}
