@@ -63,8 +63,9 @@ export default ({ element, server, trigger }) => {
   const inView = (kind) => [...document.querySelectorAll('[data-job-kinds]')].some(
     (panel) => panel.offsetParent && panel.dataset.jobKinds.split(' ').includes(kind));
   const show = (job) => {
-    if (isOfShown(job)) openTab(job.tab);
-    else location.hash = new URLSearchParams({ tab: job.tab, gallery: job.gallery });
+    const gallery = job.gallery || job.made;
+    if (isOfShown({ gallery })) openTab(job.tab);
+    else location.hash = new URLSearchParams({ tab: job.tab, gallery });
   };
   const openTab = (name) => document.querySelector(`[role=tab][data-tab-id="${name}"]`)?.click();
 

@@ -30,7 +30,7 @@ export default ({ element, props, watch, server }) => {
     shown = data.gallery;
     view = drawMap(root, data, {
       pick: (id) => unifex.openFrom(null, [data.gallery, id]),
-      choose: (ids) => unifex.lasso(ids),
+      choose: (ids) => unifex.lasso([data.gallery, ids]),
       cards: (ids) => answerOf(server.cards([data.gallery, ids])).catch(() => []),
     }, mapLayer, { plural, say }, before);
     for (const what of Object.keys(TOLD)) tell(what);

@@ -44,7 +44,8 @@ class App:
 
     def turn(self, on: bool) -> str:
         """What the page says then."""
-        return str(self.switch.turn(self.name, on)[self.switch.said])
+        turned = self.switch.turn(self.name, on)
+        return str({**self.switch.show(self.name), **turned}[self.switch.said])
 
     def shown(self) -> dict:
         return self.switch.show(self.name)[self.switch.follows]

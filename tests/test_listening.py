@@ -106,3 +106,37 @@ def test_the_answer_to_a_press_cannot_wipe_what_came_of_its_job(tmp_path, embedd
     asked = {texts.get(output) for listener in asking for output in listener["outputs"]}
     shown = {texts.get(output) for listener in showing for output in listener["outputs"]}
     assert asked & shown <= {None}
+
+
+# What is right to be written whatever stands there, by the handler that writes it.
+WRITTEN_UNREAD = {
+    "LinkOpener.open": "an address says what the whole page is to be",
+    "ChosenItems.act": "a gallery was made, or is shown on the map: it is gone to",
+    "ChosenItems.keep": "a gallery was made: it is gone to",
+    "ChosenItems.show_jobs": "a gallery was made: it is gone to",
+    "search_within": "a press that searches in the gallery of the map",
+    "SearchTab.choose_gallery": "words are emptied where the model knows none, and the box goes",
+    "SearchTab.choose_listed": "as choose_gallery",
+    "EvaluateTab.choose_gallery": "what there is to choose from, and no choice",
+    "EvaluateTab.show_job": "of a new evaluation all labels are shown",
+    "TrainTab.show_data": "the recipe that suits another gallery",
+    "TrainTab.show_job": "what can be done with another model that was trained",
+    "TrainTab.show_jobs": "as show_job",
+    "ModelPicker.listed": "the models that there are, as the box is opened",
+}
+EDITED = (gr.Dropdown, gr.Textbox, gr.Checkbox, gr.Slider, gr.Number, gr.Radio, gr.CheckboxGroup, gr.Image, gr.File)
+
+
+def test_no_answer_is_written_over_what_somebody_typed_or_chose_meanwhile(tmp_path, embedder):
+    """A handler that writes what people edit reads it: what it gives back as it read it is not written."""
+    page = build(AppContext(Settings(library=tmp_path), Library(tmp_path), embedder))
+    edited = {id for id, part in page.blocks.items() if isinstance(part, EDITED) or "filters" in str(part.elem_id)}
+    blind = {
+        (fn.fn.__qualname__.rpartition("<locals>.")[2], part.elem_id)
+        for fn in page.fns.values()
+        if fn.fn
+        for part in fn.outputs
+        if part._id in edited and part not in fn.inputs
+    }
+    assert {(name, part) for name, part in blind if name not in WRITTEN_UNREAD} == set()
+    assert {name for name, _ in blind} == set(WRITTEN_UNREAD)

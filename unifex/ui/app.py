@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import gradio as gr
 from brotli_asgi import BrotliMiddleware
 from fastapi.routing import APIRoute
-from gradio.components import Component
 from gradio.events import Dependency
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse
@@ -33,7 +32,7 @@ from unifex.ui.context import AppContext
 from unifex.ui.endpoints import add_endpoints
 from unifex.ui.health import health_route
 from unifex.ui.item_routes import item_routes
-from unifex.ui.listening import Part, Updates, follow, listen
+from unifex.ui.listening import Updates, follow, listen, mirror
 from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
 from unifex.ui.page_state import Selection, Wish
@@ -92,10 +91,11 @@ def build(context: AppContext) -> Page:
                 app.map.build()
             with gr.Tab(say("Train"), id="train") as train_page:
                 app.train.build()
+        app.share_galleries(gallery_page, evaluate_page, map_page, train_page)
         app.gallery.wire([app.search.gallery, app.evaluate.gallery, app.map.gallery, app.train.gallery])
         app.gallery.duplicates.wire(app.gallery.gallery, app.item_view.corrected)
         app.train.wire()
-        visited = app.opener.wire(app.search.fill, app.search.filled, app.search.address)
+        visited = app.opener.wire(app.search.fill, app.search.filled, app.search.address, app.search.text)
         add_endpoints(context)
         app.get_ready(page, header)
         listen(page.load, app.gallery.visit.show, None, app.gallery.visit.shown)
@@ -103,14 +103,6 @@ def build(context: AppContext) -> Page:
         app.follow_the_model()
         app.follow_corrections(evaluate_page)
         app.share_filters(visited)
-        # A tab opens with the gallery that is being searched; what is chosen on it is searched next.
-        app.share_gallery(gallery_page, app.gallery.gallery)
-        app.share_gallery(evaluate_page, app.evaluate.gallery, app.evaluate.choose_gallery, app.evaluate.choices)
-        filters = [app.search.view, app.map.filters.browsed]
-        app.share_gallery(map_page, app.map.gallery, app.map.show_gallery, app.map.showing, app.map.chosen, *filters)
-        train = app.train
-        shown = app.share_gallery(train_page, train.gallery, train.show_data, train.opening, *train.asking)
-        train.add_suspects(*shown)
     return page
 
 
@@ -198,8 +190,7 @@ class _Tabs:
         listen(anywhere, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         drawn = [evaluate.gallery, evaluate.drawn, evaluate.before]
         listen([*anywhere, page.select], evaluate.show_corrections, drawn, evaluate.corrected)
-        mapped = [self.map.gallery, self.map.chosen, self.map.mapped, self.map.filters.view]
-        listen(corrected, self.map.show_again, mapped, self.map.showing)
+        self.map.follow(corrected)
 
     def share_filters(self, visited: Dependency) -> None:
         """What is filtered by on the map is in the grids of its gallery, too; the map opens with what was set last, and
@@ -213,33 +204,46 @@ class _Tabs:
                 found, seen = (View.parse(of).narrowed_as(View.parse(view)).as_json() for of in (hits, listed))
             except UnifexError:  # no filters, which a page that is as it was made does not say
                 return {searched.wish: gr.skip()}
-            narrowed = {searched.view: found, searched.wish: Wish.new()}
-            return narrowed | ({pictures.view: seen, **pictures.show_pictures(name, seen)} if browsed == name else {})
+            narrowed: Updates = {searched.view: found, searched.wish: Wish.new()}
+            return narrowed | (
+                {pictures.view: seen, pictures.looked: str(Wish.new().number)} if browsed == name else {}
+            )
 
         asked = [self.map.gallery, mapped.view, searched.view, *pictures.asked]
-        shared = [searched.view, searched.wish, pictures.view, pictures.pictures]
-        addressed = [searched.gallery, self.map.mapped, searched.view]
-        follow(visited, self.map.follow_address, addressed, mapped.shown)
+        shared = [searched.view, searched.wish, pictures.view, pictures.looked]
+        addressed = [searched.gallery, self.map.mapped, mapped.view, searched.view]
+        follow(visited, self.map.follow_address, addressed, [mapped.view])
         listen(mapped.view.input, narrow, asked, shared)
         listen(pictures.view.input, lambda view: {mapped.browsed: view}, [pictures.view], [mapped.browsed])
         listen(searched.view.change, lambda: {mapped.browsed: ""}, None, [mapped.browsed])
 
-    def share_gallery(
-        self,
-        page: gr.Tab,
-        gallery: Choice,
-        show: Callable | None = None,
-        outputs: Sequence[Part] = (),
-        *inputs: Component,
-    ) -> list[Dependency]:
-        """The gallery of a tab is the one that is searched, both ways; ``show`` follows, of it and these inputs.
+    def share_galleries(
+        self, gallery_page: gr.Tab, evaluate_page: gr.Tab, map_page: gr.Tab, train_page: gr.Tab
+    ) -> None:
+        """A tab opens with the gallery that is being searched; what is chosen on it is searched next.
+
+        Before all else that listens: listeners are told one after the other, each after the last one's question is out.
+        """
+        evaluate, mapped, train = self.evaluate, self.map, self.train
+        self._share_gallery(gallery_page, self.gallery.gallery)
+        opened = self._share_gallery(evaluate_page, evaluate.gallery)
+        listen(opened, evaluate.choose_gallery, [evaluate.gallery], evaluate.choices)
+        opened = self._share_gallery(map_page, mapped.gallery)
+        asking = [*mapped.asking, self.search.view, mapped.filters.browsed]
+        listen(opened, mapped.show_gallery, asking, mapped.showing)
+        opened = self._share_gallery(train_page, train.gallery)
+        listen([*opened, train.taken_in.change], train.show_data, train.asking, train.opening)
+
+    def _share_gallery(self, page: gr.Tab, gallery: Choice) -> list[Callable]:
+        """The gallery of a tab is the one that is searched, both ways. The events that show it: who listens to them
+        comes after that.
 
         ``unifex.again_TAB`` is called where an address with another gallery was opened while the tab is open.
         """
         searched, again = self.search.gallery, signal(f"again_{page.id}")
-        opened = listen([page.select, again.input], lambda name: {gallery: name}, [searched], [gallery])
-        chosen = listen(gallery.input, lambda name: {searched: name}, [gallery], [searched])
-        return [follow(changed, show, [gallery, *inputs], outputs) for changed in (opened, chosen) if show]
+        mirror([page.select, again.input], searched, gallery)
+        mirror(gallery.input, gallery, searched)
+        return [page.select, again.input, gallery.input]
 
 
 def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:

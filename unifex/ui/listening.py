@@ -35,6 +35,7 @@ from gradio.events import Dependency
 
 Part = Component | BlockContext  # of the page
 Updates = dict[Part, Any]  # what a handler answers: a value or an update of each component that changes
+SAME = "(value) => [value]"
 MODES = {"last": "always_last", "every": "multiple", "first": "once"}
 
 
@@ -66,6 +67,11 @@ def follow(
     """Call ``fn`` after another handler, with the values of then; ``always``: also when that one failed."""
     after = before.then if always else before.success
     return after(_news_only(fn, inputs), inputs, outputs, **_policy("last", options))
+
+
+def mirror(triggers: Callable | Sequence[Callable], part: Part, other: Part) -> Dependency:
+    """Another component says what one says, at once: an answer of the server would undo what was chosen meanwhile."""
+    return listen(triggers, None, [part], [other], js=SAME)
 
 
 def _policy(counts: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ _UNDO = to_say("The Evaluate tab lists it and can undo it; your files are as the
 _NOT = "not "
 _FILES_STAY = to_say("Your image files are as they were.")
 _ACTED = "watch('value', () => props.value && unifex.acted?.());"
+Awaited = tuple[str, str]  # a job's id, and for the sake of what
 
 
 @dataclass
@@ -62,7 +63,8 @@ class ChosenItems:
         """Lay it out."""
         self.told, self.kept = signal("chosen"), signal("kept")
         self.acted = gr.HTML("", html_template="", js_on_load=_ACTED, visible="hidden")  # changes when one was done
-        self.awaited = gr.State(("", ""))  # the job that this page asked for, and for the sake of what
+        self.awaited = gr.State(())  # the jobs that this page asked for, and for the sake of what each
+        self.seen = gr.State(frozenset())  # those of them that ended, and of which it was told
         self.panel = JobPanel((CHANGE, PICK), "chosen-progress")
         self.panel.build()
         self.notice, self.outcome = notice("chosen-notice"), job_notice("chosen-outcome")  # of a press; of the last job
@@ -71,12 +73,14 @@ class ChosenItems:
         """Connect the handlers: ``corrected`` changes with what they change; ``marks`` of hits can be kept."""
         self.corrected, self.elsewhere = corrected, elsewhere
         also, failed = [self.awaited, self.acted, self.corrected, *elsewhere.parts], say("Nothing was done")
-        ask_for_job(self.told.input, self.act, [self.told], self.notice, failed, *also, counts="every")
-        ask_for_job(self.kept.input, self.keep, [self.kept, marks], self.notice, failed, *also)
-        listen(self.panel.further.input, self.show_job, [self.awaited], [self.outcome, *also])
+        ask_for_job(self.told.input, self.act, [self.told, self.awaited], self.notice, failed, *also, counts="every")
+        ask_for_job(self.kept.input, self.keep, [self.kept, marks, self.awaited], self.notice, failed, *also)
+        ended = [self.outcome, self.seen, self.acted, self.corrected, *elsewhere.parts]
+        listen(self.panel.further.input, self.show_jobs, [self.awaited, self.seen], ended)
 
-    def act(self, told: str) -> Updates:
-        """(action, gallery, chosen items, a text) -> what came of it. Raises ``UnifexError``."""
+    def act(self, told: str, awaited: tuple[Awaited, ...] = ()) -> Updates:
+        """(action, gallery, chosen items, a text; jobs that are waited for) -> what came of it. Raises
+        ``UnifexError``."""
         try:
             action, gallery, chosen, text = parse_json(told)
             act = ACTIONS[str(action)]
@@ -86,10 +90,10 @@ class ChosenItems:
             came = act(self, str(gallery), Chosen.told(chosen), str(text))
         except MeantOthers as error:  # the page shows what there is now
             return {self.notice: message(say("Nothing was done"), reason(error), "error"), self.corrected: Wish.new()}
-        return came if self.awaited in came else {**came, **self._has_acted()}
+        return self._awaiting(came, awaited) if self.awaited in came else {**came, **self._has_acted()}
 
-    def keep(self, told: str, marks: Marks) -> Updates:
-        """(as what, and a name; marked items) -> what came of it. Raises ``UnifexError``."""
+    def keep(self, told: str, marks: Marks, awaited: tuple[Awaited, ...] = ()) -> Updates:
+        """(as what, and a name; marked items; jobs that are waited for) -> what came of it. Raises ``UnifexError``."""
         try:
             how, text = parse_json(told)
             keep = KEEPING[str(how)]
@@ -100,7 +104,14 @@ class ChosenItems:
         name = shortened(str(text), tags.LONGEST - len(_NOT)).strip()
         if not name:
             raise UnifexError(say("give it a name"))
-        return keep(self, self.context.writable(marks.gallery), marks, name)
+        return self._awaiting(keep(self, self.context.writable(marks.gallery), marks, name), awaited)
+
+    def _awaiting(self, came: Updates, awaited: tuple[Awaited, ...]) -> Updates:
+        """The job that was asked for, if one was, beside those that run still."""
+        if self.awaited not in came:
+            return came
+        running = tuple((job.id, then) for job, then in self._jobs(awaited) if job.state.active)
+        return {**came, self.awaited: (*running, came[self.awaited])}
 
     # --- showing -------------------------------------------------------------------------------------------------
 
@@ -249,14 +260,25 @@ class ChosenItems:
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
-    def show_job(self, awaited: tuple[str, str]) -> Updates:
-        """(the job that this page waits for, and for the sake of what) -> what came of it."""
-        id, then = awaited
-        job = next((job for job in self.context.jobs.of(self.context.owner) if job.id == id), None)
-        if job is None or job.state.active:
+    def show_jobs(self, awaited: tuple[Awaited, ...], seen: frozenset[str]) -> Updates:
+        """(jobs asked for, and for the sake of what each; those that were told of) -> what came of all that have
+        ended: what came of one is not wiped by the next."""
+        ended = [(job, then) for job, then in self._jobs(awaited) if not job.state.active]
+        if all(job.id in seen for job, _ in ended):
             return {self.outcome: gr.skip()}
-        acted = self._has_acted() if job.state == State.DONE else {}
-        return {self.awaited: ("", ""), self.corrected: Wish.new(), **acted, **self._came_of(job, then)}
+        came: Updates = {self.seen: seen | {job.id for job, _ in ended}, self.corrected: Wish.new()}
+        told = ""
+        for job, then in ended:
+            outcome = self._came_of(job, then)
+            told += outcome[self.outcome]
+            if job.id not in seen:
+                came |= outcome | (self._has_acted() if job.state == State.DONE else {})
+        return {**came, self.outcome: told}
+
+    def _jobs(self, awaited: tuple[Awaited, ...]) -> list[tuple[Job, str]]:
+        """Those of them that are there, oldest first, each with that for the sake of which it was asked for."""
+        then = dict(awaited)
+        return [(job, then[job.id]) for job in self.context.jobs.of(self.context.owner) if job.id in then]
 
     def _has_acted(self) -> Updates:
         """The page empties the choice, which stays after a refusal."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import gradio as gr
 from gradio.events import Dependency
 
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 from unifex.ui.components.pressing import or_say
-from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.rendering.html import message
 
 
@@ -24,6 +24,7 @@ class Confirmation:
 
     def build(self, size: Literal["sm", "lg"] = "lg") -> None:
         """Lay it out; ``size`` is the asking button's."""
+        self.about = gr.State(())  # the inputs that the question stands for
         self.button = gr.Button(self.label, elem_id=f"{self.elem_id}-ask", variant="stop", size=size)
         self.question = gr.HTML(js_on_load=_COME_INTO_VIEW, id=self.elem_id)
         with gr.Row(visible=False) as self.answers:
@@ -40,17 +41,34 @@ class Confirmation:
         """``ask`` and ``act`` take the inputs; ask says what will happen and raises one of ``context.ERRORS`` where
         nothing can. What happens when the answer is yes."""
         asking = [self.question, self.button, self.answers]
+        said = or_say(
+            self.question, say("Nothing to do"), lambda *values: self._asked(message(ask(*values), kind="warning")),
+            "warning",
+        )  # fmt: skip
 
-        def question(*values: object) -> Updates:
-            return self._asked(message(ask(*values), kind="warning"))
+        def question(*values: Any) -> Updates:
+            return {**said(*values), self.about: values}
 
-        asked = or_say(self.question, say("Nothing to do"), question, "warning")
-        listen(self.button.click, asked, inputs, asking, counts="first")
-        answered = listen(self.yes.click, act, inputs, outputs, counts="first")
+        def confirmed(about: tuple[Any, ...], *values: Any) -> Updates:
+            return act(*values) if values == about else {outputs[0]: gr.skip()}
+
+        known = [self.about, *inputs]
+        asked = listen(self.button.click, question, inputs, [*asking, self.about], counts="first")
+        follow(asked, self._withdraw_late, known, asking)
+        answered = listen(self.yes.click, confirmed, known, outputs, counts="first")
+        listen(self.yes.click, self._end, known, asking)
         # Another gallery or selection than was asked of asks anew; what is typed is before everybody's eyes.
         others = [component.change for component in inputs if not isinstance(component, gr.Textbox)]
-        listen([self.yes.click, self.no.click, *others], lambda: self._asked(""), None, asking)
+        listen([self.no.click, *others], lambda: self._asked(""), None, asking)
         return answered
+
+    def _withdraw_late(self, about: tuple[Any, ...], *values: Any) -> Updates:
+        """(what was asked about, what is chosen now) -> no question that came after another choice."""
+        return {self.question: gr.skip()} if values == about else self._asked("")
+
+    def _end(self, about: tuple[Any, ...], *values: Any) -> Updates:
+        """(what was asked about, what is chosen now) -> no question, and why nothing was done."""
+        return self._asked("") | ({} if values == about else {self.question: message(say(_ELSE), say(_ANEW))})
 
     def _asked(self, question: str) -> Updates:
         """While there is a question, its answers stand in the place of the button."""
@@ -61,6 +79,7 @@ class Confirmation:
         }
 
 
+_ELSE, _ANEW = to_say("Something else is meant now"), to_say("Press it again to be asked about that.")
 # The harmless answer gets the focus, so that Enter pressed twice does nothing; an answer goes, and the button that asks
 # has the keyboard again.
 _COME_INTO_VIEW = """

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import gradio as gr
-from gradio.components import Component
 
 from unifex.core.language import say, say_many
 from unifex.core.text import reason
@@ -16,6 +15,7 @@ from unifex.gallery.watching import REMEDY, watchfiles
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.following import Follower
 from unifex.ui.listening import Updates, listen
+from unifex.ui.page_state import Wish
 from unifex.ui.rendering.html import hint, message
 
 
@@ -29,19 +29,17 @@ class FollowSwitch:
         """Lay it out."""
         allowed = self.context.following.allowed
         self.follows = gr.Checkbox(label=say("Follow this folder"), visible=allowed, elem_id="follow-switch")
+        self.turned = gr.State(Wish())
         self.said = gr.HTML(visible=allowed, elem_id="follow-said")
 
-    def wire(self, gallery: gr.Dropdown) -> None:
-        """Connect the handler."""
-        listen(self.follows.input, self.turn, [gallery, self.follows], self.shown)
+    def wire(self, gallery: gr.Dropdown, looked: gr.HTML) -> None:
+        """Connect the handlers; ``looked`` changes when there may be something else to be told."""
+        listen(self.follows.input, self.turn, [gallery, self.follows], [self.follows, self.said, self.turned])
+        changed = [looked.change, self.turned.change]
+        listen(changed, self.show, [gallery, self.follows], [self.follows, self.said])
 
-    @property
-    def shown(self) -> list[Component]:
-        """What :meth:`show` updates."""
-        return [self.follows, self.said]
-
-    def show(self, name: str | None) -> Updates:
-        """(gallery) -> the switch, and what its folders did last."""
+    def show(self, name: str | None, _: bool = False) -> Updates:
+        """(gallery, the switch as it is shown) -> the switch, and what its folders did last."""
         if not (self.context.following.allowed and self.context.can_change(name) and name):
             return {self.follows: gr.update(visible=False), self.said: ""}
         try:
@@ -65,12 +63,13 @@ class FollowSwitch:
         return {self.follows: switch, self.said: self._lines(name)}
 
     def turn(self, name: str, on: bool) -> Updates:
-        """(gallery, whether it follows its folders) -> the switch as it is now, and what is in the way."""
+        """(gallery, whether it follows its folders) -> that it was turned, or what is in the way."""
         try:
             self._turn(name, on)
         except ERRORS as error:
-            return {**self.show(name), self.said: message(say("Nothing was changed"), reason(error), "error")}
-        return self.show(name)
+            text = message(say("Nothing was changed"), reason(error), "error")
+            return {self.follows: not on, self.said: text, self.turned: gr.skip()}
+        return {self.turned: Wish.new()}
 
     def _turn(self, name: str, on: bool) -> None:
         self.context.check_local(say("nothing is followed"))

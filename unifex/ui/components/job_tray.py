@@ -149,6 +149,7 @@ def _shown(job: Job) -> dict[str, Any]:
         "share": step.share if job.state in (State.RUNNING, State.STOPPING) else None,
         "tab": KINDS[job.kind].tab,
         "gallery": _galleries(job)[0] if KINDS[job.kind].of_gallery else "",
+        "made": job.name if job.kind == "index" and job.state == State.DONE else "",
     }
 
 

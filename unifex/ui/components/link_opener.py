@@ -37,14 +37,17 @@ class LinkOpener:
         self.asked = gr.HTML("", html_template="", js_on_load=_TELL, visible="hidden", elem_id="signal-visit")
         self.notice = notice("address-notice")
 
-    def wire(self, fill: Callable[[Form], Updates], filled: Sequence[Part], address: gr.HTML) -> Dependency:
+    def wire(
+        self, fill: Callable[[Form], Updates], filled: Sequence[Part], address: gr.HTML, words: gr.Textbox
+    ) -> Dependency:
         """``fill`` answers ``filled``: the page with everything as a form has it; ``address`` keeps its address. What
         else shows of it follows."""
         self.fill, self.address = fill, address
-        return listen(self.asked.input, self.open, [self.asked], [self.notice, address, *filled])
+        return listen(self.asked.input, self.open, [self.asked, words], [self.notice, address, *filled])
 
-    def open(self, asked: Any) -> Updates:
-        """(address, uploads of this browser) -> the page as that says, and what of it could not be had."""
+    def open(self, asked: Any, _: str = "") -> Updates:
+        """(address, uploads of this browser; words as they stand, which stay where the address says the same) -> the
+        page as that says, and what of it could not be had."""
         if not isinstance(asked, list) or not asked or not all(isinstance(text, str) for text in asked):
             raise UnifexError(say("that is no address; reload the page"))
         said = read(asked[0][: MOST + 1])

@@ -13,7 +13,7 @@ from unifex.core.errors import UnifexError
 from unifex.gallery.gallery import Gallery
 from unifex.ui.components.filter_bar import filter_bar
 from unifex.ui.context import ERRORS, AppContext
-from unifex.ui.listening import Part, Updates
+from unifex.ui.listening import Updates
 from unifex.ui.view import View
 
 
@@ -30,19 +30,12 @@ class MapFilters:
         self.view = filter_bar("map-filters", "map", {})
         self.left = gr.HTML("", html_template="", js_on_load=told_to_map("left"), elem_id="map-left")
 
-    @property
-    def shown(self) -> list[Part]:
-        """What :meth:`show` updates."""
-        return [self.view, self.left]
-
-    def show(self, name: str | None, searched: str, browsed: str = "") -> Updates:
-        """(gallery, filters of hits, those set last over pictures) -> the bar, and what it leaves of the gallery."""
+    def show(self, name: str | None, view: str, searched: str, browsed: str = "") -> Updates:
+        """(gallery, filters, those of hits, those set last over pictures) -> the bar, as it was set last anywhere."""
         try:
-            gallery = self.context.gallery(name)
-            view = _shown(gallery, searched, browsed)
-            return {self.view: view.as_json(), self.left: self._left(gallery, view)}
+            return {self.view: _shown(self.context.gallery(name), searched, browsed).told_as(view)}
         except ERRORS:  # what the tab itself says
-            return {self.view: View(name or "").as_json(), self.left: ""}
+            return {self.view: View(name or "").as_json()}
 
     def narrow(self, name: str | None, view: str) -> Updates:
         """(gallery, filters) -> what they leave of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 import gradio as gr
@@ -9,7 +10,7 @@ import gradio as gr
 from unifex.core.language import say, to_say
 from unifex.data.public_datasets import DATASETS
 from unifex.ui.context import AppContext
-from unifex.ui.listening import Updates, listen
+from unifex.ui.listening import listen
 
 HUB_EXAMPLES = (
     (to_say("Objects: Caltech-101 (CC BY 4.0)"), "hf:flwrlabs/caltech101@train[:300]"),
@@ -62,7 +63,6 @@ class ReadySources:
         self.buttons.append((gr.Button(title, size="sm"), spec, name))
 
     def wire(self, source: gr.Textbox, gallery: gr.Textbox) -> None:
-        """A press fills these two in."""
+        """A press fills these two in, at once: an answer would take what is typed since."""
         for button, spec, name in self.buttons:
-            filled: Updates = {source: spec, gallery: name}
-            listen(button.click, lambda filled=filled: filled, None, [source, gallery])
+            listen(button.click, None, None, [source, gallery], js=f"() => {json.dumps([spec, name])}")

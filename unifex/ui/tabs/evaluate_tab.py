@@ -113,8 +113,8 @@ class EvaluateTab:
     def _wire(self) -> None:
         asked = [self.gallery, self.protocol, self.seed, self.copies, self.dim, self.in_context, self.compare]
         ask_for_job(self.start.click, self.begin, asked, self.problem, say(_NOT_MEASURED), kind="warning")
+        listen(self.gallery.change, None, None, [self.problem, self.compare, self.dim], js=_NOTHING_OF_ANOTHER)
         listen([self.gallery.change, self.panel.further.input], self.show_job, [self.gallery, self.drawn], self.showing)
-        listen(self.gallery.change, self.reset, None, [self.problem, self.compare, self.dim])
         listen(self.protocol.change, self.choose_protocol, [self.protocol], [self.protocol])
         listen(self.search.change, self.show_labels, [self.gallery, self.search], [self.labels])
         view, done = self.pictures, [self.notice, self.item_view.corrected]
@@ -138,18 +138,11 @@ class EvaluateTab:
             ]
             return {self.compare: gr.update(choices=baselines(gallery)), self.dim: gr.update(choices=dims)}
         except ERRORS:
-            return {
-                self.compare: gr.update(choices=[], value=[]),
-                self.dim: gr.update(choices=[(say("the gallery's"), 0)], value=0),
-            }
+            return {self.compare: gr.update(choices=[]), self.dim: gr.update(choices=[(say("the gallery's"), 0)])}
 
     def choose_protocol(self, kind: str) -> Updates:
         """(protocol) -> what it does."""
         return {self.protocol: gr.update(info=_advice(kind))}
-
-    def reset(self) -> Updates:
-        """-> nothing of another gallery."""
-        return {self.problem: "", self.compare: [], self.dim: 0}
 
     def begin(
         self, name: str, protocol: str, seed: float, copies: bool, dim: int, context: bool, rivals: list[str] | None
@@ -282,6 +275,7 @@ _LOOK_AT_PICTURES = """() => setTimeout(() => {
   document.querySelector('#failures').scrollIntoView({ block: 'start' });
   document.querySelector('#part-title h3')?.focus({ preventScroll: true });
 }, 150)"""
+_NOTHING_OF_ANOTHER = "() => ['', [], 0]"
 _NOT_MEASURED = to_say("This gallery cannot be measured")
 _AGAIN = to_say("Press Evaluate to score again.")
 

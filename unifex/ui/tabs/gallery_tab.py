@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from unifex.core.errors import UnifexError
+from unifex.core.jobs import State
 from unifex.core.language import say, to_say
 from unifex.core.text import reason
 from unifex.data import sources
@@ -26,14 +28,16 @@ from unifex.ui.components.gallery_pack import GalleryPack
 from unifex.ui.components.gallery_picker import gallery_picker, offer
 from unifex.ui.components.gallery_sources import GallerySources
 from unifex.ui.components.index_jobs import IndexJobs, came_of
-from unifex.ui.components.item_removal import ItemRemoval, lines_of
+from unifex.ui.components.item_removal import ItemRemoval
 from unifex.ui.components.job_tray import JobPanel, check_idle
 from unifex.ui.components.model_picker import ModelPicker
 from unifex.ui.components.pressing import ask_for_job, or_say
+from unifex.ui.components.reading import Reading, options
 from unifex.ui.components.ready_sources import ReadySources
 from unifex.ui.components.workspace_notice import WorkspaceNotice
 from unifex.ui.context import ERRORS, AppContext, name_for
-from unifex.ui.listening import Part, Updates, follow, listen
+from unifex.ui.listening import Part, Updates, follow, listen, mirror
+from unifex.ui.page_state import Wish
 from unifex.ui.rendering import gallery_report
 from unifex.ui.rendering.grid import whole_grid
 from unifex.ui.rendering.html import message
@@ -52,6 +56,7 @@ class GalleryTab:
     follow: FollowSwitch = field(init=False)
     duplicates: DuplicatesView = field(init=False)
     removal: ItemRemoval = field(init=False)
+    reading: Reading = field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         self.sources, self.ready = GallerySources(self.context), ReadySources(self.context)
@@ -63,9 +68,14 @@ class GalleryTab:
         self.picker, self.packer = ModelPicker(self.context), GalleryPack(self.context)
         self.visit, self.panel = WorkspaceNotice(self.context), JobPanel(("index",), "index-progress")
         self.pending = gr.State("")  # what was dropped, staged; a typed path comes before it
+        self.filling = gr.HTML("", html_template="", visible="hidden")  # what its boxes said, a name
+        self.idle = gr.HTML("", html_template="", visible="hidden")  # is told by _IDLE
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
+        self.looked = gr.HTML(
+            "", html_template="", visible="hidden"
+        )  # changes when there may be something else to be seen of the gallery
         self.uploading = signal("uploading")  # whether files are on their way, as uploading.js says
         local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
         writable = not self.context.settings.read_only
@@ -81,7 +91,8 @@ class GalleryTab:
                 self.visit.build()
                 self.facts = gr.HTML(elem_id="gallery-facts")
                 self.follow.build()
-                self._build_managing(writable)
+                with gr.Column(visible=writable) as self.managing:  # for who may change the gallery
+                    self._build_managing()
                 self.notice = notice("manage-notice")
         with gr.Accordion(say("Duplicates"), open=False, visible=writable, elem_id="duplicates"):
             self.duplicates.build()
@@ -101,19 +112,7 @@ class GalleryTab:
             placeholder=say("holiday"),
             elem_id="gallery-name",
         )
-        with gr.Accordion(say("What is read"), open=False, elem_id="reading"):
-            self.exclude = gr.Textbox(
-                "", label=say("Leave out"), placeholder="*.tmp", lines=2, elem_id="reading-exclude",
-                info=say("Names or paths with * and ?, one a line; what systems put beside images is left out"),
-            )  # fmt: skip
-            self.follow_links = gr.Checkbox(
-                label=say("Follow symbolic links"), visible=local, elem_id="reading-follow-links"
-            )
-            self.frames = gr.Dropdown(
-                [(say(text), frames) for frames, text in _FRAMES.items()], value=Options.frames, visible=local,
-                label=say("Frames of videos"), allow_custom_value=True, elem_id="reading-frames",
-                info=say("Of those in a folder that is named above; 'every SECONDS' can be typed"),
-            )  # fmt: skip
+        self.reading.build(local)
         with gr.Column(visible=local):
             self.picker.build()
         with gr.Row():
@@ -126,17 +125,17 @@ class GalleryTab:
             self.outcome = job_notice("index-report")
         self.ready.build()
 
-    def _build_managing(self, writable: bool) -> None:
-        with gr.Accordion(say("Sources"), open=False, visible=writable, elem_id="gallery-sources"):
+    def _build_managing(self) -> None:
+        with gr.Accordion(say("Sources"), open=False, elem_id="gallery-sources"):
             self.sources.build()
-        with gr.Accordion(say("Rename"), open=False, visible=writable):
+        with gr.Accordion(say("Rename"), open=False):
             self.new_name = gr.Textbox(label=say("New name"), elem_id="new-name")
             self.rename = gr.Button(say("Rename"), elem_id="rename-button")
-        with gr.Accordion(say("Take it elsewhere"), open=False, visible=writable, elem_id="gallery-pack"):
+        with gr.Accordion(say("Take it elsewhere"), open=False, elem_id="gallery-pack"):
             self.packer.build()
-        with gr.Accordion(say("Remove items"), open=False, visible=writable):
+        with gr.Accordion(say("Remove items"), open=False):
             self.removal.build()
-        with gr.Accordion(say("Delete this gallery"), open=False, visible=writable):
+        with gr.Accordion(say("Delete this gallery"), open=False):
             self.confirm = gr.Textbox(label=say("Type the gallery's name to delete it"), elem_id="delete-confirm")
             self.delete = gr.Button(say("Delete for good"), variant="stop", elem_id="delete-button")
 
@@ -147,16 +146,17 @@ class GalleryTab:
         self.packer.wire(self.gallery)
         self.ready.wire(self.path, self.name)
         self._wire_adding()
-        self.follow.wire(self.gallery)
+        self.follow.wire(self.gallery, self.looked)
         self.sources.wire(self.gallery, [self.panel.further.input])
         self._wire_managing()
 
     def _wire_adding(self) -> None:
-        reading = [self.exclude, self.follow_links, self.frames]
-        tried = [self.uploading, self.path, self.pending, self.name, self.picker.model, *reading]
-        received = [self.pending, self.path, self.name, self.suggested, self.message]
-        dropped = listen(self.drop.upload, self.receive, [self.name, self.suggested], received, counts="every")
-        follow(dropped, self.show_forecast_of_upload, tried[1:], [self.message])
+        tried = [self.uploading, self.path, self.pending, self.name, self.picker.model, *self.reading.values]
+        boxes = [self.name, self.path]
+        received = [self.pending, self.filling, self.suggested, self.message]
+        dropped = listen(self.drop.upload, self.receive, [*boxes, self.suggested], received, counts="every")
+        filled = follow(dropped, None, [self.filling, *boxes], boxes, js=_FILL)
+        follow(filled, self.show_forecast_of_upload, tried[1:], [self.message])
         asking = [self.path.submit, self.try_out.click]
         pressed = listen(asking, lambda: message(say(_TRYING)), None, [self.message], counts="first")
         follow(pressed, self.show_forecast, tried, [self.message])
@@ -168,12 +168,13 @@ class GalleryTab:
             self.resume.click, self.resume_chosen, chosen, self.message, say("Nothing is resumed"), self.awaited
         )
         shown = [self.outcome, self.awaited, *self.showing, *self.dropdowns, *self.visit.shown]
-        listen(self.panel.further.input, self.show_jobs, [self.awaited, self.view, *self.dropdowns], shown)
+        told = [self.idle, self.awaited, self.view, *self.dropdowns]
+        listen(self.panel.further.input, self.show_jobs, told, shown, js=_IDLE)
 
     def _wire_managing(self) -> None:
         listen(self.gallery.change, self.show_facts, self.asked, self.showing)
-        listen(self.view.input, self.show_pictures, self.asked, [self.pictures])
-        listen(self.gallery.input, lambda name: {self.name: name}, [self.gallery], [self.name])
+        listen([self.view.input, self.looked.change], self.show_pictures, self.asked, [self.pictures])
+        mirror(self.gallery.input, self.gallery, self.name)
         managed = [self.notice, self.name, *self.dropdowns]
         renamed = or_say(self.notice, say("Not renamed"), self.rename_gallery)
         named = [self.new_name, self.name, *self.dropdowns]
@@ -191,20 +192,22 @@ class GalleryTab:
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_facts` updates."""
-        return [self.facts, self.resume, self.view, self.pictures, *self.follow.shown]
+        return [self.facts, self.resume, self.managing, self.view, self.looked]
 
     # --- handlers: adding ----------------------------------------------------------------------------------------
 
-    def receive(self, name: str, suggested: str, event: gr.EventData) -> Updates:
-        """(gallery name, the name that was filled in; dropped files) -> what was staged."""
+    def receive(self, name: str, path: str, suggested: str, event: gr.EventData) -> Updates:
+        """(gallery name, typed path, the name that was filled in; dropped files) -> what was staged."""
         try:
             staged, folder = self.jobs.stage(event)
         except ERRORS as error:
-            return {self.pending: "", self.message: message(say("The upload cannot be used"), reason(error), "error")}
+            text = message(say("The upload cannot be used"), reason(error), "error")
+            return {self.pending: "", self.filling: "", self.message: text}
+        suits = name
         if name.strip() in ("", suggested):  # a name that was typed or chosen since is meant
-            name = suggested = name_for(folder)
-        filled = {self.pending: staged, self.path: "", self.name: name, self.suggested: suggested}
-        return {**filled, self.message: message(say(_TRYING))}
+            suits = suggested = name_for(folder)
+        given = {self.pending: staged, self.filling: json.dumps([name, path, suits]), self.suggested: suggested}
+        return {**given, self.message: message(say(_TRYING))}
 
     def _embedder(self, name: str, model: str) -> Embedder:
         """The model of the gallery to add to, or that of a new one."""
@@ -221,7 +224,7 @@ class GalleryTab:
         if _is_on_its_way(typed, uploading):
             return {self.message: message(say("No forecast"), say(_ON_ITS_WAY), "error")}
         spec, name, began = typed.strip() or staged, name.strip() or name_for(typed), time.monotonic()
-        found = self._forecast(spec, name, model, _options(exclude, follow_links, frames))
+        found = self._forecast(spec, name, model, options(exclude, follow_links, frames))
         mine = self.context.jobs.of(self.context.owner)
         started = any(job.kind == "index" and job.asked > began for job in mine)  # nobody waits for it any more
         return {self.message: gr.skip() if started else found}
@@ -230,11 +233,11 @@ class GalleryTab:
         """As :meth:`show_forecast` once files are there, unless they were refused, which is told."""
         return self.show_forecast("", typed, staged, *reading) if staged else {self.message: gr.skip()}
 
-    def _forecast(self, spec: str, name: str, model: str, options: Options) -> str:
+    def _forecast(self, spec: str, name: str, model: str, read: Options) -> str:
         if self.jobs.is_packed(spec):
             return message(say("A packed gallery"), say("Press Start to open it as '{name}'.", name=name))
         try:
-            source = self.jobs.open(spec, options)
+            source = self.jobs.open(spec, read)
             check_name(name)
             found = forecast(self._embedder(name, model), source)
             there = len(self.context.gallery(name)) if name.strip() in self.context.library.names() else None
@@ -253,21 +256,21 @@ class GalleryTab:
         spec, name = typed.strip() or ("" if staged == begun else staged), name.strip()
         if not spec and begun and self.context.is_busy("index"):
             return {self.message: gr.skip()}  # pressed twice
-        options = _options(exclude, follow_links, frames)
-        job = self.jobs.start(spec, name or name_for(spec), options, lambda: self.picker.embedder(model))
+        read = options(exclude, follow_links, frames)
+        job = self.jobs.start(spec, name or name_for(spec), read, lambda: self.picker.embedder(model))
         return {self.awaited: job.id, self.begun: spec, self.suggested: name}
 
     def resume_chosen(self, name: str) -> Updates:
         """(gallery) -> a job. Raises ``UnifexError``."""
         return {self.awaited: self.jobs.resume(name).id}
 
-    def show_jobs(self, awaited: str, view: str, *chosen: str | None) -> Updates:
-        """(indexing this page waits for, filters, galleries that are chosen) -> what came of it; its gallery is chosen
-        everywhere."""
+    def show_jobs(self, idle: str, awaited: str, view: str, *chosen: str | None) -> Updates:
+        """(whether nothing was pressed since, indexing this page waits for, filters, galleries that are chosen) -> what
+        came of it; its gallery is chosen everywhere, but for who goes on elsewhere."""
         ended = self.context.outcome("index")
         mine = self.context.jobs.of(self.context.owner)
         arrived = next((job for job in mine if job.id == awaited and not job.state.active), None)
-        if arrived and arrived.name in self.context.library.names():
+        if arrived and (idle == "true" or arrived.state != State.DONE) and arrived.name in self.context.library.names():
             chosen = tuple(arrived.name for _ in chosen)
         going_on = bool(ended) and any(cut.name == ended.name for cut in self.context.interrupted())
         return {
@@ -289,11 +292,12 @@ class GalleryTab:
         return self.offer(*(name for _ in self.dropdowns))
 
     def show_facts(self, name: str | None, view: str = "") -> Updates:
-        """(gallery, filters) -> its facts, whether it follows its folders, the resume button when a source was
-        cut off, its pictures, the filters; of the first gallery where that is no more, as :meth:`offer`."""
+        """(gallery, filters) -> its facts, the resume button when a source was cut off, the filters, and that what is
+        seen of it is looked at anew; of the first gallery where that is no more, as :meth:`offer`."""
         names = self.context.library.names()
         name = name if name in names else next(iter(names), None)
-        nothing = {self.resume: gr.update(visible=False), self.pictures: "", **self.follow.show(name)}
+        may = gr.update(visible=self.context.can_change(name))
+        nothing = {self.resume: gr.update(visible=False), self.managing: may, self.looked: str(Wish.new().number)}
         if name is None:
             text = message(say("No gallery yet"), say("Drop a folder of images below. Nobody else sees it."))
             return {self.facts: text, **nothing}
@@ -311,25 +315,25 @@ class GalleryTab:
             self.facts: gallery_report.gallery_facts(known, say(candidates.title) + recall),
             **nothing,
             self.resume: gr.update(visible=interrupted and not at_work),
-            **self._listed(gallery, view),
+            self.view: self._filtered(gallery, view)[0],
         }
 
     def show_pictures(self, name: str | None, view: str) -> Updates:
         """(gallery, filters) -> its pictures."""
         try:
-            return {self.pictures: self._listed(self.context.gallery(name), view)[self.pictures]}
+            gallery = self.context.gallery(name)
+            told, total = self._filtered(gallery, view)
         except ERRORS:  # it has gone meanwhile, of which there is news
             return {self.pictures: ""}
+        return {self.pictures: whole_grid(gallery, total, self.context.rights(gallery.name), told)}
 
-    def _listed(self, gallery: Gallery, view: str) -> Updates:
-        """The pictures that filters leave, and these filters; what they cannot say of the gallery is left out."""
-        rights = self.context.rights(gallery.name)
+    def _filtered(self, gallery: Gallery, view: str) -> tuple[str, int]:
+        """Filters, without what they cannot say of the gallery, and how many pictures they leave."""
         try:
             shown = View.parse(view).carried_to(gallery)
-            told, total = shown.told_as(view), len(self.context.listed(gallery, shown))
+            return shown.told_as(view), len(self.context.listed(gallery, shown))
         except UnifexError:
-            told, total = View(gallery.name).as_json(), len(gallery.snapshot())
-        return {self.view: told, self.pictures: whole_grid(gallery, total, rights, told)}
+            return View(gallery.name).as_json(), len(gallery.snapshot())
 
     def rename_gallery(self, new: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:
         """(new name, gallery to add to, gallery, those of other tabs) -> notice, all names of it.
@@ -368,22 +372,16 @@ class GalleryTab:
 
 
 _TO_ADDING = "() => document.querySelector('#drop').scrollIntoView({ block: 'center', behavior: 'smooth' })"
+# What is typed while files are received stays: the boxes are filled where they are as they were.
+_FILL = """(told, name, path) => {
+  const [named, typed, suits] = JSON.parse(told || '[null, null, ""]');
+  return [name === named ? suits : name, path === typed ? '' : path];
+}"""
+_IDLE = "(_, ...told) => [String(unifex.asked === unifex.pressed), ...told]"  # what a press went on with stays as it is
 _TRYING = to_say("Trying a few images for a forecast")
 _ON_ITS_WAY = to_say("the files are still being uploaded; press it again when they are there")
-
-
-_FRAMES = {
-    "every 1": to_say("one a second"),
-    "every 10": to_say("one every ten seconds"),
-    "scenes": to_say("one a scene"),
-}
 
 
 def _is_on_its_way(typed: str, uploading: str) -> bool:
     """Whether what is meant is still being uploaded; what was dropped before it is not meant."""
     return uploading == "true" and not typed.strip()
-
-
-def _options(exclude: str, follow_links: bool, frames: str) -> Options:
-    """How files are read, as the boxes say."""
-    return Options(exclude=tuple(lines_of(exclude)), follow_links=follow_links, frames=frames or Options.frames)

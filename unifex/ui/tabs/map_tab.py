@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,8 @@ import gradio as gr
 import numpy as np
 from markupsafe import Markup
 
+from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, State
-from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.progress import Work
 from unifex.core.templates import render
@@ -93,7 +93,7 @@ class MapTab:
                 self.grid = item_grid("map-items")
                 with gr.Column(visible=False, elem_id="map-actions") as self.actions:
                     self.within = gr.Button(say("Search within these"), variant="primary", elem_id="search-within")
-                    with gr.Column(visible=not self.context.settings.read_only):
+                    with gr.Column() as self.changing:
                         self.label = gr.Textbox(label=say("Label for all of them"), elem_id="map-label")
                         self.relabel = gr.Button(say("Label them"), elem_id="map-relabel")
                         self.drop.build()
@@ -103,7 +103,12 @@ class MapTab:
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_gallery` updates."""
-        return [*self._map, self.compare, *self._listed, *self.filters.shown]
+        return [*self._map, self.compare, self.filters.view]
+
+    @property
+    def asking(self) -> list[Part]:
+        """What :meth:`show_gallery` wants to know beside the filters of elsewhere."""
+        return [self.gallery, self.compare, self.filters.view]
 
     @property
     def _map(self) -> list[Part]:
@@ -111,63 +116,66 @@ class MapTab:
 
     @property
     def _listed(self) -> list[Part]:
-        return [self.chosen, self.listed, self.grid, self.actions, self.picked]
+        return [self.chosen, self.listed, self.grid, self.actions, self.changing, self.picked]
 
     def _wire(self) -> None:
         asked = [self.gallery, self.compare]
         ask_for_job(self.start.click, self.begin, asked, self.problem, say(_NOT_MADE))
         listen(self.gallery.change, lambda: "", None, [self.problem])
         listen(self.panel.further.input, self.show_job, [self.gallery, self.drawn], [self.drawn, *self._map])
-        listen(self.lasso.input, self.choose, [self.gallery, self.lasso], self._listed)
-        listen(self.filters.view.input, self.filters.narrow, [self.gallery, self.filters.view], [self.filters.left])
-        listen(self.sought.change, self._list, [self.gallery, self.chosen], self._listed)
         done, chosen = [self.notice, self.item_view.corrected], [self.gallery, self.chosen]
         labelled = or_say(self.notice, say("Not corrected"), self.label_chosen)
         listen(self.relabel.click, labelled, [*chosen, self.label], done, counts="first")
         self.drop.wire(self.ask_to_drop, or_say(self.notice, say("Not corrected"), self.drop_chosen), chosen, done)
 
+    def follow(self, corrected: Sequence[Callable]) -> None:
+        """What is ``corrected`` is shown as it is now. The list, and what filters leave, have one listener each: what
+        was chosen last is what they show."""
+        listen(corrected, self.show_again, [self.gallery, self.mapped], self._map)
+        lassoed = [self.lasso.input, self.sought.change, self.gallery.change, *corrected]
+        listen(lassoed, self.list_chosen, [self.gallery, self.lasso], self._listed)
+        view = self.filters.view
+        narrowed = [view.input, view.change, self.gallery.change, self.drawing.change, *corrected]
+        listen(narrowed, self.filters.narrow, [self.gallery, view], [self.filters.left])
+
     # --- handlers: the map ---------------------------------------------------------------------------------------
 
-    def show_gallery(self, name: str | None, chosen: Selection, *views: str) -> Updates:
-        """(gallery, chosen items, filters as :meth:`MapFilters.show` takes them) -> the map that is kept, models to
-        compare, those of the chosen that are in it, what the filters leave."""
-        filtered = self.filters.show(name, *views)
-        return {
-            **self._kept(name),
-            self.compare: self._rivals(name),
-            **self._list(name, chosen),
-            **filtered,
-        }
+    def show_gallery(self, name: str | None, compare: str, *views: str) -> Updates:
+        """(gallery, second model, filters as :meth:`MapFilters.show` takes them) -> the map that is kept, models to
+        compare, filters."""
+        return {**self._kept(name), self.compare: self._rivals(name, compare), **self.filters.show(name, *views)}
 
-    def show_again(self, name: str | None, chosen: Selection, mapped: str, view: str) -> Updates:
-        """(gallery, chosen items, gallery whose map is shown, filters) -> as :meth:`show_gallery`, if a map is
-        shown."""
-        return self.show_gallery(name, chosen, view) if mapped else {self.mapped: gr.skip()}
+    def show_again(self, name: str | None, mapped: str) -> Updates:
+        """(gallery, gallery whose map is shown) -> the map as it is now, if one is shown."""
+        return self._kept(name) if mapped else {self.mapped: gr.skip()}
 
-    def follow_address(self, name: str | None, mapped: str, view: str) -> Updates:
-        """(gallery that an address names, the one whose map is shown, filters) -> what these leave of the map."""
-        return self.filters.show(name, view) if name == mapped else {self.filters.left: gr.skip()}
+    def follow_address(self, name: str | None, mapped: str, view: str, searched: str) -> Updates:
+        """(gallery that an address names, the one whose map is shown, its filters, the address's) -> the filters."""
+        return self.filters.show(name, view, searched) if name == mapped else {self.filters.view: gr.skip()}
 
     def locate(self, name: str, ids: Iterable[int]) -> Updates:
         """These items are chosen, and to be seen. Answers :attr:`located`."""
-        return {self.gallery: name, self.chosen: Selection(name, tuple(ids)), self.sought: Wish.new()}
+        return {self.gallery: name, self.lasso: Selection(name, tuple(ids)).as_json(), self.sought: Wish.new()}
 
     @property
     def located(self) -> list[Part]:
         """What :meth:`locate` updates."""
-        return [self.gallery, self.chosen, self.sought]
+        return [self.gallery, self.lasso, self.sought]
 
-    def _rivals(self, name: str | None) -> dict[str, Any]:
-        """Models to compare with."""
+    def _rivals(self, name: str | None, compare: str) -> dict[str, Any]:
+        """Models to compare with; the one that is chosen stays where it is one of them."""
         models = []
         with contextlib.suppress(*ERRORS):
             models = baselines(self.context.gallery(name))
-        return gr.update(choices=[_no_model(), *((model, model) for model in models)], value="")
+        choices = [_no_model(), *((model, model) for model in models)]
+        return gr.update(choices=choices, value=compare if compare in models else "")
 
     def _kept(self, name: str | None) -> Updates:
-        """The map of this gallery that is kept, if there is one."""
+        """The maps of this gallery that were compared last, or the one that is kept, if there is one."""
         try:
             gallery = self.context.gallery(name)
+            if compared := self._compared(gallery):
+                return self._drawn(_summary(gallery, compared), gallery, *compared)
             kept = kept_map(gallery)
             if kept is not None:
                 return self._drawn("", gallery, kept)
@@ -178,6 +186,14 @@ class MapTab:
             return self._nothing(message(say("No map of this gallery yet"), text))
         except ERRORS as error:
             return self._nothing(message(say("No map"), reason(error), "warning"))
+
+    def _compared(self, gallery: Gallery) -> list[Map]:
+        """The two maps of the last job, as long as they are of the items and the model that there are."""
+        job = self.context.outcome("map", gallery.name)
+        made = job.result if job and job.state == State.DONE else []
+        there = gallery.snapshot().columns.ids
+        fit = len(made) > 1 and made[0].model == gallery.config.model and made[1].model in baselines(gallery)
+        return made if fit and all(np.array_equal(one.ids, there) for one in made) else []
 
     def _drawn(self, status: str, gallery: Gallery, *maps: Map) -> Updates:
         drawing, frame = _drawing(gallery, *maps), gr.update(visible=True)
@@ -216,16 +232,12 @@ class MapTab:
 
     # --- handlers: chosen items ----------------------------------------------------------------------------------
 
-    def choose(self, name: str | None, told: str) -> Updates:
-        """(gallery, items in the lasso) -> what is chosen, its list, actions."""
+    def list_chosen(self, name: str | None, told: str) -> Updates:
+        """(gallery, items in the lasso with theirs) -> those that are there: what is chosen, its list, actions."""
         try:
-            ids = tuple(int(item) for item in parse_json(told))
-        except (TypeError, ValueError):
-            return self._none(message(say("Those are no items"), say("Reload the page."), "warning"))
-        return self._list(name, Selection(name or "", ids))
-
-    def _list(self, name: str | None, chosen: Selection) -> Updates:
-        """Those of the chosen items that are there."""
+            chosen = Selection.told(told)
+        except UnifexError as error:
+            return self._none(message(say("Those are no items"), reason(error), "warning"))
         try:
             gallery = self.context.gallery(name)
             records = gallery.records(chosen.of(name))
@@ -239,6 +251,7 @@ class MapTab:
             self.grid: listed_grid(gallery.name, records[: map_lists.MOST_SHOWN], self.context.rights(gallery.name)),
             self.picked: json.dumps([record.id for record in records]),
             self.actions: gr.update(visible=True),
+            self.changing: gr.update(visible=self.context.can_change(gallery.name)),
         }
 
     def _none(self, text: str) -> Updates:

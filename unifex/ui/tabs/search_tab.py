@@ -18,7 +18,7 @@ from gradio.components import Component
 from unifex.core import images
 from unifex.core.arrays import sample
 from unifex.core.errors import UnifexError
-from unifex.core.language import say
+from unifex.core.language import say, say_many
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.filters import Filters
@@ -243,13 +243,8 @@ class SearchTab:
         return {self.marks: form.counting_marks.add(kind, ids), self.wish: Wish.new()}
 
     def search_within(self, chosen: Selection) -> Updates:
-        """Search among these items alone."""
-        return {
-            self.within: chosen,
-            self.gallery: chosen.gallery,
-            **self.offer_everywhere(chosen, chosen.gallery),
-            self.wish: Wish.new(),
-        }
+        """Search among these items alone, as far as they are there."""
+        return {self.gallery: chosen.gallery, **self.narrow(chosen, chosen.gallery)}
 
     def widen(self) -> Updates:
         """-> nothing chosen on the map, and that it is to be searched."""
@@ -258,7 +253,11 @@ class SearchTab:
     def offer_everywhere(self, within: Selection, gallery: str | None) -> Updates:
         """(items chosen on the map, gallery) -> the button that undoes the restriction, where there is one."""
         count = len(within.of(gallery))
-        text = say("Searching within {count:,} chosen items. Search everywhere", count=count)
+        text = say_many(
+            count,
+            "Searching within {count:,} chosen item. Search everywhere",
+            "Searching within {count:,} chosen items. Search everywhere",
+        )
         return {self.everywhere: gr.update(visible=bool(count), value=text)}
 
     def narrow(self, within: Selection, gallery: str | None) -> Updates:

@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from gradio.events import Dependency
 from markupsafe import Markup
 
 from unifex.core.jobs import Job, State
@@ -28,7 +27,8 @@ from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.components.train_form import TrainForm, config_of
 from unifex.ui.components.train_jobs import TrainJobs
 from unifex.ui.context import ERRORS, AppContext, name_for
-from unifex.ui.listening import Part, Updates, follow, listen
+from unifex.ui.listening import Part, Updates, listen
+from unifex.ui.page_state import Wish
 from unifex.ui.rendering import training_report
 from unifex.ui.rendering.cards import CardCache, of_gallery
 from unifex.ui.rendering.html import message
@@ -58,6 +58,8 @@ class TrainTab:
         """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
         self.model = gr.State("")  # whose result is on the page
         self.drawn = gr.State("")  # the job whose outcome is on the page
+        self.named = gr.State("")  # the name for a model that the page filled in
+        self.summed = gr.State(Wish())  # changes when the data was summed up, of which suspicious labels follow
         self.suited = gr.State("")  # the gallery that the preset was chosen for
         self.awaited, self.taken_in = gr.State(""), gr.State("")  # indexing of what was dropped here: asked for, done
         self.panel = JobPanel(("index", "train", "use"), "train-progress")
@@ -121,19 +123,29 @@ class TrainTab:
     @property
     def opening(self) -> list[Part]:
         """What :meth:`show_data` updates."""
-        shown = [self.summary, self.name, self.resume, self.finish, self.switch.back]
+        shown = [
+            self.start,
+            self.summary,
+            self.summed,
+            self.name,
+            self.named,
+            self.resume,
+            self.finish,
+            self.switch.back,
+        ]
         return [*shown, self.suited, self.form.preset, *self.form.fields]
 
     @property
     def asking(self) -> list[Component]:
-        """What :meth:`show_data` wants to know beside the gallery."""
-        return [self.share, self.form.preset, self.suited]
+        """What :meth:`show_data` is told."""
+        return [*self._measured, self.suited, self.name, self.named]
 
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_job` updates."""
-        result = [self.model, self.result, *self.switch.offered, self.name, *self.download.shown, self.changed]
-        return [self.drawn, self.status, self.curves, self.outcome, self.resume, self.finish, *result]
+        result = [self.model, self.result, *self.switch.offered, *self.download.shown, self.changed]
+        told = [self.drawn, self.status, self.curves, self.outcome, self.resume, self.finish, *result]
+        return [self.name, self.named, *told]
 
     def wire(self) -> None:
         """Connect the handlers."""
@@ -148,27 +160,22 @@ class TrainTab:
         title, taken = say("The upload cannot be used"), [self.upload_name, self.awaited]
         named = [self.upload_name]
         ask_for_job(self.drop.upload, self.receive, named, self.problem, title, *taken, counts="every")
-        arrived = listen(self.taken_in.change, self.show_data, [self.gallery, *self.asking], self.opening)
         again = [self.share.release, self.form.preset.input]
-        self.add_suspects(arrived, listen(again, self.show_summary, self._measured, [self.summary]))
+        listen(again, self.show_summary, self._measured, [self.summary, self.summed])
+        listen(self.summed.change, self.show_suspects, self._measured, [self.summary])
 
     @property
     def _measured(self) -> list[Component]:
         return [self.gallery, self.share, self.form.preset]
-
-    def add_suspects(self, *summed_up: Dependency) -> None:
-        """Suspicious labels follow what the summary of the data says at once."""
-        for shown in summed_up:
-            follow(shown, self.show_suspects, self._measured, [self.summary])
 
     def _wire_training(self) -> None:
         asked = [self.gallery, self.name, self.share, *self.form.fields]
         ask_for_job(self.start.click, self.begin, asked, self.problem, say("Training cannot start"))
         ask_for_job(self.resume.click, self.go_on, [self.gallery], self.problem, say("Training cannot go on"))
         ask_for_job(self.finish.click, self.keep, [self.gallery], self.problem, say("Training cannot go on"))
-        listen(self.gallery.change, self.show_job, [self.gallery, self.drawn], self.showing)
+        listen(self.gallery.change, self.show_job, [self.gallery, self.drawn, self.name], self.showing)
         listen(self.gallery.change, lambda: "", None, [self.problem])
-        known = [self.gallery, self.drawn, self.switch.used, self.awaited, *self.gallery_tab.dropdowns]
+        known = [self.gallery, self.drawn, self.name, self.switch.used, self.awaited, *self.gallery_tab.dropdowns]
         arrived = [self.awaited, self.taken_in, self.summary, *self.gallery_tab.dropdowns]
         listen(self.panel.further.input, self.show_jobs, known, [*self.showing, *self.switch.changing, *arrived])
 
@@ -180,9 +187,11 @@ class TrainTab:
         job = self.gallery_tab.jobs.start(staged, name.strip() or name_for(folder))
         return {self.upload_name: "", self.awaited: job.id}
 
-    def show_data(self, name: str | None, share: float, preset: str, suited: str) -> Updates:
-        """(gallery, share held out, preset, the gallery it was chosen for) -> summary, a name for the model, resume,
-        finish, back, and what suits another gallery."""
+    def show_data(
+        self, name: str | None, share: float, preset: str, suited: str, typed: str, named: str
+    ) -> Updates:  # fmt: skip
+        """(gallery, share held out, preset, the gallery it was chosen for, the model's name, the one that was filled
+        in) -> summary, a name for the model, resume, finish, back, and what suits another gallery."""
         filled: Updates = {}
         try:
             gallery = self.context.gallery(name)
@@ -190,17 +199,27 @@ class TrainTab:
             if gallery.name != suited:
                 preset, form = self.form.suit(preset, gallery.snapshot().columns.labelled)
                 filled |= form
-            data = divide(gallery, PRESETS[preset].config, HoldOut(share))
+            summed = self.show_summary(name, share, preset)
             stopped = self.jobs.stopped(gallery.name)
-            named = stopped.name if stopped else self.jobs.free_name(gallery.name)
-            shown = {self.name: named, **self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
+            shown = {**self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
+            shown[self.start] = gr.update(visible=self.context.can_change(gallery.name))
+            if gallery.name != suited or typed in ("", named):
+                shown |= self._named(stopped.name if stopped else self.jobs.free_name(gallery.name))
         except ERRORS as error:
-            return {self.summary: _nothing_to_learn(error), **filled}
-        return {self.summary: training_report.summary(data, None), **shown, **filled}
+            return {self.summary: _nothing_to_learn(error), self.summed: Wish.new(), **filled}
+        return {**summed, **shown, **filled}
+
+    def _named(self, name: str) -> Updates:
+        """A name for the next model, filled in."""
+        return {self.name: name, self.named: name}
 
     def show_summary(self, name: str | None, share: float, preset: str) -> Updates:
         """(gallery, share held out, preset) -> summary."""
-        return {self.summary: self.show_data(name, share, preset, name or "")[self.summary]}
+        try:
+            data = divide(self.context.gallery(name), PRESETS[preset].config, HoldOut(share))
+            return {self.summary: training_report.summary(data, None), self.summed: Wish.new()}
+        except ERRORS as error:
+            return {self.summary: _nothing_to_learn(error), self.summed: Wish.new()}
 
     def show_suspects(self, name: str | None, share: float, preset: str) -> Updates:
         """(gallery, share held out, preset) -> the summary with the labels that all neighbours contradict.
@@ -250,13 +269,16 @@ class TrainTab:
 
     # --- what came of it -----------------------------------------------------------------------------------------
 
-    def show_jobs(self, name: str | None, drawn: str, used: str, awaited: str, *chosen: str | None) -> Updates:
-        """(gallery, jobs that are drawn, indexing waited for, what is chosen in every tab) -> training, change of
-        model, what was dropped, galleries to choose from when another was made."""
+    def show_jobs(
+        self, name: str | None, drawn: str, typed: str, used: str, awaited: str, *chosen: str | None
+    ) -> Updates:  # fmt: skip
+        """(gallery, job that is drawn, the model's name, change of model that is drawn, indexing waited for, what is
+        chosen in every tab) -> training, change of model, what was dropped, galleries to choose from when another was
+        made."""
         jobs = self.context.jobs.of(self.context.owner)
         arrived = next((job for job in jobs if job.id == awaited and not job.state.active), None)
         offered = self.gallery_tab.offer(*chosen) if self.switch.made(used) else {}
-        shown = {**self.show_job(name, drawn), **self.switch.show_change(name, used), **offered}
+        shown = {**self.show_job(name, drawn, typed), **self.switch.show_change(name, used), **offered}
         return {**shown, self.awaited: "", **self._arrived(arrived)} if arrived else shown
 
     def _arrived(self, job: Job) -> Updates:
@@ -266,8 +288,9 @@ class TrainTab:
         text = job.problem or say("It goes on in the Gallery tab.")
         return {self.summary: message(say("The upload is not complete"), text, "warning")}
 
-    def show_job(self, name: str | None, drawn: str) -> Updates:
-        """(gallery, the job that is drawn) -> the last training of this gallery: its curves, and what came of it."""
+    def show_job(self, name: str | None, drawn: str, typed: str) -> Updates:
+        """(gallery, the job that is drawn, the model's name) -> the last training of this gallery: its curves, and what
+        came of it."""
         job, shown = self.jobs.last(name), self._offer_stopped(self.jobs.stopped(name))
         if job is None:
             return {**shown, **self._nothing(), self.drawn: ""}
@@ -277,7 +300,7 @@ class TrainTab:
             return {**shown, self.drawn: drawn}
         shown |= {**self._nothing(), self.drawn: job.id}
         if job.state == State.DONE:
-            return {**shown, **self._trained(self.context.gallery(name), job.result)}
+            return {**shown, **self._trained(self.context.gallery(name), job.result, typed)}
         return {**shown, self.curves: self._curves(job), self.status: self._not_trained(job)}
 
     def _curves(self, job: Job) -> str:
@@ -296,13 +319,13 @@ class TrainTab:
         empty = dict.fromkeys([self.status, self.curves, self.outcome, self.changed, self.model], "")
         return {**empty, self.result: gr.update(visible=False)}
 
-    def _trained(self, gallery: Gallery, found: TrainResult) -> Updates:
+    def _trained(self, gallery: Gallery, found: TrainResult, typed: str) -> Updates:
         return {
+            **(self._named(self.jobs.free_name(gallery.name)) if typed in ("", found.model) else {}),
             self.model: found.model,
             self.curves: training_report.curves(found.curve),
             self.outcome: training_report.outcome(found),
             self.result: gr.update(visible=True),
-            self.name: self.jobs.free_name(gallery.name),
             **self.switch.offer(gallery, advised=found.verdict == "better", anew=bool(found.adaptation)),
             **self.download.of(found.model),
             self.changed: _changed(gallery, found),
