@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.support.browsing import come_back, first_hit, go_to, settle
+from tests.support.browsing import come_back, first_hit, go_to, settle, watch_calls
 from tests.support.serving import Server, serve
 from unifex.ui.context import DEMO_GALLERY
 
@@ -29,6 +29,7 @@ def server(tmp_path_factory, demo) -> Iterator[Server]:
 def page(profiles, server) -> Iterator[Page]:
     """Nobody watches its console: the browser itself tells there of every request that is lost."""
     page = profiles.open(server.url, viewport={"width": 1280, "height": 900})
+    watch_calls(page)
     yield page
     page.context.set_offline(False)
     profiles.give_back()

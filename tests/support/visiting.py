@@ -115,7 +115,12 @@ class Visitor:
 
     def drop(self, name: str, places: list[list[str]]) -> str:
         """Drop what was uploaded, [where it is, path in what is dropped] each, for a gallery; the notice."""
-        return self.fire("drop", "upload", name, None, "", "", False, event_data={"files": places})[4]
+        return self.fire("drop", "upload", name, "", event_data={"files": places})[-1]
+
+    def confirm(self, element: str, *data: Any) -> list[Any]:
+        """Press what asks first, and then Yes, with these fields; what that gave."""
+        self.fire(f"{element}-ask", "click", *data)
+        return self.fire(element, "click", None, *data)  # the server knows what it asked about
 
     def start(self, spec: str, name: str) -> str:
         """Press Start, for a path or for what was dropped; why not, or the report."""
@@ -129,7 +134,7 @@ class Visitor:
 
     def trained(self, gallery: str) -> str:
         """Wait for the training of a gallery; why it ended early, or the table of what the neck was and is."""
-        _, status, _, outcome, *_ = self.outcome("train", "train-progress", gallery, None, None, None)
+        _, _, _, status, _, outcome, *_ = self.outcome("train", "train-progress", gallery, None, "", None, None)
         return status or outcome
 
     def ask(self, element: str, function: str, data: Any = 0) -> Any:
