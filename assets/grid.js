@@ -15,6 +15,7 @@ export default ({ element, props, watch }) => {
   const GAP = 12, TEXT = 66, PAGE = 240, TALLEST = 3e7, PAGES_KEPT = 40, REST_MS = 60;
   const place = (name) => element.querySelector(`.${name}`), grouping = later('groups');
   let data = null, pages = new Map(), drawn = new Map(), size = cardSize(), shape = null, resting = 0, order = null, room = null;
+  let retrying = null;  // what could not be fetched is asked for once more
   let awaited = null;  // the item that has the keyboard before its card shows it: { id, card }
 
   const isWhole = (told) => Boolean(told) && told.total !== undefined;
@@ -135,7 +136,10 @@ export default ({ element, props, watch }) => {
     }
     for (const [index, node] of drawn) if (!node.dataset.item || !itemAt(index)) fill(node, itemAt(index), index);
     find();
-    if (lost) afterAWhile().then(() => { if (data === wanted) show(); });
+    if (lost) retrying ||= afterAWhile().then(() => {
+      retrying = null;
+      show();
+    });
   };
 
   // --- the keyboard ----------------------------------------------------------------------------------------------------

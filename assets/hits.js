@@ -150,7 +150,7 @@ export default (grid) => {
 
   return {
     draw: () => {  // a new answer, often of hits that were there: as when pictures have been compared meanwhile
-      Object.assign(grid.data, unifex.arrangement());  // as the page says now, which may have changed since it asked
+      Object.assign(grid.data, unifex.arrangement?.());  // as the page says now, which may have changed since it asked
       const { items, gallery } = grid.data, known = new Map(found.map((item) => [item.id, item]));
       // The same question again, as after a correction: as many stay as there were, or one would be elsewhere on the page.
       const again = grid.data.question === question && grid.data.more;

@@ -266,6 +266,7 @@ export const drawMap = (root, data, actions, layer, { say, plural }, before = nu
       draw();
     },
     look: () => {
+      if (before) return { ...before, colour: columns[Number(colour.value)]?.title };  // it was never drawn
       const { xaxis, yaxis } = plot._fullLayout ?? {}, closer = xaxis && !xaxis.autorange;
       return {
         colour: columns[Number(colour.value)]?.title, ranges: closer && [[...xaxis.range], [...yaxis.range]],

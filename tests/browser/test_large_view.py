@@ -232,7 +232,7 @@ def test_regions_are_drawn_and_searched_with_and_a_label_alone_is_left(server, o
 
 
 def test_a_label_is_chosen_and_an_item_left_out_and_back(server, open_page):
-    page = open_page(server.url)
+    page = open_page(server.url, pictures_go=True)
     cards = pictures(page)
     paths = [cards.nth(at).get_attribute("title") for at in range(3)]
     cards.nth(1).click()

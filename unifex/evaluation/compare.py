@@ -35,7 +35,7 @@ class Baseline:
 
 
 def _principal_axes(features: np.ndarray, dim: int, fit_on: np.ndarray) -> np.ndarray | None:
-    if dim >= min(len(fit_on), features.shape[1]):
+    if dim > min(len(fit_on) - 1, features.shape[1]):
         return None
     return pca(features[fit_on], (dim,), whitening=0).embed(features, dim)
 

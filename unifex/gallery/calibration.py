@@ -83,10 +83,13 @@ class Calibration:
         most alike says nothing of that, nothing is said."""
         return self.first[0] > 0 and self.probability_of_first(best_similarity) < LEAST_LIKELY
 
-    def chances(self, similarities: np.ndarray, best_similarity: float | None = None) -> np.ndarray:
-        """Probabilities 0..1 of hits with these similarities [k], from the first on. ``best_similarity``: what a query
-        found best in the whole gallery; of a stranger no hit is likely."""
-        found = self.probability(similarities, np.arange(1, len(similarities) + 1))
+    def chances(
+        self, similarities: np.ndarray, best_similarity: float | None = None, ranks: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Probabilities 0..1 of hits with these similarities [k]. ``best_similarity``: what a query found best in the
+        whole gallery; of a stranger no hit is likely. ``ranks`` [k], from 1: where they stand in the whole gallery;
+        without, they are the first."""
+        found = self.probability(similarities, np.arange(1, len(similarities) + 1) if ranks is None else ranks)
         if best_similarity is None or not self.is_stranger(best_similarity):
             return found
         return np.minimum(found, self.probability_of_first(best_similarity))
@@ -188,8 +191,11 @@ def _fit_hits(matches: Matches, right: np.ndarray, labelled: float) -> tuple[tup
                 "wrong ones"
             )
         )
-    slope, *others = fit_probability(np.column_stack(_of_hits(scores, ranks)), right, weights)
-    return (max(slope, 0.0), *others), float(ranks.max())  # what the rank says already, similarity need not
+    seen = np.column_stack(_of_hits(scores, ranks))
+    fitted = fit_probability(seen, right, weights)
+    if fitted[0] < 0:  # what the rank says already, similarity need not
+        fitted = (0.0, *fit_probability(seen[:, 1:], right, weights))
+    return fitted, float(ranks.max())
 
 
 def _fit_first(scores: np.ndarray, right: np.ndarray, rows: np.ndarray, outside: np.ndarray) -> tuple[float, ...]:

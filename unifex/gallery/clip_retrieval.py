@@ -42,6 +42,7 @@ KEPT_COLUMNS = (
     "feature_length",
 )  # fmt: skip
 _SHARD = re.compile(r"(img_emb|metadata)_(\d+)\.(npy|parquet)")
+_OURS = {b"unifex": b"gallery"}  # what a table says that `clip --write` wrote
 PLAN = "plan.json"  # what `embed --engine ray` notes beside its shards
 
 
@@ -89,7 +90,7 @@ def write(
             vectors, columns["feature_length"] = _units(gallery.features(columns["sha256"]))
         else:
             vectors = embeddings[start:stop]
-        table = pa.table({"image_path": [record.uri for record in records], **columns})
+        table = pa.table({"image_path": [record.uri for record in records], **columns}).replace_schema_metadata(_OURS)
         array = io.BytesIO()  # numpy's own writing of files does not say why it failed
         np.save(array, vectors.astype(np.float16))
         write_atomically(out / "img_emb" / f"img_emb_{number}.npy", array.getbuffer())
@@ -105,10 +106,14 @@ def _units(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _delete_shards(out: Path, first: int) -> None:
-    """Those with this number and higher: they are of what the gallery was before."""
-    for path in (*out.glob("img_emb/img_emb_*.npy"), *out.glob("metadata/metadata_*.parquet")):
-        if (match := _SHARD.fullmatch(path.name)) and int(match[2]) >= first:
-            path.unlink()
+    """Those of ours with this number and higher: they are of what the gallery was before."""
+    from pyarrow import parquet
+
+    for table in out.glob("metadata/metadata_*.parquet"):
+        match = _SHARD.fullmatch(table.name)
+        if match and int(match[2]) >= first and _OURS.items() <= (parquet.read_schema(table).metadata or {}).items():
+            (out / "img_emb" / f"img_emb_{match[2]}.npy").unlink(missing_ok=True)
+            table.unlink()
 
 
 def import_embeddings(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Work[Moved]:
@@ -204,7 +209,7 @@ def _embedded(row: dict[str, Any], vector: np.ndarray, folder: Path, pictures: P
         raise SourceError(f"the features of '{place}' are not finite numbers of 16 bits")
     if said and row.get("thumbnail"):
         return _whole(row, vector, place, labels)
-    file, data, picture = _its_picture(str(row["place"]), said, folder, pictures)
+    file, data, picture = _its_picture(str(row["place"]), said, folder, pictures, "feature_length" in row)
     if picture is None:  # its embedding was made elsewhere and is as good as before
         sha256 = str(said or hashlib.sha256(place.encode() + vector.tobytes()).hexdigest())
         return Embedded(Item(f"clip-retrieval:{place}", place, _gone, labels), sha256, features=vector)
@@ -237,11 +242,11 @@ def _labels(row: dict[str, Any], place: str) -> Labels:
 
 
 def _its_picture(
-    place: str, sha256: object, folder: Path, pictures: Path | None
+    place: str, sha256: object, folder: Path, pictures: Path | None, exact: bool
 ) -> tuple[Path, bytes, images.Picture | None]:
-    """The file of a row, if it is here and may be looked at: the very bytes that the row was made of, or where it does
-    not say of which, below ``pictures`` or the table's folder. A table must not name just any picture of whoever reads
-    it, and no other picture than its own gets its vector."""
+    """The file of a row, if it is here and may be looked at: below ``pictures`` or the table's folder, or the very
+    bytes that the row was made of; ``exact``: these alone, as tables of ours say (others may mean those of what they
+    downloaded). A table must not name just any picture of whoever reads it."""
     roots = [root for root in (pictures, folder) if root]
     for file in (root / place for root in roots):  # an absolute path stays one
         with contextlib.suppress(OSError, ValueError, images.ImageError):
@@ -249,7 +254,8 @@ def _its_picture(
                 continue
             data = file.read_bytes()
             inside = any(file.resolve().is_relative_to(root.resolve()) for root in roots)
-            if images.content_hash(data) == sha256 if sha256 else inside:
+            alike = bool(sha256) and images.content_hash(data) == sha256
+            if alike if sha256 and exact else alike or inside:
                 return file, data, images.decode(data, at_least=thumbnails.THUMBNAIL_SIZE)
     return folder / place, b"", None
 

@@ -331,14 +331,19 @@ class _Run:
             )
 
     def gone(self) -> list[Stored]:
-        """What the source had and has no more; nothing of what could not be looked at."""
+        """What the source had and has no more; nothing of what could not be looked at, or was relocated out of it."""
         if self._unread & {"", "."}:
             return []
         return [
             stored
             for path, stored in self._known.not_found()
-            if not self._is_unread(path) and not cannot_be_looked_at(stored)
+            if not self._is_unread(path) and not cannot_be_looked_at(stored) and not self._was_relocated(stored)
         ]
+
+    def _was_relocated(self, stored: Stored) -> bool:
+        place = self.source.spec
+        outside = getattr(self.source, "by_layout", False) and locations.relocated(stored.uri, place, place) is None
+        return outside and self._known.places.look(*stored.place) is Place.SAME
 
     def _is_unread(self, path: str) -> bool:
         return any(str(place) in self._unread for place in (path, video_of(path), *PurePosixPath(path).parents))

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from filelock import Timeout
 
 from unifex.core import disk
 from unifex.core.errors import UnifexError
+from unifex.core.files import LEFT_SECONDS
 from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
 from unifex.core.progress import Work
@@ -274,11 +276,12 @@ class Library:
             self._leave_store(trash, config, elsewhere=True)
 
     def sweep(self) -> None:
-        """Delete what processes left that were killed while they deleted a gallery, or made one of chosen items; what
-        one holds still stays."""
-        for folder in [path for kind in ("deleted", "picking") for path in self.folder.glob(f".{kind}-*")]:
+        """Delete what processes left that were killed while they deleted a gallery, or made one of chosen items, which
+        nobody holds for a moment at its beginning and its end."""
+        for folder in [*self.folder.glob(".deleted-*"), *self.folder.glob(".picking-*")]:
             with contextlib.suppress(UnifexError, OSError):
-                self._when_idle(folder, partial(_remove, folder))
+                if folder.name.startswith(".deleted-") or folder.stat().st_mtime < time.time() - LEFT_SECONDS:
+                    self._when_idle(folder, partial(_remove, folder))
 
     def _configs(self) -> Iterator[GalleryConfig]:
         """Of the galleries here that can tell. A folder that was copied has the id and the collection of the other:

@@ -66,8 +66,8 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
 
 
 def _list_strays(gallery: Gallery, writer: Writer, old: str, target: str, moved: Collection[str]) -> None:
-    """What only a folder lists in which it lies no more, the source that the new place lies in lists from now on; where
-    there is none, that place is one. Else pruning the folder would take away what lies where it was said to."""
+    """What only a folder lists in which it lies no more, the source that the new place lies in lists, too; where there
+    is none, that place is one. The folder lists it on, since it knows its labels (``_Run.gone``)."""
     sources = gallery.sources()
     around = [source for source in sources if _is_at(target, source.spec)]
     near = [source for source in sources if source in around or _is_at(source.spec, target)]
@@ -86,7 +86,6 @@ def _list_strays(gallery: Gallery, writer: Writer, old: str, target: str, moved:
             writer.list_items(id, items)
             if not home:
                 writer.finish_source(id)
-            writer.unlist(source.id, [known.id for known, _ in items])
 
 
 def _is_at(text: str, place: str) -> bool:

@@ -111,13 +111,17 @@ def _search(
     positions = _first(index, marked, find, alike, k, least, duplicates.groups[fold] if duplicates else None)
     scores = exact_similarities(marked.wanted, index.embeddings, positions[None])[0]
     is_whole = not filters.partial and filters.exclude <= {*query.items, *query.less}
-    best = float(alike(k).scores.max(initial=-1)) if calibration and is_whole else None
-    chances = calibration.chances(scores, best) if calibration else None
+    best, chances = None, None
+    if calibration:
+        own = Exclusion(Filters(exclude=frozenset({*query.items, *query.less})).mask(snapshot))
+        whole = alike(k) if is_whole else index.search(marked.wanted, int(calibration.deepest), own)
+        best = float(whole.scores.max(initial=-1))
+        chances = calibration.chances(scores, best, None if is_whole else _ranks(scores, whole))
     hits = hits_at(gallery, snapshot, positions, scores, chances)
     return SearchResult(
         hits=folding.fold(hits, duplicates, fold, excluded.mask) if duplicates else hits,
         reranked=near is not None,
-        out_of_gallery=calibration.is_stranger(best) if calibration and best is not None else None,
+        out_of_gallery=calibration.is_stranger(best) if calibration and best is not None and is_whole else None,
         items=len(snapshot),
         searched=filters.searched(snapshot),
         model=gallery.embedder.name,
@@ -127,6 +131,12 @@ def _search(
         search_seconds=time.perf_counter() - started,
         trusted_from=trusted_from,
     )
+
+
+def _ranks(scores: np.ndarray, whole: Matches) -> np.ndarray:
+    """From 1, of hits with these scores [k] of some of a gallery, in what was found in the whole of it."""
+    there = -np.sort(-whole.scores[whole.found])
+    return np.maximum(1 + np.searchsorted(-there, -scores), np.arange(1, len(scores) + 1))
 
 
 def _marked(

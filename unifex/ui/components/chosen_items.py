@@ -73,13 +73,15 @@ class ChosenItems:
         """Connect the handlers: ``corrected`` changes with what they change; ``marks`` of hits can be kept."""
         self.corrected, self.elsewhere = corrected, elsewhere
         also, failed = [self.awaited, self.acted, self.corrected, *elsewhere.parts], say("Nothing was done")
-        ask_for_job(self.told.input, self.act, [self.told, self.awaited], self.notice, failed, *also, counts="every")
-        ask_for_job(self.kept.input, self.keep, [self.kept, marks, self.awaited], self.notice, failed, *also)
+        ask_for_job(
+            self.told.input, self.act, [self.told, self.awaited, self.seen], self.notice, failed, *also, counts="every"
+        )
+        ask_for_job(self.kept.input, self.keep, [self.kept, marks, self.awaited, self.seen], self.notice, failed, *also)
         ended = [self.outcome, self.seen, self.acted, self.corrected, *elsewhere.parts]
         listen(self.panel.further.input, self.show_jobs, [self.awaited, self.seen], ended)
 
-    def act(self, told: str, awaited: tuple[Awaited, ...] = ()) -> Updates:
-        """(action, gallery, chosen items, a text; jobs that are waited for) -> what came of it. Raises
+    def act(self, told: str, awaited: tuple[Awaited, ...] = (), seen: frozenset[str] = frozenset()) -> Updates:
+        """(action, gallery, chosen items, a text; jobs that are waited for, those told of) -> what came of it. Raises
         ``UnifexError``."""
         try:
             action, gallery, chosen, text = parse_json(told)
@@ -90,9 +92,11 @@ class ChosenItems:
             came = act(self, str(gallery), Chosen.told(chosen), str(text))
         except MeantOthers as error:  # the page shows what there is now
             return {self.notice: message(say("Nothing was done"), reason(error), "error"), self.corrected: Wish.new()}
-        return self._awaiting(came, awaited) if self.awaited in came else {**came, **self._has_acted()}
+        return self._awaiting(came, awaited, seen) if self.awaited in came else {**came, **self._has_acted()}
 
-    def keep(self, told: str, marks: Marks, awaited: tuple[Awaited, ...] = ()) -> Updates:
+    def keep(
+        self, told: str, marks: Marks, awaited: tuple[Awaited, ...] = (), seen: frozenset[str] = frozenset()
+    ) -> Updates:
         """(as what, and a name; marked items; jobs that are waited for) -> what came of it. Raises ``UnifexError``."""
         try:
             how, text = parse_json(told)
@@ -104,14 +108,14 @@ class ChosenItems:
         name = shortened(str(text), tags.LONGEST - len(_NOT)).strip()
         if not name:
             raise UnifexError(say("give it a name"))
-        return self._awaiting(keep(self, self.context.writable(marks.gallery), marks, name), awaited)
+        return self._awaiting(keep(self, self.context.writable(marks.gallery), marks, name), awaited, seen)
 
-    def _awaiting(self, came: Updates, awaited: tuple[Awaited, ...]) -> Updates:
-        """The job that was asked for, if one was, beside those that run still."""
+    def _awaiting(self, came: Updates, awaited: tuple[Awaited, ...], seen: frozenset[str]) -> Updates:
+        """The job that was asked for, if one was, beside those that run still or of which nothing was told yet."""
         if self.awaited not in came:
             return came
-        running = tuple((job.id, then) for job, then in self._jobs(awaited) if job.state.active)
-        return {**came, self.awaited: (*running, came[self.awaited])}
+        known = tuple((job.id, then) for job, then in self._jobs(awaited) if job.state.active or job.id not in seen)
+        return {**came, self.awaited: (*known, came[self.awaited])}
 
     # --- showing -------------------------------------------------------------------------------------------------
 

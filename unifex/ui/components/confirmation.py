@@ -55,8 +55,8 @@ class Confirmation:
         known = [self.about, *inputs]
         asked = listen(self.button.click, question, inputs, [*asking, self.about], counts="first")
         follow(asked, self._withdraw_late, known, asking)
+        listen(self.yes.click, self._end, known, asking)  # first: acting may empty what was asked about
         answered = listen(self.yes.click, confirmed, known, outputs, counts="first")
-        listen(self.yes.click, self._end, known, asking)
         # Another gallery or selection than was asked of asks anew; what is typed is before everybody's eyes.
         others = [component.change for component in inputs if not isinstance(component, gr.Textbox)]
         listen([self.no.click, *others], lambda: self._asked(""), None, asking)

@@ -104,7 +104,7 @@ class GalleryTab:
     def _build_adding(self, local: bool) -> None:
         self.drop = drop_zone("drop", self.context.settings.public)
         self.path = gr.Textbox(
-            label=say("or {sources}", sources=sources.names()), placeholder="/home/me/Pictures",
+            "", label=say("or {sources}", sources=sources.names()), placeholder="/home/me/Pictures",
             elem_id="source-path", visible=local,
         )  # fmt: skip
         self.name = gr.Textbox(
@@ -162,11 +162,11 @@ class GalleryTab:
         follow(pressed, self.show_forecast, tried, [self.message])
         begun = [self.suggested, self.begun, self.awaited]
         asked = [self.begun, *tried]
-        ask_for_job(self.start.click, self.begin, asked, self.message, say("Indexing cannot start"), *begun)
-        chosen = [self.gallery]
-        ask_for_job(
-            self.resume.click, self.resume_chosen, chosen, self.message, say("Nothing is resumed"), self.awaited
-        )
+        started = ask_for_job(self.start.click, self.begin, asked, self.message, say("Indexing cannot start"), *begun)
+        chosen, not_resumed = [self.gallery], say("Nothing is resumed")
+        resumed = ask_for_job(self.resume.click, self.resume_chosen, chosen, self.message, not_resumed, self.awaited)
+        for going in (started, resumed):
+            follow(going, None, js=_BEGUN)
         shown = [self.outcome, self.awaited, *self.showing, *self.dropdowns, *self.visit.shown]
         told = [self.idle, self.awaited, self.view, *self.dropdowns]
         listen(self.panel.further.input, self.show_jobs, told, shown, js=_IDLE)
@@ -270,7 +270,8 @@ class GalleryTab:
         ended = self.context.outcome("index")
         mine = self.context.jobs.of(self.context.owner)
         arrived = next((job for job in mine if job.id == awaited and not job.state.active), None)
-        if arrived and (idle == "true" or arrived.state != State.DONE) and arrived.name in self.context.library.names():
+        here = arrived and arrived.name in self.context.library.names()
+        if arrived and here and (idle == "true" or arrived.state == State.CANCELLED):
             chosen = tuple(arrived.name for _ in chosen)
         going_on = bool(ended) and any(cut.name == ended.name for cut in self.context.interrupted())
         return {
@@ -377,7 +378,9 @@ _FILL = """(told, name, path) => {
   const [named, typed, suits] = JSON.parse(told || '[null, null, ""]');
   return [name === named ? suits : name, path === typed ? '' : path];
 }"""
-_IDLE = "(_, ...told) => [String(unifex.asked === unifex.pressed), ...told]"  # what a press went on with stays as it is
+# What a press went on with since an indexing was asked for stays as it is.
+_BEGUN = "() => { unifex.begun = unifex.pressed; }"
+_IDLE = "(_, ...told) => [String(unifex.begun === unifex.pressed), ...told]"
 _TRYING = to_say("Trying a few images for a forecast")
 _ON_ITS_WAY = to_say("the files are still being uploaded; press it again when they are there")
 
