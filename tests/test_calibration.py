@@ -18,6 +18,7 @@ from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
+from unifex.ui.context import DEMO_GALLERY
 from unifex.vector_index import index_types
 
 
@@ -28,6 +29,23 @@ def labelled(tmp_path_factory, embedder):
     gallery = Gallery.create(base / "indexes" / "g", embedder)
     run_index(gallery, write_folder(base / "pictures", views=12))
     return gallery
+
+
+def test_hits_among_other_things_are_of_their_rank_among_all(demo):
+    """What is first in another domain is not first in the gallery."""
+    gallery = Gallery.open(demo / DEMO_GALLERY)
+    current, found = gallery.snapshot(), gallery.calibration()
+    cosines = current.embeddings @ current.embeddings.T
+    for at in range(0, len(current), 20):
+        (record,) = gallery.records(current.columns.ids[[at]])
+        others = tuple(name for name in current.columns.domains.names if name != record.domain)[:2]
+        told = search(gallery, Query(items=(record.id,)), 3, Filters(domains=others))
+        assert told.out_of_gallery is None
+        better = np.delete(cosines[at], at)
+        for hit in told.hits:
+            rank = 1 + int((better > hit.score + 1e-6).sum())
+            chance = found.chances(np.array([hit.score]), float(better.max()), np.array([rank]))[0]
+            assert hit.probability == pytest.approx(chance, abs=0.02)
 
 
 def test_the_chance_is_logistic_regression():
