@@ -25,6 +25,7 @@ class Confirmation:
     def build(self, size: Literal["sm", "lg"] = "lg") -> None:
         """Lay it out; ``size`` is the asking button's."""
         self.about = gr.State(())  # the inputs that the question stands for
+        self.otherwise = gr.State(False)  # whether something else was meant when the answer was yes
         self.button = gr.Button(self.label, elem_id=f"{self.elem_id}-ask", variant="stop", size=size)
         self.question = gr.HTML(js_on_load=_COME_INTO_VIEW, id=self.elem_id)
         with gr.Row(visible=False) as self.answers:
@@ -50,13 +51,14 @@ class Confirmation:
             return {**said(*values), self.about: values}
 
         def confirmed(about: tuple[Any, ...], *values: Any) -> Updates:
-            return act(*values) if values == about else {outputs[0]: gr.skip()}
+            meant = values == about
+            return {**(act(*values) if meant else {outputs[0]: gr.skip()}), self.otherwise: not meant}
 
         known = [self.about, *inputs]
         asked = listen(self.button.click, question, inputs, [*asking, self.about], counts="first")
         follow(asked, self._withdraw_late, known, asking)
-        listen(self.yes.click, self._end, known, asking)  # first: acting may empty what was asked about
-        answered = listen(self.yes.click, confirmed, known, outputs, counts="first")
+        answered = listen(self.yes.click, confirmed, known, [*outputs, self.otherwise], counts="first")
+        follow(answered, self._end, [self.otherwise], asking, always=True)
         # Another gallery or selection than was asked of asks anew; what is typed is before everybody's eyes.
         others = [component.change for component in inputs if not isinstance(component, gr.Textbox)]
         listen([self.no.click, *others], lambda: self._asked(""), None, asking)
@@ -66,9 +68,9 @@ class Confirmation:
         """(what was asked about, what is chosen now) -> no question that came after another choice."""
         return {self.question: gr.skip()} if values == about else self._asked("")
 
-    def _end(self, about: tuple[Any, ...], *values: Any) -> Updates:
-        """(what was asked about, what is chosen now) -> no question, and why nothing was done."""
-        return self._asked("") | ({} if values == about else {self.question: message(say(_ELSE), say(_ANEW))})
+    def _end(self, otherwise: bool) -> Updates:
+        """(whether something else was meant) -> no question, and why nothing was done."""
+        return self._asked("") | ({self.question: message(say(_ELSE), say(_ANEW))} if otherwise else {})
 
     def _asked(self, question: str) -> Updates:
         """While there is a question, its answers stand in the place of the button."""
