@@ -222,7 +222,7 @@ class _Tabs:
     ) -> None:
         """A tab opens with the gallery that is being searched; what is chosen on it is searched next.
 
-        Before all else that listens: listeners are told one after the other, each after the last one's question is out.
+        Before all else that listens: listeners are told one after the other, each after the last one's answer.
         """
         evaluate, mapped, train = self.evaluate, self.map, self.train
         self._share_gallery(gallery_page, self.gallery.gallery)

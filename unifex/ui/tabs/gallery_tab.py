@@ -73,9 +73,7 @@ class GalleryTab:
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
-        self.looked = gr.HTML(
-            "", html_template="", visible="hidden"
-        )  # changes when there may be something else to be seen of the gallery
+        self.looked = gr.HTML("", html_template="", visible="hidden")  # changes when other pictures may be to be seen
         self.uploading = signal("uploading")  # whether files are on their way, as uploading.js says
         local = not self.context.settings.public  # a visitor uploads; paths on the server are for who runs it
         writable = not self.context.settings.read_only
@@ -270,8 +268,8 @@ class GalleryTab:
         ended = self.context.outcome("index")
         mine = self.context.jobs.of(self.context.owner)
         arrived = next((job for job in mine if job.id == awaited and not job.state.active), None)
-        here = arrived and arrived.name in self.context.library.names()
-        if arrived and here and (idle == "true" or arrived.state == State.CANCELLED):
+        stays = idle == "true" or (arrived and arrived.state == State.CANCELLED)
+        if arrived and stays and arrived.name in self.context.library.names():
             chosen = tuple(arrived.name for _ in chosen)
         going_on = bool(ended) and any(cut.name == ended.name for cut in self.context.interrupted())
         return {
