@@ -8,7 +8,7 @@ import pytest
 from tests.support.milvus_server import OWN_NETWORK
 from tests.support.serving import ROOT
 
-pytestmark = pytest.mark.scale
+pytestmark = [pytest.mark.scale, pytest.mark.slow]
 
 
 def test_all_of_it_in_a_server(tmp_path):

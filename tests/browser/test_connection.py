@@ -35,6 +35,12 @@ def page(profiles, server) -> Iterator[Page]:
     profiles.give_back()
 
 
+def disconnect(page: Page) -> None:
+    """When nothing is on its way: an answer that a lost connection cuts off makes Gradio load the page anew."""
+    settle(page)
+    page.context.set_offline(True)
+
+
 def searched(page: Page, url: str) -> None:
     page.goto(f"{url}#gallery={quote(DEMO_GALLERY)}&items=1")
     page.wait_for_selector("#header .ready")
@@ -67,7 +73,7 @@ def test_what_may_be_pressed_comes_while_nobody_does_anything(server, page):
         page.wait_for_function(
             "name => performance.getEntriesByType('resource').some((one) => one.name.endsWith(`/${name}.js`))", arg=name
         )
-    page.context.set_offline(True)
+    disconnect(page)
     first_hit(page).click()
     expect(page.locator("#detail")).to_be_visible()
 
@@ -176,7 +182,7 @@ def test_a_label_that_could_not_be_saved_stays_in_its_field_until_it_is(server, 
     page.get_by_role("button", name="Save label").click()
     expect(said).to_contain_text("Not saved: the server does not answer")
     page.unroute(asked)
-    page.context.set_offline(True)
+    disconnect(page)
     page.get_by_role("button", name="Save label").click()
     expect(said).to_contain_text("Not saved: the server does not answer")
     page.get_by_role("button", name="More like this").click()
@@ -196,9 +202,8 @@ def test_who_goes_on_without_a_connection_keeps_the_view_and_is_told_of_the_item
     first_hit(page).click()
     expect(page.locator("#correct")).to_be_visible()
     expect(page.locator("#detail [data-part=facts]:not([aria-busy])")).to_be_visible()
-    page.wait_for_timeout(500)  # an answer that is on its way as the connection goes makes Gradio load the page anew
     page.evaluate("window.same = true")
-    page.context.set_offline(True)
+    disconnect(page)
     page.keyboard.press("ArrowRight")
     expect(page.locator("#detail .said")).to_contain_text("cannot be fetched: the server does not answer")
     page.context.set_offline(False)
@@ -212,7 +217,7 @@ def test_what_could_not_be_done_with_chosen_hits_leaves_them_chosen(server, page
     first_hit(page).click(modifiers=["Control"])
     more = page.locator("#hits .tools").get_by_role("button", name="More like these")
     expect(more).to_be_visible()
-    page.context.set_offline(True)
+    disconnect(page)
     more.click()
     expect(page.locator(".toast")).to_have_text("The server does not answer; try it again.")
     expect(page.locator("#hits .card.chosen")).to_have_count(1)

@@ -15,6 +15,7 @@ import numpy as np
 CLASSES = "classes"  # what the marks are called in what a model says of its training
 OF_A_CLASS = 3  # images that are kept
 BEGINNING = 8  # digits of an image's hash that are kept: one alone could be another's, those of most of a class cannot
+_SHORT = f"S{BEGINNING}"
 
 
 def marks_of(hashes: np.ndarray, classes: np.ndarray) -> list[str]:
@@ -23,7 +24,7 @@ def marks_of(hashes: np.ndarray, classes: np.ndarray) -> list[str]:
     beginnings = _beginnings_of(hashes)
     order = np.lexsort((beginnings, classes))
     groups = np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
-    return ["".join(beginnings[own[:OF_A_CLASS]].tolist()) for own in groups]
+    return [b"".join(beginnings[own[:OF_A_CLASS]].tolist()).decode("ascii") for own in groups]
 
 
 def marks_in(training: Mapping[str, Any]) -> list[str]:
@@ -36,17 +37,19 @@ def classes_of(marks: Iterable[str], hashes: np.ndarray, classes: np.ndarray) ->
     """Which of ``classes`` int64 [N] (-1 for none) of the images with these ``hashes`` S64 [N] the marks are of,
     sorted: the one that has most of a mark's images."""
     kept = [[mark[start : start + BEGINNING] for start in range(0, len(mark), BEGINNING)] for mark in marks]
-    shown = _beginnings_of(hashes)
-    there = np.flatnonzero(np.isin(shown, [one for own in kept for one in own]) & (classes >= 0))
+    sought = np.array([one.encode("ascii", "replace") for own in kept for one in own], _SHORT)
+    labelled = np.flatnonzero(classes >= 0)
+    shown = _beginnings_of(hashes)[labelled]
+    there = np.isin(shown, sought)
     of = defaultdict[str, set[int]](set)
-    for beginning, own in zip(shown[there].tolist(), classes[there].tolist()):
+    for beginning, own in zip(np.char.decode(shown[there], "ascii").tolist(), classes[labelled[there]].tolist()):
         of[beginning].add(own)
     found = [_class_of_most([of[one] for one in own]) for own in kept]
     return np.unique(np.array([own for own in found if own is not None], np.int64))
 
 
 def _beginnings_of(hashes: np.ndarray) -> np.ndarray:
-    return np.char.decode(hashes.astype(f"S{BEGINNING}"), "ascii")
+    return hashes.astype(_SHORT)
 
 
 def _class_of_most(images: list[set[int]]) -> int | None:
