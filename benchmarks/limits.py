@@ -104,9 +104,9 @@ def photographs(ground: Ground) -> Iterator[Row]:
 
 def million(ground: Ground) -> Iterator[Row]:
     """A gallery of a million: from the start of a program to its first answer, beside reading the index alone, its
-    lists and these with the embeddings that they are lists of, and an answer of 50 items, which is what imports, network
-    and picture take; :func:`words`, :func:`context`; features of 100,000 items more, until they are found and kept,
-    beside the same into an empty gallery."""
+    lists and these with the embeddings that they are lists of, and an answer of 50 items, which is what imports,
+    network and picture take; :func:`words`, :func:`context`; features of 100,000 items more, until they are found and
+    kept, beside the same into an empty gallery."""
     with tempfile.TemporaryDirectory() as scratch:
         gallery = fill(Gallery.create(Path(scratch) / "large", ground.embedder), ground.seeds, MANY)
         gallery.derived.save()
