@@ -41,10 +41,11 @@ export default ({ element, server }) => {
   const savedLine = (saved) => {
     const item = line(saved, saved.name, () => {
       unifex.go(saved.address);
-      if (saved.new) change('see', saved);
+      if (saved.new && saved.keeps) change('see', saved);
     });
     if (saved.new) item.firstChild.append(make('b', 'new', say('{count} new', { count: saved.new })));
     if (saved.problem) item.firstChild.append(make('small', '', saved.problem));
+    if (!saved.keeps) return item;  // nothing is changed on this server
     item.append(
       button('tool', '✎', say('Rename {name}', { name: saved.name }), () => {
         const name = window.prompt(say('Name of the search'), saved.name);

@@ -17,6 +17,7 @@ from unifex.exports.export import sent
 from unifex.exports.formats import FORMATS, offered
 from unifex.exports.names import MISSING
 from unifex.exports.selection import Selection
+from unifex.gallery import tags
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
@@ -59,6 +60,15 @@ def test_a_gallery_of_some_finds_what_it_found_before_and_embeds_nothing(gallery
     next(work)
     work.close()
     assert {path.name for path in gallery.folder.parent.iterdir() if "stopped" in path.name} == set()
+
+
+def test_an_item_that_two_with_many_tags_became_keeps_all_of_them_in_a_gallery_of_some(gallery):
+    (item,) = ids_of(gallery, "signs/cross/1.png")
+    many = tuple(f"{number:02}" for number in range(tags.MOST + 5))
+    with gallery.write() as writer:
+        writer.copy_tags([item], many)
+    made = finish(pick(gallery, [item], "some", Library(gallery.folder.parent)))
+    assert made.item_at("signs/cross/1.png").tags == many
 
 
 def test_what_is_kept_of_an_archive_goes_along(tmp_path, embedder, folder):

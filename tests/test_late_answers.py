@@ -171,10 +171,28 @@ def test_what_is_refused_is_not_offered(galleries, embedder, read_only):
     for part, event in (("jobs", "input"), ("map", "select"), ("train", "select")):
         page.do(part, event)
     page.do("signal-lasso", "input", json.dumps(["drawn", [1, 2]]))
-    for name in ("map-relabel", "rename-button", "train-button"):
+    for name in ("map-relabel", "rename-button", "train-button", "train-name"):
         parents, part = [], page.part(name)
         while part is not None:
             parents.append(page.visible.get(part._id, part.visible))
             part = part.parent
         seen.append(all(parents))
-    assert seen == [not read_only] * 3
+    assert seen == [not read_only] * 4
+    assert ("Run it yourself" in page["train-refused"]) == read_only
+    page.do("signal-pick", "input", json.dumps(["drawn", [1], 1, 1]))
+    assert "hits" in page["search-status"]
+    assert ("save-search" in page["search-status"]) == (not read_only)
+
+
+def test_a_link_that_folds_copies_finds_hits_one_by_one_on_a_public_server(galleries, embedder):
+    page = opened(galleries[0], embedder, public=True)
+    page["search-fold"] = "picture"
+    page.do("signal-pick", "input", json.dumps(["drawn", [1], 1, 1]))
+    assert "20 hits" in page["search-status"]
+    assert "Copies are not folded" in page["search-status"]
+
+
+def test_who_may_not_train_on_a_gallery_is_told_why(galleries, embedder):
+    page = opened(galleries[0], embedder, public=True)
+    page.do("train", "select")
+    assert "'drawn' belongs to this server" in html.unescape(page["train-refused"])

@@ -91,10 +91,10 @@ def _copy(
         taken_away = frozenset(said.keywords if said else ()).difference(record.tags)
         alike[record.tags, taken_away] += new[record.uri]
     for (tagged, taken_away), ids in alike.items():
-        if taken_away:  # first: with them an item may have too many
+        if taken_away:
             writer.untag(ids, [*taken_away])
         if tagged:
-            writer.tag(ids, tagged)
+            writer.copy_tags(ids, tagged)
 
 
 def _found_in(gallery: Gallery, records: Sequence[Record]) -> list[tuple[str, FileMetadata | None]]:

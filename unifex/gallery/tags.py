@@ -96,12 +96,17 @@ class TagColumn:
 def add(connection: sqlite3.Connection, items: Iterable[int], tags: Sequence[str]) -> None:
     """Put tags on items that are there. Raises ``UnifexError`` when one would have too many; one that has more, as two
     may that turned out to be one, is in nobody's way."""
-    put = "INSERT OR IGNORE INTO tags (item, tag, sha256) SELECT id, ?, sha256 FROM items WHERE id = ?"
     count = "SELECT COUNT(*) FROM tags WHERE item = ?"
     for item in map(int, items):
-        came = connection.executemany(put, [(tag, item) for tag in tags]).rowcount
+        came = copy(connection, [item], tags)
         if came and connection.execute(count, (item,)).fetchone()[0] > MOST:
             raise UnifexError(say("an item has at most {tags}; take some away first", tags=plural(MOST, "tag", "tags")))
+
+
+def copy(connection: sqlite3.Connection, items: Iterable[int], tags: Sequence[str]) -> int:
+    """Put all tags of another gallery's items on these; how many they had not. One that had too many keeps them."""
+    put = "INSERT OR IGNORE INTO tags (item, tag, sha256) SELECT id, ?, sha256 FROM items WHERE id = ?"
+    return connection.executemany(put, [(tag, int(item)) for item in items for tag in tags]).rowcount
 
 
 def give(connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> None:

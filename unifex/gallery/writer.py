@@ -316,6 +316,11 @@ class Writer:
         with self._change() as connection:
             tags.add(connection, ids, names)
 
+    def copy_tags(self, ids: Iterable[int], names: Sequence[str]) -> None:
+        """Items have these tags, too, which they have in another gallery: however many."""
+        with self._change() as connection:
+            tags.copy(connection, ids, names)
+
     def untag(self, ids: Iterable[int], names: Sequence[str]) -> None:
         """Items have these tags no more."""
         with self._change() as connection:

@@ -73,11 +73,14 @@ class Copies:
     def settle(self, gallery: Gallery, level: str) -> tuple[str, str]:
         """By which level hits of a gallery can be folded now, and what is to be said where that is not ``level``.
 
-        What was never compared is compared as a job, which others may have asked for. Raises ``UnifexError``.
+        What was never compared is compared as a job, which others may have asked for; on a public server, where a link
+        may still ask for it, nothing is. Raises ``UnifexError``.
         """
         if not level:
             return "", ""
-        self.context.check_local(say("near-copies are not compared"))
+        if self.context.settings.public:
+            text = say("Near-copies are not compared on a public server; run UniFEx yourself for that.")
+            return "", message(say("Copies are not folded"), text)
         work = gallery.find_duplicates()
         try:
             next(work)

@@ -100,7 +100,9 @@ class SavedSearchList:
         def saved(gallery: Any) -> list[dict[str, Any]]:
             try:
                 opened = self.context.gallery(str(gallery))
-                return [_told(opened, one) for one in SavedSearches(self.context.library, opened).all()]
+                all_of_them = SavedSearches(self.context.library, opened).all()
+                keeps = not self.context.settings.read_only
+                return [_told(opened, one) | {"keeps": keeps} for one in all_of_them]
             except ERRORS:
                 return []
 

@@ -28,15 +28,15 @@ HIT_COLUMNS: dict[str, Callable[[Hit], str]] = {
 
 
 def search_status(
-    result: SearchResult, gallery: str, query: Sequence[str], text: str = "", places: bool = True
+    result: SearchResult, gallery: str, query: Sequence[str], text: str = "", places: bool = True, keeps: bool = True
 ) -> Markup:
     """What was searched and how long it took, with the query's thumbnails and words, and the hits as a CSV link.
 
-    ``places``: the CSV tells where the image files lie.
+    ``places``: the CSV tells where the image files lie. ``keeps``: the search can be saved.
     """
     return render(
         "search_status.html", result=result, gallery=gallery, text=text,
-        query=query,
+        query=query, keeps=keeps,
         csv=data_uri(hits_csv(result.hits, strangers=not places)),
     )  # fmt: skip
 

@@ -335,11 +335,10 @@ class SearchTab:
         result, folding = self.finding.hits(gallery, form, int(form.k))
         whole = asked_for(self.context, gallery, form)
         found = LastResult(gallery.name, whole, tuple(hit.record.id for hit in result.hits))
-        shown, places = (
-            picture_of(self.context, gallery, form) or thumbnails_of(gallery, form),
-            not self.context.settings.public,
+        shown, settings = picture_of(self.context, gallery, form) or thumbnails_of(gallery, form), self.context.settings
+        status = search_answer.search_status(
+            result, gallery.name, shown, query.text, places=not settings.public, keeps=not settings.read_only
         )
-        status = search_answer.search_status(result, gallery.name, shown, query.text, places)
         if filters.false_accept_rate and result.trusted_from is not None:
             calibration = gallery.calibration()
             status += hint(
@@ -349,7 +348,7 @@ class SearchTab:
                     kept=calibration.kept(calibration.threshold(filters.false_accept_rate)),
                 )
             )
-        asked = Asked.of(gallery, form, filters, result, strangers=not places).as_json()
+        asked = Asked.of(gallery, form, filters, result, strangers=settings.public).as_json()
         if not result.hits:
             nothing = status + search_answer.why_nothing(result, filters)
             return {self.status: nothing, self.found: found, self.asked: asked}

@@ -89,13 +89,15 @@ class TrainTab:
             info=say("Share of the classes that is only measured on; a split of the gallery comes first"),
             elem_id="train-hold-out",
         )  # fmt: skip
-        invitation = _invitation() if self._writable else _read_only()
-        self.summary = gr.HTML(invitation, elem_id="train-data", js_on_load=scripts("evaluate"))
+        self.summary = gr.HTML(_invitation(), elem_id="train-data", js_on_load=scripts("evaluate"))
 
     def _build_start(self) -> None:
         gr.Markdown("## 3 · " + say("Train"))
-        self.name = gr.Textbox(label=say("Name of the new model"), placeholder=say("my-model"), elem_id="train-name")
-        self.start = gr.Button(say("Train"), variant="primary", visible=self._writable, elem_id="train-button")
+        with gr.Column(visible=self._writable) as self.starting:  # for who may train
+            name = say("Name of the new model")
+            self.name = gr.Textbox(label=name, placeholder=say("my-model"), elem_id="train-name")
+            self.start = gr.Button(say("Train"), variant="primary", elem_id="train-button")
+        self.refused = gr.HTML("", elem_id="train-refused")  # why others may not
         with gr.Row():
             self.resume = gr.Button(say("Go on"), visible=False, elem_id="train-resume")
             self.finish = gr.Button(say("Keep what was reached"), visible=False, elem_id="train-finish")
@@ -124,7 +126,8 @@ class TrainTab:
     def opening(self) -> list[Part]:
         """What :meth:`show_data` updates."""
         shown = [
-            self.start,
+            self.starting,
+            self.refused,
             self.summary,
             self.summed,
             self.name,
@@ -202,12 +205,22 @@ class TrainTab:
             summed = self.show_summary(name, share, preset)
             stopped = self.jobs.stopped(gallery.name)
             shown = {**self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
-            shown[self.start] = gr.update(visible=self.context.can_change(gallery.name))
+            shown |= self._offer_start(gallery.name)
             if gallery.name != suited or typed in ("", named):
                 shown |= self._named(stopped.name if stopped else self.jobs.free_name(gallery.name))
         except ERRORS as error:
             return {self.summary: _nothing_to_learn(error), self.summed: Wish.new(), **filled}
         return {**summed, **shown, **filled}
+
+    def _offer_start(self, gallery: str) -> Updates:
+        """The button and the model's name, or why a gallery is not trained on here."""
+        can, text = self.context.can_change(gallery), ""
+        if not self._writable:
+            text = message(say("This server is read-only"), say("Run it yourself, or duplicate the Space, to train."))
+        elif not can:
+            remedy = say("Upload labelled folders above, or make a gallery of your own in the Gallery tab, to train.")
+            text = message(say("'{name}' belongs to this server", name=gallery), remedy)
+        return {self.starting: gr.update(visible=can), self.refused: text}
 
     def _named(self, name: str) -> Updates:
         """A name for the next model, filled in."""
@@ -352,7 +365,3 @@ def _invitation() -> Markup:
         "new neck is worth for things it never saw, before you use it."
     )
     return message(say("Teach this gallery"), text)
-
-
-def _read_only() -> Markup:
-    return message(say("This server is read-only"), say("Run it yourself, or duplicate the Space, to train."))
