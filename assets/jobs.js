@@ -5,6 +5,7 @@
 import { answerOf, sayLost } from './answering.js';
 import { isLoggedOut, watchLogin } from './login.js';
 import { say } from './say.js';
+import { isUploading } from './uploading.js';
 
 export default ({ element, server, trigger }) => {
   const BUSY_MS = 800, IDLE_MS = 4000, ENDED_MS = 12000, LOAD_MS = 5000, MOST_MS = 10000;
@@ -149,6 +150,26 @@ export default ({ element, server, trigger }) => {
   window.addEventListener('blur', goAway);
   window.addEventListener('focus', comeBack);
 
+  // A page that hears no answers any more, or is of a server that was started anew, begins anew where it is, as Gradio has
+  // it when it hears of that: with the words that are typed, and not while somebody writes or looks at something.
+  const beginAnew = () => {
+    if (isTyping()) {
+      const said = new URLSearchParams(location.hash.slice(1));
+      said.set('gallery', shownGallery());
+      said.set('words', document.querySelector('#search-words :is(textarea, input)').value.trim());
+      history.replaceState(history.state, '', `#${said}`);
+    }
+    location.reload();
+  };
+  const isBusy = () => isTyping() || document.querySelector('dialog[open]') ||
+    (document.activeElement.matches('textarea, input:not([type=checkbox], [type=radio], [type=range])') &&
+      document.activeElement.value && !document.activeElement.closest('#search-words'));
+  let ofServer = null;
+  const isLost = ({ server: now, hearing }) => {
+    ofServer ??= now;
+    return hearing === 'unheard' || ((hearing || now !== ofServer) && !isBusy());
+  };
+
   let ended = null, timer = 0, asking = false, again = false;
   let asked = false; // something was asked for since the last look: the panels tell Python, whatever they knew
   const saidByHeader = () => document.querySelector('#header .model')?.dataset.news;
@@ -182,6 +203,7 @@ export default ({ element, server, trigger }) => {
     let wait = IDLE_MS, silent = false;
     try {
       const answer = await answerOf(server.jobs(shownGallery()), MOST_MS);
+      if (isLost(answer) && !isUploading()) return beginAnew();
       take(answer, told);
       if (!answer.ready || answer.jobs.some(active) || loading()) wait = BUSY_MS;
     } catch (error) {

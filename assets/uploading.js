@@ -11,6 +11,8 @@ const count = (by) => {
   else removeEventListener('beforeunload', ask);  // where there is one, browsers keep no page for Back
 };
 
+export const isUploading = () => running > 0;
+
 export const whileUploading = async (work) => {
   count(1);
   try {

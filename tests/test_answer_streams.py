@@ -9,10 +9,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from unifex.ui.server.answer_streams import MOST, AnswerStreams
+from unifex.ui.server.answer_streams import MOST, AnswerStreams, hearing_of
 
 ANSWER, CLOSE = b'data: {"msg":"process_completed"}\n\n', b'data: {"msg":"close_stream","event_id":null}\n\n'
 BROWSER = [(b"user-agent", b"Mozilla/5.0")]
+
+
+SEEN: list[str] = []  # how pages that called a function hear answers
 
 
 async def gradio(scope: Scope, receive: Receive, send: Send) -> None:
@@ -20,6 +23,8 @@ async def gradio(scope: Scope, receive: Receive, send: Send) -> None:
     streamed = scope["path"].endswith("/queue/data")
     while not streamed and (await receive()).get("more_body"):
         pass
+    if scope["path"].endswith("/component_server"):
+        SEEN.append(hearing_of(scope))
     await send({"type": "http.response.start", "status": 200, "headers": []})
     for chunk in (ANSWER, CLOSE) if streamed else (b'{"event_id": "1"}',):
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -36,7 +41,8 @@ class Asked:
         self.left, self.sent = asyncio.Event(), asyncio.Event()
         self.sent.set()
         query = f"session_hash={session}".encode()
-        scope = {"type": "http", "path": f"/gradio_api/queue/{path}", "query_string": query,
+        place = path if path == "component_server" else f"queue/{path}"
+        scope = {"type": "http", "path": f"/gradio_api/{place}", "query_string": query,
                  "headers": headers, "client": ("127.0.0.1", 1)}  # fmt: skip
         self.task = asyncio.create_task(app(scope, self._receive, self._send))
 
@@ -61,9 +67,11 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def journey(steps: Callable[[AnswerStreams], Awaitable[None]], seconds: float = 60) -> None:
+def journey(
+    steps: Callable[[AnswerStreams], Awaitable[None]], seconds: float = 60, unheard_seconds: float = 60
+) -> None:
     async def walked() -> None:
-        app = AnswerStreams(gradio, seconds)
+        app = AnswerStreams(gradio, seconds, unheard_seconds)
         await steps(app)
         await turns()
         assert not app._streams
@@ -135,6 +143,41 @@ def test_of_many_tabs_the_last_ones_keep_their_streams():
             await stream.task
 
     journey(steps)
+
+
+async def hearing(app: AnswerStreams, session: str) -> str:
+    await Asked(app, "component_server", session).task
+    return SEEN[-1]
+
+
+def test_a_page_whose_stream_broke_is_told_until_it_opens_another():
+    async def steps(app: AnswerStreams) -> None:
+        stream = Asked(app, "data", "mine")
+        await turns()
+        assert await hearing(app, "mine") == ""
+        stream.left.set()
+        await stream.task
+        assert (await hearing(app, "mine"), await hearing(app, "yours")) == ("broken", "")
+        again = Asked(app, "data", "mine")
+        await turns()
+        assert await hearing(app, "mine") == ""
+        again.left.set()
+        await again.task
+
+    journey(steps)
+
+
+def test_a_page_that_asks_and_opens_no_stream_is_told_after_a_while():
+    async def steps(app: AnswerStreams) -> None:
+        await Asked(app, "join", "mine").task
+        assert await hearing(app, "mine") == ""
+        await asyncio.sleep(0.06)
+        assert (await hearing(app, "mine"), await hearing(app, "yours")) == ("unheard", "")
+        stream = Asked(app, "data", "mine")
+        await stream.task
+        assert await hearing(app, "mine") == ""
+
+    journey(steps, seconds=0.01, unheard_seconds=0.05)
 
 
 def test_an_error_of_another_kind_is_not_hidden():

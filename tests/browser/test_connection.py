@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.support.browsing import come_back, first_hit, go_to, settle, watch_calls
-from tests.support.serving import Server, serve
+from tests.support.serving import Server, free_port, kill, serve
 from unifex.ui.context import DEMO_GALLERY
 
 pytestmark = pytest.mark.browser
@@ -88,11 +88,11 @@ def test_nothing_comes_before_where_data_is_saved(server, page):
 SERVER = re.compile("/component_server")
 JOB = {"id": "1", "kind": "train", "state": "running", "title": "Making 'it'", "share": 0.5}
 CUT = {"kind": "index", "name": "it", "text": "Indexing 'it' was interrupted", "action": "Resume", "tab": "gallery"}
-SAVED = {"id": 1, "name": "crosses", "address": "", "new": 0}
+SAVED = {"id": 1, "name": "crosses", "address": "", "new": 0, "keeps": True}
 
 
 def answer(page: Page, **answers) -> None:
-    """What the page asks of these functions of the server's: None is no answer."""
+    """What the page asks of these functions of the server's: None is no answer, a dictionary what it says otherwise."""
 
     def handle(route: Route) -> None:
         name = json.loads(route.request.post_data)["fn_name"]
@@ -100,6 +100,8 @@ def answer(page: Page, **answers) -> None:
             route.fallback()
         elif answers[name] is None:
             route.abort()
+        elif isinstance(answers[name], dict):
+            route.fulfill(json=route.fetch().json() | answers[name])
         else:
             route.fulfill(json=answers[name])
 
@@ -224,3 +226,25 @@ def test_what_could_not_be_done_with_chosen_hits_leaves_them_chosen(server, page
     page.context.set_offline(False)
     more.click()
     expect(page.locator("#hits .card.chosen")).to_have_count(0)
+
+
+def test_a_page_goes_on_when_its_server_is_started_anew_and_keeps_words_that_are_typed(page, demo, tmp_path):
+    indexes, port = shutil.copytree(demo, tmp_path / "indexes"), str(free_port())
+    words = page.locator("#search-words :is(textarea, input)")
+    with serve(indexes, "--port", port) as running:
+        searched(page, running.url)
+        settle(page)
+        page.evaluate("window.same = true")
+        kill(running)  # at once, while its stream of answers is kept open
+    with serve(indexes, "--port", port) as running:
+        page.wait_for_function("!window.same")
+        expect(first_hit(page)).to_be_visible()
+        settle(page)
+        page.evaluate("window.same = true")
+        words.fill("striped shirt")
+        kill(running)
+    with serve(indexes, "--port", port):
+        words.press("Enter")
+        page.wait_for_function("!window.same")
+        expect(words).to_have_value("striped shirt")
+        expect(page.locator("#search-status")).to_contain_text("striped shirt")

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from unifex.core.jobs import Job, JobError, State
 from unifex.core.language import say, thousands, to_say
@@ -17,6 +19,7 @@ from unifex.core.text import duration, reason
 from unifex.ui.components.basic import signal
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.scripts import scripts
+from unifex.ui.server.answer_streams import hearing_of
 
 
 class Kind(NamedTuple):
@@ -50,10 +53,12 @@ _ENDED = {State.DONE: to_say("done"), State.CANCELLED: to_say("cancelled")}
 
 @dataclass
 class JobTray:
-    """``resume``: by kind, what goes on with what was cut off; it is given the name and raises what is in the way."""
+    """``resume``: by kind, what goes on with what was cut off; it is given the name and raises what is in the way.
+    ``server``: which one this is: one that was started anew knows nothing of what pages kept in the one before."""
 
     context: AppContext
     resume: dict[str, Callable[[str], Job]] = field(default_factory=dict)
+    server: str = field(default_factory=lambda: uuid4().hex)
 
     def build(self) -> None:
         """Lay it out. ``news.input`` comes when what every page shows may have changed, ``changed.input`` when
@@ -71,7 +76,10 @@ class JobTray:
         """What the page asks; the names are those that assets/jobs.js calls."""
 
         def jobs(gallery: Any) -> dict[str, Any]:
+            request = LocalContext.request.get(None)
             return {
+                "server": self.server,
+                "hearing": hearing_of(request.scope) if request is not None else "",
                 "gallery": str(gallery),
                 "ready": self.context.ready.is_set(),
                 "news": self.context.news,

@@ -4,13 +4,21 @@ Gradio's page asks by one request and is answered by another: a stream that is o
 answer. With the last one the server says ``close_stream``. What the page asks while that word is on its way would be
 answered on no stream: the page takes the old one for open still, and waits for ever. Most questions come right upon an
 answer. So that word is kept back for a while, and what is asked meanwhile is answered on the same stream.
+
+A stream that breaks in that time, as of a phone that changes networks or a server that is started anew, is taken for
+open as well, and the page hears nothing any more. It asks for its jobs in another way (``assets/jobs.js``), and is told
+with them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections import OrderedDict
+from enum import StrEnum
 from http.client import NOT_FOUND
+from typing import TypeVar
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -20,18 +28,39 @@ from unifex.core.json_text import parse_json
 
 SECONDS = 20.0  # proxies cut off what is still for longer
 MOST = 2  # that wait, of one address: a browser has six connections to a server, and each of its tabs needs one
+UNHEARD_SECONDS = (
+    10.0  # upon the word that its question was taken a page opens a stream, on a slow network after a while
+)
+REMEMBERED = 10_000  # sessions of which something is known: those that went are forgotten
 _CLOSE = b'data: {"msg":"close_stream"'
 _ANSWERS, _QUESTIONS = "/gradio_api/queue/data", "/gradio_api/queue/join"
+_CALLS, _HEARING = "/gradio_api/component_server", "unifex.hearing"
+T = TypeVar("T")
+
+
+class Hearing(StrEnum):
+    """Whether the page that asks hears answers: its stream broke; it has asked something since, and waits in vain."""
+
+    WELL = ""
+    BROKEN = "broken"
+    UNHEARD = "unheard"
+
+
+def hearing_of(scope: Scope) -> Hearing:
+    """Of the page that sent a request, which called a function of the server's."""
+    return scope.get(_HEARING, [Hearing.WELL])[0]
 
 
 class AnswerStreams:
     """ASGI middleware. Programs, which ask in turn, are told at once."""
 
-    def __init__(self, app: ASGIApp, seconds: float = SECONDS):
+    def __init__(self, app: ASGIApp, seconds: float = SECONDS, unheard_seconds: float = UNHEARD_SECONDS):
         self.app = app
-        self.seconds = seconds
+        self.seconds, self.unheard_seconds = seconds, unheard_seconds
         self._streams: dict[str, list[asyncio.Event]] = {}  # by session: set when something new was asked
         self._waiting: dict[str, list[asyncio.Event]] = {}  # by address, the oldest first: set when it is to end
+        self._broken: OrderedDict[str, bool] = OrderedDict()  # sessions whose stream broke
+        self._unheard: OrderedDict[str, float] = OrderedDict()  # by session: since when it asks without a stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let everything through; the end of a browser's stream waits for questions."""
@@ -42,6 +71,8 @@ class AnswerStreams:
             await (self._stream if browser else self._answer)(session, scope, receive, send)
         elif path.endswith(_QUESTIONS):  # also when nothing is open yet: a stream may open and end before it is taken
             await self._ask(scope, receive, send)
+        elif path.rstrip("/").endswith(_CALLS):
+            await self._call(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -63,9 +94,11 @@ class AnswerStreams:
                 await send(message)
 
         self._streams.setdefault(session, []).append(asked)
+        self._broken.pop(session, None)
+        self._unheard.pop(session, None)
         try:
             await self._answer(session, scope, receive, sending)
-            while kept and await self._asked_again(asked, address, receive):
+            while kept and await self._asked_again(asked, address, session, receive):
                 kept.clear()
                 await self._answer(session, scope, receive, sending)
             for message in kept:
@@ -89,7 +122,7 @@ class AnswerStreams:
                 raise
             await send({"type": "http.response.body"})
 
-    async def _asked_again(self, asked: asyncio.Event, address: str, receive: Receive) -> bool:
+    async def _asked_again(self, asked: asyncio.Event, address: str, session: str, receive: Receive) -> bool:
         """Whether something is asked before the page is gone, the time over, or others wait in its place."""
         ended = asyncio.Event()
         waiting = self._waiting.setdefault(address, [])
@@ -99,6 +132,8 @@ class AnswerStreams:
         tasks = [asyncio.ensure_future(one) for one in (asked.wait(), _disconnected(receive), ended.wait())]
         try:
             await asyncio.wait(tasks, timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[1].done():
+                _remember(self._broken, session, True)
             return asked.is_set() and not tasks[1].done()
         finally:
             for task in tasks:
@@ -118,11 +153,39 @@ class AnswerStreams:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
-                for asked in self._streams.get(_session(body), ()):
+                session = _session(body)
+                for asked in self._streams.get(session, ()):
                     asked.set()
+                if session not in self._streams and session not in self._unheard:
+                    _remember(self._unheard, session, time.monotonic())
             await send(message)
 
         await self.app(scope, receiving, sending)
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Beside the request stands what :func:`hearing_of` reads, once it has come whole."""
+        body, hearing = bytearray(), [Hearing.WELL]
+
+        async def receiving() -> Message:
+            message = await receive()
+            body.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                hearing[0] = self._hearing(_session(body))
+            return message
+
+        await self.app({**scope, _HEARING: hearing}, receiving, send)
+
+    def _hearing(self, session: str) -> Hearing:
+        since = self._unheard.get(session)
+        if since is not None and time.monotonic() - since > self.unheard_seconds:
+            return Hearing.UNHEARD
+        return Hearing.BROKEN if session in self._broken else Hearing.WELL
+
+
+def _remember(known: OrderedDict[str, T], session: str, value: T) -> None:
+    known[session] = value
+    if len(known) > REMEMBERED:
+        known.popitem(last=False)
 
 
 async def _disconnected(receive: Receive) -> None:
