@@ -254,6 +254,30 @@ def test_who_searches_a_gallery_that_another_tab_renames_is_told(two, open_page)
     expect(other.locator("#address-notice")).to_be_empty()  # who did it knows
 
 
+def test_documents_begin_with_the_galleries_that_there_are_when_the_first_one_is_called_otherwise(
+    open_page, embedder, tmp_path
+):
+    for name in ("alpha", "beta", "gamma"):
+        run_index(Gallery.create(tmp_path / "indexes" / name, embedder), write_folder(tmp_path / name))
+    with serve(tmp_path / "indexes") as running:
+        page = open_page(running.url, pictures_go=True)
+        expect(samples(page).first).to_be_visible()
+        (tmp_path / "indexes" / "alpha").rename(tmp_path / "indexes" / "zeta")
+        page.reload()
+        expect(samples(page).first).to_be_visible()
+        settle(page)
+        expect(page.locator("#search-gallery input")).to_have_value("beta")
+        expect(page.locator("#address-notice")).to_be_empty()
+        for tab, box in (("map", "map"), ("gallery", "manage"), ("evaluate", "evaluate")):
+            page.goto("about:blank")
+            page.goto(f"{running.url}#tab={tab}&gallery=gamma")
+            expect(page.locator(f"#{box}-gallery input")).to_have_value("gamma")
+            settle(page)  # nothing is asked for over and over
+            expect(page.locator(f"#{box}-gallery input")).to_have_value("gamma")
+            expect(page.locator("#address-notice")).to_be_empty()
+        page.context.close()
+
+
 def test_where_nothing_is_found_nothing_stands_for_hits_to_come(server, open_page):
     page = open_page(server.url, link=f"{server.url}#gallery=drawn&items=1&similarity=1")
     expect(page.locator("#search-answer")).to_contain_text("Nothing is that similar")

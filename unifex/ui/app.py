@@ -25,6 +25,7 @@ from unifex.ui import theme
 from unifex.ui.chosen_route import chosen_route
 from unifex.ui.components.basic import Choice, signal
 from unifex.ui.components.chosen_items import ChosenItems, Elsewhere
+from unifex.ui.components.gallery_picker import begins_with
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
 from unifex.ui.components.link_opener import LinkOpener
@@ -103,6 +104,7 @@ def build(context: AppContext) -> Page:
         app.follow_the_model()
         app.follow_corrections(evaluate_page)
         app.share_filters(visited)
+    page.begins_with = lambda: dict.fromkeys((picker._id for picker in app.gallery.dropdowns), begins_with(context))
     return page
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import BlocksConfigDict
 
 from unifex.core.text import explain
 
@@ -22,9 +24,26 @@ class Page(gr.Blocks):
     The page does not know that it is on a Space: else it would send every visitor to the hub and to Google's fonts.
     """
 
+    begins_with: Callable[[], dict[int, dict[str, Any]]] = dict
+
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self.space_id = None
+
+    @property
+    def config(self) -> BlocksConfigDict:
+        """What a document is drawn from. Gradio makes it once; of some parts it hangs on when a document is asked for:
+        ``begins_with`` tells their properties, by id."""
+        fresh = self.begins_with()
+        components = [
+            {**one, "props": {**one["props"], **fresh[one["id"]]}} if one["id"] in fresh else one
+            for one in self._config["components"]
+        ]
+        return {**self._config, "components": components}
+
+    @config.setter
+    def config(self, made: BlocksConfigDict) -> None:
+        self._config = made
 
     def queue(self, *arguments: Any, **options: Any) -> Page:
         """As Gradio's, but where nobody does anything the machine rests, too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import gradio as gr
 
@@ -14,9 +15,13 @@ from unifex.ui.listening import Updates
 
 def gallery_picker(context: AppContext, elem_id: str, label: str = "", min_width: int = 160) -> Choice:
     """One of them, with the gallery that is shown first; without a ``label`` it is called what it is."""
+    return Choice(label=label or say("Gallery"), elem_id=elem_id, min_width=min_width, **begins_with(context))
+
+
+def begins_with(context: AppContext) -> dict[str, Any]:
+    """Properties of each, in a document that is asked for now."""
     first = context.first_gallery()
-    names = context.library.names() or [first]
-    return Choice(names, value=first, label=label or say("Gallery"), elem_id=elem_id, min_width=min_width)
+    return {"choices": [(name, name) for name in context.library.names() or [first]], "value": first}
 
 
 def offer(pickers: Iterable[gr.Dropdown], names: Sequence[str], chosen: Iterable[str | None]) -> Updates:
