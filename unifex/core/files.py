@@ -6,17 +6,19 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
 from unifex.core import disk, system
 from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
+from unifex.core.language import say
 
 _FIELD = "checksum"
 _NEW = ".new-"
@@ -91,6 +93,20 @@ def check_suffix(path: Path, *suffixes: str) -> Path:
     what = f"a {suffixes[0]} file" if suffixes else "a folder"
     right = path.with_suffix(suffixes[0] if suffixes else "").name
     raise UnifexError(f"'{path.name}' is no name for what is written, {what}: call it {right}")
+
+
+def leaves(name: str) -> bool:
+    """Whether a path that another wrote means, on some system, a place outside of the folder that it is joined to."""
+    anchored = PurePosixPath(name).anchor or PureWindowsPath(name).root or re.match(r"[A-Za-z]:([/\\]|$)", name)
+    return bool(anchored) or ".." in re.split(r"[/\\]", name)
+
+
+def below(folder: Path, *parts: str) -> Path:
+    """What lies in a folder under a name that another wrote. Raises ``UnifexError`` where that is not in it."""
+    path = folder.joinpath(*parts)
+    if Path(os.path.abspath(folder)) not in Path(os.path.abspath(path)).parents:
+        raise UnifexError(say("the file name '{name}' leaves its folder", name="/".join(parts)[:80]))
+    return path
 
 
 def file_hash(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import stat
 import struct
 import unicodedata
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unifex.core import images
+from unifex.core.files import leaves
 from unifex.core.language import say, to_say
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Source, SourceError, SourceKind
@@ -29,7 +29,6 @@ MAX_COMPRESSION = 200  # no photograph compresses 200-fold; a bomb does
 UTF8_FLAG = 0x800
 ENCRYPTED_FLAG = 1
 UNICODE_PATH = 0x7075  # Info-ZIP's extra field: the name in UTF-8, beside one that anything may have written
-_DRIVE = re.compile(r"[A-Za-z]:/")
 GUESSED = "the archive does not say how its names are written: they were taken for cp437"
 
 
@@ -243,8 +242,8 @@ def _is_guessed(info: zipfile.ZipInfo) -> bool:
 def _refuse(name: str, info: zipfile.ZipInfo) -> str:
     checks = (
         (not name, say("no name")),
-        (name.startswith("/") or _DRIVE.match(name), say("absolute path in the archive")),
         (".." in name.split("/"), say("path leaves the archive")),
+        (leaves(name), say("absolute path in the archive")),
         (stat.S_ISLNK(info.external_attr >> 16), say("symbolic link, not followed in an archive")),
         (bool(info.flag_bits & ENCRYPTED_FLAG), say("encrypted; unpack it first")),
         (info.file_size > images.MAX_BYTES, say("larger than {most} MiB", most=images.MAX_BYTES // 2**20)),
