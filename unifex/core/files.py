@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from unifex.core import disk, system
@@ -23,6 +23,7 @@ from unifex.core.language import say
 _FIELD = "checksum"
 _NEW = ".new-"
 _OF_FILES = frozenset(".csv .tsv .html .json .jsonl .npz .npy .parquet .tar .zip .pt .onnx .gz .pdf".split())
+_LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:([/\\]|\Z)|(^|[/\\])\.\.([/\\]|\Z)")
 LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that was killed
 
 
@@ -97,8 +98,7 @@ def check_suffix(path: Path, *suffixes: str) -> Path:
 
 def leaves(name: str) -> bool:
     """Whether a path that another wrote means, on some system, a place outside of the folder that it is joined to."""
-    anchored = PurePosixPath(name).anchor or PureWindowsPath(name).root or re.match(r"[A-Za-z]:([/\\]|$)", name)
-    return bool(anchored) or ".." in re.split(r"[/\\]", name)
+    return bool(_LEAVES.search(name))
 
 
 def below(folder: Path, *parts: str) -> Path:
