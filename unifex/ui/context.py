@@ -30,13 +30,14 @@ from unifex.data import demo, sources, uploads
 from unifex.data.item import Source, SourceError
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.indexing import index
-from unifex.gallery.library import Broken, Library, check_name
+from unifex.gallery.library import Broken, Library
 from unifex.maps.compiling import compile_ahead
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import DEFAULT_MODEL, Embedder
 from unifex.retrieval.browsing import Listings
 from unifex.training.resume import checkpoints
 from unifex.ui.following import Following
+from unifex.ui.gallery_names import gallery_of
 from unifex.ui.rendering.grid import Rights
 from unifex.ui.server.guard import owner_now, token_now
 from unifex.ui.server.quotas import Limits
@@ -276,7 +277,7 @@ class AppContext:
         if wanted in names:
             return wanted
         if wanted:
-            return name_for(wanted)
+            return gallery_of(self.library, wanted)
         names = sorted(names, key=DEMO_GALLERY.__eq__) or [DEMO_GALLERY]
         told = ((name, self.library.ask(name, lambda gallery: gallery.database.has_items())) for name in names)
         return next((name for name, answer in told if not isinstance(answer, Broken)), names[0])
@@ -332,7 +333,8 @@ class AppContext:
             if not wanted and (not names or self._is_demo_cut_off()):
                 self._index(DEMO_GALLERY, demo.Demo(), say("drawing the demo gallery"))
             elif wanted and wanted not in names:
-                self._index(name_for(wanted), sources.open_source(wanted), say("indexing {source}", source=wanted))
+                doing = say("indexing {source}", source=wanted)
+                self._index(gallery_of(self.own, wanted), sources.open_source(wanted), doing)
             try:
                 self.gallery(self.first_gallery()).snapshot()
             except ERRORS as error:  # whoever chooses it is told; the others are as good as ever
@@ -386,13 +388,3 @@ class AppContext:
 def _items_of_unfinished(gallery: Gallery) -> int | None:
     """How many items a gallery has whose indexing was cut off; None for one that is complete, or being written."""
     return len(gallery) if gallery.unfinished() and not gallery.is_being_written() else None
-
-
-def name_for(source: str) -> str:
-    """A gallery name made from a source: the folder's or file's own name, as far as it is allowed."""
-    stem = Path(source.rstrip("/")).stem or source
-    cleaned = "".join(char if char.isalnum() or char in " ._-" else "-" for char in stem).strip(" .-_")
-    try:
-        return check_name(cleaned[:40])
-    except GalleryError:
-        return "gallery"
