@@ -360,11 +360,12 @@ class GalleryTab:
             text = say("Type '{name}' exactly to delete it.", name=name)
             return {self.notice: message(say("Not deleted"), text, "warning")}
         check_idle(self.context, name)
-        self.context.library.delete(name)
+        elsewhere = self.context.library.delete(name)
         self.context.left(name)
+        left = say("It was a link: all of it still lies in {folder}.", folder=elsewhere) if elsewhere else ""
         return {
             self.notice: message(
-                say("'{name}' was deleted", name=name), say("Your image files are untouched."), "good"
+                say("'{name}' was deleted", name=name), left or say("Your image files are untouched."), "good"
             ),
             self.name: "" if adding_to.strip() == name else adding_to,
             self.confirm: "",
