@@ -147,15 +147,18 @@ def discard(indexes: Path, spec: str) -> None:
 
 
 def sweep(indexes: Path, unfinished: Iterable[str], seconds: float = FORGOTTEN_SECONDS) -> None:
-    """Delete staged uploads older than so many seconds (a day) that no gallery waits for."""
-    waiting = {
-        Path(spec).resolve().relative_to((indexes / STAGE).resolve()).parts[0]
-        for spec in unfinished
-        if is_staged(indexes, spec)
-    }
+    """Delete staged uploads older than so many seconds (a day) that no gallery waits for; who waits is asked only where
+    there is one."""
+    old: set[Path] = set()
     for folder in (indexes / STAGE).glob("*"):
-        if folder.name not in waiting and time.time() - folder.stat().st_mtime > seconds:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > seconds:
+                old.add(folder)
+    for spec in unfinished if old else ():
+        if is_staged(indexes, spec):
+            old.discard(indexes / STAGE / Path(spec).resolve().relative_to((indexes / STAGE).resolve()).parts[0])
+    for folder in old:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _safe_parts(name: str) -> tuple[str, ...]:

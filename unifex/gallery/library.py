@@ -130,6 +130,12 @@ class Library:
         alike = [own for own in self.own_names() if unicodedata.normalize("NFC", own) == composed]
         return self.folder / (name if name in alike else min(alike, default=composed))
 
+    def unfinished(self) -> Iterator[str]:
+        """Sources of one's own galleries whose indexing was cut off. What cannot be opened waits for nothing."""
+        for found in self.survey(Gallery.unfinished, own=True):
+            if not isinstance(found, Broken):
+                yield from found
+
     def may_change(self, name: str | None) -> bool:
         """Whether a gallery is one's own to change or delete, be it sound or not."""
         return bool(name) and not self.refusal and name in self.own_names()

@@ -44,6 +44,7 @@ from unifex.ui.server.quotas import Limits
 from unifex.ui.server.visitor_files import MADE
 from unifex.ui.server.workspaces import VISITORS, Workspace, Workspaces
 from unifex.ui.view import View
+from unifex.ui.waiting_uploads import WaitingUploads
 
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, which `page.Page` tells of
@@ -178,6 +179,11 @@ class AppContext:
         workspace = self.workspace
         return workspace.library if workspace else self.workspaces.nobody
 
+    @property
+    def uploads(self) -> WaitingUploads:
+        """What who asks has uploaded and nobody has indexed yet."""
+        return WaitingUploads(self.library, self.jobs, self.owner, self.workspace)
+
     def can_change(self, name: str | None) -> bool:
         """Whether who asks may change a gallery."""
         return self.library.may_change(name)  # sound or not: what is broken can be deleted
@@ -233,8 +239,7 @@ class AppContext:
 
     def scratch(self) -> Path:
         """An empty folder for a file that is made for who asks, and :meth:`hand_out` gives away."""
-        if self.workspace:
-            self.workspace.check_room()
+        self.uploads.check_room()
         return uploads.scratch(self.library.folder)
 
     def hand_out(self, path: Path) -> str:
@@ -339,8 +344,7 @@ class AppContext:
                 self.gallery(self.first_gallery()).snapshot()
             except ERRORS as error:  # whoever chooses it is told; the others are as good as ever
                 log.warning("%s", reason(error))
-            cut_off = [found for found in self.own.survey(Gallery.unfinished) if not isinstance(found, Broken)]
-            uploads.sweep(self.own.folder, [spec for found in cut_off for spec in found])
+            uploads.sweep(self.own.folder, self.own.unfinished())
             if self.workspaces:
                 threading.Thread(target=self._sweep, args=(self.workspaces,), name="unifex-sweep", daemon=True).start()
             self._compiling.start()

@@ -37,8 +37,7 @@ class IndexJobs:
     def stage(self, event: gr.EventData) -> tuple[str, str]:
         """Files that the page has uploaded -> where they are staged, and what the folder was called."""
         self.context.check_writable()
-        if self.context.workspace:
-            self.context.workspace.check_room()
+        self.context.uploads.check_room()
         files = [uploads.UploadedFile(self.context.uploaded(path), str(relative)) for path, relative in event.files]
         staged = uploads.stage(self.context.library.folder, files)
         for file in files:
