@@ -130,9 +130,9 @@ class AppContext:
         keeps no cookie is known by the address."""
         return owner_now(self.workspaces) if self.workspaces else SERVER
 
-    def start(self, kind: str, name: str, work: Work[Any], source: str = "") -> Job:
+    def start(self, kind: str, name: str, work: Work[Any], source: str = "", how: str = "") -> Job:
         """Take a job for who asks. Raises ``JobError`` when it is not taken."""
-        return self.jobs.start(self.owner, kind, name, work, source)
+        return self.jobs.start(self.owner, kind, name, work, source, how)
 
     def left(self, name: str) -> None:
         """A gallery of who asks is no more, or is called otherwise; another one may be called so."""
@@ -371,7 +371,8 @@ class AppContext:
         self.state = doing
         sources.require_items(source)
         gallery = self.own.get_or_create(name, lambda: self.embedder)
-        job = self.jobs.start(SERVER, "index", name, index(gallery, source), source.spec)
+        how = source.options.to_json()
+        job = self.jobs.start(SERVER, "index", name, index(gallery, source), source.spec, how)
         job.finished.wait()
         if isinstance(job.error, GalleryBusy):
             log.info("gallery '%s' is being written by another process, which goes on with it", name)

@@ -83,7 +83,8 @@ class IndexJobs:
         with self.context.library.adding_to(name, embedder or (lambda: self.context.embedder)) as gallery:
             with contextlib.suppress(GalleryBusy):
                 announce(gallery, source)
-            return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
+            how = source.options.to_json()
+            return self.context.start("index", gallery.name, self._indexing(gallery, source), spec, how)
 
     def _indexing(self, gallery: Gallery, source: Source) -> Work[IndexReport]:
         with self.context.within_limits(source, gallery) as limited:

@@ -360,9 +360,9 @@ class GalleryTab:
             text = say("Type '{name}' exactly to delete it.", name=name)
             return {self.notice: message(say("Not deleted"), text, "warning")}
         check_idle(self.context, name)
-        elsewhere = self.context.uploads.delete_gallery(name)
+        place = self.context.uploads.delete_gallery(name)
         self.context.left(name)
-        left = say("It was a link: all of it still lies in {folder}.", folder=elsewhere) if elsewhere else ""
+        left = say("It was a link: all of it still lies in {folder}.", folder=place) if place else ""
         return {
             self.notice: message(
                 say("'{name}' was deleted", name=name), left or say("Your image files are untouched."), "good"
