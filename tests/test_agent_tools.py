@@ -165,6 +165,18 @@ def test_a_folder_is_indexed(agent, base):
     assert "more: 4 items" in agent.call("list_galleries")[0][0]
 
 
+def test_folders_of_one_name_are_galleries_of_their_own(agent, base):
+    places = ("a/2021.07", "a/2021.08", "b/2021.07", "b/2021.07/", "a/2021.07")
+    for place in {place.rstrip("/") for place in places}:
+        write_folder(base / place, views=1)
+    told = [agent.call("index_folder", folder=f"{base}/{place}")[0][0].partition(",")[0] for place in places]
+    names = ("2021.07", "2021.08", "2021.07 2", "2021.07 2", "2021.07")
+    assert told == [f"gallery '{name}': 4 items" for name in names]
+    assert agent.call("index_folder", folder=f"{base}/b/2021.07", gallery="2021.08")[0][0].startswith(
+        "gallery '2021.08': 8 items"
+    )
+
+
 def test_what_takes_long_is_waited_for_in_turns(monkeypatch):
     monkeypatch.setattr(agent_tools, "PATIENCE", 0.01)
     job = Job("1", "", "index", "drawn", "folder", step=Step("embedding", 3, 9))

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.drawing import write_folder
@@ -13,8 +14,9 @@ from tests.support.galleries import run_index
 from unifex.core import disk
 from unifex.core.files import new_folder, whole_file, write_atomically
 from unifex.core.progress import finish
+from unifex.gallery.changing import removing
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.indexing import index
+from unifex.gallery.indexing import forget, index
 from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
 from unifex.training.run import train
@@ -85,6 +87,34 @@ def test_the_last_bytes_of_a_disk_are_left_alone_and_can_be_read(tmp_path, embed
         assert len(Gallery.open(gallery.folder).snapshot()) == 24
     finally:
         disk.keep_free(0)
+
+
+def test_what_is_removed_while_the_disk_is_full_is_gone_and_tidied_up_later(tmp_path, embedder):
+    gallery = Gallery.create(tmp_path / "drawn", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures"))
+    run_index(gallery, more := write_folder(tmp_path / "more", views=1))
+    ids = gallery.snapshot().columns.ids[:5].tolist()
+    disk.keep_free(10**18)
+    try:
+        assert finish(removing(gallery, ids)) == "5 images removed"
+        assert forget(gallery, str(more)) == 4
+        with gallery.write() as writer:
+            gone = gallery.snapshot().columns.ids[:2].tolist()
+            assert writer.unlist(1, gone).removed == 2
+    finally:
+        disk.keep_free(0)
+    assert len(Gallery.open(gallery.folder).snapshot()) == len(gallery) == 17
+    assert len(list(gallery.folder.glob("thumbs/*/*"))) == 17
+    assert rows_of(gallery) > 17
+    with gallery.write():
+        assert rows_of(gallery) == 17
+    assert not gallery.database.writing_path.exists()
+    assert len(Gallery.open(gallery.folder).snapshot()) == 17
+
+
+def rows_of(gallery: Gallery) -> int:
+    """How many images' features lie in its shards."""
+    return sum(len(np.load(path)) for path in gallery.folder.glob("features/*.npy"))
 
 
 def test_a_file_that_is_handed_out_is_whole_or_not_there(tmp_path):

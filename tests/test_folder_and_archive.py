@@ -18,7 +18,7 @@ from PIL import Image
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.data import uploads
-from unifex.data.item import Item, Skipped, SourceError
+from unifex.data.item import Item, Options, Skipped, SourceError
 from unifex.data.sources import open_source, require_items
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery
@@ -290,6 +290,27 @@ def test_a_source_without_an_image_says_so_before_anything_is_made(tmp_path, tre
         with pytest.raises(SourceError, match=sentence):
             require_items(open_source(str(spec)))
     require_items(open_source(str(write_tree(root, {"a.png": DISC}).parent)))
+
+
+def test_how_many_entries_an_archive_has_is_asked_before_they_are_listed(tmp_path, monkeypatch):
+    path = pack(tmp_path / "a.zip", {f"{number}.png": DISC for number in range(4)})
+    assert len(list(open_source(str(path), options=Options(max_rows=4)))) == 4
+    end = path.read_bytes().rindex(b"PK\5\6")
+    monkeypatch.setattr(zipfile, "ZipInfo", None)
+    for said in (4, 1, 0xFFFF):  # of which nothing is believed
+        data = bytearray(path.read_bytes())
+        struct.pack_into("<2H", data, end + 8, said, said)
+        path.write_bytes(data)
+        with pytest.raises(SourceError, match=r"'a\.zip' has more than 3 entries"):
+            open_source(str(path), options=Options(max_rows=3))
+
+
+def test_an_image_behind_very_much_else_is_looked_for_while_it_is_indexed(tmp_path, monkeypatch):
+    monkeypatch.setattr("unifex.data.sources.MOST_LOOKED_AT", 3)
+    tree = {f"{number}.txt": b"x" for number in range(4)}
+    require_items(open_source(str(pack(tmp_path / "a.zip", tree | {"z.png": DISC}))))
+    with pytest.raises(SourceError, match="no image"):
+        require_items(open_source(str(pack(tmp_path / "b.zip", dict(list(tree.items())[:3])))))
 
 
 def test_the_report_says_what_was_taken_of_a_file_and_what_cannot_be(tmp_path, embedder):

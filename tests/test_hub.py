@@ -120,6 +120,25 @@ def test_a_model_and_a_gallery_go_to_the_hub_and_come_back(unifex, server, tmp_p
     assert [(hit["path"], hit["score"]) for hit in first] == [(hit["path"], hit["score"]) for hit in second]
 
 
+def test_what_has_changed_on_the_hub_is_fetched_and_offline_what_is_here_serves(unifex, server, tmp_path):
+    signed = {"HF_TOKEN": "hf_test"}
+    for count in (12, 24):
+        pictures = drawing.write_folder(tmp_path / f"pictures{count}", views=count // 4)
+        assert unifex("index", str(pictures), "--gallery", "growing")[0] == 0
+        assert unifex("pack", "growing", "--out", "hf:me/growing", **signed)[0] == 0
+        code, answer, said = unifex("unpack", "hf:me/growing", "--gallery", f"of {count}")
+        assert code == 0, said
+        items = unifex("galleries")[1]["galleries"]
+        there = {gallery["name"]: gallery["items"] for gallery in items}
+        assert there[f"of {count}"] == there["growing"]
+    for name, away in (("offline", {"HF_HUB_OFFLINE": "1"}), ("away", {"HF_ENDPOINT": "http://127.0.0.1:9"})):
+        code, answer, said = unifex("unpack", "hf:me/growing", "--gallery", name, **away)
+        assert (code, answer["items"]) == (0, there["growing"]), said
+    server.requests.clear()
+    assert unifex("unpack", "hf:me/growing", "--gallery", "once more")[0] == 0
+    assert not [path for method, path in server.requests if method == "GET" and "/resolve/" in path]
+
+
 def test_from_pretrained_fetches_the_backbone_too(unifex, server, tmp_path):
     """A neck on a backbone of the hub: one call brings both."""
     name = f"hf-hub:{REPO}"

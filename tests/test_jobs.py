@@ -136,6 +136,8 @@ def test_the_same_twice_is_one_job_and_too_many_are_refused():
     running = jobs.start("ann", "index", "a", gate.work(), source="photos/")
     gate.reached.acquire(timeout=SECONDS)
     assert jobs.start("ann", "index", "a", at_once(), source="photos/") is running
+    with pytest.raises(JobError, match="'a' is being made with other options; wait for it, or cancel it"):
+        jobs.start("ann", "index", "a", at_once(), source="photos/", how="without thumbnails")
     for number in range(MAX_WAITING):
         jobs.start("ann", "index", "a", at_once(), source=f"more/{number}")
     with pytest.raises(JobError, match="waiting already"):

@@ -208,6 +208,23 @@ def test_a_damaged_file_hides_nothing_else(gallery, searches, damage):
     assert searches.all() == []
     searches.add(SavedSearch.new(gallery, "two", Query(items=(1,))))
     assert [saved.name for saved in searches.all()] == ["two"]
+    assert [path.read_bytes() for path in searches.path.parent.glob("*.damaged-*")] == [damage]
+
+
+def test_what_this_version_cannot_read_is_kept_as_it_is(gallery, searches, monkeypatch):
+    searches.add(one := SavedSearch.new(gallery, "one", Query(items=(1,))))
+    later = {"id": "later", "another": ["form"]}
+    searches.path.write_bytes(with_checksum({"searches": [later, one.as_stored()]}))
+    searches.see(one.id)
+    searches.add(SavedSearch.new(gallery, "two", Query(items=(1,))))
+    searches.delete(one.id)
+    assert [saved.name for saved in searches.all()] == ["two"]
+    assert later in json.loads(searches.path.read_bytes())["searches"]
+    before = searches.path.read_bytes()
+    monkeypatch.setattr("unifex.retrieval.saved_searches.verify", lambda *_, **__: exec("raise OSError(5, 'bad disk')"))
+    with pytest.raises(OSError, match="bad disk"):
+        searches.add(one)
+    assert searches.path.read_bytes() == before
 
 
 def test_the_command_makes_one_of_a_search(gallery, library, searches, tmp_path, capsys):

@@ -1,11 +1,19 @@
+import contextlib
+import ntpath
 import os
 import shutil
+import tempfile
 import time
+from pathlib import Path, PureWindowsPath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
+from unifex.core.errors import UnifexError
+from unifex.core.files import below, leaves
 from unifex.data import uploads
 from unifex.data.item import Item, SourceError
 from unifex.data.uploads import UploadedFile, stage
@@ -77,10 +85,41 @@ def test_single_zip_and_csv_are_opened_themselves(upload):
     assert upload({"list.csv": b"path\n"}).name == "list.csv"
 
 
-@pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/etc/x.png", "C:\\x.png", "..\\x.png", ""])
+@pytest.mark.parametrize(
+    "name",
+    ["../x.png", "a/../../x.png", "/etc/x.png", "C:\\x.png", "..\\x.png", "//etc/x.png", "\\\\host\\x\\y.png", ""],
+)
 def test_names_that_leave_the_folder_are_refused(upload, name):
     with pytest.raises(SourceError, match="leaves the uploaded folder"):
         upload({name: b"x", "good.png": b"y"})
+
+
+@given(
+    st.lists(st.sampled_from(["/", "\\", "..", ".", "C:", "a", "a.png", "\0", "ü"]), min_size=1, max_size=6).map(
+        "".join
+    )
+)
+def test_whatever_a_file_is_called_it_is_written_where_uploads_are(name):
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "sent").write_bytes(b"x")
+        with contextlib.suppress(SourceError):
+            stage(
+                place / "library", [UploadedFile(place / "sent", str(place) + name), UploadedFile(place / "sent", name)]
+            )
+        with contextlib.suppress(SourceError):
+            stage(place / "library", [UploadedFile(place / "sent", f"/{place}{name}")])
+        assert {path.name for path in place.iterdir()} <= {"sent", "library"}
+        assert {path.name for path in place.glob("library/*")} <= {uploads.STAGE}
+
+
+@given(st.text("/\\.:aC\0", max_size=8))
+def test_what_lies_in_a_folder_by_its_name_lies_below_it(name):
+    folder = Path("/some/folder")
+    with contextlib.suppress(UnifexError):
+        assert os.path.abspath(below(folder, name)).startswith(f"{os.path.abspath(folder)}{os.sep}")
+    on_windows = PureWindowsPath(ntpath.normpath(PureWindowsPath("D:/some/folder") / name.replace(":", "_")))
+    assert leaves(name) or on_windows.is_relative_to("D:/some/folder")
 
 
 def test_nothing_uploaded(tmp_path):

@@ -35,6 +35,7 @@ class StubHub:
         self.chunk_seconds = 0.0
         self.gated: set[str] = set()
         self.closed = False  # nobody may write
+        self.commit = COMMIT  # of every repository, another one after each change
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -71,11 +72,11 @@ class StubHub:
         elif not (self.root / repo).is_dir():
             self.answer(request, 404, {}, {"X-Error-Code": "RepoNotFound"})
         elif not file.is_file():
-            self.answer(request, 404, {}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+            self.answer(request, 404, {}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": self.commit})
         else:
             about = file.stat()
             request.send_response(200)
-            headers = {"ETag": f'"{_sha256(file, about.st_mtime_ns)}"', "X-Repo-Commit": COMMIT}
+            headers = {"ETag": f'"{_sha256(file, about.st_mtime_ns)}"', "X-Repo-Commit": self.commit}
             headers |= {"Content-Length": str(about.st_size)}
             for name, value in headers.items():
                 request.send_header(name, value)
@@ -105,7 +106,7 @@ class StubHub:
             return
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         if "tree" in parts:
-            facts = {"type": "file", "oid": COMMIT, "xetHash": COMMIT}
+            facts = {"type": "file", "oid": self.commit, "xetHash": self.commit}
             below = "/".join(parts[parts.index("tree") + (1 if parts[1] == "buckets" else 2) :])
             files = [file for file in files if file.startswith(f"{below}/" if below else "")]
             self.answer(request, 200, [{"path": f, "size": (folder / f).stat().st_size, **facts} for f in files])
@@ -114,7 +115,7 @@ class StubHub:
             told = {"private": False, "createdAt": "2026-01-01T00:00:00.000Z", "size": 1, "totalFiles": len(files)}
             self.answer(request, 200, {"id": "/".join(parts[2:4]), **told})
             return
-        self.answer(request, 200, {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]})
+        self.answer(request, 200, {"id": repo, "sha": self.commit, "siblings": [{"rfilename": file} for file in files]})
 
     def receive(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         """Making a repository, and commits whose files come in the request."""
@@ -140,7 +141,12 @@ class StubHub:
                     file = self.root / repo / entry["value"]["path"]
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(base64.b64decode(entry["value"]["content"]))
-            commit = {"commitUrl": f"{self.url}/{repo}/commit/{COMMIT}", "commitOid": COMMIT, "pullRequestUrl": None}
+            self.commit = hashlib.sha1(self.commit.encode()).hexdigest()
+            commit = {
+                "commitUrl": f"{self.url}/{repo}/commit/{self.commit}",
+                "commitOid": self.commit,
+                "pullRequestUrl": None,
+            }
             self.answer(request, 200, {"success": True, "hookOutput": "", **commit})
         else:
             self.answer(request, 404, {})

@@ -92,7 +92,7 @@ def _remove(options: argparse.Namespace) -> dict[str, Any]:
     gallery = library(options).get(options.gallery)
     with gallery.write() as writer:
         removed = writer.remove(_ids_of(gallery, options.paths, dropped=True))
-        gallery.derived.save()
+        gallery.derived.refresh()
     say(options, f"{removed} removed, {len(gallery)} left")
     return {"gallery": gallery.name, "removed": removed, "items": len(gallery)}
 

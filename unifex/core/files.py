@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -17,10 +18,12 @@ from typing import Any, BinaryIO
 from unifex.core import disk, system
 from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
+from unifex.core.language import say
 
 _FIELD = "checksum"
 _NEW = ".new-"
 _OF_FILES = frozenset(".csv .tsv .html .json .jsonl .npz .npy .parquet .tar .zip .pt .onnx .gz .pdf".split())
+_LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:([/\\]|\Z)|(^|[/\\])\.\.([/\\]|\Z)")
 LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that was killed
 
 
@@ -91,6 +94,19 @@ def check_suffix(path: Path, *suffixes: str) -> Path:
     what = f"a {suffixes[0]} file" if suffixes else "a folder"
     right = path.with_suffix(suffixes[0] if suffixes else "").name
     raise UnifexError(f"'{path.name}' is no name for what is written, {what}: call it {right}")
+
+
+def leaves(name: str) -> bool:
+    """Whether a path that another wrote means, on some system, a place outside of the folder that it is joined to."""
+    return bool(_LEAVES.search(name))
+
+
+def below(folder: Path, *parts: str) -> Path:
+    """What lies in a folder under a name that another wrote. Raises ``UnifexError`` where that is not in it."""
+    path = folder.joinpath(*parts)
+    if Path(os.path.abspath(folder)) not in Path(os.path.abspath(path)).parents:
+        raise UnifexError(say("the file name '{name}' leaves its folder", name="/".join(parts)[:80]))
+    return path
 
 
 def file_hash(path: Path) -> str:

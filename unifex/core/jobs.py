@@ -52,14 +52,15 @@ class State(StrEnum):
 @dataclass(eq=False)
 class Job:
     """``kind``: index, train, ...; ``name``: the gallery or model that it is about; ``source``: what it is made from,
-    which tells two jobs on one gallery apart. ``result`` is there once it is done, ``error`` and a sentence of it,
-    ``problem``, once it has failed."""
+    which tells two jobs on one gallery apart; ``how``: with which options. ``result`` is there once it is done,
+    ``error`` and a sentence of it, ``problem``, once it has failed."""
 
     id: str
     owner: str
     kind: str
     name: str
     source: str
+    how: str = ""
     state: State = State.WAITING
     step: Step = Step(to_say("waiting"))
     result: Any = None
@@ -93,17 +94,20 @@ class Jobs:
         self._queues: dict[str, _Queue] = defaultdict(OrderedDict)  # by kind
         self._running: dict[str, Job] = {}  # by kind
 
-    def start(self, owner: str, kind: str, name: str, work: Work[Any], source: str = "") -> Job:
+    def start(self, owner: str, kind: str, name: str, work: Work[Any], source: str = "", how: str = "") -> Job:
         """Take a job; it runs when its turn comes, with the context variables of who calls. The same that is asked for
-        twice is one job. Raises :class:`JobError` when its owner has enough that waits.
+        twice is one job. Raises :class:`JobError` when its owner has enough that waits, or the same with other options.
         """
         with self._lock:
             active = [job for job in self.of(owner) if job.kind == kind and job.state.active]
             for job in active:
                 if (job.name, job.source) == (name, source) and job.state != State.STOPPING:
+                    if job.how != how:
+                        told = say("'{name}' is being made with other options; wait for it, or cancel it", name=name)
+                        raise JobError(told)
                     return job
             self.check_turn(owner, kind)
-            job = Job(secrets.token_urlsafe(12), owner, kind, name, source)
+            job = Job(secrets.token_urlsafe(12), owner, kind, name, source, how)
             self._jobs[job.id] = job
             context = contextvars.copy_context()
             self._queues[kind].setdefault(owner, {})[job] = lambda: context.run(self._run, job, work)

@@ -112,6 +112,11 @@ def printable(name: str) -> str:
     return "".join("\ufffd" if is_control(char) else char for char in name) if has_control(name) else name
 
 
+def spellings(name: str) -> list[str]:
+    """As it is written, and as systems write the same: a Mac takes letters with marks apart."""
+    return list(dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))))
+
+
 def on_one_line(text: str) -> str:
     """A text that may be longer, as :func:`printable`: where it breaks its line, or has a tab, it has a space."""
     return printable(text if text.isprintable() else _BREAK.sub(" ", text).strip())

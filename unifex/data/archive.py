@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import stat
 import struct
 import unicodedata
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unifex.core import images
+from unifex.core.files import leaves
 from unifex.core.language import say, to_say
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Source, SourceError, SourceKind
@@ -26,10 +26,10 @@ BUNDLE_CONTENTS = "bundle.json"  # in an archive: it is a packed gallery
 MAX_ENTRIES = 2_000_000
 MAX_UNPACKED = 500 * 2**30
 MAX_COMPRESSION = 200  # no photograph compresses 200-fold; a bomb does
+_LISTED, _LISTED_BYTES, _LISTED_LENGTHS = b"PK\1\2", 46, 28  # an entry in an archive's directory, without its texts
 UTF8_FLAG = 0x800
 ENCRYPTED_FLAG = 1
 UNICODE_PATH = 0x7075  # Info-ZIP's extra field: the name in UTF-8, beside one that anything may have written
-_DRIVE = re.compile(r"[A-Za-z]:/")
 GUESSED = "the archive does not say how its names are written: they were taken for cp437"
 
 
@@ -41,7 +41,7 @@ def _open(spec: str, options: Options) -> Source:
         raise SourceError(
             say("'{name}' is not a zip archive that can be read; unpack it and give the folder", name=name)
         )
-    archive = Archive(path)
+    archive = Archive(path, MAX_ENTRIES if options.max_rows is None else options.max_rows)
     return open_tree(archive, archive.spec, options, archive.top)
 
 
@@ -64,13 +64,15 @@ class Archive:
     confined = to_say("path leaves the archive")
     requests = 1
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, most: int = MAX_ENTRIES):
         self.path = path.resolve()
         self.spec = str(self.path)
         shown = printable(path.name)
         try:
-            self._zip = zipfile.ZipFile(self.path)
+            self._zip = zipfile.ZipFile(_Counted(self.path, most))
             infos = self._zip.infolist()
+        except _TooMany as error:
+            raise SourceError(say("'{shown}' has more than {most:,} entries", shown=shown, most=most)) from error
         except UnicodeDecodeError as error:
             raise SourceError(
                 say("'{shown}' says that its names are UTF-8, and they are not; pack it again", shown=shown)
@@ -82,15 +84,6 @@ class Archive:
         if any(info.filename == BUNDLE_CONTENTS for info in infos):
             raise SourceError(
                 say("'{shown}' is a packed gallery, not images: `python -m unifex unpack` opens it", shown=shown)
-            )
-        if len(infos) > MAX_ENTRIES:
-            raise SourceError(
-                say(
-                    "'{shown}' has {count:,} entries, more than {most:,}",
-                    shown=shown,
-                    count=len(infos),
-                    most=MAX_ENTRIES,
-                )
             )
         if sum(info.file_size for info in infos) > MAX_UNPACKED:
             raise SourceError(
@@ -163,6 +156,29 @@ class Archive:
     def _read(self, node: Node) -> bytes:
         with self.open(node) as file:
             return file.read(images.MAX_BYTES + 1)  # the header's size may lie; this bound does not
+
+
+class _TooMany(Exception):
+    """An archive has more entries than are read."""
+
+
+class _Counted(io.BufferedReader):
+    """The file of an archive, whose directory is counted before it becomes a list in memory: what the archive says of
+    their number may be wrong. The directory is read at once."""
+
+    def __init__(self, path: Path, most: int):
+        super().__init__(io.FileIO(path))
+        self._most = most
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        at = count = 0
+        while data.startswith(_LISTED, at) and at + _LISTED_BYTES <= len(data):
+            count += 1
+            if count > self._most:
+                raise _TooMany
+            at += _LISTED_BYTES + sum(struct.unpack_from("<3H", data, at + _LISTED_LENGTHS))
+        return data
 
 
 class _Entry(io.RawIOBase):
@@ -241,16 +257,17 @@ def _is_guessed(info: zipfile.ZipInfo) -> bool:
 
 
 def _refuse(name: str, info: zipfile.ZipInfo) -> str:
-    checks = (
-        (not name, say("no name")),
-        (name.startswith("/") or _DRIVE.match(name), say("absolute path in the archive")),
-        (".." in name.split("/"), say("path leaves the archive")),
-        (stat.S_ISLNK(info.external_attr >> 16), say("symbolic link, not followed in an archive")),
-        (bool(info.flag_bits & ENCRYPTED_FLAG), say("encrypted; unpack it first")),
-        (info.file_size > images.MAX_BYTES, say("larger than {most} MiB", most=images.MAX_BYTES // 2**20)),
-        (
-            info.file_size > MAX_COMPRESSION * max(1, info.compress_size),
-            say("compressed more than 200-fold (zip bomb)"),
-        ),
-    )
-    return next((reason for wrong, reason in checks if wrong), "")
+    if not name:
+        return say("no name")
+    if leaves(name):
+        outside = ".." in name.split("/")
+        return say("path leaves the archive") if outside else say("absolute path in the archive")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return say("symbolic link, not followed in an archive")
+    if info.flag_bits & ENCRYPTED_FLAG:
+        return say("encrypted; unpack it first")
+    if info.file_size > images.MAX_BYTES:
+        return say("larger than {most} MiB", most=images.MAX_BYTES // 2**20)
+    if info.file_size > MAX_COMPRESSION * max(1, info.compress_size):
+        return say("compressed more than 200-fold (zip bomb)")
+    return ""

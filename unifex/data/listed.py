@@ -15,6 +15,7 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 from unifex.core.errors import UnifexError
+from unifex.core.files import leaves
 from unifex.core.language import say, to_say
 from unifex.core.text import has_control, printable
 from unifex.data.frame_names import is_video
@@ -34,7 +35,6 @@ UNSPLIT = "unsplit"  # the folder of items of no split, where others are in one
 _SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names.split() or [""]}
 _FILE = re.compile(r"file:(//[^/]*)?", re.IGNORECASE)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_DRIVE = re.compile(r"[a-z]:/", re.IGNORECASE)
 Anything = TypeVar("Anything")
 
 
@@ -122,7 +122,7 @@ class ListedFiles:
     def _within(self, path: str) -> str:
         """The path in the tree, without detours."""
         path = posixpath.normpath(posixpath.join(self.folder, path))
-        if self.confined and (path.startswith(("/", "../")) or path == ".." or _DRIVE.match(path)):
+        if self.confined and (leaves(path)):
             raise OddRow(say(self.confined))
         return path
 

@@ -27,6 +27,7 @@ SOURCES: tuple[SourceKind, ...] = (  # the first that takes a spec opens it
     demo.DEMO,
 )
 MAX_REASONS = 3
+MOST_LOOKED_AT = 20_000  # for the first image: who asks is waiting
 
 
 def forms() -> str:
@@ -83,7 +84,8 @@ def _open_path(path: Path, options: Options) -> Source:
 def require_items(source: Source) -> None:
     """Raises :class:`SourceError` that says what is there instead, when a source has not one image to offer.
 
-    To be asked before a gallery is made for it.
+    To be asked before a gallery is made for it. Where very much comes before the first image, that is found out while
+    it is indexed.
     """
     skipped: list[Skipped] = []
     count = 0
@@ -91,6 +93,8 @@ def require_items(source: Source) -> None:
         if isinstance(entry, Item):
             return
         count += 1
+        if count > MOST_LOOKED_AT:
+            return
         if len(skipped) < MAX_REASONS:
             skipped.append(entry)
     name = "the upload" if source.options.keep else f"'{printable(source.spec)}'"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import time
 import uuid
@@ -17,6 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from unifex.core import disk, system
+from unifex.core.errors import UnifexError
+from unifex.core.files import below, leaves
 from unifex.core.language import say
 from unifex.data.item import Item, Options, Source, SourceError
 from unifex.data.listed import NOT_FOUND
@@ -49,10 +50,10 @@ def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
     names = _without_common_folder(given)
     try:
         for file, parts in zip(files, names):
-            target = root.joinpath(*parts)
+            target = below(root, *parts)
             disk.make_folder(target.parent)
             _link(file.temporary, target)
-    except (OSError, SourceError):
+    except (OSError, UnifexError):
         shutil.rmtree(root, ignore_errors=True)  # half an upload is of no use, and the disk may be full
         raise
     only = root.joinpath(*names[0])
@@ -146,21 +147,25 @@ def discard(indexes: Path, spec: str) -> None:
 
 
 def sweep(indexes: Path, unfinished: Iterable[str], seconds: float = FORGOTTEN_SECONDS) -> None:
-    """Delete staged uploads older than so many seconds (a day) that no gallery waits for."""
-    waiting = {
-        Path(spec).resolve().relative_to((indexes / STAGE).resolve()).parts[0]
-        for spec in unfinished
-        if is_staged(indexes, spec)
-    }
+    """Delete staged uploads older than so many seconds (a day) that no gallery waits for; who waits is asked only where
+    there is one."""
+    old: set[Path] = set()
     for folder in (indexes / STAGE).glob("*"):
-        if folder.name not in waiting and time.time() - folder.stat().st_mtime > seconds:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > seconds:
+                old.add(folder)
+    for spec in unfinished if old else ():
+        if is_staged(indexes, spec):
+            old.discard(indexes / STAGE / Path(spec).resolve().relative_to((indexes / STAGE).resolve()).parts[0])
+    for folder in old:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _safe_parts(name: str) -> tuple[str, ...]:
     name = name.encode("utf-8", "replace").decode()  # half a character has no place on a disk
-    parts = PurePosixPath(name.replace("\\", "/").replace("\0", "")).parts
-    if not parts or parts[0] == "/" or ".." in parts or re.match(r"^[A-Za-z]:$", parts[0]):
+    name = name.replace("\\", "/").replace("\0", "")
+    parts = PurePosixPath(name).parts
+    if not parts or leaves(name):
         raise SourceError(say("the file name '{name}' leaves the uploaded folder", name=name[:80]))
     return tuple(_short(system.file_name(part)) for part in parts)
 

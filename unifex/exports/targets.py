@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Protocol, cast
 
+from unifex.core.files import below
+
 IN_MEMORY = 2**20  # bytes of a file on its way into a zip; more lie on the disk
 _CHUNK = 2**20
 
@@ -40,7 +42,7 @@ class Folder:
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
         """A file to write."""
-        place = self.path / name
+        place = below(self.path, name)
         place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("wb") as file:
             yield file

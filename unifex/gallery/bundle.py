@@ -336,9 +336,12 @@ def push(
 
 
 def pull(repo: str, name: str, library: Library) -> Work[Gallery]:
-    """Fetch a gallery from the hub. Raises ``HubError`` and ``GalleryError``."""
+    """Fetch a gallery from the hub as it is there now, offline as it was fetched before.
+
+    Raises ``HubError`` and ``GalleryError``.
+    """
     file = HubFile(repo, (ON_HUB,), "dataset")
-    yield from hub.fetch(file)
+    yield from hub.fetch(file, newest=True)
     fetched = hub.find(file)
     if fetched is None:
         raise GalleryError(f"{ON_HUB} of '{repo}' went while it was being read; fetch it again")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from unifex.core import images
 from unifex.core.errors import UnifexError
-from unifex.core.files import file_hash
+from unifex.core.files import file_hash, leaves
 from unifex.core.json_text import parse_json
 from unifex.core.text import is_of_disk, reason
 from unifex.data.archive import BUNDLE_CONTENTS as CONTENTS
@@ -147,7 +147,7 @@ class BundleFile:
 
 def _leaves(name: str) -> bool:
     """Whether a name, on some system, means a place outside the folder it is unpacked to."""
-    return name.startswith("/") or ".." in name or bool(re.search(r"[\\:\0]", name))
+    return leaves(name) or bool(re.search(r"[\\:\0]", name))
 
 
 def _check_entry(info: zipfile.ZipInfo) -> None:

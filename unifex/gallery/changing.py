@@ -30,7 +30,7 @@ def removing(gallery: Gallery, ids: Sequence[int]) -> Work[str]:
     yield Stage(to_say("removing"), len(ids), to_say("items")).at(0)
     with gallery.write() as writer:
         removed = writer.remove(ids)
-        gallery.derived.save()
+        gallery.derived.refresh()
     return say("{images} removed", images=plural(removed, "image", "images"))
 
 

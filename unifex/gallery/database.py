@@ -22,7 +22,7 @@ from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash, noted_checksum
 from unifex.core.locks import lock_in_folder
 from unifex.core.metadata import PLACE, columns_of_row
-from unifex.core.text import reason
+from unifex.core.text import reason, spellings
 from unifex.data.item import Labels, Skipped
 from unifex.gallery import config, corrections, item_columns, schema, tags
 from unifex.gallery.corrections import Correction
@@ -209,12 +209,13 @@ class Database:
     ) -> dict[str, list[int]]:
         """Name -> ids of the items that it names ``by`` these columns, ascending (an empty list where it names none).
 
-        ``dropped``: also those that a correction leaves out.
+        ``dropped``: also those that a correction leaves out. A name may be spelled as on a Mac.
         """
         condition = " OR ".join(f"{column} = :name" for column in by)
         query = f"SELECT id FROM {'items' if dropped else 'shown'} WHERE {condition} ORDER BY id"
         with self.connect() as database:
-            return {name: [row[0] for row in database.execute(query, {"name": name})] for name in names}
+            rows = {name: (database.execute(query, {"name": n}).fetchall() for n in spellings(name)) for name in names}
+            return {name: [row[0] for row in next(filter(None, found), ())] for name, found in rows.items()}
 
     def item_table(self, known: ItemTable | None = None) -> ItemTable:
         """All items as they are committed now, most of which may be ``known`` from an earlier commit."""
@@ -271,9 +272,8 @@ class Database:
     def images(self) -> tuple[int, int | None]:
         """How many different ones there are, and their bytes on disk; None while these are not noted of each."""
         with self.connect() as database:
-            count, noted, stored = database.execute(
-                "SELECT COUNT(*), COUNT(stored), SUM(stored) FROM features"
-            ).fetchone()
+            query = "SELECT COUNT(*), COUNT(stored), SUM(stored) FROM features"
+            count, noted, stored = database.execute(query).fetchone()
         return count, stored or 0 if noted == count else None
 
     def corrections(self) -> list[Correction]:

@@ -229,6 +229,13 @@ class DerivedData:
         if kind := index_types.of_store(config.store):
             kind.forget(config.store, self._database.folder, config.collection, but=config.collection_name)
 
+    def refresh(self) -> None:
+        """:meth:`save` after a change, which is kept already: where the disk is full, who searches makes it anew."""
+        try:
+            self.save()
+        except OSError as error:
+            log.warning("gallery '%s': what is derived from it is not kept: %s", self._database.name, reason(error))
+
     def _write(self, current: Snapshot) -> None:
         """Every file says which items it is of, so that those of two processes that write at a time are not mixed."""
         folder, items = self._database.folder, current.columns.items

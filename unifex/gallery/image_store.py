@@ -79,19 +79,23 @@ class ImageStore:
         return sum(path.stat().st_size for path in paths if path.is_file())
 
     def drop_unused(self) -> None:
-        """Forget every image that no item shows any more, and rewrite the shards it was in."""
+        """Forget every image that no item shows any more, and rewrite the shards that hold such, also from before."""
         with self._database.connect() as connection:
             unused = connection.execute(
-                "SELECT sha256, shard, original FROM features "
+                "SELECT sha256, original FROM features "
                 "WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.sha256 = features.sha256)"
             ).fetchall()
             connection.executemany("DELETE FROM features WHERE sha256 = ?", [(row[0],) for row in unused])
-        self._rewrite({row[1] for row in unused})
-        for sha256, _, original in unused:
+        for sha256, original in unused:  # first: there is room for new shards then
             for path in (*self._database.thumbnail_paths(sha256), self._database.views_path(sha256)):
                 path.unlink(missing_ok=True)
             if original:
                 self._database.original_path(sha256, original).unlink(missing_ok=True)
+        with self._database.connect() as connection:
+            rows = "SELECT shard, COUNT(*) AS used FROM features GROUP BY shard"
+            partly = f"SELECT id FROM shards LEFT JOIN ({rows}) ON shard = id WHERE COALESCE(used, 0) < rows"
+            shards = [row[0] for row in connection.execute(partly)]
+        self._rewrite(shards)
 
     def merge_small_shards(self) -> None:
         """Join the shards that many small additions left, in the order of their rows."""

@@ -125,7 +125,7 @@ def forget(gallery: Gallery, source: str) -> int:
     known = find_source(gallery, source)
     with gallery.write() as writer:
         removed = writer.forget_source(known.id).removed
-        gallery.derived.save()
+        gallery.derived.refresh()
     return removed
 
 

@@ -121,6 +121,21 @@ class Library:
         except (UnifexError, OSError) as error:
             return Broken(name, reason(error))
 
+    def _folder(self, name: str) -> Path:
+        """Where a gallery lies, or would. Its folder is called as it was made: a Mac spells some letters otherwise.
+        Raises :class:`GalleryError` for what can name none."""
+        composed = check_name(name)
+        if composed.isascii():
+            return self.folder / composed
+        alike = [own for own in self.own_names() if unicodedata.normalize("NFC", own) == composed]
+        return self.folder / (name if name in alike else min(alike, default=composed))
+
+    def unfinished(self) -> Iterator[str]:
+        """Sources of one's own galleries whose indexing was cut off. What cannot be opened waits for nothing."""
+        for found in self.survey(Gallery.unfinished, own=True):
+            if not isinstance(found, Broken):
+                yield from found
+
     def may_change(self, name: str | None) -> bool:
         """Whether a gallery is one's own to change or delete, be it sound or not."""
         return bool(name) and not self.refusal and name in self.own_names()
@@ -144,9 +159,9 @@ class Library:
         """Open a gallery by name. Raises :class:`GalleryError` that lists the names there are."""
         if not name:
             raise GalleryError(say("no gallery yet; make one in the Gallery tab: drop a folder of images there"))
-        folder = self.folder / check_name(name)
+        folder = self._folder(name)
         if not _is_gallery(folder):
-            if self.builtin and name in self.builtin.names():
+            if self.builtin and self.builtin._folder(name).name in self.builtin.names():
                 return self.builtin.get(name, embedder)
             raise NoSuchGallery(
                 say(
@@ -164,7 +179,7 @@ class Library:
     def get_or_create(self, name: str, embedder: Callable[[], Embedder]) -> Gallery:
         """Open a gallery to add to it, with its own model, or make it with the one given."""
         self.check_writable()
-        folder = self.folder / check_name(name)
+        folder = self._folder(name)
         if folder.name not in self.names():
             self.sweep()
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +190,7 @@ class Library:
     def adding_to(self, name: str, embedder: Callable[[], Embedder]) -> Iterator[Gallery]:
         """:meth:`get_or_create` for a ``with`` in which something is added. A gallery that was made for that goes again
         when that fails and has left nothing in it."""
-        known = check_name(name) in self.names()
+        known = self._folder(name).name in self.names()
         gallery = self.get_or_create(name, embedder)
         try:
             yield gallery
@@ -236,7 +251,7 @@ class Library:
 
     def rename(self, name: str, new: str) -> Gallery:
         """Give a gallery another name. Raises :class:`GalleryError` if that is taken or the gallery is in use."""
-        source, target = self.writable(name).folder, self.folder / check_name(new)
+        source, target = self.writable(name).folder, self._folder(new)
         if target.name in self.names():
             raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
         if target.exists():
@@ -248,13 +263,19 @@ class Library:
         self._open.pop(name, None)
         return self.get(target.name)
 
-    def delete(self, name: str) -> None:
-        """Delete a gallery with all it holds, sound or not. The images it was made from stay where they are."""
+    def delete(self, name: str) -> Path | None:
+        """Delete a gallery with all it holds, sound or not. The images it was made from stay where they are.
+
+        Of one that is a link only that goes, since the folder elsewhere is somebody's own; where that is.
+        """
         self.check_writable()
-        if not self.may_change(name):
-            self.writable(name)  # which says why not
+        folder = self.folder / name if self.may_change(name) else self.writable(name).folder
         self.sweep()
-        folder = self.folder / name
+        if folder.is_symlink():
+            elsewhere = folder.resolve()
+            self._when_idle(folder, folder.unlink)
+            self._open.pop(folder.name, None)
+            return elsewhere
         trash = folder.with_name(f".deleted-{folder.name}")
         _remove(trash)
         try:
@@ -274,6 +295,7 @@ class Library:
             if all(other.id != config.id for other in self._configs()):
                 self.searches_path(config.id).unlink(missing_ok=True)
             self._leave_store(trash, config, elsewhere=True)
+        return None
 
     def sweep(self) -> None:
         """Delete what processes left that were killed while they deleted a gallery, or made one of chosen items, which
@@ -353,6 +375,8 @@ def _is_gallery(folder: Path) -> bool:
 
 def _remove(folder: Path) -> None:
     """Delete a folder, also one that says that nothing in it may be. Raises OSError."""
+    if folder.is_symlink():
+        folder.unlink()
     if not folder.exists():
         return
     with contextlib.suppress(OSError):

@@ -61,7 +61,7 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
             _check_alike(found, stored, stamps, new)
         outcome = writer.relocate(lambda text: moving.get(text) or locations.relocated(text, spelling, target))
         _list_strays(gallery, writer, spelling, target, frozenset(moving.values()))
-        gallery.derived.save()
+        gallery.derived.refresh()
     return outcome
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,16 +16,18 @@ from unifex.core.files import drop_checksum, note_checksum
 from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
 from unifex.core.metadata import FileMetadata
+from unifex.core.text import reason
 from unifex.data.item import Item, Skipped
 from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
-from unifex.gallery.errors import GalleryBusy, GalleryError, NoSuchGallery
+from unifex.gallery.errors import GalleryBusy, NoSuchGallery
 from unifex.gallery.features import Comparison
 from unifex.gallery.image_store import ImageStore
 from unifex.gallery.item_rows import GONE, one
 from unifex.gallery.records import Embedded, Registered, Stored
 
+log = logging.getLogger("unifex")
 LOCK_SECONDS = 0.2  # more than whoever only looks whether it is being written holds the lock
 
 
@@ -67,6 +70,7 @@ class Writer:
     def __init__(self, database: Database):
         self._database = database
         self._images = ImageStore(database)
+        self._is_tidy = True
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
@@ -83,15 +87,26 @@ class Writer:
         self._images.measure()
         if self._database.writing_path.exists():
             self.drop_left()
-            with contextlib.suppress(GalleryError):  # what is damaged is told when it is read
-                self._images.drop_unused()
+            self._tidy(self._images.drop_unused)
             self._images.clean_up()
         self._database.writing_path.touch()
 
     def close(self) -> None:
         """Everything is committed: the next writer need not look for rubbish, and a reader can check the items."""
-        note_checksum(self._database.path, self._database.id)
-        self._database.writing_path.unlink(missing_ok=True)
+        self._tidy(lambda: note_checksum(self._database.path, self._database.id))
+        if self._is_tidy:
+            self._database.writing_path.unlink(missing_ok=True)
+
+    def _tidy(self, up: Callable[[], None]) -> None:
+        """What is asked for is committed; where the disk has no room to tidy up, or something is damaged, which is told
+        when it is read, the next writer does."""
+        try:
+            up()
+        except (NoSuchGallery, disk.FolderClosed):
+            raise
+        except (OSError, UnifexError) as error:
+            self._is_tidy = False
+            log.warning("gallery '%s' is tidied up later: %s", self._database.name, reason(error))
 
     def begin_source(self, spec: str, keep: bool, options: str = "", by_layout: bool = False) -> int:
         """Note that this source is being indexed; its id. ``options`` are kept with it, see :class:`Registered`.
@@ -232,7 +247,7 @@ class Writer:
         """A source has these items no more: those that no other has, or that are ``gone``, are removed."""
         with self._change() as connection:
             outcome = self._unlist(connection, source, items, set(gone))
-        self._images.drop_unused()
+        self._tidy(self._images.drop_unused)
         return outcome
 
     @staticmethod
@@ -262,7 +277,7 @@ class Writer:
             outcome = self._unlist(connection, source, items, ())
             connection.execute("DELETE FROM refused WHERE source = ?", (source,))
             connection.execute("DELETE FROM sources WHERE id = ?", (source,))
-        self._images.drop_unused()
+        self._tidy(self._images.drop_unused)
         return outcome
 
     def relocate(self, relocated: Callable[[str], str | None]) -> Relocated:
@@ -291,7 +306,7 @@ class Writer:
             sources = {source: spec for source, text in known if (spec := relocated(text))}
             item_rows.relocate_sources(connection, sources)
             item_rows.settle(connection, there_now)
-        self._images.drop_unused()
+        self._tidy(self._images.drop_unused)
         return Relocated(len(sources), len(moving), joined)
 
     def correct(self, said: Iterable[Correction]) -> None:
@@ -332,14 +347,14 @@ class Writer:
             before = one(connection, "SELECT COUNT(*) FROM items")
             item_rows.delete(connection, ids)
             after = one(connection, "SELECT COUNT(*) FROM items")
-        self._images.drop_unused()
+        self._tidy(self._images.drop_unused)
         return before - after
 
     def tidy(self) -> Ended:
         """After many changes: drop what was left at its place, join small shards, forget images that none shows."""
         ended = self.drop_left()
-        self._images.merge_small_shards()
-        self._images.drop_unused()
+        self._tidy(self._images.merge_small_shards)
+        self._tidy(self._images.drop_unused)
         return ended
 
 

@@ -172,10 +172,10 @@ class Embedder:
     def from_pretrained(cls, repo: str) -> Embedder:
         """A model from the hub (``owner/name``), with the weights of its backbone where these come from the hub, too.
 
-        What is on this computer is not fetched again. Raises ``HubError`` and :class:`ModelError`.
+        What is here as the hub has it now is not fetched again. Raises ``HubError`` and :class:`ModelError`.
         """
         for name in FILES:
-            finish(hub.fetch(HubFile(repo, (name,))))
+            finish(hub.fetch(HubFile(repo, (name,)), newest=True))
         config = hub.find(HubFile(repo, (FILES[0],)))
         if config is None:
             raise ModelError(f"{FILES[0]} of {repo} is gone from the hub's cache again; try again")

@@ -87,6 +87,14 @@ def check_reachable(what: str) -> None:
         ) from error
 
 
+def _is_reachable() -> bool:
+    try:
+        check_reachable("")
+    except HubError:
+        return False
+    return True
+
+
 def check_name(repo: str) -> None:
     """Raises :class:`HubError` for what cannot name a repository."""
     from huggingface_hub.utils import HFValidationError, validate_repo_id
@@ -114,15 +122,16 @@ def explain(error: Exception, repo: str) -> HubError:
     return HubError(f"{repo}: {text}")
 
 
-def fetch(file: HubFile) -> Work[None]:
+def fetch(file: HubFile, newest: bool = False) -> Work[None]:
     """Fetch a file into the hub's cache, unless it is there. Closing the generator stops, within ten megabytes.
 
-    What was fetched of the file until then is lost: the hub's client starts a file anew.
+    What was fetched of the file until then is lost: the hub's client starts a file anew. ``newest``: also where the
+    repository has another one by now, as far as the hub can be reached.
 
     Raises :class:`HubError`.
     """
     check_name(file.repo)
-    if find(file):
+    if find(file) and not (newest and _is_reachable()):
         return
     check_reachable(file.repo)
     name, total = _look_up(file)

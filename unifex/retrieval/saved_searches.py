@@ -6,6 +6,7 @@ a visitor's never lie in a gallery of the server's. A packed gallery takes them 
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from unifex.gallery.library import Library
 from unifex.retrieval.saved_search import SavedSearch, checked_name, last_id
 
 MOST = 100
+_DAMAGED = (ValueError, KeyError, TypeError)
 log = logging.getLogger("unifex")
 
 
@@ -37,21 +39,33 @@ class SavedSearches:
     def all(self) -> list[SavedSearch]:
         """By name; what cannot be read is logged and left out."""
         try:
-            if self.path.stat().st_size > MOST_BYTES:
-                raise ValueError("too large")
-            stored = list(verify(self.path.read_bytes(), required=True)["searches"])[:MOST]
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            stored = self._stored()
+        except (OSError, *_DAMAGED) as error:
             log.warning("saved searches of '%s' cannot be read: %s", self.gallery.name, error)
             return []
-        found = []
+        return sorted(self._read(stored)[0], key=lambda one: one.name.casefold())
+
+    def _stored(self) -> list:
+        """As they are written; none where nothing was saved. Raises OSError, and those of :data:`_DAMAGED`."""
+        try:
+            if self.path.stat().st_size > MOST_BYTES:
+                raise ValueError("too large")
+            return list(verify(self.path.read_bytes(), required=True)["searches"])
+        except FileNotFoundError:
+            return []
+
+    def _read(self, stored: list) -> tuple[list[SavedSearch], list]:
+        """Those that can be read, and what is left, of which is logged why."""
+        found, left = [], []
         for one in stored:
             try:
+                if len(found) == MOST:
+                    raise ValueError("there are too many")
                 found.append(SavedSearch.of_stored(one))
             except (UnifexError, ValueError, TypeError, LookupError, OverflowError) as error:
+                left.append(one)
                 log.warning("a saved search of '%s' is left out: %s", self.gallery.name, error)
-        return sorted(found, key=lambda one: one.name.casefold())
+        return found, left
 
     def get(self, name: str) -> SavedSearch:
         """By name or id. Raises ``UnifexError``."""
@@ -102,15 +116,30 @@ class SavedSearches:
                 raise UnifexError(say("that saved search is not there any more"))
             kept[:] = [change(one) if one.id == id else one for one in kept]
 
+    def _stored_or_set_aside(self) -> list:
+        """:meth:`_stored`; a damaged file makes way, and is kept. Raises OSError: what cannot be read now may be
+        later."""
+        try:
+            return self._stored()
+        except _DAMAGED as error:
+            aside = next(
+                place for number in itertools.count(1)
+                if not (place := self.path.with_suffix(f".damaged-{number}")).exists()
+            )  # fmt: skip
+            self.path.rename(aside)
+            log.warning("saved searches of '%s' are damaged (%s): kept as %s", self.gallery.name, error, aside)
+            return []
+
     @contextmanager
     def _changing(self) -> Iterator[list[SavedSearch]]:
-        """All of them, to be changed; written when the block ends."""
+        """All of them, to be changed; written when the block ends. What cannot be read stays as it is: an entry in its
+        place, as of a later version, and a damaged file beside the new one."""
         disk.make_folder(self.path.parent)
         try:
             with FileLock(self.path.with_suffix(".lock"), timeout=10):
-                kept = self.all()
+                kept, left = self._read(self._stored_or_set_aside())
                 yield kept
-                data = with_checksum({"searches": [one.as_stored() for one in kept]})
+                data = with_checksum({"searches": [*(one.as_stored() for one in kept), *left]})
                 if len(data) > MOST_BYTES:
                     raise UnifexError(say("the saved searches are too large; delete some"))
                 write_atomically(self.path, data)

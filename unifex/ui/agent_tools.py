@@ -31,7 +31,7 @@ from unifex.retrieval.facets import facets
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import SearchResult, search
 from unifex.ui.components.index_jobs import IndexJobs
-from unifex.ui.context import AppContext, name_for
+from unifex.ui.context import AppContext
 from unifex.ui.endpoint_values import filters_of, items_marked, surveyed, text_of
 from unifex.ui.item_routes import preview
 from unifex.ui.server.file_addresses import address_in
@@ -199,10 +199,10 @@ class Tools:
 
         Args:
             folder: Path of the folder, or of a .zip or .csv.
-            gallery: Name of the gallery. Empty: the folder's name.
+            gallery: Name of the gallery. Empty: the one made of that folder, or a new one called as the folder.
         """
         spec = text_of("folder", folder).strip()
-        jobs, name = IndexJobs(self.app), text_of("gallery", gallery).strip() or name_for(spec)
+        jobs, name = IndexJobs(self.app), text_of("gallery", gallery).strip()
         return await came_of(await asyncio.to_thread(jobs.start, spec, name), _told)
 
     # --- what is asked -------------------------------------------------------------------------------------------

@@ -30,19 +30,21 @@ from unifex.data import demo, sources, uploads
 from unifex.data.item import Source, SourceError
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.indexing import index
-from unifex.gallery.library import Broken, Library, check_name
+from unifex.gallery.library import Broken, Library
 from unifex.maps.compiling import compile_ahead
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import DEFAULT_MODEL, Embedder
 from unifex.retrieval.browsing import Listings
 from unifex.training.resume import checkpoints
 from unifex.ui.following import Following
+from unifex.ui.gallery_names import gallery_of
 from unifex.ui.rendering.grid import Rights
 from unifex.ui.server.guard import owner_now, token_now
 from unifex.ui.server.quotas import Limits
 from unifex.ui.server.visitor_files import MADE
 from unifex.ui.server.workspaces import VISITORS, Workspace, Workspaces
 from unifex.ui.view import View
+from unifex.ui.waiting_uploads import WaitingUploads
 
 DEMO_GALLERY = "demo (synthetic)"
 ERRORS = (UnifexError, OSError)  # what a user can mend; all else is a defect, which `page.Page` tells of
@@ -128,9 +130,9 @@ class AppContext:
         keeps no cookie is known by the address."""
         return owner_now(self.workspaces) if self.workspaces else SERVER
 
-    def start(self, kind: str, name: str, work: Work[Any], source: str = "") -> Job:
+    def start(self, kind: str, name: str, work: Work[Any], source: str = "", how: str = "") -> Job:
         """Take a job for who asks. Raises ``JobError`` when it is not taken."""
-        return self.jobs.start(self.owner, kind, name, work, source)
+        return self.jobs.start(self.owner, kind, name, work, source, how)
 
     def left(self, name: str) -> None:
         """A gallery of who asks is no more, or is called otherwise; another one may be called so."""
@@ -176,6 +178,11 @@ class AppContext:
             return self.own
         workspace = self.workspace
         return workspace.library if workspace else self.workspaces.nobody
+
+    @property
+    def uploads(self) -> WaitingUploads:
+        """What who asks has uploaded and nobody has indexed yet."""
+        return WaitingUploads(self.library, self.jobs, self.owner, self.workspace)
 
     def can_change(self, name: str | None) -> bool:
         """Whether who asks may change a gallery."""
@@ -232,8 +239,7 @@ class AppContext:
 
     def scratch(self) -> Path:
         """An empty folder for a file that is made for who asks, and :meth:`hand_out` gives away."""
-        if self.workspace:
-            self.workspace.check_room()
+        self.uploads.check_room()
         return uploads.scratch(self.library.folder)
 
     def hand_out(self, path: Path) -> str:
@@ -276,7 +282,7 @@ class AppContext:
         if wanted in names:
             return wanted
         if wanted:
-            return name_for(wanted)
+            return gallery_of(self.library, wanted)
         names = sorted(names, key=DEMO_GALLERY.__eq__) or [DEMO_GALLERY]
         told = ((name, self.library.ask(name, lambda gallery: gallery.database.has_items())) for name in names)
         return next((name for name, answer in told if not isinstance(answer, Broken)), names[0])
@@ -332,13 +338,13 @@ class AppContext:
             if not wanted and (not names or self._is_demo_cut_off()):
                 self._index(DEMO_GALLERY, demo.Demo(), say("drawing the demo gallery"))
             elif wanted and wanted not in names:
-                self._index(name_for(wanted), sources.open_source(wanted), say("indexing {source}", source=wanted))
+                doing = say("indexing {source}", source=wanted)
+                self._index(gallery_of(self.own, wanted), sources.open_source(wanted), doing)
             try:
                 self.gallery(self.first_gallery()).snapshot()
             except ERRORS as error:  # whoever chooses it is told; the others are as good as ever
                 log.warning("%s", reason(error))
-            cut_off = [found for found in self.own.survey(Gallery.unfinished) if not isinstance(found, Broken)]
-            uploads.sweep(self.own.folder, [spec for found in cut_off for spec in found])
+            uploads.sweep(self.own.folder, self.own.unfinished())
             if self.workspaces:
                 threading.Thread(target=self._sweep, args=(self.workspaces,), name="unifex-sweep", daemon=True).start()
             self._compiling.start()
@@ -365,7 +371,8 @@ class AppContext:
         self.state = doing
         sources.require_items(source)
         gallery = self.own.get_or_create(name, lambda: self.embedder)
-        job = self.jobs.start(SERVER, "index", name, index(gallery, source), source.spec)
+        how = source.options.to_json()
+        job = self.jobs.start(SERVER, "index", name, index(gallery, source), source.spec, how)
         job.finished.wait()
         if isinstance(job.error, GalleryBusy):
             log.info("gallery '%s' is being written by another process, which goes on with it", name)
@@ -386,13 +393,3 @@ class AppContext:
 def _items_of_unfinished(gallery: Gallery) -> int | None:
     """How many items a gallery has whose indexing was cut off; None for one that is complete, or being written."""
     return len(gallery) if gallery.unfinished() and not gallery.is_being_written() else None
-
-
-def name_for(source: str) -> str:
-    """A gallery name made from a source: the folder's or file's own name, as far as it is allowed."""
-    stem = Path(source.rstrip("/")).stem or source
-    cleaned = "".join(char if char.isalnum() or char in " ._-" else "-" for char in stem).strip(" .-_")
-    try:
-        return check_name(cleaned[:40])
-    except GalleryError:
-        return "gallery"

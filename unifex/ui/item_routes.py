@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
+from typing import Annotated, Any
 
 import gradio as gr
+from anyio import CapacityLimiter, to_thread
 from fastapi import Path, Query
 from fastapi.routing import APIRoute
 from gradio.context import LocalContext
@@ -46,8 +48,10 @@ MOST_PIXELS = 40 * 10**6  # of a picture that is shown in full; of a larger one 
 _FRESH = {"Cache-Control": "no-store"}
 Picture = Callable[[Gallery, Record], bytes]
 Handler = Callable[..., Response]
+Waiting = Callable[..., Awaitable[Response]]
 ItemId = Annotated[int, Path(ge=0, lt=2**63)]
-_DECODERS = threading.BoundedSemaphore(2)  # originals that are decoded at once
+DECODERS = 2  # originals that are decoded at once
+_decoding = threading.BoundedSemaphore(DECODERS)  # for whoever asks in a thread of its own: agents
 
 
 def thumbnail(gallery: Gallery, record: Record) -> bytes:
@@ -62,7 +66,7 @@ def thumbnail(gallery: Gallery, record: Record) -> bytes:
 
 def preview(gallery: Gallery, record: Record) -> bytes:
     """JPEG bytes of the image without any metadata. Raises ``GalleryError`` and ``images.ImageError``."""
-    with _DECODERS:
+    with _decoding:
         large = images.decode(gallery.original(record), at_least=thumbnails.PREVIEW_SIZE).image
         return thumbnails.thumbnail(large, thumbnails.PREVIEW_SIZE, quality=85)
 
@@ -72,18 +76,21 @@ def pixels(gallery: Gallery, record: Record, most: int = MOST_PIXELS) -> bytes:
     :func:`preview`."""
     sides = record.width, record.height
     scale = min(1.0, math.sqrt(most / max(1, math.prod(sides))))
-    with _DECODERS:
+    with _decoding:
         at_least = math.ceil(scale * min(sides)) if scale < 1 else None
         large = images.decode(gallery.original(record), at_least=at_least).image
         return thumbnails.thumbnail(large, max(1, round(scale * max(sides))), quality=92)
 
 
-PICTURES: dict[str, Picture] = {THUMBNAIL: thumbnail, PREVIEW: preview, PIXELS: pixels}
+DECODED: dict[str, Picture] = {PREVIEW: preview, PIXELS: pixels}
 
 
 def item_routes(context: AppContext) -> list[APIRoute]:
     """The routes, for whoever asks."""
-    routes = {f"/{kind}/{{gallery}}/{{item}}": _pictures(context, picture) for kind, picture in PICTURES.items()}
+    routes: dict[str, Handler | Waiting] = {f"/{THUMBNAIL}/{{gallery}}/{{item}}": _pictures(context, thumbnail)}
+    few = CapacityLimiter(DECODERS)
+    for kind, picture in DECODED.items():
+        routes[f"/{kind}/{{gallery}}/{{item}}"] = at_most(few, _pictures(context, picture))
     routes[f"/{ITEMS}/{{gallery}}"] = _items(context)
     routes[f"/{IDS}/{{gallery}}"] = _all_ids(context)
     routes[f"/{TAGS}/{{gallery}}"] = _tags(context)
@@ -188,6 +195,16 @@ def _tags(context: AppContext) -> Handler:
         return answered(request, given)
 
     return answer
+
+
+def at_most(few: CapacityLimiter, answer: Handler) -> Waiting:
+    """So many answers are made at once. Who waits for that has none of the threads in which all others are made."""
+
+    @wraps(answer)
+    async def waiting(**asked: Any) -> Response:
+        return await to_thread.run_sync(partial(answer, **asked), limiter=few)
+
+    return waiting
 
 
 def answered(request: Request, given: Callable[[], Response]) -> Response:

@@ -6,9 +6,9 @@ that begin so first. Whoever may not see a gallery gets the same answer as for o
 
 from __future__ import annotations
 
-import threading
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import Query as Asked
 from fastapi.routing import APIRoute
 from starlette.requests import Request
@@ -17,26 +17,26 @@ from starlette.responses import JSONResponse, Response
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.ui.context import AppContext
-from unifex.ui.item_routes import Handler, ItemId, answered
+from unifex.ui.item_routes import Handler, ItemId, answered, at_most
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.server.picture_addresses import ALIKE, LABELS
 
 NEAREST = 16  # items that look most like one
 SUGGESTED = 12  # labels
-_SEARCHES = threading.BoundedSemaphore(2)  # at once: pages go through items quicker than they look at them
+SEARCHES = 2  # at once: pages go through items quicker than they look at them
 
 
 def neighbour_routes(context: AppContext) -> list[APIRoute]:
     """The routes, for whoever asks."""
-    routes = {f"/{ALIKE}/{{gallery}}/{{item}}": _alike(context), f"/{LABELS}/{{gallery}}": _labels(context)}
+    alike = at_most(CapacityLimiter(SEARCHES), _alike(context))
+    routes = {f"/{ALIKE}/{{gallery}}/{{item}}": alike, f"/{LABELS}/{{gallery}}": _labels(context)}
     return [APIRoute(path, handler, include_in_schema=False) for path, handler in routes.items()]
 
 
 def _alike(context: AppContext) -> Handler:
     def answer(request: Request, gallery: str, item: ItemId) -> Response:
         def given() -> Response:
-            with _SEARCHES:
-                hits = search(context.gallery(gallery), Query(items=(item,)), NEAREST).hits
+            hits = search(context.gallery(gallery), Query(items=(item,)), NEAREST).hits
             return _json("items", [GridItem.of_hit(hit).as_json() for hit in hits])
 
         return answered(request, given)

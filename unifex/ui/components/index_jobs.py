@@ -23,6 +23,7 @@ from unifex.gallery.index_report import IndexReport
 from unifex.gallery.indexing import PruneRefused, announce, index
 from unifex.models.embedder import Embedder
 from unifex.ui.context import AppContext
+from unifex.ui.gallery_names import gallery_of, name_for
 from unifex.ui.rendering import gallery_report
 from unifex.ui.rendering.html import message
 
@@ -36,8 +37,7 @@ class IndexJobs:
     def stage(self, event: gr.EventData) -> tuple[str, str]:
         """Files that the page has uploaded -> where they are staged, and what the folder was called."""
         self.context.check_writable()
-        if self.context.workspace:
-            self.context.workspace.check_room()
+        self.context.uploads.check_room()
         files = [uploads.UploadedFile(self.context.uploaded(path), str(relative)) for path, relative in event.files]
         staged = uploads.stage(self.context.library.folder, files)
         for file in files:
@@ -47,6 +47,10 @@ class IndexJobs:
     def is_packed(self, spec: str) -> bool:
         """Whether it is a gallery that was packed, which is opened and not indexed."""
         return not self.context.settings.public and is_bundle(Path(spec))
+
+    def gallery_of(self, spec: str) -> str:
+        """What a source goes into where nothing is named."""
+        return name_for(spec) if self.is_packed(spec) else gallery_of(self.context.library, spec)
 
     def open(self, spec: str, options: Options = Options()) -> Source:
         """A source that has images, its files read in a way that was asked for.
@@ -68,8 +72,9 @@ class IndexJobs:
     def start(
         self, spec: str, name: str, options: Options = Options(), embedder: Callable[[], Embedder] | None = None
     ) -> Job:
-        """Index a source into a gallery, or open a packed one under this name. ``embedder``: of a new gallery, where it
-        is another than the server's own."""
+        """Index a source into a gallery, or open a packed one under this name, else under that of :meth:`gallery_of`.
+        ``embedder``: of a new gallery, where it is another than the server's own."""
+        name = name or self.gallery_of(spec)
         self.context.jobs.check_turn(self.context.owner, "index")  # before anything is made for it
         if self.is_packed(spec):
             self.context.check_writable()
@@ -78,7 +83,8 @@ class IndexJobs:
         with self.context.library.adding_to(name, embedder or (lambda: self.context.embedder)) as gallery:
             with contextlib.suppress(GalleryBusy):
                 announce(gallery, source)
-            return self.context.start("index", gallery.name, self._indexing(gallery, source), spec)
+            how = source.options.to_json()
+            return self.context.start("index", gallery.name, self._indexing(gallery, source), spec, how)
 
     def _indexing(self, gallery: Gallery, source: Source) -> Work[IndexReport]:
         with self.context.within_limits(source, gallery) as limited:

@@ -65,7 +65,7 @@ class ItemRemoval:
         with gallery.write() as writer:
             found = gallery.find(lines_of(lines), dropped=True)
             removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
-            gallery.derived.save()
+            gallery.derived.refresh()
         missing = [path for path, ids in found.items() if not ids]
         text = (
             say("No item is called: {missing}", missing=", ".join(missing)[:400])

@@ -184,7 +184,9 @@ class IndexRequest(Asked):
     folder: str = Field(
         min_length=1, max_length=4096, description="Path of a folder, a .zip or a .csv.", examples=["/home/me/pictures"]
     )
-    gallery: str = Field("", max_length=MOST_NAME, description="Its name; empty: the folder's.", examples=["holiday"])
+    gallery: str = Field(
+        "", max_length=MOST_NAME, description="Its name; empty: the one made of it, or a new one.", examples=["holiday"]
+    )
 
 
 class GalleryFacts(BaseModel):

@@ -31,7 +31,7 @@ from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.retrieval.suggestions import suggest
 from unifex.ui.components.index_jobs import IndexJobs
-from unifex.ui.context import ERRORS, AppContext, name_for
+from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.endpoint_values import facts_of
 from unifex.ui.item_routes import ItemId, thumbnail
 from unifex.ui.rest.models import (
@@ -165,7 +165,7 @@ class Resources:
     def index_folder(self, asked: IndexRequest) -> JobFacts:
         """Add a folder of this computer to a gallery, made where there is none yet, or bring it up to date with it.
         The answer is the job; ask for the list of jobs to see how far it is."""
-        return JobFacts.of(IndexJobs(self.context).start(asked.folder, asked.gallery or name_for(asked.folder)))
+        return JobFacts.of(IndexJobs(self.context).start(asked.folder, asked.gallery))
 
     def cancel_job(self, job: Annotated[str, Path(max_length=64)]) -> JobFacts:
         """End a job of yours; what it has done is kept."""

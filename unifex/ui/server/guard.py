@@ -9,6 +9,7 @@ where it gives that address back, Gradio is given the path.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -119,10 +120,10 @@ class Guard:
             await self._ask(request, caller, send)
         elif method == "DELETE" or path.startswith(picture_addresses.COSTLY_PATHS):
             self.quotas.asked.check(caller)
-            await self.app(request.scope, request.receive, send)
+            await self._show(request, path, caller, send)
         elif path.startswith(picture_addresses.PATHS):
             self.quotas.pictures.check(caller)
-            await self.app(request.scope, request.receive, send)
+            await self._show(request, path, caller, send)
         else:
             self.quotas.looked.check(caller)
             if path.startswith(f"{API}/file="):
@@ -163,6 +164,11 @@ class Guard:
             raise Refusal(403, say("that is no {kind}", kind=kind))
 
     # --- looking -------------------------------------------------------------------------------------------------
+
+    async def _show(self, request: Request, path: str, caller: Caller, send: Send) -> None:
+        waits = path.startswith(picture_addresses.WAITING_PATHS)
+        with self.quotas.made.one(caller.owner) if waits else contextlib.nullcontext():
+            await self.app(request.scope, request.receive, send)
 
     async def _look(self, request: Request, path: str, caller: Caller, send: Send) -> None:
         for session in request.query_params.getlist("session_hash"):

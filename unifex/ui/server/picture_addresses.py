@@ -14,6 +14,7 @@ VIDEO = "video"  # of which an item is a frame; on a public server there is none
 COMPRESSED = rf"/({THUMBNAIL}|{PREVIEW}|{PIXELS}|{VIDEO})/[^/]+/\d+$|/\d+/thumb$"  # paths of what is so already
 ITEMS, IDS, TAGS, CHOSEN, FACETS, ALIKE, LABELS = "items", "ids", "tags", "chosen", "facets", "alike", "labels"
 PATHS = tuple(f"/{kind}/" for kind in (THUMBNAIL, PREVIEW, ITEMS, IDS, TAGS, LABELS))  # how they begin
+WAITING_PATHS = tuple(f"/{kind}/" for kind in (PREVIEW, PIXELS, ALIKE))  # of what few are made of at once
 COSTLY_PATHS = tuple(f"/{kind}/" for kind in (PIXELS, ALIKE))  # of what takes as long as a search
 _PLAIN = "!'()*"  # scripts write them as they are (`encodeURIComponent`), and one address is fetched once
 

@@ -15,6 +15,7 @@ MAX_FILES = 1000  # in one upload
 MAX_TEXTS = 100_000  # in one request
 MAX_WAITING = 24  # events of one visitor that are queued or run
 MAX_STREAMS = 64  # answers that one visitor has open
+MAX_PICTURES = 12  # of one visitor that are being made or wait for that: large ones, and what looks alike
 MAX_UPLOADS = 12  # uploads of one visitor at once
 NEW_SESSIONS = 120  # pages that one visitor opens in an hour
 FOLLOWED = 3000  # uploads whose progress one visitor's page follows in an hour
@@ -83,6 +84,7 @@ class Quotas:
         self.uploaded = Limit(2 * limits.bytes, 3600, much)
         self.downloaded = Limit(DOWNLOADS * limits.bytes, 3600, much)
         self.streams = Open(MAX_STREAMS, "too many pages of yours are open")
+        self.made = Open(MAX_PICTURES, "enough pictures of yours are being made; wait for one")
         self.uploads = Open(MAX_UPLOADS, "too many uploads at once")
         self.turns = Turns(MAX_WAITING, MAX_BODY_BYTES)
         self.decoders = CapacityLimiter(DECODERS)

@@ -23,7 +23,6 @@ from filelock import FileLock, Timeout
 
 from unifex.core import disk
 from unifex.core.disk import BLOCK_BYTES, blocks
-from unifex.core.errors import UnifexError
 from unifex.core.images import ImageError
 from unifex.core.language import say, to_say
 from unifex.core.text import size
@@ -297,16 +296,7 @@ class Workspaces:
         self.sweep()
         self.files.sweep(self.limits.seconds, is_left=lambda name: not (self.folder / name).is_dir())
         for folder in self.folder.glob("[!.]*/"):
-            uploads.sweep(folder, self._waiting(Library(folder)), 0)
-
-    @staticmethod
-    def _waiting(library: Library) -> list[str]:
-        """The sources whose indexing was cut off."""
-        found: list[str] = []
-        for name in library.names():
-            with contextlib.suppress(UnifexError, OSError):  # a gallery that cannot be opened waits for nothing
-                found += library.get(name).unfinished()
-        return found
+            uploads.sweep(folder, Library(folder).unfinished(), 0)
 
     def sweep(self) -> list[str]:
         """Delete what has come to its end, and what is left of deletions; the visitors whose end it was."""

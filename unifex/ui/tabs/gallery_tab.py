@@ -35,7 +35,8 @@ from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.components.reading import Reading, options
 from unifex.ui.components.ready_sources import ReadySources
 from unifex.ui.components.workspace_notice import WorkspaceNotice
-from unifex.ui.context import ERRORS, AppContext, name_for
+from unifex.ui.context import ERRORS, AppContext
+from unifex.ui.gallery_names import name_for
 from unifex.ui.listening import Part, Updates, follow, listen, mirror
 from unifex.ui.page_state import Wish
 from unifex.ui.rendering import gallery_report
@@ -221,7 +222,8 @@ class GalleryTab:
         take."""
         if _is_on_its_way(typed, uploading):
             return {self.message: message(say("No forecast"), say(_ON_ITS_WAY), "error")}
-        spec, name, began = typed.strip() or staged, name.strip() or name_for(typed), time.monotonic()
+        spec, began = typed.strip() or staged, time.monotonic()
+        name = name.strip() or self.jobs.gallery_of(spec)
         found = self._forecast(spec, name, model, options(exclude, follow_links, frames))
         mine = self.context.jobs.of(self.context.owner)
         started = any(job.kind == "index" and job.asked > began for job in mine)  # nobody waits for it any more
@@ -255,7 +257,7 @@ class GalleryTab:
         if not spec and begun and self.context.is_busy("index"):
             return {self.message: gr.skip()}  # pressed twice
         read = options(exclude, follow_links, frames)
-        job = self.jobs.start(spec, name or name_for(spec), read, lambda: self.picker.embedder(model))
+        job = self.jobs.start(spec, name, read, lambda: self.picker.embedder(model))
         return {self.awaited: job.id, self.begun: spec, self.suggested: name}
 
     def resume_chosen(self, name: str) -> Updates:
@@ -358,11 +360,12 @@ class GalleryTab:
             text = say("Type '{name}' exactly to delete it.", name=name)
             return {self.notice: message(say("Not deleted"), text, "warning")}
         check_idle(self.context, name)
-        self.context.library.delete(name)
+        place = self.context.uploads.delete_gallery(name)
         self.context.left(name)
+        left = say("It was a link: all of it still lies in {folder}.", folder=place) if place else ""
         return {
             self.notice: message(
-                say("'{name}' was deleted", name=name), say("Your image files are untouched."), "good"
+                say("'{name}' was deleted", name=name), left or say("Your image files are untouched."), "good"
             ),
             self.name: "" if adding_to.strip() == name else adding_to,
             self.confirm: "",

@@ -26,7 +26,8 @@ from unifex.ui.components.model_switch import ModelSwitch
 from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.components.train_form import TrainForm, config_of
 from unifex.ui.components.train_jobs import TrainJobs
-from unifex.ui.context import ERRORS, AppContext, name_for
+from unifex.ui.context import ERRORS, AppContext
+from unifex.ui.gallery_names import name_for
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.page_state import Wish
 from unifex.ui.rendering import training_report

@@ -1,0 +1,85 @@
+"""Uploads that nobody waits for: they go with their gallery, and when there shall be room."""
+
+import os
+import time
+from types import SimpleNamespace
+
+import pytest
+from gradio.context import LocalContext
+
+from unifex.cli.settings import Settings
+from unifex.core import disk
+from unifex.data import uploads
+from unifex.data.uploads import UploadedFile, stage
+from unifex.gallery.gallery import GalleryError
+from unifex.gallery.indexing import announce
+from unifex.gallery.library import Library
+from unifex.ui.context import AppContext
+from unifex.ui.server.guard import COOKIE
+from unifex.ui.waiting_uploads import IDLE_SECONDS
+
+
+@pytest.fixture
+def context(tmp_path, embedder):
+    yield AppContext(Settings(library=tmp_path), Library(tmp_path / "library"), embedder)
+    disk.keep_free(0)
+
+
+@pytest.fixture
+def visited(tmp_path, embedder, monkeypatch):
+    """Of a public server that a visitor asks, who may have a megabyte."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    settings = Settings(library=tmp_path, public=True, visitor_megabytes=1)
+    context = AppContext(settings, Library(tmp_path / "library"), embedder)
+    disk.keep_free(0)
+    request = SimpleNamespace(cookies={COOKIE: context.workspaces.new_token()}, client=None)
+    before = LocalContext.request.set(request)
+    context.workspace.touch()
+    yield context
+    LocalContext.request.reset(before)
+
+
+def upload(context, bytes: int = 10):
+    """As it is staged."""
+    sent = context.own.folder.parent / "sent"
+    sent.unlink(missing_ok=True)
+    sent.write_bytes(os.urandom(bytes))
+    return stage(context.library.folder, [UploadedFile(sent, "a/1.png"), UploadedFile(sent, "b/2.png")])
+
+
+def age(folder, seconds: float) -> None:
+    os.utime(folder, (time.time() - seconds,) * 2)
+
+
+def test_an_upload_that_was_to_go_on_into_a_gallery_goes_with_it(context, embedder):
+    of_one, of_both, of_none = (upload(context) for _ in range(3))
+    for name, sources in (("one", (of_one, of_both)), ("other", (of_both,))):
+        gallery = context.library.get_or_create(name, lambda: embedder)
+        for source in sources:
+            announce(gallery, uploads.open_staged(source))
+    context.uploads.delete_gallery("one")
+    assert [root.exists() for root in (of_one, of_both, of_none)] == [False, True, True]
+    assert context.library.names() == ["other"]
+
+
+def test_what_was_staged_and_never_begun_makes_room_for_what_comes_next(visited, embedder):
+    forgotten, begun, asked, fresh = (upload(visited, 260_000) for _ in range(4))
+    announce(visited.library.get_or_create("g", lambda: embedder), uploads.open_staged(begun))
+    job = visited.jobs.start(visited.owner, "index", "h", iter(()), str(asked))
+    job.finished.wait(60)
+    job.state = job.state.RUNNING
+    for root in (forgotten, begun, asked):
+        age(root, IDLE_SECONDS + 60)
+    visited.uploads.check_room()
+    assert [root.exists() for root in (forgotten, begun, asked, fresh)] == [False, True, True, True]
+    upload(visited, 260_000)
+    with pytest.raises(GalleryError, match="delete a gallery or all of your data"):
+        visited.scratch()
+    visited.uploads.delete_gallery("g")
+    assert visited.scratch().is_dir()
+
+
+def test_nobody_is_asked_who_waits_where_nothing_is_old(context):
+    root = upload(context)
+    uploads.sweep(context.library.folder, iter(lambda: pytest.fail("asked"), None))
+    assert root.exists()
