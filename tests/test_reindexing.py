@@ -17,7 +17,8 @@ from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.data.item import SourceError
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.indexing import Pace, PruneRefused, forget, index
+from unifex.gallery.indexing import Pace, PruneRefused, index
+from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import AppContext

@@ -152,7 +152,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _forget(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.gallery.indexing import forget
+    from unifex.gallery.known_sources import forget
 
     gallery = library(options).get(options.gallery)
     removed = forget(gallery, options.source)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -26,13 +26,12 @@ from unifex.data.locations import Place
 from unifex.data.sources import open_source
 from unifex.data.video import Video, entries, unfolded
 from unifex.gallery.embedding import embed_items, said_by_file
-from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import Counts, IndexReport, PruneRefused
 from unifex.gallery.known_items import KnownItems, cannot_be_looked_at
 from unifex.gallery.known_videos import KnownVideos
 from unifex.gallery.read_ahead import ReadAhead
-from unifex.gallery.records import Embedded, Registered, Stored
+from unifex.gallery.records import Embedded, Stored
 from unifex.gallery.writer import Writer
 
 STAYS = "what was indexed there before stays"
@@ -74,6 +73,7 @@ def index(
             yield from run.steps()
             run.check_still_there()
             writer.finish_source(run.source_id)
+            run.find_again()
             run.forget_the_old()
             refusal = run.refuse_prune() if prune and not prune_all else None
             pruned = run.prune() if run.prunes and not refusal else 0
@@ -117,39 +117,6 @@ def announce(gallery: Gallery, source: Source) -> None:
         _begin(writer, _as_known(gallery, source))
 
 
-def forget(gallery: Gallery, source: str) -> int:
-    """Forget a source, with all items that no other source has; how many of these. Image files and corrections stay.
-
-    Raises ``GalleryError`` when the gallery was not indexed from there, or is busy.
-    """
-    known = find_source(gallery, source)
-    with gallery.write() as writer:
-        removed = writer.forget_source(known.id).removed
-        gallery.derived.save()
-    return removed
-
-
-def find_source(gallery: Gallery, text: str) -> Registered:
-    """A source of a gallery, however its path is written. Raises ``GalleryError`` that lists those there are."""
-    known = {source.spec: source for source in gallery.sources()}
-    try:
-        return known[locations.known_as(text, known)]
-    except (KeyError, ValueError):  # a path with a NUL is none at all
-        raise GalleryError(
-            say(
-                "gallery '{name}' was not indexed from '{text}' (but from {known})",
-                name=gallery.name,
-                text=text,
-                known=listing(known),
-            )
-        ) from None
-
-
-def listing(specs: Iterable[str]) -> str:
-    """Sources as a sentence names them."""
-    return ", ".join(f"'{spec}'" for spec in specs) or "nothing yet"
-
-
 class _Run:
     """One pass over a source, with its thread pool, its uncommitted batch and its counts."""
 
@@ -169,6 +136,7 @@ class _Run:
         self._seen: set[str] = set()
         self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
         self._videos = KnownVideos(self._known, self._seen, self._unread, rehash)
+        self._failure: SourceError | None = None
         self._batch: list[Embedded] = []
         self._refused: list[Skipped] = []
         self._touched: list[tuple[Stored, Item]] = []
@@ -198,6 +166,8 @@ class _Run:
             self._collect()
             yield from self._report(stage)
         self._commit()
+        if self._failure:
+            raise self._failure
         stage.total = self.counts.done
         yield self._step(stage)
 
@@ -222,7 +192,7 @@ class _Run:
     def _chunks(self) -> Iterator[list[Item]]:
         """New and changed items, as many at a time as the engine wants; an empty list keeps progress going."""
         chunk: list[Item] = []
-        for found in unfolded(entries(self.source), self._videos.known, self._video_met):
+        for found in self._found():
             if isinstance(found, Skipped):
                 self._refuse(found, self._known.by_path.get(found.path))
             elif found.uri in self._seen:
@@ -236,6 +206,13 @@ class _Run:
                 yield []
         if chunk:
             yield chunk
+
+    def _found(self) -> Iterator[Item | Skipped]:
+        """What the source has until it ends or fails, which is told when all that came before is kept."""
+        try:
+            yield from unfolded(entries(self.source), self._videos.known, self._video_met)
+        except SourceError as error:
+            self._failure = error
 
     def _video_met(self, video: Video) -> None:
         for stored in self._videos.left(video):
@@ -330,6 +307,16 @@ class _Run:
                 )
             )
 
+    def find_again(self) -> None:
+        """What the source has no more where nobody can look, and brought anew under another name, has moved."""
+        lost = [stored.id for stored in self.gone() if self._known.places.look(*stored.place) is Place.UNKNOWN]
+        self._found_again(self.writer.find_again(lost))
+
+    def _found_again(self, items: Collection[int]) -> None:
+        self._known.found(items)
+        self.counts.added -= len(items)
+        self.counts.moved += len(items)
+
     def gone(self) -> list[Stored]:
         """What the source had and has no more; nothing of what could not be looked at, or was relocated out of it."""
         if self._unread & {"", "."}:
@@ -375,5 +362,6 @@ class _Run:
         self._ahead.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._commit()
-        self.counts.ended = self.writer.tidy()
+        self.counts.ended = ended = self.writer.tidy()
+        self._found_again(ended.moved)
         self.gallery.derived.save()

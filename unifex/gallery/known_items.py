@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
 from unifex.data import locations
@@ -23,9 +23,9 @@ class KnownItems:
         self.places = Places(specs)
         self._at = writer.stored()
         self._said = writer.listed(source)
-        of_source = [stored for stored in self._at.values() if stored.id in self._said]
-        self.by_path = {self._said[stored.id][0]: stored for stored in of_source}
-        self.listed = frozenset(stored.id for stored in of_source)
+        self._of_source = [stored for stored in self._at.values() if stored.id in self._said]
+        self.by_path = {self._said[stored.id][0]: stored for stored in self._of_source}  # names may print alike
+        self.listed = frozenset(stored.id for stored in self._of_source)
         self._of_content: dict[str, list[Stored]] = defaultdict(list)
         for stored in self._at.values():
             self._of_content[stored.sha256].append(stored)
@@ -91,7 +91,12 @@ class KnownItems:
 
     def not_found(self) -> Iterator[tuple[str, Stored]]:
         """(path, item) of what the source had before, and has not now."""
-        return ((path, stored) for path, stored in self.by_path.items() if stored.id not in self._found | self._left)
+        here = self._found | self._left
+        return ((self._said[stored.id][0], stored) for stored in self._of_source if stored.id not in here)
+
+    def found(self, items: Iterable[int]) -> None:
+        """The source still has these, by id."""
+        self._found.update(items)
 
 
 def cannot_be_looked_at(stored: Stored) -> bool:

@@ -117,3 +117,38 @@ class Facts:
     dim: int
     bytes: int
     unfinished: list[str]
+
+
+@dataclass(frozen=True)
+class Unlisted:
+    """What came of a source that has something no more: items ``removed``, and ``relabelled`` as others say."""
+
+    removed: int
+    relabelled: int
+
+
+@dataclass(frozen=True)
+class Relocated:
+    """``sources`` and ``items`` that are at the new place now; ``joined`` had been indexed there already."""
+
+    sources: int
+    items: int
+    joined: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What people said of ``items`` whose pictures are there no more; ``path``: of the first. ``moved``: those that
+    had been taken for new ones."""
+
+    path: str = ""
+    items: int = 0
+    corrections: int = 0
+    tags: int = 0
+    moved: frozenset[int] = frozenset()
+
+    def and_of(self, path: str, corrections: int, tags: int) -> Ended:
+        """With what was said of one more, if anything was."""
+        if not (corrections or tags):
+            return self
+        return Ended(self.path or path, self.items + 1, self.corrections + corrections, self.tags + tags, self.moved)
