@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.drawing import encoded, picture
-from tests.support.galleries import make_model, run_index
+from tests.support.galleries import run_index
 from tests.support.walking import walk, write_zip
 from unifex.core import text
 from unifex.core.images import ImageError, content_hash, decode
@@ -258,9 +258,9 @@ def _publish(rows, to: Path) -> str:
 
 
 @pytest.mark.parametrize("prune", [False, True])
-def test_a_data_set_that_lost_a_row_has_the_same_items_with_their_own_labels(tmp_path, prune):
+def test_a_data_set_that_lost_a_row_has_the_same_items_with_their_own_labels(tmp_path, embedder, prune):
     rows = [(encoded(picture("shapes/disc", view)), label) for view, label in enumerate(("disc", "cross", "ring"))]
-    gallery = Gallery.create(tmp_path / "indexes" / "hub", make_model())
+    gallery = Gallery.create(tmp_path / "indexes" / "hub", embedder)
     spec = _publish(rows, tmp_path / "hub" / "train.parquet")
     run_index(gallery, spec)
     before = {content_hash(data): gallery.item_at(f"train/{row:07d}").id for row, (data, _) in enumerate(rows)}
@@ -274,9 +274,9 @@ def test_a_data_set_that_lost_a_row_has_the_same_items_with_their_own_labels(tmp
     assert run_index(gallery, spec, prune=prune).skipped == 2
 
 
-def test_items_of_an_earlier_version_of_a_data_set_are_not_embedded_anew(tmp_path):
+def test_items_of_an_earlier_version_of_a_data_set_are_not_embedded_anew(tmp_path, embedder):
     spec = _publish([(DISC, "disc")], tmp_path / "hub" / "train.parquet")
-    gallery = Gallery.create(tmp_path / "indexes" / "hub", make_model())
+    gallery = Gallery.create(tmp_path / "indexes" / "hub", embedder)
     run_index(gallery, spec)
     with gallery.database.connect() as connection:
         connection.execute("UPDATE items SET stamp = '0'")  # as they were noted
@@ -284,13 +284,13 @@ def test_items_of_an_earlier_version_of_a_data_set_are_not_embedded_anew(tmp_pat
     assert (report.added, report.skipped, report.moved) == (0, 1, 0)
 
 
-def test_what_came_before_the_damage_of_a_data_set_is_kept(tmp_path):
+def test_what_came_before_the_damage_of_a_data_set_is_kept(tmp_path, embedder):
     pictures = [encoded(picture("shapes/disc", number)) for number in range(4)]
     _publish([(data, "disc") for data in pictures[:2]], tmp_path / "hub" / "train-0.parquet")
     spec = _publish([(data, "disc") for data in pictures[2:]], damaged := tmp_path / "hub" / "train-1.parquet")
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[: len(whole) // 2])
-    gallery = Gallery.create(tmp_path / "indexes" / "hub", make_model())
+    gallery = Gallery.create(tmp_path / "indexes" / "hub", embedder)
     with pytest.raises(SourceError, match="cannot be read beyond row 2"):
         run_index(gallery, spec)
     assert (len(gallery), gallery.unfinished()) == (2, [spec])
