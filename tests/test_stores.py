@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import shutil
+import unicodedata
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,9 +20,12 @@ from tests.support import stub_hub, web_store
 from tests.support.drawing import encoded, picture
 from unifex.cli.main import main
 from unifex.data import addresses, locations, store_failures, stores
-from unifex.data.item import SourceError
+from unifex.data.item import Item, Options, SourceError
 from unifex.data.locations import Place
 from unifex.data.sources import open_source
+from unifex.data.store_tree import StoreTree
+from unifex.data.stores import Entry
+from unifex.data.tree import Node, TreeImages
 from unifex.exports.export import sent
 from unifex.exports.formats import FORMATS
 from unifex.exports.selection import Selection
@@ -555,3 +559,15 @@ def test_every_prefix_is_a_source():
     for prefix in stores.PREFIXES:
         with pytest.raises(SourceError, match="password"):
             open_source(f"{prefix}a:b@c/d")
+
+
+def test_names_of_two_unicode_forms_are_two_files(tmp_path):
+    names = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
+    found = [Entry(Node(f"p/{name}"), f"bucket/p/{name}", name, 3) for name in names]
+    tree = StoreTree(found, lambda entry, first: entry.stamp.encode(), lambda name: f"s3://{name}")
+    items = [item for item in TreeImages(tree, "s3://bucket", Options()) if isinstance(item, Item)]
+    assert [(item.uri, item.read().decode()) for item in items] == [
+        (f"s3://bucket/p/{name}", name) for name in sorted(names)
+    ]
+    (other,) = (name for name in names if name != names[0])
+    assert StoreTree(found[:1], lambda entry, first: b"", str).find(f"p/{other}") == found[0].node
