@@ -205,6 +205,23 @@ def running(app: App) -> Job:
     raise AssertionError("nothing runs")
 
 
+def test_what_ended_a_follower_is_over_when_things_are_looked_at_again(app, folder, gallery, monkeypatch):
+    def fail(*_args, **_options):
+        raise OSError("no more")
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(following, "moments", fail)
+        app.turn(True)
+        app.says("no more")
+        assert ended()
+    app.context.following.refresh()
+    assert followers() == 1
+    add(folder, "new.png")
+    app.says("1 added")
+    assert "new.png" in paths(gallery)
+
+
 @pytest.mark.parametrize(("settings", "why"), [({"public": True}, "on a public server"), ({"read_only": True}, "")])
 def test_strangers_and_readers_follow_nothing(app, gallery, settings, why, monkeypatch):
     app.turn(True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unifex.core.files import write_atomically
 from unifex.data import locations
+from unifex.data.sources import is_called_a_file
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.records import Registered
 
@@ -36,4 +37,6 @@ def folders(gallery: Gallery) -> list[Registered]:
 
 def _is_folder(spec: str) -> bool:
     path = locations.path_of(spec)
-    return path is not None and spec == str(path) and not path.is_file()
+    if path is None or spec != str(path):
+        return False
+    return path.is_dir() if path.exists() else not is_called_a_file(path)
