@@ -6,6 +6,7 @@ gallery leaves it behind, since its folders are somebody else's.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from unifex.core.files import write_atomically
@@ -33,6 +34,17 @@ def set_followed(gallery: Path, on: bool) -> None:
 def folders(gallery: Gallery) -> list[Registered]:
     """Its sources that can be followed: folders of this computer, also where a disk is not mounted now."""
     return [source for source in gallery.sources() if not source.keep and _is_folder(source.spec)]
+
+
+def coming_back(gallery: Gallery, ids: Collection[int]) -> list[int]:
+    """Which of these items its folders would bring back if they were removed: their files are there, and followed."""
+    if not is_followed(gallery.folder):
+        return []
+    sources, wanted = [(source.id,) for source in folders(gallery)], set(ids)
+    with gallery.database.connect() as connection:
+        query = "SELECT id, uri FROM listings JOIN items ON items.id = item WHERE listings.source = ?"
+        listed = [row for source in sources for row in connection.execute(query, source)]
+    return sorted({item for item, uri in listed if item in wanted and locations.is_there(uri)})
 
 
 def _is_folder(spec: str) -> bool:
