@@ -274,9 +274,7 @@ def test_what_is_removed_from_a_followed_gallery_does_not_come_back(app, gallery
     assert "are left out, as they would come back" in removal.ask_to_remove(gallery.name, paths_of)
     told = str(removal.remove_items(gallery.name, paths_of)[removal.notice])
     assert "1 image removed, 1 image left out" in told
-    assert (
-        main(["remove", "signs/cross/1.png", "--gallery", gallery.name, "--library", str(gallery.folder.parent)]) == 0
-    )
+    assert main(["remove", gallery.name, "signs/cross/1.png", "--library", str(gallery.folder.parent)]) == 0
     assert "1 image left out: the gallery follows its folder" in capsys.readouterr().out
     add(folder, "new.png")
     assert run_index(gallery, folder, prune=True).added == 1
