@@ -285,3 +285,36 @@ def test_only_use_moves_a_gallery_to_another_neck(gallery, folder, embedder):
     assert {path: path.read_bytes() for path in before} == before
     assert not (gallery.folder / "neighbours.npz").exists()
     assert Gallery.open(gallery.folder).config.model == "unifex-lite-4"
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_copy_of_a_few_takes_nothing_from_a_disk_that_is_away(gallery, folder, tmp_path, flat):
+    correct(gallery, "shapes/disc/0.png", "mine")
+    before = items(gallery)
+    for number, path in enumerate(sorted(folder.rglob("*.png"))[:3]):
+        copy = tmp_path / "copies" / (f"{number}.png" if flat else path.relative_to(folder))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    folder.rename(tmp_path / "unplugged")
+    assert counts(run_index(gallery, tmp_path / "copies"))[::2] == (3, 0, 0)
+    (tmp_path / "unplugged").rename(folder)
+    assert counts(run_index(gallery, folder)) == (0, 24, 0, 0, 0)
+    with gallery.database.connect() as connection:
+        at = "SELECT path, id, domain, label FROM shown WHERE uri LIKE ?"
+        assert {path: rest for path, *rest in connection.execute(at, (f"{folder.as_posix()}/%",))} == {
+            path: list(said) for path, said in before.items()
+        }
+
+
+@pytest.mark.parametrize("where", ["folder", "part", "zip"])
+def test_what_went_as_a_whole_is_the_same_wherever_it_is_now(gallery, folder, tmp_path, where):
+    before = ids(gallery)
+    if where == "zip":
+        there = zipped(folder, tmp_path / "packed.zip")
+        shutil.rmtree(folder)
+    else:
+        there = folder.rename(tmp_path / "new-disk")
+    part = there / "shapes" if where == "part" else there
+    moved = sum(path.startswith("shapes/") for path in before) if where == "part" else len(before)
+    assert counts(run_index(gallery, part))[:3] == (0, 0, moved)
+    assert set(ids(gallery).values()) == set(before.values())
