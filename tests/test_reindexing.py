@@ -16,8 +16,9 @@ from tests.support.reindexing import correct, counts, ids, items, zipped
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.data.item import SourceError
+from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.indexing import Pace, PruneRefused, index
+from unifex.gallery.indexing import Pace, PruneRefused, announce, index
 from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
 from unifex.ui.components.item_view import ItemView
@@ -318,3 +319,12 @@ def test_what_went_as_a_whole_is_the_same_wherever_it_is_now(gallery, folder, tm
     moved = sum(path.startswith("shapes/") for path in before) if where == "part" else len(before)
     assert counts(run_index(gallery, part))[:3] == (0, 0, moved)
     assert set(ids(gallery).values()) == set(before.values())
+
+
+def test_a_source_that_waits_for_its_turn_is_remembered_while_its_disk_is_away(gallery, folder, tmp_path):
+    shutil.copytree(folder / "shapes" / "disc", tmp_path / "usb")
+    announce(gallery, open_source(str(tmp_path / "usb")))
+    (tmp_path / "usb").rename(tmp_path / "unplugged")
+    (folder / "shapes/disc/0.png").rename(folder / "moved.png")
+    assert run_index(gallery, folder).moved == 1
+    assert gallery.unfinished() == [str(tmp_path / "usb")]

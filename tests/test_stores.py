@@ -10,7 +10,7 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -317,6 +317,17 @@ def test_each_refusal_is_named_and_nothing_is_lost(web, address, index, gallery,
     assert index(address)[1]["skipped"] == 6
     web.faults = {f"{folder}/": "page"}
     assert "its page lists nothing" in index(address, "--prune-all")[2]
+
+
+@pytest.mark.parametrize("link", [
+    lambda folder, name: f"{folder}{name}", lambda folder, name: f"{quote(folder)}{name}",
+    lambda folder, name: f"{quote(folder).replace('m', '%6d')}{name}", lambda folder, name: name.replace("%20", " "),
+])  # fmt: skip
+def test_links_of_a_page_are_known_however_they_are_quoted(web, address, index, gallery, link):
+    assert index(address)[1]["items"] == 6
+    web.link = link
+    code, report, _ = index(address, "--prune-all")
+    assert (code, report["added"], report["skipped"], len(gallery())) == (0, 0, 6, 6)
 
 
 def test_a_part_that_cannot_be_listed_ends_what_a_table_names(web, address, index, photos):

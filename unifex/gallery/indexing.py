@@ -353,7 +353,8 @@ class _Run:
         covered = self.writer.covered(self.source_id)
         listed = self.gallery.database.listed_items() if covered else {}
         for known in covered:
-            place, had_items = locations.path_of(known.spec), self.counts.moved or known.id in listed
+            place = locations.path_of(known.spec)
+            had_items = known.id in listed or (known.complete and self.counts.moved)
             if had_items and place and not (place.exists() and place == place.resolve()):
                 self.counts.relabelled += self.writer.forget_source(known.id).relabelled
 
