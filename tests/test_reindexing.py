@@ -21,6 +21,7 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import Pace, PruneRefused, announce, index
 from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
+from unifex.ui.components.index_jobs import IndexJobs
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import AppContext
 
@@ -328,3 +329,26 @@ def test_a_source_that_waits_for_its_turn_is_remembered_while_its_disk_is_away(g
     (folder / "shapes/disc/0.png").rename(folder / "moved.png")
     assert run_index(gallery, folder).moved == 1
     assert gallery.unfinished() == [str(tmp_path / "usb")]
+
+
+@pytest.mark.parametrize("gone", ["prune", "prune all"])
+def test_what_is_resumed_does_what_was_asked_for(gallery, folder, gone):
+    (folder / "shapes/disc/0.png").unlink()
+    changed = folder / "shapes/disc/1.png"
+    status, data = changed.stat(), encoded(picture("signs/cross", 99))
+    changed.write_bytes(data.ljust(status.st_size, b"\0")[: max(status.st_size, len(data))])
+    stamp = f"{changed.stat().st_size}-{status.st_mtime_ns}"
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with gallery.database.connect() as connection:
+        connection.execute("UPDATE items SET stamp = ? WHERE path = 'shapes/disc/1.png'", (stamp,))
+    library = Library(gallery.folder.parent)
+    context = AppContext(Settings(library=library.folder), library, gallery.embedder)
+    context.ready.set()
+    looking = index(gallery, str(folder), gone == "prune", gone == "prune all", True)
+    next(looking)
+    looking.close()  # cancelled
+    job = IndexJobs(context).resume(gallery.name)
+    assert job.finished.wait(60)
+    assert (job.result.removed, job.result.added, gallery.unfinished()) == (1, 1, [])
+    assert "asked" not in gallery.sources()[0].options
+    context.close()

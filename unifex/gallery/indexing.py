@@ -31,7 +31,7 @@ from unifex.gallery.index_report import Counts, IndexReport, PruneRefused
 from unifex.gallery.known_items import KnownItems, cannot_be_looked_at
 from unifex.gallery.known_videos import KnownVideos
 from unifex.gallery.read_ahead import ReadAhead
-from unifex.gallery.records import Embedded, Stored
+from unifex.gallery.records import Asked, Embedded, Stored
 from unifex.gallery.writer import Writer
 
 STAYS = "what was indexed there before stays"
@@ -63,16 +63,17 @@ def index(
     Unchanged items are skipped without being read; ``rehash`` reads all, for changes that kept size and time. Closing
     the generator commits what was done; indexing the same source again goes on from there. ``prune`` removes items
     that are no longer in this source, but nothing that could not be looked at; ``prune_all`` also when less than half
-    is left. Raises ``SourceError``, ``GalleryError``, and :class:`PruneRefused` when all is indexed, nothing removed.
+    is left. All three are kept with the source until it is finished. Raises ``SourceError``, ``GalleryError``, and
+    :class:`PruneRefused` when all is indexed, nothing removed.
     """
     source = open_source(source) if isinstance(source, str) else source
     source = _as_known(gallery, source)
     with gallery.write() as writer:
-        run = _Run(gallery, writer, source, rehash, prune or prune_all, pace)
+        run = _Run(gallery, writer, source, Asked(prune, prune_all, rehash), pace)
         try:
             yield from run.steps()
             run.check_still_there()
-            writer.finish_source(run.source_id)
+            writer.finish_source(run.source_id, source.options.to_json())
             run.find_again()
             run.forget_the_old()
             refusal = run.refuse_prune() if prune and not prune_all else None
@@ -103,29 +104,29 @@ def _as_known(gallery: Gallery, source: Source) -> Source:
     return source if spec == source.spec else open_source(spec, options=source.options)
 
 
-def _begin(writer: Writer, source: Source) -> int:
+def _begin(writer: Writer, source: Source, asked: Asked) -> int:
     options, by_layout = source.options, getattr(source, "by_layout", False)
-    return writer.begin_source(source.spec, options.keep, options.to_json(), by_layout)
+    return writer.begin_source(source.spec, options.keep, asked.beside(options), by_layout)
 
 
-def announce(gallery: Gallery, source: Source) -> None:
+def announce(gallery: Gallery, source: Source, asked: Asked = Asked()) -> None:
     """A source is going to be indexed: should the program end before its turn comes, it is known as unfinished.
 
     Raises ``GalleryBusy`` while the gallery is being written.
     """
     with gallery.write() as writer:
-        _begin(writer, _as_known(gallery, source))
+        _begin(writer, _as_known(gallery, source), asked)
 
 
 class _Run:
     """One pass over a source, with its thread pool, its uncommitted batch and its counts."""
 
-    def __init__(self, gallery: Gallery, writer: Writer, source: Source, rehash: bool, prunes: bool, pace: Pace):
-        self.gallery, self.writer, self.source, self.rehash, self.prunes = gallery, writer, source, rehash, prunes
-        self.pace = pace
+    def __init__(self, gallery: Gallery, writer: Writer, source: Source, asked: Asked, pace: Pace):
+        self.gallery, self.writer, self.source, self.pace = gallery, writer, source, pace
+        self.rehash, self.prunes = asked.rehash, asked.prunes
         self.counts = Counts()
         self.spoiled: set[int] = set()  # items whose file is no image any more
-        self.source_id = _begin(writer, source)
+        self.source_id = _begin(writer, source, asked)
         self._identity = locations.identity(source.spec)
         self._embedder = gallery.embedder
         self._known = KnownItems(writer, self.source_id, [known.spec for known in gallery.sources()])
@@ -135,7 +136,7 @@ class _Run:
         self._met = self._unchanged = 0  # of what is there already: found again, and not read since it is as it was
         self._seen: set[str] = set()
         self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
-        self._videos = KnownVideos(self._known, self._seen, self._unread, rehash)
+        self._videos = KnownVideos(self._known, self._seen, self._unread, asked.rehash)
         self._failure: SourceError | None = None
         self._batch: list[Embedded] = []
         self._refused: list[Skipped] = []

@@ -74,10 +74,11 @@ class Writer:
             )
             return one(connection, "SELECT id FROM sources WHERE spec = ?", spec)
 
-    def finish_source(self, source: int) -> None:
-        """The whole source has been seen."""
+    def finish_source(self, source: int, options: str | None = None) -> None:
+        """The whole source has been seen; ``options`` are kept with it from now on."""
         with self._database.connect() as connection:
-            connection.execute("UPDATE sources SET complete = 1 WHERE id = ?", (source,))
+            finish = "UPDATE sources SET complete = 1, options = COALESCE(?, options) WHERE id = ?"
+            connection.execute(finish, (options, source))
 
     def stored(self) -> dict[str, Stored]:
         """What is there already, by uri."""
