@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
@@ -211,6 +212,7 @@ class Way:
 
     def __init__(self, exclude: Sequence[str], find: Callable[[str], Node | None] = lambda path: None):
         self.exclude, self._find = exclude, find
+        self._is_gallery = lru_cache(maxsize=1024)(self._has_gallery_files)
         self._folder = ""
         self._found: tuple[str, str] | None = None
 
@@ -221,16 +223,20 @@ class Way:
             self._folder = folder
             ends = [place for place, letter in enumerate(folder) if letter == "/"]
             ways = (folder[:end] for end in (*ends, len(folder)))
-            self._found = next((found for way in ways if (found := self._own(way) or self._gallery(way))), None)
+            self._found = next((found for way in ways if (found := self._folder_on_the_way(way))), None)
         return self._found or self._own(path)
 
     def _own(self, path: str) -> tuple[str, str] | None:
         reason = service(posixpath.basename(path)) or excluded_by(path, self.exclude)
         return (path, reason) if reason else None
 
-    def _gallery(self, folder: str) -> tuple[str, str] | None:
-        is_one = all(self._find(f"{folder}/{name}") for name in GALLERY_FILES)
-        return (folder, say("a gallery of UniFEx, not images")) if is_one else None
+    def _folder_on_the_way(self, folder: str) -> tuple[str, str] | None:
+        if found := self._own(folder):
+            return found
+        return (folder, say("a gallery of UniFEx, not images")) if self._is_gallery(folder) else None
+
+    def _has_gallery_files(self, folder: str) -> bool:
+        return all(self._find(f"{folder}/{name}") for name in GALLERY_FILES)
 
 
 def excluded_by(path: str, globs: Sequence[str]) -> str:

@@ -68,8 +68,8 @@ class _Watch:
         return self._is_of_library(path) or is_service(below.as_posix()) or any(map(_is_gallery, on_the_way))
 
     def enters(self, folder: Path) -> bool:
-        """Whether there may be pictures in a folder that lies in one where there may be."""
-        return not (self._is_of_library(folder) or service(folder.name) or _is_gallery(folder))
+        """Whether there may be pictures in a folder of one where there may be; a gallery is known when it is listed."""
+        return not (self._is_of_library(folder) or service(folder.name))
 
     def _is_of_library(self, path: Path) -> bool:
         """One that holds the folder, or is it, has more in it than galleries."""
@@ -173,6 +173,9 @@ def _fingerprint(watch: _Watch) -> int:
     for place, folders, files in os.walk(watch.root):
         if watch.stop.is_set():
             break
+        if all(name in files for name in GALLERY_FILES):
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if watch.enters(Path(place, name))]
         for name in files:
             try:
