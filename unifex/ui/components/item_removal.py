@@ -59,7 +59,8 @@ class ItemRemoval:
         )
         if not is_followed(gallery.folder):
             return asked
-        return f"{asked} {say('Those in folders that it follows are left out, as they would come back at once.')}"
+        staying = say("Those in folders that it follows are left out, as they would come back at once.")
+        return f"{asked} {staying}"
 
     def remove_items(self, name: str, lines: str) -> Updates:
         """(gallery, paths) -> notice, the box without what was removed, that something was removed.
@@ -70,6 +71,7 @@ class ItemRemoval:
         with gallery.write() as writer:
             found = gallery.find(lines_of(lines), dropped=True)
             done = changing.remove(gallery, writer, sorted({item for ids in found.values() for item in ids}))
+        told = done.sentence if done.left_out else say("{removed} removed", removed=done.removed)
         missing = [path for path, ids in found.items() if not ids]
         text = (
             say("No item is called: {missing}", missing=", ".join(missing)[:400])
@@ -77,7 +79,7 @@ class ItemRemoval:
             else say("The image files are untouched.")
         )
         return {
-            self.notice: message(done.sentence, text, "warning" if missing else "good"),
+            self.notice: message(told, text, "warning" if missing else "good"),
             self.paths: "\n".join(missing),
             self.removed: Wish.new(),
         }
