@@ -201,3 +201,25 @@ def test_a_demo_whose_first_start_was_ended_goes_on_at_the_next(demo, tmp_path, 
     jobs = context.jobs.of("")
     context.close()
     assert [(job.kind, job.name) for job in jobs] == [("index", DEMO_GALLERY)] * drawn
+
+
+def test_files_of_other_programs_stay_when_a_killed_writer_is_cleaned_up_after(gallery):
+    database, sha256 = gallery.database, "ab" * 32
+    names = (
+        "features/._00001.npy",
+        "features/00001 (conflicted copy).npy",
+        "thumbs/ab/@eaDir/x",
+        "a.tmp",
+        "views/ab/x",
+    )
+    theirs = [gallery.folder / name for name in (*names, f"thumbs/ab/{sha256} (conflicted copy).jpg")]
+    thumbnail, _ = database.thumbnail_paths(sha256)
+    ours = [database.shard_path(99), thumbnail, thumbnail.with_name(f"{thumbnail.name}.17-4.tmp")]
+    ours += [gallery.folder / "items.json.17-4.tmp", gallery.folder / "features" / "00001.npy.17-4.tmp"]
+    for path in (*theirs, *ours):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    database.writing_path.touch()
+    with gallery.write():
+        pass
+    assert [path for path in (*theirs, *ours) if path.exists()] == theirs

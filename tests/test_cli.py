@@ -252,7 +252,7 @@ def test_galleries_info_remove_models(built, unifex):
     assert [Path(source).name for source in info["sources"]] == ["pictures"]
     assert info["index"] == {"kind": "exact, 256-d", "exact": True, "recall_at_10": 1.0}
     _, removed, _ = unifex("remove", "drawn", "shapes/disc/0.png", "shapes/disc/1.png", "--json")
-    assert removed == {"gallery": "drawn", "removed": 2, "items": 22}
+    assert removed == {"gallery": "drawn", "removed": 2, "left_out": 0, "items": 22}
     _, models, _ = unifex("models", "--json")
     assert [(m["name"], m["backbone"], m["dims"]) for m in models["models"]] == [
         (name, "lite0-lite2" if "base" in name else "lite0", [64, 128, 256, 512]) for name in BUNDLED

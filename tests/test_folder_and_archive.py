@@ -17,6 +17,7 @@ from PIL import Image
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
+from tests.support.walking import walk, write_zip
 from unifex.data import uploads
 from unifex.data.item import Item, Options, Skipped, SourceError
 from unifex.data.sources import open_source, require_items
@@ -370,3 +371,34 @@ def test_what_people_type_means_the_label_in_whichever_form(tmp_path, embedder):
         filters.check_known(gallery)
         assert filters.mask(gallery.snapshot()).sum() == 2
     assert relabel(gallery.item_at("Bäume/eiche/1.png"), BAEUME_APART).label == BAEUME
+
+
+def test_a_gallery_in_a_folder_is_passed_over(tmp_path, embedder):
+    (tmp_path / "cat").mkdir()
+    for path in (tmp_path / "a.png", tmp_path / "cat" / "b.png"):
+        path.write_bytes(encoded(picture("shapes/disc", len(path.name))))
+    gallery = Gallery.create(tmp_path / "indexes" / "mine", embedder)
+    for _ in range(2):  # its own thumbnails were more each time
+        assert run_index(gallery, tmp_path).items == 2
+    items, refused = walk(tmp_path)
+    assert (list(items), refused["indexes/mine"]) == (
+        ["a.png", "cat/b.png"],
+        "skipped: a gallery of UniFEx, not images",
+    )
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert list(walk(write_zip(tmp_path / "all.zip", files))[0]) == ["a.png", "cat/b.png"]
+    with pytest.raises(SourceError, match="is a gallery, not images"):
+        open_source(str(gallery.folder))
+
+
+def test_items_whose_names_print_alike_are_each_removed_when_they_are_gone(tmp_path, embedder):
+    names = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
+    for view, name in enumerate((*names, "a.png", "b.png", "c.png")):
+        (tmp_path / name).write_bytes(encoded(picture("shapes/disc", view)))
+    if len(list(tmp_path.iterdir())) < 5:
+        pytest.skip("a disk that writes names in one form")
+    gallery = Gallery.create(tmp_path / ".indexes" / "drawn", embedder)
+    assert run_index(gallery, tmp_path).added == 5
+    for left, name in zip((4, 3), names):
+        (tmp_path / name).unlink()
+        assert run_index(gallery, tmp_path, prune=True).items == left

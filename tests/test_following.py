@@ -12,16 +12,19 @@ import pytest
 
 from tests.support import drawing
 from tests.support.galleries import run_index
+from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.core.jobs import Job
 from unifex.core.progress import Step
 from unifex.data import uploads
+from unifex.gallery.followed import folders, set_followed
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.gallery.watching import Patience
 from unifex.ui import following
 from unifex.ui.components.follow_switch import FollowSwitch
 from unifex.ui.components.gallery_sources import GallerySources
+from unifex.ui.components.item_removal import ItemRemoval
 from unifex.ui.context import AppContext
 from unifex.ui.tabs.gallery_tab import GalleryTab
 
@@ -205,6 +208,23 @@ def running(app: App) -> Job:
     raise AssertionError("nothing runs")
 
 
+def test_what_ended_a_follower_is_over_when_things_are_looked_at_again(app, folder, gallery, monkeypatch):
+    def fail(*_args, **_options):
+        raise OSError("no more")
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(following, "moments", fail)
+        app.turn(True)
+        app.says("No more")
+        assert ended()
+    app.context.following.refresh()
+    assert followers() == 1
+    add(folder, "new.png")
+    app.says("1 added")
+    assert "new.png" in paths(gallery)
+
+
 @pytest.mark.parametrize(("settings", "why"), [({"public": True}, "on a public server"), ({"read_only": True}, "")])
 def test_strangers_and_readers_follow_nothing(app, gallery, settings, why, monkeypatch):
     app.turn(True)
@@ -240,3 +260,35 @@ def test_without_the_extra_it_is_polled_and_the_remedy_named(app, folder, galler
     add(folder, "new.png")
     app.says("1 added, ")
     assert "new.png" in paths(gallery)
+
+
+def test_what_is_removed_from_a_followed_gallery_does_not_come_back(app, gallery, folder, capsys):
+    app.turn(True)
+    app.context.following.close(10)
+    removal = ItemRemoval(app.context)
+    with gr.Blocks():
+        removal.build()
+        removal.notice = gr.HTML()
+    (folder / "shapes/disc/1.png").unlink()
+    paths_of = "shapes/disc/0.png\nshapes/disc/1.png"
+    assert "are left out, as they would come back" in removal.ask_to_remove(gallery.name, paths_of)
+    told = str(removal.remove_items(gallery.name, paths_of)[removal.notice])
+    assert "1 image removed, 1 image left out" in told
+    assert main(["remove", gallery.name, "signs/cross/1.png", "--library", str(gallery.folder.parent)]) == 0
+    assert "1 image left out: the gallery follows its folder" in capsys.readouterr().out
+    add(folder, "new.png")
+    assert run_index(gallery, folder, prune=True).added == 1
+    gone = {"shapes/disc/0.png", "shapes/disc/1.png", "signs/cross/1.png"}
+    assert "new.png" in paths(gallery)
+    assert not paths(gallery) & gone
+    set_followed(gallery.folder, False)
+    assert "left out" not in removal.ask_to_remove(gallery.name, "shapes/disc/0.png")
+
+
+def test_a_list_that_was_deleted_is_no_folder(gallery, folder):
+    (table := folder.parent / "list.csv").write_text(f"path,label\n{folder.name}/shapes/disc/0.png,x\n")
+    run_index(gallery, table)
+    table.unlink()
+    assert [source.spec for source in folders(gallery)] == [str(folder)]
+    folder.rename(folder.parent / "away")
+    assert [source.spec for source in folders(gallery)] == [str(folder)]

@@ -12,7 +12,7 @@ from tests.support.galleries import run_index
 from tests.support.reindexing import counts, items, labels, zipped
 from unifex.gallery import bundle
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.indexing import forget
+from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
 
 PARTS = ["shapes", "shapes/disc", "shapes/disc/0.png", "deep", "deep/cars", "deep/cars/audi", "deep/cars/audi/a4"]

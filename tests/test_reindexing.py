@@ -16,9 +16,12 @@ from tests.support.reindexing import correct, counts, ids, items, zipped
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.data.item import SourceError
+from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.indexing import Pace, PruneRefused, forget, index
+from unifex.gallery.indexing import Pace, PruneRefused, announce, index
+from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
+from unifex.ui.components.index_jobs import IndexJobs
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import AppContext
 
@@ -284,3 +287,68 @@ def test_only_use_moves_a_gallery_to_another_neck(gallery, folder, embedder):
     assert {path: path.read_bytes() for path in before} == before
     assert not (gallery.folder / "neighbours.npz").exists()
     assert Gallery.open(gallery.folder).config.model == "unifex-lite-4"
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_copy_of_a_few_takes_nothing_from_a_disk_that_is_away(gallery, folder, tmp_path, flat):
+    correct(gallery, "shapes/disc/0.png", "mine")
+    before = items(gallery)
+    for number, path in enumerate(sorted(folder.rglob("*.png"))[:3]):
+        copy = tmp_path / "copies" / (f"{number}.png" if flat else path.relative_to(folder))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    folder.rename(tmp_path / "unplugged")
+    assert counts(run_index(gallery, tmp_path / "copies"))[::2] == (3, 0, 0)
+    (tmp_path / "unplugged").rename(folder)
+    assert counts(run_index(gallery, folder)) == (0, 24, 0, 0, 0)
+    with gallery.database.connect() as connection:
+        at = "SELECT path, id, domain, label FROM shown WHERE uri LIKE ?"
+        assert {path: rest for path, *rest in connection.execute(at, (f"{folder.as_posix()}/%",))} == {
+            path: list(said) for path, said in before.items()
+        }
+
+
+@pytest.mark.parametrize("where", ["folder", "part", "zip"])
+def test_what_went_as_a_whole_is_the_same_wherever_it_is_now(gallery, folder, tmp_path, where):
+    before = ids(gallery)
+    if where == "zip":
+        there = zipped(folder, tmp_path / "packed.zip")
+        shutil.rmtree(folder)
+    else:
+        there = folder.rename(tmp_path / "new-disk")
+    part = there / "shapes" if where == "part" else there
+    moved = sum(path.startswith("shapes/") for path in before) if where == "part" else len(before)
+    assert counts(run_index(gallery, part))[:3] == (0, 0, moved)
+    assert set(ids(gallery).values()) == set(before.values())
+
+
+def test_a_source_that_waits_for_its_turn_is_remembered_while_its_disk_is_away(gallery, folder, tmp_path):
+    shutil.copytree(folder / "shapes" / "disc", tmp_path / "usb")
+    announce(gallery, open_source(str(tmp_path / "usb")))
+    (tmp_path / "usb").rename(tmp_path / "unplugged")
+    (folder / "shapes/disc/0.png").rename(folder / "moved.png")
+    assert run_index(gallery, folder).moved == 1
+    assert gallery.unfinished() == [str(tmp_path / "usb")]
+
+
+@pytest.mark.parametrize("gone", ["prune", "prune all"])
+def test_what_is_resumed_does_what_was_asked_for(gallery, folder, gone):
+    (folder / "shapes/disc/0.png").unlink()
+    changed = folder / "shapes/disc/1.png"
+    status, data = changed.stat(), encoded(picture("signs/cross", 99))
+    changed.write_bytes(data.ljust(status.st_size, b"\0")[: max(status.st_size, len(data))])
+    stamp = f"{changed.stat().st_size}-{status.st_mtime_ns}"
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with gallery.database.connect() as connection:
+        connection.execute("UPDATE items SET stamp = ? WHERE path = 'shapes/disc/1.png'", (stamp,))
+    library = Library(gallery.folder.parent)
+    context = AppContext(Settings(library=library.folder), library, gallery.embedder)
+    context.ready.set()
+    looking = index(gallery, str(folder), gone == "prune", gone == "prune all", True)
+    next(looking)
+    looking.close()  # cancelled
+    job = IndexJobs(context).resume(gallery.name)
+    assert job.finished.wait(60)
+    assert (job.result.removed, job.result.added, gallery.unfinished()) == (1, 1, [])
+    assert "asked" not in gallery.sources()[0].options
+    context.close()

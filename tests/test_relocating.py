@@ -14,7 +14,7 @@ from tests.support.reindexing import correct, counts, items, labels
 from unifex.cli.main import main
 from unifex.data import locations
 from unifex.gallery.gallery import GalleryError
-from unifex.gallery.indexing import forget
+from unifex.gallery.known_sources import forget
 from unifex.gallery.relocating import relocate
 
 

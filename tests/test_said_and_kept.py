@@ -19,7 +19,7 @@ from unifex.core.locks import lock_in_folder
 from unifex.core.progress import finish
 from unifex.gallery import bundle, corrections, neighbours, picking
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.indexing import forget
+from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
 from unifex.gallery.other_backbone import index_anew
 from unifex.gallery.relocating import relocate

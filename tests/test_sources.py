@@ -14,9 +14,10 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from tests.support.walking import walk, write_zip
 from unifex.core import text
-from unifex.core.images import ImageError, decode
+from unifex.core.images import ImageError, content_hash, decode
 from unifex.data.item import Item, Labels, Skipped, SourceError, Unread, labels_from_layout
 from unifex.data.sources import open_source
+from unifex.gallery.gallery import Gallery
 
 DISC = encoded(picture("shapes/disc", 0))
 
@@ -244,6 +245,57 @@ def test_hub_data_set_that_is_not_there(tmp_path):
         list(open_source(f"hf:{tmp_path / 'missing'}"))
     with pytest.raises(SourceError, match="form hf:owner/name"):
         open_source("hf:@train")
+
+
+def _publish(rows, to: Path) -> str:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    pictures = [{"bytes": data, "path": None} for data, _ in rows]
+    table = datasets.Dataset.from_dict({"image": pictures, "label": [label for _, label in rows]}, features=features)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(str(to))
+    return f"hf:{to.parent}"
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_data_set_that_lost_a_row_has_the_same_items_with_their_own_labels(tmp_path, embedder, prune):
+    rows = [(encoded(picture("shapes/disc", view)), label) for view, label in enumerate(("disc", "cross", "ring"))]
+    gallery = Gallery.create(tmp_path / "indexes" / "hub", embedder)
+    spec = _publish(rows, tmp_path / "hub" / "train.parquet")
+    run_index(gallery, spec)
+    before = {content_hash(data): gallery.item_at(f"train/{row:07d}").id for row, (data, _) in enumerate(rows)}
+    with gallery.write() as writer:
+        writer.tag([before[content_hash(rows[2][0])]], ["mine"])
+    _publish(rows[1:], tmp_path / "hub" / "train.parquet")
+    report = run_index(gallery, spec, prune=prune)
+    assert (report.added, report.moved, report.removed, report.items) == (0, 2, 0, 2)
+    records = gallery.records([before[content_hash(data)] for data, _ in rows[1:]])
+    assert [(record.label, record.tags) for record in records] == [("cross", ()), ("ring", ("mine",))]
+    assert run_index(gallery, spec, prune=prune).skipped == 2
+
+
+def test_items_of_an_earlier_version_of_a_data_set_are_not_embedded_anew(tmp_path, embedder):
+    spec = _publish([(DISC, "disc")], tmp_path / "hub" / "train.parquet")
+    gallery = Gallery.create(tmp_path / "indexes" / "hub", embedder)
+    run_index(gallery, spec)
+    with gallery.database.connect() as connection:
+        connection.execute("UPDATE items SET stamp = '0'")  # as they were noted
+    report = run_index(gallery, spec)
+    assert (report.added, report.skipped, report.moved) == (0, 1, 0)
+
+
+def test_what_came_before_the_damage_of_a_data_set_is_kept(tmp_path, embedder):
+    pictures = [encoded(picture("shapes/disc", number)) for number in range(4)]
+    _publish([(data, "disc") for data in pictures[:2]], tmp_path / "hub" / "train-0.parquet")
+    spec = _publish([(data, "disc") for data in pictures[2:]], damaged := tmp_path / "hub" / "train-1.parquet")
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    gallery = Gallery.create(tmp_path / "indexes" / "hub", embedder)
+    with pytest.raises(SourceError, match="cannot be read beyond row 2"):
+        run_index(gallery, spec)
+    assert (len(gallery), gallery.unfinished()) == (2, [spec])
+    damaged.write_bytes(whole)
+    assert (run_index(gallery, spec).added, gallery.unfinished()) == (2, [])
 
 
 def test_single_image_and_other_files(tmp_path):

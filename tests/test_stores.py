@@ -5,11 +5,12 @@ import io
 import json
 import logging
 import shutil
+import unicodedata
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -19,9 +20,12 @@ from tests.support import stub_hub, web_store
 from tests.support.drawing import encoded, picture
 from unifex.cli.main import main
 from unifex.data import addresses, locations, store_failures, stores
-from unifex.data.item import SourceError
+from unifex.data.item import Item, Options, SourceError
 from unifex.data.locations import Place
 from unifex.data.sources import open_source
+from unifex.data.store_tree import StoreTree
+from unifex.data.stores import Entry
+from unifex.data.tree import Node, TreeImages
 from unifex.exports.export import sent
 from unifex.exports.formats import FORMATS
 from unifex.exports.selection import Selection
@@ -315,6 +319,17 @@ def test_each_refusal_is_named_and_nothing_is_lost(web, address, index, gallery,
     assert "its page lists nothing" in index(address, "--prune-all")[2]
 
 
+@pytest.mark.parametrize("link", [
+    lambda folder, name: f"{folder}{name}", lambda folder, name: f"{quote(folder)}{name}",
+    lambda folder, name: f"{quote(folder).replace('m', '%6d')}{name}", lambda folder, name: name.replace("%20", " "),
+])  # fmt: skip
+def test_links_of_a_page_are_known_however_they_are_quoted(web, address, index, gallery, link):
+    assert index(address)[1]["items"] == 6
+    web.link = link
+    code, report, _ = index(address, "--prune-all")
+    assert (code, report["added"], report["skipped"], len(gallery())) == (0, 0, 6, 6)
+
+
 def test_a_part_that_cannot_be_listed_ends_what_a_table_names(web, address, index, photos):
     (photos / "manifest.csv").write_text("path\ndisc/0.png\nring/unnamed\n")
     assert index(address)[1]["items"] == 2
@@ -555,3 +570,15 @@ def test_every_prefix_is_a_source():
     for prefix in stores.PREFIXES:
         with pytest.raises(SourceError, match="password"):
             open_source(f"{prefix}a:b@c/d")
+
+
+def test_names_of_two_unicode_forms_are_two_files(tmp_path):
+    names = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
+    found = [Entry(Node(f"p/{name}"), f"bucket/p/{name}", name, 3) for name in names]
+    tree = StoreTree(found, lambda entry, first: entry.stamp.encode(), lambda name: f"s3://{name}")
+    items = [item for item in TreeImages(tree, "s3://bucket", Options()) if isinstance(item, Item)]
+    assert [(item.uri, item.read().decode()) for item in items] == [
+        (f"s3://bucket/p/{name}", name) for name in sorted(names)
+    ]
+    (other,) = (name for name in names if name != names[0])
+    assert StoreTree(found[:1], lambda entry, first: b"", str).find(f"p/{other}") == found[0].node

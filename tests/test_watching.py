@@ -117,13 +117,33 @@ def test_drives_of_the_network_are_polled(tmp_path, monkeypatch):
     assert not watching.must_be_polled(tmp_path / "far")
 
 
-@pytest.mark.parametrize("has", ["nothing", "too few"])
+@pytest.mark.parametrize("polls", [False, True])
+@pytest.mark.parametrize("library", [".", ".."])
+def test_a_folder_in_a_library_is_followed_but_not_its_galleries(tmp_path, library, polls):
+    pytest.importorskip("watchfiles")
+    folder = tmp_path / "Pictures" / "2021"
+    (gallery := folder / "old" / "indexes" / "mine" / "thumbs").mkdir(parents=True)
+    for name in ("gallery.json", "items.sqlite"):
+        (gallery.parent / name).touch()
+    told = moments(folder, folder / library, polls, QUICK)
+    assert next(told) is Moment.RESTED
+    (gallery / "a.jpg").touch()
+    (folder / ".uploads").mkdir()
+    (folder / ".uploads" / "b.jpg").touch()
+    (timer := threading.Timer(1.0, (folder / "a.png").touch)).start()
+    assert next(told) is Moment.RESTED
+    assert (folder / "a.png").exists()  # not before
+    timer.join()
+    told.close()
+
+
+@pytest.mark.parametrize("has", [None, OSError, RuntimeError])
 def test_where_the_system_tells_of_no_changes_it_is_polled(tmp_path, monkeypatch, has):
     def refuse(*_args, **_options):
-        raise OSError("OS file watch limit reached")
+        raise has("OS file watch limit reached")
         yield
 
-    monkeypatch.setitem(sys.modules, "watchfiles", None if has == "nothing" else SimpleNamespace(watch=refuse))
+    monkeypatch.setitem(sys.modules, "watchfiles", SimpleNamespace(watch=refuse) if has else None)
     (tmp_path / "a.png").touch()
     told = moments(tmp_path, tmp_path / "indexes", patience=QUICK)
     assert next(told) is Moment.RESTED

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,11 +16,13 @@ from urllib.parse import quote, unquote, urlsplit
 class WebStore:
     """``faults``: what happens at a path, by its beginning: a status, ``cut``, ``silent``, ``page`` or ``moved``, each
     with `` once`` or for files alone when it begins with ``GET ``. ``latency``: seconds of each answer; ``most``:
-    requests for files that were there at once; ``asked``: all of them."""
+    requests for files that were there at once; ``asked``: all of them; ``link``: (folder, quoted name) -> what its page
+    links to."""
 
     def __init__(self, root: Path, latency: float = 0.0):
         self.root, self.latency = root, latency
         self.faults: dict[str, str] = {}
+        self.link: Callable[[str, str], str] = lambda folder, name: name
         self.most, self._now = 0, 0
         self.asked: list[tuple[str, str]] = []
         self.passwords: list[str | None] = []
@@ -89,7 +91,7 @@ class WebStore:
         elif fault == "page":
             self.send(request, 200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
         elif place.is_dir():
-            names = sorted(f"{quote(entry.name)}{'/' * entry.is_dir()}" for entry in place.iterdir())
+            names = sorted(self.link(path, quote(entry.name)) + "/" * entry.is_dir() for entry in place.iterdir())
             links = ["../", "?C=N;O=D", "https://elsewhere.example/x.png", "/icons/back.png", *names]
             page = "".join(f'<a href="{link}">x</a>' for link in links)
             self.send(request, 200, page.encode(), {"Content-Type": "text/html"})

@@ -89,12 +89,13 @@ def _store(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _remove(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.gallery import changing
+
     gallery = library(options).get(options.gallery)
     with gallery.write() as writer:
-        removed = writer.remove(_ids_of(gallery, options.paths, dropped=True))
-        gallery.derived.refresh()
-    say(options, f"{removed} removed, {len(gallery)} left")
-    return {"gallery": gallery.name, "removed": removed, "items": len(gallery)}
+        done = changing.remove(gallery, writer, _ids_of(gallery, options.paths, dropped=True))
+    say(options, f"{done.sentence if done.left_out else f'{done.removed} removed'}, {len(gallery)} left")
+    return {"gallery": gallery.name, "removed": done.removed, "left_out": done.left_out, "items": len(gallery)}
 
 
 def _tag(options: argparse.Namespace) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _forget(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.gallery.indexing import forget
+    from unifex.gallery.known_sources import forget
 
     gallery = library(options).get(options.gallery)
     removed = forget(gallery, options.source)

@@ -156,10 +156,17 @@ def _all_of(opened: _Opened) -> FileMetadata:
 
 
 def _taken(opened: _Opened) -> str:
-    """By the camera's clock: ``2021-03-04 10:20:30``, or the day alone; empty for what cannot be."""
+    """By the camera's clock: ``2021-03-04 10:20:30``, or the day alone; empty for what cannot be.
+
+    A tag that says no date is as one that is not there.
+    """
     own, exif = opened.ifd(ExifTags.IFD.Exif), opened.exif
     said = (own.get(ExifTags.Base.DateTimeOriginal), own.get(ExifTags.Base.DateTimeDigitized))
-    text = next((str(text) for text in (*said, exif.get(ExifTags.Base.DateTime)) if text), "").strip("\0 ")
+    return next(filter(None, map(_moment, (*said, exif.get(ExifTags.Base.DateTime)))), "")
+
+
+def _moment(said: object) -> str:
+    text = str(said or "").strip("\0 ")
     when = dates.beginning(text) if len(text) >= _LEAST else None
     if when is None or when in _UNSET or not _FIRST_PHOTOGRAPH <= when <= datetime.now() + timedelta(days=1):
         return ""

@@ -18,7 +18,7 @@ from unifex.data.frame_names import EXTENSIONS, is_video
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError, SourceKind
 from unifex.data.manifest import Manifest
 from unifex.data.sidecars import ANNOTATIONS, open_label_file, open_tree
-from unifex.data.tree import LABEL_FILES, RAW, TABLES, Node, is_service, notes
+from unifex.data.tree import GALLERY_FILES, LABEL_FILES, RAW, TABLES, Node, is_service, notes
 from unifex.data.video import Video
 
 LINK = "symbolic link, not followed; --follow-links follows it"
@@ -119,6 +119,8 @@ class FolderTree:
         for name in Path(path).relative_to(here).parts:
             below = os.path.join(here, name)
             if not os.path.lexists(self.root / below):
+                if name.isascii():
+                    return None
                 written = self._names(here).get(unicodedata.normalize("NFC", name))
                 if written is None:
                     return None
@@ -224,6 +226,14 @@ def _open_folder(spec: str, options: Options) -> Source:
     Such a file may also lie in the only folder that is in it, as archives unpack.
     """
     tree = FolderTree(Path(spec).resolve(), options)
+    if all(tree.find(name) for name in GALLERY_FILES):
+        raise SourceError(
+            say(
+                "'{root}' is a gallery, not images: `--library {parent}` has it",
+                root=tree.root,
+                parent=tree.root.parent,
+            )
+        )
     return open_tree(tree, str(tree.root), options, tree.top())
 
 

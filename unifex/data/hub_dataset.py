@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
+from unifex.core import images
+from unifex.core.language import say
 from unifex.data.item import Item, Labels, Options, Skipped, SourceError, SourceKind
 
 
@@ -35,7 +37,7 @@ class HubDataset:
 
     def __iter__(self) -> Iterator[Item | Skipped]:
         rows, picture, label, names = self._open()
-        for number, row in enumerate(rows):
+        for number, row in self._read(rows):
             path = (row[picture] or {}).get("path") or ""
             shown = f"{self.split}/{number:07d}{PurePosixPath(path).suffix}"
             data = (row[picture] or {}).get("bytes")
@@ -47,9 +49,26 @@ class HubDataset:
                 path=shown,
                 read=partial(bytes, data),
                 labels=Labels(_label(row.get(label) if label else None, names), self.name.rpartition("/")[2]),
-                stamp="0",
+                stamp=images.content_hash(data),  # a number may be another row's by now
                 keep=True,
             )
+
+    def _read(self, rows: Iterable[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rows by their numbers. Raises :class:`SourceError` where they end too early."""
+        number = -1
+        try:
+            for number, row in enumerate(rows):
+                yield number, row
+        except Exception as error:  # a damaged file, or no network any more: each library raises its own
+            raise SourceError(
+                say(
+                    "data set '{name}' cannot be read beyond row {number:,} ({reason}); what was done is kept, and "
+                    "indexing it again goes on from there",
+                    name=self.name,
+                    number=number + 1,
+                    reason=str(error)[:300] or type(error).__name__,
+                )
+            ) from error
 
     def _open(self):
         try:
@@ -77,7 +96,7 @@ def _label(value: Any, names: list[str] | None) -> str:
     """What a row says in the column of labels, a number of a class where there are ``names``; -1 is that of none."""
     if names is None:
         return "" if value is None else str(value)
-    return "" if value is None or value < 0 else names[value]
+    return names[value] if value is not None and 0 <= value < len(names) else ""
 
 
 HUB = SourceKind(

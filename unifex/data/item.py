@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -162,7 +162,8 @@ class Options:
         """What :meth:`to_json` gave. Raises :class:`SourceError` for anything else."""
         try:
             values = parse_json(text)
-            return cls(**{**values, "exclude": tuple(map(str, values["exclude"]))})
+            known = {one.name: values[one.name] for one in fields(cls) if one.name in values}
+            return cls(**{**known, "exclude": tuple(map(str, values["exclude"]))})
         except (ValueError, TypeError, KeyError) as error:
             raise SourceError(say("it is not known any more how this source was read; index it again")) from error
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
+from itertools import takewhile
 from pathlib import Path
 from stat import S_ISDIR
 
@@ -20,6 +21,7 @@ from unifex.data.sources import open_source
 from unifex.data.uploads import STAGE
 
 _OF_FILES = r"(?:zip:|m4d:|clip-retrieval:)?"  # what may stand before a path in a uri or a spec
+MOST_LOOKED_AT = 500  # items of a source that is not there, to find where it went
 _PART = r"#(t=\d+\.\d+|-?\d+(,-?\d+){3})\Z"  # of a file: a frame of a video, a box that was cut from an image
 
 
@@ -33,14 +35,18 @@ class Place(Enum):
 
 
 class Places:
-    """Looks at places on behalf of one run. ``specs``: of all sources of the gallery; archives are opened once, and
-    stores listed once."""
+    """Looks at places on behalf of one run. ``specs``: of all sources of the gallery, ``uris``: of all its items;
+    archives are opened once, and stores listed once."""
 
-    def __init__(self, specs: Sequence[str]):
+    def __init__(self, specs: Sequence[str], uris: Collection[str] = ()):
         self._holders = {spec: f"zip:{Path(spec).as_posix()}!" for spec in specs if path_of(spec)}
         self._holders |= {spec: f"{spec}/" for spec in specs if store_tree.is_address(spec)}
         self._emptied = [f"{Path(spec).as_posix()}/" for spec in specs if is_emptied(spec)]
         self._contents: dict[str, dict[str, str] | Place] = {}
+        roots = {root for spec in specs if (root := absent_root(spec))}
+        starts = [re.compile(rf"(zip:)?{re.escape(root)}[/!]") for root in roots]
+        self._away = {start: [uri for uri in uris if start.match(uri)] for start in starts}
+        self._moved: dict[tuple[str, str], bool] = {}
 
     def look(self, uri: str, stamp: str, sha256: str) -> Place:
         """``stamp`` and ``sha256`` are what was found there when it was indexed."""
@@ -61,17 +67,52 @@ class Places:
         found = self.look(uri, stamp, sha256)
         return found is Place.CHANGED or (found is Place.ABSENT and not uri.startswith(tuple(self._emptied)))
 
+    def may_have_moved(self, uri: str, there: str) -> bool:
+        """Whether what left a place may be what is found at another, and not a copy of it.
+
+        Where its whole source is not there, the disk may be away: then most of that must lie at the new place, too.
+        """
+        below = next((uris for start, uris in self._away.items() if start.match(uri)), None)
+        if below is None:
+            return True
+        tail = _common_tail(uri, there)
+        old, new = uri[: len(uri) - len(tail)], there[: len(there) - len(tail)]
+        if (old, new) not in self._moved:
+            sample = below[:: len(below) // MOST_LOOKED_AT + 1]
+            found = sum(self._lies_at(new + uri[len(old) :]) for uri in sample if uri.startswith(old)) if tail else 0
+            self._moved[old, new] = 2 * found > len(sample)
+        return self._moved[old, new]
+
+    def _lies_at(self, uri: str) -> bool:
+        if uri.startswith("zip:") or store_tree.is_address(uri):
+            contents = self._held(uri)
+            return isinstance(contents, dict) and uri in contents
+        return is_there(uri)
+
     def _look_into_holder(self, uri: str, stamp: str) -> Place:
+        contents = self._held(uri)
+        if isinstance(contents, Place):
+            return contents
+        found = contents.get(uri)
+        return Place.ABSENT if found is None else Place.SAME if found in (stamp, "") else Place.CHANGED
+
+    def _held(self, uri: str) -> dict[str, str] | Place:
+        """uri -> stamp of all that is in the archive or store which holds it, or why nobody knows."""
         holder = max((spec for spec, start in self._holders.items() if uri.startswith(start)), key=len, default=None)
         if holder is None:
             return Place.UNKNOWN
         if holder not in self._contents:
             self._contents[holder] = _stored(holder) if store_tree.is_address(holder) else _contents(holder)
-        contents = self._contents[holder]
-        if isinstance(contents, Place):
-            return contents
-        found = contents.get(uri)
-        return Place.ABSENT if found is None else Place.SAME if found in (stamp, "") else Place.CHANGED
+        return self._contents[holder]
+
+
+def _common_tail(a: str, b: str) -> str:
+    """The last names that two places have in common, in folders or archives."""
+    equal = takewhile(lambda pair: pair[0] == pair[1], zip(reversed(a), reversed(b)))
+    tail = a[len(a) - sum(1 for _ in equal) :]
+    if all(place[: len(place) - len(tail)].endswith(("/", "!")) for place in (a, b)):
+        return tail
+    return re.sub(r"\A[^/!]*[/!]?", "", tail)
 
 
 def look_at_file(path: str, stamp: str, sha256: str) -> Place:
@@ -141,6 +182,16 @@ def identity(spec: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return (status.st_dev, status.st_ino) if status and S_ISDIR(status.st_mode) else (0, 0)
+
+
+def absent_root(spec: str) -> str:
+    """The topmost folder or file that is not there, where a source is not: the place of a disk, or what was moved."""
+    path = path_of(spec)
+    if path is None or os.path.lexists(path):
+        return ""
+    while not os.path.lexists(path.parent):
+        path = path.parent
+    return path.as_posix()
 
 
 def is_emptied(spec: str) -> bool:

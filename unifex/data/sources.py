@@ -65,6 +65,11 @@ def open_source(
     return _open_path(Path(spec).expanduser(), options)
 
 
+def is_called_a_file(path: Path) -> bool:
+    """Whether a path, at which nothing may be now, has the name of a file that is a source."""
+    return any(not kind.prefix and kind.takes(path) for kind in SOURCES)
+
+
 def _open_path(path: Path, options: Options) -> Source:
     name = printable(path.name or str(path))
     try:

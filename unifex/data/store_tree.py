@@ -39,7 +39,8 @@ class StoreTree:
         read: Callable[[Entry, int | None], bytes],
         address_of: Callable[[str], str],
     ):
-        self._entries = {unicodedata.normalize("NFC", entry.node.path): entry for entry in entries}
+        self._entries = {entry.node.path: entry for entry in entries}
+        self._composed = {unicodedata.normalize("NFC", path): path for path in self._entries}
         self._read, self._address_of = read, address_of
 
     @property
@@ -57,8 +58,8 @@ class StoreTree:
 
     def find(self, path: str) -> Node | None:
         """See :class:`unifex.data.tree.Tree`."""
-        entry = self._entries.get(unicodedata.normalize("NFC", path))
-        return entry.node if entry else None
+        name = path if path in self._entries else self._composed.get(unicodedata.normalize("NFC", path))
+        return None if name is None else self._entries[name].node
 
     def open(self, node: Node) -> BinaryIO:
         """See :class:`unifex.data.tree.Tree`. Of an image, as all but tables and labels may be, the first bytes."""
@@ -81,7 +82,7 @@ class StoreTree:
         return None
 
     def _at(self, node: Node) -> Entry:
-        return self._entries[unicodedata.normalize("NFC", node.path)]
+        return self._entries[node.path]
 
     def _read_whole(self, entry: Entry) -> bytes:
         if (entry.size or 0) > images.MAX_BYTES:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
@@ -26,6 +27,7 @@ from unifex.data.item import Item, Labels, Options, Skipped, Unread, labels_from
 from unifex.data.video import Video
 
 MANIFEST_NAME = "manifest.csv"
+GALLERY_FILES = ("gallery.json", "items.sqlite")  # a folder with both is a gallery
 ARCHIVES = frozenset(".zip .tar .gz .tgz .7z .rar .bz2 .tbz2 .xz .txz .zst .lz .lzma .cab .iso .cbz .cbr .cb7".split())
 TABLES = frozenset((".csv", ".tsv"))
 LABEL_FILES = frozenset((".json", ".jsonl"))  # of other tools, which say what images are
@@ -193,7 +195,7 @@ class SkippedByReason:
 
 def walk(tree: Tree, exclude: Sequence[str] = ()) -> Iterator[Node | Skipped]:
     """Everything in a tree that no system keeps for itself and nobody has excluded; what was passed over comes last."""
-    way, skipped = Way(exclude), SkippedByReason()
+    way, skipped = Way(exclude, tree.find), SkippedByReason()
     for node in tree.nodes(lambda folder: not way.passed_over(folder)):
         if found := way.passed_over(node.path):
             skipped.add(*found)
@@ -203,10 +205,14 @@ def walk(tree: Tree, exclude: Sequence[str] = ()) -> Iterator[Node | Skipped]:
 
 
 class Way:
-    """Whether something is passed over, itself or by a folder on the way to it, which neighbours share."""
+    """Whether something is passed over, itself or by a folder on the way to it, which neighbours share.
 
-    def __init__(self, exclude: Sequence[str]):
-        self.exclude = exclude
+    ``find``: what lies at a path, so that galleries are known, whose thumbnails are nobody's pictures.
+    """
+
+    def __init__(self, exclude: Sequence[str], find: Callable[[str], Node | None] = lambda path: None):
+        self.exclude, self._find = exclude, find
+        self._is_gallery = lru_cache(maxsize=1024)(self._has_gallery_files)
         self._folder = ""
         self._found: tuple[str, str] | None = None
 
@@ -217,12 +223,20 @@ class Way:
             self._folder = folder
             ends = [place for place, letter in enumerate(folder) if letter == "/"]
             ways = (folder[:end] for end in (*ends, len(folder)))
-            self._found = next((found for way in ways if (found := self._own(way))), None)
+            self._found = next((found for way in ways if (found := self._folder_on_the_way(way))), None)
         return self._found or self._own(path)
 
     def _own(self, path: str) -> tuple[str, str] | None:
         reason = service(posixpath.basename(path)) or excluded_by(path, self.exclude)
         return (path, reason) if reason else None
+
+    def _folder_on_the_way(self, folder: str) -> tuple[str, str] | None:
+        if found := self._own(folder):
+            return found
+        return (folder, say("a gallery of UniFEx, not images")) if self._is_gallery(folder) else None
+
+    def _has_gallery_files(self, folder: str) -> bool:
+        return all(self._find(f"{folder}/{name}") for name in GALLERY_FILES)
 
 
 def excluded_by(path: str, globs: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ def names(files: HTTPFileSystem, url: str) -> list[str]:
         raise StoreFailure(say("the page leads to another address; give that one"))
     found = _Links()
     found.feed(text)
-    below = [urljoin(url, link).removeprefix(url) for link in found.links if urljoin(url, link).startswith(url)]
+    below = (_below(url, urljoin(url, link)) for link in found.links)
     listed = list(dict.fromkeys(name for name in below if _is_name(name)))
     if not listed:
         raise StoreFailure(say("its page lists nothing"))
@@ -43,6 +43,13 @@ def about(files: HTTPFileSystem, url: str) -> tuple[str, int | None]:
     size = int(length) if length.isdecimal() and not headers.get("content-encoding") else None
     changed = headers.get("last-modified") and f"{size}-{headers['last-modified']}"
     return headers.get("etag") or changed or "", size
+
+
+def _below(url: str, link: str) -> str:
+    """What a link adds to the address of a folder, whichever letters of it either quotes; empty for any other."""
+    folder, parts = url.rstrip("/").split("/"), link.split("/")
+    is_below = [*map(unquote, parts[: len(folder)])] == [*map(unquote, folder)]
+    return "/".join(parts[len(folder) :]).replace(" ", "%20") if is_below else ""
 
 
 def _is_name(name: str) -> bool:

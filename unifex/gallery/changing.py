@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import plural
-from unifex.gallery import corrections
+from unifex.gallery import corrections, followed
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.writer import Writer
 
@@ -25,13 +26,41 @@ def changing(gallery: Gallery, ids: Sequence[int], change: Change, done: Callabl
     return done(plural(changed, "image", "images"))
 
 
+@dataclass(frozen=True)
+class Removed:
+    """How many items were removed, and how many left out, since the gallery follows their folder."""
+
+    removed: int
+    left_out: int
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        removed = say("{images} removed", images=plural(self.removed, "image", "images"))
+        if not self.left_out:
+            return removed
+        images = plural(self.left_out, "image", "images")
+        left_out = say(
+            "{images} left out: the gallery follows its folder, which would bring back what is removed", images=images
+        )
+        return f"{removed}, {left_out}" if self.removed else left_out
+
+
+def remove(gallery: Gallery, writer: Writer, ids: Sequence[int]) -> Removed:
+    """Remove the items with these ids; their files stay. Those that would come back are left out, which does not."""
+    staying = followed.coming_back(gallery, ids)
+    if staying:
+        leaving_out(gallery, writer, staying)
+    removed = writer.remove(set(ids).difference(staying))
+    gallery.derived.refresh()
+    return Removed(removed, len(staying))
+
+
 def removing(gallery: Gallery, ids: Sequence[int]) -> Work[str]:
-    """Remove the items with these ids; their files stay."""
+    """:func:`remove`, as long work."""
     yield Stage(to_say("removing"), len(ids), to_say("items")).at(0)
     with gallery.write() as writer:
-        removed = writer.remove(ids)
-        gallery.derived.refresh()
-    return say("{images} removed", images=plural(removed, "image", "images"))
+        return remove(gallery, writer, ids).sentence
 
 
 def labelling(label: str) -> Change:

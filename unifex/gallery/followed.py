@@ -6,10 +6,12 @@ gallery leaves it behind, since its folders are somebody else's.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from unifex.core.files import write_atomically
 from unifex.data import locations
+from unifex.data.sources import is_called_a_file
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.records import Registered
 
@@ -34,6 +36,19 @@ def folders(gallery: Gallery) -> list[Registered]:
     return [source for source in gallery.sources() if not source.keep and _is_folder(source.spec)]
 
 
+def coming_back(gallery: Gallery, ids: Collection[int]) -> list[int]:
+    """Which of these items its folders would bring back if they were removed: their files are there, and followed."""
+    if not is_followed(gallery.folder):
+        return []
+    sources, wanted = [(source.id,) for source in folders(gallery)], set(ids)
+    with gallery.database.connect() as connection:
+        query = "SELECT id, uri FROM listings JOIN items ON items.id = item WHERE listings.source = ?"
+        listed = [row for source in sources for row in connection.execute(query, source)]
+    return sorted({item for item, uri in listed if item in wanted and locations.is_there(uri)})
+
+
 def _is_folder(spec: str) -> bool:
     path = locations.path_of(spec)
-    return path is not None and spec == str(path) and not path.is_file()
+    if path is None or spec != str(path):
+        return False
+    return path.is_dir() if path.exists() else not is_called_a_file(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import sqlite3
 from collections.abc import Collection, Sequence
 
@@ -23,6 +24,7 @@ from unifex.gallery.records import Embedded
 
 SHARD_ROWS = 8192
 FEW_SHARDS = 8
+_UNFINISHED = r"\.\d+-\d+\.tmp"  # ends the name of a file while it is being written
 
 
 class ImageStore:
@@ -54,17 +56,25 @@ class ImageStore:
                 self._keep_original(connection, entry)
 
     def clean_up(self) -> None:
-        """Delete what a killed writer left: shards without rows, files of images that were never committed."""
+        """Delete what a killed writer left: shards without rows, files of images that were never committed.
+
+        Only what has a name that writers give: programs that back up or synchronize leave files of theirs.
+        """
         with self._database.connect() as connection:
             shards = {row[0] for row in connection.execute("SELECT id FROM shards")}
             hashes = {row[0] for row in connection.execute("SELECT sha256 FROM features")}
         folder = self._database.folder
-        for path in [*folder.glob("features/*"), *folder.glob("*.tmp")]:
-            if path.suffix != ".npy" or int(path.stem) not in shards:
+        for path in folder.glob("*.tmp"):
+            if re.fullmatch(rf".+{_UNFINISHED}", path.name):
+                system.delete(path)
+        for path in folder.glob("features/*.npy*"):
+            found = re.fullmatch(rf"(\d{{5,}})\.npy({_UNFINISHED})?", path.name)
+            if found and (found[2] or int(found[1]) not in shards):
                 system.delete(path)
         for path in [file for kind in ("thumbs", "originals", "views") for file in folder.glob(f"{kind}/*/*")]:
-            if path.name.partition(".")[0] not in hashes:
-                path.unlink()
+            found = re.fullmatch(rf"([0-9a-f]{{64}})\.[^.]{{1,7}}({_UNFINISHED})?", path.name)
+            if found and found[1] not in hashes:
+                path.unlink(missing_ok=True)
 
     def measure(self) -> None:
         """Note how many bytes on disk each image takes of which nobody noted it."""

@@ -8,7 +8,7 @@ from unifex.core.language import say, thousands, to_say
 from unifex.core.text import plural
 from unifex.data.item import Item, Skipped
 from unifex.gallery.errors import GalleryError
-from unifex.gallery.writer import Ended
+from unifex.gallery.records import Ended
 
 
 class PruneRefused(GalleryError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -26,13 +26,12 @@ from unifex.data.locations import Place
 from unifex.data.sources import open_source
 from unifex.data.video import Video, entries, unfolded
 from unifex.gallery.embedding import embed_items, said_by_file
-from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import Counts, IndexReport, PruneRefused
 from unifex.gallery.known_items import KnownItems, cannot_be_looked_at
 from unifex.gallery.known_videos import KnownVideos
 from unifex.gallery.read_ahead import ReadAhead
-from unifex.gallery.records import Embedded, Registered, Stored
+from unifex.gallery.records import Asked, Embedded, Stored
 from unifex.gallery.writer import Writer
 
 STAYS = "what was indexed there before stays"
@@ -64,16 +63,18 @@ def index(
     Unchanged items are skipped without being read; ``rehash`` reads all, for changes that kept size and time. Closing
     the generator commits what was done; indexing the same source again goes on from there. ``prune`` removes items
     that are no longer in this source, but nothing that could not be looked at; ``prune_all`` also when less than half
-    is left. Raises ``SourceError``, ``GalleryError``, and :class:`PruneRefused` when all is indexed, nothing removed.
+    is left. All three are kept with the source until it is finished. Raises ``SourceError``, ``GalleryError``, and
+    :class:`PruneRefused` when all is indexed, nothing removed.
     """
     source = open_source(source) if isinstance(source, str) else source
     source = _as_known(gallery, source)
     with gallery.write() as writer:
-        run = _Run(gallery, writer, source, rehash, prune or prune_all, pace)
+        run = _Run(gallery, writer, source, Asked(prune, prune_all, rehash), pace)
         try:
             yield from run.steps()
             run.check_still_there()
-            writer.finish_source(run.source_id)
+            writer.finish_source(run.source_id, source.options.to_json())
+            run.find_again()
             run.forget_the_old()
             refusal = run.refuse_prune() if prune and not prune_all else None
             pruned = run.prune() if run.prunes and not refusal else 0
@@ -103,62 +104,29 @@ def _as_known(gallery: Gallery, source: Source) -> Source:
     return source if spec == source.spec else open_source(spec, options=source.options)
 
 
-def _begin(writer: Writer, source: Source) -> int:
+def _begin(writer: Writer, source: Source, asked: Asked) -> int:
     options, by_layout = source.options, getattr(source, "by_layout", False)
-    return writer.begin_source(source.spec, options.keep, options.to_json(), by_layout)
+    return writer.begin_source(source.spec, options.keep, asked.beside(options), by_layout)
 
 
-def announce(gallery: Gallery, source: Source) -> None:
+def announce(gallery: Gallery, source: Source, asked: Asked = Asked()) -> None:
     """A source is going to be indexed: should the program end before its turn comes, it is known as unfinished.
 
     Raises ``GalleryBusy`` while the gallery is being written.
     """
     with gallery.write() as writer:
-        _begin(writer, _as_known(gallery, source))
-
-
-def forget(gallery: Gallery, source: str) -> int:
-    """Forget a source, with all items that no other source has; how many of these. Image files and corrections stay.
-
-    Raises ``GalleryError`` when the gallery was not indexed from there, or is busy.
-    """
-    known = find_source(gallery, source)
-    with gallery.write() as writer:
-        removed = writer.forget_source(known.id).removed
-        gallery.derived.refresh()
-    return removed
-
-
-def find_source(gallery: Gallery, text: str) -> Registered:
-    """A source of a gallery, however its path is written. Raises ``GalleryError`` that lists those there are."""
-    known = {source.spec: source for source in gallery.sources()}
-    try:
-        return known[locations.known_as(text, known)]
-    except (KeyError, ValueError):  # a path with a NUL is none at all
-        raise GalleryError(
-            say(
-                "gallery '{name}' was not indexed from '{text}' (but from {known})",
-                name=gallery.name,
-                text=text,
-                known=listing(known),
-            )
-        ) from None
-
-
-def listing(specs: Iterable[str]) -> str:
-    """Sources as a sentence names them."""
-    return ", ".join(f"'{spec}'" for spec in specs) or "nothing yet"
+        _begin(writer, _as_known(gallery, source), asked)
 
 
 class _Run:
     """One pass over a source, with its thread pool, its uncommitted batch and its counts."""
 
-    def __init__(self, gallery: Gallery, writer: Writer, source: Source, rehash: bool, prunes: bool, pace: Pace):
-        self.gallery, self.writer, self.source, self.rehash, self.prunes = gallery, writer, source, rehash, prunes
-        self.pace = pace
+    def __init__(self, gallery: Gallery, writer: Writer, source: Source, asked: Asked, pace: Pace):
+        self.gallery, self.writer, self.source, self.pace = gallery, writer, source, pace
+        self.rehash, self.prunes = asked.rehash, asked.prunes
         self.counts = Counts()
         self.spoiled: set[int] = set()  # items whose file is no image any more
-        self.source_id = _begin(writer, source)
+        self.source_id = _begin(writer, source, asked)
         self._identity = locations.identity(source.spec)
         self._embedder = gallery.embedder
         self._known = KnownItems(writer, self.source_id, [known.spec for known in gallery.sources()])
@@ -168,7 +136,8 @@ class _Run:
         self._met = self._unchanged = 0  # of what is there already: found again, and not read since it is as it was
         self._seen: set[str] = set()
         self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
-        self._videos = KnownVideos(self._known, self._seen, self._unread, rehash)
+        self._videos = KnownVideos(self._known, self._seen, self._unread, asked.rehash)
+        self._failure: SourceError | None = None
         self._batch: list[Embedded] = []
         self._refused: list[Skipped] = []
         self._touched: list[tuple[Stored, Item]] = []
@@ -198,6 +167,8 @@ class _Run:
             self._collect()
             yield from self._report(stage)
         self._commit()
+        if self._failure:
+            raise self._failure
         stage.total = self.counts.done
         yield self._step(stage)
 
@@ -222,7 +193,7 @@ class _Run:
     def _chunks(self) -> Iterator[list[Item]]:
         """New and changed items, as many at a time as the engine wants; an empty list keeps progress going."""
         chunk: list[Item] = []
-        for found in unfolded(entries(self.source), self._videos.known, self._video_met):
+        for found in self._found():
             if isinstance(found, Skipped):
                 self._refuse(found, self._known.by_path.get(found.path))
             elif found.uri in self._seen:
@@ -236,6 +207,13 @@ class _Run:
                 yield []
         if chunk:
             yield chunk
+
+    def _found(self) -> Iterator[Item | Skipped]:
+        """What the source has until it ends or fails, which is told when all that came before is kept."""
+        try:
+            yield from unfolded(entries(self.source), self._videos.known, self._video_met)
+        except SourceError as error:
+            self._failure = error
 
     def _video_met(self, video: Video) -> None:
         for stored in self._videos.left(video):
@@ -330,6 +308,16 @@ class _Run:
                 )
             )
 
+    def find_again(self) -> None:
+        """What the source has no more where nobody can look, and brought anew under another name, has moved."""
+        lost = [stored.id for stored in self.gone() if self._known.places.look(*stored.place) is Place.UNKNOWN]
+        self._found_again(self.writer.find_again(lost))
+
+    def _found_again(self, items: Collection[int]) -> None:
+        self._known.found(items)
+        self.counts.added -= len(items)
+        self.counts.moved += len(items)
+
     def gone(self) -> list[Stored]:
         """What the source had and has no more; nothing of what could not be looked at, or was relocated out of it."""
         if self._unread & {"", "."}:
@@ -366,7 +354,8 @@ class _Run:
         covered = self.writer.covered(self.source_id)
         listed = self.gallery.database.listed_items() if covered else {}
         for known in covered:
-            place, had_items = locations.path_of(known.spec), self.counts.moved or known.id in listed
+            place = locations.path_of(known.spec)
+            had_items = known.id in listed or (known.complete and self.counts.moved)
             if had_items and place and not (place.exists() and place == place.resolve()):
                 self.counts.relabelled += self.writer.forget_source(known.id).relabelled
 
@@ -375,5 +364,6 @@ class _Run:
         self._ahead.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._commit()
-        self.counts.ended = self.writer.tidy()
+        self.counts.ended = ended = self.writer.tidy()
+        self._found_again(ended.moved)
         self.gallery.derived.save()

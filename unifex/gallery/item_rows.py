@@ -217,6 +217,16 @@ def succeed(connection: sqlite3.Connection, before: int, item: int) -> None:
     settle(connection, [before])
 
 
+def find_again(connection: sqlite3.Connection, item: int, since: int) -> bool:
+    """Whether an item that left its place is one that was added since, from this id on: it moved there."""
+    query = f"""SELECT now.id FROM items AS before JOIN items AS now USING (sha256)
+        WHERE before.id = ? AND now.id >= ? AND now.uri NOT GLOB '{GONE}*' ORDER BY now.id"""
+    now = one(connection, query, item, since)
+    if now is not None:
+        succeed(connection, item, now)
+    return now is not None
+
+
 def _say_as_well(connection: sqlite3.Connection, item: int, before: int) -> None:
     """What sources say of an item, they say of another, too, and are not newer for that."""
     query = f"SELECT {_LISTED} FROM listings WHERE item = ?"

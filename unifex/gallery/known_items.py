@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
 from unifex.data import locations
@@ -20,12 +20,12 @@ class KnownItems:
     """What is there already: which item at which place, of which content, and what the source said of it before."""
 
     def __init__(self, writer: Writer, source: int, specs: list[str]):
-        self.places = Places(specs)
         self._at = writer.stored()
+        self.places = Places(specs, self._at)
         self._said = writer.listed(source)
-        of_source = [stored for stored in self._at.values() if stored.id in self._said]
-        self.by_path = {self._said[stored.id][0]: stored for stored in of_source}
-        self.listed = frozenset(stored.id for stored in of_source)
+        self._of_source = [stored for stored in self._at.values() if stored.id in self._said]
+        self.by_path = {self._said[stored.id][0]: stored for stored in self._of_source}  # names may print alike
+        self.listed = frozenset(stored.id for stored in self._of_source)
         self._of_content: dict[str, list[Stored]] = defaultdict(list)
         for stored in self._at.values():
             self._of_content[stored.sha256].append(stored)
@@ -55,7 +55,7 @@ class KnownItems:
 
     def moved_to(self, item: Item, sha256: str) -> Stored | None:
         """The item of this content that left its place, and must be this one; of several that of the likest path."""
-        left = [stored for stored in self._of_content.get(sha256, ()) if self._has_left(stored)]
+        left = [stored for stored in self._of_content.get(sha256, ()) if self._has_left(stored, item.uri)]
         moved = max(left, key=lambda stored: _common_parts(stored.uri, item.uri), default=self._linked.get(item.uri))
         if moved is None or moved.id in self._found:
             return None
@@ -65,11 +65,13 @@ class KnownItems:
         self.make_room(item.uri)
         return moved
 
-    def _has_left(self, stored: Stored) -> bool:
+    def _has_left(self, stored: Stored, there: str) -> bool:
         if stored.id in self._found or stored.id in self._at_home:
             return False
-        if stored.id in self._left or self.places.is_left(*stored.place):
+        if stored.id in self._left:
             return True
+        if self.places.is_left(*stored.place):
+            return self.places.may_have_moved(stored.uri, there)
         self._at_home.add(stored.id)
         self._linked[os.path.realpath(stored.uri)] = stored  # it moved, and a link was left in its place
         return False
@@ -91,7 +93,12 @@ class KnownItems:
 
     def not_found(self) -> Iterator[tuple[str, Stored]]:
         """(path, item) of what the source had before, and has not now."""
-        return ((path, stored) for path, stored in self.by_path.items() if stored.id not in self._found | self._left)
+        here = self._found | self._left
+        return ((self._said[stored.id][0], stored) for stored in self._of_source if stored.id not in here)
+
+    def found(self, items: Iterable[int]) -> None:
+        """The source still has these, by id."""
+        self._found.update(items)
 
 
 def cannot_be_looked_at(stored: Stored) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from unifex.core.json_text import parse_json
 from unifex.core.metadata import FileMetadata
 from unifex.data.item import Item, Labelled, Labels, Options, Source
 from unifex.data.sources import open_source
@@ -67,9 +69,27 @@ class Embedded:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What an indexing is to do beside adding: see :func:`unifex.gallery.indexing.index`."""
+
+    prune: bool = False
+    prune_all: bool = False
+    rehash: bool = False
+
+    @property
+    def prunes(self) -> bool:
+        """Whether items go whose files are gone."""
+        return self.prune or self.prune_all
+
+    def beside(self, options: Options) -> str:
+        """As text, with how the source is read, to be kept with it while it is unfinished."""
+        return json.dumps(asdict(options) | ({"asked": asdict(self)} if self != Asked() else {}))
+
+
+@dataclass(frozen=True)
 class Registered:
-    """A source of a gallery. ``options``: what else is needed to open it again, as text; ``by_layout``: see
-    :mod:`unifex.gallery.listings`."""
+    """A source of a gallery. ``options``: what else is needed to open it again, and of an unfinished one what was asked
+    for, as text; ``by_layout``: see :mod:`unifex.gallery.listings`."""
 
     id: int
     spec: str
@@ -82,6 +102,14 @@ class Registered:
     def reading(self) -> Options:
         """How its files were read."""
         return Options.from_json(self.options) if self.options else Options(self.keep)
+
+    @property
+    def asked(self) -> Asked:
+        """What the indexing that was cut off was to do."""
+        try:
+            return Asked(**parse_json(self.options)["asked"])
+        except (ValueError, TypeError, KeyError):
+            return Asked()
 
     def open(self) -> Source:
         """Open it again, as it was opened. Raises ``SourceError``."""
@@ -117,3 +145,38 @@ class Facts:
     dim: int
     bytes: int
     unfinished: list[str]
+
+
+@dataclass(frozen=True)
+class Unlisted:
+    """What came of a source that has something no more: items ``removed``, and ``relabelled`` as others say."""
+
+    removed: int
+    relabelled: int
+
+
+@dataclass(frozen=True)
+class Relocated:
+    """``sources`` and ``items`` that are at the new place now; ``joined`` had been indexed there already."""
+
+    sources: int
+    items: int
+    joined: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What people said of ``items`` whose pictures are there no more; ``path``: of the first. ``moved``: those that
+    had been taken for new ones."""
+
+    path: str = ""
+    items: int = 0
+    corrections: int = 0
+    tags: int = 0
+    moved: frozenset[int] = frozenset()
+
+    def and_of(self, path: str, corrections: int, tags: int) -> Ended:
+        """With what was said of one more, if anything was."""
+        if not (corrections or tags):
+            return self
+        return Ended(self.path or path, self.items + 1, self.corrections + corrections, self.tags + tags, self.moved)

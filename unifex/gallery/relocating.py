@@ -15,9 +15,9 @@ from unifex.data.locations import Place
 from unifex.gallery import item_rows
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.indexing import listing
-from unifex.gallery.records import Registered, Stored
-from unifex.gallery.writer import Relocated, Writer
+from unifex.gallery.known_sources import listing
+from unifex.gallery.records import Registered, Relocated, Stored
+from unifex.gallery.writer import Writer
 
 SAMPLE = 16  # images that are read and compared, of those whose store says that they may be others
 

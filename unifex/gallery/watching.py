@@ -13,10 +13,12 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
 from unifex.data import locations
+from unifex.data.tree import GALLERY_FILES, is_service, service
 
 _TOLD_NOTHING = ("nfs", "cifs", "smb", "fuse", "9p", "afs", "ceph", "vboxsf")  # others change them unnoticed
 MOUNTS = Path("/proc/mounts")
@@ -49,23 +51,47 @@ class _Watch:
     """What is watched, and how. ``stop`` ends it."""
 
     folder: Path
-    ignored: Path
+    library: Path
     polls: bool
     patience: Patience
     stop: threading.Event
 
+    @cached_property
+    def root(self) -> Path:
+        """The folder, wherever links lead."""
+        return self.folder.resolve()
+
+    def ignores(self, path: Path) -> bool:
+        """Whether what is at a path below the root is no picture, but a gallery's or a system's."""
+        below = path.relative_to(self.root)
+        on_the_way = (self.root / place for place in (below, *below.parents) if place.name)
+        return self._is_of_library(path) or is_service(below.as_posix()) or any(map(_is_gallery, on_the_way))
+
+    def enters(self, folder: Path) -> bool:
+        """Whether there may be pictures in a folder of one where there may be; a gallery is known when it is listed."""
+        return not (self._is_of_library(folder) or service(folder.name))
+
+    def _is_of_library(self, path: Path) -> bool:
+        """One that holds the folder, or is it, has more in it than galleries."""
+        within = self.library != self.root and self.library.is_relative_to(self.root)
+        return within and path.is_relative_to(self.library)
+
+
+def _is_gallery(folder: Path) -> bool:
+    return all((folder / name).exists() for name in GALLERY_FILES)
+
 
 def moments(
     folder: Path,
-    ignored: Path,
+    library: Path,
     polls: bool = False,
     patience: Patience = Patience(),
     stop: threading.Event | None = None,
 ) -> Iterator[Moment]:
     """When there is something to do, until ``stop`` is set; the first at once, for what changed before.
 
-    ``ignored`` is where galleries are written, which may lie in ``folder``. ``polls``: also where the system tells of
-    changes. A folder with nothing in it is as a disk that is not mounted.
+    ``library`` is where galleries are written, which may lie in ``folder`` or hold it. ``polls``: also where the system
+    tells of changes. A folder with nothing in it is as a disk that is not mounted.
     """
     stop = stop or threading.Event()
     while not stop.is_set():
@@ -75,7 +101,7 @@ def moments(
                 if stop.wait(patience.quiet):
                     return
         polled = polls or watchfiles() is None or must_be_polled(folder)
-        yield from _while_there(_Watch(folder, ignored.resolve(), polled, patience, stop))
+        yield from _while_there(_Watch(folder, library.resolve(), polled, patience, stop))
 
 
 def _while_there(watch: _Watch) -> Iterator[Moment]:
@@ -103,15 +129,15 @@ def _changes(watch: _Watch) -> Generator[bool]:
             return
         except FileNotFoundError:
             raise
-        except OSError as error:  # the system tells of no more folders than it is set to
+        except Exception as error:  # the system tells of no more folders than it is set to; the library raises its own
             log.warning("'%s' is polled: %s", watch.folder, error)
     yield from _polled(watch)
 
 
 def _told(notifying: ModuleType, watch: _Watch) -> Generator[bool]:
     bursts = notifying.watch(
-        watch.folder.resolve(),  # as `ignored` is
-        watch_filter=lambda _, path: not Path(path).is_relative_to(watch.ignored),
+        watch.root,
+        watch_filter=lambda _, path: not watch.ignores(Path(path)),
         debounce=200,
         rust_timeout=round(1000 * watch.patience.quiet),
         yield_on_timeout=True,
@@ -144,10 +170,13 @@ def _polled(watch: _Watch) -> Generator[bool]:
 def _fingerprint(watch: _Watch) -> int:
     """Another number when a file below the folder came, went or changed."""
     total = 0
-    for place, folders, files in os.walk(watch.folder.resolve()):
+    for place, folders, files in os.walk(watch.root):
         if watch.stop.is_set():
             break
-        folders[:] = [name for name in folders if Path(place, name) != watch.ignored]
+        if all(name in files for name in GALLERY_FILES):
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if watch.enters(Path(place, name))]
         for name in files:
             try:
                 status = os.stat(path := os.path.join(place, name))

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from filelock import Timeout
 
@@ -25,43 +24,10 @@ from unifex.gallery.errors import GalleryBusy, NoSuchGallery
 from unifex.gallery.features import Comparison
 from unifex.gallery.image_store import ImageStore
 from unifex.gallery.item_rows import GONE, one
-from unifex.gallery.records import Embedded, Registered, Stored
+from unifex.gallery.records import Embedded, Ended, Registered, Relocated, Stored, Unlisted
 
 log = logging.getLogger("unifex")
 LOCK_SECONDS = 0.2  # more than whoever only looks whether it is being written holds the lock
-
-
-@dataclass(frozen=True)
-class Unlisted:
-    """What came of a source that has something no more: items ``removed``, and ``relabelled`` as others say."""
-
-    removed: int
-    relabelled: int
-
-
-@dataclass(frozen=True)
-class Relocated:
-    """``sources`` and ``items`` that are at the new place now; ``joined`` had been indexed there already."""
-
-    sources: int
-    items: int
-    joined: int
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What people said of ``items`` whose pictures are there no more; ``path``: of the first."""
-
-    path: str = ""
-    items: int = 0
-    corrections: int = 0
-    tags: int = 0
-
-    def and_of(self, path: str, corrections: int, tags: int) -> Ended:
-        """With what was said of one more, if anything was."""
-        if not (corrections or tags):
-            return self
-        return Ended(self.path or path, self.items + 1, self.corrections + corrections, self.tags + tags)
 
 
 class Writer:
@@ -71,6 +37,7 @@ class Writer:
         self._database = database
         self._images = ImageStore(database)
         self._is_tidy = True
+        self._since: int | None = None  # the first item that it added
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
@@ -122,10 +89,11 @@ class Writer:
             )
             return one(connection, "SELECT id FROM sources WHERE spec = ?", spec)
 
-    def finish_source(self, source: int) -> None:
-        """The whole source has been seen."""
+    def finish_source(self, source: int, options: str | None = None) -> None:
+        """The whole source has been seen; ``options`` are kept with it from now on."""
         with self._database.connect() as connection:
-            connection.execute("UPDATE sources SET complete = 1 WHERE id = ?", (source,))
+            finish = "UPDATE sources SET complete = 1, options = COALESCE(?, options) WHERE id = ?"
+            connection.execute(finish, (options, source))
 
     def stored(self) -> dict[str, Stored]:
         """What is there already, by uri."""
@@ -166,6 +134,8 @@ class Writer:
             for item, entry in moved:
                 item_rows.move(connection, item, entry.item.uri, entry.item.stamp)
             inserted = [(item, entry.item) for item, entry in zip(item_rows.insert(connection, source, batch), batch)]
+            if self._since is None and inserted:
+                self._since = inserted[0][0]
             found = [(item, entry.item) for item, entry in moved]
             item_rows.list_items(connection, source, [*inserted, *found])
             words = ((id, tag) for (id, _), e in zip(inserted, batch) if e.said for tag in e.said.keywords)
@@ -191,10 +161,12 @@ class Writer:
         What lists said of such a place they say of what is there now. Where that is the same picture, of a file of
         which only what is not seen has changed, as a rating, it is the same item.
         """
-        ended, compare = Ended(), Comparison(self._database)
+        compare = Comparison(self._database)
         with self._database.connect() as connection:
             query = "SELECT id, uri, path, sha256 FROM items WHERE uri GLOB ? ORDER BY id"
             left = connection.execute(query, (f"{GONE}*",)).fetchall()
+            found = self._found_again(connection, [item for item, *_ in left])
+            ended, left = Ended(moved=found), [row for row in left if row[0] not in found]
             for item, uri, _, sha256 in reversed(left):  # of several of one picture the oldest stays
                 now = item_rows.at(connection, _place_of(item, uri))
                 if now and compare.is_one_picture(connection, sha256, now[1]):
@@ -207,9 +179,18 @@ class Writer:
                     ended = ended.and_of(path, *item_rows.said_of(connection, item, successor))
                     item_rows.say_of(connection, uri, _place_of(item, uri), "IGNORE")
                     item_rows.delete(connection, [item])
-            if item_rows.delete_unlisted(connection) or left:
+            if item_rows.delete_unlisted(connection) or left or found:
                 _commit(connection)
         return ended
+
+    def find_again(self, items: Sequence[int]) -> frozenset[int]:
+        """Which of these items, that were not found at their places, are among those that it added: they moved."""
+        with self._change() as connection:
+            return self._found_again(connection, items)
+
+    def _found_again(self, connection: sqlite3.Connection, items: Sequence[int]) -> frozenset[int]:
+        since = self._since
+        return frozenset(item for item in items if since is not None and item_rows.find_again(connection, item, since))
 
     def forget_refusals(self, source: int) -> None:
         """Start a source's report anew."""

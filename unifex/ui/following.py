@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,17 @@ class Follower:
     trouble: bool = False
     at: datetime = field(default_factory=datetime.now)
     stop: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+    def begin(self, work: Callable[[Follower], None]) -> None:
+        """Follow, in a thread of its own."""
+        self.thread = threading.Thread(target=work, args=(self,), name="unifex-follow", daemon=True)
+        self.thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it follows still."""
+        return self.thread is not None and self.thread.is_alive()
 
     def tell(self, text: str, trouble: bool = False) -> None:
         """Keep a sentence for the page, unless it is the one that stands there for the same trouble."""
@@ -49,7 +61,7 @@ class Following:
         self.allowed = allowed
         self._library, self._jobs, self._owner = library, jobs, owner
         self._followers: dict[tuple[str, str], Follower] = {}
-        self._threads: list[threading.Thread] = []
+        self._ended: list[Follower] = []  # which may be at work still
         self._lock = threading.Lock()
         self._turn = threading.Lock()  # to look whether nobody is indexing, and begin
 
@@ -63,13 +75,13 @@ class Following:
         with self._lock:
             wanted = self._wanted()
             for key in self._followers.keys() - wanted:
-                self._followers.pop(key).stop.set()
-            self._threads = [thread for thread in self._threads if thread.is_alive()]
-            for key in sorted(wanted - self._followers.keys()):
-                self._followers[key] = follower = Follower(*key)
-                thread = threading.Thread(target=self._follow, args=(follower,), name="unifex-follow", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                self._ended.append(ended := self._followers.pop(key))
+                ended.stop.set()
+            self._ended = [follower for follower in self._ended if follower.is_alive]
+            for key in sorted(wanted):
+                if key not in self._followers or not self._followers[key].is_alive:  # something ended it
+                    self._followers[key] = follower = Follower(*key)
+                    follower.begin(self._follow)
 
     def _wanted(self) -> set[tuple[str, str]]:
         found: set[tuple[str, str]] = set()
@@ -86,8 +98,9 @@ class Following:
             for follower in self._followers.values():
                 follower.stop.set()
         deadline = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0, deadline - time.monotonic()))
+        for follower in (*self._followers.values(), *self._ended):
+            if follower.thread:
+                follower.thread.join(max(0, deadline - time.monotonic()))
 
     def of(self, gallery: str) -> list[Follower]:
         """Those of a gallery, by their folders."""

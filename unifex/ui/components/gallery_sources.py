@@ -14,7 +14,8 @@ from unifex.data import uploads
 from unifex.data.item import Source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.index_report import IndexReport
-from unifex.gallery.indexing import forget, index
+from unifex.gallery.indexing import index
+from unifex.gallery.known_sources import forget
 from unifex.gallery.relocating import relocate
 from unifex.gallery.writer import Registered
 from unifex.ui.components.basic import Choice, notice

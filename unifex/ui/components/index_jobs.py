@@ -21,6 +21,7 @@ from unifex.gallery.bundle_file import is_bundle
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.index_report import IndexReport
 from unifex.gallery.indexing import PruneRefused, announce, index
+from unifex.gallery.records import Asked
 from unifex.models.embedder import Embedder
 from unifex.ui.context import AppContext
 from unifex.ui.gallery_names import gallery_of, name_for
@@ -52,7 +53,7 @@ class IndexJobs:
         """What a source goes into where nothing is named."""
         return name_for(spec) if self.is_packed(spec) else gallery_of(self.context.library, spec)
 
-    def open(self, spec: str, options: Options = Options()) -> Source:
+    def open(self, spec: str, options: Options = Options(), may_be_empty: bool = False) -> Source:
         """A source that has images, its files read in a way that was asked for.
 
         On a public server it must be the visitor's own upload.
@@ -66,29 +67,35 @@ class IndexJobs:
             self.context.check_local(say("folders of the server and data sets are not read"))
             Choice.parse(options.frames)
             source = sources.open_source(spec, options=options)
-        sources.require_items(source)
+        if not may_be_empty:
+            sources.require_items(source)
         return source
 
     def start(
-        self, spec: str, name: str, options: Options = Options(), embedder: Callable[[], Embedder] | None = None
+        self,
+        spec: str,
+        name: str,
+        options: Options = Options(),
+        embedder: Callable[[], Embedder] | None = None,
+        asked: Asked = Asked(),
     ) -> Job:
         """Index a source into a gallery, or open a packed one under this name, else under that of :meth:`gallery_of`.
-        ``embedder``: of a new gallery, where it is another than the server's own."""
+        ``embedder``: of a new gallery, where it is another than the server's own; ``asked``: what to do beside adding."""
         name = name or self.gallery_of(spec)
         self.context.jobs.check_turn(self.context.owner, "index")  # before anything is made for it
         if self.is_packed(spec):
             self.context.check_writable()
             return self.context.start("index", name, self._unpacking(spec, name), spec)
-        source = self.open(spec, options)  # nothing is made for nothing
+        source = self.open(spec, options, may_be_empty=asked.prunes)  # nothing is made for nothing
         with self.context.library.adding_to(name, embedder or (lambda: self.context.embedder)) as gallery:
             with contextlib.suppress(GalleryBusy):
-                announce(gallery, source)
-            how = source.options.to_json()
-            return self.context.start("index", gallery.name, self._indexing(gallery, source), spec, how)
+                announce(gallery, source, asked)
+            how = asked.beside(source.options)
+            return self.context.start("index", gallery.name, self._indexing(gallery, source, asked), spec, how)
 
-    def _indexing(self, gallery: Gallery, source: Source) -> Work[IndexReport]:
+    def _indexing(self, gallery: Gallery, source: Source, asked: Asked) -> Work[IndexReport]:
         with self.context.within_limits(source, gallery) as limited:
-            report = yield from index(gallery, limited)
+            report = yield from index(gallery, limited, asked.prune, asked.prune_all, asked.rehash)
         uploads.discard(gallery.folder.parent, source.spec)
         self.context.following.refresh()  # a gallery that follows its folders has another one
         return report
@@ -99,11 +106,11 @@ class IndexJobs:
         return gallery
 
     def resume(self, name: str) -> Job:
-        """Go on with the source of a gallery whose indexing was cut off."""
+        """Go on with the source of a gallery whose indexing was cut off, and do what that was to do."""
         waiting = [source for source in self.context.gallery(name).sources() if not source.complete]
         if not waiting:
             raise GalleryError(say("there is nothing to go on with; '{name}' is complete", name=name))
-        return self.start(waiting[0].spec, name, waiting[0].reading)
+        return self.start(waiting[0].spec, name, waiting[0].reading, asked=waiting[0].asked)
 
 
 def came_of(job: Job, going_on: bool) -> str:

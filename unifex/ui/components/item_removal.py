@@ -8,6 +8,8 @@ import gradio as gr
 
 from unifex.core.language import say
 from unifex.core.text import plural
+from unifex.gallery import changing
+from unifex.gallery.followed import is_followed
 from unifex.gallery.gallery import GalleryError
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.pressing import or_say
@@ -50,11 +52,15 @@ class ItemRemoval:
                     name=name,
                 )
             )
-        return say(
+        asked = say(
             "Remove {items} from '{name}'? The image files stay, and can be indexed again.",
             items=plural(items, "item", "items"),
             name=name,
         )
+        if not is_followed(gallery.folder):
+            return asked
+        staying = say("Those in folders that it follows are left out, as they would come back at once.")
+        return f"{asked} {staying}"
 
     def remove_items(self, name: str, lines: str) -> Updates:
         """(gallery, paths) -> notice, the box without what was removed, that something was removed.
@@ -64,8 +70,8 @@ class ItemRemoval:
         gallery = self.context.writable(name)
         with gallery.write() as writer:
             found = gallery.find(lines_of(lines), dropped=True)
-            removed = writer.remove(sorted({item for ids in found.values() for item in ids}))
-            gallery.derived.refresh()
+            done = changing.remove(gallery, writer, sorted({item for ids in found.values() for item in ids}))
+        told = done.sentence if done.left_out else say("{removed} removed", removed=done.removed)
         missing = [path for path, ids in found.items() if not ids]
         text = (
             say("No item is called: {missing}", missing=", ".join(missing)[:400])
@@ -73,7 +79,7 @@ class ItemRemoval:
             else say("The image files are untouched.")
         )
         return {
-            self.notice: message(say("{removed} removed", removed=removed), text, "warning" if missing else "good"),
+            self.notice: message(told, text, "warning" if missing else "good"),
             self.paths: "\n".join(missing),
             self.removed: Wish.new(),
         }
