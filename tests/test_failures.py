@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from tests.support.splits import make_columns, make_split, random_embeddings
@@ -6,6 +8,8 @@ from unifex.core.vectors import l2_normalize
 from unifex.evaluation import failures
 from unifex.evaluation.evaluate import evaluate
 from unifex.gallery import neighbours
+from unifex.gallery.neighbours import Neighbours
+from unifex.gallery.snapshot import ITEM
 from unifex.vector_index import index_types
 
 
@@ -63,3 +67,19 @@ def test_a_right_hit_behind_those_that_count_is_told_apart():
     chosen = make_split(make_columns([0, 0, 1, 1]), [0], [1, 2, 3])
     (found,) = failures.worst_queries(finish(evaluate(chosen, embeddings)))
     assert (found.mmp5, found.cutoff, found.is_match) == (0, 1, [False, True, False])
+
+
+def test_of_thousands_of_copies_the_first_pairs_are_listed():
+    """Also what was one picture before something was written into it, which leave-one-out does not leave out."""
+    labels, hashes = np.repeat(np.arange(2), 2000), np.zeros(4000, np.int64)
+    hashes[1], hashes[3999] = 5, 6
+    columns = make_columns(labels, hashes=hashes)
+    first = columns.items["content"][[0, 0]]
+    columns = replace(columns, still=np.array([(2, first[0]), (4000, first[1])], ITEM))
+    near = Neighbours.none(4000, 15)
+    split = make_split(columns, range(2000), range(2000, 4000))
+    found = failures.duplicates(split, near, 2001)
+    assert [(d.query, d.item) for d in found] == [(0, item) for item in range(2000, 4000)] + [(1, 2000)]
+    assert [d.identical for d in found] == [True] * 1999 + [False] * 2
+    alone = make_split(columns, range(4000), range(4000), columns.copies)
+    assert [(d.query, d.item) for d in failures.duplicates(alone, near, 3)] == [(0, 1), (0, 3999), (1, 2)]

@@ -88,7 +88,7 @@ def label_errors(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> 
 def duplicates(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[Duplicate]:
     """Pairs of a query and an index item that are byte-identical or nearly so, most alike first.
 
-    Leave-one-out leaves byte-identical copies out by itself; there only the nearly identical are named, each pair once.
+    Leave-one-out leaves byte-identical copies out by itself; there only the others are named, each pair once.
     """
     count = len(split.columns.ids)
     asked, listed = np.zeros(count, bool), np.zeros(count, bool)
@@ -96,12 +96,11 @@ def duplicates(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> li
     rows, cutoff = np.nonzero(near.scores >= NEAR_DUPLICATE)
     pairs = np.column_stack([rows, near.positions[rows, cutoff]])
     scores = near.scores[rows, cutoff]
-    if split.groups is None:
-        copies = _copies(split)
-        pairs, scores = np.vstack([pairs, copies]), np.concatenate([scores, np.ones(len(copies))])
-        kept = asked[pairs[:, 0]] & listed[pairs[:, 1]]
-    else:
-        kept = (pairs[:, 0] < pairs[:, 1]) & asked[pairs[:, 0]] & listed[pairs[:, 1]]
+    copies = _copies(split, most)
+    pairs, scores = np.vstack([pairs, copies]), np.concatenate([scores, np.ones(len(copies))])
+    kept = asked[pairs[:, 0]] & listed[pairs[:, 1]]
+    if split.groups is not None:
+        kept &= pairs[:, 0] < pairs[:, 1]
     kept &= ~np.isin(pairs[:, 0] * count + pairs[:, 1], split.same[:, 0] * count + split.same[:, 1])
     pairs, scores = pairs[kept], scores[kept]
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -scores))[:most]
@@ -109,11 +108,24 @@ def duplicates(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> li
     return [Duplicate(int(pairs[i, 0]), int(pairs[i, 1]), float(scores[i]), bool(same_bytes[i])) for i in order]
 
 
-def _copies(split: QueryIndexSplit) -> np.ndarray:
-    """Pairs [P, 2] of a query and an index item with the same bytes."""
-    copies = split.columns.copies
-    shared = np.intersect1d(copies[split.queries], copies[split.items])
-    queries = split.queries[np.isin(copies[split.queries], shared)]
-    items = split.items[np.isin(copies[split.items], shared)]
-    pairs = [(query, item) for query in queries for item in items[copies[items] == copies[query]] if query != item]
-    return np.array(pairs, np.int64).reshape(-1, 2)
+def _copies(split: QueryIndexSplit, most: int) -> np.ndarray:
+    """The first pairs [<= most, 2] of a query and an index item that are the same picture, and so no neighbours."""
+    columns, pictures = split.columns, split.columns.pictures
+    items = np.sort(split.items)
+    items = items[np.argsort(pictures[items], kind="stable")]
+    queries = np.sort(split.queries)
+    starts, ends = (np.searchsorted(pictures[items], pictures[queries], side) for side in ("left", "right"))
+    found, left = [np.zeros((0, 2), np.int64)], most
+    shared = ends - starts > np.isin(queries, items)
+    for query, start, end in zip(queries[shared], starts[shared], ends[shared]):
+        others = items[start:end]
+        others = others[others != query]
+        if split.groups is not None:
+            others = others[(others > query) & (columns.copies[others] != columns.copies[query])]
+        if len(others) and len(split.same):
+            others = others[~np.isin(others, split.same[split.same[:, 0] == query, 1])]
+        found.append(np.column_stack([np.full(len(others[:left]), query), others[:left]]))
+        left -= len(found[-1])
+        if left <= 0:
+            break
+    return np.concatenate(found)

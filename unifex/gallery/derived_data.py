@@ -283,7 +283,7 @@ class DerivedData:
         path, ids = self._database.folder / "neighbours.npz", current.columns.ids
         origin = self._model.origin("neighbours", self._model.key)
         kept = Kept.read(path, origin, current.columns.items)
-        found = yield from neighbours.update(current.index, ids, current.columns.copies, kept)
+        found = yield from neighbours.update(current.index, ids, current.columns.pictures, kept)
         if kept is None or not np.array_equal(kept.ids, ids):
             near = np.where(found.positions >= 0, ids[found.positions], -1) if len(ids) else found.positions
             self._keep(path.name, lambda: Kept(current.columns.items, near, found.scores).write(path, origin))
@@ -300,7 +300,7 @@ class DerivedData:
         known = self._memo.last("neighbours", current.fingerprint)
         if known is not None:
             return known
-        make = lambda: NeighboursAsked(current.index, current.columns.copies)  # noqa: E731
+        make = lambda: NeighboursAsked(current.index, current.columns.pictures)  # noqa: E731
         return self._memo.get("neighbours asked", current.fingerprint, make)
 
     def find_duplicates(self, current: Snapshot | None = None) -> Work[Duplicates]:
