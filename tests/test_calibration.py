@@ -14,6 +14,7 @@ from unifex.gallery.calibration import Calibration, CalibrationError, calibrate,
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
 from unifex.retrieval import reranking
+from unifex.retrieval.feedback import MarkedQuery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.query import Query
@@ -291,6 +292,61 @@ def test_several_images_together_are_trusted_no_sooner(labelled):
     assert together.trusted_from is not None
     assert together.trusted_from > least
     assert all(hit.score >= together.trusted_from for hit in together.hits)
+
+
+def test_what_several_images_find_counts_as_what_one_does(labelled):
+    """For strangers and chances as for thresholds; also with what is marked as more like it."""
+    one, two = encoded(picture("signs/cross", 70)), encoded(picture("signs/cross", 71))
+    found, calibration = search(labelled, [one, two], 3), labelled.calibration()
+    share = np.linalg.norm(labelled.embedder.embed([one, two], 256).mean(axis=0)) ** 0.5
+    assert share < 1
+    seen = np.array([hit.score for hit in found.hits]) * share
+    assert [hit.probability for hit in found.hits] == pytest.approx(calibration.chances(seen, seen[0]).tolist())
+    assert found.out_of_gallery == calibration.is_stranger(seen[0])
+
+
+def test_a_mark_makes_no_stranger_at_home(labelled):
+    """What is marked is found by itself: nothing but the others can tell."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    liked = search(labelled, [noise], 1).hits[0].record.id
+    found = search(labelled, Query(images=(noise,), more=(liked,)), 48)
+    assert found.out_of_gallery is None
+    assert found.hits[0].record.id == liked
+    image, mark = (labelled.snapshot().embeddings[[at]] for at in (0, 20))
+    alone, marked = MarkedQuery.of(image, image[:0], image[:0]), MarkedQuery.of(image, mark, image[:0])
+    assert alone.as_one == 1
+    each = (image @ labelled.snapshot().embeddings.T)[0] + 4 * (mark @ labelled.snapshot().embeddings.T)[0]
+    seen = (marked.wanted @ labelled.snapshot().embeddings.T)[0]
+    assert marked.as_one**2 * seen == pytest.approx(each / 5, abs=1e-6)
+    assert MarkedQuery.of(np.vstack([image, mark]), mark, image[:0]).as_one < 1
+
+
+@pytest.mark.parametrize("by", [{"rerank": True}, {"less": (3, 4)}, {"feedback": "nearest", "less": (3, 4)}])
+def test_chances_hang_on_how_alike_a_hit_is_and_not_on_what_it_is_ordered_by(labelled, by):
+    ids = labelled.snapshot().columns.ids.tolist()
+    marks = {"less": tuple(ids[at] for at in by.get("less", ())), "feedback": by.get("feedback", "rocchio")}
+    told = {hit.record.id: hit for hit in search(labelled, Query(items=(ids[0],)), 47).hits}
+    found = search(labelled, Query(items=(ids[0],), **marks), 40, rerank=by.get("rerank", False)).hits
+    assert [hit.record.id for hit in found] != list(told)[:40]
+    gone = [hit.rank for id, hit in told.items() if id in marks["less"]]
+    for hit in found:
+        ahead = sum(rank < told[hit.record.id].rank for rank in gone)
+        assert ahead or hit.probability == pytest.approx(told[hit.record.id].probability)
+
+
+def test_chances_of_folded_hits_are_those_of_where_they_stand(tmp_path, embedder, folder):
+    for path in sorted(folder.rglob("*.png")):
+        image = Image.open(path).convert("RGB")
+        for size in (150, 170, 190):
+            image.resize((size, size)).save(path.with_name(f"{path.stem}-{size}.png"))
+    gallery = Gallery.create(tmp_path / "indexes" / "folded", embedder)
+    run_index(gallery, folder)
+    query = Query(items=(gallery.snapshot().columns.ids.tolist()[0],))
+    told = {hit.record.id: hit for hit in search(gallery, query, 95).hits}
+    folded = search(gallery, query, 12, fold="picture").hits
+    assert folded[-1].rank < told[folded[-1].record.id].rank
+    for hit in folded:
+        assert hit.probability == pytest.approx(told[hit.record.id].probability)
 
 
 def test_reranking_keeps_the_similarities(labelled):

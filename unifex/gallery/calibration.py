@@ -88,20 +88,15 @@ class Calibration:
     ) -> np.ndarray:
         """Probabilities 0..1 of hits with these similarities [k]. ``best_similarity``: what a query found best in the
         whole gallery; of a stranger no hit is likely. ``ranks`` [k], from 1: where they stand in the whole gallery;
-        without, they are the first."""
+        without, they are the first. All similarities are those of one image (``MarkedQuery.as_one``)."""
         found = self.probability(similarities, np.arange(1, len(similarities) + 1) if ranks is None else ranks)
         if best_similarity is None or not self.is_stranger(best_similarity):
             return found
         return np.minimum(found, self.probability_of_first(best_similarity))
 
-    def threshold(self, false_accept_rate: float, agreement: float = 1.0) -> float:
-        """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery.
-
-        The mean of several images is more alike to anything than each is: 9 and 13 % of strangers in 2 and 4 images
-        reach what 5 % in one do. ``agreement`` (``MarkedQuery``) times a similarity to it is the mean of those to each,
-        which 3 and 0 % reach, and half as many of what is right; their geometric mean, as here, 6 and 2 %. Raises
-        ``UnifexError`` for a share outside of that.
-        """
+    def threshold(self, false_accept_rate: float) -> float:
+        """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery. Raises
+        ``UnifexError`` for a share outside of that."""
         if not 0 < false_accept_rate < 1:
             raise UnifexError(
                 say(
@@ -109,7 +104,7 @@ class Calibration:
                     false_accept_rate=100 * false_accept_rate,
                 )
             )
-        return float(np.quantile(self.out_of_gallery, 1 - false_accept_rate)) / agreement**0.5
+        return float(np.quantile(self.out_of_gallery, 1 - false_accept_rate))
 
     def kept(self, threshold: float) -> float:
         """The share (0..1) of right first hits that are at least this similar."""

@@ -108,9 +108,8 @@ def compare(
     images_of, first = np.unique(columns.items["content"], return_index=True)
     pictures = columns.pictures
     rows, places = np.nonzero(near.found & (near.scores >= CANDIDATE))
-    pairs = np.unique(
-        np.sort(np.column_stack([pictures[rows], pictures[near.positions[rows, places]]]), axis=1), axis=0
-    )
+    pairs = np.column_stack([pictures[rows], pictures[near.positions[rows, places]]])
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
     hashes = images_of[pairs]
     done, same = known.known(hashes)
     groups = _Groups(np.arange(len(images_of)), pictures[_apart(columns, distinct)].tolist())

@@ -94,6 +94,22 @@ class MarkedQuery:
         return l2_normalize(np.sum(means, axis=0), self.liked.shape[1])
 
     @property
+    def as_one(self) -> float:
+        """What a similarity to what is :attr:`wanted` is to be multiplied by to count as one to a single image, of
+        which it is known what that means (``Calibration``).
+
+        The mean of several is more alike to anything than each is. Times its length before that was made 1, a
+        similarity is the mean of those to each, which is too little: what is like one of them is the same thing. The
+        root of that length lies between.
+        """
+        if not len(self.liked):
+            return self.agreement**0.5
+        parts, weight = WEIGHTS.liked * self.liked.mean(axis=0), WEIGHTS.liked
+        if len(self.shown):
+            parts, weight = parts + WEIGHTS.query * self.shown[0], weight + WEIGHTS.query / self.agreement
+        return float(np.linalg.norm(parts) / weight) ** 0.5
+
+    @property
     def wanted(self) -> np.ndarray:
         """The same without what is disliked: float32 [1, d], what similarities are told of."""
         return MarkedQuery(self.shown, self.liked, self.disliked[:0]).moved()
