@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unifex.core import ranges
 from unifex.core.arrays import positions_of
 from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
@@ -122,7 +123,8 @@ class MarkedQuery:
         the first of the two alone.
         """
         wanted = np.concatenate([self.shown, self.liked])
-        found = index.search(wanted, max(CANDIDATES, k), excluded)
+        depth = CANDIDATES if k <= CANDIDATES else max(k, int(ranges.HITS.high))  # others are the same for any page
+        found = index.search(wanted, depth, excluded)
         first = _positions_in(found, slice(CANDIDATES))
         others = np.setdiff1d(_positions_in(found, slice(CANDIDATES, None)), first, assume_unique=True)
         ranked = _ranked(index.embeddings, first, wanted, self.disliked).beside(
