@@ -10,6 +10,7 @@ from tests.support.splits import make_columns
 from unifex.core import derived
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
+from unifex.gallery import calibration, corrections
 from unifex.gallery.calibration import Calibration, CalibrationError, calibrate, fit_probability
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
@@ -236,6 +237,37 @@ def test_a_writer_that_was_killed_leaves_no_old_calibration(tmp_path, embedder):
         assert gallery.calibration() == first  # it is written: a new one for every commit would cost the next search
     gallery.database.writing_path.touch()  # what is left by who was killed
     assert gallery.calibration().labelling == gallery.snapshot().columns.labelling != first.labelling
+
+
+def test_a_calibration_serves_while_little_has_changed_since_it_was_fitted(tmp_path, embedder, monkeypatch):
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures", views=12))
+    monkeypatch.setattr(calibration, "LEAST_ITEMS", len(gallery))
+    first, ids = gallery.calibration(), gallery.snapshot().columns.ids.tolist()
+    few = int(calibration.LITTLE * len(ids))
+    for item in gallery.records(ids[:few]):
+        with gallery.write() as writer:
+            writer.correct([corrections.relabel(item, "another")])
+        assert gallery.calibration() is first
+    with gallery.write() as writer:
+        writer.remove(ids[-2:])  # with those that were relabelled, which is no matter of the last time alone
+    second = gallery.calibration()
+    assert second.labelling == gallery.snapshot().columns.labelling != first.labelling
+    monkeypatch.undo()  # of few items it is fitted at once
+    with gallery.write() as writer:
+        writer.remove(ids[-3:-2])
+    assert gallery.calibration().labelling == gallery.snapshot().columns.labelling
+
+
+def test_of_many_items_fewer_search(monkeypatch):
+    snapshot, _ = drawn_gallery(40, 10)
+    monkeypatch.setattr(calibration, "MOST_COMPARED", 40_000)
+    monkeypatch.setattr(calibration, "FEWEST_QUERIES", 50)
+    few = calibrate(snapshot)
+    monkeypatch.undo()
+    every = calibrate(snapshot)
+    assert few.pairs == every.pairs // 4
+    assert few.threshold(0.2) == pytest.approx(every.threshold(0.2), abs=0.05)
 
 
 def test_whether_it_is_here_does_not_hang_on_how_many_hits_are_asked_for(labelled):

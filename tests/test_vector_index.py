@@ -132,6 +132,20 @@ def test_lists_are_kept_on_disk(lists, embeddings, tmp_path):
 
 
 @settings(max_examples=40, deadline=None)
+@given(st.integers(1, 80), st.integers(1, 12), st.integers(1, 9), st.floats(0, 1), st.integers(1, 90))
+def test_the_nearest_of_all_are_those_of_any_search(rows, k, groups, share, block):
+    embeddings, rng = unit(rows, 8, rows), np.random.default_rng(block)
+    own, mask = rng.integers(0, groups, rows), rng.random(rows) < share
+    for excluded in (Exclusion(), Exclusion(mask), Exclusion.own(own, slice(0, 5), mask)):
+        expected = index_types.build(embeddings, "flat").search(embeddings[:5], k, excluded)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exact, "BLOCK_ITEMS", block)
+            found = exact.nearest_of_all(embeddings[:5], k, embeddings, excluded)
+        assert np.array_equal(found.positions, expected.positions)
+        assert np.allclose(found.scores[found.found], expected.scores[found.found], atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 99),
     st.lists(st.integers(1, 1100), min_size=2, max_size=5),

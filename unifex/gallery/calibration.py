@@ -17,20 +17,24 @@ from typing import Any
 import numpy as np
 
 from unifex.core import derived
-from unifex.core.arrays import sample
+from unifex.core.arrays import positions_of, sample
 from unifex.core.derived import Origin
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
-from unifex.gallery.snapshot import Snapshot
-from unifex.vector_index.exact import best_outside
+from unifex.gallery.snapshot import ItemTable, Snapshot
+from unifex.vector_index.exact import best_outside, nearest_of_all
 from unifex.vector_index.matches import Exclusion, Matches
 
-MAX_QUERIES = 2000
+MAX_QUERIES, FEWEST_QUERIES = 2000, 500
+MOST_COMPARED = (
+    40_000_000  # queries x items: of more than 20,000 items fewer search, lest the next search waits for them
+)
 HITS_EACH = 160
 FEWEST_PAIRS = 20
 LEAST_LIKELY = 0.15  # that the first hit is right; below, the thing is called a stranger to the gallery
 FEWEST_UNKNOWN = 100  # queries of classes that the model was not trained on; fewer tell nothing of one in a hundred
 PERCENTILES = 1000
+LITTLE, LEAST_ITEMS = 0.05, 1000  # of the items, so that a calibration serves on; of fewer items it takes no time
 STEPS = 50
 RIDGE = 1e-6
 _STORED_AS = {"out_of_gallery": "strangers", "in_gallery": "natives"}  # in calibration.json
@@ -126,6 +130,31 @@ class Calibration:
         return cls(**stored | tuples)
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """What is said of which items where a calibration is fitted: ``ids`` int64 [N], ascending, and ``said`` int64 [N],
+    equal (in this process) for items of one label in one domain."""
+
+    ids: np.ndarray
+    said: np.ndarray
+
+    @classmethod
+    def of(cls, columns: ItemTable) -> Labelled:
+        """Of a table."""
+        domains, labels = (
+            np.fromiter(map(hash, of.names), np.int64, len(of.names))[of.codes]
+            for of in (columns.domains, columns.labels)
+        )
+        return cls(columns.ids, 31 * domains + labels)
+
+    def is_nearly(self, now: Labelled) -> bool:
+        """Whether little came, went or was relabelled until now."""
+        at = positions_of(self.ids, now.ids)
+        same = int((self.said[at[at >= 0]] == now.said[at >= 0]).sum())
+        items = max(len(self.ids), len(now.ids))
+        return items >= LEAST_ITEMS and items - same < LITTLE * items
+
+
 def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -> Calibration:
     """Fit the snapshot's similarities. ``trained_on``: which of its classes the model has learned.
 
@@ -136,10 +165,11 @@ def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -
     if len(np.unique(classes[labelled])) < 2:
         raise CalibrationError(say("what similarity means is told from labels, and this gallery has not two of them"))
     queries = np.flatnonzero(labelled)
-    queries = queries[sample(len(queries), MAX_QUERIES)]
+    most = min(MAX_QUERIES, max(FEWEST_QUERIES, MOST_COMPARED // len(snapshot)))
+    queries = queries[sample(len(queries), most)]
     embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
     excluded = Exclusion.own(snapshot.columns.copies, queries, mask)
-    matches = snapshot.index.search(embeddings, HITS_EACH, excluded)
+    matches = nearest_of_all(embeddings, HITS_EACH, snapshot.embeddings, excluded)
     right = matches.found & (classes[matches.positions] == classes[queries, None])
     hit, deepest = _fit_hits(matches, right, labelled.mean())
     new = ~np.isin(classes[queries], trained_on)

@@ -122,6 +122,26 @@ class VectorIndex:
         return candidates[rows, best], excluded[rows, best]
 
 
+def nearest_of_all(queries: np.ndarray, k: int, embeddings: np.ndarray, excluded: Exclusion) -> Matches:
+    """As :meth:`VectorIndex.search` of many queries [Q, d], every item looked at and compared in float32: of hundreds
+    of hits of each, that is quicker than any index."""
+    found = Matches.none(len(queries), min(k, excluded.count(len(embeddings))))
+    items = np.arange(len(embeddings)) if excluded.mask is None else np.flatnonzero(excluded.mask)
+    for start in range(0, len(items), BLOCK_ITEMS):
+        block = items[start : start + BLOCK_ITEMS]
+        similarities = queries @ embeddings[block].T
+        own = excluded.of_own_group(np.broadcast_to(block, similarities.shape))
+        if own is not None:
+            similarities[own] = -np.inf
+        width = min(k, len(block))
+        best = np.argpartition(similarities, -width, axis=1)[:, -width:]
+        scores = np.take_along_axis(similarities, best, 1)
+        found = found.beside(Matches(scores, np.where(np.isfinite(scores), block[best], -1))).top_k(
+            found.scores.shape[1]
+        )
+    return found
+
+
 def best_outside(
     queries: np.ndarray, own: np.ndarray, embeddings: np.ndarray, groups: np.ndarray, mask: np.ndarray | None = None
 ) -> np.ndarray:
