@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unifex.core.progress import finish
 from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.metrics import CUTOFF
 from unifex.evaluation.splits import QueryIndexSplit
+from unifex.gallery import neighbours
 from unifex.gallery.neighbours import Neighbours
+from unifex.vector_index import index_types
+from unifex.vector_index.matches import Matches
 
 AGREEING = 5  # neighbours that must all say the same
 NEAR_DUPLICATE = 0.97  # cosine; on the bundled model, pictures this alike are nearly always the same shot
@@ -70,9 +74,15 @@ def worst_queries(evaluation: Evaluation, most: int = MOST, among: np.ndarray | 
     return found
 
 
-def label_errors(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[LabelError]:
-    """Labelled items whose 5 nearest labelled neighbours agree on another label, surest first."""
+def label_errors(
+    split: QueryIndexSplit, near: Neighbours, embeddings: np.ndarray, most: int = MOST
+) -> list[LabelError]:
+    """Labelled items whose 5 nearest labelled neighbours agree on another label, surest first.
+
+    ``near`` and ``embeddings`` float32 [N, d] are of all items.
+    """
     classes = split.columns.classes
+    near = _with_labelled(near, split, embeddings)
     usable = (near.positions >= 0) & (classes[near.positions] >= 0)
     first = np.argsort(~usable, axis=1, kind="stable")[:, :AGREEING]
     usable = np.take_along_axis(usable, first, 1).all(1)
@@ -83,6 +93,20 @@ def label_errors(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> 
     similarity = np.where(suspect, scores.mean(axis=1), -np.inf)
     order = np.lexsort((np.arange(len(classes)), -similarity))[: min(most, int(suspect.sum()))]
     return [LabelError(int(i), positions[i].tolist(), float(similarity[i])) for i in order]
+
+
+def _with_labelled(near: Neighbours, split: QueryIndexSplit, embeddings: np.ndarray) -> Matches:
+    """``near``, but of labelled items that have few labelled ones in it, those among the labelled ones."""
+    columns = split.columns
+    labelled = np.flatnonzero(columns.classes >= 0)
+    positions = near.positions[labelled]
+    few = np.flatnonzero(((positions >= 0) & (columns.classes[positions] >= 0)).sum(1) < AGREEING)
+    if not len(few) or len(labelled) == len(columns.classes):
+        return near
+    index = index_types.build(np.ascontiguousarray(embeddings[labelled]))
+    found = Matches(near.scores.copy(), near.positions.copy())
+    found.put(labelled[few], finish(neighbours.find(index, columns.pictures[labelled], few)).within(labelled))
+    return found
 
 
 def duplicates(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[Duplicate]:
