@@ -7,7 +7,7 @@ from PIL import Image, ImageChops
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.splits import make_columns
-from unifex.core import derived
+from unifex.core import derived, ranges
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
 from unifex.gallery import calibration, corrections
@@ -82,6 +82,9 @@ def test_thresholds_mean_what_they_say(labelled):
     assert (np.diff(chances) > 0).all()
     with pytest.raises(UnifexError, match="between 0 and 100"):
         found.threshold(0)
+    assert found.threshold(1) == min(found.out_of_gallery)
+    most = ranges.FALSE_ACCEPT_RATE.high / 100
+    assert search(labelled, Query(items=(1,)), 3, Filters(false_accept_rate=most)).hits
 
 
 def test_strangers_are_of_classes_that_the_model_has_not_learned_where_there_are_enough(tmp_path, embedder):

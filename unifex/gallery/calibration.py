@@ -101,7 +101,7 @@ class Calibration:
     def threshold(self, false_accept_rate: float) -> float:
         """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery. Raises
         ``UnifexError`` for a share outside of that."""
-        if not 0 < false_accept_rate < 1:
+        if not 0 < false_accept_rate <= 1:
             raise UnifexError(
                 say(
                     "false accepts must be between 0 and 100 %, not {false_accept_rate:g} %",

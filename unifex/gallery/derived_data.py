@@ -295,13 +295,15 @@ class DerivedData:
             current = self.snapshot()
             return current, finish(self.find_neighbours(current))
 
-    def neighbours_for_search(self, current: Snapshot) -> Neighbours | NeighboursAsked:
-        """Those of all items of a snapshot, where they are known already, or of those that are asked about."""
-        known = self._memo.last("neighbours", current.fingerprint)
+    def neighbours_for_search(self, current: Snapshot, dim: int | None = None) -> Neighbours | NeighboursAsked:
+        """Those of all items of a snapshot, where they are known already, or of those that are asked about; at ``dim``,
+        by default the gallery's own."""
+        index = self.index(current, dim)
+        known = self._memo.last("neighbours", current.fingerprint) if index is current.index else None
         if known is not None:
             return known
-        make = lambda: NeighboursAsked(current.index, current.columns.pictures)  # noqa: E731
-        return self._memo.get("neighbours asked", current.fingerprint, make)
+        make = lambda: NeighboursAsked(index, current.columns.pictures)  # noqa: E731
+        return self._memo.get(("neighbours asked", index.embeddings.shape[1]), current.fingerprint, make)
 
     def find_duplicates(self, current: Snapshot | None = None) -> Work[Duplicates]:
         """The near-copies in the snapshot (``current``: in this one); at once when nothing changed since the last time.

@@ -88,9 +88,7 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False, current: S
     else:
         embeddings = embed_as(gallery, current.columns, model, gallery.config.dim, np.arange(len(current)))
         if embeddings is None:
-            raise GalleryError(
-                say("model '{model}' has no {dim}-d embedding to map", model=model, dim=gallery.config.dim)
-            )
+            raise GalleryError(_no_embedding(gallery, model))
         index, fingerprint = index_types.build(embeddings), _key_of(gallery, model)
     kept = None if refresh else _read(gallery, fingerprint, current.columns, model)
     if kept and (found := _with_newcomers(kept, current.columns, index)):
@@ -167,6 +165,19 @@ def _with_newcomers(kept: Map, columns: ItemTable, index: VectorIndex) -> Map | 
             coords[row] = interpolated(coords[positions[there]], scores[there])
     groups = neighbours.same_image(columns.pictures, index.embeddings)
     return Map(columns.ids, coords[groups.first[groups.of]], kept.model, len(missing))
+
+
+def _no_embedding(gallery: Gallery, model: str) -> str:
+    dim = gallery.config.dim
+    if model in BASELINES and dim <= gallery.embedder.backbone.feature_dim:
+        return say(
+            "'{model}' needs more than {dim} images for {dim}-d embeddings, gallery '{name}' has {has}; add others",
+            model=model,
+            dim=dim,
+            name=gallery.name,
+            has=len(gallery),
+        )
+    return say("model '{model}' has no {dim}-d embedding to map", model=model, dim=dim)
 
 
 def interpolated(coords: np.ndarray, similarities: np.ndarray) -> np.ndarray:

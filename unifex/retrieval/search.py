@@ -90,7 +90,7 @@ def _search(
     """With backbone features [n, D] of one or several images of the same thing; None where marks are all there is."""
     by_nearest = query.feedback == "nearest" and bool(query.more or query.less)
     snapshot = gallery.snapshot()
-    near = gallery.derived.neighbours_for_search(snapshot) if rerank and not by_nearest else None
+    near = gallery.derived.neighbours_for_search(snapshot, dim) if rerank and not by_nearest else None
     duplicates = folding.duplicates_of(gallery, snapshot, fold)
     index = gallery.index_of(snapshot, dim)
     started = time.perf_counter()
