@@ -82,11 +82,11 @@ def label_errors(
     ``near`` and ``embeddings`` float32 [N, d] are of all items.
     """
     classes = split.columns.classes
-    near = _with_labelled(near, split, embeddings)
-    usable = (near.positions >= 0) & (classes[near.positions] >= 0)
+    around = _with_labelled(near, split, embeddings)
+    usable = (around.positions >= 0) & (classes[around.positions] >= 0)
     first = np.argsort(~usable, axis=1, kind="stable")[:, :AGREEING]
     usable = np.take_along_axis(usable, first, 1).all(1)
-    positions, scores = (np.take_along_axis(values, first, 1) for values in (near.positions, near.scores))
+    positions, scores = (np.take_along_axis(values, first, 1) for values in (around.positions, around.scores))
     said = classes[positions]
     suspect = usable & (classes >= 0) & (said == said[:, :1]).all(1) & (said[:, 0] != classes)
     suspect[split.same[:, 0]] = False
