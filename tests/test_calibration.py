@@ -7,13 +7,15 @@ from PIL import Image, ImageChops
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.splits import make_columns
-from unifex.core import derived
+from unifex.core import derived, ranges
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
+from unifex.gallery import calibration, corrections
 from unifex.gallery.calibration import Calibration, CalibrationError, calibrate, fit_probability
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
 from unifex.retrieval import reranking
+from unifex.retrieval.feedback import MarkedQuery
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.query import Query
@@ -80,6 +82,9 @@ def test_thresholds_mean_what_they_say(labelled):
     assert (np.diff(chances) > 0).all()
     with pytest.raises(UnifexError, match="between 0 and 100"):
         found.threshold(0)
+    assert found.threshold(1) == min(found.out_of_gallery)
+    most = ranges.FALSE_ACCEPT_RATE.high / 100
+    assert search(labelled, Query(items=(1,)), 3, Filters(false_accept_rate=most)).hits
 
 
 def test_strangers_are_of_classes_that_the_model_has_not_learned_where_there_are_enough(tmp_path, embedder):
@@ -237,6 +242,37 @@ def test_a_writer_that_was_killed_leaves_no_old_calibration(tmp_path, embedder):
     assert gallery.calibration().labelling == gallery.snapshot().columns.labelling != first.labelling
 
 
+def test_a_calibration_serves_while_little_has_changed_since_it_was_fitted(tmp_path, embedder, monkeypatch):
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures", views=12))
+    monkeypatch.setattr(calibration, "LEAST_ITEMS", len(gallery))
+    first, ids = gallery.calibration(), gallery.snapshot().columns.ids.tolist()
+    few = int(calibration.LITTLE * len(ids))
+    for item in gallery.records(ids[:few]):
+        with gallery.write() as writer:
+            writer.correct([corrections.relabel(item, "another")])
+        assert gallery.calibration() is first
+    with gallery.write() as writer:
+        writer.remove(ids[-2:])  # with those that were relabelled, which is no matter of the last time alone
+    second = gallery.calibration()
+    assert second.labelling == gallery.snapshot().columns.labelling != first.labelling
+    monkeypatch.undo()  # of few items it is fitted at once
+    with gallery.write() as writer:
+        writer.remove(ids[-3:-2])
+    assert gallery.calibration().labelling == gallery.snapshot().columns.labelling
+
+
+def test_of_many_items_fewer_search(monkeypatch):
+    snapshot, _ = drawn_gallery(40, 10)
+    monkeypatch.setattr(calibration, "MOST_COMPARED", 40_000)
+    monkeypatch.setattr(calibration, "FEWEST_QUERIES", 50)
+    few = calibrate(snapshot)
+    monkeypatch.undo()
+    every = calibrate(snapshot)
+    assert few.pairs == every.pairs // 4
+    assert few.threshold(0.2) == pytest.approx(every.threshold(0.2), abs=0.05)
+
+
 def test_whether_it_is_here_does_not_hang_on_how_many_hits_are_asked_for(labelled):
     """Re-ranked, what is most alike may come late; and what was left out was there."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
@@ -291,6 +327,61 @@ def test_several_images_together_are_trusted_no_sooner(labelled):
     assert together.trusted_from is not None
     assert together.trusted_from > least
     assert all(hit.score >= together.trusted_from for hit in together.hits)
+
+
+def test_what_several_images_find_counts_as_what_one_does(labelled):
+    """For strangers and chances as for thresholds; also with what is marked as more like it."""
+    one, two = encoded(picture("signs/cross", 70)), encoded(picture("signs/cross", 71))
+    found, calibration = search(labelled, [one, two], 3), labelled.calibration()
+    share = np.linalg.norm(labelled.embedder.embed([one, two], 256).mean(axis=0)) ** 0.5
+    assert share < 1
+    seen = np.array([hit.score for hit in found.hits]) * share
+    assert [hit.probability for hit in found.hits] == pytest.approx(calibration.chances(seen, seen[0]).tolist())
+    assert found.out_of_gallery == calibration.is_stranger(seen[0])
+
+
+def test_a_mark_makes_no_stranger_at_home(labelled):
+    """What is marked is found by itself: nothing but the others can tell."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    liked = search(labelled, [noise], 1).hits[0].record.id
+    found = search(labelled, Query(images=(noise,), more=(liked,)), 48)
+    assert found.out_of_gallery is None
+    assert found.hits[0].record.id == liked
+    image, mark = (labelled.snapshot().embeddings[[at]] for at in (0, 20))
+    alone, marked = MarkedQuery.of(image, image[:0], image[:0]), MarkedQuery.of(image, mark, image[:0])
+    assert alone.as_one == 1
+    each = (image @ labelled.snapshot().embeddings.T)[0] + 4 * (mark @ labelled.snapshot().embeddings.T)[0]
+    seen = (marked.wanted @ labelled.snapshot().embeddings.T)[0]
+    assert marked.as_one**2 * seen == pytest.approx(each / 5, abs=1e-6)
+    assert MarkedQuery.of(np.vstack([image, mark]), mark, image[:0]).as_one < 1
+
+
+@pytest.mark.parametrize("by", [{"rerank": True}, {"less": (3, 4)}, {"feedback": "nearest", "less": (3, 4)}])
+def test_chances_hang_on_how_alike_a_hit_is_and_not_on_what_it_is_ordered_by(labelled, by):
+    ids = labelled.snapshot().columns.ids.tolist()
+    marks = {"less": tuple(ids[at] for at in by.get("less", ())), "feedback": by.get("feedback", "rocchio")}
+    told = {hit.record.id: hit for hit in search(labelled, Query(items=(ids[0],)), 47).hits}
+    found = search(labelled, Query(items=(ids[0],), **marks), 40, rerank=by.get("rerank", False)).hits
+    assert [hit.record.id for hit in found] != list(told)[:40]
+    gone = [hit.rank for id, hit in told.items() if id in marks["less"]]
+    for hit in found:
+        ahead = sum(rank < told[hit.record.id].rank for rank in gone)
+        assert ahead or hit.probability == pytest.approx(told[hit.record.id].probability)
+
+
+def test_chances_of_folded_hits_are_those_of_where_they_stand(tmp_path, embedder, folder):
+    for path in sorted(folder.rglob("*.png")):
+        image = Image.open(path).convert("RGB")
+        for size in (150, 170, 190):
+            image.resize((size, size)).save(path.with_name(f"{path.stem}-{size}.png"))
+    gallery = Gallery.create(tmp_path / "indexes" / "folded", embedder)
+    run_index(gallery, folder)
+    query = Query(items=(gallery.snapshot().columns.ids.tolist()[0],))
+    told = {hit.record.id: hit for hit in search(gallery, query, 95).hits}
+    folded = search(gallery, query, 12, fold="picture").hits
+    assert folded[-1].rank < told[folded[-1].record.id].rank
+    for hit in folded:
+        assert hit.probability == pytest.approx(told[hit.record.id].probability)
 
 
 def test_reranking_keeps_the_similarities(labelled):

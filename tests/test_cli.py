@@ -145,9 +145,10 @@ def test_search_in_context_and_with_trust(built, unifex, folder):
     assert code == 0
     assert answer["results"][0]["stranger"] is False
     assert 0 < answer["results"][0]["hits"][0]["chance"] <= 1
-    code, _, err = unifex("search", query, "--gallery", "drawn", "--false-accept-rate", "100")
+    assert unifex("search", query, "--gallery", "drawn", "--false-accept-rate", "100")[0] == 0
+    code, _, err = unifex("search", query, "--gallery", "drawn", "--false-accept-rate", "101")
     assert code == 1
-    assert "between 0 and 100" in err
+    assert "0.0001 to 100.0 %" in err
 
 
 def test_search(built, unifex, folder):

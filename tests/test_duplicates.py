@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
@@ -158,6 +160,40 @@ def test_what_was_compared_is_kept(copied, monkeypatch):
     with opened.write() as writer:
         writer.correct([corrections.drop(opened.item_at("a-half.png"))])
     assert found(opened, "picture") == {OF_A - {"a-half"}, OF_B}  # also where it was what joined the others
+
+
+def rated(path: Path, rating: int) -> None:
+    """A rating is written into a picture, whose pixels stay as they are."""
+    image = Image.open(path)
+    note = PngInfo()
+    note.add_itxt("XML:com.adobe.xmp", f'<x:xmpmeta xmlns:x="adobe:ns:meta/" rating="{rating}"/>')
+    image.save(path, pnginfo=note)
+
+
+@pytest.mark.parametrize("rate", [("a", "b", "c"), ("again",), ("a-crop", "b-half", "again"), ("d",)])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_written_into_pictures_leaves_the_groups_as_they_are(copied, tmp_path, rate, known):
+    before = {level: found(copied, level) for level in duplicates.LEVELS} if known else {}
+    for number, name in enumerate(rate):
+        rated(tmp_path / "pictures" / f"{name}.png", number + 1)
+    run_index(copied, tmp_path / "pictures")
+    assert len(copied.snapshot().columns.still) == len(rate)
+    for gallery in (copied, Gallery.open(copied.folder, copied.embedder)):
+        assert found(gallery, "picture") == {OF_A, OF_B}
+        assert found(gallery, "bytes") == (set() if {"a", "again"} & set(rate) else {frozenset({"a", "again"})})
+        assert not known or found(gallery, "alike") == before["alike"]
+
+
+def test_files_that_become_one_by_an_edit_are_one_picture(copied, tmp_path):
+    found(copied, "picture")
+    rated(tmp_path / "pictures" / "again.png", 1)
+    run_index(copied, tmp_path / "pictures")
+    assert found(copied, "bytes") == set()
+    (tmp_path / "pictures" / "d.png").write_bytes((tmp_path / "pictures" / "a-half.png").read_bytes())
+    (tmp_path / "pictures" / "a.png").write_bytes((tmp_path / "pictures" / "again.png").read_bytes())
+    run_index(copied, tmp_path / "pictures")
+    assert found(copied, "bytes") == {frozenset({"a", "again"}), frozenset({"a-half", "d"})}
+    assert found(copied, "picture") == {OF_A | {"d"}, OF_B}
 
 
 def test_what_was_compared_before_it_was_cancelled_is_not_again(copied, monkeypatch):

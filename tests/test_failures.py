@@ -1,11 +1,24 @@
+from dataclasses import replace
+
+import gradio as gr
 import numpy as np
 
 from tests.support.splits import make_columns, make_split, random_embeddings
+from unifex.cli.settings import Settings
 from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation import failures
 from unifex.evaluation.evaluate import evaluate
+from unifex.evaluation.failures import WorstQuery
+from unifex.evaluation.parts import missed
+from unifex.evaluation.protocols import EvalProtocol
+from unifex.evaluation.splits import split_of
 from unifex.gallery import neighbours
+from unifex.gallery.library import Library
+from unifex.gallery.neighbours import Neighbours
+from unifex.gallery.snapshot import ITEM
+from unifex.ui.components.failures_view import FailuresView
+from unifex.ui.context import AppContext
 from unifex.vector_index import index_types
 
 
@@ -36,9 +49,9 @@ def test_label_errors_are_found_and_silenced():
     columns = make_columns(shown)
     near = finish(neighbours.find(index_types.build(embeddings), columns.copies))
     chosen = make_split(columns, range(40), range(40), np.arange(40))
-    assert [(e.item, shown[e.neighbours[0]]) for e in failures.label_errors(chosen, near)] == [(7, 0)]
+    assert [(e.item, shown[e.neighbours[0]]) for e in failures.label_errors(chosen, near, embeddings)] == [(7, 0)]
     silenced = make_split(columns, range(40), range(40), np.arange(40), same=[(7, 0)])
-    assert failures.label_errors(silenced, near) == []
+    assert failures.label_errors(silenced, near, embeddings) == []
 
 
 def test_duplicates_between_query_and_index():
@@ -63,3 +76,56 @@ def test_a_right_hit_behind_those_that_count_is_told_apart():
     chosen = make_split(make_columns([0, 0, 1, 1]), [0], [1, 2, 3])
     (found,) = failures.worst_queries(finish(evaluate(chosen, embeddings)))
     assert (found.mmp5, found.cutoff, found.is_match) == (0, 1, [False, True, False])
+
+
+def test_of_thousands_of_copies_the_first_pairs_are_listed():
+    """Also what was one picture before something was written into it, which leave-one-out does not leave out."""
+    labels, hashes = np.repeat(np.arange(2), 2000), np.zeros(4000, np.int64)
+    hashes[1], hashes[3999] = 5, 6
+    columns = make_columns(labels, hashes=hashes)
+    first = columns.items["content"][[0, 0]]
+    columns = replace(columns, still=np.array([(2, first[0]), (4000, first[1])], ITEM))
+    near = Neighbours.none(4000, 15)
+    split = make_split(columns, range(2000), range(2000, 4000))
+    found = failures.duplicates(split, near, 2001)
+    assert [(d.query, d.item) for d in found] == [(0, item) for item in range(2000, 4000)] + [(1, 2000)]
+    assert [d.identical for d in found] == [True] * 1999 + [False] * 2
+    alone = make_split(columns, range(4000), range(4000), columns.copies)
+    assert [(d.query, d.item) for d in failures.duplicates(alone, near, 3)] == [(0, 1), (0, 3999), (1, 2)]
+
+
+def test_label_errors_are_found_where_few_items_have_labels():
+    labels = np.repeat(np.arange(4), 100)
+    embeddings, shown = blobs(labels), [""] * 400
+    for item in range(0, 400, 10):
+        shown[item] = str(labels[item])
+    shown[70] = "2"
+    columns = make_columns(shown)
+    near = finish(neighbours.find(index_types.build(embeddings), columns.pictures))
+    labelled = np.arange(0, 400, 10)
+    chosen = make_split(columns, labelled, labelled, np.arange(400))
+    (error,) = failures.label_errors(chosen, near, embeddings)
+    assert error.item == 70
+    assert set(error.neighbours) < set(labelled[:10])
+
+
+def test_what_failed_is_shown_though_tags_were_added_since(gallery):
+    view = FailuresView(AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder))
+    with gr.Blocks():
+        view.build()
+    found = finish(evaluate(split_of(gallery, EvalProtocol("leave-one-out")), gallery.snapshot().embeddings))
+    ids = gallery.snapshot().columns.ids.tolist()
+    with gallery.write() as writer:
+        writer.tag(ids[:1], ["best"])
+    assert "has changed" not in str(view.show(gallery, found))
+    with gallery.write() as writer:
+        writer.remove(ids[:1])
+    assert str(view.show(gallery, found)).count("has changed") == 2
+
+
+def test_what_is_marked_as_the_same_should_have_been_found():
+    columns = make_columns(["a", "a", "b", "c"])
+    embeddings = l2_normalize(np.float32([[1, 0], [0, 1], [1, 0.2], [1, 0.1]]), 2)
+    split = make_split(columns, range(4), range(4), np.arange(4), same=[(0, 2)])
+    failure = WorstQuery(0, 0.0, 1, [3], [0.9], [False])
+    assert missed(split, failure, columns.ids, embeddings, 3) == [2, 1]

@@ -15,6 +15,7 @@ from unifex.core.errors import UnifexError
 from unifex.gallery import kept_columns
 from unifex.gallery.database import Database
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.snapshot import CategoricalColumn
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.facets import facets
 from unifex.retrieval.filters import Filters
@@ -46,6 +47,14 @@ def gallery(tmp_path_factory, embedder) -> Gallery:
         for item in gallery.snapshot().columns.ids.tolist():
             writer.tag([item], draw.sample(["best", "seen"], draw.randrange(3)))
     return gallery
+
+
+def test_what_python_alone_reads_as_a_number_is_none():
+    column = CategoricalColumn.of(["1_2", "12", "1_3"])
+    assert Condition("code", ">=", "12").holds(column).tolist() == [True, False, False]
+    assert Condition("code", "=", "12").holds(column).tolist() == [True, False, False]
+    with pytest.raises(UnifexError, match="no number"):
+        Condition.parse("code>1_2")
 
 
 def is_number(text: str) -> bool:

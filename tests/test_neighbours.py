@@ -241,3 +241,15 @@ def test_rows_are_copied_whatever_follows_what(count, seed, most_follow):
     copy_rows(source, rows, found, places)
     expected[places] = source[rows]
     assert np.array_equal(found, expected)
+
+
+def test_what_is_reranked_at_another_dimension_has_the_neighbours_of_that(gallery, folder):
+    """As evaluating in context has them."""
+    index, (current, near) = gallery.index(64)[1], gallery.neighbours()
+    at_64 = finish(neighbours.find(index, current.columns.pictures))
+    assert not np.array_equal(at_64.positions, near.positions)
+    for path in sorted(folder.rglob("*.png"))[:8]:
+        query = gallery.embedder.embed([path], 64)
+        expected = reranking.search_reranked(index, at_64, query, 24).positions[0]
+        found = [hit.record.id for hit in search(gallery, [path], 24, dim=64, rerank=True).hits]
+        assert found == current.columns.ids[expected].tolist()

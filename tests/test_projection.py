@@ -247,3 +247,8 @@ def test_a_gallery_that_goes_while_its_map_is_made_is_not_begun_anew(goes, galle
     goes(Library(gallery.folder.parent))
     assert len(finish(work).coords) == 24
     assert not gallery.folder.exists()
+
+
+def test_too_few_images_for_principal_axes_are_what_is_lacking(gallery):
+    with pytest.raises(GalleryError, match=r"'pca' needs more than 256 images .* 'drawn' has 24"):
+        finish(project(gallery, "pca"))

@@ -271,3 +271,37 @@ def test_the_command_lists_runs_renames_and_deletes(gallery, library, searches, 
     assert saved("kreuze", "--delete")["deleted"] == "kreuze"
     assert saved()["saved"] == []
     assert main(["saved", "drawn", "gone", "--library", str(library.folder)]) == 1
+
+
+@pytest.mark.parametrize("column", ["<10 mm", "height>width", "a=b", "year"])
+def test_a_condition_of_any_column_is_kept(gallery, searches, column):
+    for condition in (Condition(column, "=", "3"), Condition(column, ">=", "2"), Condition(column, "=", "x>=1")):
+        saved = SavedSearch.new(gallery, "kept", Query(text="cross"), filters=Filters(where=(condition,)))
+        searches.add(saved)
+        assert searches.get("kept") == saved
+        assert Condition.parse(f'"{condition.column}" {condition.comparison} {condition.value}') == condition
+    stored = json.loads(json.dumps(saved.as_stored()))
+    stored["filters"]["where"] = ["year>=1900"]  # as earlier versions kept it
+    assert SavedSearch.of_stored(stored).filters.where == (Condition("year", ">=", "1900"),)
+    for odd in (["year", "?", "3"], ["year", ">", "x"], ["", "=", "3"], ["year", "="], 5):
+        stored["filters"]["where"] = [odd]
+        with pytest.raises((UnifexError, TypeError, ValueError)):
+            SavedSearch.of_stored(stored)
+
+
+def test_what_comes_while_it_is_searched_for_stays_new(gallery, searches, folder, monkeypatch, capsys):
+    searches.add(SavedSearch.new(gallery, "all", Query(text="cross"), k=60))
+    find = SavedSearch.find
+
+    def found(saved, opened):
+        result = find(saved, opened)
+        (folder / "signs/cross" / "late.png").write_bytes(encoded(picture("signs/cross", 95)))
+        run_index(gallery, folder)
+        return result
+
+    monkeypatch.setattr(SavedSearch, "find", found)
+    run = ["saved", gallery.name, "all", "--library", str(gallery.folder.parent), "--json"]
+    assert main(run) == 0
+    assert json.loads(capsys.readouterr().out)["new"] == 0
+    monkeypatch.undo()
+    assert searches.get("all").count_new(gallery) == 1

@@ -15,7 +15,7 @@ from unifex.models.image_like import Crop
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.proposals import MAX_PROPOSALS, WINDOW, propose, windows
 from unifex.retrieval.search import search
-from unifex.retrieval.suggestions import suggest
+from unifex.retrieval.suggestions import may_be_better, suggest
 
 
 def overlap(a: Region, b: Region) -> float:
@@ -101,7 +101,7 @@ def test_a_part_is_suggested_where_the_whole_finds_nothing(gallery, tmp_path):
     screen.paste(picture("signs/cross", 3, 160).resize((320, 320)), (40, 180))
     data = encoded(screen)
     found = search(gallery, [data], 5)
-    nothing = replace(found, hits=[], out_of_gallery=True)
+    nothing = replace(found, hits=[], best=-1.0, out_of_gallery=True)
     part = suggest(gallery, data, nothing, 5)
     assert part
     assert part.result.hits == search(gallery, [Crop(data, part.region)], 5).hits
@@ -119,3 +119,29 @@ def test_plain_queries_stay_whole(gallery):
         assert suggest(gallery, data, search(gallery, [data])) is None
         filters = Filters(domains=(label.split("/")[0],))  # what is to be trusted is not told of a part of a gallery
         assert suggest(gallery, data, search(gallery, [data], 10, filters), 10, filters) is None
+
+
+def test_parts_are_ahead_of_what_the_whole_finds_whatever_hits_have_to_be(gallery):
+    """A least similarity, or trust, leaves nothing of what the whole finds: that is no reason to look for parts."""
+    data = encoded(picture("signs/cross", 77))
+    best = search(gallery, [data], 1).hits[0].score
+    assert best < 1
+    filters = Filters(min_score=best + 1e-4)
+    whole = search(gallery, [data], 10, filters)
+    assert whole.hits == []
+    assert whole.best == best
+    assert not may_be_better(whole)
+    assert suggest(gallery, data, whole, 10, filters) is None
+
+
+def test_nothing_is_suggested_where_there_is_nothing_to_find(gallery, tmp_path, embedder):
+    data = encoded(picture("signs/cross", 2))
+    ids = frozenset(gallery.snapshot().columns.ids.tolist())
+    empty = Gallery.create(tmp_path / "empty", embedder)
+    for among, filters in (
+        (empty, Filters()),
+        (gallery, Filters(exclude=ids)),
+        (gallery, Filters(exclude=ids, min_score=0.5)),
+    ):
+        whole = search(among, [data], 10, filters)
+        assert whole.hits or suggest(among, data, whole, 10, filters) is None

@@ -1,5 +1,8 @@
 """Nearest neighbours: whatever proposes candidates, the answers are those of sorting every similarity."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -126,3 +129,41 @@ def test_lists_are_kept_on_disk(lists, embeddings, tmp_path):
     assert np.array_equal(found.scores, expected.scores)
     with pytest.raises(RuntimeError, match="expected 10"):
         IVFIndex.load((tmp_path / "index.faiss").open("rb"), keys[:10], values)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 80), st.integers(1, 12), st.integers(1, 9), st.floats(0, 1), st.integers(1, 90))
+def test_the_nearest_of_all_are_those_of_any_search(rows, k, groups, share, block):
+    embeddings, rng = unit(rows, 8, rows), np.random.default_rng(block)
+    own, mask = rng.integers(0, groups, rows), rng.random(rows) < share
+    for excluded in (Exclusion(), Exclusion(mask), Exclusion.own(own, slice(0, 5), mask)):
+        expected = index_types.build(embeddings, "flat").search(embeddings[:5], k, excluded)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exact, "BLOCK_ITEMS", block)
+            found = exact.nearest_of_all(embeddings[:5], k, embeddings, excluded)
+        assert np.array_equal(found.positions, expected.positions)
+        assert np.allclose(found.scores[found.found], expected.scores[found.found], atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 99),
+    st.lists(st.integers(1, 1100), min_size=2, max_size=5),
+    st.sampled_from([None, 0.02, 0.6]),
+    st.booleans(),
+    st.integers(1, 400),
+)
+def test_a_longer_answer_begins_with_a_shorter_one(lists, seed, depths, share, grouped, probes):
+    """However few lists are looked at, so that much is missed; also among a part, and without the own group."""
+    index = exact.VectorIndex(lists.embeddings, replace(lists.candidates, probes=min(2, probes), candidates=probes))
+    rng = np.random.default_rng(seed)
+    mask = None if share is None else rng.random(len(lists.embeddings)) < share
+    groups = rng.integers(0, 40, len(lists.embeddings)) if grouped else None
+    excluded = Exclusion(mask) if groups is None else Exclusion(mask, groups[:3], groups)
+    answers = [index.search(unit(3, lists.embeddings.shape[1], seed), k, excluded) for k in sorted(depths)]
+    for shorter, longer in itertools.pairwise(answers):
+        width = shorter.positions.shape[1]
+        assert np.array_equal(longer.positions[:, :width], shorter.positions)
+        assert np.array_equal(longer.scores[:, :width], shorter.scores)
+    for row in answers[-1].positions:
+        assert len(np.unique(row[row >= 0])) == (row >= 0).sum()

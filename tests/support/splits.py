@@ -18,7 +18,7 @@ from unifex.gallery.snapshot import CategoricalColumn, ItemTable
 def make_columns(labels, domains=None, splits=None, hashes=None) -> ItemTable:
     """Columns of items with these labels."""
     count = len(labels)
-    hashes = np.array([f"{h:064x}" for h in (range(count) if hashes is None else hashes)], "S64")
+    hashes = np.array([f"{h:016x}" * 4 for h in (range(count) if hashes is None else hashes)], "S64")
     texts = (domains or [""] * count, splits or [""] * count, list(map(str, labels)))
     return ItemTable(1, np.arange(1, count + 1), hashes, *(CategoricalColumn.of(list(text)) for text in texts))
 

@@ -26,6 +26,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
 
 
 def _saved(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.retrieval.saved_search import last_id
     from unifex.retrieval.saved_searches import SavedSearches
 
     if options.rename is not None:
@@ -46,8 +47,9 @@ def _saved(options: argparse.Namespace) -> dict[str, Any]:
         searches.delete(saved.id)
         say(options, f"'{saved.name}' is deleted")
         return {"gallery": gallery.name, "deleted": saved.name}
+    last = last_id(gallery)  # what comes from here on may be found, and is new the next time, too
     hits = saved.find(gallery).hits
-    searches.see(saved.id)
+    searches.see(saved.id, last)
     new = [saved.is_new(hit) for hit in hits]
     say(options, f"{saved.name}: {plural(len(hits), 'hit')}, {sum(new)} new")
     for hit, is_new in zip(hits, new):

@@ -123,9 +123,9 @@ def on_one_line(text: str) -> str:
 
 
 def number(text: str) -> float:
-    """NaN for what is no finite number."""
+    """NaN for what is no finite number; 1_2 is one to Python alone."""
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan

@@ -42,7 +42,7 @@ def evaluate(
     stage = Stage(doing, len(split.queries), to_say("queries"))
     index = index_types.build(np.ascontiguousarray(embeddings[split.items]), "flat")
     if context and near is None:
-        near = yield from neighbours.find(index, split.columns.copies[split.items])
+        near = yield from neighbours.find(index, split.columns.pictures[split.items])
     relevant = split.relevant()
     values = np.full((len(METRICS), len(split.queries)), np.nan)
     hits = Matches.none(len(split.queries), CUTOFF)
@@ -104,7 +104,7 @@ def _in_domain(split: QueryIndexSplit, embeddings: np.ndarray, context: bool, do
             continue
         own = replace(split, items=split.items[within])
         index = index_types.build(np.ascontiguousarray(embeddings[own.items]), "flat")
-        near = finish(neighbours.find(index, split.columns.copies[own.items])) if context else None
+        near = finish(neighbours.find(index, split.columns.pictures[own.items])) if context else None
         positions = _search(own, index, embeddings, rows, CUTOFF, near).positions
         values[rows] = metrics.score(split.is_match(rows, positions), own.relevant()[rows]).mmp5
     return values

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unifex.core.progress import finish
 from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.metrics import CUTOFF
 from unifex.evaluation.splits import QueryIndexSplit
+from unifex.gallery import neighbours
 from unifex.gallery.neighbours import Neighbours
+from unifex.vector_index import index_types
+from unifex.vector_index.matches import Matches
 
 AGREEING = 5  # neighbours that must all say the same
 NEAR_DUPLICATE = 0.97  # cosine; on the bundled model, pictures this alike are nearly always the same shot
@@ -70,13 +74,19 @@ def worst_queries(evaluation: Evaluation, most: int = MOST, among: np.ndarray | 
     return found
 
 
-def label_errors(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[LabelError]:
-    """Labelled items whose 5 nearest labelled neighbours agree on another label, surest first."""
+def label_errors(
+    split: QueryIndexSplit, near: Neighbours, embeddings: np.ndarray, most: int = MOST
+) -> list[LabelError]:
+    """Labelled items whose 5 nearest labelled neighbours agree on another label, surest first.
+
+    ``near`` and ``embeddings`` float32 [N, d] are of all items.
+    """
     classes = split.columns.classes
-    usable = (near.positions >= 0) & (classes[near.positions] >= 0)
+    around = _with_labelled(near, split, embeddings)
+    usable = (around.positions >= 0) & (classes[around.positions] >= 0)
     first = np.argsort(~usable, axis=1, kind="stable")[:, :AGREEING]
     usable = np.take_along_axis(usable, first, 1).all(1)
-    positions, scores = (np.take_along_axis(values, first, 1) for values in (near.positions, near.scores))
+    positions, scores = (np.take_along_axis(values, first, 1) for values in (around.positions, around.scores))
     said = classes[positions]
     suspect = usable & (classes >= 0) & (said == said[:, :1]).all(1) & (said[:, 0] != classes)
     suspect[split.same[:, 0]] = False
@@ -85,10 +95,24 @@ def label_errors(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> 
     return [LabelError(int(i), positions[i].tolist(), float(similarity[i])) for i in order]
 
 
+def _with_labelled(near: Neighbours, split: QueryIndexSplit, embeddings: np.ndarray) -> Matches:
+    """``near``, but of labelled items that have few labelled ones in it, those among the labelled ones."""
+    columns = split.columns
+    labelled = np.flatnonzero(columns.classes >= 0)
+    positions = near.positions[labelled]
+    few = np.flatnonzero(((positions >= 0) & (columns.classes[positions] >= 0)).sum(1) < AGREEING)
+    if not len(few) or len(labelled) == len(columns.classes):
+        return near
+    index = index_types.build(np.ascontiguousarray(embeddings[labelled]))
+    found = Matches(near.scores.copy(), near.positions.copy())
+    found.put(labelled[few], finish(neighbours.find(index, columns.pictures[labelled], few)).within(labelled))
+    return found
+
+
 def duplicates(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> list[Duplicate]:
     """Pairs of a query and an index item that are byte-identical or nearly so, most alike first.
 
-    Leave-one-out leaves byte-identical copies out by itself; there only the nearly identical are named, each pair once.
+    Leave-one-out leaves byte-identical copies out by itself; there only the others are named, each pair once.
     """
     count = len(split.columns.ids)
     asked, listed = np.zeros(count, bool), np.zeros(count, bool)
@@ -96,12 +120,11 @@ def duplicates(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> li
     rows, cutoff = np.nonzero(near.scores >= NEAR_DUPLICATE)
     pairs = np.column_stack([rows, near.positions[rows, cutoff]])
     scores = near.scores[rows, cutoff]
-    if split.groups is None:
-        copies = _copies(split)
-        pairs, scores = np.vstack([pairs, copies]), np.concatenate([scores, np.ones(len(copies))])
-        kept = asked[pairs[:, 0]] & listed[pairs[:, 1]]
-    else:
-        kept = (pairs[:, 0] < pairs[:, 1]) & asked[pairs[:, 0]] & listed[pairs[:, 1]]
+    copies = _copies(split, most)
+    pairs, scores = np.vstack([pairs, copies]), np.concatenate([scores, np.ones(len(copies))])
+    kept = asked[pairs[:, 0]] & listed[pairs[:, 1]]
+    if split.groups is not None:
+        kept &= pairs[:, 0] < pairs[:, 1]
     kept &= ~np.isin(pairs[:, 0] * count + pairs[:, 1], split.same[:, 0] * count + split.same[:, 1])
     pairs, scores = pairs[kept], scores[kept]
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -scores))[:most]
@@ -109,11 +132,24 @@ def duplicates(split: QueryIndexSplit, near: Neighbours, most: int = MOST) -> li
     return [Duplicate(int(pairs[i, 0]), int(pairs[i, 1]), float(scores[i]), bool(same_bytes[i])) for i in order]
 
 
-def _copies(split: QueryIndexSplit) -> np.ndarray:
-    """Pairs [P, 2] of a query and an index item with the same bytes."""
-    copies = split.columns.copies
-    shared = np.intersect1d(copies[split.queries], copies[split.items])
-    queries = split.queries[np.isin(copies[split.queries], shared)]
-    items = split.items[np.isin(copies[split.items], shared)]
-    pairs = [(query, item) for query in queries for item in items[copies[items] == copies[query]] if query != item]
-    return np.array(pairs, np.int64).reshape(-1, 2)
+def _copies(split: QueryIndexSplit, most: int) -> np.ndarray:
+    """The first pairs [<= most, 2] of a query and an index item that are the same picture, and so no neighbours."""
+    columns, pictures = split.columns, split.columns.pictures
+    items = np.sort(split.items)
+    items = items[np.argsort(pictures[items], kind="stable")]
+    queries = np.sort(split.queries)
+    starts, ends = (np.searchsorted(pictures[items], pictures[queries], side) for side in ("left", "right"))
+    found, left = [np.zeros((0, 2), np.int64)], most
+    shared = ends - starts > np.isin(queries, items)
+    for query, start, end in zip(queries[shared], starts[shared], ends[shared]):
+        others = items[start:end]
+        others = others[others != query]
+        if split.groups is not None:
+            others = others[(others > query) & (columns.copies[others] != columns.copies[query])]
+        if len(others) and len(split.same):
+            others = others[~np.isin(others, split.same[split.same[:, 0] == query, 1])]
+        found.append(np.column_stack([np.full(len(others[:left]), query), others[:left]]))
+        left -= len(found[-1])
+        if left <= 0:
+            break
+    return np.concatenate(found)

@@ -68,6 +68,7 @@ def _relevant(split: QueryIndexSplit, failure: WorstQuery) -> np.ndarray:
     """Positions of what is relevant to a query and not among its hits."""
     classes, query = split.columns.classes, failure.query
     meant = classes[split.items] == classes[query]
+    meant |= np.isin(split.items, split.same[split.same[:, 0] == query, 1])
     if split.groups is not None:
         meant &= split.groups[split.items] != split.groups[query]
     found = split.items[meant]

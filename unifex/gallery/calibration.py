@@ -17,20 +17,24 @@ from typing import Any
 import numpy as np
 
 from unifex.core import derived
-from unifex.core.arrays import sample
+from unifex.core.arrays import positions_of, sample
 from unifex.core.derived import Origin
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
-from unifex.gallery.snapshot import Snapshot
-from unifex.vector_index.exact import best_outside
+from unifex.gallery.snapshot import ItemTable, Snapshot
+from unifex.vector_index.exact import best_outside, nearest_of_all
 from unifex.vector_index.matches import Exclusion, Matches
 
-MAX_QUERIES = 2000
+MAX_QUERIES, FEWEST_QUERIES = 2000, 500
+MOST_COMPARED = (
+    40_000_000  # queries x items: of more than 20,000 items fewer search, lest the next search waits for them
+)
 HITS_EACH = 160
 FEWEST_PAIRS = 20
 LEAST_LIKELY = 0.15  # that the first hit is right; below, the thing is called a stranger to the gallery
 FEWEST_UNKNOWN = 100  # queries of classes that the model was not trained on; fewer tell nothing of one in a hundred
 PERCENTILES = 1000
+LITTLE, LEAST_ITEMS = 0.05, 1000  # of the items, so that a calibration serves on; of fewer items it takes no time
 STEPS = 50
 RIDGE = 1e-6
 _STORED_AS = {"out_of_gallery": "strangers", "in_gallery": "natives"}  # in calibration.json
@@ -88,28 +92,23 @@ class Calibration:
     ) -> np.ndarray:
         """Probabilities 0..1 of hits with these similarities [k]. ``best_similarity``: what a query found best in the
         whole gallery; of a stranger no hit is likely. ``ranks`` [k], from 1: where they stand in the whole gallery;
-        without, they are the first."""
+        without, they are the first. All similarities are those of one image (``MarkedQuery.as_one``)."""
         found = self.probability(similarities, np.arange(1, len(similarities) + 1) if ranks is None else ranks)
         if best_similarity is None or not self.is_stranger(best_similarity):
             return found
         return np.minimum(found, self.probability_of_first(best_similarity))
 
-    def threshold(self, false_accept_rate: float, agreement: float = 1.0) -> float:
-        """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery.
-
-        The mean of several images is more alike to anything than each is: 9 and 13 % of strangers in 2 and 4 images
-        reach what 5 % in one do. ``agreement`` (``MarkedQuery``) times a similarity to it is the mean of those to each,
-        which 3 and 0 % reach, and half as many of what is right; their geometric mean, as here, 6 and 2 %. Raises
-        ``UnifexError`` for a share outside of that.
-        """
-        if not 0 < false_accept_rate < 1:
+    def threshold(self, false_accept_rate: float) -> float:
+        """The similarity that only this share (0..1) of queries reaches whose thing is not in the gallery. Raises
+        ``UnifexError`` for a share outside of that."""
+        if not 0 < false_accept_rate <= 1:
             raise UnifexError(
                 say(
                     "false accepts must be between 0 and 100 %, not {false_accept_rate:g} %",
                     false_accept_rate=100 * false_accept_rate,
                 )
             )
-        return float(np.quantile(self.out_of_gallery, 1 - false_accept_rate)) / agreement**0.5
+        return float(np.quantile(self.out_of_gallery, 1 - false_accept_rate))
 
     def kept(self, threshold: float) -> float:
         """The share (0..1) of right first hits that are at least this similar."""
@@ -131,6 +130,31 @@ class Calibration:
         return cls(**stored | tuples)
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """What is said of which items where a calibration is fitted: ``ids`` int64 [N], ascending, and ``said`` int64 [N],
+    equal (in this process) for items of one label in one domain."""
+
+    ids: np.ndarray
+    said: np.ndarray
+
+    @classmethod
+    def of(cls, columns: ItemTable) -> Labelled:
+        """Of a table."""
+        domains, labels = (
+            np.fromiter(map(hash, of.names), np.int64, len(of.names))[of.codes]
+            for of in (columns.domains, columns.labels)
+        )
+        return cls(columns.ids, 31 * domains + labels)
+
+    def is_nearly(self, now: Labelled) -> bool:
+        """Whether little came, went or was relabelled until now."""
+        at = positions_of(self.ids, now.ids)
+        same = int((self.said[at[at >= 0]] == now.said[at >= 0]).sum())
+        items = max(len(self.ids), len(now.ids))
+        return items >= LEAST_ITEMS and items - same < LITTLE * items
+
+
 def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -> Calibration:
     """Fit the snapshot's similarities. ``trained_on``: which of its classes the model has learned.
 
@@ -141,10 +165,11 @@ def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -
     if len(np.unique(classes[labelled])) < 2:
         raise CalibrationError(say("what similarity means is told from labels, and this gallery has not two of them"))
     queries = np.flatnonzero(labelled)
-    queries = queries[sample(len(queries), MAX_QUERIES)]
+    most = min(MAX_QUERIES, max(FEWEST_QUERIES, MOST_COMPARED // len(snapshot)))
+    queries = queries[sample(len(queries), most)]
     embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
     excluded = Exclusion.own(snapshot.columns.copies, queries, mask)
-    matches = snapshot.index.search(embeddings, HITS_EACH, excluded)
+    matches = nearest_of_all(embeddings, HITS_EACH, snapshot.embeddings, excluded)
     right = matches.found & (classes[matches.positions] == classes[queries, None])
     hit, deepest = _fit_hits(matches, right, labelled.mean())
     new = ~np.isin(classes[queries], trained_on)

@@ -25,7 +25,7 @@ from unifex.core.progress import Stage, Work, finish
 from unifex.core.text import reason
 from unifex.core.vectors import l2_normalize
 from unifex.gallery import duplicates, kept_columns, neighbours, pictures
-from unifex.gallery.calibration import Calibration, CalibrationError, calibrate
+from unifex.gallery.calibration import Calibration, CalibrationError, Labelled, calibrate
 from unifex.gallery.config import GalleryModel
 from unifex.gallery.database import Database
 from unifex.gallery.duplicates import Compared, Duplicates
@@ -290,7 +290,7 @@ class DerivedData:
         path, ids = self._database.folder / "neighbours.npz", current.columns.ids
         origin = self._model.origin("neighbours", self._model.key)
         kept = Kept.read(path, origin, current.columns.items)
-        found = yield from neighbours.update(current.index, ids, current.columns.copies, kept)
+        found = yield from neighbours.update(current.index, ids, current.columns.pictures, kept)
         if kept is None or not np.array_equal(kept.ids, ids):
             near = np.where(found.positions >= 0, ids[found.positions], -1) if len(ids) else found.positions
             self._keep(path.name, lambda: Kept(current.columns.items, near, found.scores).write(path, origin))
@@ -302,13 +302,15 @@ class DerivedData:
             current = self.snapshot()
             return current, finish(self.find_neighbours(current))
 
-    def neighbours_for_search(self, current: Snapshot) -> Neighbours | NeighboursAsked:
-        """Those of all items of a snapshot, where they are known already, or of those that are asked about."""
-        known = self._memo.last("neighbours", current.fingerprint)
+    def neighbours_for_search(self, current: Snapshot, dim: int | None = None) -> Neighbours | NeighboursAsked:
+        """Those of all items of a snapshot, where they are known already, or of those that are asked about; at ``dim``,
+        by default the gallery's own."""
+        index = self.index(current, dim)
+        known = self._memo.last("neighbours", current.fingerprint) if index is current.index else None
         if known is not None:
             return known
-        make = lambda: NeighboursAsked(current.index, current.columns.copies)  # noqa: E731
-        return self._memo.get("neighbours asked", current.fingerprint, make)
+        make = lambda: NeighboursAsked(index, current.columns.pictures)  # noqa: E731
+        return self._memo.get(("neighbours asked", index.embeddings.shape[1]), current.fingerprint, make)
 
     def find_duplicates(self, current: Snapshot | None = None) -> Work[Duplicates]:
         """The near-copies in the snapshot (``current``: in this one); at once when nothing changed since the last time.
@@ -340,7 +342,9 @@ class DerivedData:
     def calibration(self, current: Snapshot | None = None) -> Calibration:
         """What similarity means here (in ``current``). Raises ``CalibrationError`` when the labels cannot tell.
 
-        While the gallery is being written the last one serves, lest every commit costs the next search a new one.
+        The last one serves while the gallery is being written, and while what came, went or was relabelled since it was
+        fitted (in this process) is less than a twentieth of a large one, lest every commit costs the next search a new
+        one. So its probabilities and quantiles may be of as many items less, and of the labels that they had.
         """
         current = current or self.snapshot()
         wanted = current.columns.labelling, current.neck_hash, self._model.config.dim
@@ -350,13 +354,21 @@ class DerivedData:
                 isinstance(last, Calibration)
                 and last.fingerprint != wanted
                 and last.fingerprint[1:] == wanted[1:]
-                and self._database.is_being_written()
+                and (self._database.is_being_written() or self._is_nearly_of(last, current))
             ):
                 return last
             outcome = self._memo.get("calibration", wanted, lambda: self._calibrate(current))
+            self._memo.get("labelled", wanted, lambda: Labelled.of(current.columns))
         if isinstance(outcome, CalibrationError):
             raise CalibrationError(str(outcome))
         return outcome
+
+    def _is_nearly_of(self, last: Calibration, current: Snapshot) -> bool:
+        fitted: Labelled | None = self._memo.last("labelled", last.fingerprint)
+        if fitted is None:
+            return False
+        nearly = lambda: fitted.is_nearly(Labelled.of(current.columns))  # noqa: E731
+        return self._memo.get("nearly", (last.fingerprint, current.columns.labelling), nearly)
 
     def _read_calibration(self) -> Calibration | None:
         kept = Calibration.read(self._calibration_path, self._model.origin("calibration", self._model.key))

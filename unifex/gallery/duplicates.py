@@ -105,12 +105,14 @@ def compare(
     Two that are in one group anyway are not compared: of a hundred copies that would be thousands of pairs.
     ``distinct`` as in :func:`group`; where it says something of a group, every pair of it counts.
     """
-    images_of, first, copies = np.unique(columns.items["content"], return_index=True, return_inverse=True)
+    images_of, first = np.unique(columns.items["content"], return_index=True)
+    pictures = columns.pictures
     rows, places = np.nonzero(near.found & (near.scores >= CANDIDATE))
-    pairs = np.unique(np.sort(np.column_stack([copies[rows], copies[near.positions[rows, places]]]), axis=1), axis=0)
+    pairs = np.column_stack([pictures[rows], pictures[near.positions[rows, places]]])
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
     hashes = images_of[pairs]
     done, same = known.known(hashes)
-    groups = _Groups(np.arange(len(images_of)), copies[_apart(columns, distinct)].tolist())
+    groups = _Groups(np.arange(len(images_of)), pictures[_apart(columns, distinct)].tolist())
     for a, b in pairs[done & same].tolist():
         groups.join(a, b)
     waiting = np.flatnonzero(~done)
@@ -166,10 +168,12 @@ class _Looks:
 
 def group(columns: ItemTable, near: Neighbours, compared: Compared, distinct: Iterable[tuple[int, int]]) -> Duplicates:
     """Groups of every level. ``distinct``: ids of items that are no copies of each other, whatever they look like."""
-    first = np.unique(columns.copies, return_index=True)[1]
-    of_bytes = first[columns.copies]
-    contents = columns.items["content"][first]
+    of_bytes = np.unique(columns.copies, return_index=True)[1][columns.copies]
+    contents, first = np.unique(columns.items["content"], return_index=True)
     groups = _Groups(of_bytes, _apart(columns, distinct).tolist())
+    shown = first[columns.pictures]
+    for at in np.flatnonzero(shown != of_bytes).tolist():  # something was written into one of two copies
+        groups.join(at, int(shown[at]))
     for a, b in first[np.searchsorted(contents, compared.pairs[compared.same])].tolist():
         groups.join(a, b)
     of_picture = groups.settled()

@@ -27,20 +27,31 @@ SEARCHED_AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class Neighbours(Matches):
-    """The nearest others of every item: :class:`Matches` [N, 15]. Its byte-identical copies are not among its own."""
+    """The nearest others of every item: :class:`Matches` [N, 15]. What is the same picture is not among its own."""
 
 
 def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None) -> Work[Neighbours]:
-    """Neighbours of the items at ``rows`` (all when None) among all; ``copies`` int [N]: equal for identical images."""
+    """Neighbours of the items at ``rows`` (all when None) among all; ``copies`` int [N]: equal for identical images.
+
+    Of thousands of copies one is searched for, since each has to look past all the others."""
     rows = np.arange(len(copies)) if rows is None else rows
     near = Neighbours.none(len(rows), NEIGHBOURS)
     stage = Stage(to_say("finding neighbours"), len(rows), to_say("items"))
     for start in range(0, len(rows), SEARCHED_AT_ONCE):
         yield stage.at(start)
         block = rows[start : start + SEARCHED_AT_ONCE]
-        found = index.search(index.embeddings[block], NEIGHBOURS, Exclusion.own(copies, block))
-        near.put(slice(start, start + len(block)), found)
+        one, of = _one_of_each(index, copies, block)
+        found = index.search(index.embeddings[one], NEIGHBOURS, Exclusion.own(copies, one))
+        near.put(slice(start, start + len(block)), found.at(of))
     return near
+
+
+def _one_of_each(index: VectorIndex, copies: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One of every group of copies with the very same embedding among ``rows``, int64 [m], and which of these stands
+    for each: int64 [len(rows)]."""
+    one = rows[_first_of(copies[rows])]
+    alike = (index.embeddings[one] == index.embeddings[rows]).all(1)
+    return np.unique(np.where(alike, one, rows), return_inverse=True)
 
 
 class NeighboursAsked:
@@ -90,7 +101,8 @@ class Kept:
 
 
 def update(index: VectorIndex, ids: np.ndarray, copies: np.ndarray, kept: Kept | None) -> Work[Neighbours]:
-    """Neighbours of all items, from those ``kept`` as far as they still hold. ``ids`` ascend."""
+    """Neighbours of all items, from those ``kept`` as far as they still hold. ``ids`` ascend; of
+    the same ids the same are ``copies``."""
     known = positions_of(kept.ids, ids) if kept else np.full(len(ids), -1)
     new = np.flatnonzero(known < 0)
     if kept is None or len(new) > len(ids) // 4:
@@ -155,6 +167,7 @@ def _offer(index: VectorIndex, copies: np.ndarray, old: np.ndarray, new: np.ndar
     among_new = index_types.build(np.ascontiguousarray(index.embeddings[new]))
     for start in range(0, len(old), SEARCHED_AT_ONCE):
         rows = old[start : start + SEARCHED_AT_ONCE]
-        of_other_images = Exclusion(None, copies[rows], copies[new])
-        added = among_new.search(index.embeddings[rows], NEIGHBOURS, of_other_images).within(new)
-        whole.put(rows, whole.at(rows).beside(added).top_k(NEIGHBOURS))
+        one, of = _one_of_each(index, copies, rows)
+        of_other_images = Exclusion(None, copies[one], copies[new])
+        added = among_new.search(index.embeddings[one], NEIGHBOURS, of_other_images).within(new)
+        whole.put(rows, whole.at(rows).beside(added.at(of)).top_k(NEIGHBOURS))

@@ -132,6 +132,12 @@ class ItemTable:
         return np.unique(self.hashes, return_inverse=True)[1]
 
     @cached_property
+    def pictures(self) -> np.ndarray:
+        """int64 [N]: equal for items of one picture: copies, also where one was written to (:attr:`still`) since then.
+        Of an item it never changes, so that what is kept of items holds."""
+        return np.unique(self.items["content"], return_inverse=True)[1]
+
+    @cached_property
     def classes(self) -> np.ndarray:
         """int64 [N]: equal for items of one label in one domain; -1 without a label."""
         codes = self.domains.codes * max(1, len(self.labels.names)) + self.labels.codes

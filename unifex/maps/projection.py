@@ -71,7 +71,7 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False, current: S
     own = not model or model == gallery.config.model
     model = gallery.config.model if own else model
     current = gallery.snapshot() if current is None else current
-    groups = neighbours.same_image(current.columns.copies, current.embeddings)
+    groups = neighbours.same_image(current.columns.pictures, current.embeddings)
     if len(groups.first) < FEWEST:
         copies = len(current) - len(groups.first)
         and_copies = say("{count}, and {copies}", count=len(groups.first), copies=plural(copies, "copy"))
@@ -88,9 +88,7 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False, current: S
     else:
         embeddings = embed_as(gallery, current.columns, model, gallery.config.dim, np.arange(len(current)))
         if embeddings is None:
-            raise GalleryError(
-                say("model '{model}' has no {dim}-d embedding to map", model=model, dim=gallery.config.dim)
-            )
+            raise GalleryError(_no_embedding(gallery, model))
         index, fingerprint = index_types.build(embeddings), _key_of(gallery, model)
     kept = None if refresh else _read(gallery, fingerprint, current.columns, model)
     if kept and (found := _with_newcomers(kept, current.columns, index)):
@@ -99,7 +97,7 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False, current: S
         worker.start()
         near = (yield from gallery.find_neighbours(current)) if own else None
         if near is None:
-            near = yield from neighbours.find(index, current.columns.copies)
+            near = yield from neighbours.find(index, current.columns.pictures)
         near = yield from neighbours.between(near, groups, index.embeddings)
         start = principal_coords(index.embeddings[groups.first])
         if not own:
@@ -165,8 +163,21 @@ def _with_newcomers(kept: Map, columns: ItemTable, index: VectorIndex) -> Map | 
         for row, positions, scores in zip(rows, near.positions, near.scores, strict=True):
             there = positions >= 0
             coords[row] = interpolated(coords[positions[there]], scores[there])
-    groups = neighbours.same_image(columns.copies, index.embeddings)
+    groups = neighbours.same_image(columns.pictures, index.embeddings)
     return Map(columns.ids, coords[groups.first[groups.of]], kept.model, len(missing))
+
+
+def _no_embedding(gallery: Gallery, model: str) -> str:
+    dim = gallery.config.dim
+    if model in BASELINES and dim <= gallery.embedder.backbone.feature_dim:
+        return say(
+            "'{model}' needs more than {dim} images for {dim}-d embeddings, gallery '{name}' has {has}; add others",
+            model=model,
+            dim=dim,
+            name=gallery.name,
+            has=len(gallery),
+        )
+    return say("model '{model}' has no {dim}-d embedding to map", model=model, dim=dim)
 
 
 def interpolated(coords: np.ndarray, similarities: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 Numbers are compared with numbers, dates (:mod:`unifex.core.dates`) with dates; nothing else is. An item's date is its
 first moment. A condition's is all of it: ``<=2021-03`` holds until March is over, ``=2021-03`` on each of its days.
-What is a number and a year is compared as a number, where both are.
+What is a number and a year is compared as a number, where both are. A column whose name has ``<``, ``>`` or ``=`` in it
+is written in quotation marks: ``"height>width"=yes``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _COMPARISONS = {
     ">": _Comparison(operator.gt, True),
     "<": _Comparison(operator.lt, False),
 }
-_FORM = re.compile(r"([^<>=]+)(>=|<=|=|>|<)(.*)", re.S)
+_FORM = re.compile(r"""\s*(?:"([^"]+)"\s*|([^<>=]+))(>=|<=|=|>|<)(.*)""", re.S)
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,14 @@ class Condition:
     def parse(cls, text: str) -> Condition:
         """Raises ``UnifexError`` for what is not of this form, or compares with what is no number and no date."""
         parts = _FORM.fullmatch(text)
-        column, comparison, value = (part.strip() for part in parts.groups()) if parts else ("", "", "")
-        if not (column and value):
+        quoted, plain, comparison, value = parts.groups("") if parts else ("", "", "", "")
+        return cls.checked(printable((quoted or plain).strip()), comparison, printable(value.strip()), text)
+
+    @classmethod
+    def checked(cls, column: str, comparison: str, value: str, text: str = "") -> Condition:
+        """One of these three parts, which were said as ``text``. Raises as :meth:`parse`."""
+        text = text or f"{column}{comparison}{value}"
+        if not (column and value) or comparison not in ("=", *_COMPARISONS):
             raise UnifexError(
                 say(
                     "'{text}' is no condition; write COLUMN=VALUE, or COLUMN>=NUMBER or a date (<=, >, <)",
@@ -67,7 +74,7 @@ class Condition:
                     value=value[:40],
                 )
             )
-        return cls(printable(column), comparison, printable(value))
+        return cls(column, comparison, value)
 
     @property
     def is_range(self) -> bool:

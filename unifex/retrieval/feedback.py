@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unifex.core import ranges
 from unifex.core.arrays import positions_of
 from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
@@ -94,6 +95,22 @@ class MarkedQuery:
         return l2_normalize(np.sum(means, axis=0), self.liked.shape[1])
 
     @property
+    def as_one(self) -> float:
+        """What a similarity to what is :attr:`wanted` is to be multiplied by to count as one to a single image, of
+        which it is known what that means (``Calibration``).
+
+        The mean of several is more alike to anything than each is. Times its length before that was made 1, a
+        similarity is the mean of those to each, which is too little: what is like one of them is the same thing. The
+        root of that length lies between.
+        """
+        if not len(self.liked):
+            return self.agreement**0.5
+        parts, weight = WEIGHTS.liked * self.liked.mean(axis=0), WEIGHTS.liked
+        if len(self.shown):
+            parts, weight = parts + WEIGHTS.query * self.shown[0], weight + WEIGHTS.query / self.agreement
+        return float(np.linalg.norm(parts) / weight) ** 0.5
+
+    @property
     def wanted(self) -> np.ndarray:
         """The same without what is disliked: float32 [1, d], what similarities are told of."""
         return MarkedQuery(self.shown, self.liked, self.disliked[:0]).moved()
@@ -106,7 +123,8 @@ class MarkedQuery:
         the first of the two alone.
         """
         wanted = np.concatenate([self.shown, self.liked])
-        found = index.search(wanted, max(CANDIDATES, k), excluded)
+        depth = CANDIDATES if k <= CANDIDATES else max(k, int(ranges.HITS.high))  # others are the same for any page
+        found = index.search(wanted, depth, excluded)
         first = _positions_in(found, slice(CANDIDATES))
         others = np.setdiff1d(_positions_in(found, slice(CANDIDATES, None)), first, assume_unique=True)
         ranked = _ranked(index.embeddings, first, wanted, self.disliked).beside(

@@ -79,10 +79,12 @@ class SearchResult:
     """Hits, best first, and what was searched in how many seconds.
 
     ``out_of_gallery``: True when even what is most alike is so little alike that the query's thing is probably not in
-    the gallery; None when only a part of it was searched, something was left out, or its labels cannot tell.
+    the gallery; None when only a part of it was searched, something was left out, or marked as more like it, or its
+    labels cannot tell.
     ``searched``: how many of the gallery's ``items`` the filters left to search among. ``named``: how many of the hits
     come first since their labels hold the words that were searched with. ``trusted_from``: the similarity that hits
-    were to have for a share of false accepts; None where there was none to keep.
+    were to have for a share of false accepts; None where there was none to keep. ``best``: the similarity of what is
+    most alike of all that was searched, also where it is less than hits were to have; -1 where there is nothing.
     """
 
     hits: list[Hit]
@@ -97,6 +99,7 @@ class SearchResult:
     search_seconds: float
     named: int = 0
     trusted_from: float | None = None
+    best: float = -1.0
 
     def _repr_html_(self) -> str:
         return render("notebook_hits.html", hits=self.hits)

@@ -14,13 +14,22 @@ _ARTICLES = frozenset(("a", "an", "the"))
 
 
 def words_of(text: str) -> frozenset[str]:
-    """Its words without articles, in lower case, without the s of a plural."""
+    """Its words without articles, in lower case, each as :func:`_singular` has it."""
     parts = _PARTS.findall(_HUMP.sub(" ", text).casefold())
-    return frozenset(_singular(part) for part in parts) - _ARTICLES
+    return frozenset(_singular(part) for part in parts if part not in _ARTICLES)
 
 
 def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    """The same of a word and its plural, be it a word or not: ``dish`` of dishes, ``hou`` of house and houses."""
+    while len(word) > 3 and (shorter := _shorter(word)) != word:
+        word = shorter
+    return word
+
+
+def _shorter(word: str) -> str:
+    if (word.endswith("s") and not word.endswith("ss")) or word.endswith(("se", "xe", "ze", "che", "she", "oe")):
+        return word[:-1]
+    return f"{word[:-2]}y" if word.endswith("ie") else word
 
 
 def named(labels: CategoricalColumn, text: str) -> np.ndarray:
@@ -31,5 +40,5 @@ def named(labels: CategoricalColumn, text: str) -> np.ndarray:
 
 
 def _holds(label: str, wanted: frozenset[str]) -> bool:
-    folded = label.casefold()  # a word stands in it letter by letter: of a million labels few are taken apart
-    return all(word in folded for word in wanted) and wanted <= words_of(label)
+    folded = label.casefold()  # words, but for their ends, stand in it: of a million labels few are taken apart
+    return all(word[:-1] in folded for word in wanted) and wanted <= words_of(label)

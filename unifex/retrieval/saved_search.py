@@ -103,7 +103,7 @@ class SavedSearch:
                 **asdict(replace(filters, where=())),
                 "exclude": sorted(filters.exclude),
                 "within": sorted(filters.within),
-                "where": [f"{one.column}{one.comparison}{one.value}" for one in filters.where],
+                "where": [[one.column, one.comparison, one.value] for one in filters.where],
             },
         }
 
@@ -204,6 +204,11 @@ def _small(picture: Any) -> str:
     return picture if re.fullmatch(r"data:image/(jpeg|webp);base64,[\w+/=]+", picture, re.A) else ""
 
 
+def _condition(stored: Any) -> Condition:
+    """From its three parts; earlier versions kept its text."""
+    return Condition.parse(_text(stored)) if isinstance(stored, str) else Condition.checked(*_texts(stored))
+
+
 def _optional(check: Callable[[Any], float]) -> Callable[[Any], float | None]:
     return lambda value: None if value is None else check(value)
 
@@ -214,5 +219,5 @@ _FILTERS: dict[str, Callable[[Any], Any]] = {
     "false_accept_rate": _optional(float),
     "exclude": lambda ids: frozenset(_ids(ids)),
     "within": lambda ids: frozenset(_ids(ids)),
-    "where": lambda texts: tuple(map(Condition.parse, _texts(texts))),
+    "where": lambda conditions: tuple(map(_condition, conditions)),
 }

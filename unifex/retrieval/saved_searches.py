@@ -96,10 +96,11 @@ class SavedSearches:
             raise UnifexError(say("there is a saved search '{name}' already; give another name", name=name))
         self._change(id, lambda one: replace(one, name=name))
 
-    def see(self, id: str) -> None:
-        """Somebody looks at what it finds: nothing of that is new any more, unless it can only be read here."""
+    def see(self, id: str, last: int | None = None) -> None:
+        """Somebody looks at what it finds: nothing of that is new any more, unless it can only be read here.
+        ``last``: the last id that there was when it was searched for; by default, that there is now."""
         try:
-            self._change(id, lambda one: replace(one, seen=last_id(self.gallery)))
+            self._change(id, lambda one: replace(one, seen=last_id(self.gallery) if last is None else last))
         except OSError as error:
             if not disk.is_read_only(error):
                 raise

@@ -90,7 +90,7 @@ def _search(
     """With backbone features [n, D] of one or several images of the same thing; None where marks are all there is."""
     by_nearest = query.feedback == "nearest" and bool(query.more or query.less)
     snapshot = gallery.snapshot()
-    near = gallery.derived.neighbours_for_search(snapshot) if rerank and not by_nearest else None
+    near = gallery.derived.neighbours_for_search(snapshot, dim) if rerank and not by_nearest else None
     duplicates = folding.duplicates_of(gallery, snapshot, fold)
     index = gallery.index_of(snapshot, dim)
     started = time.perf_counter()
@@ -106,22 +106,25 @@ def _search(
     else:
         find = alike
     calibration, rate = _calibration(gallery, snapshot, dim, filters.false_accept_rate), filters.false_accept_rate
-    trusted_from = None if calibration is None or rate is None else calibration.threshold(rate, marked.agreement)
+    trusted_from = None if calibration is None or rate is None else calibration.threshold(rate) / marked.as_one
     least = filters.lowest_score if trusted_from is None else max(filters.lowest_score, trusted_from)
     positions = _first(index, marked, find, alike, k, least, duplicates.groups[fold] if duplicates else None)
     scores = exact_similarities(marked.wanted, index.embeddings, positions[None])[0]
     is_whole = not filters.partial and filters.exclude <= {*query.items, *query.less}
-    best, chances = None, None
+    stranger, chances = None, None
     if calibration:
         own = Exclusion(Filters(exclude=frozenset({*query.items, *query.less})).mask(snapshot))
-        whole = alike(k) if is_whole else index.search(marked.wanted, int(calibration.deepest), own)
-        best = float(whole.scores.max(initial=-1))
-        chances = calibration.chances(scores, best, None if is_whole else _ranks(scores, whole))
+        liked = Marks.of(query, snapshot).liked
+        first = is_whole and find is alike and not duplicates and not len(liked)
+        depth = k if first else max(int(calibration.deepest), len(liked) + 1)
+        whole = alike(depth) if is_whole else index.search(marked.wanted, depth, own)
+        best, chances = _told(calibration, marked, whole, liked, positions, scores)
+        stranger = calibration.is_stranger(best) if is_whole and not len(liked) else None
     hits = hits_at(gallery, snapshot, positions, scores, chances)
     return SearchResult(
         hits=folding.fold(hits, duplicates, fold, excluded.mask) if duplicates else hits,
         reranked=near is not None,
-        out_of_gallery=calibration.is_stranger(best) if calibration and best is not None and is_whole else None,
+        out_of_gallery=stranger,
         items=len(snapshot),
         searched=filters.searched(snapshot),
         model=gallery.embedder.name,
@@ -130,13 +133,34 @@ def _search(
         embed_seconds=embed_seconds,
         search_seconds=time.perf_counter() - started,
         trusted_from=trusted_from,
+        best=float(alike(k).scores.max(initial=-1)),
     )
 
 
+def _told(
+    calibration: Calibration,
+    marked: MarkedQuery,
+    whole: Matches,
+    liked: np.ndarray,
+    positions: np.ndarray,
+    scores: np.ndarray,
+) -> tuple[float, np.ndarray]:
+    """The best similarity in the ``whole`` gallery, as one image has it, and the chances of hits at ``positions`` with
+    these ``scores``. What is ``liked`` is itself a part of what is searched with: its likeness says nothing of
+    others."""
+    others = whole.scores[whole.found & ~np.isin(whole.positions, liked)]
+    best, seen, ranks = marked.as_one * float(others.max(initial=-1)), marked.as_one * scores, _ranks(scores, whole)
+    chances = calibration.chances(seen, best, ranks)
+    return best, np.where(np.isin(positions, liked), calibration.probability(seen, ranks), chances)
+
+
 def _ranks(scores: np.ndarray, whole: Matches) -> np.ndarray:
-    """From 1, of hits with these scores [k] of some of a gallery, in what was found in the whole of it."""
-    there = -np.sort(-whole.scores[whole.found])
-    return np.maximum(1 + np.searchsorted(-there, -scores), np.arange(1, len(scores) + 1))
+    """From 1, of hits with these scores [k], in any order and of any part of a gallery, in what is most alike in the
+    whole of it."""
+    there, order = np.sort(-whole.scores[whole.found]), np.argsort(-scores, kind="stable")
+    ranks = np.empty(len(scores), np.int64)
+    ranks[order] = np.maximum(1 + np.searchsorted(there, -scores[order]), np.arange(1, len(scores) + 1))
+    return ranks
 
 
 def _marked(

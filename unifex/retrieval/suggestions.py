@@ -70,6 +70,8 @@ def suggest(
     picture = seen(image, round(side / min(WINDOWS)))
     snapshot, dim = gallery.snapshot(), gallery.dim_of(dim)
     index, excluded = gallery.index_of(snapshot, dim), Exclusion(filters.mask(snapshot))
+    if not excluded.count(len(snapshot)):
+        return None
 
     def tried(parts: Sequence[Proposal]) -> list[_Tried]:
         parts = [part for part in parts if _detail(images.cut(picture, part.region)) >= least]
@@ -84,14 +86,14 @@ def suggest(
     if part is None:
         return None
     result = search(gallery, [Crop(image, part.region)], k, filters, dim, rerank, fold)
-    if result.out_of_gallery or _best(result) < _best(whole) + MARGIN:
+    if not result.hits or result.out_of_gallery or result.best < whole.best + MARGIN:
         return None
     return Suggestion(part.region, result, part.reason)
 
 
 def may_be_better(whole: SearchResult) -> bool:
     """Whether a part can be ahead by :data:`MARGIN` of what all of an image found."""
-    return _best(whole) + MARGIN <= 1
+    return whole.best + MARGIN <= 1
 
 
 def _best_part(tried: Callable[[Sequence[Proposal]], list[_Tried]], parts: Sequence[Proposal]) -> Proposal | None:
@@ -122,7 +124,3 @@ def _moves(part: Proposal, share: float) -> list[Proposal]:
 def _detail(picture: Image.Image) -> float:
     """How much its brightness varies: the standard deviation, 0 to 128."""
     return float(np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.BOX), np.float32).std())
-
-
-def _best(result: SearchResult) -> float:
-    return max((hit.score for hit in result.hits), default=-1.0)

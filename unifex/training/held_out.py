@@ -179,14 +179,14 @@ def _is_adapted_here(embedder: Embedder) -> bool:
 def suspicious_labels(gallery: Gallery, data: TrainingData) -> list[LabelError]:
     """Training images whose neighbours all agree on another label."""
     current, near = gallery.neighbours()
-    if current.columns is not data.columns:
+    if not np.array_equal(current.columns.ids, data.columns.ids):
         return []
     labelled = np.flatnonzero(data.columns.classes >= 0)
     split = QueryIndexSplit(
         EvalProtocol("leave-one-out"), data.columns, labelled, labelled, data.columns.copies,
         pairs_marked_same(gallery, data.columns), {},
     )  # fmt: skip
-    found = failures.label_errors(split, near, len(labelled))
+    found = failures.label_errors(split, near, current.embeddings, len(labelled))
     train = set(data.train.tolist())
     return [error for error in found if error.item in train]
 

@@ -10,7 +10,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.query import Query
-from unifex.retrieval.saved_search import SavedSearch
+from unifex.retrieval.saved_search import SavedSearch, last_id
 from unifex.retrieval.saved_searches import SavedSearches
 from unifex.ui.context import AppContext
 from unifex.ui.endpoint_values import text_of, told_hit
@@ -49,9 +49,10 @@ def add_saved(app: AppContext) -> None:
                 return {"gallery": opened.name, "deleted": saved.name}
             searches.rename(saved.id, rename)
             return {"gallery": opened.name, "name": rename}
+        last = last_id(opened)
         hits = [{**told_hit(hit, app.settings.public), "new": saved.is_new(hit)} for hit in saved.find(opened).hits]
         if not app.library.refusal:
-            searches.see(saved.id)
+            searches.see(saved.id, last)
         return {"gallery": opened.name, "name": saved.name, "new": sum(hit["new"] for hit in hits), "hits": hits}
 
     api(saved_endpoint, api_name="saved")

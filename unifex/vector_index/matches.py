@@ -51,6 +51,17 @@ class Matches:
         scores, positions = np.hstack([self.scores, others.scores]), np.hstack([self.positions, others.positions])
         return Matches(scores, positions)
 
+    def followed_by(self, others: Matches) -> Matches:
+        """Both, for the same queries, these first and what is among them but once: as wide as the ``others``."""
+        both = self.beside(others)
+        order = np.argsort(both.positions, axis=1, kind="stable")
+        ordered, again = np.take_along_axis(both.positions, order, 1), ~both.found
+        np.put_along_axis(again, order[:, 1:], (ordered[:, 1:] == ordered[:, :-1]) | (ordered[:, 1:] < 0), 1)
+        chosen = np.argsort(again, axis=1, kind="stable")[:, : others.positions.shape[1]]
+        there = ~np.take_along_axis(again, chosen, 1)
+        scores, positions = (np.take_along_axis(values, chosen, 1) for values in (both.scores, both.positions))
+        return Matches(np.where(there, scores, scores.dtype.type(-np.inf)), np.where(there, positions, -1))
+
     def within(self, items: np.ndarray) -> Matches:
         """Matches among the items at the positions ``items`` int64 [M], as positions among all."""
         return Matches(self.scores, np.where(self.found, items[self.positions], -1) if len(items) else self.positions)

@@ -17,6 +17,7 @@ from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.failures import WorstQuery
 from unifex.evaluation.parts import Part, missed
 from unifex.gallery.gallery import Gallery, Record
+from unifex.gallery.snapshot import Snapshot
 from unifex.ui.components.basic import item_grid, signal
 from unifex.ui.context import AppContext
 from unifex.ui.listening import Part as Component
@@ -137,10 +138,10 @@ def _items_of_label(gallery: Gallery, found: Evaluation, part: Part) -> list[Gro
 def _label_errors(gallery: Gallery, found: Evaluation) -> list[Group] | None:
     """None where the gallery is not any more what was measured."""
     current, near = gallery.neighbours()
-    if current.columns is not found.split.columns:
+    if not _are_of(current, found, gallery):
         return None
     groups = []
-    for error in failures.label_errors(found.split, near, ROWS):
+    for error in failures.label_errors(found.split, near, current.embeddings, ROWS):
         item, *others = _records(gallery, current.columns.ids[[error.item, *error.neighbours]])
         around = [other for other in others if other]
         if item and around:
@@ -148,10 +149,15 @@ def _label_errors(gallery: Gallery, found: Evaluation) -> list[Group] | None:
     return groups
 
 
+def _are_of(current: Snapshot, found: Evaluation, gallery: Gallery) -> bool:
+    """Whether positions are the same in both. What has no place in an evaluation, as tags, may have changed."""
+    return np.array_equal(current.columns.ids, found.split.columns.ids) and found.split.is_of(gallery)
+
+
 def _near_duplicates(gallery: Gallery, found: Evaluation) -> list[Group] | None:
     """As :func:`_label_errors`."""
     current, near = gallery.neighbours()
-    if current.columns is not found.split.columns:
+    if not _are_of(current, found, gallery):
         return None
     groups = []
     for pair in failures.duplicates(found.split, near, ROWS):
