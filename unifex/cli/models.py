@@ -31,6 +31,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     export.add_argument("--format", choices=("torchscript", "onnx", "safetensors"), help="default: by --out")
     export.share("--out", help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME")
     export.share("--public")
+    export.add_argument("--replace", action="store_true", help="where a model is there already, in its place")
     export.share("--dim", help="length of the embeddings (default 64, as the challenge wants it)")
 
 
@@ -132,13 +133,14 @@ _HOW = """
 
 
 def _export(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.models.export import SUFFIXES, export, format_for
+    from unifex.models.export import SUFFIXES, check_place, export, format_for
 
     if options.out.startswith("hf:"):
         return _push(options)
     out = Path(options.out)
     format = options.format or format_for(out)
-    made = export(embedder(options), format, check_suffix(out, *filter(None, [SUFFIXES[format]])), options.dim)
+    check_place(format, check_suffix(out, *filter(None, [SUFFIXES[format]])), options.replace)
+    made = export(embedder(options), format, out, options.dim, options.replace)
     is_program = made.format != "safetensors"
     what = f"images [B, 3, H, W] of 0-255 to embeddings [B, {made.dim}]" if is_program else "the model's folder"
     say(options, f"{made.path}: {what}, {size(made.bytes)}")

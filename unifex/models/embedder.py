@@ -14,18 +14,15 @@ import re
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from unifex.core import disk
 from unifex.core.assets import ASSETS
-from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder, write_atomically
-from unifex.core.json_text import parse_json
 from unifex.core.progress import finish
 from unifex.core.system import is_name
 from unifex.core.text import reason, what_there_is
@@ -33,73 +30,16 @@ from unifex.models import backbones, descriptions, engines, hub, neck, torchscri
 from unifex.models.adaptation import Adaptation
 from unifex.models.hub import HubFile
 from unifex.models.image_like import ImageLike, opened, several
+from unifex.models.model_config import ModelConfig, ModelError
 
 DEFAULT_MODEL = "unifex-lite-4"
 DEFAULT_DIM = 256
 RAW = "raw:"  # before a backbone's id: the model that is nothing but this backbone
 MODELS = "models"  # the folder of trained models, in assets and in a library
 BUNDLED_MODELS = ASSETS / MODELS
-SCHEMA = 1
 log = logging.getLogger("unifex")
 FILES = ("config.json", "model.safetensors")
 CHECKSUM = "checksum"  # in the metadata of the second
-
-
-_KINDS = {
-    **dict.fromkeys(("name", "backbone", "backbone_hash", "neck", "description"), str),
-    "dims": list, "default_dim": int, "scores": dict, "training": dict,
-}  # fmt: skip
-
-
-class ModelError(UnifexError):
-    """A model that is missing or cannot be loaded; the message names it, the reason and the remedy."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """``config.json`` of a model, read strictly: unknown or missing fields are refused."""
-
-    name: str
-    backbone: str
-    backbone_hash: str
-    neck: str
-    dims: tuple[int, ...]
-    default_dim: int
-    schema: int = SCHEMA
-    description: str = ""
-    scores: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-
-    def score(self, dim: int) -> float | None:
-        """mMP@5 that it says of itself at ``dim``; None where it says none."""
-        scores = self.scores.get(str(dim))
-        value = scores.get("mmp5") if isinstance(scores, dict) else None
-        return value if isinstance(value, float) else None
-
-    @classmethod
-    def read(cls, path: Path) -> ModelConfig:
-        """Read ``config.json``. Raises :class:`ModelError` naming the file and the field that is wrong."""
-        try:
-            values = parse_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path} cannot be read: {reason(error)}") from error
-        if not isinstance(values, dict):
-            raise ModelError(f"{path}: not a model configuration")
-        if values.get("schema") != SCHEMA:
-            raise ModelError(f"{path}: schema {values.get('schema')!r}, this program reads {SCHEMA}; update UniFEx")
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
-        missing = sorted({"name", "backbone", "backbone_hash", "neck", "dims", "default_dim"} - set(values))
-        if unknown or missing:
-            raise ModelError(f"{path}: unknown fields {unknown}, missing fields {missing}")
-        for name, kind in _KINDS.items():
-            if name in values and type(values[name]) is not kind:
-                raise ModelError(f"{path}: {name} {str(values[name])[:80]!r} is no {kind.__name__}")
-        dims = values["dims"]
-        if not (dims and all(type(d) is int and 0 < d <= 65536 for d in dims)):
-            raise ModelError(f"{path}: dims {dims!r} is not a list of embedding sizes")
-        if values["default_dim"] not in dims:
-            raise ModelError(f"{path}: default_dim {values['default_dim']!r} is not among dims {dims}")
-        return cls(**{**values, "dims": tuple(dims)})
 
 
 class Embedder:
@@ -185,12 +125,21 @@ class Embedder:
     def push_to_hub(self, repo: str, card: str = "", private: bool = False) -> str:
         """Put the model into a repository of the hub, with its card (:mod:`unifex.training.model_card`); its address.
 
-        Raises ``HubError``.
+        Raises ``HubError``, and :class:`ModelError` for one that would be of no use there.
         """
+        self.check_travels()
         with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
             self.save(Path(scratch))
             (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
             return hub.push(Path(scratch), repo, private=private)
+
+    def check_travels(self) -> None:
+        """Raises :class:`ModelError` where a folder of this model's files would not open elsewhere."""
+        if self.backbone.id.startswith(torchscript.PREFIX):
+            raise ModelError(
+                f"model '{self.name}' stands on an imported TorchScript file, which does not go with it; "
+                "`export --format torchscript` writes both as one file, which can be imported elsewhere"
+            )
 
     def save_as(self, name: str, models: Path) -> Embedder:
         """The same model under another name, saved as ``models/name``."""
@@ -304,9 +253,9 @@ def _folder_of(name: str, *places: Path | None) -> Path | None:
 def keep_model(embedder: Embedder, models: Path) -> None:
     """Save a model that came from elsewhere (a path, the hub) to ``models``: whoever needs it looks there by its name.
 
-    Raises :class:`ModelError` where another model has its name. A TorchScript file has to be imported.
+    Raises :class:`ModelError` where another model has its name, and for an imported TorchScript file.
     """
-    if embedder.name.startswith(RAW) or embedder.backbone.id.startswith(torchscript.PREFIX):
+    if embedder.name.startswith(RAW):
         return
     if not _is_one_folder(embedder.name):
         raise ModelError(f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json")
@@ -315,6 +264,11 @@ def keep_model(embedder: Embedder, models: Path) -> None:
             raise ModelError(
                 f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json to "
                 "letters, digits, spaces and . _ - + ( )"
+            )
+        if embedder.backbone.id.startswith(torchscript.PREFIX):
+            raise ModelError(
+                f"model '{embedder.name}' stands on a TorchScript file that was imported elsewhere: import it here "
+                f"first (`python -m unifex import FILE --save NAME`)"
             )
         with new_folder(models / embedder.name) as new:
             embedder.save(new)
