@@ -13,7 +13,7 @@ from unifex.cli.shared import embedder, model_name, say
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.files import check_suffix
-from unifex.core.text import size
+from unifex.core.text import command, size
 
 if TYPE_CHECKING:
     from unifex.models.embedder import ModelConfig
@@ -101,10 +101,11 @@ def _download(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models import zoo
     from unifex.models.embedder import RAW
 
-    backbone = watched(zoo.download(options.backbone))
+    backbone = watched(zoo.download(options.backbone.removeprefix(RAW)))
     files = backbone.weights_files()
     say(options, f"{backbone.id} is here: {', '.join(map(str, files))}")
-    say(options, f"index with it: python -m unifex index FOLDER --gallery NAME --model {RAW}{backbone.id}")
+    how = command("index", "FOLDER", "--gallery", "NAME", "--model", f"{RAW}{backbone.id}")
+    say(options, f"index with it: {how}")
     return {"backbone": backbone.id, "path": str(files[0]), "bytes": sum(file.stat().st_size for file in files)}
 
 

@@ -17,15 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unifex.core import disk
 from unifex.core.assets import ASSETS
 from unifex.core.files import new_folder, write_atomically
+from unifex.core.language import say, to_say
 from unifex.core.progress import finish
 from unifex.core.system import is_name
 from unifex.core.text import reason, what_there_is
+from unifex.core.vectors import are_finite_halves
 from unifex.models import backbones, descriptions, engines, hub, neck, torchscript, zoo
 from unifex.models.adaptation import Adaptation
 from unifex.models.hub import HubFile
@@ -40,6 +43,10 @@ BUNDLED_MODELS = ASSETS / MODELS
 log = logging.getLogger("unifex")
 FILES = ("config.json", "model.safetensors")
 CHECKSUM = "checksum"  # in the metadata of the second
+NOT_FINITE = to_say(
+    "what the model makes of this picture are no finite numbers, with which nothing can be found; take another model, "
+    "or leave the picture out"
+)
 
 
 class Embedder:
@@ -69,10 +76,12 @@ class Embedder:
         ``raw:BACKBONE``, or a backbone's id, is :meth:`raw`. Raises :class:`ModelError` when there is none,
         when its files are damaged, or when the installed backbone is not the one that the neck was trained on.
         """
-        if name.startswith(RAW) or zoo.Name.parse(name):
+        if _is_backbone(name, models):
             return cls.raw(name.removeprefix(RAW), engine)
         folder = find_model(name, models)
         config = ModelConfig.read(folder / FILES[0])
+        if folder.parent in (BUNDLED_MODELS, models):  # a copy of another's folder is called as its folder
+            config = replace(config, name=folder.name)
         spec = backbone_of(config, folder)
         if config.backbone_hash != spec.weight_hash():
             raise ModelError(
@@ -180,11 +189,18 @@ class Embedder:
     def features(self, pictures: ImageLike | Iterable[ImageLike]) -> np.ndarray:
         """Backbone features float32 [N, D] of one picture or several; many are decoded and inferred side by side.
 
-        Raises ``images.ImageError`` with the reason, and OSError for a file that is not there.
+        Raises ``images.ImageError`` with the reason, OSError for a file that is not there, and :class:`ModelError`
+        where they are not finite numbers.
         """
         pictures = several(pictures)
         if not pictures:
             return np.zeros((0, self.backbone.feature_dim), np.float32)
+        made = self._features(pictures)
+        if not are_finite_halves(made).all():
+            raise ModelError(say(NOT_FINITE))
+        return made
+
+    def _features(self, pictures: list[Any]) -> np.ndarray:
         engine, size = self.engine, self.engine.batch_size
         if len(pictures) <= engine.workers:
             return np.concatenate([engine.features(self.pixels([picture])) for picture in pictures])
@@ -197,8 +213,11 @@ class Embedder:
         """Whether the backbone has a text tower, so that text can be searched with."""
         return self.backbone.text is not None
 
-    def embed_text(self, texts: list[str]) -> np.ndarray:
-        """Text in the space of the *features*: float32 [n, D], L2 norm 1. Raises ``BackboneError``."""
+    def embed_text(self, texts: str | list[str]) -> np.ndarray:
+        """One text or several in the space of the *features*: float32 [n, D], L2 norm 1. Raises ``BackboneError``."""
+        texts = [texts] if isinstance(texts, str) else texts
+        if not texts:
+            return np.zeros((0, self.backbone.feature_dim), np.float32)
         return engines.load_text_tower(self.backbone).embed(texts)
 
     def usual_texts(self) -> np.ndarray:
@@ -236,6 +255,13 @@ def _is_one_folder(name: str) -> bool:
     return name not in ("", ".", "..") and not re.search(r"[/\\:\0]", name)
 
 
+def _is_backbone(name: str, models: Path | None) -> bool:
+    """Whether a model's name is that of a bare backbone; one of ``models`` may be called as one of the table."""
+    if name.startswith(RAW) or zoo.Name.parse(name):
+        return True
+    return name in zoo.table() and _folder_of(name, models, Path()) is None
+
+
 def find_model(name: str, models: Path | None = None) -> Path:
     """The folder of a model. Raises :class:`ModelError` that lists the models there are."""
     if folder := _folder_of(name, models, Path()):
@@ -253,10 +279,13 @@ def _folder_of(name: str, *places: Path | None) -> Path | None:
 def keep_model(embedder: Embedder, models: Path) -> None:
     """Save a model that came from elsewhere (a path, the hub) to ``models``: whoever needs it looks there by its name.
 
-    Raises :class:`ModelError` where another model has its name, and for an imported TorchScript file.
+    With it goes the imported TorchScript file that it stands on. Raises :class:`ModelError` where another model has
+    its name.
     """
     if embedder.name.startswith(RAW):
         return
+    if embedder.backbone.id.startswith(torchscript.PREFIX):
+        torchscript.keep(embedder.backbone, models)
     if not _is_one_folder(embedder.name):
         raise ModelError(f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json")
     if (folder := _folder_of(embedder.name, models)) is None:
@@ -264,11 +293,6 @@ def keep_model(embedder: Embedder, models: Path) -> None:
             raise ModelError(
                 f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json to "
                 "letters, digits, spaces and . _ - + ( )"
-            )
-        if embedder.backbone.id.startswith(torchscript.PREFIX):
-            raise ModelError(
-                f"model '{embedder.name}' stands on a TorchScript file that was imported elsewhere: import it here "
-                f"first (`python -m unifex import FILE --save NAME`)"
             )
         with new_folder(models / embedder.name) as new:
             embedder.save(new)
@@ -289,7 +313,7 @@ def check_model(name: str, models: Path | None = None) -> None:
     backbone = name.removeprefix(RAW)
     if zoo.Name.parse(backbone):
         return  # only its library knows
-    if backbone != name:
+    if _is_backbone(name, models):
         zoo.get(backbone)
     else:
         find_model(name, models)
@@ -303,7 +327,7 @@ def list_models(models: Path | None = None) -> list[ModelConfig]:
     found = []
     for path in [path for root in (BUNDLED_MODELS, models) if root for path in sorted(root.glob("*/config.json"))]:
         try:
-            found.append(ModelConfig.read(path))
+            found.append(replace(ModelConfig.read(path), name=path.parent.name))
         except ModelError as error:
             log.warning("a model is left out: %s", error)
     return found
