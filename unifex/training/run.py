@@ -272,7 +272,8 @@ class _Training:
         if kept is None or kept.of == of:
             return data, self._marks()
         marks = list(map(str, kept.about["marks"]))
-        if data.split and len(classes_of(marks, data.columns.hashes, data.measured_classes)):
+        learned = classes_of(marks, data.columns.hashes, data.columns.classes)
+        if data.split and np.isin(learned, data.measured_classes).any():
             why = say("the gallery changed since, and classes that are held out now were among those it learned from")
             data = replace(data, split=None, unmeasured=why)
         return data, marks
