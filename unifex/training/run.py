@@ -253,7 +253,7 @@ class _Training:
     def _nothing_reached(self) -> ModelError:
         return ModelError(
             say(
-                "there is nothing to keep of a training '{name}' of this data and recipe; train it again",
+                "no stopped training '{name}' reached anything that can be kept; train it again",
                 name=self.name,
             )
         )
