@@ -102,6 +102,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
         )  # fmt: skip
     data = result.data
     say(options, f"{result.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(result.seconds)}")
+    if not options.finish and result.config.init != config.init:
+        say(options, "  it began with principal axes: the gallery's neck is none, or shorter than what was trained")
     for group in data.columns.lookalikes:
         say(options, f"  labels that look alike: {' and '.join(repr(name[:60]) for name in group)}")
     for measured in result.evaluations:
@@ -174,8 +176,10 @@ def _import_layer(options: argparse.Namespace, models: Path) -> dict[str, Any]:
 
 
 def _use(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.models.zoo import absolute
+
     gallery = library(options).get(options.gallery)
-    wanted = options.wanted or gallery.config.previous
+    wanted = absolute(options.wanted) if options.wanted else gallery.config.previous
     if not wanted:
         raise UnifexError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
     if options.new:
