@@ -59,9 +59,8 @@ def embedder(options: argparse.Namespace) -> Embedder:
 def model_name(options: argparse.Namespace) -> str:
     """What the model is called that was asked for, or the default."""
     from unifex.models.embedder import DEFAULT_MODEL
-    from unifex.models.zoo import absolute
 
-    return DEFAULT_MODEL if options.model is None else absolute(options.model)
+    return DEFAULT_MODEL if options.model is None else options.model
 
 
 @contextlib.contextmanager

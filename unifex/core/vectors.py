@@ -15,7 +15,7 @@ def l2_normalize(embeddings: np.ndarray, dim: int) -> np.ndarray:
 def are_finite_halves(rows: np.ndarray) -> np.ndarray:
     """Which rows of [N, D] can be kept as float16: bool [N]. Others hold what is no number, or too large a one."""
     with np.errstate(over="ignore"):
-        return np.isfinite(rows.astype(np.float16, copy=False)).all(axis=1)
+        return np.asarray(np.isfinite(rows.astype(np.float16, copy=False)).all(axis=1))
 
 
 def widen(halves: np.ndarray, out: np.ndarray) -> np.ndarray:

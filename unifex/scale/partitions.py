@@ -200,7 +200,7 @@ def _archives(spec: str) -> list[tuple[str, str, int]]:
 def _store(spec: str) -> StoreTree:
     """Whatever fsspec knows, listed at once. Raises :class:`SourceError` when nothing is there."""
     files, root = file_system(spec)
-    facts: dict[str, dict[str, Any]] = files.find(root, detail=True)
+    facts = cast(dict[str, dict[str, Any]], files.find(root, detail=True))
     names = sorted(facts)
     if not names:
         raise SourceError(f"'{spec}' is empty, or cannot be seen with these credentials")

@@ -34,7 +34,6 @@ from unifex.gallery.library import Broken, Library, check_name
 from unifex.maps.compiling import compile_ahead
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import DEFAULT_MODEL, Embedder
-from unifex.models.zoo import absolute
 from unifex.retrieval.browsing import Listings
 from unifex.training.resume import checkpoints
 from unifex.ui.following import Following
@@ -111,9 +110,7 @@ class AppContext:
         library = Library(settings.library.resolve())
         library.folder.mkdir(parents=True, exist_ok=True)
         try:
-            return cls(
-                settings, library, Embedder.load(absolute(settings.model or DEFAULT_MODEL), models=library.models)
-            )
+            return cls(settings, library, Embedder.load(settings.model or DEFAULT_MODEL, models=library.models))
         except BackboneError as error:
             log.warning("%s; going on with %s", error, DEFAULT_MODEL)
             return cls(settings, library, Embedder.load(DEFAULT_MODEL), problem=reason(error))
