@@ -127,7 +127,7 @@ def test_a_model_that_is_damaged_here_is_in_nobodys_way(gallery, embedder, there
     make_model(embedder, name).save(gallery.folder.parent / "models" / name)
     finish(Library(gallery.folder.parent).use(gallery.name, Embedder.load(name, gallery.folder.parent / "models")))
     os.utime(next(gallery.folder.glob("features/*.npy")), (0, 0))  # of a camera or a disk without a clock
-    packed(gallery, tmp_path / "g.zip")
+    packed(Gallery.open(gallery.folder), tmp_path / "g.zip")
     (there.models / name).mkdir(parents=True)
     (there.models / name / "config.json").write_text("damaged")
     again = unpacked(tmp_path / "g.zip", "again", there)

@@ -124,7 +124,8 @@ def test_what_another_program_wrote_is_replaced_only_when_that_is_said(gallery, 
 
 
 def test_a_class_may_be_the_number_0(raw, tmp_path):
-    vectors = raw.embedder.features([drawing.picture(label, 0) for label in drawing.LABELS[:3]]).astype(np.float16)
+    pictures = [drawing.picture(label, 0) for label in list(drawing.LABELS)[:3]]
+    vectors = raw.embedder.features(pictures).astype(np.float16)
     told = [{"label": 0.0, "domain": 0, "split": 0}, {"label": 1.0, "domain": 1, "split": 1}, {"label": float("nan")}]
     layout(tmp_path / "made", vectors, [{"image_path": f"{i}.png", **one} for i, one in enumerate(told)])
     finish(import_embeddings(tmp_path / "made", raw))
