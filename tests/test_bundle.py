@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import json
+import os
+import re
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.support import drawing, tiny_clip
-from tests.support.galleries import QUERY, packed, run_index, unpacked
+from tests.support.galleries import QUERY, make_model, packed, run_index, unpacked
 from unifex.core.files import verify, with_checksum
 from unifex.core.progress import finish
 from unifex.gallery import bundle, database, writer
@@ -118,6 +120,39 @@ def test_a_neck_that_was_trained_anew_travels(embedder, there, tmp_path):
     other = unpacked(tmp_path / "g.zip", "theirs", there)
     assert hits(other, QUERY) == hits(gallery, QUERY)
     assert other.config.dim == 64
+
+
+def test_a_model_that_is_damaged_here_is_in_nobodys_way(gallery, embedder, there, tmp_path):
+    name = "m" * 79
+    make_model(embedder, name).save(gallery.folder.parent / "models" / name)
+    finish(Library(gallery.folder.parent).use(gallery.name, Embedder.load(name, gallery.folder.parent / "models")))
+    os.utime(next(gallery.folder.glob("features/*.npy")), (0, 0))  # of a camera or a disk without a clock
+    packed(Gallery.open(gallery.folder), tmp_path / "g.zip")
+    (there.models / name).mkdir(parents=True)
+    (there.models / name / "config.json").write_text("damaged")
+    again = unpacked(tmp_path / "g.zip", "again", there)
+    assert again.config.model == f"{name[:76]}-2"
+    assert len(again) == len(gallery)
+
+
+def test_features_that_are_not_finite_are_not_packed(gallery, there, tmp_path):
+    """As earlier versions kept them: unpacking would refuse them."""
+    records = gallery.records(gallery.snapshot().columns.ids)
+    with gallery.database.connect() as database:
+        place = database.execute("SELECT shard, row FROM features WHERE sha256 = ?", (records[0].sha256,)).fetchone()
+    shard = gallery.database.shard_path(place[0])
+    features = np.load(shard)
+    features[place[1]] = np.nan
+    np.save(shard, features)
+    with gallery.database.connect() as database, database:
+        database.execute("UPDATE shards SET checksum = ''")
+    with pytest.raises(GalleryError, match=re.escape(records[0].path)):
+        packed(gallery, tmp_path / "g.zip")
+    assert not (tmp_path / "g.zip").exists()
+    with gallery.write() as writer:
+        writer.remove([record.id for record in records if record.sha256 == records[0].sha256])
+    packed(gallery, tmp_path / "g.zip")
+    assert len(unpacked(tmp_path / "g.zip", "again", there)) == len(gallery)
 
 
 def test_what_nobody_could_open_is_not_packed(gallery, tmp_path):

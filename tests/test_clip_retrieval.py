@@ -111,6 +111,30 @@ def test_what_was_written_before_goes(gallery, tmp_path, monkeypatch):
     assert (tmp_path / "out/img_emb/notes.npy").exists()
 
 
+def test_what_another_program_wrote_is_replaced_only_when_that_is_said(gallery, tmp_path, capsys):
+    out = tmp_path / "out"
+    layout(out, np.zeros((1, 4), np.float16), [{"image_path": "theirs.png"}], number=3)
+    command = ["clip", str(out), "--gallery", gallery.name, "--library", str(gallery.folder.parent), "--write"]
+    assert main(command) == 1
+    assert "is there already, and of another program" in capsys.readouterr().err
+    assert len(shards(out)) == 1
+    assert main([*command, "--replace"]) == 0
+    assert [array.name for array, _ in shards(out)] == ["img_emb_0.npy"]
+    assert main(command) == 0  # its own it may replace
+
+
+def test_a_class_may_be_the_number_0(raw, tmp_path):
+    pictures = [drawing.picture(label, 0) for label in list(drawing.LABELS)[:3]]
+    vectors = raw.embedder.features(pictures).astype(np.float16)
+    told = [{"label": 0.0, "domain": 0, "split": 0}, {"label": 1.0, "domain": 1, "split": 1}, {"label": float("nan")}]
+    layout(tmp_path / "made", vectors, [{"image_path": f"{i}.png", **one} for i, one in enumerate(told)])
+    finish(import_embeddings(tmp_path / "made", raw))
+    items = [raw.item_at(f"{i}.png") for i in range(3)]
+    assert [(item.label, item.domain, item.split) for item in items] == [
+        ("0.0", "0", "0"), ("1.0", "1", "1"), ("", "", "")
+    ]  # fmt: skip
+
+
 def test_embeddings_are_those_that_are_searched(gallery, tmp_path):
     from pyarrow import parquet
 

@@ -160,6 +160,13 @@ def test_interpolation_goes_part_of_the_way(taught):
         np.diag(cosines) ** 2, (half.neck.weight**2).sum(1) * (gallery.embedder.neck.weight**2).sum(1), rtol=1e-3
     )
     assert LITE0.adapted(Adaptation({})).weight_hash() == LITE0.weight_hash()
+    none = finish(train(gallery, "none", replace(DEEP, interpolation=0.0)))
+    assert none.adaptation is None  # so that the gallery need not be indexed anew
+    assert Embedder.load("none", models=gallery.models).backbone.weight_hash() == gallery.config.backbone_hash
+    kept = half.adaptation.differences
+    before = gallery.embedder.backbone.adaptation.differences
+    others = [name for name in before if not name.startswith(("blocks.5.", "blocks.6.", "head."))]
+    assert all(np.array_equal(kept[name], before[name]) for name in others)
 
 
 def test_a_stopped_training_goes_on_to_the_same_model(taught, monkeypatch):

@@ -112,6 +112,41 @@ def test_what_cannot_be_exported_says_so(embedder, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize("format", RUN)
+def test_a_full_disk_is_said_and_leaves_nothing(format, tmp_path):
+    """In a process of its own: torch's own writing of a file ends it."""
+    command = [sys.executable, "-m", "unifex", "export", "--format", format, "--out", "/dev/full"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "the disk is full" in done.stderr) == (1, True), done
+
+
+def test_what_is_there_is_replaced_only_when_that_is_said(embedder, tmp_path, capsys):
+    model, file = tmp_path / "model", tmp_path / "model.pt"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    (model / "notes.txt").write_text("mine")
+    file.write_bytes(b"somebody's")
+    for out in (model, file):
+        assert main(["export", "--out", str(out)]) == 1
+        assert "is there already; name another, or --replace it" in capsys.readouterr().err
+    assert (json.loads((model / "config.json").read_bytes()), file.read_bytes()) == ({}, b"somebody's")
+    for out in (model, file):
+        assert main(["export", "--out", str(out), "--replace"]) == 0
+    assert Embedder.load(str(model)).neck.hash == embedder.neck.hash
+    assert (model / "notes.txt").read_text() == "mine"
+    assert sorted(tmp_path.iterdir()) == [model, file]
+
+
+@pytest.mark.parametrize(("name", "right"), [("m.pth", "m"), ("m.safetensors", "m")])
+def test_a_name_of_a_file_is_no_folders(name, right, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "--out", name]) == 1
+    assert f"a folder: call it {right}" in capsys.readouterr().err
+    assert main(["export", "--format", "torchscript", "--out", "."]) == 1
+    assert "torchscript is a file, and '.' is not" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_gives_something_else_is_not_passed_off(embedder, tmp_path, monkeypatch):
     from unifex.models import export as module
 

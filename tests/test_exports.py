@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -317,6 +318,20 @@ def test_an_export_is_whole_or_as_it_was_before(few, tmp_path):
     assert table.read_text() == "before"
     finish(export.export(selection, FORMATS["csv"], table, replace=True))
     assert len(table.read_text(encoding="utf-8-sig").splitlines()) == 5
+
+
+def test_a_link_to_an_export_stays_one_and_ones_own_folder_is_no_place(few, tmp_path, monkeypatch):
+    out, link = tmp_path / "made" / "out", tmp_path / "link"
+    finish(export.export(Selection.of(few), FORMATS["files"], out))
+    link.symlink_to(out)
+    finish(export.export(Selection.of(few, images="thumbnails"), FORMATS["files"], link, replace=True))
+    assert link.is_symlink()
+    assert (out / "signs/stripes/0.jpg").is_file()
+    assert list(out.parent.iterdir()) == [out]
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(GalleryError, match="the folder that you are in"):
+        finish(export.export(Selection.of(few), FORMATS["files"], Path(".")))
 
 
 def test_what_cannot_be_exported(made, few):

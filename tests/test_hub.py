@@ -139,6 +139,25 @@ def test_what_has_changed_on_the_hub_is_fetched_and_offline_what_is_here_serves(
     assert not [path for method, path in server.requests if method == "GET" and "/resolve/" in path]
 
 
+def test_a_data_set_that_is_put_there_again_keeps_nothing_of_before(unifex, server, tmp_path):
+    """Whoever removed an item does not want it to stay on the hub; and private is what is private."""
+    signed, repo = {"HF_TOKEN": "hf_test"}, server.root / "datasets/me/drawn"
+    pictures = drawing.write_folder(tmp_path / "pictures")
+    assert unifex("index", str(pictures), "--gallery", "drawn")[0] == 0
+    (repo / "data").mkdir(parents=True)
+    (repo / "data/query-00000.parquet").write_bytes(b"of items that are gone")
+    (repo / "notes.txt").write_text("mine")
+    put = ("export-gallery", "drawn", "--to", "dataset", "--out", "hf:me/drawn")
+    code, _, said = unifex(*put, **signed)
+    assert (code, "is there already and public" in said) == (1, True), said
+    code, answer, said = unifex(*put, "--public", **signed)
+    assert code == 0, said
+    assert answer["path"] == f"{server.url}/datasets/me/drawn"
+    assert "unifex-export-" not in said
+    left = sorted(path.relative_to(repo).as_posix() for path in repo.rglob("*") if path.is_file())
+    assert left == [".unifex-export.json", "README.md", "data/train-00000.parquet", "notes.txt"]
+
+
 def test_from_pretrained_fetches_the_backbone_too(unifex, server, tmp_path):
     """A neck on a backbone of the hub: one call brings both."""
     name = f"hf-hub:{REPO}"
@@ -160,7 +179,7 @@ print(Embedder.from_pretrained("me/tiny-neck").embed([Image.new("RGB", (40, 30),
 def test_pushing_without_a_token_says_how_to_get_one(unifex, server):
     server.closed = True
     try:
-        code, _, said = unifex("export", "--out", "hf:me/lite")
+        code, _, said = unifex("export", "--out", "hf:me/lite", "--public")
     finally:
         server.closed = False
     assert code == 1

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tests.support.drawing import encoded, picture
+from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.core.progress import finish
@@ -198,6 +198,33 @@ def test_parquet_tables(embedder, tmp_path):
     assert [one.path for one in refused] == ["a.parquet/1/0", "c.parquet"]
     assert refused[0].reason == "no image bytes in this row"
     assert refused[1].reason == "has no column image or img or bytes or jpg or png (found: ['nothing'])"
+
+
+def test_pictures_beside_archives_are_read_too(embedder, tmp_path):
+    source = tmp_path / "source"
+    write_folder(source)
+    webdataset(source / "000.tar")
+    rows, refused = written(str(source), tmp_path / "out", embedder)
+    assert len(rows) == 3 + 24
+    assert len(refused) == 3  # of the archive, which itself is none
+    alone, _ = written(str(source / "000.tar"), tmp_path / "alone", embedder)
+    assert [row["path"] for row in alone] == [row["path"] for row in rows[:3]]
+
+
+def test_pictures_that_changed_are_not_there_already(embedder, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_embedding, "_results", lambda shards, out, model, dim, _: (
+        ray_embedding.Worker(out, model, dim).write(shard) for shard in shards
+    ))  # fmt: skip
+    out = tmp_path / "out"
+    again = lambda: finish(ray_embedding.embed(str(folder), str(out), embedder))  # noqa: E731
+    assert (again().kept, again().kept) == (0, 1)
+    plan = json.loads((out / "plan.json").read_bytes())
+    (out / "plan.json").write_text(json.dumps({name: plan[name] for name in plan if name != "state"}))
+    assert again().kept == 1  # what an earlier version began
+    (out / "plan.json").write_text(json.dumps(plan))
+    next(folder.rglob("*.png")).write_bytes(encoded(picture("shapes/disc", 77)))
+    with pytest.raises(SourceError, match="pictures that have changed since"):
+        again()
 
 
 def test_labels_and_splits_are_read_as_those_of_a_csv(embedder, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
@@ -17,9 +18,12 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli import main
 from unifex.core.progress import finish
+from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library
+from unifex.gallery.other_backbone import index_anew
 from unifex.models.backbones import BackboneError
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import Embedder, ModelError
 from unifex.retrieval.search import search
 from unifex.training.config import PRESETS
 from unifex.training.run import train
@@ -88,6 +92,80 @@ def test_the_command_line_imports_and_lists(file, tmp_path, capsys):
     assert listed["public"]["parameters"] == sum(p.numel() for p in Public().parameters())
     assert main.main(["import", str(file), "--save", "public", *where]) == 1
     assert "already" in capsys.readouterr().err
+
+
+class Dark(torch.nn.Module):
+    """It divides by what a black picture has none of."""
+
+    def __init__(self):
+        super().__init__()
+        self.public = Public()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.public(images) / (images.amax(dim=[1, 2, 3]) > 0).float()[:, None]
+
+
+def test_a_picture_of_which_no_finite_numbers_are_made_is_refused(tmp_path, folder, capsys):
+    torch.jit.script(Dark().eval()).save(tmp_path / "dark.pt")
+    models = tmp_path / "indexes" / "models"
+    model = Embedder.import_model(tmp_path / "dark.pt", "dark", models)
+    black = folder / "black.png"
+    black.write_bytes(encoded(Image.new("RGB", (40, 30))))
+    where = ["--library", str(tmp_path / "indexes")]
+    assert main.main(["index", str(folder), "--gallery", "g", "--model", "dark", *where, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [(one["path"], "no finite numbers" in one["reason"]) for one in report["failed"]] == [("black.png", True)]
+    assert main.main(["search", str(black), "--gallery", "g", *where]) == 1
+    assert "no finite numbers" in capsys.readouterr().err
+    with pytest.raises(ModelError, match="no finite numbers"):
+        model.embed([black.read_bytes()])
+    whole = Gallery.create(tmp_path / "indexes" / "whole", Embedder.load())
+    run_index(whole, folder)
+    with pytest.raises(GalleryError, match=r"black\.png.*no finite numbers"):
+        finish(index_anew(Library(tmp_path / "indexes"), "whole", "anew", model))
+    assert main.main(["pack", "g", "--out", str(tmp_path / "g.zip"), *where]) == 0
+    assert main.main(["unpack", str(tmp_path / "g.zip"), "--gallery", "back", *where]) == 0
+
+
+def test_it_travels_as_far_as_it_can(file, tmp_path, folder, capsys):
+    """Its folder alone is of no use elsewhere, and nothing pretends that it were."""
+    here, there = (["--library", str(tmp_path / name)] for name in ("here", "there"))
+    assert main.main(["import", str(file), "--save", "public", *here]) == 0
+    assert main.main(["index", str(folder), "--gallery", "g", "--model", "public", *here]) == 0
+    for out in (str(tmp_path / "out"), "hf:me/public"):
+        capsys.readouterr()
+        assert main.main(["export", "--model", "public", "--out", out, *here]) == 1
+        assert "stands on an imported TorchScript file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main.main(["pack", "g", "--out", str(tmp_path / "g.zip"), *here]) == 0
+    unpack = ["unpack", str(tmp_path / "g.zip"), "--gallery", "g", *there]
+    assert main.main(unpack) == 1
+    assert "import that first: python -m unifex import FILE --save public" in capsys.readouterr().err
+    assert not list((tmp_path / "there").glob("*/*"))
+    assert main.main(["import", str(file), "--save", "public", *there]) == 0
+    assert main.main(unpack) == 0
+    other = Embedder.load(str(tmp_path / "here" / "models" / "public"))
+    Gallery.create(tmp_path / "third" / "g", other)  # from another library: it is copied
+    assert Gallery.open(tmp_path / "third" / "g").embedder.neck.hash == other.neck.hash
+
+
+class Sized(torch.nn.Module):
+    def __init__(self, said) -> None:
+        super().__init__()
+        self.img_size, self.pool = said, torch.nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.pool(images).flatten(1)
+
+
+@pytest.mark.parametrize(("said", "size"), [((48, 48), 48), ([40], 40), ((48, 64), None), ("large", None)])
+def test_the_size_that_a_file_says(said, size, tmp_path):
+    torch.jit.script(Sized(said)).save(tmp_path / "sized.pt")
+    if size is None:
+        with pytest.raises(BackboneError, match="say it with --size"):
+            Embedder.import_model(tmp_path / "sized.pt", "sized", tmp_path / "models")
+    model = Embedder.import_model(tmp_path / "sized.pt", "sized", tmp_path / "models", None if size else 32)
+    assert model.backbone.preprocessing.size == (size or 32)
 
 
 class Maps(torch.nn.Module):

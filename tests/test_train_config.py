@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from unifex.models.neck import Neck
 from unifex.training.config import PRESETS, SETTINGS, TrainConfig, TrainConfigError
 from unifex.training.public_config import read_public_yaml
 from unifex.ui.components.train_form import GROUPS
@@ -139,6 +141,21 @@ def test_presets_and_what_they_use_are_taken():
         preset.config.check_used()
         preset.config.check_used(preset.config.used)
     replace(PRESETS["best"].config, pull=1.0).check_used()
+    with pytest.raises(TrainConfigError, match="neck_interpolation: this changes nothing"):
+        replace(PRESETS["paper"].config, neck_interpolation=0.1).check_used(["neck_interpolation"])
+    assert "neck_interpolation" not in PRESETS["paper"].config.used
+
+
+def test_the_start_that_is_taken_is_the_recipes():
+    best, short = PRESETS["best"].config, neck_of(64)
+    assert best.going_out_from(short).init == "pca"
+    assert replace(best, dims=(32, 64)).going_out_from(short).init == "current"
+    assert PRESETS["few"].config.going_out_from(short).init == "current"
+    assert replace(best, dims=(64,)).going_out_from(neck_of(64, "identity")).init == "pca"
+
+
+def neck_of(dim: int, kind: str = "linear") -> Neck:
+    return Neck(kind, np.eye(dim, dtype=np.float32), np.zeros(dim, np.float32), (dim,))
 
 
 def test_files_keep_the_words_that_they_began_with():

@@ -14,7 +14,7 @@ from tests.support.training import SMALL, last, nearest_right, samples
 from unifex.models import backbones, zoo
 from unifex.models.neck import pca
 from unifex.training.config import INITS, OPTIMISERS, PRESETS, SAMPLING, SCHEDULES, WARMUPS
-from unifex.training.loop import TrainingError, fit, lr_scale, reached
+from unifex.training.loop import DivergedError, TrainingError, fit, lr_scale, reached
 from unifex.training.losses import NestedLoss, Settings
 from unifex.training.samples import Samples, sampling_weights
 
@@ -55,16 +55,46 @@ def test_what_a_stopped_training_reached_can_be_had(tmp_path):
     checkpoint = tmp_path / "training.pt"
     event = next(fit(samples(), SMALL, checkpoint=checkpoint))
     np.testing.assert_array_equal(reached(samples(), SMALL, checkpoint).neck.weight, event.neck.weight)
-    assert reached(samples(), replace(SMALL, seed=3), checkpoint) is None
+    for changed in (
+        reached(samples(), replace(SMALL, seed=3), checkpoint),
+        reached(samples(noise=0.5), SMALL, checkpoint),
+    ):
+        np.testing.assert_array_equal(changed.neck.weight, event.neck.weight)
+    stored = torch.load(checkpoint, weights_only=True)
+    torch.save({name: stored[name] for name in ("of", "state")}, checkpoint)  # as earlier versions wrote it
+    np.testing.assert_array_equal(reached(samples(), SMALL, checkpoint).neck.weight, event.neck.weight)
     assert reached(samples(noise=0.5), SMALL, checkpoint) is None
+
+
+def test_what_diverges_is_said_and_keeps_what_was_reached_before(tmp_path):
+    checkpoint = tmp_path / "training.pt"
+    before = next(fit(samples(), SMALL, checkpoint=checkpoint))
+    data = checkpoint.read_bytes()
+    wild = replace(SMALL, learning_rate=10.0, optimiser="sgd", weight_decay=1.0, epochs=100, schedule="constant")
+    broken = replace(samples(), features=np.where(np.arange(48) == 3, np.nan, samples().features))
+    with pytest.raises(TrainingError, match="no finite numbers"):
+        next(fit(broken, replace(SMALL, init="current"), checkpoint=checkpoint))
+    assert checkpoint.read_bytes() == data
+    kept = []
+    with pytest.raises(DivergedError, match="lower the learning rate"):
+        kept.extend(fit(samples(), replace(wild, init="random"), checkpoint=tmp_path / "wild.pt"))
+    assert np.isfinite(reached(samples(), SMALL, tmp_path / "wild.pt").neck.weight).all()
+    np.testing.assert_array_equal(reached(samples(), SMALL, checkpoint).neck.weight, before.neck.weight)
+
+
+def test_a_training_by_iterations_that_was_killed_after_its_last_epoch_is_done(tmp_path):
+    config, checkpoint = replace(SMALL, iterations=4), tmp_path / "training.pt"
+    whole = list(fit(samples(), config, checkpoint=checkpoint))
+    assert list(fit(samples(), config, checkpoint=checkpoint)) == []
+    np.testing.assert_array_equal(reached(samples(), config, checkpoint).neck.weight, whole[-1].neck.weight)
 
 
 def test_what_started_from_another_neck_does_not_go_on_from_here(tmp_path):
     checkpoint, config = tmp_path / "training.pt", replace(SMALL, init="current")
     first, other = (pca(samples(noise=noise).features, (16,)) for noise in (1.0, 0.5))
     next(fit(samples(), config, first, checkpoint))
-    assert reached(samples(), config, checkpoint, other) is None
-    assert reached(samples(), config, checkpoint, first) is not None
+    assert next(fit(samples(), config, first, checkpoint)).number == 2
+    assert next(fit(samples(), config, other, checkpoint)).number == 1
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"not a checkpoint", "cut"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -24,13 +25,15 @@ from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.compare import compare
 from unifex.evaluation.evaluate import evaluate
+from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.gallery.other_backbone import index_anew
-from unifex.models.embedder import Embedder, ModelError
+from unifex.models.embedder import Embedder, ModelError, list_models
 from unifex.training.augment import augment, augmented_features
+from unifex.training.checkpoint import read_checkpoint
 from unifex.training.config import PRESETS, TrainConfig
-from unifex.training.held_out import HoldOut
+from unifex.training.held_out import HoldOut, divide
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import checkpoints, read_curve
 from unifex.training.run import train
@@ -50,8 +53,7 @@ def test_a_trained_model_is_saved_with_what_it_is_worth(gallery):
     assert all(0 <= p.scores[dim] <= 1 for p in curve for dim in (64, 256))
     assert {"epoch 1", "epoch 2", "epoch 3", "measuring mine 64-d"} <= {step.stage for step in steps}
     assert {(e.model, e.dim) for e in outcome.evaluations} == {
-        ("raw", 1600), ("unifex-lite-4", 64), ("unifex-lite-4", 256),
-        *(("mine", dim) for dim in (64, 128, 256, 512)),
+        ("raw", 1600), *((model, dim) for model in ("unifex-lite-4", "mine") for dim in (64, 128, 256, 512)),
     }  # fmt: skip
     assert outcome.data.held_out_classes == 1
     assert outcome.verdict in ("better", "worse", "no difference")
@@ -156,6 +158,66 @@ def test_stopped_gone_on_and_finished(gallery):
     assert early.as_json()["epochs"] == 1
     assert not np.array_equal(early.neck.weight, whole.weight)
     assert early.evaluations
+
+
+def test_what_was_reached_is_kept_whatever_changed_since_and_what_begins_anew_says_so(gallery):
+    _stopped(gallery, "kept", "epoch 2")
+    kept = read_checkpoint(gallery.models / ".training" / "kept.pt")
+    train_items = divide(gallery, QUICK).train
+    *items, last = gallery.records(gallery.snapshot().columns.ids[train_items[[0, 1, -1]]])
+    with gallery.write() as writer:
+        writer.correct([relabel(items[0], last.label, last.domain)])
+    _stopped(gallery, "anew", "epoch 1")
+    with gallery.write() as writer:
+        writer.correct([relabel(items[1], last.label, last.domain)])
+    other = replace(QUICK, epochs=7, dims=(32,))
+    result = finish(train(gallery, "kept", other, finish=True))
+    np.testing.assert_array_equal(result.neck.weight, kept.learned.neck.weight)
+    assert (result.config, result.as_json()["epochs"]) == (QUICK, 2)
+    assert result.evaluations  # of classes that it never saw
+    steps = []
+    finish(train(gallery, "anew", QUICK), steps.append)
+    noted = [step.note for step in steps if step.stage.startswith("epoch")]
+    assert len(noted) == 3
+    assert all("begun anew" in note for note in noted)
+    _stopped(gallery, "seen", "epoch 1")
+    held_out = sorted({record.label for record in gallery.records(gallery.snapshot().columns.ids[train_items])})
+    result = finish(train(gallery, "seen", QUICK, HoldOut(labels=(held_out[0],)), finish=True))
+    assert "were among those it learned from" in result.advice  # so nothing is claimed
+    assert not result.evaluations
+
+
+def test_a_training_that_reads_from_disk_is_not_disturbed_by_who_removes(gallery):
+    whole = finish(train(gallery, "whole", QUICK, from_disk=True)).neck
+    work = train(gallery, "mine", QUICK, from_disk=True)
+    next(step for step in work if step.stage == "epoch 1")
+    shards = sorted(gallery.folder.glob("features/*.npy"))
+    with gallery.write() as writer:
+        writer.remove(gallery.snapshot().columns.ids.tolist())
+    assert sorted(gallery.folder.glob("features/*.npy")) != shards
+    assert np.array_equal(finish(work).neck.weight, whole.weight)
+
+
+def test_a_model_is_called_as_it_can_be_found(gallery, library):
+    result = finish(train(gallery, " mine ", replace(QUICK, epochs=1)))
+    assert result.model == "mine"
+    finish(library.use(gallery.name, Embedder.load("mine", models=library.models)))
+    shutil.copytree(library.models / "mine", library.models / "backup")
+    shutil.rmtree(library.models / "mine")
+    assert [config.name for config in list_models(library.models)][-1] == "backup"
+    assert Embedder.load("backup", models=library.models).name == "backup"
+
+
+def test_another_model_on_the_same_backbone_takes_the_features_over(gallery, library, folder):
+    finish(train(gallery, "mine", replace(QUICK, epochs=1)))
+    model = Embedder.load("mine", models=library.models)
+    first = gallery.records(gallery.snapshot().columns.ids)[0]
+    Path(first.uri).unlink()
+    made = finish(index_anew(library, gallery.name, "anew", model))
+    hashes = gallery.snapshot().columns.sha256s()
+    assert np.array_equal(made.features(hashes), gallery.features(hashes))
+    with pytest.raises(GalleryError, match=re.escape(first.path)):
+        next(index_anew(library, gallery.name, "other", Embedder.load("raw:lite0")))  # before anything is embedded
 
 
 def test_killed_after_the_last_epoch_it_only_measures(gallery):

@@ -11,10 +11,12 @@ import torch
 import torchvision  # noqa: F401  # torch 2.8 cannot import it under `meta`
 
 from tests.support import forked, tiny_clip
+from tests.support.drawing import write_folder
 from tests.support.trap import trap
+from unifex.cli.main import main
 from unifex.models import backbones, engines, towers, zoo
 from unifex.models.backbones import BackboneError
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import Embedder, check_model
 from unifex.models.late_towers import LateTower
 from unifex.models.zoo import Name
 
@@ -144,6 +146,32 @@ def test_the_tower_without_its_projection_is_as_wide_as_the_network(id):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> str:
     return f"local-dir:{tiny_clip.write(tmp_path_factory.mktemp('models') / 'tiny')}"
+
+
+def test_a_folder_is_found_from_elsewhere_and_under_any_name(tmp_path, monkeypatch):
+    tiny_clip.write(tmp_path / "tiny")
+    tiny_clip.write(tmp_path / "tiny@64")
+    monkeypatch.chdir(tmp_path)
+    whole = f"local-dir:{tmp_path / 'tiny'}"
+    assert zoo.absolute("raw:local-dir:tiny+tower") == f"raw:{whole}+tower"
+    assert zoo.absolute(whole) == whole
+    assert (zoo.absolute("raw:lite0"), zoo.absolute("mine")) == ("raw:lite0", "mine")
+    assert zoo.get(f"{whole}@64").preprocessing.size == zoo.get(whole).preprocessing.size  # the folder of that name
+    library = ["--library", str(tmp_path / "indexes")]
+    write_folder(tmp_path / "pictures")
+    assert main(["index", "pictures", "--gallery", "g", "--model", "raw:local-dir:tiny", *library]) == 0
+    monkeypatch.chdir("/")
+    assert main(["search", str(next((tmp_path / "pictures").rglob("*.png"))), "--gallery", "g", *library]) == 0
+
+
+def test_a_backbone_is_a_model_with_and_without_raw(tiny):
+    assert Embedder.load("lite0").name == Embedder.load("raw:lite0").name == "raw:lite0"
+    check_model("lite0")
+    assert main(["download", "raw:lite0"]) == 0
+    model = Embedder.load(f"raw:{tiny}")
+    assert model.embed_text("a red car").shape == (1, model.backbone.feature_dim)
+    np.testing.assert_array_equal(model.embed_text("a red car"), model.embed_text(["a red car"]))
+    assert model.embed_text([]).shape == (0, model.backbone.feature_dim)
 
 
 def test_features_are_the_librarys_own(tiny, photographs):

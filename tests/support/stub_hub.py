@@ -36,6 +36,7 @@ class StubHub:
         self.gated: set[str] = set()
         self.closed = False  # nobody may write
         self.commit = COMMIT  # of every repository, another one after each change
+        self.private: set[str] = set()
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -115,7 +116,8 @@ class StubHub:
             told = {"private": False, "createdAt": "2026-01-01T00:00:00.000Z", "size": 1, "totalFiles": len(files)}
             self.answer(request, 200, {"id": "/".join(parts[2:4]), **told})
             return
-        self.answer(request, 200, {"id": repo, "sha": self.commit, "siblings": [{"rfilename": file} for file in files]})
+        told = {"id": repo, "sha": self.commit, "private": repo in self.private}
+        self.answer(request, 200, {**told, "siblings": [{"rfilename": file} for file in files]})
 
     def receive(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         """Making a repository, and commits whose files come in the request."""
@@ -126,7 +128,12 @@ class StubHub:
             asked = json.loads(body)
             repo = f"{asked.get('organization') or 'me'}/{asked['name']}"
             kind = "datasets/" if asked.get("type") == "dataset" else ""
-            (self.root / f"{kind}{repo}").mkdir(parents=True, exist_ok=True)
+            if (self.root / f"{kind}{repo}").is_dir():
+                self.answer(request, 409, {"error": "You already created this", "url": f"{self.url}/{repo}"})
+                return
+            (self.root / f"{kind}{repo}").mkdir(parents=True)
+            if asked.get("private") or asked.get("visibility") == "private":
+                self.private.add(f"{kind}{repo}")
             self.answer(request, 200, {"url": f"{self.url}/{repo}", "name": repo, "id": repo})
         elif parts[-1] == "validate-yaml":
             self.answer(request, 200, {"errors": [], "warnings": []})
@@ -141,6 +148,8 @@ class StubHub:
                     file = self.root / repo / entry["value"]["path"]
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(base64.b64decode(entry["value"]["content"]))
+                elif entry["key"] == "deletedFile":
+                    (self.root / repo / entry["value"]["path"]).unlink()
             self.commit = hashlib.sha1(self.commit.encode()).hexdigest()
             commit = {
                 "commitUrl": f"{self.url}/{repo}/commit/{self.commit}",

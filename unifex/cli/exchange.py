@@ -40,6 +40,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     clip.add_argument("--images", type=Path, metavar="DIR", help="where its images lie, if not in the folder")
     clip.add_argument("--write", action="store_true", help="write the gallery there instead")
     clip.add_argument("--features", action="store_true", help="with --write: the backbone's features, not embeddings")
+    clip.add_argument("--replace", action="store_true", help="with --write: also what another program wrote there")
     clip.add_argument("--places", action="store_true", help="with --write: also where pictures were taken")
     clip.share("--dim", help="with --write: length of the embeddings (default: the gallery's)")
 
@@ -83,10 +84,10 @@ def _clip(options: argparse.Namespace) -> dict[str, Any]:
     if options.write:
         refuse(options, "this is for reading, without --write", "images")
     else:
-        refuse(options, "this is for --write", "features", "places", "dim")
+        refuse(options, "this is for --write", "features", "places", "replace", "dim")
         return import_embeddings(options, options.folder, pictures=options.images)
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    work = clip_retrieval.write(gallery, options.folder, options.features, options.dim, options.places)
+    work = clip_retrieval.write(gallery, options.folder, options.features, options.dim, options.places, options.replace)
     return _moved(options, work, "written to")
 
 

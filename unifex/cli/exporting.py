@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,7 @@ def _tell(options: argparse.Namespace, gallery: Gallery, exported: Exported) -> 
 def _push(options: argparse.Namespace, selection: Selection, format: Format) -> dict[str, Any]:
     """Put a data set on the hub."""
     from unifex.exports.export import as_json, export
+    from unifex.exports.hub_dataset import SHARDS
     from unifex.models import hub
 
     repo = options.out.removeprefix("hf:")
@@ -101,7 +103,7 @@ def _push(options: argparse.Namespace, selection: Selection, format: Format) -> 
     hub.check_name(repo)
     with tempfile.TemporaryDirectory(prefix="unifex-export-") as scratch:
         exported = watched(export(selection, format, Path(scratch) / "dataset"))
-        address = hub.push(Path(scratch) / "dataset", repo, "dataset", not options.public)
+        address = hub.push(Path(scratch) / "dataset", repo, "dataset", not options.public, [SHARDS])
+    exported = replace(exported, path=address)
     _tell(options, selection.gallery, exported)
-    say(options, f"it is at {address}")
-    return {"gallery": selection.gallery.name, **as_json(exported), "path": address}
+    return {"gallery": selection.gallery.name, **as_json(exported)}

@@ -13,7 +13,7 @@ from unifex.cli.shared import embedder, model_name, say
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.files import check_suffix
-from unifex.core.text import size
+from unifex.core.text import command, size
 
 if TYPE_CHECKING:
     from unifex.models.embedder import ModelConfig
@@ -31,6 +31,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     export.add_argument("--format", choices=("torchscript", "onnx", "safetensors"), help="default: by --out")
     export.share("--out", help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME")
     export.share("--public")
+    export.add_argument("--replace", action="store_true", help="where a model is there already, in its place")
     export.share("--dim", help="length of the embeddings (default 64, as the challenge wants it)")
 
 
@@ -100,10 +101,11 @@ def _download(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models import zoo
     from unifex.models.embedder import RAW
 
-    backbone = watched(zoo.download(options.backbone))
+    backbone = watched(zoo.download(options.backbone.removeprefix(RAW)))
     files = backbone.weights_files()
     say(options, f"{backbone.id} is here: {', '.join(map(str, files))}")
-    say(options, f"index with it: python -m unifex index FOLDER --gallery NAME --model {RAW}{backbone.id}")
+    how = command("index", "FOLDER", "--gallery", "NAME", "--model", f"{RAW}{backbone.id}")
+    say(options, f"index with it: {how}")
     return {"backbone": backbone.id, "path": str(files[0]), "bytes": sum(file.stat().st_size for file in files)}
 
 
@@ -132,13 +134,14 @@ _HOW = """
 
 
 def _export(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.models.export import SUFFIXES, export, format_for
+    from unifex.models.export import SUFFIXES, check_place, export, format_for
 
     if options.out.startswith("hf:"):
         return _push(options)
     out = Path(options.out)
     format = options.format or format_for(out)
-    made = export(embedder(options), format, check_suffix(out, *filter(None, [SUFFIXES[format]])), options.dim)
+    check_place(format, check_suffix(out, *filter(None, [SUFFIXES[format]])), options.replace)
+    made = export(embedder(options), format, out, options.dim, options.replace)
     is_program = made.format != "safetensors"
     what = f"images [B, 3, H, W] of 0-255 to embeddings [B, {made.dim}]" if is_program else "the model's folder"
     say(options, f"{made.path}: {what}, {size(made.bytes)}")

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from unifex.cli.options import Parser, given_in_environment, variable_of
+from unifex.cli.options import Parser, given_in_environment, plain_text, variable_of
 from unifex.core import ranges
 from unifex.core.address import free_port, served_at
 from unifex.core.errors import UnifexError
@@ -23,6 +23,7 @@ from unifex.core.text import reason, what_there_is
 from unifex.data.sources import open_source
 from unifex.models.embedder import DEFAULT_MODEL, check_model
 from unifex.models.engines import check_engine
+from unifex.models.zoo import absolute
 
 log = logging.getLogger("unifex")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -54,6 +55,10 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def _model(text: str) -> str:
+    return absolute(plain_text(text))
+
+
 def _host(text: str) -> str:
     return text.strip().removeprefix("[").removesuffix("]")
 
@@ -81,7 +86,7 @@ class Settings:
     library: Path = _option(Path("indexes"), "folder of galleries and trained models", type=_folder, everywhere=True)
     model: str | None = _option(
         None, "model to index and search with", otherwise=f"the gallery's, {DEFAULT_MODEL} for a new one",
-        everywhere=True,
+        type=_model, everywhere=True,
     )  # fmt: skip
     data: Path | None = _option(None, "folder of public data sets (M4D-35k and its peers)", type=_folder)
     gallery: str = _option("", "gallery to open first, or a source to index and open")

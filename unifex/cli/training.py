@@ -14,7 +14,7 @@ from unifex.cli.shared import chosen_embedder, library, refuse, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
-from unifex.core.text import duration
+from unifex.core.text import command, duration
 
 if TYPE_CHECKING:
     from unifex.models.embedder import Embedder
@@ -91,6 +91,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
         if not processes.is_first:  # who is tells what became of it
             assist(gallery, options.save, config, hold_out, processes, finish=finish, from_disk=from_disk)
             return None
+        options.save = options.save.strip()
         curves = options.library / "models" / ".curves" / options.save
         log = logging.enter_context(logger_of(options.log, curves, options.save))
         result = watched(
@@ -101,6 +102,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
         )  # fmt: skip
     data = result.data
     say(options, f"{result.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(result.seconds)}")
+    if not options.finish and result.config.init != config.init:
+        say(options, "  it began with principal axes: the gallery's neck is none, or shorter than what was trained")
     for group in data.columns.lookalikes:
         say(options, f"  labels that look alike: {' and '.join(repr(name[:60]) for name in group)}")
     for measured in result.evaluations:
@@ -110,7 +113,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     say(options, result.advice)
     answer = result.as_json(options.dim)
     if options.use and result.adaptation:
-        say(options, f"its features are its own: `python -m unifex use {gallery.name} {result.model} --as NEW`")
+        say(options, f"its features are its own: `{command('use', gallery.name, result.model, '--as', 'NEW')}`")
     elif options.use and result.verdict != "worse":
         answer["used"] = _switch(options, gallery.name, result.model)
     return answer
@@ -145,7 +148,7 @@ def _import(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.training.run import check_model_name
 
     models = options.library / "models"
-    check_model_name(models, options.save)
+    options.save = check_model_name(models, options.save)
     if options.backbone:
         return _import_layer(options, models)
     if options.file.startswith("hf:"):
@@ -167,13 +170,16 @@ def _import_layer(options: argparse.Namespace, models: Path) -> dict[str, Any]:
     backbone, dim = model.backbone, model.default_dim
     bias = "with" if model.neck.bias.any() else "without"
     say(options, f"model '{model.name}': {backbone.feature_dim} features of {backbone.id} to {dim} values, {bias} bias")
-    say(options, f"search with it: python -m unifex use GALLERY {model.name}, if that was indexed with this backbone")
+    how = command("use", "GALLERY", model.name)
+    say(options, f"search with it: {how}, if that was indexed with this backbone")
     return {"model": model.name, "backbone": backbone.id, "features": backbone.feature_dim, "dim": dim}
 
 
 def _use(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.models.zoo import absolute
+
     gallery = library(options).get(options.gallery)
-    wanted = options.wanted or gallery.config.previous
+    wanted = absolute(options.wanted) if options.wanted else gallery.config.previous
     if not wanted:
         raise UnifexError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
     if options.new:
@@ -199,6 +205,6 @@ def _switch(options: argparse.Namespace, name: str, model: str) -> dict[str, Any
     galleries, began = library(options), time.perf_counter()
     gallery = watched(galleries.use(name, Embedder.load(model, models=galleries.models)))
     seconds, config = time.perf_counter() - began, gallery.config
-    back = f"; `python -m unifex use {name}` goes back to '{config.previous}'" if config.previous else ""
+    back = f"; `{command('use', name)}` goes back to '{config.previous}'" if config.previous else ""
     say(options, f"gallery '{name}' is searched with '{model}', {config.dim}-d, after {duration(seconds)}{back}")
     return {"gallery": name, "model": model, "dim": config.dim, "previous": config.previous, "seconds": seconds}

@@ -22,7 +22,9 @@ from unifex.core.language import say
 
 _FIELD = "checksum"
 _NEW = ".new-"
-_OF_FILES = frozenset(".csv .tsv .html .json .jsonl .npz .npy .parquet .tar .zip .pt .onnx .gz .pdf".split())
+_OF_FILES = frozenset(
+    ".csv .tsv .html .json .jsonl .npz .npy .parquet .tar .zip .pt .pth .ckpt .safetensors .onnx .gz .pdf".split()
+)
 _LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:([/\\]|\Z)|(^|[/\\])\.\.([/\\]|\Z)")
 LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that was killed
 
@@ -83,6 +85,25 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield made
         disk.check(path)
         made.rename(path)
+
+
+@contextlib.contextmanager
+def folder_in_place_of(path: Path) -> Iterator[Path]:
+    """:func:`new_folder`, for one that takes the place of what is at ``path``, which goes only when the new is whole.
+    A link stays, and leads to the new one."""
+    path = path.resolve()
+    before = path.with_name(f".replaced-{path.name}")
+    try:
+        with new_folder(path) as folder:
+            yield folder
+            if path.exists():
+                shutil.rmtree(before, ignore_errors=True)
+                path.rename(before)
+    except BaseException:
+        if before.exists() and not path.exists():
+            before.rename(path)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def check_suffix(path: Path, *suffixes: str) -> Path:

@@ -7,6 +7,7 @@ import errno
 import logging
 import math
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -145,3 +146,8 @@ def either(names: Sequence[str]) -> str:
     """``a, b or c``."""
     *others, last = names
     return say("{others} or {last}", others=", ".join(others), last=last) if others else last
+
+
+def command(*words: str) -> str:
+    """A command of this program as a shell takes it, to be copied."""
+    return f"python -m unifex {shlex.join(words)}"

@@ -12,6 +12,12 @@ def l2_normalize(embeddings: np.ndarray, dim: int) -> np.ndarray:
     return np.divide(cut, norms, out=np.zeros(cut.shape), where=norms > 0).astype(np.float32)
 
 
+def are_finite_halves(rows: np.ndarray) -> np.ndarray:
+    """Which rows of [N, D] can be kept as float16: bool [N]. Others hold what is no number, or too large a one."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.isfinite(rows.astype(np.float16, copy=False)).all(axis=1))
+
+
 def widen(halves: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Finite float16 numbers as float32, exactly, in ``out`` of the same shape, C-contiguous.
 

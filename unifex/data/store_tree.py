@@ -24,6 +24,7 @@ from unifex.data.stores import PREFIXES, Entry
 from unifex.data.tree import HEAD, LABEL_FILES, TABLES, Node, TreeImages
 
 MOST_SILENCES = 40  # files one after the other that no answer came for: the store is gone, not these files
+UNKNOWN = "unknown-"  # begins a stamp that is another each time
 
 
 class StoreTree:
@@ -69,7 +70,7 @@ class StoreTree:
     def item(self, node: Node, labels: Labels, notes: tuple[str, ...] = ()) -> Item:
         """See :class:`unifex.data.tree.Tree`. A stamp that nothing is known of is another each time."""
         entry = self._at(node)
-        stamp = entry.stamp or f"unknown-{time.time_ns()}"
+        stamp = entry.stamp or f"{UNKNOWN}{time.time_ns()}"
         read = partial(self._read_whole, entry)
         return Item(self._address_of(entry.name), printable(node.path), read, labels, stamp, notes=notes)
 

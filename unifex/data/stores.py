@@ -145,7 +145,7 @@ def _flat_listing(connection: Connection, root: str) -> Iterator[Entry]:
     for name, about in connection.ask(find).items():
         path = name[len(root) :].strip("/") if name != root else name.rpartition("/")[2]
         if about.get("type") != "directory" and path and not name.endswith("/"):
-            yield Entry(Node(path), name, _stamp(about), about.get("size"))
+            yield Entry(Node(path), name, stamp_of(about), about.get("size"))
 
 
 def _folder_listing(ls: Callable[[Connection, str], list[Entry]], connection: Connection, root: str) -> Iterator[Entry]:
@@ -186,7 +186,7 @@ def _ls_webdav(connection: Connection, folder: str) -> list[Entry]:
         if name == folder.strip("/"):
             continue
         kind = "folder" if about["type"] == "directory" else "file"
-        entries.append(Entry(Node(name.rpartition("/")[2], kind), name, _stamp(about), about.get("size")))
+        entries.append(Entry(Node(name.rpartition("/")[2], kind), name, stamp_of(about), about.get("size")))
     return entries
 
 
@@ -215,7 +215,7 @@ def _web_listing(connection: Connection, root: str) -> Iterator[Entry]:
     return _folder_listing(_ls_web, connection, root)
 
 
-def _stamp(about: dict[str, Any]) -> str:
+def stamp_of(about: dict[str, Any]) -> str:
     """What a list says of a file's content: its checksum, else its size and time."""
     checksums = ("ETag", "etag", "xet_hash", "blob_id", "md5Hash")
     if checksum := next((about[name] for name in checksums if about.get(name)), None):

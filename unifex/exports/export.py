@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from unifex.core.files import new_folder, whole_file
+from unifex.core.files import folder_in_place_of, whole_file
 from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.exports.format import Format
@@ -60,6 +59,8 @@ def check_place(format: Format, out: Path, replace: bool) -> None:
     if not out.exists() and not out.is_symlink():
         return
     if format.is_folder and out.is_dir():
+        if Path.cwd().is_relative_to(out.resolve()):
+            raise GalleryError(say("'{out}' is the folder that you are in, or around it; name a new one", out=out))
         if not any(out.iterdir()):
             return
         if replace and not (out / MARK).is_file():
@@ -76,23 +77,12 @@ def check_place(format: Format, out: Path, replace: bool) -> None:
 
 
 def _fill(selection: Selection, format: Format, out: Path, tally: Tally) -> Work[None]:
-    """A new folder takes the place of ``out``, which goes only when it is whole."""
-    before = out.with_name(f".replaced-{out.name}")
-    try:
-        with new_folder(out) as folder:
-            target = Folder(folder)
-            yield from format.write(selection, target, tally)
-            _tell_missing(target, tally)
-            told = {"gallery": selection.gallery.name, "format": format.name, "items": tally.items}
-            target.add(MARK, json.dumps(told).encode())
-            if out.exists():
-                shutil.rmtree(before, ignore_errors=True)
-                out.rename(before)
-    except BaseException:
-        if before.exists() and not out.exists():
-            before.rename(out)
-        raise
-    shutil.rmtree(before, ignore_errors=True)
+    with folder_in_place_of(out) as folder:
+        target = Folder(folder)
+        yield from format.write(selection, target, tally)
+        _tell_missing(target, tally)
+        told = {"gallery": selection.gallery.name, "format": format.name, "items": tally.items}
+        target.add(MARK, json.dumps(told).encode())
 
 
 def _tell_missing(target: Target, tally: Tally) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 GROUP_ROWS, GROUP_BYTES = 200, 32 * 2**20  # of a row group, which is what lies in memory
 SHARD_BYTES = 400 * 2**20
+SHARDS = "data/*.parquet"  # all that an export before wrote of items, which may be gone or hidden now
 TEXT = {"dtype": "string", "_type": "Value"}
 
 

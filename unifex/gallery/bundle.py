@@ -34,6 +34,7 @@ from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.data.archive import MAX_ENTRIES
+from unifex.gallery.bundle_features import shard_to_pack
 from unifex.gallery.bundle_file import CONTENTS, SCHEMA, SEARCHES_FILE, WIDEST, BundleFile, Contents, refusing
 from unifex.gallery.bundle_model import adopt_model, searched_with
 from unifex.gallery.config import GalleryConfig
@@ -81,7 +82,7 @@ def pack(
         whole_file(out) as unfinished,
         _at_rest(gallery),
         tempfile.TemporaryDirectory(prefix="unifex-pack-") as scratch,
-        zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive,
+        zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive,
     ):
         records = _originals(gallery) if images else {}
         files, hashes = _files(gallery, Path(scratch), records, places), {}
@@ -164,8 +165,7 @@ def _files(
         raise GalleryError(f"gallery '{gallery.name}' cannot be packed: {error}") from error
     found: dict[str, Path | Callable[[], bytes]] = {**searched_with(gallery, scratch), ITEMS: scratch / ITEMS}
     for shard in rebuilt.shards:
-        gallery.database.load_shard(shard)  # which checks it
-        found[f"features/{shard:05d}.npy"] = gallery.database.shard_path(shard)
+        found[f"features/{shard:05d}.npy"] = shard_to_pack(gallery, shard, scratch)
     for sha256, name in rebuilt.originals.items():
         found[f"thumbs/{sha256[:2]}/{sha256}.jpg"] = lambda sha256=sha256: gallery.thumbnail(sha256)
         if name:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from unifex.core.files import with_checksum
 from unifex.core.language import say
+from unifex.core.system import MAX_NAME, is_name
+from unifex.core.text import command
 from unifex.gallery.bundle_file import BundleFile
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library, check_name
-from unifex.models import zoo
+from unifex.models import torchscript, zoo
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import FILES, RAW, ModelConfig, ModelError, find_model, hashes_of, read_neck
 from unifex.models.neck import DimensionError, Neck
@@ -81,7 +83,9 @@ def adopt_model(
     neck = _check_neck(folder, config)
     _check_width(widths, neck.input_dim)
     check_name(model.name, "model")
-    free = (model.name, *(f"{model.name}-{number}" for number in range(2, 1000)))
+    _check_backbone(model, library.models)
+    stem = model.name.encode()[: MAX_NAME - 4].decode(errors="ignore")
+    free = (model.name, *(f"{stem}-{number}" for number in range(2, 1000)))
     own = (model.backbone_hash, neck.hash)
     name = next(name for name in free if _model_here(name, library.models) in (None, own))
     if _model_here(name, library.models) is None:
@@ -97,9 +101,27 @@ def _check_width(widths: set[int], expected: int) -> None:
         raise ValueError(f"it holds {min(widths)} features an image, its model takes {expected}")
 
 
-def _model_here(name: str, models: Path) -> tuple[str, str] | None:
-    """Hashes of backbone and neck of a model of this name here; None when there is no such model."""
+def _check_backbone(model: ModelConfig, models: Path) -> None:
+    """Raises ValueError where it is an imported TorchScript file that is not here: no bundle holds one, and without it
+    the gallery could neither be searched nor given another model."""
+    if not model.backbone.startswith(torchscript.PREFIX):
+        return
+    name = model.backbone.removeprefix(torchscript.PREFIX)
+    try:
+        here = torchscript.backbone(models / name).weight_hash() if is_name(name) else ""
+    except BackboneError:
+        here = ""
+    if here != model.backbone_hash:
+        raise ValueError(
+            f"it stands on a TorchScript file '{name[:80]}', which no bundle holds; import that first: "
+            f"{command('import', 'FILE', '--save', name[:80])}"
+        )
+
+
+def _model_here(name: str, models: Path) -> tuple[str, ...] | None:
+    """Hashes of backbone and neck of a model of this name here, empty for one that is damaged; None when there is no
+    such model."""
     try:
         return hashes_of(find_model(name, models))
     except ModelError:
-        return None
+        return () if (models / name).exists() else None

@@ -57,17 +57,27 @@ class Moved:
 
 
 def write(
-    gallery: Gallery, out: Path, features: bool = False, dim: int | None = None, places: bool = False
+    gallery: Gallery,
+    out: Path,
+    features: bool = False,
+    dim: int | None = None,
+    places: bool = False,
+    replace: bool = False,
 ) -> Work[Moved]:
     """Write a gallery's embeddings (``dim``: other than its own) or ``features``, L2 norm 1, float16, and its table.
 
     Columns of the table: image_path, label, domain, split, sha256, of features feature_length; where items have more,
     extra, which is JSON. Where pictures were taken is in it with ``places``. Shards of a larger gallery that lie there
-    go at the end. Raises ``ItemsGone`` for what was removed meanwhile.
+    go at the end. Raises ``ItemsGone`` for what was removed meanwhile, and ``SourceError`` where shards lie that this
+    did not write, unless it is to ``replace`` them.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
+    if (others := [file for file in _shard_files(out) if not _is_ours(file)]) and not replace:
+        raise SourceError(
+            f"'{others[0]}' is there already, and of another program; name another folder, or --replace it"
+        )
     current = gallery.snapshot()
     ids = current.columns.ids
     dim = gallery.dim_of(dim)
@@ -91,12 +101,12 @@ def write(
         else:
             vectors = embeddings[start:stop]
         table = pa.table({"image_path": [record.uri for record in records], **columns}).replace_schema_metadata(_OURS)
+        with whole_file(out / "metadata" / f"metadata_{number}.parquet") as place:
+            parquet.write_table(table, place)  # first, since it says whose both are
         array = io.BytesIO()  # numpy's own writing of files does not say why it failed
         np.save(array, vectors.astype(np.float16))
         write_atomically(out / "img_emb" / f"img_emb_{number}.npy", array.getbuffer())
-        with whole_file(out / "metadata" / f"metadata_{number}.parquet") as place:
-            parquet.write_table(table, place)
-    _delete_shards(out, -(-len(ids) // SHARD_ROWS))
+    _delete_shards(out, -(-len(ids) // SHARD_ROWS))  # those that are left are all to go, or were ours
     return Moved(str(out), len(ids), gallery.embedder.backbone.feature_dim if embeddings is None else dim)
 
 
@@ -106,14 +116,31 @@ def _units(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _delete_shards(out: Path, first: int) -> None:
-    """Those of ours with this number and higher: they are of what the gallery was before."""
-    from pyarrow import parquet
+    """Those with this number and higher: they are of what was there before. An array goes before its table, which says
+    whose both are."""
+    for file in sorted(_shard_files(out)):
+        match = _SHARD.fullmatch(file.name)
+        if match and int(match[2]) >= first:
+            file.unlink()
 
-    for table in out.glob("metadata/metadata_*.parquet"):
-        match = _SHARD.fullmatch(table.name)
-        if match and int(match[2]) >= first and _OURS.items() <= (parquet.read_schema(table).metadata or {}).items():
-            (out / "img_emb" / f"img_emb_{match[2]}.npy").unlink(missing_ok=True)
-            table.unlink()
+
+def _shard_files(out: Path) -> list[Path]:
+    """All arrays and tables that lie where :func:`write` writes."""
+    return [file for file in (*out.glob("img_emb/*"), *out.glob("metadata/*")) if _SHARD.fullmatch(file.name)]
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether :func:`write` wrote a shard's array or table; the table says it of both."""
+    from pyarrow import ArrowException, parquet
+
+    number = file.stem.rpartition("_")[2]
+    try:
+        said = parquet.read_schema(file.parent.parent / "metadata" / f"metadata_{number}.parquet").metadata
+    except FileNotFoundError:
+        return False
+    except (OSError, ArrowException):
+        return False
+    return _OURS.items() <= (said or {}).items()
 
 
 def import_embeddings(folder: Path, gallery: Gallery, pictures: Path | None = None) -> Work[Moved]:
@@ -229,9 +256,14 @@ def _length(row: dict[str, Any], place: str) -> float:
     return length
 
 
+def _text(value: object) -> str:
+    """Of a cell. A class may be the number 0; an empty cell of a column of numbers is None, or no number."""
+    return "" if value is None or value != value else str(value)
+
+
 def _labels(row: dict[str, Any], place: str) -> Labels:
-    label, domain, split = (str(row.get(name) or "")[:MOST_LABEL] for name in ("label", "domain", "split"))
-    extra = str(row.get("extra") or "")
+    label, domain, split = (_text(row.get(name))[:MOST_LABEL] for name in ("label", "domain", "split"))
+    extra = _text(row.get("extra"))
     split = split_of(split)[0] if is_split(split) else split
     try:
         if len(extra) > MOST_EXTRA:
@@ -267,7 +299,7 @@ def _whole(row: dict[str, Any], vector: np.ndarray, place: str, labels: Labels) 
         thumbnail = thumbnails.checked_thumbnail(row["thumbnail"] if isinstance(row["thumbnail"], bytes) else b"")
     except (ValueError, TypeError, images.ImageError) as error:
         raise SourceError(f"the row of '{place}' cannot be used: {error}") from error
-    path = printable(str(row.get("path") or place))[:MOST_PATH]
+    path = printable(_text(row.get("path")) or place)[:MOST_PATH]
     item = Item(str(row["place"]), path, _gone, labels)
     return Embedded(item, str(row["sha256"]), width, height, size, vector, thumbnail)
 

@@ -10,17 +10,20 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from PIL import Image
 
 from unifex.core import images, thumbnails
 from unifex.core.language import say
 from unifex.core.metadata import FileMetadata, read_header
+from unifex.core.vectors import are_finite_halves
 from unifex.data.frame_names import file_name
 from unifex.data.item import Item, Skipped, Source, Unread
 from unifex.data.sources import open_source
 from unifex.data.tree import camera
 from unifex.data.video import beginnings
+from unifex.gallery.errors import GalleryError
 from unifex.gallery.records import Embedded
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import NOT_FINITE, Embedder
 
 TRIAL_IMAGES = 20
 ROW_BYTES = 600  # an item's row and index entries in SQLite, measured
@@ -61,9 +64,18 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
         waiting.append((len(outcomes), _with_original(entry, data)))
         outcomes.append(entry)
     if pixels:
-        for (place, entry), features in zip(waiting, embedder.engine.bulk(np.stack(pixels))):
-            outcomes[place] = replace(entry, features=features)
+        made = embedder.engine.bulk(np.stack(pixels))
+        for (place, entry), features, sound in zip(waiting, made, are_finite_halves(made)):
+            outcomes[place] = replace(entry, features=features) if sound else Skipped(entry.item.path, say(NOT_FINITE))
     return outcomes
+
+
+def features_again(embedder: Embedder, image: Image.Image, path: str) -> np.ndarray:
+    """Features [D] of a picture of the item ``path``. Raises ``GalleryError`` where they cannot be kept."""
+    made = embedder.engine.bulk(embedder.backbone.preprocessing.to_input(image)[None])
+    if not are_finite_halves(made).all():
+        raise GalleryError(f"'{path}': {say(NOT_FINITE)}")
+    return made[0]
 
 
 def said_by_file(item: Item) -> FileMetadata | None:

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -76,9 +76,13 @@ class StoredFeatures:
             return self._table(connection, hashes)[:]
 
     def table(self, hashes: Sequence[str]) -> FeatureTable:
-        """The same, read from disk where it is looked at: for more than memory holds, while nobody writes."""
+        """The same, read from disk where it is looked at: for more than memory holds. Its shards stay mapped, and so
+        what it holds stays the same, whatever is removed or rewritten meanwhile. Raises ``ItemsGone``."""
         with self._database.connect() as connection:
-            return self._table(connection, hashes)
+            connection.execute("BEGIN")
+            table = self._table(connection, hashes)
+            mapped = {shard: self.load(shard) for shard in np.unique(table.shards).tolist()}
+        return replace(table, load=mapped.__getitem__)
 
     def _table(self, connection: sqlite3.Connection, hashes: Sequence[str]) -> FeatureTable:
         rows = [connection.execute(_OF_IMAGE, (sha256,)).fetchone() for sha256 in hashes]

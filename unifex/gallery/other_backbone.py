@@ -5,6 +5,7 @@ It becomes a gallery of its own, beside the one it was made from, since features
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -28,6 +29,7 @@ from unifex.data.item import Labels
 from unifex.gallery import pictures
 from unifex.gallery.config import FILE, GalleryConfig
 from unifex.gallery.database import FILE as ITEMS
+from unifex.gallery.embedding import features_again
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library, check_name
@@ -36,6 +38,7 @@ from unifex.models.embedder import Embedder, keep_model
 
 AT_ONCE = 64  # images between two steps
 KEPT = ("thumbs", "originals")  # folders that any backbone can use
+OF_BACKBONE = ("features", "views")  # folders that another model on the very same backbone can use, too
 
 
 class _Place(NamedTuple):
@@ -57,12 +60,14 @@ def index_anew(library: Library, name: str, new: str, embedder: Embedder) -> Wor
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
     keep_model(embedder, library.models)
     with new_folder(target) as folder, gallery.write():
-        for kept in KEPT:
+        is_same = embedder.backbone.weight_hash() == gallery.config.backbone_hash
+        for kept in (*KEPT, *OF_BACKBONE) if is_same else KEPT:
             if (gallery.folder / kept).is_dir():
                 shutil.copytree(gallery.folder / kept, folder / kept, copy_function=_link)
         with gallery.database.connect() as theirs, closing(sqlite3.connect(folder / ITEMS)) as own:
             theirs.backup(own)
-        yield from _write_features(gallery, embedder, folder)
+        if not is_same:
+            yield from _write_features(gallery, embedder, folder)
         write_atomically(folder / FILE, with_checksum(asdict(GalleryConfig.new(embedder))))
     made = library.get(target.name, embedder)
     with made.write():
@@ -82,6 +87,9 @@ def _write_features(gallery: Gallery, embedder: Embedder, folder: Path) -> Work[
     """Shards with the same rows as the gallery's."""
     (folder / "features").mkdir()
     places, done = list(_places(gallery)), 0
+    for place in places:  # before hours of work, not at its turn
+        with _cannot_be_read(place.record):
+            pictures.check_there(gallery.database, place.record)
     stage = Stage(to_say("indexing anew"), len(places), to_say("images"))
     with (
         closing(sqlite3.connect(folder / ITEMS)) as database,
@@ -108,15 +116,21 @@ def _write_features(gallery: Gallery, embedder: Embedder, folder: Path) -> Work[
                 database.execute("UPDATE shards SET checksum = ? WHERE id = ?", (checksum, shard))
 
 
-def _features_of(gallery: Gallery, embedder: Embedder, record: Record) -> np.ndarray:
-    prep = embedder.backbone.preprocessing
+@contextlib.contextmanager
+def _cannot_be_read(record: Record) -> Iterator[None]:
     try:
-        image = images.decode(pictures.original(gallery.database, record), at_least=prep.size).image
-    except images.ImageError as error:
+        yield
+    except (GalleryError, images.ImageError) as error:
         raise GalleryError(
             say("'{path}' cannot be read any more ({error}); index its source again", path=record.path, error=error)
         ) from error
-    return embedder.engine.bulk(prep.to_input(image)[None])[0]
+
+
+def _features_of(gallery: Gallery, embedder: Embedder, record: Record) -> np.ndarray:
+    with _cannot_be_read(record):
+        data = pictures.original(gallery.database, record)
+        image = images.decode(data, at_least=embedder.backbone.preprocessing.size).image
+    return features_again(embedder, image, record.path)
 
 
 def _places(gallery: Gallery) -> Iterator[_Place]:

@@ -53,18 +53,35 @@ def _of_store(record: Record) -> bytes:
         ) from error
 
 
-def _of_disk(database: Database, record: Record) -> bytes:
+def check_there(database: Database, record: Record) -> None:
+    """Raises :class:`GalleryError` where an image file is not there any more; what is in a store is not asked for."""
+    if not _is_in_store(record):
+        _path_of(database, record)
+
+
+def _path_of(database: Database, record: Record) -> Path:
     path = database.original_path(record.sha256, record.original) if record.original else Path(record.uri)
     if not path.is_absolute() and not record.original:
         raise GalleryError(say("the image is not on this computer ({path})", path=record.path))
     try:
         if not path.is_file() or path.stat().st_size > images.MAX_BYTES:
             raise GalleryError(say("the image file is no longer there ({path})", path=record.path))
-        return path.read_bytes()
     except OSError as error:
-        raise GalleryError(
-            say("the image file is no longer there ({strerror}: {path})", strerror=error.strerror, path=record.path)
-        ) from error
+        raise _gone(record, error) from error
+    return path
+
+
+def _of_disk(database: Database, record: Record) -> bytes:
+    try:
+        return _path_of(database, record).read_bytes()
+    except OSError as error:
+        raise _gone(record, error) from error
+
+
+def _gone(record: Record, error: OSError) -> GalleryError:
+    return GalleryError(
+        say("the image file is no longer there ({strerror}: {path})", strerror=error.strerror, path=record.path)
+    )
 
 
 def thumbnail_origin(sha256: str) -> Origin:

@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,83 +23,30 @@ import numpy as np
 
 from unifex.core import disk
 from unifex.core.assets import ASSETS
-from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder, write_atomically
-from unifex.core.json_text import parse_json
+from unifex.core.language import say, to_say
 from unifex.core.progress import finish
 from unifex.core.system import is_name
 from unifex.core.text import reason, what_there_is
+from unifex.core.vectors import are_finite_halves
 from unifex.models import backbones, descriptions, engines, hub, neck, torchscript, zoo
 from unifex.models.adaptation import Adaptation
 from unifex.models.hub import HubFile
 from unifex.models.image_like import ImageLike, opened, several
+from unifex.models.model_config import ModelConfig, ModelError
 
 DEFAULT_MODEL = "unifex-lite-4"
 DEFAULT_DIM = 256
 RAW = "raw:"  # before a backbone's id: the model that is nothing but this backbone
 MODELS = "models"  # the folder of trained models, in assets and in a library
 BUNDLED_MODELS = ASSETS / MODELS
-SCHEMA = 1
 log = logging.getLogger("unifex")
 FILES = ("config.json", "model.safetensors")
 CHECKSUM = "checksum"  # in the metadata of the second
-
-
-_KINDS = {
-    **dict.fromkeys(("name", "backbone", "backbone_hash", "neck", "description"), str),
-    "dims": list, "default_dim": int, "scores": dict, "training": dict,
-}  # fmt: skip
-
-
-class ModelError(UnifexError):
-    """A model that is missing or cannot be loaded; the message names it, the reason and the remedy."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """``config.json`` of a model, read strictly: unknown or missing fields are refused."""
-
-    name: str
-    backbone: str
-    backbone_hash: str
-    neck: str
-    dims: tuple[int, ...]
-    default_dim: int
-    schema: int = SCHEMA
-    description: str = ""
-    scores: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-
-    def score(self, dim: int) -> float | None:
-        """mMP@5 that it says of itself at ``dim``; None where it says none."""
-        scores = self.scores.get(str(dim))
-        value = scores.get("mmp5") if isinstance(scores, dict) else None
-        return value if isinstance(value, float) else None
-
-    @classmethod
-    def read(cls, path: Path) -> ModelConfig:
-        """Read ``config.json``. Raises :class:`ModelError` naming the file and the field that is wrong."""
-        try:
-            values = parse_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path} cannot be read: {reason(error)}") from error
-        if not isinstance(values, dict):
-            raise ModelError(f"{path}: not a model configuration")
-        if values.get("schema") != SCHEMA:
-            raise ModelError(f"{path}: schema {values.get('schema')!r}, this program reads {SCHEMA}; update UniFEx")
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
-        missing = sorted({"name", "backbone", "backbone_hash", "neck", "dims", "default_dim"} - set(values))
-        if unknown or missing:
-            raise ModelError(f"{path}: unknown fields {unknown}, missing fields {missing}")
-        for name, kind in _KINDS.items():
-            if name in values and type(values[name]) is not kind:
-                raise ModelError(f"{path}: {name} {str(values[name])[:80]!r} is no {kind.__name__}")
-        dims = values["dims"]
-        if not (dims and all(type(d) is int and 0 < d <= 65536 for d in dims)):
-            raise ModelError(f"{path}: dims {dims!r} is not a list of embedding sizes")
-        if values["default_dim"] not in dims:
-            raise ModelError(f"{path}: default_dim {values['default_dim']!r} is not among dims {dims}")
-        return cls(**{**values, "dims": tuple(dims)})
+NOT_FINITE = to_say(
+    "what the model makes of this picture are no finite numbers, with which nothing can be found; take another model, "
+    "or leave the picture out"
+)
 
 
 class Embedder:
@@ -129,10 +76,12 @@ class Embedder:
         ``raw:BACKBONE``, or a backbone's id, is :meth:`raw`. Raises :class:`ModelError` when there is none,
         when its files are damaged, or when the installed backbone is not the one that the neck was trained on.
         """
-        if name.startswith(RAW) or zoo.Name.parse(name):
+        if _is_backbone(name, models):
             return cls.raw(name.removeprefix(RAW), engine)
         folder = find_model(name, models)
         config = ModelConfig.read(folder / FILES[0])
+        if folder.parent in (BUNDLED_MODELS, models):  # a copy of another's folder is called as its folder
+            config = replace(config, name=folder.name)
         spec = backbone_of(config, folder)
         if config.backbone_hash != spec.weight_hash():
             raise ModelError(
@@ -185,12 +134,21 @@ class Embedder:
     def push_to_hub(self, repo: str, card: str = "", private: bool = False) -> str:
         """Put the model into a repository of the hub, with its card (:mod:`unifex.training.model_card`); its address.
 
-        Raises ``HubError``.
+        Raises ``HubError``, and :class:`ModelError` for one that would be of no use there.
         """
+        self.check_travels()
         with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
             self.save(Path(scratch))
             (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
             return hub.push(Path(scratch), repo, private=private)
+
+    def check_travels(self) -> None:
+        """Raises :class:`ModelError` where a folder of this model's files would not open elsewhere."""
+        if self.backbone.id.startswith(torchscript.PREFIX):
+            raise ModelError(
+                f"model '{self.name}' stands on an imported TorchScript file, which does not go with it; "
+                "`export --format torchscript` writes both as one file, which can be imported elsewhere"
+            )
 
     def save_as(self, name: str, models: Path) -> Embedder:
         """The same model under another name, saved as ``models/name``."""
@@ -231,11 +189,18 @@ class Embedder:
     def features(self, pictures: ImageLike | Iterable[ImageLike]) -> np.ndarray:
         """Backbone features float32 [N, D] of one picture or several; many are decoded and inferred side by side.
 
-        Raises ``images.ImageError`` with the reason, and OSError for a file that is not there.
+        Raises ``images.ImageError`` with the reason, OSError for a file that is not there, and :class:`ModelError`
+        where they are not finite numbers.
         """
         pictures = several(pictures)
         if not pictures:
             return np.zeros((0, self.backbone.feature_dim), np.float32)
+        made = self._features(pictures)
+        if not are_finite_halves(made).all():
+            raise ModelError(say(NOT_FINITE))
+        return made
+
+    def _features(self, pictures: list[Any]) -> np.ndarray:
         engine, size = self.engine, self.engine.batch_size
         if len(pictures) <= engine.workers:
             return np.concatenate([engine.features(self.pixels([picture])) for picture in pictures])
@@ -248,8 +213,11 @@ class Embedder:
         """Whether the backbone has a text tower, so that text can be searched with."""
         return self.backbone.text is not None
 
-    def embed_text(self, texts: list[str]) -> np.ndarray:
-        """Text in the space of the *features*: float32 [n, D], L2 norm 1. Raises ``BackboneError``."""
+    def embed_text(self, texts: str | list[str]) -> np.ndarray:
+        """One text or several in the space of the *features*: float32 [n, D], L2 norm 1. Raises ``BackboneError``."""
+        texts = [texts] if isinstance(texts, str) else texts
+        if not texts:
+            return np.zeros((0, self.backbone.feature_dim), np.float32)
         return engines.load_text_tower(self.backbone).embed(texts)
 
     def usual_texts(self) -> np.ndarray:
@@ -287,6 +255,13 @@ def _is_one_folder(name: str) -> bool:
     return name not in ("", ".", "..") and not re.search(r"[/\\:\0]", name)
 
 
+def _is_backbone(name: str, models: Path | None) -> bool:
+    """Whether a model's name is that of a bare backbone; one of ``models`` may be called as one of the table."""
+    if name.startswith(RAW) or zoo.Name.parse(name):
+        return True
+    return name in zoo.table() and _folder_of(name, models, Path()) is None
+
+
 def find_model(name: str, models: Path | None = None) -> Path:
     """The folder of a model. Raises :class:`ModelError` that lists the models there are."""
     if folder := _folder_of(name, models, Path()):
@@ -304,10 +279,13 @@ def _folder_of(name: str, *places: Path | None) -> Path | None:
 def keep_model(embedder: Embedder, models: Path) -> None:
     """Save a model that came from elsewhere (a path, the hub) to ``models``: whoever needs it looks there by its name.
 
-    Raises :class:`ModelError` where another model has its name. A TorchScript file has to be imported.
+    With it goes the imported TorchScript file that it stands on. Raises :class:`ModelError` where another model has
+    its name.
     """
-    if embedder.name.startswith(RAW) or embedder.backbone.id.startswith(torchscript.PREFIX):
+    if embedder.name.startswith(RAW):
         return
+    if embedder.backbone.id.startswith(torchscript.PREFIX):
+        torchscript.keep(embedder.backbone, models)
     if not _is_one_folder(embedder.name):
         raise ModelError(f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json")
     if (folder := _folder_of(embedder.name, models)) is None:
@@ -335,7 +313,7 @@ def check_model(name: str, models: Path | None = None) -> None:
     backbone = name.removeprefix(RAW)
     if zoo.Name.parse(backbone):
         return  # only its library knows
-    if backbone != name:
+    if _is_backbone(name, models):
         zoo.get(backbone)
     else:
         find_model(name, models)
@@ -349,7 +327,7 @@ def list_models(models: Path | None = None) -> list[ModelConfig]:
     found = []
     for path in [path for root in (BUNDLED_MODELS, models) if root for path in sorted(root.glob("*/config.json"))]:
         try:
-            found.append(ModelConfig.read(path))
+            found.append(replace(ModelConfig.read(path), name=path.parent.name))
         except ModelError as error:
             log.warning("a model is left out: %s", error)
     return found

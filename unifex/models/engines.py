@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from cachetools import LRUCache
 
+from unifex.core.text import command
 from unifex.models import backbones, towers
 from unifex.models.backbones import BackboneSpec
 from unifex.models.graphs import graph_of, openvino_module, openvino_version, traced
@@ -274,7 +275,7 @@ def load_text_tower(spec: BackboneSpec) -> TextTower:
             try:
                 _text_towers[key] = spec.text(spec.weights_files()[0])
             except towers.TowerError as error:
-                raise backbones.BackboneError(f"{error}: `python -m unifex download {spec.id}` fetches it") from error
+                raise backbones.BackboneError(f"{error}: `{command('download', spec.id)}` fetches it") from error
         return _text_towers[key]
 
 

@@ -11,6 +11,8 @@ separable, and so every runtime computes the same, whatever its own resize would
 from __future__ import annotations
 
 import contextlib
+import io
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,12 +23,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from unifex.core import images
+from unifex.core import disk, images, system
 from unifex.core.files import whole_file
 from unifex.core.preprocessing import REDUCING_GAP, Preprocessing
 from unifex.data import demo
 from unifex.models import backbones
-from unifex.models.embedder import Embedder, ModelError
+from unifex.models.embedder import FILES, Embedder, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -166,7 +168,11 @@ def _torchscript(embedder: Embedder, dim: int, out: Path) -> Run:
 
     with _tracing():
         traced = torch.jit.trace(module_of(embedder, dim), _example(), check_trace=False)
-        torch.jit.save(traced, out)  # it announces its retirement; the challenge takes nothing else
+        # It announces its retirement; the challenge takes nothing else. Not to a file by itself: where the disk is
+        # full, it ends the process.
+        buffer = io.BytesIO()
+        torch.jit.save(traced, buffer)
+        out.write_bytes(buffer.getbuffer())
         loaded = torch.jit.load(out)
 
     def run(batch: np.ndarray) -> np.ndarray:
@@ -217,26 +223,53 @@ def format_for(out: Path) -> str:
     return next((name for name, suffix in SUFFIXES.items() if suffix == out.suffix.lower()), "safetensors")
 
 
-def export(embedder: Embedder, format: str, out: Path, dim: int | None = None) -> Exported:
+def export(embedder: Embedder, format: str, out: Path, dim: int | None = None, replace: bool = False) -> Exported:
     """Write a model and compare what was written with the app on a few pictures.
 
-    ``dim``: length of the embeddings, by default 64 where the neck has it (safetensors keep all). Raises ModelError for
-    an unknown format, for what cannot be written, and when the written model does not give the app's embeddings.
+    ``dim``: length of the embeddings, by default 64 where the neck has it (safetensors keep all). ``replace`` what is
+    there. Raises ModelError for an unknown format, for what cannot be written, where something is there already, and
+    when the written model does not give the app's embeddings; then nothing is left of it.
     """
     if format not in FORMATS:
         raise ModelError(f"no format '{format}'; there are: {', '.join(FORMATS)}")
     dims = embedder.neck.dims
     usual = CHALLENGE_DIM if CHALLENGE_DIM in dims else embedder.default_dim
     dim = embedder.neck.check_dim(usual if dim is None else dim)
+    check_place(format, out, replace)
+    if not SUFFIXES[format]:
+        embedder.check_travels()
     out.parent.mkdir(parents=True, exist_ok=True)
-    place = whole_file(out) if SUFFIXES[format] else contextlib.nullcontext(out)
+    place = whole_file(out) if SUFFIXES[format] else _files_into(out)
     with _one_at_a_time, place as unfinished:
         run = FORMATS[format](embedder, dim, unfinished)
         cosine = _agreement(embedder, dim, run)
         if not cosine >= PARITY:
             raise ModelError(f"{out} gives other embeddings than the app (cosine {cosine:.4f}); please report this")
-    size = sum(file.stat().st_size for file in ([out] if out.is_file() else out.iterdir()))
+    size = sum(file.stat().st_size for file in _written(format, out))
     return Exported(str(out), format, dim, size, cosine)
+
+
+def check_place(format: str, out: Path, replace: bool) -> None:
+    """Raises ModelError where a model may not be written: somebody's own may lie there."""
+    what = "a file" if SUFFIXES[format] else "a folder"
+    if out.is_dir() if SUFFIXES[format] else out.exists() and not out.is_dir():
+        raise ModelError(f"{format} is {what}, and '{out}' is not; name another")
+    if there := [file for file in _written(format, out) if file.is_file() and not replace]:
+        raise ModelError(f"'{there[0]}' is there already; name another, or --replace it")
+
+
+def _written(format: str, out: Path) -> list[Path]:
+    return [out] if SUFFIXES[format] else [out / name for name in FILES]
+
+
+@contextlib.contextmanager
+def _files_into(folder: Path) -> Iterator[Path]:
+    """A folder to fill, whose files go into ``folder`` when the block ends, and nowhere when it fails."""
+    with tempfile.TemporaryDirectory(dir=folder if folder.is_dir() else folder.parent, prefix=".new-") as scratch:
+        yield Path(scratch)
+        disk.make_folder(folder)
+        for file in Path(scratch).iterdir():
+            system.replace(file, folder / file.name)
 
 
 def _agreement(embedder: Embedder, dim: int, run: Run) -> float:

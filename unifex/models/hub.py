@@ -9,8 +9,10 @@ from __future__ import annotations
 import io
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -19,6 +21,9 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 REACHABLE_SECONDS = 3
 REPORT_SECONDS = 0.3
@@ -201,10 +206,11 @@ def _watched(repo: str, name: str, total: int, kind: str) -> Work[None]:
     yield stage.at(total // MB)
 
 
-def push(folder: Path, repo: str, kind: str = "model", private: bool = False) -> str:
+def push(folder: Path, repo: str, kind: str = "model", private: bool = False, instead_of: Sequence[str] = ()) -> str:
     """Put all files of a folder into a repository, made if it is not there; its address.
 
-    Raises :class:`HubError`: not logged in, not allowed, not reachable.
+    In the same commit go the repository's files that match ``instead_of`` and are not among these. Raises
+    :class:`HubError`: not logged in, not allowed, not reachable, or one that is there and seen by others than asked.
     """
     from huggingface_hub import HfApi, errors
 
@@ -213,7 +219,14 @@ def push(folder: Path, repo: str, kind: str = "model", private: bool = False) ->
     api = HfApi()
     try:
         api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repo, folder_path=folder, repo_type=kind, commit_message="From UniFEx")
+        _check_visibility(api, repo, kind, private)
+        api.upload_folder(
+            repo_id=repo,
+            folder_path=folder,
+            repo_type=kind,
+            commit_message="From UniFEx",
+            delete_patterns=list(instead_of) or None,
+        )
     except errors.LocalTokenNotFoundError as error:
         raise HubError(f"{repo}: `hf auth login`, or set HF_TOKEN, first: the hub must know who you are") from error
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
@@ -222,3 +235,12 @@ def push(folder: Path, repo: str, kind: str = "model", private: bool = False) ->
         raise explain(error, repo) from error
     place = "datasets/" if kind == "dataset" else ""
     return f"{api.endpoint}/{place}{repo}"
+
+
+def _check_visibility(api: HfApi, repo: str, kind: str, private: bool) -> None:
+    """Raises :class:`HubError` where a repository that was there before is seen by others than was asked for."""
+    if bool(api.repo_info(repo, repo_type=kind).private) == private:
+        return
+    if private:
+        raise HubError(f"{repo} is there already and public: say --public, make it private there, or name another")
+    raise HubError(f"{repo} is there already and private: leave out --public, make it public there, or name another")

@@ -14,7 +14,9 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unifex.core.files import whole_file, write_atomically
+from unifex.core import ranges
+from unifex.core.errors import UnifexError
+from unifex.core.files import new_folder, whole_file, write_atomically
 from unifex.core.json_text import parse_json
 from unifex.core.preprocessing import Preprocessing
 from unifex.core.text import reason
@@ -49,7 +51,7 @@ def import_model(file: Path, folder: Path, size: int | None = None) -> BackboneS
     :class:`BackboneError` when it is not a function from images [B, 3, H, W] to vectors [B, D].
     """
     module = _load(file)
-    size = size or int(getattr(module, "img_size", DEFAULT_SIZE))
+    size = size or _own_size(module, file)
     dim = _try_out(module, file, size)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     with whole_file(folder / FILE) as place:
@@ -57,6 +59,31 @@ def import_model(file: Path, folder: Path, size: int | None = None) -> BackboneS
     facts = {"size": size, "dim": dim, "parameters": parameters}
     write_atomically(folder / FACTS, json.dumps(facts).encode())
     return _spec(folder.name, folder / FILE, size, dim, parameters)
+
+
+def _own_size(module: torch.jit.ScriptModule, file: Path) -> int:
+    """The side that a file says; of (height, width) both must be alike."""
+    said = getattr(module, "img_size", DEFAULT_SIZE)
+    sides = {*said} if isinstance(said, (tuple, list)) else {said}
+    try:
+        (side,) = map(int, sides)
+        return ranges.IMAGE_SIDE.check(side)
+    except (ValueError, TypeError, RuntimeError, UnifexError) as error:
+        raise BackboneError(
+            f"{file} says {str(said)[:80]} for the size of its images, which are squares here: say it with --size"
+        ) from error
+
+
+def keep(spec: BackboneSpec, models: Path) -> None:
+    """Copy what :func:`import_model` made to ``models``, unless it is there. Raises :class:`BackboneError` where
+    another of its name is."""
+    source = spec.weights_files()[0].parent
+    target = models / spec.id.removeprefix(PREFIX)
+    if not target.exists():
+        with new_folder(target) as new:
+            shutil.copytree(source, new, dirs_exist_ok=True)
+    elif backbone(target).weight_hash() != spec.weight_hash():
+        raise BackboneError(f"another TorchScript model is in {target}; rename one of the two, and import it again")
 
 
 def _spec(name: str, file: Path, size: int, dim: int, parameters: int) -> BackboneSpec:

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from unifex.core.preprocessing import Preprocessing
 from unifex.core.progress import Work
 from unifex.core.tables import rows
-from unifex.core.text import reason
+from unifex.core.text import command, reason
 from unifex.core.text import size as bytes_text
 from unifex.models import hub, towers
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
@@ -73,8 +73,23 @@ class Name:
         if not match:
             raise BackboneError(f"'{text}' is no id of a library")
         library, rest = match["library"], match["rest"]
+        if (
+            library == "local-dir"
+            and (folder := text.removeprefix("local-dir:"))
+            and Path(folder).expanduser().is_dir()
+        ):
+            return cls(library, folder)  # which may be called as with a size
         name, _, tag = rest.partition(":") if library == "open_clip" else (rest, "", "")
         return cls(library, name, tag, int(match["size"]) if match["size"] else None, not match["tower"])
+
+
+def absolute(name: str) -> str:
+    """A model's or backbone's name, of a folder by its whole path: whoever opens a gallery of it may be elsewhere."""
+    before, found, rest = name.partition("local-dir:")
+    place = Path(rest).expanduser()
+    if not found or not rest or place.is_absolute():
+        return name if not rest.startswith("~") else f"{before}{found}{place}"
+    return f"{before}{found}{Path.cwd() / place}"
 
 
 @cache
@@ -128,7 +143,7 @@ def _weights_here(id: str, file: HubFile | Path) -> tuple[Path]:
     if found is None:
         spec = get(id)
         raise BackboneError(
-            f"backbone '{id}' is not on this computer: `python -m unifex download {id}` fetches its weights "
+            f"backbone '{id}' is not on this computer: `{command('download', id)}` fetches its weights "
             f"({bytes_text(spec.download_bytes)}, {spec.licence}) from {file.repo}; the bundled model works without"
         )
     return (found,)
@@ -228,7 +243,7 @@ def _of_hub(id: str, name: Name) -> BackboneSpec:
     config = hub.find(HubFile(name.name, (towers.OPEN_CLIP_CONFIG,)))
     if config is None:
         raise BackboneError(
-            f"backbone '{id}' is not on this computer: `python -m unifex download {id}` fetches it, "
+            f"backbone '{id}' is not on this computer: `{command('download', id)}` fetches it, "
             "if it is one in open_clip's layout; the bundled model works without"
         )
     return _in_folder(id, name, config.parent, file)

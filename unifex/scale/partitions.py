@@ -25,11 +25,13 @@ from unifex.data.item import Item, Labels, Options, Skipped, SourceError, labels
 from unifex.data.listed import OddRow, checked, split_of
 from unifex.data.sidecars import open_tree
 from unifex.data.sources import open_source
-from unifex.data.store_tree import StoreTree
-from unifex.data.stores import Entry
+from unifex.data.store_tree import UNKNOWN, StoreTree
+from unifex.data.stores import Entry, stamp_of
 from unifex.data.tree import HEAD, RAW, Node, SkippedByReason, Way, is_service, notes
 
 FILES_PER_SHARD = 1000
+TARS, TABLES = (".tar", ".tar.gz", ".tgz"), (".parquet",)
+ARCHIVES = TARS + TABLES
 PARQUET_IMAGE = ("image", "img", "bytes", "jpg", "png")
 PARQUET_PATH = ("path", "image_path", "url", "key", "__key__")
 TEXTS = ("label", "domain", "split")
@@ -64,10 +66,11 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """All parts of a source, and what could not be put into one."""
+    """All parts of a source, and what could not be put into one. ``stamps``: of its files, by size and time."""
 
     shards: list[Shard]
     refused: list[Skipped]
+    stamps: list[str]
 
     @property
     def hash(self) -> str:
@@ -75,17 +78,37 @@ class Plan:
         text = json.dumps([shard.as_json() for shard in self.shards], ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
+    @property
+    def state(self) -> str:
+        """Equal as long as none of its files changed."""
+        return hashlib.sha256(json.dumps(self.stamps).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
 
 def plan(spec: str, options: Options | None = None, files_per_shard: int = FILES_PER_SHARD) -> Plan:
-    """Parts of a local source that is made of files, of a ``scheme://`` folder, or of .tar or .parquet files in either.
+    """Parts of a local source that is made of files, of a ``scheme://`` folder, of .tar or .parquet files, or of both.
 
     ``options``: how the files are read.
     Raises :class:`SourceError`.
     """
     archives = _archives(spec)
+    shards = [Shard(number, *archive) for number, archive in enumerate(archives)]
+    stamps = [_stamp(url) for url in dict.fromkeys(shard.url for shard in shards)]
+    if archives and archives[0][1] == _url_of(spec):
+        return Plan(shards, [], stamps)
+    items, refused = _files(spec, options or Options())
     if archives:
-        return Plan([Shard(number, *archive) for number, archive in enumerate(archives)], [])
-    options = options or Options()
+        refused = [one for one in refused if not one.path.endswith(ARCHIVES)]
+    elif not items:
+        raise SourceError(f"'{spec}' has no images")
+    rows = [_file_row(item) for item in items]
+    stamps += ["" if item.stamp.startswith(UNKNOWN) else item.stamp for item in items]
+    for at in range(0, len(rows), files_per_shard):
+        shards.append(Shard(len(shards), "files", rows=tuple(rows[at : at + files_per_shard])))
+    return Plan(shards, refused, stamps)
+
+
+def _files(spec: str, options: Options) -> tuple[list[Item], list[Skipped]]:
+    """The image files of a source that workers can open, and what is none. Raises :class:`SourceError`."""
     found = list(open_tree(_store(spec), spec, options) if "://" in spec else open_source(spec, options=options))
     refused = [one for one in found if isinstance(one, Skipped)]
     items = [one for one in found if isinstance(one, Item) and not one.keep]
@@ -93,12 +116,21 @@ def plan(spec: str, options: Options | None = None, files_per_shard: int = FILES
     if kept and not items:
         raise SourceError(f"'{spec}' cannot be read in parts: give a folder, a .csv of files, .tar or .parquet files")
     refused += [Skipped(item.path, "its name is not UTF-8, so no worker can be told of it; rename it") for item in kept]
-    if not items:
-        raise SourceError(f"'{spec}' has no images")
-    rows = [_file_row(item) for item in items]
-    starts = range(0, len(rows), files_per_shard)
-    shards = [Shard(number, "files", rows=tuple(rows[at : at + files_per_shard])) for number, at in enumerate(starts)]
-    return Plan(shards, refused)
+    return items, refused
+
+
+def _url_of(spec: str) -> str:
+    files, root = file_system(spec)
+    return files.unstrip_protocol(root)
+
+
+def _stamp(url: str) -> str:
+    """Size and time of a file, as far as its file system tells; empty for what it does not."""
+    files, path = file_system(url)
+    try:
+        return stamp_of(files.info(path))
+    except OSError:
+        return ""
 
 
 def _file_row(item: Item) -> tuple[str, ...]:
@@ -157,9 +189,9 @@ def _archives(spec: str) -> list[tuple[str, str, int]]:
         raise SourceError(f"'{spec}' cannot be read ({error.strerror or error})") from error
     found = []
     for name in sorted(name for name in names if not is_service(name.removeprefix(root).strip("/"))):
-        if name.endswith((".tar", ".tar.gz", ".tgz")):
+        if name.endswith(TARS):
             found.append(("tar", files.unstrip_protocol(name), 0))
-        elif name.endswith(".parquet"):
+        elif name.endswith(TABLES):
             url = files.unstrip_protocol(name)
             found += [("parquet", url, group) for group in range(_groups(url))]
     return found
@@ -168,7 +200,8 @@ def _archives(spec: str) -> list[tuple[str, str, int]]:
 def _store(spec: str) -> StoreTree:
     """Whatever fsspec knows, listed at once. Raises :class:`SourceError` when nothing is there."""
     files, root = file_system(spec)
-    names = sorted(files.find(root))
+    facts = cast(dict[str, dict[str, Any]], files.find(root, detail=True))
+    names = sorted(facts)
     if not names:
         raise SourceError(f"'{spec}' is empty, or cannot be seen with these credentials")
     top = PurePosixPath(root).parent if names == [root] else PurePosixPath(root)
@@ -177,7 +210,7 @@ def _store(spec: str) -> StoreTree:
         with _open(files, entry.name) as file:
             return file.read(-1 if first is None else first)
 
-    entries = [Entry(Node(str(PurePosixPath(name).relative_to(top))), name) for name in names]
+    entries = [Entry(Node(str(PurePosixPath(name).relative_to(top))), name, stamp_of(facts[name])) for name in names]
     return StoreTree(entries, read, files.unstrip_protocol)
 
 

@@ -80,7 +80,7 @@ def embed(
     made_of = {
         "source": spec, "parts": len(plan.shards), "plan": plan.hash, "backbone": embedder.backbone.id,
         "backbone_hash": embedder.backbone.weight_hash(), "neck_hash": embedder.neck.hash if dim else "",
-        "dim": dim or 0,
+        "dim": dim or 0, "state": plan.state,
     }  # fmt: skip
     _agree(files, f"{root}/{PLAN}", made_of, out)
     there = _written(files, root)
@@ -104,7 +104,9 @@ def _agree(files: Any, path: str, made_of: dict[str, Any], out: str) -> None:
     if files.exists(path):
         found = parse_json(files.cat_file(path))
         for name, value in made_of.items():
-            if found.get(name) != value:
+            if name == "state" and found.get(name, value) != value:  # earlier versions did not look at that
+                raise SourceError(f"'{out}' holds shards of pictures that have changed since; give an empty folder")
+            if name != "state" and found.get(name) != value:
                 raise SourceError(
                     f"'{out}' holds shards of another {name} ({found.get(name)}, not {value}); give an empty folder"
                 )

@@ -17,6 +17,7 @@ from unifex.core import derived, disk, images
 from unifex.core.derived import Origin
 from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
+from unifex.gallery.embedding import features_again
 from unifex.gallery.gallery import Gallery, Record
 
 AREA = (0.55, 0.95)  # of the image, that a crop keeps
@@ -80,10 +81,10 @@ def _features_of(gallery: Gallery, record: Record, count: int) -> np.ndarray:
     if known is None:
         known = np.empty((0, gallery.embedder.backbone.feature_dim), np.float16)
     if len(known) < count:
-        prep, engine = gallery.embedder.backbone.preprocessing, gallery.embedder.engine
-        image = images.decode(gallery.original(record), at_least=prep.size).image
+        size = gallery.embedder.backbone.preprocessing.size
+        image = images.decode(gallery.original(record), at_least=size).image
         new = [augment(image, record.sha256, number) for number in range(len(known), count)]
-        made = [engine.bulk(prep.to_input(one)[None])[0] for one in new]
+        made = [features_again(gallery.embedder, one, record.path) for one in new]
         known = np.concatenate([known, np.stack(made).astype(np.float16)])
         disk.make_folder(path.parent, within=gallery.folder)
         derived.write_array(path, known, origin)

@@ -12,7 +12,7 @@ from typing import Any
 
 from unifex.core.errors import UnifexError
 from unifex.core.language import say, to_say
-from unifex.models.neck import NESTED_DIMS
+from unifex.models.neck import NESTED_DIMS, Neck
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,8 @@ class TrainConfig:
             "smallest_margin": self.loss != "dynamic-arcface", "margin": not loss.margin,
             "scale": "AdaCos" in loss.implementation, "epochs": self.iterations > 0,
             "warmup_epochs": self.warmup == "none", "final_share": self.schedule == "constant",
-            "whitening": self.init == "random", **dict.fromkeys(OF_LATE_BLOCKS, not self.deep),
+            **dict.fromkeys(("whitening", "neck_interpolation"), self.init == "random"),
+            **dict.fromkeys(OF_LATE_BLOCKS, not self.deep),
         }  # fmt: skip
         return frozenset(key for key, idle in without_effect.items() if idle)
 
@@ -290,6 +291,11 @@ class TrainConfig:
         if self.init == "random":
             return self
         return replace(self, dims=tuple(sorted({min(dim, width) for dim in self.dims})))
+
+    def going_out_from(self, neck: Neck) -> TrainConfig:
+        """With the start that is taken: a neck that is none, or shorter than what is trained, gives way to axes."""
+        there = len(neck.bias) >= self.dims[-1] and neck.kind != "identity"
+        return self if there or self.in_one_step or self.init != "current" else replace(self, init="pca")
 
     def steps(self, images: int) -> int:
         """Optimiser steps in all, for so many training images."""

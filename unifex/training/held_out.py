@@ -94,12 +94,14 @@ class TrainingData:
     @property
     def held_out_classes(self) -> int:
         """How many are measured on and never trained on."""
-        return 0 if self.split is None or self.held_out_images else len(np.unique(self._measured))
+        return 0 if self.split is None or self.held_out_images else len(np.unique(self.measured_classes))
 
     @property
     def held_out_images(self) -> int:
         """How many images of trained classes are measured on and never trained on."""
-        return len(self._measured) if np.isin(self._measured, self.columns.classes[self.train]).any() else 0
+        return (
+            len(self.measured_classes) if np.isin(self.measured_classes, self.columns.classes[self.train]).any() else 0
+        )
 
     @property
     def measured_on(self) -> str:
@@ -114,14 +116,14 @@ class TrainingData:
         """Positions of what is neither trained on nor of a class that is measured on, nor an own query's or index's
         image of a class that is taught."""
         columns = self.columns
-        left = ~np.isin(columns.classes, self._measured)
+        left = ~np.isin(columns.classes, self.measured_classes)
         left[self.train] = False
         if self.held_out_by in OWN:
             left &= _is_learned_from(columns) | ~np.isin(columns.classes, columns.classes[self.train])
         return np.flatnonzero(left)
 
     @property
-    def _measured(self) -> np.ndarray:
+    def measured_classes(self) -> np.ndarray:
         """The class of every query."""
         return self.columns.classes[self.split.queries] if self.split else np.zeros(0, np.int64)
 

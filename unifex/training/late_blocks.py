@@ -72,22 +72,29 @@ class LateBlocks:
             parts = [self._network.late(part, self._samples.blocks) for part in maps.split(AT_ONCE)]
         return torch.cat(parts).float().cpu()
 
-    def adaptation(self, share: float) -> Adaptation:
-        """What was learned, ``share`` of the way from where it began (0) to where it is (1).
+    def adaptation(self, share: float) -> Adaptation | None:
+        """What was learned, ``share`` of the way from where it began (0) to where it is (1); None for nothing.
 
         Raises :class:`DivergedError` when it is no number any more.
         """
-        after = dict(self._before)
+        after = {}
         for name, weight in self.weights.items():
-            if not torch.isfinite(weight).all():
+            learned = torch.lerp(self._before[name], weight.detach().cpu(), share)
+            if not (weight.isfinite().all() and (learned - self._before[name]).half().isfinite().all()):
                 raise DivergedError(say("the late blocks learned nonsense: lower the learning rate of the backbone"))
-            after[name] = torch.lerp(self._before[name], weight.detach().cpu(), share)
-        return Adaptation.between(self._original(), after)
+            if not torch.equal(learned, self._before[name]):
+                after[name] = learned
+        if not after:
+            return None
+        known = self._samples.backbone.adaptation
+        if known is None:
+            return Adaptation.between(self._before, after)
+        # What did not learn differs from the original by what it did: taken again, that would be rounded anew.
+        kept = {name: difference for name, difference in known.differences.items() if name not in after}
+        return Adaptation(kept | Adaptation.between(self._original(), after).differences)
 
     def _original(self) -> dict[str, Tensor]:
         """What an adaptation is the difference to: the weights as they came."""
-        if self._samples.backbone.adaptation is None:
-            return self._before
         return dict(backbones.build(replace(self._samples.backbone, adaptation=None)).stages.named_parameters())
 
     def state(self) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import pickle
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,17 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from unifex.core import disk
 from unifex.core.errors import UnifexError
-from unifex.core.files import write_atomically_with
-from unifex.core.language import to_say
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage
-from unifex.models.adaptation import Adaptation
 from unifex.models.feature_table import BLOCK_ROWS, FeatureTable, blocks
 from unifex.models.neck import Neck, pca
+from unifex.training.checkpoint import Checkpoint, Learned, read_checkpoint, read_state, write_checkpoint
 from unifex.training.config import TrainConfig
 from unifex.training.distributed import SINGLE, Processes
-from unifex.training.late_blocks import LateBlocks
+from unifex.training.late_blocks import DivergedError, LateBlocks
 from unifex.training.losses import NestedLoss, Settings
 from unifex.training.samples import Sampler, Samples, inputs
 
@@ -43,14 +40,6 @@ MOMENTUM = 0.9
 
 class TrainingError(UnifexError):
     """Samples that nothing can be learned from; the message says what is missing."""
-
-
-@dataclass(frozen=True)
-class Learned:
-    """A neck, and what became of the backbone's late blocks where these learned, too."""
-
-    neck: Neck
-    adaptation: Adaptation | None = None
 
 
 @dataclass(frozen=True)
@@ -156,14 +145,19 @@ class _Run:
         return Neck("linear", weight.astype(np.float32), bias.astype(np.float32), self.dims)
 
     def epoch(self, steps: int) -> float:
-        """Take so many steps; their mean loss."""
+        """Take so many steps; their mean loss. Raises :class:`DivergedError`."""
         losses = []
         order = self.sampler.draw()
         for start in range(0, steps * self.config.batch_size, self.config.batch_size):
             self._set_learning_rate()
             losses.append(self._take_step(order[start : start + self.config.batch_size]))
             self.step += 1
-        return float(np.mean(losses))
+        loss = float(np.mean(losses))
+        if not (math.isfinite(loss) and all(weight.isfinite().all() for weight in self.student.parameters())):
+            raise DivergedError(
+                say("the training grew beyond all bounds: lower the learning rate, of the neck or of the centres")
+            )
+        return loss
 
     def _set_learning_rate(self) -> None:
         scale = lr_scale(self.config, self.step, len(self.samples))
@@ -282,22 +276,26 @@ def fit(
     """
     if len(samples.class_sizes) < 2:
         raise TrainingError(f"training needs at least 2 classes of {config.min_images} images; there are fewer")
+    if not all(np.isfinite(rows).all() for _, rows in blocks(samples.features)):  # as earlier versions kept them
+        raise TrainingError(say("the features of some images are no finite numbers: index with another model"))
     began = time.perf_counter()
     per_epoch, steps = config.steps_an_epoch(len(samples)), config.steps(len(samples))
     epochs = math.ceil(steps / per_epoch)
     run = _Run(samples, config, current, processes)
-    of = _fingerprint(samples, config, current) if checkpoint else ""
-    if state := processes.broadcast(_read_checkpoint(checkpoint, of) if checkpoint and processes.is_first else None):
+    of = fingerprint(samples, config, current) if checkpoint else ""
+    if state := processes.broadcast(read_state(checkpoint, of) if checkpoint and processes.is_first else None):
         run.go_on_from(state)
-    first = run.step // per_epoch
+    first = epochs if run.step >= steps else run.step // per_epoch  # the last may be a short one
     stage = Stage(to_say("training"), epochs, to_say("epochs"), done=first)
     for number in range(first + 1, epochs + 1):
         loss = run.epoch(min(per_epoch, steps - run.step))
+        learned = run.learned()
         if checkpoint and processes.is_first:
-            _write_checkpoint(checkpoint, run.state(), of)
+            kept = Checkpoint(of, learned, config, samples.about)
+            write_checkpoint(checkpoint, run.state(), kept)
         rate = config.learning_rate * lr_scale(config, run.step - 1, len(samples))
         seconds, step = time.perf_counter() - began, stage.at(number)
-        yield Epoch(number, epochs, loss, rate, run.learned(), seconds, step.seconds_left)
+        yield Epoch(number, epochs, loss, rate, learned, seconds, step.seconds_left)
 
 
 def lr_scale(config: TrainConfig, step: int, images: int) -> float:
@@ -313,8 +311,11 @@ def lr_scale(config: TrainConfig, step: int, images: int) -> float:
 
 
 def reached(samples: Samples, config: TrainConfig, checkpoint: Path, current: Neck | None = None) -> Learned | None:
-    """What was learned in a training that was stopped; None when there is no checkpoint of just this training."""
-    state = _read_checkpoint(checkpoint, _fingerprint(samples, config, current))
+    """What was learned in a training that was stopped, also where its data changed since; None where nothing was. Of an
+    earlier version's checkpoint only where it is of just this training."""
+    if kept := read_checkpoint(checkpoint):
+        return kept.learned
+    state = read_state(checkpoint, fingerprint(samples, config, current))
     if state is None:
         return None
     run = _Run(samples, config, current)
@@ -357,26 +358,7 @@ def _optimiser(
             return torch.optim.AdamW(groups, rate, weight_decay=decay, fused=fused)
 
 
-def _write_checkpoint(path: Path, state: dict, of: str) -> None:
-    disk.make_folder(path.parent)
-    try:
-        write_atomically_with(path, lambda file: torch.save({"of": of, "state": state}, file))
-    except RuntimeError as error:
-        if isinstance(error.__context__, OSError):  # torch hides why it could not write
-            raise error.__context__ from None
-        raise
-
-
-def _read_checkpoint(path: Path, of: str) -> dict | None:
-    """The state of the same training, by its fingerprint; None when there is none that can be read."""
-    try:
-        stored = torch.load(path, weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
-        return None
-    return stored["state"] if stored["of"] == of else None
-
-
-def _fingerprint(samples: Samples, config: TrainConfig, current: Neck | None) -> str:
+def fingerprint(samples: Samples, config: TrainConfig, current: Neck | None) -> str:
     """sha256 of all that a training depends on."""
     digest = hashlib.sha256(json.dumps(config.as_json(), sort_keys=True).encode())
     for array in (samples.features, samples.labels, samples.domains, samples.augmented):

@@ -69,8 +69,9 @@ class Changed:
 class TrainResult:
     """A trained model and what it is worth. ``evaluations`` of raw features, PCA, the neck before and the new one, all
     of one trial; empty when nothing was held out. The gallery is searched with ``before`` at ``before_dim``, and would
-    be with ``model`` at ``dim``: these two are what the verdict compares. ``adaptation``: of the backbone, where its
-    last blocks learned, too; then only galleries that are indexed with ``model`` can be searched with it."""
+    be with ``model`` at ``dim``: these two are what the verdict compares. ``marks``: of the classes that were learned
+    (:func:`trained_on.marks_of`). ``adaptation``: of the backbone, where its last blocks learned, too; then only
+    galleries that are indexed with ``model`` can be searched with it."""
 
     model: str
     before: str
@@ -83,6 +84,7 @@ class TrainResult:
     seconds: float
     evaluations: list[Evaluation]
     adaptation: Adaptation | None = None
+    marks: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         return render("notebook_evaluation.html", evaluations=self.evaluations, remark=self.advice)

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unifex.core import progress
-from unifex.core.files import new_folder
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 from unifex.core.progress import Step, Work
 from unifex.core.system import memory_bytes
 from unifex.core.vectors import l2_normalize
@@ -26,17 +25,15 @@ from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate, mmp5
 from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import check_name
-from unifex.models import descriptions
-from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, Embedder, ModelConfig, ModelError
+from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, ModelError
 from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca
-from unifex.models.trained_on import CLASSES, marks_of
+from unifex.models.trained_on import classes_of, marks_of
 from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
 from unifex.training.deep import adapted_table, late_samples, train_neck_anew
 from unifex.training.distributed import SINGLE, Processes
-from unifex.training.held_out import HoldOut, TrainingData, divide, marks_of_start
-from unifex.training.model_card import write_card
+from unifex.training.held_out import HoldOut, TrainingData, divide
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import (
     CHECKPOINTS,
@@ -47,6 +44,7 @@ from unifex.training.resume import (
     training_lock,
     write_curve,
 )
+from unifex.training.saved_model import save
 
 if TYPE_CHECKING:
     from unifex.training.loop import Epoch, Learned
@@ -55,16 +53,18 @@ if TYPE_CHECKING:
 WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
 DEEPLY_WATCHED_ITEMS = 2000  # each is looked at anew
 MEMORY_SHARE = 0.5  # of this computer's, for features
+BEGUN_ANEW = to_say("begun anew, since the data or the recipe changed after it was stopped")
 
 
-def check_model_name(models: Path, name: str) -> None:
-    """Raises ``GalleryError`` for a name that no folder can have, :class:`ModelError` for one that is taken, be it by
-    what models are compared with."""
-    check_name(name, "model")
+def check_model_name(models: Path, name: str) -> str:
+    """``name`` as a model is called. Raises ``GalleryError`` for one that no folder can have, :class:`ModelError` for
+    one that is taken, be it by what models are compared with."""
+    name = check_name(name, "model")
     if name in BASELINES:
         raise ModelError(say("'{name}' is what models are compared with; choose another name", name=name))
     if (BUNDLED_MODELS / name).exists() or (models / name).exists():
         raise ModelError(say("there is a model '{name}' already; choose another name", name=name))
+    return name
 
 
 def train(
@@ -80,17 +80,17 @@ def train(
 ) -> Work[TrainResult]:
     """Train a neck on a gallery's labels and save it as ``indexes/models/NAME``.
 
-    A training that was stopped goes on when called again alike; with ``finish`` what it had reached is measured and
-    saved instead. ``from_disk``: features are read in every epoch; None: where they would take more than half the
-    memory. Of several ``processes`` this is the first, the others :func:`assist`. ``on_epoch`` is called once an epoch
-    is kept, and what it raises ends the training there. Raises ``GalleryError``, ``TrainingError`` or ``ModelError``
-    with what is missing.
+    A training that was stopped goes on when called again alike, and begins anew where its data or recipe changed; with
+    ``finish`` what it had reached is measured and saved instead, whatever changed. ``from_disk``: features are read in
+    every epoch; None: where they would take more than half the memory. Of several ``processes`` this is the first, the
+    others :func:`assist`. ``on_epoch`` is called once an epoch is kept, and what it raises ends the training there.
+    Raises ``GalleryError``, ``TrainingError``, ``DivergedError`` or ``ModelError`` with what is missing.
     """
     if _alone(config, finish):
         processes = SINGLE
     training = _training(gallery, name, config, hold_out, from_disk, processes)
-    with training_lock(gallery.models, name):
-        return (yield from training.run(finish, on_epoch))
+    with training_lock(gallery.models, training.name):
+        return (yield from (training.as_it_was() if finish else training).run(finish, on_epoch))
 
 
 def assist(
@@ -118,7 +118,7 @@ def _training(
     gallery: Gallery, name: str, config: TrainConfig, hold_out: HoldOut, from_disk: bool | None, processes: Processes
 ) -> _Training:
     """Raises ``GalleryError``, ``TrainConfigError`` and :class:`ModelError` for one that cannot be."""
-    check_model_name(gallery.models, name)
+    name = check_model_name(gallery.models, name)
     config.check_used()
     config = config.fitting(gallery.embedder.backbone.feature_dim)
     if config.deep and processes.count > 1:
@@ -180,16 +180,35 @@ class _Training:
         for _ in loop.fit(samples, self.config, self.current, self.checkpoint, self.processes):
             pass
 
+    def as_it_was(self) -> _Training:
+        """With the recipe that what was reached was learned by. Raises :class:`ModelError` where nothing was."""
+        from unifex.training.checkpoint import read_checkpoint
+
+        if not self.checkpoint.exists():
+            raise self._nothing_reached()
+        if (kept := read_checkpoint(self.checkpoint)) is None:  # an earlier version's says no more than its state
+            return self
+        if kept.about["backbone"] != self.gallery.config.backbone_hash:
+            raise ModelError(
+                say(
+                    "what '{name}' had reached is of another backbone than this gallery's; train it again",
+                    name=self.name,
+                )
+            )
+        return replace(self, config=kept.config)
+
     def run(self, finish: bool, on_epoch: Callable[[EpochMetrics], None]) -> Work[TrainResult]:
         """Train, or go on, or with ``finish`` neither of it; then measure and save."""
         from unifex.training import loop
+        from unifex.training.checkpoint import read_state
 
         data = self.data
-        if finish and not self.checkpoint.exists():
-            raise self._nothing_reached()
-        job = TrainJob(self.name, self.gallery.name, self.config, self.hold_out, self.from_disk)
-        job.write(self.gallery.models)
+        if not finish:
+            job = TrainJob(self.name, self.gallery.name, self.config, self.hold_out, self.from_disk)
+            job.write(self.gallery.models)
         samples = yield from self._samples()
+        of = loop.fingerprint(samples, self.config, self.current)
+        anew = not finish and self.checkpoint.exists() and read_state(self.checkpoint, of) is None
         self.processes.wait()
         most = DEEPLY_WATCHED_ITEMS if samples.late else WATCHED_ITEMS
         watched = data.split and _subset(data.split, self.config.seed, most)
@@ -213,13 +232,13 @@ class _Training:
                 epoch.total,
                 "",
                 epoch.seconds_left,
-                _note(curve[-1]),
+                _note(curve[-1], anew),
             )
         learned = learned or loop.reached(samples, self.config, self.checkpoint, self.current)
         if learned is None:
             raise self._nothing_reached()
         learned = yield from train_neck_anew(learned, samples, self.config, self.current)
-        result = yield from self._measure(learned, curve, samples)
+        result = yield from self._measure(learned, curve, samples, self._learned_from(of, data))
         save(result, self.gallery.embedder, self.gallery.models / self.name)
         delete_checkpoint(self.gallery.models, self.name)
         return result
@@ -232,7 +251,32 @@ class _Training:
         return loop.fit(samples, self.config, self.current, self.checkpoint, self.processes)
 
     def _nothing_reached(self) -> ModelError:
-        return ModelError(f"no stopped training '{self.name}' of this data and recipe, from this neck; train it again")
+        return ModelError(
+            say(
+                "no stopped training '{name}' reached anything that can be kept; train it again",
+                name=self.name,
+            )
+        )
+
+    def _marks(self) -> list[str]:
+        """Marks of the classes that are trained on."""
+        columns, train = self.data.columns, self.data.train
+        return marks_of(columns.hashes[train], columns.classes[train])
+
+    def _learned_from(self, of: str, data: TrainingData) -> tuple[TrainingData, list[str]]:
+        """The data to measure on, and marks of the classes that were learned: where the data changed since, what is
+        held out now may have been among them."""
+        from unifex.training.checkpoint import read_checkpoint
+
+        kept = read_checkpoint(self.checkpoint)
+        if kept is None or kept.of == of:
+            return data, self._marks()
+        marks = list(map(str, kept.about["marks"]))
+        learned = classes_of(marks, data.columns.hashes, data.columns.classes)
+        if data.split and np.isin(learned, data.measured_classes).any():
+            why = say("the gallery changed since, and classes that are held out now were among those it learned from")
+            data = replace(data, split=None, unmeasured=why)
+        return data, marks
 
     @property
     def current(self) -> Neck:
@@ -256,7 +300,10 @@ class _Training:
             records = self.gallery.records(columns.ids[train])
             augmented = yield from augmented_features(self.gallery, records, count)
         labels = np.unique(columns.classes[train], return_inverse=True)[1]
-        return Samples(part(self.features, train), labels, columns.domains.codes[train], augmented, late=late)
+        about = {"backbone": self.gallery.config.backbone_hash, "marks": self._marks()}
+        return Samples(
+            part(self.features, train), labels, columns.domains.codes[train], augmented, late=late, about=about
+        )
 
     def _seen_by(self, learned: Learned, samples: Samples, positions: np.ndarray) -> Features:
         """Features of all items, as far as ``positions`` go."""
@@ -271,9 +318,12 @@ class _Training:
             for dim in (self.dims[0], self.dim)
         }
 
-    def _measure(self, learned: Learned, curve: list[EpochMetrics], samples: Samples) -> Work[TrainResult]:
-        """Before and after, on held-out classes."""
-        config, split = self.gallery.config, self.data.split
+    def _measure(
+        self, learned: Learned, curve: list[EpochMetrics], samples: Samples, of: tuple[TrainingData, list[str]]
+    ) -> Work[TrainResult]:
+        """Before and after, on held-out classes; ``of``: what :meth:`_learned_from` gave."""
+        (data, marks), config = of, self.gallery.config
+        split = data.split
         evaluations = []
         if split:
             features = self._seen_by(learned, samples, np.union1d(split.queries, split.items))
@@ -283,15 +333,16 @@ class _Training:
         seconds = curve[-1].seconds if curve else 0.0
         before = RAW if self.current.kind == "identity" else config.model
         return TrainResult(
-            self.name, before, config.dim, self.dim, learned.neck, self.config, self.data, curve, seconds, evaluations,
-            learned.adaptation,
+            self.name, before, config.dim, self.dim, learned.neck,
+            self.config.going_out_from(self.current), data, curve, seconds, evaluations, learned.adaptation,
+            tuple(marks),
         )  # fmt: skip
 
     def _contenders(
         self, learned: Learned, adapted: Features
     ) -> Iterator[tuple[str, int, Features, Callable[[np.ndarray], np.ndarray]]]:
-        """(model, dim, features, embed): raw features, PCA and the current neck at 64-d and at the gallery's dimension,
-        and what was learned at all that it has, on ``adapted`` features."""
+        """(model, dim, features, embed): raw features, PCA at 64-d and at the gallery's dimension, the current neck and
+        what was learned at all that the latter has, that on ``adapted`` features."""
         model, current, train = self.gallery.config.model, self.current, part(self.features, self.data.train)
         width, dims = self.features.shape[1], sorted({CHALLENGE_DIM, self.dim})
         plain = self.features
@@ -299,7 +350,7 @@ class _Training:
         for dim in dims:
             if dim < min(len(train), width):
                 yield PCA, dim, plain, partial(pca(train, (dim,), whitening=0).embed, dim=dim)
-        for dim in sorted({self.gallery.config.dim, *dims}):
+        for dim in sorted({self.gallery.config.dim, *dims, *learned.neck.dims}):
             if dim in current.dims and current.kind != "identity":
                 yield model, dim, plain, partial(current.embed, dim=dim)
         if learned.adaptation:
@@ -308,9 +359,11 @@ class _Training:
             yield self.name, dim, adapted, partial(learned.neck.embed, dim=dim)
 
 
-def _note(metrics: EpochMetrics) -> str:
+def _note(metrics: EpochMetrics, anew: bool) -> str:
+    """``anew``: a training was stopped that did not go on."""
     scores = ", ".join(f"{dim}-d {value:.3f}" for dim, value in metrics.scores.items())
-    return f"loss {metrics.loss:.3f} · " + (f"held-out mMP@5: {scores}" if scores else "nothing is held out")
+    note = f"loss {metrics.loss:.3f} · " + (f"held-out mMP@5: {scores}" if scores else "nothing is held out")
+    return f"{note} · {say(BEGUN_ANEW)}" if anew else note
 
 
 def _subset(split: QueryIndexSplit, seed: int, most_items: int) -> QueryIndexSplit:
@@ -336,43 +389,3 @@ def _embeddings(
         rows = taking_part[start : start + BLOCK_ROWS]
         embeddings[rows] = embed(features[rows])
     return embeddings
-
-
-def _description(data: TrainingData) -> str:
-    of_classes = descriptions.OF_KNOWN_CLASSES if data.known else descriptions.OF_CLASSES
-    form = descriptions.OF_IMAGES if data.held_out_images else of_classes
-    return form.format(images=len(data.train), classes=data.classes, others=data.held_out_classes, known=data.known)
-
-
-def _trained_on(result: TrainResult, embedder: Embedder) -> list[str]:
-    """Marks of the classes that a model has learned, and of those before them that it goes out from."""
-    columns, train = result.data.columns, result.data.train
-    before = marks_of_start(result.config, embedder)
-    return list(dict.fromkeys([*before, *marks_of(columns.hashes[train], columns.classes[train])]))
-
-
-def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") -> None:
-    """Write the model: config.json, model.safetensors, README.md (its card, with a ``note`` on the data) and
-    training.csv, at once or not at all."""
-    own = [e for e in result.evaluations if e.model == result.model]
-    scores = {str(e.dim): {"mmp5": round(e.overall().value, 4), "macro_mmp5": round(e.macro().value, 4)} for e in own}
-    backbone = embedder.backbone.adapted(result.adaptation) if result.adaptation else embedder.backbone
-    model_config = ModelConfig(
-        name=folder.name,
-        backbone=embedder.config.backbone,
-        backbone_hash=backbone.weight_hash(),
-        neck=result.neck.kind,
-        dims=result.neck.dims,
-        default_dim=result.dim,
-        description=_description(result.data),
-        scores=scores,
-        training={
-            "recipe": result.config.used,
-            "verdict": result.verdict,
-            CLASSES: _trained_on(result, embedder),
-        },
-    )
-    with new_folder(folder) as made:
-        Embedder(model_config, result.neck, backbone).save(made)
-        (made / "training.csv").write_text(result.curves_csv(), encoding="utf-8")
-        write_card(made / "README.md", result, embedder, note)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,7 +30,8 @@ class Blocks:
 class Samples:
     """What a neck learns from. ``features`` [N, D] and ``augmented`` [N, A, D] (or None) of any float type; ``labels``
     int64 [N] from 0 without gaps; ``domains`` int64 [N]. Features may stay on disk, come in ``blocks`` and have no
-    augmentations then. ``late``: maps to learn from in their stead, where late blocks learn, too."""
+    augmentations then. ``late``: maps to learn from in their stead, where late blocks learn, too. ``about``: plain
+    values that are kept with what is learned."""
 
     features: Features
     labels: np.ndarray
@@ -37,6 +39,7 @@ class Samples:
     augmented: np.ndarray | None = None
     blocks: Blocks = Blocks()
     late: LateSamples | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)

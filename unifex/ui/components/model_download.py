@@ -98,8 +98,9 @@ class ModelDownload:
         return {self.notice: ready, self.button: gr.update(value=address)}
 
     def _zipped(self, model: str) -> str:
+        Embedder.load(model, models=self.context.library.models).check_travels()
         path = self.context.scratch() / f"{model}.zip"
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
             for file in sorted((self.context.library.models / model).iterdir()):
                 archive.write(file, f"{model}/{file.name}")
         return self.context.hand_out(path)

@@ -79,7 +79,7 @@ class ModelPicker:
         if not name or name == self.context.embedder.name:
             return self.context.embedder
         self.context.check_local(say("other models are not loaded"))
-        return Embedder.load(name, models=self.context.library.models)
+        return Embedder.load(zoo.absolute(name), models=self.context.library.models)
 
     # --- handlers ------------------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ class TrainJobs:
     def start(self, name: str, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool = False) -> Job:
         """Train a model on the gallery ``name``; ``finish``: measure and save what was reached before."""
         gallery = self.context.writable(name)
-        check_model_name(self.context.library.models, model)
+        model = check_model_name(self.context.library.models, model)
         if self.context.is_busy("train", model):
             raise GalleryError(say("'{model}' is being trained; give the next one another name", model=model))
         if config.deep and self.context.workspace:
