@@ -80,7 +80,7 @@ class IndexJobs:
         asked: Asked = Asked(),
     ) -> Job:
         """Index a source into a gallery, or open a packed one under this name, else under that of :meth:`gallery_of`.
-        ``embedder``: of a new gallery, where it is another than the server's own; ``asked``: what is done beside adding.
+        ``embedder``: of a new gallery, where it is another than the server's own; ``asked``: what else is done.
         """
         name = name or self.gallery_of(spec)
         self.context.jobs.check_turn(self.context.owner, "index")  # before anything is made for it
