@@ -43,7 +43,7 @@ from unifex.vector_index.exact import VectorIndex
 
 EMBED_ROWS = 8192
 ATTEMPTS = 5
-ITEM_TABLE = "item_table.npz"
+ITEM_TABLE, CALIBRATION = "item_table.npz", "calibration.json"
 log = logging.getLogger("unifex")
 
 
@@ -365,13 +365,11 @@ class DerivedData:
 
     def _is_nearly_of(self, last: Calibration, current: Snapshot) -> bool:
         fitted: Labelled | None = self._memo.last("labelled", last.fingerprint)
-        if fitted is None:
-            return False
-        nearly = lambda: fitted.is_nearly(Labelled.of(current.columns))  # noqa: E731
+        nearly = lambda: fitted is not None and fitted.is_nearly(Labelled.of(current.columns))  # noqa: E731
         return self._memo.get("nearly", (last.fingerprint, current.columns.labelling), nearly)
 
     def _read_calibration(self) -> Calibration | None:
-        kept = Calibration.read(self._calibration_path, self._model.origin("calibration", self._model.key))
+        kept = Calibration.read(self._database.folder / CALIBRATION, self._model.origin("calibration", self._model.key))
         return kept and self._memo.put("calibration", kept.fingerprint, kept)
 
     def _calibrate(self, current: Snapshot) -> Calibration | CalibrationError:
@@ -382,12 +380,8 @@ class DerivedData:
         except CalibrationError as error:
             return CalibrationError(str(error))  # without what hangs on the traceback
         origin = self._model.origin("calibration", self._model.key)
-        self._keep(self._calibration_path.name, lambda: calibration.write(self._calibration_path, origin))
+        self._keep(CALIBRATION, lambda: calibration.write(self._database.folder / CALIBRATION, origin))
         return calibration
-
-    @property
-    def _calibration_path(self) -> Path:
-        return self._database.folder / "calibration.json"
 
     def counts(self) -> Counts:
         """Of all items, counted once a commit."""

@@ -43,6 +43,7 @@ class Page(gr.Blocks):
 
     @config.setter
     def config(self, made: BlocksConfigDict) -> None:
+        """As Gradio makes it."""
         self._config = made
 
     def queue(self, *arguments: Any, **options: Any) -> Page:
