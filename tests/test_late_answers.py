@@ -13,6 +13,9 @@ from unifex.cli.settings import Settings
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
+from unifex.training.config import TrainConfig
+from unifex.training.held_out import HoldOut
+from unifex.training.resume import CHECKPOINTS, TrainJob
 from unifex.ui.app import build
 from unifex.ui.components import chosen_items
 from unifex.ui.context import AppContext
@@ -196,3 +199,13 @@ def test_who_may_not_train_on_a_gallery_is_told_why(galleries, embedder):
     page = opened(galleries[0], embedder, public=True)
     page.do("train", "select")
     assert "'drawn' belongs to this server" in html.unescape(page["train-refused"])
+
+
+def test_a_stopped_training_goes_on_when_its_gallery_is_called_otherwise(page, galleries):
+    models = galleries[0].models
+    TrainJob("birds", "drawn", TrainConfig(), HoldOut()).write(models)
+    (models / CHECKPOINTS / "birds.pt").touch()
+    page["gallery-name"], page["new-name"] = "", "figures"
+    page.do("rename-button", "click")
+    page.do("train-gallery", "change", "figures")
+    assert page.visible[page.part("train-resume")._id]

@@ -76,6 +76,14 @@ def checkpoints(models: Path) -> list[TrainJob]:
     return [job for name in names if (job := TrainJob.read(models / CHECKPOINTS / f"{name}.json"))]
 
 
+def follow_rename(models: Path, gallery: str, renamed: str) -> None:
+    """Trainings of a gallery that has another name now go on under that."""
+    for path in (models / CHECKPOINTS).glob("*.json"):
+        job = TrainJob.read(path)
+        if job and job.gallery == gallery:
+            replace(job, gallery=renamed).write(models)
+
+
 def has_reached_an_epoch(models: Path, name: str) -> bool:
     """Whether there is something to keep of a training that was stopped."""
     return (models / CHECKPOINTS / f"{name}.pt").exists()

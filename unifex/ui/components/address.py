@@ -278,9 +278,17 @@ def in_words(form: Form) -> str:
         f"\u201c{form.words[:60]}\u201d" if form.words else "",
         _images_in_words(form),
     ]
-    said += [say("{more} more, {less} less like it", more=len(marks.more), less=len(marks.less)) if marks else ""]
+    said.append(_marks_in_words(len(marks.more), len(marks.less)))
     words, filters = say(" and ").join(filter(None, said)), form.shown.length
     return ", ".join([words, plural(filters, "filter", "filters")]) if words and filters else words
+
+
+def _marks_in_words(more: int, less: int) -> str:
+    if more and less:
+        return say("{more} more, {less} less like it", more=more, less=less)
+    if more:
+        return say("{more} more like it", more=more)
+    return say("{less} less like it", less=less) if less else ""
 
 
 def _images_in_words(form: Form) -> str:

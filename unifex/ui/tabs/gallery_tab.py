@@ -20,6 +20,7 @@ from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import check_name
 from unifex.models.embedder import Embedder
+from unifex.training.resume import follow_rename
 from unifex.ui.components.basic import Choice, drop_zone, item_grid, job_notice, notice, signal
 from unifex.ui.components.duplicates_view import DuplicatesView
 from unifex.ui.components.filter_bar import ITEM_ORDERS, filter_bar
@@ -343,6 +344,7 @@ class GalleryTab:
         """
         check_idle(self.context, name)
         renamed = self.context.library.rename(name, new).name
+        follow_rename(self.context.library.models, name, renamed)
         self.context.left(name)
         return {
             self.notice: message(say("'{name}' is now '{renamed}'", name=name, renamed=renamed), kind="good"),
