@@ -15,7 +15,6 @@ from unifex.core.files import check_suffix
 from unifex.core.text import plural, size
 
 if TYPE_CHECKING:
-    from unifex.core.progress import Work
     from unifex.gallery.clip_retrieval import Moved
 
 
@@ -87,7 +86,7 @@ def _clip(options: argparse.Namespace) -> dict[str, Any]:
         return import_embeddings(options, options.folder, pictures=options.images)
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     work = clip_retrieval.write(gallery, options.folder, options.features, options.dim, options.places)
-    return _moved(options, work, "written to")
+    return _moved(options, watched(work), "written to")
 
 
 def import_embeddings(
@@ -99,11 +98,10 @@ def import_embeddings(
     clip_retrieval.shards(folder)  # a wrong folder is told before a model is loaded
     with adding_to(options, store) as gallery:
         work = clip_retrieval.import_embeddings(folder, gallery, pictures)
-        return _moved(options, work, "added, {pictures:,} with their image, to")
+        return _moved(options, watched(work, goes_on=True), "added, {pictures:,} with their image, to")
 
 
-def _moved(options: argparse.Namespace, work: Work[Moved], what: str) -> dict[str, Any]:
-    moved = watched(work)
+def _moved(options: argparse.Namespace, moved: Moved, what: str) -> dict[str, Any]:
     said = what.format(pictures=moved.pictures)
     say(options, f"{moved.rows:,} rows of {moved.dim} values {said} {moved.path}")
     return asdict(moved)

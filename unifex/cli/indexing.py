@@ -66,7 +66,7 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if not (options.prune or options.prune_all):
         require_items(source)
     with adding_to(options, options.store) as gallery:
-        report = watched(index(gallery, source, options.prune, options.prune_all, options.rehash))
+        report = watched(index(gallery, source, options.prune, options.prune_all, options.rehash), goes_on=True)
     for refused in report.failed:
         say(options, f"  {refused.path}: {refused.reason}")
     for remark in report.remarks:
@@ -96,7 +96,7 @@ def _embed_on_ray(options: argparse.Namespace) -> dict[str, Any]:
     model = embedder(options)
     dim = options.dim and model.neck.check_dim(options.dim)
     work = ray_embedding.embed(options.source, options.out, model, dim, options.address, reading(options))
-    written = watched(work)
+    written = watched(work, goes_on=True)
     for refused in written.failed:
         say(options, f"  {refused.path}: {refused.reason}")
     shards = f"{plural(written.shards, 'shard')} ({written.kept} were there)"

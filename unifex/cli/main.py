@@ -27,6 +27,7 @@ from unifex.cli import (
 )
 from unifex.cli.options import Parser
 from unifex.core import console
+from unifex.core.system import interrupted_once
 
 EXAMPLES = """examples:
   python -m unifex index photos/ --gallery holiday
@@ -37,7 +38,8 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    return console.run(lambda: _run(arguments), "what was done is kept, the same command goes on from here")
+    with interrupted_once():
+        return console.run(lambda: _run(arguments), "nothing is left half done, the same command begins anew")
 
 
 def _run(arguments: Sequence[str] | None) -> int:

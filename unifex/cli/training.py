@@ -97,7 +97,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
             train(
                 gallery, options.save, config, hold_out,
                 finish=finish, from_disk=from_disk, processes=processes, on_epoch=log,
-            )
+            ),
+            goes_on=True,
         )  # fmt: skip
     data = result.data
     say(options, f"{result.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(result.seconds)}")
