@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unifex.cli.options import TABLE, Parser, on_disk
-from unifex.cli.shared import chosen_source, say
+from unifex.cli.shared import chosen_source, say, spare
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
@@ -77,7 +77,9 @@ def _curate(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.data.curation import Rule, curate
 
     rule = Rule(tuple(options.domain), options.classes, options.min_images, options.max_images, options.seed)
-    curated = watched(curate(chosen_source(options), rule, options.out, options.keep_copies))
+    source = chosen_source(options)
+    spare(options.out, [source.spec])
+    curated = watched(curate(source, rule, options.out, options.keep_copies))
     for entry in curated.refused:
         say(options, f"  {entry.path}: {entry.reason}")
     say(options, f"{'domain':32}{'classes':>9}{'images':>10}{'smallest':>10}{'median':>8}{'largest':>9}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import PAGE, TABLE, Parser
-from unifex.cli.shared import chosen_embedder, library, say, write
+from unifex.cli.shared import chosen_embedder, library, say, spare, write
 from unifex.core.console import watched
 from unifex.core.text import plural
 
@@ -34,6 +34,7 @@ def _duplicates(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.duplicates import LEVELS
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
+    spare(options.csv, (source.spec for source in gallery.sources()))
     groups = watched(copy_groups(gallery, options.level))
     if options.csv:
         write(options.csv, as_csv(groups))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import Parser, on_disk, plain_path
-from unifex.cli.shared import adding_to, chosen_embedder, library, refuse, say
+from unifex.cli.shared import adding_to, chosen_embedder, library, refuse, say, spare
 from unifex.core.console import watched
 from unifex.core.files import check_suffix
 from unifex.core.text import plural, size
@@ -56,9 +56,9 @@ def _pack(options: argparse.Namespace) -> dict[str, Any]:
         address = watched(bundle.push(gallery, repo, options.images, not options.public, searches, options.places))
         say(options, f"gallery '{gallery.name}' is at {address}")
         return {"gallery": gallery.name, "address": address, "private": not options.public}
-    packed = watched(
-        bundle.pack(gallery, check_suffix(Path(options.out), ".zip"), options.images, searches, options.places)
-    )
+    out = check_suffix(Path(options.out), ".zip")
+    spare(out, (source.spec for source in gallery.sources()))
+    packed = watched(bundle.pack(gallery, out, options.images, searches, options.places))
     told = f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}"
     say(options, told + (f", with {plural(packed.searches, 'saved search')}" if packed.searches else ""))
     return {"gallery": gallery.name, **asdict(packed)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unifex.cli.filtering import add_filters, chosen_filters
 from unifex.cli.options import Parser
-from unifex.cli.shared import chosen_embedder, library, say
+from unifex.cli.shared import chosen_embedder, library, say, spare
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.files import check_suffix
@@ -57,10 +57,12 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
     format = format_named(options.to)
     if options.images and not format.images:
         raise UnifexError(f"--images is nothing for --to {format.name}, which holds no image files")
-    out = check_suffix(Path(options.out), *filter(None, [format.suffix]))
+    to_hub = options.out.startswith("hf:")
+    out = Path(options.out) if to_hub else check_suffix(Path(options.out), *filter(None, [format.suffix]))
     gallery = library(options).get(options.gallery, chosen_embedder(options))
+    spare(out, (source.spec for source in gallery.sources()))
     selection = _selection(options, gallery)
-    if options.out.startswith("hf:"):
+    if to_hub:
         return _push(options, selection, format)
     exported = watched(export(selection, format, out, options.replace))
     _tell(options, gallery, exported)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import TABLE, Parser
-from unifex.cli.shared import chosen_embedder, library, say, write
+from unifex.cli.shared import chosen_embedder, library, say, spare, write
 from unifex.core.errors import UnifexError
 from unifex.core.text import plural, size
 
@@ -127,6 +127,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.corrections import as_csv, distinct, drop, relabel, same
 
     gallery = library(options).get(options.gallery)
+    spare(options.out, (source.spec for source in gallery.sources()))
     item = gallery.item_at
     said = [relabel(item(path), label) for path, label in options.relabel]
     said += [drop(item(path)) for path in options.drop]

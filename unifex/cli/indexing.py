@@ -129,9 +129,9 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
         arrays["extra"] = np.array([record.labels.row[3] for record in records], str)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically_with(out, lambda file: np.savez(file, **arrays, embedding=snapshot.embeddings))
-    say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(report.failed)} images refused")
+    say(options, f"{len(records)} embeddings of {dim} values in {out}, {len(report.failed)} images refused")
     return {
-        "out": options.out,
+        "out": str(out),
         "items": len(records),
         "dim": dim,
         "failed": [asdict(refused) for refused in report.failed],
