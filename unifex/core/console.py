@@ -9,6 +9,7 @@ import select
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from unifex.core.progress import Result, Step, Work, finish
@@ -115,7 +116,7 @@ def _lead_nowhere_what_is_closed() -> None:
     """A stream that a shell closed (``2>&-``): else the next file that is opened stands in its place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
 
 
 def _streams() -> list[io.TextIOWrapper]:
