@@ -111,22 +111,12 @@ def test_ctrl_c_may_come_while_it_is_imported():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["search", "x.png", "--gallery", "Bäume", "--min-score", "2"], "the least similarity must be -1.0 to 1.0"),
-        (["search", "x.png", "--gallery", "Bäume", "--min-score", "nan"], "the least similarity must be -1.0 to 1.0"),
-        (["search", "x.png", "--gallery", "Bäume", "--dim", "0"], "the length of the embeddings must be a whole"),
-        (["search", "x.png", "--gallery", "Bäume", "--dim=-1"], "the length of the embeddings must be a whole"),
-        (["search", "x.png", "--gallery", "Bäume", "-k", "0"], "k must be a whole number, 1 to 1000 hits, not '0'"),
-        (["search", "x.png", "--gallery", "Bäume", "--false-accept-rate", "0"], "the share of false accepts must be"),
-        (["search", "x.png", "--gallery", "Bäume", "--text-weight", "inf"], "the balance must be 0.0 to 1.0"),
         (["search", "x.png", "--gallery", "Bäume", "--domain", "moon"], "no domain 'moon' in gallery 'Bäume'"),
         (["search", "https://example.org/x.png", "--gallery", "Bäume"], "is an address, and nothing is fetched"),
         (["search", ".", "--gallery", "Bäume"], "'.' is a folder: give images of it"),
         (["search", "tests/support/serving.py", "--gallery", "Bäume"], "tests/support/serving.py: not an image"),
         (["search", "nosuch.png", "--gallery", "Bäume"], "No such file or directory (nosuch.png)"),
         (["search", "x.png", "--gallery", "Baume"], "no gallery 'Baume' here (there are: Bäume, 日本)"),
-        (["evaluate", "--gallery", "Bäume", "--seed=-1"], "the seed must be a whole number"),
-        (["train", "--gallery", "Bäume", "--save", "m", "--hold-out", "nan"], "the share of classes to hold out must"),
-        (["curate", "x", "--out", "c.csv", "--min-images", "0"], "the least number of images of a class must"),
         (["import", "hf:", "--save", "m"], "'' is no repository of the hub: give OWNER/NAME"),
         (["index", "m4d:.?least=few", "--gallery", "new"], "all but sets and domains are whole numbers"),
         (["index", "--gallery", "new", "--from-embeddings", "tests"], "is not in clip-retrieval's layout"),
@@ -147,6 +137,29 @@ def test_what_cannot_be_is_one_sentence(galleries, arguments, sentence, capsys, 
     assert sorted(path.name for path in galleries.glob("[!.]*/gallery.json")) == ["gallery.json"] * len(NAMES)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["search", "x.png", "--gallery", "Bäume", "--min-score", "2"], "the least similarity must be -1.0 to 1.0"),
+        (["search", "x.png", "--gallery", "Bäume", "--min-score", "nan"], "the least similarity must be -1.0 to 1.0"),
+        (["search", "x.png", "--gallery", "Bäume", "--dim", "0"], "the length of the embeddings must be a whole"),
+        (["search", "x.png", "--gallery", "Bäume", "--dim=-1"], "the length of the embeddings must be a whole"),
+        (["search", "x.png", "--gallery", "Bäume", "-k", "0"], "k must be a whole number, 1 to 1000 hits, not '0'"),
+        (["search", "x.png", "--gallery", "Bäume", "--false-accept-rate", "0"], "the share of false accepts must be"),
+        (["search", "x.png", "--gallery", "Bäume", "--text-weight", "inf"], "the balance must be 0.0 to 1.0"),
+        (["evaluate", "--gallery", "Bäume", "--seed=-1"], "the seed must be a whole number"),
+        (["train", "--gallery", "Bäume", "--save", "m", "--hold-out", "nan"], "the share of classes to hold out must"),
+        (["curate", "x", "--out", "c.csv", "--min-images", "0"], "the least number of images of a class must"),
+    ],
+)  # fmt: skip
+def test_a_number_that_cannot_be_is_wrong_usage(arguments, sentence, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert (stopped.value.code, said.count("\n")) == (2, 1)
+    assert sentence in said
+
+
 @pytest.mark.parametrize("option", ["--out=", "--out= "])
 @pytest.mark.parametrize("command", [["map", "--gallery", "Bäume"], ["embed", "x"], ["export"], ["pack", "Bäume"]])
 def test_nothing_is_written_to_no_name(command, option):
@@ -161,6 +174,9 @@ def test_of_many_names_those_alike_are_told():
     told = what_there_is([f"holiday {year}" for year in range(1900, 2026)], "holidy 2024")
     assert told.startswith("alike: holiday 2024, ")
     assert told.endswith("; 126 in all")
+    told = what_there_is([f"holiday {year}" for year in range(1900, 2026)], "xyz")
+    assert told.startswith("there are: holiday 1900, ")
+    assert told.endswith(" …; 126 in all")
 
 
 def pressing_ctrl_c(monkeypatch, owner, name):

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import Parser, on_disk, plain_path
+from unifex.cli.options import TO_ADD, Parser, on_disk, plain_path
 from unifex.cli.shared import adding_to, chosen_embedder, library, refuse, say, spare
 from unifex.core.console import watched
 from unifex.core.files import check_suffix
@@ -33,7 +33,12 @@ def add_commands(command: Callable[..., Parser]) -> None:
     unpacked.add_argument("source", type=on_disk, metavar="FILE.zip|hf:OWNER/NAME")
     unpacked.share("--gallery", help="name of the new gallery")
 
-    clip = command("clip", _clip, "clip-retrieval's layout (img_emb_N.npy + metadata_N.parquet): read it, or write it")
+    clip = command(
+        "clip",
+        _clip,
+        "clip-retrieval's layout (img_emb_N.npy + metadata_N.parquet): read it, or write it",
+        model=TO_ADD,
+    )
     clip.add_argument("folder", type=plain_path)
     clip.share("--gallery", help="to add to (its --model must have made the embeddings)")
     clip.add_argument("--images", type=Path, metavar="DIR", help="where its images lie, if not in the folder")
@@ -103,5 +108,5 @@ def import_embeddings(
 
 def _moved(options: argparse.Namespace, moved: Moved, what: str) -> dict[str, Any]:
     said = what.format(pictures=moved.pictures)
-    say(options, f"{moved.rows:,} rows of {moved.dim} values {said} {moved.path}")
+    say(options, f"{plural(moved.rows, 'row')} of {moved.dim} values {said} {moved.path}")
     return asdict(moved)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unifex.cli.options import UsageError
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically
 from unifex.data.locations import path_of
@@ -75,11 +76,11 @@ def adding_to(options: argparse.Namespace, store: str | None) -> Iterator[Galler
 
 
 def refuse(options: argparse.Namespace, why: str, *names: str) -> None:
-    """Raises ``UnifexError`` where one of these options was given, which is nothing here; for those without a default
+    """Raises ``UsageError`` where one of these options was given, which is nothing here; for those without a default
     of their own."""
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, False, "", [])]
     if given:
-        raise UnifexError(f"{', '.join(given)}: {why}")
+        raise UsageError(f"{', '.join(given)}: {why}")
 
 
 def spare(out: Path | None, sources: Iterable[str]) -> None:

@@ -116,7 +116,7 @@ def _lead_nowhere_what_is_closed() -> None:
     """A stream that a shell closed (``2>&-``): else the next file that is opened stands in its place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 it is that from now on
 
 
 def _streams() -> list[io.TextIOWrapper]:
