@@ -189,12 +189,12 @@ def test_what_takes_long_is_waited_for_in_turns(monkeypatch):
 @pytest.mark.parametrize(
     ("tool", "asked", "said"),
     [
-        ("search_by_picture", {}, "image: give the path of a file, or data:"),
+        ("search_by_picture", {}, "give image or item"),
         ("search_by_picture", {"image": "/no/such.png"}, "image: there is no file '/no/such.png' on this computer"),
         ("search_by_picture", {"image": "a\0b"}, "image: there is no file"),
         ("search_by_picture", {"image": "iVBORw0KGgo" * 1000}, "image: there is no file"),
         ("search_by_picture", {"image": "~nobody-of-that-name/a.png"}, "image: there is no file"),
-        ("search_by_picture", {"image": __file__}, "not an image"),
+        ("search_by_picture", {"image": __file__}, "test_agent_tools.py: not an image"),
         ("search_by_picture", {"image": "https://example.org/a.png"}, "nothing is fetched from an address"),
         ("search_by_picture", {"image": "data:image/png;base64,###"}, "this is not data:image/...;base64,..."),
         ("search_by_picture", {"image": "data:text/html,x"}, "this is not data:image/...;base64,..."),

@@ -171,7 +171,7 @@ def test_another_backbone_is_refused(embedder, there, tmp_path):
     packed(gallery, tmp_path / "g.zip")
     other = unpacked(tmp_path / "g.zip", "theirs", there)
     assert len(hits(other, QUERY)) == 24  # the backbone is on this computer
-    with pytest.raises(GalleryError, match=r"holds features of backbone 'local-dir:.*index the images again"):
+    with pytest.raises(GalleryError, match=r"holds features of backbone 'local-dir:.*make another gallery of it"):
         there.get("theirs", embedder)
 
 

@@ -239,3 +239,28 @@ def test_what_is_refused_leaves_no_gallery_behind(gallery, tmp_path, capsys):
         assert library.names() == kept, refused
     assert main(["clip", str(odd), "--gallery", "drawn", *places]) == 1
     assert library.names() == kept
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_tags_go_there_and_back(raw, folder, tmp_path, there):
+    """``there``: whether the image files are."""
+    run_index(raw, folder)
+    tagged = raw.item_at("shapes/disc/0.png")
+    with raw.write() as writer:
+        writer.tag([tagged.id], ["best", "to print"])
+    finish(write(raw, tmp_path / "made", features=True))
+    if not there:
+        folder.rename(tmp_path / "elsewhere")
+    back = Gallery.create(tmp_path / "indexes" / "back", raw.embedder)
+    assert finish(import_embeddings(tmp_path / "made", back)).rows == 24
+    told = {record.sha256: record.tags for record in back.records(back.snapshot().columns.ids)}
+    assert told.pop(tagged.sha256) == ("best", "to print")
+    assert set(told.values()) == {()}
+
+
+def test_a_text_for_tags_names_several(raw, tmp_path):
+    vectors = raw.embedder.features([drawing.picture(label, 0) for label in drawing.LABELS]).astype(np.float16)
+    rows = [{"image_path": f"{tags}.png", "tags": tags} for tags in ("a, b", "c", "")]
+    layout(tmp_path / "made", vectors[:3], rows)
+    finish(import_embeddings(tmp_path / "made", raw))
+    assert raw.tags() == {"a": 1, "b": 1, "c": 1}

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 
@@ -12,7 +14,9 @@ from unifex.cli.main import main
 from unifex.core import console
 from unifex.core.progress import Step
 from unifex.core.text import what_there_is
+from unifex.gallery import indexing
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.writer import Writer
 
 NAMES = ["Bäume", "日本"]
 
@@ -107,22 +111,12 @@ def test_ctrl_c_may_come_while_it_is_imported():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["search", "x.png", "--gallery", "Bäume", "--min-score", "2"], "the least similarity must be -1.0 to 1.0"),
-        (["search", "x.png", "--gallery", "Bäume", "--min-score", "nan"], "the least similarity must be -1.0 to 1.0"),
-        (["search", "x.png", "--gallery", "Bäume", "--dim", "0"], "the length of the embeddings must be a whole"),
-        (["search", "x.png", "--gallery", "Bäume", "--dim=-1"], "the length of the embeddings must be a whole"),
-        (["search", "x.png", "--gallery", "Bäume", "-k", "0"], "k must be a whole number, 1 to 1000 hits, not '0'"),
-        (["search", "x.png", "--gallery", "Bäume", "--false-accept-rate", "0"], "the share of false accepts must be"),
-        (["search", "x.png", "--gallery", "Bäume", "--text-weight", "inf"], "the balance must be 0.0 to 1.0"),
         (["search", "x.png", "--gallery", "Bäume", "--domain", "moon"], "no domain 'moon' in gallery 'Bäume'"),
         (["search", "https://example.org/x.png", "--gallery", "Bäume"], "is an address, and nothing is fetched"),
         (["search", ".", "--gallery", "Bäume"], "'.' is a folder: give images of it"),
         (["search", "tests/support/serving.py", "--gallery", "Bäume"], "tests/support/serving.py: not an image"),
         (["search", "nosuch.png", "--gallery", "Bäume"], "No such file or directory (nosuch.png)"),
         (["search", "x.png", "--gallery", "Baume"], "no gallery 'Baume' here (there are: Bäume, 日本)"),
-        (["evaluate", "--gallery", "Bäume", "--seed=-1"], "the seed must be a whole number"),
-        (["train", "--gallery", "Bäume", "--save", "m", "--hold-out", "nan"], "the share of classes to hold out must"),
-        (["curate", "x", "--out", "c.csv", "--min-images", "0"], "the least number of images of a class must"),
         (["import", "hf:", "--save", "m"], "'' is no repository of the hub: give OWNER/NAME"),
         (["index", "m4d:.?least=few", "--gallery", "new"], "all but sets and domains are whole numbers"),
         (["index", "--gallery", "new", "--from-embeddings", "tests"], "is not in clip-retrieval's layout"),
@@ -143,6 +137,29 @@ def test_what_cannot_be_is_one_sentence(galleries, arguments, sentence, capsys, 
     assert sorted(path.name for path in galleries.glob("[!.]*/gallery.json")) == ["gallery.json"] * len(NAMES)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["search", "x.png", "--gallery", "Bäume", "--min-score", "2"], "the least similarity must be -1.0 to 1.0"),
+        (["search", "x.png", "--gallery", "Bäume", "--min-score", "nan"], "the least similarity must be -1.0 to 1.0"),
+        (["search", "x.png", "--gallery", "Bäume", "--dim", "0"], "the length of the embeddings must be a whole"),
+        (["search", "x.png", "--gallery", "Bäume", "--dim=-1"], "the length of the embeddings must be a whole"),
+        (["search", "x.png", "--gallery", "Bäume", "-k", "0"], "k must be a whole number, 1 to 1000 hits, not '0'"),
+        (["search", "x.png", "--gallery", "Bäume", "--false-accept-rate", "0"], "the share of false accepts must be"),
+        (["search", "x.png", "--gallery", "Bäume", "--text-weight", "inf"], "the balance must be 0.0 to 1.0"),
+        (["evaluate", "--gallery", "Bäume", "--seed=-1"], "the seed must be a whole number"),
+        (["train", "--gallery", "Bäume", "--save", "m", "--hold-out", "nan"], "the share of classes to hold out must"),
+        (["curate", "x", "--out", "c.csv", "--min-images", "0"], "the least number of images of a class must"),
+    ],
+)  # fmt: skip
+def test_a_number_that_cannot_be_is_wrong_usage(arguments, sentence, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert (stopped.value.code, said.count("\n")) == (2, 1)
+    assert sentence in said
+
+
 @pytest.mark.parametrize("option", ["--out=", "--out= "])
 @pytest.mark.parametrize("command", [["map", "--gallery", "Bäume"], ["embed", "x"], ["export"], ["pack", "Bäume"]])
 def test_nothing_is_written_to_no_name(command, option):
@@ -157,3 +174,54 @@ def test_of_many_names_those_alike_are_told():
     told = what_there_is([f"holiday {year}" for year in range(1900, 2026)], "holidy 2024")
     assert told.startswith("alike: holiday 2024, ")
     assert told.endswith("; 126 in all")
+    told = what_there_is([f"holiday {year}" for year in range(1900, 2026)], "xyz")
+    assert told.startswith("there are: holiday 1900, ")
+    assert told.endswith(" …; 126 in all")
+
+
+def pressing_ctrl_c(monkeypatch, owner, name):
+    """Whenever this is called, somebody presses Ctrl+C first."""
+    called = getattr(owner, name)
+
+    def pressed(*arguments, **named):
+        signal.raise_signal(signal.SIGINT)
+        return called(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, pressed)
+
+
+def test_ctrl_c_pressed_again_and_again_keeps_what_was_done(folder, tmp_path, capsys, monkeypatch):
+    pressing_ctrl_c(monkeypatch, indexing._Run, "check_still_there")  # all is read
+    pressing_ctrl_c(monkeypatch, indexing._Run, "stop")
+    pressing_ctrl_c(monkeypatch, Writer, "tidy")
+    pressing_ctrl_c(monkeypatch, Writer, "close")
+    command = ["index", str(folder), "--gallery", "drawn", "--library", str(tmp_path / "indexes")]
+    assert main(command) == 130
+    assert capsys.readouterr().err.endswith(f"\nunifex: stopped; {console.KEPT}\n")
+    gallery = Gallery.open(tmp_path / "indexes/drawn")
+    assert len(gallery) == 24
+    assert gallery.database.checksum()  # it was closed
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    "command", [["map", "--out", "map.html"], ["export-gallery", "--to", "csv", "--out", "o.csv"], ["evaluate"]]
+)
+def test_what_keeps_nothing_when_it_is_stopped_says_so(gallery, tmp_path, capsys, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    pressing_ctrl_c(monkeypatch, console._StepLine, "show")
+    named = ["drawn"] if command[0] == "export-gallery" else ["--gallery", "drawn"]
+    assert main([*command, *named, "--library", str(gallery.folder.parent)]) == 130
+    assert capsys.readouterr().err == "\nunifex: stopped; nothing is left half done, the same command begins anew\n"
+    assert sorted(os.listdir(tmp_path)) == ["indexes", "pictures"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells close streams there in no such way")
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_streams_that_a_shell_closed_are_done_without(folder, tmp_path, closed):
+    command = [sys.executable, "-m", "unifex", "index", folder, "--gallery", "drawn", "--library", tmp_path / "indexes"]
+    run = subprocess.run(f"{shlex.join(map(str, command))} --json {closed}", shell=True, cwd=ROOT, capture_output=True)
+    assert run.returncode == 0
+    if ">&-" not in closed.replace("2>&-", ""):
+        assert json.loads(run.stdout)["added"] == 24
+    assert len(Gallery.open(tmp_path / "indexes/drawn")) == 24

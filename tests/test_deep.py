@@ -94,9 +94,13 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 def test_it_has_an_identity_of_its_own(taught):
     gallery, model = taught
     assert model.backbone.weight_hash() == model.config.backbone_hash != LITE0.weight_hash()
-    with pytest.raises(GalleryError, match="index the images again under another name"):
+    with pytest.raises(
+        GalleryError, match=r"make another gallery of it for this one: `python -m unifex use .* --as NEW`"
+    ):
         Gallery.open(gallery.folder, model)
-    with pytest.raises(GalleryError, match="index the images again under another name"):
+    with pytest.raises(
+        GalleryError, match=r"make another gallery of it for this one: `python -m unifex use .* --as NEW`"
+    ):
         finish(Library(gallery.folder.parent).use(gallery.name, model))
 
 

@@ -60,6 +60,8 @@ def test_no_images_give_no_embeddings(embedder):
 def test_a_bad_image_is_refused(embedder):
     with pytest.raises(ImageError, match="not an image"):
         embedder.embed([b"nonsense"])
+    with pytest.raises(ImageError, match=r"^test_embedder\.py: not an image"):
+        embedder.embed([picture(next(iter(LABELS)), 0), __file__])
 
 
 def test_a_fitted_neck_is_saved_as_it_is(embedder, tmp_path):

@@ -65,25 +65,39 @@ def refuse(*args, **kwargs):
     raise OSError("no network in this test")
 socket.socket.connect = refuse
 socket.getaddrinfo = refuse
+"""
+
+TELL = """
+print(json.dumps({"shape": shape, "torch": "torch" in sys.modules, "network": calls,
+                  "telemetry": sys.modules.get("openvino_telemetry") is not None}))
+"""
+
+PICTURES_ALONE = """
 import numpy as np
 from unifex.models import engines
 from unifex.models.efficientnet_lite import LITE0
 engine = engines.load_engine(LITE0, "openvino")
 shape = engine.features(np.zeros((1, 224, 224, 3), np.uint8)).shape
-print(json.dumps({"shape": shape, "torch": "torch" in sys.modules, "network": calls,
-                  "telemetry": sys.modules.get("openvino_telemetry") is not None}))
 """
 
 
-def test_first_and_later_starts_do_without_torch_or_network(tmp_path):
+WORDS_ALONE = """
+from unifex.models.known_words import SentenceEncoder
+shape = SentenceEncoder().embed(["a red car"]).shape
+"""
+
+
+@pytest.mark.parametrize(("asked", "shape"), [(PICTURES_ALONE, [1, 1600]), (WORDS_ALONE, [1, 384])])
+def test_first_and_later_starts_do_without_torch_or_network(tmp_path, asked, shape):
+    watch = WATCH + asked + TELL
     environment = {**os.environ, "UNIFEX_CACHE": str(tmp_path)}
     runs = [
         json.loads(
-            subprocess.run([sys.executable, "-c", WATCH], env=environment, check=True, capture_output=True).stdout
+            subprocess.run([sys.executable, "-c", watch], env=environment, check=True, capture_output=True).stdout
         )
         for _ in range(2)
     ]
-    assert [run["shape"] for run in runs] == [[1, 1600]] * 2
+    assert [run["shape"] for run in runs] == [shape] * 2
     assert not any(run["torch"] or run["telemetry"] or run["network"] for run in runs)
 
 

@@ -160,7 +160,7 @@ def described(folder: Path, rows) -> Path:
 
 
 @settings(max_examples=6, deadline=None)
-@given(st.lists(SAID, min_size=3, max_size=3), st.sampled_from(["csv", "imagefolder", "coco"]))
+@given(st.lists(SAID, min_size=3, max_size=3), st.sampled_from(["csv", "imagefolder", "coco", "fiftyone"]))
 def test_whatever_columns_are_called_they_come_back_and_again(embedder, rows, kind):
     with tempfile.TemporaryDirectory() as place:
         gallery = indexed(Path(place) / "0", described(Path(place) / "pictures", rows), embedder)
@@ -183,7 +183,9 @@ def test_columns_that_a_format_has_itself_and_those_that_become_one(tmp_path, em
     (sample,) = json.loads((out / "samples.json").read_text())["samples"]
     assert sorted(text for text in sample.values() if text in list(columns)) == sorted(columns)
     assert all(name.isidentifier() for name in sample)
-    (_, (_, _, tags)), *_ = said(indexed(tmp_path / "1", out, embedder))
+    back = indexed(tmp_path / "1", out, embedder)
+    assert [record.labels.extra for record in back.records(back.snapshot().columns.ids)] == [columns]
+    (_, (_, _, tags)), *_ = said(back)
     assert tags == ("query",)  # that somebody gave, which is also the name of its split
 
 

@@ -396,7 +396,7 @@ def test_the_command(unifex, tmp_path, monkeypatch):
         (["--to", "csv", "--out", out], "csv is a file"),
     ):
         code, _, err = unifex("export-gallery", "drawn", *arguments)
-        assert (code, reason in err) == (1, True), err
+        assert (code > 0, reason in err) == (True, True), err
     pushed = []
     monkeypatch.setattr(hub, "push", lambda folder, *rest: pushed.append((sorted(folder.rglob("*.parquet")), *rest)))
     assert unifex(*query, "--to", "dataset", "--out", "hf:owner/name")[0] == 0

@@ -48,6 +48,30 @@ def test_json_is_parsed_in_one_place():
     assert parsing == ["unifex/core/json_text.py"]
 
 
+def test_openvino_is_imported_in_one_place():
+    """Which keeps its telemetry out: imported by itself, it tells its makers of the program."""
+    importing = {
+        name(path)
+        for path in FILES
+        for node in ast.walk(_without_type_checking(ast.parse(path.read_text())))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and any(module.split(".")[0] == "openvino" for module in _imported(node))
+    }
+    assert importing == {"unifex/models/graphs.py"}
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+
+
+def _without_type_checking(module: ast.Module) -> ast.Module:
+    """What is imported for types alone is not imported where the program runs."""
+    kept = [
+        node for node in module.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    ]
+    return ast.Module(kept, module.type_ignores)
+
+
 @pytest.mark.parametrize("package", sorted(path.parent for path in (ROOT / "unifex").rglob("__init__.py")), ids=name)
 def test_every_package_says_what_it_is_for(package):
     assert ast.get_docstring(ast.parse((package / "__init__.py").read_text()))

@@ -96,6 +96,13 @@ def test_offline_it_fails_at_once_with_a_remedy(unifex, environment):
     assert "unset" in said or "bundled model" in said
 
 
+def test_who_puts_something_there_is_not_told_of_the_bundled_model(unifex):
+    code, _, said = unifex("export", "--out", "hf:someone/thing", HF_ENDPOINT="http://127.0.0.1:9")
+    assert code == 1
+    assert "someone/thing cannot be put on the hub, and 127.0.0.1 cannot be reached" in said
+    assert "bundled" not in said
+
+
 def test_a_model_and_a_gallery_go_to_the_hub_and_come_back(unifex, server, tmp_path):
     pictures = drawing.write_folder(tmp_path / "pictures")
     query = str(next(pictures.rglob("*.png")))

@@ -51,7 +51,7 @@ def test_csv_rows_that_cannot_be_used(folder):
     _, refused = walk(write_csv(folder / "list.csv", rows))
     assert refused == {
         "nowhere.png": "line 2: file not found",
-        "line 3": "line 3: no path in this line",
+        "line 3": "no path in this line",
         "shapes/disc/0.png": "line 5: listed twice; line 4 names it, too",
         "shapes/disc/1.png": "line 6: split 'holdout' is none of train, query, index",
         "link.png": "line 7: symbolic link, not followed; --follow-links follows it",
@@ -123,17 +123,28 @@ ROWS = {
     "lone quote": (
         'path,label\na.png,5" disk\nb.png,"open\nsub/c.png,cat\nü.png,"end" less\n',
         {"a.png": '5" disk', "sub/c.png": "cat"},
-        {"line 3": "line 3: a quotation mark", "line 5": "line 5: a quotation mark"},
+        {"line 3": "a quotation mark", "line 5": "a quotation mark"},
     ),
     "two lone quotes": (
         'path,label\na.png,"open\nb.png,cat\nsub/c.png,"open\n',
         {"b.png": "cat"},
-        {"line 2": "line 2: a quotation mark", "line 4": "line 4: a quotation mark"},
+        {"line 2": "a quotation mark", "line 4": "a quotation mark"},
     ),
     "line break": (
         'path,label\na.png,"cat\n\nsecond"\nb.png,dog\n',
-        {"b.png": "dog"},
-        {"line 2": "line 2: a line break in a cell, which ends in line 4"},
+        {"a.png": "cat second", "b.png": "dog"},
+        {},
+    ),
+    "line breaks": (
+        'path,label,caption,tags\r\na.png,cat,"one, two\r\nthree","x\ny, z"\r\n"b.png\n",dog,,\n',
+        {"a.png": "cat", "b.png": "dog"},
+        {},
+    ),
+    "line break in a path": ('path,label\n"x\ny.png",cat\n', {}, {"x y.png": "line 2: file not found"}),
+    "a lone quote and one at an end": (
+        'path,label\na.png,"open\nb.png,cat"\nsub/c.png,dog\n',
+        {"b.png": 'cat"', "sub/c.png": "dog"},
+        {"line 2": "a quotation mark that opens a cell"},
     ),
     "controls": (
         "path,label\na.png,cat\x1b[31m\nb.png,\u202egnp\nsub/c\x07.png,x\nü.png,a\u200db\n",
@@ -250,3 +261,13 @@ def test_what_separates_cells_may_stand_in_names(tmp_path, table):
     items, refused = walk(tmp_path / "list.csv")
     assert not refused
     assert (items["a.png"].label, list(items["a.png"].labels.extra.values())) == ("disc", ["x"])
+
+
+def test_a_caption_of_several_lines_is_kept_on_one(folder):
+    """As pandas writes it."""
+    text = 'path,label,caption,tags\nshapes/disc/0.png,disc,"a disc,\n  seen\r\nfrom above","at\nnight, new"\n'
+    (folder / "list.csv").write_text(text, newline="")
+    items, refused = walk(folder / "list.csv")
+    assert not refused
+    (item,) = items.values()
+    assert (item.labels.extra, item.tags) == ({"caption": "a disc, seen from above"}, ("at night", "new"))

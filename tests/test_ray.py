@@ -322,4 +322,4 @@ def test_shards_of_another_backbone_or_of_embeddings_make_no_gallery(embedder, f
     (out / "plan.json").write_text(json.dumps(plan | {"dim": 0, "parts": 9}))
     assert main(import_model) == 1
     assert "it goes on where it stopped" in capsys.readouterr().err
-    assert main(["index", "--gallery", "far"]) == 1
+    assert main(["index", "--gallery", "far"]) == 2

@@ -236,9 +236,9 @@ def test_the_command_makes_one_of_a_search(gallery, library, searches, tmp_path,
     (tmp_path / "query.png").unlink()
     assert [hit.path for hit in searches.get("corner").find(gallery).hits] == [hit["path"] for hit in hits]
     assert main(["search", "--item", "signs/cross/1.png", "--save", "", *common]) == 1
-    assert main(["search", "--item", "signs/cross/1.png", "--save", "two", "--dim", "64", *common]) == 1
+    assert main(["search", "--item", "signs/cross/1.png", "--save", "two", "--dim", "64", *common]) == 2
     twice = ("--item", "signs/cross/1.png", "--item", "signs/cross/2.png", "--save", "two")
-    assert main(["search", *twice, *common]) == 1
+    assert main(["search", *twice, *common]) == 2
     assert "--together" in capsys.readouterr().err
     assert [saved.name for saved in searches.all()] == ["corner"]
 

@@ -32,7 +32,7 @@ def _place(tmp_path, monkeypatch):
 WRONG = [
     (["--port", "99999"], "the port must be a whole number, 0 to 65535"),
     (["--port", "-1"], "the port must be"),
-    (["--port", "http"], "argument --port: must be a whole number, 0 to 65535"),
+    (["--port", "http"], "argument --port: the port must be a whole number, 0 to 65535"),
     (["--auth", "name"], "argument --auth: must be USER:PASSWORD"),
     (["--auth", "name:"], "argument --auth: must be USER:PASSWORD"),
     (["--auth", ":secret"], "argument --auth: must be USER:PASSWORD"),
@@ -58,7 +58,10 @@ WRONG = [
     (["--visitor-hours", "nan"], "the time after which a visitor's data is deleted must be 0.001 to"),
     (["--visitor-minutes", "inf"], "a training's time must be 0.01 to"),
     (["--rate", "0"], "a visitor's requests must be a whole number, 1 to"),
-    (["--nosuch"], "unrecognized arguments: --nosuch"),
+    (["--prot", "1"], "there is no option --prot, but --port"),
+    (["--port", "99999"], "argument --port: the port must be a whole number"),
+    (["--language", "xx"], "argument --language: no language 'xx'"),
+    (["--nosuch"], "there is no option --nosuch"),
 ]
 
 

@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from tests.support.galleries import run_index
+from unifex.core import metadata
 from unifex.core.errors import UnifexError
 from unifex.core.progress import finish
 from unifex.gallery import bundle, tags
@@ -106,3 +107,8 @@ def test_an_item_has_so_many_and_no_more(gallery):
     with pytest.raises(UnifexError, match="at most 50 tags"):
         tag(gallery, "one more", "shapes/disc/0.png")
     assert len(gallery.tags()) == tags.MOST
+
+
+@pytest.mark.parametrize("text", ["north sea", "north\nsea", " north \r\n\tsea\u2028", "north\x0bsea"])
+def test_where_one_breaks_its_line_it_has_a_space(text):
+    assert tags.parse(text) == metadata.keywords([text]) == ("north sea",)

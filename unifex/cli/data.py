@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unifex.cli.options import TABLE, Parser, on_disk
-from unifex.cli.shared import chosen_source, say
+from unifex.cli.options import TABLE, Parser, UsageError, on_disk
+from unifex.cli.shared import chosen_source, say, spare
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
+from unifex.core.text import plural
 
 
 def add_commands(command: Callable[..., Parser]) -> None:
@@ -76,14 +77,18 @@ def _datasets(options: argparse.Namespace) -> dict[str, Any]:
 def _curate(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.data.curation import Rule, curate
 
+    if 0 < options.max_images < options.min_images:
+        raise UsageError(f"--min-images {options.min_images} must be not above --max-images {options.max_images}")
     rule = Rule(tuple(options.domain), options.classes, options.min_images, options.max_images, options.seed)
-    curated = watched(curate(chosen_source(options), rule, options.out, options.keep_copies))
+    source = chosen_source(options)
+    spare(options.out, [source.spec])
+    curated = watched(curate(source, rule, options.out, options.keep_copies))
     for entry in curated.refused:
         say(options, f"  {entry.path}: {entry.reason}")
     say(options, f"{'domain':32}{'classes':>9}{'images':>10}{'smallest':>10}{'median':>8}{'largest':>9}")
     for name, row in curated.domains.items():
         sizes = f"{row.classes:9,}{row.images:10,}{row.smallest:10,}{row.median:8g}{row.largest:9,}"
         say(options, f"{(name or 'no domain')[:31]:32}{sizes}")
-    counts = f"{curated.images:,} images of {curated.classes:,} classes"
-    say(options, f"{counts} in {curated.path}; {curated.copies:,} copies left out")
+    counts = f"{plural(curated.images, 'image')} of {plural(curated.classes, 'class')}"
+    say(options, f"{counts} in {curated.path}; {plural(curated.copies, 'copy')} left out")
     return asdict(curated)

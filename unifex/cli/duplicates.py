@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import PAGE, TABLE, Parser
-from unifex.cli.shared import chosen_embedder, library, say, write
+from unifex.cli.options import OF_GALLERY, PAGE, TABLE, Parser
+from unifex.cli.shared import chosen_embedder, library, say, spare, write
 from unifex.core.console import watched
 from unifex.core.text import plural
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
-    duplicates = command("duplicates", _duplicates, "list the near-copies in a gallery, and keep one of each group")
+    duplicates = command(
+        "duplicates", _duplicates, "list the near-copies in a gallery, and keep one of each group", model=OF_GALLERY
+    )
     duplicates.share("--gallery", "--level")
     duplicates.add_argument("--csv", type=TABLE, metavar="FILE", help="write the groups, a line an item")
     duplicates.add_argument("--out", type=PAGE, metavar="FILE.html", help="the groups as one page to mail")
@@ -34,6 +36,7 @@ def _duplicates(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.duplicates import LEVELS
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
+    spare(options.csv, (source.spec for source in gallery.sources()))
     groups = watched(copy_groups(gallery, options.level))
     if options.csv:
         write(options.csv, as_csv(groups))

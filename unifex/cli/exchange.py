@@ -8,14 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import Parser, on_disk, plain_path
-from unifex.cli.shared import adding_to, chosen_embedder, library, refuse, say
+from unifex.cli.options import TO_ADD, Parser, on_disk, plain_path
+from unifex.cli.shared import adding_to, chosen_embedder, library, refuse, say, spare
 from unifex.core.console import watched
 from unifex.core.files import check_suffix
 from unifex.core.text import plural, size
 
 if TYPE_CHECKING:
-    from unifex.core.progress import Work
     from unifex.gallery.clip_retrieval import Moved
 
 
@@ -34,7 +33,12 @@ def add_commands(command: Callable[..., Parser]) -> None:
     unpacked.add_argument("source", type=on_disk, metavar="FILE.zip|hf:OWNER/NAME")
     unpacked.share("--gallery", help="name of the new gallery")
 
-    clip = command("clip", _clip, "clip-retrieval's layout (img_emb_N.npy + metadata_N.parquet): read it, or write it")
+    clip = command(
+        "clip",
+        _clip,
+        "clip-retrieval's layout (img_emb_N.npy + metadata_N.parquet): read it, or write it",
+        model=TO_ADD,
+    )
     clip.add_argument("folder", type=plain_path)
     clip.share("--gallery", help="to add to (its --model must have made the embeddings)")
     clip.add_argument("--images", type=Path, metavar="DIR", help="where its images lie, if not in the folder")
@@ -58,9 +62,9 @@ def _pack(options: argparse.Namespace) -> dict[str, Any]:
         address = watched(bundle.push(gallery, repo, options.images, not options.public, searches, options.places))
         say(options, f"gallery '{gallery.name}' is at {address}")
         return {"gallery": gallery.name, "address": address, "private": not options.public}
-    packed = watched(
-        bundle.pack(gallery, check_suffix(Path(options.out), ".zip"), options.images, searches, options.places)
-    )
+    out = check_suffix(Path(options.out), ".zip")
+    spare(out, (source.spec for source in gallery.sources()))
+    packed = watched(bundle.pack(gallery, out, options.images, searches, options.places))
     told = f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}"
     say(options, told + (f", with {plural(packed.searches, 'saved search')}" if packed.searches else ""))
     return {"gallery": gallery.name, **asdict(packed)}
@@ -88,7 +92,7 @@ def _clip(options: argparse.Namespace) -> dict[str, Any]:
         return import_embeddings(options, options.folder, pictures=options.images)
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     work = clip_retrieval.write(gallery, options.folder, options.features, options.dim, options.places, options.replace)
-    return _moved(options, work, "written to")
+    return _moved(options, watched(work), "written to")
 
 
 def import_embeddings(
@@ -100,11 +104,10 @@ def import_embeddings(
     clip_retrieval.shards(folder)  # a wrong folder is told before a model is loaded
     with adding_to(options, store) as gallery:
         work = clip_retrieval.import_embeddings(folder, gallery, pictures)
-        return _moved(options, work, "added, {pictures:,} with their image, to")
+        return _moved(options, watched(work, goes_on=True), "added, {pictures:,} with their image, to")
 
 
-def _moved(options: argparse.Namespace, work: Work[Moved], what: str) -> dict[str, Any]:
-    moved = watched(work)
+def _moved(options: argparse.Namespace, moved: Moved, what: str) -> dict[str, Any]:
     said = what.format(pictures=moved.pictures)
-    say(options, f"{moved.rows:,} rows of {moved.dim} values {said} {moved.path}")
+    say(options, f"{plural(moved.rows, 'row')} of {moved.dim} values {said} {moved.path}")
     return asdict(moved)

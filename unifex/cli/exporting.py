@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.filtering import add_filters, chosen_filters
-from unifex.cli.options import Parser
-from unifex.cli.shared import chosen_embedder, library, say
+from unifex.cli.options import OF_GALLERY, Parser, UsageError
+from unifex.cli.shared import chosen_embedder, library, say, spare
 from unifex.core.console import watched
-from unifex.core.errors import UnifexError
 from unifex.core.files import check_suffix
 from unifex.core.text import plural, size
 
@@ -30,7 +29,10 @@ IMAGES = ("originals", "only-originals", "thumbnails")
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     export = command(
-        "export-gallery", _export, "write a gallery, or some of its items, as other programs read it (docs/exports.md)"
+        "export-gallery",
+        _export,
+        "write a gallery, or some of its items, as other programs read it (docs/exports.md)",
+        model=OF_GALLERY,
     )
     export.add_argument("gallery")
     export.add_argument("--to", required=True, choices=TO, metavar="FORMAT", help=f"one of {', '.join(TO)}")
@@ -57,11 +59,13 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
 
     format = format_named(options.to)
     if options.images and not format.images:
-        raise UnifexError(f"--images is nothing for --to {format.name}, which holds no image files")
-    out = check_suffix(Path(options.out), *filter(None, [format.suffix]))
+        raise UsageError(f"--images is nothing for --to {format.name}, which holds no image files")
+    to_hub = options.out.startswith("hf:")
+    out = Path(options.out) if to_hub else check_suffix(Path(options.out), *filter(None, [format.suffix]))
     gallery = library(options).get(options.gallery, chosen_embedder(options))
+    spare(out, (source.spec for source in gallery.sources()))
     selection = _selection(options, gallery)
-    if options.out.startswith("hf:"):
+    if to_hub:
         return _push(options, selection, format)
     exported = watched(export(selection, format, out, options.replace))
     _tell(options, gallery, exported)
@@ -99,7 +103,7 @@ def _push(options: argparse.Namespace, selection: Selection, format: Format) -> 
 
     repo = options.out.removeprefix("hf:")
     if format.name != "dataset":
-        raise UnifexError("what goes to the hub is a data set: --to dataset")
+        raise UsageError("what goes to the hub is a data set: --to dataset")
     hub.check_name(repo)
     with tempfile.TemporaryDirectory(prefix="unifex-export-") as scratch:
         exported = watched(export(selection, format, Path(scratch) / "dataset"))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import TABLE, Parser
-from unifex.cli.shared import chosen_embedder, library, say, write
+from unifex.cli.options import OF_GALLERY, TABLE, Parser, UsageError
+from unifex.cli.shared import chosen_embedder, library, say, spare, write
 from unifex.core.errors import UnifexError
 from unifex.core.text import plural, size
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     command("galleries", _galleries, "list the galleries")
-    info = command("info", _info, "show what is in a gallery")
+    info = command("info", _info, "show what is in a gallery", model=OF_GALLERY)
     info.add_argument("gallery")
     store = command("store", _store, "search a gallery's vectors in FAISS or in Milvus from now on")
     store.add_argument("gallery")
@@ -76,9 +76,18 @@ def _info(options: argparse.Namespace) -> dict[str, Any]:
         "sources": [source.spec for source in gallery.sources()],
         "index": {"kind": index.title, "exact": index.exact, "recall_at_10": index.recall},
     }
-    for name, value in answer.items():
-        say(options, f"{name:12} {value}")
+    for name, value in (answer | {"bytes": size(facts.bytes), "index": index.title}).items():
+        say(options, f"{name:12} {_readable(value)}")
     return answer
+
+
+def _readable(value: object) -> str:
+    """A fact as people read it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name or 'none'} {_readable(count)}" for name, count in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _store(options: argparse.Namespace) -> dict[str, Any]:
@@ -94,7 +103,8 @@ def _remove(options: argparse.Namespace) -> dict[str, Any]:
     gallery = library(options).get(options.gallery)
     with gallery.write() as writer:
         done = changing.remove(gallery, writer, _ids_of(gallery, options.paths, dropped=True))
-    say(options, f"{done.sentence if done.left_out else f'{done.removed} removed'}, {len(gallery)} left")
+    told = done.sentence if done.left_out else f"{plural(done.removed, 'item')} removed"
+    say(options, f"{told}, {len(gallery):,} left")
     return {"gallery": gallery.name, "removed": done.removed, "left_out": done.left_out, "items": len(gallery)}
 
 
@@ -105,7 +115,7 @@ def _tag(options: argparse.Namespace) -> dict[str, Any]:
     if options.tag:
         names = tags.parse(options.tag)
         if not options.paths:
-            raise UnifexError(f"name the items that '{options.tag}' is for")
+            raise UsageError(f"name the items that '{options.tag}' is for")
         with gallery.write() as writer:
             (writer.untag if options.remove else writer.tag)(_ids_of(gallery, options.paths), names)
     counted = gallery.tags()
@@ -128,6 +138,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.corrections import as_csv, distinct, drop, relabel, same
 
     gallery = library(options).get(options.gallery)
+    spare(options.out, (source.spec for source in gallery.sources()))
     item = gallery.item_at
     said = [relabel(item(path), label) for path, label in options.relabel]
     said += [drop(item(path)) for path in options.drop]
@@ -157,7 +168,7 @@ def _forget(options: argparse.Namespace) -> dict[str, Any]:
 
     gallery = library(options).get(options.gallery)
     removed = forget(gallery, options.source)
-    say(options, f"'{options.source}' is forgotten: {plural(removed, 'item')} removed, {len(gallery)} left")
+    say(options, f"'{options.source}' is forgotten: {plural(removed, 'item')} removed, {len(gallery):,} left")
     return {"gallery": gallery.name, "source": options.source, "removed": removed, "items": len(gallery)}
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from unifex.cli import exchange
-from unifex.cli.options import Parser, on_disk, plain_path
+from unifex.cli.options import OF_ITSELF, TO_ADD, Parser, UsageError, on_disk, plain_path
 from unifex.cli.shared import adding_to, chosen_source, embedder, reading, refuse, say
 from unifex.core import ranges
 from unifex.core.console import watched
-from unifex.core.errors import UnifexError
 from unifex.core.files import check_suffix, write_atomically_with
 from unifex.core.text import duration, plural
 from unifex.data import sources
@@ -21,7 +20,7 @@ from unifex.data import sources
 
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
-    index = command("index", _index, "build or update a gallery from images")
+    index = command("index", _index, "build or update a gallery from images", model=TO_ADD)
     index.add_argument("source", nargs="?", type=on_disk, help=sources.forms())
     index.epilog = " ".join(kind.sentence for kind in sources.SOURCES if kind.form)
     index.add_argument(
@@ -36,7 +35,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     index.add_argument("--poll", action="store_true", help="with --watch: look by itself, as on network drives")
     index.add_argument("--quiet", type=ranges.QUIET, help="with --watch: seconds of rest (default: 2)")
 
-    embed = command("embed", _embed, "write the embeddings of images to a file")
+    embed = command("embed", _embed, "write the embeddings of images to a file", model=OF_ITSELF)
     further = "with --engine ray also .tar and .parquet files, and s3://..."
     embed.add_argument("source", type=on_disk, help=f"{sources.forms()}; {further}")
     embed.share("--exclude", "--follow-links", "--frames")
@@ -49,7 +48,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
 
 def _index(options: argparse.Namespace) -> dict[str, Any]:
     if bool(options.source) == bool(options.from_embeddings):
-        raise UnifexError("give a source, or --from-embeddings DIR")
+        raise UsageError("give a source, or --from-embeddings DIR")
     if not options.watch:
         refuse(options, "this is for --watch", "poll", "quiet")
     if options.from_embeddings:
@@ -66,16 +65,16 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
     if not (options.prune or options.prune_all):
         require_items(source)
     with adding_to(options, options.store) as gallery:
-        report = watched(index(gallery, source, options.prune, options.prune_all, options.rehash))
+        report = watched(index(gallery, source, options.prune, options.prune_all, options.rehash), goes_on=True)
     for refused in report.failed:
         say(options, f"  {refused.path}: {refused.reason}")
     for remark in report.remarks:
         say(options, f"  {remark}")
     say(
         options,
-        f"gallery '{report.gallery}': {report.items} items, {report.added} added, {report.skipped} unchanged, "
-        f"{report.moved} moved, {report.relabelled} relabelled, {report.removed} removed, "
-        f"{len(report.failed)} refused, in {duration(report.seconds)}",
+        f"gallery '{report.gallery}': {plural(report.items, 'item')}, {report.added:,} added, "
+        f"{report.skipped:,} unchanged, {report.moved:,} moved, {report.relabelled:,} relabelled, "
+        f"{report.removed:,} removed, {len(report.failed):,} refused, in {duration(report.seconds)}",
     )
     if report.missing:
         say(options, f"{plural(report.missing, 'item')} of this source cannot be found there; --prune removes such")
@@ -96,11 +95,11 @@ def _embed_on_ray(options: argparse.Namespace) -> dict[str, Any]:
     model = embedder(options)
     dim = options.dim and model.neck.check_dim(options.dim)
     work = ray_embedding.embed(options.source, options.out, model, dim, options.address, reading(options))
-    written = watched(work)
+    written = watched(work, goes_on=True)
     for refused in written.failed:
         say(options, f"  {refused.path}: {refused.reason}")
-    shards = f"{plural(written.shards, 'shard')} ({written.kept} were there)"
-    say(options, f"{written.images:,} images in {shards} below {written.out}, {len(written.failed)} refused")
+    shards = f"{plural(written.shards, 'shard')} ({written.kept:,} were there)"
+    say(options, f"{plural(written.images, 'image')} in {shards} below {written.out}, {len(written.failed):,} refused")
     return asdict(written)
 
 
@@ -129,9 +128,12 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
         arrays["extra"] = np.array([record.labels.row[3] for record in records], str)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically_with(out, lambda file: np.savez(file, **arrays, embedding=snapshot.embeddings))
-    say(options, f"{len(records)} embeddings of {dim} values in {options.out}, {len(report.failed)} images refused")
+    say(
+        options,
+        f"{plural(len(records), 'embedding')} of {dim} values in {out}, {plural(len(report.failed), 'image')} refused",
+    )
     return {
-        "out": options.out,
+        "out": str(out),
         "items": len(records),
         "dim": dim,
         "failed": [asdict(refused) for refused in report.failed],

@@ -11,6 +11,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+from unifex import __version__
 from unifex.cli import (
     data,
     duplicates,
@@ -25,8 +26,9 @@ from unifex.cli import (
     settings,
     training,
 )
-from unifex.cli.options import Parser
+from unifex.cli.options import Parser, UsageError
 from unifex.core import console
+from unifex.core.system import interrupted_once
 
 EXAMPLES = """examples:
   python -m unifex index photos/ --gallery holiday
@@ -37,13 +39,18 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    return console.run(lambda: _run(arguments), "what was done is kept, the same command goes on from here")
+    with interrupted_once():
+        return console.run(lambda: _run(arguments), "nothing is left half done, the same command begins anew")
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
-        answer = options.run(options)  # what libraries print is no part of the answer
+        try:
+            answer = options.run(options)  # what libraries print is no part of the answer
+        except UsageError as error:
+            print(options.parser.sentence(str(error)), file=sys.stderr)
+            return 2
     if options.json and answer is not None:
         console.print_json(answer)
     return 0
@@ -56,13 +63,14 @@ def _parser() -> Parser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"UniFEx {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, run, help: str) -> Parser:
+    def command(name: str, run, help: str, model: str = "") -> Parser:
         added = commands.add_parser(name, help=help, description=help)
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, parser=added)
         added.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-        settings.add_options(added, everywhere_only=True)
+        settings.add_options(added, everywhere_only=True, model=model)
         return added
 
     for group in (

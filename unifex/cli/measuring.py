@@ -6,20 +6,25 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from unifex.cli.options import PAGE, Parser
+from unifex.cli.options import OF_GALLERY, PAGE, Parser
 from unifex.cli.shared import chosen_embedder, library, say, write
 from unifex.core.console import watched
-from unifex.core.text import size
+from unifex.core.text import plural, size
 
 
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     from unifex.evaluation.protocols import PROTOCOLS
 
-    evaluate = command("evaluate", _evaluate, "measure how well a gallery finds what belongs together (mMP@5 and more)")
+    evaluate = command(
+        "evaluate",
+        _evaluate,
+        "measure how well a gallery finds what belongs together (mMP@5 and more)",
+        model=OF_GALLERY,
+    )
     evaluate.share("--gallery", "--dim")
     ways = "; ".join(f"{name}: {protocol.sentence}" for name, protocol in PROTOCOLS.items())
-    evaluate.add_argument("--protocol", default="auto", help=f"{ways} (default auto)")
+    evaluate.add_argument("--protocol", choices=tuple(PROTOCOLS), default="auto", help=f"{ways} (default auto)")
     evaluate.share("--seed", help="of the queries that are drawn")
     evaluate.add_argument("--copies", action="store_true", help="byte-identical copies count as hits (leave-one-out)")
     evaluate.share("--rerank", help="re-rank by the neighbourhood, beside plain search")
@@ -28,7 +33,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     )
     evaluate.add_argument("--labels", action="store_true", help="with --json: every label's figures, too")
 
-    map_ = command("map", _map, "write a map of a gallery as one HTML page")
+    map_ = command("map", _map, "write a map of a gallery as one HTML page", model=OF_GALLERY)
     map_.share("--gallery")
     map_.share("--out", type=PAGE, help="FILE.html")
     map_.add_argument("--thumbnails", action="store_true", help="put every item's thumbnail into the page")
@@ -44,7 +49,9 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     protocol = EvalProtocol(options.protocol, options.seed, options.copies)
     assessment = watched(compare(gallery, protocol, options.dim, options.rerank, options.compare))
     main = assessment.main
-    protocol = f"{main.split.protocol.kind}, {main.queries:,} queries among {len(main.split.items):,} items"
+    protocol = (
+        f"{main.split.protocol.kind}, {plural(main.queries, 'query')} among {plural(len(main.split.items), 'item')}"
+    )
     say(options, f"{gallery.name}: {protocol}, {main.skipped:,} without a relevant item left out\n")
     for remark in assessment.remarks:
         say(options, f"Note: {remark}\n")
@@ -72,5 +79,5 @@ def _map(options: argparse.Namespace) -> dict[str, Any]:
     maps = [watched(project(gallery, model, options.refresh)) for model in models]
     text = page.page(gallery, *maps, thumbnails=options.thumbnails)
     write(options.out, text)
-    say(options, f"{len(maps[0].ids):,} items in {options.out}, {size(len(text.encode()))}")
+    say(options, f"{plural(len(maps[0].ids), 'item')} in {options.out}, {size(len(text.encode()))}")
     return {"out": str(options.out), "items": len(maps[0].ids), "models": [m.model for m in maps], "bytes": len(text)}

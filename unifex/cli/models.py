@@ -8,10 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import Parser
+from unifex.cli.options import OF_ITSELF, Parser, UsageError
 from unifex.cli.shared import embedder, model_name, say
 from unifex.core.console import watched
-from unifex.core.errors import UnifexError
 from unifex.core.files import check_suffix
 from unifex.core.text import command, size
 
@@ -27,7 +26,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
     download = command("download", _download, "fetch a backbone's weights from the Hugging Face hub")
     download.add_argument("backbone", help="a name of `backbones`, timm:NAME, open_clip:NAME:PRETRAINED, hf-hub:REPO")
 
-    export = command("export", _export, "write a model as one file that needs nothing of this program")
+    export = command("export", _export, "write a model as one file that needs nothing of this program", model=OF_ITSELF)
     export.add_argument("--format", choices=("torchscript", "onnx", "safetensors"), help="default: by --out")
     export.share("--out", help="FILE.pt, FILE.onnx, a folder for safetensors, or hf:OWNER/NAME")
     export.share("--public")
@@ -113,7 +112,7 @@ def _push(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models.embedder import find_model
 
     if options.format not in (None, "safetensors"):
-        raise UnifexError("a model goes to the hub as safetensors; give no --format")
+        raise UsageError("a model goes to the hub as safetensors; give no --format")
     model = embedder(options)
     card = find_model(model_name(options), options.library / "models") / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# {model.name}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
 import os
 import re
@@ -51,10 +52,7 @@ def new_file(*suffixes: str) -> Callable[[str], Path]:
     """The argparse type of a file to write, whose name ends with one of these, if with any."""
 
     def path(given: str) -> Path:
-        try:
-            return check_suffix(Path(place(given)), *suffixes)
-        except UnifexError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+        return check_suffix(Path(place(given)), *suffixes)
 
     return path
 
@@ -62,6 +60,11 @@ def new_file(*suffixes: str) -> Callable[[str], Path]:
 PAGE = new_file(".html", ".htm")
 TABLE = new_file(".csv")
 
+
+# What --model is for a command that has it.
+OF_GALLERY = "see the gallery with this model (or UNIFEX_MODEL; default: its own)"
+TO_ADD = "model of the gallery (or UNIFEX_MODEL; default: its own, the bundled one for a new gallery)"
+OF_ITSELF = "the model (or UNIFEX_MODEL; default: the bundled one)"
 
 SHARED: dict[str, dict[str, Any]] = {
     "--gallery": {"required": True, "help": "name of the gallery"},
@@ -106,6 +109,10 @@ RENAMED = {
 }
 
 
+class UsageError(UnifexError):
+    """A command line that means nothing: options that do not go together, or lack something."""
+
+
 class Parser(argparse.ArgumentParser):
     """Wrong usage is one sentence on stderr and exit code 2. Options may stand anywhere."""
 
@@ -116,7 +123,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Called by ``argparse`` for whatever is wrong."""
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
+        self.exit(2, f"{self.sentence(message)}\n")
+
+    def sentence(self, message: str) -> str:
+        """Of whatever is wrong."""
+        return f"{self.prog}: {message} ({self.prog} --help lists the options)"
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """As ``argparse`` does; what the program itself says no to is wrong usage as well."""
+        try:
+            return super()._get_value(action, arg_string)
+        except UnifexError as error:
+            raise argparse.ArgumentError(action, str(error)) from error
 
     def add_subparsers(self, **settings: Any) -> Any:
         """As ``argparse`` does; what follows a command is looked at by its own parser."""
@@ -133,9 +151,20 @@ class Parser(argparse.ArgumentParser):
         given = list(sys.argv[1:] if args is None else args)
         end = given.index("--") if "--" in given else len(given)
         now = list(map(self._as_now, given[:end]))
+        if not self._subparsers:
+            self._check_known(now)
         return super().parse_known_args(
             now + given[end:] if self._subparsers else self._sorted(now, given[end + 1 :]), namespace
         )
+
+    def _check_known(self, given: list[str]) -> None:
+        """A misspelt option is what is told, before what is missing without it."""
+        known = list(self._option_string_actions)
+        for option in filter(_is_option, given):
+            name = option.partition("=")[0] if option.startswith("--") else option[:2]
+            if not any(one == name or (name.startswith("--") and one.startswith(name)) for one in known):
+                alike = difflib.get_close_matches(name, known, 1)
+                self.error(f"there is no option {name}{f', but {alike[0]}' if alike else ''}")
 
     def _sorted(self, given: list[str], positional: list[str]) -> list[str]:
         """Options first: ``argparse`` takes all that is optional as left out as soon as an option follows."""

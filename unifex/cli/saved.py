@@ -6,9 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import Parser
+from unifex.cli.options import Parser, UsageError
 from unifex.cli.shared import library, refuse, say
-from unifex.core.errors import UnifexError
 from unifex.core.text import plural
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def _saved(options: argparse.Namespace) -> dict[str, Any]:
     searches = SavedSearches(galleries, gallery)
     if options.name is None:
         if options.rename or options.delete:
-            raise UnifexError("name the saved search that is to be renamed or deleted")
+            raise UsageError("name the saved search that is to be renamed or deleted")
         return {"gallery": gallery.name, "saved": [_listed(options, gallery, one) for one in searches.all()]}
     saved = searches.get(options.name)
     if options.rename:
@@ -51,7 +50,7 @@ def _saved(options: argparse.Namespace) -> dict[str, Any]:
     hits = saved.find(gallery).hits
     searches.see(saved.id, last)
     new = [saved.is_new(hit) for hit in hits]
-    say(options, f"{saved.name}: {plural(len(hits), 'hit')}, {sum(new)} new")
+    say(options, f"{saved.name}: {plural(len(hits), 'hit')}, {sum(new):,} new")
     for hit, is_new in zip(hits, new):
         say(options, f"{hit.rank:4d}  {hit.score:.3f}  {hit.path}{'  new' if is_new else ''}")
     found = [{**hit.as_json(), "new": is_new} for hit, is_new in zip(hits, new)]

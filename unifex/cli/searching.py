@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.filtering import add_filters, chosen_filters
-from unifex.cli.options import PAGE, Parser, on_disk
+from unifex.cli.options import OF_GALLERY, PAGE, Parser, UsageError, on_disk
 from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core import ranges
 from unifex.core.console import watched
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
-    search = command("search", _search, "find the items of a gallery that look like an image")
+    search = command("search", _search, "find the items of a gallery that look like an image", model=OF_GALLERY)
     search.add_argument("images", nargs="*", type=on_disk, metavar="IMAGE")
     search.add_argument("--text", default="", help="search with words, where the backbone knows some; also with images")
     search.add_argument(
@@ -93,7 +93,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 
     given = tuple(_query(image) for image in options.images)
     if not (given or options.text or options.item or options.more):
-        raise UnifexError("give an image, --text or --more")
+        raise UsageError("give an image, --item, --text or --more")
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     rate = None if options.false_accept_rate is None else options.false_accept_rate / 100
     filters = chosen_filters(options, min_score=options.min_score, false_accept_rate=rate)
@@ -109,7 +109,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
             part = _part(options, gallery, query, result, filters)
             result = part.result if part else result
         except ImageError as error:
-            raise ImageError(f"{name}: {error}") from error
+            raise ImageError(f"{name}: {str(error).removeprefix(f'{Path(name).name}: ')}") from error
         results.append(_as_json(name, result) | ({"box": str(part.region)} if part else {}))
         if part:
             say(options, f"{name}: a part is found far better than the whole; searched with it, --box {part.region}")
@@ -135,9 +135,9 @@ def _write_page(options: argparse.Namespace, gallery: Gallery, found: list[tuple
 def _check_savable(options: argparse.Namespace, queries: int) -> None:
     """Raises ``UnifexError``."""
     if queries > 1:
-        raise UnifexError("--save keeps one search: give one image, or --together where all show one thing")
+        raise UsageError("--save keeps one search: give one image, or --together where all show one thing")
     if options.dim:
-        raise UnifexError("a search is saved at the gallery's own --dim; leave it out")
+        raise UsageError("a search is saved at the gallery's own --dim; leave it out")
 
 
 def _save(options: argparse.Namespace, gallery: Gallery, query: Query, filters: Filters) -> None:
@@ -199,7 +199,8 @@ def _as_json(name: str, result: SearchResult) -> dict[str, Any]:
 
 
 def _tell(options: argparse.Namespace, name: str, result: SearchResult) -> None:
-    say(options, f"{name}: {len(result.hits)} hits in {result.searched:,} items ({result.model}, {result.index})")
+    found = f"{plural(len(result.hits), 'hit')} in {plural(result.searched, 'item')}"
+    say(options, f"{name}: {found} ({result.model}, {result.index})")
     if result.out_of_gallery:
         say(options, "      probably not in this gallery: nothing is alike enough")
     for hit in result.hits:

@@ -86,7 +86,7 @@ class Settings:
     library: Path = _option(Path("indexes"), "folder of galleries and trained models", type=_folder, everywhere=True)
     model: str | None = _option(
         None, "model to index and search with", otherwise=f"the gallery's, {DEFAULT_MODEL} for a new one",
-        type=_model, everywhere=True,
+        type=_model,
     )  # fmt: skip
     data: Path | None = _option(None, "folder of public data sets (M4D-35k and its peers)", type=_folder)
     gallery: str = _option("", "gallery to open first, or a source to index and open")
@@ -120,15 +120,17 @@ class Settings:
     language: str = _option(ENGLISH, f"language of the page: {', '.join([*languages(), AUTO])}", type=check_language)
 
 
-def add_options(parser: Parser, everywhere_only: bool = False) -> None:
-    """Add an option for every setting, or only for those that every command shares."""
+def add_options(parser: Parser, everywhere_only: bool = False, model: str = "") -> None:
+    """Add an option for every setting, or only for those that every command shares, and for the ``model`` where a
+    command says what it is there."""
     for setting in fields(Settings):
-        if everywhere_only and not setting.metadata.get("everywhere"):
+        told = model if setting.name == "model" else ""
+        if everywhere_only and not (told or setting.metadata.get("everywhere")):
             continue
         kind, option = setting.metadata.get("type", str), f"--{setting.name.replace('_', '-')}"
         default = _default(parser, option, kind, setting.default)
         said = setting.metadata.get("otherwise") or setting.default or "none"
-        text = f"{setting.metadata['help']} (or {variable_of(option)}; default: {said})"
+        text = told or f"{setting.metadata['help']} (or {variable_of(option)}; default: {said})"
         if kind is _switch:
             parser.add_argument(option, action="store_true", default=default, help=text)
         else:
@@ -158,10 +160,7 @@ def read_settings(arguments: Sequence[str] | None = None) -> Settings:
     """
     parser = Parser(prog="python app.py", description="UniFEx: a visual search engine of your images.")
     add_options(parser)
-    try:
-        values = vars(parser.parse_args(arguments))
-    except UnifexError as error:
-        raise SystemExit(f"{parser.prog}: {error}") from None
+    values = vars(parser.parse_args(arguments))
     if os.environ.get("SPACE_ID"):
         values.update(public=True, host=os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0"))
         values["trusted_proxy"] = values["trusted_proxy"] or SPACE_PROXIES

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unifex.cli.options import UsageError
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically
+from unifex.data.locations import path_of
 
 if TYPE_CHECKING:
     from unifex.data.item import Options, Source
@@ -74,11 +76,19 @@ def adding_to(options: argparse.Namespace, store: str | None) -> Iterator[Galler
 
 
 def refuse(options: argparse.Namespace, why: str, *names: str) -> None:
-    """Raises ``UnifexError`` where one of these options was given, which is nothing here; for those without a default
+    """Raises ``UsageError`` where one of these options was given, which is nothing here; for those without a default
     of their own."""
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, False, "", [])]
     if given:
-        raise UnifexError(f"{', '.join(given)}: {why}")
+        raise UsageError(f"{', '.join(given)}: {why}")
+
+
+def spare(out: Path | None, sources: Iterable[str]) -> None:
+    """Raises ``UnifexError`` where what is to be written would take the place of what images were read from."""
+    for spec in sources if out and out.is_file() else ():
+        place = path_of(spec)
+        if out and place and place.is_file() and place.samefile(out):
+            raise UnifexError(f"'{out}' is what images are read from, and it stays: write to another file")
 
 
 def write(out: Path, text: str) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import Parser
+from unifex.cli.options import OF_GALLERY, Parser, UsageError
 from unifex.cli.shared import chosen_embedder, library, refuse, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
-from unifex.core.text import command, duration
+from unifex.core.text import command, duration, plural
 
 if TYPE_CHECKING:
     from unifex.models.embedder import Embedder
@@ -25,7 +25,12 @@ def add_commands(command: Callable[..., Parser]) -> None:
     """Add their parsers; ``command`` makes one."""
     from unifex.training.config import FEW_IMAGES, PRESETS, SETTINGS
 
-    train = command("train", _train, "teach a neck what a gallery's labels say, and measure it on classes it never saw")
+    train = command(
+        "train",
+        _train,
+        "teach a neck what a gallery's labels say, and measure it on classes it never saw",
+        model=OF_GALLERY,
+    )
     train.share("--gallery", "--save")
     train.add_argument(
         "--preset", choices=PRESETS,
@@ -98,10 +103,12 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
             train(
                 gallery, options.save, config, hold_out,
                 finish=finish, from_disk=from_disk, processes=processes, on_epoch=log,
-            )
+            ),
+            goes_on=True,
         )  # fmt: skip
     data = result.data
-    say(options, f"{result.model}: {len(data.train):,} images of {data.classes:,} classes, {duration(result.seconds)}")
+    learned = f"{plural(len(data.train), 'image')} of {plural(data.classes, 'class')}"
+    say(options, f"{result.model}: {learned}, {duration(result.seconds)}")
     if not options.finish and result.config.init != config.init:
         say(options, "  it began with principal axes: the gallery's neck is none, or shorter than what was trained")
     for group in data.columns.lookalikes:
@@ -120,7 +127,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _config_of(options: argparse.Namespace, images: int) -> TrainConfig:
-    from unifex.training.config import PRESETS, SETTINGS, suited_preset
+    from unifex.training.config import PRESETS, SETTINGS, TrainConfigError, suited_preset
     from unifex.training.public_config import read_public_yaml
 
     asked = {key: text for key in SETTINGS if (text := getattr(options, key)) is not None}
@@ -129,10 +136,13 @@ def _config_of(options: argparse.Namespace, images: int) -> TrainConfig:
     elif not options.preset:
         options.preset = suited_preset(images, asked)
         if options.preset == "few":
-            say(options, f"preset 'few', as {images} labelled images are few: {PRESETS['few'].advice}")
+            say(options, f"preset 'few', as {plural(images, 'labelled image')} are few: {PRESETS['few'].advice}")
     config = read_public_yaml(options.config) if options.config else PRESETS[options.preset].config
-    config = config.updated(asked)
-    config.check_used(asked)
+    try:
+        config = config.updated(asked)
+        config.check_used(asked)
+    except TrainConfigError as error:
+        raise UsageError(str(error)) from error
     return config
 
 
@@ -149,6 +159,8 @@ def _import(options: argparse.Namespace) -> dict[str, Any]:
 
     models = options.library / "models"
     options.save = check_model_name(models, options.save)
+    if Path(options.file).is_dir():
+        raise UsageError(f"'{options.file}' is a folder: a model's is used as it lies there, --model {options.file}")
     if options.backbone:
         return _import_layer(options, models)
     if options.file.startswith("hf:"):

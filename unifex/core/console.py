@@ -9,6 +9,7 @@ import select
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from unifex.core.progress import Result, Step, Work, finish
@@ -16,20 +17,23 @@ from unifex.core.text import duration, explain
 
 # As shells say it of a program that Ctrl+C ended, and of one whose reader (`| head`) has gone.
 FAILED, STOPPED, UNREAD = 1, 130, 141
+KEPT = "what was done is kept, the same command goes on from here"
 
 
 def run(program: Callable[[], int], stopped: str) -> int:
-    """The exit code of a program: its own, or that of how it ended; after Ctrl+C it says what was ``stopped``.
+    """The exit code of a program: its own, or that of how it ended; after Ctrl+C it says what was ``stopped``, if the
+    ``KeyboardInterrupt`` does not say it.
 
     Nothing that is raised leaves it: each is a sentence on stderr, and a defect of the program has its traceback there.
     """
+    _lead_nowhere_what_is_closed()
     for stream in _streams():  # a name that the terminal's encoding does not have is printed in ASCII
         stream.reconfigure(errors="backslashreplace")
     try:
         try:
             code = program()
-        except KeyboardInterrupt:
-            print(f"\nunifex: stopped; {stopped}", file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            print(f"\nunifex: stopped; {str(stop) or stopped}", file=sys.stderr)
             code = STOPPED
         except Exception as error:
             if isinstance(error, BrokenPipeError) and _reader_has_gone():
@@ -54,12 +58,16 @@ def print_json(answer: dict[str, Any]) -> None:
     print(json.dumps(answer, ensure_ascii=encoding.lower().replace("-", "") != "utf8"))
 
 
-def watched(work: Work[Result]) -> Result:
+def watched(work: Work[Result], goes_on: bool = False) -> Result:
     """The result of long work, whose steps are told on stderr: over and over in one line of a terminal; to a log file
-    the first and the last of every stage that says more than counts."""
+    the first and the last of every stage that says more than counts. ``goes_on``: stopped, it keeps what it did."""
     line = _StepLine()
     try:
         return finish(work, line.show)
+    except KeyboardInterrupt as stop:
+        if goes_on:
+            raise KeyboardInterrupt(KEPT) from stop
+        raise
     finally:
         line.end()
 
@@ -102,6 +110,13 @@ def _line(step: Step) -> str:
     left = f"{duration(step.seconds_left)} left" if step.seconds_left else ""
     counts = " · ".join(part for part in (count if step.done or step.total else "", step.note, left) if part)
     return f"{step.stage}: {counts}" if step.stage and counts else step.stage or counts
+
+
+def _lead_nowhere_what_is_closed() -> None:
+    """A stream that a shell closed (``2>&-``): else the next file that is opened stands in its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 it is that from now on
 
 
 def _streams() -> list[io.TextIOWrapper]:

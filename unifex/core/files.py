@@ -107,10 +107,17 @@ def folder_in_place_of(path: Path) -> Iterator[Path]:
 
 
 def check_suffix(path: Path, *suffixes: str) -> Path:
-    """``path`` itself, where its name says nothing else than what is written to it: a file of one of the ``suffixes``
-    (``.csv``), or a folder where there are none. Raises ``UnifexError``. A name without an ending says nothing."""
+    """What is written is called so: a file of one of the ``suffixes`` (``.csv``), or a folder where there are none.
+
+    A name without an ending gets the first of them, so that nothing takes the place of a file of another kind; what is
+    no file (``/dev/stdout``) keeps its own. Raises ``UnifexError`` for a name that says something else.
+    """
     own = path.suffix.lower()
-    if own in suffixes or own not in _OF_FILES:
+    if own in suffixes or (path.exists() and not path.is_file()):
+        return path
+    if suffixes and not own[1:2].isalpha():  # a date or a version is no ending
+        return path.with_name(path.name + suffixes[0])
+    if not suffixes and own not in _OF_FILES:
         return path
     what = f"a {suffixes[0]} file" if suffixes else "a folder"
     right = path.with_suffix(suffixes[0] if suffixes else "").name

@@ -129,7 +129,7 @@ class Jobs:
         """A job of this owner. Raises :class:`JobError` for any other."""
         job = self._jobs.get(id)
         if job is None or job.owner != owner:
-            raise JobError(say("this job is not there any more; reload the page"))
+            raise JobError(say("this job is not there any more; the list of jobs has those that are"))
         return job
 
     def outcome(self, owner: str, kind: str, name: str | None = None) -> Job | None:

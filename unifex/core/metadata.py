@@ -96,7 +96,7 @@ def keywords(texts: Iterable[str]) -> tuple[str, ...]:
     found: dict[str, str] = {}
     for text in texts:
         for part in text.split(","):
-            word = " ".join(printable(part).split())
+            word = printable(" ".join(part.split()))  # where it breaks its line it has a space
             if word and len(word) <= LONGEST_KEYWORD:
                 found.setdefault(word.casefold(), word)
         if len(found) >= MOST_KEYWORDS:

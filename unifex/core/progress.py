@@ -13,6 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
+from unifex.core.system import interrupted_once
+
 WINDOW_SECONDS = 30.0  # the pace is that of so long: long enough not to jump, and it follows when work gets slower
 MARK_SECONDS = 1.0
 
@@ -41,8 +43,8 @@ Work = Generator[Step, None, Result]
 
 
 def finish(work: Work[Result], watch: Callable[[Step], None] | None = None) -> Result:
-    """The result of long work, waited for; ``watch`` is given every step."""
-    with closing(work):
+    """The result of long work, waited for; ``watch`` is given every step. Ctrl+C closes the work, once."""
+    with interrupted_once(), closing(work):
         while True:
             try:
                 step = next(work)

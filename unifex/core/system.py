@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ON_WINDOWS = os.name == "nt"
 WAIT_SECONDS, TRIES = 0.05, 40  # for a reader of a file that is to be replaced
@@ -46,6 +50,30 @@ def file_name(name: str) -> str:
         return name
     name = re.sub(r'[<>:"|?*\x00-\x1f]', "_", name).rstrip(". ") or "_"
     return f"_{name}" if is_device(name) else name
+
+
+@contextlib.contextmanager
+def interrupted_once() -> Iterator[None]:
+    """Ctrl+C ends the block, and pressed again while it ends it does nothing: what was done is being kept then.
+
+    Only the main thread hears of Ctrl+C, and a program that does so in a way of its own goes on doing it.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    presses: list[int] = []
+
+    def pressed(number: int, frame: Any) -> None:
+        presses.append(number)
+        if len(presses) == 1:
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, pressed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def memory_bytes() -> int | None:

@@ -92,12 +92,14 @@ def shortened(text: str, most: int = 60) -> str:
 
 
 def what_there_is(names: Iterable[str], wanted: str = "", none: str = "") -> str:
-    """``there are: a, b``, for a sentence that says no to ``wanted``; of many those alike: ``alike: a; 312 in all``."""
+    """``there are: a, b``, for a sentence that says no to ``wanted``; of many those alike: ``alike: a; 312 in all``,
+    where some are."""
     known = [name for name in names if name]
     if len(known) <= LISTED:
         return say("there are: {names}", names=", ".join(known) or none or say("none"))
-    alike = difflib.get_close_matches(wanted, known, LISTED, 0.4) or known[:LISTED]
-    return say("alike: {names}; {count:,} in all", names=", ".join(alike), count=len(known))
+    if alike := difflib.get_close_matches(wanted, known, LISTED, 0.4):
+        return say("alike: {names}; {count:,} in all", names=", ".join(alike), count=len(known))
+    return say("there are: {names} …; {count:,} in all", names=", ".join(known[:LISTED]), count=len(known))
 
 
 def plural(count: int, one: str, many: str = "") -> str:

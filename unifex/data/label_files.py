@@ -167,7 +167,9 @@ def _is_samples(document: Any) -> bool:
 
 def _samples(document: dict[str, Any], name: str) -> Iterator[Described]:
     """FiftyOneDataset: ``samples``, each with ``filepath``, ``tags`` and fields, of which one has its labels:
-    ``ground_truth``, or the first with labels."""
+    ``ground_truth``, or the first with labels. In one of ours ``columns`` says what fields are called otherwise."""
+    columns = document.get("columns")
+    renamed = columns if isinstance(columns, dict) else {}
     for number, sample in enumerate(document["samples"]):
         where = f"samples[{number}]"
         path = sample.get("filepath") if isinstance(sample, dict) else None
@@ -179,6 +181,7 @@ def _samples(document: dict[str, Any], name: str) -> Iterator[Described]:
         label, labels = most_of(_labels(fields[field]) if field else ())
         several = labels if field and fields[field]["_cls"] in _SEVERAL else ()
         said = said_outright(sample)
+        told = further(sample, ("filepath", "item_path", *said), lambda _: False)
         tags = [*texts_of(sample.get("tags"))]
         if said.get("split") in tags:
             tags.remove(said["split"])  # once: somebody may have given a tag of that name, too
@@ -188,7 +191,7 @@ def _samples(document: dict[str, Any], name: str) -> Iterator[Described]:
             said.get("label", label),
             said.get("domain", ""),
             said.get("split", ""),
-            extra=further(sample, ("filepath", "item_path", *said), lambda _: False),
+            extra={shown_name(text_of(renamed.get(name))) or name: text for name, text in told.items()},
             tags=(*tags, *several),
             notes=(f"its label is that of '{printable(field)[:MAX_NAME]}'",) if len(fields) > 1 else (),
         )

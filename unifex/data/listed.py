@@ -74,7 +74,8 @@ class ListedFiles:
                 named[item.uri] = row.where
                 yield item
             except OddRow as odd:
-                yield Skipped(printable(row.path)[:MAX_TEXT] or row.where, f"{row.where}: {odd}")
+                path = printable(row.path)[:MAX_TEXT]
+                yield Skipped(path, f"{row.where}: {odd}") if path else Skipped(row.where, str(odd))
         yield from skipped.refusals()
 
     def item(self, written: str, labels: Labels, told: tuple[str, ...] = ()) -> Item:

@@ -1,7 +1,7 @@
 """A CSV as a source of images: what people write in one is understood, and a row that is not is named with its line.
 
-A row is one line: a cell with a line break in it is refused, so that a quotation mark that somebody forgot costs its
-own line and swallows no others.
+A cell in quotation marks may go over several lines, and has spaces where they break; but a quotation mark that somebody
+forgot costs its own line and swallows no others.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ COLUMNS = {
     "tags": "tags",  # with commas between
 }
 KNOWN = {name: column for column, names in COLUMNS.items() for name in names.split()}
+_BREAK = re.compile(r"\s*[\r\n]\s*")
 _SEPARATOR = re.compile(r'"?sep=([^"\w])"?', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class _Row:
-    """``cells``: as many as the line has; ``reason``: why it has none that can be told apart."""
+    """``cells``: as many as it has, which begins in ``line``; ``reason``: why it has none that can be told apart."""
 
     line: int
     cells: list[str]
     reason: str = ""
 
     def said(self, place: int) -> str:
-        """In the cell at this place; empty where the line is shorter."""
-        return unguarded(self.cells[place].strip()) if place < len(self.cells) else ""
+        """In the cell at this place, on one line; empty where the row is shorter."""
+        return unguarded(_BREAK.sub(" ", self.cells[place].strip())) if place < len(self.cells) else ""
 
 
 class NoPathColumn(SourceError):
@@ -170,31 +171,41 @@ class Manifest:
                     if any(cell.strip() for cell in row):
                         yield _Row(number, row)
                 except CSVError as error:
-                    yield _Row(number, [], self._why_not(error, text, waiting, lines))
+                    yield self._longer(error, number, text, waiting, lines)
 
-    def _why_not(
-        self, error: CSVError, text: str, waiting: deque[tuple[int, str]], lines: Iterator[tuple[int, str]]
-    ) -> str:
-        """Why a line is no row. What follows in a cell with line breaks is taken from the lines that wait."""
+    def _longer(
+        self, error: CSVError, number: int, text: str, waiting: deque[tuple[int, str]], lines: Iterator[tuple[int, str]]
+    ) -> _Row:
+        """A row of several lines, of which a cell has the ends; else why the line is none. What follows is taken from
+        the lines that wait, and a line that names a file is a row of its own."""
         if "expected after" in str(error):
-            return "a quotation mark inside of a quoted cell; write it twice"
+            return _Row(number, [], "a quotation mark inside of a quoted cell; write it twice")
         if "unexpected end" not in str(error):
-            return f"it cannot be read ({error})"
+            return _Row(number, [], f"it cannot be read ({error})")
         while len(waiting) < MAX_JOINED and (line := next(lines, None)):
             waiting.append(line)
-        for count, (number, more) in enumerate(waiting, start=1):
+        for count, (_, more) in enumerate(waiting, start=1):
             text += more
-            if len(text) > MAX_LINE:
+            if len(text) > MAX_LINE or self._names_a_file(more):
                 break
             try:
-                if len(cells(text, self._delimiter)) > len(self._names):
-                    break
+                row = cells(text, self._delimiter)
             except CSVError:
                 continue
+            if len(row) > len(self._names):
+                break
             for _ in range(count):
                 waiting.popleft()
-            return f"a line break in a cell, which ends in line {number}; put the row into one line"
-        return "a quotation mark that opens a cell and is not closed; close it, or write it twice inside of quotes"
+            return _Row(number, row)
+        why = "a quotation mark that opens a cell and is not closed; close it, or write it twice inside of quotes"
+        return _Row(number, [], why)
+
+    def _names_a_file(self, line: str) -> bool:
+        try:
+            self._files.find(self._cell(_Row(0, cells(line, self._delimiter)), "path"))
+        except (CSVError, OddRow):
+            return False
+        return True
 
     # --- understanding -----------------------------------------------------------------------------------------------
 

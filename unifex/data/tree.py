@@ -28,6 +28,7 @@ from unifex.data.video import Video
 
 MANIFEST_NAME = "manifest.csv"
 GALLERY_FILES = ("gallery.json", "items.sqlite")  # a folder with both is a gallery
+EXPORT_MARK = ".unifex-export.json"  # in a folder that an export made, and of which nothing is to be told
 ARCHIVES = frozenset(".zip .tar .gz .tgz .7z .rar .bz2 .tbz2 .xz .txz .zst .lz .lzma .cab .iso .cbz .cbr .cb7".split())
 TABLES = frozenset((".csv", ".tsv"))
 LABEL_FILES = frozenset((".json", ".jsonl"))  # of other tools, which say what images are
@@ -179,6 +180,8 @@ class SkippedByReason:
 
     def add(self, path: str, reason: str) -> None:
         """One more. What lies in one folder comes one after the other, and counts as the folder."""
+        if posixpath.basename(path) == EXPORT_MARK:
+            return
         paths = self._paths.setdefault(reason, [])
         if not paths or paths[-1] != path:
             paths.append(path)

@@ -11,13 +11,12 @@ from pathlib import Path
 from unifex.core.files import folder_in_place_of, whole_file
 from unifex.core.language import say
 from unifex.core.progress import Work
+from unifex.data.tree import EXPORT_MARK as MARK
 from unifex.exports.format import Format
 from unifex.exports.names import MISSING
 from unifex.exports.selection import Selection, Tally
 from unifex.exports.targets import Folder, OneFile, Sent, SentZip, Target, size_of
 from unifex.gallery.errors import GalleryError
-
-MARK = ".unifex-export.json"  # in a folder that an export made, and another may replace
 
 
 @dataclass(frozen=True)

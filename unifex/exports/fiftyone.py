@@ -27,7 +27,9 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     """Images by path, and a sample for each: label, split and tags as tags, further columns as fields."""
     names, further = Names(), _fields(selection)
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as samples:
-        samples.write(b'{"samples": [')
+        renamed = {field: column for column, field in further.items() if field != column}
+        named = f'"columns": {json.dumps(renamed, ensure_ascii=False)}, ' if renamed else ""  # for who reads it back
+        samples.write(b'{%s"samples": [' % named.encode())
         for record, picture in selection.with_pictures(tally):
             name = f"data/{names.free(in_its_folders(record), picture.suffix)}"
             target.add(name, picture.data)

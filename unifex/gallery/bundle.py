@@ -328,7 +328,7 @@ def push(
     Raises ``HubError`` and ``GalleryError``.
     """
     hub.check_name(repo)
-    hub.check_reachable(repo)
+    hub.check_reachable(repo, hub.NOT_PUT, otherwise="")
     with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
         yield from pack(gallery, Path(scratch) / ON_HUB, images, searches, places)
         (Path(scratch) / "README.md").write_text(_card(gallery, repo), encoding="utf-8")

@@ -22,7 +22,7 @@ from unifex.core import images, thumbnails
 from unifex.core.files import whole_file, write_atomically
 from unifex.core.json_text import parse_json
 from unifex.core.language import to_say
-from unifex.core.metadata import PLACE
+from unifex.core.metadata import PLACE, keywords
 from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
 from unifex.core.vectors import l2_normalize
@@ -39,7 +39,7 @@ BATCH_ROWS = 4096
 PATH_COLUMNS = ("image_path", "path", "url", "key")
 KEPT_COLUMNS = (
     "label", "domain", "split", "caption", "sha256", "path", "width", "height", "bytes", "thumbnail", "extra",
-    "feature_length",
+    "feature_length", "tags",
 )  # fmt: skip
 _SHARD = re.compile(r"(img_emb|metadata)_(\d+)\.(npy|parquet)")
 _OURS = {b"unifex": b"gallery"}  # what a table says that `clip --write` wrote
@@ -67,9 +67,9 @@ def write(
     """Write a gallery's embeddings (``dim``: other than its own) or ``features``, L2 norm 1, float16, and its table.
 
     Columns of the table: image_path, label, domain, split, sha256, of features feature_length; where items have more,
-    extra, which is JSON. Where pictures were taken is in it with ``places``. Shards of a larger gallery that lie there
-    go at the end. Raises ``ItemsGone`` for what was removed meanwhile, and ``SourceError`` where shards lie that this
-    did not write, unless it is to ``replace`` them.
+    extra, which is JSON, and tags, which are lists. Where pictures were taken is in it with ``places``. Shards of a
+    larger gallery that lie there go at the end. Raises ``ItemsGone`` for what was removed meanwhile, and
+    ``SourceError`` where shards lie that this did not write, unless it is to ``replace`` them.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -96,6 +96,8 @@ def write(
         labels = [record.labels if places else record.labels.without(PLACE) for record in records]
         if any(said.extra for said in labels):
             columns["extra"] = [said.row[3] for said in labels]
+        if any(record.tags for record in records):
+            columns["tags"] = [list(record.tags) for record in records]
         if embeddings is None:
             vectors, columns["feature_length"] = _units(gallery.features(columns["sha256"]))
         else:
@@ -227,7 +229,7 @@ def _table(path: Path) -> list[dict[str, Any]]:
 def _embedded(row: dict[str, Any], vector: np.ndarray, folder: Path, pictures: Path | None) -> Embedded:
     """A row of somebody's table. Its texts, hash and thumbnail are checked, and only :func:`_its_picture` is opened."""
     place = printable(str(row["place"]))[:MOST_PATH]
-    labels = _labels(row, place)
+    labels, tags = _labels(row, place), _tags(row)
     vector = np.asarray(vector, np.float32) * _length(row, place)
     said = row.get("sha256")
     if said and not is_digest(said):
@@ -235,12 +237,12 @@ def _embedded(row: dict[str, Any], vector: np.ndarray, folder: Path, pictures: P
     if not np.isfinite(vector.astype(np.float16)).all():
         raise SourceError(f"the features of '{place}' are not finite numbers of 16 bits")
     if said and row.get("thumbnail"):
-        return _whole(row, vector, place, labels)
+        return _whole(row, vector, place, labels, tags)
     file, data, picture = _its_picture(str(row["place"]), said, folder, pictures, "feature_length" in row)
     if picture is None:  # its embedding was made elsewhere and is as good as before
         sha256 = str(said or hashlib.sha256(place.encode() + vector.tobytes()).hexdigest())
-        return Embedded(Item(f"clip-retrieval:{place}", place, _gone, labels), sha256, features=vector)
-    item = Item(file.absolute().as_posix(), place, file.read_bytes, labels)
+        return Embedded(Item(f"clip-retrieval:{place}", place, _gone, labels, tags=tags), sha256, features=vector)
+    item = Item(file.absolute().as_posix(), place, file.read_bytes, labels, tags=tags)
     thumbnail = thumbnails.thumbnail(picture.image)
     sha256 = images.content_hash(data)
     size = picture.width, picture.height, len(data)
@@ -273,6 +275,12 @@ def _labels(row: dict[str, Any], place: str) -> Labels:
         raise SourceError(f"the further columns of '{place}' cannot be used: {error}") from error
 
 
+def _tags(row: dict[str, Any]) -> tuple[str, ...]:
+    """Of ours a list, of others perhaps a text with commas between."""
+    said = row.get("tags") or ()
+    return keywords([said] if isinstance(said, str) else map(str, said) if isinstance(said, list) else ())
+
+
 def _its_picture(
     place: str, sha256: object, folder: Path, pictures: Path | None, exact: bool
 ) -> tuple[Path, bytes, images.Picture | None]:
@@ -292,7 +300,7 @@ def _its_picture(
     return folder / place, b"", None
 
 
-def _whole(row: dict[str, Any], vector: np.ndarray, place: str, labels: Labels) -> Embedded:
+def _whole(row: dict[str, Any], vector: np.ndarray, place: str, labels: Labels, tags: tuple[str, ...]) -> Embedded:
     """A row that says all of its image, which need not be read again."""
     try:
         width, height, size = (int(row.get(name) or 0) for name in ("width", "height", "bytes"))
@@ -300,7 +308,7 @@ def _whole(row: dict[str, Any], vector: np.ndarray, place: str, labels: Labels) 
     except (ValueError, TypeError, images.ImageError) as error:
         raise SourceError(f"the row of '{place}' cannot be used: {error}") from error
     path = printable(_text(row.get("path")) or place)[:MOST_PATH]
-    item = Item(str(row["place"]), path, _gone, labels)
+    item = Item(str(row["place"]), path, _gone, labels, tags=tags)
     return Embedded(item, str(row["sha256"]), width, height, size, vector, thumbnail)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -132,14 +133,15 @@ class GalleryModel:
             raise GalleryError(
                 say(
                     "gallery '{name}' holds features of backbone '{backbone}' ({backbone_hash}), model '{model}' "
-                    "needs '{id}' ({weight_hash}): use the gallery's own model or index the images again under "
-                    "another name",
+                    "needs '{id}' ({weight_hash}): use the gallery's own model, or make another gallery of it "
+                    "for this one: `{command}`",
                     name=self.folder.name,
                     backbone=config.backbone,
                     backbone_hash=config.backbone_hash,
                     model=embedder.name,
                     id=embedder.backbone.id,
                     weight_hash=embedder.backbone.weight_hash(),
+                    command=f"python -m unifex use {shlex.join([self.folder.name, embedder.name])} --as NEW",
                 )
             )
         if (embedder.name, embedder.neck.hash) != (config.model, config.neck_hash):

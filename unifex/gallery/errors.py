@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 
@@ -37,6 +39,18 @@ def lost(name: str, file: str) -> GalleryError:
             "index them again",
             name=name,
             file=file,
+        )
+    )
+
+
+def not_writable(folder: Path, error: OSError) -> GalleryError:
+    """What to say where the system lets nobody write."""
+    return GalleryError(
+        say(
+            "nothing can be written in '{folder}' ({reason}): ask for the right to, or name a folder of galleries "
+            "where you may write (--library, UNIFEX_LIBRARY)",
+            folder="/".join(folder.absolute().parts[-2:]),
+            reason=error.strerror,
         )
     )
 

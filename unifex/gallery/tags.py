@@ -34,7 +34,7 @@ SHOWN = "SELECT tags.item, tags.tag FROM tags JOIN shown ON shown.id = tags.item
 
 def parse(text: str) -> tuple[str, ...]:
     """The tags that a text names, with commas between, each once. Raises ``UnifexError`` for none, or what is none."""
-    found = tuple(dict.fromkeys(filter(None, (" ".join(printable(part).split()) for part in text.split(",")))))
+    found = tuple(dict.fromkeys(filter(None, (printable(" ".join(part.split())) for part in text.split(",")))))
     if not found:
         raise UnifexError(say("name the tag"))
     if len(found) > MOST_AT_ONCE:

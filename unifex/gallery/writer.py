@@ -20,7 +20,7 @@ from unifex.data.item import Item, Skipped
 from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
-from unifex.gallery.errors import GalleryBusy, NoSuchGallery
+from unifex.gallery.errors import GalleryBusy, NoSuchGallery, not_writable
 from unifex.gallery.features import Comparison
 from unifex.gallery.image_store import ImageStore
 from unifex.gallery.item_rows import GONE, one
@@ -366,6 +366,8 @@ def writing(database: Database) -> Iterator[Writer]:
                 name=database.name,
             )
         ) from None
+    except OSError as error:  # of the lock, whose name tells nobody anything
+        raise not_writable(database.folder, error) from error
     try:
         writer = Writer(database)
         writer.begin()

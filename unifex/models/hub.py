@@ -65,19 +65,24 @@ def sha256_of(path: Path) -> bytes | None:
         return None
 
 
-def check_reachable(what: str) -> None:
-    """Raises :class:`HubError` within :data:`REACHABLE_SECONDS` when the hub cannot be reached; ``what`` is wanted.
+LACK, NOT_PUT = "is not on this computer", "cannot be put on the hub"
+BUNDLED = ", or use the bundled model"
+
+
+def check_reachable(what: str, lack: str = LACK, otherwise: str = BUNDLED) -> None:
+    """Raises :class:`HubError` within :data:`REACHABLE_SECONDS` when the hub cannot be reached; ``what`` is wanted,
+    ``lack`` says why, and ``otherwise`` what helps without the hub.
 
     The hub's own client tries for half a minute before it gives up.
     """
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise HubError(f"{what} is not on this computer, and HF_HUB_OFFLINE forbids to fetch it; unset that")
+        raise HubError(f"{what} {lack}, and HF_HUB_OFFLINE forbids to ask the hub; unset that")
     endpoint = urlsplit(constants.ENDPOINT)
     if problem := proxies.problem():
         raise HubError(
-            f"{what} is not on this computer, and the proxy that the environment names cannot be used ({problem}); "
+            f"{what} {lack}, and the proxy that the environment names cannot be used ({problem}); "
             "correct HTTPS_PROXY or ALL_PROXY"
         )
     if {"https", "all"} & getproxies().keys():  # whether the hub is there is then for the proxy to tell
@@ -87,8 +92,8 @@ def check_reachable(what: str) -> None:
         socket.create_connection((endpoint.hostname, port), timeout=REACHABLE_SECONDS).close()
     except OSError as error:
         raise HubError(
-            f"{what} is not on this computer, and {endpoint.hostname} cannot be reached ({reason(error)}); "
-            "connect to the internet and try again, or use the bundled model"
+            f"{what} {lack}, and {endpoint.hostname} cannot be reached ({reason(error)}); "
+            f"connect to the internet and try again{otherwise}"
         ) from error
 
 
@@ -138,7 +143,7 @@ def fetch(file: HubFile, newest: bool = False) -> Work[None]:
     check_name(file.repo)
     if find(file) and not (newest and _is_reachable()):
         return
-    check_reachable(file.repo)
+    check_reachable(file.repo, otherwise=BUNDLED if file.kind == "model" else "")
     name, total = _look_up(file)
     yield from _watched(file.repo, name, total, file.kind)
 
@@ -215,7 +220,7 @@ def push(folder: Path, repo: str, kind: str = "model", private: bool = False, in
     from huggingface_hub import HfApi, errors
 
     check_name(repo)
-    check_reachable(repo)
+    check_reachable(repo, NOT_PUT, otherwise="")
     api = HfApi()
     try:
         api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)

@@ -37,7 +37,7 @@ def several(given: ImageLike | Iterable[ImageLike]) -> list[ImageLike]:
 
 def opened(picture: ImageLike, at_least: int) -> Image.Image:
     """The upright RGB image, its shorter side of ``at_least`` pixels where it has so many. Raises ``images.ImageError``
-    with the reason, and OSError for a file that is not there."""
+    with the reason, of a file with its name, and OSError for a file that is not there."""
     image, region = (picture.image, picture.region) if isinstance(picture, Crop) else (picture, WHOLE)
     if isinstance(image, Image.Image):
         if 0 in image.size:
@@ -47,5 +47,9 @@ def opened(picture: ImageLike, at_least: int) -> Image.Image:
         raise ImageError(f"{type(image).__name__} is no image: {_WHAT}")
     if image == "":
         raise ImageError(f"no image is named: {_WHAT}")
-    data = image if isinstance(image, bytes) else Path(image).read_bytes()
-    return images.decode(data, at_least, region).image
+    if isinstance(image, bytes):
+        return images.decode(image, at_least, region).image
+    try:
+        return images.decode(Path(image).read_bytes(), at_least, region).image
+    except ImageError as error:
+        raise ImageError(f"{Path(image).name}: {error}") from error

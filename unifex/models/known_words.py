@@ -23,6 +23,7 @@ import numpy as np
 from unifex.core.assets import ASSETS
 from unifex.core.vectors import l2_normalize
 from unifex.models.backbones import BackboneError
+from unifex.models.graphs import openvino_module
 
 PLACE = ASSETS / "words"
 MAX_TOKENS = 64
@@ -33,12 +34,11 @@ class SentenceEncoder:
     """all-MiniLM-L6-v2 on the CPU, by OpenVINO. Raises ``BackboneError`` when its package is not installed."""
 
     def __init__(self) -> None:
-        import openvino
         from tokenizers import BertWordPieceTokenizer
 
         self._tokenizer = BertWordPieceTokenizer(str(PLACE / "vocabulary.txt"), lowercase=True)
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._network: Any = openvino.Core().compile_model(_weights(), "CPU", {"INFERENCE_NUM_THREADS": 1})
+        self._network: Any = openvino_module().Core().compile_model(_weights(), "CPU", {"INFERENCE_NUM_THREADS": 1})
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """float32 [n, 384], L2 norm 1: the mean of the tokens' last hidden states."""

@@ -76,6 +76,8 @@ class Tools:
             tag: Only hits with this tag; several: one a line.
             min_similarity: Only hits at least so similar: the cosine, -1 to 1.
         """
+        if not (text_of("image", image).strip() or text_of("item", item).strip()):
+            raise UnifexError(say("give image or item"))
         opened = self._gallery(gallery)
         query = Query(
             images=() if item else (self._picture(image),),
@@ -287,9 +289,9 @@ def _told(report: Any) -> str:
     if not isinstance(report, IndexReport):
         return f"gallery '{report.name}' is open: {plural(len(report), 'item')}"
     lines = [
-        f"gallery '{report.gallery}': {plural(report.items, 'item')}, {report.added} added, "
-        f"{report.skipped} unchanged, {report.moved} moved, {report.relabelled} relabelled, {report.removed} removed, "
-        f"{len(report.failed)} refused",
+        f"gallery '{report.gallery}': {plural(report.items, 'item')}, {report.added:,} added, "
+        f"{report.skipped:,} unchanged, {report.moved:,} moved, {report.relabelled:,} relabelled, "
+        f"{report.removed:,} removed, {len(report.failed):,} refused",
         *(f"refused {skipped.path}: {skipped.reason}" for skipped in report.failed[:MAX_NAMES]),
         *map(str, report.remarks[:MAX_NAMES]),
     ]
