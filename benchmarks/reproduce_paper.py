@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not (library.models / MODEL).is_dir():
         train_paper(gallery, options.epochs)
     model = Embedder.load(MODEL, models=library.models)
-    made = export(model, "torchscript", options.work / "submission.pt", CHALLENGE_DIM)
+    made = export(model, "torchscript", options.work / "submission.pt", CHALLENGE_DIM, replace=True)
     trained = model.neck.weight.size + model.neck.bias.size
     print(
         f"{made.path}: {size(made.bytes)}, {trained:,} trained and {embedder.backbone.parameters:,} frozen parameters"

@@ -16,7 +16,8 @@ from unifex.core.files import new_folder, whole_file, write_atomically
 from unifex.core.progress import finish
 from unifex.gallery.changing import removing
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.indexing import forget, index
+from unifex.gallery.indexing import index
+from unifex.gallery.known_sources import forget
 from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
 from unifex.training.run import train

@@ -400,7 +400,7 @@ def test_the_command(unifex, tmp_path, monkeypatch):
     pushed = []
     monkeypatch.setattr(hub, "push", lambda folder, *rest: pushed.append((sorted(folder.rglob("*.parquet")), *rest)))
     assert unifex(*query, "--to", "dataset", "--out", "hf:owner/name")[0] == 0
-    assert (len(pushed[0][0]), *pushed[0][1:]) == (1, "owner/name", "dataset", True)
+    assert (len(pushed[0][0]), *pushed[0][1:]) == (1, "owner/name", "dataset", True, ["data/*.parquet"])
 
 
 def test_hits_as_a_page(unifex, made, tmp_path):

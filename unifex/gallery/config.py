@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import Any
 from unifex.core.derived import Origin
 from unifex.core.files import verify, with_checksum, write_atomically
 from unifex.core.language import say
-from unifex.core.text import reason
+from unifex.core.text import command, reason
 from unifex.gallery.errors import GalleryError, NoSuchGallery, lost
 from unifex.models.embedder import MODELS, Embedder
 
@@ -141,7 +140,7 @@ class GalleryModel:
                     model=embedder.name,
                     id=embedder.backbone.id,
                     weight_hash=embedder.backbone.weight_hash(),
-                    command=f"python -m unifex use {shlex.join([self.folder.name, embedder.name])} --as NEW",
+                    command=command("use", self.folder.name, embedder.name, "--as", "NEW"),
                 )
             )
         if (embedder.name, embedder.neck.hash) != (config.model, config.neck_hash):
