@@ -39,7 +39,7 @@ from unifex.gallery.bundle_file import CONTENTS, SCHEMA, SEARCHES_FILE, WIDEST, 
 from unifex.gallery.bundle_model import adopt_model, searched_with
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.database import FILE as ITEMS
-from unifex.gallery.errors import GalleryError
+from unifex.gallery.errors import GalleryError, NotWritable
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import MOST_SEARCHES_BYTES, Library, check_name
 from unifex.gallery.pictures import thumbnail_origin
@@ -130,9 +130,7 @@ def _at_rest(gallery: Gallery) -> Iterator[None]:
         version = None
         try:
             held.enter_context(gallery.write())
-        except OSError as error:
-            if not disk.is_read_only(error):
-                raise
+        except NotWritable:
             version = gallery.database.version()
         yield
         if version is not None and version != gallery.database.version():

@@ -43,16 +43,20 @@ def lost(name: str, file: str) -> GalleryError:
     )
 
 
-def not_writable(folder: Path, error: OSError) -> GalleryError:
-    """What to say where the system lets nobody write."""
-    return GalleryError(
-        say(
-            "nothing can be written in '{folder}' ({reason}): ask for the right to, or name a folder of galleries "
-            "where you may write (--library, UNIFEX_LIBRARY)",
-            folder="/".join(folder.absolute().parts[-2:]),
-            reason=error.strerror,
+class NotWritable(GalleryError):
+    """The system lets nobody write here; what is there can be read."""
+
+    @classmethod
+    def at(cls, folder: Path, error: OSError) -> NotWritable:
+        """What to say of a folder."""
+        return cls(
+            say(
+                "nothing can be written in '{folder}' ({reason}): ask for the right to, or name a folder of galleries "
+                "where you may write (--library, UNIFEX_LIBRARY)",
+                folder="/".join(folder.absolute().parts[-2:]),
+                reason=error.strerror,
+            )
         )
-    )
 
 
 def damaged(name: str, file: str) -> GalleryError:

@@ -30,7 +30,7 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
 from unifex.gallery.derived_data import DerivedData
 from unifex.gallery.duplicates import Duplicates
-from unifex.gallery.errors import GalleryBusy, GalleryError, ItemsGone, NoSuchGallery, not_writable
+from unifex.gallery.errors import GalleryBusy, GalleryError, ItemsGone, NoSuchGallery, NotWritable
 from unifex.gallery.features import StoredFeatures
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.records import Facts, Record, Registered
@@ -82,7 +82,7 @@ class Gallery:
                     schema.make_tables(database)
                 GalleryModel(new, config).keep()
         except PermissionError as error:
-            raise not_writable(folder.parent, error) from error
+            raise NotWritable.at(folder.parent, error) from error
         except OSError as error:
             raise GalleryError(
                 say("gallery '{name}' cannot be made: {reason}", name=folder.name, reason=reason(error))
