@@ -152,7 +152,10 @@ export default ({ element, server, trigger }) => {
 
   // A page that hears no answers any more, or is of a server that was started anew, begins anew where it is, as Gradio has
   // it when it hears of that: with the words that are typed, and not while somebody writes or looks at something.
+  const ANEW = 'unifex-anew', LATELY_MS = 60000;  // what stands before the server may cut every stream off
+  const isLately = () => Date.now() - Number(sessionStorage.getItem(ANEW)) < LATELY_MS;
   const beginAnew = () => {
+    sessionStorage.setItem(ANEW, Date.now());
     if (isTyping()) {
       const said = new URLSearchParams(location.hash.slice(1));
       said.set('gallery', shownGallery());
@@ -161,13 +164,13 @@ export default ({ element, server, trigger }) => {
     }
     location.reload();
   };
-  const isBusy = () => isTyping() || document.querySelector('dialog[open]') ||
+  const isBusy = () => isTyping() || document.querySelector('dialog[open], .card.chosen') ||
     (document.activeElement.matches('textarea, input:not([type=checkbox], [type=radio], [type=range])') &&
       document.activeElement.value && !document.activeElement.closest('#search-words'));
   let ofServer = null;
   const isLost = ({ server: now, hearing }) => {
     ofServer ??= now;
-    return hearing === 'unheard' || ((hearing || now !== ofServer) && !isBusy());
+    return hearing === 'unheard' || ((hearing || now !== ofServer) && !isBusy() && !isLately());
   };
 
   let ended = null, timer = 0, asking = false, again = false;
