@@ -375,6 +375,15 @@ def unifex(made, monkeypatch, capsys):
     return run
 
 
+NAMES = "train-00000.parquet", "a-b-00012.parquet", "train-00000-of-00001.parquet", "x/y-00000.parquet"
+    "data/train-00000.parquet",
+    "data/a-b-00012.parquet",
+    "data/train-00000-of-00001.parquet",
+    "data/x/y-00000.parquet",
+    "x-00000.parquet",
+)
+
+
 def test_the_command(unifex, tmp_path, monkeypatch):
     out = tmp_path / "out"
     query = ["export-gallery", "drawn", "--split", "query"]
@@ -400,7 +409,10 @@ def test_the_command(unifex, tmp_path, monkeypatch):
     pushed = []
     monkeypatch.setattr(hub, "push", lambda folder, *rest: pushed.append((sorted(folder.rglob("*.parquet")), *rest)))
     assert unifex(*query, "--to", "dataset", "--out", "hf:owner/name")[0] == 0
-    assert (len(pushed[0][0]), *pushed[0][1:]) == (1, "owner/name", "dataset", True, ["data/*.parquet"])
+    ((shards, *told),) = pushed
+    ours = hub_dataset.SHARDS
+    assert (len(shards), *told) == (1, "owner/name", "dataset", True, ours, ".unifex-export.json")
+    assert [ours.fullmatch(f"data/{name}") is not None for name in NAMES] == [True, True, False, False]
 
 
 def test_hits_as_a_page(unifex, made, tmp_path):

@@ -157,6 +157,10 @@ def test_a_data_set_that_is_put_there_again_keeps_nothing_of_before(unifex, serv
     put = ("export-gallery", "drawn", "--to", "dataset", "--out", "hf:me/drawn")
     code, _, said = unifex(*put, **signed)
     assert (code, "is there already and public" in said) == (1, True), said
+    code, _, said = unifex(*put, "--public", **signed)
+    assert (code, "which no export put there" in said) == (1, True), said
+    assert (repo / "data/query-00000.parquet").exists()
+    (repo / ".unifex-export.json").write_text("{}")
     code, answer, said = unifex(*put, "--public", **signed)
     assert code == 0, said
     assert answer["path"] == f"{server.url}/datasets/me/drawn"

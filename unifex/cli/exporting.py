@@ -97,6 +97,7 @@ def _tell(options: argparse.Namespace, gallery: Gallery, exported: Exported) -> 
 
 def _push(options: argparse.Namespace, selection: Selection, format: Format) -> dict[str, Any]:
     """Put a data set on the hub."""
+    from unifex.data.tree import EXPORT_MARK
     from unifex.exports.export import as_json, export
     from unifex.exports.hub_dataset import SHARDS
     from unifex.models import hub
@@ -107,7 +108,8 @@ def _push(options: argparse.Namespace, selection: Selection, format: Format) -> 
     hub.check_name(repo)
     with tempfile.TemporaryDirectory(prefix="unifex-export-") as scratch:
         exported = watched(export(selection, format, Path(scratch) / "dataset"))
-        address = hub.push(Path(scratch) / "dataset", repo, "dataset", not options.public, [SHARDS])
+        made = Path(scratch) / "dataset"
+        address = hub.push(made, repo, "dataset", not options.public, SHARDS, EXPORT_MARK)
     exported = replace(exported, path=address)
     _tell(options, selection.gallery, exported)
     return {"gallery": selection.gallery.name, **as_json(exported)}

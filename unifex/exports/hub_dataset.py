@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 GROUP_ROWS, GROUP_BYTES = 200, 32 * 2**20  # of a row group, which is what lies in memory
 SHARD_BYTES = 400 * 2**20
-SHARDS = "data/*.parquet"  # all that an export before wrote of items, which may be gone or hidden now
+SHARDS = re.compile(r"data/(?!.*-of-)[^/]+-[0-9]{5}\.parquet")  # what an export wrote of items, which may be gone
 TEXT = {"dtype": "string", "_type": "Value"}
 
 

@@ -6,10 +6,11 @@ Nothing is ever fetched by accident: :func:`find` only looks, :func:`fetch` is c
 
 from __future__ import annotations
 
+import glob
 import io
+import re
 import socket
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -211,11 +212,19 @@ def _watched(repo: str, name: str, total: int, kind: str) -> Work[None]:
     yield stage.at(total // MB)
 
 
-def push(folder: Path, repo: str, kind: str = "model", private: bool = False, instead_of: Sequence[str] = ()) -> str:
+def push(
+    folder: Path,
+    repo: str,
+    kind: str = "model",
+    private: bool = False,
+    instead_of: re.Pattern[str] | None = None,
+    mark: str = "",
+) -> str:
     """Put all files of a folder into a repository, made if it is not there; its address.
 
-    In the same commit go the repository's files that match ``instead_of`` and are not among these. Raises
-    :class:`HubError`: not logged in, not allowed, not reachable, or one that is there and seen by others than asked.
+    In the same commit go the repository's files whose names are ``instead_of`` and that are not among these. Raises
+    :class:`HubError`: not logged in, not allowed, not reachable, one that is there and seen by others than asked, or
+    that has such files without the file ``mark``, which says that this program put them there.
     """
     from huggingface_hub import HfApi, errors
 
@@ -230,7 +239,7 @@ def push(folder: Path, repo: str, kind: str = "model", private: bool = False, in
             folder_path=folder,
             repo_type=kind,
             commit_message="From UniFEx",
-            delete_patterns=list(instead_of) or None,
+            delete_patterns=[glob.escape(name) for name in _of_before(api, repo, kind, instead_of, mark)] or None,
         )
     except errors.LocalTokenNotFoundError as error:
         raise HubError(f"{repo}: `hf auth login`, or set HF_TOKEN, first: the hub must know who you are") from error
@@ -240,6 +249,17 @@ def push(folder: Path, repo: str, kind: str = "model", private: bool = False, in
         raise explain(error, repo) from error
     place = "datasets/" if kind == "dataset" else ""
     return f"{api.endpoint}/{place}{repo}"
+
+
+def _of_before(api: HfApi, repo: str, kind: str, names: re.Pattern[str] | None, mark: str) -> list[str]:
+    """The repository's files of these names. Raises :class:`HubError` where they are somebody else's."""
+    if names is None:
+        return []
+    there = {file.rfilename for file in getattr(api.repo_info(repo, repo_type=kind), "siblings", None) or ()}
+    found = sorted(filter(names.fullmatch, there))
+    if found and mark not in there:
+        raise HubError(f"{repo} holds {found[0]}, which no export put there, and which would go: name another one")
+    return found
 
 
 def _check_visibility(api: HfApi, repo: str, kind: str, private: bool) -> None:
