@@ -376,12 +376,6 @@ def unifex(made, monkeypatch, capsys):
 
 
 NAMES = "train-00000.parquet", "a-b-00012.parquet", "train-00000-of-00001.parquet", "x/y-00000.parquet"
-    "data/train-00000.parquet",
-    "data/a-b-00012.parquet",
-    "data/train-00000-of-00001.parquet",
-    "data/x/y-00000.parquet",
-    "x-00000.parquet",
-)
 
 
 def test_the_command(unifex, tmp_path, monkeypatch):
