@@ -164,9 +164,13 @@ export default ({ element, server, trigger }) => {
     }
     location.reload();
   };
+  const written = new Set();  // fields that somebody filled: what stands there would be lost
+  document.addEventListener('input', ({ target, isTrusted }) => {
+    if (isTrusted && target.matches('textarea, input:not([type=checkbox], [type=radio], [type=range])')) written.add(target);
+  }, true);
   const isBusy = () => isTyping() || document.querySelector('dialog[open], .card.chosen') ||
-    (document.activeElement.matches('textarea, input:not([type=checkbox], [type=radio], [type=range])') &&
-      document.activeElement.value && !document.activeElement.closest('#search-words'));
+    [...document.querySelectorAll('.drop .state')].some((state) => state.textContent) ||  // files that wait for Start
+    [...written].some((field) => field.isConnected && field.value && !field.closest('#search-words'));
   let ofServer = null;
   const isLost = ({ server: now, hearing }) => {
     ofServer ??= now;

@@ -133,6 +133,22 @@ def test_a_stream_ends_after_a_while_and_a_programs_at_once():
     journey(steps, seconds=0.01)
 
 
+def test_a_stream_that_waits_is_heard_so_that_nothing_on_the_way_cuts_it_off():
+    async def steps() -> None:
+        app = AnswerStreams(gradio, 60, beat_seconds=0.01)
+        stream = Asked(app, "data", "mine")
+        await asyncio.sleep(0.1)
+        assert stream.heard.count(b'"heartbeat"') > 1
+        assert CLOSE not in stream.heard
+        await Asked(app, "join", "mine").task
+        await turns()
+        assert stream.heard.count(ANSWER) == 2
+        stream.left.set()
+        await stream.task
+
+    asyncio.run(steps())
+
+
 def test_of_many_tabs_the_last_ones_keep_their_streams():
     async def steps(app: AnswerStreams) -> None:
         streams = [Asked(app, "data", f"tab {number}") for number in range(MOST + 2)]

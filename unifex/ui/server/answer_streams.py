@@ -26,13 +26,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unifex.core.json_text import parse_json
 
-SECONDS = 20.0  # proxies cut off what is still for longer
+SECONDS, BEAT_SECONDS = 20.0, 4.0  # for how long, and how often it is heard: proxies cut off what is still
 MOST = 2  # that wait, of one address: a browser has six connections to a server, and each of its tabs needs one
 UNHEARD_SECONDS = (
     10.0  # upon the word that its question was taken a page opens a stream, on a slow network after a while
 )
 REMEMBERED = 10_000  # sessions of which something is known: those that went are forgotten
 _CLOSE = b'data: {"msg":"close_stream"'
+_BEAT: Message = {"type": "http.response.body", "body": b'data: {"msg":"heartbeat"}\n\n', "more_body": True}
 _ANSWERS, _QUESTIONS = "/gradio_api/queue/data", "/gradio_api/queue/join"
 _CALLS, _HEARING = "/gradio_api/component_server", "unifex.hearing"
 T = TypeVar("T")
@@ -54,9 +55,15 @@ def hearing_of(scope: Scope) -> Hearing:
 class AnswerStreams:
     """ASGI middleware. Programs, which ask in turn, are told at once."""
 
-    def __init__(self, app: ASGIApp, seconds: float = SECONDS, unheard_seconds: float = UNHEARD_SECONDS):
+    def __init__(
+        self,
+        app: ASGIApp,
+        seconds: float = SECONDS,
+        unheard_seconds: float = UNHEARD_SECONDS,
+        beat_seconds: float = BEAT_SECONDS,
+    ):
         self.app = app
-        self.seconds, self.unheard_seconds = seconds, unheard_seconds
+        self.seconds, self.unheard_seconds, self.beat_seconds = seconds, unheard_seconds, beat_seconds
         self._streams: dict[str, list[asyncio.Event]] = {}  # by session: set when something new was asked
         self._waiting: dict[str, list[asyncio.Event]] = {}  # by address, the oldest first: set when it is to end
         self._broken: OrderedDict[str, bool] = OrderedDict()  # sessions whose stream broke
@@ -98,7 +105,7 @@ class AnswerStreams:
         self._unheard.pop(session, None)
         try:
             await self._answer(session, scope, receive, sending)
-            while kept and await self._asked_again(asked, address, session, receive):
+            while kept and await self._asked_again(asked, address, session, receive, send):
                 kept.clear()
                 await self._answer(session, scope, receive, sending)
             for message in kept:
@@ -122,7 +129,9 @@ class AnswerStreams:
                 raise
             await send({"type": "http.response.body"})
 
-    async def _asked_again(self, asked: asyncio.Event, address: str, session: str, receive: Receive) -> bool:
+    async def _asked_again(
+        self, asked: asyncio.Event, address: str, session: str, receive: Receive, send: Send
+    ) -> bool:
         """Whether something is asked before the page is gone, the time over, or others wait in its place."""
         ended = asyncio.Event()
         waiting = self._waiting.setdefault(address, [])
@@ -131,7 +140,14 @@ class AnswerStreams:
             oldest.set()
         tasks = [asyncio.ensure_future(one) for one in (asked.wait(), _disconnected(receive), ended.wait())]
         try:
-            await asyncio.wait(tasks, timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
+            left, done = self.seconds, set()
+            while left > 0 and not done:
+                done, _ = await asyncio.wait(
+                    tasks, timeout=min(left, self.beat_seconds), return_when=asyncio.FIRST_COMPLETED
+                )
+                left -= self.beat_seconds
+                if left > 0 and not done:
+                    await send(_BEAT)
             if tasks[1].done():
                 _remember(self._broken, session, True)
             return asked.is_set() and not tasks[1].done()
