@@ -161,6 +161,7 @@ def test_what_did_not_come_comes_when_the_connection_is_back(server, page):
 
 def test_hits_that_could_not_be_found_are_asked_for_once_more(server, page):
     searched(page, server.url)
+    settle(page)
     before, more = page.locator("#hits .card").count(), page.locator("#hits .more-hits")
     moved = server.indexes.with_name("moved")
     server.indexes.rename(moved)

@@ -52,4 +52,4 @@ def opened(picture: ImageLike, at_least: int) -> Image.Image:
     try:
         return images.decode(Path(image).read_bytes(), at_least, region).image
     except ImageError as error:
-        raise ImageError(f"{Path(image).name}: {error}") from error
+        raise ImageError(f"{Path(image).name}: {error}", error.remedy) from error
