@@ -21,6 +21,7 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import Pace, PruneRefused, announce, index
 from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
+from unifex.gallery.writer import Writer
 from unifex.ui.components.index_jobs import IndexJobs
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import AppContext
@@ -39,7 +40,7 @@ def test_an_emptied_folder_is_refused_to_be_pruned(gallery, folder, tmp_path):
     ) as refusal:
         run_index(gallery, folder, prune=True)
     assert (refusal.value.known, refusal.value.gone) == (24, 24)
-    assert len(gallery) == 24
+    assert (len(gallery), gallery.unfinished()) == (24, [])
     assert run_index(gallery, folder, prune_all=True).removed == 24
 
 
@@ -352,3 +353,15 @@ def test_what_is_resumed_does_what_was_asked_for(gallery, folder, gone):
     assert (job.result.removed, job.result.added, gallery.unfinished()) == (1, 1, [])
     assert "asked" not in gallery.sources()[0].options
     context.close()
+
+
+def test_what_was_asked_is_known_until_it_is_done(gallery, folder, monkeypatch):
+    (folder / "shapes/disc/0.png").unlink()
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Writer, "unlist", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_index(gallery, folder, prune=True)
+    assert gallery.unfinished() == [str(folder)]
+    assert gallery.sources()[0].asked.prune
+    assert run_index(gallery, folder, prune=True).removed == 1
+    assert (gallery.unfinished(), gallery.sources()[0].asked.prune) == ([], False)

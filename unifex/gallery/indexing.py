@@ -73,11 +73,11 @@ def index(
         try:
             yield from run.steps()
             run.check_still_there()
-            writer.finish_source(run.source_id, source.options.to_json())
             run.find_again()
             run.forget_the_old()
             refusal = run.refuse_prune() if prune and not prune_all else None
             pruned = run.prune() if run.prunes and not refusal else 0
+            writer.finish_source(run.source_id, source.options.to_json())  # all that was asked for is done
         finally:
             run.stop()
     if refusal:
