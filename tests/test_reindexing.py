@@ -323,6 +323,42 @@ def test_what_went_as_a_whole_is_the_same_wherever_it_is_now(gallery, folder, tm
     assert set(ids(gallery).values()) == set(before.values())
 
 
+@pytest.mark.parametrize("how", ["apart", "subfolders renamed", "flattened", "renamed", "some changed"])
+def test_what_went_is_the_same_in_whatever_form_it_is_found(folder, tmp_path, embedder, how):
+    gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder)
+    small, large = sorted((folder / name for name in ("shapes", "signs")), key=lambda part: len([*part.rglob("*.png")]))
+    for path in sorted(small.rglob("*.png"))[3:]:
+        path.unlink()
+    for part in (small, large):
+        run_index(gallery, part)
+    before = ids(gallery)
+    there = tmp_path / "there"
+    for part in (small, large):
+        for number, path in enumerate(sorted(part.rglob("*.png"))):
+            names = {
+                "apart": Path(path.relative_to(part)),
+                "subfolders renamed": Path(f"of {path.parent.name}", path.name),
+                "flattened": Path(f"{path.parent.name} {path.name}"),
+                "renamed": Path(path.parent.name, f"{number:03d}.png"),
+                "some changed": Path(f"{number:03d}.png"),
+            }
+            to = there / f"new {part.name}" / names[how]
+            to.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(to)
+    if how == "some changed":
+        (there / f"new {large.name}" / "000.png").write_bytes(encoded(picture("shapes/disc", 77)))
+    shutil.rmtree(folder)
+    changed = how == "some changed"
+    with gallery.write() as writer:
+        writer.tag(list(before.values()), ["mine"])
+    assert counts(run_index(gallery, there / f"new {small.name}"))[:3] == (0, 0, 3)
+    assert counts(run_index(gallery, there / f"new {large.name}"))[:3] == (changed, 0, len(before) - 3 - changed)
+    with gallery.database.connect() as connection:
+        at = "SELECT items.id FROM items JOIN tags ON tags.item = items.id WHERE uri LIKE ?"
+        found = {item for (item,) in connection.execute(at, (f"{there.as_posix()}/%",))}
+    assert len(found & set(before.values())) == len(before) - changed
+
+
 def test_a_source_that_waits_for_its_turn_is_remembered_while_its_disk_is_away(gallery, folder, tmp_path):
     shutil.copytree(folder / "shapes" / "disc", tmp_path / "usb")
     announce(gallery, open_source(str(tmp_path / "usb")))

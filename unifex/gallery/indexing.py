@@ -295,6 +295,8 @@ class _Run:
             self.counts.relabelled += self.writer.commit(self.source_id, self._batch, self._refused, self._moved)
         self._hashes.update(entry.sha256 for entry in self._batch)
         self._batch, self._refused, self._touched, self._moved, self._left = [], [], [], [], []
+        if moved := self._known.moved_after_all():
+            self._found_again(self.writer.find_again(moved))
         self._committed = time.monotonic()
 
     def check_still_there(self) -> None:

@@ -185,6 +185,8 @@ class Writer:
 
     def find_again(self, items: Sequence[int]) -> frozenset[int]:
         """Which of these items, that were not found at their places, are among those that it added: they moved."""
+        if not items:
+            return frozenset()
         with self._change() as connection:
             return self._found_again(connection, items)
 
