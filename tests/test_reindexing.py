@@ -357,6 +357,27 @@ def test_what_went_is_the_same_in_whatever_form_it_is_found(folder, tmp_path, em
         at = "SELECT items.id FROM items JOIN tags ON tags.item = items.id WHERE uri LIKE ?"
         found = {item for (item,) in connection.execute(at, (f"{there.as_posix()}/%",))}
     assert len(found & set(before.values())) == len(before) - changed
+    assert len(gallery.sources()) == 2 + changed  # which another one has whole is forgotten
+
+
+def test_what_went_is_the_same_when_finding_it_is_stopped_and_gone_on_with(gallery, folder, tmp_path):
+    before = ids(gallery)
+    (there := tmp_path / "there").mkdir()
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        path.rename(there / f"{number:03d}.png")
+    shutil.rmtree(folder)
+    pace = Pace(commit_images=1, report_seconds=0, window_images=1)
+    looking = index(gallery, str(there), pace=pace)
+    while sum(uri.startswith(str(there)) for uri in uris(gallery)) < 16:
+        next(looking)
+    looking.close()
+    run_index(gallery, there)
+    assert sum(uri.startswith(str(there)) and item in before.values() for uri, item in uris(gallery).items()) == 24
+
+
+def uris(gallery: Gallery) -> dict[str, int]:
+    with gallery.database.connect() as connection:
+        return dict(connection.execute("SELECT uri, id FROM items"))
 
 
 def test_a_source_that_waits_for_its_turn_is_remembered_while_its_disk_is_away(gallery, folder, tmp_path):

@@ -44,6 +44,7 @@ class Places:
         self._emptied = [f"{Path(spec).as_posix()}/" for spec in specs if is_emptied(spec)]
         self._contents: dict[str, dict[str, str] | Place] = {}
         self._absent = dict(absent for spec in specs if (absent := absent_place(spec)))
+        self._gone = frozenset(self._absent.values())
         self._uris = list(uris)
         self._were_in: dict[str, list[str]] = {}
         self._moved: dict[tuple[str, str], bool] = {}
@@ -90,7 +91,7 @@ class Places:
 
         Of what a list names, that is all in the topmost folder that is gone with the list.
         """
-        return _start(uri, self._absent) or _start(uri, self._absent.values())
+        return _start(uri, self._absent) or _start(uri, self._gone)
 
     def _lies_at(self, uri: str) -> bool:
         if uri.startswith("zip:") or store_tree.is_address(uri):
@@ -115,10 +116,10 @@ class Places:
         return self._contents[holder]
 
 
-def _start(uri: str, places: Iterable[str]) -> str:
+def _start(uri: str, places: Collection[str]) -> str:
     """How everything begins that lies in the lowest of some places which holds a uri; empty where none does."""
-    starts = (start for place in places for start in (f"{place}/", f"zip:{place}!", f"zip:{place}/"))
-    return max((start for start in starts if uri.startswith(start)), key=len, default="")
+    ends = reversed([part.start() for part in re.finditer("[/!]", uri)])
+    return next((uri[: end + 1] for end in ends if uri[:end].removeprefix("zip:") in places), "")
 
 
 def _common_tail(a: str, b: str) -> str:
