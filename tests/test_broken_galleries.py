@@ -223,3 +223,14 @@ def test_files_of_other_programs_stay_when_a_killed_writer_is_cleaned_up_after(g
     with gallery.write():
         pass
     assert [path for path in (*theirs, *ours) if path.exists()] == theirs
+
+
+def test_a_damaged_shard_does_not_keep_a_gallery_from_being_as_whoever_wrote_it_left_it(gallery):
+    shard = next(gallery.folder.glob("features/*.npy"))
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    ids = gallery.snapshot().columns.ids.tolist()
+    opened = Gallery.open(gallery.folder)
+    with opened.write() as writer:
+        assert writer.remove(ids[:1]) == 1
+    assert not opened.database.writing_path.exists()
+    assert len(opened) == 23

@@ -1,10 +1,12 @@
 """One reading of a tree, whatever holds it: every tree here is read as a folder and as the zip of it."""
 
+import gc
 import io
 import json
 import os
 import struct
 import unicodedata
+import warnings
 import zipfile
 import zlib
 from dataclasses import asdict
@@ -304,6 +306,17 @@ def test_how_many_entries_an_archive_has_is_asked_before_they_are_listed(tmp_pat
         path.write_bytes(data)
         with pytest.raises(SourceError, match=r"'a\.zip' has more than 3 entries"):
             open_source(str(path), options=Options(max_rows=3))
+
+
+def test_an_archive_closes_its_file(tmp_path):
+    path = pack(tmp_path / "a.zip", {"a.png": DISC, "b.png": DISC})
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        assert [item.read() for item in open_source(str(path)) if isinstance(item, Item)] == [DISC, DISC]
+        with pytest.raises(SourceError):
+            open_source(str(path), options=Options(max_rows=1))
+        gc.collect()
+    assert not told
 
 
 def test_an_image_behind_very_much_else_is_looked_for_while_it_is_indexed(tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import Pace, PruneRefused, announce, index
 from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
+from unifex.gallery.writer import Writer
 from unifex.ui.components.index_jobs import IndexJobs
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import AppContext
@@ -39,7 +40,7 @@ def test_an_emptied_folder_is_refused_to_be_pruned(gallery, folder, tmp_path):
     ) as refusal:
         run_index(gallery, folder, prune=True)
     assert (refusal.value.known, refusal.value.gone) == (24, 24)
-    assert len(gallery) == 24
+    assert (len(gallery), gallery.unfinished()) == (24, [])
     assert run_index(gallery, folder, prune_all=True).removed == 24
 
 
@@ -322,6 +323,63 @@ def test_what_went_as_a_whole_is_the_same_wherever_it_is_now(gallery, folder, tm
     assert set(ids(gallery).values()) == set(before.values())
 
 
+@pytest.mark.parametrize("how", ["apart", "subfolders renamed", "flattened", "renamed", "some changed"])
+def test_what_went_is_the_same_in_whatever_form_it_is_found(folder, tmp_path, embedder, how):
+    gallery = Gallery.create(tmp_path / "indexes" / "drawn", embedder)
+    small, large = sorted((folder / name for name in ("shapes", "signs")), key=lambda part: len([*part.rglob("*.png")]))
+    for path in sorted(small.rglob("*.png"))[3:]:
+        path.unlink()
+    for part in (small, large):
+        run_index(gallery, part)
+    before = ids(gallery)
+    there = tmp_path / "there"
+    for part in (small, large):
+        for number, path in enumerate(sorted(part.rglob("*.png"))):
+            names = {
+                "apart": Path(path.relative_to(part)),
+                "subfolders renamed": Path(f"of {path.parent.name}", path.name),
+                "flattened": Path(f"{path.parent.name} {path.name}"),
+                "renamed": Path(path.parent.name, f"{number:03d}.png"),
+                "some changed": Path(f"{number:03d}.png"),
+            }
+            to = there / f"new {part.name}" / names[how]
+            to.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(to)
+    if how == "some changed":
+        (there / f"new {large.name}" / "000.png").write_bytes(encoded(picture("shapes/disc", 77)))
+    shutil.rmtree(folder)
+    changed = how == "some changed"
+    with gallery.write() as writer:
+        writer.tag(list(before.values()), ["mine"])
+    assert counts(run_index(gallery, there / f"new {small.name}"))[:3] == (0, 0, 3)
+    assert counts(run_index(gallery, there / f"new {large.name}"))[:3] == (changed, 0, len(before) - 3 - changed)
+    with gallery.database.connect() as connection:
+        at = "SELECT items.id FROM items JOIN tags ON tags.item = items.id WHERE uri LIKE ?"
+        found = {item for (item,) in connection.execute(at, (f"{there.as_posix()}/%",))}
+    assert len(found & set(before.values())) == len(before) - changed
+    assert len(gallery.sources()) == 2 + changed  # which another one has whole is forgotten
+
+
+def test_what_went_is_the_same_when_finding_it_is_stopped_and_gone_on_with(gallery, folder, tmp_path):
+    before = ids(gallery)
+    (there := tmp_path / "there").mkdir()
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        path.rename(there / f"{number:03d}.png")
+    shutil.rmtree(folder)
+    pace = Pace(commit_images=1, report_seconds=0, window_images=1)
+    looking = index(gallery, str(there), pace=pace)
+    while sum(uri.startswith(str(there)) for uri in uris(gallery)) < 16:
+        next(looking)
+    looking.close()
+    run_index(gallery, there)
+    assert sum(uri.startswith(str(there)) and item in before.values() for uri, item in uris(gallery).items()) == 24
+
+
+def uris(gallery: Gallery) -> dict[str, int]:
+    with gallery.database.connect() as connection:
+        return dict(connection.execute("SELECT uri, id FROM items"))
+
+
 def test_a_source_that_waits_for_its_turn_is_remembered_while_its_disk_is_away(gallery, folder, tmp_path):
     shutil.copytree(folder / "shapes" / "disc", tmp_path / "usb")
     announce(gallery, open_source(str(tmp_path / "usb")))
@@ -352,3 +410,15 @@ def test_what_is_resumed_does_what_was_asked_for(gallery, folder, gone):
     assert (job.result.removed, job.result.added, gallery.unfinished()) == (1, 1, [])
     assert "asked" not in gallery.sources()[0].options
     context.close()
+
+
+def test_what_was_asked_is_known_until_it_is_done(gallery, folder, monkeypatch):
+    (folder / "shapes/disc/0.png").unlink()
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Writer, "unlist", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_index(gallery, folder, prune=True)
+    assert gallery.unfinished() == [str(folder)]
+    assert gallery.sources()[0].asked.prune
+    assert run_index(gallery, folder, prune=True).removed == 1
+    assert (gallery.unfinished(), gallery.sources()[0].asked.prune) == ([], False)

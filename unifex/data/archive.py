@@ -7,6 +7,7 @@ import io
 import stat
 import struct
 import unicodedata
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -69,7 +70,7 @@ class Archive:
         self.spec = str(self.path)
         shown = printable(path.name)
         try:
-            self._zip = zipfile.ZipFile(_Counted(self.path, most))
+            self._zip = _opened(self.path, most)
             infos = self._zip.infolist()
         except _TooMany as error:
             raise SourceError(say("'{shown}' has more than {most:,} entries", shown=shown, most=most)) from error
@@ -179,6 +180,14 @@ class _Counted(io.BufferedReader):
                 raise _TooMany
             at += _LISTED_BYTES + sum(struct.unpack_from("<3H", data, at + _LISTED_LENGTHS))
         return data
+
+
+def _opened(path: Path, most: int) -> zipfile.ZipFile:
+    """Its file is closed with the last that reads from it, and at once where it is none that can be read."""
+    with contextlib.ExitStack() as until_read:
+        archive = zipfile.ZipFile(until_read.enter_context(_Counted(path, most)))
+        weakref.finalize(archive, until_read.pop_all().close)
+    return archive
 
 
 class _Entry(io.RawIOBase):

@@ -43,9 +43,10 @@ class Places:
         self._holders |= {spec: f"{spec}/" for spec in specs if store_tree.is_address(spec)}
         self._emptied = [f"{Path(spec).as_posix()}/" for spec in specs if is_emptied(spec)]
         self._contents: dict[str, dict[str, str] | Place] = {}
-        roots = {root for spec in specs if (root := absent_root(spec))}
-        starts = [re.compile(rf"(zip:)?{re.escape(root)}[/!]") for root in roots]
-        self._away = {start: [uri for uri in uris if start.match(uri)] for start in starts}
+        self._absent = dict(absent for spec in specs if (absent := absent_place(spec)))
+        self._gone = frozenset(self._absent.values())
+        self._uris = list(uris)
+        self._were_in: dict[str, list[str]] = {}
         self._moved: dict[tuple[str, str], bool] = {}
 
     def look(self, uri: str, stamp: str, sha256: str) -> Place:
@@ -72,9 +73,11 @@ class Places:
 
         Where its whole source is not there, the disk may be away: then most of that must lie at the new place, too.
         """
-        below = next((uris for start, uris in self._away.items() if start.match(uri)), None)
-        if below is None:
+        if not (source := self.away(uri)):
             return True
+        if source not in self._were_in:
+            self._were_in[source] = [uri for uri in self._uris if uri.startswith(source)]
+        below = self._were_in[source]
         tail = _common_tail(uri, there)
         old, new = uri[: len(uri) - len(tail)], there[: len(there) - len(tail)]
         if (old, new) not in self._moved:
@@ -82,6 +85,13 @@ class Places:
             found = sum(self._lies_at(new + uri[len(old) :]) for uri in sample if uri.startswith(old)) if tail else 0
             self._moved[old, new] = 2 * found > len(sample)
         return self._moved[old, new]
+
+    def away(self, uri: str) -> str:
+        """How the uris begin of all that was in a source with this one, where that is not there; empty where it is.
+
+        Of what a list names, that is all in the topmost folder that is gone with the list.
+        """
+        return _start(uri, self._absent) or _start(uri, self._gone)
 
     def _lies_at(self, uri: str) -> bool:
         if uri.startswith("zip:") or store_tree.is_address(uri):
@@ -104,6 +114,12 @@ class Places:
         if holder not in self._contents:
             self._contents[holder] = _stored(holder) if store_tree.is_address(holder) else _contents(holder)
         return self._contents[holder]
+
+
+def _start(uri: str, places: Collection[str]) -> str:
+    """How everything begins that lies in the lowest of some places which holds a uri; empty where none does."""
+    ends = reversed([part.start() for part in re.finditer("[/!]", uri)])
+    return next((uri[: end + 1] for end in ends if uri[:end].removeprefix("zip:") in places), "")
 
 
 def _common_tail(a: str, b: str) -> str:
@@ -184,14 +200,14 @@ def identity(spec: str) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if status and S_ISDIR(status.st_mode) else (0, 0)
 
 
-def absent_root(spec: str) -> str:
-    """The topmost folder or file that is not there, where a source is not: the place of a disk, or what was moved."""
-    path = path_of(spec)
-    if path is None or os.path.lexists(path):
-        return ""
-    while not os.path.lexists(path.parent):
-        path = path.parent
-    return path.as_posix()
+def absent_place(spec: str) -> tuple[str, str] | None:
+    """Where a source was that is not there, and the topmost folder or file that is gone: of a disk, or moved."""
+    path = top = path_of(spec)
+    if path is None or top is None or os.path.lexists(path):
+        return None
+    while not os.path.lexists(top.parent):
+        top = top.parent
+    return path.as_posix(), top.as_posix()
 
 
 def is_emptied(spec: str) -> bool:

@@ -73,11 +73,11 @@ def index(
         try:
             yield from run.steps()
             run.check_still_there()
-            writer.finish_source(run.source_id, source.options.to_json())
             run.find_again()
             run.forget_the_old()
             refusal = run.refuse_prune() if prune and not prune_all else None
             pruned = run.prune() if run.prunes and not refusal else 0
+            writer.finish_source(run.source_id, source.options.to_json())  # all that was asked for is done
         finally:
             run.stop()
     if refusal:
@@ -295,6 +295,8 @@ class _Run:
             self.counts.relabelled += self.writer.commit(self.source_id, self._batch, self._refused, self._moved)
         self._hashes.update(entry.sha256 for entry in self._batch)
         self._batch, self._refused, self._touched, self._moved, self._left = [], [], [], [], []
+        if moved := self._known.moved_after_all():
+            self._found_again(self.writer.find_again(moved))
         self._committed = time.monotonic()
 
     def check_still_there(self) -> None:

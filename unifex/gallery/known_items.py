@@ -33,6 +33,8 @@ class KnownItems:
         self._left: set[int] = set()  # ... whose place has been taken by something else
         self._at_home: set[int] = set()  # ... that were looked up and are where they were
         self._linked: dict[str, Stored] = {}  # ... of these, where their place leads to
+        self._away: dict[str, dict[int, Stored]] = defaultdict(dict)  # by a source that is away: what was met elsewhere
+        self._images: dict[str, int] = {}  # how many such a source had
 
     def at(self, uri: str) -> Stored | None:
         """The item at a place."""
@@ -71,6 +73,8 @@ class KnownItems:
         if stored.id in self._left:
             return True
         if self.places.is_left(*stored.place):
+            if source := self.places.away(stored.uri):
+                self._away[source][stored.id] = stored
             return self.places.may_have_moved(stored.uri, there)
         self._at_home.add(stored.id)
         self._linked[os.path.realpath(stored.uri)] = stored  # it moved, and a link was left in its place
@@ -95,6 +99,21 @@ class KnownItems:
         """(path, item) of what the source had before, and has not now."""
         here = self._found | self._left
         return ((self._said[stored.id][0], stored) for stored in self._of_source if stored.id not in here)
+
+    def moved_after_all(self) -> list[int]:
+        """Items that were taken for copied until most images of their source were found, by whatever names."""
+        moved = []
+        for source, found in self._away.items():
+            copied = [id for id in found if id not in self._found]
+            if copied and 2 * len({stored.sha256 for stored in found.values()}) > self._images_of(source):
+                moved += copied
+        return moved
+
+    def _images_of(self, source: str) -> int:
+        if source not in self._images:
+            contents = self._of_content.values()
+            self._images[source] = sum(any(stored.uri.startswith(source) for stored in items) for items in contents)
+        return self._images[source]
 
     def found(self, items: Iterable[int]) -> None:
         """The source still has these, by id."""

@@ -65,14 +65,14 @@ class Writer:
             self._database.writing_path.unlink(missing_ok=True)
 
     def _tidy(self, up: Callable[[], None]) -> None:
-        """What is asked for is committed; where the disk has no room to tidy up, or something is damaged, which is told
-        when it is read, the next writer does."""
+        """What is asked for is committed; where the disk has no room to tidy up, the next writer does. What is damaged
+        is told when it is read, and no writer mends it."""
         try:
             up()
         except (NoSuchGallery, disk.FolderClosed):
             raise
         except (OSError, UnifexError) as error:
-            self._is_tidy = False
+            self._is_tidy &= isinstance(error, UnifexError)
             log.warning("gallery '%s' is tidied up later: %s", self._database.name, reason(error))
 
     def begin_source(self, spec: str, keep: bool, options: str = "", by_layout: bool = False) -> int:
@@ -185,6 +185,8 @@ class Writer:
 
     def find_again(self, items: Sequence[int]) -> frozenset[int]:
         """Which of these items, that were not found at their places, are among those that it added: they moved."""
+        if not items:
+            return frozenset()
         with self._change() as connection:
             return self._found_again(connection, items)
 
