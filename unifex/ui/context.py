@@ -276,13 +276,16 @@ class AppContext:
         return str(hash((self.state, self.ready.is_set(), self.following.news, *self.library.names())))
 
     def first_gallery(self) -> str:
-        """The gallery to show first: the one asked for, else the user's own, else the demo."""
+        """The gallery to show first: the one asked for, as long as it may be there, else the user's own, else the
+        demo."""
         names = self.library.names()
         wanted = self.settings.gallery
         if wanted in names:
             return wanted
         if wanted:
-            return gallery_of(self.library, wanted)
+            made = gallery_of(self.library, wanted)
+            if made in names or not (names and self.ready.is_set()):
+                return made
         names = sorted(names, key=DEMO_GALLERY.__eq__) or [DEMO_GALLERY]
         told = ((name, self.library.ask(name, lambda gallery: gallery.database.has_items())) for name in names)
         return next((name for name, answer in told if not isinstance(answer, Broken)), names[0])
