@@ -280,8 +280,8 @@ class AppContext:
         demo."""
         names = self.library.names()
         wanted = self.settings.gallery
-        if wanted in names:
-            return wanted
+        if here := self.library.named(wanted):
+            return here
         if wanted:
             made = gallery_of(self.library, wanted)
             if made in names or not (names and self.ready.is_set()):
@@ -340,7 +340,7 @@ class AppContext:
             wanted, names = self.settings.gallery, self.own.names()
             if not wanted and (not names or self._is_demo_cut_off()):
                 self._index(DEMO_GALLERY, demo.Demo(), say("drawing the demo gallery"))
-            elif wanted and wanted not in names:
+            elif wanted and not self.own.named(wanted):
                 doing = say("indexing {source}", source=wanted)
                 self._index(gallery_of(self.own, wanted), sources.open_source(wanted), doing)
             try:
