@@ -83,3 +83,19 @@ def test_nobody_is_asked_who_waits_where_nothing_is_old(context):
     root = upload(context)
     uploads.sweep(context.library.folder, iter(lambda: pytest.fail("asked"), None))
     assert root.exists()
+
+
+def test_a_file_that_is_being_made_stays_as_long_as_a_job_may_be_making_it(visited):
+    made = visited.scratch()
+    job = visited.jobs.start(visited.owner, "pack", "g", iter(()), "images True")
+    job.finished.wait(60)
+    job.state = job.state.RUNNING
+    upload(visited, 1_100_000)
+    age(made, IDLE_SECONDS + 60)
+    with pytest.raises(GalleryError, match="delete a gallery or all of your data"):
+        visited.uploads.check_room()
+    assert made.is_dir()
+    job.state = job.state.DONE
+    with pytest.raises(GalleryError, match="delete a gallery or all of your data"):
+        visited.uploads.check_room()
+    assert not made.exists()

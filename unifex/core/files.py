@@ -106,6 +106,21 @@ def folder_in_place_of(path: Path) -> Iterator[Path]:
     shutil.rmtree(before, ignore_errors=True)
 
 
+def remove_folder(folder: Path) -> None:
+    """Delete a folder, also one that says that nothing in it may be. Raises OSError."""
+    if folder.is_symlink():
+        folder.unlink()
+    if not folder.exists():
+        return
+    with contextlib.suppress(OSError):
+        folder.chmod(0o700)
+        for place, folders, _ in os.walk(folder):
+            for path in (Path(place, name) for name in folders):
+                if not path.is_symlink():
+                    path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
 def check_suffix(path: Path, *suffixes: str) -> Path:
     """What is written is called so: a file of one of the ``suffixes`` (``.csv``), or a folder where there are none.
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -26,6 +26,7 @@ from unifex.data.tree import MANIFEST_NAME, TABLES, top_folder
 
 STAGE = ".uploads"
 FORGOTTEN_SECONDS = 24 * 3600
+_SCRATCH = "made-"  # begins the folder of a file that is being made
 LIMITS = {"max_rows": 200_000, "max_seconds": 20.0}  # of a table that a stranger uploads
 
 
@@ -87,9 +88,14 @@ def _link(file: Path, target: Path) -> None:
 
 def scratch(indexes: Path) -> Path:
     """An empty folder for a file that is being made for a download; it goes like a staged upload."""
-    folder = indexes / STAGE / uuid.uuid4().hex
+    folder = indexes / STAGE / f"{_SCRATCH}{uuid.uuid4().hex}"
     disk.make_folder(folder)
     return folder
+
+
+def scratches(indexes: Path) -> Iterator[str]:
+    """All folders of :func:`scratch` that there are, as sources are named."""
+    yield from (str(folder.absolute()) for folder in (indexes / STAGE).glob(f"{_SCRATCH}*"))
 
 
 def open_staged(path: Path, exclude: Sequence[str] = (), stranger: bool = False) -> Source:

@@ -202,7 +202,7 @@ def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
     Its neck becomes a model of that name, unless it is here already. Raises ``GalleryError`` for a bundle that is
     damaged or of another kind, and for a name that is taken. Searching needs the backbone it names.
     """
-    folder = library.folder / check_name(name)
+    folder = library.place(name)
     if folder.exists():
         raise GalleryError(f"there is a gallery '{folder.name}' already; give another name")
     with new_folder(folder) as new, refusing(bundle.name), zipfile.ZipFile(bundle) as archive:

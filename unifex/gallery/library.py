@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import threading
 import time
 import unicodedata
@@ -20,7 +19,7 @@ from filelock import Timeout
 
 from unifex.core import disk
 from unifex.core.errors import UnifexError
-from unifex.core.files import LEFT_SECONDS
+from unifex.core.files import LEFT_SECONDS, remove_folder
 from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
 from unifex.core.progress import Work
@@ -41,7 +40,7 @@ _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
 
 def check_name(name: str, what: str = "gallery") -> str:
     """``name`` as a folder may be called. Raises :class:`GalleryError` that says which names are allowed."""
-    name = unicodedata.normalize("NFC", name.strip())
+    name = _composed(name)
     if not is_name(name) or name.lower() in _RESERVED:
         raise GalleryError(
             say(
@@ -121,14 +120,25 @@ class Library:
         except (UnifexError, OSError) as error:
             return Broken(name, reason(error))
 
-    def _folder(self, name: str) -> Path:
-        """Where a gallery lies, or would. Its folder is called as it was made: a Mac spells some letters otherwise.
-        Raises :class:`GalleryError` for what can name none."""
+    def place(self, name: str) -> Path:
+        """Where a gallery lies, or would. Raises :class:`GalleryError` for what can name none."""
         composed = check_name(name)
         if composed.isascii():
             return self.folder / composed
-        alike = [own for own in self.own_names() if unicodedata.normalize("NFC", own) == composed]
-        return self.folder / (name if name in alike else min(alike, default=composed))
+        if name in self._open and _is_gallery(self.folder / name):  # as each thumbnail asks: nothing is listed for it
+            return self.folder / name
+        return self.folder / (self._own_name(name) or composed)
+
+    def named(self, name: str | None) -> str:
+        """What the gallery is called that is asked for; empty where there is none."""
+        own = self._own_name(name)
+        return own if own or not self.builtin else self.builtin.named(name)
+
+    def _own_name(self, name: str | None) -> str:
+        """A gallery is called as its folder was made: a Mac spells some letters otherwise."""
+        own, composed = self.own_names(), _composed(name or "")
+        alike = (one for one in own if unicodedata.normalize("NFC", one) == composed)
+        return name if name and name in own else min(alike, default="")
 
     def unfinished(self) -> Iterator[str]:
         """Sources of one's own galleries whose indexing was cut off. What cannot be opened waits for nothing."""
@@ -138,7 +148,7 @@ class Library:
 
     def may_change(self, name: str | None) -> bool:
         """Whether a gallery is one's own to change or delete, be it sound or not."""
-        return bool(name) and not self.refusal and name in self.own_names()
+        return bool(name) and not self.refusal and bool(self._own_name(name))
 
     def check_writable(self) -> None:
         """Raises :class:`GalleryError` when nothing may be changed here."""
@@ -159,9 +169,9 @@ class Library:
         """Open a gallery by name. Raises :class:`GalleryError` that lists the names there are."""
         if not name:
             raise GalleryError(say("no gallery yet; make one in the Gallery tab: drop a folder of images there"))
-        folder = self._folder(name)
+        folder = self.place(name)
         if not _is_gallery(folder):
-            if self.builtin and self.builtin._folder(name).name in self.builtin.names():
+            if self.builtin and _is_gallery(self.builtin.place(name)):
                 return self.builtin.get(name, embedder)
             raise NoSuchGallery(
                 say(
@@ -170,16 +180,16 @@ class Library:
             )
         fresh = Gallery.open(folder, embedder)
         with self._lock:
-            opened = self._open.get(name)
+            opened = self._open.get(folder.name)
             if opened and opened.model.stored_config == fresh.model.stored_config and opened.model.is_of(embedder):
                 return opened
-            self._open[name] = fresh
+            self._open[folder.name] = fresh
             return fresh
 
     def get_or_create(self, name: str, embedder: Callable[[], Embedder]) -> Gallery:
         """Open a gallery to add to it, with its own model, or make it with the one given."""
         self.check_writable()
-        folder = self._folder(name)
+        folder = self.place(name)
         if folder.name not in self.names():
             self.sweep()
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +200,7 @@ class Library:
     def adding_to(self, name: str, embedder: Callable[[], Embedder]) -> Iterator[Gallery]:
         """:meth:`get_or_create` for a ``with`` in which something is added. A gallery that was made for that goes again
         when that fails and has left nothing in it."""
-        known = self._folder(name).name in self.names()
+        known = self.place(name).name in self.names()
         gallery = self.get_or_create(name, embedder)
         try:
             yield gallery
@@ -217,7 +227,7 @@ class Library:
             gallery.derived.save(adopted=True)  # first, since on a full disk nothing must have changed
             gallery.model.keep()
         with self._lock:
-            self._open[name] = gallery
+            self._open[gallery.folder.name] = gallery
         return gallery
 
     def move_to(self, name: str, store: str) -> Gallery:
@@ -240,18 +250,19 @@ class Library:
             moved.derived.save()
             moved.model.keep()
             with self._lock:
-                self._open[name] = moved
+                self._open[gallery.folder.name] = moved
         self._leave_store(gallery.folder, before)
         return moved
 
     def written(self, name: str) -> int:
         """When something was last written in a gallery, in nanoseconds; 0 of one that there is not."""
-        files = ("items.sqlite", "items.sqlite-wal") if name in self.names() else ()
-        return max((disk.changed(self.folder / name / file) for file in files), default=0)
+        own = self._own_name(name)
+        files = ("items.sqlite", "items.sqlite-wal") if own else ()
+        return max((disk.changed(self.folder / own / file) for file in files), default=0)
 
     def rename(self, name: str, new: str) -> Gallery:
         """Give a gallery another name. Raises :class:`GalleryError` if that is taken or the gallery is in use."""
-        source, target = self.writable(name).folder, self._folder(new)
+        source, target = self.writable(name).folder, self.place(new)
         if target.name in self.names():
             raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
         if target.exists():
@@ -260,7 +271,7 @@ class Library:
             )
         self._release(source, self.get(name).config)
         self._when_idle(source, lambda: source.rename(target))
-        self._open.pop(name, None)
+        self._open.pop(source.name, None)
         return self.get(target.name)
 
     def delete(self, name: str) -> Path | None:
@@ -269,7 +280,8 @@ class Library:
         Of one that is a link only that goes, since the folder elsewhere is somebody's own; where that is.
         """
         self.check_writable()
-        folder = self.folder / name if self.may_change(name) else self.writable(name).folder
+        own = self._own_name(name)
+        folder = self.folder / own if own else self.writable(name).folder  # which says why not
         self.sweep()
         if folder.is_symlink():
             elsewhere = folder.resolve()
@@ -277,7 +289,7 @@ class Library:
             self._open.pop(folder.name, None)
             return elsewhere
         trash = folder.with_name(f".deleted-{folder.name}")
-        _remove(trash)
+        remove_folder(trash)
         try:
             config = GalleryConfig.read(folder)
         except (UnifexError, OSError):
@@ -287,8 +299,8 @@ class Library:
 
         def remove() -> None:
             folder.rename(trash)  # at once, so that a kill leaves no half gallery
-            self._open.pop(name, None)
-            _remove(trash)
+            self._open.pop(folder.name, None)
+            remove_folder(trash)
 
         self._when_idle(folder, remove)
         if config:
@@ -303,7 +315,7 @@ class Library:
         for folder in [*self.folder.glob(".deleted-*"), *self.folder.glob(".picking-*")]:
             with contextlib.suppress(UnifexError, OSError):
                 if folder.name.startswith(".deleted-") or folder.stat().st_mtime < time.time() - LEFT_SECONDS:
-                    self._when_idle(folder, partial(_remove, folder))
+                    self._when_idle(folder, partial(remove_folder, folder))
 
     def _configs(self) -> Iterator[GalleryConfig]:
         """Of the galleries here that can tell. A folder that was copied has the id and the collection of the other:
@@ -364,6 +376,10 @@ class Library:
             lock.release()
 
 
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip())
+
+
 def _is_gallery(folder: Path) -> bool:
     """Whether a folder is a gallery, or what is left of one, or cannot be looked into."""
     try:
@@ -371,18 +387,3 @@ def _is_gallery(folder: Path) -> bool:
         return found and folder.name.lower() not in _RESERVED
     except PermissionError:
         return True
-
-
-def _remove(folder: Path) -> None:
-    """Delete a folder, also one that says that nothing in it may be. Raises OSError."""
-    if folder.is_symlink():
-        folder.unlink()
-    if not folder.exists():
-        return
-    with contextlib.suppress(OSError):
-        folder.chmod(0o700)
-        for place, folders, _ in os.walk(folder):
-            for path in (Path(place, name) for name in folders):
-                if not path.is_symlink():
-                    path.chmod(0o700)
-    shutil.rmtree(folder)

@@ -32,7 +32,7 @@ from unifex.gallery.database import FILE as ITEMS
 from unifex.gallery.embedding import features_again
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import Library, check_name
+from unifex.gallery.library import Library
 from unifex.gallery.records import Record
 from unifex.models.embedder import Embedder, keep_model
 
@@ -55,7 +55,7 @@ def index_anew(library: Library, name: str, new: str, embedder: Embedder) -> Wor
     Closing the generator leaves nothing behind. Raises ``GalleryError`` when an image is no longer there, when the name
     is taken, or when the gallery is busy.
     """
-    gallery, target = library.writable(name), library.folder / check_name(new)
+    gallery, target = library.writable(name), library.place(new)
     if target.exists() or target.name in library.names():
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
     keep_model(embedder, library.models)

@@ -13,7 +13,7 @@ from unifex.data.item import Item, Labels
 from unifex.gallery import tags
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import Library, check_name
+from unifex.gallery.library import Library
 from unifex.gallery.records import Embedded, Record
 from unifex.gallery.writer import Writer
 
@@ -38,7 +38,7 @@ def pick(
     ``labels``: what each is to be in it. Its images are found where they were. Nothing is left of one that was stopped.
     Raises ``GalleryError`` for a name that is taken, and where none of the items is there any more.
     """
-    folder = library.folder / check_name(name)
+    folder = library.place(name)
     if folder.name in library.names() or folder.exists():
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=folder.name))
     unfinished = folder.with_name(f".picking-{folder.name}")

@@ -276,13 +276,16 @@ class AppContext:
         return str(hash((self.state, self.ready.is_set(), self.following.news, *self.library.names())))
 
     def first_gallery(self) -> str:
-        """The gallery to show first: the one asked for, else the user's own, else the demo."""
+        """The gallery to show first: the one asked for, as long as it may be there, else the user's own, else the
+        demo."""
         names = self.library.names()
         wanted = self.settings.gallery
-        if wanted in names:
-            return wanted
+        if here := self.library.named(wanted):
+            return here
         if wanted:
-            return gallery_of(self.library, wanted)
+            made = gallery_of(self.library, wanted)
+            if made in names or not (names and self.ready.is_set()):
+                return made
         names = sorted(names, key=DEMO_GALLERY.__eq__) or [DEMO_GALLERY]
         told = ((name, self.library.ask(name, lambda gallery: gallery.database.has_items())) for name in names)
         return next((name for name, answer in told if not isinstance(answer, Broken)), names[0])
@@ -337,7 +340,7 @@ class AppContext:
             wanted, names = self.settings.gallery, self.own.names()
             if not wanted and (not names or self._is_demo_cut_off()):
                 self._index(DEMO_GALLERY, demo.Demo(), say("drawing the demo gallery"))
-            elif wanted and wanted not in names:
+            elif wanted and not self.own.named(wanted):
                 doing = say("indexing {source}", source=wanted)
                 self._index(gallery_of(self.own, wanted), sources.open_source(wanted), doing)
             try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from unifex.core.system import MAX_NAME
 from unifex.data import locations
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import Library, check_name
+from unifex.gallery.library import Broken, Library, check_name
 
 _ENDING = re.compile(r"\.[A-Za-z]\w*")  # of a file; "2021.07" has none
 
@@ -28,17 +29,34 @@ def name_for(source: str) -> str:
 
 
 def gallery_of(library: Library, source: str) -> str:
-    """The gallery that was made of a source, under :func:`name_for` or with a number behind that; else a name that is
-    free: two folders of one name are two galleries, unless somebody says that they are one."""
-    name, known = name_for(source), set(library.names())
+    """The gallery that was made of a source, whatever it is called by now: under :func:`name_for`, with a number behind
+    that, or, as earlier versions and people name them, otherwise. Else a name that is free: two folders of one name are
+    two galleries, unless somebody says that they are one. One's own that cannot tell is not passed over in silence."""
+    known = library.names()
+    *taken, free = _with_numbers(name_for(source), known)
 
-    def suits(gallery: Gallery) -> bool:
+    def holds(gallery: Gallery) -> bool:
         sources = [one.spec for one in gallery.sources()]
-        return locations.known_as(source, sources) in sources or not (sources or gallery.database.has_items())
+        return locations.known_as(source, sources) in sources
 
-    numbered = (f"{_cut(name, MAX_NAME - len(ending))}{ending}" for ending in (f" {n}" for n in itertools.count(2)))
-    candidates = itertools.chain((name,), numbered)
-    return next(one for one in candidates if one not in known or library.ask(one, suits) is True)
+    def is_empty(gallery: Gallery) -> bool:
+        return not (gallery.sources() or gallery.database.has_items())
+
+    others = sorted(set(known).difference(taken))
+    if made := next((one for one in (*taken, *others) if library.ask(one, holds) is True), ""):
+        return made
+    told = ((one, library.ask(one, is_empty)) for one in taken)
+    fits = (one for one, said in told if said is True or (isinstance(said, Broken) and library.may_change(one)))
+    return next(fits, free)
+
+
+def _with_numbers(name: str, known: Collection[str]) -> Iterator[str]:
+    """``name``, and with numbers behind it, up to the first that is free."""
+    for number in itertools.count(1):
+        ending = f" {number}" if number > 1 else ""
+        yield (one := f"{_cut(name, MAX_NAME - len(ending))}{ending}")
+        if one not in known:
+            return
 
 
 def _cut(text: str, most: int) -> str:

@@ -44,6 +44,7 @@ class WaitingUploads:
         return elsewhere
 
     def _awaited(self) -> Iterator[str]:
-        """Sources of jobs that wait or run, and of galleries whose indexing was cut off."""
-        yield from (job.source for job in self.jobs.of(self.owner) if job.state.active)
+        """Sources of jobs that wait or run, what these may be making, and sources whose indexing was cut off."""
+        if active := [job.source for job in self.jobs.of(self.owner) if job.state.active]:
+            yield from (*active, *uploads.scratches(self.library.folder))
         yield from self.library.unfinished()

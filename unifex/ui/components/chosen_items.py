@@ -198,7 +198,7 @@ class ChosenItems:
         self, gallery: Gallery, ids: Sequence[int], text: str, then: str, labels: Labelling = as_it_is
     ) -> Updates:
         new = check_name(text)
-        if new in self.context.library.names():
+        if self.context.library.named(new):
             raise UnifexError(say("there is a gallery '{new}' already; choose another name", new=new))
         if workspace := self.context.workspace:
             workspace.check_fits(len(ids), gallery.facts().bytes * len(ids) // max(1, len(gallery)))

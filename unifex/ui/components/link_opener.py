@@ -69,7 +69,7 @@ class LinkOpener:
     def miss(self, gallery: str | None) -> Updates:
         """(gallery that is searched) -> that it is no more, where somebody renamed or deleted it meanwhile."""
         names = self.context.library.names()
-        if not gallery or gallery in names or not names or not self.context.ready.is_set():
+        if not gallery or self.context.library.named(gallery) or not names or not self.context.ready.is_set():
             return {}
         text = say("It was renamed or deleted. This is '{gallery}'.", gallery=names[0])
         return {self.notice: message(say("There is no gallery '{gallery}' any more", gallery=gallery), text, "warning")}
@@ -80,16 +80,17 @@ class LinkOpener:
         A gallery that is another's is not here, as one that never was.
         """
         form, first = said.form, self.context.first_gallery()
-        if form.gallery and form.gallery not in self.context.library.names():
+        here = self.context.library.named(form.gallery)
+        if form.gallery and not here:
             if not self.context.ready.is_set() and form.gallery == first:
                 return form, []  # it is being made
             return Form(gallery=first), [say("there is no gallery '{gallery}' here", gallery=form.gallery[:80])]
-        form = replace(form, gallery=form.gallery or first)
+        form = replace(form, gallery=here or first)
         try:
             gallery = self.context.gallery(form.gallery)
-            here = lambda ids: tuple(record.id for record in gallery.records(ids))  # noqa: E731
-            picked, within = Selection.told(form.picked), here(form.within.ids)
-            items = here(picked.ids)
+            left = lambda ids: tuple(record.id for record in gallery.records(ids))  # noqa: E731
+            picked, within = Selection.told(form.picked), left(form.within.ids)
+            items = left(picked.ids)
         except ERRORS as error:
             return Form(gallery=form.gallery), [reason(error)]
         gone = len(picked.ids) - len(items) + len(form.within.ids) - len(within)

@@ -193,7 +193,7 @@ class Resources:
         except NoSuchGallery:
             raise
         except ERRORS as error:
-            if name in self.context.library.names():
+            if self.context.library.named(name):
                 raise Refused(409, "gallery_unusable", reason(error)) from error
             raise Refused(404, "no_such_gallery", reason(error)) from error
 

@@ -211,8 +211,8 @@ class GalleryTab:
 
     def _embedder(self, name: str, model: str) -> Embedder:
         """The model of the gallery to add to, or that of a new one."""
-        if name.strip() in self.context.library.names():
-            return self.context.gallery(name.strip()).embedder
+        if self.context.library.named(name):
+            return self.context.gallery(name).embedder
         return self.picker.embedder(model)
 
     def show_forecast(
@@ -241,7 +241,7 @@ class GalleryTab:
             source = self.jobs.open(spec, read)
             check_name(name)
             found = forecast(self._embedder(name, model), source)
-            there = len(self.context.gallery(name)) if name.strip() in self.context.library.names() else None
+            there = len(self.context.gallery(name)) if self.context.library.named(name) else None
             return gallery_report.forecast(found, name, there)
         except ERRORS as error:
             return message(say("No forecast"), reason(error), "error")

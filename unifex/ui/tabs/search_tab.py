@@ -313,7 +313,7 @@ class SearchTab:
         if not form.gallery:
             text = say("Make one in the Gallery tab: drop a folder of images there.")
             return {self.status: message(say("No gallery yet"), text)}
-        if form.gallery not in self.context.library.names():
+        if not self.context.library.named(form.gallery):
             if self.context.ready.is_set():  # of which there is news
                 return {self.status: message(say("There is no gallery '{gallery}' any more", gallery=form.gallery))}
             text = say("{state}. It can be searched in a moment.", state=self.context.state)
