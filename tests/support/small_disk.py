@@ -17,6 +17,7 @@ from unifex.core.progress import finish
 from unifex.core.text import reason
 from unifex.gallery import bundle
 from unifex.gallery.corrections import relabel
+from unifex.gallery.errors import NotWritable
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import Pace
 from unifex.gallery.library import Library
@@ -151,7 +152,7 @@ def _drop(visitor: Visitor, data: bytes) -> str:
 def test_a_folder_that_can_only_be_read_is_searched_measured_and_packed(tmp_path, disk, kept, folder):
     before = contents(kept)
     remount(disk, "ro")
-    with pytest.raises(OSError, match="Read-only") as caught:
+    with pytest.raises(NotWritable, match="read-only") as caught:
         run_index(Gallery.open(kept.folder), folder)
     assert "read-only" in reason(caught.value)
     assert not kept.is_being_written()
