@@ -267,7 +267,7 @@ def test_who_goes_back_to_a_model_has_its_dimension_again(tmp_path, folder, embe
 def test_another_backbone_is_refused(gallery, embedder, monkeypatch):
     other = make_model(embedder, "random")
     monkeypatch.setattr(type(other.backbone), "weight_hash", lambda self: "f" * 16)
-    with pytest.raises(GalleryError, match="use drawn .* --as NEW"):
+    with pytest.raises(GalleryError, match=r"use drawn .* --as NEW"):
         Gallery.open(gallery.folder, other)
 
 
