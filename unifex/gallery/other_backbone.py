@@ -34,6 +34,7 @@ from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library, check_name
 from unifex.gallery.records import Record
+from unifex.models import zoo
 from unifex.models.embedder import Embedder, keep_model
 
 AT_ONCE = 64  # images between two steps
@@ -60,7 +61,7 @@ def index_anew(library: Library, name: str, new: str, embedder: Embedder) -> Wor
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
     keep_model(embedder, library.models)
     with new_folder(target) as folder, gallery.write():
-        is_same = embedder.backbone.weight_hash() == gallery.config.backbone_hash
+        is_same = zoo.makes_the_same(embedder.backbone, gallery.config.backbone, gallery.config.backbone_hash)
         for kept in (*KEPT, *OF_BACKBONE) if is_same else KEPT:
             if (gallery.folder / kept).is_dir():
                 shutil.copytree(gallery.folder / kept, folder / kept, copy_function=_link)
