@@ -399,6 +399,26 @@ def test_no_class_is_held_out_that_was_taught_before(gallery, library):
     assert finish(train(library.get("drawn"), "anew", replace(QUICK, init="random"))).data.known == 0
 
 
+def test_what_was_taught_before_is_known_also_where_it_is_finished_with_another_model(gallery, library):
+    finish(train(gallery, "everyone", QUICK, HoldOut(0)))
+    use = lambda name: finish(library.use("drawn", Embedder.load(name, models=library.models)))  # noqa: E731
+    held_out = HoldOut(labels=(str(gallery.snapshot().columns.labels.texts[0]),))
+    for name in ("same", "other"):
+        work = train(use("everyone"), name, QUICK, held_out)
+        next(step for step in work if step.stage == "epoch 1")
+        work.close()
+    marks = {}
+    for name, model in (("same", "everyone"), ("other", "unifex-lite-4")):
+        result = finish(train(use(model), name, QUICK, held_out, finish=True))
+        assert (result.data.held_out_classes, result.data.known) == (1, 1)
+        marks[name] = set(Embedder.load(name, models=library.models).config.training["classes"])
+    assert (
+        marks["other"]
+        == marks["same"]
+        >= set(Embedder.load("everyone", models=library.models).config.training["classes"])
+    )
+
+
 def test_a_program_trains_as_page_and_command_line_do(gallery):
     result = unifex.train(gallery, "mine")
     assert (result.config, result.neck.dims) == (PRESETS["few"].config, (64, 128, 256, 512))

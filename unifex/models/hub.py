@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -21,9 +21,6 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
 
 REACHABLE_SECONDS = 3
 REPORT_SECONDS = 0.3
@@ -211,20 +208,42 @@ def _watched(repo: str, name: str, total: int, kind: str) -> Work[None]:
     yield stage.at(total // MB)
 
 
+def check_push(repo: str, kind: str = "model", private: bool = False) -> None:
+    """Raises :class:`HubError` for what :func:`push` would refuse as it begins: for who has much to do before it."""
+    from huggingface_hub import HfApi, errors
+
+    check_name(repo)
+    check_reachable(repo, NOT_PUT, otherwise="")
+    with _explained(repo):
+        try:
+            is_private = bool(HfApi().repo_info(repo, repo_type=kind).private)
+        except errors.RepositoryNotFoundError:
+            return  # it will be made
+    if is_private == private:
+        return
+    if private:
+        raise HubError(
+            f"{repo} is there already and public: ask for that (--public, private=False), make it private there, or "
+            "name another"
+        )
+    raise HubError(
+        f"{repo} is there already and private: ask for that (no --public, private=True), make it public there, or "
+        "name another"
+    )
+
+
 def push(folder: Path, repo: str, kind: str = "model", private: bool = False, instead_of: Sequence[str] = ()) -> str:
     """Put all files of a folder into a repository, made if it is not there; its address.
 
     In the same commit go the repository's files that match ``instead_of`` and are not among these. Raises
     :class:`HubError`: not logged in, not allowed, not reachable, or one that is there and seen by others than asked.
     """
-    from huggingface_hub import HfApi, errors
+    from huggingface_hub import HfApi
 
-    check_name(repo)
-    check_reachable(repo, NOT_PUT, otherwise="")
+    check_push(repo, kind, private)
     api = HfApi()
-    try:
+    with _explained(repo):
         api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
-        _check_visibility(api, repo, kind, private)
         api.upload_folder(
             repo_id=repo,
             folder_path=folder,
@@ -232,20 +251,20 @@ def push(folder: Path, repo: str, kind: str = "model", private: bool = False, in
             commit_message="From UniFEx",
             delete_patterns=list(instead_of) or None,
         )
+    place = "datasets/" if kind == "dataset" else ""
+    return f"{api.endpoint}/{place}{repo}"
+
+
+@contextmanager
+def _explained(repo: str) -> Iterator[None]:
+    """What the hub's client raises of a repository that is to be written, as :class:`HubError`."""
+    from huggingface_hub import errors
+
+    try:
+        yield
     except errors.LocalTokenNotFoundError as error:
         raise HubError(f"{repo}: `hf auth login`, or set HF_TOKEN, first: the hub must know who you are") from error
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
         if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
             raise HubError(f"{repo}: this token may not write there; `hf auth login` with one that may") from error
         raise explain(error, repo) from error
-    place = "datasets/" if kind == "dataset" else ""
-    return f"{api.endpoint}/{place}{repo}"
-
-
-def _check_visibility(api: HfApi, repo: str, kind: str, private: bool) -> None:
-    """Raises :class:`HubError` where a repository that was there before is seen by others than was asked for."""
-    if bool(api.repo_info(repo, repo_type=kind).private) == private:
-        return
-    if private:
-        raise HubError(f"{repo} is there already and public: say --public, make it private there, or name another")
-    raise HubError(f"{repo} is there already and private: leave out --public, make it public there, or name another")
