@@ -26,6 +26,10 @@ from unifex.gallery.library import Library
 from unifex.models import neck
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
+from unifex.training.config import PRESETS
+from unifex.training.held_out import HoldOut
+from unifex.training.run import train
+from unifex.training.samples import TrainingError
 
 
 def hits(gallery: Gallery, query) -> list[tuple[str, str, float]]:
@@ -149,6 +153,9 @@ def test_features_that_are_not_finite_are_not_packed(gallery, there, tmp_path):
     with pytest.raises(GalleryError, match=re.escape(records[0].path)):
         packed(gallery, tmp_path / "g.zip")
     assert not (tmp_path / "g.zip").exists()
+    for preset in ("quick", "few"):
+        with pytest.raises(TrainingError, match=f"{re.escape(records[0].path)}.*remove such pictures"):
+            finish(train(gallery, "never", PRESETS[preset].config, HoldOut(share=0)))
     with gallery.write() as writer:
         writer.remove([record.id for record in records if record.sha256 == records[0].sha256])
     packed(gallery, tmp_path / "g.zip")

@@ -155,8 +155,10 @@ def test_a_data_set_that_is_put_there_again_keeps_nothing_of_before(unifex, serv
     (repo / "data/query-00000.parquet").write_bytes(b"of items that are gone")
     (repo / "notes.txt").write_text("mine")
     put = ("export-gallery", "drawn", "--to", "dataset", "--out", "hf:me/drawn")
+    server.requests.clear()
     code, _, said = unifex(*put, **signed)
-    assert (code, "is there already and public" in said) == (1, True), said
+    assert (code, "is there already and public" in said, "dataset" in said) == (1, True, False), said  # before all work
+    assert [method for method, _ in server.requests] == ["GET"]
     code, _, said = unifex(*put, "--public", **signed)
     assert (code, "which no export put there" in said) == (1, True), said
     assert (repo / "data/query-00000.parquet").exists()
@@ -167,6 +169,16 @@ def test_a_data_set_that_is_put_there_again_keeps_nothing_of_before(unifex, serv
     assert "unifex-export-" not in said
     left = sorted(path.relative_to(repo).as_posix() for path in repo.rglob("*") if path.is_file())
     assert left == [".unifex-export.json", "README.md", "data/train-00000.parquet", "notes.txt"]
+
+
+def test_a_repository_that_the_hub_makes_private_by_itself_is_written_all_the_same(unifex, server):
+    signed = {"HF_TOKEN": "hf_test"}
+    server.makes_private = True
+    code, _, said = unifex("export", "--out", "hf:me/forced", "--public", **signed)
+    assert code == 0, said
+    assert (server.root / "me/forced/config.json").is_file()
+    code, _, said = unifex("export", "--out", "hf:me/forced", "--public", **signed)
+    assert (code, "is there already and private" in said) == (1, True), said
 
 
 def test_from_pretrained_fetches_the_backbone_too(unifex, server, tmp_path):

@@ -130,7 +130,8 @@ def test_known_classes_are_not_held_out_where_others_are(known, held_out, told):
     drawn = np.unique(columns.classes[divide(stand, PRESETS["best"].config).split.queries])
     first = np.isin(columns.classes, np.concatenate([drawn, np.setdiff1d(np.arange(20), drawn)])[:known])
     marks = marks_of(columns.hashes[first], columns.classes[first])
-    stand.embedder = SimpleNamespace(config=SimpleNamespace(training={"classes": marks}), backbone=None)
+    stand.embedder = SimpleNamespace(**vars(stand.embedder))
+    stand.embedder.config = SimpleNamespace(training={"classes": marks})
     data = divide(stand, PRESETS["best"].config)
     assert (data.held_out_classes, data.known) == (held_out, told)
 

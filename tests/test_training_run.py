@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.galleries import run_index
 from unifex.cli import main
 from unifex.core import images
-from unifex.core.progress import finish
+from unifex.core.progress import Step, finish
 from unifex.core.vectors import l2_normalize
 from unifex.evaluation.compare import compare
 from unifex.evaluation.evaluate import evaluate
@@ -208,7 +209,7 @@ def test_a_model_is_called_as_it_can_be_found(gallery, library):
     assert Embedder.load("backup", models=library.models).name == "backup"
 
 
-def test_another_model_on_the_same_backbone_takes_the_features_over(gallery, library, folder):
+def test_another_model_on_the_same_backbone_takes_the_features_over(gallery, library, folder, monkeypatch):
     finish(train(gallery, "mine", replace(QUICK, epochs=1)))
     model = Embedder.load("mine", models=library.models)
     first = gallery.records(gallery.snapshot().columns.ids)[0]
@@ -216,8 +217,21 @@ def test_another_model_on_the_same_backbone_takes_the_features_over(gallery, lib
     made = finish(index_anew(library, gallery.name, "anew", model))
     hashes = gallery.snapshot().columns.sha256s()
     assert np.array_equal(made.features(hashes), gallery.features(hashes))
+    steps: list[Step] = []
     with pytest.raises(GalleryError, match=re.escape(first.path)):
-        next(index_anew(library, gallery.name, "other", Embedder.load("raw:lite0")))  # before anything is embedded
+        finish(index_anew(library, gallery.name, "other", Embedder.load("raw:lite0")), steps.append)
+    assert {step.stage for step in steps} == {"looking for the images"}  # before anything is embedded
+
+    def no_links(*places: Path) -> None:
+        raise OSError("as between disks")
+
+    monkeypatch.setattr(os, "link", no_links)
+    work = index_anew(library, gallery.name, "copied", model)
+    assert (next(work).done, next(work).done) == (1, 2)
+    work.close()
+    assert "copied" not in library.names()
+    copied = finish(index_anew(library, gallery.name, "copied", model))
+    assert np.array_equal(copied.features(hashes), gallery.features(hashes))
 
 
 def test_killed_after_the_last_epoch_it_only_measures(gallery):
@@ -399,6 +413,26 @@ def test_no_class_is_held_out_that_was_taught_before(gallery, library):
     assert finish(train(library.get("drawn"), "anew", replace(QUICK, init="random"))).data.known == 0
 
 
+def test_what_was_taught_before_is_known_also_where_it_is_finished_with_another_model(gallery, library):
+    finish(train(gallery, "everyone", QUICK, HoldOut(0)))
+    use = lambda name: finish(library.use("drawn", Embedder.load(name, models=library.models)))  # noqa: E731
+    held_out = HoldOut(labels=(str(gallery.snapshot().columns.labels.texts[0]),))
+    for name in ("same", "other"):
+        work = train(use("everyone"), name, QUICK, held_out)
+        next(step for step in work if step.stage == "epoch 1")
+        work.close()
+    marks = {}
+    for name, model in (("same", "everyone"), ("other", "unifex-lite-4")):
+        result = finish(train(use(model), name, QUICK, held_out, finish=True))
+        assert (result.data.held_out_classes, result.data.known) == (1, 1)
+        marks[name] = set(Embedder.load(name, models=library.models).config.training["classes"])
+    assert (
+        marks["other"]
+        == marks["same"]
+        >= set(Embedder.load("everyone", models=library.models).config.training["classes"])
+    )
+
+
 def test_a_program_trains_as_page_and_command_line_do(gallery):
     result = unifex.train(gallery, "mine")
     assert (result.config, result.neck.dims) == (PRESETS["few"].config, (64, 128, 256, 512))
@@ -406,7 +440,10 @@ def test_a_program_trains_as_page_and_command_line_do(gallery):
 
 
 def run(capsys, *arguments: str) -> tuple[int, dict, str]:
-    code = main.main([*arguments, "--json"])
+    try:
+        code = main.main([*arguments, "--json"])
+    except SystemExit as wrong_usage:
+        code = wrong_usage.code
     captured = capsys.readouterr()
     return code, json.loads(captured.out) if captured.out else {}, captured.err
 
@@ -446,5 +483,5 @@ def test_the_command_line_trains_uses_and_goes_back(gallery, capsys, tmp_path, e
         (("--save", "x", "--log", "trackio"), "pip install trackio"),
     ):
         code, _, errors = run(capsys, *train, *options)
-        assert code == 1
+        assert code in (1, 2)
         assert why in errors

@@ -14,10 +14,13 @@ from tests.support import forked, tiny_clip
 from tests.support.drawing import write_folder
 from tests.support.trap import trap
 from unifex.cli.main import main
+from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library
 from unifex.models import backbones, engines, towers, zoo
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import Embedder, check_model
 from unifex.models.late_towers import LateTower
+from unifex.models.model_config import ModelConfig
 from unifex.models.zoo import Name
 
 ROWS = [spec for spec in zoo.table().values() if spec not in zoo.BUNDLED]
@@ -162,6 +165,29 @@ def test_a_folder_is_found_from_elsewhere_and_under_any_name(tmp_path, monkeypat
     assert main(["index", "pictures", "--gallery", "g", "--model", "raw:local-dir:tiny", *library]) == 0
     monkeypatch.chdir("/")
     assert main(["search", str(next((tmp_path / "pictures").rglob("*.png"))), "--gallery", "g", *library]) == 0
+
+
+def test_a_folder_that_a_gallery_knows_by_another_path_is_the_same_model(tmp_path, monkeypatch):
+    """As galleries of before names were made whole know it, and after the folder was moved."""
+    tiny_clip.write(tmp_path / "tiny")
+    write_folder(tmp_path / "pictures")
+    monkeypatch.chdir(tmp_path)
+    galleries = Library(tmp_path / "indexes")
+    with Gallery.create(galleries.folder / "g", Embedder.load("raw:local-dir:tiny")).write():
+        pass  # as an earlier version made it
+    library = ["--library", str(galleries.folder)]
+    picture = str(next((tmp_path / "pictures").rglob("*.png")))
+    assert main(["index", "pictures", "--gallery", "g", "--model", "raw:local-dir:tiny", *library]) == 0
+    torch.save(torch.eye(8, Embedder.load("raw:local-dir:tiny").backbone.feature_dim), "layer.pth")
+    assert main(["import", "layer.pth", "--save", "M", "--backbone", "local-dir:tiny", *library]) == 0
+    assert ModelConfig.read(galleries.models / "M" / "config.json").backbone == f"local-dir:{tmp_path / 'tiny'}"
+    assert main(["use", "g", "M", *library]) == 0
+    assert main(["pack", "g", "--out", "g.zip", *library]) == main(["unpack", "g.zip", "--gallery", "h", *library]) == 0
+    (tmp_path / "tiny").rename(tmp_path / "moved")
+    assert main(["search", picture, "--gallery", "g", "--model", "raw:local-dir:moved", *library]) == 0
+    assert main(["search", picture, "--gallery", "g", "--model", "raw:local-dir:moved+tower", *library]) == 1
+    assert main(["use", "g", "raw:local-dir:moved", *library]) == 0
+    assert Library(galleries.folder).get("g").config.backbone == f"local-dir:{tmp_path / 'moved'}"
 
 
 def test_a_backbone_is_a_model_with_and_without_raw(tiny):

@@ -81,7 +81,11 @@ class Stand:
     """A gallery that is nothing but its columns, with a model that says nothing of its training."""
 
     name = "stand-in"
-    embedder = SimpleNamespace(config=SimpleNamespace(training={}), backbone=SimpleNamespace(adaptation=None))
+    embedder = SimpleNamespace(
+        config=SimpleNamespace(training={}),
+        backbone=SimpleNamespace(adaptation=None),
+        neck=SimpleNamespace(kind="linear", bias=range(1 << 16)),
+    )
 
     def __init__(self, columns):
         self.columns = columns

@@ -37,6 +37,7 @@ class StubHub:
         self.closed = False  # nobody may write
         self.commit = COMMIT  # of every repository, another one after each change
         self.private: set[str] = set()
+        self.makes_private = False  # whatever is asked, as an organisation can want it
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -132,7 +133,7 @@ class StubHub:
                 self.answer(request, 409, {"error": "You already created this", "url": f"{self.url}/{repo}"})
                 return
             (self.root / f"{kind}{repo}").mkdir(parents=True)
-            if asked.get("private") or asked.get("visibility") == "private":
+            if self.makes_private or asked.get("private") or asked.get("visibility") == "private":
                 self.private.add(f"{kind}{repo}")
             self.answer(request, 200, {"url": f"{self.url}/{repo}", "name": repo, "id": repo})
         elif parts[-1] == "validate-yaml":

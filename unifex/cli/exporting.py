@@ -105,7 +105,7 @@ def _push(options: argparse.Namespace, selection: Selection, format: Format) -> 
     repo = options.out.removeprefix("hf:")
     if format.name != "dataset":
         raise UsageError("what goes to the hub is a data set: --to dataset")
-    hub.check_name(repo)
+    hub.check_push(repo, "dataset", not options.public)
     with tempfile.TemporaryDirectory(prefix="unifex-export-") as scratch:
         exported = watched(export(selection, format, Path(scratch) / "dataset"))
         made = Path(scratch) / "dataset"

@@ -100,7 +100,7 @@ def _download(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models import zoo
     from unifex.models.embedder import RAW
 
-    backbone = watched(zoo.download(options.backbone.removeprefix(RAW)))
+    backbone = watched(zoo.download(zoo.absolute(options.backbone.removeprefix(RAW))))
     files = backbone.weights_files()
     say(options, f"{backbone.id} is here: {', '.join(map(str, files))}")
     how = command("index", "FOLDER", "--gallery", "NAME", "--model", f"{RAW}{backbone.id}")

@@ -325,8 +325,7 @@ def push(
 
     Raises ``HubError`` and ``GalleryError``.
     """
-    hub.check_name(repo)
-    hub.check_reachable(repo, hub.NOT_PUT, otherwise="")
+    hub.check_push(repo, "dataset", private)
     with tempfile.TemporaryDirectory(prefix="unifex-push-") as scratch:
         yield from pack(gallery, Path(scratch) / ON_HUB, images, searches, places)
         (Path(scratch) / "README.md").write_text(_card(gallery, repo), encoding="utf-8")

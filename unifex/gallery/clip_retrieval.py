@@ -33,6 +33,7 @@ from unifex.gallery.errors import ItemsGone
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.rebuild import MOST_EXTRA, MOST_LABEL, MOST_PATH
 from unifex.gallery.records import Embedded
+from unifex.models import zoo
 
 SHARD_ROWS = 100_000
 BATCH_ROWS = 4096
@@ -316,14 +317,15 @@ def _check_plan(folder: Path, gallery: Gallery) -> None:
     """Raises ``SourceError`` when the shards say that they are of another backbone, or of no whole features."""
     try:
         made_of = parse_json((folder / PLAN).read_bytes())
-        theirs, dim = made_of["backbone_hash"], made_of["dim"]
+        theirs, dim, called = str(made_of["backbone_hash"]), made_of["dim"], str(made_of["backbone"])
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{PLAN} is damaged ({reason(error)})") from error
-    if theirs != gallery.config.backbone_hash:
+    is_own = theirs == gallery.config.backbone_hash
+    if not is_own and not zoo.makes_the_same(gallery.embedder.backbone, called, theirs):
         raise SourceError(
-            f"these are features of backbone '{made_of['backbone']}' ({theirs}), gallery '{gallery.name}' has "
+            f"these are features of backbone '{called}' ({theirs}), gallery '{gallery.name}' has "
             f"'{gallery.config.backbone}' ({gallery.config.backbone_hash}): take them into another gallery"
         )
     if dim:

@@ -14,6 +14,7 @@ from unifex.core.files import verify, with_checksum, write_atomically
 from unifex.core.language import say
 from unifex.core.text import command, reason
 from unifex.gallery.errors import GalleryError, NoSuchGallery, lost
+from unifex.models import zoo
 from unifex.models.embedder import MODELS, Embedder
 
 SCHEMA = 1
@@ -128,7 +129,7 @@ class GalleryModel:
         Raises :class:`GalleryError` for another backbone.
         """
         config = self.config
-        if embedder.backbone.weight_hash() != config.backbone_hash:
+        if not zoo.makes_the_same(embedder.backbone, config.backbone, config.backbone_hash):
             raise GalleryError(
                 say(
                     "gallery '{name}' holds features of backbone '{backbone}' ({backbone_hash}), model '{model}' "
@@ -150,6 +151,8 @@ class GalleryModel:
             if embedder.name != config.model:
                 own = replace(own, previous=config.model, dims={**config.dims, config.model: config.dim})
             self.config = own
+        if (own_hash := embedder.backbone.weight_hash()) != config.backbone_hash:  # the same by another path
+            self.config = replace(self.config, backbone=embedder.backbone.id, backbone_hash=own_hash)
 
     def is_of(self, embedder: Embedder | None) -> bool:
         """Whether the gallery was opened with this model (with its own when None)."""

@@ -34,6 +34,7 @@ from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.gallery.records import Record
+from unifex.models import zoo
 from unifex.models.embedder import Embedder, keep_model
 
 AT_ONCE = 64  # images between two steps
@@ -60,10 +61,8 @@ def index_anew(library: Library, name: str, new: str, embedder: Embedder) -> Wor
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
     keep_model(embedder, library.models)
     with new_folder(target) as folder, gallery.write():
-        is_same = embedder.backbone.weight_hash() == gallery.config.backbone_hash
-        for kept in (*KEPT, *OF_BACKBONE) if is_same else KEPT:
-            if (gallery.folder / kept).is_dir():
-                shutil.copytree(gallery.folder / kept, folder / kept, copy_function=_link)
+        is_same = zoo.makes_the_same(embedder.backbone, gallery.config.backbone, gallery.config.backbone_hash)
+        yield from _take_over(gallery.folder, folder, (*KEPT, *OF_BACKBONE) if is_same else KEPT)
         with gallery.database.connect() as theirs, closing(sqlite3.connect(folder / ITEMS)) as own:
             theirs.backup(own)
         if not is_same:
@@ -75,19 +74,39 @@ def index_anew(library: Library, name: str, new: str, embedder: Embedder) -> Wor
     return made
 
 
-def _link(source: str, target: str) -> None:
-    """One file at two places, where the disk can; what is written later is renamed into place, and so is another."""
+def _take_over(source: Path, target: Path, kept: tuple[str, ...]) -> Work[None]:
+    """The folders ``kept``, with a step after every :data:`AT_ONCE` files, and after each that has to be copied."""
+    folders = [(Path(at), names) for name in kept for at, _, names in os.walk(source / name, followlinks=True)]
+    stage = Stage(to_say("taking over what is kept"), sum(len(names) for _, names in folders), to_say("files"))
+    done = 0
+    for at, names in folders:
+        own = target / at.relative_to(source)
+        own.mkdir()
+        for name in names:
+            done += 1
+            if not _is_linked(at / name, own / name) or done % AT_ONCE == 0:
+                yield stage.at(done)
+
+
+def _is_linked(source: Path, target: Path) -> bool:
+    """One file at two places, where the disk can; what is written later is renamed into place, and so is another.
+    False where it had to be copied."""
     try:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+        return False
+    return True
 
 
 def _write_features(gallery: Gallery, embedder: Embedder, folder: Path) -> Work[None]:
     """Shards with the same rows as the gallery's."""
     (folder / "features").mkdir()
     places, done = list(_places(gallery)), 0
-    for place in places:  # before hours of work, not at its turn
+    looking = Stage(to_say("looking for the images"), len(places), to_say("images"))
+    for number, place in enumerate(places):  # before hours of work, not at its turn
+        if number % AT_ONCE == 0:
+            yield looking.at(number)
         with _cannot_be_read(place.record):
             pictures.check_there(gallery.database, place.record)
     stage = Stage(to_say("indexing anew"), len(places), to_say("images"))

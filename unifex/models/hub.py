@@ -11,6 +11,8 @@ import io
 import re
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -212,6 +214,30 @@ def _watched(repo: str, name: str, total: int, kind: str) -> Work[None]:
     yield stage.at(total // MB)
 
 
+def check_push(repo: str, kind: str = "model", private: bool = False) -> None:
+    """Raises :class:`HubError` for what :func:`push` would refuse as it begins: for who has much to do before it."""
+    from huggingface_hub import HfApi, errors
+
+    check_name(repo)
+    check_reachable(repo, NOT_PUT, otherwise="")
+    with _explained(repo):
+        try:
+            is_private = bool(HfApi().repo_info(repo, repo_type=kind).private)
+        except errors.RepositoryNotFoundError:
+            return  # it will be made
+    if is_private == private:
+        return
+    if private:
+        raise HubError(
+            f"{repo} is there already and public: ask for that (--public, private=False), make it private there, or "
+            "name another"
+        )
+    raise HubError(
+        f"{repo} is there already and private: ask for that (no --public, private=True), make it public there, or "
+        "name another"
+    )
+
+
 def push(
     folder: Path,
     repo: str,
@@ -226,14 +252,12 @@ def push(
     :class:`HubError`: not logged in, not allowed, not reachable, one that is there and seen by others than asked, or
     that has such files without the file ``mark``, which says that this program put them there.
     """
-    from huggingface_hub import HfApi, errors
+    from huggingface_hub import HfApi
 
-    check_name(repo)
-    check_reachable(repo, NOT_PUT, otherwise="")
+    check_push(repo, kind, private)
     api = HfApi()
-    try:
+    with _explained(repo):
         api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
-        _check_visibility(api, repo, kind, private)
         api.upload_folder(
             repo_id=repo,
             folder_path=folder,
@@ -241,14 +265,23 @@ def push(
             commit_message="From UniFEx",
             delete_patterns=[glob.escape(name) for name in _of_before(api, repo, kind, instead_of, mark)] or None,
         )
+    place = "datasets/" if kind == "dataset" else ""
+    return f"{api.endpoint}/{place}{repo}"
+
+
+@contextmanager
+def _explained(repo: str) -> Iterator[None]:
+    """What the hub's client raises of a repository that is to be written, as :class:`HubError`."""
+    from huggingface_hub import errors
+
+    try:
+        yield
     except errors.LocalTokenNotFoundError as error:
         raise HubError(f"{repo}: `hf auth login`, or set HF_TOKEN, first: the hub must know who you are") from error
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
         if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
             raise HubError(f"{repo}: this token may not write there; `hf auth login` with one that may") from error
         raise explain(error, repo) from error
-    place = "datasets/" if kind == "dataset" else ""
-    return f"{api.endpoint}/{place}{repo}"
 
 
 def _of_before(api: HfApi, repo: str, kind: str, names: re.Pattern[str] | None, mark: str) -> list[str]:
@@ -260,12 +293,3 @@ def _of_before(api: HfApi, repo: str, kind: str, names: re.Pattern[str] | None, 
     if found and mark not in there:
         raise HubError(f"{repo} holds {found[0]}, which no export put there, and which would go: name another one")
     return found
-
-
-def _check_visibility(api: HfApi, repo: str, kind: str, private: bool) -> None:
-    """Raises :class:`HubError` where a repository that was there before is seen by others than was asked for."""
-    if bool(api.repo_info(repo, repo_type=kind).private) == private:
-        return
-    if private:
-        raise HubError(f"{repo} is there already and public: say --public, make it private there, or name another")
-    raise HubError(f"{repo} is there already and private: leave out --public, make it public there, or name another")

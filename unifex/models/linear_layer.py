@@ -35,7 +35,7 @@ def import_layer(file: Path, name: str, models: Path, backbone: str) -> Embedder
 
     Raises :class:`LayerError`, and ``BackboneError`` for a backbone that is not known or not here.
     """
-    spec = zoo.get(backbone)
+    spec = zoo.get(zoo.absolute(backbone))
     weight, bias = read_layer(file)
     if weight.shape[1] != spec.feature_dim:
         raise LayerError(

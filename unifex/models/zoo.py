@@ -13,7 +13,7 @@ import difflib
 import pickle
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,17 @@ def absolute(name: str) -> str:
     if not found or not rest or place.is_absolute():
         return name if not rest.startswith("~") else f"{before}{found}{place}"
     return f"{before}{found}{Path.cwd() / place}"
+
+
+def makes_the_same(spec: BackboneSpec, id: str, weight_hash: str) -> bool:
+    """Whether a backbone makes what one of this id and hash made: a folder can be named by another path, which is a
+    part of its hash, as it was before names were made :func:`absolute`, or before it was moved."""
+    own = spec.weight_hash()
+    names = Name.parse(spec.id), Name.parse(id)
+    if own == weight_hash or not all(name and name.library == "local-dir" for name in names):
+        return own == weight_hash
+    here, there = ((name.size, name.projection) for name in names if name)
+    return here == there and replace(spec, architecture=id).weight_hash() == weight_hash
 
 
 @cache

@@ -32,6 +32,8 @@ from unifex.data.item import Labels, Options, Skipped, SourceError
 from unifex.gallery.clip_retrieval import PLAN
 from unifex.gallery.embedding import embed_items
 from unifex.gallery.records import Embedded
+from unifex.models import zoo
+from unifex.models.backbones import BackboneSpec
 from unifex.models.embedder import Embedder
 from unifex.scale import partitions
 from unifex.scale.partitions import Shard, file_system
@@ -82,7 +84,7 @@ def embed(
         "backbone_hash": embedder.backbone.weight_hash(), "neck_hash": embedder.neck.hash if dim else "",
         "dim": dim or 0, "state": plan.state,
     }  # fmt: skip
-    _agree(files, f"{root}/{PLAN}", made_of, out)
+    _agree(files, f"{root}/{PLAN}", made_of, embedder.backbone, out)
     there = _written(files, root)
     waiting = [shard for shard in plan.shards if shard.number not in there]
     failed, count, done = list(plan.refused), 0, len(there)
@@ -99,10 +101,13 @@ def embed(
     return ShardsWritten(out, len(plan.shards), len(there), count, failed, time.monotonic() - started)
 
 
-def _agree(files: Any, path: str, made_of: dict[str, Any], out: str) -> None:
+def _agree(files: Any, path: str, made_of: dict[str, Any], backbone: BackboneSpec, out: str) -> None:
     """Note what the shards are of; where shards of something else lie, raise ``SourceError``."""
     if files.exists(path):
         found = parse_json(files.cat_file(path))
+        before = [str(found.get(name)) for name in ("backbone", "backbone_hash")]
+        if zoo.makes_the_same(backbone, *before):
+            made_of = {**made_of, "backbone": before[0], "backbone_hash": before[1]}
         for name, value in made_of.items():
             if name == "state" and found.get(name, value) != value:  # earlier versions did not look at that
                 raise SourceError(f"'{out}' holds shards of pictures that have changed since; give an empty folder")

@@ -218,6 +218,11 @@ class TrainConfig:
         return self.backbone_learning_rate > 0
 
     @property
+    def has_neck_anew(self) -> bool:
+        """Whether the neck is trained anew once the blocks have learned, on what is there then."""
+        return self.deep and bool(self.neck_epochs)
+
+    @property
     def of_the_neck_anew(self) -> TrainConfig:
         """What follows deep training: the neck alone, from its start, close to how alike the features are."""
         return replace(

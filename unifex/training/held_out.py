@@ -128,8 +128,11 @@ class TrainingData:
         return self.columns.classes[self.split.queries] if self.split else np.zeros(0, np.int64)
 
 
-def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut()) -> TrainingData:
-    """Divide a gallery's labelled items. Raises :class:`GalleryError` that says what is missing."""
+def divide(
+    gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut(), before: Sequence[str] | None = None
+) -> TrainingData:
+    """Divide a gallery's labelled items. ``before``: marks of what the training went out from, where that is another
+    than the gallery's model is now. Raises :class:`GalleryError` that says what is missing."""
     columns = gallery.snapshot().columns
     classes = columns.classes
     labelled = np.flatnonzero(classes >= 0)
@@ -143,7 +146,8 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
                 labels=plural(int(np.count_nonzero(sizes)), "label", "labels"),
             )
         )
-    known = classes_of(marks_of_start(config, gallery.embedder), columns.hashes, classes)
+    before = marks_of_start(config, gallery.embedder) if before is None else before
+    known = classes_of(before, columns.hashes, classes)
     queries, items, by = _held_out(gallery, columns, sizes, hold_out, config, known)
     train, copies = _without_copies(columns, _seen(columns, labelled, queries, by), queries)
     train, small = _of_size(columns, train, config)
@@ -168,7 +172,8 @@ def divide(gallery: Gallery, config: TrainConfig, hold_out: HoldOut = HoldOut())
 
 def marks_of_start(config: TrainConfig, embedder: Embedder) -> list[str]:
     """Marks of the classes that were taught to what a training goes out from: a neck, or late blocks."""
-    goes_on = config.in_one_step or config.init == "current" or _is_adapted_here(embedder)
+    is_of_neck = config.in_one_step or config.going_out_from(embedder.neck).init == "current"
+    goes_on = is_of_neck or _is_adapted_here(embedder)
     return marks_in(embedder.config.training) if goes_on else []
 
 

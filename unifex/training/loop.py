@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from unifex.core.errors import UnifexError
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage
 from unifex.models.feature_table import BLOCK_ROWS, FeatureTable, blocks
@@ -30,16 +29,12 @@ from unifex.training.config import TrainConfig
 from unifex.training.distributed import SINGLE, Processes
 from unifex.training.late_blocks import DivergedError, LateBlocks
 from unifex.training.losses import NestedLoss, Settings
-from unifex.training.samples import Sampler, Samples, inputs
+from unifex.training.samples import Sampler, Samples, TrainingError, inputs
 
 START_LENGTH = 8.0  # of a PCA start's outputs: so long that a dropped-out input does not upset Adam's first steps
 LEAST_VARIANCE = 1.0  # of the mean: what an axis counts as having at least, when there are fewer images than axes
 SAM_RADIUS = 0.05
 MOMENTUM = 0.9
-
-
-class TrainingError(UnifexError):
-    """Samples that nothing can be learned from; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -276,8 +271,7 @@ def fit(
     """
     if len(samples.class_sizes) < 2:
         raise TrainingError(f"training needs at least 2 classes of {config.min_images} images; there are fewer")
-    if not all(np.isfinite(rows).all() for _, rows in blocks(samples.features)):  # as earlier versions kept them
-        raise TrainingError(say("the features of some images are no finite numbers: index with another model"))
+    samples.check_finite()
     began = time.perf_counter()
     per_epoch, steps = config.steps_an_epoch(len(samples)), config.steps(len(samples))
     epochs = math.ceil(steps / per_epoch)

@@ -37,6 +37,7 @@ def fit(samples: Samples, others: Features, config: TrainConfig, current: Neck) 
 
     The loss is how far samples ended from where they were to land: squared, as a share of their squared length.
     """
+    samples.check_finite()
     began = time.perf_counter()
     neck = teach(samples.features, samples.labels, others, current, config.pull, config.distillation)
     missed = _distance(samples.features, samples.labels, current, neck, config.pull)

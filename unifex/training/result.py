@@ -69,9 +69,10 @@ class Changed:
 class TrainResult:
     """A trained model and what it is worth. ``evaluations`` of raw features, PCA, the neck before and the new one, all
     of one trial; empty when nothing was held out. The gallery is searched with ``before`` at ``before_dim``, and would
-    be with ``model`` at ``dim``: these two are what the verdict compares. ``marks``: of the classes that were learned
-    (:func:`trained_on.marks_of`). ``adaptation``: of the backbone, where its last blocks learned, too; then only
-    galleries that are indexed with ``model`` can be searched with it."""
+    be with ``model`` at ``dim``: these two are what the verdict compares. ``marks``: of the classes that were learned,
+    and that were taught to what it went out from (:func:`trained_on.marks_of`).
+    ``adaptation``: of the backbone, where its last blocks learned, too; then only galleries that are indexed with
+    ``model`` can be searched with it."""
 
     model: str
     before: str

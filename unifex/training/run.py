@@ -33,7 +33,7 @@ from unifex.training.augment import augmented_features
 from unifex.training.config import TrainConfig
 from unifex.training.deep import adapted_table, late_samples, train_neck_anew
 from unifex.training.distributed import SINGLE, Processes
-from unifex.training.held_out import HoldOut, TrainingData, divide
+from unifex.training.held_out import HoldOut, TrainingData, divide, marks_of_start
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import (
     CHECKPOINTS,
@@ -137,6 +137,7 @@ class _Training:
     hold_out: HoldOut
     from_disk: bool | None
     processes: Processes
+    before: tuple[str, ...] | None = None  # marks of what it went out from, where it is finished
 
     @property
     def checkpoint(self) -> Path:
@@ -146,7 +147,7 @@ class _Training:
     @cached_property
     def data(self) -> TrainingData:
         """Whom it learns from and whom it is measured on."""
-        return divide(self.gallery, self.config, self.hold_out)
+        return divide(self.gallery, self.config, self.hold_out, self.before)
 
     @cached_property
     def features(self) -> Features:
@@ -195,7 +196,10 @@ class _Training:
                     name=self.name,
                 )
             )
-        return replace(self, config=kept.config)
+        if (before := kept.about.get("before")) is None:
+            return replace(self, config=kept.config)
+        today = marks_of_start(kept.config, self.gallery.embedder) if kept.config.has_neck_anew else []
+        return replace(self, config=kept.config, before=tuple(map(str, [*before, *today])))
 
     def run(self, finish: bool, on_epoch: Callable[[EpochMetrics], None]) -> Work[TrainResult]:
         """Train, or go on, or with ``finish`` neither of it; then measure and save."""
@@ -258,6 +262,10 @@ class _Training:
             )
         )
 
+    def _start(self) -> list[str]:
+        """Marks of the classes that were taught to what it goes out from."""
+        return marks_of_start(self.config, self.gallery.embedder) if self.before is None else list(self.before)
+
     def _marks(self) -> list[str]:
         """Marks of the classes that are trained on."""
         columns, train = self.data.columns, self.data.train
@@ -271,11 +279,11 @@ class _Training:
         kept = read_checkpoint(self.checkpoint)
         if kept is None or kept.of == of:
             return data, self._marks()
-        marks = list(map(str, kept.about["marks"]))
+        marks = [*map(str, kept.about["marks"]), *(self._marks() if self.config.has_neck_anew else ())]
         learned = classes_of(marks, data.columns.hashes, data.columns.classes)
         if data.split and np.isin(learned, data.measured_classes).any():
             why = say("the gallery changed since, and classes that are held out now were among those it learned from")
-            data = replace(data, split=None, unmeasured=why)
+            data = replace(data, split=None, unmeasured=why, known=0)
         return data, marks
 
     @property
@@ -300,10 +308,10 @@ class _Training:
             records = self.gallery.records(columns.ids[train])
             augmented = yield from augmented_features(self.gallery, records, count)
         labels = np.unique(columns.classes[train], return_inverse=True)[1]
-        about = {"backbone": self.gallery.config.backbone_hash, "marks": self._marks()}
-        return Samples(
-            part(self.features, train), labels, columns.domains.codes[train], augmented, late=late, about=about
-        )
+        about = {"backbone": self.gallery.config.backbone_hash, "marks": self._marks(), "before": self._start()}
+        path_of = lambda row: self.gallery.records(columns.ids[train[[row]]])[0].path  # noqa: E731
+        features, domains = part(self.features, train), columns.domains.codes[train]
+        return Samples(features, labels, domains, augmented, late=late, about=about, path_of=path_of)
 
     def _seen_by(self, learned: Learned, samples: Samples, positions: np.ndarray) -> Features:
         """Features of all items, as far as ``positions`` go."""
@@ -335,7 +343,7 @@ class _Training:
         return TrainResult(
             self.name, before, config.dim, self.dim, learned.neck,
             self.config.going_out_from(self.current), data, curve, seconds, evaluations, learned.adaptation,
-            tuple(marks),
+            tuple(dict.fromkeys([*self._start(), *marks])),
         )  # fmt: skip
 
     def _contenders(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unifex.models.feature_table import Features, FeatureTable
+from unifex.core.errors import UnifexError
+from unifex.core.language import say
+from unifex.models.feature_table import Features, FeatureTable, blocks
 from unifex.models.neck import Neck
 from unifex.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from unifex.training.late_blocks import LateSamples
+
+
+class TrainingError(UnifexError):
+    """Samples that nothing can be learned from; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Samples:
     """What a neck learns from. ``features`` [N, D] and ``augmented`` [N, A, D] (or None) of any float type; ``labels``
     int64 [N] from 0 without gaps; ``domains`` int64 [N]. Features may stay on disk, come in ``blocks`` and have no
     augmentations then. ``late``: maps to learn from in their stead, where late blocks learn, too. ``about``: plain
-    values that are kept with what is learned."""
+    values that are kept with what is learned. ``path_of`` names the image of a row."""
 
     features: Features
     labels: np.ndarray
@@ -40,9 +46,23 @@ class Samples:
     blocks: Blocks = Blocks()
     late: LateSamples | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    path_of: Callable[[int], str] = str
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def check_finite(self) -> None:
+        """Raises :class:`TrainingError` where features are not, as earlier versions kept them."""
+        bad = [rows.start + np.flatnonzero(~np.isfinite(part).all(axis=1)) for rows, part in blocks(self.features)]
+        if len(of := np.concatenate(bad)):
+            raise TrainingError(
+                say(
+                    "nothing can be learned from '{path}' (and {others} others), of which the model made no finite "
+                    "numbers; remove such pictures, or index with another model",
+                    path=self.path_of(int(of[0])),
+                    others=len(of) - 1,
+                )
+            )
 
     @property
     def class_sizes(self) -> np.ndarray:

@@ -8,7 +8,7 @@ from unifex.core.files import new_folder
 from unifex.models import descriptions
 from unifex.models.embedder import Embedder, ModelConfig
 from unifex.models.trained_on import CLASSES
-from unifex.training.held_out import TrainingData, marks_of_start
+from unifex.training.held_out import TrainingData
 from unifex.training.model_card import write_card
 from unifex.training.result import TrainResult
 
@@ -17,11 +17,6 @@ def _description(data: TrainingData) -> str:
     of_classes = descriptions.OF_KNOWN_CLASSES if data.known else descriptions.OF_CLASSES
     form = descriptions.OF_IMAGES if data.held_out_images else of_classes
     return form.format(images=len(data.train), classes=data.classes, others=data.held_out_classes, known=data.known)
-
-
-def _trained_on(result: TrainResult, embedder: Embedder) -> list[str]:
-    """Marks of the classes that a model has learned, and of those before them that it goes out from."""
-    return list(dict.fromkeys([*marks_of_start(result.config, embedder), *result.marks]))
 
 
 def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") -> None:
@@ -42,7 +37,7 @@ def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") 
         training={
             "recipe": result.config.used,
             "verdict": result.verdict,
-            CLASSES: _trained_on(result, embedder),
+            CLASSES: list(result.marks),
         },
     )
     with new_folder(folder) as made:

@@ -14,6 +14,7 @@ from unifex.core.text import plural
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import MAX_NAME, Broken
 from unifex.gallery.other_backbone import index_anew
+from unifex.models import zoo
 from unifex.models.embedder import Embedder
 from unifex.ui.components.basic import job_notice, notice
 from unifex.ui.components.pressing import ask_for_job
@@ -110,8 +111,9 @@ class ModelSwitch:
 
     def _needs_another(self, name: str, embedder: Embedder) -> bool:
         """Whether a gallery's features are of another backbone. A visitor has not the room for two."""
-        own = self.context.library.get(name).config.backbone_hash
-        return own != embedder.backbone.weight_hash() and self.context.workspace is None
+        own = self.context.library.get(name).config
+        is_same = zoo.makes_the_same(embedder.backbone, own.backbone, own.backbone_hash)
+        return not is_same and self.context.workspace is None
 
     def _free_name(self, name: str, embedder: Embedder) -> str:
         """For the gallery that is made of this one."""
