@@ -11,7 +11,7 @@ from unifex.core import derived, ranges
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
 from unifex.gallery import calibration, corrections
-from unifex.gallery.calibration import Calibration, CalibrationError, calibrate, fit_probability
+from unifex.gallery.calibration import Calibration, CalibrationError, Labelled, calibrate, fit_probability
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
 from unifex.retrieval import reranking
@@ -260,6 +260,32 @@ def test_a_calibration_serves_while_little_has_changed_since_it_was_fitted(tmp_p
     with gallery.write() as writer:
         writer.remove(ids[-3:-2])
     assert gallery.calibration().labelling == gallery.snapshot().columns.labelling
+
+
+def test_a_calibration_is_made_anew_where_the_few_labels_there_are_were_replaced():
+    names = ["" if number % 50 else str(number % 7) for number in range(5000)]
+    fitted = Labelled.of(make_columns(names))
+    assert fitted.is_nearly(Labelled.of(make_columns(names)))
+    others = ["" if not name else f"{name} else" for name in names]
+    moved = [*names[1:], names[0]]
+    for now in (others, moved, [*names, *[""] * 1000], [*names, *["new"] * 10]):
+        assert not fitted.is_nearly(Labelled.of(make_columns(now)))
+    few = [*names[:-60], *["" for _ in range(60)], *["" for _ in range(60)]]
+    assert fitted.is_nearly(Labelled.of(make_columns(few)))
+
+
+def test_however_few_search_strangers_are_of_classes_that_the_model_has_not_learned(monkeypatch):
+    """Of a large gallery few are drawn, and few of these are new to the model."""
+    snapshot, _ = drawn_gallery(80, 20)
+    classes = snapshot.columns.classes
+    learned = np.unique(classes)[:68]
+    every = calibrate(snapshot, learned)
+    monkeypatch.setattr(calibration, "MOST_COMPARED", 0)
+    monkeypatch.setattr(calibration, "FEWEST_QUERIES", 300)
+    few = calibrate(snapshot, learned)
+    assert every.out_of_gallery == few.out_of_gallery
+    assert len(few.out_of_gallery) == (~np.isin(classes, learned)).sum()
+    assert (few.hit, few.in_gallery, few.pairs) == (lambda c: (c.hit, c.in_gallery, c.pairs))(calibrate(snapshot))
 
 
 def test_of_many_items_fewer_search(monkeypatch):
