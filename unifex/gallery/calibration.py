@@ -195,8 +195,8 @@ def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -
 
 
 def _queries(labelled: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The items that search, int64 [Q], and which of them, bool [Q], were drawn from all that are ``labelled`` bool [N].
-    The others are more of those that are ``new`` bool [N] to the model, where these were drawn too seldom."""
+    """The items that search, int64 [Q], and which of them, bool [Q], were drawn from all that are ``labelled`` bool
+    [N]. The others are more of those that are ``new`` bool [N] to the model, where these were drawn too seldom."""
     every = np.flatnonzero(labelled)
     most = min(MAX_QUERIES, max(FEWEST_QUERIES, MOST_COMPARED // len(labelled)))
     drawn = every[sample(len(every), most)]

@@ -41,7 +41,7 @@ def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None)
         yield stage.at(start)
         block = rows[start : start + SEARCHED_AT_ONCE]
         one, of = _one_of_each(index, copies, block)
-        found = index.search(index.embeddings[one], NEIGHBOURS, Exclusion.own(copies, one))
+        found = index.search(index.embeddings[one], NEIGHBOURS, Exclusion.own(copies, one), alone=True)
         near.put(slice(start, start + len(block)), found.at(of))
     return near
 
@@ -171,5 +171,5 @@ def _offer(index: VectorIndex, copies: np.ndarray, old: np.ndarray, new: np.ndar
         rows = old[start : start + SEARCHED_AT_ONCE]
         one, of = _one_of_each(index, copies, rows)
         of_other_images = Exclusion(None, copies[one], copies[new])
-        added = among_new.search(index.embeddings[one], NEIGHBOURS, of_other_images).within(new)
+        added = among_new.search(index.embeddings[one], NEIGHBOURS, of_other_images, alone=True).within(new)
         whole.put(rows, whole.at(rows).beside(added.at(of)).top_k(NEIGHBOURS))
