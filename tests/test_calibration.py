@@ -22,6 +22,7 @@ from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.ui.context import DEMO_GALLERY
 from unifex.vector_index import index_types
+from unifex.vector_index.exact import VectorIndex
 
 
 @pytest.fixture(scope="module")
@@ -393,6 +394,26 @@ def test_chances_hang_on_how_alike_a_hit_is_and_not_on_what_it_is_ordered_by(lab
     for hit in found:
         ahead = sum(rank < told[hit.record.id].rank for rank in gone)
         assert ahead or hit.probability == pytest.approx(told[hit.record.id].probability)
+
+
+def test_no_more_is_looked_at_than_tells_how_many_are_more_alike(labelled, monkeypatch):
+    """Of a large gallery where few items have a label, a calibration tells of ranks that take long to find."""
+    ids = labelled.snapshot().columns.ids.tolist()
+    labelled.calibration()
+    asked, plain = [], VectorIndex.search
+    monkeypatch.setattr(
+        VectorIndex, "search", lambda self, wanted, k, *of: asked.append(k) or plain(self, wanted, k, *of)
+    )
+    hits = search(labelled, Query(items=(ids[0],), more=(ids[1],)), 6).hits
+    assert max(asked) == 6
+    assert len(hits) == 6
+    search(labelled, Query(items=(ids[0],)), 6, Filters(exclude=frozenset(ids[5:8])))
+    assert max(asked) <= 30
+    monkeypatch.setattr("unifex.retrieval.search.DEEPEST", 20)
+    assert all(
+        hit.probability for hit in search(labelled, Query(items=(ids[0],)), 3, Filters(domains=("shapes",))).hits
+    )
+    assert max(asked) <= 30
 
 
 def test_chances_of_folded_hits_are_those_of_where_they_stand(tmp_path, embedder, folder):
