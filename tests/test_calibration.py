@@ -11,7 +11,7 @@ from unifex.core import derived, ranges
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
 from unifex.gallery import calibration, corrections
-from unifex.gallery.calibration import Calibration, CalibrationError, calibrate, fit_probability
+from unifex.gallery.calibration import Calibration, CalibrationError, Labelled, calibrate, fit_probability
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
 from unifex.retrieval import reranking
@@ -22,6 +22,7 @@ from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.ui.context import DEMO_GALLERY
 from unifex.vector_index import index_types
+from unifex.vector_index.exact import VectorIndex
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +263,32 @@ def test_a_calibration_serves_while_little_has_changed_since_it_was_fitted(tmp_p
     assert gallery.calibration().labelling == gallery.snapshot().columns.labelling
 
 
+def test_a_calibration_is_made_anew_where_the_few_labels_there_are_were_replaced():
+    names = ["" if number % 50 else str(number % 7) for number in range(5000)]
+    fitted = Labelled.of(make_columns(names))
+    assert fitted.is_nearly(Labelled.of(make_columns(names)))
+    others = ["" if not name else f"{name} else" for name in names]
+    moved = [*names[1:], names[0]]
+    for now in (others, moved, [*names, *[""] * 1000], [*names, *["new"] * 10]):
+        assert not fitted.is_nearly(Labelled.of(make_columns(now)))
+    few = [*names[:-60], *["" for _ in range(60)], *["" for _ in range(60)]]
+    assert fitted.is_nearly(Labelled.of(make_columns(few)))
+
+
+def test_however_few_search_strangers_are_of_classes_that_the_model_has_not_learned(monkeypatch):
+    """Of a large gallery few are drawn, and few of these are new to the model."""
+    snapshot, _ = drawn_gallery(80, 20)
+    classes = snapshot.columns.classes
+    learned = np.unique(classes)[:68]
+    every = calibrate(snapshot, learned)
+    monkeypatch.setattr(calibration, "MOST_COMPARED", 0)
+    monkeypatch.setattr(calibration, "FEWEST_QUERIES", 300)
+    few = calibrate(snapshot, learned)
+    assert every.out_of_gallery == few.out_of_gallery
+    assert len(few.out_of_gallery) == (~np.isin(classes, learned)).sum()
+    assert (few.hit, few.in_gallery, few.pairs) == (lambda c: (c.hit, c.in_gallery, c.pairs))(calibrate(snapshot))
+
+
 def test_of_many_items_fewer_search(monkeypatch):
     snapshot, _ = drawn_gallery(40, 10)
     monkeypatch.setattr(calibration, "MOST_COMPARED", 40_000)
@@ -367,6 +394,26 @@ def test_chances_hang_on_how_alike_a_hit_is_and_not_on_what_it_is_ordered_by(lab
     for hit in found:
         ahead = sum(rank < told[hit.record.id].rank for rank in gone)
         assert ahead or hit.probability == pytest.approx(told[hit.record.id].probability)
+
+
+def test_no_more_is_looked_at_than_tells_how_many_are_more_alike(labelled, monkeypatch):
+    """Of a large gallery where few items have a label, a calibration tells of ranks that take long to find."""
+    ids = labelled.snapshot().columns.ids.tolist()
+    labelled.calibration()
+    asked, plain = [], VectorIndex.search
+    monkeypatch.setattr(
+        VectorIndex, "search", lambda self, wanted, k, *of: asked.append(k) or plain(self, wanted, k, *of)
+    )
+    hits = search(labelled, Query(items=(ids[0],), more=(ids[1],)), 6).hits
+    assert max(asked) == 6
+    assert len(hits) == 6
+    search(labelled, Query(items=(ids[0],)), 6, Filters(exclude=frozenset(ids[5:8])))
+    assert max(asked) <= 30
+    monkeypatch.setattr("unifex.retrieval.search.DEEPEST", 20)
+    assert all(
+        hit.probability for hit in search(labelled, Query(items=(ids[0],)), 3, Filters(domains=("shapes",))).hits
+    )
+    assert max(asked) <= 30
 
 
 def test_chances_of_folded_hits_are_those_of_where_they_stand(tmp_path, embedder, folder):

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import gradio as gr
 import numpy as np
+import pytest
 
 from tests.support.splits import make_columns, make_split, random_embeddings
 from unifex.cli.settings import Settings
@@ -94,7 +95,7 @@ def test_of_thousands_of_copies_the_first_pairs_are_listed():
     assert [(d.query, d.item) for d in failures.duplicates(alone, near, 3)] == [(0, 1), (0, 3999), (1, 2)]
 
 
-def test_label_errors_are_found_where_few_items_have_labels():
+def test_label_errors_are_found_where_few_items_have_labels(monkeypatch):
     labels = np.repeat(np.arange(4), 100)
     embeddings, shown = blobs(labels), [""] * 400
     for item in range(0, 400, 10):
@@ -104,9 +105,14 @@ def test_label_errors_are_found_where_few_items_have_labels():
     near = finish(neighbours.find(index_types.build(embeddings), columns.pictures))
     labelled = np.arange(0, 400, 10)
     chosen = make_split(columns, labelled, labelled, np.arange(400))
-    (error,) = failures.label_errors(chosen, near, embeddings)
+    with monkeypatch.context() as patch:
+        patch.setattr(index_types, "build", lambda *_: pytest.fail("for so few items no index is worth its while"))
+        (error,) = failures.label_errors(chosen, near, embeddings)
     assert error.item == 70
     assert set(error.neighbours) < set(labelled[:10])
+    monkeypatch.setattr(failures, "COMPARED_WITH_ALL", 0)
+    (indexed,) = failures.label_errors(chosen, near, embeddings)
+    assert (indexed.item, indexed.neighbours) == (error.item, error.neighbours)
 
 
 def test_what_failed_is_shown_though_tags_were_added_since(gallery):

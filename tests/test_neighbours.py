@@ -57,6 +57,21 @@ def test_an_update_is_the_same_as_from_the_start(before, added, removed, seed):
     assert np.array_equal(updated.scores, afresh.scores)
 
 
+def test_what_is_the_same_picture_only_now_is_found_anew(gallery, embedder):
+    """Earlier versions kept a picture that was written into as a neighbour of what it was copied from."""
+    current, index = gallery.snapshot(), gallery.snapshot().index
+    first, ids = finish(neighbours.find(index, current.columns.pictures)), current.columns.ids
+    near = np.where(first.positions >= 0, ids[first.positions], -1)
+    near[3, 0], near[4, 0] = ids[3], ids[4]
+    path, origin = gallery.folder / "neighbours.npz", gallery.origin("neighbours", gallery.model_key)
+    Kept(current.columns.items, near, first.scores).write(path, origin)
+    opened = Gallery.open(gallery.folder, embedder)
+    assert np.array_equal(opened.neighbours()[1].positions, first.positions)
+    kept = Kept.read(path, origin, current.columns.items)
+    assert kept
+    assert not (kept.near == ids[:, None]).any()
+
+
 def test_a_gallery_keeps_them_and_adds_to_them(gallery, folder, embedder):
     _, first = gallery.neighbours()
     assert gallery.neighbours()[1] is first

@@ -155,7 +155,9 @@ def test_the_nearest_of_all_are_those_of_any_search(rows, k, groups, share, bloc
 )
 def test_a_longer_answer_begins_with_a_shorter_one(lists, seed, depths, share, grouped, probes):
     """However few lists are looked at, so that much is missed; also among a part, and without the own group."""
-    index = exact.VectorIndex(lists.embeddings, replace(lists.candidates, probes=min(2, probes), candidates=probes))
+    index = exact.VectorIndex(
+        lists.embeddings, replace(lists.candidates, probes=min(2, probes), candidates=max(10, probes))
+    )
     rng = np.random.default_rng(seed)
     mask = None if share is None else rng.random(len(lists.embeddings)) < share
     groups = rng.integers(0, 40, len(lists.embeddings)) if grouped else None
@@ -165,5 +167,7 @@ def test_a_longer_answer_begins_with_a_shorter_one(lists, seed, depths, share, g
         width = shorter.positions.shape[1]
         assert np.array_equal(longer.positions[:, :width], shorter.positions)
         assert np.array_equal(longer.scores[:, :width], shorter.scores)
-    for row in answers[-1].positions:
+    for row, scores in zip(answers[-1].positions, answers[-1].scores):
         assert len(np.unique(row[row >= 0])) == (row >= 0).sum()
+        first = scores[:100][row[:100] >= 0]
+        assert (first[1:] <= first[:-1]).all()

@@ -11,11 +11,13 @@ from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.metrics import CUTOFF
 from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery import neighbours
-from unifex.gallery.neighbours import Neighbours
+from unifex.gallery.neighbours import NEIGHBOURS, Neighbours
 from unifex.vector_index import index_types
-from unifex.vector_index.matches import Matches
+from unifex.vector_index.exact import nearest_of_all
+from unifex.vector_index.matches import Exclusion, Matches
 
 AGREEING = 5  # neighbours that must all say the same
+COMPARED_WITH_ALL = 2000  # items at most that look for theirs among all labelled ones without an index
 NEAR_DUPLICATE = 0.97  # cosine; on the bundled model, pictures this alike are nearly always the same shot
 MOST = 60
 
@@ -98,14 +100,20 @@ def label_errors(
 def _with_labelled(near: Neighbours, split: QueryIndexSplit, embeddings: np.ndarray) -> Matches:
     """``near``, but of labelled items that have few labelled ones in it, those among the labelled ones."""
     columns = split.columns
-    labelled = np.flatnonzero(columns.classes >= 0)
+    mask = columns.classes >= 0
+    labelled = np.flatnonzero(mask)
     positions = near.positions[labelled]
-    few = np.flatnonzero(((positions >= 0) & (columns.classes[positions] >= 0)).sum(1) < AGREEING)
-    if not len(few) or len(labelled) == len(columns.classes):
+    few = labelled[((positions >= 0) & mask[positions]).sum(1) < AGREEING]
+    if not len(few) or mask.all():
         return near
-    index = index_types.build(np.ascontiguousarray(embeddings[labelled]))
     found = Matches(near.scores.copy(), near.positions.copy())
-    found.put(labelled[few], finish(neighbours.find(index, columns.pictures[labelled], few)).within(labelled))
+    if len(few) <= COMPARED_WITH_ALL:  # to build an index over hundreds of thousands takes longer
+        own = Exclusion.own(columns.pictures, few, mask)
+        found.put(few, nearest_of_all(embeddings[few], NEIGHBOURS, embeddings, own))
+    else:
+        index = index_types.build(np.ascontiguousarray(embeddings[labelled]))
+        rows = np.searchsorted(labelled, few)
+        found.put(few, finish(neighbours.find(index, columns.pictures[labelled], rows)).within(labelled))
     return found
 
 

@@ -33,6 +33,7 @@ HITS_EACH = 160
 FEWEST_PAIRS = 20
 LEAST_LIKELY = 0.15  # that the first hit is right; below, the thing is called a stranger to the gallery
 FEWEST_UNKNOWN = 100  # queries of classes that the model was not trained on; fewer tell nothing of one in a hundred
+WANTED_UNKNOWN = 400  # of these, where there are as many: however few search, and however few of them are such
 PERCENTILES = 1000
 LITTLE, LEAST_ITEMS = 0.05, 1000  # of the items, so that a calibration serves on; of fewer items it takes no time
 STEPS = 50
@@ -132,27 +133,32 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What is said of which items where a calibration is fitted: ``ids`` int64 [N], ascending, and ``said`` int64 [N],
-    equal (in this process) for items of one label in one domain."""
+    """What is said of which items where a calibration is fitted: ``ids`` int64 [L] of those with a label, ascending,
+    and ``said`` int64 [L], equal (in this process) for items of one label in one domain. ``items``: of how many."""
 
     ids: np.ndarray
     said: np.ndarray
+    items: int
 
     @classmethod
     def of(cls, columns: ItemTable) -> Labelled:
         """Of a table."""
+        labelled = columns.classes >= 0
         domains, labels = (
-            np.fromiter(map(hash, of.names), np.int64, len(of.names))[of.codes]
+            np.fromiter(map(hash, of.names), np.int64, len(of.names))[of.codes[labelled]]
             for of in (columns.domains, columns.labels)
         )
-        return cls(columns.ids, 31 * domains + labels)
+        return cls(columns.ids[labelled], 31 * domains + labels, len(columns.ids))
 
     def is_nearly(self, now: Labelled) -> bool:
-        """Whether little came, went or was relabelled until now."""
+        """Whether little came, went or was relabelled until now: of what has a label, or had one, and of how many items
+        there are, among which a hit stands the further down the fewer have one."""
         at = positions_of(self.ids, now.ids)
+        both = int((at >= 0).sum())
         same = int((self.said[at[at >= 0]] == now.said[at >= 0]).sum())
-        items = max(len(self.ids), len(now.ids))
-        return items >= LEAST_ITEMS and items - same < LITTLE * items
+        changed, grown = len(self.ids) + len(now.ids) - both - same, abs(now.items - self.items)
+        most = max(self.items, now.items)
+        return most >= LEAST_ITEMS and grown < LITTLE * most and changed < LITTLE * max(len(self.ids), len(now.ids))
 
 
 def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -> Calibration:
@@ -164,28 +170,40 @@ def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -
     labelled = classes >= 0
     if len(np.unique(classes[labelled])) < 2:
         raise CalibrationError(say("what similarity means is told from labels, and this gallery has not two of them"))
-    queries = np.flatnonzero(labelled)
-    most = min(MAX_QUERIES, max(FEWEST_QUERIES, MOST_COMPARED // len(snapshot)))
-    queries = queries[sample(len(queries), most)]
+    new = labelled & ~np.isin(classes, trained_on)
+    queries, drawn = _queries(labelled, new)
     embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
     excluded = Exclusion.own(snapshot.columns.copies, queries, mask)
     matches = nearest_of_all(embeddings, HITS_EACH, snapshot.embeddings, excluded)
     right = matches.found & (classes[matches.positions] == classes[queries, None])
-    hit, deepest = _fit_hits(matches, right, labelled.mean())
-    new = ~np.isin(classes[queries], trained_on)
-    new |= (new & right.any(1)).sum() < FEWEST_UNKNOWN  # classes of one image are no measure of what is there
+    hit, deepest = _fit_hits(matches.at(drawn), right[drawn], labelled.mean())
+    new = new[queries]
+    if (new & right.any(1)).sum() < FEWEST_UNKNOWN:  # classes of one image are no measure of what is there
+        new = drawn
     out_of_gallery = best_outside(embeddings[new], classes[queries[new]], snapshot.embeddings, classes, mask)
     return Calibration(
         hit=hit,
         deepest=deepest,
         first=_fit_first(matches.scores, right, right.any(1) & new, out_of_gallery),
         out_of_gallery=_quantiles(out_of_gallery),
-        in_gallery=_quantiles(matches.scores[right[:, 0], 0]),
-        pairs=int(matches.found.sum()),
+        in_gallery=_quantiles(matches.scores[drawn & right[:, 0], 0]),
+        pairs=int(matches.found[drawn].sum()),
         labelling=snapshot.columns.labelling,
         neck_hash=snapshot.neck_hash,
         dim=snapshot.embeddings.shape[1],
     )
+
+
+def _queries(labelled: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The items that search, int64 [Q], and which of them, bool [Q], were drawn from all that are ``labelled`` bool
+    [N]. The others are more of those that are ``new`` bool [N] to the model, where these were drawn too seldom."""
+    every = np.flatnonzero(labelled)
+    most = min(MAX_QUERIES, max(FEWEST_QUERIES, MOST_COMPARED // len(labelled)))
+    drawn = every[sample(len(every), most)]
+    rest = np.setdiff1d(np.flatnonzero(new), drawn, assume_unique=True)
+    further = rest[sample(len(rest), max(0, WANTED_UNKNOWN - int(new[drawn].sum())))]
+    queries = np.concatenate([drawn, further])
+    return queries, np.arange(len(queries)) < len(drawn)
 
 
 def _fit_hits(matches: Matches, right: np.ndarray, labelled: float) -> tuple[tuple[float, ...], float]:

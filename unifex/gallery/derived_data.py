@@ -290,8 +290,8 @@ class DerivedData:
         origin = self._model.origin("neighbours", self._model.key)
         kept = Kept.read(path, origin, current.columns.items)
         found = yield from neighbours.update(current.index, ids, current.columns.pictures, kept)
-        if kept is None or not np.array_equal(kept.ids, ids):
-            near = np.where(found.positions >= 0, ids[found.positions], -1) if len(ids) else found.positions
+        near = np.where(found.positions >= 0, ids[found.positions], -1) if len(ids) else found.positions
+        if kept is None or not (np.array_equal(kept.ids, ids) and np.array_equal(kept.near, near)):
             self._keep(path.name, lambda: Kept(current.columns.items, near, found.scores).write(path, origin))
         return self._memo.put("neighbours", current.fingerprint, found)
 

@@ -41,7 +41,7 @@ def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None)
         yield stage.at(start)
         block = rows[start : start + SEARCHED_AT_ONCE]
         one, of = _one_of_each(index, copies, block)
-        found = index.search(index.embeddings[one], NEIGHBOURS, Exclusion.own(copies, one))
+        found = index.search(index.embeddings[one], NEIGHBOURS, Exclusion.own(copies, one), alone=True)
         near.put(slice(start, start + len(block)), found.at(of))
     return near
 
@@ -102,7 +102,8 @@ class Kept:
 
 def update(index: VectorIndex, ids: np.ndarray, copies: np.ndarray, kept: Kept | None) -> Work[Neighbours]:
     """Neighbours of all items, from those ``kept`` as far as they still hold. ``ids`` ascend; of
-    the same ids the same are ``copies``."""
+    the same ids the same are ``copies``, but that earlier versions kept a picture that was written into as its own
+    neighbour."""
     known = positions_of(kept.ids, ids) if kept else np.full(len(ids), -1)
     new = np.flatnonzero(known < 0)
     if kept is None or len(new) > len(ids) // 4:
@@ -111,7 +112,8 @@ def update(index: VectorIndex, ids: np.ndarray, copies: np.ndarray, kept: Kept |
     near = kept.near[known[old]]
     positions = np.where(near >= 0, positions_of(ids, near), -1)
     scores = kept.scores[known[old]].copy()
-    lost = ((near >= 0) & (positions < 0)).any(1)
+    own = (positions >= 0) & (copies[positions] == copies[old, None])
+    lost = ((near >= 0) & (positions < 0) | own).any(1)
     again = np.sort(np.concatenate([new, old[lost]]))
     whole = Neighbours.none(len(ids), NEIGHBOURS)
     whole.put(old, Matches(scores, positions))
@@ -169,5 +171,5 @@ def _offer(index: VectorIndex, copies: np.ndarray, old: np.ndarray, new: np.ndar
         rows = old[start : start + SEARCHED_AT_ONCE]
         one, of = _one_of_each(index, copies, rows)
         of_other_images = Exclusion(None, copies[one], copies[new])
-        added = among_new.search(index.embeddings[one], NEIGHBOURS, of_other_images).within(new)
+        added = among_new.search(index.embeddings[one], NEIGHBOURS, of_other_images, alone=True).within(new)
         whole.put(rows, whole.at(rows).beside(added.at(of)).top_k(NEIGHBOURS))

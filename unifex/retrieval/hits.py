@@ -76,7 +76,8 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Hits, best first, and what was searched in how many seconds.
+    """Hits, best first (in lists by hundreds and thousands: ``VectorIndex.search``), and what was searched in how many
+    seconds.
 
     ``out_of_gallery``: True when even what is most alike is so little alike that the query's thing is probably not in
     the gallery; None when only a part of it was searched, something was left out, or marked as more like it, or its

@@ -13,23 +13,22 @@ _HUMP = re.compile(r"(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])")  # camelCase
 _ARTICLES = frozenset(("a", "an", "the"))
 
 
-def words_of(text: str) -> frozenset[str]:
-    """Its words without articles, in lower case, each as :func:`_singular` has it."""
+def words_of(text: str) -> list[frozenset[str]]:
+    """Its words without articles, in lower case, each as :func:`_singulars` has it."""
     parts = _PARTS.findall(_HUMP.sub(" ", text).casefold())
-    return frozenset(_singular(part) for part in parts if part not in _ARTICLES)
+    return [_singulars(part) for part in parts if part not in _ARTICLES]
 
 
-def _singular(word: str) -> str:
-    """The same of a word and its plural, be it a word or not: ``dish`` of dishes, ``hou`` of house and houses."""
-    while len(word) > 3 and (shorter := _shorter(word)) != word:
-        word = shorter
-    return word
-
-
-def _shorter(word: str) -> str:
-    if (word.endswith("s") and not word.endswith("ss")) or word.endswith(("se", "xe", "ze", "che", "she", "oe")):
-        return word[:-1]
-    return f"{word[:-2]}y" if word.endswith("ie") else word
+def _singulars(word: str) -> frozenset[str]:
+    """The word, and what it may be the plural of, be that a word or not: ``dishes``, ``dishe`` and ``dish``."""
+    found = {word}
+    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+        found.add(word[:-1])
+    if word.endswith(("ses", "xes", "zes", "ches", "shes", "oes")):
+        found.add(word[:-2])
+    if word.endswith("ies"):
+        found.add(f"{word[:-3]}y")
+    return frozenset(found)
 
 
 def named(labels: CategoricalColumn, text: str) -> np.ndarray:
@@ -39,6 +38,9 @@ def named(labels: CategoricalColumn, text: str) -> np.ndarray:
     return holds[labels.codes]
 
 
-def _holds(label: str, wanted: frozenset[str]) -> bool:
+def _holds(label: str, wanted: list[frozenset[str]]) -> bool:
     folded = label.casefold()  # words, but for their ends, stand in it: of a million labels few are taken apart
-    return all(word[:-1] in folded for word in wanted) and wanted <= words_of(label)
+    if not all(any(word[:-1] in folded for word in one) for one in wanted):
+        return False
+    words = words_of(label)
+    return all(any(one & word for word in words) for one in wanted)

@@ -26,6 +26,7 @@ from unifex.vector_index.exact import VectorIndex
 from unifex.vector_index.matches import Exclusion, Matches
 from unifex.vector_index.metric import exact_similarities
 
+DEEPEST = 1000  # ranks that are told apart: to find ten times as many hits takes a large gallery ten times as long
 Find = Callable[[int], Matches]  # so many matches of one query, best first
 
 
@@ -115,9 +116,8 @@ def _search(
     if calibration:
         own = Exclusion(Filters(exclude=frozenset({*query.items, *query.less})).mask(snapshot))
         liked = Marks.of(query, snapshot).liked
-        first = is_whole and find is alike and not duplicates and not len(liked)
-        depth = k if first else max(int(calibration.deepest), len(liked) + 1)
-        whole = alike(depth) if is_whole else index.search(marked.wanted, depth, own)
+        ranked = alike if is_whole else lambda depth: index.search(marked.wanted, depth, own)
+        whole = _passed(ranked, scores, max(k, len(liked) + 1), min(int(calibration.deepest), DEEPEST))
         best, chances = _told(calibration, marked, whole, liked, positions, scores)
         stranger = calibration.is_stranger(best) if is_whole and not len(liked) else None
     hits = hits_at(gallery, snapshot, positions, scores, chances)
@@ -135,6 +135,18 @@ def _search(
         trusted_from=trusted_from,
         best=float(alike(k).scores.max(initial=-1)),
     )
+
+
+def _passed(find: Find, scores: np.ndarray, depth: int, deepest: int) -> Matches:
+    """What ``find`` ranks first by similarity, until hits with these ``scores`` [k] are passed: at least so deep, and
+    not ``deepest``, where none is worth more time. What stands further down, as among few of millions, is told the
+    chance of that rank, which is a little more than its own."""
+    while True:
+        found = find(depth)
+        width = found.positions.shape[1]
+        if depth >= deepest or width < depth or found.scores.min(initial=np.inf) <= scores.min(initial=np.inf):
+            return found
+        depth = min(deepest, 5 * depth)
 
 
 def _told(
